@@ -1,0 +1,45 @@
+# make quickstart   set up, and generate with the demonstration model on this machine's CPU
+# make test         set up, and run the tests
+PYTHON ?= python3
+VENV := .venv
+RUN := $(abspath $(VENV))/bin
+QUICKSTART_DIR ?= runs/quickstart
+
+.PHONY: quickstart test style quality bench clean
+
+quickstart: $(VENV)/installed
+	cd instruction_io && HF_HUB_OFFLINE=1 $(RUN)/python instruction_output.py \
+		--config ../configs/quickstart.yaml --batch_dir ../$(QUICKSTART_DIR)
+
+test: $(VENV)/installed-test
+	$(RUN)/python -m pytest
+
+style: $(VENV)/installed-dev
+	$(RUN)/ruff format .
+	$(RUN)/ruff check --fix .
+
+quality: $(VENV)/installed-dev
+	$(RUN)/ruff format --check .
+	$(RUN)/ruff check .
+	$(RUN)/mypy
+
+bench: $(VENV)/installed
+	$(RUN)/python benchmarks/rouge.py
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .hypothesis .ruff_cache .mypy_cache
+
+# A stamp file says what is installed; it is made anew only when the requirements change.
+$(VENV)/installed: requirements.txt setup.cfg pyproject.toml
+	test -x $(RUN)/python || $(PYTHON) -m venv $(VENV)
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	touch $@
+
+$(VENV)/installed-test: $(VENV)/installed tests/requirements.txt
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check ruff==0.17.5 mypy==2.4.1 types-PyYAML==6.0.12.20261113
+	touch $@

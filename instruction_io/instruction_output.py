@@ -1,0 +1,12 @@
+"""Generate instruction-output records: accelerate launch instruction_output.py --config ../configs/quickstart.yaml --batch_dir runs/x"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a fresh clone runs without being installed
+
+from self_instruct.cli import run
+from self_instruct.formats import INSTRUCTION_OUTPUT
+
+if __name__ == "__main__":
+    run(INSTRUCTION_OUTPUT, Path(__file__).with_name("prompt.txt"), sys.argv[1:])

@@ -1,0 +1,193 @@
+"""argv and YAML -> a checked configuration. A flag beats the YAML file, which beats the default.
+
+Every value passes the same check, wherever it comes from. `HfArgumentParser` is not used: importing it takes over a
+second, it lets YAML values pass unchecked, and `--help` should answer at once.
+"""
+
+import argparse
+import difflib
+import math
+import os
+import types
+import typing
+from collections.abc import Sequence
+from dataclasses import Field
+from pathlib import Path
+from typing import Any
+
+from self_instruct.config import GROUPS, Config, assemble, declarations
+from self_instruct.errors import UserError
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> typing.NoReturn:
+        raise UserError(message)
+
+
+def parse_arguments(argv: Sequence[str], description: str, names: Sequence[str] | None = None) -> Config:
+    """The configuration that a command line asks for.
+
+    `names` limits which options exist. Raises `UserError` naming the option, the value and what is expected.
+    """
+    values, _ = parse_values(argv, description, names)
+    return assemble(values)
+
+
+def parse_values(
+    argv: Sequence[str], description: str, names: Sequence[str] | None = None, positional: Sequence[str] = ()
+) -> tuple[dict[str, Any], list[str]]:
+    """Only the values that were given, by option name, and the positional arguments."""
+    declared = {name: item for name, item in declarations().items() if names is None or name in names}
+    parser = _build_parser(description, declared, positional)
+    known, unknown = parser.parse_known_args(list(argv))
+    if unknown:
+        flag = unknown[0].split("=")[0]
+        raise UserError(f"unknown argument {flag}{_nearest(flag.lstrip('-'), declared, '--')}")
+    given = vars(known)
+    config_path = given.pop("config", None)
+    places = [str(given.pop(name)) for name in positional]
+    values = _read_yaml(Path(config_path), declared) if config_path else {}
+    for name, raw in given.items():
+        values[name] = convert(declared[name], raw, f"--{name}", Path.cwd())
+    return values, places
+
+
+def _build_parser(description: str, declared: dict[str, Field], positional: Sequence[str]) -> _Parser:
+    parser = _Parser(
+        description=description, allow_abbrev=False, argument_default=argparse.SUPPRESS,
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=119),
+    )  # fmt: skip
+    for name in positional:
+        parser.add_argument(name)
+    parser.add_argument("--config", metavar="FILE.yaml", help="options by name; flags given beside it win")
+    for group in GROUPS:
+        items = [item for item in declared.values() if item.name in group.__dataclass_fields__]  # type: ignore[attr-defined]
+        section = parser.add_argument_group(group.__doc__ or "")
+        for item in items:
+            section.add_argument(*_flags(item), dest=item.name, **_arity(item), help=_help(item))
+    return parser
+
+
+def _flags(item: Field) -> list[str]:
+    alias = item.metadata["alias"]
+    return [f"--{item.name}", f"--{alias}"] if alias else [f"--{item.name}"]
+
+
+def _arity(item: Field) -> dict[str, Any]:
+    kind, many, _ = _type_of(item)
+    metavar = "{" + ",".join(item.metadata["choices"]) + "}" if item.metadata["choices"] else kind.__name__.upper()
+    if many:
+        return {"nargs": "*", "metavar": metavar}
+    return {"nargs": "?", "const": "true", "metavar": metavar} if kind is bool else {"metavar": metavar}
+
+
+def _help(item: Field) -> str:
+    default = None if callable(item.default_factory) else item.default
+    text = item.metadata["help"]
+    shown = f" [default: {default}]" if default not in (None, False) and "[default" not in text else ""
+    return (text + shown).replace("%", "%%")
+
+
+def _type_of(item: Field) -> tuple[type, bool, bool]:
+    """Plain type, whether it is a list, whether it may be None."""
+    kind: Any = item.type
+    optional = isinstance(kind, types.UnionType) and type(None) in typing.get_args(kind)
+    if optional:
+        kind = next(arg for arg in typing.get_args(kind) if arg is not type(None))
+    many = typing.get_origin(kind) is list
+    return (typing.get_args(kind)[0] if many else kind), many, optional
+
+
+def _read_yaml(path: Path, declared: dict[str, Field]) -> dict[str, Any]:
+    import yaml
+
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"--config {path}: cannot be read ({_reason(error)}); give the path of a UTF-8 YAML file"
+        ) from None
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: is not YAML: {' '.join(str(error).split())}") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: must hold one 'option: value' a line, but holds a {type(content).__name__}")
+    by_name = {alias: item for item in declared.values() for alias in (item.name, item.metadata["alias"]) if alias}
+    values: dict[str, Any] = {}
+    for key, raw in content.items():
+        item = by_name.get(str(key))
+        if item is None:
+            raise UserError(f"{path}: unknown option {key}{_nearest(str(key), by_name)}")
+        if item.name in values:
+            raise UserError(f"{path}: {item.name} is given twice, as {key} too; keep one")
+        values[item.name] = convert(item, raw, f"{path}: {key}", path.resolve().parent)
+    return values
+
+
+def convert(item: Field, raw: Any, where: str, folder: Path) -> Any:
+    """A checked value from a flag's text or a YAML value; relative paths are resolved from `folder`."""
+    kind, many, optional = _type_of(item)
+    if raw is None:
+        if optional:
+            return None
+        raise UserError(f"{where} has no value; give {_article(kind)} or leave the line out")
+    if many:
+        if not isinstance(raw, list):
+            raise UserError(f"{where} is {raw!r}, but must be a list of texts, as in [one, two]")
+        return [_scalar(item, kind, value, f"{where}[{at}]", folder) for at, value in enumerate(raw)]
+    return _scalar(item, kind, raw, where, folder)
+
+
+def _scalar(item: Field, kind: type, raw: Any, where: str, folder: Path) -> Any:
+    value = _cast(kind, raw)
+    if value is None:
+        hint = "; put it in quotes" if kind is str and not isinstance(raw, (list, dict)) else ""
+        raise UserError(f"{where} is {raw!r}, but must be {_article(kind)}{hint}")
+    rule = item.metadata
+    if rule["choices"] and value not in rule["choices"]:
+        raise UserError(
+            f"{where} is {value!r}, but must be one of {', '.join(rule['choices'])}{_nearest(value, rule['choices'])}"
+        )
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        low, above, high = rule["minimum"], rule["above"], rule["maximum"]
+        wrong = math.isnan(value) or (low is not None and value < low) or (above is not None and value <= above)
+        if wrong or (high is not None and value > high):
+            bounds = [f"at least {low:g}" if low is not None else "", f"above {above:g}" if above is not None else "",
+                      f"at most {high:g}" if high is not None else ""]  # fmt: skip
+            raise UserError(f"{where} is {value}, but must be {' and '.join(b for b in bounds if b) or 'a number'}")
+    if isinstance(value, str) and (rule["path"] == "always" or (rule["path"] and value.startswith((".", "~")))):
+        return os.path.normpath(folder / Path(value).expanduser())
+    return value
+
+
+def _cast(kind: type, raw: Any) -> Any:
+    """The value as `kind`, or None if it is not one. Flags give text; YAML gives typed values."""
+    if kind is str:
+        return raw if isinstance(raw, str) else None
+    if kind is bool:
+        words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+        return raw if isinstance(raw, bool) else words.get(raw.lower()) if isinstance(raw, str) else None
+    if isinstance(raw, bool) or not isinstance(raw, (str, int, float)):
+        return None
+    if kind is int and isinstance(raw, float):
+        return None
+    try:
+        return kind(raw)
+    except ValueError:
+        return None
+
+
+def _article(kind: type) -> str:
+    return {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}[kind]
+
+
+def _nearest(word: str, names: Any, prefix: str = "") -> str:
+    close = difflib.get_close_matches(word, [str(name) for name in names], n=1)
+    return f"; did you mean {prefix}{close[0]}?" if close else ""
+
+
+def _reason(error: Exception) -> str:
+    return error.strerror or str(error) if isinstance(error, OSError) else "it is not UTF-8"

@@ -1,0 +1,119 @@
+"""From a configuration to the parts of a run. The only place where options become arguments of the stages."""
+
+from pathlib import Path
+
+from self_instruct.config import Config
+from self_instruct.curation import Curator
+from self_instruct.demonstrations import DemonstrationMix
+from self_instruct.engines.base import Engine, Sampling
+from self_instruct.errors import UserError
+from self_instruct.filters import build_filters
+from self_instruct.formats import RecordFormat
+from self_instruct.novelty.embedding import EmbeddingIndex, SentenceEncoder
+from self_instruct.prompts import PromptComposer
+from self_instruct.records import Record
+from self_instruct.writer import Origin
+
+
+def build_format(base: RecordFormat, config: Config) -> RecordFormat:
+    """The format with the trigger words asked for. Raises `UserError` if they cannot be told apart from text."""
+    words = {
+        "instruction": config.prompt.instruction_trigger,
+        "input": config.prompt.input_trigger,
+        "output": config.prompt.output_trigger,
+    }
+    if words["input"] and "input" not in base.fields:
+        raise UserError(
+            "--input_trigger is given, but this format has no input; use instruction_input_output.py, or leave it out"
+        )
+    try:
+        return base.with_triggers(**words)
+    except ValueError as error:
+        raise UserError(f"{error}; change --instruction_trigger, --input_trigger or --output_trigger") from None
+
+
+def read_header(path: Path) -> str:
+    """What the model reads first. Raises `UserError` if the file cannot be read or is empty."""
+    try:
+        header = path.read_text(encoding="utf-8-sig").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise UserError(f"--prompt_path {path}: cannot be read ({reason}); give a UTF-8 text file") from None
+    if not header:
+        raise UserError(f"--prompt_path {path}: is empty; the model needs to be told what to do")
+    return header
+
+
+def build_curator(config: Config, format: RecordFormat, header: str, seeds: list[Record]) -> Curator:
+    """The judge of a run. Loads the embedding model if a threshold for it is given."""
+    filters = build_filters(
+        header,
+        min_instruction_words=config.filter.min_instruction_words,
+        max_instruction_words=config.filter.max_instruction_words,
+        keywords=config.filter.filter_keywords,
+        keep_programming=config.filter.keep_programming,
+    )
+    threshold = config.novelty.embedding_threshold
+    if threshold is None:
+        return Curator(format, filters, seeds, config.novelty.rouge_threshold)
+    embeddings = EmbeddingIndex(SentenceEncoder(config.novelty.embedding_model_name_or_path))
+    return Curator(format, filters, seeds, config.novelty.rouge_threshold, embeddings, threshold)
+
+
+def build_sampling(config: Config) -> Sampling:
+    """How tokens are drawn."""
+    options = config.sampling
+    return Sampling(
+        options.max_new_tokens, options.temperature, options.top_p, options.top_k, options.repetition_penalty
+    )
+
+
+def build_composer(
+    config: Config, format: RecordFormat, header: str, seeds: list[Record], engine: Engine
+) -> PromptComposer:
+    """What composes the prompts; checked, so that every request will have one. Raises `UserError` if not."""
+    limits = [limit for limit in (engine.context_length, config.sampling.max_length) if limit is not None]
+    budget = min(limits, default=10**9) - config.sampling.max_new_tokens
+    mix = DemonstrationMix(
+        config.prompt.num_prompt_instructions,
+        config.prompt.num_prompt_synthetic_instructions,
+        config.prompt.max_demonstration_depth,
+    )
+    composer = PromptComposer(header, format, mix, config.run.seed, seeds, engine.prompt_tokens, budget)
+    composer.check()
+    return composer
+
+
+def build_origin(config: Config, format: RecordFormat, model_revision: str) -> Origin:
+    """What the records of the run have in common. A local model is named by its folder, whatever path led to it."""
+    name = config.model.model_name_or_path or config.model.engine
+    options = config.sampling
+    return Origin(
+        model=Path(name).name if Path(name).is_dir() else name,
+        model_revision=model_revision,
+        format=format.name,
+        trigger_words=dict(format.triggers),
+        sampling={
+            "temperature": options.temperature,
+            "top_p": options.top_p,
+            "top_k": options.top_k,
+            "repetition_penalty": options.repetition_penalty,
+            "max_new_tokens": options.max_new_tokens,
+            "seed": config.run.seed,
+        },
+    )
+
+
+def stop_words(config: Config) -> tuple[str, ...] | None:
+    """The stop words given, with \\n and \\t read as they are meant: shells and YAML often pass them as two characters."""
+    words = config.sampling.stop_words
+    if words is None:
+        return None
+    if any(not word for word in words):
+        raise UserError("--stop_words holds an empty text, which would end every completion at once; remove it")
+    return tuple(word.replace("\\n", "\n").replace("\\t", "\t") for word in words)
+
+
+def horizon(config: Config) -> int:
+    """How far prompts lag behind completions, in requests."""
+    return config.prompt.horizon or 2 * config.model.request_batch_size

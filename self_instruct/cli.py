@@ -1,0 +1,129 @@
+"""The generation command: options are checked, the parts put together, the loop run. User mistakes end here."""
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from self_instruct.arguments import parse_arguments
+from self_instruct.config import Config, flatten
+from self_instruct.errors import UserError
+from self_instruct.formats import RecordFormat
+
+
+def run(format: RecordFormat, prompt_path: Path, argv: Sequence[str]) -> None:
+    """Runs a launch script and exits: 0 when a limit was reached, 2 for a user's mistake, 128 + n for signal n."""
+    guarded(lambda: _run(format, prompt_path, argv))
+
+
+def guarded(command: Callable[[], int]) -> None:
+    """Runs a command and exits with its code; a user's mistake is one message and code 2, without a traceback."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    for noisy in ("httpx", "transformers", "sentence_transformers", "datasets"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    try:
+        code = command()
+    except UserError as error:
+        # Every rank finds the same mistake; one message is enough.
+        if os.environ.get("RANK", "0") == "0":
+            print(f"error: {error}", file=sys.stderr)
+        code = 2
+    sys.stdout.flush()
+    sys.exit(code)
+
+
+def _run(base: RecordFormat, prompt_path: Path, argv: Sequence[str]) -> int:
+    config = parse_arguments(argv, f"Generate {base.name.replace('_', '-')} records with a language model.")
+    if not config.run.seed_tasks_path:
+        raise UserError("--seed_tasks_path is missing; give a JSONL file of seed tasks, as seeds/code.jsonl")
+    from self_instruct.assembly import build_format, read_header
+    from self_instruct.seeds import load_seeds
+
+    format = build_format(base, config)
+    header = read_header(Path(config.prompt.prompt_path or prompt_path))
+    seeds = load_seeds(Path(config.run.seed_tasks_path))
+    if config.run.dry_run:
+        return _dry_run(config, format, header, seeds)
+    if not config.run.batch_dir:
+        raise UserError("--batch_dir is missing; give the directory that the run is to be written to")
+    return _generate(config, format, header, seeds)
+
+
+def _dry_run(config: Config, format: RecordFormat, header: str, seeds: list[Any]) -> int:
+    from self_instruct.assembly import build_composer
+    from self_instruct.engines.scripted import ScriptedEngine
+
+    composer = build_composer(config, format, header, seeds, ScriptedEngine({}))
+    prompt = composer.compose(0, [])
+    print(prompt.text + prompt.opening, end="")
+    print(
+        f"(the first prompt: {len(prompt.demonstrations)} of {len(seeds)} seed tasks; nothing was generated)",
+        file=sys.stderr,
+    )
+    return 0
+
+
+def _generate(config: Config, format: RecordFormat, header: str, seeds: list[Any]) -> int:
+    from self_instruct import distributed, manifest
+    from self_instruct.assembly import build_composer, stop_words
+    from self_instruct.progress import Progress
+    from self_instruct.seeds import fingerprint
+    from self_instruct.signals import Interruption
+
+    world = distributed.current_world()
+    folder = Path(config.run.batch_dir or "")
+    described = manifest.describe(
+        _resolved(config), format.name, header, fingerprint(Path(config.run.seed_tasks_path or "")), ""
+    )
+    earlier = manifest.read(folder)
+    if earlier is not None:
+        # What can be refused before a model is loaded is refused before.
+        manifest.check_same_plan(folder, earlier, {**described, "model_revision": earlier.get("model_revision")})
+    stop_words(config)
+    progress = Progress(config.run.num_instructions_to_generate)
+    engine = _load_engine(config, world.rank, progress.step)
+    build_composer(config, format, header, seeds, engine)
+    if world.size > 1:
+        store = distributed.connect(world)
+        if not world.is_main:
+            interruption = Interruption(engine.interrupt)
+            distributed.serve(engine, store, config.model.request_batch_size, interruption.reason)
+            return 128 + interruption.received if interruption.received else 0
+        engine = distributed.SharedEngine(engine, store, config.model.request_batch_size)
+    described["model_revision"] = engine.model_revision
+    if earlier is not None:
+        manifest.check_same_plan(folder, earlier, described)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        manifest.write(folder, described)
+    except OSError as error:
+        raise UserError(
+            f"--batch_dir {folder}: cannot be written ({error.strerror}); give another directory"
+        ) from None
+    from self_instruct.launch import launch
+
+    try:
+        return launch(config, format, header, seeds, engine, folder, progress)
+    finally:
+        engine.close()
+
+
+def _resolved(config: Config) -> dict[str, Any]:
+    from self_instruct.assembly import horizon
+
+    return {**flatten(config), "horizon": horizon(config)}
+
+
+def _load_engine(config: Config, rank: int, on_step: Callable[[int], None]) -> Any:
+    from self_instruct.assembly import build_sampling
+    from self_instruct.engines import load_engine
+
+    options = config.model
+    return load_engine(
+        options.engine, options.model_name_or_path, options.script_path, build_sampling(config),
+        model_revision=options.model_revision, dtype=options.dtype, attn_implementation=options.attn_implementation,
+        trust_remote_code=options.trust_remote_code, batch_size=options.request_batch_size,
+        chat_template=config.prompt.chat_template, rank=rank, on_step=on_step,
+    )  # fmt: skip

@@ -1,0 +1,175 @@
+"""Every option of a generation run, declared once: type, default, help, bounds, and whether it is part of the plan.
+
+A *plan* option decides what is generated or kept, so a run cannot go on with another value of it; all others may change
+between two launches of the same run. What the model, the seed file and the header are is checked by content, not by name. Knows nothing of argv, YAML or files: arguments.py fills these classes.
+"""
+
+from dataclasses import Field, dataclass, field, fields
+from typing import Any, Literal
+
+PathRule = Literal["always", "if_dotted"]
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    choices: tuple[str, ...] | None = None,
+    minimum: float | None = None,
+    above: float | None = None,
+    maximum: float | None = None,
+    plan: bool = False,
+    path: PathRule | None = None,
+    alias: str | None = None,
+) -> Any:
+    """One option. `minimum` is inclusive, `above` exclusive; `path` says when the value names a place on disk."""
+    metadata = {
+        "help": help, "choices": choices, "minimum": minimum, "above": above, "maximum": maximum,
+        "plan": plan, "path": path, "alias": alias,
+    }  # fmt: skip
+    if isinstance(default, list):
+        return field(default_factory=lambda: list(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """run"""
+
+    batch_dir: str | None = option(None, "directory of the run; an earlier run in it is continued", path="always")
+    num_instructions_to_generate: int = option(100, "stop at exactly this many accepted records", minimum=1)
+    seed: int = option(42, "decides demonstrations and sampling", plan=True)
+    seed_tasks_path: str | None = option(None, "JSONL file of seed tasks", path="always")
+    min_yield: float = option(
+        0.01, "stop when accepted per parsed block falls below this over the last --patience requests",
+        minimum=0, maximum=1,
+    )  # fmt: skip
+    patience: int = option(100, "requests over which --min_yield is measured", minimum=1)
+    max_requests: int | None = option(None, "stop after this many requests", minimum=1)
+    dry_run: bool = option(False, "check everything, show the first prompt and stop; no model is loaded")
+
+
+@dataclass(frozen=True)
+class PromptOptions:
+    """prompt"""
+
+    prompt_path: str | None = option(
+        None, "what the model reads first [default: prompt.txt of the script]", path="always"
+    )
+    num_prompt_instructions: int = option(
+        8, "demonstrations in a prompt, human and machine together", minimum=1, plan=True
+    )
+    num_prompt_synthetic_instructions: int = option(
+        2, "of these, at most so many that the model wrote itself", minimum=0, plan=True
+    )
+    max_demonstration_depth: int = option(
+        3, "generations after which a machine-written task is no longer shown as a demonstration", minimum=1, plan=True
+    )
+    max_tasks_per_request: int = option(
+        16, "stop a completion when it begins its next task after so many", minimum=1, plan=True
+    )
+    instruction_trigger: str | None = option(None, "trigger word of the instruction [default: Instruction]", plan=True)
+    input_trigger: str | None = option(None, "trigger word of the input [default: Input]", plan=True)
+    output_trigger: str | None = option(None, "trigger word of the output [default: Output]", plan=True)
+    chat_template: str = option(
+        "auto", "send prompts through the tokenizer's chat template; auto: when there is one",
+        choices=("auto", "always", "never"), plan=True,
+    )  # fmt: skip
+    horizon: int | None = option(
+        None, "request i is composed from what requests up to i - horizon gave [default: twice --request_batch_size]",
+        minimum=1, plan=True,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """model and engine"""
+
+    model_name_or_path: str | None = option(None, "Hub id or folder of a causal language model", path="if_dotted")
+    model_revision: str | None = option(None, "branch, tag or commit of the model")
+    engine: str = option("huggingface", "what generates: a model in this process, or a file of completions",
+                         choices=("huggingface", "scripted"))  # fmt: skip
+    script_path: str | None = option(None, "JSONL file with a text per line, for --engine scripted", path="always")
+    request_batch_size: int = option(8, "requests that a process generates together", minimum=1)
+    dtype: str = option("auto", "of the weights", choices=("auto", "float32", "float16", "bfloat16"))
+    attn_implementation: str | None = option(None, "as in transformers, e.g. sdpa or flash_attention_2")
+    trust_remote_code: bool = option(False, "run Python code that comes with the model; only for sources you trust")
+
+
+@dataclass(frozen=True)
+class SamplingOptions:
+    """sampling"""
+
+    max_new_tokens: int = option(1024, "tokens that a completion may have", minimum=1, plan=True)
+    max_length: int | None = option(
+        None, "tokens of prompt and completion together [default: the model's context]", minimum=2, plan=True
+    )
+    temperature: float = option(0.8, "0 is greedy", minimum=0, plan=True)
+    top_p: float = option(0.95, "nucleus sampling", above=0, maximum=1, plan=True)
+    top_k: int = option(0, "sample from the k likeliest tokens; 0 is off", minimum=0, plan=True)
+    repetition_penalty: float = option(1.0, "above 1 discourages repeating; hurts code", above=0, plan=True)
+    stop_words: list[str] | None = option(
+        None, "texts that end a completion and are cut off; \\n means a line break [default: the number after the last task]",
+        plan=True,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class FilterOptions:
+    """filters"""
+
+    min_instruction_words: int = option(4, "words that an instruction must have", minimum=0, plan=True)
+    max_instruction_words: int = option(150, "words that an instruction may have", minimum=1, plan=True)
+    filter_keywords: list[str] = option(
+        [], "drop instructions with these words; 'default' stands for the words of the Self-Instruct paper "
+        "(image, graph, file, ...): right for plain text, wrong for code", plan=True,
+    )  # fmt: skip
+    keep_programming: bool = option(False, "keep instructions that begin with 'Write a program'", plan=True)
+
+
+@dataclass(frozen=True)
+class NoveltyOptions:
+    """novelty"""
+
+    rouge_threshold: float = option(
+        0.7, "keep a record if its ROUGE-L F1 with every seed and every accepted record is below this",
+        above=0, maximum=1.01, plan=True, alias="threshold",
+    )  # fmt: skip
+    embedding_threshold: float | None = option(
+        None, "also keep only if the cosine similarity is below this [default: off]", above=-1, maximum=1.01, plan=True
+    )
+    embedding_model_name_or_path: str = option(
+        "sentence-transformers/all-MiniLM-L6-v2", "sentence-transformers model", path="if_dotted", plan=True
+    )
+
+
+@dataclass(frozen=True)
+class Config:
+    """All options of a run, by concern."""
+
+    run: RunOptions
+    prompt: PromptOptions
+    model: ModelOptions
+    sampling: SamplingOptions
+    filter: FilterOptions
+    novelty: NoveltyOptions
+
+
+GROUPS: tuple[type, ...] = (RunOptions, PromptOptions, ModelOptions, SamplingOptions, FilterOptions, NoveltyOptions)
+
+
+def declarations() -> dict[str, Field]:
+    """Every option's declaration by name, in the order of --help."""
+    return {declared.name: declared for group in GROUPS for declared in fields(group)}
+
+
+def flatten(config: Config) -> dict[str, Any]:
+    """All values by option name."""
+    return {name: getattr(group, name) for part in fields(config)
+            for group in [getattr(config, part.name)] for name in (f.name for f in fields(group))}  # fmt: skip
+
+
+def assemble(values: dict[str, Any]) -> Config:
+    """A configuration from values by option name; what is absent takes its default."""
+    parts = [group(**{f.name: values[f.name] for f in fields(group) if f.name in values}) for group in GROUPS]
+    return Config(*parts)

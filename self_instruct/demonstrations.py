@@ -1,0 +1,32 @@
+"""Choosing the demonstrations of a request: seed tasks, mixed with some that the model wrote itself.
+
+The choice is a function of (seed, request, the pool that it is given) and of nothing else. Knows nothing of prompts.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from self_instruct.records import Record
+
+
+@dataclass(frozen=True)
+class DemonstrationMix:
+    """How many demonstrations a prompt shows: `total`, of which up to `synthetic` from the pool, none deeper than `max_depth`.
+
+    Six human and two machine-written ones are the mix of the Self-Instruct paper; the cap on depth is ours, against drift.
+    """
+
+    total: int
+    synthetic: int
+    max_depth: int
+
+    def choose(self, seed: int, request: int, seeds: Sequence[Record], pool: Sequence[Record]) -> list[Record]:
+        """The demonstrations in the order in which they are shown; while the pool is short, seeds take its places."""
+        generator = random.Random(f"demonstrations:{seed}:{request}")
+        eligible = [record for record in pool if record.depth <= self.max_depth]
+        machine = generator.sample(eligible, min(self.synthetic, self.total, len(eligible)))
+        human = generator.sample(list(seeds), min(self.total - len(machine), len(seeds)))
+        chosen = human + machine
+        generator.shuffle(chosen)
+        return chosen

@@ -1,0 +1,90 @@
+"""The seam between the loop and whatever generates: requests go in, completions come out as they finish, in any order."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal, Protocol
+
+FinishReason = Literal["stop", "length", "error"]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How tokens are drawn. `temperature` 0 is greedy, `top_k` 0 is off; `max_new_tokens` bounds a completion."""
+
+    max_new_tokens: int
+    temperature: float = 0.8
+    top_p: float = 0.95
+    top_k: int = 0
+    repetition_penalty: float = 1.0
+
+
+@dataclass(frozen=True)
+class Request:
+    """One prompt to complete. The completion goes on from `opening` and ends, at the latest, before any text of `stop`.
+
+    `seed` decides the request's random numbers, whatever else is generated beside it.
+    """
+
+    index: int
+    prompt: str
+    opening: str
+    stop: tuple[str, ...]
+    seed: str
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What came of a request: the text after its opening, without the stop text. Counts are in tokens.
+
+    `error` says why there is no text, when `finish_reason` is "error". `created_at` is UTC, ISO 8601.
+    """
+
+    request: int
+    text: str
+    finish_reason: FinishReason
+    prompt_tokens: int
+    completion_tokens: int
+    rank: int = 0
+    created_at: str | None = None
+    error: str | None = None
+
+
+class Engine(Protocol):
+    """Generates. Submitting never waits; `poll` waits for at least one completion and returns all that have finished."""
+
+    context_length: int | None
+    """Tokens of prompt and completion together that the model can hold; None when there is no limit."""
+    model_revision: str
+    """Which version of the model answers."""
+    capacity: int | None
+    """How many requests it can answer at all; None when there is no limit."""
+
+    def prompt_tokens(self, prompt: str, opening: str) -> int:
+        """The length of a prompt as the model reads it, in tokens."""
+
+    def submit(self, requests: Sequence[Request]) -> None:
+        """Hands over requests; each ends in exactly one completion unless the engine is interrupted."""
+
+    def poll(self) -> list[Completion]:
+        """The completions that have finished since the last call; empty only if nothing is pending or on interruption."""
+
+    def interrupt(self) -> None:
+        """Makes the `poll` under way return soon with what is whole. Safe to call from a signal handler."""
+
+    def close(self) -> None:
+        """Frees the device. What is pending is given up."""
+
+
+def timestamp() -> str:
+    """Now in UTC, or the time in SOURCE_DATE_EPOCH where it is set, for runs that must not differ by a byte."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    now = datetime.fromtimestamp(int(epoch), UTC) if epoch and epoch.isdigit() else datetime.now(UTC)
+    return now.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def cut_at_stop(text: str, stop: Sequence[str]) -> tuple[str, bool]:
+    """The text before the first stop text in it, and whether there was one."""
+    places = [at for at in (text.find(word) for word in stop) if at >= 0]
+    return (text[: min(places)], True) if places else (text, False)

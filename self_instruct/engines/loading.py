@@ -1,0 +1,110 @@
+"""Loading a causal language model and its tokenizer from the Hub or a folder, with every failure told in one message.
+
+Weights are read from safetensors only, and code that comes with a model is run only when asked for.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+from self_instruct.errors import UserError
+
+
+def load_model(
+    name: str,
+    revision: str | None = None,
+    dtype: str = "auto",
+    attn_implementation: str | None = None,
+    trust_remote_code: bool = False,
+) -> tuple[Any, Any, str]:
+    """Model in evaluation mode on this process's device, tokenizer that pads on the left, and the model's revision.
+
+    Raises `UserError` when any of them cannot be loaded.
+    """
+    if name.startswith(("/", ".", "~")) and not Path(name).expanduser().is_dir():
+        raise UserError(f"--model_name_or_path {name}: there is no such folder; give a model's folder or a Hub id")
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
+    if revision:
+        options["revision"] = revision
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name, padding_side="left", **options)
+        model = AutoModelForCausalLM.from_pretrained(
+            name, dtype=_dtype(dtype), attn_implementation=attn_implementation, use_safetensors=True, **options
+        )
+    except (OSError, ValueError, ImportError, KeyError, RuntimeError) as error:
+        raise UserError(_explain(name, error)) from error
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
+    return model.eval().to(device()), tokenizer, _revision(name, model)
+
+
+def device() -> Any:
+    """The accelerator of this process's local rank, or the CPU."""
+    import torch
+
+    kind = torch.accelerator.current_accelerator(check_available=True)
+    if kind is None:
+        return torch.device("cpu")
+    return torch.device(kind.type, int(os.environ.get("LOCAL_RANK", "0")) % torch.accelerator.device_count())
+
+
+def context_length(model: Any, tokenizer: Any) -> int | None:
+    """Tokens that the model can attend to, by its configuration or, failing that, its tokenizer's; None if neither says."""
+    config = model.config.get_text_config()
+    for name in ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length"):
+        if isinstance(getattr(config, name, None), int):
+            return getattr(config, name)
+    declared = tokenizer.model_max_length
+    return declared if declared < 10**9 else None  # transformers says 10**30 for "unknown"
+
+
+def end_tokens(model: Any, tokenizer: Any) -> set[int]:
+    """Ids that end a text: the generation config's, the model config's and the tokenizer's."""
+    declared = [
+        model.generation_config.eos_token_id,
+        model.config.get_text_config().eos_token_id,
+        tokenizer.eos_token_id,
+    ]
+    return {token for item in declared if item is not None for token in (item if isinstance(item, list) else [item])}
+
+
+def _dtype(name: str) -> Any:
+    import torch
+
+    # Half precision is slower than single on most CPUs, and sampling from it is coarser.
+    return torch.float32 if name == "auto" and device().type == "cpu" else name
+
+
+def _explain(name: str, error: Exception) -> str:
+    reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    if "trust_remote_code" in str(error):
+        advice = "it needs code of its own; if you trust its source, add --trust_remote_code"
+    elif Path(name).is_dir():
+        advice = (
+            "the folder must hold config.json, a tokenizer and safetensors weights, as save_pretrained writes them"
+        )
+    else:
+        advice = (
+            "check the name; a machine without network needs a model folder, or a filled cache and HF_HUB_OFFLINE=1"
+        )
+    return f"--model_name_or_path {name}: cannot be loaded ({reason[:300]}); {advice}"
+
+
+def _revision(name: str, model: Any) -> str:
+    """The Hub's commit, or for a folder a hash of its configuration and of the names and sizes of its weights."""
+    commit = getattr(model.config, "_commit_hash", None)
+    if commit:
+        return str(commit)
+    digest = hashlib.sha256()
+    for path in sorted(Path(name).expanduser().glob("*")):
+        if path.suffix == ".safetensors":
+            digest.update(f"{path.name} {path.stat().st_size}".encode())
+        elif path.suffix == ".json":
+            digest.update(path.name.encode() + path.read_bytes())
+    return f"local-{digest.hexdigest()[:12]}"

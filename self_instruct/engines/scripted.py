@@ -1,0 +1,71 @@
+"""An engine that replays given completions: for tests, dry runs, and texts that were generated elsewhere.
+
+Request i is answered by line i of the script (from 0), or by the line that names it in `request`, as a run's journal does;
+whatever the order of asking. A token is a word here.
+"""
+
+import hashlib
+from collections import deque
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from self_instruct.engines.base import Completion, FinishReason, Request, cut_at_stop
+from self_instruct.errors import UserError
+from self_instruct.jsonl import read_objects
+
+
+class ScriptedEngine:
+    """Answers from `texts`: by request, the completion and whether the length limit cut it."""
+
+    context_length: int | None = None
+
+    def __init__(self, texts: Mapping[int, tuple[str, bool]], rank: int = 0) -> None:
+        self._texts, self._rank = dict(sorted(texts.items())), rank
+        self._pending: deque[Request] = deque()
+        self.capacity: int | None = max(self._texts, default=-1) + 1
+        digest = hashlib.sha256(repr(self._texts).encode("utf-8", "surrogatepass")).hexdigest()
+        self.model_revision = f"script-{digest[:12]}"
+
+    @classmethod
+    def from_file(cls, path: Path, rank: int = 0) -> "ScriptedEngine":
+        """From JSON lines `{"text": ..., "finish_reason": "stop" | "length"}`. Raises `UserError` when one has no text."""
+        texts: dict[int, tuple[str, bool]] = {}
+        for place, row in read_objects(path, "--script_path"):
+            if not isinstance(row.get("text"), str):
+                raise UserError(f'{place}: field "text" must hold the completion')
+            request = row.get("request", len(texts))
+            if not isinstance(request, int) or request in texts:
+                raise UserError(
+                    f'{place}: field "request" is {request!r}, but must be a number that no other line has'
+                )
+            texts[request] = (row["text"], row.get("finish_reason") == "length")
+        return cls(texts, rank)
+
+    def prompt_tokens(self, prompt: str, opening: str) -> int:
+        """Words of the prompt."""
+        return len(prompt.split()) + len(opening.split())
+
+    def submit(self, requests: Sequence[Request]) -> None:
+        """Queues requests."""
+        self._pending.extend(requests)
+
+    def poll(self) -> list[Completion]:
+        """The completion of the oldest pending request."""
+        return [self._complete(self._pending.popleft())] if self._pending else []
+
+    def interrupt(self) -> None:
+        """Nothing is under way between two polls."""
+
+    def close(self) -> None:
+        """Forgets what is pending."""
+        self._pending.clear()
+
+    def _complete(self, request: Request) -> Completion:
+        prompt_tokens = self.prompt_tokens(request.prompt, request.opening)
+        if request.index not in self._texts:
+            missing = f"the script has no completion for request {request.index}"
+            return Completion(request.index, "", "error", prompt_tokens, 0, self._rank, error=missing)
+        text, truncated = self._texts[request.index]
+        text, stopped = cut_at_stop(text, request.stop)
+        reason: FinishReason = "length" if truncated and not stopped else "stop"
+        return Completion(request.index, text, reason, prompt_tokens, len(text.split()), self._rank)

@@ -1,0 +1,41 @@
+"""Finding stop texts while a completion grows, on generated text only.
+
+Decoding the tail at every token would cost more than small models do, so the tail is decoded only when the newest token
+could end a stop text.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+
+class StopMatcher:
+    """Tells whether generated tokens hold one of some stop texts, one token at a time."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self._last_characters: list[frozenset[str]] = []
+        self._tokens_of: dict[frozenset[str], frozenset[int]] = {}
+
+    def reached(self, tokens: Sequence[int], stop: Sequence[str]) -> bool:
+        """Whether the newest of the generated tokens completed one of the stop texts."""
+        if not stop or tokens[-1] not in self._ending(frozenset(word[-1] for word in stop)):
+            return False
+        # A byte-fallback vocabulary spends up to four tokens a character.
+        window = 4 * max(len(word) for word in stop) + 4
+        tail = self._tokenizer.decode(
+            list(tokens[-window:]), skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        return any(word in tail for word in stop)
+
+    def _ending(self, characters: frozenset[str]) -> frozenset[int]:
+        """Ids of the tokens that hold one of the characters, or a part of one that is not whole in itself."""
+        if characters not in self._tokens_of:
+            if not self._last_characters:
+                ids = [[token] for token in range(len(self._tokenizer))]
+                texts = self._tokenizer.batch_decode(ids, clean_up_tokenization_spaces=False)
+                self._last_characters = [frozenset(text) for text in texts]
+            wanted = characters | {"\ufffd"}
+            self._tokens_of[characters] = frozenset(
+                token for token, held in enumerate(self._last_characters) if held & wanted
+            )
+        return self._tokens_of[characters]

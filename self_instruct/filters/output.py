@@ -1,0 +1,39 @@
+"""What an answer must not be: nothing, the task over again, or the prompt."""
+
+import re
+from collections.abc import Callable
+
+from self_instruct.records import Record
+
+
+def drop_empty(record: Record) -> str | None:
+    """`empty_instruction` and `empty_output`; a code fence around nothing, or only punctuation, is empty too."""
+    if not re.search(r"\w", record.instruction):
+        return "empty_instruction"
+    bare = re.sub(r"^```\w*\s*$", "", record.output, flags=re.MULTILINE)
+    # One sign can be an answer ("+"); only fences and white space are none.
+    return None if bare.strip() else "empty_output"
+
+
+def drop_output_repeats_task(record: Record) -> str | None:
+    """`output_repeats_task`: the output is the instruction, the input, or both, but for case and spacing."""
+    output = _folded(record.output)
+    return "output_repeats_task" if output in {_folded(record.instruction), _folded(record.task)} or (
+        record.input and output == _folded(record.input)
+    ) else None  # fmt: skip
+
+
+def drop_echo(header: str) -> Callable[[Record], str | None]:
+    """`echoes_prompt`: a whole line of the header, five words or longer, stands in the instruction or the output."""
+    lines = [_folded(re.sub(r"^\s*(?:\d+[.)]|[-*])\s*", "", line)) for line in header.splitlines()]
+    telling = [line for line in lines if len(line.split()) >= 5]
+
+    def rule(record: Record) -> str | None:
+        texts = (_folded(record.task), _folded(record.output))
+        return "echoes_prompt" if any(line in text for line in telling for text in texts) else None
+
+    return rule
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.lower().split())

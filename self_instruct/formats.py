@@ -1,0 +1,243 @@
+"""The text form of a task: numbered blocks whose fields are announced by trigger words.
+
+    1. Instruction:
+    Add two numbers.
+
+    1. Output:
+    def add(a, b): ...
+    ###
+
+One object renders a block and parses it back, so the two cannot drift: `parse(render(x)) == x` for any text. A line of
+the text that would be read as a label or as the separator gets a backslash in front, and loses it again when parsed.
+
+The parser is made for what models really write. It finds labels wherever they stand and whatever their numbers, so that
+one broken block costs only itself. It knows nothing of the quality of what it reads; filters judge that.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Literal
+
+from self_instruct.records import Record
+
+FieldName = Literal["instruction", "input", "output"]
+SEPARATOR = "###"
+NO_INPUT = "<noinput>"
+
+_NO_INPUT_LIKE = re.compile(r"\\*<?no ?input>?\.?", re.IGNORECASE)
+_LEADING_SPACE = re.compile(r"\\*\s")
+_TRAILING_SPACE = re.compile(r"\s\\*\Z")
+
+
+@dataclass(frozen=True)
+class Block:
+    """What one block of a completion held: its fields, or the reason why it could not be read.
+
+    `position` counts the blocks of a completion from 1; `text` is the block as the model wrote it.
+    """
+
+    position: int
+    text: str
+    fields: dict[str, str] = field(default_factory=dict)
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class _Label:
+    field: str
+    number: str | None
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class RecordFormat:
+    """The fields of a block, in order, and the trigger word of each.
+
+    Raises `ValueError` when trigger words are empty, hold a line break or a colon, or are not distinct.
+    """
+
+    name: str
+    triggers: tuple[tuple[FieldName, str], ...]
+
+    def __post_init__(self) -> None:
+        words = [word for _, word in self.triggers]
+        for word in words:
+            if not word.strip() or word != word.strip() or re.search(r"[\n\r:*\\]", word) or word[0].isdigit():
+                raise ValueError(
+                    f"trigger word {word!r} must be plain text without line break, colon, asterisk or backslash"
+                )
+        if len(set(words)) != len(words):
+            raise ValueError(f"trigger words must be distinct, but they are {', '.join(words)}")
+
+    @property
+    def fields(self) -> tuple[FieldName, ...]:
+        """The names of the fields in the order in which a block shows them."""
+        return tuple(name for name, _ in self.triggers)
+
+    def with_triggers(self, **words: str | None) -> "RecordFormat":
+        """The same format with other trigger words, by field name; None keeps the present one."""
+        return replace(self, triggers=tuple((name, words.get(name) or word) for name, word in self.triggers))
+
+    # ---- rendering
+
+    def render(self, record: Record, number: int) -> str:
+        """The block of a record; without an input field, the input follows the instruction on a line of its own."""
+        values = {"instruction": record.instruction, "input": record.input, "output": record.output}
+        if "input" not in self.fields:
+            values["instruction"] = record.task
+        parts = [f"{number}. {word}:\n{self._escape(name, values[name])}" for name, word in self.triggers]
+        return "\n\n".join(parts) + f"\n{SEPARATOR}\n"
+
+    def open_block(self, number: int) -> str:
+        """The beginning of a block, for the model to go on from."""
+        return f"{number}. {self.triggers[0][1]}:\n"
+
+    def _escape(self, name: str, text: str) -> str:
+        if name == "input":
+            if not text:
+                return NO_INPUT
+            if _NO_INPUT_LIKE.fullmatch(text):
+                return "\\" + text
+        text = self._escapable.sub(r"\1\\\2", text)
+        # The parser strips white space around a field; a backslash keeps what belongs to the text.
+        if _LEADING_SPACE.match(text):
+            text = "\\" + text
+        return text + "\\" if _TRAILING_SPACE.search(text) else text
+
+    def _unescape(self, name: str, text: str) -> str:
+        if name == "input" and _NO_INPUT_LIKE.fullmatch(text):
+            return text[1:] if text.startswith("\\") else ""
+        if text.startswith("\\") and _LEADING_SPACE.match(text):
+            text = text[1:]
+        if text.endswith("\\") and _TRAILING_SPACE.search(text):
+            text = text[:-1]
+        return self._escaped.sub(r"\1\2", text)
+
+    @cached_property
+    def _mark(self) -> str:
+        words = "|".join(re.escape(word) for _, word in sorted(self.triggers, key=lambda item: -len(item[1])))
+        return rf"(?:(\d{{1,6}})[ \t]*[.)][ \t]*)?\*{{0,2}}({words})\*{{0,2}}[ \t]*:\*{{0,2}}[ \t]*"
+
+    @cached_property
+    def _label(self) -> re.Pattern[str]:
+        return re.compile(rf"^[ \t]*{self._mark}", re.MULTILINE)
+
+    @cached_property
+    def _escapable(self) -> re.Pattern[str]:
+        return re.compile(rf"^([ \t]*)(\\*(?:{_plain(self._mark)}|{SEPARATOR}[ \t\r]*$))", re.MULTILINE)
+
+    @cached_property
+    def _escaped(self) -> re.Pattern[str]:
+        return re.compile(rf"^([ \t]*)\\(\\*(?:{_plain(self._mark)}|{SEPARATOR}[ \t\r]*$))", re.MULTILINE)
+
+    # ---- parsing
+
+    def parse(self, completion: str, number: int = 1, truncated: bool = False) -> list[Block]:
+        """The blocks of a completion that goes on from `open_block(number)`, in order, readable or not.
+
+        `truncated` says that the length limit ended the completion: its last block is then dropped unless it is closed.
+        Reasons: `empty_block`, `missing_<field>`, `repeated_<field>`, `cut_by_length`.
+        """
+        first = self._label.match(completion.lstrip())
+        repeats_opening = first is not None and self._field_of(first) == self.fields[0]
+        body = completion.lstrip() if repeats_opening else self.open_block(number) + completion
+        spans = list(self._split(body))
+        blocks = []
+        for position, (start, end, closed) in enumerate(spans, start=1):
+            text = body[start:end].strip()
+            fields, reason = self._read(text)
+            if truncated and not closed and position == len(spans):
+                reason = "cut_by_length"
+            blocks.append(Block(position, text, {} if reason else fields, reason))
+        return blocks
+
+    def _field_of(self, match: re.Match[str]) -> str:
+        return next(name for name, word in self.triggers if word == match.group(2))
+
+    def _labels(self, text: str) -> list[_Label]:
+        return [_Label(self._field_of(m), m.group(1), m.start(), m.end()) for m in self._label.finditer(text)]
+
+    def _split(self, body: str) -> Iterator[tuple[int, int, bool]]:
+        """Start, end and closedness of each block. A block is closed by a separator line, or by the next block's label."""
+        labels = self._labels(body)
+        firsts = {label.start: label for label in labels if label.field == self.fields[0]}
+        separators = [m for m in re.finditer(rf"^[ \t]*{SEPARATOR}[ \t\r]*$", body, re.MULTILINE)]
+        ends = {}
+        for separator in separators:
+            rest = _skip_blank(body, separator.end())
+            # Only a separator before a new block or the end divides; any other is a line of the answer.
+            if rest == len(body) or rest in firsts:
+                ends[separator.start()] = rest
+        start: int | None = 0
+        last_seen = False
+        for place in sorted([*firsts, *ends, *(label.start for label in labels if label.field == self.fields[-1])]):
+            if place in ends:
+                if start is not None:
+                    yield start, place, True
+                start, last_seen = None, False
+            elif place in firsts:
+                # A first label without a number inside an unfinished block is text, as in "Instruction: add R1".
+                if start is not None and place > start:
+                    if firsts[place].number is None and not last_seen:
+                        continue
+                    yield start, place, True
+                start, last_seen = place, False
+            else:
+                last_seen = True
+        if start is not None and body[start:].strip():
+            yield start, len(body), False
+
+    def _read(self, text: str) -> tuple[dict[str, str], str | None]:
+        """The fields of one block and None, or what was found of them and the reason why it is broken."""
+        labels = self._labels(text)
+        opening = labels[0]
+        for numbered_only in (opening.number is not None, False):
+            chosen, reason = self._choose(labels, opening, numbered_only)
+            if reason is None or not reason.startswith("missing"):
+                break
+        fields = {}
+        for label, following in zip(chosen, [*chosen[1:], None], strict=True):
+            raw = text[label.end : following.start if following else len(text)]
+            fields[label.field] = self._unescape(label.field, raw.strip())
+        if len(chosen) == 1 and not fields[opening.field]:
+            reason = "empty_block"
+        return fields, reason
+
+    def _choose(self, labels: list[_Label], opening: _Label, numbered_only: bool) -> tuple[list[_Label], str | None]:
+        """The labels that divide a block; all others are text that happens to look like one."""
+        chosen, reason = [opening], None
+        for label in labels[1:]:
+            at, reached = self.fields.index(label.field), self.fields.index(chosen[-1].field)
+            if numbered_only and label.number is None:
+                continue
+            if at == reached + 1 or (at > reached and label.number == opening.number is not None):
+                chosen.append(label)
+            elif label.number is not None and label.number == opening.number and at > 0:
+                return chosen, f"repeated_{label.field}"
+        missing = [name for name in self.fields if name not in {label.field for label in chosen}]
+        if missing:
+            reason = f"missing_{missing[0]}"
+        return chosen, reason
+
+
+def _plain(pattern: str) -> str:
+    """The same pattern without capturing groups."""
+    return re.sub(r"\((?!\?)", "(?:", pattern)
+
+
+def _skip_blank(text: str, at: int) -> int:
+    """Where the next line that is not blank begins, or the end of the text."""
+    match = re.compile(r"(?:[ \t\r]*\n)*").match(text, at)
+    at = match.end() if match else at
+    return len(text) if not text[at:].strip() else at
+
+
+INSTRUCTION_OUTPUT = RecordFormat("instruction_output", (("instruction", "Instruction"), ("output", "Output")))
+INSTRUCTION_INPUT_OUTPUT = RecordFormat(
+    "instruction_input_output", (("instruction", "Instruction"), ("input", "Input"), ("output", "Output"))
+)
+
+FORMATS = {item.name: item for item in (INSTRUCTION_OUTPUT, INSTRUCTION_INPUT_OUTPUT)}

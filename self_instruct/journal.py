@@ -1,0 +1,115 @@
+"""The journal: every completion as the model wrote it, on disk before anything is parsed. All else follows from it.
+
+One JSON line a completion, appended in the order of arrival and synced to disk. A launch that was killed leaves at most
+a half-written last line, which is cut off. Knows nothing of blocks, filters or records.
+"""
+
+import json
+import logging
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from self_instruct.engines.base import Completion
+from self_instruct.errors import UserError
+from self_instruct.prompts import Prompt
+from self_instruct.records import json_line
+
+FILE_NAME = "completions.jsonl"
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A completion with the plan of its prompt: what was shown, the hash of the text, and the depth of what comes of it."""
+
+    request: int
+    seed_ids: list[str]
+    parent_ids: list[str]
+    depth: int
+    prompt_sha256: str
+    text: str
+    finish_reason: str
+    prompt_tokens: int
+    completion_tokens: int
+    rank: int
+    created_at: str | None
+    error: str | None = None
+
+    @classmethod
+    def of(cls, prompt: Prompt, completion: Completion) -> "Entry":
+        """The entry of a prompt's completion."""
+        plan: dict[str, Any] = {"seed_ids": prompt.seed_ids, "parent_ids": prompt.parent_ids, "depth": prompt.depth}
+        return cls(**plan, prompt_sha256=prompt.sha256, **asdict(completion))
+
+    @property
+    def number(self) -> int:
+        """The number of the block that the prompt left open."""
+        return len(self.seed_ids) + len(self.parent_ids) + 1
+
+
+class Journal:
+    """The journal of a run directory, opened for appending. `entries` are those that were there, by request."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / FILE_NAME
+        self.entries = {entry.request: entry for entry in reversed(_recover(self.path))}
+        self._file = self.path.open("ab")
+
+    def append(self, entries: Iterable[Entry]) -> None:
+        """Writes entries and returns when they are on disk."""
+        self._file.write(b"".join(json_line(asdict(entry)) for entry in entries))
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
+
+def read_journal(folder: Path) -> list[Entry]:
+    """The entries of a run directory in request order, the directory left as it is. Raises `UserError` if there are none."""
+    path = folder / FILE_NAME
+    if not path.is_file():
+        raise UserError(f"{folder}: holds no {FILE_NAME}; give the --batch_dir of a generation run")
+    entries, _ = _read(path)
+    return sorted({entry.request: entry for entry in reversed(entries)}.values(), key=lambda entry: entry.request)
+
+
+def _recover(path: Path) -> list[Entry]:
+    """The entries of the file, which loses a half-written last line."""
+    if not path.exists():
+        return []
+    entries, whole = _read(path)
+    surplus = path.stat().st_size - whole
+    if surplus:
+        _log.warning("%s: cut off a half-written last line of %d bytes; its request is generated again", path, surplus)
+        with path.open("r+b") as file:
+            file.truncate(whole)
+            os.fsync(file.fileno())
+    return entries
+
+
+def _read(path: Path) -> tuple[list[Entry], int]:
+    """All whole entries and how many bytes they take."""
+    entries, whole = [], 0
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                break
+            entries.append(_entry(line, f"{path}:{number}"))
+            whole += len(line)
+    return entries, whole
+
+
+def _entry(line: bytes, place: str) -> Entry:
+    try:
+        row = json.loads(line)
+        return Entry(**{field.name: row[field.name] for field in fields(Entry)})
+    except (ValueError, TypeError, KeyError) as error:
+        raise UserError(
+            f"{place}: is not a journal entry ({type(error).__name__}: {error}); move the line to another file, and its "
+            "request will be generated again"
+        ) from None

@@ -1,0 +1,61 @@
+"""Rank 0's part of a launch: the journal is replayed, the loop generates, and the end is told."""
+
+import sys
+from pathlib import Path
+
+from self_instruct.assembly import build_composer, build_curator, build_origin, horizon, stop_words
+from self_instruct.config import Config
+from self_instruct.engines.base import Engine
+from self_instruct.formats import RecordFormat
+from self_instruct.journal import Journal
+from self_instruct.loop import Limits, Loop, numbered_stop
+from self_instruct.progress import Progress
+from self_instruct.records import Record
+from self_instruct.report import Funnel, write_report
+from self_instruct.signals import Interruption
+from self_instruct.summary import summarise
+from self_instruct.writer import Writer
+
+
+def launch(
+    config: Config,
+    format: RecordFormat,
+    header: str,
+    seeds: list[Record],
+    engine: Engine,
+    folder: Path,
+    progress: Progress,
+) -> int:
+    """Generates into a run directory and returns the exit code."""
+    interruption = Interruption(engine.interrupt)
+    journal = Journal(folder)
+    writer = Writer(folder, build_origin(config, format, engine.model_revision))
+    funnel = Funnel(config.run.patience)
+    loop = Loop(
+        composer=build_composer(config, format, header, seeds, engine),
+        engine=engine,
+        journal=journal,
+        curator=build_curator(config, format, header, seeds),
+        writer=writer,
+        funnel=funnel,
+        limits=Limits(config.run.num_instructions_to_generate, config.run.min_yield, config.run.max_requests),
+        seed=config.run.seed,
+        horizon=horizon(config),
+        stop=numbered_stop(config.prompt.max_tasks_per_request, stop_words(config)),
+        interrupted=interruption.reason,
+    )
+    try:
+        if journal.entries:
+            print(f"Going on with {folder}: {len(journal.entries)} completions are there.", file=sys.stderr)
+        loop.replay()
+        progress.begin(funnel.accepted)
+        try:
+            stopped = loop.run(progress)
+        finally:
+            progress.close()
+        write_report(folder, funnel, stopped)
+    finally:
+        writer.close()
+        journal.close()
+    print(summarise(folder, funnel, loop.curator.pool, stopped, progress.seconds))
+    return 128 + interruption.received if interruption.received else 0

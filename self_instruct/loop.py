@@ -1,0 +1,129 @@
+"""The bootstrapping loop: what the model writes becomes the demonstrations it writes from next. Read this first.
+
+    compose a prompt -> submit it -> journal the completion -> judge its blocks in request order -> grow the pool
+
+Request i is composed from the seeds and from what requests up to i - horizon gave, so it depends on the seed and the
+completions, never on timing or the number of processes. At most `horizon` requests are under way at once.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from self_instruct.curation import Curator
+from self_instruct.engines.base import Engine, Request
+from self_instruct.formats import RecordFormat
+from self_instruct.journal import Entry, Journal
+from self_instruct.progress import Progress
+from self_instruct.prompts import Prompt, PromptComposer
+from self_instruct.report import Funnel
+from self_instruct.writer import Writer
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When to stop: at `target` accepted records; after `max_requests`; when the yield stays under `min_yield`."""
+
+    target: int
+    min_yield: float
+    max_requests: int | None = None
+
+
+@dataclass
+class Loop:
+    """One generation run, from whatever its journal holds already to the first limit that is reached."""
+
+    composer: PromptComposer
+    engine: Engine
+    journal: Journal
+    curator: Curator
+    writer: Writer
+    funnel: Funnel
+    limits: Limits
+    seed: int
+    horizon: int
+    stop: Callable[[RecordFormat, int], tuple[str, ...]]
+    interrupted: Callable[[], str | None]
+    on_error: Callable[[Entry], None] = lambda entry: None
+    _waiting: dict[int, Entry] = field(default_factory=dict)
+    _under_way: dict[int, Prompt] = field(default_factory=dict)
+    _committed: int = 0
+    _submitted: int = 0
+
+    def replay(self) -> str | None:
+        """Judges what the journal holds and puts the dataset in place; the reason to stop if a limit is reached already."""
+        self._waiting = dict(self.journal.entries)
+        reason = self._commit()
+        self.writer.publish()
+        return reason
+
+    def run(self, progress: Progress) -> str:
+        """Generates until a limit is reached, and returns which one."""
+        reason = self._commit()
+        while reason is None:
+            self._submit()
+            if not self._under_way:
+                return "the requests are used up"
+            completions = self.engine.poll()
+            # Journalled before anything is parsed: whatever happens next, these tokens are not lost.
+            entries = [Entry.of(self._under_way.pop(item.request), item) for item in completions]
+            self.journal.append(entries)
+            self._waiting.update((entry.request, entry) for entry in entries)
+            progress.step(sum(item.completion_tokens for item in completions if item.rank != 0))
+            reason = self._commit() or self.interrupted()
+            progress.update(self.funnel)
+        return reason
+
+    def _submit(self) -> None:
+        """Submits every request that the horizon allows and no launch has answered yet."""
+        end = self._committed + self.horizon
+        for limit in (self.limits.max_requests, self.engine.capacity):
+            end = end if limit is None else min(end, limit)
+        requests = []
+        for index in range(self._submitted, end):
+            if index >= self._committed and index not in self._waiting:
+                prompt = self.composer.compose(index, self.curator.pool_before(index - self.horizon + 1))
+                self._under_way[index] = prompt
+                stop = self.stop(self.composer.format, prompt.number)
+                requests.append(Request(index, prompt.text, prompt.opening, stop, f"{self.seed}:{index}"))
+        self._submitted = max(self._submitted, end)
+        self.engine.submit(requests)
+
+    def _commit(self) -> str | None:
+        """Judges completions in request order, as far as they have arrived; the limit that was reached, if any."""
+        while (reason := self._limit_reached()) is None and self._committed in self._waiting:
+            entry = self._waiting.pop(self._committed)
+            room = self.limits.target - self.funnel.accepted
+            verdicts = self.curator.judge(entry, room)
+            self.writer.write(entry, verdicts)
+            self.funnel.count(entry, verdicts)
+            if entry.error:
+                self.on_error(entry)
+            self._committed += 1
+        return reason
+
+    def _limit_reached(self) -> str | None:
+        limits, recent = self.limits, self.funnel.recent_yield
+        if self.funnel.accepted >= limits.target:
+            return f"all {limits.target} records are there"
+        if recent is not None and recent < limits.min_yield:
+            return (
+                f"the yield of the last {self.funnel.patience} requests was {recent:.2%}, under --min_yield "
+                f"{limits.min_yield:.2%}; the model repeats itself or cannot follow the format"
+            )
+        if limits.max_requests is not None and self._committed >= limits.max_requests:
+            return f"--max_requests {limits.max_requests} are done"
+        return None
+
+
+def numbered_stop(max_tasks: int, words: tuple[str, ...] | None) -> Callable[[RecordFormat, int], tuple[str, ...]]:
+    """The stop texts of a request whose open block has a given number: the words given, or else the beginning of the block
+    after `max_tasks` more. It is bound to the start of a line and to the trigger word, so that no answer holds it.
+    """
+
+    def stop(format: RecordFormat, number: int) -> tuple[str, ...]:
+        return words if words is not None else ("\n" + format.open_block(number + max_tasks).rstrip(),)
+
+    return stop

@@ -1,0 +1,85 @@
+"""run.yaml: what a run directory was made from, and whether a launch may go on with it.
+
+Holds every option as resolved, the header's text, the hash of the seed file, the model's revision, and versions. A launch
+that would change the plan is refused with the option named. Holds nothing secret, no time and no place.
+"""
+
+import os
+import platform
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from self_instruct.config import declarations
+from self_instruct.errors import UserError
+
+FILE_NAME = "run.yaml"
+_PACKAGES = ("torch", "transformers", "accelerate", "tokenizers", "rouge-score", "rapidfuzz", "sentence-transformers")
+
+
+def describe(
+    options: Mapping[str, Any], format: str, header: str, seed_tasks_sha256: str, model_revision: str
+) -> dict[str, Any]:
+    """The content of run.yaml."""
+    return {
+        "format": format,
+        "model_revision": model_revision,
+        "seed_tasks_sha256": seed_tasks_sha256,
+        "options": dict(options),
+        "header": header,
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
+    }
+
+
+def read(folder: Path) -> dict[str, Any] | None:
+    """The content of a directory's run.yaml, or None if it has none. Raises `UserError` if it cannot be understood."""
+    path = folder / FILE_NAME
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(
+            f"{path}: cannot be read ({type(error).__name__}); restore it, or use another --batch_dir"
+        ) from None
+    if not isinstance(content, dict) or not isinstance(content.get("options"), dict):
+        raise UserError(f"{path}: is not the description of a run; restore it, or use another --batch_dir")
+    return content
+
+
+def write(folder: Path, content: Mapping[str, Any]) -> None:
+    """Writes run.yaml in one step."""
+    part = folder / f"{FILE_NAME}.part"
+    part.write_text(yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True, width=119), encoding="utf-8")
+    os.replace(part, folder / FILE_NAME)
+
+
+def check_same_plan(folder: Path, earlier: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Raises `UserError`, naming what differs, if going on would change the plan of the run."""
+    changes = [
+        f"--{name} was {earlier['options'].get(name, item.default)!r} and is now {now['options'][name]!r}"
+        for name, item in declarations().items()
+        if item.metadata["plan"] and name in earlier["options"] and earlier["options"][name] != now["options"][name]
+    ]
+    names = {"format": "the format", "seed_tasks_sha256": "the seed file's content", "header": "the header of the prompt",
+             "model_revision": "the model"}  # fmt: skip
+    for key, name in names.items():
+        if earlier.get(key) != now[key]:
+            shown = f" (was {earlier.get(key)}, is now {now[key]})" if key in ("format", "model_revision") else ""
+            changes.append(f"{name} is another one{shown}")
+    if changes:
+        raise UserError(
+            f"{folder} was begun with another plan: {'; '.join(changes)}. Give the earlier values to go on, or another "
+            "--batch_dir to begin anew; thresholds and filters can be changed without generating, by python -m "
+            "self_instruct.refilter"
+        )
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,108 @@
+"""Composing prompts: the header, as many demonstrations as fit the token budget, and an open block to go on from.
+
+Knows the model only as a function that counts tokens. Chat templates are the engine's business.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from self_instruct.demonstrations import DemonstrationMix
+from self_instruct.errors import UserError
+from self_instruct.formats import SEPARATOR, RecordFormat
+from self_instruct.records import Record
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What a request sends, and from what it was composed.
+
+    The model reads `text` and then `opening`, the beginning of block `number`, from which it goes on.
+    """
+
+    request: int
+    text: str
+    opening: str
+    number: int
+    demonstrations: tuple[Record, ...]
+
+    @property
+    def seed_ids(self) -> list[str]:
+        """Ids of the demonstrations that are seed tasks, in the order shown."""
+        return [record.id for record in self.demonstrations if record.depth == 0]
+
+    @property
+    def parent_ids(self) -> list[str]:
+        """Ids of the demonstrations that the model wrote, in the order shown."""
+        return [record.id for record in self.demonstrations if record.depth > 0]
+
+    @property
+    def depth(self) -> int:
+        """The depth of records written from this prompt."""
+        return 1 + max((record.depth for record in self.demonstrations), default=0)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of all that the model reads, before any chat template."""
+        return hashlib.sha256((self.text + self.opening).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+@dataclass(frozen=True)
+class PromptComposer:
+    """Composes the prompt of any request.
+
+    `count_tokens(text, opening)` is the length of the prompt as the model will read it, in tokens; `budget` is how many
+    it may have so that prompt and new tokens fit the model.
+    """
+
+    header: str
+    format: RecordFormat
+    mix: DemonstrationMix
+    seed: int
+    seeds: Sequence[Record]
+    count_tokens: Callable[[str, str], int]
+    budget: int
+
+    def compose(self, request: int, pool: Sequence[Record]) -> Prompt:
+        """The prompt of a request: demonstrations are taken in their drawn order, and those that do not fit left out.
+
+        When none of those drawn fits, the shortest seed is shown; `check` has made sure that it does.
+        """
+        chosen: list[Record] = []
+        for candidate in self.mix.choose(self.seed, request, self.seeds, pool):
+            if self._length([*chosen, candidate]) <= self.budget:
+                chosen.append(candidate)
+        return self._prompt(request, chosen or [self._shortest()])
+
+    def check(self) -> None:
+        """Raises `UserError` if the demonstrations asked for do not exist, or not even the shortest seed fits the budget."""
+        human = self.mix.total - self.mix.synthetic
+        if self.mix.total > len(self.seeds):
+            raise UserError(
+                f"--num_prompt_instructions is {self.mix.total}, but there are only {len(self.seeds)} seed tasks to show; "
+                f"lower it to at most {len(self.seeds)} or add seeds"
+            )
+        if human < 0:
+            raise UserError(
+                f"--num_prompt_synthetic_instructions is {self.mix.synthetic}, more than the {self.mix.total} of "
+                "--num_prompt_instructions, which counts human and machine demonstrations together; lower it"
+            )
+        needed = self._length([self._shortest()])
+        if needed > self.budget:
+            raise UserError(
+                f"a prompt with the shortest seed task needs {needed} tokens, but only {self.budget} are left beside "
+                "--max_new_tokens; lower --max_new_tokens, raise --max_length, or use a model with a longer context"
+            )
+
+    def _shortest(self) -> Record:
+        return min(self.seeds, key=lambda seed: (len(seed.task) + len(seed.output), seed.id))
+
+    def _length(self, demonstrations: Sequence[Record]) -> int:
+        prompt = self._prompt(0, demonstrations)
+        return self.count_tokens(prompt.text, prompt.opening)
+
+    def _prompt(self, request: int, demonstrations: Sequence[Record]) -> Prompt:
+        blocks = [self.format.render(record, number) for number, record in enumerate(demonstrations, start=1)]
+        number = len(blocks) + 1
+        text = f"{self.header}\n{SEPARATOR}\n" + "".join(blocks)
+        return Prompt(request, text, self.format.open_block(number), number, tuple(demonstrations))

@@ -1,0 +1,76 @@
+"""A new dataset from an old run, without generating: python -m self_instruct.refilter OLD_DIR NEW_DIR --rouge_threshold 0.6
+
+Every completion in the old run's journal is judged again, in request order, with the options of that run and those given
+here in their place. The old directory is left as it is.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from self_instruct.arguments import parse_values
+from self_instruct.cli import guarded
+from self_instruct.config import FilterOptions, NoveltyOptions, assemble, declarations
+from self_instruct.errors import UserError
+
+_OTHERS = ("num_instructions_to_generate", "seed_tasks_path", "instruction_trigger", "input_trigger", "output_trigger")
+
+
+def main(argv: list[str]) -> int:
+    """Runs the command and returns its exit code."""
+    names = [*FilterOptions.__dataclass_fields__, *NoveltyOptions.__dataclass_fields__, *_OTHERS]
+    given, (old, new) = parse_values(argv, (__doc__ or "").splitlines()[0], names, positional=("OLD_DIR", "NEW_DIR"))
+    old_dir, new_dir = Path(old), Path(new)
+
+    from self_instruct import manifest
+    from self_instruct.journal import read_journal
+
+    described = manifest.read(old_dir)
+    if described is None:
+        raise UserError(f"{old_dir}: holds no {manifest.FILE_NAME}; give the --batch_dir of a generation run")
+    entries = read_journal(old_dir)
+    if new_dir.exists() and any(new_dir.iterdir()):
+        raise UserError(f"{new_dir}: is not empty; give a new directory")
+    options = {name: value for name, value in described["options"].items() if name in declarations()}
+    return _refilter(entries, described, {**options, **given}, "num_instructions_to_generate" in given, new_dir)
+
+
+def _refilter(
+    entries: list[Any], described: dict[str, Any], options: dict[str, Any], limited: bool, new_dir: Path
+) -> int:
+    from self_instruct import manifest
+    from self_instruct.assembly import build_curator, build_format, build_origin
+    from self_instruct.formats import FORMATS
+    from self_instruct.report import Funnel, write_report
+    from self_instruct.seeds import fingerprint, load_seeds
+    from self_instruct.summary import summarise
+    from self_instruct.writer import Writer
+
+    config = assemble(options)
+    format = build_format(FORMATS[described["format"]], config)
+    seed_path = Path(config.run.seed_tasks_path or "")
+    seeds = load_seeds(seed_path)
+    described = {**described, "options": options, "seed_tasks_sha256": fingerprint(seed_path), "refiltered": True}
+    curator = build_curator(config, format, described["header"], seeds)
+    new_dir.mkdir(parents=True, exist_ok=True)
+    manifest.write(new_dir, described)
+    writer = Writer(new_dir, build_origin(config, format, described["model_revision"]))
+    funnel = Funnel()
+    target = config.run.num_instructions_to_generate if limited else None
+    stopped = f"all {len(entries)} completions were judged again"
+    for entry in entries:
+        if target is not None and funnel.accepted >= target:
+            stopped = f"all {target} records are there"
+            break
+        verdicts = curator.judge(entry, None if target is None else target - funnel.accepted)
+        writer.write(entry, verdicts)
+        funnel.count(entry, verdicts)
+    writer.publish()
+    writer.close()
+    write_report(new_dir, funnel, stopped)
+    print(summarise(new_dir, funnel, curator.pool, stopped))
+    return 0
+
+
+if __name__ == "__main__":
+    guarded(lambda: main(sys.argv[1:]))

@@ -1,0 +1,113 @@
+"""The funnel of a run: how many candidates each stage saw and dropped, and why. Counts, a table, and report.json.
+
+Everything here is a function of the verdicts, so that a replay gives the same report. Knows nothing of time and place.
+"""
+
+import json
+import os
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from self_instruct.curation import Verdict
+from self_instruct.journal import Entry
+
+FILE_NAME = "report.json"
+STAGES = ("generation", "parse", "filter", "novelty")
+
+
+@dataclass
+class Funnel:
+    """Counts over the completions judged so far. `patience` is the number of requests that `recent_yield` looks back."""
+
+    patience: int = 100
+    completions: Counter[str] = field(default_factory=Counter)
+    drops: Counter[tuple[str, str]] = field(default_factory=Counter)
+    accepted: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    _recent: deque[tuple[int, int]] = field(default_factory=deque)
+
+    def count(self, entry: Entry, verdicts: list[Verdict]) -> None:
+        """Counts one completion and what became of its blocks."""
+        self.completions[entry.finish_reason] += 1
+        self.prompt_tokens += entry.prompt_tokens
+        self.completion_tokens += entry.completion_tokens
+        kept = sum(verdict.drop is None for verdict in verdicts)
+        self.accepted += kept
+        self.drops.update((v.drop.stage, v.drop.reason) for v in verdicts if v.drop is not None)
+        parsed = sum(verdict.drop is None or verdict.drop.stage in ("filter", "novelty") for verdict in verdicts)
+        self._recent.append((parsed, kept))
+        if len(self._recent) > self.patience:
+            self._recent.popleft()
+
+    @property
+    def requests(self) -> int:
+        """Completions judged."""
+        return self.completions.total()
+
+    @property
+    def blocks(self) -> int:
+        """Blocks that the model wrote, readable or not."""
+        return self.accepted + sum(n for (stage, _), n in self.drops.items() if stage != "generation")
+
+    @property
+    def parsed(self) -> int:
+        """Blocks that could be read."""
+        return self.blocks - sum(n for (stage, _), n in self.drops.items() if stage == "parse")
+
+    @property
+    def yield_(self) -> float:
+        """Accepted per parsed block."""
+        return self.accepted / self.parsed if self.parsed else 0.0
+
+    @property
+    def recent_yield(self) -> float | None:
+        """The same over the last `patience` requests; None before there were so many."""
+        if len(self._recent) < self.patience:
+            return None
+        parsed, kept = (sum(column) for column in zip(*self._recent, strict=True))
+        return kept / parsed if parsed else 0.0
+
+    def as_dict(self, stopped: str) -> dict[str, Any]:
+        """All counts, as in report.json; `stopped` is the reason why the run ended."""
+        stages: dict[str, dict[str, int]] = {stage: {} for stage in STAGES}
+        for (stage, reason), number in sorted(self.drops.items()):
+            stages[stage][reason] = number
+        return {
+            "stopped": stopped,
+            "requests": self.requests,
+            "completions": dict(sorted(self.completions.items())),
+            "blocks": self.blocks,
+            "parsed": self.parsed,
+            "accepted": self.accepted,
+            "yield": round(self.yield_, 6),
+            "drops": stages,
+            "tokens": {"prompt": self.prompt_tokens, "completion": self.completion_tokens},
+        }
+
+    def table(self) -> str:
+        """The funnel for people: what is left after each stage, and what it dropped, commonest reason first."""
+        left = self.blocks
+        rows = [("blocks written", "", left)]
+        for stage, name in (("parse", "could be read"), ("filter", "passed the filters"), ("novelty", "are new")):
+            reasons = Counter({reason: n for (at, reason), n in self.drops.items() if at == stage})
+            rows += [(f"  {stage}", reason, -number) for reason, number in sorted(reasons.items(), key=_commonest)]
+            left -= reasons.total()
+            rows.append((name, "", left))
+        failed = self.completions["error"]
+        lines = [f"{name:<20} {reason:<26} {number:>9,}" for name, reason, number in rows]
+        note = f"\n{failed} requests ended in an error of the engine" if failed else ""
+        return "\n".join(lines) + note
+
+
+def _commonest(item: tuple[str, int]) -> tuple[int, str]:
+    return -item[1], item[0]
+
+
+def write_report(folder: Path, funnel: Funnel, stopped: str) -> None:
+    """Writes report.json in one step."""
+    part = folder / f"{FILE_NAME}.part"
+    part.write_text(json.dumps(funnel.as_dict(stopped), indent=2) + "\n", encoding="utf-8")
+    os.replace(part, folder / FILE_NAME)

@@ -1,0 +1,69 @@
+"""Reading seed tasks: JSON lines in the Self-Instruct schema, or flat ones. Every fault is named by file, line and field.
+
+Knows what a seed task must have. Whether it is a good demonstration is for the filters, which a test runs over ours.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from self_instruct.errors import UserError
+from self_instruct.jsonl import read_objects
+from self_instruct.records import Record
+
+
+def load_seeds(path: Path) -> list[Record]:
+    """The seed tasks of a file, in order. Raises `UserError` for the first line that is not a whole task.
+
+    Schema: `id, name, instruction, instances: [{input, output}], is_classification` (wang2022self), of which the first
+    instance is shown to the model; or `instruction, input, output` flat. A missing id is made from the line's number.
+    """
+    seeds: list[Record] = []
+    places: dict[str, str] = {}
+    for place, row in read_objects(path, "--seed_tasks_path"):
+        record = _record(row, place)
+        if record.id in places:
+            raise UserError(
+                f"{place}: id {record.id!r} stands at {places[record.id]} too; every seed needs its own id"
+            )
+        places[record.id] = place
+        seeds.append(record)
+    if not seeds:
+        raise UserError(f"--seed_tasks_path {path}: holds no seed task; a run needs at least one")
+    return seeds
+
+
+def fingerprint(path: Path) -> str:
+    """SHA-256 of the file, by which a resumed run knows that the seeds are the same."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _record(row: dict[str, Any], place: str) -> Record:
+    instance = row
+    if "instances" in row:
+        instances = row["instances"]
+        if not isinstance(instances, list) or not instances or not isinstance(instances[0], dict):
+            raise UserError(
+                f'{place}: field "instances" must be a list with at least one {{"input": ..., "output": ...}}'
+            )
+        instance = instances[0]
+    number = place.rpartition(":")[2]
+    return Record(
+        id=str(row.get("id") or f"seed_{number}"),
+        instruction=_text(row, "instruction", place, required=True),
+        input=_text(instance, "input", place, required=False),
+        output=_text(instance, "output", place, required=True),
+    )
+
+
+def _text(row: dict[str, Any], name: str, place: str, required: bool) -> str:
+    value = row.get(name)
+    if value is None and not required:
+        return ""
+    if not isinstance(value, str):
+        found = "is missing" if value is None else f"is a {type(value).__name__}, not a text"
+        raise UserError(f'{place}: field "{name}" {found}; every seed needs an instruction and an output')
+    value = value.strip()
+    if required and not value:
+        raise UserError(f'{place}: field "{name}" is empty; every seed needs an instruction and an output')
+    return "" if not required and value.lower() == "<noinput>" else value

@@ -1,0 +1,54 @@
+"""What a person reads when a run has ended: why, the funnel, three records, where the files lie, what to do next."""
+
+import textwrap
+from pathlib import Path
+
+from self_instruct import journal, report, writer
+from self_instruct.records import Record
+from self_instruct.report import Funnel
+
+SAMPLE_LIMIT = 500
+
+
+def summarise(folder: Path, funnel: Funnel, pool: list[Record], stopped: str, seconds: float | None = None) -> str:
+    """The text; `seconds` is how long this launch generated."""
+    accepted, tokens = funnel.accepted, funnel.completion_tokens
+    took = f" in {seconds:,.0f} s" if seconds is not None else ""
+    headline = (
+        f"Stopped: {stopped}.\n{accepted:,} records from {funnel.requests:,} requests{took}; yield {funnel.yield_:.0%} of "
+        f"the blocks that could be read; {tokens / max(accepted, 1):,.0f} new tokens a record."
+    )
+    return "\n\n".join(["", headline, funnel.table(), *_samples(pool), _files(folder), _next(folder, accepted)]) + "\n"
+
+
+def _samples(pool: list[Record]) -> list[str]:
+    places = sorted({0, len(pool) // 2, len(pool) - 1}) if pool else []
+    return [
+        f"[{pool[at].id}] {_shown(pool[at].task)}\n{textwrap.indent(_shown(pool[at].output), '    ')}" for at in places
+    ]
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= SAMPLE_LIMIT else text[:SAMPLE_LIMIT] + " ..."
+
+
+def _files(folder: Path) -> str:
+    captions = {
+        writer.ACCEPTED: "the records",
+        writer.REJECTED: "every drop with its reason",
+        journal.FILE_NAME: "what the model wrote, word for word",
+        report.FILE_NAME: "these counts",
+    }
+    present = [f"  {name:<36} {caption}" for name, caption in captions.items() if (folder / name).exists()]
+    return "\n".join([f"Files in {folder}:", *present])
+
+
+def _next(folder: Path, accepted: int) -> str:
+    lines = ["Next:"]
+    if (folder / journal.FILE_NAME).exists():
+        lines += [
+            f"  more records        the same command with --num_instructions_to_generate {2 * max(accepted, 1)}",
+            f"  another threshold   python -m self_instruct.refilter {folder} {folder}_strict --rouge_threshold 0.6",
+        ]
+    lines.append(f'  load them           datasets.load_dataset("json", data_files="{folder / writer.ACCEPTED}")')
+    return "\n".join(lines)

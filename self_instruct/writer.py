@@ -1,0 +1,106 @@
+"""Writing verdicts: accepted records to one JSONL file, drops with their reasons to another.
+
+Both files are functions of the journal. A launch writes them anew beside the old ones while it replays the journal, puts
+them in place in one step, and appends from there. Knows nothing of how verdicts come about.
+"""
+
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from self_instruct.curation import Verdict
+from self_instruct.journal import Entry
+from self_instruct.records import Nearest, json_line
+
+ACCEPTED = "machine_generated_instructions.jsonl"
+REJECTED = "rejected.jsonl"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What all records of a run have in common: model, format, trigger words, sampling."""
+
+    model: str
+    model_revision: str
+    format: str
+    trigger_words: dict[str, str]
+    sampling: dict[str, Any]
+
+
+class Writer:
+    """The two files of a run directory, begun anew."""
+
+    def __init__(self, folder: Path, origin: Origin) -> None:
+        self._folder, self._origin = folder, asdict(origin)
+        self._files = {name: (folder / f"{name}.part").open("wb") for name in (ACCEPTED, REJECTED)}
+        self._published = False
+
+    def write(self, entry: Entry, verdicts: list[Verdict]) -> None:
+        """Writes the verdicts on one completion."""
+        for verdict in verdicts:
+            if verdict.drop is None:
+                self._files[ACCEPTED].write(json_line(self._accepted(entry, verdict)))
+            else:
+                self._files[REJECTED].write(json_line(self._rejected(entry, verdict)))
+        if self._published:
+            self._flush()
+
+    def publish(self) -> None:
+        """Puts the files in the place of those of an earlier launch; what is written from now on is seen at once."""
+        self._flush()
+        for name, file in self._files.items():
+            os.fsync(file.fileno())
+            (self._folder / f"{name}.part").replace(self._folder / name)
+        self._published = True
+
+    def close(self) -> None:
+        """Closes both files; before `publish`, the earlier launch's files stay as they are."""
+        for name, file in self._files.items():
+            file.close()
+            if not self._published:
+                (self._folder / f"{name}.part").unlink(missing_ok=True)
+
+    def _flush(self) -> None:
+        for file in self._files.values():
+            file.flush()
+
+    def _accepted(self, entry: Entry, verdict: Verdict) -> dict[str, Any]:
+        record = verdict.record
+        provenance = {
+            "id": record.id,
+            "most_similar": _nearest(verdict.rouge),
+            "rouge_l": verdict.rouge.score if verdict.rouge else None,
+            "embedding_similarity": verdict.embedding.score if verdict.embedding else None,
+            "request": entry.request,
+            "seed_ids": entry.seed_ids,
+            "parent_ids": entry.parent_ids,
+            "depth": entry.depth,
+            **self._origin,
+            "finish_reason": entry.finish_reason,
+            "tokens": {"prompt": entry.prompt_tokens, "completion": entry.completion_tokens},
+            "created_at": entry.created_at,
+        }
+        return {**_columns(verdict), "provenance": provenance}
+
+    def _rejected(self, entry: Entry, verdict: Verdict) -> dict[str, Any]:
+        assert verdict.drop is not None
+        return {
+            "id": verdict.record.id,
+            "stage": verdict.drop.stage,
+            "reason": verdict.drop.reason,
+            "detail": verdict.drop.detail,
+            "nearest": _nearest(verdict.drop.nearest),
+            **_columns(verdict),
+            "text": verdict.text,
+            "request": entry.request,
+        }
+
+
+def _columns(verdict: Verdict) -> dict[str, str]:
+    record = verdict.record
+    return {"instruction": record.instruction, "input": record.input, "output": record.output}
+
+
+def _nearest(nearest: Nearest | None) -> dict[str, Any] | None:
+    return asdict(nearest) if nearest else None
