@@ -1,4 +1,7 @@
-"""Generate instruction-input-output records: accelerate launch instruction_input_output.py --config ../configs/quickstart_iio.yaml"""
+"""Generate instruction-input-output records.
+
+accelerate launch instruction_input_output.py --config ../configs/quickstart_iio.yaml --batch_dir runs/iio
+"""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""Generate instruction-output records: accelerate launch instruction_output.py --config ../configs/quickstart.yaml --batch_dir runs/x"""
+"""Generate instruction-output records.
+
+accelerate launch instruction_output.py --config ../configs/quickstart.yaml --batch_dir runs/io
+"""
 
 import sys
 from pathlib import Path

@@ -1,7 +1,8 @@
 """Every option of a generation run, declared once: type, default, help, bounds, and whether it is part of the plan.
 
 A *plan* option decides what is generated or kept, so a run cannot go on with another value of it; all others may change
-between two launches of the same run. What the model, the seed file and the header are is checked by content, not by name. Knows nothing of argv, YAML or files: arguments.py fills these classes.
+between two launches of the same run. Model, seed file and header are compared by content, not by name.
+Knows nothing of argv, YAML or files: arguments.py fills these classes.
 """
 
 from dataclasses import Field, dataclass, field, fields

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from typing import TextIO
+from typing import Any, TextIO
 
 from self_instruct.report import Funnel
 
@@ -11,25 +11,33 @@ REFRESH_EVERY = 0.2
 
 
 class Progress:
-    """Accepted of target, yield, tokens a second and the time that is left, on standard error."""
+    """Accepted of target, yield, tokens a second and the time that is left; nothing is shown before `begin`."""
 
-    def __init__(self, target: int, accepted: int, stream: TextIO = sys.stderr, quiet: bool = False) -> None:
-        self._target, self._first, self._stream, self._quiet = target, accepted, stream, quiet
+    def __init__(self, target: int, stream: TextIO = sys.stderr) -> None:
+        self._target, self._stream = target, stream
         self._begun = self._said = time.monotonic()
-        self._tokens = 0
-        self._accepted, self._yield = accepted, 0.0
-        self._bar = None
-        if stream.isatty() and not quiet:
+        self._tokens = self._first = self._accepted = 0
+        self._yield = 0.0
+        self._bar: Any = None
+        self._shown = False
+
+    def begin(self, accepted: int) -> None:
+        """Generation begins, with so many records from earlier launches."""
+        self._begun = self._said = time.monotonic()
+        self._first = self._accepted = accepted
+        self._shown = True
+        if self._stream.isatty():
             from tqdm import tqdm
 
             self._bar = tqdm(
-                total=target, initial=min(accepted, target), unit="record", file=stream, dynamic_ncols=True
+                total=self._target, initial=accepted, unit=" records", file=self._stream, dynamic_ncols=True
             )
 
     def step(self, tokens: int) -> None:
         """Called while tokens are drawn."""
         self._tokens += tokens
-        self._show()
+        if self._shown:
+            self._show()
 
     def update(self, funnel: Funnel) -> None:
         """Called when completions were judged."""
@@ -44,27 +52,20 @@ class Progress:
             self._bar.close()
 
     @property
-    def tokens_per_second(self) -> float:
-        """Tokens drawn by this process since the launch, a second."""
-        return self._tokens / max(time.monotonic() - self._begun, 1e-9)
-
-    @property
     def seconds(self) -> float:
         """Since the launch began to generate."""
         return time.monotonic() - self._begun
 
     def _show(self) -> None:
+        pause = LINE_EVERY if self._bar is None else REFRESH_EVERY
+        if time.monotonic() - self._said < pause:
+            return
+        self._said = time.monotonic()
+        speed = f"yield {self._yield:.0%}, {self._tokens / max(self.seconds, 1e-9):,.0f} tokens/s"
         if self._bar is not None:
-            if time.monotonic() - self._said >= REFRESH_EVERY:
-                self._said = time.monotonic()
-                self._bar.set_postfix_str(f"yield {self._yield:.0%}, {self.tokens_per_second:,.0f} tokens/s")
-        elif not self._quiet and time.monotonic() - self._said >= LINE_EVERY:
-            self._said = time.monotonic()
-            print(
-                f"accepted {self._accepted}/{self._target}, yield {self._yield:.0%}, "
-                f"{self.tokens_per_second:,.0f} tokens/s, ETA {self._eta()}",
-                file=self._stream, flush=True,
-            )  # fmt: skip
+            self._bar.set_postfix_str(speed)
+            return
+        print(f"accepted {self._accepted}/{self._target}, {speed}, ETA {self._eta()}", file=self._stream, flush=True)
 
     def _eta(self) -> str:
         gained = self._accepted - self._first

@@ -173,7 +173,7 @@ class _Chooser(LogitsProcessor):
         # Padding must not count as text that was seen: it often is the end token, which would then be penalised.
         self._prompt = torch.where(mask.bool(), ids, ids[:, -1:])
 
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         if self._sampling.repetition_penalty != 1.0:
             seen = torch.cat([self._prompt, input_ids[:, self._width :]], dim=1)
             scores = penalise(scores, seen, self._sampling.repetition_penalty)
@@ -190,7 +190,7 @@ class _Watcher(StoppingCriteria):
         self._requests, self._width, self._engine = requests, width, engine
         self._done = [False] * len(requests)
 
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **kwargs: Any) -> torch.Tensor:  # type: ignore[override]
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **kwargs: Any) -> torch.Tensor:
         rows = input_ids[:, self._width :].tolist()
         self._engine.on_step(self._done.count(False))
         for at, (request, tokens) in enumerate(zip(self._requests, rows, strict=True)):

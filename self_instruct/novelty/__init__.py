@@ -1,1 +1,1 @@
-"""Is a record new against the seeds and everything kept so far? By words (rouge.py) and, if wanted, by meaning (embedding.py)."""
+"""Is a record new against all that was kept? By words (rouge.py) and, if wanted, by meaning (embedding.py)."""
