@@ -68,18 +68,25 @@ def build_sampling(config: Config) -> Sampling:
     )
 
 
+def build_mix(config: Config, seeds: list[Record]) -> DemonstrationMix:
+    """How demonstrations are chosen. Raises `UserError` if there are not enough seeds for it."""
+    options = config.prompt
+    mix = DemonstrationMix(
+        options.num_prompt_instructions, options.num_prompt_synthetic_instructions, options.max_demonstration_depth
+    )
+    mix.check(seeds)
+    return mix
+
+
 def build_composer(
     config: Config, format: RecordFormat, header: str, seeds: list[Record], engine: Engine
 ) -> PromptComposer:
     """What composes the prompts; checked, so that every request will have one. Raises `UserError` if not."""
     limits = [limit for limit in (engine.context_length, config.sampling.max_length) if limit is not None]
     budget = min(limits, default=10**9) - config.sampling.max_new_tokens
-    mix = DemonstrationMix(
-        config.prompt.num_prompt_instructions,
-        config.prompt.num_prompt_synthetic_instructions,
-        config.prompt.max_demonstration_depth,
+    composer = PromptComposer(
+        header, format, build_mix(config, seeds), config.run.seed, seeds, engine.prompt_tokens, budget
     )
-    composer = PromptComposer(header, format, mix, config.run.seed, seeds, engine.prompt_tokens, budget)
     composer.check()
     return composer
 

@@ -67,7 +67,7 @@ def _dry_run(config: Config, format: RecordFormat, header: str, seeds: list[Any]
 
 def _generate(config: Config, format: RecordFormat, header: str, seeds: list[Any]) -> int:
     from self_instruct import distributed, manifest
-    from self_instruct.assembly import build_composer, stop_words
+    from self_instruct.assembly import build_composer, build_mix, stop_words
     from self_instruct.progress import Progress
     from self_instruct.seeds import fingerprint
     from self_instruct.signals import Interruption
@@ -81,6 +81,7 @@ def _generate(config: Config, format: RecordFormat, header: str, seeds: list[Any
     if earlier is not None:
         # What can be refused before a model is loaded is refused before.
         manifest.check_same_plan(folder, earlier, {**described, "model_revision": earlier.get("model_revision")})
+    build_mix(config, seeds)
     stop_words(config)
     progress = Progress(config.run.num_instructions_to_generate)
     engine = _load_engine(config, world.rank, progress.step)

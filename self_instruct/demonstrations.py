@@ -7,6 +7,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from self_instruct.errors import UserError
 from self_instruct.records import Record
 
 
@@ -30,3 +31,16 @@ class DemonstrationMix:
         chosen = human + machine
         generator.shuffle(chosen)
         return chosen
+
+    def check(self, seeds: Sequence[Record]) -> None:
+        """Raises `UserError` if there are fewer seeds than demonstrations, or the numbers contradict each other."""
+        if self.total > len(seeds):
+            raise UserError(
+                f"--num_prompt_instructions is {self.total}, but there are only {len(seeds)} seed tasks to show; "
+                f"lower it to at most {len(seeds)} or add seeds"
+            )
+        if self.synthetic > self.total:
+            raise UserError(
+                f"--num_prompt_synthetic_instructions is {self.synthetic}, more than the {self.total} of "
+                "--num_prompt_instructions, which counts human and machine demonstrations together; lower it"
+            )

@@ -26,9 +26,12 @@ def draw(logits: torch.Tensor, sampling: Sampling, generators: Sequence[random.R
         ordered, ids = torch.sort(scores, dim=-1, descending=True, stable=True)
     probabilities = ordered.softmax(-1)
     before = probabilities.cumsum(-1) - probabilities
-    cumulative = (probabilities * (before < sampling.top_p)).cumsum(-1)
+    nucleus = before < sampling.top_p
+    cumulative = (probabilities * nucleus).cumsum(-1)
     uniform = torch.tensor([generator.random() for generator in generators], device=scores.device)[:, None]
-    at = torch.searchsorted(cumulative, uniform * cumulative[:, -1:], right=True).clamp_(max=kept - 1)
+    at = torch.searchsorted(cumulative, uniform * cumulative[:, -1:], right=True)
+    # A number that single precision rounds to 1 would fall behind the last token of the nucleus.
+    at = torch.minimum(at, nucleus.sum(-1, keepdim=True) - 1)
     return ids.gather(1, at)[:, 0]
 
 

@@ -68,7 +68,8 @@ class EmbeddingIndex:
             return
         if needed > len(self._vectors):
             grown = np.empty((max(1024, 2 * needed), vectors.shape[1]), dtype=np.float32)
-            grown[: len(self._ids)] = self._vectors[: len(self._ids)]
+            if self._ids:
+                grown[: len(self._ids)] = self._vectors[: len(self._ids)]
             self._vectors = grown
         self._vectors[len(self._ids) : needed] = vectors
         self._ids.extend(ids)

@@ -1,0 +1,215 @@
+"""The in-process engine on tiny models of real architectures: pytest tests/test_huggingface.py"""
+
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from self_instruct.engines.base import Request, Sampling
+from self_instruct.engines.huggingface import HuggingFaceEngine
+from self_instruct.engines.loading import load_model
+from self_instruct.errors import UserError
+from tests.tiny_models import CONTEXT, build_tokenizer, save_tiny_model
+
+GREEDY = Sampling(max_new_tokens=24, temperature=0)
+SAMPLED = Sampling(max_new_tokens=24, temperature=1.0, top_p=0.9)
+PROMPTS = ["Add", "Reverse a string without a loop.", "The quick brown fox jumps", "1. Instruction:\n" * 9, "é"]
+
+
+def engine_of(folder: Path, sampling: Sampling = GREEDY, **options) -> HuggingFaceEngine:
+    model, tokenizer, revision = load_model(str(folder))
+    # Double precision, so that what a batch changes in the rounding cannot decide a comparison.
+    return HuggingFaceEngine(model.double(), tokenizer, revision, sampling, **options)
+
+
+def request(index: int, prompt: str, stop: tuple[str, ...] = ()) -> Request:
+    return Request(index, prompt, "", stop, f"42:{index}")
+
+
+def complete(engine: HuggingFaceEngine, requests: list[Request]) -> dict:
+    engine.submit(requests)
+    found = {}
+    while completions := engine.poll():
+        for item in completions:
+            assert item.request not in found, "a request ended twice"
+            found[item.request] = item
+    return found
+
+
+@pytest.mark.parametrize("architecture", ["gpt_bigcode", "starcoder2", "llama", "qwen3"])
+def test_greedy_batch_equals_generate_one_prompt_at_a_time(architecture, tmp_path):
+    engine = engine_of(save_tiny_model(architecture, tmp_path), batch_size=3)
+    found = complete(engine, [request(i, text) for i, text in enumerate(PROMPTS)])
+
+    model, tokenizer = engine._model, engine._tokenizer
+    for index, text in enumerate(PROMPTS):
+        ids = torch.tensor([tokenizer(text)["input_ids"]])
+        mask = torch.ones_like(ids)
+        alone = model.generate(
+            ids, attention_mask=mask, max_new_tokens=24, do_sample=False, eos_token_id=1, pad_token_id=0
+        )
+        new = alone[0, ids.shape[1] :].tolist()
+        expected = tokenizer.decode([token for token in new if token > 1], clean_up_tokenization_spaces=False)
+        assert found[index].text == expected
+        assert found[index].prompt_tokens == ids.shape[1]
+        assert found[index].completion_tokens == len(new)
+        assert found[index].finish_reason == ("stop" if new[-1] == 1 else "length")
+    assert len({item.text for item in found.values()}) > 2, "all rows the same would prove nothing"
+
+
+def test_a_request_draws_the_same_tokens_alone_and_beside_others(tiny_llama):
+    together = complete(
+        engine_of(tiny_llama, SAMPLED, batch_size=5), [request(i, text) for i, text in enumerate(PROMPTS)]
+    )
+    for index, text in enumerate(PROMPTS):
+        alone = complete(engine_of(tiny_llama, SAMPLED), [request(index, text)])
+        assert alone[index].text == together[index].text
+
+
+def test_other_seeds_give_other_texts(tiny_llama):
+    engine = engine_of(tiny_llama, SAMPLED)
+    found = complete(engine, [replace(request(i, "Add"), seed=str(i)) for i in range(6)])
+    assert len({item.text for item in found.values()}) == 6
+
+
+@pytest.mark.parametrize("penalty", [1.0, 1.7])
+def test_repetition_penalty_ignores_padding(tiny_llama, penalty):
+    sampling = replace(GREEDY, repetition_penalty=penalty)
+    together = complete(engine_of(tiny_llama, sampling), [request(i, text) for i, text in enumerate(PROMPTS)])
+    for index, text in enumerate(PROMPTS):
+        assert complete(engine_of(tiny_llama, sampling), [request(index, text)])[index].text == together[index].text
+
+
+def test_each_row_ends_at_its_own_stop_text_which_is_cut(tiny_llama):
+    free = complete(engine_of(tiny_llama), [request(i, text) for i, text in enumerate(PROMPTS)])
+    stops = {index: item.text[5:8] for index, item in free.items() if len(item.text) > 10}
+    assert len(stops) >= 3
+    found = complete(
+        engine_of(tiny_llama), [request(i, text, (stops.get(i, "\0"),)) for i, text in enumerate(PROMPTS)]
+    )
+    for index, stop in stops.items():
+        assert found[index].text == free[index].text[: free[index].text.index(stop)]
+        assert found[index].finish_reason == "stop"
+        assert found[index].completion_tokens <= free[index].completion_tokens
+
+
+def test_stop_texts_are_not_looked_for_in_the_prompt(tiny_llama):
+    free = complete(engine_of(tiny_llama), [request(0, "Add two numbers.")])[0].text
+    assert complete(engine_of(tiny_llama), [request(0, "Add two numbers.", ("numbers.",))])[0].text == free
+    across = "." + free[:1]
+    assert complete(engine_of(tiny_llama), [request(0, "Add two numbers.", (across,))])[0].text == free
+
+
+def test_out_of_memory_halves_the_batch_and_every_request_ends_once(tiny_llama, monkeypatch):
+    engine = engine_of(tiny_llama, batch_size=8)
+    real, sizes = engine._model.generate, []
+
+    def generate(input_ids, **options):
+        sizes.append(len(input_ids))
+        if len(input_ids) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")
+        return real(input_ids=input_ids, **options)
+
+    monkeypatch.setattr(engine._model, "generate", generate)
+    found = complete(engine, [request(i, PROMPTS[i % 5]) for i in range(11)])
+    assert sizes[:3] == [8, 4, 2] and max(sizes[2:]) == 2
+    assert sorted(found) == list(range(11))
+    expected = complete(engine_of(tiny_llama), [request(i, PROMPTS[i % 5]) for i in range(11)])
+    assert {i: item.text for i, item in found.items()} == {i: item.text for i, item in expected.items()}
+
+
+def test_a_request_too_large_for_memory_ends_as_an_error_and_others_go_on(tiny_llama, monkeypatch):
+    engine = engine_of(tiny_llama, batch_size=2)
+    real = engine._model.generate
+
+    def generate(input_ids, **options):
+        if input_ids.shape[1] > 40:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return real(input_ids=input_ids, **options)
+
+    monkeypatch.setattr(engine._model, "generate", generate)
+    found = complete(engine, [request(i, text) for i, text in enumerate(PROMPTS)])
+    assert found[3].finish_reason == "error" and "out of memory" in found[3].error
+    assert {i for i, item in found.items() if item.finish_reason != "error"} == {0, 1, 2, 4}
+
+
+def test_a_prompt_longer_than_the_context_is_refused_alone(tiny_llama):
+    engine = engine_of(tiny_llama)
+    assert engine.context_length == CONTEXT
+    found = complete(engine, [request(0, "Add"), request(1, "é " * CONTEXT)])
+    assert found[0].finish_reason != "error" and found[0].text
+    assert found[1].finish_reason == "error" and "does not fit" in found[1].error
+
+
+def test_a_tokenizer_without_pad_or_end_token_works(tmp_path):
+    folder = save_tiny_model("llama", tmp_path, build_tokenizer(unk_token="<|pad|>"))
+    found = complete(engine_of(folder, batch_size=5), [request(i, text) for i, text in enumerate(PROMPTS)])
+    reference = complete(engine_of(folder, batch_size=1), [request(i, text) for i, text in enumerate(PROMPTS)])
+    assert {i: item.text for i, item in found.items()} == {i: item.text for i, item in reference.items()}
+
+
+def test_chat_models_read_the_prompt_as_the_user_and_go_on_from_the_opening(tmp_path):
+    tokenizer = build_tokenizer()
+    tokenizer.chat_template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
+    folder = save_tiny_model("qwen3", tmp_path, tokenizer)
+    chat, base = engine_of(folder), engine_of(folder, chat_template="never")
+    assert tokenizer.decode(chat._encode("List.\n", "4. Instruction:\n")) == "<user>List.<assistant>4. Instruction:\n"
+    assert tokenizer.decode(base._encode("List.\n", "4. Instruction:\n")) == "List.\n4. Instruction:\n"
+
+
+def test_a_chat_template_that_is_not_there_is_refused(tiny_llama):
+    with pytest.raises(UserError, match=r"--chat_template is 'always'"):
+        engine_of(tiny_llama, chat_template="always")
+
+
+def test_an_interruption_returns_whole_rows_only(tiny_llama):
+    engine = engine_of(tiny_llama, Sampling(max_new_tokens=400, temperature=0))
+    free = complete(engine_of(tiny_llama, Sampling(max_new_tokens=12, temperature=0)), [request(0, PROMPTS[1])])[
+        0
+    ].text
+    seen = []
+
+    def step(rows: int) -> None:
+        seen.append(rows)
+        if len(seen) == 12:
+            signal.raise_signal(signal.SIGUSR1)
+
+    engine.on_step = step
+    previous = signal.signal(signal.SIGUSR1, lambda *_: engine.interrupt())
+    try:
+        engine.submit([request(0, PROMPTS[1], (free[:3],)), request(1, PROMPTS[2])])
+        completions = engine.poll()
+    finally:
+        signal.signal(signal.SIGUSR1, previous)
+    assert [item.request for item in completions] == [0] and completions[0].text == ""
+    assert len(seen) == 12 and seen[-1] == 1
+    assert engine.poll() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("./no/such/folder", "there is no such folder"),
+        ("nobody/no-such-model", "cannot be loaded"),
+    ],
+)
+def test_unknown_models_are_named(name, message):
+    with pytest.raises(UserError, match=message) as caught:
+        load_model(name)
+    assert name in str(caught.value)
+
+
+def test_a_folder_without_weights_is_named(tiny_llama, tmp_path):
+    for path in tiny_llama.iterdir():
+        if path.suffix == ".json":
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    with pytest.raises(UserError, match=r"safetensors"):
+        load_model(str(tmp_path))
+
+
+def test_the_revision_of_a_folder_changes_with_its_content(tiny_llama, tmp_path):
+    other = save_tiny_model("gpt_bigcode", tmp_path)
+    assert load_model(str(tiny_llama))[2] == load_model(str(tiny_llama))[2]
+    assert load_model(str(tiny_llama))[2] != load_model(str(other))[2]

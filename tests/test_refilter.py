@@ -1,0 +1,68 @@
+"""A new dataset from an old journal: pytest tests/test_refilter.py"""
+
+import sys
+
+import pytest
+
+from tests.runs import DATASET, ROOT, dataset, generate, rows, run, scripted
+from tests.scripts import write_script
+
+
+@pytest.fixture(scope="module")
+def old(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("old")
+    script = write_script(folder / "script.jsonl", 60)
+    assert generate(*scripted(script, folder / "run", 10_000)).returncode == 0
+    return folder / "run"
+
+
+def refilter(*options):
+    return run(sys.executable, "-m", "self_instruct.refilter", *options, cwd=ROOT)
+
+
+def test_the_same_options_give_the_same_dataset(old, tmp_path):
+    result = refilter(old, tmp_path / "new")
+    assert result.returncode == 0, result.stderr
+    new = dataset(tmp_path / "new")
+    assert all(new[name] == dataset(old)[name] for name in DATASET[:2])
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.9])
+def test_another_threshold_decides_anew(old, tmp_path, threshold):
+    assert refilter(old, tmp_path / "new", "--rouge_threshold", threshold).returncode == 0
+    new, before = (rows(folder / DATASET[0]) for folder in (tmp_path / "new", old))
+    assert all(row["provenance"]["rouge_l"] < threshold for row in new)
+    assert (len(new) > len(before)) == (threshold > 0.6) and len(new) != len(before)
+    written = sum(len(rows(tmp_path / "new" / name)) for name in DATASET[:2])
+    assert written == sum(len(rows(old / name)) for name in DATASET[:2])
+    assert f"rouge_threshold: {threshold}" in (tmp_path / "new/run.yaml").read_text()
+
+
+def test_a_number_of_records_and_other_filters_can_be_asked_for(old, tmp_path):
+    assert (
+        refilter(old, tmp_path / "new", "--num_instructions_to_generate", 7, "--filter_keywords", "kettle").returncode
+        == 0
+    )
+    assert len(rows(tmp_path / "new" / DATASET[0])) == 7
+    assert {row["reason"] for row in rows(tmp_path / "new" / DATASET[1])} >= {"keyword"}
+
+
+def test_it_refilters_its_own_result_no_more_than_it_can(old, tmp_path):
+    assert refilter(old, tmp_path / "new").returncode == 0
+    result = refilter(tmp_path / "new", tmp_path / "newer")
+    assert result.returncode == 2 and "holds no completions.jsonl" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["{old}", "{old}"], "is not empty; give a new directory"),
+        (["{tmp}/none", "{tmp}/new"], "holds no run.yaml"),
+        (["{old}", "{tmp}/new", "--temperature", "1"], "unknown argument --temperature"),
+        (["{old}", "{tmp}/new", "--rouge_threshold", "0"], "--rouge_threshold is 0.0, but must be above 0"),
+        (["{old}"], "NEW_DIR"),
+    ],
+)
+def test_mistakes_are_named(old, tmp_path, options, message):
+    result = refilter(*[part.format(old=old, tmp=tmp_path) for part in options])
+    assert result.returncode == 2 and message in result.stderr and "Traceback" not in result.stderr
