@@ -96,17 +96,10 @@ def _generate(config: Config, format: RecordFormat, header: str, seeds: list[Any
     described["model_revision"] = engine.model_revision
     if earlier is not None:
         manifest.check_same_plan(folder, earlier, described)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        manifest.write(folder, described)
-    except OSError as error:
-        raise UserError(
-            f"--batch_dir {folder}: cannot be written ({error.strerror}); give another directory"
-        ) from None
     from self_instruct.launch import launch
 
     try:
-        return launch(config, format, header, seeds, engine, folder, progress)
+        return launch(config, format, header, seeds, engine, folder, described, progress)
     finally:
         engine.close()
 

@@ -4,6 +4,7 @@ One JSON line a completion, appended in the order of arrival and synced to disk.
 a half-written last line, which is cut off. Knows nothing of blocks, filters or records.
 """
 
+import fcntl
 import json
 import logging
 import os
@@ -51,12 +52,28 @@ class Entry:
 
 
 class Journal:
-    """The journal of a run directory, opened for appending. `entries` are those that were there, by request."""
+    """The journal of a run directory, opened for appending. `entries` are those that were there, by request.
+
+    Raises `UserError` if another process has it open, or it cannot be written.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILE_NAME
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = self.path.open("ab")
+        except OSError as error:
+            raise UserError(
+                f"--batch_dir {folder}: cannot be written ({error.strerror}); give another directory"
+            ) from None
+        try:
+            # Released by the system when the process ends, however it ends.
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UserError(
+                f"--batch_dir {folder}: another launch is writing to it; wait for it to end, or give another directory"
+            ) from None
         self.entries = {entry.request: entry for entry in reversed(_recover(self.path))}
-        self._file = self.path.open("ab")
 
     def append(self, entries: Iterable[Entry]) -> None:
         """Writes entries and returns when they are on disk."""
@@ -80,8 +97,6 @@ def read_journal(folder: Path) -> list[Entry]:
 
 def _recover(path: Path) -> list[Entry]:
     """The entries of the file, which loses a half-written last line."""
-    if not path.exists():
-        return []
     entries, whole = _read(path)
     surplus = path.stat().st_size - whole
     if surplus:

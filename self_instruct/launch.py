@@ -2,7 +2,9 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
+from self_instruct import manifest
 from self_instruct.assembly import build_composer, build_curator, build_origin, horizon, stop_words
 from self_instruct.config import Config
 from self_instruct.engines.base import Engine
@@ -24,18 +26,23 @@ def launch(
     seeds: list[Record],
     engine: Engine,
     folder: Path,
+    described: dict[str, Any],
     progress: Progress,
 ) -> int:
-    """Generates into a run directory and returns the exit code."""
+    """Generates into a run directory, which `described` describes, and returns the exit code."""
     interruption = Interruption(engine.interrupt)
+    # What can fail for a user's mistake comes before anything is written.
+    composer = build_composer(config, format, header, seeds, engine)
+    curator = build_curator(config, format, header, seeds)
     journal = Journal(folder)
+    manifest.write(folder, described)
     writer = Writer(folder, build_origin(config, format, engine.model_revision))
     funnel = Funnel(config.run.patience)
     loop = Loop(
-        composer=build_composer(config, format, header, seeds, engine),
+        composer=composer,
         engine=engine,
         journal=journal,
-        curator=build_curator(config, format, header, seeds),
+        curator=curator,
         writer=writer,
         funnel=funnel,
         limits=Limits(config.run.num_instructions_to_generate, config.run.min_yield, config.run.max_requests),
@@ -57,5 +64,5 @@ def launch(
     finally:
         writer.close()
         journal.close()
-    print(summarise(folder, funnel, loop.curator.pool, stopped, progress.seconds))
+    print(summarise(folder, funnel, curator.pool, stopped, progress.seconds))
     return 128 + interruption.received if interruption.received else 0

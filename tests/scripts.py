@@ -5,7 +5,7 @@ import random
 from pathlib import Path
 
 NOUNS = "ledger orchard kettle tariff glacier violin sandwich comet ferry lantern quarry thimble meadow turbine parcel".split()
-VERBS = "Sort Count Merge Describe Translate Estimate Compare Validate Summarise Encode Rotate Invert Sketch Rank Refute".split()
+VERBS = "Sort Count Merge Describe Translate Estimate Compare Validate Encode Rotate Invert Sketch Rank Refute".split()
 EXTRAS = (
     "slowly backwards twice underwater tonight alphabetically by weight for children in French using fractions".split()
 )

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from self_instruct.arguments import parse_arguments
+from self_instruct.config import declarations
 from self_instruct.errors import UserError
 
 
@@ -95,11 +96,11 @@ def test_a_flag_that_cannot_be_taken_is_named(argv: list[str], message: str) -> 
         ("rouge_threshold: 0.6\nthreshold: 0.6", "rouge_threshold is given twice, as threshold too; keep one"),
         ("- seed: 3", "must hold one 'option: value' a line, but holds a list"),
         ("seed", "must hold one 'option: value' a line, but holds a str"),
-        (b"seed: 3\nengine: \xff", "--config: cannot be read (it is not UTF-8); give the path of a UTF-8 YAML file"),
+        (b"seed: 3\nengine: \xff", "--config cannot be read (it is not UTF-8); give the path of a UTF-8 YAML file"),
     ],
 )
 def test_a_yaml_file_that_cannot_be_taken_is_named(tmp_path: Path, content: str | bytes, message: str) -> None:
-    assert yaml_mistake(tmp_path, content) == message or re.match(message + "; did you mean", message)
+    assert yaml_mistake(tmp_path, content) == message
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Every user's mistake is one message and exit code 2: pytest tests/test_cli.py"""
 
+import fcntl
 import json
 
 import pytest
@@ -108,6 +109,14 @@ def test_a_bad_seed_is_named_by_line_and_field(tmp_path, line, message):
 def test_a_directory_that_cannot_be_written_is_named(tmp_path, script):
     (tmp_path / "file").write_text("")
     assert "cannot be written" in refused(generate(*scripted(script, tmp_path / "file" / "run")))
+
+
+def test_a_directory_in_use_is_refused_and_free_again_when_its_user_is_gone(tmp_path, script):
+    (tmp_path / "run").mkdir()
+    with (tmp_path / "run/completions.jsonl").open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert "another launch is writing to it" in refused(generate(*scripted(script, tmp_path / "run", 5)))
+    assert generate(*scripted(script, tmp_path / "run", 5)).returncode == 0
 
 
 @pytest.mark.parametrize(

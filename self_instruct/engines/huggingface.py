@@ -47,6 +47,8 @@ class HuggingFaceEngine:
         self._chat = chat_template == "always" or (chat_template == "auto" and bool(tokenizer.chat_template))
         self._ends = end_tokens(model, tokenizer)
         self._matcher = StopMatcher(tokenizer)
+        # Else `generate` would fill what is not set here from the model's own defaults.
+        model.generation_config = GenerationConfig()
         self._waiting: list[tuple[Request, list[int]]] = []
         self._interrupted = False
 
@@ -124,7 +126,6 @@ class HuggingFaceEngine:
             max_new_tokens=self._sampling.max_new_tokens, do_sample=False, num_beams=1, use_cache=True,
             eos_token_id=sorted(self._ends) or None, pad_token_id=pad,
         )  # fmt: skip
-        self._model.generation_config = GenerationConfig()
         with torch.inference_mode():
             rows = self._model.generate(
                 input_ids=ids, attention_mask=mask, generation_config=config,

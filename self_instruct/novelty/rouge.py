@@ -1,8 +1,8 @@
 """ROUGE-L novelty: the nearest earlier text by longest common subsequence of words, exactly as `rouge_score` scores it.
 
-Tokens come from `rouge_score` itself. The subsequence is found by RapidFuzz over tokens mapped to single characters, some
-2,000 times faster; F1 is then computed from its integer length by the same operations on the same floats, so that ties at
-the threshold fall on the same side. Knows nothing of records: texts and ids only.
+Tokens come from `rouge_score` itself. The subsequence is found by RapidFuzz over tokens mapped to single characters, which
+is what makes it fast (benchmarks/rouge.py). F1 is then computed from its integer length by the same operations on the same
+floats, so that ties at the threshold fall on the same side. Knows nothing of records: texts and ids only.
 """
 
 from collections.abc import Sequence

@@ -1,0 +1,151 @@
+"""ROUGE-L novelty: bit for bit the scores of the reference library, and so the same decisions at any threshold."""
+
+import random
+from collections.abc import Sequence
+from fractions import Fraction
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rouge_score.rouge_scorer import RougeScorer
+
+from self_instruct.novelty.rouge import RougeIndex
+from self_instruct.records import Nearest
+
+REFERENCE = RougeScorer(["rougeL"], use_stemmer=False)
+WORDS = ["the", "list", "add", "two", "numbers", "write", "a", "function", "in", "python", "return", "sum", "of", "3", "x1"]
+ODD = ["", " ", "...", "?!", "###", "好 的", "é", "naïve café", "a\ud800b", "\udfff", "A_b-C", "x" * 300, "\x00", "1,000.5"]
+
+
+def reference(text: str, earlier: str) -> float:
+    return REFERENCE.score(earlier, text)["rougeL"].fmeasure
+
+
+def index_of(texts: Sequence[str]) -> RougeIndex:
+    index = RougeIndex()
+    index.add([str(at) for at in range(len(texts))], texts)
+    return index
+
+
+def brute(text: str, texts: Sequence[str]) -> Nearest:
+    scores = [reference(text, earlier) for earlier in texts]
+    best = max(range(len(texts)), key=lambda at: (scores[at], -at))
+    return Nearest(str(best), scores[best])
+
+
+def mutate(words: list[str], rng: random.Random) -> list[str]:
+    changed = list(words)
+    for _ in range(rng.randint(0, 3)):
+        at = rng.randrange(len(changed) + 1)
+        action = rng.random()
+        if action < 0.4:
+            changed.insert(at, rng.choice(WORDS))
+        elif changed:
+            del changed[min(at, len(changed) - 1)]
+    return changed
+
+
+def test_an_empty_index_has_no_nearest() -> None:
+    assert RougeIndex().nearest("a") is None
+    assert len(RougeIndex()) == 0
+
+
+def test_random_texts_and_near_duplicates_score_as_the_reference_does() -> None:
+    rng = random.Random(1)
+    texts = [" ".join(rng.choices(WORDS, k=rng.randint(1, 25))) for _ in range(60)] + ODD
+    queries = [" ".join(mutate(rng.choice(texts).split(), rng)) for _ in range(25)] + ODD
+    index = index_of(texts)
+    for query in queries:
+        assert index.nearest(query) == brute(query, texts)
+
+
+@pytest.mark.parametrize("lengths", [(1, 700), (700, 690), (64, 65), (63, 64), (128, 129), (257, 255)])
+def test_long_texts_score_as_the_reference_does(lengths: tuple[int, int]) -> None:
+    rng = random.Random(sum(lengths))
+    vocabulary = [f"w{at}" for at in range(40)]
+    one, other = (" ".join(rng.choices(vocabulary, k=length)) for length in lengths)
+    assert index_of([other]).nearest(one) == Nearest("0", reference(one, other))
+
+
+def tied(common: int, first: int, second: int) -> tuple[str, str]:
+    """Two texts of so many words whose longest common subsequence has `common`."""
+    shared = [f"same{at}" for at in range(common)]
+    return (
+        " ".join(shared + [f"one{at}" for at in range(first - common)]),
+        " ".join([f"two{at}" for at in range(second - common)] + shared),
+    )
+
+
+TIES = [
+    (threshold, common, first, total - first)
+    for threshold in (Fraction(1, 2), Fraction(3, 5), Fraction(7, 10), Fraction(3, 4), Fraction(4, 5), Fraction(9, 10))
+    for total in range(4, 121)
+    if (threshold * total / 2).denominator == 1
+    for common in [int(threshold * total / 2)]
+    for first in {common, total // 2, (total // 2 + common) // 2, total - common}
+    if common <= first and common <= total - first
+]
+
+
+def test_exact_ties_at_the_threshold_fall_on_the_side_of_the_reference() -> None:
+    below = above = 0
+    for threshold, common, first, second in TIES:
+        one, other = tied(common, first, second)
+        found, wanted = index_of([other]).nearest(one), reference(one, other)
+        assert found == Nearest("0", wanted), (common, first, second)
+        assert abs(wanted - float(threshold)) < 1e-12
+        below, above = below + (wanted < float(threshold)), above + (wanted >= float(threshold))
+    # Floats put some exact ties under the threshold, which is why the operations must be the same.
+    assert below > 0 and above > 0
+
+
+def test_the_first_of_equals_is_the_nearest() -> None:
+    index = index_of(["add two", "sum of numbers", "sum of numbers", "sum numbers of"])
+    assert index.nearest("sum of numbers") == Nearest("1", 1.0)
+    assert index.nearest("python") == Nearest("0", 0.0)
+    assert index.nearest("numbers of") == Nearest("3", 0.8)
+
+
+def test_texts_can_be_added_one_by_one_past_the_first_thousand() -> None:
+    texts = [f"task number {at} of {at % 7}" for at in range(2100)]
+    one_by_one = RougeIndex()
+    for at, text in enumerate(texts):
+        one_by_one.add([str(at)], [text])
+    assert len(one_by_one) == 2100
+    at_once = index_of(texts)
+    for at in (0, 1023, 1024, 1025, 2047, 2048, 2099):
+        assert one_by_one.nearest(texts[at]) == at_once.nearest(texts[at]) == Nearest(str(at), 1.0)
+
+
+def test_asking_does_not_change_the_answers() -> None:
+    index = index_of(["add two numbers", "return the sum"])
+    before = index.nearest("add the sum")
+    for text in ("entirely other words", "zebra", "", "add add add"):
+        index.nearest(text)
+    assert index.nearest("add the sum") == before
+    assert len(index) == 2
+
+
+def test_more_different_words_than_the_basic_plane_holds_are_told_apart() -> None:
+    # The 55,295th word is the last before the surrogates, which RapidFuzz would not count as characters.
+    index = index_of([" ".join(f"w{at}" for at in range(54_000)), " ".join(f"w{at}" for at in range(54_000, 70_000))])
+    around = [f"w{at}" for at in (55_290, 55_294, 55_295, 57_341, 57_342, 57_344, 65_535, 69_999)]
+    index.add(["few"], [" ".join(around)])
+    for left_out in range(len(around)):
+        others = [word for at, word in enumerate(around) if at != left_out]
+        assert index.nearest(" ".join([*others, "new"])) == Nearest("few", 2 * (7 / 8) * (7 / 8) / (7 / 8 + 7 / 8))
+
+
+def test_ids_and_texts_must_go_together() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        RougeIndex().add(["a", "b"], ["only one"])
+
+
+PIECE = st.sampled_from(WORDS[:6]) | st.sampled_from(ODD[:9]) | st.text(st.characters(), max_size=3)
+TEXT = st.lists(PIECE, max_size=8).map(" ".join)
+
+
+@given(texts=st.lists(TEXT, min_size=1, max_size=6), query=TEXT)
+@settings(deadline=None, derandomize=True, max_examples=200)
+def test_the_nearest_is_what_comparing_with_every_text_gives(texts: list[str], query: str) -> None:
+    assert index_of(texts).nearest(query) == brute(query, texts)
