@@ -119,5 +119,5 @@ def _load_engine(config: Config, rank: int, on_step: Callable[[int], None]) -> A
         options.engine, options.model_name_or_path, options.script_path, build_sampling(config),
         model_revision=options.model_revision, dtype=options.dtype, attn_implementation=options.attn_implementation,
         trust_remote_code=options.trust_remote_code, batch_size=options.request_batch_size,
-        chat_template=config.prompt.chat_template, rank=rank, on_step=on_step,
+        chat_template=config.prompt.chat_template, rank=rank, on_step=on_step, backend=options.engine_backend,
     )  # fmt: skip

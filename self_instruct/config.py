@@ -91,6 +91,10 @@ class ModelOptions:
     engine: str = option("huggingface", "what generates: a model in this process, or a file of completions",
                          choices=("huggingface", "scripted"))  # fmt: skip
     script_path: str | None = option(None, "JSONL file with a text per line, for --engine scripted", path="always")
+    engine_backend: str = option(
+        "auto", "slots: a request leaves its batch the moment it ends; static: batches by generate; auto: slots where the "
+        "model allows", choices=("auto", "slots", "static"),
+    )  # fmt: skip
     request_batch_size: int = option(8, "requests that a process generates together", minimum=1)
     dtype: str = option("auto", "of the weights", choices=("auto", "float32", "float16", "bfloat16"))
     attn_implementation: str | None = option(None, "as in transformers, e.g. sdpa or flash_attention_2")

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from self_instruct.demonstrations import DemonstrationMix
+from self_instruct.errors import UserError
 from self_instruct.records import Record
 
 SEEDS = [Record(f"s{at}", f"seed task {at}", "", "x") for at in range(12)]
@@ -85,3 +86,26 @@ def test_a_choice_never_exceeds_what_was_asked_for_nor_what_is_there(
     assert len(chosen) - len(machine) == min(total - len(machine), seeds)
     assert all(record in SEEDS[:seeds] or record in pool for record in chosen)
     assert len({record.id for record in chosen}) == len(chosen)
+
+
+@pytest.mark.parametrize(("total", "synthetic"), [(12, 12), (12, 0), (1, 0)])
+def test_as_many_demonstrations_as_there_are_seeds_can_be_asked_for(total: int, synthetic: int) -> None:
+    mix = DemonstrationMix(total, synthetic, 3)
+    mix.check(SEEDS)
+    assert len(mix.choose(1, 0, SEEDS, [])) == total
+
+
+@pytest.mark.parametrize(
+    ("total", "synthetic", "message"),
+    [
+        (
+            13,
+            2,
+            "--num_prompt_instructions is 13, but there are only 12 seed tasks to show; lower it to at most 12 or add",
+        ),
+        (3, 4, "--num_prompt_synthetic_instructions is 4, more than the 3 of --num_prompt_instructions, which counts"),
+    ],
+)
+def test_a_mix_that_cannot_be_shown_is_refused(total: int, synthetic: int, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        DemonstrationMix(total, synthetic, 3).check(SEEDS)

@@ -13,8 +13,39 @@ from self_instruct.novelty.rouge import RougeIndex
 from self_instruct.records import Nearest
 
 REFERENCE = RougeScorer(["rougeL"], use_stemmer=False)
-WORDS = ["the", "list", "add", "two", "numbers", "write", "a", "function", "in", "python", "return", "sum", "of", "3", "x1"]
-ODD = ["", " ", "...", "?!", "###", "好 的", "é", "naïve café", "a\ud800b", "\udfff", "A_b-C", "x" * 300, "\x00", "1,000.5"]
+WORDS = [
+    "the",
+    "list",
+    "add",
+    "two",
+    "numbers",
+    "write",
+    "a",
+    "function",
+    "in",
+    "python",
+    "return",
+    "sum",
+    "of",
+    "3",
+    "x1",
+]
+ODD = [
+    "",
+    " ",
+    "...",
+    "?!",
+    "###",
+    "好 的",
+    "é",
+    "naïve café",
+    "a\ud800b",
+    "\udfff",
+    "A_b-C",
+    "x" * 300,
+    "\x00",
+    "1,000.5",
+]
 
 
 def reference(text: str, earlier: str) -> float:

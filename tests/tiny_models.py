@@ -7,8 +7,15 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     AutoModelForCausalLM,
+    BloomConfig,
+    FalconConfig,
     GPTBigCodeConfig,
+    GPTJConfig,
+    GPTNeoXConfig,
     LlamaConfig,
+    MistralConfig,
+    MixtralConfig,
+    OPTConfig,
     PreTrainedTokenizerFast,
     Qwen3Config,
     Starcoder2Config,
@@ -60,7 +67,18 @@ def build_config(architecture: str, vocabulary: int) -> Any:
         return Starcoder2Config(**shape)
     if architecture == "qwen3":
         return Qwen3Config(**shape, head_dim=8)
-    return LlamaConfig(**shape)
+    kinds = {
+        "llama": LlamaConfig, "mistral": MistralConfig, "gpt_neox": GPTNeoXConfig, "opt": OPTConfig, "bloom": BloomConfig,
+        "gptj": GPTJConfig, "falcon": FalconConfig, "mixtral": MixtralConfig,
+    }  # fmt: skip
+    own = {
+        "mistral": {"sliding_window": 24},
+        "opt": {"ffn_dim": 64, "word_embed_proj_dim": 32},
+        "gptj": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": CONTEXT, "rotary_dim": 4},
+        "falcon": {"num_kv_heads": 2, "new_decoder_architecture": True},
+        "mixtral": {"num_local_experts": 4, "num_experts_per_tok": 2},
+    }
+    return kinds[architecture](**{**shape, **own.get(architecture, {})})
 
 
 def save_tiny_model(architecture: str, folder: Path, tokenizer: PreTrainedTokenizerFast | None = None) -> Path:

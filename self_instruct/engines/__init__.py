@@ -21,6 +21,7 @@ def load_engine(
     chat_template: str = "auto",
     rank: int = 0,
     on_step: Callable[[int], None] = lambda rows: None,
+    backend: str = "auto",
 ) -> Engine:
     """The engine of that name, ready to generate. Raises `UserError` when what it needs is missing or cannot be loaded."""
     if name == "scripted":
@@ -40,4 +41,4 @@ def load_engine(
     )
     from self_instruct.engines.huggingface import HuggingFaceEngine
 
-    return HuggingFaceEngine(model, tokenizer, revision, sampling, batch_size, chat_template, rank, on_step)
+    return HuggingFaceEngine(model, tokenizer, revision, sampling, batch_size, chat_template, rank, on_step, backend)

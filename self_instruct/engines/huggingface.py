@@ -1,29 +1,47 @@
-"""Any Hugging Face causal language model, in this process: static left-padded batches through `generate`.
+"""Any Hugging Face causal language model, in this process.
 
-Knows tokens, padding and memory; knows nothing of tasks, blocks or files. What decides a completion is set here and
-nowhere else: the model's own generation defaults are not used.
+Knows text, tokens and chat templates; how tokens are drawn is the business of a back-end: slots.py where the model keeps an
+ordinary key-value cache, static.py otherwise. Knows nothing of tasks, blocks or files. What decides a completion is set
+here and nowhere else: the model's own generation defaults are not used.
 """
 
 import gc
-import random
+import logging
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
+from transformers import GenerationConfig
 
-from self_instruct.engines.base import Completion, FinishReason, Request, Sampling, cut_at_stop, timestamp
+from self_instruct.engines.base import Completion, Request, Sampling, cut_at_stop, timestamp
 from self_instruct.engines.loading import context_length, end_tokens
-from self_instruct.engines.sampling import draw, penalise
+from self_instruct.engines.rows import EndRules, Row
+from self_instruct.engines.slots import SlotBackend
+from self_instruct.engines.static import StaticBackend
 from self_instruct.engines.stopping import StopMatcher
 from self_instruct.errors import UserError
 
+_ORDINARY_LAYERS = {"full_attention", "sliding_attention"}
+_log = logging.getLogger(__name__)
+
+
+class Backend(Protocol):
+    """Draws tokens for rows; `limit` is how many at a time, `active` how many it holds."""
+
+    limit: int
+    active: int
+
+    def advance(
+        self, waiting: list[Row], on_step: Callable[[int], None], interrupted: Callable[[], bool]
+    ) -> list[Row]:
+        """Takes rows out of `waiting` as it likes, works on some, and returns those that have ended."""
+
 
 class HuggingFaceEngine:
-    """Completes requests in batches of at most `batch_size` prompts of similar length.
+    """Completes requests, at most `batch_size` at a time.
 
-    When the device runs out of memory the batch is halved, for good, and its requests wait their turn again; a request
-    that does not fit even alone ends as an error. `on_step` is told, at every step, how many rows drew a token.
+    When the device runs out of memory that number is halved, for good, and rows wait their turn again; a request that does
+    not fit even alone ends as an error. `on_step` is told, at every step, how many rows drew a token.
     """
 
     capacity: int | None = None
@@ -38,18 +56,21 @@ class HuggingFaceEngine:
         chat_template: str = "auto",
         rank: int = 0,
         on_step: Callable[[int], None] = lambda rows: None,
+        backend: str = "auto",
     ) -> None:
         if chat_template == "always" and not tokenizer.chat_template:
             raise UserError("--chat_template is 'always', but the model's tokenizer has none; use 'auto' or 'never'")
         self.model_revision, self.context_length = revision, context_length(model, tokenizer)
-        self.batch_size, self.on_step = batch_size, on_step
+        self.on_step = on_step
         self._model, self._tokenizer, self._sampling, self._rank = model, tokenizer, sampling, rank
         self._chat = chat_template == "always" or (chat_template == "auto" and bool(tokenizer.chat_template))
-        self._ends = end_tokens(model, tokenizer)
-        self._matcher = StopMatcher(tokenizer)
-        # Else `generate` would fill what is not set here from the model's own defaults.
+        self._ends = frozenset(end_tokens(model, tokenizer))
+        # Else `generate` would fill what is not set by us from the model's own defaults.
         model.generation_config = GenerationConfig()
-        self._waiting: list[tuple[Request, list[int]]] = []
+        rules = EndRules(self._ends, StopMatcher(tokenizer), sampling.max_new_tokens)
+        self._backend = choose_backend(backend, model, tokenizer.pad_token_id, sampling, rules, batch_size)
+        self._waiting: list[Row] = []
+        self._refused: list[Row] = []
         self._interrupted = False
 
     def prompt_tokens(self, prompt: str, opening: str) -> int:
@@ -57,27 +78,27 @@ class HuggingFaceEngine:
         return len(self._encode(prompt, opening))
 
     def submit(self, requests: Sequence[Request]) -> None:
-        """Queues requests."""
-        self._waiting.extend((request, self._encode(request.prompt, request.opening)) for request in requests)
+        """Queues requests; one whose prompt does not fit the context is refused alone."""
+        limit = (self.context_length or 10**9) - self._sampling.max_new_tokens
+        for request in requests:
+            row = Row(request, self._encode(request.prompt, request.opening))
+            if 0 < len(row.prompt) <= limit:
+                self._waiting.append(row)
+            else:
+                row.fail(f"the prompt has {len(row.prompt)} tokens, but must have 1 to {limit} beside max_new_tokens")
+                self._refused.append(row)
 
     def poll(self) -> list[Completion]:
-        """Completes the oldest pending request together with the others nearest to it in length."""
-        while self._waiting and not self._interrupted:
-            too_long = self._refuse_too_long()
-            if too_long:
-                return too_long
-            batch = self._next_batch()
-            try:
-                return self._complete(batch)
-            except torch.OutOfMemoryError as error:
-                if len(batch) == 1:
-                    self._free()
-                    return [self._failed(*batch[0], f"out of memory: {str(error).splitlines()[0]}")]
-                self.batch_size = len(batch) // 2
-                self._waiting = batch + self._waiting
-            # Outside the handler: the traceback would keep the tensors of the failed step alive.
-            self._free()
-        return []
+        """Generates until at least one request has ended."""
+        ended, self._refused = self._refused, []
+        while not ended and (self._waiting or self._backend.active) and not self._interrupted:
+            limit = self._backend.limit
+            ended = self._backend.advance(self._waiting, self.on_step, lambda: self._interrupted)
+            if self._backend.limit < limit:
+                _log.warning("out of memory with %d rows; going on with %d", limit, self._backend.limit)
+                self._free()
+        created = timestamp()
+        return [self._completion(row, created) for row in ended]
 
     def interrupt(self) -> None:
         """Ends generation at the next token; only rows that are whole are returned."""
@@ -86,7 +107,7 @@ class HuggingFaceEngine:
     def close(self) -> None:
         """Forgets what is pending and lets go of the model."""
         self._waiting.clear()
-        self._model = None
+        self._model = self._backend = None  # type: ignore[assignment]
         self._free()
 
     def _encode(self, prompt: str, opening: str) -> list[int]:
@@ -97,67 +118,15 @@ class HuggingFaceEngine:
         text = self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
         return self._tokenizer(text + opening, add_special_tokens=False)["input_ids"]
 
-    def _refuse_too_long(self) -> list[Completion]:
-        limit = (self.context_length or 10**9) - self._sampling.max_new_tokens
-        refused = [(request, ids) for request, ids in self._waiting if not 0 < len(ids) <= limit]
-        self._waiting = [(request, ids) for request, ids in self._waiting if 0 < len(ids) <= limit]
-        reason = f"the prompt does not fit: 1 to {limit} tokens are left beside max_new_tokens"
-        return [self._failed(request, ids, reason) for request, ids in refused]
-
-    def _next_batch(self) -> list[tuple[Request, list[int]]]:
-        """The pending requests nearest in length to the oldest one, which is always among them, longest first."""
-        oldest = min(self._waiting, key=lambda item: item[0].index)
-        by_length = sorted(self._waiting, key=lambda item: (-len(item[1]), item[0].index))
-        at = by_length.index(oldest)
-        start = max(0, min(at - self.batch_size // 2, len(by_length) - self.batch_size))
-        batch = by_length[start : start + self.batch_size]
-        self._waiting = [item for item in self._waiting if item not in batch]
-        return batch
-
-    def _complete(self, batch: list[tuple[Request, list[int]]]) -> list[Completion]:
-        requests = [request for request, _ in batch]
-        width = max(len(ids) for _, ids in batch)
-        pad = self._tokenizer.pad_token_id
-        ids = torch.tensor([[pad] * (width - len(row)) + row for _, row in batch], device=self._model.device)
-        mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for _, row in batch], device=self._model.device)
-        chooser = _Chooser(requests, ids, mask, self._sampling)
-        watcher = _Watcher(requests, width, self)
-        config = GenerationConfig(
-            max_new_tokens=self._sampling.max_new_tokens, do_sample=False, num_beams=1, use_cache=True,
-            eos_token_id=sorted(self._ends) or None, pad_token_id=pad,
-        )  # fmt: skip
-        with torch.inference_mode():
-            rows = self._model.generate(
-                input_ids=ids, attention_mask=mask, generation_config=config,
-                logits_processor=LogitsProcessorList([chooser]), stopping_criteria=StoppingCriteriaList([watcher]),
-            )  # fmt: skip
-        created = timestamp()
-        finished = [
-            self._read(request, len(prompt), row, created)
-            for (request, prompt), row in zip(batch, rows[:, width:].tolist(), strict=True)
-        ]
-        return [completion for completion in finished if completion is not None]
-
-    def _read(self, request: Request, prompt_tokens: int, tokens: list[int], created: str) -> Completion | None:
-        """The completion of one row, or None for a row that an interruption left unfinished."""
-        end = next((at for at, token in enumerate(tokens) if token in self._ends), None)
-        counted = len(tokens) if end is None else end + 1
-        text = self._tokenizer.decode(tokens[:end], skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        text, stopped = cut_at_stop(text, request.stop)
-        if end is None and not stopped and counted < self._sampling.max_new_tokens:
-            return None
-        reason: FinishReason = "length" if end is None and not stopped else "stop"
-        if stopped:
-            counted = self._tokens_until_stop(request, tokens)
-        return Completion(request.index, text, reason, prompt_tokens, counted, self._rank, created)
-
-    def _tokens_until_stop(self, request: Request, tokens: list[int]) -> int:
-        """How many tokens the row drew until its stop text; after it, `generate` only padded."""
-        reached = (at for at in range(1, len(tokens) + 1) if self._matcher.reached(tokens[:at], request.stop))
-        return next(reached, len(tokens))
-
-    def _failed(self, request: Request, ids: list[int], reason: str) -> Completion:
-        return Completion(request.index, "", "error", len(ids), 0, self._rank, timestamp(), reason)
+    def _completion(self, row: Row, created: str) -> Completion:
+        request, tokens = row.request, row.tokens
+        ended = bool(tokens) and tokens[-1] in self._ends
+        text = self._tokenizer.decode(
+            tokens[:-1] if ended else tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        text, _ = cut_at_stop(text, request.stop)
+        reason = row.reason or "error"
+        return Completion(request.index, text, reason, len(row.prompt), len(tokens), self._rank, created, row.error)
 
     def _free(self) -> None:
         gc.collect()
@@ -165,39 +134,17 @@ class HuggingFaceEngine:
             torch.accelerator.empty_cache()
 
 
-class _Chooser(LogitsProcessor):
-    """Draws each row's next token with the row's own generator and leaves `generate` only that one to pick."""
-
-    def __init__(self, requests: Sequence[Request], ids: torch.Tensor, mask: torch.Tensor, sampling: Sampling) -> None:
-        self._sampling, self._width = sampling, ids.shape[1]
-        self._generators = [random.Random(f"tokens:{request.seed}") for request in requests]
-        # Padding must not count as text that was seen: it often is the end token, which would then be penalised.
-        self._prompt = torch.where(mask.bool(), ids, ids[:, -1:])
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        if self._sampling.repetition_penalty != 1.0:
-            seen = torch.cat([self._prompt, input_ids[:, self._width :]], dim=1)
-            scores = penalise(scores, seen, self._sampling.repetition_penalty)
-        if self._sampling.temperature == 0:
-            return scores
-        chosen = draw(scores, self._sampling, self._generators)
-        return torch.full_like(scores, float("-inf")).scatter_(1, chosen[:, None], 0.0)
-
-
-class _Watcher(StoppingCriteria):
-    """Ends a row at its own stop texts, looking at generated text only, and every row when the engine is interrupted."""
-
-    def __init__(self, requests: Sequence[Request], width: int, engine: HuggingFaceEngine) -> None:
-        self._requests, self._width, self._engine = requests, width, engine
-        self._done = [False] * len(requests)
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **kwargs: Any) -> torch.Tensor:
-        rows = input_ids[:, self._width :].tolist()
-        self._engine.on_step(self._done.count(False))
-        for at, (request, tokens) in enumerate(zip(self._requests, rows, strict=True)):
-            if not self._done[at]:
-                self._done[at] = tokens[-1] in self._engine._ends or self._engine._matcher.reached(
-                    tokens, request.stop
-                )
-        done = [self._engine._interrupted or flag for flag in self._done]
-        return torch.tensor(done, dtype=torch.bool, device=input_ids.device)
+def choose_backend(
+    name: str, model: Any, pad_token: int, sampling: Sampling, rules: EndRules, batch_size: int
+) -> Backend:
+    """The back-end of that name; "auto" takes slots where every layer of the model keeps an ordinary cache."""
+    kinds = set(getattr(model.config.get_text_config(), "layer_types", None) or _ORDINARY_LAYERS)
+    ordinary = kinds <= _ORDINARY_LAYERS and not getattr(model, "_is_stateful", False)
+    if name == "static" or (name == "auto" and not ordinary):
+        return StaticBackend(model, pad_token, sampling, rules, batch_size)
+    if not ordinary:
+        raise UserError(
+            f"--engine_backend is 'slots', but {type(model).__name__} does not keep an ordinary key-value cache in every "
+            "layer; use 'static' or 'auto'"
+        )
+    return SlotBackend(model, sampling, rules, batch_size)

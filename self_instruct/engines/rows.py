@@ -1,0 +1,47 @@
+"""One request while its tokens are drawn: what both back-ends keep of it, and when it ends."""
+
+import random
+from dataclasses import dataclass, field
+
+from self_instruct.engines.base import FinishReason, Request
+from self_instruct.engines.stopping import StopMatcher
+
+
+@dataclass(frozen=True)
+class EndRules:
+    """What ends a row: an end token, one of its request's stop texts, or the number of new tokens."""
+
+    end_tokens: frozenset[int]
+    matcher: StopMatcher
+    max_new_tokens: int
+
+
+@dataclass(eq=False)
+class Row:
+    """A request with its prompt's token ids, its own random numbers, and the tokens drawn so far."""
+
+    request: Request
+    prompt: list[int]
+    tokens: list[int] = field(default_factory=list)
+    reason: FinishReason | None = None
+    error: str | None = None
+
+    def __post_init__(self) -> None:
+        self.generator = random.Random(f"tokens:{self.request.seed}")
+
+    def accept(self, token: int, rules: EndRules) -> None:
+        """Takes the next token, and with it perhaps the end."""
+        self.tokens.append(token)
+        if token in rules.end_tokens or rules.matcher.reached(self.tokens, self.request.stop):
+            self.reason = "stop"
+        elif len(self.tokens) >= rules.max_new_tokens:
+            self.reason = "length"
+
+    def fail(self, error: str) -> None:
+        """Ends the row without a text."""
+        self.reason, self.error, self.tokens = "error", error, []
+
+    def restart(self) -> None:
+        """Forgets what was drawn, as if it had never begun."""
+        self.tokens, self.reason = [], None
+        self.__post_init__()

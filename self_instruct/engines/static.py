@@ -1,0 +1,100 @@
+"""Static batches through `generate`, for architectures whose state is not an ordinary key-value cache.
+
+A batch takes as long as its longest row. Knows tokens and padding, not text.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
+
+from self_instruct.engines.base import Sampling
+from self_instruct.engines.rows import EndRules, Row
+from self_instruct.engines.sampling import draw, penalise
+
+
+class StaticBackend:
+    """Completes rows in left-padded batches of similar length. An interrupted batch returns the rows that are whole."""
+
+    def __init__(self, model: Any, pad_token: int, sampling: Sampling, rules: EndRules, limit: int) -> None:
+        self.limit, self.active = limit, 0
+        self._model, self._pad, self._sampling, self._rules = model, pad_token, sampling, rules
+
+    def advance(
+        self, waiting: list[Row], on_step: Callable[[int], None], interrupted: Callable[[], bool]
+    ) -> list[Row]:
+        """Takes a batch out of `waiting` and completes it. When memory is short, puts it back and halves the limit."""
+        batch = self._next_batch(waiting)
+        try:
+            self._complete(batch, on_step, interrupted)
+        except torch.OutOfMemoryError as error:
+            if len(batch) == 1:
+                batch[0].fail(f"out of memory: {str(error).splitlines()[0]}")
+                return batch
+            self.limit = len(batch) // 2
+            for row in batch:
+                row.restart()
+            waiting[:0] = batch
+        return [row for row in batch if row.reason is not None]
+
+    def _next_batch(self, waiting: list[Row]) -> list[Row]:
+        """The rows nearest in length to the oldest one, which is always among them, longest first."""
+        oldest = min(waiting, key=lambda row: row.request.index)
+        by_length = sorted(waiting, key=lambda row: (-len(row.prompt), row.request.index))
+        start = max(0, min(by_length.index(oldest) - self.limit // 2, len(by_length) - self.limit))
+        batch = by_length[start : start + self.limit]
+        waiting[:] = [row for row in waiting if row not in batch]
+        return batch
+
+    def _complete(self, batch: list[Row], on_step: Callable[[int], None], interrupted: Callable[[], bool]) -> None:
+        width = max(len(row.prompt) for row in batch)
+        device = self._model.device
+        ids = torch.tensor([[self._pad] * (width - len(row.prompt)) + row.prompt for row in batch], device=device)
+        mask = torch.tensor([[0] * (width - len(row.prompt)) + [1] * len(row.prompt) for row in batch], device=device)
+        config = GenerationConfig(
+            max_new_tokens=self._rules.max_new_tokens, do_sample=False, num_beams=1, use_cache=True,
+            eos_token_id=sorted(self._rules.end_tokens) or None, pad_token_id=self._pad,
+        )  # fmt: skip
+        with torch.inference_mode():
+            self._model.generate(
+                input_ids=ids, attention_mask=mask, generation_config=config,
+                logits_processor=LogitsProcessorList([_Chooser(batch, ids, mask, self._sampling)]),
+                stopping_criteria=StoppingCriteriaList([_Watcher(batch, self._rules, on_step, interrupted)]),
+            )  # fmt: skip
+
+
+class _Chooser(LogitsProcessor):
+    """Draws each row's next token with the row's own generator and leaves `generate` only that one to pick."""
+
+    def __init__(self, rows: Sequence[Row], ids: torch.Tensor, mask: torch.Tensor, sampling: Sampling) -> None:
+        self._rows, self._sampling, self._width = rows, sampling, ids.shape[1]
+        # Padding must not count as text that was seen: it often is the end token, which would then be penalised.
+        self._prompt = torch.where(mask.bool(), ids, ids[:, -1:])
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        if self._sampling.repetition_penalty != 1.0:
+            seen = torch.cat([self._prompt, input_ids[:, self._width :]], dim=1)
+            scores = penalise(scores, seen, self._sampling.repetition_penalty)
+        if self._sampling.temperature == 0:
+            return scores
+        chosen = draw(scores, self._sampling, [row.generator for row in self._rows])
+        return torch.full_like(scores, float("-inf")).scatter_(1, chosen[:, None], 0.0)
+
+
+class _Watcher(StoppingCriteria):
+    """Hands every new token to its row, and ends rows that have ended, or all of them on interruption."""
+
+    def __init__(
+        self, rows: Sequence[Row], rules: EndRules, on_step: Callable[[int], None], interrupted: Callable[[], bool]
+    ) -> None:
+        self._rows, self._rules, self._on_step, self._interrupted = rows, rules, on_step, interrupted
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **kwargs: Any) -> torch.Tensor:
+        drawing = [row.reason is None for row in self._rows]
+        self._on_step(sum(drawing))
+        for row, token, draws in zip(self._rows, input_ids[:, -1].tolist(), drawing, strict=True):
+            if draws:
+                row.accept(token, self._rules)
+        done = [self._interrupted() or row.reason is not None for row in self._rows]
+        return torch.tensor(done, dtype=torch.bool, device=input_ids.device)
