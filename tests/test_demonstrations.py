@@ -23,7 +23,8 @@ def depths(chosen: list[Record]) -> Counter[bool]:
 
 @pytest.mark.parametrize(
     ("total", "synthetic", "pool", "human", "machine"),
-    [(8, 2, 9, 6, 2), (8, 2, 1, 7, 1), (8, 2, 0, 8, 0), (3, 3, 9, 0, 3), (8, 0, 9, 8, 0), (1, 1, 9, 0, 1), (12, 0, 0, 12, 0)],
+    [(8, 2, 9, 6, 2), (8, 2, 1, 7, 1), (8, 2, 0, 8, 0), (3, 3, 9, 0, 3), (8, 0, 9, 8, 0),
+     (1, 1, 9, 0, 1), (12, 0, 0, 12, 0)],
 )  # fmt: skip
 def test_seeds_take_the_places_that_the_pool_cannot_fill(
     total: int, synthetic: int, pool: int, human: int, machine: int

@@ -1,4 +1,4 @@
-"""The text form of tasks: what is rendered is parsed back, and what models really write costs as little as possible."""
+"""The text form of tasks: what is rendered is parsed back, and a broken block costs only itself."""
 
 import re
 
@@ -22,7 +22,8 @@ VARIANTS = {
 }
 FRAGMENTS = (
     "1. Instruction:", "Instruction:", "1. Output:", "2) Output:", "Output:", "1. Input:", "Input :", "**Output:**",
-    "7. **Input**:", "1 . Output:", "١. Output:", "###", "\n###", "###\n", "\n###\n", "####", "### Usage", "\\", "\\\\",
+    "7. **Input**:", "1 . Output:", "١. Output:", "###", "\n###", "###\n", "\n###\n", "####",
+    "### Usage", "\\", "\\\\",
     "\n", "\n\n", "\r", "\r\n", " ", "\t", "\x0b", "\x0c", "\x1c", "\x85", "\xa0", "\u2028", "<noinput>", "No input.",
     "noinput", "\ud800", "\udfff", "a", "b", "é", "1.", "2", ":", "*", "```python\n",
 )  # fmt: skip
@@ -63,7 +64,8 @@ def test_what_is_rendered_is_parsed_back(format: RecordFormat, data: st.DataObje
 @pytest.mark.parametrize(
     "text",
     ["1. Output:", "\\1. Output:", "a\n \\\\Output: b", "###", "a\n###\nb", "a\n\\###\nb", " a ", "\\ a \\", "\\",
-     "<noinput>", "\\<noinput>", "No input", " <noinput>", "\r###\r", "\n", "\x1c", "\ud800 \udfff", "", "2. Instruction:"],
+     "<noinput>", "\\<noinput>", "No input", " <noinput>",
+     "\r###\r", "\n", "\x1c", "\ud800 \udfff", "", "2. Instruction:"],
 )  # fmt: skip
 @pytest.mark.parametrize("format", [IO, IIO], ids=["io", "iio"])
 def test_text_that_looks_like_the_format_survives_in_every_field(format: RecordFormat, text: str) -> None:
@@ -225,7 +227,8 @@ def test_an_open_last_block_is_read_when_the_model_ended_by_itself() -> None:
 @pytest.mark.parametrize(
     "completion",
     ["4. Instruction:\nAdd.\n\n4. Output:\na + b", "\n\n4. Instruction: Add.\n4. Output: a + b\n###",
-     "Instruction:\nAdd.\nOutput:\na + b", "**Instruction:** Add.\n\n**Output:** a + b", "4) Instruction: Add.\n4) Output: a + b",
+     "Instruction:\nAdd.\nOutput:\na + b", "**Instruction:** Add.\n\n**Output:** a + b",
+     "4) Instruction: Add.\n4) Output: a + b",
      "4. **Instruction**: Add.\n4. **Output**: a + b", "  1. Instruction:\nAdd.\n  1. Output:\na + b\n"],
 )  # fmt: skip
 def test_a_chat_model_may_repeat_the_opening_label(completion: str) -> None:
@@ -253,7 +256,7 @@ def test_a_block_keeps_its_text_as_the_model_wrote_it() -> None:
 def test_a_trigger_word_that_could_not_be_told_from_text_is_refused(word: str, place: int) -> None:
     triggers = [("instruction", "Instruction"), ("output", "Output")]
     triggers[place] = (triggers[place][0], word)
-    with pytest.raises(ValueError, match="trigger word .* must be plain text"):
+    with pytest.raises(ValueError, match=r"trigger word .* must be plain text"):
         RecordFormat("x", tuple(triggers))
 
 

@@ -205,7 +205,10 @@ def test_a_tokenizer_without_pad_or_end_token_works(tmp_path):
 
 def test_chat_models_read_the_prompt_as_the_user_and_go_on_from_the_opening(tmp_path):
     tokenizer = build_tokenizer()
-    tokenizer.chat_template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
+    tokenizer.chat_template = (
+        "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
+        "{% if add_generation_prompt %}<assistant>{% endif %}"
+    )
     folder = save_tiny_model("qwen3", tmp_path, tokenizer)
     chat, base = engine_of(folder), engine_of(folder, chat_template="never")
     assert tokenizer.decode(chat._encode("List.\n", "4. Instruction:\n")) == "<user>List.<assistant>4. Instruction:\n"

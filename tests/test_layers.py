@@ -1,4 +1,4 @@
-"""The shape of the source: which layer imports what, where heavy libraries and print may stand, and how long things are."""
+"""The shape of the source: which layer imports what, where heavy libraries may stand, and how long things are."""
 
 import ast
 import subprocess
@@ -27,7 +27,7 @@ def ours() -> list[Path]:
 
 
 def imported(path: Path) -> set[str]:
-    """Full names of the modules that a file imports anywhere, also inside functions; names from a package count too."""
+    """Full names of the modules that a file imports anywhere, also inside functions; and what it takes from them."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):

@@ -29,7 +29,10 @@ class Backend(Protocol):
     """Draws tokens for rows; `limit` is how many at a time, `active` how many it holds."""
 
     limit: int
-    active: int
+
+    @property
+    def active(self) -> int:
+        """Rows under way."""
 
     def advance(
         self, waiting: list[Row], on_step: Callable[[int], None], interrupted: Callable[[], bool]

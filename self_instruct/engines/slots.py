@@ -49,6 +49,7 @@ class SpareLayer(DynamicLayer):
         if self._room is None:
             self.hold(key_states, value_states)
             return self.keys, self.values
+        assert self.keys is not None and self.values is not None
         begin, end = self.keys.shape[2], self.keys.shape[2] + key_states.shape[2]
         if end > self._room[0].shape[2]:
             self.hold(torch.cat([self.keys, key_states], 2), torch.cat([self.values, value_states], 2))
@@ -74,10 +75,10 @@ class SlotBackend:
         accepted = inspect.signature(model.forward).parameters
         self._takes_positions, self._keeps_logits = "position_ids" in accepted, "logits_to_keep" in accepted
         self._rows: list[Row] = []
-        self._cache: Cache | None = None
+        self._cache: Any = None
         self._mask = torch.empty(0, 0)
         self._prefix: list[int] | None = None
-        self._prefix_cache: Cache | None = None
+        self._prefix_cache: Any = None
 
     @property
     def active(self) -> int:
@@ -155,7 +156,7 @@ class SlotBackend:
             positions = torch.arange(shared, device=self._model.device)[None]
             self._forward(ids, torch.ones_like(ids), positions, self._prefix_cache)
 
-    def _read(self, rows: list[Row]) -> tuple[torch.Tensor, Cache, torch.Tensor]:
+    def _read(self, rows: list[Row]) -> tuple[torch.Tensor, Any, torch.Tensor]:
         """Logits, cache and mask of rows, each read alone and padded on the left to the longest."""
         logits, caches, device = [], [], self._model.device
         lengths = [len(row.prompt) + len(row.tokens) for row in rows]
@@ -183,7 +184,7 @@ class SlotBackend:
             mask[at, widest - length :] = 1
         return torch.cat(logits), merged, mask
 
-    def _merge(self, others: bool, cache: Cache, mask: torch.Tensor) -> None:
+    def _merge(self, others: bool, cache: Any, mask: torch.Tensor) -> None:
         """Puts new rows below those under way."""
         if not others or self._cache is None:
             self._cache, self._mask = cache, mask
@@ -206,7 +207,6 @@ class SlotBackend:
         mask = self._mask[index]
         unused = int(mask.any(0).int().argmax())
         self._mask = mask[:, unused:]
-        assert self._cache is not None
         for layer in self._cache.layers:
             layer.hold(layer.keys[index][:, :, unused:], layer.values[index][:, :, unused:])
 
@@ -223,7 +223,7 @@ class SlotBackend:
         waiting[:0] = [row for row in rows if row.reason is None]
         return ended
 
-    def _new_cache(self) -> Cache:
+    def _new_cache(self) -> Any:  # a Cache, all of whose layers are SpareLayers
         return Cache(layers=[SpareLayer() for _ in range(self._layers)])
 
 

@@ -18,7 +18,7 @@ class StaticBackend:
     """Completes rows in left-padded batches of similar length. An interrupted batch returns the rows that are whole."""
 
     def __init__(self, model: Any, pad_token: int, sampling: Sampling, rules: EndRules, limit: int) -> None:
-        self.limit, self.active = limit, 0
+        self.limit, self.active = limit, 0  # between two calls nothing is under way
         self._model, self._pad, self._sampling, self._rules = model, pad_token, sampling, rules
 
     def advance(
