@@ -46,7 +46,7 @@ def parse_values(
     given = vars(known)
     config_path = given.pop("config", None)
     places = [str(given.pop(name)) for name in positional]
-    values = _read_yaml(Path(config_path), declared) if config_path else {}
+    values = _read_yaml(Path(config_path), declared) if config_path is not None else {}
     for name, raw in given.items():
         values[name] = convert(declared[name], raw, f"--{name}", Path.cwd())
     return values, places
@@ -101,6 +101,8 @@ def _type_of(item: Field) -> tuple[type, bool, bool]:
 def _read_yaml(path: Path, declared: dict[str, Field]) -> dict[str, Any]:
     import yaml
 
+    from self_instruct.yaml_loading import UniqueKeyLoader
+
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -108,8 +110,8 @@ def _read_yaml(path: Path, declared: dict[str, Field]) -> dict[str, Any]:
             f"--config {path}: cannot be read ({_reason(error)}); give the path of a UTF-8 YAML file"
         ) from None
     try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        content = yaml.load(text, UniqueKeyLoader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: is not YAML: {' '.join(str(error).split())}") from None
     if content is None:
         return {}
@@ -151,9 +153,11 @@ def _scalar(item: Field, kind: type, raw: Any, where: str, folder: Path) -> Any:
         raise UserError(
             f"{where} is {value!r}, but must be one of {', '.join(rule['choices'])}{_nearest(value, rule['choices'])}"
         )
+    if value == "" and not _type_of(item)[1]:
+        raise UserError(f"{where} is empty; give {_article(kind)} or leave it out")
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         low, above, high = rule["minimum"], rule["above"], rule["maximum"]
-        wrong = math.isnan(value) or (low is not None and value < low) or (above is not None and value <= above)
+        wrong = not math.isfinite(value) or (low is not None and value < low) or (above is not None and value <= above)
         if wrong or (high is not None and value > high):
             bounds = [f"at least {low:g}" if low is not None else "", f"above {above:g}" if above is not None else "",
                       f"at most {high:g}" if high is not None else ""]  # fmt: skip
@@ -176,7 +180,7 @@ def _cast(kind: type, raw: Any) -> Any:
         return None
     try:
         return kind(raw)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 

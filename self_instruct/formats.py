@@ -26,6 +26,7 @@ FieldName = Literal["instruction", "input", "output"]
 SEPARATOR = "###"
 NO_INPUT = "<noinput>"
 
+_BLANK_LINE = re.compile(rf"[ \t\r]*(?:{SEPARATOR}[ \t\r]*)?(?:\n|\Z)")
 _NO_INPUT_LIKE = re.compile(r"\\*<?no ?input>?\.?", re.IGNORECASE)
 _LEADING_SPACE = re.compile(r"\\*\s")
 _TRAILING_SPACE = re.compile(r"\s\\*\Z")
@@ -117,21 +118,35 @@ class RecordFormat:
         return self._escaped.sub(r"\1\2", text)
 
     @cached_property
-    def _mark(self) -> str:
-        words = "|".join(re.escape(word) for _, word in sorted(self.triggers, key=lambda item: -len(item[1])))
-        return rf"(?:(\d{{1,6}})[ \t]*[.)][ \t]*)?\*{{0,2}}({words})\*{{0,2}}[ \t]*:\*{{0,2}}[ \t]*"
+    def _words(self) -> str:
+        return "|".join(re.escape(word) for _, word in sorted(self.triggers, key=lambda item: -len(item[1])))
 
     @cached_property
     def _label(self) -> re.Pattern[str]:
-        return re.compile(rf"^[ \t]*{self._mark}", re.MULTILINE)
+        """A label at the start of a line: its number, if it has one, and its trigger word, perhaps in bold."""
+        number, word = r"(?:(\d{1,6})[ \t]*[.)][ \t]*)?", rf"\*{{0,2}}({self._words})\*{{0,2}}"
+        return re.compile(rf"^[ \t]*{number}{word}[ \t]*:\*{{0,2}}[ \t]*", re.MULTILINE)
+
+    @cached_property
+    def _telling(self) -> str:
+        """What the parser would take for a label or a separator, without indentation and without groups."""
+        label = rf"(?:\d{{1,6}}[ \t]*[.)][ \t]*)?\*{{0,2}}(?:{self._words})\*{{0,2}}[ \t]*:"
+        return rf"{label}|{SEPARATOR}[ \t\r]*$"
 
     @cached_property
     def _escapable(self) -> re.Pattern[str]:
-        return re.compile(rf"^([ \t]*)(\\*(?:{_plain(self._mark)}|{SEPARATOR}[ \t\r]*$))", re.MULTILINE)
+        return re.compile(rf"^([ \t]*)(\\*(?:{self._telling}))", re.MULTILINE)
 
     @cached_property
     def _escaped(self) -> re.Pattern[str]:
-        return re.compile(rf"^([ \t]*)\\(\\*(?:{_plain(self._mark)}|{SEPARATOR}[ \t\r]*$))", re.MULTILINE)
+        return re.compile(rf"^([ \t]*)\\(\\*(?:{self._telling}))", re.MULTILINE)
+
+    @cached_property
+    def _label_begun(self) -> re.Pattern[str]:
+        """A text that is over in the middle of a first label."""
+        word = self.triggers[0][1]
+        begun = "|".join(re.escape(word[:length]) for length in range(len(word), 0, -1))
+        return re.compile(rf"\d{{1,6}}[ \t]*(?:[.)][ \t]*)?(?:{begun})?|(?:{begun})")
 
     # ---- parsing
 
@@ -168,8 +183,9 @@ class RecordFormat:
         ends = {}
         for separator in separators:
             rest = _skip_blank(body, separator.end())
+            over = self._label_begun.fullmatch(body[rest:].strip()) is not None
             # Only a separator before a new block or the end divides; any other is a line of the answer.
-            if rest == len(body) or rest in firsts:
+            if rest == len(body) or rest in firsts or over:
                 ends[separator.start()] = rest
         start: int | None = 0
         last_seen = False
@@ -223,16 +239,11 @@ class RecordFormat:
         return chosen, reason
 
 
-def _plain(pattern: str) -> str:
-    """The same pattern without capturing groups."""
-    return re.sub(r"\((?!\?)", "(?:", pattern)
-
-
 def _skip_blank(text: str, at: int) -> int:
-    """Where the next line that is not blank begins, or the end of the text."""
-    match = re.compile(r"(?:[ \t\r]*\n)*").match(text, at)
-    at = match.end() if match else at
-    return len(text) if not text[at:].strip() else at
+    """Where the next line begins that is neither blank nor a separator, or the end of the text."""
+    while at < len(text) and (match := _BLANK_LINE.match(text, at)):
+        at = match.end()
+    return at
 
 
 INSTRUCTION_OUTPUT = RecordFormat("instruction_output", (("instruction", "Instruction"), ("output", "Output")))

@@ -19,6 +19,10 @@ from self_instruct.prompts import Prompt
 from self_instruct.records import json_line
 
 FILE_NAME = "completions.jsonl"
+_KINDS: dict[str, type] = {
+    "request": int, "seed_ids": list, "parent_ids": list, "depth": int, "text": str, "finish_reason": str,
+    "prompt_tokens": int, "completion_tokens": int,
+}  # fmt: skip
 _log = logging.getLogger(__name__)
 
 
@@ -67,13 +71,20 @@ class Journal:
                 f"--batch_dir {folder}: cannot be written ({error.strerror}); give another directory"
             ) from None
         try:
+            self._lock(folder)
+            self.entries = {entry.request: entry for entry in reversed(_recover(self.path))}
+        except UserError:
+            self._file.close()
+            raise
+
+    def _lock(self, folder: Path) -> None:
+        try:
             # Released by the system when the process ends, however it ends.
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise UserError(
                 f"--batch_dir {folder}: another launch is writing to it; wait for it to end, or give another directory"
             ) from None
-        self.entries = {entry.request: entry for entry in reversed(_recover(self.path))}
 
     def append(self, entries: Iterable[Entry]) -> None:
         """Writes entries and returns when they are on disk."""
@@ -122,8 +133,12 @@ def _read(path: Path) -> tuple[list[Entry], int]:
 def _entry(line: bytes, place: str) -> Entry:
     try:
         row = json.loads(line)
-        return Entry(**{field.name: row[field.name] for field in fields(Entry)})
-    except (ValueError, TypeError, KeyError) as error:
+        values = {field.name: row[field.name] for field in fields(Entry)}
+        wrong = [name for name, kinds in _KINDS.items() if not isinstance(values[name], kinds)]
+        if wrong:
+            raise TypeError(f"{wrong[0]} is {values[wrong[0]]!r}")
+        return Entry(**values)
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise UserError(
             f"{place}: is not a journal entry ({type(error).__name__}: {error}); move the line to another file, and its "
             "request will be generated again"

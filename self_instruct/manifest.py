@@ -41,7 +41,7 @@ def read(folder: Path) -> dict[str, Any] | None:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise UserError(
             f"{path}: cannot be read ({type(error).__name__}); restore it, or use another --batch_dir"
         ) from None
@@ -53,7 +53,10 @@ def read(folder: Path) -> dict[str, Any] | None:
 def write(folder: Path, content: Mapping[str, Any]) -> None:
     """Writes run.yaml in one step."""
     part = folder / f"{FILE_NAME}.part"
-    part.write_text(yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True, width=119), encoding="utf-8")
+    text = yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True, width=119)
+    if yaml.safe_load(text) != content:  # PyYAML folds a few rare line ends unless they are escaped
+        text = yaml.safe_dump(dict(content), sort_keys=False, width=119)
+    part.write_text(text, encoding="utf-8")
     os.replace(part, folder / FILE_NAME)
 
 

@@ -97,7 +97,7 @@ class Funnel:
             left -= reasons.total()
             rows.append((name, "", left))
         failed = self.completions["error"]
-        lines = [f"{name:<20} {reason:<26} {number:>9,}" for name, reason, number in rows]
+        lines = [f"{name:<20} {reason:<26} {number:>12,}" for name, reason, number in rows]
         note = f"\n{failed} requests ended in an error of the engine" if failed else ""
         return "\n".join(lines) + note
 

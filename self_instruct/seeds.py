@@ -49,7 +49,7 @@ def _record(row: dict[str, Any], place: str) -> Record:
         instance = instances[0]
     number = place.rpartition(":")[2]
     return Record(
-        id=str(row.get("id") or f"seed_{number}"),
+        id=f"seed_{number}" if row.get("id") in (None, "") else str(row["id"]),
         instruction=_text(row, "instruction", place, required=True),
         input=_text(instance, "input", place, required=False),
         output=_text(instance, "output", place, required=True),

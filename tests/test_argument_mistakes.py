@@ -37,6 +37,10 @@ def yaml_mistake(folder: Path, content: str | bytes) -> str:
         ("temperature: yes", "temperature is True, but must be a number"),
         ("temperature: warm", "temperature is 'warm', but must be a number"),
         ("temperature: .nan", "temperature is nan, but must be at least 0"),
+        ("temperature: .inf", "temperature is inf, but must be at least 0"),
+        ("temperature: 1" + "0" * 400, "temperature is 1" + "0" * 400 + ", but must be a number"),
+        ("batch_dir: ''", "batch_dir is empty; give a text or leave it out"),
+        ("instruction_trigger: ''", "instruction_trigger is empty; give a text or leave it out"),
         ("temperature: -0.1", "temperature is -0.1, but must be at least 0"),
         ("top_p: 0", "top_p is 0.0, but must be above 0 and at most 1"),
         ("top_p: 1.1", "top_p is 1.1, but must be above 0 and at most 1"),
@@ -106,7 +110,17 @@ def test_a_yaml_file_that_cannot_be_taken_is_named(tmp_path: Path, content: str 
 
 
 @pytest.mark.parametrize(
-    "content", ["seed: [1", "seed: 3\n\tx: 4", "a: b: c", "seed: \x01", "!!python/object:os.x {}"]
+    "content",
+    [
+        "seed: 1\nseed: 2",
+        "seed: 2024-13-45",
+        "seed: " + "[" * 3000,
+        "seed: [1",
+        "seed: 3\n\tx: 4",
+        "a: b: c",
+        "seed: \x01",
+        "!!python/object:os.x {}",
+    ],
 )
 def test_what_is_not_plain_yaml_is_said_in_one_line(tmp_path: Path, content: str) -> None:
     message = yaml_mistake(tmp_path, content)

@@ -17,6 +17,7 @@ VARIANTS = {
     "alpaca": IIO.with_triggers(instruction="### Instruction", input="### Input", output="### Response"),
     "prefixes": IIO.with_triggers(instruction="Task", input="Task data", output="Task data out"),
     "pattern signs": IIO.with_triggers(instruction="Q?", input="[x]+", output="A.|$"),
+    "brackets": IIO.with_triggers(instruction="Task (short)", input="(?x", output="Result (a|b)"),
     "swapped": IO.with_triggers(instruction="Output", output="Instruction"),
     "other script": IIO.with_triggers(instruction="Задача", input="Ввод", output="Ответ"),
 }
@@ -275,3 +276,17 @@ def test_only_the_words_given_are_replaced() -> None:
 
 def test_formats_are_found_by_name() -> None:
     assert {"instruction_output": IO, "instruction_input_output": IIO} == FORMATS
+
+
+@pytest.mark.parametrize(
+    "tail", ["2. Instru", "2.", "2", "Instruction", "2. Instruction", "###", "###\n\n###\n", "  \n"]
+)
+@pytest.mark.parametrize("truncated", [False, True])
+def test_a_closed_block_is_whole_whatever_was_begun_after_it(tail: str, truncated: bool) -> None:
+    completion = f"Add one.\n\n1. Output:\nx\n###\n{tail}"
+    assert read(IO.parse(completion, 1, truncated)) == [{"instruction": "Add one.", "output": "x"}]
+
+
+def test_separators_that_stand_twice_divide_once() -> None:
+    completion = "Add one.\n\n1. Output:\nx\n###\n###\n\n###\n2. Instruction:\nAdd two.\n\n2. Output:\ny\n###\n"
+    assert [block.fields["output"] for block in IO.parse(completion)] == ["x", "y"]

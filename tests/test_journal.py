@@ -118,14 +118,15 @@ def test_of_two_entries_of_a_request_the_first_counts(tmp_path: Path) -> None:
     assert [item.text for item in read_journal(tmp_path)] == ["some text", "first"]
 
 
-LEFT_OPEN = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
-
-@LEFT_OPEN
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
         (b"not json", "JSONDecodeError"),
+        (
+            b'{"request": 0, "seed_ids": [], "parent_ids": [], "depth": 1, "prompt_sha256": "", "text": null, "finish_reason": "stop", '
+            b'"prompt_tokens": 1, "completion_tokens": 1, "rank": 0, "created_at": null, "error": null}',
+            "text is None",
+        ),
         (b"", "JSONDecodeError"),
         (b"\x00\x00\x00", "JSONDecodeError"),
         (b"\xff", "UnicodeDecodeError"),
@@ -148,7 +149,6 @@ def test_a_damaged_line_is_named_and_the_file_left_as_it_is(tmp_path: Path, line
     assert path.read_bytes() == before
 
 
-@LEFT_OPEN
 def test_a_journal_that_a_launch_has_open_is_refused_until_it_is_closed(tmp_path: Path) -> None:
     first = Journal(tmp_path)
     first.append([entry(0)])

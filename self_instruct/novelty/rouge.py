@@ -14,7 +14,7 @@ from rouge_score.tokenize import tokenize
 
 from self_instruct.records import Nearest
 
-_SURROGATES = 0xD800, 0x800
+_UNKNOWN = chr(0x10FFFF)
 
 
 class RougeIndex:
@@ -30,11 +30,11 @@ class RougeIndex:
         return len(self._ids)
 
     def add(self, ids: Sequence[str], texts: Sequence[str]) -> None:
-        """Adds texts under their ids."""
+        """Adds texts under their ids. Together they may have 1.1 million different tokens, as many as there are code points."""
         for name, text in zip(ids, texts, strict=True):
             if len(self._ids) == len(self._lengths):
                 self._lengths = np.concatenate([self._lengths, np.empty_like(self._lengths)])
-            encoded = self._encode(text)
+            encoded = "".join(map(self._learn, tokenize(text, None)))
             self._lengths[len(self._ids)] = len(encoded)
             self._ids.append(name)
             self._encoded.append(encoded)
@@ -53,18 +53,11 @@ class RougeIndex:
         return Nearest(self._ids[best], float(scores[best]))
 
     def _encode(self, text: str) -> str:
-        """The tokens as a string of one character each; a text without any token is empty and scores 0 with every other."""
-        # A lone surrogate is no token character, but lower-casing and the regular expression of the tokenizer take it.
-        return "".join(map(self._character, tokenize(text, None)))
+        """The tokens as a string of one character each; those that no added text has can match nothing and share one."""
+        return "".join(self._characters.get(token, _UNKNOWN) for token in tokenize(text, None))
 
-    def _character(self, token: str) -> str:
-        character = self._characters.get(token)
-        if character is None:
-            code = len(self._characters) + 1
-            # Surrogates are no characters of their own to RapidFuzz.
-            character = chr(code + _SURROGATES[1] if code >= _SURROGATES[0] else code)
-            self._characters[token] = character
-        return character
+    def _learn(self, token: str) -> str:
+        return self._characters.setdefault(token, chr(len(self._characters) + 1))
 
 
 def _f1(common: np.ndarray, length: int, lengths: np.ndarray) -> np.ndarray:
