@@ -123,9 +123,10 @@ def test_of_two_entries_of_a_request_the_first_counts(tmp_path: Path) -> None:
     [
         (b"not json", "JSONDecodeError"),
         (
-            b'{"request": 0, "seed_ids": [], "parent_ids": [], "depth": 1, "prompt_sha256": "", "text": null, "finish_reason": "stop", '
-            b'"prompt_tokens": 1, "completion_tokens": 1, "rank": 0, "created_at": null, "error": null}',
-            "text is None",
+            b'{"request": 0, "seed_ids": [], "parent_ids": [], "depth": 1, "prompt_sha256": "", "text": null, '
+            b'"finish_reason": "stop", "prompt_tokens": 1, "completion_tokens": 1, '
+            b'"rank": 0, "created_at": null, "error": null}',
+            "TypeError: text is None",
         ),
         (b"", "JSONDecodeError"),
         (b"\x00\x00\x00", "JSONDecodeError"),
