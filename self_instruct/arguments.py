@@ -163,8 +163,21 @@ def _scalar(item: Field, kind: type, raw: Any, where: str, folder: Path) -> Any:
                       f"at most {high:g}" if high is not None else ""]  # fmt: skip
             raise UserError(f"{where} is {value}, but must be {' and '.join(b for b in bounds if b) or 'a number'}")
     if isinstance(value, str) and (rule["path"] == "always" or (rule["path"] and value.startswith((".", "~")))):
-        return os.path.normpath(folder / Path(value).expanduser())
+        return _place(value, where, folder)
     return value
+
+
+def _place(value: str, where: str, folder: Path) -> str:
+    try:
+        path = os.path.normpath(folder / Path(value).expanduser())
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return path
+    except (RuntimeError, ValueError) as error:
+        raise UserError(f"{where} is {value!r}, which cannot be a path ({error})") from None
+    except OSError as error:
+        raise UserError(f"{where} is {value[:300]!r}, which cannot be reached ({error.strerror})") from None
+    return path
 
 
 def _cast(kind: type, raw: Any) -> Any:

@@ -1,6 +1,9 @@
 """From a configuration to the parts of a run. The only place where options become arguments of the stages."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from self_instruct.config import Config
 from self_instruct.curation import Curator
@@ -13,6 +16,8 @@ from self_instruct.novelty.embedding import EmbeddingIndex, SentenceEncoder
 from self_instruct.prompts import PromptComposer
 from self_instruct.records import Record
 from self_instruct.writer import Origin
+
+COLDEST = 1e-3
 
 
 def build_format(base: RecordFormat, config: Config) -> RecordFormat:
@@ -36,8 +41,8 @@ def read_header(path: Path) -> str:
     """What the model reads first. Raises `UserError` if the file cannot be read or is empty."""
     try:
         header = path.read_text(encoding="utf-8-sig").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8, or the path is none"
         raise UserError(f"--prompt_path {path}: cannot be read ({reason}); give a UTF-8 text file") from None
     if not header:
         raise UserError(f"--prompt_path {path}: is empty; the model needs to be told what to do")
@@ -63,6 +68,10 @@ def build_curator(config: Config, format: RecordFormat, header: str, seeds: list
 def build_sampling(config: Config) -> Sampling:
     """How tokens are drawn."""
     options = config.sampling
+    if 0 < options.temperature < COLDEST:
+        raise UserError(
+            f"--temperature is {options.temperature}, too near to 0 to divide by; use 0 for greedy decoding"
+        )
     return Sampling(
         options.max_new_tokens, options.temperature, options.top_p, options.top_k, options.repetition_penalty
     )
@@ -121,6 +130,11 @@ def stop_words(config: Config) -> tuple[str, ...] | None:
     return tuple(word.replace("\\n", "\n").replace("\\t", "\t") for word in words)
 
 
-def horizon(config: Config) -> int:
-    """How far prompts lag behind completions, in requests."""
-    return config.prompt.horizon or 2 * config.model.request_batch_size
+def with_horizon(config: Config, earlier: Mapping[str, Any] | None) -> Config:
+    """The configuration with the horizon settled: as given, else as in the run that is gone on with, else twice a batch."""
+    settled = (
+        config.prompt.horizon
+        or (earlier or {}).get("options", {}).get("horizon")
+        or 2 * config.model.request_batch_size
+    )
+    return replace(config, prompt=replace(config.prompt, horizon=settled))

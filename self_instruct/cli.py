@@ -1,7 +1,9 @@
 """The generation command: options are checked, the parts put together, the loop run. User mistakes end here."""
 
+import io
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,14 +25,24 @@ def guarded(command: Callable[[], int]) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for noisy in ("httpx", "transformers", "sentence_transformers", "datasets"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
+    # What a model wrote may hold signs that a terminal's encoding has not.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = command()
+        sys.stdout.flush()
     except UserError as error:
-        # Every rank finds the same mistake; one message is enough.
-        if os.environ.get("RANK", "0") == "0":
+        # Every rank of a node finds the same mistake; one message is enough.
+        if os.environ.get("LOCAL_RANK", "0") == "0":
             print(f"error: {error}", file=sys.stderr)
         code = 2
-    sys.stdout.flush()
+    except KeyboardInterrupt:
+        code = 128 + signal.SIGINT
+    except BrokenPipeError:
+        # Whoever read our output has left; nothing more can be said, and the files are written.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 128 + signal.SIGPIPE
     sys.exit(code)
 
 
@@ -67,17 +79,18 @@ def _dry_run(config: Config, format: RecordFormat, header: str, seeds: list[Any]
 
 def _generate(config: Config, format: RecordFormat, header: str, seeds: list[Any]) -> int:
     from self_instruct import distributed, manifest
-    from self_instruct.assembly import build_composer, build_mix, stop_words
+    from self_instruct.assembly import build_composer, build_mix, stop_words, with_horizon
     from self_instruct.progress import Progress
     from self_instruct.seeds import fingerprint
     from self_instruct.signals import Interruption
 
     world = distributed.current_world()
     folder = Path(config.run.batch_dir or "")
+    earlier = manifest.of_journal(folder)
+    config = with_horizon(config, earlier)
     described = manifest.describe(
-        _resolved(config), format.name, header, fingerprint(Path(config.run.seed_tasks_path or "")), ""
+        flatten(config), format.name, header, fingerprint(Path(config.run.seed_tasks_path or "")), ""
     )
-    earlier = manifest.read(folder)
     if earlier is not None:
         # What can be refused before a model is loaded is refused before.
         manifest.check_same_plan(folder, earlier, {**described, "model_revision": earlier.get("model_revision")})
@@ -85,7 +98,10 @@ def _generate(config: Config, format: RecordFormat, header: str, seeds: list[Any
     stop_words(config)
     progress = Progress(config.run.num_instructions_to_generate)
     engine = _load_engine(config, world.rank, progress.step)
-    build_composer(config, format, header, seeds, engine)
+    described["model_revision"] = engine.model_revision
+    if earlier is not None:
+        manifest.check_same_plan(folder, earlier, described)
+    composer = build_composer(config, format, header, seeds, engine)
     if world.size > 1:
         store = distributed.connect(world)
         if not world.is_main:
@@ -93,21 +109,12 @@ def _generate(config: Config, format: RecordFormat, header: str, seeds: list[Any
             distributed.serve(engine, store, config.model.request_batch_size, interruption.reason)
             return 128 + interruption.received if interruption.received else 0
         engine = distributed.SharedEngine(engine, store, config.model.request_batch_size)
-    described["model_revision"] = engine.model_revision
-    if earlier is not None:
-        manifest.check_same_plan(folder, earlier, described)
     from self_instruct.launch import launch
 
     try:
-        return launch(config, format, header, seeds, engine, folder, described, progress)
+        return launch(config, composer, engine, folder, described, progress)
     finally:
         engine.close()
-
-
-def _resolved(config: Config) -> dict[str, Any]:
-    from self_instruct.assembly import horizon
-
-    return {**flatten(config), "horizon": horizon(config)}
 
 
 def _load_engine(config: Config, rank: int, on_step: Callable[[int], None]) -> Any:

@@ -47,7 +47,9 @@ class RunOptions:
     )  # fmt: skip
     patience: int = option(100, "requests over which --min_yield is measured", minimum=1)
     max_requests: int | None = option(None, "stop after this many requests", minimum=1)
-    dry_run: bool = option(False, "check everything, show the first prompt and stop; no model is loaded")
+    dry_run: bool = option(
+        False, "check options and seeds, show the first prompt and stop; no model is loaded, a word counts as a token"
+    )
 
 
 @dataclass(frozen=True)

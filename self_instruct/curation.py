@@ -21,7 +21,6 @@ class Verdict:
     """What became of one candidate: its record as far as it could be read, and why it was dropped, or None if kept."""
 
     record: Record
-    position: int
     drop: Drop | None
     text: str = ""
     rouge: Nearest | None = None
@@ -60,48 +59,47 @@ class Curator:
         return self.pool[: bisect_left(self._requests, request)]
 
     def judge(self, entry: Entry, room: int | None = None) -> list[Verdict]:
-        """One verdict for each block of a completion, in order; judging ends when `room` records were kept."""
+        """One verdict for each block of a completion, in order; what comes after `room` kept records is not judged."""
         if entry.finish_reason == "error":
             record = Record(record_id(entry.request, 0), "", "", "", entry.depth)
-            return [Verdict(record, 0, Drop("generation", "error", entry.error or ""))]
+            return [Verdict(record, Drop("generation", "error", entry.error or ""))]
         verdicts: list[Verdict] = []
         kept = 0
         for block in self._format.parse(entry.text, entry.number, entry.finish_reason == "length"):
-            if room is not None and kept >= room:
-                break
-            verdict = self._judge_block(block, entry)
+            verdict = self._judge_block(block, entry, full=room is not None and kept >= room)
             kept += verdict.drop is None
             verdicts.append(verdict)
         return verdicts
 
-    def _judge_block(self, block: Block, entry: Entry) -> Verdict:
+    def _judge_block(self, block: Block, entry: Entry, full: bool) -> Verdict:
         values = {"instruction": "", "input": "", "output": "", **block.fields}
         record = Record(record_id(entry.request, block.position), **values, depth=entry.depth)
         if block.reason:
-            return Verdict(record, block.position, Drop("parse", block.reason), block.text)
+            return Verdict(record, Drop("parse", block.reason), block.text)
+        if full:
+            return Verdict(record, Drop("limit", "target_reached"))
         objection = first_objection(self._filters, record)
         if objection:
-            return Verdict(record, block.position, Drop("filter", objection))
-        return self._judge_novelty(record, block.position, entry.request)
+            reason, _, detail = objection.partition(": ")
+            return Verdict(record, Drop("filter", reason, detail))
+        return self._judge_novelty(record, entry.request)
 
-    def _judge_novelty(self, record: Record, position: int, request: int) -> Verdict:
+    def _judge_novelty(self, record: Record, request: int) -> Verdict:
         text = self._compared(record)
         rouge = self._rouge.nearest(text)
         if rouge and rouge.score >= self._rouge_threshold:
-            return Verdict(record, position, Drop("novelty", "rouge_l", nearest=rouge), rouge=rouge)
+            return Verdict(record, Drop("novelty", "rouge_l", nearest=rouge), rouge=rouge)
         similar = None
         if self._embeddings is not None:
             vectors = self._embeddings.encode([text])
             similar = self._embeddings.nearest(vectors[0])
             if similar and similar.score >= self._embedding_threshold:
-                return Verdict(
-                    record, position, Drop("novelty", "embedding", nearest=similar), rouge=rouge, embedding=similar
-                )
+                return Verdict(record, Drop("novelty", "embedding", nearest=similar), rouge=rouge, embedding=similar)
             self._embeddings.add([record.id], vectors)
         self._rouge.add([record.id], [text])
         self.pool.append(record)
         self._requests.append(request)
-        return Verdict(record, position, None, rouge=rouge, embedding=similar)
+        return Verdict(record, None, rouge=rouge, embedding=similar)
 
     def _compared(self, record: Record) -> str:
         return record.instruction if "input" in self._format.fields else record.task

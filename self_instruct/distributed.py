@@ -111,7 +111,14 @@ class SharedEngine:
     def poll(self) -> list[Completion]:
         """What this rank has generated and what the others have handed in since."""
         while self._answered < self._submitted and not self._interrupted:
-            completions = self._share.work() + self._handed_in()
+            completions = self._share.work()
+            try:
+                completions += self._handed_in()
+            except RuntimeError as error:  # the store is gone, and with it the launcher
+                if not completions:
+                    raise UserError(
+                        f"the launcher's store is gone ({error}); the same command goes on with the run"
+                    ) from error
             self._answered += len(completions)
             if completions:
                 return completions

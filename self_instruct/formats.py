@@ -27,6 +27,8 @@ SEPARATOR = "###"
 NO_INPUT = "<noinput>"
 
 _BLANK_LINE = re.compile(rf"[ \t\r]*(?:{SEPARATOR}[ \t\r]*)?(?:\n|\Z)")
+_HEADING = r"(?:#{1,6}[ \t]+)?\*{0,2}"
+_COLON = r"\*{0,2}[ \t]*:\*{0,2}"
 _NO_INPUT_LIKE = re.compile(r"\\*<?no ?input>?\.?", re.IGNORECASE)
 _LEADING_SPACE = re.compile(r"\\*\s")
 _TRAILING_SPACE = re.compile(r"\s\\*\Z")
@@ -123,15 +125,17 @@ class RecordFormat:
 
     @cached_property
     def _label(self) -> re.Pattern[str]:
-        """A label at the start of a line: its number, if it has one, and its trigger word, perhaps in bold."""
-        number, word = r"(?:(\d{1,6})[ \t]*[.)][ \t]*)?", rf"\*{{0,2}}({self._words})\*{{0,2}}"
-        return re.compile(rf"^[ \t]*{number}{word}[ \t]*:\*{{0,2}}[ \t]*", re.MULTILINE)
+        """A label at the start of a line: number and trigger word, in any case and perhaps as a heading or in bold; or the
+        trigger word alone as it was shown.
+        """
+        numbered = rf"{_HEADING}(\d{{1,6}})[ \t]*[.)]\*{{0,2}}[ \t]*\*{{0,2}}((?i:{self._words}))"
+        return re.compile(rf"^[ \t]*(?:{numbered}|\*{{0,2}}({self._words})){_COLON}[ \t]*", re.MULTILINE)
 
     @cached_property
     def _telling(self) -> str:
         """What the parser would take for a label or a separator, without indentation and without groups."""
-        label = rf"(?:\d{{1,6}}[ \t]*[.)][ \t]*)?\*{{0,2}}(?:{self._words})\*{{0,2}}[ \t]*:"
-        return rf"{label}|{SEPARATOR}[ \t\r]*$"
+        numbered = rf"{_HEADING}\d{{1,6}}[ \t]*[.)]\*{{0,2}}[ \t]*\*{{0,2}}(?i:{self._words})"
+        return rf"(?:{numbered}|\*{{0,2}}(?:{self._words})){_COLON}|{SEPARATOR}[ \t\r]*$"
 
     @cached_property
     def _escapable(self) -> re.Pattern[str]:
@@ -170,7 +174,9 @@ class RecordFormat:
         return blocks
 
     def _field_of(self, match: re.Match[str]) -> str:
-        return next(name for name, word in self.triggers if word == match.group(2))
+        found = match.group(2) or match.group(3)
+        exact = (name for name, word in self.triggers if word == found)
+        return next(exact, None) or next(name for name, word in self.triggers if word.lower() == found.lower())
 
     def _labels(self, text: str) -> list[_Label]:
         return [_Label(self._field_of(m), m.group(1), m.start(), m.end()) for m in self._label.finditer(text)]

@@ -56,7 +56,8 @@ class Entry:
 
 
 class Journal:
-    """The journal of a run directory, opened for appending. `entries` are those that were there, by request.
+    """The journal of a run directory, opened for appending. `entries` are those that were there, by request; errors after
+    the last completion are left out, so that what a broken machine could not answer is asked for again.
 
     Raises `UserError` if another process has it open, or it cannot be written.
     """
@@ -72,7 +73,7 @@ class Journal:
             ) from None
         try:
             self._lock(folder)
-            self.entries = {entry.request: entry for entry in reversed(_recover(self.path))}
+            self.entries = _by_request(_recover(self.path))
         except UserError:
             self._file.close()
             raise
@@ -103,7 +104,17 @@ def read_journal(folder: Path) -> list[Entry]:
     if not path.is_file():
         raise UserError(f"{folder}: holds no {FILE_NAME}; give the --batch_dir of a generation run")
     entries, _ = _read(path)
-    return sorted({entry.request: entry for entry in reversed(entries)}.values(), key=lambda entry: entry.request)
+    return list(_by_request(entries).values())
+
+
+def _by_request(entries: list[Entry]) -> dict[int, Entry]:
+    """The entries in request order: of several for one request the first that is no error. Errors at the end are left out."""
+    chosen: dict[int, Entry] = {}
+    for entry in entries:
+        if entry.request not in chosen or chosen[entry.request].finish_reason == "error":
+            chosen[entry.request] = entry
+    last = max((entry.request for entry in chosen.values() if entry.finish_reason != "error"), default=-1)
+    return {request: chosen[request] for request in sorted(chosen) if request <= last}
 
 
 def _recover(path: Path) -> list[Entry]:

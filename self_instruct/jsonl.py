@@ -15,8 +15,11 @@ def read_objects(path: Path, what: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """
     try:
         content = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{what} {path}: cannot be read ({error.strerror}); give the path of a JSONL file") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(
+            f"{what} {str(path)[:300]}: cannot be read ({reason}); give the path of a JSONL file"
+        ) from None
     for number, raw in enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
         place = f"{path}:{number}"
         try:

@@ -5,14 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from self_instruct import manifest
-from self_instruct.assembly import build_composer, build_curator, build_origin, horizon, stop_words
+from self_instruct.assembly import build_curator, build_origin, stop_words
 from self_instruct.config import Config
 from self_instruct.engines.base import Engine
-from self_instruct.formats import RecordFormat
 from self_instruct.journal import Journal
 from self_instruct.loop import Limits, Loop, numbered_stop
 from self_instruct.progress import Progress
-from self_instruct.records import Record
+from self_instruct.prompts import PromptComposer
 from self_instruct.report import Funnel, write_report
 from self_instruct.signals import Interruption
 from self_instruct.summary import summarise
@@ -21,9 +20,7 @@ from self_instruct.writer import Writer
 
 def launch(
     config: Config,
-    format: RecordFormat,
-    header: str,
-    seeds: list[Record],
+    composer: PromptComposer,
     engine: Engine,
     folder: Path,
     described: dict[str, Any],
@@ -32,11 +29,10 @@ def launch(
     """Generates into a run directory, which `described` describes, and returns the exit code."""
     interruption = Interruption(engine.interrupt)
     # What can fail for a user's mistake comes before anything is written.
-    composer = build_composer(config, format, header, seeds, engine)
-    curator = build_curator(config, format, header, seeds)
+    curator = build_curator(config, composer.format, composer.header, list(composer.seeds))
     journal = Journal(folder)
     manifest.write(folder, described)
-    writer = Writer(folder, build_origin(config, format, engine.model_revision))
+    writer = Writer(folder, build_origin(config, composer.format, engine.model_revision))
     funnel = Funnel(config.run.patience)
     loop = Loop(
         composer=composer,
@@ -47,14 +43,21 @@ def launch(
         funnel=funnel,
         limits=Limits(config.run.num_instructions_to_generate, config.run.min_yield, config.run.max_requests),
         seed=config.run.seed,
-        horizon=horizon(config),
+        horizon=config.prompt.horizon or 1,
         stop=numbered_stop(config.prompt.max_tasks_per_request, stop_words(config)),
         interrupted=interruption.reason,
     )
     try:
         if journal.entries:
             print(f"Going on with {folder}: {len(journal.entries)} completions are there.", file=sys.stderr)
+        before = writer.records_before()
         loop.replay()
+        if funnel.accepted < before:
+            print(
+                f"The dataset held {before} records and now holds {funnel.accepted}, as --num_instructions_to_generate asks; "
+                "the journal still holds them all.",
+                file=sys.stderr,
+            )
         progress.begin(funnel.accepted)
         try:
             stopped = loop.run(progress)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from self_instruct.curation import Curator
 from self_instruct.engines.base import Engine, Request
+from self_instruct.errors import UserError
 from self_instruct.formats import RecordFormat
 from self_instruct.journal import Entry, Journal
 from self_instruct.progress import Progress
@@ -19,6 +20,7 @@ from self_instruct.prompts import Prompt, PromptComposer
 from self_instruct.report import Funnel
 from self_instruct.writer import Writer
 
+ERRORS_IN_A_ROW = 20
 _log = logging.getLogger(__name__)
 
 
@@ -46,18 +48,25 @@ class Loop:
     horizon: int
     stop: Callable[[RecordFormat, int], tuple[str, ...]]
     interrupted: Callable[[], str | None]
-    on_error: Callable[[Entry], None] = lambda entry: None
     _waiting: dict[int, Entry] = field(default_factory=dict)
     _under_way: dict[int, Prompt] = field(default_factory=dict)
     _committed: int = 0
     _submitted: int = 0
 
-    def replay(self) -> str | None:
-        """Judges what the journal holds and puts the dataset in place; the reason to stop if a limit is reached already."""
+    def replay(self) -> None:
+        """Judges what the journal holds and puts the dataset in place.
+
+        Raises `UserError` if the prompts of this launch would be others than those that the journal was written from.
+        """
+        first = self.journal.entries.get(0)
+        if first is not None and first.prompt_sha256 != self.composer.compose(0, []).sha256:
+            raise UserError(
+                f"{self.journal.path}: request 0 was asked with another prompt than this launch would compose; go on with the "
+                "same seeds, options, tokenizer and version, or give another --batch_dir"
+            )
         self._waiting = dict(self.journal.entries)
-        reason = self._commit()
+        self._commit()
         self.writer.publish()
-        return reason
 
     def run(self, progress: Progress) -> str:
         """Generates until a limit is reached, and returns which one."""
@@ -100,12 +109,14 @@ class Loop:
             self.writer.write(entry, verdicts)
             self.funnel.count(entry, verdicts)
             if entry.error:
-                self.on_error(entry)
+                _log.warning("request %d was not answered: %s", entry.request, entry.error)
             self._committed += 1
         return reason
 
     def _limit_reached(self) -> str | None:
         limits, recent = self.limits, self.funnel.recent_yield
+        if self.funnel.errors_in_a_row >= ERRORS_IN_A_ROW:
+            return f"the last {ERRORS_IN_A_ROW} requests could not be answered; the messages above say why"
         if self.funnel.accepted >= limits.target:
             return f"all {limits.target} records are there"
         if recent is not None and recent < limits.min_yield:

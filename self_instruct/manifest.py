@@ -1,7 +1,7 @@
 """run.yaml: what a run directory was made from, and whether a launch may go on with it.
 
 Holds every option as resolved, the header's text, the hash of the seed file, the model's revision, and versions. A launch
-that would change the plan is refused with the option named. Holds nothing secret, no time and no place.
+that would change the plan is refused with the option named. Holds nothing secret and no time.
 """
 
 import os
@@ -50,6 +50,28 @@ def read(folder: Path) -> dict[str, Any] | None:
     return content
 
 
+def of_journal(folder: Path) -> dict[str, Any] | None:
+    """The description of the run that a directory's journal belongs to, or None where there is no journal to go on with.
+
+    Raises `UserError` if files are there that a launch would replace although they did not come from a journal.
+    """
+    journal = folder / "completions.jsonl"
+    if journal.is_file() and journal.stat().st_size:
+        content = read(folder)
+        if content is None:
+            raise UserError(
+                f"{folder}: has a journal but no {FILE_NAME}, so its plan is unknown; give another --batch_dir"
+            )
+        return content
+    for name in ("machine_generated_instructions.jsonl", "rejected.jsonl"):
+        place = folder / name
+        if place.exists() and (not place.is_file() or place.stat().st_size):
+            raise UserError(
+                f"{place}: was not made by a run in this directory and would be replaced; move it, or give another --batch_dir"
+            )
+    return None
+
+
 def write(folder: Path, content: Mapping[str, Any]) -> None:
     """Writes run.yaml in one step."""
     part = folder / f"{FILE_NAME}.part"
@@ -63,7 +85,7 @@ def write(folder: Path, content: Mapping[str, Any]) -> None:
 def check_same_plan(folder: Path, earlier: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """Raises `UserError`, naming what differs, if going on would change the plan of the run."""
     changes = [
-        f"--{name} was {earlier['options'].get(name, item.default)!r} and is now {now['options'][name]!r}"
+        f"--{name} was {earlier['options'][name]!r} and is now {now['options'][name]!r}"
         for name, item in declarations().items()
         if item.metadata["plan"] and name in earlier["options"] and earlier["options"][name] != now["options"][name]
     ]

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from self_instruct.arguments import parse_values
+from self_instruct.arguments import convert, parse_values
 from self_instruct.cli import guarded
 from self_instruct.config import FilterOptions, NoveltyOptions, assemble, declarations
 from self_instruct.errors import UserError
@@ -29,14 +29,19 @@ def main(argv: list[str]) -> int:
     if described is None:
         raise UserError(f"{old_dir}: holds no {manifest.FILE_NAME}; give the --batch_dir of a generation run")
     entries = read_journal(old_dir)
-    if new_dir.exists() and any(new_dir.iterdir()):
+    if new_dir.exists() and (not new_dir.is_dir() or any(new_dir.iterdir())):
         raise UserError(f"{new_dir}: is not empty; give a new directory")
-    options = {name: value for name, value in described["options"].items() if name in declarations()}
-    return _refilter(entries, described, {**options, **given}, "num_instructions_to_generate" in given, new_dir)
+    place = f"{old_dir / manifest.FILE_NAME}: "
+    options = {
+        name: convert(item, described["options"][name], place + name, Path.cwd())
+        for name, item in declarations().items()
+        if name in described["options"]
+    }
+    return _refilter(entries, described, options, given, new_dir)
 
 
 def _refilter(
-    entries: list[Any], described: dict[str, Any], options: dict[str, Any], limited: bool, new_dir: Path
+    entries: list[Any], described: dict[str, Any], options: dict[str, Any], given: dict[str, Any], new_dir: Path
 ) -> int:
     from self_instruct import manifest
     from self_instruct.assembly import build_curator, build_format, build_origin
@@ -46,17 +51,24 @@ def _refilter(
     from self_instruct.summary import summarise
     from self_instruct.writer import Writer
 
+    options = {**options, **given}
     config = assemble(options)
+    if described.get("format") not in FORMATS or not isinstance(described.get("header"), str):
+        raise UserError(f"the run's {manifest.FILE_NAME} names no known format or no header; restore it")
     format = build_format(FORMATS[described["format"]], config)
     seed_path = Path(config.run.seed_tasks_path or "")
     seeds = load_seeds(seed_path)
-    described = {**described, "options": options, "seed_tasks_sha256": fingerprint(seed_path), "refiltered": True}
+    if fingerprint(seed_path) != described.get("seed_tasks_sha256") and "seed_tasks_path" not in given:
+        raise UserError(
+            f"{seed_path}: is not what it was when the run was made; restore it, or name it by --seed_tasks_path"
+        )
+    described = {**described, "options": options, "seed_tasks_sha256": fingerprint(seed_path)}
     curator = build_curator(config, format, described["header"], seeds)
     new_dir.mkdir(parents=True, exist_ok=True)
     manifest.write(new_dir, described)
     writer = Writer(new_dir, build_origin(config, format, described["model_revision"]))
     funnel = Funnel()
-    target = config.run.num_instructions_to_generate if limited else None
+    target = given.get("num_instructions_to_generate")
     stopped = f"all {len(entries)} completions were judged again"
     for entry in entries:
         if target is not None and funnel.accepted >= target:

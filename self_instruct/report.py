@@ -14,7 +14,7 @@ from self_instruct.curation import Verdict
 from self_instruct.journal import Entry
 
 FILE_NAME = "report.json"
-STAGES = ("generation", "parse", "filter", "novelty")
+STAGES = ("generation", "parse", "filter", "novelty", "limit")
 
 
 @dataclass
@@ -27,6 +27,7 @@ class Funnel:
     accepted: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    errors_in_a_row: int = 0
     _recent: deque[tuple[int, int]] = field(default_factory=deque)
 
     def count(self, entry: Entry, verdicts: list[Verdict]) -> None:
@@ -38,7 +39,10 @@ class Funnel:
         self.accepted += kept
         self.drops.update((v.drop.stage, v.drop.reason) for v in verdicts if v.drop is not None)
         parsed = sum(verdict.drop is None or verdict.drop.stage in ("filter", "novelty") for verdict in verdicts)
-        self._recent.append((parsed, kept))
+        # What the engine could not answer says nothing of the model; it is counted by itself.
+        self.errors_in_a_row = self.errors_in_a_row + 1 if entry.finish_reason == "error" else 0
+        if entry.finish_reason != "error":
+            self._recent.append((parsed, kept))
         if len(self._recent) > self.patience:
             self._recent.popleft()
 
@@ -54,8 +58,8 @@ class Funnel:
 
     @property
     def parsed(self) -> int:
-        """Blocks that could be read."""
-        return self.blocks - sum(n for (stage, _), n in self.drops.items() if stage == "parse")
+        """Blocks that could be read and were judged."""
+        return self.blocks - sum(n for (stage, _), n in self.drops.items() if stage in ("parse", "limit"))
 
     @property
     def yield_(self) -> float:
@@ -91,7 +95,10 @@ class Funnel:
         """The funnel for people: what is left after each stage, and what it dropped, commonest reason first."""
         left = self.blocks
         rows = [("blocks written", "", left)]
-        for stage, name in (("parse", "could be read"), ("filter", "passed the filters"), ("novelty", "are new")):
+        stages = [("parse", "could be read"), ("filter", "passed the filters"), ("novelty", "are new")]
+        if self.drops["limit", "target_reached"]:
+            stages.insert(1, ("limit", "were judged"))
+        for stage, name in stages:
             reasons = Counter({reason: n for (at, reason), n in self.drops.items() if at == stage})
             rows += [(f"  {stage}", reason, -number) for reason, number in sorted(reasons.items(), key=_commonest)]
             left -= reasons.total()

@@ -46,6 +46,11 @@ class Writer:
         if self._published:
             self._flush()
 
+    def records_before(self) -> int:
+        """How many records the file of an earlier launch holds."""
+        place = self._folder / ACCEPTED
+        return place.read_bytes().count(b"\n") if place.exists() else 0
+
     def publish(self) -> None:
         """Puts the files in the place of those of an earlier launch; what is written from now on is seen at once."""
         self._flush()

@@ -2,11 +2,12 @@
 
 import fcntl
 import json
+import sys
 
 import pytest
 import yaml
 
-from tests.runs import IIO, ROOT, generate, scripted
+from tests.runs import IIO, IO, ROOT, generate, run, scripted
 from tests.scripts import write_script
 
 CONFIG = ROOT / "configs" / "quickstart.yaml"
@@ -125,7 +126,7 @@ def test_a_directory_in_use_is_refused_and_free_again_when_its_user_is_gone(tmp_
         (["--temperature", 0.3], "--temperature was 0.8 and is now 0.3"),
         (["--seed", 43], "--seed was 42 and is now 43"),
         (["--seed_tasks_path", ROOT / "seeds/general.jsonl"], "the seed file's content is another one"),
-        (["--request_batch_size", 5], "--horizon was 8 and is now 10"),
+        (["--horizon", 10], "--horizon was 8 and is now 10"),
         (["--prompt_path", ROOT / "instruction_iio/prompt.txt"], "the header of the prompt is another one"),
     ],
 )
@@ -148,9 +149,7 @@ def test_another_model_or_format_is_refused(tmp_path, script):
 
 def test_what_does_not_change_the_plan_may_change(tmp_path, script):
     assert generate(*scripted(script, tmp_path / "run", 5)).returncode == 0
-    result = generate(
-        *scripted(script, tmp_path / "run", 9), "--request_batch_size", 2, "--horizon", 8, "--patience", 7
-    )
+    result = generate(*scripted(script, tmp_path / "run", 9), "--request_batch_size", 2, "--patience", 7)
     assert result.returncode == 0, result.stderr
     assert len((tmp_path / "run/machine_generated_instructions.jsonl").read_bytes().splitlines()) == 9
 
@@ -158,3 +157,36 @@ def test_what_does_not_change_the_plan_may_change(tmp_path, script):
 def test_a_world_that_contradicts_itself_is_refused(tmp_path, script):
     told = refused(generate(*scripted(script, tmp_path / "run"), WORLD_SIZE="2"))
     assert "WORLD_SIZE=2" in told
+
+
+def test_files_that_no_journal_explains_are_not_replaced(tmp_path, script):
+    (tmp_path / "run").mkdir()
+    place = tmp_path / "run/machine_generated_instructions.jsonl"
+    place.write_text('{"instruction": "someone else\'s"}\n')
+    assert "would be replaced" in refused(generate(*scripted(script, tmp_path / "run", 5)))
+    assert place.read_text() == '{"instruction": "someone else\'s"}\n'
+
+
+def test_a_journal_without_its_plan_is_not_gone_on_with(tmp_path, script):
+    assert generate(*scripted(script, tmp_path / "run", 5)).returncode == 0
+    (tmp_path / "run/run.yaml").unlink()
+    assert "its plan is unknown" in refused(generate(*scripted(script, tmp_path / "run", 9)))
+
+
+def test_a_plan_without_a_completion_binds_nobody(tmp_path, script):
+    assert generate(*scripted(script, tmp_path / "run", 5), "--max_requests", 1).returncode == 0
+    (tmp_path / "run/completions.jsonl").write_bytes(b"")
+    for name in ("machine_generated_instructions.jsonl", "rejected.jsonl"):
+        (tmp_path / "run" / name).unlink()
+    assert generate(*scripted(script, tmp_path / "run", 5), "--temperature", 0.2).returncode == 0
+
+
+def test_a_smaller_target_says_that_the_dataset_shrinks(tmp_path, script):
+    assert generate(*scripted(script, tmp_path / "run", 12)).returncode == 0
+    result = generate(*scripted(script, tmp_path / "run", 5))
+    assert result.returncode == 0 and "held 12 records and now holds 5" in result.stderr
+
+
+def test_a_closed_pipe_is_no_traceback(tmp_path, script):
+    result = run("bash", "-c", f"{sys.executable} {IO} --config {CONFIG} --dry_run | head -c 1")
+    assert "Traceback" not in result.stderr and "Exception" not in result.stderr

@@ -58,7 +58,8 @@ def test_room_ends_judging_after_the_record_that_fills_it():
         ),
         room=2,
     )
-    assert outcomes(verdicts) == [None, ("novelty", "rouge_l"), None] and len(curator.pool) == 2
+    assert outcomes(verdicts) == [None, ("novelty", "rouge_l"), None, ("limit", "target_reached")]
+    assert len(curator.pool) == 2
 
 
 def test_the_pool_before_a_request_never_changes_again():

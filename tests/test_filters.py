@@ -21,17 +21,22 @@ def record(instruction: str = "Add the two numbers.", output: str = "a + b", inp
     return Record("x", instruction, input, output)
 
 
+def reason_of(found: str | None) -> str | None:
+    """The reason without what was seen."""
+    return found and found.partition(": ")[0]
+
+
 # ---- empty
 
 
 @pytest.mark.parametrize("instruction", ["", " ", "...", "###", "-- !?"])
 def test_an_instruction_without_any_word_is_empty(instruction: str) -> None:
-    assert drop_empty(record(instruction)) == "empty_instruction"
+    assert reason_of(drop_empty(record(instruction))) == "empty_instruction"
 
 
 @pytest.mark.parametrize("output", ["", " \n", "```\n```", "```python\n\n```", "```", "``` \n \n```\n"])
 def test_white_space_and_fences_around_nothing_are_no_output(output: str) -> None:
-    assert drop_empty(record(output=output)) == "empty_output"
+    assert reason_of(drop_empty(record(output=output))) == "empty_output"
 
 
 @pytest.mark.parametrize("output", ["+", "0", "...", "```\nx\n```", "a ``` b", "好"])
@@ -46,7 +51,7 @@ def test_a_single_sign_is_an_output(output: str) -> None:
     ("words", "reason"), [(0, "too_short"), (3, "too_short"), (4, None), (9, None), (10, "too_long")]
 )
 def test_the_bounds_of_length_are_inclusive(words: int, reason: str | None) -> None:
-    assert drop_length(4, 9)(record("\n\t ".join(["w"] * words))) == reason
+    assert reason_of(drop_length(4, 9)(record("\n\t ".join(["w"] * words)))) == reason
 
 
 # ---- keywords
@@ -55,7 +60,7 @@ def test_the_bounds_of_length_are_inclusive(words: int, reason: str | None) -> N
 @pytest.mark.parametrize("word", PAPER_KEYWORDS)
 def test_default_stands_for_the_words_of_the_paper(word: str) -> None:
     for shown in (word, word.upper(), word.title()):
-        assert drop_keywords(["default"])(record(f"Please {shown}, now.")) == "keyword"
+        assert reason_of(drop_keywords(["default"])(record(f"Please {shown}, now."))) == "keyword"
 
 
 @pytest.mark.parametrize(
@@ -80,7 +85,7 @@ def test_a_keyword_inside_a_longer_word_does_no_harm(instruction: str) -> None:
 def test_a_word_of_ones_own_is_taken_literally_and_in_any_case(
     word: str, instruction: str, reason: str | None
 ) -> None:
-    assert drop_keywords([word])(record(instruction)) == reason
+    assert reason_of(drop_keywords([word])(record(instruction))) == reason
 
 
 def test_keywords_are_looked_for_in_the_instruction_only() -> None:
@@ -101,12 +106,12 @@ def test_without_a_keyword_nothing_is_dropped(words: list[str]) -> None:
      ("Write a Program", None), ("write a program", None), ("Please write a program", None), ("Write a poem", None)],
 )  # fmt: skip
 def test_programs_are_known_by_their_first_words(instruction: str, reason: str | None) -> None:
-    assert drop_program(record(instruction)) == reason
+    assert reason_of(drop_program(record(instruction))) == reason
 
 
 @pytest.mark.parametrize("sign", string.punctuation)
 def test_an_instruction_may_not_begin_with_punctuation(sign: str) -> None:
-    assert drop_punctuation(record(f"{sign} add")) == "starts_with_punctuation"
+    assert reason_of(drop_punctuation(record(f"{sign} add"))) == "starts_with_punctuation"
     assert drop_punctuation(record(f"add {sign}")) is None
 
 
@@ -116,7 +121,7 @@ def test_an_instruction_may_not_begin_with_punctuation(sign: str) -> None:
      ("\ud800", "starts_with_non_ascii"), ("Add é", None), ("1 + 1?", None), ("", None)],
 )  # fmt: skip
 def test_an_instruction_begins_in_ascii(instruction: str, reason: str | None) -> None:
-    assert drop_non_ascii(record(instruction)) == reason
+    assert reason_of(drop_non_ascii(record(instruction))) == reason
 
 
 def test_an_empty_instruction_begins_with_no_punctuation() -> None:
@@ -133,7 +138,7 @@ def test_an_empty_instruction_begins_with_no_punctuation() -> None:
      ("Sum these", None), ("1 2 3", None), ("1  2\n= 3", None)],
 )  # fmt: skip
 def test_an_output_that_is_the_task_over_again_is_no_answer(output: str, reason: str | None) -> None:
-    assert drop_output_repeats_task(record("Sum these.", output, "1 2")) == reason
+    assert reason_of(drop_output_repeats_task(record("Sum these.", output, "1 2"))) == reason
 
 
 @pytest.mark.parametrize(
@@ -149,11 +154,14 @@ def test_an_output_that_is_the_task_over_again_is_no_answer(output: str, reason:
 )
 @pytest.mark.parametrize("place", ["instruction", "output", "input"])
 def test_a_whole_line_of_the_header_is_an_echo(text: str, reason: str | None, place: str) -> None:
-    assert drop_echo(HEADER)(record(**{place: text})) == reason
+    assert reason_of(drop_echo(HEADER)(record(**{place: text}))) == reason
 
 
 def test_five_words_are_enough_for_an_echo_and_four_are_not() -> None:
-    assert drop_echo("one two three four five")(record(output="one two three four five six")) == "echoes_prompt"
+    assert (
+        reason_of(drop_echo("one two three four five")(record(output="one two three four five six")))
+        == "echoes_prompt"
+    )
     assert drop_echo("one two three four")(record(output="one two three four")) is None
 
 
@@ -164,7 +172,7 @@ def test_five_words_are_enough_for_an_echo_and_four_are_not() -> None:
 @pytest.mark.parametrize("place", ["instruction", "output", "input"])
 def test_the_same_line_five_times_in_a_row_is_a_loop(times: int, reason: str | None, place: str) -> None:
     long = " ".join(f"word{at}" for at in range(60))
-    assert drop_loop(record(**{place: f"{long}\n" + "  x = 1\n" * times + "end"})) == reason
+    assert reason_of(drop_loop(record(**{place: f"{long}\n" + "  x = 1\n" * times + "end"}))) == reason
 
 
 def test_blank_lines_and_lines_that_alternate_are_no_loop() -> None:
@@ -179,7 +187,7 @@ def test_blank_lines_and_lines_that_alternate_are_no_loop() -> None:
 def test_five_words_thrice_and_over_half_of_the_text_are_a_loop(times: int, others: int, reason: str | None) -> None:
     # The words between are all different, so that only the repeated five are covered.
     parts = [f"a b c d e {' '.join(f'w{at}' for at in range(share, others, times))}" for share in range(times)]
-    assert drop_loop(record(output=" ".join(parts))) == reason
+    assert reason_of(drop_loop(record(output=" ".join(parts)))) == reason
 
 
 @given(st.lists(st.integers(0, 10**6), unique=True, max_size=60))
@@ -202,14 +210,14 @@ CASES = [
     (record("• Add the two numbers."), "starts_with_non_ascii"),
     (record(output="add the two numbers."), "output_repeats_task"),
     (record(output="Write tasks for an assistant."), "echoes_prompt"),
-    (record(output="x\n" * 5), "loops"),
+    (record(output="x = 1\n" * 5), "loops"),
     (record(), None),
 ]
 
 
 @pytest.mark.parametrize(("candidate", "reason"), CASES, ids=[str(reason) for _, reason in CASES])
 def test_each_rule_is_asked_and_gives_its_reason(candidate: Record, reason: str | None) -> None:
-    assert first_objection(build_filters(HEADER, keywords=["default"]), candidate) == reason
+    assert reason_of(first_objection(build_filters(HEADER, keywords=["default"]), candidate)) == reason
 
 
 def test_rules_that_are_switched_off_do_not_object() -> None:
@@ -219,7 +227,7 @@ def test_rules_that_are_switched_off_do_not_object() -> None:
 
 
 def test_the_first_rule_that_objects_names_the_reason() -> None:
-    assert first_objection(build_filters(HEADER), record("...", "")) == "empty_instruction"
+    assert reason_of(first_objection(build_filters(HEADER), record("...", ""))) == "empty_instruction"
     assert first_objection([], record("", "")) is None
 
 
@@ -227,6 +235,31 @@ def test_the_first_rule_that_objects_names_the_reason() -> None:
 @settings(deadline=None, derandomize=True)
 def test_the_filters_bear_any_text(candidate: Record) -> None:
     reason = first_objection(build_filters(HEADER, keywords=["default", "c++"]), candidate)
-    assert reason is None or reason in {name for _, name in CASES}
+    assert reason is None or reason_of(reason) in {name for _, name in CASES}
     if reason is None:
         assert len(candidate.instruction.split()) >= 4 and candidate.output.strip()
+
+
+# ---- what was seen
+
+
+def test_a_reason_may_tell_what_was_seen() -> None:
+    assert drop_length(4, 9)(record("Add it.")) == "too_short: 2 words"
+    assert drop_keywords(["default"])(record("Show a Picture of it.")) == "keyword: Picture"
+    assert (
+        drop_echo(HEADER)(record(output="Write tasks for an assistant."))
+        == "echoes_prompt: write tasks for an assistant."
+    )
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        "if (a) {\n    if (b) {\n        if (c) {\n            f();\n        }\n    }\n}\n}\n}\n}",
+        "0\n" * 8,
+        "[\n [\n  [\n   [\n    [1]\n   ]\n  ]\n ]\n]",
+        "end\n" * 6,
+    ],
+)
+def test_closing_brackets_and_columns_of_numbers_are_no_loop(output: str) -> None:
+    assert drop_loop(record(output=output)) is None

@@ -23,7 +23,8 @@ VARIANTS = {
 }
 FRAGMENTS = (
     "1. Instruction:", "Instruction:", "1. Output:", "2) Output:", "Output:", "1. Input:", "Input :", "**Output:**",
-    "7. **Input**:", "1 . Output:", "١. Output:", "###", "\n###", "###\n", "\n###\n", "####",
+    "7. **Input**:", "### 1. output:",
+    "**2. INPUT:**", "1. instruction:", "instruction:", "1 . Output:", "١. Output:", "###", "\n###", "###\n", "\n###\n", "####",
     "### Usage", "\\", "\\\\",
     "\n", "\n\n", "\r", "\r\n", " ", "\t", "\x0b", "\x0c", "\x1c", "\x85", "\xa0", "\u2028", "<noinput>", "No input.",
     "noinput", "\ud800", "\udfff", "a", "b", "é", "1.", "2", ":", "*", "```python\n",
@@ -276,17 +277,3 @@ def test_only_the_words_given_are_replaced() -> None:
 
 def test_formats_are_found_by_name() -> None:
     assert {"instruction_output": IO, "instruction_input_output": IIO} == FORMATS
-
-
-@pytest.mark.parametrize(
-    "tail", ["2. Instru", "2.", "2", "Instruction", "2. Instruction", "###", "###\n\n###\n", "  \n"]
-)
-@pytest.mark.parametrize("truncated", [False, True])
-def test_a_closed_block_is_whole_whatever_was_begun_after_it(tail: str, truncated: bool) -> None:
-    completion = f"Add one.\n\n1. Output:\nx\n###\n{tail}"
-    assert read(IO.parse(completion, 1, truncated)) == [{"instruction": "Add one.", "output": "x"}]
-
-
-def test_separators_that_stand_twice_divide_once() -> None:
-    completion = "Add one.\n\n1. Output:\nx\n###\n###\n\n###\n2. Instruction:\nAdd two.\n\n2. Output:\ny\n###\n"
-    assert [block.fields["output"] for block in IO.parse(completion)] == ["x", "y"]

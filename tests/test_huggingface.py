@@ -245,28 +245,18 @@ def test_an_interruption_returns_whole_rows_only(tiny_llama, backend):
     assert engine.poll() == []
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("./no/such/folder", "there is no such folder"),
-        ("nobody/no-such-model", "cannot be loaded"),
-    ],
-)
-def test_unknown_models_are_named(name, message):
-    with pytest.raises(UserError, match=message) as caught:
-        load_model(name)
-    assert name in str(caught.value)
+def test_a_broken_chat_template_is_named(tmp_path):
+    tokenizer = build_tokenizer()
+    tokenizer.chat_template = "{{ raise_exception('no user here') }}"
+    with pytest.raises(UserError, match=r"no user here.*--chat_template never"):
+        engine_of(save_tiny_model("llama", tmp_path, tokenizer))
 
 
-def test_a_folder_without_weights_is_named(tiny_llama, tmp_path):
-    for path in tiny_llama.iterdir():
-        if path.suffix == ".json":
-            (tmp_path / path.name).write_bytes(path.read_bytes())
-    with pytest.raises(UserError, match=r"safetensors"):
-        load_model(str(tmp_path))
-
-
-def test_the_revision_of_a_folder_changes_with_its_content(tiny_llama, tmp_path):
-    other = save_tiny_model("gpt_bigcode", tmp_path)
-    assert load_model(str(tiny_llama))[2] == load_model(str(tiny_llama))[2]
-    assert load_model(str(tiny_llama))[2] != load_model(str(other))[2]
+@BACKENDS
+def test_logits_that_are_no_numbers_are_said_to_be(tiny_llama, backend):
+    engine = engine_of(tiny_llama, SAMPLED, backend=backend)
+    with torch.no_grad():
+        engine._model.lm_head.weight.fill_(float("nan"))
+    engine.submit([request(0, "Add")])
+    with pytest.raises(UserError, match=r"not numbers .*--dtype"):
+        engine.poll()

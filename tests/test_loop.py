@@ -9,6 +9,7 @@ from self_instruct.curation import Curator
 from self_instruct.demonstrations import DemonstrationMix
 from self_instruct.engines.base import Completion
 from self_instruct.engines.scripted import ScriptedEngine
+from self_instruct.errors import UserError
 from self_instruct.filters import build_filters
 from self_instruct.formats import INSTRUCTION_OUTPUT
 from self_instruct.journal import Journal, read_journal
@@ -58,11 +59,13 @@ def run_loop(script, folder, target=50, kind=ScriptedEngine, horizon=6, **limits
         Funnel(limits.pop("patience", 100)), Limits(target, limits.pop("min_yield", 0.0), **limits), 42, horizon,
         numbered_stop(99, None), lambda: None,
     )  # fmt: skip
-    loop.replay()
-    stopped = loop.run(Progress(target))
-    write_report(folder, loop.funnel, stopped)
-    writer.close()
-    journal.close()
+    try:
+        loop.replay()
+        stopped = loop.run(Progress(target))
+        write_report(folder, loop.funnel, stopped)
+    finally:
+        writer.close()
+        journal.close()
     return loop, stopped
 
 
@@ -75,7 +78,13 @@ def test_the_target_is_met_exactly_and_every_block_is_accounted_for(script, tmp_
     assert stopped == "all 50 records are there" and len(accepted) == 50
     ids = [row["provenance"]["id"] for row in accepted] + [row["id"] for row in rejected]
     assert len(set(ids)) == len(ids) == loop.funnel.blocks
-    assert {row["reason"] for row in rejected} == {"rouge_l", "missing_output", "cut_by_length", "writes_program"}
+    assert {row["reason"] for row in rejected} == {
+        "rouge_l",
+        "missing_output",
+        "cut_by_length",
+        "writes_program",
+        "target_reached",
+    }
     assert all(row["provenance"]["rouge_l"] < 0.6 for row in accepted)
     assert all(row["nearest"]["score"] >= 0.6 for row in rejected if row["reason"] == "rouge_l")
     assert [row["provenance"]["request"] for row in accepted] == sorted(
@@ -176,3 +185,22 @@ def test_the_default_stop_text_is_the_label_after_the_last_task():
     stop = numbered_stop(12, None)(INSTRUCTION_OUTPUT, 9)
     assert stop == ("\n21. Instruction:",)
     assert numbered_stop(12, ("\n20", "20."))(INSTRUCTION_OUTPUT, 9) == ("\n20", "20.")
+
+
+def test_an_engine_that_cannot_answer_ends_the_run_and_is_asked_again(script, tmp_path):
+    empty = tmp_path / "empty.jsonl"
+    empty.write_text('{"request": 90, "text": ""}\n')
+    loop, stopped = run_loop(empty, tmp_path / "run")
+    assert stopped == "the last 20 requests could not be answered; the messages above say why"
+    assert loop.funnel.completions == {"error": 20}
+    run_loop(script, tmp_path / "run")
+    run_loop(script, tmp_path / "whole")
+    assert dataset(tmp_path / "run") == dataset(tmp_path / "whole")
+
+
+def test_a_journal_of_other_prompts_is_refused(script, tmp_path):
+    run_loop(script, tmp_path / "run", target=5)
+    journal = tmp_path / "run/completions.jsonl"
+    journal.write_bytes(journal.read_bytes().replace(b'"prompt_sha256": "', b'"prompt_sha256": "0'))
+    with pytest.raises(UserError, match="request 0 was asked with another prompt"):
+        run_loop(script, tmp_path / "run", target=5)

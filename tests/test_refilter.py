@@ -66,3 +66,14 @@ def test_it_refilters_its_own_result_no_more_than_it_can(old, tmp_path):
 def test_mistakes_are_named(old, tmp_path, options, message):
     result = refilter(*[part.format(old=old, tmp=tmp_path) for part in options])
     assert result.returncode == 2 and message in result.stderr and "Traceback" not in result.stderr
+
+
+def test_other_seeds_are_refused_unless_they_are_asked_for(tmp_path):
+    script = write_script(tmp_path / "script.jsonl", 20)
+    seeds = tmp_path / "seeds.jsonl"
+    seeds.write_bytes((ROOT / "seeds/code.jsonl").read_bytes())
+    assert generate(*scripted(script, tmp_path / "run", 5), "--seed_tasks_path", seeds).returncode == 0
+    seeds.write_bytes(b"".join(seeds.read_bytes().splitlines(keepends=True)[:9]))
+    result = refilter(tmp_path / "run", tmp_path / "new")
+    assert result.returncode == 2 and "is not what it was" in result.stderr
+    assert refilter(tmp_path / "run", tmp_path / "new", "--seed_tasks_path", seeds).returncode == 0

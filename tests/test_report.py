@@ -14,6 +14,7 @@ from self_instruct.report import Funnel, write_report
 
 KEPT = None
 EMPTY, SHORT, LOOPS = Drop("parse", "empty_block"), Drop("filter", "too_short"), Drop("filter", "loops")
+LATE = Drop("limit", "target_reached")
 ROUGE, FAILED = Drop("novelty", "rouge_l"), Drop("generation", "error")
 
 
@@ -22,7 +23,7 @@ def entry(reason: str = "stop") -> Entry:
 
 
 def verdicts(*drops: Drop | None) -> list[Verdict]:
-    return [Verdict(Record("x", "a", "", "b"), at, drop) for at, drop in enumerate(drops, start=1)]
+    return [Verdict(Record("x", "a", "", "b"), drop) for drop in drops]
 
 
 def funnel(*completions: tuple[Drop | None, ...], patience: int = 100) -> Funnel:
@@ -73,14 +74,25 @@ def test_recent_yield_looks_back_exactly_as_far_as_patience() -> None:
     assert funnel(*[(KEPT,)] * 5, (SHORT,), (KEPT, SHORT), patience=3).recent_yield == pytest.approx(2 / 4)
 
 
-@pytest.mark.parametrize("drops", [(EMPTY,), (FAILED,), ()])
+@pytest.mark.parametrize("drops", [(EMPTY,), ()])
 def test_requests_that_gave_nothing_to_read_have_the_recent_yield_zero(drops: tuple[Drop, ...]) -> None:
     assert funnel(drops, drops, patience=2).recent_yield == 0.0
 
 
 def test_broken_blocks_and_errors_do_not_count_against_the_yield() -> None:
-    made = funnel((KEPT, EMPTY), (FAILED,), (EMPTY, EMPTY), patience=3)
-    assert (made.recent_yield, made.yield_) == (1.0, 1.0)
+    made = funnel((KEPT, EMPTY), (FAILED,), (EMPTY, EMPTY), patience=2)
+    assert (made.recent_yield, made.yield_, made.errors_in_a_row) == (1.0, 1.0, 0)
+
+
+def test_errors_in_a_row_are_counted_by_themselves() -> None:
+    made = funnel((FAILED,), (KEPT,), (FAILED,), (FAILED,), patience=2)
+    assert (made.errors_in_a_row, made.recent_yield) == (2, None)
+
+
+def test_what_came_after_the_target_was_not_judged() -> None:
+    made = funnel((KEPT, LATE, EMPTY, LATE))
+    assert (made.blocks, made.parsed, made.accepted, made.yield_) == (4, 1, 1, 1.0)
+    assert ["limit", "target_reached", "-2"] in [line.split() for line in made.table().splitlines()]
 
 
 # ---- shown
@@ -133,6 +145,7 @@ def test_the_report_holds_all_counts(tmp_path: Path) -> None:
             "parse": {"empty_block": 1},
             "filter": {"loops": 1, "too_short": 2},
             "novelty": {"rouge_l": 1},
+            "limit": {},
         },
         "tokens": {"prompt": 300, "completion": 21},
     }

@@ -18,11 +18,11 @@ ENTRY = Entry(7, ["s1", "s2"], ["000001-01"], 2, "hash", "raw", "stop", 100, 20,
 
 
 def kept(position: int = 1, output: str = "3", **nearest: Nearest | None) -> Verdict:
-    return Verdict(Record(f"000007-{position:02d}", "Add.", "1 2", output, 2), position, None, **nearest)
+    return Verdict(Record(f"000007-{position:02d}", "Add.", "1 2", output, 2), None, **nearest)
 
 
 def dropped(drop: Drop, text: str = "") -> Verdict:
-    return Verdict(Record("000007-02", "Sub.", "", "x", 2), 2, drop, text)
+    return Verdict(Record("000007-02", "Sub.", "", "x", 2), drop, text)
 
 
 def lines(path: Path) -> list[dict[str, Any]]:

@@ -68,6 +68,8 @@ class HuggingFaceEngine:
         self._model, self._tokenizer, self._sampling, self._rank = model, tokenizer, sampling, rank
         self._chat = chat_template == "always" or (chat_template == "auto" and bool(tokenizer.chat_template))
         self._ends = frozenset(end_tokens(model, tokenizer))
+        if self._chat:
+            self._check_template()
         # Else `generate` would fill what is not set by us from the model's own defaults.
         model.generation_config = GenerationConfig()
         rules = EndRules(self._ends, StopMatcher(tokenizer), sampling.max_new_tokens)
@@ -120,6 +122,15 @@ class HuggingFaceEngine:
         messages = [{"role": "user", "content": prompt.rstrip()}]
         text = self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
         return self._tokenizer(text + opening, add_special_tokens=False)["input_ids"]
+
+    def _check_template(self) -> None:
+        try:
+            self._encode("A task.", "1. ")
+        except Exception as error:  # templates are programs, and fail as programs do
+            raise UserError(
+                f"the chat template of the model's tokenizer does not take a user's message ({type(error).__name__}: {error}); "
+                "mend it, or use --chat_template never"
+            ) from error
 
     def _completion(self, row: Row, created: str) -> Completion:
         request, tokens = row.request, row.tokens

@@ -22,8 +22,6 @@ def load_model(
 
     Raises `UserError` when any of them cannot be loaded.
     """
-    if name.startswith(("/", ".", "~")) and not Path(name).expanduser().is_dir():
-        raise UserError(f"--model_name_or_path {name}: there is no such folder; give a model's folder or a Hub id")
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
@@ -33,15 +31,29 @@ def load_model(
     if revision:
         options["revision"] = revision
     try:
+        if name.startswith(("/", ".", "~")) and not Path(name).expanduser().is_dir():
+            raise UserError(f"--model_name_or_path {name}: there is no such folder; give a model's folder or a Hub id")
         tokenizer = AutoTokenizer.from_pretrained(name, padding_side="left", **options)
-        model = AutoModelForCausalLM.from_pretrained(
-            name, dtype=_dtype(dtype), attn_implementation=attn_implementation, use_safetensors=True, **options
-        )
-    except (OSError, ValueError, ImportError, KeyError, RuntimeError) as error:
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            name, dtype=_dtype(dtype), attn_implementation=attn_implementation, use_safetensors=True,
+            output_loading_info=True, **options,
+        )  # fmt: skip
+        model, found = loaded
+        model = model.eval().to(device())
+    except UserError:
+        raise
+    except Exception as error:  # a broken file can fail anywhere in three libraries
         raise UserError(_explain(name, error)) from error
+    absent = sorted(found["missing_keys"]) + sorted(str(item[0]) for item in found["mismatched_keys"])
+    if absent:
+        # They would be filled with random numbers, and the model would write nonsense.
+        raise UserError(
+            f"--model_name_or_path {name}: {len(absent)} weights are missing or have another shape than config.json says, "
+            f"as {absent[0]}; the folder must hold a whole model of the kind that its config.json names"
+        )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
-    return model.eval().to(device()), tokenizer, _revision(name, model)
+    return model, tokenizer, _revision(name, model)
 
 
 def device() -> Any:
@@ -97,14 +109,24 @@ def _explain(name: str, error: Exception) -> str:
 
 
 def _revision(name: str, model: Any) -> str:
-    """The Hub's commit, or for a folder a hash of its configuration and of the names and sizes of its weights."""
+    """The Hub's commit, or for a folder a hash of all small files and of samples from its weights."""
     commit = getattr(model.config, "_commit_hash", None)
     if commit:
         return str(commit)
     digest = hashlib.sha256()
     for path in sorted(Path(name).expanduser().glob("*")):
-        if path.suffix == ".safetensors":
-            digest.update(f"{path.name} {path.stat().st_size}".encode())
-        elif path.suffix == ".json":
+        if path.suffix in (".json", ".jinja", ".txt", ".model"):
             digest.update(path.name.encode() + path.read_bytes())
+        elif path.suffix == ".safetensors":
+            digest.update(f"{path.name} {path.stat().st_size}".encode())
+            _sample(path, digest)
     return f"local-{digest.hexdigest()[:12]}"
+
+
+def _sample(path: Path, digest: Any, pieces: int = 64, size: int = 4096) -> None:
+    """Feeds evenly spaced pieces of a large file: other weights differ everywhere, so a few of them tell."""
+    total = path.stat().st_size
+    with path.open("rb") as file:
+        for at in range(pieces):
+            file.seek(at * max(total - size, 0) // (pieces - 1))
+            digest.update(file.read(size))

@@ -10,12 +10,18 @@ from collections.abc import Sequence
 import torch
 
 from self_instruct.engines.base import Sampling
+from self_instruct.errors import UserError
 
 
 def draw(logits: torch.Tensor, sampling: Sampling, generators: Sequence[random.Random]) -> torch.Tensor:
     """Token ids [rows] for logits [rows, vocabulary]. At temperature 0 the likeliest; otherwise one uniform number a row
     is looked up in the cumulative distribution of the tokens that `top_k` and `top_p` leave, likeliest first.
+    Raises `UserError` if the logits are not numbers.
     """
+    if logits.isnan().any():
+        raise UserError(
+            "the model's logits are not numbers (NaN); half precision may overflow: try --dtype bfloat16 or float32"
+        )
     if sampling.temperature == 0:
         return logits.argmax(-1)
     scores = logits.float() / sampling.temperature

@@ -34,7 +34,9 @@ class ScriptedEngine:
             if not isinstance(row.get("text"), str):
                 raise UserError(f'{place}: field "text" must hold the completion')
             request = row.get("request", len(texts))
-            if not isinstance(request, int) or request in texts:
+            if row.get("finish_reason") == "error":
+                continue
+            if not isinstance(request, int) or request < 0 or request in texts:
                 raise UserError(
                     f'{place}: field "request" is {request!r}, but must be a number that no other line has'
                 )

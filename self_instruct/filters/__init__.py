@@ -1,5 +1,7 @@
 """Rules that a record must pass, whatever else is in the pool. Each is a function `Record -> reason | None`.
 
+A reason is one word, perhaps with what was seen: `too_long` or `too_long: 212 words`.
+
 Adding a rule is a function in one of these files, a line in `build_filters`, and a test.
 """
 

@@ -18,6 +18,7 @@ def drop_keywords(words: Sequence[str]) -> Callable[[Record], str | None]:
     pattern = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, wanted))})(?!\w)", re.IGNORECASE) if wanted else None
 
     def rule(record: Record) -> str | None:
-        return "keyword" if pattern and pattern.search(record.instruction) else None
+        found = pattern.search(record.instruction) if pattern else None
+        return f"keyword: {found.group()}" if found else None
 
     return rule

@@ -11,7 +11,7 @@ def drop_length(minimum: int, maximum: int) -> Callable[[Record], str | None]:
     def rule(record: Record) -> str | None:
         words = len(record.instruction.split())
         if words < minimum:
-            return "too_short"
-        return "too_long" if words > maximum else None
+            return f"too_short: {words} words"
+        return f"too_long: {words} words" if words > maximum else None
 
     return rule

@@ -30,7 +30,8 @@ def drop_echo(header: str) -> Callable[[Record], str | None]:
 
     def rule(record: Record) -> str | None:
         texts = (_folded(record.task), _folded(record.output))
-        return "echoes_prompt" if any(line in text for line in telling for text in texts) else None
+        echoed = next((line for line in telling for text in texts if line in text), None)
+        return f"echoes_prompt: {echoed}" if echoed else None
 
     return rule
 
