@@ -39,7 +39,7 @@ def _files(folder: Path) -> str:
         journal.FILE_NAME: "what the model wrote, word for word",
         report.FILE_NAME: "these counts",
     }
-    present = [f"  {name:<36} {caption}" for name, caption in captions.items() if (folder / name).exists()]
+    present = [f"  {name:<38} {caption}" for name, caption in captions.items() if (folder / name).exists()]
     return "\n".join([f"Files in {folder}:", *present])
 
 

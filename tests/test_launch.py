@@ -48,7 +48,7 @@ def test_the_records_load_with_datasets(whole, tmp_path):
     rejected = datasets.load_dataset(
         "json", data_files=str(folder / "rejected.jsonl"), split="train", cache_dir=str(tmp_path)
     )
-    assert set(rejected["stage"]) <= {"generation", "parse", "filter", "novelty"} and len(rejected) > 5
+    assert set(rejected["stage"]) <= {"generation", "parse", "filter", "novelty", "limit"} and len(rejected) > 5
 
 
 @pytest.mark.parametrize("script_path", [IO, IIO])
