@@ -37,12 +37,20 @@ def guarded(command: Callable[[], int]) -> None:
         if os.environ.get("LOCAL_RANK", "0") == "0":
             print(f"error: {error}", file=sys.stderr)
         code = 2
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            # Whoever read our output has left; nothing more can be said, and the files are written.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = 128 + signal.SIGPIPE
+        else:
+            place = f"{error.filename}: " if error.filename else ""
+            print(
+                f"error: {place}{error.strerror}; what was journalled is kept, and the same command goes on",
+                file=sys.stderr,
+            )
+            code = 1
     except KeyboardInterrupt:
         code = 128 + signal.SIGINT
-    except BrokenPipeError:
-        # Whoever read our output has left; nothing more can be said, and the files are written.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 128 + signal.SIGPIPE
     sys.exit(code)
 
 

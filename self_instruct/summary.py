@@ -1,5 +1,8 @@
 """What a person reads when a run has ended: why, the funnel, three records, where the files lie, what to do next."""
 
+import os
+import shlex
+import sys
 import textwrap
 from pathlib import Path
 
@@ -44,11 +47,15 @@ def _files(folder: Path) -> str:
 
 
 def _next(folder: Path, accepted: int) -> str:
+    python = shlex.quote(sys.executable)
     lines = ["Next:"]
     if (folder / journal.FILE_NAME).exists():
+        again = f"cd {shlex.quote(os.getcwd())} && {python} {shlex.join(sys.argv)}"
+        place = shlex.quote(str(folder))
         lines += [
-            f"  more records        the same command with --num_instructions_to_generate {2 * max(accepted, 1)}",
-            f"  another threshold   python -m self_instruct.refilter {folder} {folder}_strict --rouge_threshold 0.6",
+            f"  more records:\n    {again} --num_instructions_to_generate {2 * max(accepted, 1)}",
+            f"  another threshold, without generating:\n    {python} -m self_instruct.refilter {place} {place}_strict "
+            "--rouge_threshold 0.6",
         ]
-    lines.append(f'  load them           datasets.load_dataset("json", data_files="{folder / writer.ACCEPTED}")')
+    lines.append(f'  load them:\n    datasets.load_dataset("json", data_files="{folder / writer.ACCEPTED}")')
     return "\n".join(lines)

@@ -1,0 +1,41 @@
+"""What a run says at its end can be typed as it stands: pytest tests/test_summary.py"""
+
+import re
+import shlex
+
+import pytest
+
+from tests.runs import ROOT, generate, rows, run, scripted
+from tests.scripts import write_script
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("a folder")
+    script = write_script(folder / "script.jsonl", 60)
+    result = generate(*scripted(script, folder / "run", 12))
+    assert result.returncode == 0
+    return folder / "run", result.stdout
+
+
+def test_it_tells_why_it_stopped_how_much_there_is_and_what_it_looks_like(ended):
+    folder, shown = ended
+    accepted = rows(folder / "machine_generated_instructions.jsonl")
+    assert "Stopped: all 12 records are there." in shown and re.search(r"12 records from \d+ requests in", shown)
+    for at in (0, 6, 11):
+        assert f"[{accepted[at]['provenance']['id']}] {accepted[at]['instruction']}" in shown
+        assert accepted[at]["output"] in shown
+    for path in folder.iterdir():
+        assert path.name == "run.yaml" or path.name in shown
+
+
+@pytest.mark.parametrize(("what", "number"), [("more records:", 24), ("another threshold", None)])
+def test_the_commands_that_it_proposes_work(ended, what, number):
+    folder, shown = ended
+    command = shown.split(what)[1].split("\n")[1].strip()
+    result = run("bash", "-c", command, cwd=ROOT)
+    assert result.returncode == 0, result.stderr
+    place = folder if number else folder.parent / "run_strict"
+    accepted = rows(place / "machine_generated_instructions.jsonl")
+    assert len(accepted) == number if number else accepted
+    assert shlex.split(command)
