@@ -6,6 +6,7 @@ store is trusted like the launcher that made it; only JSON passes through it.
 """
 
 import json
+import logging
 import os
 import time
 from collections import deque
@@ -18,6 +19,7 @@ from self_instruct.engines.base import Completion, Engine, Request
 from self_instruct.errors import UserError
 
 _PAUSE = 0.005
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -148,11 +150,17 @@ class SharedEngine:
 
 def serve(engine: Engine, store: Any, batch_size: int, interrupted: Callable[[], str | None]) -> None:
     """What every other rank does: generates what it takes, hands it in, and ends when rank 0 or a signal says so."""
+    import torch.distributed
+
     share = _Share(engine, store, batch_size)
-    while not store.check(["closed"]) and not interrupted():
-        completions = share.work()
-        for completion in completions:
-            store.set(f"completion/{store.add('handed_in', 1) - 1}", json.dumps(asdict(completion)))
-        if not completions:
-            time.sleep(_PAUSE)
+    try:
+        while not store.check(["closed"]) and not interrupted():
+            completions = share.work()
+            for completion in completions:
+                store.set(f"completion/{store.add('handed_in', 1) - 1}", json.dumps(asdict(completion)))
+            if not completions:
+                time.sleep(_PAUSE)
+    except torch.distributed.DistError as error:
+        # Where rank 0 keeps the store, it is gone as soon as rank 0 has what it wanted.
+        _log.warning("the store is gone (%s); this rank ends", error)
     engine.close()
