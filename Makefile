@@ -25,6 +25,7 @@ quality: $(VENV)/installed-dev
 
 bench: $(VENV)/installed
 	$(RUN)/python benchmarks/rouge.py
+	$(RUN)/python benchmarks/generation.py
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .hypothesis .ruff_cache .mypy_cache
