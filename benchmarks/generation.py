@@ -54,7 +54,8 @@ def build_models() -> Iterator[tuple[str, Any]]:
         shape = {"vocab_size": VOCABULARY, "hidden_size": 512, "num_hidden_layers": 8, "num_attention_heads": 8}
         configs = [
             ("GPTBigCode", GPTBigCodeConfig(
-                vocab_size=VOCABULARY, bos_token_id=0, eos_token_id=1, n_positions=1024, n_embd=512, n_layer=8, n_head=8, multi_query=True)),
+                vocab_size=VOCABULARY, bos_token_id=0, eos_token_id=1, n_positions=1024, n_embd=512, n_layer=8, n_head=8,
+                multi_query=True)),
             ("Llama", LlamaConfig(
                 **shape, intermediate_size=1408, num_key_value_heads=2, max_position_embeddings=1024)),
         ]  # fmt: skip
