@@ -33,8 +33,11 @@ def guarded(command: Callable[[], int]) -> None:
         code = command()
         sys.stdout.flush()
     except UserError as error:
-        # Every rank of a node finds the same mistake; one message is enough.
-        if os.environ.get("LOCAL_RANK", "0") == "0":
+        if error.rank is not None:
+            print(f"error: rank {error.rank}: {error}", file=sys.stderr)
+        elif (
+            os.environ.get("LOCAL_RANK", "0") == "0"
+        ):  # every rank finds the same mistake; one message a node is enough
             print(f"error: {error}", file=sys.stderr)
         code = 2
     except OSError as error:
@@ -45,7 +48,7 @@ def guarded(command: Callable[[], int]) -> None:
         else:
             place = f"{error.filename}: " if error.filename else ""
             print(
-                f"error: {place}{error.strerror}; what was journalled is kept, and the same command goes on",
+                f"error: {place}{error.strerror or error}; what was journalled is kept, and the same command goes on",
                 file=sys.stderr,
             )
             code = 1
@@ -105,18 +108,21 @@ def _generate(config: Config, format: RecordFormat, header: str, seeds: list[Any
     build_mix(config, seeds)
     stop_words(config)
     progress = Progress(config.run.num_instructions_to_generate)
-    engine = _load_engine(config, world.rank, progress.step)
-    described["model_revision"] = engine.model_revision
-    if earlier is not None:
-        manifest.check_same_plan(folder, earlier, described)
-    composer = build_composer(config, format, header, seeds, engine)
-    if world.size > 1:
-        store = distributed.connect(world)
-        if not world.is_main:
-            interruption = Interruption(engine.interrupt)
-            distributed.serve(engine, store, config.model.request_batch_size, interruption.reason)
-            return 128 + interruption.received if interruption.received else 0
-        engine = distributed.SharedEngine(engine, store, config.model.request_batch_size)
+    try:
+        engine = _load_engine(config, world.rank, progress.step)
+        described["model_revision"] = engine.model_revision
+        if earlier is not None:
+            manifest.check_same_plan(folder, earlier, described)
+        composer = build_composer(config, format, header, seeds, engine)
+        if world.size > 1:
+            store = distributed.connect(world)
+            if not world.is_main:
+                interruption = Interruption(engine.interrupt)
+                distributed.serve(engine, store, config.model.request_batch_size, interruption.reason)
+                return 128 + interruption.received if interruption.received else 0
+            engine = distributed.SharedEngine(engine, store, config.model.request_batch_size)
+    except UserError as error:
+        raise UserError(str(error), world.rank if world.rank else None) from error
     from self_instruct.launch import launch
 
     try:

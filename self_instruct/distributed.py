@@ -5,6 +5,7 @@ a rank that is free takes the next one. There is no collective operation, so no 
 store is trusted like the launcher that made it; only JSON passes through it.
 """
 
+import contextlib
 import json
 import logging
 import os
@@ -19,6 +20,7 @@ from self_instruct.engines.base import Completion, Engine, Request
 from self_instruct.errors import UserError
 
 _PAUSE = 0.005
+LAST_CALL = 1.0
 _log = logging.getLogger(__name__)
 
 
@@ -57,7 +59,45 @@ def current_world() -> World:
     return World(rank, size)
 
 
-def connect(world: World) -> Any:
+class StoreGone(UserError):
+    """The launcher's store does not answer any more, because the launcher or rank 0 has ended."""
+
+
+class Store:
+    """The launcher's key-value store, whose every failure is a `StoreGone`."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    def add(self, key: str, number: int) -> int:
+        """Adds to a counter and returns its new value; no two ranks get the same."""
+        return self._call("add", key, number)
+
+    def has(self, key: str) -> bool:
+        """Whether the key was set."""
+        return self._call("check", [key])
+
+    def put(self, key: str, value: Any) -> None:
+        """Sets a key to a value, as JSON."""
+        self._call("set", key, json.dumps(value))
+
+    def take(self, key: str) -> Any:
+        """The value of a key, which is deleted."""
+        value = json.loads(self._call("get", key))
+        self._call("delete_key", key)
+        return value
+
+    def _call(self, name: str, *arguments: Any) -> Any:
+        try:
+            return getattr(self._store, name)(*arguments)
+        except RuntimeError as error:
+            reason = str(error).splitlines()[0]
+            raise StoreGone(
+                f"the launcher's store is gone ({reason}); the same command goes on with the run"
+            ) from error
+
+
+def connect(world: World) -> Store:
     """The launcher's store, the same for all ranks. Raises `UserError` if it cannot be reached."""
     import torch.distributed
 
@@ -65,13 +105,13 @@ def connect(world: World) -> Any:
         store, _, _ = next(torch.distributed.rendezvous("env://", timeout=timedelta(minutes=5)))
     except (ValueError, RuntimeError, OSError) as error:
         raise UserError(f"rank {world.rank} of {world.size} cannot reach the launcher's store: {error}") from error
-    return torch.distributed.PrefixStore("self_instruct", store)
+    return Store(torch.distributed.PrefixStore("self_instruct", store))
 
 
 class _Share:
     """The tickets that one rank has taken and the engine that works on them."""
 
-    def __init__(self, engine: Engine, store: Any, batch_size: int) -> None:
+    def __init__(self, engine: Engine, store: Store, batch_size: int) -> None:
         self._engine, self._store, self._batch_size = engine, store, batch_size
         self._tickets: deque[int] = deque()
         self.pending = 0
@@ -80,8 +120,8 @@ class _Share:
         """Takes tickets for a batch, hands over those that were submitted, and generates if there are any."""
         while len(self._tickets) + self.pending < self._batch_size:
             self._tickets.append(self._store.add("taken", 1) - 1)
-        while self._tickets and self._store.check([f"request/{self._tickets[0]}"]):
-            row = json.loads(self._store.get(f"request/{self._tickets.popleft()}"))
+        while self._tickets and self._store.has(f"request/{self._tickets[0]}"):
+            row = self._store.take(f"request/{self._tickets.popleft()}")
             self._engine.submit([Request(**{**row, "stop": tuple(row["stop"])})])
             self.pending += 1
         completions = self._engine.poll() if self.pending else []
@@ -92,7 +132,7 @@ class _Share:
 class SharedEngine:
     """All ranks' engines as one, for rank 0, which generates too."""
 
-    def __init__(self, engine: Engine, store: Any, batch_size: int) -> None:
+    def __init__(self, engine: Engine, store: Store, batch_size: int) -> None:
         self._engine, self._store = engine, store
         self._share = _Share(engine, store, batch_size)
         self._submitted = self._answered = self._collected = 0
@@ -107,7 +147,7 @@ class SharedEngine:
     def submit(self, requests: Sequence[Request]) -> None:
         """Puts requests where any rank can take them."""
         for request in requests:
-            self._store.set(f"request/{self._submitted}", json.dumps(asdict(request)))
+            self._store.put(f"request/{self._submitted}", asdict(request))
             self._submitted += 1
 
     def poll(self) -> list[Completion]:
@@ -116,16 +156,16 @@ class SharedEngine:
             completions = self._share.work()
             try:
                 completions += self._handed_in()
-            except RuntimeError as error:  # the store is gone, and with it the launcher
-                if not completions:
-                    raise UserError(
-                        f"the launcher's store is gone ({error}); the same command goes on with the run"
-                    ) from error
+            except StoreGone:
+                if not completions:  # else they are journalled first, and the next poll tells
+                    raise
             self._answered += len(completions)
             if completions:
                 return completions
             if not self._share.pending:
                 time.sleep(_PAUSE)
+        # The other ranks got the signal too; what they have finished is on its way.
+        time.sleep(LAST_CALL)
         return self._handed_in()
 
     def interrupt(self) -> None:
@@ -135,32 +175,32 @@ class SharedEngine:
 
     def close(self) -> None:
         """Tells the other ranks that there is no more to do."""
-        self._store.set("closed", b"1")
+        with contextlib.suppress(StoreGone):
+            self._store.put("closed", True)
         self._engine.close()
 
     def _handed_in(self) -> list[Completion]:
         completions = []
-        while self._store.check([f"completion/{self._collected}"]):
-            key = f"completion/{self._collected}"
-            completions.append(Completion(**json.loads(self._store.get(key))))
-            self._store.delete_key(key)
+        while self._store.has(f"completion/{self._collected}"):
+            completions.append(Completion(**self._store.take(f"completion/{self._collected}")))
             self._collected += 1
         return completions
 
 
-def serve(engine: Engine, store: Any, batch_size: int, interrupted: Callable[[], str | None]) -> None:
+def serve(engine: Engine, store: Store, batch_size: int, interrupted: Callable[[], str | None]) -> None:
     """What every other rank does: generates what it takes, hands it in, and ends when rank 0 or a signal says so."""
-    import torch.distributed
-
     share = _Share(engine, store, batch_size)
     try:
-        while not store.check(["closed"]) and not interrupted():
-            completions = share.work()
+        while not store.has("closed"):
+            ends = interrupted()
+            completions = share.work() if not ends else engine.poll()
             for completion in completions:
-                store.set(f"completion/{store.add('handed_in', 1) - 1}", json.dumps(asdict(completion)))
+                store.put(f"completion/{store.add('handed_in', 1) - 1}", asdict(completion))
+            if ends:
+                break
             if not completions:
                 time.sleep(_PAUSE)
-    except torch.distributed.DistError as error:
+    except StoreGone as error:
         # Where rank 0 keeps the store, it is gone as soon as rank 0 has what it wanted.
-        _log.warning("the store is gone (%s); this rank ends", error)
+        _log.warning("%s", error)
     engine.close()

@@ -68,4 +68,6 @@ def launch(
         writer.close()
         journal.close()
     print(summarise(folder, funnel, curator.pool, stopped, progress.seconds))
-    return 128 + interruption.received if interruption.received else 0
+    if interruption.received:
+        return 128 + interruption.received
+    return 1 if loop.failed else 0

@@ -50,6 +50,8 @@ class Loop:
     interrupted: Callable[[], str | None]
     _waiting: dict[int, Entry] = field(default_factory=dict)
     _under_way: dict[int, Prompt] = field(default_factory=dict)
+    failed: bool = False
+    _errors: int = 0
     _committed: int = 0
     _submitted: int = 0
 
@@ -108,14 +110,17 @@ class Loop:
             verdicts = self.curator.judge(entry, room)
             self.writer.write(entry, verdicts)
             self.funnel.count(entry, verdicts)
-            if entry.error:
+            # Errors of an earlier launch say nothing of this one.
+            self._errors = self._errors + 1 if entry.error and entry.request not in self.journal.entries else 0
+            if self._errors:
                 _log.warning("request %d was not answered: %s", entry.request, entry.error)
             self._committed += 1
         return reason
 
     def _limit_reached(self) -> str | None:
         limits, recent = self.limits, self.funnel.recent_yield
-        if self.funnel.errors_in_a_row >= ERRORS_IN_A_ROW:
+        if self._errors >= ERRORS_IN_A_ROW:
+            self.failed = True
             return f"the last {ERRORS_IN_A_ROW} requests could not be answered; the messages above say why"
         if self.funnel.accepted >= limits.target:
             return f"all {limits.target} records are there"

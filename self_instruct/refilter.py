@@ -53,8 +53,9 @@ def _refilter(
 
     options = {**options, **given}
     config = assemble(options)
-    if described.get("format") not in FORMATS or not isinstance(described.get("header"), str):
-        raise UserError(f"the run's {manifest.FILE_NAME} names no known format or no header; restore it")
+    whole = all(isinstance(described.get(key), str) for key in ("header", "model_revision", "seed_tasks_sha256"))
+    if described.get("format") not in FORMATS or not whole:
+        raise UserError(f"the run's {manifest.FILE_NAME} is not whole, or names an unknown format; restore it")
     format = build_format(FORMATS[described["format"]], config)
     seed_path = Path(config.run.seed_tasks_path or "")
     seeds = load_seeds(seed_path)
@@ -64,21 +65,26 @@ def _refilter(
         )
     described = {**described, "options": options, "seed_tasks_sha256": fingerprint(seed_path)}
     curator = build_curator(config, format, described["header"], seeds)
-    new_dir.mkdir(parents=True, exist_ok=True)
-    manifest.write(new_dir, described)
+    try:
+        new_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{new_dir}: cannot be made ({error.strerror}); give another directory") from None
     writer = Writer(new_dir, build_origin(config, format, described["model_revision"]))
     funnel = Funnel()
     target = given.get("num_instructions_to_generate")
     stopped = f"all {len(entries)} completions were judged again"
-    for entry in entries:
-        if target is not None and funnel.accepted >= target:
-            stopped = f"all {target} records are there"
-            break
-        verdicts = curator.judge(entry, None if target is None else target - funnel.accepted)
-        writer.write(entry, verdicts)
-        funnel.count(entry, verdicts)
-    writer.publish()
-    writer.close()
+    try:
+        for entry in entries:
+            if target is not None and funnel.accepted >= target:
+                stopped = f"all {target} records are there"
+                break
+            verdicts = curator.judge(entry, None if target is None else target - funnel.accepted)
+            writer.write(entry, verdicts)
+            funnel.count(entry, verdicts)
+        writer.publish()
+    finally:
+        writer.close()
+    manifest.write(new_dir, described)
     write_report(new_dir, funnel, stopped)
     print(summarise(new_dir, funnel, curator.pool, stopped))
     return 0

@@ -27,7 +27,6 @@ class Funnel:
     accepted: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    errors_in_a_row: int = 0
     _recent: deque[tuple[int, int]] = field(default_factory=deque)
 
     def count(self, entry: Entry, verdicts: list[Verdict]) -> None:
@@ -39,8 +38,7 @@ class Funnel:
         self.accepted += kept
         self.drops.update((v.drop.stage, v.drop.reason) for v in verdicts if v.drop is not None)
         parsed = sum(verdict.drop is None or verdict.drop.stage in ("filter", "novelty") for verdict in verdicts)
-        # What the engine could not answer says nothing of the model; it is counted by itself.
-        self.errors_in_a_row = self.errors_in_a_row + 1 if entry.finish_reason == "error" else 0
+        # What the engine could not answer says nothing of the model.
         if entry.finish_reason != "error":
             self._recent.append((parsed, kept))
         if len(self._recent) > self.patience:

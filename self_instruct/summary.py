@@ -21,7 +21,10 @@ def summarise(folder: Path, funnel: Funnel, pool: list[Record], stopped: str, se
         f"Stopped: {stopped}.\n{accepted:,} records from {funnel.requests:,} requests{took}; yield {funnel.yield_:.0%} of "
         f"the blocks that could be read; {tokens / max(accepted, 1):,.0f} new tokens a record."
     )
-    return "\n\n".join(["", headline, funnel.table(), *_samples(pool), _files(folder), _next(folder, accepted)]) + "\n"
+    return (
+        "\n\n".join(["", headline, funnel.table(), *_samples(pool), _files(folder), _next(folder, accepted, stopped)])
+        + "\n"
+    )
 
 
 def _samples(pool: list[Record]) -> list[str]:
@@ -46,16 +49,20 @@ def _files(folder: Path) -> str:
     return "\n".join([f"Files in {folder}:", *present])
 
 
-def _next(folder: Path, accepted: int) -> str:
+def _next(folder: Path, accepted: int, stopped: str) -> str:
     python = shlex.quote(sys.executable)
     lines = ["Next:"]
     if (folder / journal.FILE_NAME).exists():
         again = f"cd {shlex.quote(os.getcwd())} && {python} {shlex.join(sys.argv)}"
+        changed = next((name for name in ("--max_requests", "--min_yield", "--script_path") if name in stopped), None)
+        if stopped.startswith("all "):
+            lines.append(f"  more records:\n    {again} --num_instructions_to_generate {2 * accepted}")
+        else:
+            lines.append(f"  go on{f', with another {changed}' if changed else ''}:\n    {again}")
         place = shlex.quote(str(folder))
-        lines += [
-            f"  more records:\n    {again} --num_instructions_to_generate {2 * max(accepted, 1)}",
+        lines.append(
             f"  another threshold, without generating:\n    {python} -m self_instruct.refilter {place} {place}_strict "
-            "--rouge_threshold 0.6",
-        ]
+            "--rouge_threshold 0.6"
+        )
     lines.append(f'  load them:\n    datasets.load_dataset("json", data_files="{folder / writer.ACCEPTED}")')
     return "\n".join(lines)

@@ -5,7 +5,7 @@ import threading
 import pytest
 import torch.distributed
 
-from self_instruct.distributed import SharedEngine, World, current_world, serve
+from self_instruct.distributed import SharedEngine, Store, StoreGone, World, current_world, serve
 from self_instruct.engines.base import Request
 from self_instruct.engines.scripted import ScriptedEngine
 from self_instruct.errors import UserError
@@ -22,7 +22,7 @@ def stores():
     """The launcher's store as three processes see it."""
     server = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     clients = [torch.distributed.TCPStore("127.0.0.1", server.port, is_master=False) for _ in range(3)]
-    yield [torch.distributed.PrefixStore("test", store) for store in clients]
+    yield [Store(torch.distributed.PrefixStore("test", store)) for store in clients]
     del server  # it serves as long as it is referred to
 
 
@@ -62,10 +62,8 @@ def test_an_interruption_returns_what_was_handed_in(stores):
     engine = SharedEngine(ScriptedEngine(TEXTS, 0), stores[0], 1)
     engine.submit(requests(0, 1))
     other = SharedEngine(ScriptedEngine(TEXTS, 1), stores[1], 1)
-    stores[1].set(
-        "completion/0",
-        '{"request": 1, "text": "whole", "finish_reason": "stop", "prompt_tokens": 1, "completion_tokens": 1}',
-    )
+    row = {"request": 1, "text": "whole", "finish_reason": "stop", "prompt_tokens": 1, "completion_tokens": 1}
+    stores[1].put("completion/0", row)
     engine.interrupt()
     other.interrupt()
     assert [item.text for item in engine.poll()] == ["whole"] and engine.poll() == []
@@ -88,3 +86,23 @@ def test_a_world_that_cannot_be_is_refused(monkeypatch, rank, size):
         monkeypatch.delenv(name, raising=False) if value is None else monkeypatch.setenv(name, value)
     with pytest.raises(UserError, match="no world"):
         current_world()
+
+
+def test_a_store_that_is_gone_is_told_after_what_was_generated_is_returned():
+    server = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    client = Store(torch.distributed.TCPStore("127.0.0.1", server.port, is_master=False))
+    engine = SharedEngine(ScriptedEngine(TEXTS, 0), client, 1)
+    engine.submit(requests(0, 1))
+    scripted_poll = engine._engine.poll
+
+    def poll():
+        nonlocal server
+        server = None
+        return scripted_poll()
+
+    engine._engine.poll = poll
+    assert [item.text for item in engine.poll()] == ["text 0"]
+    with pytest.raises(StoreGone, match="the launcher's store is gone"):
+        engine.poll()
+    engine.close()
+    serve(ScriptedEngine(TEXTS, 1), client, 1, lambda: None)

@@ -3,42 +3,15 @@
 import random
 import signal
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 
-from self_instruct.engines.base import Request, Sampling
+from self_instruct.engines.base import Sampling
 from self_instruct.engines.huggingface import HuggingFaceEngine
-from self_instruct.engines.loading import load_model
 from self_instruct.errors import UserError
+from tests.engine_runs import GREEDY, HEADER, PROMPTS, SAMPLED, complete, engine_of, request
 from tests.tiny_models import CONTEXT, build_tokenizer, save_tiny_model
-
-GREEDY = Sampling(max_new_tokens=24, temperature=0)
-SAMPLED = Sampling(max_new_tokens=24, temperature=1.0, top_p=0.9)
-HEADER = "You are writing tasks. Every task must differ from the ones above it in its verb, its subject and its difficulty.\n"
-PROMPTS = ["Add", "Reverse a string without a loop.", "The quick brown fox jumps", "1. Instruction:\n" * 9, "é"]
-
-
-def engine_of(folder: Path, sampling: Sampling = GREEDY, double: bool = True, **options) -> HuggingFaceEngine:
-    model, tokenizer, revision = load_model(str(folder))
-    # Double precision, so that what a batch changes in the rounding cannot decide a comparison.
-    return HuggingFaceEngine(model.double() if double else model, tokenizer, revision, sampling, **options)
-
-
-def request(index: int, prompt: str, stop: tuple[str, ...] = ()) -> Request:
-    return Request(index, prompt, "", stop, f"42:{index}")
-
-
-def complete(engine: HuggingFaceEngine, requests: list[Request]) -> dict:
-    engine.submit(requests)
-    found = {}
-    while completions := engine.poll():
-        for item in completions:
-            assert item.request not in found, "a request ended twice"
-            found[item.request] = item
-    return found
-
 
 ARCHITECTURES = ["gpt_bigcode", "starcoder2", "llama", "qwen3", "mistral", "gpt_neox", "opt", "bloom", "gptj", "falcon",
                  "mixtral"]  # fmt: skip
@@ -253,10 +226,12 @@ def test_a_broken_chat_template_is_named(tmp_path):
 
 
 @BACKENDS
-def test_logits_that_are_no_numbers_are_said_to_be(tiny_llama, backend):
-    engine = engine_of(tiny_llama, SAMPLED, backend=backend)
+@pytest.mark.parametrize("sampling", [GREEDY, SAMPLED])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_logits_that_are_no_numbers_are_said_to_be(tiny_llama, backend, sampling, value):
+    engine = engine_of(tiny_llama, sampling, backend=backend)
     with torch.no_grad():
-        engine._model.lm_head.weight.fill_(float("nan"))
+        engine._model.lm_head.weight.fill_(value)
     engine.submit([request(0, "Add")])
     with pytest.raises(UserError, match=r"not numbers .*--dtype"):
         engine.poll()

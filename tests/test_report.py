@@ -81,12 +81,7 @@ def test_requests_that_gave_nothing_to_read_have_the_recent_yield_zero(drops: tu
 
 def test_broken_blocks_and_errors_do_not_count_against_the_yield() -> None:
     made = funnel((KEPT, EMPTY), (FAILED,), (EMPTY, EMPTY), patience=2)
-    assert (made.recent_yield, made.yield_, made.errors_in_a_row) == (1.0, 1.0, 0)
-
-
-def test_errors_in_a_row_are_counted_by_themselves() -> None:
-    made = funnel((FAILED,), (KEPT,), (FAILED,), (FAILED,), patience=2)
-    assert (made.errors_in_a_row, made.recent_yield) == (2, None)
+    assert (made.recent_yield, made.yield_) == (1.0, 1.0)
 
 
 def test_what_came_after_the_target_was_not_judged() -> None:

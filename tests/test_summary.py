@@ -39,3 +39,18 @@ def test_the_commands_that_it_proposes_work(ended, what, number):
     accepted = rows(place / "machine_generated_instructions.jsonl")
     assert len(accepted) == number if number else accepted
     assert shlex.split(command)
+
+
+def test_a_run_that_ended_early_is_gone_on_with_and_not_made_smaller(tmp_path):
+    script = write_script(tmp_path / "script.jsonl", 60)
+    shown = generate(*scripted(script, tmp_path / "run", 5000), "--max_requests", 5).stdout
+    assert "go on, with another --max_requests:" in shown and "more records" not in shown
+    command = shown.split("--max_requests:\n")[1].split("\n")[0]
+    assert "--num_instructions_to_generate 5000" in command
+
+
+def test_an_engine_that_cannot_answer_is_no_success(tmp_path):
+    (tmp_path / "script.jsonl").write_text('{"request": 90, "text": ""}\n')
+    result = generate(*scripted(tmp_path / "script.jsonl", tmp_path / "run"))
+    assert result.returncode == 1 and "the last 20 requests could not be answered" in result.stdout
+    assert "request 0 was not answered: the script has no completion for request 0" in result.stderr

@@ -152,8 +152,10 @@ def choose_backend(
     name: str, model: Any, pad_token: int, sampling: Sampling, rules: EndRules, batch_size: int
 ) -> Backend:
     """The back-end of that name; "auto" takes slots where every layer of the model keeps an ordinary cache."""
-    kinds = set(getattr(model.config.get_text_config(), "layer_types", None) or _ORDINARY_LAYERS)
-    ordinary = kinds <= _ORDINARY_LAYERS and not getattr(model, "_is_stateful", False)
+    config = model.config.get_text_config()
+    kinds = set(getattr(config, "layer_types", None) or _ORDINARY_LAYERS)
+    shared = getattr(config, "num_kv_shared_layers", 0)  # such layers never fill a cache of their own
+    ordinary = kinds <= _ORDINARY_LAYERS and not shared and not getattr(model, "_is_stateful", False)
     if name == "static" or (name == "auto" and not ordinary):
         return StaticBackend(model, pad_token, sampling, rules, batch_size)
     if not ordinary:

@@ -3,8 +3,13 @@
 import random
 from dataclasses import dataclass, field
 
+import torch
+
 from self_instruct.engines.base import FinishReason, Request
 from self_instruct.engines.stopping import StopMatcher
+
+# How torch says it where it has no exception of its own for it.
+_OUT_OF_MEMORY = ("can't allocate memory", "ALLOC_FAILED")
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,21 @@ class Row:
         """Ends the row without a text."""
         self.reason, self.error, self.tokens = "error", error, []
 
+    def rewind(self) -> None:
+        """Puts the random numbers where they have to be after the tokens drawn so far, one number a token."""
+        self.__post_init__()
+        for _ in self.tokens:
+            self.generator.random()
+
     def restart(self) -> None:
         """Forgets what was drawn, as if it had never begun."""
         self.tokens, self.reason = [], None
-        self.__post_init__()
+        self.rewind()
+
+
+def out_of_memory(error: RuntimeError) -> str:
+    """What to say of an error that is a lack of memory, on an accelerator or the CPU. Raises any other error again."""
+    text = next(iter(str(error).splitlines()), "")
+    if not isinstance(error, torch.OutOfMemoryError) and not any(sign in str(error) for sign in _OUT_OF_MEMORY):
+        raise error
+    return f"out of memory: {text}"

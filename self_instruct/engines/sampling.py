@@ -18,9 +18,9 @@ def draw(logits: torch.Tensor, sampling: Sampling, generators: Sequence[random.R
     is looked up in the cumulative distribution of the tokens that `top_k` and `top_p` leave, likeliest first.
     Raises `UserError` if the logits are not numbers.
     """
-    if logits.isnan().any():
+    if (logits.isnan() | logits.isposinf()).any():
         raise UserError(
-            "the model's logits are not numbers (NaN); half precision may overflow: try --dtype bfloat16 or float32"
+            "the model's logits are not numbers (NaN or infinite); half precision may overflow: try --dtype bfloat16 or float32"
         )
     if sampling.temperature == 0:
         return logits.argmax(-1)

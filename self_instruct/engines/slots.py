@@ -12,7 +12,7 @@ import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
 from self_instruct.engines.base import Sampling
-from self_instruct.engines.rows import EndRules, Row
+from self_instruct.engines.rows import EndRules, Row, out_of_memory
 from self_instruct.engines.sampling import draw, penalise
 
 SPARE_COLUMNS = 128
@@ -93,13 +93,12 @@ class SlotBackend:
         admit = bool(waiting) and free > 0 and (not self._rows or free >= max(1, self.limit * ADMIT_SHARE))
         try:
             with torch.inference_mode():
-                drawn = self._admit(waiting, free) if admit else self._step()
-        except torch.OutOfMemoryError as error:
-            return self._retreat(waiting, error)
-        on_step(drawn)
-        ended = [row for row in self._rows if row.reason is not None]
-        if ended:
-            self._evict()
+                on_step(self._admit(waiting, free) if admit else self._step())
+                ended = [row for row in self._rows if row.reason is not None]
+                if ended:
+                    self._evict()
+        except RuntimeError as error:
+            return self._retreat(waiting, out_of_memory(error))
         return ended
 
     def _admit(self, waiting: list[Row], free: int) -> int:
@@ -150,11 +149,18 @@ class SlotBackend:
         )
         shared = min(shared, min(len(row.prompt) for row in waiting) - 1)
         self._prefix = first[:shared] if shared >= SHORTEST_PREFIX else []
-        if self._prefix:
-            self._prefix_cache = self._new_cache()
-            ids = torch.tensor([self._prefix], device=self._model.device)
-            positions = torch.arange(shared, device=self._model.device)[None]
-            self._forward(ids, torch.ones_like(ids), positions, self._prefix_cache)
+        if not self._prefix:
+            return
+        cache = self._new_cache()
+        ids = torch.tensor([self._prefix], device=self._model.device)
+        positions = torch.arange(shared, device=self._model.device)[None]
+        try:
+            self._forward(ids, torch.ones_like(ids), positions, cache)
+        except RuntimeError as error:
+            out_of_memory(error)
+            self._prefix = []  # a saving that there is no room for
+            return
+        self._prefix_cache = cache
 
     def _read(self, rows: list[Row]) -> tuple[torch.Tensor, Any, torch.Tensor]:
         """Logits, cache and mask of rows, each read alone and padded on the left to the longest."""
@@ -162,10 +168,11 @@ class SlotBackend:
         lengths = [len(row.prompt) + len(row.tokens) for row in rows]
         for row, length in zip(rows, lengths, strict=True):
             known = len(self._prefix or []) if self._prefix and row.prompt[: len(self._prefix)] == self._prefix else 0
+            known = min(known, length - 1)  # at least one token has to be read for its logits
             cache = self._new_cache()
             if known and self._prefix_cache is not None:
                 for layer, source in zip(cache.layers, self._prefix_cache.layers, strict=True):
-                    layer.hold(source.keys, source.values)
+                    layer.hold(source.keys[:, :, :known], source.values[:, :, :known])
             ids = torch.tensor([(row.prompt + row.tokens)[known:]], device=device)
             mask = torch.ones(1, length, dtype=torch.long, device=device)
             logits.append(self._forward(ids, mask, torch.arange(known, length, device=device)[None], cache))
@@ -199,29 +206,31 @@ class SlotBackend:
     def _evict(self) -> None:
         """Lets go of rows that have ended, and of columns that only they used."""
         staying = [at for at, row in enumerate(self._rows) if row.reason is None]
-        self._rows = [self._rows[at] for at in staying]
         if not staying:
-            self._cache = None
+            self._rows, self._cache = [], None
             return
         index = torch.tensor(staying, device=self._mask.device)
         mask = self._mask[index]
         unused = int(mask.any(0).int().argmax())
-        self._mask = mask[:, unused:]
         for layer in self._cache.layers:
             layer.hold(layer.keys[index][:, :, unused:], layer.values[index][:, :, unused:])
+        self._mask = mask[:, unused:]
+        self._rows = [self._rows[at] for at in staying]
 
-    def _retreat(self, waiting: list[Row], error: torch.OutOfMemoryError) -> list[Row]:
+    def _retreat(self, waiting: list[Row], message: str) -> list[Row]:
         """After a lack of memory the cache may hold half a step: all rows are read again, fewer at a time."""
         rows, self._rows, self._cache = self._rows, [], None
-        self._prefix, self._prefix_cache = [], None  # perhaps half computed, and the memory is needed
-        if len(rows) <= 1:
-            for row in rows:
-                row.fail(f"out of memory: {str(error).splitlines()[0]}")
+        self._prefix, self._prefix_cache = [], None  # the memory is needed
+        unfinished = [row for row in rows if row.reason is None]
+        if len(rows) == 1:
+            for row in unfinished:
+                row.fail(message)
             return rows
-        self.limit = len(rows) // 2
-        ended = [row for row in rows if row.reason is not None]
-        waiting[:0] = [row for row in rows if row.reason is None]
-        return ended
+        self.limit = max(1, len(rows) // 2)
+        for row in unfinished:
+            row.rewind()
+        waiting[:0] = unfinished
+        return [row for row in rows if row.reason is not None]
 
     def _new_cache(self) -> Any:  # a Cache, all of whose layers are SpareLayers
         return Cache(layers=[SpareLayer() for _ in range(self._layers)])

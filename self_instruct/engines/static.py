@@ -10,7 +10,7 @@ import torch
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 
 from self_instruct.engines.base import Sampling
-from self_instruct.engines.rows import EndRules, Row
+from self_instruct.engines.rows import EndRules, Row, out_of_memory
 from self_instruct.engines.sampling import draw, penalise
 
 
@@ -28,9 +28,10 @@ class StaticBackend:
         batch = self._next_batch(waiting)
         try:
             self._complete(batch, on_step, interrupted)
-        except torch.OutOfMemoryError as error:
+        except RuntimeError as error:
+            message = out_of_memory(error)
             if len(batch) == 1:
-                batch[0].fail(f"out of memory: {str(error).splitlines()[0]}")
+                batch[0].fail(message)
                 return batch
             self.limit = len(batch) // 2
             for row in batch:
@@ -76,8 +77,6 @@ class _Chooser(LogitsProcessor):
         if self._sampling.repetition_penalty != 1.0:
             seen = torch.cat([self._prompt, input_ids[:, self._width :]], dim=1)
             scores = penalise(scores, seen, self._sampling.repetition_penalty)
-        if self._sampling.temperature == 0:
-            return scores
         chosen = draw(scores, self._sampling, [row.generator for row in self._rows])
         return torch.full_like(scores, float("-inf")).scatter_(1, chosen[:, None], 0.0)
 
