@@ -16,7 +16,9 @@ from self_instruct.formats import RecordFormat
 
 
 def run(format: RecordFormat, prompt_path: Path, argv: Sequence[str]) -> None:
-    """Runs a launch script and exits: 0 when a limit was reached, 2 for a user's mistake, 128 + n for signal n."""
+    """Runs a launch script and exits: 0 when a limit was reached, 1 when the engine or the disk failed, 2 for a user's mistake,
+    128 + n for signal n.
+    """
     guarded(lambda: _run(format, prompt_path, argv))
 
 
@@ -35,9 +37,8 @@ def guarded(command: Callable[[], int]) -> None:
     except UserError as error:
         if error.rank is not None:
             print(f"error: rank {error.rank}: {error}", file=sys.stderr)
-        elif (
-            os.environ.get("LOCAL_RANK", "0") == "0"
-        ):  # every rank finds the same mistake; one message a node is enough
+        elif os.environ.get("LOCAL_RANK", "0") == "0":
+            # Every rank finds the same mistake; one message a node is enough.
             print(f"error: {error}", file=sys.stderr)
         code = 2
     except OSError as error:
@@ -122,7 +123,7 @@ def _generate(config: Config, format: RecordFormat, header: str, seeds: list[Any
                 return 128 + interruption.received if interruption.received else 0
             engine = distributed.SharedEngine(engine, store, config.model.request_batch_size)
     except UserError as error:
-        raise UserError(str(error), world.rank if world.rank else None) from error
+        raise UserError(str(error), world.rank or None) from error
     from self_instruct.launch import launch
 
     try:

@@ -15,10 +15,10 @@ from typing import Any
 
 from self_instruct.engines.base import Completion
 from self_instruct.errors import UserError
+from self_instruct.layout import JOURNAL
 from self_instruct.prompts import Prompt
 from self_instruct.records import json_line
 
-FILE_NAME = "completions.jsonl"
 _KINDS: dict[str, type] = {
     "request": int, "seed_ids": list, "parent_ids": list, "depth": int, "text": str, "finish_reason": str,
     "prompt_tokens": int, "completion_tokens": int,
@@ -63,7 +63,7 @@ class Journal:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / FILE_NAME
+        self.path = folder / JOURNAL
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("ab")
@@ -100,9 +100,9 @@ class Journal:
 
 def read_journal(folder: Path) -> list[Entry]:
     """The entries of a run directory in request order, the directory left as it is. Raises `UserError` if there are none."""
-    path = folder / FILE_NAME
+    path = folder / JOURNAL
     if not path.is_file():
-        raise UserError(f"{folder}: holds no {FILE_NAME}; give the --batch_dir of a generation run")
+        raise UserError(f"{folder}: holds no {JOURNAL}; give the --batch_dir of a generation run")
     entries, _ = _read(path)
     return list(_by_request(entries).values())
 

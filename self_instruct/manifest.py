@@ -15,6 +15,7 @@ import yaml
 
 from self_instruct.config import declarations
 from self_instruct.errors import UserError
+from self_instruct.layout import ACCEPTED, JOURNAL, REJECTED
 
 FILE_NAME = "run.yaml"
 _PACKAGES = ("torch", "transformers", "accelerate", "tokenizers", "rouge-score", "rapidfuzz", "sentence-transformers")
@@ -55,7 +56,7 @@ def of_journal(folder: Path) -> dict[str, Any] | None:
 
     Raises `UserError` if files are there that a launch would replace although they did not come from a journal.
     """
-    journal = folder / "completions.jsonl"
+    journal = folder / JOURNAL
     if journal.is_file() and journal.stat().st_size:
         content = read(folder)
         if content is None:
@@ -63,7 +64,7 @@ def of_journal(folder: Path) -> dict[str, Any] | None:
                 f"{folder}: has a journal but no {FILE_NAME}, so its plan is unknown; give another --batch_dir"
             )
         return content
-    for name in ("machine_generated_instructions.jsonl", "rejected.jsonl"):
+    for name in (ACCEPTED, REJECTED):
         place = folder / name
         if place.exists() and (not place.is_file() or place.stat().st_size):
             raise UserError(

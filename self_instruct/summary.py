@@ -6,7 +6,8 @@ import sys
 import textwrap
 from pathlib import Path
 
-from self_instruct import journal, report, writer
+from self_instruct import report
+from self_instruct.layout import ACCEPTED, JOURNAL, REJECTED
 from self_instruct.records import Record
 from self_instruct.report import Funnel
 
@@ -40,9 +41,9 @@ def _shown(text: str) -> str:
 
 def _files(folder: Path) -> str:
     captions = {
-        writer.ACCEPTED: "the records",
-        writer.REJECTED: "every drop with its reason",
-        journal.FILE_NAME: "what the model wrote, word for word",
+        ACCEPTED: "the records",
+        REJECTED: "every drop with its reason",
+        JOURNAL: "what the model wrote, word for word",
         report.FILE_NAME: "these counts",
     }
     present = [f"  {name:<38} {caption}" for name, caption in captions.items() if (folder / name).exists()]
@@ -52,7 +53,7 @@ def _files(folder: Path) -> str:
 def _next(folder: Path, accepted: int, stopped: str) -> str:
     python = shlex.quote(sys.executable)
     lines = ["Next:"]
-    if (folder / journal.FILE_NAME).exists():
+    if (folder / JOURNAL).exists():
         again = f"cd {shlex.quote(os.getcwd())} && {python} {shlex.join(sys.argv)}"
         changed = next((name for name in ("--max_requests", "--min_yield", "--script_path") if name in stopped), None)
         if stopped.startswith("all "):
@@ -64,5 +65,5 @@ def _next(folder: Path, accepted: int, stopped: str) -> str:
             f"  another threshold, without generating:\n    {python} -m self_instruct.refilter {place} {place}_strict "
             "--rouge_threshold 0.6"
         )
-    lines.append(f'  load them:\n    datasets.load_dataset("json", data_files="{folder / writer.ACCEPTED}")')
+    lines.append(f'  load them:\n    datasets.load_dataset("json", data_files="{folder / ACCEPTED}")')
     return "\n".join(lines)

@@ -11,10 +11,8 @@ from typing import Any
 
 from self_instruct.curation import Verdict
 from self_instruct.journal import Entry
+from self_instruct.layout import ACCEPTED, REJECTED
 from self_instruct.records import Nearest, json_line
-
-ACCEPTED = "machine_generated_instructions.jsonl"
-REJECTED = "rejected.jsonl"
 
 
 @dataclass(frozen=True)

@@ -175,15 +175,6 @@ def test_two_random_instructions_are_seldom_alike() -> None:
     assert len(novelty.kept(instructions)) >= 0.85 * len(instructions)
 
 
-def test_rouge_l_agrees_with_the_reference_package() -> None:
-    rouge_scorer = pytest.importorskip("rouge_score.rouge_scorer")
-    scorer = rouge_scorer.RougeScorer(["rougeL"])
-    texts = [task.instruction for task in draw(24, seed=13)]
-    for first, second in zip(texts, texts[1:], strict=False):
-        reference = scorer.score(first, second)["rougeL"].fmeasure
-        assert novelty.rouge_l(novelty.tokens_of(first), novelty.tokens_of(second)) == pytest.approx(reference)
-
-
 def test_sql_answers_run() -> None:
     database = sqlite3.connect(":memory:")
     for noun in RECORD_NOUNS:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from self_instruct.engines.base import Completion
 from self_instruct.errors import UserError
-from self_instruct.journal import FILE_NAME, Entry, Journal, read_journal
+from self_instruct.journal import JOURNAL as FILE_NAME
+from self_instruct.journal import Entry, Journal, read_journal
 from self_instruct.prompts import Prompt
 from self_instruct.records import Record
 

@@ -8,8 +8,9 @@ import pytest
 
 from self_instruct.curation import Verdict
 from self_instruct.journal import Entry
+from self_instruct.layout import ACCEPTED, REJECTED
 from self_instruct.records import Drop, Nearest, Record
-from self_instruct.writer import ACCEPTED, REJECTED, Origin, Writer
+from self_instruct.writer import Origin, Writer
 
 ORIGIN = Origin(
     "org/model", "abc", "instruction_output", {"instruction": "Instruction"}, {"temperature": 0.8, "seed": 42}

@@ -6,14 +6,15 @@ to be learnt by heart. Knows the block format through `RecordFormat`; knows noth
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from self_instruct.assembly import read_header
 from self_instruct.formats import INSTRUCTION_INPUT_OUTPUT, INSTRUCTION_OUTPUT, SEPARATOR, RecordFormat
 from self_instruct.records import Record
+from self_instruct.seeds import load_seeds
 from tools.demo_corpus.mixture import draw_task
 from tools.demo_corpus.task import Task
 
@@ -57,17 +58,10 @@ class Sources:
 
 def load_sources(root: Path = ROOT) -> Sources:
     """Read prompts and seeds from the project."""
-    rows = [
-        json.loads(line) for line in (root / "seeds" / "code.jsonl").read_text("utf-8").splitlines() if line.strip()
-    ]
-    seeds = tuple(
-        Record(row["id"], row["instruction"], row["instances"][0]["input"], row["instances"][0]["output"])
-        for row in rows
-    )
     return Sources(
-        (root / "instruction_io" / "prompt.txt").read_text("utf-8").rstrip(),
-        (root / "instruction_iio" / "prompt.txt").read_text("utf-8").rstrip(),
-        seeds,
+        read_header(root / "instruction_io" / "prompt.txt"),
+        read_header(root / "instruction_iio" / "prompt.txt"),
+        tuple(load_seeds(root / "seeds" / "code.jsonl")),
     )
 
 

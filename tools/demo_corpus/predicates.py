@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-VOWELS = "aeiou"
-
 
 @dataclass(frozen=True)
 class Predicate:

@@ -1,0 +1,5 @@
+"""The names of the files of a run directory that more than one module has to know."""
+
+JOURNAL = "completions.jsonl"
+ACCEPTED = "machine_generated_instructions.jsonl"
+REJECTED = "rejected.jsonl"
