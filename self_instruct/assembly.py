@@ -1,6 +1,6 @@
 """From a configuration to the parts of a run. The only place where options become arguments of the stages."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,8 @@ from typing import Any
 from self_instruct.config import Config
 from self_instruct.curation import Curator
 from self_instruct.demonstrations import DemonstrationMix
-from self_instruct.engines.base import Engine, Sampling
+from self_instruct.engines import load_engine, load_reader
+from self_instruct.engines.base import Engine, PromptReader, Sampling
 from self_instruct.errors import UserError
 from self_instruct.filters import build_filters
 from self_instruct.formats import RecordFormat
@@ -77,6 +78,26 @@ def build_sampling(config: Config) -> Sampling:
     )
 
 
+def build_reader(config: Config) -> PromptReader:
+    """What composing prompts needs to know of the model."""
+    options = config.model
+    return load_reader(
+        options.engine, options.model_name_or_path, options.script_path, options.model_revision, options.trust_remote_code,
+        config.prompt.chat_template,
+    )  # fmt: skip
+
+
+def build_engine(config: Config, rank: int, on_step: Callable[[int], None]) -> Engine:
+    """What generates in a process; `on_step` is told at every step how many rows drew a token."""
+    options = config.model
+    return load_engine(
+        options.engine, options.model_name_or_path, options.script_path, build_sampling(config),
+        model_revision=options.model_revision, dtype=options.dtype, attn_implementation=options.attn_implementation,
+        trust_remote_code=options.trust_remote_code, batch_size=options.request_batch_size,
+        chat_template=config.prompt.chat_template, rank=rank, on_step=on_step, backend=options.engine_backend,
+    )  # fmt: skip
+
+
 def build_mix(config: Config, seeds: list[Record]) -> DemonstrationMix:
     """How demonstrations are chosen. Raises `UserError` if there are not enough seeds for it."""
     options = config.prompt
@@ -88,13 +109,13 @@ def build_mix(config: Config, seeds: list[Record]) -> DemonstrationMix:
 
 
 def build_composer(
-    config: Config, format: RecordFormat, header: str, seeds: list[Record], engine: Engine
+    config: Config, format: RecordFormat, header: str, seeds: list[Record], reader: PromptReader
 ) -> PromptComposer:
     """What composes the prompts; checked, so that every request will have one. Raises `UserError` if not."""
-    limits = [limit for limit in (engine.context_length, config.sampling.max_length) if limit is not None]
+    limits = [limit for limit in (reader.context_length, config.sampling.max_length) if limit is not None]
     budget = min(limits, default=10**9) - config.sampling.max_new_tokens
     composer = PromptComposer(
-        header, format, build_mix(config, seeds), config.run.seed, seeds, engine.prompt_tokens, budget
+        header, format, build_mix(config, seeds), config.run.seed, seeds, reader.prompt_tokens, budget
     )
     composer.check()
     return composer

@@ -1,7 +1,5 @@
 """The generation command: options are checked, the parts put together, the loop run. User mistakes end here."""
 
-import io
-import logging
 import os
 import signal
 import sys
@@ -9,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from self_instruct import logs
 from self_instruct.arguments import parse_arguments
 from self_instruct.config import Config, flatten
 from self_instruct.errors import UserError
@@ -24,13 +23,7 @@ def run(format: RecordFormat, prompt_path: Path, argv: Sequence[str]) -> None:
 
 def guarded(command: Callable[[], int]) -> None:
     """Runs a command and exits with its code; a user's mistake is one message and code 2, without a traceback."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    for noisy in ("httpx", "transformers", "sentence_transformers", "datasets"):
-        logging.getLogger(noisy).setLevel(logging.ERROR)
-    # What a model wrote may hold signs that a terminal's encoding has not.
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    logs.configure()
     try:
         code = command()
         sys.stdout.flush()
@@ -90,13 +83,13 @@ def _dry_run(config: Config, format: RecordFormat, header: str, seeds: list[Any]
 
 
 def _generate(config: Config, format: RecordFormat, header: str, seeds: list[Any]) -> int:
-    from self_instruct import distributed, manifest
+    from self_instruct import manifest
     from self_instruct.assembly import build_composer, build_mix, stop_words, with_horizon
+    from self_instruct.distributed.world import current_world
     from self_instruct.progress import Progress
     from self_instruct.seeds import fingerprint
-    from self_instruct.signals import Interruption
 
-    world = distributed.current_world()
+    world = current_world()
     folder = Path(config.run.batch_dir or "")
     earlier = manifest.of_journal(folder)
     config = with_horizon(config, earlier)
@@ -108,38 +101,19 @@ def _generate(config: Config, format: RecordFormat, header: str, seeds: list[Any
         manifest.check_same_plan(folder, earlier, {**described, "model_revision": earlier.get("model_revision")})
     build_mix(config, seeds)
     stop_words(config)
-    progress = Progress(config.run.num_instructions_to_generate)
-    try:
-        engine = _load_engine(config, world.rank, progress.step)
-        described["model_revision"] = engine.model_revision
-        if earlier is not None:
-            manifest.check_same_plan(folder, earlier, described)
-        composer = build_composer(config, format, header, seeds, engine)
-        if world.size > 1:
-            store = distributed.connect(world)
-            if not world.is_main:
-                interruption = Interruption(engine.interrupt)
-                distributed.serve(engine, store, config.model.request_batch_size, interruption.reason)
-                return 128 + interruption.received if interruption.received else 0
-            engine = distributed.SharedEngine(engine, store, config.model.request_batch_size)
-    except UserError as error:
-        raise UserError(str(error), world.rank or None) from error
+    from self_instruct.generators import serve, started
+
+    if not world.is_main:
+        try:
+            return serve(config, world)
+        except UserError as error:
+            raise UserError(str(error), world.rank) from error
     from self_instruct.launch import launch
 
-    try:
-        return launch(config, composer, engine, folder, described, progress)
-    finally:
-        engine.close()
-
-
-def _load_engine(config: Config, rank: int, on_step: Callable[[int], None]) -> Any:
-    from self_instruct.assembly import build_sampling
-    from self_instruct.engines import load_engine
-
-    options = config.model
-    return load_engine(
-        options.engine, options.model_name_or_path, options.script_path, build_sampling(config),
-        model_revision=options.model_revision, dtype=options.dtype, attn_implementation=options.attn_implementation,
-        trust_remote_code=options.trust_remote_code, batch_size=options.request_batch_size,
-        chat_template=config.prompt.chat_template, rank=rank, on_step=on_step, backend=options.engine_backend,
-    )  # fmt: skip
+    progress = Progress(config.run.num_instructions_to_generate)
+    with started(config, world, progress.step) as generators:
+        described["model_revision"] = generators.reader.model_revision
+        if earlier is not None:
+            manifest.check_same_plan(folder, earlier, described)
+        composer = build_composer(config, format, header, seeds, generators.reader)
+        return launch(config, composer, generators, folder, described, progress)

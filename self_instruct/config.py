@@ -47,6 +47,8 @@ class RunOptions:
     )  # fmt: skip
     patience: int = option(100, "requests over which --min_yield is measured", minimum=1)
     max_requests: int | None = option(None, "stop after this many requests", minimum=1)
+    max_tokens: int | None = option(None, "stop when the model has written this many tokens in the run", minimum=1)
+    max_hours: float | None = option(None, "stop after generating for so long in this launch", above=0)
     dry_run: bool = option(
         False, "check options and seeds, show the first prompt and stop; no model is loaded, a word counts as a token"
     )
@@ -115,6 +117,9 @@ class SamplingOptions:
     top_p: float = option(0.95, "nucleus sampling", above=0, maximum=1, plan=True)
     top_k: int = option(0, "sample from the k likeliest tokens; 0 is off", minimum=0, plan=True)
     repetition_penalty: float = option(1.0, "above 1 discourages repeating; hurts code", above=0, plan=True)
+    num_return_sequences: int = option(
+        1, "completions of each prompt, which is read once; fewer different prompts, but cheaper", minimum=1, plan=True
+    )
     stop_words: list[str] | None = option(
         None, "texts that end a completion and are cut off; \\n means a line break [default: the number after the last task]",
         plan=True,

@@ -7,7 +7,8 @@ from typing import Any
 from self_instruct import manifest
 from self_instruct.assembly import build_curator, build_origin, stop_words
 from self_instruct.config import Config
-from self_instruct.engines.base import Engine
+from self_instruct.curation import Curator
+from self_instruct.generators import Generators
 from self_instruct.journal import Journal
 from self_instruct.loop import Limits, Loop, numbered_stop
 from self_instruct.progress import Progress
@@ -21,53 +22,80 @@ from self_instruct.writer import Writer
 def launch(
     config: Config,
     composer: PromptComposer,
-    engine: Engine,
+    generators: Generators,
     folder: Path,
     described: dict[str, Any],
     progress: Progress,
 ) -> int:
     """Generates into a run directory, which `described` describes, and returns the exit code."""
-    interruption = Interruption(engine.interrupt)
+    pool = generators.pool
+    interruption = Interruption()
+    interruption.tell(generators.engine.interrupt)
     # What can fail for a user's mistake comes before anything is written.
     curator = build_curator(config, composer.format, composer.header, list(composer.seeds))
+    if pool is not None:
+        pool.wait_until_ready()
+    if config.run.max_hours is not None:
+        interruption.after(3600 * config.run.max_hours, f"--max_hours {config.run.max_hours:g} are over")
     journal = Journal(folder)
     manifest.write(folder, described)
-    writer = Writer(folder, build_origin(config, composer.format, engine.model_revision))
-    funnel = Funnel(config.run.patience)
-    loop = Loop(
-        composer=composer,
-        engine=engine,
-        journal=journal,
-        curator=curator,
-        writer=writer,
-        funnel=funnel,
-        limits=Limits(config.run.num_instructions_to_generate, config.run.min_yield, config.run.max_requests),
-        seed=config.run.seed,
-        horizon=config.prompt.horizon or 1,
-        stop=numbered_stop(config.prompt.max_tasks_per_request, stop_words(config)),
-        interrupted=interruption.reason,
-    )
+    writer = Writer(folder, build_origin(config, composer.format, generators.reader.model_revision))
+    loop = _build_loop(config, composer, generators, curator, journal, writer, interruption)
     try:
         if journal.entries:
             print(f"Going on with {folder}: {len(journal.entries)} completions are there.", file=sys.stderr)
-        before = writer.records_before()
-        loop.replay()
-        if funnel.accepted < before:
-            print(
-                f"The dataset held {before} records and now holds {funnel.accepted}, as --num_instructions_to_generate asks; "
-                "the journal still holds them all.",
-                file=sys.stderr,
-            )
-        progress.begin(funnel.accepted)
-        try:
-            stopped = loop.run(progress)
-        finally:
-            progress.close()
-        write_report(folder, funnel, stopped)
+        stopped = _run(loop, progress)
+        write_report(folder, loop.funnel, stopped)
     finally:
         writer.close()
         journal.close()
-    print(summarise(folder, funnel, curator.pool, stopped, progress.seconds))
+    waited = pool.waited if pool is not None else None
+    print(summarise(folder, loop.funnel, curator.pool, stopped, progress.seconds, waited))
     if interruption.received:
         return 128 + interruption.received
     return 1 if loop.failed else 0
+
+
+def _build_loop(
+    config: Config,
+    composer: PromptComposer,
+    generators: Generators,
+    curator: Curator,
+    journal: Journal,
+    writer: Writer,
+    interruption: Interruption,
+) -> Loop:
+    run = config.run
+    capacity = generators.reader.capacity
+    return Loop(
+        composer=composer,
+        engine=generators.engine,
+        journal=journal,
+        curator=curator,
+        writer=writer,
+        funnel=Funnel(run.patience),
+        limits=Limits(run.num_instructions_to_generate, run.min_yield, run.max_requests, run.max_tokens, capacity),
+        seed=run.seed,
+        horizon=config.prompt.horizon or 1,
+        stop=numbered_stop(config.prompt.max_tasks_per_request, stop_words(config)),
+        interrupted=interruption.reason,
+        num_return_sequences=config.sampling.num_return_sequences,
+    )
+
+
+def _run(loop: Loop, progress: Progress) -> str:
+    """Replays the journal, then generates; the reason why it stopped."""
+    before = loop.writer.records_before()
+    loop.replay()
+    accepted = loop.funnel.accepted
+    if accepted < before:
+        print(
+            f"The dataset held {before} records and now holds {accepted}, as --num_instructions_to_generate asks; the journal "
+            "still holds them all.",
+            file=sys.stderr,
+        )
+    progress.begin(accepted)
+    try:
+        return loop.run(progress)
+    finally:
+        progress.close()

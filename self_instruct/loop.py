@@ -3,7 +3,8 @@
     compose a prompt -> submit it -> journal the completion -> judge its blocks in request order -> grow the pool
 
 Request i is composed from the seeds and from what requests up to i - horizon gave, so it depends on the seed and the
-completions, never on timing or the number of processes. At most `horizon` requests are under way at once.
+completions, never on timing or the number of processes. At most `horizon` requests are under way at once. Where a prompt
+is completed several times, the requests that share it follow each other, and go by the horizon of the first.
 """
 
 import logging
@@ -11,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from self_instruct.curation import Curator
-from self_instruct.engines.base import Engine, Request
+from self_instruct.engines.base import Completion, Engine, EngineLost, Request
 from self_instruct.errors import UserError
 from self_instruct.formats import RecordFormat
 from self_instruct.journal import Entry, Journal
@@ -26,11 +27,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Limits:
-    """When to stop: at `target` accepted records; after `max_requests`; when the yield stays under `min_yield`."""
+    """When to stop: at `target` accepted records; after `max_requests`, or `max_tokens` that the model wrote; when the yield
+    stays under `min_yield`. `capacity` is how many requests the engine can answer.
+    """
 
     target: int
     min_yield: float
     max_requests: int | None = None
+    max_tokens: int | None = None
+    capacity: int | None = None
 
 
 @dataclass
@@ -48,8 +53,10 @@ class Loop:
     horizon: int
     stop: Callable[[RecordFormat, int], tuple[str, ...]]
     interrupted: Callable[[], str | None]
+    num_return_sequences: int = 1
     _waiting: dict[int, Entry] = field(default_factory=dict)
     _under_way: dict[int, Prompt] = field(default_factory=dict)
+    _latest: Prompt | None = None
     failed: bool = False
     _errors: int = 0
     _committed: int = 0
@@ -73,34 +80,47 @@ class Loop:
     def run(self, progress: Progress) -> str:
         """Generates until a limit is reached, and returns which one."""
         reason = self._commit()
-        while reason is None:
-            self._submit()
-            if not self._under_way:
-                return "the requests are used up"
-            completions = self.engine.poll()
-            # Journalled before anything is parsed: whatever happens next, these tokens are not lost.
-            entries = [Entry.of(self._under_way.pop(item.request), item) for item in completions]
-            self.journal.append(entries)
-            self._waiting.update((entry.request, entry) for entry in entries)
-            progress.step(sum(item.completion_tokens for item in completions if item.rank != 0))
-            reason = self._commit() or self.interrupted()
-            progress.update(self.funnel)
+        try:
+            while reason is None:
+                self._submit()
+                if not self._under_way:
+                    return "the requests are used up"
+                self._take(self.engine.poll())
+                reason = self._commit() or self.interrupted()
+                progress.update(self.funnel)
+        except EngineLost as error:
+            self.failed, reason = True, str(error)
+        # What is whole by now was paid for, so it is journalled, and the next launch judges it.
+        self.engine.interrupt()
+        self._take(self.engine.poll())
         return reason
+
+    def _take(self, completions: list[Completion]) -> None:
+        """Journals completions before anything is parsed: whatever happens next, these tokens are not lost."""
+        entries = [Entry.of(self._under_way.pop(item.request), item) for item in completions]
+        self.journal.append(entries)
+        self._waiting.update((entry.request, entry) for entry in entries)
 
     def _submit(self) -> None:
         """Submits every request that the horizon allows and no launch has answered yet."""
         end = self._committed + self.horizon
-        for limit in (self.limits.max_requests, self.engine.capacity):
+        for limit in (self.limits.max_requests, self.limits.capacity):
             end = end if limit is None else min(end, limit)
         requests = []
         for index in range(self._submitted, end):
             if index >= self._committed and index not in self._waiting:
-                prompt = self.composer.compose(index, self.curator.pool_before(index - self.horizon + 1))
-                self._under_way[index] = prompt
+                self._under_way[index] = prompt = self._compose(index)
                 stop = self.stop(self.composer.format, prompt.number)
                 requests.append(Request(index, prompt.text, prompt.opening, stop, f"{self.seed}:{index}"))
         self._submitted = max(self._submitted, end)
         self.engine.submit(requests)
+
+    def _compose(self, index: int) -> Prompt:
+        """The prompt of a request, which is that of the first request of those that share it."""
+        first = index - index % self.num_return_sequences
+        if self._latest is None or self._latest.request != first:
+            self._latest = self.composer.compose(first, self.curator.pool_before(first - self.horizon + 1))
+        return self._latest
 
     def _commit(self) -> str | None:
         """Judges completions in request order, as far as they have arrived; the limit that was reached, if any."""
@@ -129,6 +149,8 @@ class Loop:
                 f"the yield of the last {self.funnel.patience} requests was {recent:.2%}, under --min_yield "
                 f"{limits.min_yield:.2%}; the model repeats itself or cannot follow the format"
             )
+        if limits.max_tokens is not None and self.funnel.completion_tokens >= limits.max_tokens:
+            return f"--max_tokens {limits.max_tokens} are written"
         if limits.max_requests is not None and self._committed >= limits.max_requests:
             return f"--max_requests {limits.max_requests} are done"
         return None

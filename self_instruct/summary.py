@@ -14,14 +14,23 @@ from self_instruct.report import Funnel
 SAMPLE_LIMIT = 500
 
 
-def summarise(folder: Path, funnel: Funnel, pool: list[Record], stopped: str, seconds: float | None = None) -> str:
-    """The text; `seconds` is how long this launch generated."""
+def summarise(
+    folder: Path,
+    funnel: Funnel,
+    pool: list[Record],
+    stopped: str,
+    seconds: float | None = None,
+    waited: float | None = None,
+) -> str:
+    """The text; `seconds` is how long this launch generated, `waited` the share of it without a request to work on."""
     accepted, tokens = funnel.accepted, funnel.completion_tokens
     took = f" in {seconds:,.0f} s" if seconds is not None else ""
     headline = (
         f"Stopped: {stopped}.\n{accepted:,} records from {funnel.requests:,} requests{took}; yield {funnel.yield_:.0%} of "
         f"the blocks that could be read; {tokens / max(accepted, 1):,.0f} new tokens a record."
     )
+    if waited is not None:
+        headline += f" Generation waited for prompts {waited:.1%} of its time."
     return (
         "\n\n".join(["", headline, funnel.table(), *_samples(pool), _files(folder), _next(folder, accepted, stopped)])
         + "\n"

@@ -184,8 +184,11 @@ def test_chat_models_read_the_prompt_as_the_user_and_go_on_from_the_opening(tmp_
     )
     folder = save_tiny_model("qwen3", tmp_path, tokenizer)
     chat, base = engine_of(folder), engine_of(folder, chat_template="never")
-    assert tokenizer.decode(chat._encode("List.\n", "4. Instruction:\n")) == "<user>List.<assistant>4. Instruction:\n"
-    assert tokenizer.decode(base._encode("List.\n", "4. Instruction:\n")) == "List.\n4. Instruction:\n"
+    assert (
+        tokenizer.decode(chat._encoder.encode("List.\n", "4. Instruction:\n"))
+        == "<user>List.<assistant>4. Instruction:\n"
+    )
+    assert tokenizer.decode(base._encoder.encode("List.\n", "4. Instruction:\n")) == "List.\n4. Instruction:\n"
 
 
 def test_a_chat_template_that_is_not_there_is_refused(tiny_llama):

@@ -48,16 +48,18 @@ def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_script(tmp_path_factory.mktemp("script") / "script.jsonl", 60)
 
 
-def run_loop(script, folder, target=50, kind=ScriptedEngine, horizon=6, **limits) -> tuple[Loop, str]:
+def run_loop(script, folder, target=50, kind=ScriptedEngine, horizon=6, more=None, **limits) -> tuple[Loop, str]:
     folder.mkdir(exist_ok=True)
     engine, journal, writer = kind.from_file(script), Journal(folder), Writer(folder, ORIGIN)
     composer = PromptComposer(
         "Go on.", INSTRUCTION_OUTPUT, DemonstrationMix(3, 2, 3), 42, SEEDS, engine.prompt_tokens, 10**9
     )
+    patience = limits.pop("patience", 100)
+    bounds = Limits(target, limits.pop("min_yield", 0.0), capacity=engine.capacity, **limits)
     loop = Loop(
         composer, engine, journal, Curator(INSTRUCTION_OUTPUT, build_filters("Go on."), SEEDS, 0.6), writer,
-        Funnel(limits.pop("patience", 100)), Limits(target, limits.pop("min_yield", 0.0), **limits), 42, horizon,
-        numbered_stop(99, None), lambda: None,
+        Funnel(patience), bounds, 42, horizon, numbered_stop(99, None), lambda: None
+        **(more or {}),
     )  # fmt: skip
     try:
         loop.replay()

@@ -51,24 +51,48 @@ class Completion:
     error: str | None = None
 
 
-class Engine(Protocol):
-    """Generates. Submitting never waits; `poll` waits for at least one completion and returns all that have finished."""
+class EngineLost(Exception):
+    """What generates has broken down; the message says what. Completions that came before can still be polled."""
 
-    context_length: int | None
-    """Tokens of prompt and completion together that the model can hold; None when there is no limit."""
-    model_revision: str
-    """Which version of the model answers."""
-    capacity: int | None
-    """How many requests it can answer at all; None when there is no limit."""
+
+class PromptReader(Protocol):
+    """What composing prompts needs to know of a model. Loads no weights."""
+
+    @property
+    def context_length(self) -> int | None:
+        """Tokens of prompt and completion together that the model can hold; None when there is no limit."""
+
+    @property
+    def capacity(self) -> int | None:
+        """How many requests can be answered at all; None when there is no limit."""
+
+    @property
+    def model_revision(self) -> str:
+        """Which version of the model answers."""
 
     def prompt_tokens(self, prompt: str, opening: str) -> int:
         """The length of a prompt as the model reads it, in tokens."""
+
+
+class Engine(Protocol):
+    """Generates. Submitting never waits; `poll` waits for at least one completion and returns all that have finished."""
+
+    @property
+    def model_revision(self) -> str:
+        """Which version of the model answers."""
+
+    @property
+    def rows(self) -> int:
+        """How many requests it works on at a time."""
 
     def submit(self, requests: Sequence[Request]) -> None:
         """Hands over requests; each ends in exactly one completion unless the engine is interrupted."""
 
     def poll(self) -> list[Completion]:
-        """The completions that have finished since the last call; empty only if nothing is pending or on interruption."""
+        """The completions that have finished since the last call; empty only if nothing is pending or on interruption.
+
+        Raises `EngineLost` when no more will come.
+        """
 
     def interrupt(self) -> None:
         """Makes the `poll` under way return soon with what is whole. Safe to call from a signal handler."""

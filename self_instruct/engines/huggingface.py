@@ -14,11 +14,12 @@ import torch
 from transformers import GenerationConfig
 
 from self_instruct.engines.base import Completion, Request, Sampling, cut_at_stop, timestamp
-from self_instruct.engines.loading import context_length, end_tokens
+from self_instruct.engines.loading import end_tokens
 from self_instruct.engines.rows import EndRules, Row
 from self_instruct.engines.slots import SlotBackend
 from self_instruct.engines.static import StaticBackend
 from self_instruct.engines.stopping import StopMatcher
+from self_instruct.engines.text import PromptEncoder, context_length
 from self_instruct.errors import UserError
 
 _ORDINARY_LAYERS = {"full_attention", "sliding_attention"}
@@ -47,8 +48,6 @@ class HuggingFaceEngine:
     not fit even alone ends as an error. `on_step` is told, at every step, how many rows drew a token.
     """
 
-    capacity: int | None = None
-
     def __init__(
         self,
         model: Any,
@@ -61,15 +60,11 @@ class HuggingFaceEngine:
         on_step: Callable[[int], None] = lambda rows: None,
         backend: str = "auto",
     ) -> None:
-        if chat_template == "always" and not tokenizer.chat_template:
-            raise UserError("--chat_template is 'always', but the model's tokenizer has none; use 'auto' or 'never'")
-        self.model_revision, self.context_length = revision, context_length(model, tokenizer)
+        self._encoder = PromptEncoder(tokenizer, chat_template)
+        self.model_revision, self.context_length = revision, context_length(model.config, tokenizer)
         self.on_step = on_step
         self._model, self._tokenizer, self._sampling, self._rank = model, tokenizer, sampling, rank
-        self._chat = chat_template == "always" or (chat_template == "auto" and bool(tokenizer.chat_template))
         self._ends = frozenset(end_tokens(model, tokenizer))
-        if self._chat:
-            self._check_template()
         # Else `generate` would fill what is not set by us from the model's own defaults.
         model.generation_config = GenerationConfig()
         rules = EndRules(self._ends, StopMatcher(tokenizer), sampling.max_new_tokens)
@@ -78,15 +73,16 @@ class HuggingFaceEngine:
         self._refused: list[Row] = []
         self._interrupted = False
 
-    def prompt_tokens(self, prompt: str, opening: str) -> int:
-        """The length of a prompt, with the chat template where one is used, in tokens."""
-        return len(self._encode(prompt, opening))
+    @property
+    def rows(self) -> int:
+        """How many requests are worked on at a time."""
+        return self._backend.limit
 
     def submit(self, requests: Sequence[Request]) -> None:
         """Queues requests; one whose prompt does not fit the context is refused alone."""
         limit = (self.context_length or 10**9) - self._sampling.max_new_tokens
         for request in requests:
-            row = Row(request, self._encode(request.prompt, request.opening))
+            row = Row(request, self._encoder.encode(request.prompt, request.opening))
             if 0 < len(row.prompt) <= limit:
                 self._waiting.append(row)
             else:
@@ -114,23 +110,6 @@ class HuggingFaceEngine:
         self._waiting.clear()
         self._model = self._backend = None  # type: ignore[assignment]
         self._free()
-
-    def _encode(self, prompt: str, opening: str) -> list[int]:
-        if not self._chat:
-            return self._tokenizer(prompt + opening)["input_ids"]
-        # The opening begins the answer, so a chat model goes on from it as a base model does.
-        messages = [{"role": "user", "content": prompt.rstrip()}]
-        text = self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        return self._tokenizer(text + opening, add_special_tokens=False)["input_ids"]
-
-    def _check_template(self) -> None:
-        try:
-            self._encode("A task.", "1. ")
-        except Exception as error:  # templates are programs, and fail as programs do
-            raise UserError(
-                f"the chat template of the model's tokenizer does not take a user's message ({type(error).__name__}: {error}); "
-                "mend it, or use --chat_template never"
-            ) from error
 
     def _completion(self, row: Row, created: str) -> Completion:
         request, tokens = row.request, row.tokens

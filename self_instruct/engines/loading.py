@@ -3,11 +3,10 @@
 Weights are read from safetensors only, and code that comes with a model is run only when asked for.
 """
 
-import hashlib
 import os
-from pathlib import Path
 from typing import Any
 
+from self_instruct.engines.text import explain, load_text
 from self_instruct.errors import UserError
 
 
@@ -22,28 +21,18 @@ def load_model(
 
     Raises `UserError` when any of them cannot be loaded.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils import logging
+    from transformers import AutoModelForCausalLM
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
-    if revision:
-        options["revision"] = revision
+    tokenizer, config, found_revision = load_text(name, revision, trust_remote_code)
     try:
-        if name.startswith(("/", ".", "~")) and not Path(name).expanduser().is_dir():
-            raise UserError(f"--model_name_or_path {name}: there is no such folder; give a model's folder or a Hub id")
-        tokenizer = AutoTokenizer.from_pretrained(name, padding_side="left", **options)
         loaded: Any = AutoModelForCausalLM.from_pretrained(
-            name, dtype=_dtype(dtype), attn_implementation=attn_implementation, use_safetensors=True,
-            output_loading_info=True, **options,
+            name, config=config, revision=revision or "main", trust_remote_code=trust_remote_code, dtype=_dtype(dtype),
+            attn_implementation=attn_implementation, use_safetensors=True, output_loading_info=True,
         )  # fmt: skip
         model, found = loaded
         model = model.eval().to(device())
-    except UserError:
-        raise
     except Exception as error:  # a broken file can fail anywhere in three libraries
-        raise UserError(_explain(name, error)) from error
+        raise UserError(explain(name, error)) from error
     absent = sorted(found["missing_keys"]) + sorted(str(item[0]) for item in found["mismatched_keys"])
     if absent:
         # They would be filled with random numbers, and the model would write nonsense.
@@ -51,9 +40,7 @@ def load_model(
             f"--model_name_or_path {name}: {len(absent)} weights are missing or have another shape than config.json says, "
             f"as {absent[0]}; the folder must hold a whole model of the kind that its config.json names"
         )
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
-    return model, tokenizer, _revision(name, model)
+    return model, tokenizer, found_revision
 
 
 def device() -> Any:
@@ -64,16 +51,6 @@ def device() -> Any:
     if kind is None:
         return torch.device("cpu")
     return torch.device(kind.type, int(os.environ.get("LOCAL_RANK", "0")) % torch.accelerator.device_count())
-
-
-def context_length(model: Any, tokenizer: Any) -> int | None:
-    """Tokens that the model can attend to, by its configuration or, failing that, its tokenizer's; None if neither says."""
-    config = model.config.get_text_config()
-    for name in ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length"):
-        if isinstance(getattr(config, name, None), int):
-            return getattr(config, name)
-    declared = tokenizer.model_max_length
-    return declared if declared < 10**9 else None  # transformers says 10**30 for "unknown"
 
 
 def end_tokens(model: Any, tokenizer: Any) -> set[int]:
@@ -91,42 +68,3 @@ def _dtype(name: str) -> Any:
 
     # Half precision is slower than single on most CPUs, and sampling from it is coarser.
     return torch.float32 if name == "auto" and device().type == "cpu" else name
-
-
-def _explain(name: str, error: Exception) -> str:
-    reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    if "trust_remote_code" in str(error):
-        advice = "it needs code of its own; if you trust its source, add --trust_remote_code"
-    elif Path(name).is_dir():
-        advice = (
-            "the folder must hold config.json, a tokenizer and safetensors weights, as save_pretrained writes them"
-        )
-    else:
-        advice = (
-            "check the name; a machine without network needs a model folder, or a filled cache and HF_HUB_OFFLINE=1"
-        )
-    return f"--model_name_or_path {name}: cannot be loaded ({reason[:300]}); {advice}"
-
-
-def _revision(name: str, model: Any) -> str:
-    """The Hub's commit, or for a folder a hash of all small files and of samples from its weights."""
-    commit = getattr(model.config, "_commit_hash", None)
-    if commit:
-        return str(commit)
-    digest = hashlib.sha256()
-    for path in sorted(Path(name).expanduser().glob("*")):
-        if path.suffix in (".json", ".jinja", ".txt", ".model"):
-            digest.update(path.name.encode() + path.read_bytes())
-        elif path.suffix == ".safetensors":
-            digest.update(f"{path.name} {path.stat().st_size}".encode())
-            _sample(path, digest)
-    return f"local-{digest.hexdigest()[:12]}"
-
-
-def _sample(path: Path, digest: Any, pieces: int = 64, size: int = 4096) -> None:
-    """Feeds evenly spaced pieces of a large file: other weights differ everywhere, so a few of them tell."""
-    total = path.stat().st_size
-    with path.open("rb") as file:
-        for at in range(pieces):
-            file.seek(at * max(total - size, 0) // (pieces - 1))
-            digest.update(file.read(size))

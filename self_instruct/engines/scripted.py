@@ -18,10 +18,12 @@ class ScriptedEngine:
     """Answers from `texts`: by request, the completion and whether the length limit cut it."""
 
     context_length: int | None = None
+    rows = 1
 
     def __init__(self, texts: Mapping[int, tuple[str, bool]], rank: int = 0) -> None:
         self._texts, self._rank = dict(sorted(texts.items())), rank
         self._pending: deque[Request] = deque()
+        self._interrupted = False
         self.capacity: int | None = max(self._texts, default=-1) + 1
         digest = hashlib.sha256(repr(self._texts).encode("utf-8", "surrogatepass")).hexdigest()
         self.model_revision = f"script-{digest[:12]}"
@@ -53,10 +55,11 @@ class ScriptedEngine:
 
     def poll(self) -> list[Completion]:
         """The completion of the oldest pending request."""
-        return [self._complete(self._pending.popleft())] if self._pending else []
+        return [self._complete(self._pending.popleft())] if self._pending and not self._interrupted else []
 
     def interrupt(self) -> None:
-        """Nothing is under way between two polls."""
+        """Ends it: nothing is under way between two polls."""
+        self._interrupted = True
 
     def close(self) -> None:
         """Forgets what is pending."""

@@ -1,0 +1,133 @@
+"""The text side of a model: what a prompt is in tokens. Loads tokenizer and configuration, never weights.
+
+The process that composes prompts counts with it, and the one that generates encodes with it, so both see the same tokens.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from self_instruct.errors import UserError
+
+
+class PromptEncoder:
+    """Turns a prompt and the opening of its answer into token ids, through the chat template where one is used.
+
+    `chat_template` is "auto" (where the tokenizer has one), "always" or "never". Raises `UserError` if it cannot be used.
+    """
+
+    def __init__(self, tokenizer: Any, chat_template: str = "auto") -> None:
+        if chat_template == "always" and not tokenizer.chat_template:
+            raise UserError("--chat_template is 'always', but the model's tokenizer has none; use 'auto' or 'never'")
+        self._tokenizer = tokenizer
+        self._chat = chat_template == "always" or (chat_template == "auto" and bool(tokenizer.chat_template))
+        if self._chat:
+            self._check_template()
+
+    def encode(self, prompt: str, opening: str) -> list[int]:
+        """The token ids that the model reads before the first token that it writes."""
+        if not self._chat:
+            return self._tokenizer(prompt + opening)["input_ids"]
+        # The opening begins the answer, so a chat model goes on from it as a base model does.
+        messages = [{"role": "user", "content": prompt.rstrip()}]
+        text = self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        return self._tokenizer(text + opening, add_special_tokens=False)["input_ids"]
+
+    def _check_template(self) -> None:
+        try:
+            self.encode("A task.", "1. ")
+        except Exception as error:  # templates are programs, and fail as programs do
+            raise UserError(
+                f"the chat template of the model's tokenizer does not take a user's message ({type(error).__name__}: {error}); "
+                "mend it, or use --chat_template never"
+            ) from error
+
+
+class ModelReader:
+    """What composing needs to know of a model that another process runs; it can answer any number of requests.
+
+    Raises `UserError` if tokenizer or configuration cannot be loaded.
+    """
+
+    capacity: int | None = None
+
+    def __init__(
+        self, name: str, revision: str | None = None, trust_remote_code: bool = False, chat_template: str = "auto"
+    ) -> None:
+        tokenizer, config, self.model_revision = load_text(name, revision, trust_remote_code)
+        self.context_length: int | None = context_length(config, tokenizer)
+        self._encoder = PromptEncoder(tokenizer, chat_template)
+
+    def prompt_tokens(self, prompt: str, opening: str) -> int:
+        """The length of a prompt as the model reads it, in tokens."""
+        return len(self._encoder.encode(prompt, opening))
+
+
+def load_text(name: str, revision: str | None = None, trust_remote_code: bool = False) -> tuple[Any, Any, str]:
+    """Tokenizer that pads on the left, configuration, and the model's revision. Raises `UserError` if one cannot be loaded."""
+    from transformers import AutoConfig, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    if name.startswith(("/", ".", "~")) and not Path(name).expanduser().is_dir():
+        raise UserError(f"--model_name_or_path {name}: there is no such folder; give a model's folder or a Hub id")
+    options: dict[str, Any] = {"revision": revision or "main", "trust_remote_code": trust_remote_code}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name, padding_side="left", **options)
+        config = AutoConfig.from_pretrained(name, **options)
+    except Exception as error:  # a broken file can fail anywhere in three libraries
+        raise UserError(explain(name, error)) from error
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
+    return tokenizer, config, model_revision(name, config)
+
+
+def context_length(config: Any, tokenizer: Any) -> int | None:
+    """Tokens that the model can attend to, by its configuration or, failing that, its tokenizer's; None if neither says."""
+    config = config.get_text_config()
+    for name in ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length"):
+        if isinstance(getattr(config, name, None), int):
+            return getattr(config, name)
+    declared = tokenizer.model_max_length
+    return declared if declared < 10**9 else None  # transformers says 10**30 for "unknown"
+
+
+def explain(name: str, error: Exception) -> str:
+    """What to say of a model that cannot be loaded."""
+    reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    if "trust_remote_code" in str(error):
+        advice = "it needs code of its own; if you trust its source, add --trust_remote_code"
+    elif Path(name).is_dir():
+        advice = (
+            "the folder must hold config.json, a tokenizer and safetensors weights, as save_pretrained writes them"
+        )
+    else:
+        advice = (
+            "check the name; a machine without network needs a model folder, or a filled cache and HF_HUB_OFFLINE=1"
+        )
+    return f"--model_name_or_path {name}: cannot be loaded ({reason[:300]}); {advice}"
+
+
+def model_revision(name: str, config: Any) -> str:
+    """The Hub's commit, or for a folder a hash of all small files and of samples from its weights."""
+    commit = getattr(config, "_commit_hash", None)
+    if commit:
+        return str(commit)
+    digest = hashlib.sha256()
+    for path in sorted(Path(name).expanduser().glob("*")):
+        if path.suffix in (".json", ".jinja", ".txt", ".model"):
+            digest.update(path.name.encode() + path.read_bytes())
+        elif path.suffix == ".safetensors":
+            digest.update(f"{path.name} {path.stat().st_size}".encode())
+            _sample(path, digest)
+    return f"local-{digest.hexdigest()[:12]}"
+
+
+def _sample(path: Path, digest: Any, pieces: int = 64, size: int = 4096) -> None:
+    """Feeds evenly spaced pieces of a large file: other weights differ everywhere, so a few of them tell."""
+    total = path.stat().st_size
+    with path.open("rb") as file:
+        for at in range(pieces):
+            file.seek(at * max(total - size, 0) // (pieces - 1))
+            digest.update(file.read(size))

@@ -1,0 +1,95 @@
+"""Starting the processes that generate, beside the one that composes, judges and writes.
+
+A Python thread that parses and compares slows generation in the same process by a factor; so rank 0 generates in a process
+of its own, and every other rank is such a process already. A script is replayed where it is read, unless several ranks are
+to share it.
+"""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing.connection import Connection
+from typing import Any
+
+from self_instruct import logs
+from self_instruct.assembly import build_engine, build_reader
+from self_instruct.config import Config
+from self_instruct.distributed.channel import Channel
+from self_instruct.distributed.pool import WorkerPool
+from self_instruct.distributed.worker import Worker
+from self_instruct.distributed.world import MeetingPlace, World, connect
+from self_instruct.engines.base import Engine, PromptReader
+from self_instruct.signals import SIGNALS, Interruption
+
+
+@dataclass(frozen=True)
+class Generators:
+    """What generates: `pool` is all processes, and the engine itself, or None where a script is replayed in this one."""
+
+    reader: PromptReader
+    engine: Engine
+    pool: WorkerPool | None = None
+
+
+@contextmanager
+def started(config: Config, world: World, on_tokens: Callable[[int], None]) -> Iterator[Generators]:
+    """Starts rank 0's process and listens for the others; all are ended at the end. Models are loaded meanwhile.
+
+    Raises `UserError` if the model's tokenizer or configuration cannot be loaded.
+    """
+    if config.model.engine == "scripted" and world.size == 1:
+        engine = build_engine(config, 0, on_tokens)
+        yield Generators(build_reader(config), engine)
+        return
+    connection, process = _start(config)
+    try:
+        # The process is loading the model by now; this one needs the tokenizer only.
+        reader = build_reader(config)
+        pool = WorkerPool(world.size, reader.model_revision, on_tokens)
+        pool.add(connection, process)
+        if world.size > 1:
+            place = MeetingPlace(world)
+            pool.listen(place.listener, place.secret)
+        try:
+            yield Generators(reader, pool, pool)
+        finally:
+            pool.close()
+    finally:
+        process.kill()
+
+
+def serve(config: Config, world: World) -> int:
+    """What every rank but 0 does: generates for rank 0 until that says it is enough. The exit code."""
+    interruption = Interruption()
+    worker = Worker(Channel(connect(world)), world.rank, partial(build_engine, config, world.rank))
+    interruption.tell(worker.end)
+    whole = worker.run()
+    return 128 + interruption.received if interruption.received else int(not whole)
+
+
+def _start(config: Config) -> tuple[Connection, Any]:
+    """Rank 0's generating process, and the connection to it."""
+    context = multiprocessing.get_context("spawn")
+    mine, its = context.Pipe()
+    process = context.Process(target=_generate, args=(its, config), name="generation", daemon=True)
+    # A signal of a terminal or a scheduler reaches both processes, and this one decides what it means.
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in SIGNALS}
+    try:
+        process.start()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    its.close()
+    return mine, process
+
+
+def _generate(connection: Connection, config: Config) -> None:
+    logs.configure()
+    if "OMP_NUM_THREADS" not in os.environ:
+        # Two processes that together use more threads than there are cores slow each other by an order of magnitude.
+        os.environ["OMP_NUM_THREADS"] = str(max(1, len(os.sched_getaffinity(0)) - 1))
+    Worker(Channel(connection), 0, partial(build_engine, config, 0)).run()
