@@ -58,7 +58,7 @@ def run_loop(script, folder, target=50, kind=ScriptedEngine, horizon=6, more=Non
     bounds = Limits(target, limits.pop("min_yield", 0.0), capacity=engine.capacity, **limits)
     loop = Loop(
         composer, engine, journal, Curator(INSTRUCTION_OUTPUT, build_filters("Go on."), SEEDS, 0.6), writer,
-        Funnel(patience), bounds, 42, horizon, numbered_stop(99, None), lambda: None
+        Funnel(patience), bounds, 42, horizon, numbered_stop(99, None), lambda: None,
         **(more or {}),
     )  # fmt: skip
     try:
