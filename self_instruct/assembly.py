@@ -9,7 +9,7 @@ from self_instruct.config import Config
 from self_instruct.curation import Curator
 from self_instruct.demonstrations import DemonstrationMix
 from self_instruct.engines import load_engine, load_reader
-from self_instruct.engines.base import Engine, PromptReader, Sampling
+from self_instruct.engines.base import ModelEngine, PromptReader, Sampling
 from self_instruct.errors import UserError
 from self_instruct.filters import build_filters
 from self_instruct.formats import RecordFormat
@@ -87,7 +87,7 @@ def build_reader(config: Config) -> PromptReader:
     )  # fmt: skip
 
 
-def build_engine(config: Config, rank: int, on_step: Callable[[int], None]) -> Engine:
+def build_engine(config: Config, rank: int, on_step: Callable[[int], None]) -> ModelEngine:
     """What generates in a process; `on_step` is told at every step how many rows drew a token."""
     options = config.model
     return load_engine(

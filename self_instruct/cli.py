@@ -3,7 +3,9 @@
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +65,12 @@ def _run(base: RecordFormat, prompt_path: Path, argv: Sequence[str]) -> int:
     seeds = load_seeds(Path(config.run.seed_tasks_path))
     if config.run.dry_run:
         return _dry_run(config, format, header, seeds)
-    if not config.run.batch_dir:
+    if config.run.batch_dir:
+        return _generate(config, format, header, seeds)
+    if not config.run.plan:
         raise UserError("--batch_dir is missing; give the directory that the run is to be written to")
-    return _generate(config, format, header, seeds)
+    with tempfile.TemporaryDirectory() as folder:
+        return _generate(replace(config, run=replace(config.run, batch_dir=folder)), format, header, seeds)
 
 
 def _dry_run(config: Config, format: RecordFormat, header: str, seeds: list[Any]) -> int:

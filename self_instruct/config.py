@@ -49,6 +49,12 @@ class RunOptions:
     max_requests: int | None = option(None, "stop after this many requests", minimum=1)
     max_tokens: int | None = option(None, "stop when the model has written this many tokens in the run", minimum=1)
     max_hours: float | None = option(None, "stop after generating for so long in this launch", above=0)
+    plan: bool = option(
+        False, "generate for --plan_seconds, then forecast hours, GPU-hours and cost of the whole run; with --batch_dir the "
+        "pilot is the run's beginning",
+    )  # fmt: skip
+    plan_seconds: float = option(60.0, "how long the pilot of --plan generates", above=0)
+    gpu_hour_price: float | None = option(None, "price of an hour of a GPU, for --plan", above=0)
     dry_run: bool = option(
         False, "check options and seeds, show the first prompt and stop; no model is loaded, a word counts as a token"
     )

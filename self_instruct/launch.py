@@ -8,6 +8,9 @@ from self_instruct import manifest
 from self_instruct.assembly import build_curator, build_origin, stop_words
 from self_instruct.config import Config
 from self_instruct.curation import Curator
+from self_instruct.distributed import news
+from self_instruct.distributed.pool import WorkerPool
+from self_instruct.forecast import Forecast, tokens_per_record
 from self_instruct.generators import Generators
 from self_instruct.journal import Journal
 from self_instruct.loop import Limits, Loop, numbered_stop
@@ -35,7 +38,9 @@ def launch(
     curator = build_curator(config, composer.format, composer.header, list(composer.seeds))
     if pool is not None:
         pool.wait_until_ready()
-    if config.run.max_hours is not None:
+    if config.run.plan:
+        interruption.after(config.run.plan_seconds, f"the {config.run.plan_seconds:g} seconds of the pilot are over")
+    elif config.run.max_hours is not None:
         interruption.after(3600 * config.run.max_hours, f"--max_hours {config.run.max_hours:g} are over")
     journal = Journal(folder)
     manifest.write(folder, described)
@@ -49,8 +54,11 @@ def launch(
     finally:
         writer.close()
         journal.close()
-    waited = pool.waited if pool is not None else None
-    print(summarise(folder, loop.funnel, curator.pool, stopped, progress.seconds, waited))
+    if config.run.plan:
+        print(_forecast(config, loop, pool, stopped))
+    else:
+        waited = news.waited(pool.news) if pool is not None else None
+        print(summarise(folder, loop.funnel, curator.pool, stopped, progress.seconds, waited))
     if interruption.received:
         return 128 + interruption.received
     return 1 if loop.failed else 0
@@ -99,3 +107,25 @@ def _run(loop: Loop, progress: Progress) -> str:
         return loop.run(progress)
     finally:
         progress.close()
+
+
+def _forecast(config: Config, loop: Loop, pool: WorkerPool | None, stopped: str) -> str:
+    """What --plan tells after its pilot."""
+    funnel, target = loop.funnel, config.run.num_instructions_to_generate
+    told = [
+        f"Pilot: {stopped}; {funnel.accepted:,} records from {funnel.requests:,} requests, yield {funnel.yield_:.0%}."
+    ]
+    ratio = tokens_per_record(funnel.samples)
+    if pool is None:
+        return f"{told[0]} A script takes no time worth a forecast."
+    speed = news.tokens_per_second(pool.news)
+    told += [f"It fits: {line}." for line in news.fit(pool.news)]
+    if ratio is None or not speed:
+        told.append(
+            f"No record was accepted in the pilot ({funnel.blocks:,} blocks from {funnel.requests:,} requests), so there is "
+            "nothing to forecast from; raise --plan_seconds, or see what the model writes in the journal of a --batch_dir."
+        )
+        return "\n".join(told)
+    forecast = Forecast(target - funnel.accepted, speed, ratio, news.devices(pool.news), config.run.gpu_hour_price)
+    told.append(f"To {target:,} records, if the yield stays (ranges: 95 %, from the differences between requests):")
+    return "\n".join([*told, *forecast.lines()])

@@ -27,7 +27,7 @@ class Funnel:
     accepted: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    _recent: deque[tuple[int, int]] = field(default_factory=deque)
+    _recent: deque[tuple[int, int, int]] = field(default_factory=deque)
 
     def count(self, entry: Entry, verdicts: list[Verdict]) -> None:
         """Counts one completion and what became of its blocks."""
@@ -40,7 +40,7 @@ class Funnel:
         parsed = sum(verdict.drop is None or verdict.drop.stage in ("filter", "novelty") for verdict in verdicts)
         # What the engine could not answer says nothing of the model.
         if entry.finish_reason != "error":
-            self._recent.append((parsed, kept))
+            self._recent.append((parsed, kept, entry.completion_tokens))
         if len(self._recent) > self.patience:
             self._recent.popleft()
 
@@ -69,8 +69,13 @@ class Funnel:
         """The same over the last `patience` requests; None before there were so many."""
         if len(self._recent) < self.patience:
             return None
-        parsed, kept = (sum(column) for column in zip(*self._recent, strict=True))
+        parsed, kept, _ = (sum(column) for column in zip(*self._recent, strict=True))
         return kept / parsed if parsed else 0.0
+
+    @property
+    def samples(self) -> list[tuple[int, int]]:
+        """Tokens written and records accepted of each of the last `patience` requests."""
+        return [(tokens, kept) for _, kept, tokens in self._recent]
 
     def as_dict(self, stopped: str) -> dict[str, Any]:
         """All counts, as in report.json; `stopped` is the reason why the run ended."""

@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection, Listener, answer_challenge, d
 from typing import Any, Protocol
 
 from self_instruct.distributed.channel import Channel
+from self_instruct.distributed.news import News
 from self_instruct.engines.base import Completion, EngineLost, Request
 from self_instruct.errors import UserError
 
@@ -46,7 +47,7 @@ class _Worker:
     place: str = "not yet introduced"
     rows: int = 0
     pending: set[int] = field(default_factory=set)
-    news: dict[str, float] = field(default_factory=dict)
+    news: News = field(default_factory=News)
     gone: str = ""
 
     def __str__(self) -> str:
@@ -96,10 +97,9 @@ class WorkerPool:
         return sum(worker.rows for worker in self._workers)
 
     @property
-    def waited(self) -> float:
-        """The share of their time, since their first request, in which the processes had nothing to work on."""
-        seconds = sum(worker.news.get("seconds", 0.0) for worker in self._workers)
-        return sum(worker.news.get("waited", 0.0) for worker in self._workers) / seconds if seconds else 0.0
+    def news(self) -> list[News]:
+        """What each process last told of itself."""
+        return [worker.news for worker in self._workers]
 
     def wait_until_ready(self) -> None:
         """Returns when one model is loaded, or on interruption. Raises `UserError` or `EngineLost` if that fails."""
@@ -181,7 +181,7 @@ class WorkerPool:
             worker.rank, worker.place = message["rank"], f"process {message['pid']} on {message['host']}"
         elif kind == "ready":
             self._check_revision(worker.rank, message["model_revision"])
-            worker.rows = message["rows"]
+            worker.rows = message["news"]["rows"]
         elif kind == "completions":
             for item in message["completions"]:
                 worker.pending.discard(item["request"])
@@ -190,9 +190,10 @@ class WorkerPool:
             raise UserError(message["message"], worker.rank or None)
         elif kind == "failure":
             raise EngineLost(f"{worker} failed: {message['message']}")
-        if "tokens" in message:
-            self._on_step(int(message["tokens"] - worker.news.get("tokens", 0)))
-            worker.news = message
+        if "news" in message:
+            news = News(**message["news"])
+            self._on_step(news.tokens - worker.news.tokens)
+            worker.news = news
         if kind == "bye":
             worker.gone = "was ended from outside"
 

@@ -12,10 +12,12 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from typing import Any
 
 from self_instruct.distributed.channel import Channel
-from self_instruct.engines.base import Engine, Request
+from self_instruct.distributed.news import News
+from self_instruct.engines.base import ModelEngine, Request
 from self_instruct.errors import UserError
 
 BEAT_SECONDS = 2.0
@@ -28,15 +30,16 @@ class Worker:
     call at every step with the number of rows that drew a token.
     """
 
-    def __init__(self, channel: Channel, rank: int, load: Callable[[Callable[[int], None]], Engine]) -> None:
+    def __init__(self, channel: Channel, rank: int, load: Callable[[Callable[[int], None]], ModelEngine]) -> None:
         self._channel, self._rank, self._load = channel, rank, load
         self._requests: queue.SimpleQueue[list[Request]] = queue.SimpleQueue()
-        self._engine: Engine | None = None
+        self._engine: ModelEngine | None = None
         self._ends = threading.Event()
         self._abandoned = False
         self._tokens = self._steps = 0
         self._begun: float | None = None
         self._waited = 0.0
+        self._rows_at_first = 0
 
     def run(self) -> bool:
         """Generates until the end; False if it was rank 0's process or this engine that failed."""
@@ -48,9 +51,9 @@ class Worker:
         beating.start()
         try:
             self._engine = engine = self._load(self._on_step)
-            self._channel.send("ready", rows=engine.rows, model_revision=engine.model_revision)
+            self._rows_at_first = engine.rows
+            self._channel.send("ready", model_revision=engine.model_revision, **self._news())
             self._generate(engine)
-            engine.close()
         except UserError as error:
             self._channel.send("mistake", message=str(error))
             # A launcher that sees this process fail ends the others: rank 0's is to have its say first.
@@ -64,6 +67,7 @@ class Worker:
         finally:
             self._channel.send("bye", **self._news())
             self._channel.close()
+        engine.close()
         if self._abandoned:
             _log.error("rank %d: rank 0's process is gone; the same command goes on with the run", self._rank)
         return not self._abandoned
@@ -74,7 +78,7 @@ class Worker:
         if self._engine is not None:
             self._engine.interrupt()
 
-    def _generate(self, engine: Engine) -> None:
+    def _generate(self, engine: ModelEngine) -> None:
         pending = 0
         while True:
             while not self._ends.is_set() and (pending == 0 or not self._requests.empty()):
@@ -126,15 +130,17 @@ class Worker:
         os._exit(self._abandoned)
 
     def _beat(self) -> None:
-        while not self._ends.is_set():
-            time.sleep(BEAT_SECONDS)
+        while not self._ends.wait(BEAT_SECONDS):
             self._channel.send("alive", **self._news())
 
     def _on_step(self, rows: int) -> None:
         self._tokens += rows
         self._steps += 1
 
-    def _news(self) -> dict[str, float]:
-        """Since the first request: tokens drawn, steps, seconds, and of these the seconds without any request to work on."""
+    def _news(self) -> dict[str, Any]:
         seconds = time.monotonic() - self._begun if self._begun is not None else 0.0
-        return {"tokens": self._tokens, "steps": self._steps, "seconds": seconds, "waited": self._waited}
+        news = News(self._tokens, self._steps, seconds, self._waited)
+        if self._rows_at_first and self._engine is not None:
+            rows, hardware = self._engine.rows, asdict(self._engine.hardware)
+            news = replace(news, rows=rows, rows_at_first=self._rows_at_first, **hardware)
+        return {"news": asdict(news)}

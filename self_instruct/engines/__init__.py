@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from self_instruct.engines.base import Engine, PromptReader, Sampling
+from self_instruct.engines.base import ModelEngine, PromptReader, Sampling
 from self_instruct.engines.scripted import ScriptedEngine
 from self_instruct.errors import UserError
 
@@ -23,7 +23,7 @@ def load_engine(
     rank: int = 0,
     on_step: Callable[[int], None] = lambda rows: None,
     backend: str = "auto",
-) -> Engine:
+) -> ModelEngine:
     """The engine of that name, ready to generate. Raises `UserError` when what it needs is missing or cannot be loaded."""
     if name == "scripted":
         return _scripted(script_path, rank)

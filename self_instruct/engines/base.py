@@ -51,6 +51,16 @@ class Completion:
     error: str | None = None
 
 
+@dataclass(frozen=True)
+class Hardware:
+    """What a model runs on. `devices` are accelerators, 0 on a CPU. Memory is in bytes: taken at most, and there in all."""
+
+    name: str
+    devices: int
+    taken: int
+    memory: int
+
+
 class EngineLost(Exception):
     """What generates has broken down; the message says what. Completions that came before can still be polled."""
 
@@ -77,14 +87,6 @@ class PromptReader(Protocol):
 class Engine(Protocol):
     """Generates. Submitting never waits; `poll` waits for at least one completion and returns all that have finished."""
 
-    @property
-    def model_revision(self) -> str:
-        """Which version of the model answers."""
-
-    @property
-    def rows(self) -> int:
-        """How many requests it works on at a time."""
-
     def submit(self, requests: Sequence[Request]) -> None:
         """Hands over requests; each ends in exactly one completion unless the engine is interrupted."""
 
@@ -99,6 +101,22 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Frees the device. What is pending is given up."""
+
+
+class ModelEngine(Engine, Protocol):
+    """An engine that holds a model, or stands for one, in this process."""
+
+    @property
+    def model_revision(self) -> str:
+        """Which version of the model answers."""
+
+    @property
+    def rows(self) -> int:
+        """How many requests it works on at a time."""
+
+    @property
+    def hardware(self) -> Hardware:
+        """What it runs on."""
 
 
 def timestamp() -> str:

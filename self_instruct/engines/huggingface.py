@@ -13,7 +13,8 @@ from typing import Any, Protocol
 import torch
 from transformers import GenerationConfig
 
-from self_instruct.engines.base import Completion, Request, Sampling, cut_at_stop, timestamp
+from self_instruct.engines.base import Completion, Hardware, Request, Sampling, cut_at_stop, timestamp
+from self_instruct.engines.hardware import hardware_of
 from self_instruct.engines.loading import end_tokens
 from self_instruct.engines.rows import EndRules, Row
 from self_instruct.engines.slots import SlotBackend
@@ -77,6 +78,11 @@ class HuggingFaceEngine:
     def rows(self) -> int:
         """How many requests are worked on at a time."""
         return self._backend.limit
+
+    @property
+    def hardware(self) -> Hardware:
+        """The devices that hold the model."""
+        return hardware_of(self._model)
 
     def submit(self, requests: Sequence[Request]) -> None:
         """Queues requests; one whose prompt does not fit the context is refused alone."""

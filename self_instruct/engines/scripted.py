@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from self_instruct.engines.base import Completion, FinishReason, Request, cut_at_stop
+from self_instruct.engines.base import Completion, FinishReason, Hardware, Request, cut_at_stop
 from self_instruct.errors import UserError
 from self_instruct.jsonl import read_objects
 
@@ -19,6 +19,7 @@ class ScriptedEngine:
 
     context_length: int | None = None
     rows = 1
+    hardware = Hardware("script", 0, 0, 0)
 
     def __init__(self, texts: Mapping[int, tuple[str, bool]], rank: int = 0) -> None:
         self._texts, self._rank = dict(sorted(texts.items())), rank

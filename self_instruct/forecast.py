@@ -1,0 +1,72 @@
+"""What a run will take, from a pilot of it: speed, tokens a record, hours, GPU-hours and cost to the target.
+
+The pilot is the run's own beginning, so nothing that it generates is wasted. The forecast holds as long as the yield does,
+which falls when a model begins to repeat itself; the range says only how far the pilot's requests differ from each other.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+CONFIDENCE = 1.96  # standard errors to either side: 95 %
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """`tokens_per_record` is (expected, low, high); times are in hours, `cost` in the currency of the price."""
+
+    records: int
+    tokens_per_second: float
+    tokens_per_record: tuple[float, float, float]
+    devices: int
+    price: float | None = None
+
+    @property
+    def hours(self) -> tuple[float, float, float]:
+        """Until the records are there: expected, low, high."""
+        expected, low, high = (
+            self.records * tokens / self.tokens_per_second / 3600 for tokens in self.tokens_per_record
+        )
+        return expected, low, high
+
+    def lines(self) -> list[str]:
+        """The forecast for people."""
+        rows = [
+            ("tokens a second", f"{self.tokens_per_second:,.0f}"),
+            ("new tokens a record", _range(self.tokens_per_record)),
+            ("records to go", f"{self.records:,}"),
+            ("hours", _range(self.hours)),
+        ]
+        if self.devices:
+            spent = [hours * self.devices for hours in self.hours]
+            rows.append((f"GPU-hours, {self.devices} of them", _range(spent)))
+            if self.price is not None:
+                rows.append((f"cost at {self.price:g} an hour", _range([hours * self.price for hours in spent])))
+        return [f"  {name:<26} {value}" for name, value in rows]
+
+
+def tokens_per_record(samples: Sequence[tuple[int, int]]) -> tuple[float, float, float] | None:
+    """Expected, low and high tokens per accepted record, from (tokens, accepted) of some requests; None if none was accepted.
+
+    A ratio of sums, its standard error by linearisation (cochran1977sampling, 6.4). With one request the range is open.
+    """
+    tokens, accepted = (sum(column) for column in zip(*samples, strict=True)) if samples else (0, 0)
+    if not accepted:
+        return None
+    ratio, number = tokens / accepted, len(samples)
+    if number < 2:
+        return ratio, 0.0, math.inf
+    spread = sum((wrote - ratio * kept) ** 2 for wrote, kept in samples) / (number - 1)
+    error = math.sqrt(spread / number) / (accepted / number)
+    return ratio, max(0.0, ratio - CONFIDENCE * error), ratio + CONFIDENCE * error
+
+
+def _range(values: Sequence[float]) -> str:
+    expected, low, high = (_shown(value) for value in values)
+    return f"{expected} ({low} to {high})"
+
+
+def _shown(value: float) -> str:
+    if math.isinf(value):
+        return "unknown"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
