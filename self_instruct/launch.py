@@ -57,8 +57,8 @@ def launch(
     if config.run.plan:
         print(_forecast(config, loop, pool, stopped))
     else:
-        waited = news.waited(pool.news) if pool is not None else None
-        print(summarise(folder, loop.funnel, curator.pool, stopped, progress.seconds, waited))
+        idle = (news.idleness(pool.news), news.occupancy(pool.news)) if pool is not None else None
+        print(summarise(folder, loop.funnel, curator.pool, stopped, progress.seconds, idle))
     if interruption.received:
         return 128 + interruption.received
     return 1 if loop.failed else 0

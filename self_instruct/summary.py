@@ -20,17 +20,19 @@ def summarise(
     pool: list[Record],
     stopped: str,
     seconds: float | None = None,
-    waited: float | None = None,
+    idle: tuple[float, float] | None = None,
 ) -> str:
-    """The text; `seconds` is how long this launch generated, `waited` the share of it without a request to work on."""
+    """The text; `seconds` is how long this launch generated, `idle` the share of it in which generation had no prompt to work
+    on, and the share of its rows that were in use.
+    """
     accepted, tokens = funnel.accepted, funnel.completion_tokens
     took = f" in {seconds:,.0f} s" if seconds is not None else ""
     headline = (
         f"Stopped: {stopped}.\n{accepted:,} records from {funnel.requests:,} requests{took}; yield {funnel.yield_:.0%} of "
         f"the blocks that could be read; {tokens / max(accepted, 1):,.0f} new tokens a record."
     )
-    if waited is not None:
-        headline += f" Generation waited for prompts {waited:.1%} of its time."
+    if idle is not None:
+        headline += f"\nGeneration waited for prompts {idle[0]:.1%} of its time; its rows were {idle[1]:.0%} full."
     return (
         "\n\n".join(["", headline, funnel.table(), *_samples(pool), _files(folder), _next(folder, accepted, stopped)])
         + "\n"

@@ -28,10 +28,16 @@ def tokens_per_second(all_news: Sequence[News]) -> float:
     return sum(news.tokens / news.seconds for news in all_news if news.seconds)
 
 
-def waited(all_news: Sequence[News]) -> float:
+def idleness(all_news: Sequence[News]) -> float:
     """The share of their time in which the processes had nothing to work on."""
     seconds = sum(news.seconds for news in all_news)
     return sum(news.waited for news in all_news) / seconds if seconds else 0.0
+
+
+def occupancy(all_news: Sequence[News]) -> float:
+    """The share of the rows that drew a token, over all steps."""
+    places = sum(news.steps * news.rows for news in all_news)
+    return sum(news.tokens for news in all_news) / places if places else 0.0
 
 
 def devices(all_news: Sequence[News]) -> int:
