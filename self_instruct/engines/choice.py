@@ -24,7 +24,7 @@ from self_instruct.errors import UserError
 PROBES = ("Write a function that adds two numbers.\n", "1. Instruction:\n")
 PROBE_TOKENS = 8
 # Logits that are nearer than this many units of their rounding may change places from one kernel to another.
-NEAR_TIE = 8
+NEAR_TIE = 4
 _ORDINARY_LAYERS = {"full_attention", "sliding_attention"}
 _FLASH = {"flash_attention_2": is_flash_attn_2_available, "flash_attention_3": is_flash_attn_3_available}
 _log = logging.getLogger(__name__)
@@ -119,9 +119,7 @@ def _disagreement(model: Any, tokenizer: Any, rules: EndRules) -> str | None:
     """How paged differs from `generate`, both continuing two short prompts greedily; None if it does not."""
     greedy = Sampling(max_new_tokens=PROBE_TOKENS, temperature=0)
     rules = replace(rules, end_tokens=frozenset(), max_new_tokens=PROBE_TOKENS)
-    rows = [
-        Row(Request(at, text, "", (), str(at)), tokenizer(text)["input_ids"]) for at, text in enumerate(PROBES)
-    ]
+    rows = [Row(Request(at, text, "", (), str(at)), tokenizer(text)["input_ids"]) for at, text in enumerate(PROBES)]
     try:
         references = [_reference(model, tokenizer.pad_token_id, row.prompt) for row in rows]
         sizes = {size for _, found in references for size in found}
@@ -145,7 +143,7 @@ def _disagreement(model: Any, tokenizer: Any, rules: EndRules) -> str | None:
 
 
 def _reference(model: Any, pad_token: int, prompt: Sequence[int]) -> tuple[torch.Tensor, set[int]]:
-    """Logits [tokens, vocabulary] of a greedy continuation, and the head size of the configuration and of all that is cached."""
+    """Logits [tokens, vocabulary] of a greedy continuation, and the head sizes of the configuration and of what is cached."""
     ids = torch.tensor([prompt], device=model.device)
     options = GenerationConfig(
         max_new_tokens=PROBE_TOKENS, do_sample=False, num_beams=1, use_cache=True, pad_token_id=pad_token,

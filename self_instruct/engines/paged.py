@@ -52,7 +52,8 @@ class _Router(OutputRouter):
 
     def deliver_batch(self, outputs: list[Any]) -> None:
         """Hands the tokens of a step to their rows."""
-        drawn, ended = 0, []
+        drawn = 0
+        ended: list[str] = []
         try:
             for output in outputs:
                 row, before = self.rows.get(output.request_id, (None, 0))
@@ -146,7 +147,9 @@ class PagedBackend:
     def _fault(self, row: Row) -> str | None:
         """Why the model cannot read a row, if so: out of the loop, such an error would end all rows."""
         if self._positions is not None and self._length(row) > self._positions:
-            return f"prompt and completion need {self._length(row)} tokens, the model has positions for {self._positions}"
+            return (
+                f"prompt and completion need {self._length(row)} tokens, the model has positions for {self._positions}"
+            )
         worst = max(row.prompt + row.tokens)
         if worst >= self._vocabulary:
             return f"the prompt holds token {worst}, the model's vocabulary has {self._vocabulary}"
@@ -171,7 +174,10 @@ class PagedBackend:
         name, before = str(row.request.index), len(row.tokens)
         self._router.rows[name] = row, before
         taken = self._manager.add_request(
-            row.prompt + row.tokens, request_id=name, max_new_tokens=self._rules.max_new_tokens - before, streaming=True
+            row.prompt + row.tokens,
+            request_id=name,
+            max_new_tokens=self._rules.max_new_tokens - before,
+            streaming=True,
         )
         if taken is None:
             del self._router.rows[name]
