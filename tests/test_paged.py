@@ -195,6 +195,34 @@ def test_memory_that_runs_out_halves_the_limit(paged, expected, monkeypatch):
     assert engine._backend.limit in (1, 2)
 
 
+@pytest.mark.parametrize(("fits", "refused"), [(2, 0), (0, 11)])
+def test_a_cache_that_memory_has_no_room_for_is_tried_smaller(paged, expected, monkeypatch, fits, refused):
+    engine = paged()
+    real = engine._model.init_continuous_batching
+
+    def begin(continuous_batching_config, **options):
+        manager = real(continuous_batching_config=continuous_batching_config, **options)
+        if continuous_batching_config.max_requests_per_batch > fits:
+            monkeypatch.setattr(manager, "warmup", lambda: (_ for _ in ()).throw(MemoryError("more than available")))
+        return manager
+
+    monkeypatch.setattr(engine._model, "init_continuous_batching", begin)
+    found = complete(engine, REQUESTS)
+    assert [item.error for item in found.values() if item.error] == [
+        "out of memory: MemoryError: more than available"
+    ] * refused
+    assert engine._backend.limit == max(fits, 1) and (refused or texts(found) == expected)
+
+
+def test_a_row_that_ends_at_a_stop_text_leaves_its_place(tiny_llama, paged, monkeypatch):
+    free = complete(engine_of(tiny_llama), [request(0, PROMPTS[1])])[0].text
+    engine, steps = paged(sampling=LONG, batch_size=1), []
+    failing(engine, monkeypatch, ValueError(), lambda ids: steps.append(1))
+    found = complete(engine, [request(index, PROMPTS[1], (free[:3],)) for index in range(6)])
+    assert {item.text for item in found.values()} == {""} and len(found) == 6
+    assert len(steps) <= sum(item.completion_tokens for item in found.values()) + 6
+
+
 def test_a_request_too_large_for_memory_ends_as_an_error_and_others_go_on(paged, expected, monkeypatch):
     engine = paged(batch_size=2)
     error = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")
