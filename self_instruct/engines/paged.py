@@ -249,6 +249,8 @@ class PagedBackend:
         lack, line = _lack_of_memory(error), _first_line(error)
         error.with_traceback(None)  # its frames hold the cache
         self.close()
+        if not rows:
+            raise error  # there is nothing that it could be blamed on, and no reason to fare better
         hit = [row for name, (row, _) in rows.items() if name in begun] or [row for row, _ in rows.values()]
         waiting[:0] = [row for row, _ in rows.values() if row not in hit]
         if lack and min(self.limit, len(hit)) > 1:
