@@ -85,8 +85,7 @@ def failing(engine: HuggingFaceEngine, monkeypatch, error, fails) -> list[int]:
 def test_greedy_rows_equal_generate_with_and_without_stop_texts(architecture, tmp_path, paged):
     folder = save_tiny_model(architecture, tmp_path)
     if architecture == "gpt_neox":
-        # The tiny one states key-value heads, which this architecture does not have, and would be believed.
-        told = folder / "config.json"
+        told = folder / "config.json"  # states key-value heads, which this architecture has not, and would be believed
         told.write_text(told.read_text().replace('"num_key_value_heads"', '"unused"'))
     engine = paged(folder, batch_size=3)
     free = complete(engine, [request(i, text) for i, text in enumerate(PROMPTS)])
@@ -244,15 +243,14 @@ def test_a_row_that_ends_at_a_stop_text_leaves_its_place(tiny_llama, paged, monk
     failing(engine, monkeypatch, ValueError(), lambda ids: steps.append(1))
     found = complete(engine, [request(index, PROMPTS[1], (free[:3],)) for index in range(6)])
     assert {item.text for item in found.values()} == {""} and len(found) == 6
-    assert len(steps) <= sum(item.completion_tokens for item in found.values()) + 6
+    assert len(steps) <= 6 + sum(item.completion_tokens for item in found.values())
 
 
 def test_a_request_too_large_for_memory_ends_as_an_error_and_others_go_on(paged, expected, monkeypatch):
     engine = paged(batch_size=2)
     failing(engine, monkeypatch, FULL, lambda ids: ids.shape[1] > 40)
     found = complete(engine, REQUESTS)
-    assert {index for index, item in found.items() if item.error} == {3, 8}
-    assert all("out of memory: CUDA" in found[index].error for index in (3, 8))
+    assert {index for index, item in found.items() if "out of memory: CUDA" in (item.error or "")} == {3, 8}
     assert without((3, 8), texts(found)) == without((3, 8), expected)
 
 
@@ -268,8 +266,7 @@ def test_an_interruption_gives_whole_rows_only_and_closing_ends_the_thread(tiny_
     engine.on_step = step
     failing(engine, monkeypatch, ValueError(), lambda ids: time.sleep(0.02))  # the other row must not end meanwhile
     engine.submit([request(0, PROMPTS[1], (free[:3],)), request(1, PROMPTS[2])])
-    completions = engine.poll()
-    assert [(item.request, item.text) for item in completions] == [(0, "")] and max(drawn) == 2
+    assert [(item.request, item.text) for item in engine.poll()] == [(0, "")] and max(drawn) == 2
     assert engine.poll() == [] and 30 <= len(drawn) < 900
     assert len(loops()) == 1
     engine.close()
