@@ -102,8 +102,9 @@ class ModelOptions:
                          choices=("huggingface", "scripted"))  # fmt: skip
     script_path: str | None = option(None, "JSONL file with a text per line, for --engine scripted", path="always")
     engine_backend: str = option(
-        "auto", "slots: a request leaves its batch the moment it ends; static: batches by generate; auto: slots where the "
-        "model allows", choices=("auto", "slots", "static"),
+        "auto", "slots: a request leaves its batch the moment it ends; paged: the same by transformers, for flash attention; "
+        "static: batches by generate; auto: the first of paged, slots and static that suits model and device",
+        choices=("auto", "paged", "slots", "static"),
     )  # fmt: skip
     request_batch_size: int = option(8, "requests that a process generates together", minimum=1)
     dtype: str = option("auto", "of the weights", choices=("auto", "float32", "float16", "bfloat16"))

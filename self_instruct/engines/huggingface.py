@@ -1,45 +1,27 @@
 """Any Hugging Face causal language model, in this process.
 
-Knows text, tokens and chat templates; how tokens are drawn is the business of a back-end: slots.py where the model keeps an
-ordinary key-value cache, static.py otherwise. Knows nothing of tasks, blocks or files. What decides a completion is set
-here and nowhere else: the model's own generation defaults are not used.
+Knows text, tokens and chat templates; how tokens are drawn is the business of a back-end (choice.py says of which). Knows
+nothing of tasks, blocks or files. What decides a completion is set here and nowhere else: the model's own generation
+defaults are not used.
 """
 
 import gc
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from transformers import GenerationConfig
 
 from self_instruct.engines.base import Completion, Hardware, Request, Sampling, cut_at_stop, timestamp
+from self_instruct.engines.choice import choose_backend
 from self_instruct.engines.hardware import hardware_of
 from self_instruct.engines.loading import end_tokens
 from self_instruct.engines.rows import EndRules, Row
-from self_instruct.engines.slots import SlotBackend
-from self_instruct.engines.static import StaticBackend
 from self_instruct.engines.stopping import StopMatcher
 from self_instruct.engines.text import PromptEncoder, context_length
-from self_instruct.errors import UserError
 
-_ORDINARY_LAYERS = {"full_attention", "sliding_attention"}
 _log = logging.getLogger(__name__)
-
-
-class Backend(Protocol):
-    """Draws tokens for rows; `limit` is how many at a time, `active` how many it holds."""
-
-    limit: int
-
-    @property
-    def active(self) -> int:
-        """Rows under way."""
-
-    def advance(
-        self, waiting: list[Row], on_step: Callable[[int], None], interrupted: Callable[[], bool]
-    ) -> list[Row]:
-        """Takes rows out of `waiting` as it likes, works on some, and returns those that have ended."""
 
 
 class HuggingFaceEngine:
@@ -69,7 +51,7 @@ class HuggingFaceEngine:
         # Else `generate` would fill what is not set by us from the model's own defaults.
         model.generation_config = GenerationConfig()
         rules = EndRules(self._ends, StopMatcher(tokenizer), sampling.max_new_tokens)
-        self._backend = choose_backend(backend, model, tokenizer.pad_token_id, sampling, rules, batch_size)
+        self._backend = choose_backend(backend, model, tokenizer, sampling, rules, batch_size)
         self._waiting: list[Row] = []
         self._refused: list[Row] = []
         self._interrupted = False
@@ -114,6 +96,8 @@ class HuggingFaceEngine:
     def close(self) -> None:
         """Forgets what is pending and lets go of the model."""
         self._waiting.clear()
+        if self._backend is not None:
+            self._backend.close()
         self._model = self._backend = None  # type: ignore[assignment]
         self._free()
 
@@ -131,21 +115,3 @@ class HuggingFaceEngine:
         gc.collect()
         if torch.accelerator.is_available():
             torch.accelerator.empty_cache()
-
-
-def choose_backend(
-    name: str, model: Any, pad_token: int, sampling: Sampling, rules: EndRules, batch_size: int
-) -> Backend:
-    """The back-end of that name; "auto" takes slots where every layer of the model keeps an ordinary cache."""
-    config = model.config.get_text_config()
-    kinds = set(getattr(config, "layer_types", None) or _ORDINARY_LAYERS)
-    shared = getattr(config, "num_kv_shared_layers", 0)  # such layers never fill a cache of their own
-    ordinary = kinds <= _ORDINARY_LAYERS and not shared and not getattr(model, "_is_stateful", False)
-    if name == "static" or (name == "auto" and not ordinary):
-        return StaticBackend(model, pad_token, sampling, rules, batch_size)
-    if not ordinary:
-        raise UserError(
-            f"--engine_backend is 'slots', but {type(model).__name__} does not keep an ordinary key-value cache in every "
-            "layer; use 'static' or 'auto'"
-        )
-    return SlotBackend(model, sampling, rules, batch_size)

@@ -101,6 +101,9 @@ class SlotBackend:
             return self._retreat(waiting, out_of_memory(error))
         return ended
 
+    def close(self) -> None:
+        """Nothing outlives a call."""
+
     def _admit(self, waiting: list[Row], free: int) -> int:
         self._find_prefix(waiting)
         waiting.sort(key=lambda row: row.request.index)

@@ -39,6 +39,9 @@ class StaticBackend:
             waiting[:0] = batch
         return [row for row in batch if row.reason is not None]
 
+    def close(self) -> None:
+        """Nothing outlives a call."""
+
     def _next_batch(self, waiting: list[Row]) -> list[Row]:
         """The rows nearest in length to the oldest one, which is always among them, longest first."""
         oldest = min(waiting, key=lambda row: row.request.index)
