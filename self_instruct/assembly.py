@@ -131,10 +131,11 @@ def stop_words(config: Config) -> tuple[str, ...] | None:
 
 
 def with_horizon(config: Config, earlier: Mapping[str, Any] | None) -> Config:
-    """The configuration with the horizon settled: as given, else as in the run that is gone on with, else twice a batch."""
+    """The configuration with the horizon settled: as given, else as in the run that is gone on with, else by its size."""
     settled = (
         config.prompt.horizon
         or (earlier or {}).get("options", {}).get("horizon")
-        or 2 * config.model.request_batch_size
+        # The machine has no say in it: the plan would be another one on another number of GPUs.
+        or max(16, min(1024, config.run.num_instructions_to_generate // 50))
     )
     return replace(config, prompt=replace(config.prompt, horizon=settled))

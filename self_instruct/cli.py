@@ -110,18 +110,20 @@ def _generate(config: Config, format: RecordFormat, header: str, seeds: list[Any
     stop_words(config)
     progress = Progress(config.run.num_instructions_to_generate)
     try:
-        engine = _load_engine(config, world.rank, progress.step)
+        engine = _load_engine(config, world, progress.step)
+        if engine is None:  # this process has generated with another, to the end
+            return 0
         described["model_revision"] = engine.model_revision
         if earlier is not None:
             manifest.check_same_plan(folder, earlier, described)
         composer = build_composer(config, format, header, seeds, engine)
         if world.size > 1:
-            store = distributed.connect(world)
+            store, rows = distributed.connect(world), config.model.request_batch_size or engine.rows
             if not world.is_main:
                 interruption = Interruption(engine.interrupt)
-                distributed.serve(engine, store, config.model.request_batch_size, interruption.reason)
+                distributed.serve(engine, store, rows, interruption.reason)
                 return 128 + interruption.received if interruption.received else 0
-            engine = distributed.SharedEngine(engine, store, config.model.request_batch_size)
+            engine = distributed.SharedEngine(engine, store, rows)
     except UserError as error:
         raise UserError(str(error), world.rank or None) from error
     from self_instruct.launch import launch
@@ -132,14 +134,22 @@ def _generate(config: Config, format: RecordFormat, header: str, seeds: list[Any
         engine.close()
 
 
-def _load_engine(config: Config, rank: int, on_step: Callable[[int], None]) -> Any:
+def _load_engine(config: Config, world: Any, on_step: Callable[[int], None]) -> Any:
     from self_instruct.assembly import build_sampling
-    from self_instruct.engines import load_engine
+    from self_instruct.engines import Placement, load_engine
 
     options = config.model
+    placement = Placement(
+        options.dtype,
+        options.attn_implementation,
+        options.quantization,
+        options.device_map,
+        options.tensor_parallel_size,
+    )
     return load_engine(
         options.engine, options.model_name_or_path, options.script_path, build_sampling(config),
-        model_revision=options.model_revision, dtype=options.dtype, attn_implementation=options.attn_implementation,
-        trust_remote_code=options.trust_remote_code, batch_size=options.request_batch_size,
-        chat_template=config.prompt.chat_template, rank=rank, on_step=on_step, backend=options.engine_backend,
+        model_revision=options.model_revision, placement=placement, trust_remote_code=options.trust_remote_code,
+        batch_size=options.request_batch_size, max_length=config.sampling.max_length,
+        chat_template=config.prompt.chat_template, rank=world.rank, processes=world.size, on_step=on_step,
+        backend=options.engine_backend,
     )  # fmt: skip

@@ -1,9 +1,12 @@
 """What generates: one seam (base.py) and the engines behind it. Only the engine that is asked for is imported."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 from self_instruct.engines.base import Engine, Sampling
+from self_instruct.engines.placement import Machine, Placement, check
 from self_instruct.errors import UserError
 
 
@@ -14,16 +17,25 @@ def load_engine(
     sampling: Sampling,
     *,
     model_revision: str | None = None,
-    dtype: str = "auto",
-    attn_implementation: str | None = None,
+    placement: Placement | None = None,
     trust_remote_code: bool = False,
-    batch_size: int = 8,
+    batch_size: int | None = None,
+    max_length: int | None = None,
     chat_template: str = "auto",
     rank: int = 0,
+    processes: int = 1,
     on_step: Callable[[int], None] = lambda rows: None,
     backend: str = "auto",
-) -> Engine:
-    """The engine of that name, ready to generate. Raises `UserError` when what it needs is missing or cannot be loaded."""
+    store: Any = None,
+) -> Engine | None:
+    """The engine of that name, ready to generate; or None when the part of a process that follows another is over.
+
+    `rank` is this process's among the `processes` that generate. With `placement.tensor_parallel_size` N, ranks 0 to N - 1
+    hold one model, the next N another, ...: the first of each N gets an engine, all others generate with it inside this call
+    until it is closed. `store` is a torch.distributed store that all of them share, by default the launcher's. `batch_size`
+    None stands for as many rows of at most `max_length` tokens as memory has room for.
+    Raises `UserError` when what it needs is missing, does not go together or cannot be loaded.
+    """
     if name == "scripted":
         if not script_path:
             raise UserError("--engine scripted needs --script_path, a JSONL file with the completions to replay")
@@ -34,11 +46,24 @@ def load_engine(
         raise UserError(
             "--model_name_or_path is missing; give a Hub id, as bigcode/starcoder2-3b, or a model's folder"
         )
-    from self_instruct.engines.loading import load_model
-
-    model, tokenizer, revision = load_model(
-        model_name_or_path, model_revision, dtype, attn_implementation, trust_remote_code
-    )
     from self_instruct.engines.huggingface import HuggingFaceEngine
+    from self_instruct.engines.loading import context_length, load_model, read_config
+    from self_instruct.engines.lockstep import LockstepEngine, join
+    from self_instruct.engines.memory import choose_rows, longest_row
 
-    return HuggingFaceEngine(model, tokenizer, revision, sampling, batch_size, chat_template, rank, on_step, backend)
+    placement = placement or Placement()
+    check(placement, Machine.here(processes), read_config(model_name_or_path, model_revision, trust_remote_code))
+    size = placement.tensor_parallel_size
+    group = join(rank, size, store) if size > 1 else None
+    model, tokenizer, revision = load_model(model_name_or_path, model_revision, placement, trust_remote_code)
+    with group.watched() if group else nullcontext():
+        longest = longest_row(context_length(model, tokenizer), max_length, sampling.max_new_tokens)
+        rows = batch_size or choose_rows(model, longest)
+    if group is None:
+        return HuggingFaceEngine(model, tokenizer, revision, sampling, rows, chat_template, rank, on_step, backend)
+    rows = group.smallest(rows)
+    engine = LockstepEngine(group, model, tokenizer, revision, sampling, rows, chat_template, rank, on_step, backend)
+    if group.leads:
+        return engine
+    engine.follow()
+    return None

@@ -61,6 +61,10 @@ class Engine(Protocol):
     capacity: int | None
     """How many requests it can answer at all; None when there is no limit."""
 
+    @property
+    def rows(self) -> int:
+        """How many requests it works on together; more only wait."""
+
     def prompt_tokens(self, prompt: str, opening: str) -> int:
         """The length of a prompt as the model reads it, in tokens."""
 

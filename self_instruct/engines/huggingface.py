@@ -78,6 +78,11 @@ class HuggingFaceEngine:
         self._refused: list[Row] = []
         self._interrupted = False
 
+    @property
+    def rows(self) -> int:
+        """How many requests are completed together, as long as memory lasts."""
+        return self._backend.limit
+
     def prompt_tokens(self, prompt: str, opening: str) -> int:
         """The length of a prompt, with the chat template where one is used, in tokens."""
         return len(self._encode(prompt, opening))

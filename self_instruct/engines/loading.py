@@ -3,47 +3,54 @@
 Weights are read from safetensors only, and code that comes with a model is run only when asked for.
 """
 
+import contextlib
 import hashlib
-import os
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from self_instruct.engines.placement import Placement, device, loading_options
 from self_instruct.errors import UserError
+
+_ONE_DEVICE = Placement()
+_log = logging.getLogger(__name__)
+
+
+def read_config(name: str, revision: str | None = None, trust_remote_code: bool = False) -> Any:
+    """The configuration of a model, without its weights. Raises `UserError` when it cannot be loaded."""
+    from transformers import AutoConfig
+
+    with _explained(name):
+        return AutoConfig.from_pretrained(name, **_source(revision, trust_remote_code))
 
 
 def load_model(
     name: str,
     revision: str | None = None,
-    dtype: str = "auto",
-    attn_implementation: str | None = None,
+    placement: Placement = _ONE_DEVICE,
     trust_remote_code: bool = False,
 ) -> tuple[Any, Any, str]:
-    """Model in evaluation mode on this process's device, tokenizer that pads on the left, and the model's revision.
+    """Model in evaluation mode where `placement` puts it, tokenizer that pads on the left, and the model's revision.
 
-    Raises `UserError` when any of them cannot be loaded.
+    Raises `UserError` when any of them cannot be loaded. Whether the placement can work is for `placement.check` to say;
+    for tensor parallelism the process group must be there.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils import logging
+    from transformers.utils import logging as messages
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
-    if revision:
-        options["revision"] = revision
-    try:
-        if name.startswith(("/", ".", "~")) and not Path(name).expanduser().is_dir():
-            raise UserError(f"--model_name_or_path {name}: there is no such folder; give a model's folder or a Hub id")
-        tokenizer = AutoTokenizer.from_pretrained(name, padding_side="left", **options)
+    messages.set_verbosity_error()
+    messages.disable_progress_bar()
+    source, where = _source(revision, trust_remote_code), loading_options(placement)
+    with _explained(name):
+        tokenizer = AutoTokenizer.from_pretrained(name, padding_side="left", **source)
         loaded: Any = AutoModelForCausalLM.from_pretrained(
-            name, dtype=_dtype(dtype), attn_implementation=attn_implementation, use_safetensors=True,
-            output_loading_info=True, **options,
-        )  # fmt: skip
+            name, use_safetensors=True, output_loading_info=True, **where, **source
+        )
         model, found = loaded
-        model = model.eval().to(device())
-    except UserError:
-        raise
-    except Exception as error:  # a broken file can fail anywhere in three libraries
-        raise UserError(_explain(name, error)) from error
+        model.eval()
+        if not where.keys() & {"device_map", "distributed_config"}:
+            model.to(device())
     absent = sorted(found["missing_keys"]) + sorted(str(item[0]) for item in found["mismatched_keys"])
     if absent:
         # They would be filled with random numbers, and the model would write nonsense.
@@ -51,19 +58,12 @@ def load_model(
             f"--model_name_or_path {name}: {len(absent)} weights are missing or have another shape than config.json says, "
             f"as {absent[0]}; the folder must hold a whole model of the kind that its config.json names"
         )
+    slow = [part for part, place in getattr(model, "hf_device_map", {}).items() if place in ("cpu", "disk")]
+    if slow and device().type != "cpu":
+        _log.warning("the devices are too small: %d parts of the model are kept off them, which is slow", len(slow))
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
     return model, tokenizer, _revision(name, model)
-
-
-def device() -> Any:
-    """The accelerator of this process's local rank, or the CPU."""
-    import torch
-
-    kind = torch.accelerator.current_accelerator(check_available=True)
-    if kind is None:
-        return torch.device("cpu")
-    return torch.device(kind.type, int(os.environ.get("LOCAL_RANK", "0")) % torch.accelerator.device_count())
 
 
 def context_length(model: Any, tokenizer: Any) -> int | None:
@@ -86,11 +86,18 @@ def end_tokens(model: Any, tokenizer: Any) -> set[int]:
     return {token for item in declared if item is not None for token in (item if isinstance(item, list) else [item])}
 
 
-def _dtype(name: str) -> Any:
-    import torch
+def _source(revision: str | None, trust_remote_code: bool) -> dict[str, Any]:
+    return {"trust_remote_code": trust_remote_code, **({"revision": revision} if revision else {})}
 
-    # Half precision is slower than single on most CPUs, and sampling from it is coarser.
-    return torch.float32 if name == "auto" and device().type == "cpu" else name
+
+@contextlib.contextmanager
+def _explained(name: str) -> Iterator[None]:
+    if name.startswith(("/", ".", "~")) and not Path(name).expanduser().is_dir():
+        raise UserError(f"--model_name_or_path {name}: there is no such folder; give a model's folder or a Hub id")
+    try:
+        yield
+    except Exception as error:  # a broken file can fail anywhere in three libraries
+        raise UserError(_explain(name, error)) from error
 
 
 def _explain(name: str, error: Exception) -> str:

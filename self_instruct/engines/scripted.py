@@ -18,6 +18,7 @@ class ScriptedEngine:
     """Answers from `texts`: by request, the completion and whether the length limit cut it."""
 
     context_length: int | None = None
+    rows = 1
 
     def __init__(self, texts: Mapping[int, tuple[str, bool]], rank: int = 0) -> None:
         self._texts, self._rank = dict(sorted(texts.items())), rank
