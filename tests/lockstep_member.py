@@ -124,8 +124,8 @@ def main(*words: str) -> None:
                 os._exit(2 if outcome[1] else 0)
         codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
         files = [Path(name) / str(rank) for rank in range(processes)]
-        print(json.dumps([[code, *(json.loads(file.read_text()) if file.exists() else [{}, ""])]
-                          for code, file in zip(codes, files, strict=True)]))  # fmt: skip
+        outcomes = [json.loads(file.read_text()) if file.exists() else [{}, ""] for file in files]
+        json.dump([[code, *outcome] for code, outcome in zip(codes, outcomes, strict=True)], sys.stdout)
 
 
 if __name__ == "__main__":

@@ -58,9 +58,9 @@ def choose_rows(model: Any, longest: int) -> int:
         fitting = int((USABLE * free - aside) // row)
         if fitting < 1 and row + aside > free:
             raise UserError(
-                f"one request of {longest} tokens needs {_gb(row + aside)} on {place} beside the model, but {_gb(free)} are "
-                "free; give a smaller --max_new_tokens or --max_length, --quantization 4bit, or more devices (--device_map auto, "
-                "--tensor_parallel_size)"
+                f"one request of {longest} tokens needs {_gb(row + aside)} on {place} beside the model, and {_gb(free)} are "
+                "free; give a smaller --max_new_tokens or --max_length, --quantization 4bit, or more devices by --device_map "
+                "auto or --tensor_parallel_size"
             )
         rows = max(1, min(rows, fitting))
     if os.environ.get("LOCAL_RANK", "0") == "0":
