@@ -17,7 +17,7 @@ import torch
 from transformers import AutoModelForCausalLM, GPTBigCodeConfig, LlamaConfig, Starcoder2Config
 
 from self_instruct.engines.base import Request, Sampling
-from self_instruct.engines.loading import device
+from self_instruct.engines.placement import device
 from self_instruct.engines.rows import EndRules, Row
 from self_instruct.engines.slots import SlotBackend
 from self_instruct.engines.static import StaticBackend

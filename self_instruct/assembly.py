@@ -8,8 +8,10 @@ from typing import Any
 from self_instruct.config import Config
 from self_instruct.curation import Curator
 from self_instruct.demonstrations import DemonstrationMix
+from self_instruct.distributed.world import World
 from self_instruct.engines import load_engine, load_reader
 from self_instruct.engines.base import ModelEngine, PromptReader, Sampling
+from self_instruct.engines.placement import Placement
 from self_instruct.errors import UserError
 from self_instruct.filters import build_filters
 from self_instruct.formats import RecordFormat
@@ -87,14 +89,24 @@ def build_reader(config: Config) -> PromptReader:
     )  # fmt: skip
 
 
-def build_engine(config: Config, rank: int, on_step: Callable[[int], None]) -> ModelEngine:
-    """What generates in a process; `on_step` is told at every step how many rows drew a token."""
+def build_engine(config: Config, world: World, on_step: Callable[[int], None]) -> ModelEngine | None:
+    """What generates in a process; `on_step` is told at every step how many rows drew a token. None when the process was one
+    of several that hold a model, and not the first: then it has generated with them to the end.
+    """
     options = config.model
+    placement = Placement(
+        options.dtype,
+        options.attn_implementation,
+        options.quantization,
+        options.device_map,
+        options.tensor_parallel_size,
+    )
     return load_engine(
         options.engine, options.model_name_or_path, options.script_path, build_sampling(config),
-        model_revision=options.model_revision, dtype=options.dtype, attn_implementation=options.attn_implementation,
-        trust_remote_code=options.trust_remote_code, batch_size=options.request_batch_size,
-        chat_template=config.prompt.chat_template, rank=rank, on_step=on_step, backend=options.engine_backend,
+        model_revision=options.model_revision, placement=placement, trust_remote_code=options.trust_remote_code,
+        batch_size=options.request_batch_size, max_length=config.sampling.max_length,
+        chat_template=config.prompt.chat_template, rank=world.rank, processes=world.size, on_step=on_step,
+        backend=options.engine_backend,
     )  # fmt: skip
 
 
@@ -152,10 +164,11 @@ def stop_words(config: Config) -> tuple[str, ...] | None:
 
 
 def with_horizon(config: Config, earlier: Mapping[str, Any] | None) -> Config:
-    """The configuration with the horizon settled: as given, else as in the run that is gone on with, else twice a batch."""
+    """The configuration with the horizon settled: as given, else as in the run that is gone on with, else by its size."""
     settled = (
         config.prompt.horizon
         or (earlier or {}).get("options", {}).get("horizon")
-        or 2 * config.model.request_batch_size
+        # The machine has no say in it: the plan would be another one on another number of GPUs.
+        or max(16, min(1024, config.run.num_instructions_to_generate // 50))
     )
     return replace(config, prompt=replace(config.prompt, horizon=settled))

@@ -87,8 +87,8 @@ class PromptOptions:
         choices=("auto", "always", "never"), plan=True,
     )  # fmt: skip
     horizon: int | None = option(
-        None, "request i is composed from what requests up to i - horizon gave [default: twice --request_batch_size]",
-        minimum=1, plan=True,
+        None, "request i is composed from what requests up to i - horizon gave [default: a fiftieth of "
+        "--num_instructions_to_generate, 16 to 1024]", minimum=1, plan=True,
     )  # fmt: skip
 
 
@@ -106,9 +106,21 @@ class ModelOptions:
         "static: batches by generate; auto: the first of paged, slots and static that suits model and device",
         choices=("auto", "paged", "slots", "static"),
     )  # fmt: skip
-    request_batch_size: int = option(8, "requests that a process generates together", minimum=1)
+    request_batch_size: int | None = option(
+        None, "requests that a process generates together [default: as many as memory has room for, at most 64, or 16 on a "
+        "CPU]", minimum=1,
+    )  # fmt: skip
     dtype: str = option("auto", "of the weights", choices=("auto", "float32", "float16", "bfloat16"))
     attn_implementation: str | None = option(None, "as in transformers, e.g. sdpa or flash_attention_2")
+    quantization: str | None = option(
+        None, "bits of a weight in memory, by bitsandbytes: nf4 or int8", choices=("4bit", "8bit")
+    )
+    device_map: str | None = option(
+        None, "auto: one process puts the layers of a large model on all its devices", choices=("auto",)
+    )
+    tensor_parallel_size: int = option(
+        1, "processes that together hold one model, a part of every layer each", minimum=1
+    )
     trust_remote_code: bool = option(False, "run Python code that comes with the model; only for sources you trust")
 
 

@@ -22,7 +22,7 @@ from self_instruct.distributed.channel import Channel
 from self_instruct.distributed.pool import WorkerPool
 from self_instruct.distributed.worker import Worker
 from self_instruct.distributed.world import MeetingPlace, World, connect
-from self_instruct.engines.base import Engine, PromptReader
+from self_instruct.engines.base import Engine, ModelEngine, PromptReader
 from self_instruct.signals import SIGNALS, Interruption
 
 
@@ -42,14 +42,14 @@ def started(config: Config, world: World, on_tokens: Callable[[int], None]) -> I
     Raises `UserError` if the model's tokenizer or configuration cannot be loaded.
     """
     if config.model.engine == "scripted" and world.size == 1:
-        engine = build_engine(config, 0, on_tokens)
+        engine = _load(config, world, on_tokens)
         yield Generators(build_reader(config), engine)
         return
-    connection, process = _start(config)
+    connection, process = _start(config, world)
     try:
         # The process is loading the model by now; this one needs the tokenizer only.
         reader = build_reader(config)
-        pool = WorkerPool(world.size, reader.model_revision, on_tokens)
+        pool = WorkerPool(_leaders(config, world), reader.model_revision, on_tokens)
         pool.add(connection, process)
         if world.size > 1:
             place = MeetingPlace(world)
@@ -64,18 +64,32 @@ def started(config: Config, world: World, on_tokens: Callable[[int], None]) -> I
 
 def serve(config: Config, world: World) -> int:
     """What every rank but 0 does: generates for rank 0 until that says it is enough. The exit code."""
+    if world.rank not in _leaders(config, world):
+        build_engine(config, world, lambda rows: None)
+        return 0
     interruption = Interruption()
-    worker = Worker(Channel(connect(world)), world.rank, partial(build_engine, config, world.rank))
+    worker = Worker(Channel(connect(world)), world.rank, partial(_load, config, world))
     interruption.tell(worker.end)
     whole = worker.run()
     return 128 + interruption.received if interruption.received else int(not whole)
 
 
-def _start(config: Config) -> tuple[Connection, Any]:
+def _leaders(config: Config, world: World) -> range:
+    """The ranks that are given requests: all, or the first of those that hold a model together."""
+    return range(0, world.size, config.model.tensor_parallel_size)
+
+
+def _load(config: Config, world: World, on_step: Callable[[int], None]) -> ModelEngine:
+    engine = build_engine(config, world, on_step)
+    assert engine is not None, "only a rank that follows another has no engine"
+    return engine
+
+
+def _start(config: Config, world: World) -> tuple[Connection, Any]:
     """Rank 0's generating process, and the connection to it."""
     context = multiprocessing.get_context("spawn")
     mine, its = context.Pipe()
-    process = context.Process(target=_generate, args=(its, config), name="generation", daemon=True)
+    process = context.Process(target=_generate, args=(its, config, world), name="generation", daemon=True)
     # A signal of a terminal or a scheduler reaches both processes, and this one decides what it means.
     before = {number: signal.signal(number, signal.SIG_IGN) for number in SIGNALS}
     try:
@@ -87,9 +101,12 @@ def _start(config: Config) -> tuple[Connection, Any]:
     return mine, process
 
 
-def _generate(connection: Connection, config: Config) -> None:
+def _generate(connection: Connection, config: Config, world: World) -> None:
     logs.configure()
+    os.environ["TORCHELASTIC_USE_AGENT_STORE"] = (
+        "True"  # the store is kept by the launcher or by rank 0's other process
+    )
     if "OMP_NUM_THREADS" not in os.environ:
         # Two processes that together use more threads than there are cores slow each other by an order of magnitude.
         os.environ["OMP_NUM_THREADS"] = str(max(1, len(os.sched_getaffinity(0)) - 1))
-    Worker(Channel(connection), 0, partial(build_engine, config, 0)).run()
+    Worker(Channel(connection), 0, partial(_load, config, world)).run()

@@ -12,6 +12,7 @@ from self_instruct.engines import choice
 from self_instruct.engines.huggingface import HuggingFaceEngine
 from self_instruct.engines.loading import load_model
 from self_instruct.engines.paged import PagedBackend
+from self_instruct.engines.placement import Placement
 from self_instruct.engines.slots import SlotBackend
 from self_instruct.engines.static import StaticBackend
 from self_instruct.errors import UserError
@@ -92,7 +93,7 @@ def test_the_probe_finds_heads_of_another_size_than_stated(tiny_llama):
 
 
 def test_the_probe_leaves_the_attention_as_it_was_and_no_thread(tiny_llama):
-    model, tokenizer, revision = load_model(str(tiny_llama), attn_implementation="eager")
+    model, tokenizer, revision = load_model(str(tiny_llama), placement=Placement(attn_implementation="eager"))
     engine = HuggingFaceEngine(model, tokenizer, revision, GREEDY, backend="paged")
     assert model.config._attn_implementation == "eager"
     assert engine._backend.active == 0 and engine._backend._manager is None

@@ -126,7 +126,7 @@ def test_a_directory_in_use_is_refused_and_free_again_when_its_user_is_gone(tmp_
         (["--temperature", 0.3], "--temperature was 0.8 and is now 0.3"),
         (["--seed", 43], "--seed was 42 and is now 43"),
         (["--seed_tasks_path", ROOT / "seeds/general.jsonl"], "the seed file's content is another one"),
-        (["--horizon", 10], "--horizon was 8 and is now 10"),
+        (["--horizon", 10], "--horizon was 16 and is now 10"),
         (["--prompt_path", ROOT / "instruction_iio/prompt.txt"], "the header of the prompt is another one"),
     ],
 )

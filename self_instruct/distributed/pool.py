@@ -60,11 +60,13 @@ class _Worker:
 
 
 class WorkerPool:
-    """The engine that the loop sees. `size` processes are expected; `revision` is what all of them must have loaded."""
+    """The engine that the loop sees. `ranks` are expected to connect; `revision` is what all of them must have loaded."""
 
-    def __init__(self, size: int, revision: str, on_step: Callable[[int], None] = lambda tokens: None) -> None:
+    def __init__(
+        self, ranks: Sequence[int], revision: str, on_step: Callable[[int], None] = lambda tokens: None
+    ) -> None:
         self.model_revision = revision
-        self._size, self._on_step = size, on_step
+        self._ranks, self._on_step = set(ranks), on_step
         self._workers: list[_Worker] = []
         self._arrivals: queue.SimpleQueue[Connection] = queue.SimpleQueue()
         self._processes: list[Process] = []
@@ -215,8 +217,8 @@ class WorkerPool:
             # A signal that ends all processes may reach this one last; then none of them is missed.
             if worker.gone and not self._interrupted and now - worker.heard > GRACE_SECONDS:
                 raise EngineLost(f"{worker} {worker.gone}")
-        if len(self._workers) < self._size and now - self._begun > GREETING_SECONDS:
-            missing = sorted(set(range(self._size)) - {worker.rank for worker in self._workers})
+        if len(self._workers) < len(self._ranks) and now - self._begun > GREETING_SECONDS:
+            missing = sorted(self._ranks - {worker.rank for worker in self._workers})
             raise EngineLost(f"rank {missing[0]} has not connected within {GREETING_SECONDS:.0f} seconds")
 
     def _farewell(self) -> None:

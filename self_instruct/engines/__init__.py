@@ -1,9 +1,12 @@
 """What generates: one seam (base.py) and the engines behind it. Model libraries are imported only where they are needed."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 from self_instruct.engines.base import ModelEngine, PromptReader, Sampling
+from self_instruct.engines.placement import Machine, Placement, check
 from self_instruct.engines.scripted import ScriptedEngine
 from self_instruct.errors import UserError
 
@@ -15,26 +18,50 @@ def load_engine(
     sampling: Sampling,
     *,
     model_revision: str | None = None,
-    dtype: str = "auto",
-    attn_implementation: str | None = None,
+    placement: Placement | None = None,
     trust_remote_code: bool = False,
-    batch_size: int = 8,
+    batch_size: int | None = None,
+    max_length: int | None = None,
     chat_template: str = "auto",
     rank: int = 0,
+    processes: int = 1,
     on_step: Callable[[int], None] = lambda rows: None,
     backend: str = "auto",
-) -> ModelEngine:
-    """The engine of that name, ready to generate. Raises `UserError` when what it needs is missing or cannot be loaded."""
+    store: Any = None,
+) -> ModelEngine | None:
+    """The engine of that name, ready to generate; or None when the part of a process that follows another is over.
+
+    `rank` is this process's among the `processes` that generate. With `placement.tensor_parallel_size` N, ranks 0 to N - 1
+    hold one model, the next N another, ...: the first of each N gets an engine, all others generate with it inside this call
+    until it is closed. `store` is a torch.distributed store that all of them share, by default the launcher's. `batch_size`
+    None stands for as many rows of at most `max_length` tokens as memory has room for.
+    Raises `UserError` when what it needs is missing, does not go together or cannot be loaded.
+    """
     if name == "scripted":
         return _scripted(script_path, rank)
-    from self_instruct.engines.loading import load_model
-
-    model, tokenizer, revision = load_model(
-        _named(model_name_or_path), model_revision, dtype, attn_implementation, trust_remote_code
-    )
+    model_name = _named(model_name_or_path)
     from self_instruct.engines.huggingface import HuggingFaceEngine
+    from self_instruct.engines.loading import load_model
+    from self_instruct.engines.lockstep import LockstepEngine, join
+    from self_instruct.engines.memory import choose_rows, longest_row
+    from self_instruct.engines.text import context_length, read_config
 
-    return HuggingFaceEngine(model, tokenizer, revision, sampling, batch_size, chat_template, rank, on_step, backend)
+    placement = placement or Placement()
+    check(placement, Machine.here(processes), read_config(model_name, model_revision, trust_remote_code))
+    size = placement.tensor_parallel_size
+    group = join(rank, size, store) if size > 1 else None
+    model, tokenizer, revision = load_model(model_name, model_revision, placement, trust_remote_code)
+    with group.watched() if group else nullcontext():
+        longest = longest_row(context_length(model.config, tokenizer), max_length, sampling.max_new_tokens)
+        rows = batch_size or choose_rows(model, longest)
+    if group is None:
+        return HuggingFaceEngine(model, tokenizer, revision, sampling, rows, chat_template, rank, on_step, backend)
+    rows = group.smallest(rows)
+    engine = LockstepEngine(group, model, tokenizer, revision, sampling, rows, chat_template, rank, on_step, backend)
+    if group.leads:
+        return engine
+    engine.follow()
+    return None
 
 
 def load_reader(

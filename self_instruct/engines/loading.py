@@ -3,34 +3,41 @@
 Weights are read from safetensors only, and code that comes with a model is run only when asked for.
 """
 
-import os
+import logging
 from typing import Any
 
+from self_instruct.engines.placement import Placement, device, loading_options
 from self_instruct.engines.text import explain, load_text
 from self_instruct.errors import UserError
+
+_ONE_DEVICE = Placement()
+_log = logging.getLogger(__name__)
 
 
 def load_model(
     name: str,
     revision: str | None = None,
-    dtype: str = "auto",
-    attn_implementation: str | None = None,
+    placement: Placement = _ONE_DEVICE,
     trust_remote_code: bool = False,
 ) -> tuple[Any, Any, str]:
-    """Model in evaluation mode on this process's device, tokenizer that pads on the left, and the model's revision.
+    """Model in evaluation mode where `placement` puts it, tokenizer that pads on the left, and the model's revision.
 
-    Raises `UserError` when any of them cannot be loaded.
+    Raises `UserError` when any of them cannot be loaded. Whether the placement can work is for `placement.check` to say;
+    for tensor parallelism the process group must be there.
     """
     from transformers import AutoModelForCausalLM
 
-    tokenizer, config, found_revision = load_text(name, revision, trust_remote_code)
+    tokenizer, _, found_revision = load_text(name, revision, trust_remote_code)
+    where = loading_options(placement)
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
-            name, config=config, revision=revision or "main", trust_remote_code=trust_remote_code, dtype=_dtype(dtype),
-            attn_implementation=attn_implementation, use_safetensors=True, output_loading_info=True,
+            name, revision=revision or "main", trust_remote_code=trust_remote_code, use_safetensors=True,
+            output_loading_info=True, **where,
         )  # fmt: skip
         model, found = loaded
-        model = model.eval().to(device())
+        model.eval()
+        if not where.keys() & {"device_map", "distributed_config"}:
+            model.to(device())
     except Exception as error:  # a broken file can fail anywhere in three libraries
         raise UserError(explain(name, error)) from error
     absent = sorted(found["missing_keys"]) + sorted(str(item[0]) for item in found["mismatched_keys"])
@@ -40,17 +47,10 @@ def load_model(
             f"--model_name_or_path {name}: {len(absent)} weights are missing or have another shape than config.json says, "
             f"as {absent[0]}; the folder must hold a whole model of the kind that its config.json names"
         )
+    slow = [part for part, place in getattr(model, "hf_device_map", {}).items() if place in ("cpu", "disk")]
+    if slow and device().type != "cpu":
+        _log.warning("the devices are too small: %d parts of the model are kept off them, which is slow", len(slow))
     return model, tokenizer, found_revision
-
-
-def device() -> Any:
-    """The accelerator of this process's local rank, or the CPU."""
-    import torch
-
-    kind = torch.accelerator.current_accelerator(check_available=True)
-    if kind is None:
-        return torch.device("cpu")
-    return torch.device(kind.type, int(os.environ.get("LOCAL_RANK", "0")) % torch.accelerator.device_count())
 
 
 def end_tokens(model: Any, tokenizer: Any) -> set[int]:
@@ -61,10 +61,3 @@ def end_tokens(model: Any, tokenizer: Any) -> set[int]:
         tokenizer.eos_token_id,
     ]
     return {token for item in declared if item is not None for token in (item if isinstance(item, list) else [item])}
-
-
-def _dtype(name: str) -> Any:
-    import torch
-
-    # Half precision is slower than single on most CPUs, and sampling from it is coarser.
-    return torch.float32 if name == "auto" and device().type == "cpu" else name

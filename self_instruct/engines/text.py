@@ -63,19 +63,30 @@ class ModelReader:
         return len(self._encoder.encode(prompt, opening))
 
 
-def load_text(name: str, revision: str | None = None, trust_remote_code: bool = False) -> tuple[Any, Any, str]:
-    """Tokenizer that pads on the left, configuration, and the model's revision. Raises `UserError` if one cannot be loaded."""
-    from transformers import AutoConfig, AutoTokenizer
+def read_config(name: str, revision: str | None = None, trust_remote_code: bool = False) -> Any:
+    """The configuration of a model. Raises `UserError` if it cannot be loaded."""
+    from transformers import AutoConfig
     from transformers.utils import logging
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     if name.startswith(("/", ".", "~")) and not Path(name).expanduser().is_dir():
         raise UserError(f"--model_name_or_path {name}: there is no such folder; give a model's folder or a Hub id")
-    options: dict[str, Any] = {"revision": revision or "main", "trust_remote_code": trust_remote_code}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name, padding_side="left", **options)
-        config = AutoConfig.from_pretrained(name, **options)
+        return AutoConfig.from_pretrained(name, revision=revision or "main", trust_remote_code=trust_remote_code)
+    except Exception as error:  # a broken file can fail anywhere in three libraries
+        raise UserError(explain(name, error)) from error
+
+
+def load_text(name: str, revision: str | None = None, trust_remote_code: bool = False) -> tuple[Any, Any, str]:
+    """Tokenizer that pads on the left, configuration, and the model's revision. Raises `UserError` if one cannot be loaded."""
+    from transformers import AutoTokenizer
+
+    config = read_config(name, revision, trust_remote_code)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            name, padding_side="left", revision=revision or "main", trust_remote_code=trust_remote_code
+        )
     except Exception as error:  # a broken file can fail anywhere in three libraries
         raise UserError(explain(name, error)) from error
     if tokenizer.pad_token_id is None:
