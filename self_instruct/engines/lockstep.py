@@ -63,10 +63,11 @@ class Group:
         with self.watched():
             dist.broadcast(head, 0, group=self._control)
             order, checksum, length = head.tolist()
-            body = torch.tensor(list(text) if self.leads else [0] * length, dtype=torch.uint8)
-            if length:
-                dist.broadcast(body, 0, group=self._control)
-        return order, checksum, bytes(body.tolist())
+            if not length:
+                return order, checksum, b""
+            body = torch.frombuffer(bytearray(text if self.leads else length), dtype=torch.uint8)
+            dist.broadcast(body, 0, group=self._control)
+        return order, checksum, body.numpy().tobytes()
 
     def leave(self) -> None:
         """Ends the group, when all of its members do."""
