@@ -30,6 +30,7 @@ def outcomes(folders) -> dict[str, list]:
     result = run(sys.executable, "-m", "tests.lockstep_member", server.port, *words, cwd=ROOT)
     assert result.returncode == 0, result.stderr
     ranks = json.loads(result.stdout.splitlines()[-1])
+    assert all(code != 1 for code, *_ in ranks), result.stderr
     return {case: ranks[at * SIZE : (at + 1) * SIZE] for at, (_, case) in enumerate(GROUPS)}
 
 

@@ -122,7 +122,7 @@ class Lockstep:
         self.limit = backend.limit  # for good: a group whose memory is short ends
         self._backend, self._group = backend, group
         self._rows: list[Row] = []  # that the leader has told of and that have not ended
-        self._told = self._stopped = self._failed = False
+        self._told = self._stopped = self._failed = self._left = False
         model.forward = _watched(model.forward, group)
 
     @property
@@ -150,13 +150,17 @@ class Lockstep:
             self._rows += new
             waiting += new
             self._advance(waiting, lambda rows: None, lambda: False)
-        self._group.leave()
+        self._leave()
 
     def close(self) -> None:
-        """Lets the other members go, unless the group has failed: then they have found that out themselves."""
-        if not self._failed:
+        """Lets the other members go, once, unless the group has failed: then they have found that out themselves."""
+        if self._group.leads and not self._failed and not self._left:
             self._order(_CLOSE, [])
-            self._group.leave()
+            self._leave()
+
+    def _leave(self) -> None:
+        self._left = True
+        self._group.leave()
 
     def _advance(
         self, waiting: list[Row], on_step: Callable[[int], None], interrupted: Callable[[], bool]
