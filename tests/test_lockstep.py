@@ -6,6 +6,7 @@ import signal
 import sys
 
 import pytest
+import torch.distributed as dist
 
 from tests.engine_runs import engine_of
 from tests.lockstep_member import SIZE, WORK, generate
@@ -25,9 +26,11 @@ def folders(tiny_llama, tmp_path_factory):
 def outcomes(folders) -> dict[str, list]:
     """What leader and follower of each group returned: all groups are parts of one world, two processes each."""
     words = [word for architecture, case in GROUPS for word in (folders[architecture], case)]
-    result = run(sys.executable, "-m", "tests.lockstep_member", *words, cwd=ROOT)
+    server = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    result = run(sys.executable, "-m", "tests.lockstep_member", server.port, *words, cwd=ROOT)
     assert result.returncode == 0, result.stderr
     ranks = json.loads(result.stdout.splitlines()[-1])
+    assert all(code != 1 for code, *_ in ranks), result.stderr
     return {case: ranks[at * SIZE : (at + 1) * SIZE] for at, (_, case) in enumerate(GROUPS)}
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from self_instruct.engines import memory
 from self_instruct.engines.loading import load_model
-from self_instruct.engines.memory import choose_rows, free_bytes, longest_row, main_memory, measure_cache
+from self_instruct.engines.memory import choose_rows, free_bytes, longest_row, main_memory, measure_cache, memory_of
 from self_instruct.errors import UserError
 from tests.tiny_models import save_tiny_model
 
@@ -36,15 +36,22 @@ def model(tiny_llama):
     return load_model(str(tiny_llama))[0]
 
 
-def test_rows_are_what_fits_beside_logits_and_activations_and_no_more_than_helps(model, monkeypatch, caplog):
+def test_rows_are_as_many_as_fit_and_no_more_than_help(model, monkeypatch, caplog):
     caplog.set_level("INFO", memory.__name__)
-    per_token = measure_cache(model)[CPU].per_token
-    aside = 1000 * (8 * 32 + 3 * 64) * 4
-    row = 1000 * per_token + 64 * model.config.vocab_size
-    for rows, free in [(16, 10**12), (7, (7.5 * row + aside) / 0.8), (1, (1.1 * row + aside) / 0.8), (1, row + aside)]:
-        monkeypatch.setattr(memory, "free_bytes", lambda place, free=free: int(free))
-        assert choose_rows(model, 1000) == rows
-    assert caplog.messages[0] == "rows: 16, 0.0 GB of cache for 1000 tokens each" and len(caplog.messages) == 4
+    size = measure_cache(model)[CPU]
+    needs = {rows: memory_of(model, size, rows, 1000) for rows in range(1, 20)}
+    for rows in needs:
+        for spare, expected in [(1, rows), (-1, rows - 1)]:
+            monkeypatch.setattr(memory, "free_bytes", lambda place, free=needs[rows] / 0.8 + spare: int(free))
+            assert choose_rows(model, 1000) == max(1, min(16, expected))
+    assert set(caplog.messages[-2:]) == {"rows: 16, 0.0 GB of cache for 1000 tokens each"}
+    assert len(caplog.messages) == 2 * len(needs)
+
+
+def test_rows_take_at_least_their_caches_and_more_rows_take_more(model):
+    size = measure_cache(model)[CPU]
+    needs = [memory_of(model, size, rows, 1000) for rows in range(1, 65)]
+    assert all(need > rows * size.per_token * 1000 for rows, need in enumerate(needs, 1)) and needs == sorted(needs)
 
 
 def test_a_model_without_room_for_one_row_is_refused_with_both_numbers(model, monkeypatch):

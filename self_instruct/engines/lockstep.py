@@ -64,10 +64,11 @@ class Group:
         with self.watched():
             dist.broadcast(head, 0, group=self._control)
             order, checksum, length = head.tolist()
-            body = torch.tensor(list(text) if self.leads else [0] * length, dtype=torch.uint8)
-            if length:
-                dist.broadcast(body, 0, group=self._control)
-        return order, checksum, bytes(body.tolist())
+            if not length:
+                return order, checksum, b""
+            body = torch.frombuffer(bytearray(text if self.leads else length), dtype=torch.uint8)
+            dist.broadcast(body, 0, group=self._control)
+        return order, checksum, body.numpy().tobytes()
 
     def leave(self) -> None:
         """Ends the group, when all of its members do."""
@@ -122,7 +123,7 @@ class Lockstep:
         self.limit = backend.limit  # for good: a group whose memory is short ends
         self._backend, self._group = backend, group
         self._rows: list[Row] = []  # that the leader has told of and that have not ended
-        self._told = self._stopped = self._failed = False
+        self._told = self._stopped = self._failed = self._left = False
         model.forward = _watched(model.forward, group)
 
     @property
@@ -150,13 +151,17 @@ class Lockstep:
             self._rows += new
             waiting += new
             self._advance(waiting, lambda rows: None, lambda: False)
-        self._group.leave()
+        self._leave()
 
     def close(self) -> None:
-        """Lets the other members go, unless the group has failed: then they have found that out themselves."""
-        if not self._failed:
+        """Lets the other members go, once, unless the group has failed: then they have found that out themselves."""
+        if self._group.leads and not self._failed and not self._left:
             self._order(_CLOSE, [])
-            self._group.leave()
+            self._leave()
+
+    def _leave(self) -> None:
+        self._left = True
+        self._group.leave()
 
     def _advance(
         self, waiting: list[Row], on_step: Callable[[int], None], interrupted: Callable[[], bool]

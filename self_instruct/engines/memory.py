@@ -16,13 +16,14 @@ import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 
 from self_instruct.engines.placement import processes_here
+from self_instruct.engines.slots import READ_TOKENS
 from self_instruct.errors import UserError
 
 ASSUMED_PROMPT = 2048
-USABLE = 0.8  # the rest is for copies that are made while rows come and go
+USABLE = 0.8
 MOST_ROWS, MOST_ROWS_ON_CPU = 64, 16
 _READ = (8, 16)
-# Sampling holds a row's logits in single precision some eight times over, sorted and summed up, with ids of eight bytes.
+# Sampling holds a row's logits in single precision many times over, sorted and summed up, with ids of eight bytes.
 _BYTES_A_LOGIT = 64
 # Hidden states and the inside of an MLP that are alive together while a layer reads a prompt.
 _HIDDEN_STATES, _INNER_STATES = 8, 3
@@ -49,24 +50,33 @@ def choose_rows(model: Any, longest: int) -> int:
     Raises `UserError` if there is no room for one.
     """
     sizes = measure_cache(model)
-    on_cpu = model.device.type == "cpu"
-    rows = MOST_ROWS_ON_CPU if on_cpu else MOST_ROWS
+    rows = MOST_ROWS_ON_CPU if model.device.type == "cpu" else MOST_ROWS
     for place, size in sizes.items():
-        free = free_bytes(place)
-        row = size.per_token * longest + size.per_row + _logits(model)
-        aside = _activations(model, longest)
-        fitting = int((USABLE * free - aside) // row)
-        if fitting < 1 and row + aside > free:
+        free, least = free_bytes(place), _least(model, size, longest)
+        if least > free:
             raise UserError(
-                f"one request of {longest} tokens needs {_gb(row + aside)} on {place} beside the model, and {_gb(free)} are "
-                "free; give a smaller --max_new_tokens or --max_length, --quantization 4bit, or more devices by --device_map "
-                "auto or --tensor_parallel_size"
+                f"one request of {longest} tokens needs {_gb(least)} on {place} beside the model, and {_gb(free)} are free; "
+                "give a smaller --max_new_tokens or --max_length, --quantization 4bit, or more devices by --device_map auto "
+                "or --tensor_parallel_size"
             )
-        rows = max(1, min(rows, fitting))
+        while rows > 1 and memory_of(model, size, rows, longest) > USABLE * free:
+            rows -= 1
     if os.environ.get("LOCAL_RANK", "0") == "0":
         taken = rows * sum(size.per_token * longest + size.per_row for size in sizes.values())
         _log.info("rows: %d, %s of cache for %d tokens each", rows, _gb(taken), longest)
     return rows
+
+
+def memory_of(model: Any, size: CacheSize, rows: int, longest: int) -> float:
+    """Bytes at the height of generating so many rows with the slots back-end, beside the model.
+
+    Caches and logits of all rows; what reading a prompt takes; the prompts that are read together, alone and joined; and
+    three copies of a layer, while rows of other lengths are put below those under way.
+    """
+    row = size.per_token * longest + size.per_row
+    joined = 2 * size.per_token * min(rows * longest, READ_TOKENS + longest)
+    copies = 3 * rows * row / model.config.get_text_config().num_hidden_layers
+    return _least(model, size, longest) + (rows - 1) * (row + _logits(model)) + joined + copies
 
 
 def measure_cache(model: Any) -> dict[torch.device, CacheSize]:
@@ -156,10 +166,12 @@ def _logits(model: Any) -> int:
     return model.config.get_text_config().vocab_size * _BYTES_A_LOGIT
 
 
-def _activations(model: Any, tokens: int) -> int:
+def _least(model: Any, size: CacheSize, tokens: int) -> int:
+    """Bytes without which not even one row can be generated: its cache and logits, and what reading its prompt takes."""
     config = model.config.get_text_config()
     inner = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
-    return tokens * (_HIDDEN_STATES * config.hidden_size + _INNER_STATES * inner) * model.dtype.itemsize
+    states = tokens * (_HIDDEN_STATES * config.hidden_size + _INNER_STATES * inner) * model.dtype.itemsize
+    return size.per_token * tokens + size.per_row + _logits(model) + states
 
 
 def _gb(size: float) -> str:
