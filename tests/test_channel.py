@@ -46,7 +46,9 @@ def test_sending_does_not_wait_for_a_side_that_reads_nothing(ends):
 
 def test_any_thread_may_send_and_no_message_is_torn(ends):
     one, other = ends
-    senders = [threading.Thread(target=lambda n=n: [one.send("n", n=n, pad="y" * 5000) for _ in range(50)]) for n in range(4)]
+    senders = [
+        threading.Thread(target=lambda n=n: [one.send("n", n=n, pad="y" * 5000) for _ in range(50)]) for n in range(4)
+    ]
     for sender in senders:
         sender.start()
     found = [other.receive()["n"] for _ in range(200)]

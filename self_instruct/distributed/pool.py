@@ -135,7 +135,7 @@ class WorkerPool:
         for worker in self._workers:
             worker.channel.close()
         for process in self._processes:
-            process.join(FAREWELL_SECONDS)
+            process.join(GRACE_SECONDS)  # all that it had is handed in by now
             process.kill()
             process.join(GRACE_SECONDS)
         self._processes, self._workers = [], []

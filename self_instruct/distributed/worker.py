@@ -121,7 +121,7 @@ class Worker:
             elif message["kind"] == "end":
                 self._asked = True
                 self.end()
-        if not self._asked:
+        if not self._ends.is_set():
             self._abandoned = True
             self.end()
 
