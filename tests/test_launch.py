@@ -103,7 +103,7 @@ def test_accelerate_launches_both_scripts_from_both_places(script_path, folder, 
     assert len(rows(tmp_path / "run/machine_generated_instructions.jsonl")) >= 1
 
 
-@pytest.mark.parametrize("ranks", [2, 3])
+@pytest.mark.parametrize("ranks", [2, 3, 4])
 def test_several_ranks_give_the_files_of_one(script, whole, tmp_path, ranks):
     result = run(f"{BIN}/torchrun", "--standalone", "--nproc_per_node", ranks, IO, *scripted(script, tmp_path / "run"))
     assert result.returncode == 0, result.stderr
@@ -125,6 +125,28 @@ def test_ranks_share_the_work_of_a_real_model(tmp_path):
     journal = rows(tmp_path / "run/completions.jsonl")
     assert sorted(row["request"] for row in journal) == list(range(10))
     assert {row["rank"] for row in journal} == {0, 1}
+
+
+def test_the_plan_is_the_same_for_any_number_of_ranks(tmp_path):
+    options = [
+        "--config",
+        QUICKSTART,
+        "--num_instructions_to_generate",
+        500,
+        "--max_requests",
+        9,
+        "--max_new_tokens",
+        24,
+    ]
+    prompts = []
+    for ranks in (1, 2, 4):
+        launcher = [f"{BIN}/torchrun", "--standalone", "--nproc_per_node", ranks] if ranks > 1 else [sys.executable]
+        result = run(*launcher, IO, *options, "--request_batch_size", 8 // ranks, "--batch_dir", tmp_path / str(ranks))
+        assert result.returncode == 0, result.stderr
+        prompts.append(
+            {row["request"]: row["prompt_sha256"] for row in rows(tmp_path / str(ranks) / "completions.jsonl")}
+        )
+    assert prompts[0] == prompts[1] == prompts[2] and len(set(prompts[0].values())) == 9
 
 
 @pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
