@@ -12,6 +12,7 @@ from typing import Any
 from self_instruct import logs
 from self_instruct.arguments import parse_arguments
 from self_instruct.config import Config, flatten
+from self_instruct.engines.base import EngineLost
 from self_instruct.errors import UserError
 from self_instruct.formats import RecordFormat
 
@@ -36,6 +37,9 @@ def guarded(command: Callable[[], int]) -> None:
             # Every rank finds the same mistake; one message a node is enough.
             print(f"error: {error}", file=sys.stderr)
         code = 2
+    except EngineLost as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = 1
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             # Whoever read our output has left; nothing more can be said, and the files are written.
@@ -107,10 +111,12 @@ def _generate(config: Config, format: RecordFormat, header: str, seeds: list[Any
     build_mix(config, seeds)
     stop_words(config)
     from self_instruct.generators import serve, started
+    from self_instruct.signals import Interruption
 
+    interruption = Interruption()
     if not world.is_main:
         try:
-            return serve(config, world)
+            return serve(config, world, interruption)
         except UserError as error:
             raise UserError(str(error), world.rank) from error
     from self_instruct.launch import launch
@@ -121,4 +127,4 @@ def _generate(config: Config, format: RecordFormat, header: str, seeds: list[Any
         if earlier is not None:
             manifest.check_same_plan(folder, earlier, described)
         composer = build_composer(config, format, header, seeds, generators.reader)
-        return launch(config, composer, generators, folder, described, progress)
+        return launch(config, composer, generators, folder, described, progress, interruption)

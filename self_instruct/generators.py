@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -46,6 +47,7 @@ def started(config: Config, world: World, on_tokens: Callable[[int], None]) -> I
         yield Generators(build_reader(config), engine)
         return
     connection, process = _start(config, world)
+    place = None
     try:
         # The process is loading the model by now; this one needs the tokenizer only.
         reader = build_reader(config)
@@ -57,18 +59,22 @@ def started(config: Config, world: World, on_tokens: Callable[[int], None]) -> I
         try:
             yield Generators(reader, pool, pool)
         finally:
+            if place is not None:
+                place.close()
             pool.close()
     finally:
         process.kill()
 
 
-def serve(config: Config, world: World) -> int:
+def serve(config: Config, world: World, interruption: Interruption) -> int:
     """What every rank but 0 does: generates for rank 0 until that says it is enough. The exit code."""
     if world.rank not in _leaders(config, world):
         build_engine(config, world, lambda rows: None)
         return 0
-    interruption = Interruption()
-    worker = Worker(Channel(connect(world)), world.rank, partial(_load, config, world))
+    connection = connect(world)
+    if connection is None:
+        return 0
+    worker = Worker(Channel(connection), world.rank, partial(_load, config, world))
     interruption.tell(worker.end)
     whole = worker.run()
     return 128 + interruption.received if interruption.received else int(not whole)
@@ -90,13 +96,14 @@ def _start(config: Config, world: World) -> tuple[Connection, Any]:
     context = multiprocessing.get_context("spawn")
     mine, its = context.Pipe()
     process = context.Process(target=_generate, args=(its, config, world), name="generation", daemon=True)
-    # A signal of a terminal or a scheduler reaches both processes, and this one decides what it means.
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in SIGNALS}
+    # A signal of a terminal or a scheduler reaches both processes, and this one decides what it means: the other is born
+    # with these blocked, and here they wait. multiprocessing's tracker, when it is started, would let them through.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         process.start()
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     its.close()
     return mine, process
 

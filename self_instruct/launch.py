@@ -29,10 +29,10 @@ def launch(
     folder: Path,
     described: dict[str, Any],
     progress: Progress,
+    interruption: Interruption,
 ) -> int:
     """Generates into a run directory, which `described` describes, and returns the exit code."""
     pool = generators.pool
-    interruption = Interruption()
     interruption.tell(generators.engine.interrupt)
     # What can fail for a user's mistake comes before anything is written.
     curator = build_curator(config, composer.format, composer.header, list(composer.seeds))

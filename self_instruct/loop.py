@@ -90,10 +90,16 @@ class Loop:
                 progress.update(self.funnel)
         except EngineLost as error:
             self.failed, reason = True, str(error)
-        # What is whole by now was paid for, so it is journalled, and the next launch judges it.
+        except UserError:
+            self._take_the_rest()
+            raise
+        self._take_the_rest()
+        return reason
+
+    def _take_the_rest(self) -> None:
+        """What is whole by now was paid for, so it is journalled, and the next launch judges it."""
         self.engine.interrupt()
         self._take(self.engine.poll())
-        return reason
 
     def _take(self, completions: list[Completion]) -> None:
         """Journals completions before anything is parsed: whatever happens next, these tokens are not lost."""

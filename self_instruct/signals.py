@@ -1,6 +1,7 @@
 """Ending a run cleanly on SIGTERM, SIGINT and SIGUSR1, which schedulers send ahead of the time limit, or when its time is up.
 
-The first signal asks the engine to return what is whole; a second SIGINT ends the process at once.
+The first signal asks the engine to return what is whole; a second SIGINT ends the process at once, and so does any signal
+while there is nothing yet to be saved.
 """
 
 import signal
@@ -11,17 +12,17 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 
 class Interruption:
-    """Remembers the first signal. `received` is its number, or None."""
+    """Remembers the first signal. `received` is its number, or None. Before `tell` a signal raises `SystemExit`."""
 
     def __init__(self) -> None:
         self.received: int | None = None
         self._time_is_up: str | None = None
-        self._on_signal: Callable[[], None] = lambda: None
+        self._on_signal: Callable[[], None] | None = None
         for number in SIGNALS:
             signal.signal(number, self._handle)
 
     def tell(self, on_signal: Callable[[], None]) -> None:
-        """Calls a function at the first signal, at once if there was one already."""
+        """Calls a function at the first signal and at the end of the time, at once if there was one already."""
         self._on_signal = on_signal
         if self.reason():
             on_signal()
@@ -31,7 +32,8 @@ class Interruption:
 
         def ring(number: int, frame: FrameType | None) -> None:
             self._time_is_up = reason
-            self._on_signal()
+            if self._on_signal is not None:
+                self._on_signal()
 
         signal.signal(signal.SIGALRM, ring)
         signal.setitimer(signal.ITIMER_REAL, seconds)
@@ -44,6 +46,8 @@ class Interruption:
         if self.received is not None and number == signal.SIGINT:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             signal.raise_signal(signal.SIGINT)
-        if self.received is None:
+        if self.received is None:  # one signal may come while another is handled, and what it calls need not bear that
             self.received = number
-        self._on_signal()
+            if self._on_signal is None:
+                raise SystemExit(128 + number)
+            self._on_signal()

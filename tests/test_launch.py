@@ -103,7 +103,7 @@ def test_accelerate_launches_both_scripts_from_both_places(script_path, folder, 
     assert len(rows(tmp_path / "run/machine_generated_instructions.jsonl")) >= 1
 
 
-@pytest.mark.parametrize("ranks", [2, 3])
+@pytest.mark.parametrize("ranks", [2, 3, 4])
 def test_several_ranks_give_the_files_of_one(script, whole, tmp_path, ranks):
     result = run(f"{BIN}/torchrun", "--standalone", "--nproc_per_node", ranks, IO, *scripted(script, tmp_path / "run"))
     assert result.returncode == 0, result.stderr
@@ -114,17 +114,37 @@ def test_several_ranks_give_the_files_of_one(script, whole, tmp_path, ranks):
     assert len(common) >= len(journals[1]) - 8 and all(journals[0][i] == journals[1][i] for i in common)
 
 
-def test_ranks_share_the_work_of_a_real_model(tmp_path):
+SHORT = ["--config", QUICKSTART, "--num_instructions_to_generate", 500, "--max_requests", 10, "--request_batch_size", 2,
+         "--max_new_tokens", 100]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def two_ranks(tmp_path_factory):
+    """The journal of a short run of two ranks with a real model."""
+    folder = tmp_path_factory.mktemp("runs") / "two"
     result = run(
         f"{BIN}/accelerate", "launch", "--multi_gpu", "--num_processes", 2, "--num_machines", 1, "--mixed_precision", "no",
-        "--dynamo_backend", "no", "--main_process_port", 0, IO, "--config", QUICKSTART, "--batch_dir", tmp_path / "run",
-        "--num_instructions_to_generate", 500, "--max_requests", 10, "--request_batch_size", 2, "--max_new_tokens", 200,
-        ACCELERATE_USE_CPU="true",
+        "--dynamo_backend", "no", "--main_process_port", 0, IO, *SHORT, "--batch_dir", folder, ACCELERATE_USE_CPU="true",
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
-    journal = rows(tmp_path / "run/completions.jsonl")
-    assert sorted(row["request"] for row in journal) == list(range(10))
-    assert {row["rank"] for row in journal} == {0, 1}
+    return rows(folder / "completions.jsonl")
+
+
+def test_ranks_share_the_work_of_a_real_model(two_ranks):
+    assert sorted(row["request"] for row in two_ranks) == list(range(10))
+    assert {row["rank"] for row in two_ranks} == {0, 1}
+
+
+@pytest.mark.parametrize("ranks", [1, 4])
+def test_the_plan_is_the_same_for_any_number_of_ranks(two_ranks, tmp_path, ranks):
+    launcher = [f"{BIN}/torchrun", "--standalone", "--nproc_per_node", ranks] if ranks > 1 else [sys.executable]
+    result = run(*launcher, IO, *SHORT, "--batch_dir", tmp_path / "run")
+    assert result.returncode == 0, result.stderr
+    plan, other = (
+        {row["request"]: (row["prompt_sha256"], row["seed_ids"]) for row in journal}
+        for journal in (two_ranks, rows(tmp_path / "run/completions.jsonl"))
+    )
+    assert plan == other and len({prompt for prompt, _ in plan.values()}) == 10
 
 
 @pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])

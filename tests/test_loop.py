@@ -7,7 +7,7 @@ import pytest
 
 from self_instruct.curation import Curator
 from self_instruct.demonstrations import DemonstrationMix
-from self_instruct.engines.base import Completion
+from self_instruct.engines.base import Completion, EngineLost
 from self_instruct.engines.scripted import ScriptedEngine
 from self_instruct.errors import UserError
 from self_instruct.filters import build_filters
@@ -41,6 +41,23 @@ class Shuffled(ScriptedEngine):
         for request in chosen:
             self._pending.remove(request)
         return [self._complete(request) for request in chosen]
+
+
+class Faulty(ScriptedEngine):
+    """Answers two at a time and breaks down at the eighth request; what is whole then can still be polled."""
+
+    fault: Exception = EngineLost("rank 1 (process 7 on somewhere) has died")
+
+    def poll(self) -> list[Completion]:
+        if not self._interrupted and self._pending and self._pending[0].index >= 8:
+            raise self.fault
+        return [self._complete(self._pending.popleft()) for _ in range(min(2, len(self._pending)))]
+
+
+class Mistaken(Faulty):
+    """The same with a mistake of the user's."""
+
+    fault = UserError("another revision", 1)
 
 
 @pytest.fixture(scope="module")
@@ -206,3 +223,55 @@ def test_a_journal_of_other_prompts_is_refused(script, tmp_path):
     journal.write_bytes(journal.read_bytes().replace(b'"prompt_sha256": "', b'"prompt_sha256": "0'))
     with pytest.raises(UserError, match="request 0 was asked with another prompt"):
         run_loop(script, tmp_path / "run", target=5)
+
+
+def test_max_tokens_ends_the_run_at_the_first_request_that_reaches_it(script, tmp_path):
+    _, _ = run_loop(script, tmp_path / "whole")
+    counts = [entry.completion_tokens for entry in read_journal(tmp_path / "whole")]
+    loop, stopped = run_loop(script, tmp_path / "run", max_tokens=sum(counts[:5]))
+    assert stopped == f"--max_tokens {sum(counts[:5])} are written" and loop.funnel.requests == 5
+    assert loop.funnel.completion_tokens == sum(counts[:5])
+    loop, _ = run_loop(script, tmp_path / "run", max_tokens=sum(counts[:5]) + 1)
+    assert loop.funnel.requests == 6, "another launch goes on from the tokens of the run, not of the launch"
+
+
+@pytest.mark.parametrize("horizon", [1, 4, 7])
+def test_requests_of_a_group_share_a_prompt_and_groups_do_not(script, tmp_path, horizon):
+    run_loop(script, tmp_path / "run", target=500, max_requests=29, horizon=horizon, more={"num_return_sequences": 3})
+    entries = read_journal(tmp_path / "run")
+    groups = [{entry.prompt_sha256 for entry in entries if entry.request // 3 == number} for number in range(10)]
+    assert [entry.request for entry in entries] == list(range(29)) and all(len(group) == 1 for group in groups)
+    assert len(set.union(*groups)) == 10
+    parents = [(e.request, int(parent.split("-")[0])) for e in entries for parent in e.parent_ids]
+    assert parents and all(parent <= request - request % 3 - horizon for request, parent in parents)
+
+
+@pytest.mark.parametrize("kept", [1, 3, 4, 8, 14])
+@pytest.mark.parametrize("kind", [ScriptedEngine, Shuffled])
+def test_going_on_inside_a_group_gives_the_files_of_an_unbroken_run(script, tmp_path, kept, kind):
+    three = {"more": {"num_return_sequences": 3}, "kind": kind}
+    run_loop(script, tmp_path / "whole", **three)
+    lines = (tmp_path / "whole/completions.jsonl").read_bytes().splitlines(keepends=True)
+    (tmp_path / "cut").mkdir()
+    (tmp_path / "cut/completions.jsonl").write_bytes(b"".join(lines[:kept]))
+    run_loop(script, tmp_path / "cut", **three)
+    assert dataset(tmp_path / "cut") == dataset(tmp_path / "whole")
+    prompts = [
+        {entry.request: entry.prompt_sha256 for entry in read_journal(tmp_path / name)} for name in ("cut", "whole")
+    ]
+    assert all(prompts[0][request] == prompts[1][request] for request in prompts[0].keys() & prompts[1].keys())
+
+
+def test_an_engine_that_is_lost_ends_the_run_as_failed_with_all_that_was_whole_journalled(script, tmp_path):
+    loop, stopped = run_loop(script, tmp_path / "run", kind=Faulty)
+    assert loop.failed and stopped == "rank 1 (process 7 on somewhere) has died"
+    assert [entry.request for entry in read_journal(tmp_path / "run")] == list(range(10))
+    loop, _ = run_loop(script, tmp_path / "run")
+    run_loop(script, tmp_path / "whole")
+    assert not loop.failed and dataset(tmp_path / "run") == dataset(tmp_path / "whole")
+
+
+def test_a_mistake_that_is_noticed_late_loses_nothing_that_was_whole(script, tmp_path):
+    with pytest.raises(UserError, match="another revision"):
+        run_loop(script, tmp_path / "run", kind=Mistaken)
+    assert [entry.request for entry in read_journal(tmp_path / "run")] == list(range(10))

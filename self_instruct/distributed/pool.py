@@ -18,8 +18,8 @@ from self_instruct.distributed.news import News
 from self_instruct.engines.base import Completion, EngineLost, Request
 from self_instruct.errors import UserError
 
-SILENCE_SECONDS = 25.0
-START_SECONDS = 1800.0
+SILENCE_SECONDS = 20.0
+LOADING_SILENCE_SECONDS = 45.0  # loading has long stretches in which no other thread has its turn
 GREETING_SECONDS = 300.0
 FAREWELL_SECONDS = 12.0
 GRACE_SECONDS = 2.0
@@ -44,14 +44,15 @@ class _Worker:
     channel: Channel
     heard: float
     rank: int = -1
-    place: str = "not yet introduced"
+    place: str = ""
     rows: int = 0
     pending: set[int] = field(default_factory=set)
     news: News = field(default_factory=News)
     gone: str = ""
+    blamed: bool = False
 
     def __str__(self) -> str:
-        return f"rank {self.rank} ({self.place})"
+        return f"rank {self.rank} ({self.place})" if self.rank >= 0 else "a process that did not say which rank it is"
 
     @property
     def room(self) -> int:
@@ -72,7 +73,7 @@ class WorkerPool:
         self._processes: list[Process] = []
         self._queue: list[Request] = []
         self._finished: list[Completion] = []
-        self._interrupted = False
+        self._interrupted = self._parted = self._closed = False
         self._begun = time.monotonic()
 
     def add(self, connection: Connection, process: Process) -> None:
@@ -84,11 +85,12 @@ class WorkerPool:
         """Takes in whoever connects and knows the secret."""
 
         def accept() -> None:
-            while True:
+            while not self._closed:
                 try:
                     connection = listener.accept()
-                except OSError:
-                    return
+                except OSError:  # the caller has hung up already, or the listener is closed
+                    time.sleep(0.1)
+                    continue
                 threading.Thread(target=self._greet, args=(connection, secret), daemon=True).start()
 
         threading.Thread(target=accept, daemon=True, name="listener").start()
@@ -130,12 +132,14 @@ class WorkerPool:
 
     def close(self) -> None:
         """Ends all processes."""
+        self._closed = True
         self._farewell()
-        for process in self._processes:
-            process.join(FAREWELL_SECONDS)
-            process.kill()
         for worker in self._workers:
             worker.channel.close()
+        for process in self._processes:
+            process.join(GRACE_SECONDS)  # all that it had is handed in by now
+            process.kill()
+            process.join(GRACE_SECONDS)
         self._processes, self._workers = [], []
 
     @property
@@ -157,10 +161,7 @@ class WorkerPool:
 
     def _receive(self, seconds: float = TICK_SECONDS) -> None:
         """Takes in who has arrived and what was said within some seconds, and looks after those who say nothing."""
-        while not self._arrivals.empty():
-            self._workers.append(_Worker(Channel(self._arrivals.get()), time.monotonic()))
-            if self._interrupted:
-                self._workers[-1].channel.send("end")
+        self._admit()
         present = {worker.channel.connection: worker for worker in self._workers if not worker.gone}
         if not present:
             time.sleep(min(seconds, 0.05))
@@ -170,27 +171,33 @@ class WorkerPool:
             worker.heard = time.monotonic()
             if message is None:
                 worker.gone = "has died"
-                if self._interrupted:
-                    _log.warning("%s has died", worker)
             else:
                 self._take(worker, message)
         if not self._finished:  # what has come in is returned first
             self._look_after()
+
+    def _admit(self) -> None:
+        while not self._arrivals.empty():
+            self._workers.append(_Worker(Channel(self._arrivals.get()), time.monotonic()))
+            if self._interrupted:
+                self._workers[-1].channel.send("end")
 
     def _take(self, worker: _Worker, message: dict[str, Any]) -> None:
         kind = message.pop("kind")
         if kind == "hello":
             worker.rank, worker.place = message["rank"], f"process {message['pid']} on {message['host']}"
         elif kind == "ready":
-            self._check_revision(worker.rank, message["model_revision"])
+            self._check_revision(worker, message["model_revision"])
             worker.rows = message["news"]["rows"]
         elif kind == "completions":
             for item in message["completions"]:
                 worker.pending.discard(item["request"])
                 self._finished.append(Completion(**item))
         elif kind == "mistake":
-            raise UserError(message["message"], worker.rank or None)
+            worker.gone, worker.blamed = "has given up", True
+            raise _mistake(worker, message["message"]) if worker.rank else UserError(message["message"])
         elif kind == "failure":
+            worker.gone, worker.blamed = "has failed", True
             raise EngineLost(f"{worker} failed: {message['message']}")
         if "news" in message:
             news = News(**message["news"])
@@ -198,24 +205,26 @@ class WorkerPool:
             worker.news = news
         if kind == "bye":
             worker.gone = "was ended from outside"
+            worker.blamed = self._interrupted
 
-    def _check_revision(self, rank: int, revision: str) -> None:
+    def _check_revision(self, worker: _Worker, revision: str) -> None:
         if revision != self.model_revision:
-            raise UserError(
+            raise _mistake(
+                worker,
                 f"has loaded revision {revision} of the model, but rank 0 goes by {self.model_revision}; all machines must "
                 "have the same model",
-                rank,
             )
 
     def _look_after(self) -> None:
         """Raises `EngineLost` for a process that has died, fallen silent, or never come."""
         now = time.monotonic()
         for worker in self._workers:
-            patience = SILENCE_SECONDS if worker.rows else START_SECONDS
+            patience = SILENCE_SECONDS if worker.rows else LOADING_SILENCE_SECONDS
             if not worker.gone and now - worker.heard > patience:
                 worker.gone = f"has said nothing for {patience:.0f} seconds"
             # A signal that ends all processes may reach this one last; then none of them is missed.
             if worker.gone and not self._interrupted and now - worker.heard > GRACE_SECONDS:
+                worker.blamed = True
                 raise EngineLost(f"{worker} {worker.gone}")
         if len(self._workers) < len(self._ranks) and now - self._begun > GREETING_SECONDS:
             missing = sorted(self._ranks - {worker.rank for worker in self._workers})
@@ -223,16 +232,24 @@ class WorkerPool:
 
     def _farewell(self) -> None:
         """Asks all for what is whole, and waits a while for it."""
-        self._interrupted = True
-        for worker in self._workers:
+        first, self._interrupted = not self._parted, True
+        self._parted = True
+        for worker in self._workers if first else []:
             if not worker.gone:
                 worker.channel.send("end")
+        self._admit()
         deadline = time.monotonic() + FAREWELL_SECONDS
         while time.monotonic() < deadline and not all(worker.gone for worker in self._workers):
             try:
                 self._receive(0.1)
             except (EngineLost, UserError) as error:
                 _log.warning("%s", error)
+        for worker in self._workers:
+            worker.gone = worker.gone or f"has not ended within {FAREWELL_SECONDS:.0f} seconds"
+            # Whoever ends all processes because one has died may be faster than this one in noticing it.
+            if not worker.blamed:
+                worker.blamed = True
+                _log.warning("%s %s", worker, worker.gone)
 
     def _greet(self, connection: Connection, secret: bytes) -> None:
         try:
@@ -241,4 +258,13 @@ class WorkerPool:
         except Exception:  # whoever it was does not belong here
             connection.close()
             return
-        self._arrivals.put(connection)
+        if self._closed:  # too late to take part, which is no fault
+            channel = Channel(connection)
+            channel.send("end")
+            channel.close()
+        else:
+            self._arrivals.put(connection)
+
+
+def _mistake(worker: _Worker, message: str) -> UserError:
+    return UserError(f"{worker.place}: {message}", worker.rank)

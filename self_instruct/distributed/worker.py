@@ -22,6 +22,7 @@ from self_instruct.errors import UserError
 
 BEAT_SECONDS = 2.0
 LAST_WORD_SECONDS = 15.0
+END_SECONDS = 20.0
 _log = logging.getLogger(__name__)
 
 
@@ -34,8 +35,9 @@ class Worker:
         self._channel, self._rank, self._load = channel, rank, load
         self._requests: queue.SimpleQueue[list[Request]] = queue.SimpleQueue()
         self._engine: ModelEngine | None = None
-        self._ends = threading.Event()
-        self._abandoned = False
+        self._ends, self._done = threading.Event(), threading.Event()
+        self._loading = True
+        self._asked = self._abandoned = False
         self._tokens = self._steps = 0
         self._begun: float | None = None
         self._waited = 0.0
@@ -45,12 +47,12 @@ class Worker:
         """Generates until the end; False if it was rank 0's process or this engine that failed."""
         self._channel.send("hello", rank=self._rank, pid=os.getpid(), host=socket.gethostname())
         listening, beating = (
-            threading.Thread(target=task, daemon=True, name=task.__name__) for task in (self._listen, self._beat)
+            threading.Thread(target=task, daemon=True, name=task.__name__) for task in (self._listen, self._watch)
         )
         listening.start()
         beating.start()
         try:
-            self._engine = engine = self._load(self._on_step)
+            self._engine = engine = self._load_engine()
             self._rows_at_first = engine.rows
             self._channel.send("ready", model_revision=engine.model_revision, **self._news())
             self._generate(engine)
@@ -67,7 +69,10 @@ class Worker:
         finally:
             self._channel.send("bye", **self._news())
             self._channel.close()
-        engine.close()
+            closing, self._engine = self._engine, None
+            if closing is not None:
+                closing.close()
+            self._done.set()
         if self._abandoned:
             _log.error("rank %d: rank 0's process is gone; the same command goes on with the run", self._rank)
         return not self._abandoned
@@ -77,6 +82,12 @@ class Worker:
         self._ends.set()
         if self._engine is not None:
             self._engine.interrupt()
+
+    def _load_engine(self) -> ModelEngine:
+        try:
+            return self._load(self._on_step)
+        finally:
+            self._loading = False
 
     def _generate(self, engine: ModelEngine) -> None:
         pending = 0
@@ -114,24 +125,21 @@ class Worker:
             if message["kind"] == "requests":
                 self._requests.put([Request(**{**row, "stop": tuple(row["stop"])}) for row in message["requests"]])
             elif message["kind"] == "end":
-                if self._engine is None:
-                    self._leave()
+                self._asked = True
                 self.end()
         if not self._ends.is_set():
             self._abandoned = True
-            if self._engine is None:
-                self._leave()
             self.end()
 
-    def _leave(self) -> None:
-        """Ends the process while the model is being loaded, which cannot be interrupted."""
-        self._channel.send("bye", **self._news())
-        self._channel.close()
-        os._exit(self._abandoned)
-
-    def _beat(self) -> None:
+    def _watch(self) -> None:
+        """Says that this process lives. Once it is to end, sees to it that it does: loading a model cannot be interrupted."""
         while not self._ends.wait(BEAT_SECONDS):
             self._channel.send("alive", **self._news())
+        if not self._loading and self._done.wait(END_SECONDS):
+            return
+        self._channel.send("bye", **self._news())
+        self._channel.close()
+        os._exit(not self._asked)
 
     def _on_step(self, rows: int) -> None:
         self._tokens += rows

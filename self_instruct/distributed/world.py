@@ -7,14 +7,19 @@ Rank 0 listens; its address and a secret of this launch reach the others through
 import json
 import os
 import secrets
+import socket
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from multiprocessing.connection import Client, Connection, Listener
+from multiprocessing import AuthenticationError
+from multiprocessing.connection import Connection, Listener, answer_challenge, deliver_challenge
 from typing import Any
 
 from self_instruct.errors import UserError
 
 PATIENCE = timedelta(minutes=5)
+CONNECT_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,7 @@ class World:
 
     rank: int
     size: int
+    on_one_machine: bool = False
 
     @property
     def is_main(self) -> bool:
@@ -49,7 +55,7 @@ def current_world() -> World:
         raise UserError(
             f"the environment holds {shown}, which is no world; start with accelerate launch, torchrun, or neither"
         )
-    return World(rank, size)
+    return World(rank, size, os.environ.get("LOCAL_WORLD_SIZE") == str(size))
 
 
 class MeetingPlace:
@@ -61,29 +67,73 @@ class MeetingPlace:
     def __init__(self, world: World) -> None:
         self._store = _launchers_store(world)  # it may be this process that keeps it
         self.secret = secrets.token_bytes(32)
-        self.listener = _listen(_main_address())
-        port = self.listener.address[1]
-        self._store.set("address", json.dumps({"port": port, "secret": self.secret.hex()}))
+        # The name by which other machines know this one may stand for its loopback interface here.
+        host = "127.0.0.1" if world.on_one_machine else "0.0.0.0"
+        try:
+            self.listener = Listener((host, 0), backlog=128)
+        except OSError as error:
+            raise UserError(f"rank 0 cannot listen for the others: {_first_line(error)}") from error
+        host = host if world.on_one_machine else _main_address()
+        self._note(host=host, port=self.listener.address[1], secret=self.secret.hex())
+
+    def close(self) -> None:
+        """Lets nobody in any more; who comes later learns that the run is over."""
+        with suppress(RuntimeError):  # the launcher and its store may have gone
+            self._note()
+        self.listener.close()
+
+    def _note(self, **address: Any) -> None:
+        self._store.set("address", json.dumps(address))
 
 
-def connect(world: World) -> Connection:
-    """A connection to rank 0, proved on both sides. Raises `UserError` if rank 0 cannot be reached."""
+def connect(world: World) -> Connection | None:
+    """A connection to rank 0, proved on both sides; None if the run is over. Raises `UserError` if rank 0 cannot be reached."""
+    store = _launchers_store(world)
     try:
-        address = json.loads(_launchers_store(world).get("address"))
-        return Client((_main_address(), address["port"]), authkey=bytes.fromhex(address["secret"]))
-    except (OSError, RuntimeError, EOFError) as error:
+        address = _address(store)
+        return _call(address) if address else None
+    except (OSError, RuntimeError, EOFError, AssertionError, AuthenticationError) as error:
+        if _is_over(store):
+            return None
         raise UserError(
-            f"rank {world.rank} of {world.size} cannot reach rank 0 at {_main_address()} ({_first_line(error)}); the ports of "
-            "that machine must be open to the others"
+            f"process {os.getpid()} on {socket.gethostname()} cannot reach rank 0 at {_main_address()} ({_first_line(error)}); "
+            "the ports of that machine must be open to the others"
         ) from error
 
 
-def _listen(host: str) -> Listener:
+def _address(store: Any) -> dict[str, Any]:
+    """What rank 0 has noted, once it has. A wait inside the store would keep signals out."""
+    deadline = time.monotonic() + PATIENCE.total_seconds()
+    while not store.check(["address"]):
+        if time.monotonic() > deadline:
+            raise OSError("it has not said where it listens")
+        time.sleep(0.1)
+    return json.loads(store.get("address"))
+
+
+def _is_over(store: Any) -> bool:
     try:
-        return Listener((host, 0), backlog=128)
-    except OSError:
-        # The name by which the others know this machine may not be that of an interface of it.
-        return Listener(("0.0.0.0", 0), backlog=128)
+        return not json.loads(store.get("address"))
+    except RuntimeError:  # the store has gone, and with it who could say so
+        return False
+
+
+def _call(address: dict[str, Any]) -> Connection:
+    line = socket.create_connection((address["host"], address["port"]), CONNECT_SECONDS)
+    line.setblocking(True)
+    # A machine that has gone without a word is noticed by the beats that it does not acknowledge.
+    line.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1000 * CONNECT_SECONDS))
+    connection = Connection(line.detach())
+    secret = bytes.fromhex(address["secret"])
+    try:
+        if not connection.poll(CONNECT_SECONDS):
+            raise OSError("it does not answer")
+        answer_challenge(connection, secret)
+        deliver_challenge(connection, secret)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def _launchers_store(world: World) -> Any:
@@ -93,7 +143,7 @@ def _launchers_store(world: World) -> Any:
         store, _, _ = next(torch.distributed.rendezvous("env://", timeout=PATIENCE))
     except (ValueError, RuntimeError, OSError) as error:
         raise UserError(
-            f"rank {world.rank} of {world.size} cannot reach the launcher's store: {_first_line(error)}"
+            f"process {os.getpid()} on {socket.gethostname()} cannot reach the launcher's store: {_first_line(error)}"
         ) from error
     # A launcher that starts its processes again keeps the store, with what the last attempt left there.
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")

@@ -1,0 +1,60 @@
+"""Finding the processes of a launch under way, by /proc."""
+
+import time
+from pathlib import Path
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started, oldest first."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = place.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == pid and fields[0] != "Z":
+            found.append(int(place.parent.name))
+    return sorted(found)
+
+
+def family(pid: int) -> list[int]:
+    """All processes under a process."""
+    return [member for child in children(pid) for member in (child, *family(child))]
+
+
+def generating(pid: int) -> int | None:
+    """The child of rank 0's process that generates."""
+    for child in children(pid):
+        try:
+            if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+                return child
+        except OSError:
+            continue
+    return None
+
+
+def wait_until(condition, seconds: float = 120.0):
+    """The first true value of a condition."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, "it did not come to this"
+        time.sleep(0.02)
+    return value
+
+
+def alive(pids: list[int]) -> list[int]:
+    """Those processes of a list that still run."""
+    running = []
+    for pid in pids:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            continue
+        running += [pid] if state != "Z" else []
+    return running
+
+
+def rank_of(pid: int) -> int:
+    """The rank that a process was started as."""
+    variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    return int(next(item for item in variables if item.startswith(b"RANK=")).partition(b"=")[2])
