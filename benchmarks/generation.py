@@ -9,8 +9,8 @@ CPU, a GPTBigCode and a Llama of about 30 million in single precision. The metho
 - the back-ends paged.py, where it is and can be used, and slots.py.
 
 Columns: ratios of tokens/s to the first two methods; `idle` is the share of row-places that drew no wanted token; `peak` is
-memory; `roofline` is the time that reading the weights and each row's keys and values once a step takes at the measured speed of
-a copy, as a share of the time taken, reading the prompts included.
+memory; `roofline` is the time that it takes to read the weights and each row's keys and values once a step, at the measured
+speed of a copy, as a share of the time taken, the prompts included.
 """
 
 import argparse
@@ -71,7 +71,9 @@ def generate(model: Any, size: int) -> Method:
             )
             place = model.device
             found = model.generate(
-                torch.tensor(ids, device=place), attention_mask=torch.tensor(mask, device=place), generation_config=config
+                torch.tensor(ids, device=place),
+                attention_mask=torch.tensor(mask, device=place),
+                generation_config=config,
             )
             for row, text in zip(batch, found[:, width:].tolist(), strict=True):
                 row.tokens = text[: row.wanted]
@@ -139,8 +141,11 @@ def main() -> None:
     on_cpu = device().type == "cpu"
     requests = options.requests or (8 if options.quick else 64 if on_cpu else 256)
     rows = options.rows or (4 if options.quick else 16 if on_cpu else 64)
-    clock, work, speed = time.process_time if options.cpu_time else time.perf_counter, QUICK if options.quick else Work(), bandwidth()
-    print(f"{torch.get_num_threads()} threads, {device()}, {requests} requests, {rows} rows, {speed / 1e9:.1f} GB/s copied")
+    clock = time.process_time if options.cpu_time else time.perf_counter
+    work, speed = QUICK if options.quick else Work(), bandwidth()
+    print(
+        f"{torch.get_num_threads()} threads, {device()}, {requests} requests, {rows} rows, {speed / 1e9:.1f} GB/s copied"
+    )
     print(f"{'model':<14} {'size':>7}  {'method':<15} {'rows':>4} {'tokens/s':>9} {'/ one':>6} {'/ static':>8}"
           f" {'steps':>6} {'idle':>5} {'peak MiB':>8} {'roofline':>8}")  # fmt: skip
     for name, model in build_models(options.quick):

@@ -17,7 +17,7 @@ from self_instruct.engines.rows import EndRules, Row
 
 @dataclass(frozen=True)
 class Work:
-    """Tokens: what all prompts share, the bounds of what each has of its own, and bounds and logarithm's mean of the outputs."""
+    """Lengths in tokens: what all prompts share, bounds of what each has of its own, and of the outputs, log-normal ones."""
 
     vocabulary: int = 8192
     shared: int = 256

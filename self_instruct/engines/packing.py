@@ -14,8 +14,8 @@ FEWEST_ROWS = 2
 def pack_linears(model: torch.nn.Module) -> int:
     """Gives a model's linear layers a packed copy of their weights and returns how many have one.
 
-    That costs the memory of the weights again, so models with more than `PACK_BYTES` of them keep theirs as they are, and so
-    does all that is not single precision on an x86 CPU.
+    The weights must not change afterwards. The copy costs their memory again, so models with more than `PACK_BYTES` of them
+    keep theirs as they are, and so does all that is not single precision on an x86 CPU.
     """
     layers = [layer for layer in model.modules() if type(layer) is torch.nn.Linear and _can_pack(layer)]
     if sum(layer.weight.nbytes for layer in layers) > PACK_BYTES:

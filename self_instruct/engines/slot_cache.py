@@ -122,12 +122,12 @@ class SlotCache:
         self.whole, rows, shift = False, len(self.starts), end - self.end
         for layer in self._layers:
             layer.keys = layer.values = None  # they would keep the old tensors alive
-            for at, room in enumerate(layer.rooms):
-                held = room[:rows, :, begin : self.end]
-                if tuple(room.shape[i] for i in (0, 2)) == (places, columns):
+            for at, old in enumerate(layer.rooms):
+                held, room = old[:rows, :, begin : self.end], old
+                if (old.shape[0], old.shape[2]) == (places, columns):
                     held = held.clone()
                 else:
-                    layer.rooms[at] = room = room.new_zeros(places, room.shape[1], columns, room.shape[3])
+                    layer.rooms[at] = room = old.new_zeros(places, old.shape[1], columns, old.shape[3])
                 room[:rows, :, begin + shift : end] = held
         self.starts = [start + shift for start in self.starts]
         self.end, self._view.room, self.whole = end, (places, columns), True

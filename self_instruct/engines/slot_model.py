@@ -76,7 +76,7 @@ class SlotModel:
         if self._sampling.repetition_penalty != 1.0:
             seen = self._seen[:rows].scatter_(1, ids[:, None], True)
             logits = penalise(logits.float(), seen, self._sampling.repetition_penalty)
-        drawn = draw(logits, self._sampling, self._upload(uniform))
+        drawn = draw(logits, self._sampling, self._upload(uniform, torch.float32))
         result = Drawn(drawn)
         self._next[:rows] = drawn.clamp(min=0)
         cache.end += 1
@@ -114,20 +114,17 @@ class SlotModel:
 
     def _mark(self, texts: Sequence[Sequence[int]], rows: int) -> None:
         """Notes which tokens the new rows hold."""
-        vocabulary = self._model.config.get_text_config().vocab_size
-        if len(self._seen) < len(self._next):
-            seen = torch.zeros(len(self._next), vocabulary, dtype=torch.bool, device=self._model.device)
-            seen[: len(self._seen)] = self._seen if len(self._seen) else seen[:0]
-            self._seen = seen
+        missing = len(self._next) - len(self._seen)
+        if missing:
+            vocabulary = self._model.config.get_text_config().vocab_size
+            more = torch.zeros(missing, vocabulary, dtype=torch.bool, device=self._model.device)
+            self._seen = torch.cat([self._seen, more]) if len(self._seen) else more
         for place, text in enumerate(texts, start=rows):
             self._seen[place] = False
-            self._seen[place, self._upload(list(text))] = True
+            self._seen[place, self._upload(text)] = True
 
-    def _upload(self, values: Any) -> torch.Tensor:
+    def _upload(self, values: Sequence[Any], dtype: torch.dtype = torch.long) -> torch.Tensor:
         """A tensor on the model's device. From pinned memory, because from other memory the copy would wait."""
         device = self._model.device
-        if not values or not isinstance(next(iter(values)), float):
-            values = torch.tensor(values, dtype=torch.long, pin_memory=device.type == "cuda")
-        else:
-            values = torch.tensor(values, dtype=torch.float32, pin_memory=device.type == "cuda")
-        return values.to(device, non_blocking=True)
+        host = torch.tensor(values, dtype=dtype, pin_memory=device.type == "cuda")
+        return host.to(device, non_blocking=True)
