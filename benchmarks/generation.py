@@ -1,126 +1,170 @@
-"""Generation speed of the back-ends on the same work in one run: python benchmarks/generation.py [--requests 32] [--rows 16]
+"""Generation speed of the back-ends on the same work in one run: python benchmarks/generation.py [--requests 64] [--rows 16]
 
 Random weights, prompts of some 500 tokens that share the first half, output lengths log-normal (mean 155, 20 to 400), tokens
-sampled. One prompt at a time is timed on the first few requests and compared by tokens a second. On an accelerator the
-models are StarCoder2-shaped with 1 and 7 billion parameters in bfloat16; on a CPU, a GPTBigCode and a Llama of under 30
-million in single precision.
+sampled with top_p 0.95. On an accelerator the models are StarCoder2-shaped with 1 and 7 billion parameters in bfloat16; on a
+CPU, a GPTBigCode and a Llama of about 30 million in single precision. The methods:
+
+- `generate`, one prompt at a time, on the first quarter of the requests; compared by tokens a second;
+- `generate` in left-padded batches of prompts of similar length; a batch goes on until its longest output is done;
+- the back-ends paged.py, where it is and can be used, and slots.py.
+
+Columns: ratios of tokens/s to the first two methods; `idle` is the share of row-places that drew no wanted token; `peak` is
+memory; `roofline` is the time that it takes to read the weights and each row's keys and values once a step, at the measured
+speed of a copy, as a share of the time taken, the prompts included.
 """
 
 import argparse
-import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, GPTBigCodeConfig, LlamaConfig, Starcoder2Config
+from transformers import GenerationConfig
+from workload import (
+    QUICK,
+    MeasuredRow,
+    NeverReached,
+    PeakMemory,
+    Work,
+    bandwidth,
+    build_models,
+    build_rows,
+    bytes_read,
+    synchronise,
+)
 
-from self_instruct.engines.base import Request, Sampling
+from self_instruct.engines.base import Sampling
 from self_instruct.engines.placement import device
-from self_instruct.engines.rows import EndRules, Row
+from self_instruct.engines.rows import EndRules
 from self_instruct.engines.slots import SlotBackend
-from self_instruct.engines.static import StaticBackend
 
-VOCABULARY, SHARED, OWN, LONGEST = 8192, 256, (200, 300), 400
-SAMPLING = Sampling(max_new_tokens=LONGEST, temperature=1.0, top_p=0.95)
-
-
-class NeverReached:
-    """No stop text: lengths are given."""
-
-    def reached(self, tokens: list[int], stop: tuple[str, ...]) -> bool:
-        """Never."""
-        return False
+Method = Callable[[list[MeasuredRow]], list[int]]
+"""Completes rows and returns, for every step, how many of them drew a wanted token."""
 
 
-@dataclass(eq=False)
-class MeasuredRow(Row):
-    """A row that ends after a given number of tokens."""
+@dataclass(frozen=True)
+class Result:
+    """A line of the table; memory in bytes."""
 
-    wanted: int = 0
+    tokens: int
+    seconds: float
+    steps: int
+    idle: float
+    peak: float
+    roofline: float
 
-    def accept(self, token: int, rules: EndRules) -> None:
-        """Takes the next token."""
-        self.tokens.append(token)
-        if len(self.tokens) >= self.wanted:
-            self.reason = "stop"
+
+def generate(model: Any, size: int) -> Method:
+    """Plain `generate` in batches of that size, as it is used without an engine."""
+
+    def run(rows: list[MeasuredRow]) -> list[int]:
+        ordered, drawn = sorted(rows, key=lambda row: len(row.prompt)), []
+        for begin in range(0, len(rows), size):
+            batch = ordered[begin : begin + size]
+            width, longest = max(len(row.prompt) for row in batch), max(row.wanted for row in batch)
+            padding = [width - len(row.prompt) for row in batch]
+            ids = [[0] * pad + row.prompt for pad, row in zip(padding, batch, strict=True)]
+            mask = [[0] * pad + [1] * (width - pad) for pad in padding]
+            config = GenerationConfig(
+                max_new_tokens=longest, do_sample=True, temperature=1.0, top_p=0.95, top_k=0, pad_token_id=0
+            )
+            place = model.device
+            found = model.generate(
+                torch.tensor(ids, device=place),
+                attention_mask=torch.tensor(mask, device=place),
+                generation_config=config,
+            )
+            for row, text in zip(batch, found[:, width:].tolist(), strict=True):
+                row.tokens = text[: row.wanted]
+            drawn += [sum(row.wanted > step for row in batch) for step in range(longest)]
+        return drawn
+
+    return run
 
 
-def build_models() -> Iterator[tuple[str, Any]]:
-    """Models by name, on this process's device."""
-    place = device()
-    if place.type == "cpu":
-        shape = {"vocab_size": VOCABULARY, "hidden_size": 512, "num_hidden_layers": 8, "num_attention_heads": 8}
-        configs = [
-            ("GPTBigCode", GPTBigCodeConfig(
-                vocab_size=VOCABULARY, bos_token_id=0, eos_token_id=1, n_positions=1024, n_embd=512, n_layer=8, n_head=8,
-                multi_query=True)),
-            ("Llama", LlamaConfig(
-                **shape, intermediate_size=1408, num_key_value_heads=2, max_position_embeddings=1024)),
-        ]  # fmt: skip
+def engine(backend: Any) -> Method:
+    """One of our back-ends."""
+
+    def run(rows: list[MeasuredRow]) -> list[int]:
+        waiting, ended, drawn = list(rows), 0, list[int]()
+        while ended < len(rows):
+            ended += len(backend.advance(waiting, drawn.append, lambda: False))
+        return drawn
+
+    return run
+
+
+def methods(model: Any, work: Work, rows: int) -> Iterator[tuple[str, int, Callable[[], Method]]]:
+    """Name, rows at a time, and what makes the method ready. Slots come last: they lay the weights out anew on a CPU."""
+    sampling = Sampling(max_new_tokens=work.outputs[1], temperature=1.0, top_p=0.95)
+    rules = EndRules(frozenset(), NeverReached(), work.outputs[1])  # type: ignore[arg-type]
+    model.generation_config = GenerationConfig()
+    yield "one at a time", 1, lambda: generate(model, 1)
+    yield "static batches", rows, lambda: generate(model, rows)
+    try:
+        from self_instruct.engines.paged import PagedBackend
+    except ImportError as error:
+        print(f"paged is left out: {error}")
     else:
-        configs = [
-            (f"Starcoder2 {name}", Starcoder2Config(
-                vocab_size=49152, hidden_size=width, intermediate_size=4 * width, num_hidden_layers=layers,
-                num_attention_heads=heads, num_key_value_heads=groups, sliding_window=None, max_position_embeddings=4096))
-            for name, width, layers, heads, groups in (("1B", 2048, 20, 16, 2), ("7B", 4608, 32, 36, 4))
-        ]  # fmt: skip
-    for name, config in configs:
-        torch.manual_seed(0)
-        dtype = torch.float32 if place.type == "cpu" else torch.bfloat16
-        yield name, AutoModelForCausalLM.from_config(config, dtype=dtype).eval().to(place)
+        yield "paged", rows, lambda: engine(PagedBackend(model, sampling, rules, rows))
+    yield "slots", rows, lambda: engine(SlotBackend(model, sampling, rules, rows))
 
 
-def build_rows(number: int) -> list[Row]:
-    """The work: the same for every back-end."""
-    rng = random.Random(1)
-    shared = [rng.randrange(2, VOCABULARY) for _ in range(SHARED)]
-    rows: list[Row] = []
-    for index in range(number):
-        own = [rng.randrange(2, VOCABULARY) for _ in range(rng.randint(*OWN))]
-        wanted = min(LONGEST, max(20, round(rng.lognormvariate(4.84, 0.65))))
-        rows.append(MeasuredRow(Request(index, "", "", (), str(index)), shared + own, wanted=wanted))
-    return rows
-
-
-def measure(backend: Any, rows: list[Row]) -> tuple[float, int, float]:
-    """Tokens a second, forward steps, and seconds."""
-    waiting, ended, steps = list(rows), 0, []
-    begun = time.perf_counter()
-    while ended < len(rows):
-        ended += len(backend.advance(waiting, steps.append, lambda: False))
-    if torch.accelerator.is_available():
-        torch.accelerator.synchronize()
-    seconds = time.perf_counter() - begun
-    return sum(len(row.tokens) for row in rows) / seconds, len(steps), seconds
+def measure(
+    prepare: Callable[[], Method], model: Any, requests: list[MeasuredRow], warm: list[MeasuredRow], places: int,
+    clock: Callable[[], float], copy_speed: float,
+) -> Result:  # fmt: skip
+    """Runs a method on a few requests and then, timed, on all."""
+    memory = PeakMemory()
+    run = prepare()
+    run(warm)
+    synchronise()
+    begun = clock()
+    drawn = run(requests)
+    synchronise()
+    seconds = clock() - begun
+    tokens = sum(len(row.tokens) for row in requests)
+    if tokens != sum(row.wanted for row in requests):
+        raise RuntimeError("a method did not give every request the tokens that it wants")
+    roofline = bytes_read(model, requests, len(drawn)) / copy_speed / seconds
+    return Result(tokens, seconds, len(drawn), 1 - sum(drawn) / (len(drawn) * places), memory.bytes(), roofline)
 
 
 def main() -> None:
-    """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--requests", type=int, default=32)
-    parser.add_argument("--rows", type=int, default=16)
+    parser.add_argument("--requests", type=int, help="how many [64; 256 on an accelerator; --quick: 8]")
+    parser.add_argument("--rows", type=int, help="how many at a time [16; 64 on an accelerator; --quick: 4]")
+    parser.add_argument("--quick", action="store_true", help="tiny models and short texts: does it run at all?")
+    parser.add_argument("--cpu_time", action="store_true", help="processor time, on a CPU that has other work as well")
     options = parser.parse_args()
-    rules = EndRules(frozenset(), NeverReached(), LONGEST)  # type: ignore[arg-type]
-    print(f"{torch.get_num_threads()} threads, {device()}, {options.requests} requests, {options.rows} rows")
-    print(f"{'model':<14} {'parameters':>10}  {'method':<22} {'tokens/s':>9} {'steps':>6} {'ratio':>6}")
-    for name, model in build_models():
+    on_cpu = device().type == "cpu"
+    requests = options.requests or (8 if options.quick else 64 if on_cpu else 256)
+    rows = options.rows or (4 if options.quick else 16 if on_cpu else 64)
+    clock = time.process_time if options.cpu_time else time.perf_counter
+    work, speed = QUICK if options.quick else Work(), bandwidth()
+    print(
+        f"{torch.get_num_threads()} threads, {device()}, {requests} requests, {rows} rows, {speed / 1e9:.1f} GB/s copied"
+    )
+    print(f"{'model':<14} {'size':>7}  {'method':<15} {'rows':>4} {'tokens/s':>9} {'/ one':>6} {'/ static':>8}"
+          f" {'steps':>6} {'idle':>5} {'peak MiB':>8} {'roofline':>8}")  # fmt: skip
+    for name, model in build_models(options.quick):
         size = sum(parameter.numel() for parameter in model.parameters())
-        methods = (
-            ("one prompt at a time", StaticBackend(model, 0, SAMPLING, rules, 1), max(4, options.requests // 4)),
-            ("static batches", StaticBackend(model, 0, SAMPLING, rules, options.rows), options.requests),
-            ("slots", SlotBackend(model, SAMPLING, rules, options.rows), options.requests),
-        )
-        measure(SlotBackend(model, SAMPLING, rules, options.rows), build_rows(2))  # warm
-        first = None
-        for method, backend, number in methods:
-            speed, steps, _ = measure(backend, build_rows(number))
-            first = first or speed
-            print(
-                f"{name:<14} {size / 1e6:>9.1f}M  {method:<22} {speed:>9.1f} {steps:>6} {speed / first:>6.2f}",
-                flush=True,
-            )
+        speeds: list[float] = []
+        for method, places, prepare in methods(model, work, rows):
+            number = max(4, requests // 4) if places == 1 else requests
+            try:
+                found = measure(prepare, model, build_rows(work, number), build_rows(work, 2), places, clock, speed)
+            except (RuntimeError, TypeError, ValueError) as error:
+                if method != "paged":
+                    raise
+                print(f"paged is left out: {type(error).__name__}: {error}")
+                continue
+            speeds.append(found.tokens / found.seconds)
+            ratios = [speeds[-1] / base for base in speeds[:2]]
+            print(f"{name:<14} {size / 1e6:>6.1f}M  {method:<15} {places:>4} {speeds[-1]:>9.1f} {ratios[0]:>6.2f}"
+                  f" {ratios[-1] if len(ratios) > 1 else float('nan'):>8.2f} {found.steps:>6} {found.idle:>5.0%}"
+                  f" {found.peak / 2**20:>8.0f} {found.roofline:>8.0%}", flush=True)  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -76,8 +76,9 @@ def build_sampling(config: Config) -> Sampling:
             f"--temperature is {options.temperature}, too near to 0 to divide by; use 0 for greedy decoding"
         )
     return Sampling(
-        options.max_new_tokens, options.temperature, options.top_p, options.top_k, options.repetition_penalty
-    )
+        options.max_new_tokens, options.temperature, options.top_p, options.top_k, options.repetition_penalty,
+        options.min_p,
+    )  # fmt: skip
 
 
 def build_reader(config: Config) -> PromptReader:
@@ -146,6 +147,7 @@ def build_origin(config: Config, format: RecordFormat, model_revision: str) -> O
             "temperature": options.temperature,
             "top_p": options.top_p,
             "top_k": options.top_k,
+            "min_p": options.min_p,
             "repetition_penalty": options.repetition_penalty,
             "max_new_tokens": options.max_new_tokens,
             "seed": config.run.seed,

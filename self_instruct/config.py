@@ -135,6 +135,9 @@ class SamplingOptions:
     temperature: float = option(0.8, "0 is greedy", minimum=0, plan=True)
     top_p: float = option(0.95, "nucleus sampling", above=0, maximum=1, plan=True)
     top_k: int = option(0, "sample from the k likeliest tokens; 0 is off", minimum=0, plan=True)
+    min_p: float = option(
+        0.0, "drop tokens less likely than this share of the likeliest one; 0 is off", minimum=0, maximum=1, plan=True
+    )
     repetition_penalty: float = option(1.0, "above 1 discourages repeating; hurts code", above=0, plan=True)
     num_return_sequences: int = option(
         1, "completions of each prompt, which is read once; fewer different prompts, but cheaper", minimum=1, plan=True

@@ -11,13 +11,14 @@ FinishReason = Literal["stop", "length", "error"]
 
 @dataclass(frozen=True)
 class Sampling:
-    """How tokens are drawn. `temperature` 0 is greedy, `top_k` 0 is off; `max_new_tokens` bounds a completion."""
+    """How tokens are drawn. `temperature` 0 is greedy, `top_k` and `min_p` 0 are off; `max_new_tokens` bounds a completion."""
 
     max_new_tokens: int
     temperature: float = 0.8
     top_p: float = 0.95
     top_k: int = 0
     repetition_penalty: float = 1.0
+    min_p: float = 0.0
 
 
 @dataclass(frozen=True)

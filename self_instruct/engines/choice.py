@@ -15,7 +15,7 @@ from transformers.utils import is_flash_attn_2_available, is_flash_attn_3_availa
 
 from self_instruct.engines.base import Request, Sampling
 from self_instruct.engines.rows import EndRules, Row
-from self_instruct.engines.sampling import draw
+from self_instruct.engines.sampling import check, draw
 from self_instruct.engines.slots import SlotBackend
 from self_instruct.engines.static import StaticBackend
 from self_instruct.engines.text import context_length
@@ -159,7 +159,9 @@ def _reference(model: Any, pad_token: int, prompt: Sequence[int]) -> tuple[torch
 
 def _agrees(tokens: Sequence[int], logits: torch.Tensor, greedy: Sampling, dtype: torch.dtype) -> bool:
     """Whether tokens are the likeliest ones, up to the first that rounding may have decided."""
-    for token, best, scores in zip(tokens, draw(logits, greedy, []).tolist(), logits.double(), strict=True):
+    likeliest = draw(logits, greedy, torch.zeros(len(logits))).tolist()
+    check(likeliest)
+    for token, best, scores in zip(tokens, likeliest, logits.double(), strict=True):
         if token != best:
             return bool(scores[best] - scores[token] <= NEAR_TIE * torch.finfo(dtype).eps * scores.abs().max())
     return True

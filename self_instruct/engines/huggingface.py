@@ -5,19 +5,17 @@ nothing of tasks, blocks or files. What decides a completion is set here and now
 defaults are not used.
 """
 
-import gc
 import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
 from transformers import GenerationConfig
 
 from self_instruct.engines.base import Completion, Hardware, Request, Sampling, cut_at_stop, timestamp
 from self_instruct.engines.choice import choose_backend
 from self_instruct.engines.hardware import hardware_of
 from self_instruct.engines.loading import end_tokens
-from self_instruct.engines.rows import EndRules, Row
+from self_instruct.engines.rows import EndRules, Row, free_memory
 from self_instruct.engines.stopping import StopMatcher
 from self_instruct.engines.text import PromptEncoder, context_length
 
@@ -85,7 +83,7 @@ class HuggingFaceEngine:
             ended = self._backend.advance(self._waiting, self.on_step, lambda: self._interrupted)
             if self._backend.limit < limit:
                 _log.warning("out of memory with %d rows; going on with %d", limit, self._backend.limit)
-                self._free()
+                free_memory()
         created = timestamp()
         return [self._completion(row, created) for row in ended]
 
@@ -99,7 +97,7 @@ class HuggingFaceEngine:
         if self._backend is not None:
             self._backend.close()
         self._model = self._backend = None  # type: ignore[assignment]
-        self._free()
+        free_memory()
 
     def _completion(self, row: Row, created: str) -> Completion:
         request, tokens = row.request, row.tokens
@@ -110,8 +108,3 @@ class HuggingFaceEngine:
         text, _ = cut_at_stop(text, request.stop)
         reason = row.reason or "error"
         return Completion(request.index, text, reason, len(row.prompt), len(tokens), self._rank, created, row.error)
-
-    def _free(self) -> None:
-        gc.collect()
-        if torch.accelerator.is_available():
-            torch.accelerator.empty_cache()

@@ -222,7 +222,7 @@ class PagedBackend:
             return GenerationConfig(do_sample=False, eos_token_id=ends)
         return GenerationConfig(
             do_sample=True, temperature=sampling.temperature, top_p=sampling.top_p, top_k=sampling.top_k,
-            min_p=getattr(sampling, "min_p", 0.0) or None, eos_token_id=ends,
+            min_p=sampling.min_p or None, eos_token_id=ends,
         )  # fmt: skip
 
     def _collect(self, on_step: Callable[[int], None], seconds: float) -> list[Row]:

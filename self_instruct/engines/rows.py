@@ -1,5 +1,6 @@
 """One request while its tokens are drawn: what both back-ends keep of it, and when it ends."""
 
+import gc
 import random
 from dataclasses import dataclass, field
 
@@ -23,13 +24,17 @@ class EndRules:
 
 @dataclass(eq=False)
 class Row:
-    """A request with its prompt's token ids, its own random numbers, and the tokens drawn so far."""
+    """A request with its prompt's token ids, its own random numbers, and the tokens drawn so far.
+
+    `failures` counts how often memory was short although it was alone.
+    """
 
     request: Request
     prompt: list[int]
     tokens: list[int] = field(default_factory=list)
     reason: FinishReason | None = None
     error: str | None = None
+    failures: int = 0
 
     def __post_init__(self) -> None:
         self.generator = random.Random(f"tokens:{self.request.seed}")
@@ -52,6 +57,13 @@ class Row:
         for _ in self.tokens:
             self.generator.random()
 
+    def fall_short(self, error: str) -> bool:
+        """Notes that memory was short for this row alone. Once may be chance; the second time it ends without a text."""
+        self.failures += 1
+        if self.failures > 1:
+            self.fail(error)
+        return self.reason is not None
+
     def restart(self) -> None:
         """Forgets what was drawn, as if it had never begun."""
         self.tokens, self.reason = [], None
@@ -64,3 +76,10 @@ def out_of_memory(error: RuntimeError) -> str:
     if not isinstance(error, torch.OutOfMemoryError) and not any(sign in str(error) for sign in _OUT_OF_MEMORY):
         raise error
     return f"out of memory: {text}"
+
+
+def free_memory() -> None:
+    """Gives memory that nothing refers to any more back to the device."""
+    gc.collect()
+    if torch.accelerator.is_available():
+        torch.accelerator.empty_cache()

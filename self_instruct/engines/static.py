@@ -10,8 +10,8 @@ import torch
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 
 from self_instruct.engines.base import Sampling
-from self_instruct.engines.rows import EndRules, Row, out_of_memory
-from self_instruct.engines.sampling import draw, penalise
+from self_instruct.engines.rows import EndRules, Row, free_memory, out_of_memory
+from self_instruct.engines.sampling import check, draw, penalise
 
 
 class StaticBackend:
@@ -24,19 +24,24 @@ class StaticBackend:
     def advance(
         self, waiting: list[Row], on_step: Callable[[int], None], interrupted: Callable[[], bool]
     ) -> list[Row]:
-        """Takes a batch out of `waiting` and completes it. When memory is short, puts it back and halves the limit."""
+        """Takes a batch out of `waiting` and completes it. When memory is short, puts it back and halves the limit.
+
+        A row for which memory was short twice although it was alone ends as an error.
+        """
         batch = self._next_batch(waiting)
+        short = None
         try:
             self._complete(batch, on_step, interrupted)
         except RuntimeError as error:
-            message = out_of_memory(error)
-            if len(batch) == 1:
-                batch[0].fail(message)
+            short = out_of_memory(error)
+        if short is not None:  # outside of the handler, whose error keeps what filled the memory
+            if len(batch) == 1 and batch[0].fall_short(short):
                 return batch
-            self.limit = len(batch) // 2
+            self.limit = len(batch) // 2 or self.limit
             for row in batch:
                 row.restart()
             waiting[:0] = batch
+            free_memory()
         return [row for row in batch if row.reason is not None]
 
     def close(self) -> None:
@@ -79,8 +84,11 @@ class _Chooser(LogitsProcessor):
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         if self._sampling.repetition_penalty != 1.0:
             seen = torch.cat([self._prompt, input_ids[:, self._width :]], dim=1)
+            seen = torch.zeros_like(scores, dtype=torch.bool).scatter_(1, seen, True)
             scores = penalise(scores, seen, self._sampling.repetition_penalty)
-        chosen = draw(scores, self._sampling, [row.generator for row in self._rows])
+        uniform = torch.tensor([row.generator.random() for row in self._rows], device=scores.device)
+        chosen = draw(scores, self._sampling, uniform)
+        check(chosen.tolist())
         return torch.full_like(scores, float("-inf")).scatter_(1, chosen[:, None], 0.0)
 
 
