@@ -49,7 +49,8 @@ def started(config: Config, world: World, on_tokens: Callable[[int], None]) -> I
     connection, process = _start(config, world)
     place = None
     try:
-        # The process is loading the model by now; this one needs the tokenizer only.
+        # The process is loading the model by now; this one needs the tokenizer only, and one of the machine's cores.
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
         reader = build_reader(config)
         pool = WorkerPool(_leaders(config, world), reader.model_revision, on_tokens)
         pool.add(connection, process)
