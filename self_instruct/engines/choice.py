@@ -106,8 +106,12 @@ def _unsuited(candidate: str, model: Any, tokenizer: Any, sampling: Sampling, ru
     shared = getattr(config, "num_kv_shared_layers", 0)  # such layers never fill a cache of their own
     if layers - _ORDINARY_LAYERS or shared or getattr(model, "_is_stateful", False):
         return f"{kind} does not keep an ordinary key-value cache in every layer"
-    if candidate == "slots":
-        return None
+    return None if candidate == "slots" else _unpageable(model, tokenizer, sampling, rules)
+
+
+def _unpageable(model: Any, tokenizer: Any, sampling: Sampling, rules: EndRules) -> str | None:
+    """Why a paged cache would be wrong, or leave out what was asked for."""
+    kind = type(model).__name__
     if not getattr(model, "_supports_attention_backend", False):
         return f"{kind} attends in a way of its own, which a paged cache would make wrong without an error"
     if sampling.repetition_penalty != 1.0:
