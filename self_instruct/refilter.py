@@ -13,7 +13,14 @@ from self_instruct.cli import guarded
 from self_instruct.config import FilterOptions, NoveltyOptions, assemble, declarations
 from self_instruct.errors import UserError
 
-_OTHERS = ("num_instructions_to_generate", "seed_tasks_path", "instruction_trigger", "input_trigger", "output_trigger")
+_OTHERS = (
+    "preset",
+    "num_instructions_to_generate",
+    "seed_tasks_path",
+    "instruction_trigger",
+    "input_trigger",
+    "output_trigger",
+)
 
 
 def main(argv: list[str]) -> int:
