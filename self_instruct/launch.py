@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from self_instruct import manifest
-from self_instruct.assembly import build_curator, build_origin, stop_words
+from self_instruct.assembly import build_curator, build_origin, reasons_of_rules, stop_words
 from self_instruct.config import Config
 from self_instruct.engines.base import Engine
 from self_instruct.journal import Journal
@@ -33,7 +33,7 @@ def launch(
     journal = Journal(folder)
     manifest.write(folder, described)
     writer = Writer(folder, build_origin(config, composer.format, engine.model_revision))
-    funnel = Funnel(config.run.patience)
+    funnel = Funnel(config.run.patience, reasons_of_rules(config))
     loop = Loop(
         composer=composer,
         engine=engine,

@@ -23,9 +23,26 @@ def summarise(folder: Path, funnel: Funnel, pool: list[Record], stopped: str, se
         f"the blocks that could be read; {tokens / max(accepted, 1):,.0f} new tokens a record."
     )
     return (
-        "\n\n".join(["", headline, funnel.table(), *_samples(pool), _files(folder), _next(folder, accepted, stopped)])
-        + "\n"
-    )
+        "\n\n".join(
+            ["", headline, funnel.table(), *_warnings(funnel), *_samples(pool), _files(folder),
+             _next(folder, accepted, stopped)]
+        ) + "\n"
+    )  # fmt: skip
+
+
+def _warnings(funnel: Funnel) -> list[str]:
+    lines = [
+        f"  {item.rule} dropped {item.dropped:,} of {item.parsed:,} blocks ({item.dropped / item.parsed:.0%}); {REJECTED} "
+        "has them, --filter_rules leaves a rule out"
+        for item in funnel.warnings
+        if item.warning == "drops_much"
+    ]
+    idle = [item.rule for item in funnel.warnings if item.warning == "never_fired"]
+    if idle:
+        lines.append(
+            f"  {', '.join(idle)} never fired over {funnel.parsed:,} blocks; that is well if the model writes no such thing"
+        )
+    return ["\n".join(["Look at these filter rules:", *lines])] if lines else []
 
 
 def _samples(pool: list[Record]) -> list[str]:
