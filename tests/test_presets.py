@@ -14,7 +14,7 @@ from self_instruct.arguments import convert, parse_arguments, parse_values
 from self_instruct.assembly import build_curator
 from self_instruct.config import Config, declarations, flatten
 from self_instruct.errors import UserError
-from self_instruct.filters import build_filters, first_objection
+from self_instruct.filters import RULES, build_filters, first_objection
 from self_instruct.formats import INSTRUCTION_INPUT_OUTPUT, INSTRUCTION_OUTPUT
 from self_instruct.journal import Entry
 from self_instruct.presets import PRESETS
@@ -258,3 +258,10 @@ def test_the_documentation_shows_what_the_presets_set() -> None:
     assert text[begin:end] == "|---|---|---|---|---|---|\n" + table()
     for name, made in PRESETS.items():
         assert f"| `{name}` | {made.summary} |" in text
+
+
+def test_the_documentation_names_every_rule_with_its_reasons() -> None:
+    text = (ROOT / "docs" / "presets.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| [^|`]*(?:`--\w+`[^|`]*)* \| (`\w+`(?:, `\w+`)*) \|$", text, re.MULTILINE)
+    assert {name: tuple(re.findall(r"\w+", reasons)) for name, reasons in rows} == RULES
+    assert [name for name, _ in rows] == list(RULES)

@@ -43,6 +43,13 @@ def test_the_commands_that_it_proposes_work(ended, what, number):
     assert shlex.split(command)
 
 
+def test_the_first_record_can_be_explained_as_proposed(ended):
+    folder, shown = ended
+    result = run("bash", "-c", shown.split("by its id or text:\n")[1].split("\n")[0], cwd=ROOT)
+    first = rows(folder / "machine_generated_instructions.jsonl")[0]
+    assert result.returncode == 0 and result.stdout.startswith(f"[{first['provenance']['id']}] accepted")
+
+
 def test_a_run_that_ended_early_is_gone_on_with_and_not_made_smaller(tmp_path):
     script = write_script(tmp_path / "script.jsonl", 60)
     shown = generate(*scripted(script, tmp_path / "run", 5000), "--max_requests", 5).stdout
