@@ -1,4 +1,4 @@
-"""argv and YAML -> a checked configuration. A flag beats the YAML file, which beats the default.
+"""argv and YAML -> a checked configuration. A flag beats the YAML file, which beats the preset, which beats the default.
 
 Every value passes the same check, wherever it comes from. `HfArgumentParser` is not used: importing it takes over a
 second, it lets YAML values pass unchecked, and `--help` should answer at once.
@@ -17,6 +17,7 @@ from typing import Any
 
 from self_instruct.config import GROUPS, Config, assemble, declarations
 from self_instruct.errors import UserError
+from self_instruct.presets import PRESETS
 
 
 class _Parser(argparse.ArgumentParser):
@@ -36,7 +37,7 @@ def parse_arguments(argv: Sequence[str], description: str, names: Sequence[str] 
 def parse_values(
     argv: Sequence[str], description: str, names: Sequence[str] | None = None, positional: Sequence[str] = ()
 ) -> tuple[dict[str, Any], list[str]]:
-    """Only the values that were given, by option name, and the positional arguments."""
+    """Only the values that were given, by option name, with what a preset among them sets; and the positional arguments."""
     declared = {name: item for name, item in declarations().items() if names is None or name in names}
     parser = _build_parser(description, declared, positional)
     known, unknown = parser.parse_known_args(list(argv))
@@ -49,7 +50,17 @@ def parse_values(
     values = _read_yaml(Path(config_path), declared) if config_path is not None else {}
     for name, raw in given.items():
         values[name] = convert(declared[name], raw, f"--{name}", Path.cwd())
-    return values, places
+    return {**_preset_values(values.get("preset"), declared), **values}, places
+
+
+def _preset_values(name: str | None, declared: dict[str, Field]) -> dict[str, Any]:
+    """What a preset sets of the options that the command has."""
+    settings = PRESETS[name].options if name is not None else {}
+    return {
+        key: convert(declared[key], raw, f"--preset {name}: {key}", Path.cwd())
+        for key, raw in settings.items()
+        if key in declared
+    }
 
 
 def _build_parser(description: str, declared: dict[str, Field], positional: Sequence[str]) -> _Parser:
@@ -75,15 +86,17 @@ def _flags(item: Field) -> list[str]:
 
 def _arity(item: Field) -> dict[str, Any]:
     kind, many, _ = _type_of(item)
-    metavar = "{" + ",".join(item.metadata["choices"]) + "}" if item.metadata["choices"] else kind.__name__.upper()
     if many:
-        return {"nargs": "*", "metavar": metavar}
+        return {"nargs": "*", "metavar": "NAME" if item.metadata["choices"] else kind.__name__.upper()}
+    metavar = "{" + ",".join(item.metadata["choices"]) + "}" if item.metadata["choices"] else kind.__name__.upper()
     return {"nargs": "?", "const": "true", "metavar": metavar} if kind is bool else {"metavar": metavar}
 
 
 def _help(item: Field) -> str:
-    default = None if callable(item.default_factory) else item.default
+    default = " ".join(item.default_factory()) or None if callable(item.default_factory) else item.default
     text = item.metadata["help"]
+    if _type_of(item)[1] and item.metadata["choices"]:
+        text += f"; there are {', '.join(item.metadata['choices'])}"
     shown = f" [default: {default}]" if default not in (None, False) and "[default" not in text else ""
     return (text + shown).replace("%", "%%")
 

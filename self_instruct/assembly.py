@@ -13,7 +13,8 @@ from self_instruct.engines import load_engine, load_reader
 from self_instruct.engines.base import ModelEngine, PromptReader, Sampling
 from self_instruct.engines.placement import Placement
 from self_instruct.errors import UserError
-from self_instruct.filters import build_filters
+from self_instruct.filters import RULES, build_filters
+from self_instruct.filters.openings import without_programming
 from self_instruct.formats import RecordFormat
 from self_instruct.novelty.embedding import EmbeddingIndex, SentenceEncoder
 from self_instruct.prompts import PromptComposer
@@ -59,13 +60,25 @@ def build_curator(config: Config, format: RecordFormat, header: str, seeds: list
         min_instruction_words=config.filter.min_instruction_words,
         max_instruction_words=config.filter.max_instruction_words,
         keywords=config.filter.filter_keywords,
+        openings=config.filter.filter_openings,
         keep_programming=config.filter.keep_programming,
+        rules=config.filter.filter_rules,
     )
     threshold = config.novelty.embedding_threshold
     if threshold is None:
         return Curator(format, filters, seeds, config.novelty.rouge_threshold)
     embeddings = EmbeddingIndex(SentenceEncoder(config.novelty.embedding_model_name_or_path))
     return Curator(format, filters, seeds, config.novelty.rouge_threshold, embeddings, threshold)
+
+
+def reasons_of_rules(config: Config) -> dict[str, tuple[str, ...]]:
+    """The filter rules that may object in this run, and the reasons that each may give."""
+    options = config.filter
+    idle = {
+        "keywords": not any(word.strip() for word in options.filter_keywords),
+        "openings": not without_programming(options.filter_openings, options.keep_programming),
+    }
+    return {name: RULES[name] for name in options.filter_rules if not idle.get(name)}
 
 
 def build_sampling(config: Config) -> Sampling:

@@ -8,6 +8,10 @@ Knows nothing of argv, YAML or files: arguments.py fills these classes.
 from dataclasses import Field, dataclass, field, fields
 from typing import Any, Literal
 
+from self_instruct.filters import DEFAULT_RULES, RULES
+from self_instruct.filters.openings import PROGRAMMING
+from self_instruct.presets import PRESETS
+
 PathRule = Literal["always", "if_dotted"]
 
 
@@ -37,6 +41,10 @@ def option(
 class RunOptions:
     """run"""
 
+    preset: str | None = option(
+        None, "begin from the rules of an earlier system, where no option says otherwise: "
+        + "; ".join(f"{name}, {preset.summary}" for name, preset in PRESETS.items()), choices=tuple(PRESETS),
+    )  # fmt: skip
     batch_dir: str | None = option(None, "directory of the run; an earlier run in it is continued", path="always")
     num_instructions_to_generate: int = option(100, "stop at exactly this many accepted records", minimum=1)
     seed: int = option(42, "decides demonstrations and sampling", plan=True)
@@ -152,13 +160,22 @@ class SamplingOptions:
 class FilterOptions:
     """filters"""
 
+    filter_rules: list[str] = option(
+        list(DEFAULT_RULES), "rules that are asked of a record, in this order; the first that objects is its reason",
+        choices=tuple(RULES), plan=True,
+    )  # fmt: skip
     min_instruction_words: int = option(4, "words that an instruction must have", minimum=0, plan=True)
     max_instruction_words: int = option(150, "words that an instruction may have", minimum=1, plan=True)
     filter_keywords: list[str] = option(
         [], "drop instructions with these words; 'default' stands for the words of the Self-Instruct paper "
-        "(image, graph, file, ...): right for plain text, wrong for code", plan=True,
+        "(image, graph, file, ...), 'alpaca' for these and five more: right for plain text, wrong for code", plan=True,
     )  # fmt: skip
-    keep_programming: bool = option(False, "keep instructions that begin with 'Write a program'", plan=True)
+    filter_openings: list[str] = option(
+        [PROGRAMMING[0]], "drop instructions that begin so; a text without capitals is found in any case", plan=True
+    )
+    keep_programming: bool = option(
+        False, "keep instructions that begin with 'Write a program' or 'Write a function'", plan=True
+    )
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from self_instruct import manifest
-from self_instruct.assembly import build_curator, build_origin, stop_words
+from self_instruct.assembly import build_curator, build_origin, reasons_of_rules, stop_words
 from self_instruct.config import Config
 from self_instruct.curation import Curator
 from self_instruct.distributed import news
@@ -81,7 +81,7 @@ def _build_loop(
         journal=journal,
         curator=curator,
         writer=writer,
-        funnel=Funnel(run.patience),
+        funnel=Funnel(run.patience, reasons_of_rules(config)),
         limits=Limits(run.num_instructions_to_generate, run.min_yield, run.max_requests, run.max_tokens, capacity),
         seed=run.seed,
         horizon=config.prompt.horizon or 1,

@@ -13,7 +13,14 @@ from self_instruct.cli import guarded
 from self_instruct.config import FilterOptions, NoveltyOptions, assemble, declarations
 from self_instruct.errors import UserError
 
-_OTHERS = ("num_instructions_to_generate", "seed_tasks_path", "instruction_trigger", "input_trigger", "output_trigger")
+_OTHERS = (
+    "preset",
+    "num_instructions_to_generate",
+    "seed_tasks_path",
+    "instruction_trigger",
+    "input_trigger",
+    "output_trigger",
+)
 
 
 def main(argv: list[str]) -> int:
@@ -44,7 +51,7 @@ def _refilter(
     entries: list[Any], described: dict[str, Any], options: dict[str, Any], given: dict[str, Any], new_dir: Path
 ) -> int:
     from self_instruct import manifest
-    from self_instruct.assembly import build_curator, build_format, build_origin
+    from self_instruct.assembly import build_curator, build_format, build_origin, reasons_of_rules
     from self_instruct.formats import FORMATS
     from self_instruct.report import Funnel, write_report
     from self_instruct.seeds import fingerprint, load_seeds
@@ -70,7 +77,7 @@ def _refilter(
     except OSError as error:
         raise UserError(f"{new_dir}: cannot be made ({error.strerror}); give another directory") from None
     writer = Writer(new_dir, build_origin(config, format, described["model_revision"]))
-    funnel = Funnel()
+    funnel = Funnel(rules=reasons_of_rules(config))
     target = given.get("num_instructions_to_generate")
     stopped = f"all {len(entries)} completions were judged again"
     try:

@@ -6,7 +6,8 @@ Everything here is a function of the verdicts, so that a replay gives the same r
 import json
 import os
 from collections import Counter, deque
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,28 @@ from self_instruct.journal import Entry
 
 FILE_NAME = "report.json"
 STAGES = ("generation", "parse", "filter", "novelty", "limit")
+ENOUGH_BLOCKS = 200
+MUCH = 0.15
+
+
+@dataclass(frozen=True)
+class RuleWarning:
+    """A filter rule that may not do what was meant: `never_fired`, or `drops_much`; `dropped` of the `parsed` blocks."""
+
+    rule: str
+    warning: str
+    dropped: int
+    parsed: int
 
 
 @dataclass
 class Funnel:
-    """Counts over the completions judged so far. `patience` is the number of requests that `recent_yield` looks back."""
+    """Counts over the completions judged so far. `patience` is the number of requests that `recent_yield` looks back, `rules`
+    the filter rules of the run with the reasons that each may give.
+    """
 
     patience: int = 100
+    rules: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     completions: Counter[str] = field(default_factory=Counter)
     drops: Counter[tuple[str, str]] = field(default_factory=Counter)
     accepted: int = 0
@@ -77,6 +93,21 @@ class Funnel:
         """Tokens written and records accepted of each of the last `patience` requests."""
         return [(tokens, kept) for _, kept, tokens in self._recent]
 
+    @property
+    def warnings(self) -> list[RuleWarning]:
+        """Rules that dropped over 15 % of the blocks that could be read, and rules that dropped none of 200 or more.
+
+        The bounds are ours. A rule sees only what those before it let pass, so it may be idle because of them.
+        """
+        found = []
+        for rule, reasons in self.rules.items():
+            dropped = sum(self.drops["filter", reason] for reason in reasons)
+            if dropped > MUCH * self.parsed:
+                found.append(RuleWarning(rule, "drops_much", dropped, self.parsed))
+            elif dropped == 0 and self.parsed >= ENOUGH_BLOCKS:
+                found.append(RuleWarning(rule, "never_fired", dropped, self.parsed))
+        return found
+
     def as_dict(self, stopped: str) -> dict[str, Any]:
         """All counts, as in report.json; `stopped` is the reason why the run ended."""
         stages: dict[str, dict[str, int]] = {stage: {} for stage in STAGES}
@@ -91,6 +122,7 @@ class Funnel:
             "accepted": self.accepted,
             "yield": round(self.yield_, 6),
             "drops": stages,
+            "warnings": [asdict(warning) for warning in self.warnings],
             "tokens": {"prompt": self.prompt_tokens, "completion": self.completion_tokens},
         }
 

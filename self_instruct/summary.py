@@ -34,9 +34,26 @@ def summarise(
     if idle is not None:
         headline += f"\nGeneration waited for prompts {idle[0]:.1%} of its time; its rows were {idle[1]:.0%} full."
     return (
-        "\n\n".join(["", headline, funnel.table(), *_samples(pool), _files(folder), _next(folder, accepted, stopped)])
-        + "\n"
-    )
+        "\n\n".join(
+            ["", headline, funnel.table(), *_warnings(funnel), *_samples(pool), _files(folder),
+             _next(folder, pool, stopped)]
+        ) + "\n"
+    )  # fmt: skip
+
+
+def _warnings(funnel: Funnel) -> list[str]:
+    lines = [
+        f"  {item.rule} dropped {item.dropped:,} of {item.parsed:,} blocks ({item.dropped / item.parsed:.0%}); {REJECTED} "
+        "has them, --filter_rules leaves a rule out"
+        for item in funnel.warnings
+        if item.warning == "drops_much"
+    ]
+    idle = [item.rule for item in funnel.warnings if item.warning == "never_fired"]
+    if idle:
+        lines.append(
+            f"  {', '.join(idle)} never fired over {funnel.parsed:,} blocks; that is well if the model writes no such thing"
+        )
+    return ["\n".join(["Look at these filter rules:", *lines])] if lines else []
 
 
 def _samples(pool: list[Record]) -> list[str]:
@@ -61,20 +78,23 @@ def _files(folder: Path) -> str:
     return "\n".join([f"Files in {folder}:", *present])
 
 
-def _next(folder: Path, accepted: int, stopped: str) -> str:
-    python = shlex.quote(sys.executable)
+def _next(folder: Path, pool: list[Record], stopped: str) -> str:
+    python, place = shlex.quote(sys.executable), shlex.quote(str(folder))
     lines = ["Next:"]
     if (folder / JOURNAL).exists():
         again = f"cd {shlex.quote(os.getcwd())} && {python} {shlex.join(sys.argv)}"
         changed = next((name for name in ("--max_requests", "--min_yield", "--script_path") if name in stopped), None)
         if stopped.startswith("all "):
-            lines.append(f"  more records:\n    {again} --num_instructions_to_generate {2 * accepted}")
+            lines.append(f"  more records:\n    {again} --num_instructions_to_generate {2 * len(pool)}")
         else:
             lines.append(f"  go on{f', with another {changed}' if changed else ''}:\n    {again}")
-        place = shlex.quote(str(folder))
         lines.append(
             f"  another threshold, without generating:\n    {python} -m self_instruct.refilter {place} {place}_strict "
             "--rouge_threshold 0.6"
+        )
+    if pool:
+        lines.append(
+            f"  why one was kept or dropped, by its id or text:\n    {python} -m self_instruct.explain {place} {pool[0].id}"
         )
     lines.append(f'  load them:\n    datasets.load_dataset("json", data_files="{folder / ACCEPTED}")')
     return "\n".join(lines)

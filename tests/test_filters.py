@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from self_instruct.filters import build_filters, first_objection
 from self_instruct.filters.keywords import PAPER_KEYWORDS, drop_keywords
 from self_instruct.filters.length import drop_length
-from self_instruct.filters.openings import drop_non_ascii, drop_program, drop_punctuation
+from self_instruct.filters.openings import drop_non_ascii, drop_openings, drop_punctuation, without_programming
 from self_instruct.filters.output import drop_echo, drop_empty, drop_output_repeats_task
 from self_instruct.filters.repetition import drop_loop
 from self_instruct.records import Record
@@ -102,11 +102,32 @@ def test_without_a_keyword_nothing_is_dropped(words: list[str]) -> None:
 
 @pytest.mark.parametrize(
     ("instruction", "reason"),
-    [("Write a program that adds.", "writes_program"), ("Write a programme.", "writes_program"),
-     ("Write a Program", None), ("write a program", None), ("Please write a program", None), ("Write a poem", None)],
+    [("Write a program that adds.", "opening"), ("Write a programme.", "opening"), ("Write a Program", None),
+     ("write a program", None), ("Please write a program", None), ("Write a poem", None), ("GIVE me", "opening"),
+     ("Give", None), ("", None)],
 )  # fmt: skip
-def test_programs_are_known_by_their_first_words(instruction: str, reason: str | None) -> None:
-    assert reason_of(drop_program(record(instruction))) == reason
+def test_an_opening_is_found_as_written_or_in_any_case_if_it_has_no_capitals(
+    instruction: str, reason: str | None
+) -> None:
+    assert reason_of(drop_openings(["Write a program", "give me"])(record(instruction))) == reason
+
+
+@pytest.mark.parametrize(
+    ("openings", "left"),
+    [
+        (["Write a program", "Write a function", "Explain"], ["Explain"]),
+        (["write a program", "WRITE A FUNCTION"], []),
+        (["Write a programme", "Write"], ["Write a programme", "Write"]),
+    ],
+)
+def test_keeping_programs_leaves_out_their_openings_only(openings: list[str], left: list[str]) -> None:
+    assert without_programming(openings, True) == left
+    assert without_programming(openings, False) == openings
+
+
+def test_an_empty_opening_begins_nothing() -> None:
+    assert without_programming(["", " "], False) == []
+    assert first_objection(build_filters(HEADER, openings=[""]), record()) is None
 
 
 @pytest.mark.parametrize("sign", string.punctuation)
@@ -205,7 +226,7 @@ CASES = [
     (record("Add two numbers"), "too_short"),
     (record("Add " * 151), "too_long"),
     (record("Draw the two numbers."), "keyword"),
-    (record("Write a program that adds."), "writes_program"),
+    (record("Write a program that adds."), "opening"),
     (record("'Add the two numbers.'"), "starts_with_punctuation"),
     (record("• Add the two numbers."), "starts_with_non_ascii"),
     (record(output="add the two numbers."), "output_repeats_task"),

@@ -101,7 +101,7 @@ def test_the_target_is_met_exactly_and_every_block_is_accounted_for(script, tmp_
         "rouge_l",
         "missing_output",
         "cut_by_length",
-        "writes_program",
+        "opening",
         "target_reached",
     }
     assert all(row["provenance"]["rouge_l"] < 0.6 for row in accepted)

@@ -121,6 +121,55 @@ def test_large_counts_stay_in_their_columns() -> None:
     assert lines[0].endswith("999,999") and lines[2].endswith("-999,999")
 
 
+# ---- warnings
+
+RULES = {"length": ("too_short", "too_long"), "loops": ("loops",)}
+
+
+def warned(*completions: tuple[Drop | None, ...]) -> list[tuple[str, str, int, int]]:
+    made = Funnel(rules=RULES)
+    for drops in completions:
+        made.count(entry(), verdicts(*drops))
+    return [(item.rule, item.warning, item.dropped, item.parsed) for item in made.warnings]
+
+
+@pytest.mark.parametrize(("blocks", "idle"), [(199, []), (200, ["length", "loops"]), (500, ["length", "loops"])])
+def test_a_rule_that_never_fired_is_named_once_enough_was_judged(blocks: int, idle: list[str]) -> None:
+    assert warned((KEPT,) * blocks) == [(rule, "never_fired", 0, blocks) for rule in idle]
+    assert warned((ROUGE,) * blocks) == [(rule, "never_fired", 0, blocks) for rule in idle]
+
+
+def test_one_drop_is_enough_for_a_rule_to_have_fired_and_blocks_that_were_not_judged_do_not_count() -> None:
+    assert warned((KEPT,) * 300, (SHORT,)) == [("loops", "never_fired", 0, 301)]
+    assert warned((KEPT,) * 150, (EMPTY, LATE) * 100) == []
+    assert warned() == []
+
+
+@pytest.mark.parametrize(("short", "long", "much"), [(3, 0, False), (2, 1, False), (4, 0, True), (2, 2, True)])
+def test_a_rule_that_drops_more_than_15_per_cent_is_named_whatever_its_reasons(
+    short: int, long: int, much: bool
+) -> None:
+    drops = (SHORT,) * short + (Drop("filter", "too_long"),) * long
+    kept = (KEPT,) * (20 - len(drops))
+    assert warned(kept, drops) == ([("length", "drops_much", 4, 20)] if much else [])
+    assert warned(kept, drops, (EMPTY, LATE) * 9) == warned(kept, drops)
+
+
+def test_a_reason_of_another_stage_or_of_no_rule_warns_of_nothing() -> None:
+    assert warned((Drop("novelty", "loops"), Drop("filter", "keyword"), LOOPS, *(KEPT,) * 7)) == []
+    assert funnel((LOOPS,) * 9, (KEPT,) * 300).warnings == []
+
+
+def test_warnings_stand_in_the_report(tmp_path: Path) -> None:
+    made = Funnel(rules=RULES)
+    made.count(entry(), verdicts(*[SHORT] * 50, *[KEPT] * 150))
+    write_report(tmp_path, made, "x")
+    assert json.loads((tmp_path / "report.json").read_text())["warnings"] == [
+        {"rule": "length", "warning": "drops_much", "dropped": 50, "parsed": 200},
+        {"rule": "loops", "warning": "never_fired", "dropped": 0, "parsed": 200},
+    ]
+
+
 # ---- report.json
 
 
@@ -142,6 +191,7 @@ def test_the_report_holds_all_counts(tmp_path: Path) -> None:
             "novelty": {"rouge_l": 1},
             "limit": {},
         },
+        "warnings": [],
         "tokens": {"prompt": 300, "completion": 21},
     }
     assert [path.name for path in tmp_path.iterdir()] == ["report.json"]

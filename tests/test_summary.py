@@ -1,7 +1,9 @@
 """What a run says at its end can be typed as it stands: pytest tests/test_summary.py"""
 
+import json
 import re
 import shlex
+import sys
 
 import pytest
 
@@ -41,12 +43,48 @@ def test_the_commands_that_it_proposes_work(ended, what, number):
     assert shlex.split(command)
 
 
+def test_the_first_record_can_be_explained_as_proposed(ended):
+    folder, shown = ended
+    result = run("bash", "-c", shown.split("by its id or text:\n")[1].split("\n")[0], cwd=ROOT)
+    first = rows(folder / "machine_generated_instructions.jsonl")[0]
+    assert result.returncode == 0 and result.stdout.startswith(f"[{first['provenance']['id']}] accepted")
+
+
 def test_a_run_that_ended_early_is_gone_on_with_and_not_made_smaller(tmp_path):
     script = write_script(tmp_path / "script.jsonl", 60)
     shown = generate(*scripted(script, tmp_path / "run", 5000), "--max_requests", 5).stdout
     assert "go on, with another --max_requests:" in shown and "more records" not in shown
     command = shown.split("--max_requests:\n")[1].split("\n")[0]
     assert "--num_instructions_to_generate 5000" in command
+
+
+def test_filter_rules_that_drop_much_or_nothing_are_named_in_the_text_and_in_the_report(tmp_path):
+    script = write_script(tmp_path / "script.jsonl", 120)
+    more = ["--filter_keywords", "kettle", "--filter_rules", "length", "keywords", "openings", "echo"]
+    shown = generate(*scripted(script, tmp_path / "run", 5000), *more).stdout
+    report = json.loads((tmp_path / "run/report.json").read_text())
+    drops, parsed = report["drops"]["filter"], report["parsed"]
+    # Every third task of the script has the word, one in sixteen begins with "Write a program", none is short or an echo.
+    assert parsed >= 200 and drops["keyword"] > 0.15 * parsed > drops["opening"] > 0
+    assert report["warnings"] == [
+        {"rule": "length", "warning": "never_fired", "dropped": 0, "parsed": parsed},
+        {"rule": "keywords", "warning": "drops_much", "dropped": drops["keyword"], "parsed": parsed},
+        {"rule": "echo", "warning": "never_fired", "dropped": 0, "parsed": parsed},
+    ]
+    assert (
+        f"  keywords dropped {drops['keyword']} of {parsed} blocks ({drops['keyword'] / parsed:.0%}); rejected.jsonl"
+        in shown
+    )
+    assert f"  length, echo never fired over {parsed} blocks" in shown
+    again = [tmp_path / "run", tmp_path / "new", "--filter_keywords", "--filter_rules", "keywords", "openings"]
+    result = run(sys.executable, "-m", "self_instruct.refilter", *again, cwd=ROOT)
+    assert result.returncode == 0 and "Look at these filter rules" not in result.stdout
+    # Without a word to look for, the rule is not asked, so it cannot be idle.
+    assert json.loads((tmp_path / "new/report.json").read_text())["warnings"] == []
+
+
+def test_a_short_run_says_nothing_of_its_rules(ended):
+    assert "filter rules" not in ended[1]
 
 
 def test_an_engine_that_cannot_answer_is_no_success(tmp_path):

@@ -1,20 +1,53 @@
 """Rules that a record must pass, whatever else is in the pool. Each is a function `Record -> reason | None`.
 
-A reason is one word, perhaps with what was seen: `too_long` or `too_long: 212 words`.
+A reason is one word, perhaps with what was seen: `too_long` or `too_long: 212 words`. Only `duplicates` remembers earlier
+records, so a list of filters serves one run.
 
-Adding a rule is a function in one of these files, a line in `build_filters`, and a test.
+Adding a rule is a function in one of these files, its name with its reasons in `RULES`, a line in `build_filters`, a test.
 """
 
 from collections.abc import Callable, Sequence
 
+from self_instruct.filters.duplicates import drop_duplicates
+from self_instruct.filters.instances import drop_blank, drop_colon, drop_input_as_output
 from self_instruct.filters.keywords import drop_keywords
 from self_instruct.filters.length import drop_length
-from self_instruct.filters.openings import drop_non_ascii, drop_program, drop_punctuation
+from self_instruct.filters.openings import (
+    PROGRAMMING,
+    drop_non_ascii,
+    drop_openings,
+    drop_punctuation,
+    without_programming,
+)
 from self_instruct.filters.output import drop_echo, drop_empty, drop_output_repeats_task
+from self_instruct.filters.refusals import drop_refusal
 from self_instruct.filters.repetition import drop_loop
 from self_instruct.records import Record
 
 Filter = Callable[[Record], str | None]
+
+RULES: dict[str, tuple[str, ...]] = {
+    "empty": ("empty_instruction", "empty_output"),
+    "length": ("too_short", "too_long"),
+    "keywords": ("keyword",),
+    "openings": ("opening",),
+    "punctuation": ("starts_with_punctuation",),
+    "non_ascii": ("starts_with_non_ascii",),
+    "repeats_task": ("output_repeats_task",),
+    "echo": ("echoes_prompt",),
+    "loops": ("loops",),
+    "blank": ("empty_instruction", "empty_output"),
+    "input_as_output": ("input_as_output",),
+    "colon": ("ends_with_colon",),
+    "refusals": ("refusal",),
+    "duplicates": ("duplicate",),
+}
+"""The name of every rule, and the reasons that it may give."""
+
+DEFAULT_RULES = (
+    "empty", "length", "keywords", "openings", "punctuation", "non_ascii", "repeats_task", "echo", "loops",
+)  # fmt: skip
+"""What is asked unless a run asks otherwise. The others are rules of earlier systems that these make needless or too strict."""
 
 
 def build_filters(
@@ -22,15 +55,28 @@ def build_filters(
     min_instruction_words: int = 4,
     max_instruction_words: int = 150,
     keywords: Sequence[str] = (),
+    openings: Sequence[str] = PROGRAMMING[:1],
     keep_programming: bool = False,
+    rules: Sequence[str] = DEFAULT_RULES,
 ) -> list[Filter]:
-    """The rules of a run in the order in which they are asked; the first that objects names the reason."""
-    filters: list[Filter] = [drop_empty, drop_length(min_instruction_words, max_instruction_words)]
-    if keywords:
-        filters.append(drop_keywords(keywords))
-    if not keep_programming:
-        filters.append(drop_program)
-    return [*filters, drop_punctuation, drop_non_ascii, drop_output_repeats_task, drop_echo(header), drop_loop]
+    """The filters of a run in the order in which they are asked; the first that objects names the reason."""
+    made: dict[str, Callable[[], Filter]] = {
+        "empty": lambda: drop_empty,
+        "length": lambda: drop_length(min_instruction_words, max_instruction_words),
+        "keywords": lambda: drop_keywords(keywords),
+        "openings": lambda: drop_openings(without_programming(openings, keep_programming)),
+        "punctuation": lambda: drop_punctuation,
+        "non_ascii": lambda: drop_non_ascii,
+        "repeats_task": lambda: drop_output_repeats_task,
+        "echo": lambda: drop_echo(header),
+        "loops": lambda: drop_loop,
+        "blank": lambda: drop_blank,
+        "input_as_output": lambda: drop_input_as_output,
+        "colon": lambda: drop_colon,
+        "refusals": lambda: drop_refusal,
+        "duplicates": drop_duplicates,
+    }
+    return [made[name]() for name in rules]
 
 
 def first_objection(filters: Sequence[Filter], record: Record) -> str | None:
