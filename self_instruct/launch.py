@@ -29,7 +29,7 @@ def launch(
     """Generates into a run directory, which `described` describes, and returns the exit code."""
     interruption = Interruption(engine.interrupt)
     # What can fail for a user's mistake comes before anything is written.
-    curator = build_curator(config, composer.format, composer.header, list(composer.seeds))
+    curator = build_curator(config, composer.format, composer.header, list(composer.seeds), keeps_vectors=True)
     journal = Journal(folder)
     manifest.write(folder, described)
     writer = Writer(folder, build_origin(config, composer.format, engine.model_revision))
