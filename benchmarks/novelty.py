@@ -1,4 +1,4 @@
-"""ROUGE-L novelty beside other ways to the same decisions: python benchmarks/novelty.py [--sizes 1000 10000 ...] [FILE.jsonl ...]
+"""ROUGE-L novelty beside other ways to the same decisions: python benchmarks/novelty.py [FILE.jsonl ...] [--sizes 1000 ...]
 
 Texts are those of the files, and synthetic ones like them beyond (instructions.py). All methods compare a candidate with what
 was kept before it. Ours runs whole, in a process of its own; of the others a sample of comparisons is timed in the same run
@@ -7,7 +7,6 @@ and its time a comparison multiplied by the comparisons needed. Times are proces
 
 import argparse
 import math
-import os
 import random
 import resource
 import time
@@ -28,14 +27,17 @@ from self_instruct.novelty.tokens import rouge_tokens
 
 SIZES = (1_000, 10_000, 35_000, 200_000, 1_000_000)
 POOLS = (1_000, 10_000, 50_000)
+CANDIDATES = 1_000
 PAIRS = 20_000  # comparisons that the loop is timed on
 
 
 def cpu(work: Callable[[], object]) -> float:
-    """Processor seconds of a piece of work and of the processes it started."""
-    begun = os.times()
+    """Processor seconds of a piece of work and of the processes that it started and that have ended."""
+    begun = time.process_time(), resource.getrusage(resource.RUSAGE_CHILDREN)
     work()
-    return sum(after - before for after, before in zip(os.times()[:4], begun[:4], strict=True))
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    started = children.ru_utime + children.ru_stime - begun[1].ru_utime - begun[1].ru_stime
+    return time.process_time() - begun[0] + started
 
 
 def ours(paths: list[str], size: int) -> tuple[float, float, float, np.ndarray, int]:
@@ -87,25 +89,31 @@ def whole_files(paths: list[str], sizes: list[int]) -> None:
         times = {name: each * comparisons for name, each in others(instructions(paths, size)[0], kept).items()}
         exponent = f"{math.log(used / before[1]) / math.log(size / before[0]):.2f}" if before else ""
         print(f"{size:>9,} {real:>7,} {kept.sum():>8,} {times['rouge_score']:>12,.1f} {times['processes']:>11,.1f} "
-              f"{times['cdist']:>9,.2f} {used:>11.3f} {wall:>7.2f} {peak:>5.2f} {times['rouge_score'] / used:>9,.0f} {exponent:>8}",
-              flush=True)  # fmt: skip
+              f"{times['cdist']:>9,.2f} {used:>11.3f} {wall:>7.2f} {peak:>5.2f} "
+              f"{times['rouge_score'] / used:>9,.0f} {exponent:>8}", flush=True)  # fmt: skip
         before = size, used
 
 
 def in_the_loop(paths: list[str]) -> None:
     """One candidate after the other, each with its exact nearest, near or not."""
-    print(f"\n{'pool':>9} {'add all, s':>11} {'new, ms':>8} {'near, ms':>9}   processor time a candidate")
-    texts, _ = instructions(paths, max(POOLS) + 1_000)
+    print(
+        f"\n{'pool':>9} {'add all, s':>11} {'new, ms':>8} {'near, ms':>9} {'all, ms':>8}   processor time a candidate"
+    )
+    texts, _ = instructions(paths, max(POOLS) + CANDIDATES)
+    # The first ones are real where there is a file: they are the candidates, and the pool is what comes after.
+    candidates, pool = texts[:CANDIDATES], texts[CANDIDATES:]
     for size in POOLS:
         index = RougeIndex()
-        added = cpu(lambda index=index, size=size: index.add([str(at) for at in range(size)], texts[:size]))
+        added = cpu(lambda index=index, size=size: index.add([str(at) for at in range(size)], pool[:size]))
         near, new = [], []
-        for text in texts[-1_000:]:
+        for text in candidates:
             found = index.nearest(text)
             (near if found and found.score >= 0.7 else new).append(text)
         each = [cpu(lambda some=some, index=index: [index.nearest(text) for text in some]) / max(1, len(some)) * 1000
-                for some in (new, near)]  # fmt: skip
-        print(f"{size:>9,} {added:>11.3f} {each[0]:>8.3f} {each[1]:>9.3f}   ({len(new)} new, {len(near)} near)")
+                for some in (new, near, candidates)]  # fmt: skip
+        print(
+            f"{size:>9,} {added:>11.3f} {each[0]:>8.3f} {each[1]:>9.3f} {each[2]:>8.3f}   ({len(new)} new, {len(near)} near)"
+        )
 
 
 def main() -> None:

@@ -46,9 +46,11 @@ class SequenceIndex:
         self._tokenizer, self._vocabulary = tokenizer, _Vocabulary()
         self._store = scan.Sequences(
             tokens=np.empty(0, np.int32), ends=np.zeros(1, np.int64), bits=np.empty(0, np.uint64),
-            chunks=np.empty((0, 3), np.int64), members=np.empty((0, scan.CHUNK), np.int32),
-            heads=np.full(1, -1, np.int64), lengths=np.empty(0, np.int64), used=np.zeros(3, np.int64),
+            columns=np.empty(0, np.uint32),
+            chunks=np.empty((0, 4), np.int64), members=np.empty((0, scan.CHUNK), np.int32),
+            heads=np.full(1, -1, np.int64), lengths=np.empty(0, np.int64), used=np.zeros(4, np.int64),
         )  # fmt: skip
+        self._dense = np.zeros(0, np.uint64)
 
     def __len__(self) -> int:
         return int(self._store.used[0])
@@ -72,8 +74,12 @@ class SequenceIndex:
         scores, found = np.full(len(queries), above), np.full(len(queries), -1)
         order = np.argsort(np.diff(queries.ends), kind="stable")
 
+        dense = self._dense = _grown(self._dense, len(self._vocabulary))
+        if threads > 1:  # the working space is for one
+            dense = dense[:0]
+
         def search(part: np.ndarray) -> None:
-            scan.nearest(self._store, queries.numbers, queries.ends, part, scores, found)
+            scan.nearest(self._store, queries.numbers, queries.ends, part, scores, found, dense)
 
         in_threads(search, order, threads)
         return scores, found
@@ -96,18 +102,20 @@ class SequenceIndex:
     def _make_room(self, added: Tokens) -> None:
         store, lengths = self._store, np.diff(added.ends)
         heads = _grown(store.heads, int(lengths.max(initial=0)) + 1, -1)
-        chunks = words = 0
+        chunks = words = columns = 0
         present, counts = np.unique(lengths[lengths > 0], return_counts=True)
         for length, count in zip(present.tolist(), counts.tolist(), strict=True):
             free = scan.CHUNK - store.chunks[heads[length], 1] if heads[length] >= 0 else 0
             new = -(-max(0, count - free) // scan.CHUNK)
             chunks += new
+            columns += new * scan.CHUNK * (length if length <= scan.LONG else 0)
             words += new * scan.CHUNK * (scan.NARROW if length <= scan.LONG else scan.WIDE)
-        sequences, used_chunks, used_words = store.used.tolist()
+        sequences, used_chunks, used_words, used_columns = store.used.tolist()
         self._store = store._replace(
             tokens=_grown(store.tokens, int(store.ends[sequences]) + len(added.numbers)),
             ends=_grown(store.ends, sequences + len(added) + 1),
             bits=_grown(store.bits, used_words + words),
+            columns=_grown(store.columns, used_columns + columns),
             chunks=_grown(store.chunks, used_chunks + chunks),
             members=_grown(store.members, used_chunks + chunks),
             heads=heads,
