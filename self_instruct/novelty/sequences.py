@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from self_instruct.novelty import scan
+from self_instruct.novelty import chunks, scan
+from self_instruct.novelty.pairs import pairs_above
+from self_instruct.novelty.subsequence import WIDE
 from self_instruct.novelty.tokens import Tokenizer
 
 _SHARE = 64  # queries for which a thread is worth waking
@@ -44,10 +46,10 @@ class SequenceIndex:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer, self._vocabulary = tokenizer, _Vocabulary()
-        self._store = scan.Sequences(
+        self._store = chunks.Sequences(
             tokens=np.empty(0, np.int32), ends=np.zeros(1, np.int64), bits=np.empty(0, np.uint64),
             columns=np.empty(0, np.uint32),
-            chunks=np.empty((0, 4), np.int64), members=np.empty((0, scan.CHUNK), np.int32),
+            chunks=np.empty((0, 4), np.int64), members=np.empty((0, chunks.CHUNK), np.int32),
             heads=np.full(1, -1, np.int64), lengths=np.empty(0, np.int64), used=np.zeros(4, np.int64),
         )  # fmt: skip
         self._dense = np.zeros(0, np.uint64)
@@ -65,7 +67,7 @@ class SequenceIndex:
     def add(self, added: Tokens) -> None:
         """Adds sequences, which `tokens` of this index has made."""
         self._make_room(added)
-        scan.insert(self._store, added.numbers, added.ends)
+        chunks.insert(self._store, added.numbers, added.ends)
 
     def nearest(self, queries: Tokens, above: float = 0.0, threads: int = 1) -> tuple[np.ndarray, np.ndarray]:
         """For each query the highest F1 above a score [queries], and the position that has it [queries], the first of equals;
@@ -96,28 +98,28 @@ class SequenceIndex:
 
     def pairs(self, positions: np.ndarray, limit: float, threads: int = 1) -> tuple[np.ndarray, np.ndarray]:
         """The pairs of one of the positions and a lower one whose F1 is above a limit: [pairs, 2], and the F1 [pairs]."""
-        results = in_threads(lambda part: scan.pairs(self._store, part, limit), positions, threads)
+        results = in_threads(lambda part: pairs_above(self._store, part, limit), positions, threads)
         return np.concatenate([found for found, _ in results]), np.concatenate([scores for _, scores in results])
 
     def _make_room(self, added: Tokens) -> None:
         store, lengths = self._store, np.diff(added.ends)
         heads = _grown(store.heads, int(lengths.max(initial=0)) + 1, -1)
-        chunks = words = columns = 0
+        more = words = columns = 0
         present, counts = np.unique(lengths[lengths > 0], return_counts=True)
         for length, count in zip(present.tolist(), counts.tolist(), strict=True):
-            free = scan.CHUNK - store.chunks[heads[length], 1] if heads[length] >= 0 else 0
-            new = -(-max(0, count - free) // scan.CHUNK)
-            chunks += new
-            columns += new * scan.CHUNK * (length if length <= scan.LONG else 0)
-            words += new * scan.CHUNK * (scan.NARROW if length <= scan.LONG else scan.WIDE)
+            free = chunks.CHUNK - store.chunks[heads[length], 1] if heads[length] >= 0 else 0
+            new = -(-max(0, count - free) // chunks.CHUNK)
+            more += new
+            columns += new * chunks.CHUNK * (length if length <= chunks.LONG else 0)
+            words += new * chunks.CHUNK * (chunks.NARROW if length <= chunks.LONG else WIDE)
         sequences, used_chunks, used_words, used_columns = store.used.tolist()
         self._store = store._replace(
             tokens=_grown(store.tokens, int(store.ends[sequences]) + len(added.numbers)),
             ends=_grown(store.ends, sequences + len(added) + 1),
             bits=_grown(store.bits, used_words + words),
             columns=_grown(store.columns, used_columns + columns),
-            chunks=_grown(store.chunks, used_chunks + chunks),
-            members=_grown(store.members, used_chunks + chunks),
+            chunks=_grown(store.chunks, used_chunks + more),
+            members=_grown(store.members, used_chunks + more),
             heads=heads,
             lengths=np.union1d(store.lengths, present),
         )
