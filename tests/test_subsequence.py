@@ -1,6 +1,7 @@
 """Compiled subsequences beside rouge_score and a plain count: pytest tests/test_subsequence.py"""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -74,3 +75,18 @@ def test_it_works_where_machine_code_cannot_be_kept() -> None:
         env={**os.environ, "NUMBA_CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator", "NUMBA_CACHE_DIR": ""},
     )  # fmt: skip
     assert run.stdout.split() == ["1.0", "1"]
+
+
+def test_machine_code_is_made_anew_when_another_file_changes(tmp_path) -> None:
+    shutil.copytree(ROOT / "self_instruct", tmp_path / "self_instruct", ignore=shutil.ignore_patterns("__pycache__"))
+    script = (
+        "from self_instruct.novelty.offline import keep_first\n"
+        "print([d.kept for d in keep_first(['one two three four', 'one two three four', 'five six', 'five six'])])"
+    )
+    chunks = tmp_path / "self_instruct" / "novelty" / "chunks.py"
+    for narrow in (4, 8):  # how signatures lie in memory; scan.py takes it from chunks.py
+        changed = chunks.read_text("utf-8").replace("NARROW = 4 ", f"NARROW = {narrow} ")
+        assert f"NARROW = {narrow} " in changed
+        chunks.write_text(changed, "utf-8")
+        run = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+        assert run.stdout.strip() == "[True, False, True, False]"

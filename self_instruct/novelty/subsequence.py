@@ -10,6 +10,8 @@ for texts of m and n tokens. Knows nothing of texts, indexes and thresholds.
 
 import math
 from collections.abc import Callable
+from hashlib import blake2b
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,12 +20,20 @@ from numba.extending import intrinsic
 
 _SLOTS = 128  # of a hash table, which holds 64 tokens at most
 WIDE = 16  # 64-bit words of the longest signature; shorter ones are this one folded
+_SOURCES = blake2b(
+    b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))), digest_size=8
+).hexdigest()
 _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 _ONE, _ZERO = np.uint64(1), np.uint64(0)
 
 
 def compiled(function: Callable[..., Any]) -> Any:
-    """Machine code of a function, kept on disk between processes where a folder for it can be written."""
+    """Machine code of a function, kept on disk between processes where a folder for it can be written.
+
+    numba takes it for that of today as long as the function's own file is unchanged, whatever became of constants and functions
+    from others. So the name under which it is kept tells the state of all files here.
+    """
+    function.__qualname__ += f"_{_SOURCES}"
     try:
         return njit(cache=True, nogil=True)(function)
     except RuntimeError:  # neither beside the source nor in the user's cache
