@@ -24,7 +24,8 @@ quality: $(VENV)/installed-dev
 	$(RUN)/mypy
 
 bench: $(VENV)/installed
-	$(RUN)/python benchmarks/rouge.py
+	$(RUN)/python benchmarks/novelty.py --sizes 1000 10000 35000
+	$(RUN)/python benchmarks/embedding.py
 	$(RUN)/python benchmarks/generation.py
 
 clean:

@@ -16,7 +16,9 @@ from self_instruct.errors import UserError
 from self_instruct.filters import RULES, build_filters
 from self_instruct.filters.openings import without_programming
 from self_instruct.formats import RecordFormat
+from self_instruct.novelty import vector_cache
 from self_instruct.novelty.embedding import EmbeddingIndex, SentenceEncoder
+from self_instruct.novelty.vector_cache import CachedEncoder
 from self_instruct.prompts import PromptComposer
 from self_instruct.records import Record
 from self_instruct.writer import Origin
@@ -53,8 +55,13 @@ def read_header(path: Path) -> str:
     return header
 
 
-def build_curator(config: Config, format: RecordFormat, header: str, seeds: list[Record]) -> Curator:
-    """The judge of a run. Loads the embedding model if a threshold for it is given."""
+def build_curator(
+    config: Config, format: RecordFormat, header: str, seeds: list[Record], *, keeps_vectors: bool = False
+) -> Curator:
+    """The judge of a run. Loads the embedding model if a threshold for it is given.
+
+    Vectors are looked up in the run's directory, and with `keeps_vectors` those that are not there yet are written there.
+    """
     filters = build_filters(
         header,
         min_instruction_words=config.filter.min_instruction_words,
@@ -64,11 +71,25 @@ def build_curator(config: Config, format: RecordFormat, header: str, seeds: list
         keep_programming=config.filter.keep_programming,
         rules=config.filter.filter_rules,
     )
-    threshold = config.novelty.embedding_threshold
-    if threshold is None:
-        return Curator(format, filters, seeds, config.novelty.rouge_threshold)
-    embeddings = EmbeddingIndex(SentenceEncoder(config.novelty.embedding_model_name_or_path))
-    return Curator(format, filters, seeds, config.novelty.rouge_threshold, embeddings, threshold)
+    options = config.novelty
+    embeddings = None
+    if options.embedding_threshold is not None:
+        encoder = SentenceEncoder(options.embedding_model_name_or_path)
+        embeddings = EmbeddingIndex(encoder)
+        if encoder.identity and config.run.batch_dir:
+            path = Path(config.run.batch_dir) / vector_cache.FILE_NAME
+            embeddings = EmbeddingIndex(CachedEncoder(encoder, encoder.identity, path, keeps_vectors))
+    return Curator(
+        format,
+        filters,
+        seeds,
+        options.rouge_threshold,
+        embeddings,
+        1.0 if options.embedding_threshold is None else options.embedding_threshold,
+        rouge_rule=options.rouge_rule,
+        rouge_tokenizer=options.rouge_tokenizer,
+        embedding_reference=options.embedding_reference,
+    )
 
 
 def reasons_of_rules(config: Config) -> dict[str, tuple[str, ...]]:

@@ -8,11 +8,15 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from self_instruct.filters import Filter, first_objection
 from self_instruct.formats import Block, RecordFormat
 from self_instruct.journal import Entry
 from self_instruct.novelty.embedding import EmbeddingIndex
 from self_instruct.novelty.rouge import RougeIndex
+from self_instruct.novelty.rules import highest_allowed
+from self_instruct.novelty.tokens import TOKENIZERS
 from self_instruct.records import Drop, Nearest, Record, record_id
 
 
@@ -30,9 +34,10 @@ class Verdict:
 class Curator:
     """Decides which candidates are kept. `pool` holds the records kept so far, in request order.
 
-    A record is kept if its ROUGE-L F1 with every seed and every kept record is below `rouge_threshold`, and likewise its
-    cosine similarity, where an embedding index is given. Instructions are compared, with their inputs only in a format
-    that has no input field of its own.
+    A record is kept if its ROUGE-L F1 with every seed and every kept record is allowed by `rouge_threshold` and `rouge_rule`,
+    and its cosine similarity, where an embedding index is given, is below `embedding_threshold`. That is with the same
+    records, or, by `embedding_reference` "all", with every earlier one that was compared by meaning, kept or not.
+    Instructions are compared, with their inputs only in a format that has no input field of its own.
     """
 
     def __init__(
@@ -43,12 +48,20 @@ class Curator:
         rouge_threshold: float,
         embeddings: EmbeddingIndex | None = None,
         embedding_threshold: float = 1.0,
+        *,
+        rouge_rule: str = "below",
+        rouge_tokenizer: str = "rouge",
+        embedding_reference: str = "kept",
     ) -> None:
         self.pool: list[Record] = []
         self._requests: list[int] = []
         self._format, self._filters = format, filters
-        self._rouge, self._rouge_threshold = RougeIndex(), rouge_threshold
+        self._rouge, self._rouge_limit = (
+            RougeIndex(TOKENIZERS[rouge_tokenizer]),
+            highest_allowed(rouge_threshold, rouge_rule),
+        )
         self._embeddings, self._embedding_threshold = embeddings, embedding_threshold
+        self._against_all = embedding_reference == "all"
         ids, texts = [seed.id for seed in seeds], [self._compared(seed) for seed in seeds]
         self._rouge.add(ids, texts)
         if embeddings is not None:
@@ -63,39 +76,59 @@ class Curator:
         if entry.finish_reason == "error":
             record = Record(record_id(entry.request, 0), "", "", "", entry.depth)
             return [Verdict(record, Drop("generation", "error", entry.error or ""))]
+        blocks = self._format.parse(entry.text, entry.number, entry.finish_reason == "length")
+        drafts = [self._draft(block, entry) for block in blocks]
+        vectors = self._vectors([draft.record for draft in drafts if draft.drop is None])
         verdicts: list[Verdict] = []
         kept = 0
-        for block in self._format.parse(entry.text, entry.number, entry.finish_reason == "length"):
-            verdict = self._judge_block(block, entry, full=room is not None and kept >= room)
+        for block, draft in zip(blocks, drafts, strict=True):
+            verdict = draft
+            if not block.reason and room is not None and kept >= room:
+                verdict = Verdict(draft.record, Drop("limit", "target_reached"))
+            elif draft.drop is None:
+                verdict = self._judge_novelty(draft.record, entry.request, vectors.get(draft.record.id))
             kept += verdict.drop is None
             verdicts.append(verdict)
         return verdicts
 
-    def _judge_block(self, block: Block, entry: Entry, full: bool) -> Verdict:
+    def _draft(self, block: Block, entry: Entry) -> Verdict:
+        """The verdict on a block as far as it does not depend on others."""
         values = {"instruction": "", "input": "", "output": "", **block.fields}
         record = Record(record_id(entry.request, block.position), **values, depth=entry.depth)
         if block.reason:
             return Verdict(record, Drop("parse", block.reason), block.text)
-        if full:
-            return Verdict(record, Drop("limit", "target_reached"))
         objection = first_objection(self._filters, record)
         if objection:
             reason, _, detail = objection.partition(": ")
             return Verdict(record, Drop("filter", reason, detail))
-        return self._judge_novelty(record, entry.request)
+        return Verdict(record, None)
 
-    def _judge_novelty(self, record: Record, request: int) -> Verdict:
+    def _vectors(self, records: list[Record]) -> dict[str, np.ndarray]:
+        """The vectors of a completion's records by id, encoded in one call, but for those that ROUGE-L drops anyway.
+
+        Which these are depends on the pool alone, not on the room that is left: a vector's last digits may depend on what it
+        is encoded with.
+        """
+        if self._embeddings is None:
+            return {}
+        nearest = self._rouge.nearest_each([self._compared(record) for record in records])
+        chosen = [r for r, near in zip(records, nearest, strict=True) if not near or near.score <= self._rouge_limit]
+        vectors = self._embeddings.encode([self._compared(record) for record in chosen])
+        return {record.id: vector for record, vector in zip(chosen, vectors, strict=True)}
+
+    def _judge_novelty(self, record: Record, request: int, vector: np.ndarray | None) -> Verdict:
         text = self._compared(record)
         rouge = self._rouge.nearest(text)
-        if rouge and rouge.score >= self._rouge_threshold:
+        if rouge and rouge.score > self._rouge_limit:
             return Verdict(record, Drop("novelty", "rouge_l", nearest=rouge), rouge=rouge)
         similar = None
-        if self._embeddings is not None:
-            vectors = self._embeddings.encode([text])
-            similar = self._embeddings.nearest(vectors[0])
-            if similar and similar.score >= self._embedding_threshold:
+        if self._embeddings is not None and vector is not None:
+            similar = self._embeddings.nearest(vector)
+            near = similar is not None and similar.score >= self._embedding_threshold
+            if not near or self._against_all:
+                self._embeddings.add([record.id], vector[None])
+            if near:
                 return Verdict(record, Drop("novelty", "embedding", nearest=similar), rouge=rouge, embedding=similar)
-            self._embeddings.add([record.id], vectors)
         self._rouge.add([record.id], [text])
         self.pool.append(record)
         self._requests.append(request)

@@ -35,7 +35,7 @@ def launch(
     pool = generators.pool
     interruption.tell(generators.engine.interrupt)
     # What can fail for a user's mistake comes before anything is written.
-    curator = build_curator(config, composer.format, composer.header, list(composer.seeds))
+    curator = build_curator(config, composer.format, composer.header, list(composer.seeds), keeps_vectors=True)
     if pool is not None:
         pool.wait_until_ready()
     if config.run.plan:

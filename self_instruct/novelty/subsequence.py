@@ -1,0 +1,133 @@
+"""Longest common subsequences of token sequences, compiled: their length, the F1 it gives, and bounds that spare computing it.
+
+Tokens are whole numbers from 0. Signatures have bit h(t) set if the tokens t with that hash are odd in number; the bits in
+which two differ are at most the tokens that the texts do not share (both counted with repetition), so
+
+    common subsequence <= (m + n - differing bits) / 2
+
+for texts of m and n tokens. Knows nothing of texts, indexes and thresholds.
+"""
+
+import math
+from collections.abc import Callable
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numba import njit, types
+from numba.extending import intrinsic
+
+_SLOTS = 128  # of a hash table, which holds 64 tokens at most
+WIDE = 16  # 64-bit words of the longest signature; shorter ones are this one folded
+_SOURCES = blake2b(
+    b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))), digest_size=8
+).hexdigest()
+_ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
+_ONE, _ZERO = np.uint64(1), np.uint64(0)
+
+
+def compiled(function: Callable[..., Any]) -> Any:
+    """Machine code of a function, kept on disk between processes where a folder for it can be written.
+
+    numba takes it for that of today as long as the function's own file is unchanged, whatever became of constants and functions
+    from others. So the name under which it is kept tells the state of all files here.
+    """
+    function.__qualname__ += f"_{_SOURCES}"
+    try:
+        return njit(cache=True, nogil=True)(function)
+    except RuntimeError:  # neither beside the source nor in the user's cache
+        return njit(nogil=True)(function)
+
+
+def _popcount(context: Any, word: Any) -> Any:
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.ctpop(arguments[0])
+
+    return types.uint64(types.uint64), build
+
+
+popcount: Any = intrinsic(_popcount)  # bits set in a 64-bit word
+
+
+@compiled
+def f1(common: int, m: int, n: int) -> float:
+    """ROUGE-L F1 = 2PR / (P + R), P = common / n, R = common / m (lin2004rouge), by the operations of `rouge_score` in their
+    order on the same floats: bit for bit its value. `common`, `m` and `n` are at least 1.
+    """
+    precision, recall = common / n, common / m
+    return 2 * precision * recall / (precision + recall)
+
+
+@compiled
+def least_common(score: float, m: int, n: int) -> int:
+    """The least common subsequence with which texts of m and n tokens reach an F1; more than either has if none does."""
+    exact = score * (m + n) / 2
+    least = max(1, math.ceil(exact - 1e-6))
+    # Only next to a whole number does rounding decide, and then as it does in F1 itself.
+    return least + 1 if least <= min(m, n) and least < exact + 1e-6 and f1(least, m, n) < score else least
+
+
+@compiled
+def sign(tokens: np.ndarray, start: int, end: int, words: int, signature: np.ndarray) -> None:
+    """Writes the signature of tokens[start:end] into its first `words` (a power of 2, at most `WIDE`) words."""
+    signature[:words] = _ZERO
+    for at in range(start, end):
+        # The finaliser of splitmix64 (steele2014splittable).
+        h = np.uint64(tokens[at]) + np.uint64(0x9E3779B97F4A7C15)
+        h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        h ^= h >> np.uint64(31)
+        signature[(h >> np.uint64(6)) & np.uint64(words - 1)] ^= _ONE << (h & np.uint64(63))
+
+
+@compiled
+def match_tables(texts: int, longest: int) -> tuple[np.ndarray, np.ndarray]:
+    """Empty hash tables for texts of at most so many tokens, one for every 64: tokens [texts, tables, size] (-1: free), and
+    the positions at which each stands, as bits [texts, tables, size]. 24 bytes a token.
+    """
+    shape = (texts, max(1, (longest + 63) // 64), _SLOTS)
+    return np.full(shape, -1, np.int32), np.zeros(shape, np.uint64)
+
+
+@compiled
+def fill(keys: np.ndarray, places: np.ndarray, tokens: np.ndarray, start: int, end: int) -> None:
+    """Fills the empty tables of a text with tokens[start:end]."""
+    for at in range(end - start):
+        table = at >> 6
+        slot = find(keys[table], tokens[start + at])
+        keys[table, slot] = tokens[start + at]
+        places[table, slot] |= _ONE << np.uint64(at & 63)
+
+
+@compiled
+def find(keys: np.ndarray, token: int) -> int:
+    """The slot that holds a token, or the free one where it belongs."""
+    slot = (token * 0x9E3779B1 >> 7) & (_SLOTS - 1)
+    while keys[slot] != -1 and keys[slot] != token:
+        slot = (slot + 1) & (_SLOTS - 1)
+    return slot
+
+
+@compiled
+def common(keys: np.ndarray, places: np.ndarray, tokens: np.ndarray, start: int, end: int) -> np.int64:
+    """Length of the longest common subsequence of the text of some tables and tokens[start:end], 64 columns of the dynamic
+    programme in one operation (hyyro2004bit); columns to the right take over what is carried out of those before them.
+    """
+    if keys.shape[0] == 1:
+        row = _ALL
+        for at in range(start, end):
+            matches = row & places[0, find(keys[0], tokens[at])]
+            row = (row + matches) | (row - matches)
+        return np.int64(popcount(~row))
+    length, carries = _ZERO, np.zeros(end - start, np.uint64)
+    for table in range(keys.shape[0]):
+        row = _ALL
+        for at in range(start, end):
+            matches = row & places[table, find(keys[table], tokens[at])]
+            added = row + matches
+            total = added + carries[at - start]
+            carries[at - start] = _ONE if added < row or total < added else _ZERO
+            row = total | (row - matches)
+        length += popcount(~row)
+    return np.int64(length)

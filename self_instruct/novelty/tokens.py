@@ -1,0 +1,59 @@
+"""From a text to the words that ROUGE-L compares. Two rules, by name: `rouge` and `unicode`.
+
+`rouge` is the rule of `rouge_score` without stemming: lower case, and only runs of a-z and 0-9 count, so that a text in
+Chinese, Greek or Arabic has no words, or only its figures. `unicode` takes words of any script, and agrees with `rouge` on
+ASCII text. Knows nothing of scores.
+"""
+
+import re
+import sys
+import unicodedata
+from collections.abc import Callable
+from functools import cache
+
+from rouge_score.tokenize import NON_ALPHANUM_RE
+
+Tokenizer = Callable[[str], list[str]]
+
+# Scripts that write no spaces between words, as ranges of a character class: a token is one character and its marks.
+_UNSPACED = (
+    "\u0e00-\u0eff"  # Thai, Lao
+    "\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff"  # Tibetan, Myanmar, Khmer
+    "\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\uff66-\uff9f"  # iteration marks, kana
+    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Han
+)
+
+
+def rouge_tokens(text: str) -> list[str]:
+    """The tokens that `rouge_score` takes from a text, without stemming."""
+    return NON_ALPHANUM_RE.sub(" ", text.lower()).split()
+
+
+def unicode_tokens(text: str) -> list[str]:
+    """Words of any script, in lower case and composed (NFC), with their marks; single characters where words are not spaced."""
+    if text.isascii():
+        return rouge_tokens(text)
+    return _pattern().findall(unicodedata.normalize("NFC", text.lower()))
+
+
+TOKENIZERS: dict[str, Tokenizer] = {"rouge": rouge_tokens, "unicode": unicode_tokens}
+
+
+@cache
+def _pattern() -> re.Pattern[str]:
+    marks = _ranges([point for point in range(sys.maxunicode + 1) if unicodedata.category(chr(point))[0] == "M"])
+    # Thai and Tibetan vowels are marks too: they belong to the character before them.
+    return re.compile(
+        rf"(?![{marks}])[{_UNSPACED}](?<=\w)[{marks}]*|[^\W_{_UNSPACED}](?:[^\W_{_UNSPACED}]|[{marks}])*"
+    )
+
+
+def _ranges(points: list[int]) -> str:
+    """Code points in ascending order as the inside of a character class."""
+    ranges: list[list[int]] = []
+    for point in points:
+        if ranges and ranges[-1][1] == point - 1:
+            ranges[-1][1] = point
+        else:
+            ranges.append([point, point])
+    return "".join(f"\\U{first:08x}-\\U{last:08x}" for first, last in ranges)

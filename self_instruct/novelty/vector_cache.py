@@ -1,0 +1,88 @@
+"""Vectors kept on disk, so that a text is encoded once however often a run goes on.
+
+One file: a line of JSON that names the model and the vectors' size, then for each text 16 bytes of its hash and its vector.
+It is a cache: what is broken or belongs to another model is encoded again. Knows nothing of records and models.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+
+from self_instruct.novelty.embedding import Encoder
+
+FILE_NAME = "embeddings.cache"
+_KEY = 16  # bytes
+
+
+class CachedEncoder:
+    """An encoder that looks up in a file what it has encoded before; with `writes` it adds to it, without it only reads.
+
+    `identity` says which model the vectors come from: a file with another one is begun anew. The vectors stay on disk. New
+    ones are written by the call after: the first comes before a run has made its directory and locked it.
+    """
+
+    def __init__(self, encoder: Encoder, identity: str, path: Path, writes: bool) -> None:
+        self._encoder, self._identity, self._path, self._writes = encoder, identity, path, writes
+        self._offsets: dict[bytes, int] = {}
+        self._pending: dict[bytes, np.ndarray] = {}
+        self._end = self._read()
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """One vector for each text; all that are not in the file are encoded together."""
+        keys = [blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_KEY).digest() for text in texts]
+        if self._pending:
+            self._append(self._pending)
+        vectors = self._looked_up(set(keys))
+        new = {key: text for key, text in zip(keys, texts, strict=True) if key not in vectors}
+        if new:
+            encoded = dict(zip(new, self._encoder.encode(list(new.values())), strict=True))
+            vectors.update(encoded)
+            self._pending = encoded if self._writes else {}
+        return np.stack([vectors[key] for key in keys])
+
+    def _read(self) -> int:
+        """Notes which texts the file holds, and returns where its last whole row ends; 0 where nothing can be used."""
+        try:
+            with self._path.open("rb") as file:
+                head = file.readline(100_000)
+                stated = json.loads(head)
+                if stated["model"] != self._identity:
+                    return 0
+                row, at = _KEY + 4 * int(stated["dimensions"]), len(head)
+                end = at + (os.fstat(file.fileno()).st_size - at) // row * row
+                for offset in range(at, end, row):
+                    file.seek(offset)
+                    self._offsets[file.read(_KEY)] = offset + _KEY
+        except (OSError, ValueError, KeyError, TypeError):
+            return 0
+        self._size = row - _KEY
+        return end
+
+    def _looked_up(self, keys: set[bytes]) -> dict[bytes, np.ndarray]:
+        known = sorted(keys & self._offsets.keys(), key=self._offsets.__getitem__)
+        vectors = {}
+        if known:
+            with self._path.open("rb") as file:
+                for key in known:
+                    file.seek(self._offsets[key])
+                    vector = np.frombuffer(file.read(self._size), np.float32)
+                    if abs(float(vector @ vector) - 1) < 1e-3:  # a crash may have left a row without its content
+                        vectors[key] = vector
+        return vectors
+
+    def _append(self, vectors: dict[bytes, np.ndarray]) -> None:
+        if not self._end:
+            self._size = next(iter(vectors.values())).nbytes
+            head = json.dumps({"model": self._identity, "dimensions": self._size // 4}).encode() + b"\n"
+            self._end = self._path.write_bytes(head)
+        with self._path.open("r+b") as file:
+            file.truncate(self._end)
+            file.seek(self._end)
+            for key, vector in vectors.items():
+                self._offsets[key] = self._end + _KEY
+                self._end += file.write(key + vector.tobytes())
+        self._pending = {}
