@@ -8,7 +8,8 @@
     ###
 
 One object renders a block and parses it back, so the two cannot drift: `parse(render(x)) == x` for any text, whatever the
-order of the fields. A line of the text that would be read as a label or as the separator gets a backslash in front, and loses it again when parsed.
+order of the fields. A line of the text that would be read as a label or as the separator gets a backslash in front, and
+loses it again when parsed.
 
 The parser is made for what models really write. It finds labels wherever they stand and whatever their numbers, so that
 one broken block costs only itself. It knows nothing of the quality of what it reads; filters judge that.
