@@ -167,7 +167,7 @@ class ConsistencyOptions:
 
     num_trials: int = option(3, "predictions of each record's instruction", minimum=1)
     self_consistency_threshold: float = option(
-        0.5, "keep a record if the cosine similarity of its instruction and of what is predicted from its output is at least this",
+        0.5, "keep a record if its instruction and what is predicted from its output have at least this cosine similarity",
         minimum=-1, maximum=1,
     )  # fmt: skip
     self_consistency_rouge_threshold: float | None = option(

@@ -10,6 +10,8 @@ from self_instruct.assembly import build_format
 from self_instruct.config import Config, declarations
 from self_instruct.errors import UserError
 from self_instruct.formats import FORMATS, RecordFormat
+from self_instruct.jsonl import read_objects
+from self_instruct.layout import ACCEPTED
 from self_instruct.records import Record
 from self_instruct.seeds import fingerprint, load_seeds
 
@@ -44,6 +46,25 @@ class EarlierRun:
                 f"{path}: is not what it was when the run was made; restore it, or name it by --seed_tasks_path"
             )
         return seeds
+
+    def dataset(self) -> list[tuple[Record, dict[str, Any]]]:
+        """The accepted records in order, each with its row. Raises `UserError` if there are none, or one is damaged."""
+        path, found = self.folder / ACCEPTED, {}
+        if not path.is_file():
+            raise UserError(f"{self.folder}: holds no {ACCEPTED}; give the --batch_dir of a generation run")
+        for place, row in read_objects(path, "the dataset"):
+            provenance = row.get("provenance")
+            name = provenance.get("id") if isinstance(provenance, dict) else None
+            texts = [row.get(column) for column in ("instruction", "input", "output")]
+            if not isinstance(name, str) or not all(isinstance(text, str) for text in texts) or name in found:
+                raise UserError(
+                    f"{place}: is not a record of a run, or has the id of another; launch the run again to restore it"
+                )
+            instruction, input, output = map(str, texts)
+            found[name] = Record(name, instruction, input, output), row
+        if not found:
+            raise UserError(f"{path}: holds no record; generate some first")
+        return list(found.values())
 
 
 def read_run(folder: Path) -> EarlierRun:

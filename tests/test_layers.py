@@ -16,7 +16,7 @@ MODULES = {
     for path in sorted(PACKAGE.rglob("*.py"))
 }
 OUR_FOLDERS = ("self_instruct", "instruction_io", "instruction_iio", "tools", "tests", "benchmarks")
-TOP = ("cli", "launch", "refilter", "consistency", "earlier", "assembly", "generators")
+TOP = ("cli", "launch", "refilter", "consistency", "consistency_plan", "earlier", "assembly", "generators")
 
 
 def ours() -> list[Path]:
