@@ -65,7 +65,7 @@ class PromptOptions:
     """prompt"""
 
     prompt_path: str | None = option(
-        None, "what the model reads first [default: prompt.txt of the script]", path="always"
+        None, "what the model reads first [default: the file beside the script]", path="always"
     )
     num_prompt_instructions: int = option(
         8, "demonstrations in a prompt, human and machine together", minimum=1, plan=True

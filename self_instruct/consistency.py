@@ -143,6 +143,7 @@ def _decide(plan: Any, file: Any) -> str:
     counts = statistics(list(agreements.values()), everything, thresholds, options.self_consistency_rule)
     put(folder / CONSISTENT, b"".join(kept))
     put(folder / REPORT, (json.dumps(counts, indent=2) + "\n").encode())
+    other = "--self_consistency_rouge_threshold 0.3" if cosine is None else "--self_consistency_threshold 0.6"
     unused = len({item.trial for item in file.latest.values()} - set(range(options.num_trials)))
     return "\n".join(
         [
@@ -154,6 +155,6 @@ def _decide(plan: Any, file: Any) -> str:
             f"  {REPORT:<38} these counts",
             "Next:",
             "  another threshold, without asking again:",
-            f"    {shlex.join([sys.executable, *sys.argv])} --self_consistency_threshold 0.6",
+            f"    {shlex.join([sys.executable, *sys.argv])} {other}",
         ]
     )  # fmt: skip
