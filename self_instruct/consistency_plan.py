@@ -7,10 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from self_instruct.arguments import parse_values
-from self_instruct.assembly import build_origin, read_header
 from self_instruct.config import (
     GROUPS,
     Config,
@@ -20,12 +19,14 @@ from self_instruct.config import (
     assemble,
     flatten,
 )
-from self_instruct.earlier import EarlierRun, read_run
 from self_instruct.errors import UserError
 from self_instruct.formats import RecordFormat
 from self_instruct.layout import PREDICTIONS
 from self_instruct.predictions import ERROR, Prediction, Trial, answered, fingerprint, header_hash
 from self_instruct.records import Record
+
+if TYPE_CHECKING:
+    from self_instruct.earlier import EarlierRun
 
 _FOR_LISTS = ("prompt_path", "stop_words", "num_return_sequences")
 # What decides a prediction beside model, header, seeds and record.
@@ -47,7 +48,7 @@ _DESCRIPTION = (
 class Plan:
     """A launch: the run with its records and their rows, the options settled, and those that were given."""
 
-    run: EarlierRun
+    run: "EarlierRun"
     dataset: Sequence[tuple[Record, dict[str, Any]]]
     config: Config
     options: ConsistencyOptions
@@ -73,6 +74,8 @@ class Plan:
     @property
     def model(self) -> str:
         """The name of the model that is asked."""
+        from self_instruct.assembly import build_origin
+
         return build_origin(self.config, self.format, "").model
 
     @property
@@ -149,6 +152,9 @@ def read_plan(argv: Sequence[str], prompt_path: Path) -> Plan:
         )
     if options.no_embeddings and options.self_consistency_rouge_threshold is None:
         raise UserError("--no_embeddings leaves nothing to decide by; give --self_consistency_rouge_threshold too")
+    from self_instruct.assembly import read_header
+    from self_instruct.earlier import read_run
+
     run = read_run(Path(given["batch_dir"]))
     header = read_header(Path(given.get("prompt_path", prompt_path)))
     return Plan(run, run.dataset(), _settled(run.options, given), options, header, given)
