@@ -10,9 +10,16 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from self_instruct.cli import guarded
+
+if TYPE_CHECKING:
+    from self_instruct.asking import Scorer
+    from self_instruct.consistency_plan import Plan
+    from self_instruct.distributed.world import World
+    from self_instruct.predictions import PredictionFile
+    from self_instruct.signals import Interruption
 
 REPORT = "self_consistency_report.json"
 
@@ -52,7 +59,7 @@ def _run(prompt_path: Path, argv: Sequence[str]) -> int:
         file.close()
 
 
-def _serve(plan: Any, world: Any) -> int:
+def _serve(plan: "Plan", world: "World") -> int:
     from self_instruct.errors import UserError
     from self_instruct.generators import serve
 
@@ -62,7 +69,7 @@ def _serve(plan: Any, world: Any) -> int:
         raise UserError(str(error), world.rank) from error
 
 
-def _load_scorer(plan: Any, file: Any) -> Any:
+def _load_scorer(plan: "Plan", file: "PredictionFile") -> "Scorer":
     from self_instruct.asking import Scorer
     from self_instruct.errors import UserError
     from self_instruct.novelty.embedding import SentenceEncoder
@@ -76,7 +83,9 @@ def _load_scorer(plan: Any, file: Any) -> Any:
         raise UserError(f"{error}; or leave embeddings out by --no_embeddings") from error
 
 
-def _ask(plan: Any, file: Any, world: Any, interruption: Any, scorer: Callable[[], Any]) -> tuple[str | None, bool]:
+def _ask(
+    plan: "Plan", file: "PredictionFile", world: "World", interruption: "Interruption", scorer: "Callable[[], Scorer]"
+) -> tuple[str | None, bool]:
     """Asks for the predictions that are missing; why that ended early, or None, and whether the engine failed."""
     from self_instruct.asking import Asker, Question
     from self_instruct.assembly import build_composer
@@ -105,7 +114,9 @@ def _ask(plan: Any, file: Any, world: Any, interruption: Any, scorer: Callable[[
     return asker.stopped, asker.failed
 
 
-def _embed(plan: Any, file: Any, scorer: Callable[[], Any], interruption: Any) -> str | None:
+def _embed(
+    plan: "Plan", file: "PredictionFile", scorer: "Callable[[], Scorer]", interruption: "Interruption"
+) -> str | None:
     """Adds the cosines that stored predictions lack; why that ended early, or None."""
     if plan.options.no_embeddings:
         return None
@@ -118,7 +129,7 @@ def _embed(plan: Any, file: Any, scorer: Callable[[], Any], interruption: Any) -
     return scorer().rescore(file, lacking, instructions, interruption.reason)
 
 
-def _decide(plan: Any, file: Any) -> str:
+def _decide(plan: "Plan", file: "PredictionFile") -> str:
     """Writes the records that stay and the report; what a person reads of it."""
     from self_instruct.agreement import Thresholds, agreement, statistics, table
     from self_instruct.durable import put

@@ -7,22 +7,12 @@ import time
 
 import pytest
 
-from tests.runs import DATASET, ROOT, generate, rows, run, start
+from tests.runs import DATASET, ROOT, rows, run, start
 from tests.test_consistency import BY_WORDS, COMMAND, KEPT, MINILM, PREDICTIONS, REPORT, asked, source, tested, told
 
 __all__ = ["asked", "source", "tested"]  # fixtures
 BIN = os.path.dirname(sys.executable)
-SHORT = ["--max_new_tokens", 40, "--request_batch_size", 2]
-
-
-@pytest.fixture(scope="module")
-def written(tmp_path_factory):
-    """A small run of the demonstration model."""
-    folder = tmp_path_factory.mktemp("runs") / "demo"
-    options = ["--config", ROOT / "configs" / "quickstart.yaml", "--batch_dir", folder]
-    result = generate(*options, "--num_instructions_to_generate", 5, "--max_requests", 4, "--horizon", 2)
-    assert result.returncode == 0, result.stderr
-    return folder
+JUDGE = ["--model_name_or_path", ROOT / "demo_model", "--max_new_tokens", 40, "--request_batch_size", 2]
 
 
 def copied(folder, place):
@@ -33,11 +23,11 @@ def copied(folder, place):
     return place
 
 
-def test_accelerate_launches_it_from_its_folder_with_both_models(written, tmp_path):
-    folder = copied(written, tmp_path / "run")
+def test_accelerate_launches_it_from_its_folder_with_another_model(source, tmp_path):
+    folder = copied(source / "run", tmp_path / "run")
     result = run(
         f"{BIN}/accelerate", "launch", "--cpu", "--num_processes", 1, "--num_machines", 1, "--mixed_precision", "no",
-        "--dynamo_backend", "no", COMMAND.name, "--batch_dir", os.path.relpath(folder, COMMAND.parent), *SHORT,
+        "--dynamo_backend", "no", COMMAND.name, "--batch_dir", os.path.relpath(folder, COMMAND.parent), *JUDGE,
         "--num_trials", 2, "--embedding_model_name_or_path", MINILM, "--self_consistency_threshold", 0.1,
         cwd=COMMAND.parent, PYTHONPATH="",
     )  # fmt: skip
@@ -50,16 +40,17 @@ def test_accelerate_launches_it_from_its_folder_with_both_models(written, tmp_pa
     assert len(scored) > len(trials) / 2
     assert all(-1 <= row["embedding"] <= 1 and 0 <= row["rouge_l"] <= 1 for row in scored)
     assert {row["model"] for row in predictions} == {"demo_model"}
-    assert {row["model_revision"] for row in predictions} == {records[0]["provenance"]["model_revision"]}
+    assert all(row["model_revision"].startswith("local-") for row in predictions)
+    assert not records[0]["provenance"]["model_revision"].startswith("local-")  # of the run, another model
     stay = [row["provenance"].pop("self_consistency") for row in rows(folder / KEPT)]
     assert all(scores["embedding"] >= 0.1 and scores["trials"] in (1, 2) for scores in stay)
     assert f"{len(stay)} of {len(records)} records stay" in result.stdout and (folder / REPORT).is_file()
 
 
 @pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGTERM])
-def test_one_that_is_stopped_in_the_middle_goes_on_without_loss(written, tmp_path, kill):
-    folder = copied(written, tmp_path / "run")
-    command = [sys.executable, COMMAND, "--batch_dir", folder, *SHORT, *BY_WORDS, "--num_trials", 3]
+def test_one_that_is_stopped_in_the_middle_goes_on_without_loss(source, tmp_path, kill):
+    folder = copied(source / "run", tmp_path / "run")
+    command = [sys.executable, COMMAND, "--batch_dir", folder, *JUDGE, *BY_WORDS, "--num_trials", 3]
     process = start(*command)
     journal, deadline = folder / PREDICTIONS, time.monotonic() + 200
     while not (journal.exists() and journal.read_bytes().count(b"\n") >= 2):
