@@ -13,6 +13,7 @@ from rouge_score.rouge_scorer import RougeScorer
 from rouge_score.tokenizers import DefaultTokenizer
 
 from self_instruct.engines.base import Completion, Engine, EngineLost, Request
+from self_instruct.errors import UserError
 from self_instruct.formats import SEPARATOR, RecordFormat
 from self_instruct.loop import ERRORS_IN_A_ROW
 from self_instruct.novelty.embedding import Encoder
@@ -67,10 +68,16 @@ class Asker:
                 self.stopped = self.stopped or self.interrupted()
         except EngineLost as error:
             self.failed, self.stopped = True, str(error)
+        except UserError:
+            self._take_the_rest()
+            raise
         if self.stopped is not None:
-            # What is whole by now was paid for.
-            self.engine.interrupt()
-            self._take(self.engine.poll())
+            self._take_the_rest()
+
+    def _take_the_rest(self) -> None:
+        """What is whole by now was paid for, so it is journalled."""
+        self.engine.interrupt()
+        self._take(self.engine.poll())
 
     def _submit(self, waiting: deque[Question]) -> None:
         requests, refused = [], []

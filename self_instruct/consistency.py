@@ -39,9 +39,9 @@ def _run(prompt_path: Path, argv: Sequence[str]) -> int:
     world = current_world()
     found = read_predictions(plan.run.folder)
     plan.check(found)
+    interruption = Interruption()
     if not world.is_main:
         return _serve(plan, world) if plan.missing(found) else 0
-    interruption = Interruption()
     file = PredictionFile(plan.run.folder)
     try:
         scorer = cache(lambda: _load_scorer(plan, file))

@@ -10,6 +10,7 @@ from self_instruct.asking import Asker, Question, Scorer, read_instruction, stop
 from self_instruct.demonstrations import DemonstrationMix
 from self_instruct.engines.base import Completion, EngineLost
 from self_instruct.engines.scripted import ScriptedEngine
+from self_instruct.errors import UserError
 from self_instruct.formats import INSTRUCTION_INPUT_OUTPUT, INSTRUCTION_OUTPUT
 from self_instruct.novelty.embedding import SentenceEncoder
 from self_instruct.novelty.rouge import RougeIndex
@@ -122,6 +123,21 @@ def test_an_engine_that_is_lost_ends_it_with_its_message(tmp_path):
     ask(one)
     assert one.failed and one.stopped == "rank 1 (node7) has died"
     assert len(read_predictions(tmp_path)) == 2
+
+
+def test_a_mistake_that_an_engine_finds_late_costs_nothing_that_is_whole(tmp_path):
+    class Mistaken(Recording):
+        def poll(self):
+            if not self._interrupted and len(self._pending) < 3:
+                raise UserError("rank 1 has another model")
+            self._interrupted = False
+            return super().poll()
+
+    one = asker(tmp_path, TEXTS)
+    one.engine = Mistaken(dict(enumerate(TEXTS)))
+    with pytest.raises(UserError, match="rank 1 has another model"):
+        ask(one)
+    assert len(read_predictions(tmp_path)) == 3
 
 
 def test_stop_texts_hold_the_words_of_the_format():
