@@ -137,6 +137,7 @@ def test_a_mistake_that_an_engine_finds_late_costs_nothing_that_is_whole(tmp_pat
     one.engine = Mistaken(dict(enumerate(TEXTS)))
     with pytest.raises(UserError, match="rank 1 has another model"):
         ask(one)
+    one.file.close()
     assert len(read_predictions(tmp_path)) == 3
 
 
