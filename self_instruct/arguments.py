@@ -35,11 +35,18 @@ def parse_arguments(argv: Sequence[str], description: str, names: Sequence[str] 
 
 
 def parse_values(
-    argv: Sequence[str], description: str, names: Sequence[str] | None = None, positional: Sequence[str] = ()
+    argv: Sequence[str],
+    description: str,
+    names: Sequence[str] | None = None,
+    positional: Sequence[str] = (),
+    groups: tuple[type, ...] = GROUPS,
 ) -> tuple[dict[str, Any], list[str]]:
-    """Only the values that were given, by option name, with what a preset among them sets; and the positional arguments."""
-    declared = {name: item for name, item in declarations().items() if names is None or name in names}
-    parser = _build_parser(description, declared, positional)
+    """Only the values that were given, by option name, with what a preset among them sets; and the positional arguments.
+
+    The options are those of `groups`.
+    """
+    declared = {name: item for name, item in declarations(groups).items() if names is None or name in names}
+    parser = _build_parser(description, declared, positional, groups)
     known, unknown = parser.parse_known_args(list(argv))
     if unknown:
         flag = unknown[0].split("=")[0]
@@ -63,7 +70,9 @@ def _preset_values(name: str | None, declared: dict[str, Field]) -> dict[str, An
     }
 
 
-def _build_parser(description: str, declared: dict[str, Field], positional: Sequence[str]) -> _Parser:
+def _build_parser(
+    description: str, declared: dict[str, Field], positional: Sequence[str], groups: tuple[type, ...]
+) -> _Parser:
     parser = _Parser(
         description=description, allow_abbrev=False, argument_default=argparse.SUPPRESS,
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=119),
@@ -71,7 +80,7 @@ def _build_parser(description: str, declared: dict[str, Field], positional: Sequ
     for name in positional:
         parser.add_argument(name)
     parser.add_argument("--config", metavar="FILE.yaml", help="options by name; flags given beside it win")
-    for group in GROUPS:
+    for group in groups:
         items = [item for item in declared.values() if item.name in group.__dataclass_fields__]  # type: ignore[attr-defined]
         section = parser.add_argument_group(group.__doc__ or "")
         for item in items:

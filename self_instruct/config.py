@@ -73,7 +73,7 @@ class PromptOptions:
     """prompt"""
 
     prompt_path: str | None = option(
-        None, "what the model reads first [default: prompt.txt of the script]", path="always"
+        None, "what the model reads first [default: the file beside the script]", path="always"
     )
     num_prompt_instructions: int = option(
         8, "demonstrations in a prompt, human and machine together", minimum=1, plan=True
@@ -207,6 +207,27 @@ class NoveltyOptions:
 
 
 @dataclass(frozen=True)
+class ConsistencyOptions:
+    """self-consistency (not part of a generation run)"""
+
+    num_trials: int = option(3, "predictions of each record's instruction", minimum=1)
+    self_consistency_threshold: float = option(
+        0.5, "keep a record if its instruction and what is predicted from its output have at least this cosine similarity",
+        minimum=-1, maximum=1,
+    )  # fmt: skip
+    self_consistency_rouge_threshold: float | None = option(
+        None, "also keep only if their ROUGE-L F1 is at least this [default: off]", minimum=0, maximum=1
+    )
+    self_consistency_rule: str = option(
+        "mean", "the score of a record: mean of its trials, which more trials make steadier; or best, which more trials raise",
+        choices=("mean", "best"),
+    )  # fmt: skip
+    no_embeddings: bool = option(
+        False, "compare by ROUGE-L alone; no embedding model is loaded, --self_consistency_rouge_threshold decides"
+    )
+
+
+@dataclass(frozen=True)
 class Config:
     """All options of a run, by concern."""
 
@@ -221,9 +242,9 @@ class Config:
 GROUPS: tuple[type, ...] = (RunOptions, PromptOptions, ModelOptions, SamplingOptions, FilterOptions, NoveltyOptions)
 
 
-def declarations() -> dict[str, Field]:
+def declarations(groups: tuple[type, ...] = GROUPS) -> dict[str, Field]:
     """Every option's declaration by name, in the order of --help."""
-    return {declared.name: declared for group in GROUPS for declared in fields(group)}
+    return {declared.name: declared for group in groups for declared in fields(group)}
 
 
 def flatten(config: Config) -> dict[str, Any]:

@@ -7,8 +7,9 @@
     def add(a, b): ...
     ###
 
-One object renders a block and parses it back, so the two cannot drift: `parse(render(x)) == x` for any text. A line of
-the text that would be read as a label or as the separator gets a backslash in front, and loses it again when parsed.
+One object renders a block and parses it back, so the two cannot drift: `parse(render(x)) == x` for any text, whatever the
+order of the fields. A line of the text that would be read as a label or as the separator gets a backslash in front, and
+loses it again when parsed.
 
 The parser is made for what models really write. It finds labels wherever they stand and whatever their numbers, so that
 one broken block costs only itself. It knows nothing of the quality of what it reads; filters judge that.
@@ -84,19 +85,34 @@ class RecordFormat:
         """The same format with other trigger words, by field name; None keeps the present one."""
         return replace(self, triggers=tuple((name, words.get(name) or word) for name, word in self.triggers))
 
+    def in_order(self, *names: FieldName) -> "RecordFormat":
+        """The same format with its fields in another order. Raises `ValueError` if the names are not those of its fields."""
+        if sorted(names) != sorted(self.fields):
+            raise ValueError(f"the fields are {', '.join(self.fields)}, which cannot be ordered as {', '.join(names)}")
+        words = dict(self.triggers)
+        return replace(self, triggers=tuple((name, words[name]) for name in names))
+
     # ---- rendering
 
     def render(self, record: Record, number: int) -> str:
         """The block of a record; without an input field, the input follows the instruction on a line of its own."""
+        return "\n\n".join(self._parts(record, number)) + f"\n{SEPARATOR}\n"
+
+    def open_block(self, number: int, record: Record | None = None) -> str:
+        """The beginning of a block, for the model to go on from. Of a record, if one is given, all fields but the last are
+        shown, so that the last is what the model has to tell.
+        """
+        name = self.triggers[0 if record is None else -1][1]
+        return f"{self._shown(number, record)}{number}. {name}:\n"
+
+    def _shown(self, number: int, record: Record | None) -> str:
+        return "" if record is None else "".join(f"{part}\n\n" for part in self._parts(record, number)[:-1])
+
+    def _parts(self, record: Record, number: int) -> list[str]:
         values = {"instruction": record.instruction, "input": record.input, "output": record.output}
         if "input" not in self.fields:
             values["instruction"] = record.task
-        parts = [f"{number}. {word}:\n{self._escape(name, values[name])}" for name, word in self.triggers]
-        return "\n\n".join(parts) + f"\n{SEPARATOR}\n"
-
-    def open_block(self, number: int) -> str:
-        """The beginning of a block, for the model to go on from."""
-        return f"{number}. {self.triggers[0][1]}:\n"
+        return [f"{number}. {word}:\n{self._escape(name, values[name])}" for name, word in self.triggers]
 
     def _escape(self, name: str, text: str) -> str:
         if name == "input":
@@ -154,15 +170,20 @@ class RecordFormat:
 
     # ---- parsing
 
-    def parse(self, completion: str, number: int = 1, truncated: bool = False) -> list[Block]:
-        """The blocks of a completion that goes on from `open_block(number)`, in order, readable or not.
+    def parse(
+        self, completion: str, number: int = 1, truncated: bool = False, record: Record | None = None
+    ) -> list[Block]:
+        """The blocks of a completion that goes on from `open_block(number, record)`, in order, readable or not.
 
         `truncated` says that the length limit ended the completion: its last block is then dropped unless it is closed.
         Reasons: `empty_block`, `missing_<field>`, `repeated_<field>`, `cut_by_length`.
         """
         first = self._label.match(completion.lstrip())
-        repeats_opening = first is not None and self._field_of(first) == self.fields[0]
-        body = completion.lstrip() if repeats_opening else self.open_block(number) + completion
+        repeats_label = first is not None and self._field_of(first) == self.fields[0 if record is None else -1]
+        if repeats_label:
+            body = self._shown(number, record) + completion.lstrip()
+        else:
+            body = self.open_block(number, record) + completion
         spans = list(self._split(body))
         blocks = []
         for position, (start, end, closed) in enumerate(spans, start=1):

@@ -3,3 +3,5 @@
 JOURNAL = "completions.jsonl"
 ACCEPTED = "machine_generated_instructions.jsonl"
 REJECTED = "rejected.jsonl"
+PREDICTIONS = "self_consistency.jsonl"
+CONSISTENT = "self_consistent_instructions.jsonl"

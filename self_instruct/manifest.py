@@ -4,7 +4,6 @@ Holds every option as resolved, the header's text, the hash of the seed file, th
 that would change the plan is refused with the option named. Holds nothing secret and no time.
 """
 
-import os
 import platform
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -14,6 +13,7 @@ from typing import Any
 import yaml
 
 from self_instruct.config import declarations
+from self_instruct.durable import put
 from self_instruct.errors import UserError
 from self_instruct.layout import ACCEPTED, JOURNAL, REJECTED
 
@@ -75,12 +75,10 @@ def of_journal(folder: Path) -> dict[str, Any] | None:
 
 def write(folder: Path, content: Mapping[str, Any]) -> None:
     """Writes run.yaml in one step."""
-    part = folder / f"{FILE_NAME}.part"
     text = yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True, width=119)
     if yaml.safe_load(text) != content:  # PyYAML folds a few rare line ends unless they are escaped
         text = yaml.safe_dump(dict(content), sort_keys=False, width=119)
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, folder / FILE_NAME)
+    put(folder / FILE_NAME, text.encode("utf-8"))
 
 
 def check_same_plan(folder: Path, earlier: Mapping[str, Any], now: Mapping[str, Any]) -> None:

@@ -11,10 +11,13 @@ REFRESH_EVERY = 0.2
 
 
 class Progress:
-    """Accepted of target, yield, tokens a second and the time that is left; nothing is shown before `begin`."""
+    """Accepted of target, yield, tokens a second and the time that is left; nothing is shown before `begin`.
 
-    def __init__(self, target: int, stream: TextIO = sys.stderr) -> None:
-        self._target, self._stream = target, stream
+    Where something else than records is counted, `unit` names it, and there is no yield.
+    """
+
+    def __init__(self, target: int, stream: TextIO = sys.stderr, unit: str = "records") -> None:
+        self._target, self._stream, self._unit = target, stream, unit
         self._begun = self._said = time.monotonic()
         self._tokens = self._first = self._accepted = 0
         self._yield = 0.0
@@ -30,7 +33,7 @@ class Progress:
             from tqdm import tqdm
 
             self._bar = tqdm(
-                total=self._target, initial=accepted, unit=" records", file=self._stream, dynamic_ncols=True
+                total=self._target, initial=accepted, unit=f" {self._unit}", file=self._stream, dynamic_ncols=True
             )
 
     def step(self, tokens: int) -> None:
@@ -41,9 +44,14 @@ class Progress:
 
     def update(self, funnel: Funnel) -> None:
         """Called when completions were judged."""
+        self._yield = funnel.yield_
+        self.reach(funnel.accepted)
+
+    def reach(self, done: int) -> None:
+        """Called when so many are done."""
         if self._bar is not None:
-            self._bar.update(funnel.accepted - self._accepted)
-        self._accepted, self._yield = funnel.accepted, funnel.yield_
+            self._bar.update(done - self._accepted)
+        self._accepted = done
         self._show()
 
     def close(self) -> None:
@@ -61,11 +69,15 @@ class Progress:
         if time.monotonic() - self._said < pause:
             return
         self._said = time.monotonic()
-        speed = f"yield {self._yield:.0%}, {self._tokens / max(self.seconds, 1e-9):,.0f} tokens/s"
+        speed = f"{self._tokens / max(self.seconds, 1e-9):,.0f} tokens/s"
+        done = self._unit
+        if self._unit == "records":
+            done = "accepted"
+            speed = f"yield {self._yield:.0%}, {speed}"
         if self._bar is not None:
             self._bar.set_postfix_str(speed)
             return
-        print(f"accepted {self._accepted}/{self._target}, {speed}, ETA {self._eta()}", file=self._stream, flush=True)
+        print(f"{done} {self._accepted}/{self._target}, {speed}, ETA {self._eta()}", file=self._stream, flush=True)
 
     def _eta(self) -> str:
         gained = self._accepted - self._first

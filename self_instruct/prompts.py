@@ -63,20 +63,25 @@ class PromptComposer:
     count_tokens: Callable[[str, str], int]
     budget: int
 
-    def compose(self, request: int, pool: Sequence[Record]) -> Prompt:
+    def compose(self, request: int, pool: Sequence[Record], record: Record | None = None) -> Prompt:
         """The prompt of a request: demonstrations are taken in their drawn order, and those that do not fit left out.
 
-        When none of those drawn fits, the shortest seed is shown; `check` has made sure that it does.
+        When none of those drawn fits, the shortest seed is shown; `check` has made sure that it does, unless a record is given,
+        of which the open block shows all fields but the last: then `fits` tells.
         """
         chosen: list[Record] = []
         for candidate in self.mix.choose(self.seed, request, self.seeds, pool):
-            if self._length([*chosen, candidate]) <= self.budget:
+            if self.fits(self._prompt(request, [*chosen, candidate], record)):
                 chosen.append(candidate)
-        return self._prompt(request, chosen or [self._shortest()])
+        return self._prompt(request, chosen or [self._shortest()], record)
+
+    def fits(self, prompt: Prompt) -> bool:
+        """Whether a prompt keeps to the budget."""
+        return self._length(prompt) <= self.budget
 
     def check(self) -> None:
         """Raises `UserError` if not even the shortest seed fits the budget."""
-        needed = self._length([self._shortest()])
+        needed = self._length(self._prompt(0, [self._shortest()]))
         if needed > self.budget:
             raise UserError(
                 f"a prompt with the shortest seed task needs {needed} tokens, but only {self.budget} are left beside "
@@ -86,12 +91,11 @@ class PromptComposer:
     def _shortest(self) -> Record:
         return min(self.seeds, key=lambda seed: (len(seed.task) + len(seed.output), seed.id))
 
-    def _length(self, demonstrations: Sequence[Record]) -> int:
-        prompt = self._prompt(0, demonstrations)
+    def _length(self, prompt: Prompt) -> int:
         return self.count_tokens(prompt.text, prompt.opening)
 
-    def _prompt(self, request: int, demonstrations: Sequence[Record]) -> Prompt:
+    def _prompt(self, request: int, demonstrations: Sequence[Record], record: Record | None = None) -> Prompt:
         blocks = [self.format.render(record, number) for number, record in enumerate(demonstrations, start=1)]
         number = len(blocks) + 1
         text = f"{self.header}\n{SEPARATOR}\n" + "".join(blocks)
-        return Prompt(request, text, self.format.open_block(number), number, tuple(demonstrations))
+        return Prompt(request, text, self.format.open_block(number, record), number, tuple(demonstrations))

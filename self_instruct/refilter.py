@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from self_instruct.arguments import convert, parse_values
+from self_instruct.arguments import parse_values
 from self_instruct.cli import guarded
-from self_instruct.config import FilterOptions, NoveltyOptions, assemble, declarations
+from self_instruct.config import FilterOptions, NoveltyOptions, assemble
 from self_instruct.errors import UserError
 
 _OTHERS = (
@@ -29,48 +29,30 @@ def main(argv: list[str]) -> int:
     given, (old, new) = parse_values(argv, (__doc__ or "").splitlines()[0], names, positional=("OLD_DIR", "NEW_DIR"))
     old_dir, new_dir = Path(old), Path(new)
 
-    from self_instruct import manifest
+    from self_instruct.earlier import read_run
     from self_instruct.journal import read_journal
 
-    described = manifest.read(old_dir)
-    if described is None:
-        raise UserError(f"{old_dir}: holds no {manifest.FILE_NAME}; give the --batch_dir of a generation run")
+    run = read_run(old_dir)
     entries = read_journal(old_dir)
     if new_dir.exists() and (not new_dir.is_dir() or any(new_dir.iterdir())):
         raise UserError(f"{new_dir}: is not empty; give a new directory")
-    place = f"{old_dir / manifest.FILE_NAME}: "
-    options = {
-        name: convert(item, described["options"][name], place + name, Path.cwd())
-        for name, item in declarations().items()
-        if name in described["options"]
-    }
-    return _refilter(entries, described, options, given, new_dir)
+    return _refilter(entries, run, given, new_dir)
 
 
-def _refilter(
-    entries: list[Any], described: dict[str, Any], options: dict[str, Any], given: dict[str, Any], new_dir: Path
-) -> int:
+def _refilter(entries: list[Any], run: Any, given: dict[str, Any], new_dir: Path) -> int:
     from self_instruct import manifest
-    from self_instruct.assembly import build_curator, build_format, build_origin, reasons_of_rules
-    from self_instruct.formats import FORMATS
+    from self_instruct.assembly import build_curator, build_origin, reasons_of_rules
     from self_instruct.report import Funnel, write_report
-    from self_instruct.seeds import fingerprint, load_seeds
+    from self_instruct.seeds import fingerprint
     from self_instruct.summary import summarise
     from self_instruct.writer import Writer
 
-    options = {**options, **given}
+    options = {**run.options, **given}
     config = assemble(options)
-    whole = all(isinstance(described.get(key), str) for key in ("header", "model_revision", "seed_tasks_sha256"))
-    if described.get("format") not in FORMATS or not whole:
-        raise UserError(f"the run's {manifest.FILE_NAME} is not whole, or names an unknown format; restore it")
-    format = build_format(FORMATS[described["format"]], config)
+    format = run.format(config)
     seed_path = Path(config.run.seed_tasks_path or "")
-    seeds = load_seeds(seed_path)
-    if fingerprint(seed_path) != described.get("seed_tasks_sha256") and "seed_tasks_path" not in given:
-        raise UserError(
-            f"{seed_path}: is not what it was when the run was made; restore it, or name it by --seed_tasks_path"
-        )
-    described = {**described, "options": options, "seed_tasks_sha256": fingerprint(seed_path)}
+    seeds = run.seeds(seed_path, may_differ="seed_tasks_path" in given)
+    described = {**run.described, "options": options, "seed_tasks_sha256": fingerprint(seed_path)}
     curator = build_curator(config, format, described["header"], seeds)
     try:
         new_dir.mkdir(parents=True, exist_ok=True)

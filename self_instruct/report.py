@@ -4,7 +4,6 @@ Everything here is a function of the verdicts, so that a replay gives the same r
 """
 
 import json
-import os
 from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from self_instruct.curation import Verdict
+from self_instruct.durable import put
 from self_instruct.journal import Entry
 
 FILE_NAME = "report.json"
@@ -150,6 +150,4 @@ def _commonest(item: tuple[str, int]) -> tuple[int, str]:
 
 def write_report(folder: Path, funnel: Funnel, stopped: str) -> None:
     """Writes report.json in one step."""
-    part = folder / f"{FILE_NAME}.part"
-    part.write_text(json.dumps(funnel.as_dict(stopped), indent=2) + "\n", encoding="utf-8")
-    os.replace(part, folder / FILE_NAME)
+    put(folder / FILE_NAME, (json.dumps(funnel.as_dict(stopped), indent=2) + "\n").encode())

@@ -16,7 +16,9 @@ MODULES = {
     for path in sorted(PACKAGE.rglob("*.py"))
 }
 OUR_FOLDERS = ("self_instruct", "instruction_io", "instruction_iio", "tools", "tests", "benchmarks")
-TOP = ("cli", "launch", "refilter", "explain", "assembly", "generators")
+TOP = (
+    "cli", "launch", "refilter", "explain", "consistency", "consistency_plan", "earlier", "assembly", "generators"
+)  # fmt: skip
 
 
 def ours() -> list[Path]:
@@ -58,7 +60,7 @@ def loaded(module: str, code: str = "") -> set[str]:
 @pytest.mark.parametrize(
     "module",
     ["config", "arguments", "cli", "formats", "filters", "seeds", "jsonl", "demonstrations", "prompts", "journal",
-     "manifest", "refilter", "explain", "presets"],
+     "manifest", "refilter", "explain", "presets", "consistency"],
 )  # fmt: skip
 def test_light_modules_load_no_heavy_library(module: str) -> None:
     assert loaded(f"self_instruct.{module}") & (HEAVY | {"numpy"}) == set()
@@ -107,7 +109,7 @@ def test_only_what_talks_to_people_prints() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print":
                 printing.add(name.removeprefix("self_instruct."))
-    assert printing <= {"cli", "launch", "refilter", "explain", "progress"}
+    assert printing <= {"cli", "launch", "refilter", "explain", "consistency", "progress"}
     assert "cli" in printing
 
 

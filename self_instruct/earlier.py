@@ -1,0 +1,81 @@
+"""A run that is there already, for commands that work on from it: its options, its format and its seed tasks."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from self_instruct import manifest
+from self_instruct.arguments import convert
+from self_instruct.assembly import build_format
+from self_instruct.config import Config, declarations
+from self_instruct.errors import UserError
+from self_instruct.formats import FORMATS, RecordFormat
+from self_instruct.jsonl import read_objects
+from self_instruct.layout import ACCEPTED
+from self_instruct.records import Record
+from self_instruct.seeds import fingerprint, load_seeds
+
+
+@dataclass(frozen=True)
+class EarlierRun:
+    """What a directory's run.yaml says: `described` is its content, `options` its options, each checked again.
+
+    Raises `UserError` if it is not the description of a whole run.
+    """
+
+    folder: Path
+    described: dict[str, Any]
+    options: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        whole = all(
+            isinstance(self.described.get(key), str) for key in ("header", "model_revision", "seed_tasks_sha256")
+        )
+        if self.described.get("format") not in FORMATS or not whole:
+            raise UserError(f"the run's {manifest.FILE_NAME} is not whole, or names an unknown format; restore it")
+
+    def format(self, config: Config) -> RecordFormat:
+        """The run's format with the trigger words of a configuration."""
+        return build_format(FORMATS[self.described["format"]], config)
+
+    def seeds(self, path: Path, may_differ: bool) -> list[Record]:
+        """The seed tasks of a file, which is to be that of the run unless it may differ. Raises `UserError` if it is not."""
+        seeds = load_seeds(path)
+        if fingerprint(path) != self.described["seed_tasks_sha256"] and not may_differ:
+            raise UserError(
+                f"{path}: is not what it was when the run was made; restore it, or name it by --seed_tasks_path"
+            )
+        return seeds
+
+    def dataset(self) -> list[tuple[Record, dict[str, Any]]]:
+        """The accepted records in order, each with its row. Raises `UserError` if there are none, or one is damaged."""
+        path, found = self.folder / ACCEPTED, {}
+        if not path.is_file():
+            raise UserError(f"{self.folder}: holds no {ACCEPTED}; give the --batch_dir of a generation run")
+        for place, row in read_objects(path, "the dataset"):
+            provenance = row.get("provenance")
+            name = provenance.get("id") if isinstance(provenance, dict) else None
+            texts = [row.get(column) for column in ("instruction", "input", "output")]
+            if not isinstance(name, str) or not all(isinstance(text, str) for text in texts) or name in found:
+                raise UserError(
+                    f"{place}: is not a record of a run, or has the id of another; launch the run again to restore it"
+                )
+            instruction, input, output = map(str, texts)
+            found[name] = Record(name, instruction, input, output), row
+        if not found:
+            raise UserError(f"{path}: holds no record; generate some first")
+        return list(found.values())
+
+
+def read_run(folder: Path) -> EarlierRun:
+    """The run of a directory. Raises `UserError` if it holds none."""
+    described = manifest.read(folder)
+    if described is None:
+        raise UserError(f"{folder}: holds no {manifest.FILE_NAME}; give the --batch_dir of a generation run")
+    place = f"{folder / manifest.FILE_NAME}: "
+    options = {
+        name: convert(item, described["options"][name], place + name, Path.cwd())
+        for name, item in declarations().items()
+        if name in described["options"]
+    }
+    return EarlierRun(folder, described, options)
