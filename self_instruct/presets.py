@@ -18,6 +18,8 @@ _CANDIDATES = {
     "max_instruction_words": 150,
     "keep_programming": False,
     "rouge_threshold": 0.7,
+    "rouge_rule": "not_above",
+    "rouge_tokenizer": "rouge",
     "embedding_threshold": None,
 }
 """The bounds that Self-Instruct set and its descendants kept."""
@@ -94,6 +96,7 @@ PRESETS: dict[str, Preset] = {
             "filter_rules": ["blank", "refusals"],
             "rouge_threshold": 1.01,
             "embedding_threshold": 0.965,
+            "embedding_reference": "kept",
             "embedding_model_name_or_path": "thenlper/gte-small",
         },
     ),
