@@ -80,13 +80,19 @@ def test_it_works_where_machine_code_cannot_be_kept() -> None:
 def test_machine_code_is_made_anew_when_another_file_changes(tmp_path) -> None:
     shutil.copytree(ROOT / "self_instruct", tmp_path / "self_instruct", ignore=shutil.ignore_patterns("__pycache__"))
     script = (
-        "from self_instruct.novelty.offline import keep_first\n"
-        "print([d.kept for d in keep_first(['one two three four', 'one two three four', 'five six', 'five six'])])"
+        "from self_instruct.novelty.sequences import SequenceIndex\n"
+        "index = SequenceIndex(str.split)\n"
+        "index.add(index.tokens(['one two three']))\n"
+        "print(index._store.bits.nonzero()[0].tolist(), index._store.bits.max())"
     )
-    chunks = tmp_path / "self_instruct" / "novelty" / "chunks.py"
-    for narrow in (4, 8):  # how signatures lie in memory; scan.py takes it from chunks.py
-        changed = chunks.read_text("utf-8").replace("NARROW = 4 ", f"NARROW = {narrow} ")
-        assert f"NARROW = {narrow} " in changed
-        chunks.write_text(changed, "utf-8")
+    source, seen = tmp_path / "self_instruct" / "novelty" / "subsequence.py", []
+    for constant in (
+        "0x9E3779B97F4A7C15",
+        "0x9E3779B97F4A7C15",
+        "0x1234567812345678",
+    ):  # of `sign`; chunks.py calls it
+        changed = source.read_text("utf-8").replace("0x9E3779B97F4A7C15", constant)
+        source.write_text(changed, "utf-8")
         run = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
-        assert run.stdout.strip() == "[True, False, True, False]"
+        seen.append(run.stdout)
+    assert seen[0] == seen[1] != seen[2]
