@@ -18,7 +18,7 @@ from self_instruct.errors import UserError
 from self_instruct.layout import ACCEPTED, JOURNAL, REJECTED
 
 FILE_NAME = "run.yaml"
-_PACKAGES = ("torch", "transformers", "accelerate", "tokenizers", "rouge-score", "rapidfuzz", "sentence-transformers")
+_PACKAGES = ("torch", "transformers", "accelerate", "tokenizers", "rouge-score", "numba", "sentence-transformers")
 
 
 def describe(
