@@ -33,6 +33,7 @@ TaskPlugin=task/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 MpiDefault=none
+GresTypes=gpu
 StateSaveLocation={folder}/state
 SlurmctldPidFile={folder}/slurmctld.pid
 SlurmctldLogFile={folder}/slurmctld.log
@@ -47,7 +48,7 @@ PreemptMode=REQUEUE
 PartitionName=main Nodes=ALL Default=YES State=UP PriorityTier=1 GraceTime=60
 PartitionName=urgent Nodes=ALL State=UP PriorityTier=2
 """
-NODE = "NodeName={name} NodeHostname={host} NodeAddr={name} Port={port} CPUs={cpus} State=UNKNOWN\n"
+NODE = "NodeName={name} NodeHostname={host} NodeAddr={name} Port={port} CPUs={cpus} Gres=gpu:2 State=UNKNOWN\n"
 
 
 def obstacle() -> str | None:
@@ -74,6 +75,8 @@ class Cluster:
         for name, port in zip(NODES, ports[1:], strict=True):
             text += NODE.format(name=name, host=host, port=port, cpus=os.cpu_count())
         (self.folder / "slurm.conf").write_text(text)
+        # Slurm counts GPUs by their device files, and opens none of them.
+        (self.folder / "gres.conf").write_text("Name=gpu File=/dev/null\nName=gpu File=/dev/zero\n")
         munge = self.folder / "munge"
         (munge / "key").touch(mode=0o400)
         (munge / "key").write_bytes(secrets.token_bytes(128))

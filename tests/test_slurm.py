@@ -4,6 +4,7 @@ One job goes through all of it. Each test waits until it has got on, disturbs it
 all that was journalled; the last one waits for its end. Any of them can be run alone.
 """
 
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -35,15 +36,15 @@ def submit(cluster: Cluster, log: Path, options: list[object], arguments: list[o
 
 
 class Job:
-    """A job over both nodes with one process on each."""
+    """A job over both nodes with one process on each. Slurm counts GPUs for it; the model runs on the CPUs."""
 
     def __init__(self, cluster: Cluster, folder: Path) -> None:
         self.cluster, self.run, self.log = cluster, folder / "run", folder / "log"
         self.number = submit(
-            cluster, self.log, ["--nodes", 2],
+            cluster, self.log, ["--nodes", 2, "--gpus-per-node", 1],
             ["--config", ROOT / "configs" / "quickstart.yaml", "--batch_dir", self.run, "--request_batch_size", 2,
              "--num_instructions_to_generate", TARGET],
-            CPU_PROCESSES="1", RETRY_AFTER_SECONDS="1",
+            ACCELERATE_USE_CPU="true", RETRY_AFTER_SECONDS="1",
         )  # fmt: skip
 
     def journal(self) -> bytes:
@@ -123,15 +124,26 @@ def test_it_finishes_with_nothing_lost_or_doubled(job):
 
 
 @pytest.mark.parametrize(
-    ("variables", "arguments", "message"),
+    ("variables", "message"),
     [
-        ({}, ["--batch_dir", "run"], "the job has no GPUs"),
-        ({"CPU_PROCESSES": "1", "SCRIPT": "nowhere.py"}, [], "there is no nowhere.py"),
-        ({"CPU_PROCESSES": "1"}, ["--batch_dir", "run"], "--seed_tasks_path is missing"),
+        ({}, "the job has no GPUs"),
+        ({"CPU_PROCESSES": "1", "SCRIPT": "nowhere.py"}, "there is no nowhere.py"),
+        ({"CPU_PROCESSES": "1"}, "--seed_tasks_path is missing"),
+        ({"CPU_PROCESSES": "1", "RETRY_AFTER_SECONDS": "0", "MAX_RESTARTS": "0"}, "was started 1 times"),
     ],
 )
-def test_a_mistake_ends_the_job_with_its_message(cluster, tmp_path, variables, arguments, message):
+def test_a_mistake_ends_the_job_with_its_message(cluster, tmp_path, variables, message):
     log = tmp_path / "log"
-    with pytest.raises(Exception, match="exit status 2"):
-        submit(cluster, log, ["--wait", "--oversubscribe"], arguments, **variables)
+    with pytest.raises(subprocess.CalledProcessError, match="exit status 2"):
+        submit(cluster, log, ["--wait"], [], **variables)
     assert message in log.read_text() and "requeued" not in log.read_text()
+
+
+def test_a_run_that_fails_late_is_tried_again(cluster, tmp_path):
+    number = submit(cluster, tmp_path / "log", [], [], CPU_PROCESSES="1", RETRY_AFTER_SECONDS="0")
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while cluster.job(number)["Restarts"] == "0":
+        assert time.monotonic() < deadline and cluster.job(number)["JobState"] != "FAILED"
+        time.sleep(0.2)
+    cluster.command("scancel", number)
+    assert "requeued, and goes on" in (tmp_path / "log").read_text()
