@@ -76,8 +76,8 @@ class Job:
         self.wait(lambda: self.known("JobState") == "PENDING")
         assert int(self.known("Restarts")) == restarts + 1
         mend()
-        # Slurm lets a requeued job wait for two minutes.
-        self.cluster.command("scontrol", "update", f"JobId={self.number}", "StartTime=now")
+        # Slurm lets a requeued job wait for two minutes; within the same second its nodes would refuse it.
+        self.cluster.command("scontrol", "update", f"JobId={self.number}", "StartTime=now+3seconds")
         self.wait(lambda: f"start {restarts + 2}: " in self.told())
         assert self.journal().startswith(before)
         return self.told()[len(told) :]
