@@ -35,6 +35,7 @@ from workload import (
 )
 
 from self_instruct.engines.base import Sampling
+from self_instruct.engines.paged import PagedBackend
 from self_instruct.engines.placement import device
 from self_instruct.engines.rows import EndRules
 from self_instruct.engines.slots import SlotBackend
@@ -102,12 +103,8 @@ def methods(model: Any, work: Work, rows: int) -> Iterator[tuple[str, int, Calla
     model.generation_config = GenerationConfig()
     yield "one at a time", 1, lambda: generate(model, 1)
     yield "static batches", rows, lambda: generate(model, rows)
-    try:
-        from self_instruct.engines.paged import PagedBackend
-    except ImportError as error:
-        print(f"paged is left out: {error}")
-    else:
-        yield "paged", rows, lambda: engine(PagedBackend(model, sampling, rules, rows))
+    positions = model.config.get_text_config().max_position_embeddings
+    yield "paged", rows, lambda: engine(PagedBackend(model, sampling, rules, rows, positions))
     yield "slots", rows, lambda: engine(SlotBackend(model, sampling, rules, rows))
 
 
@@ -155,7 +152,7 @@ def main() -> None:
             number = max(4, requests // 4) if places == 1 else requests
             try:
                 found = measure(prepare, model, build_rows(work, number), build_rows(work, 2), places, clock, speed)
-            except (RuntimeError, TypeError, ValueError) as error:
+            except (RuntimeError, ValueError) as error:
                 if method != "paged":
                     raise
                 print(f"paged is left out: {type(error).__name__}: {error}")
