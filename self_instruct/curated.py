@@ -8,60 +8,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from self_instruct.durable import NewFile
 from self_instruct.instruction_files import InstructionFile, Task, Unreadable
+from self_instruct.layout import Places
 from self_instruct.records import Drop, json_line
 from self_instruct.report import RuleWarning, drops_of, funnel_table, warnings_of
 
 STAGES = ("read", "filter", "novelty")
-
-
-@dataclass(frozen=True)
-class Places:
-    """The files of a curation: what is kept, and all else beside it under its name."""
-
-    kept: Path
-
-    @property
-    def rejected(self) -> Path:
-        """The lines that are not kept."""
-        return self.beside(".rejected.jsonl")
-
-    @property
-    def report(self) -> Path:
-        """The counts."""
-        return self.beside(".report.json")
-
-    def vectors(self, share: str = "") -> Path:
-        """The vectors that were encoded, by a shard or by one process."""
-        return self.beside(f".embeddings{share}.cache")
-
-    def pairs(self, share: str) -> Path:
-        """The pairs that a shard has found."""
-        return self.beside(f".pairs{share}.bin")
-
-    def pairs_there(self) -> list[Path]:
-        """The pairs that shards have left, of whatever number of them."""
-        return self._there(".pairs.", ".bin")
-
-    def vectors_there(self) -> list[Path]:
-        """All files of vectors."""
-        return self._there(".embeddings.", ".cache")
-
-    def _there(self, begin: str, end: str) -> list[Path]:
-        found = self.kept.parent.iterdir() if self.kept.parent.is_dir() else iter(())
-        return sorted(path for path in found if path.name.startswith(self._stem + begin) and path.name.endswith(end))
-
-    def beside(self, ending: str) -> Path:
-        """A file beside the output."""
-        return self.kept.with_name(self._stem + ending)
-
-    @property
-    def _stem(self) -> str:
-        return self.kept.name.removesuffix(".jsonl")
 
 
 @dataclass

@@ -4,6 +4,7 @@ Every call reads and filters all files, which takes little; a shard searches and
 """
 
 import logging
+import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
@@ -12,11 +13,12 @@ import numpy as np
 
 from self_instruct.assembly import build_rules, reasons_of_rules
 from self_instruct.config import Config
-from self_instruct.curated import Counts, Places, open_outputs, write_curated
+from self_instruct.curated import Counts, open_outputs, write_curated
 from self_instruct.durable import NewFile
 from self_instruct.errors import UserError
 from self_instruct.filters import first_objection
 from self_instruct.instruction_files import InstructionFile, Task, read_files
+from self_instruct.layout import Places
 from self_instruct.novelty.embedding import Encoder, LateEncoder, identity_of
 from self_instruct.novelty.offline import KnownPairs, decide, keep_first, similar_pairs
 from self_instruct.novelty.pair_files import fingerprint, pairs_bytes, read_pairs
@@ -26,6 +28,7 @@ from self_instruct.novelty.vector_cache import CachedEncoder, encode_share
 from self_instruct.records import Drop, Nearest
 
 _ABOUT_OUTPUTS = ("empty_output", "output_repeats_task", "input_as_output")
+_LINE_EVERY = 15.0
 _log = logging.getLogger(__name__)
 
 
@@ -90,6 +93,8 @@ def search(plan: Plan) -> str:
     with closing(NewFile(path)) as file:
         material, shard, shards = _prepared(plan), plan.shard or 0, plan.shards or 1
         texts, options = material.texts, plan.config.novelty
+        if options.embedding_threshold is not None:  # before the pairs, which tell that the shard is whole
+            encode_share(_Vectors(plan).encoder, texts, shard, shards, _told_at_times())
         try:
             number = len(read_pairs(path, fingerprint(texts, options.rouge_tokenizer), plan.limit))
         except (UserError, OSError):
@@ -99,8 +104,6 @@ def search(plan: Plan) -> str:
             number = len(pairs)
             file.write(pairs_bytes(pairs, fingerprint(texts, options.rouge_tokenizer), plan.limit))
             file.publish()
-        if options.embedding_threshold is not None:
-            encode_share(_Vectors(plan).encoder, texts, shard, shards)
     unreadable = sum(not isinstance(line, Task) for read in material.files for line in read.lines)
     told = f" {unreadable:,} lines could not be read." if unreadable else ""
     return (
@@ -142,7 +145,7 @@ def _outcomes(plan: Plan, texts: list[str], pairs: np.ndarray | None, encoder: "
     if encoder is None or options.embedding_threshold is None:
         decisions = keep_first(texts, *words) if pairs is None else decide(len(texts), pairs)
         return [Outcome(None if kept else "rouge_l", nearest) for kept, nearest in decisions]
-    found = encode_share(encoder.encoder, texts)
+    found = encode_share(encoder.encoder, texts, on_part=_told_at_times())
     vectors = np.stack([found[text] for text in texts]) if texts else np.empty((0, 0), np.float32)
     near = SearchedWords(texts, *words) if pairs is None else KnownPairs(len(texts), pairs)
     return keep_new(near, vectors, options.embedding_threshold, options.embedding_reference)
@@ -159,6 +162,19 @@ def _merged(plan: Plan, texts: list[str]) -> np.ndarray:
         )
     stated = fingerprint(texts, plan.config.novelty.rouge_tokenizer)
     return np.concatenate([read_pairs(path, stated, plan.limit) for path in paths])
+
+
+def _told_at_times() -> Callable[[int, int], None]:
+    """What logs now and then how many texts of how many have their vectors."""
+    said = time.monotonic()
+
+    def on_part(done: int, number: int) -> None:
+        nonlocal said
+        if time.monotonic() - said >= _LINE_EVERY:
+            said = time.monotonic()
+            _log.warning("%d of %d different texts have their vectors", done, number)
+
+    return on_part
 
 
 class _Vectors:

@@ -14,9 +14,10 @@ from self_instruct.arguments import parse_values
 from self_instruct.cli import guarded
 from self_instruct.config import CurationOptions, FilterOptions, NoveltyOptions, RunOptions, assemble
 from self_instruct.errors import UserError
+from self_instruct.layout import Places
 
 if TYPE_CHECKING:
-    from self_instruct.curated import Counts, Places
+    from self_instruct.curated import Counts
     from self_instruct.curating import Plan
 
 SOME_UNREADABLE = 3
@@ -55,9 +56,6 @@ def _read_plan(argv: Sequence[str]) -> "Plan":
     if not options.input_path or options.output_path is None:
         missing = "--output_path" if options.input_path else "--input_path"
         raise UserError(f"{missing} is missing; give --input_path A.jsonl --output_path B.jsonl")
-    from self_instruct.curated import Places
-    from self_instruct.curating import Plan
-
     places = Places(Path(options.output_path))
     _check_places(options.input_path, places)
     shards = options.shards if options.shards or not options.merge else _shards_there(places)
@@ -66,10 +64,12 @@ def _read_plan(argv: Sequence[str]) -> "Plan":
             raise UserError("--merge decides for all shards, so it takes no --shard_index; leave out one of them")
         if shards is None or options.shard_index >= shards:
             raise UserError(f"--shard_index {options.shard_index} needs --shards above it, but that is {shards}")
+    from self_instruct.curating import Plan
+
     return Plan(options.input_path, places, assemble(given), shards, options.shard_index)
 
 
-def _check_places(inputs: Sequence[str], places: "Places") -> None:
+def _check_places(inputs: Sequence[str], places: Places) -> None:
     if inputs.count("-") > 1:
         raise UserError("--input_path names the pipe - twice, but it can be read once")
     for path in map(Path, inputs):
@@ -80,7 +80,7 @@ def _check_places(inputs: Sequence[str], places: "Places") -> None:
                 raise UserError(f"--input_path {path}: would be replaced by the output; give another --output_path")
 
 
-def _shards_there(places: "Places") -> int:
+def _shards_there(places: Places) -> int:
     numbers = {path.name.rpartition("-of-")[2].split(".")[0] for path in places.pairs_there()}
     if len(numbers) != 1:
         found = f"those of {' and of '.join(sorted(numbers))} shards" if numbers else "none"
@@ -93,6 +93,7 @@ def _shards_there(places: "Places") -> int:
 def _told(plan: "Plan", counts: "Counts", encoded: bool | None) -> str:
     """What a person reads at the end."""
     places = plan.places
+    other = 0.8 if plan.shards else 0.6  # shards have found nothing below theirs
     lines = ["", f"{counts.kept:,} of {counts.lines:,} lines are kept.", "", counts.table(), ""]
     lines += [
         f"{item.rule} dropped {item.dropped:,} of {item.parsed:,} records ({item.dropped / item.parsed:.0%}); --filter_rules "
@@ -113,7 +114,7 @@ def _told(plan: "Plan", counts: "Counts", encoded: bool | None) -> str:
         f"  {places.report.name:<38} these counts",
         "Next:",
         "  another threshold:",
-        f"    {shlex.join([sys.executable, '-m', 'self_instruct.post_processing', *sys.argv[1:]])} --rouge_threshold 0.6",
+        f"    {shlex.join([sys.executable, '-m', 'self_instruct.post_processing', *sys.argv[1:]])} --rouge_threshold {other}",
     ]
     return "\n".join(lines)
 

@@ -6,7 +6,7 @@ It is a cache: what is broken or belongs to another model is encoded again. Know
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from pathlib import Path
 
@@ -94,16 +94,22 @@ class CachedEncoder:
 
 
 def encode_share(
-    encoder: CachedEncoder | Encoder, texts: Sequence[str], shard: int = 0, shards: int = 1
+    encoder: CachedEncoder | Encoder,
+    texts: Sequence[str],
+    shard: int = 0,
+    shards: int = 1,
+    on_part: Callable[[int, int], None] = lambda done, number: None,
 ) -> dict[str, np.ndarray]:
     """The vectors of the texts that fall to a shard, all of them where there is one.
 
     Texts are encoded so many at once, always the same together: a vector's last digits may depend on what it is encoded with.
+    `on_part` is told after each of these how far among so many different texts it has come.
     """
     unique, vectors = list(dict.fromkeys(texts)), dict[str, np.ndarray]()
     for at in range(shard * _TOGETHER, len(unique), shards * _TOGETHER):
         part = unique[at : at + _TOGETHER]
         vectors.update(zip(part, encoder.encode(part), strict=True))
+        on_part(at + len(part), len(unique))
     if isinstance(encoder, CachedEncoder):
         encoder.save()
     return vectors
