@@ -184,6 +184,8 @@ def _scalar(item: Field, kind: type, raw: Any, where: str, folder: Path) -> Any:
             bounds = [f"at least {low:g}" if low is not None else "", f"above {above:g}" if above is not None else "",
                       f"at most {high:g}" if high is not None else ""]  # fmt: skip
             raise UserError(f"{where} is {value}, but must be {' and '.join(b for b in bounds if b) or 'a number'}")
+    if value == "-" and rule["path"] == "always":
+        return value  # standard input, where an option takes it
     if isinstance(value, str) and (rule["path"] == "always" or (rule["path"] and value.startswith((".", "~")))):
         return _place(value, where, folder)
     return value

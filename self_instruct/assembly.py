@@ -13,7 +13,7 @@ from self_instruct.engines import load_engine, load_reader
 from self_instruct.engines.base import ModelEngine, PromptReader, Sampling
 from self_instruct.engines.placement import Placement
 from self_instruct.errors import UserError
-from self_instruct.filters import RULES, build_filters
+from self_instruct.filters import RULES, Filter, build_filters
 from self_instruct.filters.openings import without_programming
 from self_instruct.formats import RecordFormat
 from self_instruct.novelty import vector_cache
@@ -62,15 +62,6 @@ def build_curator(
 
     Vectors are looked up in the run's directory, and with `keeps_vectors` those that are not there yet are written there.
     """
-    filters = build_filters(
-        header,
-        min_instruction_words=config.filter.min_instruction_words,
-        max_instruction_words=config.filter.max_instruction_words,
-        keywords=config.filter.filter_keywords,
-        openings=config.filter.filter_openings,
-        keep_programming=config.filter.keep_programming,
-        rules=config.filter.filter_rules,
-    )
     options = config.novelty
     embeddings = None
     if options.embedding_threshold is not None:
@@ -81,7 +72,7 @@ def build_curator(
             embeddings = EmbeddingIndex(CachedEncoder(encoder, encoder.identity, path, keeps_vectors))
     return Curator(
         format,
-        filters,
+        build_rules(config, header),
         seeds,
         options.rouge_threshold,
         embeddings,
@@ -89,6 +80,19 @@ def build_curator(
         rouge_rule=options.rouge_rule,
         rouge_tokenizer=options.rouge_tokenizer,
         embedding_reference=options.embedding_reference,
+    )
+
+
+def build_rules(config: Config, header: str) -> list[Filter]:
+    """The filter rules of a run."""
+    return build_filters(
+        header,
+        min_instruction_words=config.filter.min_instruction_words,
+        max_instruction_words=config.filter.max_instruction_words,
+        keywords=config.filter.filter_keywords,
+        openings=config.filter.filter_openings,
+        keep_programming=config.filter.keep_programming,
+        rules=config.filter.filter_rules,
     )
 
 

@@ -24,8 +24,13 @@ def run(format: RecordFormat, prompt_path: Path, argv: Sequence[str]) -> None:
     guarded(lambda: _run(format, prompt_path, argv))
 
 
-def guarded(command: Callable[[], int]) -> None:
-    """Runs a command and exits with its code; a user's mistake is one message and code 2, without a traceback."""
+def guarded(
+    command: Callable[[], int], after_failure: str = "what was journalled is kept, and the same command goes on"
+) -> None:
+    """Runs a command and exits with its code; a user's mistake is one message and code 2, without a traceback.
+
+    `after_failure` is what a user has to know when the disk failed.
+    """
     logs.configure()
     try:
         code = command()
@@ -47,10 +52,7 @@ def guarded(command: Callable[[], int]) -> None:
             code = 128 + signal.SIGPIPE
         else:
             place = f"{error.filename}: " if error.filename else ""
-            print(
-                f"error: {place}{error.strerror or error}; what was journalled is kept, and the same command goes on",
-                file=sys.stderr,
-            )
+            print(f"error: {place}{error.strerror or error}; {after_failure}", file=sys.stderr)
             code = 1
     except KeyboardInterrupt:
         code = 128 + signal.SIGINT

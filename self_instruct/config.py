@@ -228,6 +228,23 @@ class ConsistencyOptions:
 
 
 @dataclass(frozen=True)
+class CurationOptions:
+    """what is curated (not part of a generation run)"""
+
+    input_path: list[str] = option([], "JSONL files, in order; - reads from a pipe", path="always")
+    output_path: str | None = option(
+        None, "JSONL file of what is kept; what is rejected and the counts are put beside it", path="always"
+    )
+    shards: int | None = option(
+        None,
+        "the search is shared by so many calls with a --shard_index each; one more without it then decides",
+        minimum=1,
+    )
+    shard_index: int | None = option(None, "which share this call searches, from 0", minimum=0)
+    merge: bool = option(False, "decide from what the shards have found; the same as --shards without --shard_index")
+
+
+@dataclass(frozen=True)
 class Config:
     """All options of a run, by concern."""
 

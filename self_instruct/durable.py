@@ -4,6 +4,7 @@ A launch that was killed leaves at most a half-written last line, which is cut o
 nothing of what the lines mean.
 """
 
+import errno
 import fcntl
 import json
 import logging
@@ -111,6 +112,60 @@ def line_reader(made: Callable[..., Line], kinds: Mapping[str, type], what: str)
             ) from None
 
     return read
+
+
+class NewFile:
+    """A file written beside its place, `PATH.part`, and put there by `publish`. Raises `UserError` if it cannot be written, or
+    another process is writing it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self._part, self._published = path, path.with_name(f"{path.name}.part"), False
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, "it is a directory")
+            self._open()
+        except BlockingIOError:
+            raise UserError(
+                f"{path}: another process is writing it; wait for it to end, or give another path"
+            ) from None
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+                raise
+            raise UserError(f"{path}: cannot be written ({error.strerror}); give another path") from None
+
+    def write(self, content: bytes) -> None:
+        """Appends to the file."""
+        self._file.write(content)
+
+    def publish(self) -> None:
+        """Puts the file in its place, on disk; whoever reads there sees the old content or the new."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._part.replace(self.path)
+        self._published = True
+
+    def close(self) -> None:
+        """Ends the writing; what was not published is removed."""
+        if not self._published:
+            self._part.unlink(missing_ok=True)
+        self._file.close()
+
+    def _open(self) -> None:
+        while True:
+            self._file = self._part.open("ab")
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.path.samestat(os.fstat(self._file.fileno()), os.stat(self._part)):
+                    self._file.truncate(0)
+                    return
+            except FileNotFoundError:
+                pass  # what was locked was put in place meanwhile: not ours to write
+            except OSError:
+                self._file.close()
+                raise
+            self._file.close()
 
 
 def put(path: Path, content: bytes) -> None:

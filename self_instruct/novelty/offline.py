@@ -91,18 +91,39 @@ def similar_pairs(
 
 def decide(number: int, pairs: np.ndarray) -> list[Decision]:
     """The decisions on so many texts, from the pairs that all shards have found, in any order: those of `keep_first`."""
-    original = np.arange(number)
-    copies = pairs["score"] == 1.0  # no other words than those of the earlier text
-    original[pairs["later"][copies]] = pairs["earlier"][copies]
-    near: dict[int, list[Match]] = {}
-    for later, earlier, score in pairs[~copies].tolist():
-        near.setdefault(later, []).append(Match(earlier, score))
-        near.setdefault(earlier, []).append(Match(later, score))
-    kept, decisions = [False] * number, list[Decision]()
-    for at, first in enumerate(original.tolist()):
-        same = [Match(first, 1.0)] if first != at else []
-        against = [match for match in same + near.get(first, []) if match.position < at and kept[match.position]]
-        kept[at] = not against
-        nearest = min(against, key=lambda match: (-match.score, match.position), default=None)
-        decisions.append(Decision(kept[at], nearest))
+    known, decisions = KnownPairs(number, pairs), list[Decision]()
+    for at in range(number):
+        nearest = known.nearest(at)
+        if nearest is None:
+            known.keep(at)
+        decisions.append(Decision(nearest is None, nearest))
     return decisions
+
+
+class KnownPairs:
+    """Which of the texts kept so far is too near to the next one, told from the pairs that all shards have found."""
+
+    def __init__(self, number: int, pairs: np.ndarray) -> None:
+        self._kept, original = [False] * number, np.arange(number)
+        copies = pairs["score"] == 1.0  # no other words than those of the earlier text
+        original[pairs["later"][copies]] = pairs["earlier"][copies]
+        self._original = original.tolist()
+        self._near: dict[int, list[Match]] = {}
+        for later, earlier, score in pairs[~copies].tolist():
+            self._near.setdefault(later, []).append(Match(earlier, score))
+            self._near.setdefault(earlier, []).append(Match(later, score))
+
+    def nearest(self, at: int) -> Match | None:
+        """The nearest of the kept texts that the text at a position is too near to, the first of equals; None if there is none.
+        To be asked in order.
+        """
+        first = self._original[at]
+        same = [Match(first, 1.0)] if first != at else []
+        against = [
+            match for match in same + self._near.get(first, []) if match.position < at and self._kept[match.position]
+        ]
+        return min(against, key=lambda match: (-match.score, match.position), default=None)
+
+    def keep(self, at: int) -> None:
+        """The text at a position is kept."""
+        self._kept[at] = True

@@ -6,7 +6,7 @@ It is a cache: what is broken or belongs to another model is encoded again. Know
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from pathlib import Path
 
@@ -16,13 +16,14 @@ from self_instruct.novelty.embedding import Encoder
 
 FILE_NAME = "embeddings.cache"
 _KEY = 16  # bytes
+_TOGETHER = 1024
 
 
 class CachedEncoder:
     """An encoder that looks up in a file what it has encoded before; with `writes` it adds to it, without it only reads.
 
     `identity` says which model the vectors come from: a file with another one is begun anew. The vectors stay on disk. New
-    ones are written by the call after: the first comes before a run has made its directory and locked it.
+    ones are written by the call after, or by `save`: the first comes before a run has made its directory and locked it.
     """
 
     def __init__(self, encoder: Encoder, identity: str, path: Path, writes: bool) -> None:
@@ -33,9 +34,8 @@ class CachedEncoder:
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """One vector for each text; all that are not in the file are encoded together."""
+        self.save()
         keys = [blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_KEY).digest() for text in texts]
-        if self._pending:
-            self._append(self._pending)
         vectors = self._looked_up(set(keys))
         new = {key: text for key, text in zip(keys, texts, strict=True) if key not in vectors}
         if new:
@@ -43,6 +43,11 @@ class CachedEncoder:
             vectors.update(encoded)
             self._pending = encoded if self._writes else {}
         return np.stack([vectors[key] for key in keys])
+
+    def save(self) -> None:
+        """Writes what the last call has encoded."""
+        if self._pending:
+            self._append(self._pending)
 
     def _read(self) -> int:
         """Notes which texts the file holds, and returns where its last whole row ends; 0 where nothing can be used."""
@@ -86,3 +91,25 @@ class CachedEncoder:
                 self._offsets[key] = self._end + _KEY
                 self._end += file.write(key + vector.tobytes())
         self._pending = {}
+
+
+def encode_share(
+    encoder: CachedEncoder | Encoder,
+    texts: Sequence[str],
+    shard: int = 0,
+    shards: int = 1,
+    on_part: Callable[[int, int], None] = lambda done, number: None,
+) -> dict[str, np.ndarray]:
+    """The vectors of the texts that fall to a shard, all of them where there is one.
+
+    Texts are encoded so many at once, always the same together: a vector's last digits may depend on what it is encoded with.
+    `on_part` is told after each of these how far among so many different texts it has come.
+    """
+    unique, vectors = list(dict.fromkeys(texts)), dict[str, np.ndarray]()
+    for at in range(shard * _TOGETHER, len(unique), shards * _TOGETHER):
+        part = unique[at : at + _TOGETHER]
+        vectors.update(zip(part, encoder.encode(part), strict=True))
+        on_part(at + len(part), len(unique))
+    if isinstance(encoder, CachedEncoder):
+        encoder.save()
+    return vectors

@@ -1,0 +1,126 @@
+"""Curates any instruction file: python -m self_instruct.post_processing --input_path A.jsonl B.jsonl --output_path C.jsonl
+
+Every line that passes the filters and is new to the lines kept before it is kept as it stood, in order. Compared is the
+instruction with its input; the first instance where there are several.
+"""
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from self_instruct.arguments import parse_values
+from self_instruct.cli import guarded
+from self_instruct.config import CurationOptions, FilterOptions, NoveltyOptions, RunOptions, assemble
+from self_instruct.errors import UserError
+from self_instruct.layout import Places
+
+if TYPE_CHECKING:
+    from self_instruct.curated import Counts
+    from self_instruct.curating import Plan
+
+SOME_UNREADABLE = 3
+_HELP = (
+    "Curate instruction files: keep, in order, every line that passes the filters and is new to the lines kept before it. A "
+    "line is an object with an instruction and, if it has them, input and output, or a seed task with instances; it is "
+    "written as it stood. Compared are instruction and input together. Outputs are judged where a file has any. Beside "
+    "C.jsonl: C.rejected.jsonl, every other line with the reason; C.report.json, the counts; C.embeddings.cache, vectors, so "
+    "that other thresholds encode nothing again. Exit codes: 0 every line was read, 3 some could not be and are among the "
+    "rejected, 2 a mistake, 1 the disk failed."
+)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the command and returns its exit code."""
+    plan = _read_plan(argv)
+    from self_instruct.distributed.world import current_world
+
+    if not current_world().is_main:
+        return 0  # rank 0 works alone; what several machines are to share is divided by --shards
+    from self_instruct.curating import curate, search
+
+    if plan.shard is not None:
+        print(search(plan))
+        return 0
+    counts, encoded = curate(plan)
+    print(_told(plan, counts, encoded))
+    return SOME_UNREADABLE if counts.unreadable else 0
+
+
+def _read_plan(argv: Sequence[str]) -> "Plan":
+    parts = (CurationOptions, FilterOptions, NoveltyOptions)
+    names = ["preset", *(name for part in parts for name in part.__dataclass_fields__)]
+    given, _ = parse_values(argv, _HELP, names, groups=(CurationOptions, RunOptions, FilterOptions, NoveltyOptions))
+    options = CurationOptions(**{name: given[name] for name in CurationOptions.__dataclass_fields__ if name in given})
+    if not options.input_path or options.output_path is None:
+        missing = "--output_path" if options.input_path else "--input_path"
+        raise UserError(f"{missing} is missing; give --input_path A.jsonl --output_path B.jsonl")
+    places = Places(Path(options.output_path))
+    _check_places(options.input_path, places)
+    shards = options.shards if options.shards or not options.merge else _shards_there(places)
+    if options.shard_index is not None:
+        if options.merge:
+            raise UserError("--merge decides for all shards, so it takes no --shard_index; leave out one of them")
+        if shards is None or options.shard_index >= shards:
+            raise UserError(f"--shard_index {options.shard_index} needs --shards above it, but that is {shards}")
+    from self_instruct.curating import Plan
+
+    return Plan(options.input_path, places, assemble(given), shards, options.shard_index)
+
+
+def _check_places(inputs: Sequence[str], places: Places) -> None:
+    if inputs.count("-") > 1:
+        raise UserError("--input_path names the pipe - twice, but it can be read once")
+    for path in map(Path, inputs):
+        if path.is_dir():
+            raise UserError(f"--input_path {path}: is a directory; give the JSONL files in it")
+        for output in (places.kept, places.rejected, places.report):
+            if path == output or (path.exists() and output.exists() and path.samefile(output)):
+                raise UserError(f"--input_path {path}: would be replaced by the output; give another --output_path")
+
+
+def _shards_there(places: Places) -> int:
+    numbers = {path.name.rpartition("-of-")[2].split(".")[0] for path in places.pairs_there()}
+    if len(numbers) != 1:
+        found = f"those of {' and of '.join(sorted(numbers))} shards" if numbers else "none"
+        raise UserError(
+            f"--merge takes the pairs that shards have found, but beside {places.kept} there are {found}; give --shards"
+        )
+    return int(numbers.pop())
+
+
+def _told(plan: "Plan", counts: "Counts", encoded: bool | None) -> str:
+    """What a person reads at the end."""
+    places = plan.places
+    other = 0.8 if plan.shards else 0.6  # shards have found nothing below theirs
+    lines = ["", f"{counts.kept:,} of {counts.lines:,} lines are kept.", "", counts.table(), ""]
+    lines += [
+        f"{item.rule} dropped {item.dropped:,} of {item.parsed:,} records ({item.dropped / item.parsed:.0%}); --filter_rules "
+        "leaves a rule out"
+        for item in counts.warnings
+        if item.warning == "drops_much"
+    ]
+    if encoded is not None:
+        lines.append(f"Vectors: {'encoded, and kept' if encoded else 'all were there; no model was loaded'}.")
+    if counts.unreadable:
+        lines.append(
+            f"{counts.unreadable:,} lines could not be read; {places.rejected} has them, under the stage read."
+        )
+    lines += [
+        f"Files in {places.kept.parent}:",
+        f"  {places.kept.name:<38} the lines that are kept, as they stood",
+        f"  {places.rejected.name:<38} every other line with its reason",
+        f"  {places.report.name:<38} these counts",
+        "Next:",
+        "  another threshold:",
+        f"    {shlex.join([sys.executable, '-m', 'self_instruct.post_processing', *sys.argv[1:]])} --rouge_threshold {other}",
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    guarded(
+        lambda: main(sys.argv[1:]),
+        "the output is as it was; the same command begins anew, with the vectors that are there",
+    )

