@@ -64,6 +64,9 @@ class Curator:
         self._against_all = embedding_reference == "all"
         ids, texts = [seed.id for seed in seeds], [self._compared(seed) for seed in seeds]
         self._rouge.add(ids, texts)
+        self._rouge.nearest(
+            " ".join(texts)
+        )  # compiles what judging needs, while a model is still being loaded elsewhere
         if embeddings is not None:
             embeddings.add(ids, embeddings.encode(texts))
 

@@ -115,6 +115,8 @@ def _generate(connection: Connection, config: Config, world: World) -> None:
         "True"  # the store is kept by the launcher or by rank 0's other process
     )
     if "OMP_NUM_THREADS" not in os.environ:
-        # Two processes that together use more threads than there are cores slow each other by an order of magnitude.
-        os.environ["OMP_NUM_THREADS"] = str(max(1, len(os.sched_getaffinity(0)) - 1))
+        # Two processes that together use more threads than there are cores slow each other, and judging by meaning keeps a
+        # core busy; judging by words does not.
+        judging = config.novelty.embedding_threshold is not None
+        os.environ["OMP_NUM_THREADS"] = str(max(1, len(os.sched_getaffinity(0)) - judging))
     Worker(Channel(connection), 0, partial(_load, config, world)).run()
