@@ -185,6 +185,7 @@ def test_a_line_that_cannot_be_read_is_told_and_the_rest_is_curated(tmp_path, li
         ([*BOTH, "--shards", "2", "--shard_index", "2"], "is 2"),
         ([*BOTH, "--shards", "2"], "shards 0, 1 are not"),
         ([*BOTH, "--merge"], "there are none"),
+        ([*BOTH, "--embedding_threshold", "0.9", "--embedding_model_name_or_path", "{tmp}/none"], "cannot be loaded"),
         (["--input_path", "-", "-", "--output_path", "{tmp}/c.jsonl"], "can be read once"),
     ],
 )  # fmt: skip
