@@ -183,7 +183,8 @@ class _Vectors:
     def __init__(self, plan: Plan) -> None:
         name = plan.config.novelty.embedding_model_name_or_path
         self._late = LateEncoder(name)
-        identity = identity_of(name)
+        # What was not fetched before has no version until it is loaded.
+        identity = identity_of(name) or self._late.model.identity
         own = plan.places.vectors(plan.share(plan.shard))
         self._others = [path for path in plan.places.vectors_there() if path != own]
         self._decides = plan.shard is None

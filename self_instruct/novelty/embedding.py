@@ -60,10 +60,11 @@ class LateEncoder:
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """As `SentenceEncoder.encode`."""
-        return self._encoder.encode(texts)
+        return self.model.encode(texts)
 
     @cached_property
-    def _encoder(self) -> SentenceEncoder:
+    def model(self) -> SentenceEncoder:
+        """The model, loaded if it is not yet."""
         self.loaded = True
         return SentenceEncoder(self._name)
 
@@ -86,7 +87,10 @@ def _revision(name: str) -> str | None:
     from huggingface_hub import try_to_load_from_cache
 
     # Names without an owner are those of the library's own models.
-    found = try_to_load_from_cache(name if "/" in name else f"sentence-transformers/{name}", "config.json")
+    try:
+        found = try_to_load_from_cache(name if "/" in name else f"sentence-transformers/{name}", "config.json")
+    except ValueError:  # no name of the Hub
+        return None
     return Path(found).parent.name if isinstance(found, str) else None
 
 

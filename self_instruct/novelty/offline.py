@@ -101,13 +101,17 @@ def decide(number: int, pairs: np.ndarray) -> list[Decision]:
 
 
 class KnownPairs:
-    """Which of the texts kept so far is too near to the next one, told from the pairs that all shards have found."""
+    """Which of the texts kept so far is too near to the next one, told from the pairs that all shards have found.
+
+    What keeps a text may be more than its words: of those with the same words, the first need not be the one that is kept.
+    """
 
     def __init__(self, number: int, pairs: np.ndarray) -> None:
-        self._kept, original = [False] * number, np.arange(number)
+        original = np.arange(number)
         copies = pairs["score"] == 1.0  # no other words than those of the earlier text
         original[pairs["later"][copies]] = pairs["earlier"][copies]
         self._original = original.tolist()
+        self._kept: dict[int, int] = {}  # of the texts with the words of this one
         self._near: dict[int, list[Match]] = {}
         for later, earlier, score in pairs[~copies].tolist():
             self._near.setdefault(later, []).append(Match(earlier, score))
@@ -118,12 +122,10 @@ class KnownPairs:
         To be asked in order.
         """
         first = self._original[at]
-        same = [Match(first, 1.0)] if first != at else []
-        against = [
-            match for match in same + self._near.get(first, []) if match.position < at and self._kept[match.position]
-        ]
+        others = [Match(first, 1.0), *self._near.get(first, [])]
+        against = [Match(self._kept[other], score) for other, score in others if other in self._kept]
         return min(against, key=lambda match: (-match.score, match.position), default=None)
 
     def keep(self, at: int) -> None:
         """The text at a position is kept."""
-        self._kept[at] = True
+        self._kept[self._original[at]] = at
