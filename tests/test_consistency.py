@@ -73,15 +73,15 @@ def kept(folder):
 
 @pytest.fixture
 def refused(capsys):
-    """Tells that options are refused with one message; in this process, since nothing is begun."""
+    """The one message that options are refused with; in this process, since nothing is begun."""
 
-    def check(message, *options):
+    def check(*options):
         with pytest.raises(SystemExit) as ended:
             command(COMMAND.with_name("inverse_prompt.txt"), [str(option) for option in options])
         out, err = capsys.readouterr()
         assert (ended.value.code, out) == (2, "")
         (line,) = [line for line in err.splitlines() if line.startswith("error: ")]
-        assert message in line
+        return line
 
     return check
 
@@ -186,7 +186,7 @@ def test_predictions_made_otherwise_are_not_mixed(source, asked, tmp_path, refus
     (tmp_path / "other.jsonl").write_text(json.dumps({"text": "Name a river."}))
     before = (asked / PREDICTIONS).read_bytes()
     change = [str(part).format(other=tmp_path / "other.jsonl") for part in change]
-    refused(message, "--batch_dir", asked, *told(source), *BY_WORDS, "--num_trials", 3, *change)
+    assert message in refused("--batch_dir", asked, *told(source), *BY_WORDS, "--num_trials", 3, *change)
     assert (asked / PREDICTIONS).read_bytes() == before
 
 
@@ -199,7 +199,7 @@ def test_predictions_made_otherwise_are_not_mixed(source, asked, tmp_path, refus
     ],
 )
 def test_what_would_not_be_heeded_is_refused_where_nothing_is_asked(asked, refused, given, message):
-    refused(message, "--batch_dir", asked, *BY_WORDS, "--num_trials", 2, *given)
+    assert message in refused("--batch_dir", asked, *BY_WORDS, "--num_trials", 2, *given)
 
 
 @pytest.mark.parametrize(
@@ -216,12 +216,12 @@ def test_what_would_not_be_heeded_is_refused_where_nothing_is_asked(asked, refus
     ],
 )  # fmt: skip
 def test_mistakes_are_named(folder, tmp_path, refused, options, message):
-    refused(message, "--batch_dir", folder, *[str(part).format(tmp=tmp_path) for part in options])
+    assert message in refused("--batch_dir", folder, *[str(part).format(tmp=tmp_path) for part in options])
     assert not (folder / KEPT).exists() and not (folder / PREDICTIONS).exists()
 
 
 def test_without_a_run_there_is_nothing_to_test(refused):
-    refused("--batch_dir is missing", *BY_WORDS)
+    assert "--batch_dir is missing" in refused(*BY_WORDS)
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ def test_without_a_run_there_is_nothing_to_test(refused):
 )
 def test_a_damaged_dataset_is_named(source, folder, refused, change, message):
     change(folder / DATASET[0])
-    refused(message, "--batch_dir", folder, *told(source), *BY_WORDS)
+    assert message in refused("--batch_dir", folder, *told(source), *BY_WORDS)
 
 
 def test_other_seeds_are_noticed(source, folder):
@@ -248,7 +248,7 @@ def test_other_seeds_are_noticed(source, folder):
 def test_a_run_made_anew_is_noticed(asked, refused):
     path = asked / DATASET[0]
     path.write_bytes(path.read_bytes().replace(b"answer", b"reply"))
-    refused("another one now; the run was made anew", "--batch_dir", asked, "--num_trials", 2, *BY_WORDS)
+    assert "another one now; the run was made anew" in refused("--batch_dir", asked, "--num_trials", 2, *BY_WORDS)
 
 
 def test_a_file_in_use_is_refused(asked):
