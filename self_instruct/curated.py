@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from self_instruct.durable import NewFile
+from self_instruct.funnel import RuleWarning, drops_of, funnel_table, warnings_of
 from self_instruct.instruction_files import InstructionFile, Task, Unreadable
 from self_instruct.layout import Places
 from self_instruct.records import Drop, json_line
-from self_instruct.report import RuleWarning, drops_of, funnel_table, warnings_of
 
 STAGES = ("read", "filter", "novelty")
 

@@ -11,12 +11,12 @@ from self_instruct.curation import Curator
 from self_instruct.distributed import news
 from self_instruct.distributed.pool import WorkerPool
 from self_instruct.forecast import Forecast, tokens_per_record
+from self_instruct.funnel import Funnel, write_report
 from self_instruct.generators import Generators
 from self_instruct.journal import Journal
 from self_instruct.loop import Limits, Loop, numbered_stop
 from self_instruct.progress import Progress
 from self_instruct.prompts import PromptComposer
-from self_instruct.report import Funnel, write_report
 from self_instruct.signals import Interruption
 from self_instruct.summary import summarise
 from self_instruct.writer import Writer

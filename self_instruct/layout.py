@@ -6,6 +6,7 @@ from pathlib import Path
 JOURNAL = "completions.jsonl"
 ACCEPTED = "machine_generated_instructions.jsonl"
 REJECTED = "rejected.jsonl"
+REPORT = "report.json"
 PREDICTIONS = "self_consistency.jsonl"
 CONSISTENT = "self_consistent_instructions.jsonl"
 

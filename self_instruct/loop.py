@@ -15,10 +15,10 @@ from self_instruct.curation import Curator
 from self_instruct.engines.base import Completion, Engine, EngineLost, Request
 from self_instruct.errors import UserError
 from self_instruct.formats import RecordFormat
+from self_instruct.funnel import Funnel
 from self_instruct.journal import Entry, Journal
 from self_instruct.progress import Progress
 from self_instruct.prompts import Prompt, PromptComposer
-from self_instruct.report import Funnel
 from self_instruct.writer import Writer
 
 ERRORS_IN_A_ROW = 20

@@ -4,7 +4,7 @@ import sys
 import time
 from typing import Any, TextIO
 
-from self_instruct.report import Funnel
+from self_instruct.funnel import Funnel
 
 LINE_EVERY = 15.0
 REFRESH_EVERY = 0.2

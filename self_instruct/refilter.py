@@ -42,7 +42,7 @@ def main(argv: list[str]) -> int:
 def _refilter(entries: list[Any], run: Any, given: dict[str, Any], new_dir: Path) -> int:
     from self_instruct import manifest
     from self_instruct.assembly import build_curator, build_origin, reasons_of_rules
-    from self_instruct.report import Funnel, write_report
+    from self_instruct.funnel import Funnel, write_report
     from self_instruct.seeds import fingerprint
     from self_instruct.summary import summarise
     from self_instruct.writer import Writer

@@ -6,10 +6,9 @@ import sys
 import textwrap
 from pathlib import Path
 
-from self_instruct import report
-from self_instruct.layout import ACCEPTED, JOURNAL, REJECTED
+from self_instruct.funnel import Funnel
+from self_instruct.layout import ACCEPTED, JOURNAL, REJECTED, REPORT
 from self_instruct.records import Record
-from self_instruct.report import Funnel
 
 SAMPLE_LIMIT = 500
 
@@ -72,7 +71,7 @@ def _files(folder: Path) -> str:
         ACCEPTED: "the records",
         REJECTED: "every drop with its reason",
         JOURNAL: "what the model wrote, word for word",
-        report.FILE_NAME: "these counts",
+        REPORT: "these counts",
     }
     present = [f"  {name:<38} {caption}" for name, caption in captions.items() if (folder / name).exists()]
     return "\n".join([f"Files in {folder}:", *present])

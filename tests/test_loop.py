@@ -12,12 +12,12 @@ from self_instruct.engines.scripted import ScriptedEngine
 from self_instruct.errors import UserError
 from self_instruct.filters import build_filters
 from self_instruct.formats import INSTRUCTION_OUTPUT
+from self_instruct.funnel import Funnel, write_report
 from self_instruct.journal import Journal, read_journal
 from self_instruct.loop import Limits, Loop, numbered_stop
 from self_instruct.progress import Progress
 from self_instruct.prompts import PromptComposer
 from self_instruct.records import Record
-from self_instruct.report import Funnel, write_report
 from self_instruct.writer import Origin, Writer
 from tests.runs import dataset, rows
 from tests.scripts import write_script

@@ -11,8 +11,8 @@ import termios
 import pytest
 
 from self_instruct import progress as module
+from self_instruct.funnel import Funnel
 from self_instruct.progress import Progress
-from self_instruct.report import Funnel
 from tests.runs import ROOT, environment, scripted
 from tests.scripts import write_script
 

@@ -13,8 +13,8 @@ from typing import Any
 from self_instruct.curation import Verdict
 from self_instruct.durable import put
 from self_instruct.journal import Entry
+from self_instruct.layout import REPORT
 
-FILE_NAME = "report.json"
 STAGES = ("generation", "parse", "filter", "novelty", "limit")
 ENOUGH_BLOCKS = 200
 MUCH = 0.15
@@ -164,4 +164,4 @@ def _commonest(item: tuple[str, int]) -> tuple[int, str]:
 
 def write_report(folder: Path, funnel: Funnel, stopped: str) -> None:
     """Writes report.json in one step."""
-    put(folder / FILE_NAME, (json.dumps(funnel.as_dict(stopped), indent=2) + "\n").encode())
+    put(folder / REPORT, (json.dumps(funnel.as_dict(stopped), indent=2) + "\n").encode())

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from self_instruct.curation import Verdict
+from self_instruct.funnel import Funnel, write_report
 from self_instruct.journal import Entry
 from self_instruct.records import Drop, Record
-from self_instruct.report import Funnel, write_report
 
 KEPT = None
 EMPTY, SHORT, LOOPS = Drop("parse", "empty_block"), Drop("filter", "too_short"), Drop("filter", "loops")

@@ -1,0 +1,59 @@
+"""Every option, declared once, in a dataclass for each concern; and a run's configuration, made of these.
+
+Model, seed file and header are compared by content, not by name, when a run goes on. Knows nothing of argv, YAML or files:
+arguments.py fills these classes.
+"""
+
+from dataclasses import Field, dataclass, fields
+from typing import Any
+
+from self_instruct.config.curation import ConsistencyOptions, CurationOptions, FilterOptions, NoveltyOptions
+from self_instruct.config.generation import ModelOptions, PromptOptions, RunOptions, SamplingOptions
+
+__all__ = [
+    "GROUPS",
+    "Config",
+    "ConsistencyOptions",
+    "CurationOptions",
+    "FilterOptions",
+    "ModelOptions",
+    "NoveltyOptions",
+    "PromptOptions",
+    "RunOptions",
+    "SamplingOptions",
+    "assemble",
+    "declarations",
+    "flatten",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Config:
+    """All options of a run, by concern."""
+
+    run: RunOptions
+    prompt: PromptOptions
+    model: ModelOptions
+    sampling: SamplingOptions
+    filter: FilterOptions
+    novelty: NoveltyOptions
+
+
+GROUPS: tuple[type, ...] = (RunOptions, PromptOptions, ModelOptions, SamplingOptions, FilterOptions, NoveltyOptions)
+
+
+def declarations(groups: tuple[type, ...] = GROUPS) -> dict[str, Field]:
+    """Every option's declaration by name, in the order of --help."""
+    return {declared.name: declared for group in groups for declared in fields(group)}
+
+
+def flatten(config: Config) -> dict[str, Any]:
+    """All values by option name."""
+    return {name: getattr(group, name) for part in fields(config)
+            for group in [getattr(config, part.name)] for name in (f.name for f in fields(group))}  # fmt: skip
+
+
+def assemble(values: dict[str, Any]) -> Config:
+    """A configuration from values by option name; what is absent takes its default."""
+    parts = [group(**{f.name: values[f.name] for f in fields(group) if f.name in values}) for group in GROUPS]
+    return Config(*parts)

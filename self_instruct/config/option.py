@@ -1,0 +1,32 @@
+"""What one option is: default, help, choices, bounds, and whether it is part of the plan.
+
+A *plan* option decides what is generated or kept, so a run cannot go on with another value of it; all others may change
+between two launches of the same run.
+"""
+
+from dataclasses import field
+from typing import Any, Literal
+
+PathRule = Literal["always", "if_dotted"]
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    choices: tuple[str, ...] | None = None,
+    minimum: float | None = None,
+    above: float | None = None,
+    maximum: float | None = None,
+    plan: bool = False,
+    path: PathRule | None = None,
+    alias: str | None = None,
+) -> Any:
+    """One option. `minimum` is inclusive, `above` exclusive; `path` says when the value names a place on disk."""
+    metadata = {
+        "help": help, "choices": choices, "minimum": minimum, "above": above, "maximum": maximum,
+        "plan": plan, "path": path, "alias": alias,
+    }  # fmt: skip
+    if isinstance(default, list):
+        return field(default_factory=lambda: list(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
