@@ -38,10 +38,13 @@ def test_options_are_read_in_the_usual_forms(question: str, options: dict[str, s
 
 @pytest.mark.parametrize(
     ("output", "letter"),
-    [("A", "A"), ("b", "B"), ("a) Paris", "A"), ("The correct answer is C) Paris, Texas.", "C"), ("Paris", "A"), ("Rome is it", "B"),
+    [("A", "A"), ("b", "B"), ("a) Paris", "A"), ("The correct answer is C) Paris, Texas.", "C"), ("Paris", "A"),
+     ("Rome is it", "B"),
      ("B because it is", "B"), ("**D. Bonn**", "D"), ("Answer: (D)", "D"), ("(A)", "A"), ("The answer is B.", "B"),
-     ("A) Paris\nBecause it is.", "A"), ("I think it is Bonn, clearly.", "D"), ("Option B", "B"), ("B) Rome - it is old", "B"),
-     ("The correct option is B) Rome because of this", "B"), ("First I thought of rivers.\nAnswer: D) Bonn", "D"), ("B, as is known", "B")],
+     ("A) Paris\nBecause it is.", "A"), ("I think it is Bonn, clearly.", "D"), ("Option B", "B"), ("B) Rome - it is old",
+     "B"),
+     ("The correct option is B) Rome because of this", "B"), ("First I thought of rivers.\nAnswer: D) Bonn", "D"),
+     ("B, as is known", "B")],
 )  # fmt: skip
 def test_an_answer_is_read_by_letter_or_text(output: str, letter: str) -> None:
     options = read_options(QUESTION)
@@ -51,8 +54,10 @@ def test_an_answer_is_read_by_letter_or_text(output: str, letter: str) -> None:
 
 @pytest.mark.parametrize(
     ("output", "reason"),
-    [("B) Paris", "letter_disagrees: B is 'Rome', not 'Paris'"), ("A) Paris, Texas", "letter_disagrees"), ("E", "not_an_option: E"),
-     ("B) Madrid", "not_an_option: Madrid"), ("A city of love", "not_an_option"), ("Madrid", "not_an_option"), ("", "no_answer"),
+    [("B) Paris", "letter_disagrees: B is 'Rome', not 'Paris'"), ("A) Paris, Texas", "letter_disagrees"), ("E",
+     "not_an_option: E"),
+     ("B) Madrid", "not_an_option: Madrid"), ("A city of love", "not_an_option"), ("Madrid", "not_an_option"), ("",
+     "no_answer"),
      ("Either Rome or Bonn", "no_answer")],
 )  # fmt: skip
 def test_an_answer_that_is_no_option_is_none(output: str, reason: str) -> None:

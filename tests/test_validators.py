@@ -62,7 +62,8 @@ def test_validators_see_what_those_before_them_mended_and_the_first_reason_count
 
 _TEXT = st.one_of(
     st.text(max_size=60),
-    st.lists(st.sampled_from(["A) x\n", "B) y ", "C. ", "____", "```", "1 + 1 = 3", "starts with 'a'", "?", "BEGININPUT\n", " is ",
+    st.lists(st.sampled_from(["A) x\n", "B) y ", "C. ", "____", "```", "1 + 1 = 3", "starts with 'a'", "?",
+    "BEGININPUT\n", " is ",
                               "ENDCONTEXT\n", "haiku", "Answer: ", "(", "9" * 50, "%", "\n", "\ud800", "anagram of 'x'"]),
              max_size=12).map("".join),
 )  # fmt: skip

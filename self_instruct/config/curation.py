@@ -27,6 +27,37 @@ class FilterOptions:
     keep_programming: bool = option(
         False, "keep instructions that begin with 'Write a program' or 'Write a function'", plan=True
     )
+    min_instruction_length: int | None = option(
+        None, "characters that an instruction must have [default: off]", minimum=0, plan=True
+    )
+    max_instruction_length: int | None = option(
+        None, "characters that an instruction may have [default: off]", minimum=1, plan=True
+    )
+    skip_instruction_re: list[str] = option(
+        [], "drop instructions in which one of these regular expressions is found, in any case", plan=True
+    )
+    code_gen_re: list[str] = option(
+        [], "drop instructions that ask for a program, as told by these regular expressions; 'default' stands for the one of "
+        "airoboros (write, generate or create a ... script, program, code)", plan=True,
+    )  # fmt: skip
+    response_filters_path: str | None = option(
+        None, "drop outputs in which a pattern of this YAML file is found, as configs/response_filters.yaml; each is tried on "
+        "its own examples first", path="always", plan=True,
+    )  # fmt: skip
+    input_rouge_threshold: float | None = option(
+        None, "drop records whose input and output have a ROUGE-L F1 of at least this [default: off]",
+        above=0, maximum=1, plan=True,
+    )  # fmt: skip
+    language: str | None = option(
+        None,
+        "drop instructions that are in another language than this, as en (needs py3langid) [default: off]",
+        plan=True,
+    )
+    min_readability: float | None = option(
+        None,
+        "drop outputs whose English prose has a lower Flesch reading ease: 60 is plain, 30 hard [default: off]",
+        plan=True,
+    )
 
 
 @dataclass(frozen=True)
