@@ -76,7 +76,8 @@ class SlotModel:
     def launch(self, uniform: Sequence[float], samplings: Sequence[Sampling]) -> Drawn:
         """Draws a token for every row, each in its own way.
 
-        Until this returns, nothing has changed that a second try would not set again."""
+        Until this returns, nothing has changed that a second try would not set again.
+        """
         cache, rows = self.cache, len(uniform)
         cache.reserve(rows, 0, rows)
         starts, begin, end = self._upload(cache.starts)[:, None], min(cache.starts), cache.end
