@@ -9,6 +9,8 @@ REJECTED = "rejected.jsonl"
 REPORT = "report.json"
 PREDICTIONS = "self_consistency.jsonl"
 CONSISTENT = "self_consistent_instructions.jsonl"
+JUDGEMENTS = "judgements.jsonl"
+JUDGED = "judged_instructions.jsonl"
 
 
 @dataclass(frozen=True)

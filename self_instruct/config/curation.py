@@ -1,4 +1,4 @@
-"""The options of choosing: filters, novelty, self-consistency, and the curation of files."""
+"""The options of choosing: filters, novelty, self-consistency, the judge, and the curation of files."""
 
 from dataclasses import dataclass
 
@@ -107,6 +107,16 @@ class ConsistencyOptions:
     no_embeddings: bool = option(
         False, "compare by ROUGE-L alone; no embedding model is loaded, --self_consistency_rouge_threshold decides"
     )
+
+
+@dataclass(frozen=True)
+class JudgeOptions:
+    """judge (not part of a generation run)"""
+
+    judge_threshold: float = option(
+        3.0, "keep a record that is judged good if the mean of its scores, which go from 1 to 5, is at least this",
+        minimum=1, maximum=5,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

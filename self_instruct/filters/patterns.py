@@ -20,7 +20,7 @@ CODE_GENERATION = (
 _LISTS = {"default": CODE_GENERATION}
 LONGEST = 20_000
 _TRIED = 64
-_SECONDS_TRIED = 2.0
+_SECONDS_TRIED = 1.0
 _SECONDS = 20.0
 
 
@@ -37,7 +37,7 @@ def drop_matching(patterns: Sequence[str], option: str, reason: str) -> Callable
 
 def compiled(text: str, option: str, any_case: bool = True) -> Any:
     """A pattern of the `regex` library. Raises `UserError`, with the position, for one that is none, and for one that takes
-    over two seconds on a short text of what it may repeat, where any other takes microseconds.
+    over a second on a short text of what it may repeat, where any other takes microseconds.
     """
     import regex
 
@@ -68,7 +68,7 @@ def search(pattern: Any, text: str, option: str) -> str | None:
         found = pattern.search(text[:LONGEST], timeout=_SECONDS)
     except TimeoutError:
         raise UserError(
-            f"{option} {pattern.pattern!r}: took over {_SECONDS:g} seconds on a text of {len(text)} characters; make it simpler. "
+            f"{option} {pattern.pattern!r}: took over {_SECONDS:g} seconds on {len(text)} characters; make it simpler. "
             "What is generated is journalled, and python -m self_instruct.refilter judges it by another pattern"
         ) from None
     return found.group() if found else None
