@@ -81,4 +81,4 @@ def _probes(text: str) -> list[str]:
     words = re.findall(r"\w+", text)
     signs = sorted({*(sign for word in words for sign in word), *"a0 -_.,\n", *re.findall(r"[^\w\s]", text)})
     pieces = [*signs, *dict.fromkeys(words), "ab ", "a b", "a, ", "a.b"]
-    return [(piece * _TRIED)[: max(_TRIED, len(piece) * 30)] + "\x00" for piece in pieces[:120]]
+    return [(piece * _TRIED)[:256] + "\x00" for piece in pieces[:120]]
