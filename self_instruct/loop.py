@@ -99,6 +99,11 @@ class Loop:
         self._take_the_rest()
         return reason
 
+    @property
+    def under_way(self) -> int:
+        """Requests that the engine has and has not answered."""
+        return len(self._under_way)
+
     def _take_the_rest(self) -> None:
         """What is whole by now was paid for, so it is journalled, and the next launch judges it."""
         self.engine.interrupt()
@@ -144,6 +149,12 @@ class Loop:
             if self._errors:
                 _log.warning("request %d was not answered: %s", entry.request, entry.error)
             self._committed += 1
+            _log.debug(
+                "request %d: %d blocks, %d accepted",
+                entry.request,
+                len(verdicts),
+                sum(v.drop is None for v in verdicts),
+            )
         return reason
 
     def _limit_reached(self) -> str | None:
