@@ -9,14 +9,16 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from self_instruct.arguments import parse_values
 from self_instruct.cli import guarded
 from self_instruct.config.reporting import StatusOptions
 from self_instruct.errors import UserError
 from self_instruct.layout import JOURNAL, PREDICTIONS, REPORT
-from self_instruct.watching import Holder, Watcher, holder, last_events, seconds_of
+
+if TYPE_CHECKING:
+    from self_instruct.watching import Holder, Watcher
 
 _BEATS = 3  # heartbeats that may be missed before a process that cannot be seen is taken for gone
 
@@ -28,7 +30,7 @@ class Status:
     folder: str
     state: str
     stopped: str | None
-    holder: Holder | None
+    holder: "Holder | None"
     accepted: int
     target: int | None
     requests: int
@@ -52,6 +54,8 @@ def main(argv: list[str]) -> int:
     options, folder = StatusOptions(**given), Path(place)
     if not any((folder / name).is_file() for name in (JOURNAL, PREDICTIONS)):
         raise UserError(f"{folder}: holds no {JOURNAL}; give the --batch_dir of a generation run")
+    from self_instruct.watching import Watcher
+
     watcher = Watcher(folder)
     while True:
         status = look(folder, watcher)
@@ -67,10 +71,11 @@ def main(argv: list[str]) -> int:
         time.sleep(options.watch_seconds)
 
 
-def look(folder: Path, watcher: Watcher) -> Status:
+def look(folder: Path, watcher: "Watcher") -> Status:
     """How things stand now."""
     from self_instruct import manifest
     from self_instruct.funnel import STAGES, drops_of
+    from self_instruct.watching import holder, last_events
 
     held = holder(folder, JOURNAL) or holder(folder, PREDICTIONS)
     options = (manifest.read(folder) or {}).get("options", {})
@@ -91,8 +96,10 @@ def look(folder: Path, watcher: Watcher) -> Status:
     )  # fmt: skip
 
 
-def _state(folder: Path, held: Holder | None, beat: dict[str, Any] | None, every: Any) -> tuple[str, str | None]:
+def _state(folder: Path, held: "Holder | None", beat: dict[str, Any] | None, every: Any) -> tuple[str, str | None]:
     """Whether a process writes there; and why the last launch stopped, if it has said so."""
+    from self_instruct.watching import seconds_of
+
     if held is not None and held.runs:
         return "running", None
     heard = seconds_of(beat.get("time")) if beat else None
@@ -108,7 +115,7 @@ def _state(folder: Path, held: Holder | None, beat: dict[str, Any] | None, every
     return "ended", None
 
 
-def shown(status: Status, watcher: Watcher) -> str:
+def shown(status: Status, watcher: "Watcher") -> str:
     """What a person reads."""
     percent = f" ({status.accepted / status.target:.0%})" if status.target else ""
     lines = [
