@@ -22,6 +22,8 @@ from pathlib import Path
 from statistics import linear_regression
 from typing import Any
 
+import numpy as np
+
 from self_instruct import assembly, launch, manifest
 from self_instruct.arguments import parse_arguments
 from self_instruct.assembly import build_curator
@@ -32,7 +34,7 @@ from self_instruct.formats import INSTRUCTION_OUTPUT
 from self_instruct.funnel import Funnel
 from self_instruct.generators import Generators
 from self_instruct.novelty.rouge import RougeIndex
-from self_instruct.progress import Progress
+from self_instruct.progress import Progress, resident
 from self_instruct.records import Record
 from self_instruct.seeds import fingerprint, load_seeds
 from self_instruct.signals import Interruption
@@ -171,27 +173,33 @@ def row(before: Sample, after: Sample) -> str:
     return f"| {after.records:,} | {after.requests:,} | " + " | ".join(figures) + " |"
 
 
-def resident() -> int:
-    """Bytes of this process in memory."""
-    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * 4096
-
-
 def held(curator: Curator) -> dict[str, int]:
     """Bytes of what grows with the pool, by structure."""
     records = list(curator.pool)
     texts = sum(sys.getsizeof(text) for record in records for text in (record.id, record.instruction, record.output))
     objects = sum(sys.getsizeof(record) + sys.getsizeof(vars(record)) for record in records)
-    index = curator._rouge._sequences
-    arrays = sum(array.nbytes for array in index._store) + index._dense.nbytes
-    words = sys.getsizeof(index._vocabulary) + sum(map(sys.getsizeof, index._vocabulary)) + 32 * len(index._vocabulary)
-    lists = 2 * 8 * len(records) + sys.getsizeof(curator._rouge._ids) + 8 * len(records)
-    return {"texts of the records": texts, "record objects": objects, "index of ROUGE-L": arrays,
+    index = curator._rouge
+    vocabulary = index._recent._vocabulary
+    words = sys.getsizeof(vocabulary) + sum(map(sys.getsizeof, vocabulary)) + 32 * len(vocabulary)
+    lists = 3 * 8 * len(records) + sys.getsizeof(index._ids)
+    return {"texts of the records": texts, "record objects": objects, "index of ROUGE-L": arrays(index),
             "its vocabulary": words, "lists of ids and places": lists}  # fmt: skip
+
+
+def arrays(thing: Any) -> int:
+    """Bytes of all arrays of numpy that an object of ours is made of."""
+    if isinstance(thing, np.ndarray):
+        return thing.nbytes
+    parts = thing if isinstance(thing, tuple | list) else vars(thing).values() if hasattr(thing, "__dict__") else ()
+    return sum(arrays(part) for part in parts if not isinstance(part, str))
 
 
 def report(samples: list[Sample], curator: Curator) -> None:
     """Prints memory and speed at the end against the start."""
     settled = [sample for sample in samples if sample.records >= FIRST]
+    if len(settled) < 8:
+        print(f"\nToo few records beyond {FIRST:,} to tell anything; give more --minutes.")
+        return
     records = [sample.records / 1000 for sample in settled]
     slope, _ = linear_regression(records, [sample.memory / 1e6 for sample in settled])
     print(
@@ -199,10 +207,10 @@ def report(samples: list[Sample], curator: Curator) -> None:
     )
     for name, size in held(curator).items():
         print(f"  {name:<26} {size / len(curator.pool) / 1e3:.2f} MB")
-    third = max(1, (len(settled) - 1) // 4)
+    quarter = (len(settled) - 1) // 4
     for name, (first, last) in {
-        "start": (settled[0], settled[third]),
-        "end": (settled[-1 - third], settled[-1]),
+        "start": (settled[0], settled[quarter]),
+        "end": (settled[-1 - quarter], settled[-1]),
     }.items():
         requests = last.requests - first.requests
         spent = {part: 1e3 * (last.processor[part] - first.processor[part]) / requests for part in last.processor}
