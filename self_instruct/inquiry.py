@@ -4,7 +4,7 @@ An inquiry is self-consistency's, which asks for instructions, or the judge's, w
 as predictions, so an inquiry goes on after a stop, and what follows from the answers can be decided anew.
 """
 
-import sys
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from self_instruct.distributed.world import World
     from self_instruct.predictions import PredictionFile
     from self_instruct.signals import Interruption
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -134,8 +136,8 @@ def ask(
     demonstrations = inquiry.demonstrations()
     before = total - len(missing)
     if before:
-        print(f"Going on with {inquiry.path.parent}: {before} of {total} predictions are there.", file=sys.stderr)
-    progress = Progress(total, unit="predictions")
+        _log.info("Going on with %s: %d of %d predictions are there.", inquiry.path.parent, before, total)
+    progress = Progress(total, unit="predictions", every=inquiry.config.reporting.heartbeat_seconds)
     with started(inquiry.config, world, progress.step) as generators:
         interruption.tell(generators.engine.interrupt)
         revision = generators.reader.model_revision

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from self_instruct import logs
 from self_instruct.cli import guarded
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def main(argv: Sequence[str]) -> int:
     from self_instruct.signals import Interruption
 
     plan = read_plan(argv)
+    logs.configure(plan.config.reporting.log_level)
     world = current_world()
     found = read_predictions(plan.path.parent, plan.path.name)
     if plan.asks:

@@ -30,13 +30,13 @@ from self_instruct.predictions import Trial
 from self_instruct.records import Record
 
 FORMAT = INSTRUCTION_INPUT_OUTPUT.with_triggers(instruction="Task", input="Answer", output="Judgement")
-_FOR_LISTS = ("stop_words", "num_return_sequences")
+_FOR_RUNS = ("stop_words", "num_return_sequences", "report_to")
 _GENERATION = tuple(
     name
     for group in GROUPS
     if group not in (RunOptions, PromptOptions, FilterOptions, NoveltyOptions)
     for name in declarations((group,))
-    if name not in _FOR_LISTS
+    if name not in _FOR_RUNS
 )
 _DECIDING = ("seed", "chat_template", *(name for name in _GENERATION if declarations()[name].metadata["plan"]))
 _NAMES = (

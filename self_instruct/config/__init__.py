@@ -15,6 +15,7 @@ from self_instruct.config.curation import (
     NoveltyOptions,
 )
 from self_instruct.config.generation import ModelOptions, PromptOptions, RunOptions, SamplingOptions
+from self_instruct.config.reporting import ReportingOptions
 
 __all__ = [
     "GROUPS",
@@ -26,6 +27,7 @@ __all__ = [
     "ModelOptions",
     "NoveltyOptions",
     "PromptOptions",
+    "ReportingOptions",
     "RunOptions",
     "SamplingOptions",
     "assemble",
@@ -44,9 +46,12 @@ class Config:
     sampling: SamplingOptions
     filter: FilterOptions
     novelty: NoveltyOptions
+    reporting: ReportingOptions
 
 
-GROUPS: tuple[type, ...] = (RunOptions, PromptOptions, ModelOptions, SamplingOptions, FilterOptions, NoveltyOptions)
+GROUPS: tuple[type, ...] = (
+    RunOptions, PromptOptions, ModelOptions, SamplingOptions, FilterOptions, NoveltyOptions, ReportingOptions,
+)  # fmt: skip
 
 
 def declarations(groups: tuple[type, ...] = GROUPS) -> dict[str, Field]:
