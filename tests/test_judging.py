@@ -13,7 +13,7 @@ GOOD = "helpful: 4, correct: 5, clear: 3\nverdict: good"
 
 
 def read(text: str | None, reason: str | None = None) -> Judgement:
-    return read_judgement(prediction(prediction=text, reason=reason))
+    return read_judgement(prediction(text, None, None, reason))
 
 
 @pytest.mark.parametrize(
