@@ -23,6 +23,7 @@ from transformers.generation.continuous_batching.continuous_api import OutputRou
 
 from self_instruct.engines.base import Sampling
 from self_instruct.engines.rows import EndRules, Row, out_of_memory
+from self_instruct.engines.sampling import NO_NUMBERS
 
 # On a CPU the mask of a step is as large as its tokens times the cache, and neither is bounded by default.
 CPU_PAGE_TOKENS = 32
@@ -83,7 +84,6 @@ class PagedBackend:
     def __init__(self, model: Any, sampling: Sampling, rules: EndRules, limit: int, positions: int | None) -> None:
         self.limit = limit
         self._model, self._sampling, self._rules, self._positions = model, sampling, rules, positions
-        self._vocabulary = model.get_input_embeddings().weight.shape[0]
         self._on_cpu = model.device.type == "cpu"
         self._share, self._starts, self._capacity = MEMORY_SHARE, 0, 0
         self._manager: Any = None
@@ -150,9 +150,6 @@ class PagedBackend:
             return (
                 f"prompt and completion need {self._length(row)} tokens, the model has positions for {self._positions}"
             )
-        worst = max(row.prompt + row.tokens)
-        if worst >= self._vocabulary:
-            return f"the prompt holds token {worst}, the model's vocabulary has {self._vocabulary}"
         return None
 
     def _make_room(self, row: Row, batch: Sequence[Row]) -> str | None:
@@ -258,7 +255,8 @@ class PagedBackend:
             waiting[:0] = hit
             return []
         if len(hit) == 1 and (lack or hit[0] is alone):
-            hit[0].fail(lack or f"continuous batching failed: {line}")
+            no_numbers = NO_NUMBERS if "probability tensor" in line else None
+            hit[0].fail(lack or no_numbers or f"continuous batching failed: {line}")
             return hit
         self._suspects = hit + self._suspects
         return []

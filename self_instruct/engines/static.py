@@ -11,7 +11,7 @@ from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList,
 
 from self_instruct.engines.base import Sampling
 from self_instruct.engines.rows import EndRules, Row, free_memory, out_of_memory
-from self_instruct.engines.sampling import check, draw, penalise
+from self_instruct.engines.sampling import NOT_A_NUMBER, draw, penalise
 
 
 class StaticBackend:
@@ -68,7 +68,7 @@ class StaticBackend:
         with torch.inference_mode():
             self._model.generate(
                 input_ids=ids, attention_mask=mask, generation_config=config,
-                logits_processor=LogitsProcessorList([_Chooser(batch, ids, mask, self._sampling)]),
+                logits_processor=LogitsProcessorList([_Chooser(batch, self._rules, ids, mask, self._sampling)]),
                 stopping_criteria=StoppingCriteriaList([_Watcher(batch, self._rules, on_step, interrupted)]),
             )  # fmt: skip
 
@@ -76,8 +76,10 @@ class StaticBackend:
 class _Chooser(LogitsProcessor):
     """Draws each row's next token with the row's own generator and leaves `generate` only that one to pick."""
 
-    def __init__(self, rows: Sequence[Row], ids: torch.Tensor, mask: torch.Tensor, sampling: Sampling) -> None:
-        self._rows, self._sampling, self._width = rows, sampling, ids.shape[1]
+    def __init__(
+        self, rows: Sequence[Row], rules: EndRules, ids: torch.Tensor, mask: torch.Tensor, sampling: Sampling
+    ) -> None:
+        self._rows, self._rules, self._sampling, self._width = rows, rules, sampling, ids.shape[1]
         # Padding must not count as text that was seen: it often is the end token, which would then be penalised.
         self._prompt = torch.where(mask.bool(), ids, ids[:, -1:])
 
@@ -88,8 +90,10 @@ class _Chooser(LogitsProcessor):
             scores = penalise(scores, seen, self._sampling.repetition_penalty)
         uniform = torch.tensor([row.generator.random() for row in self._rows], device=scores.device)
         chosen = draw(scores, self._sampling, uniform)
-        check(chosen.tolist())
-        return torch.full_like(scores, float("-inf")).scatter_(1, chosen[:, None], 0.0)
+        for row, token in zip(self._rows, chosen.tolist(), strict=True):
+            if token == NOT_A_NUMBER and row.reason is None:
+                row.accept(token, self._rules)
+        return torch.full_like(scores, float("-inf")).scatter_(1, chosen.clamp(min=0)[:, None], 0.0)
 
 
 class _Watcher(StoppingCriteria):
