@@ -153,7 +153,7 @@ def test_a_prompt_longer_than_the_context_is_refused_alone(tiny_llama):
 def test_a_tokenizer_of_another_model_is_told(tmp_path):
     tokenizer = build_tokenizer()
     folder = save_tiny_model("llama", tmp_path, tokenizer)
-    tokenizer.add_tokens(["Reverse"])
+    tokenizer.add_tokens(["Reverse a string"])
     tokenizer.save_pretrained(folder)
     found = complete(engine_of(folder), REQUESTS)
     assert "but the model's vocabulary has" in found.pop(1).error

@@ -11,7 +11,9 @@ from self_instruct.engines.base import Sampling
 from self_instruct.errors import UserError
 
 NOT_A_NUMBER = -1
-NO_NUMBERS = "the model's logits are not numbers (NaN or infinite); if half precision overflows: --dtype bfloat16 or float32"
+NO_NUMBERS = (
+    "the model's logits are not numbers (NaN or infinite); if half precision overflows: --dtype bfloat16 or float32"
+)
 FEW = 128
 
 
