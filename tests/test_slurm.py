@@ -192,7 +192,7 @@ def test_the_loss_of_a_node_requeues(cluster, job):
 def test_it_finishes_with_nothing_lost_or_doubled(job):
     job.wait(lambda: job.known("JobState") == "COMPLETED")
     assert job.known("ExitCode") == "0:0" and int(job.known("Restarts")) >= 0
-    print(job.cluster.command("scontrol", "--oneliner", "show", "job", job.number))
+    sys.stdout.write(job.cluster.command("scontrol", "--oneliner", "show", "job", job.number))  # pytest -s shows it
     journal = rows(job.run / "completions.jsonl")
     requests = [row["request"] for row in journal]
     assert len(requests) == len(set(requests)) and {row["rank"] for row in journal} == {0, 1}

@@ -20,9 +20,9 @@ GROUPS: dict[str, list[Mistake]] = {**generating.CASES, **commands.CASES}
 _HEAD = """\
 # Mistakes, and what is said of them
 
-`tools/list_mistakes.py` tries each of these {number} with the real command and writes this file; `tests/test_mistakes.py` sees to
-it that each ends with exit code 2, this one message, no traceback, and no file made or changed. Where a file is named, the
-folder holds `seeds.jsonl` with 3 seed tasks and a finished `run`; all that is not shown is in order.
+`tools/list_mistakes.py` tries each of these {number} with the real command and writes this file; `tests/test_mistakes.py` sees
+to it that each ends with exit code 2, this one message, no traceback, and no file made or changed. Where a file is named,
+the folder holds `seeds.jsonl` with 3 seed tasks and a finished `run`; all that is not shown is in order.
 """
 
 
@@ -44,7 +44,11 @@ def page(found: dict[str, list[tuple[Mistake, Outcome]]]) -> str:
 
 def _given(mistake: Mistake) -> str:
     command = "" if mistake.command == generating.IO else f"{mistake.command} "
-    given = f"`{command}{mistake.given}`".replace("{root}/", "").replace("--engine huggingface ", "").replace(" `", "`")
+    given = (
+        f"`{command}{mistake.given}`".replace("{root}/", "")
+        .replace("--engine huggingface --", "--")
+        .replace(" `", "`")
+    )
     return f"{given}: {_cell(mistake.about)}" if mistake.about and given != "``" else mistake.about or given
 
 
@@ -56,7 +60,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         text = page(outcomes(Path(folder)))
     if "--check" in sys.argv[1:]:
-        sys.exit(0 if PLACE.read_text(encoding="utf-8") == text else f"{PLACE} is not current; run this without --check")
+        sys.exit(
+            0 if PLACE.read_text(encoding="utf-8") == text else f"{PLACE} is not current; run this without --check"
+        )
     PLACE.write_text(text, encoding="utf-8")
     print(f"{PLACE}: {text.count(chr(10) + '| ') - 2 * len(GROUPS)} mistakes")
 

@@ -12,7 +12,7 @@ from self_instruct.errors import UserError
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _FOLDER = "the folder must hold config.json, a tokenizer and safetensors weights, as save_pretrained writes them"
 _CONVERT = (
-    "which can run any code when it is read, so it is not; if you trust its source, convert it: python -c \"from transformers "
+    'which can run any code when it is read, so it is not; if you trust its source, convert it: python -c "from transformers '
     "import AutoModelForCausalLM as M, AutoTokenizer as T; M.from_pretrained('{name}', use_safetensors=False)"
     ".save_pretrained('converted'); T.from_pretrained('{name}').save_pretrained('converted')\", and give ./converted"
 )

@@ -22,6 +22,12 @@ CURATION = [
     _curate("--input_path .", "is a directory"),
     _curate("--input_path - -", "can be read once"),
     _curate("--input_path a.jsonl", "holds no line", "blank", {"a.jsonl": "\n \n"}),
+    _curate(
+        "--input_path a.json",
+        "none of 3 lines could be read",
+        "an array that spans it",
+        {"a.json": '[\n{"instruction": "a"},\n]'},
+    ),
     _curate("--output_path curated.jsonl", "would be replaced by the output"),
     _curate("--output_path sub/../curated.jsonl", "would be replaced by the output", files={"sub": None}),
     _curate("--input_path c.rejected.jsonl", "would be replaced by the output", files={"c.rejected.jsonl": _LINE}),

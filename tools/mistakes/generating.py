@@ -32,8 +32,7 @@ def _model(given: str, told: str, about: str = "", **files: str) -> Mistake:
 
 
 def _missing(name: str, told: str) -> Mistake:
-    rest = {key: value for key, value in SOUND.items() if key != name}
-    return Mistake(IO, " ".join(f"--{key} {value}" for key, value in rest.items()), told)
+    return Mistake(IO, "", told, f"no `--{name}`", sound={key: value for key, value in SOUND.items() if key != name})
 
 
 def _run(given: str, told: str, about: str = "", command: str = IO, **files: str | bytes) -> Mistake:
@@ -83,7 +82,9 @@ YAML = [
     _yaml("seed: 3\n\ttop_k: 4", "is not YAML"),
     _yaml("- seed: 3", "but holds a list"),
     _yaml("seed: !!python/object/apply:os.system [id]", "is not YAML"),
-    Mistake(IO, "--config mine.yaml", "it is not UTF-8", "saved as Latin-1", {"mine.yaml": b"prompt_path: \xe9"}, SOUND),
+    Mistake(
+        IO, "--config mine.yaml", "it is not UTF-8", "saved as Latin-1", {"mine.yaml": b"prompt_path: \xe9"}, SOUND
+    ),
 ]
 FILES = [
     _flag("--seed_tasks_path no/such.jsonl", "cannot be read (No such file or directory)"),
@@ -100,14 +101,16 @@ FILES = [
     _flag("--prompt_path none.txt", "--prompt_path none.txt: cannot be read"),
     _file("prompt_path", "empty", "", "is empty; the model needs to be told what to do"),
     _file("prompt_path", "saved as Latin-1", b"\xe9", "cannot be read (it is not UTF-8"),
-    Mistake(IO, "--engine scripted", "needs --script_path", sound={**SOUND, "script_path": "script.jsonl"}),
+    _missing("script_path", "needs --script_path"),
     _flag("--script_path none.jsonl", "--script_path none.jsonl: cannot be read"),
     _file("script_path", "a line without a text", '{"completion": "a"}', 'field "text" must hold the completion'),
-    _file("script_path", "a request answered twice", '{"text": "a"}\n{"text": "b", "request": 0}\n', "no other line has"),
+    _file(
+        "script_path", "a request answered twice", '{"text": "a"}\n{"text": "b", "request": 0}\n', "no other line has"
+    ),
     _flag("--embedding_threshold 0.8 --embedding_model_name_or_path ./none", "./none: cannot be loaded"),
 ]
 MODELS = [
-    _model("", "--model_name_or_path is missing"),
+    Mistake(IO, "--engine huggingface", "--model_name_or_path is missing", sound=SOUND),
     _model("--model_name_or_path ./nothing", "there is no such folder"),
     _model("--model_name_or_path nobody/no-such-model", "nobody/no-such-model: cannot be loaded"),
     _model("--model_name_or_path ./model", "holds no safetensors weights", "a configuration alone", config__json=_CONFIG),

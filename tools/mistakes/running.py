@@ -68,7 +68,9 @@ class Mistake:
     def argv(self) -> list[str]:
         """The whole command line."""
         words = shlex.split(self.given.format(root=ROOT))
-        kept = [part for name, value in self.sound.items() if f"--{name}" not in words for part in (f"--{name}", value)]
+        kept = [
+            part for name, value in self.sound.items() if f"--{name}" not in words for part in (f"--{name}", value)
+        ]
         return [*words, *kept]
 
 
@@ -150,7 +152,8 @@ def _run(command: str, argv: list[str]) -> Outcome:
 
 def _content(folder: Path) -> dict[str, bytes | None]:
     return {
-        str(path.relative_to(folder)): None if path.is_dir() else path.read_bytes() for path in sorted(folder.rglob("*"))
+        str(path.relative_to(folder)): None if path.is_dir() else path.read_bytes()
+        for path in sorted(folder.rglob("*"))
     }
 
 
