@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.curation_runs import curate, near_copies, written
+from tests.curation_runs import near_copies, written
 from tests.runs import ROOT, rows, scripted
 from tests.scripts import write_script
 from tests.slurm_cluster import NODES, Cluster, obstacle
@@ -115,6 +115,7 @@ def small(cluster, tmp_path_factory) -> dict[str, Job]:
     jobs["shards"] = Job(cluster, folder / "shard-%a", ["--array=0-1"], options, CURATE)
     after = [f"--dependency=afterok:{jobs['shards'].number}", "--kill-on-invalid-dep=yes"]
     jobs["merge"] = Job(cluster, folder / "merge", after, ["--merge", *options], CURATE)
+    jobs["alone"] = Job(cluster, folder / "alone", [], [*options, "--output_path", folder / "alone.jsonl"], CURATE)
     return jobs
 
 
@@ -138,9 +139,7 @@ def test_an_array_shares_a_curation_and_the_job_after_it_decides_as_one_process(
     merge.wait(lambda: merge.known("JobState") == "COMPLETED")
     for shard in range(2):
         assert f"Shard {shard} of 2: " in (folder / f"shard-{shard}").read_text()
-    files = [folder / "a.jsonl", folder / "b.jsonl"]
-    alone = curate("--input_path", *files, "--output_path", folder / "alone.jsonl", "--rouge_threshold", 0.6)
-    assert alone.returncode == 0, alone.stderr
+    small["alone"].wait(lambda: small["alone"].known("JobState") == "COMPLETED")
     assert (folder / "c.jsonl").read_bytes() == (folder / "alone.jsonl").read_bytes()
     assert 100 < len(rows(folder / "c.jsonl")) < 600
 
@@ -191,7 +190,7 @@ def test_the_loss_of_a_node_requeues(cluster, job):
 
 def test_it_finishes_with_nothing_lost_or_doubled(job):
     job.wait(lambda: job.known("JobState") == "COMPLETED")
-    assert job.known("ExitCode") == "0:0" and int(job.known("Restarts")) >= 0
+    assert job.known("ExitCode") == "0:0"
     sys.stdout.write(job.cluster.command("scontrol", "--oneliner", "show", "job", job.number))  # pytest -s shows it
     journal = rows(job.run / "completions.jsonl")
     requests = [row["request"] for row in journal]

@@ -64,7 +64,7 @@ def main() -> None:
             0 if PLACE.read_text(encoding="utf-8") == text else f"{PLACE} is not current; run this without --check"
         )
     PLACE.write_text(text, encoding="utf-8")
-    print(f"{PLACE}: {text.count(chr(10) + '| ') - 2 * len(GROUPS)} mistakes")
+    print(f"{PLACE}: {text.count(chr(10) + '| ') - len(GROUPS)} mistakes")
 
 
 if __name__ == "__main__":

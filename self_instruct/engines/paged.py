@@ -2,8 +2,9 @@
 
 Worth it with flash attention on an accelerator; without it, attention costs the square of the batch. The loop draws all rows
 from one global generator, which is seeded from the first requests: what a request draws depends on its neighbours and on
-when they came, so sampled text can be had again only from the journal, not by asking for the request again. Knows tokens,
-not text; whether a model can be used with it at all is for choice.py to find out.
+when they came, so sampled text can be had again only from the journal, not by asking for the request again. Logits that are
+no numbers are noticed where tokens are sampled; the likeliest of them is taken as it comes. Knows tokens, not text; whether a
+model can be used with it at all is for choice.py to find out.
 """
 
 import hashlib

@@ -39,7 +39,7 @@ CURATION = [
     _curate("--shards 2", "the pairs of shards 0, 1 are not beside c.jsonl yet"),
     _curate("--merge", "there are none; give --shards"),
     _curate("--merge --shards 2 --shard_index 0", "leave out one of them"),
-    _curate("--embedding_threshold 0.9 --embedding_model_name_or_path ./none", "./none: cannot be loaded"),
+    _curate("--embedding_threshold 0.9 --embedding_model_name_or_path ./none", "none: cannot be loaded"),
     _curate("--rouge_threshold 0", "must be above 0"),
 ]
 REFILTER = [

@@ -107,7 +107,7 @@ FILES = [
     _file(
         "script_path", "a request answered twice", '{"text": "a"}\n{"text": "b", "request": 0}\n', "no other line has"
     ),
-    _flag("--embedding_threshold 0.8 --embedding_model_name_or_path ./none", "./none: cannot be loaded"),
+    _flag("--embedding_threshold 0.8 --embedding_model_name_or_path ./none", "none: cannot be loaded"),
 ]
 MODELS = [
     Mistake(IO, "--engine huggingface", "--model_name_or_path is missing", sound=SOUND),
