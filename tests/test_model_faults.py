@@ -96,6 +96,15 @@ def test_a_request_whose_numbers_run_over_ends_alone_and_spoils_no_other(tmp_pat
     }
 
 
+def test_with_paged_too_a_request_that_is_sampled_ends_alone(tmp_path):
+    engine = engine_of(save_model_that_runs_over(tmp_path / "model", token_of("Ã")), SAMPLED, backend="paged")
+    try:
+        found = complete(engine, REQUESTS)
+    finally:
+        engine.close()
+    assert found.pop(4).error == NO_NUMBERS and not [item.error for item in found.values() if item.error]
+
+
 @pytest.mark.parametrize("lag", [0, 1])
 def test_a_row_without_numbers_leaves_none_behind_for_a_row_that_takes_its_place(tmp_path, tiny_llama, lag):
     folder = save_model_that_runs_over(tmp_path / "model", token_of("Ã"))

@@ -17,9 +17,7 @@ from self_instruct.engines.base import Sampling
 from self_instruct.engines.huggingface import HuggingFaceEngine
 from self_instruct.engines.paged import PagedBackend, _Router
 from self_instruct.engines.rows import Row
-from self_instruct.engines.sampling import NO_NUMBERS
 from tests.engine_runs import GREEDY, HEADER, PROMPTS, SAMPLED, complete, engine_of, request
-from tests.faulty_models import save_model_that_runs_over, token_of
 from tests.tiny_models import CONTEXT, build_tokenizer, save_tiny_model
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -146,12 +144,6 @@ def test_a_prompt_that_would_end_the_loop_is_refused_alone(paged, expected):
     assert "positions for 1024" in found.pop(90).error
     assert texts(found) == expected
     assert engine._backend._starts == 1
-
-
-def test_a_request_without_numbers_ends_alone(tmp_path, paged):
-    engine = paged(save_model_that_runs_over(tmp_path / "model", token_of("Ã")), SAMPLED)
-    found = complete(engine, [request(at, PROMPTS[at]) for at in range(5)])
-    assert found.pop(4).error == NO_NUMBERS and not [item.error for item in found.values() if item.error]
 
 
 def test_a_prompt_that_outgrows_the_cache_gets_a_larger_one(tiny_llama, paged):

@@ -112,7 +112,17 @@ def test_code_of_a_model_is_not_run_unless_it_is_asked_for(tmp_path):
     config = config.replace("{", '{"auto_map": {"AutoConfig": "own.Own"},', 1)
     (folder / "config.json").write_text(config)
     (folder / "own.py").write_text(
-        f"__import__('pathlib').Path({str(mark)!r}).touch()\nfrom transformers import LlamaConfig\nclass Own(LlamaConfig):\n    model_type = 'made_up'\n"
+        f"""
+from pathlib import Path
+
+from transformers import LlamaConfig
+
+Path({str(mark)!r}).touch()
+
+
+class Own(LlamaConfig):
+    model_type = "made_up"
+"""
     )
     with pytest.raises(UserError, match="if you trust its source, add --trust_remote_code"):
         load_text(str(folder))
