@@ -21,8 +21,8 @@ _HEAD = """\
 # Mistakes, and what is said of them
 
 `tools/list_mistakes.py` tries each of these {number} with the real command and writes this file; `tests/test_mistakes.py` sees
-to it that each ends with exit code 2, this one message, no traceback, and no file made or changed. Where a file is named,
-the folder holds `seeds.jsonl` with 3 seed tasks and a finished `run`; all that is not shown is in order.
+to it that each ends with exit code 2, this one message, no traceback, and no file made or changed but a run's own log. Where
+a file is named, the folder holds `seeds.jsonl` with 3 seed tasks and a finished `run`; all that is not shown is in order.
 """
 
 

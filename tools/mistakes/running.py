@@ -76,7 +76,9 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a mistake: the exit code, what went to the error stream and to the other, and the files that changed."""
+    """What came of a mistake: the exit code, what went to the error stream and to the other, and the files that changed, but for
+    the log of the run that is there.
+    """
 
     code: int
     told: str
@@ -116,7 +118,7 @@ def tried(mistake: Mistake, folder: Path) -> Outcome:
     own = _content(folder)
     try:
         outcome = _run(mistake.command, mistake.argv)
-        changed = sorted(name for name, _ in own.items() ^ _content(folder).items())
+        changed = sorted(name for name, _ in own.items() ^ _content(folder).items() if not name.startswith("run/logs"))
     finally:
         for name in sorted(_content(folder).keys() - before.keys(), reverse=True):
             place = folder / name
