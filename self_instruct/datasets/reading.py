@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from self_instruct.datasets.containers import PIPE, Container, open_container
 from self_instruct.datasets.example import Example
 from self_instruct.datasets.json_text import REPAIRS
+from self_instruct.datasets.ours import row_of
 from self_instruct.datasets.rows import Row, Unreadable, shown
 from self_instruct.datasets.schemas import FORMATS, Schema, named, recognise
 from self_instruct.errors import UserError
@@ -69,12 +70,14 @@ class Reader:
             try:
                 yield row, self._example(row)
             except LineError as error:
-                yield Unreadable(
-                    row.place,
-                    error.reason,
-                    error.problem,
-                    shown(row.raw if row.raw is not None else json_line(row.value)),
-                )
+                text = shown(row.raw if row.raw is not None else json_line(row.value))
+                yield Unreadable(row.place, error.reason, error.problem, text)
+
+    def line(self, row: Row, example: Example, columns: set[str]) -> bytes:
+        """The row as a line of ours, without its line break: as it stood, if it is one already and needed no mending."""
+        if self.schema is not None and self.schema.native and row.raw is not None and not row.repairs:
+            return row.raw
+        return json_line(row_of(example, columns)).removesuffix(b"\n")
 
     def told(self) -> list[str]:
         """What was mended, for people: how many rows, and where the first of them are."""
@@ -109,8 +112,10 @@ def open_sources(sources: Sequence[Source], option: str = "--input_path") -> lis
     Raises `UserError`, which names the option, when one cannot be opened or its format not be told, and when no row of any
     could be read.
     """
-    if [source.path for source in sources].count(PIPE) > 1:
-        raise UserError(f"{option} names the pipe - twice, but it can be read once")
+    twice = next((path for path, number in Counter(source.path for source in sources).items() if number > 1), None)
+    if twice is not None:
+        why = "the pipe can be read once" if twice == PIPE else "every row of it would be a duplicate"
+        raise UserError(f"{option} names {twice} twice, but {why}; give it once")
     readers = [_open(source, option) for source in sources]
     if any(reader.schema for reader in readers):
         return readers

@@ -71,6 +71,7 @@ _ALL = (
     Schema("alpaca", "instruction, input and output as Alpaca's", _keys("instruction"), ours.read, native=True),
     Schema("gpt4all", "GPT4All", _keys("prompt", "response"), flat("prompt", "response")),
     Schema("prompt-completion", "prompt and completion", _keys("prompt", none_of="chosen"), chats.prompt_completion),
+    Schema("question-answer", "questions and answers, as GSM8K's", _keys("question", "answer"), flat("question", "answer")),
     Schema("vicuna", "text in the template of Vicuna", lambda row: chats.is_vicuna(row.get("text")), chats.templated),
     Schema("text", "text without turns", _keys("text"), chats.templated),
 )  # fmt: skip

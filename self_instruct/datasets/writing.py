@@ -26,7 +26,7 @@ class Unfit(Exception):
 
 @dataclass(frozen=True)
 class Format:
-    """A format: how a row is made (raising `Unfit`), and which of `input`, `system`, `provenance`, `id` and `tools` it holds."""
+    """A format: how a row is made (raising `Unfit`), and which of `input`, `system`, `provenance`, `id`, `tools` it holds."""
 
     name: str
     what: str
