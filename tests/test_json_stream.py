@@ -31,7 +31,7 @@ def stream(content, monkeypatch_chunk=5):
         json_stream._CHUNK = before
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(OBJECTS, st.sampled_from([None, 0, 2]), st.booleans(), st.integers(1, 40))
 def test_a_list_is_read_as_json_reads_it(values, indent, ascii, chunk):
     content = json.dumps(values, indent=indent, ensure_ascii=ascii).encode()
@@ -40,7 +40,7 @@ def test_a_list_is_read_as_json_reads_it(values, indent, ascii, chunk):
     assert [(row.number, row.place) for row in found] == [(at, f"f[{at}]") for at in range(len(values))]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(OBJECTS.filter(bool), st.data())
 def test_what_stands_before_damage_is_read_and_damage_is_told(values, data):
     content = json.dumps(values).encode()
@@ -52,7 +52,7 @@ def test_what_stands_before_damage_is_read_and_damage_is_told(values, data):
     assert len(found) == whole + 1 and not isinstance(found[-1], Row) and found[-1].problem
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(OBJECTS, st.binary(max_size=30), st.integers(1, 300))
 def test_no_damage_ends_the_reading_with_an_error(values, damage, at):
     content = json.dumps(values).encode()
