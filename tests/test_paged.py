@@ -135,17 +135,14 @@ def test_sampling_options_reach_the_draw(paged, expected, narrow):
     assert found == {index: expected[index] for index in range(5)}
 
 
-def test_prompts_that_would_end_the_loop_are_refused_alone(paged, expected):
+def test_a_prompt_that_would_end_the_loop_is_refused_alone(paged, expected):
     engine = paged()
     engine.context_length = 10**6  # so that the back-end has to see to it
     too_long = request(90, "é " * CONTEXT)
     engine.submit([too_long, *REQUESTS])
-    engine._waiting[3].prompt.append(5000)
-    spoilt = engine._waiting[3].request.index
     found = complete(engine, [])
     assert "positions for 1024" in found.pop(90).error
-    assert "token 5000, the model's vocabulary has" in found.pop(spoilt).error
-    assert texts(found) == without([spoilt], expected)
+    assert texts(found) == expected
     assert engine._backend._starts == 1
 
 
@@ -189,8 +186,8 @@ def test_a_row_that_only_waited_when_the_loop_died_is_not_held_to_have_been_trie
 def test_a_token_that_comes_after_the_end_is_ignored(tiny_llama):
     # Where steps overlap, as on CUDA, the loop learns of an end one step late.
     rules, names = engine_of(tiny_llama)._backend._rules, []
-    router = _Router(replace(rules, max_new_tokens=2), names.append)
-    row = Row(request(0, "Add"), [5])
+    router = _Router(rules, names.append)
+    row = Row(request(0, "Add"), [5], replace(GREEDY, max_new_tokens=2))
     router.rows["0"] = row, 0
     for tokens in ([7], [7, 8], [7, 8, 9]):
         router.deliver_batch([GenerationOutput("0", generated_tokens=tokens)])

@@ -10,10 +10,8 @@ from typing import Any
 
 import torch
 
-from self_instruct.engines.base import Sampling
 from self_instruct.engines.reading import Held, plan
 from self_instruct.engines.rows import EndRules, Row, free_memory, out_of_memory
-from self_instruct.engines.sampling import check
 from self_instruct.engines.slot_model import Drawn, SlotModel
 
 # On a CPU a pass over one prompt costs its tokens, so rows enter as soon as there is a place. On an accelerator it costs its
@@ -31,12 +29,12 @@ class SlotBackend:
     in vain.
     """
 
-    def __init__(self, model: Any, sampling: Sampling, rules: EndRules, limit: int, lag: int | None = None) -> None:
+    def __init__(self, model: Any, rules: EndRules, limit: int, lag: int | None = None) -> None:
         on_cpu = model.device.type == "cpu"
         self.limit = limit
         self._lag = int(not on_cpu) if lag is None else lag
         self._share, self._read_tokens = (CPU_ADMIT_SHARE, CPU_READ_TOKENS) if on_cpu else (ADMIT_SHARE, READ_TOKENS)
-        self._model, self._rules = SlotModel(model, sampling), rules
+        self._model, self._rules = SlotModel(model), rules
         self._rows: list[Row] = []
         self._joining: list[Row] = []
         self._left: Row | None = None
@@ -99,20 +97,21 @@ class SlotBackend:
             waiting.remove(row)
         places = 1 if candidates[0].failures else min(self.limit, rows + len(self._joining) + len(waiting))
         self._asked = places if cache.places < rows + len(readings) else 0
-        self._model.read([texts[reading.index] for reading in readings], readings, rows, places)
+        samplings = [row.sampling for row in self._joining]
+        self._model.read([texts[reading.index] for reading in readings], samplings, readings, rows, places)
         self._rows += self._joining
         self._joining, self._left, self._asked = [], None, 0
 
     def _launch(self) -> None:
         rows = list(self._rows)
-        self._flying.append((rows, self._model.launch([row.generator.random() for row in rows])))
+        uniform = [row.generator.random() for row in rows]
+        self._flying.append((rows, self._model.launch(uniform, [row.sampling for row in rows])))
 
     def _collect(self, on_step: Callable[[int], None], lag: int) -> None:
         """Hands rows the tokens of all steps but the last `lag`; of all steps when nobody is left to draw more."""
         while len(self._flying) > (lag if any(row.reason is None for row in self._rows) else 0):
             rows, drawn = self._flying.popleft()
             pairs = [(row, token) for row, token in zip(rows, drawn.tokens(), strict=True) if row.reason is None]
-            check([token for _, token in pairs])
             for row, token in pairs:
                 row.accept(token, self._rules)
             self._ended += [row for row, _ in pairs if row.reason is not None]
@@ -122,13 +121,16 @@ class SlotBackend:
     def _evict(self) -> None:
         """Lets go of rows that have ended. The last of all stays in the cache: the next prompts may begin as it does."""
         for place in reversed(range(len(self._rows))):
-            if self._rows[place].reason is not None:
-                if len(self._rows) == 1:
+            reason = self._rows[place].reason
+            if reason is not None:
+                if len(self._rows) == 1 and reason != "error":
                     self._left = self._rows.pop()
                 else:
                     self._remove(place)
 
     def _remove(self, place: int) -> None:
+        if self._rows[place].reason == "error":
+            self._model.cache.clear(place)
         self._model.remove(place)
         self._rows[place] = self._rows[-1]
         self._rows.pop()
