@@ -43,7 +43,7 @@ def parse_values(
 ) -> tuple[dict[str, Any], list[str]]:
     """Only the values that were given, by option name, with what a preset among them sets; and the positional arguments.
 
-    The options are those of `groups`.
+    The options are those of `groups`. A positional argument whose name ends in ... takes one or more.
     """
     declared = {name: item for name, item in declarations(groups).items() if names is None or name in names}
     parser = _build_parser(description, declared, positional, groups)
@@ -53,7 +53,7 @@ def parse_values(
         raise UserError(f"unknown argument {flag}{_nearest(flag.lstrip('-'), declared, '--')}")
     given = vars(known)
     config_path = given.pop("config", None)
-    places = [str(given.pop(name)) for name in positional]
+    places = [str(place) for name in positional for place in given.pop(name)]
     values = _read_yaml(Path(config_path), declared) if config_path is not None else {}
     for name, raw in given.items():
         values[name] = convert(declared[name], raw, f"--{name}", Path.cwd())
@@ -78,7 +78,8 @@ def _build_parser(
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=119),
     )  # fmt: skip
     for name in positional:
-        parser.add_argument(name)
+        shown = name.removesuffix("...")
+        parser.add_argument(name, metavar=shown, nargs="+" if shown != name else 1)
     parser.add_argument("--config", metavar="FILE.yaml", help="options by name; flags given beside it win")
     for group in groups:
         items = [item for item in declared.values() if item.name in group.__dataclass_fields__]  # type: ignore[attr-defined]

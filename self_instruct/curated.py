@@ -16,7 +16,8 @@ from self_instruct.instruction_files import InstructionFile, Task, Unreadable
 from self_instruct.layout import Places
 from self_instruct.records import Drop, json_line
 
-STAGES = ("read", "filter", "novelty")
+STEPS = (("read", "could be read"), ("filter", "passed the filters"), ("novelty", "are new"))
+STAGES = tuple(stage for stage, _ in STEPS)
 
 
 @dataclass
@@ -47,8 +48,7 @@ class Counts:
 
     def table(self) -> str:
         """The funnel for people."""
-        stages = [("read", "could be read"), ("filter", "passed the filters"), ("novelty", "are new")]
-        return funnel_table("lines", self.lines, stages, self.drops)
+        return funnel_table("lines", self.lines, STEPS, self.drops)
 
     def as_dict(self, files: Sequence[InstructionFile], options: Mapping[str, Any]) -> dict[str, Any]:
         """All counts and the options, as in the report."""

@@ -49,32 +49,31 @@ class InstructionFile:
     has_output: bool
 
 
-def read_files(paths: Sequence[str]) -> list[InstructionFile]:
+def read_files(paths: Sequence[str], named: str = "--input_path") -> list[InstructionFile]:
     """What the files hold; `-` is standard input. Schemas are those of `load_seeds`, with the instruction alone required.
+    `named` is how a message calls what was given.
 
     Raises `UserError` when a file cannot be opened, and when no line of any could be read.
     """
-    files = [_read_file(path) for path in paths]
+    files = [_read_file(path, named) for path in paths]
     lines = [line for file in files for line in file.lines]
     shown = ", ".join(map(str, paths))[:300]
     if not lines:
-        raise UserError(f"--input_path {shown}: holds no line; give JSONL files, with an object on every line")
+        raise UserError(f"{named} {shown}: holds no line; give JSONL files, with an object on every line")
     first = next((line for line in lines if isinstance(line, Task)), lines[0])
     if isinstance(first, Unreadable):
         raise UserError(
-            f"--input_path {shown}: none of {len(lines)} lines could be read; {first.place}: {first.problem}. An array that "
+            f"{named} {shown}: none of {len(lines)} lines could be read; {first.place}: {first.problem}. An array that "
             "spans the file must be made JSONL first, as by jq -c '.[]'"
         )
     return files
 
 
-def _read_file(path: str) -> InstructionFile:
+def _read_file(path: str, named: str) -> InstructionFile:
     try:
         opened = nullcontext(sys.stdin.buffer) if path == PIPE else open(path, "rb")
     except OSError as error:
-        raise UserError(
-            f"--input_path {path}: cannot be read ({error.strerror}); give the path of a JSONL file"
-        ) from None
+        raise UserError(f"{named} {path}: cannot be read ({error.strerror}); give the path of a JSONL file") from None
     lines, has_output = list[Task | Unreadable](), False
     with opened as file:
         for number, (raw, whole) in enumerate(_raw_lines(file), start=1):

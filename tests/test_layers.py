@@ -18,7 +18,7 @@ MODULES = {
 OUR_FOLDERS = ("self_instruct", "instruction_io", "instruction_iio", "tools", "tests", "benchmarks")
 TOP = (
     "cli", "launch", "refilter", "explain", "consistency", "consistency_plan", "earlier", "assembly", "generators",
-    "post_processing", "curating",
+    "post_processing", "curating", "report",
 )  # fmt: skip
 
 
@@ -61,7 +61,7 @@ def loaded(module: str, code: str = "") -> set[str]:
 @pytest.mark.parametrize(
     "module",
     ["config", "arguments", "cli", "formats", "filters", "seeds", "jsonl", "demonstrations", "prompts", "journal",
-     "manifest", "refilter", "explain", "presets", "consistency", "post_processing"],
+     "manifest", "refilter", "explain", "presets", "consistency", "post_processing", "report.__main__"],
 )  # fmt: skip
 def test_light_modules_load_no_heavy_library(module: str) -> None:
     assert loaded(f"self_instruct.{module}") & (HEAVY | {"numpy"}) == set()
@@ -110,7 +110,16 @@ def test_only_what_talks_to_people_prints() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print":
                 printing.add(name.removeprefix("self_instruct."))
-    assert printing <= {"cli", "launch", "refilter", "explain", "consistency", "post_processing", "progress"}
+    assert printing <= {
+        "cli",
+        "launch",
+        "refilter",
+        "explain",
+        "consistency",
+        "post_processing",
+        "progress",
+        "report.__main__",
+    }
     assert "cli" in printing
 
 

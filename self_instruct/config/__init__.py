@@ -9,6 +9,7 @@ from typing import Any
 
 from self_instruct.config.curation import ConsistencyOptions, CurationOptions, FilterOptions, NoveltyOptions
 from self_instruct.config.generation import ModelOptions, PromptOptions, RunOptions, SamplingOptions
+from self_instruct.config.report import ReportOptions
 
 __all__ = [
     "GROUPS",
@@ -19,6 +20,7 @@ __all__ = [
     "ModelOptions",
     "NoveltyOptions",
     "PromptOptions",
+    "ReportOptions",
     "RunOptions",
     "SamplingOptions",
     "assemble",
