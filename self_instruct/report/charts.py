@@ -51,7 +51,9 @@ def funnel_chart(steps: Mapping[str, Sequence[tuple[str, int]]]) -> dict[str, An
         for name, left in rows:
             part = left / rows[0][1] if rows[0][1] else 0.0
             values.append({"run": run, "step": name, "count": left, "share": part, "label": f"{left:,}  ({part:.0%})"})
-    order = list(dict.fromkeys(str(value["step"]) for value in values))
+    # A run that has every step says where those stand that others have not.
+    longest = max(steps.values(), key=len, default=[])
+    order = list(dict.fromkeys([*(name for name, _ in longest), *(str(value["step"]) for value in values)]))
     return _named_bars(values, names, "step", order, by_run(names))
 
 

@@ -25,7 +25,7 @@ def verbs_section(known: Known) -> Section:
         shown = sum(count for _, nouns in wheel for _, count in nouns)
         caption = (
             f"The {len(wheel)} commonest verbs, inside, and up to 4 objects of each: {shown / number:.0%} of {number:,} "
-            f"records. {both / number:.0%} have a verb and an object that rules for English can tell. A click shows the records."
+            f"records. {both / number:.0%} have a verb and an object that rules for English can tell. A click shows them."
         )
         title = "Verbs and their objects" + (f": {source.name}" if len(known.sources) > 1 else "")
         section.figures.append(Figure(f"verbs_{at + 1}", title, caption, sunburst(wheel, number)))

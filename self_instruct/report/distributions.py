@@ -9,6 +9,8 @@ from self_instruct.report import charts
 from self_instruct.report.figures import Figure, Known, Section
 from self_instruct.report.sources import Row
 
+_WHOLE = {"grid": False, "tickCount": 6, "tickMinStep": 1}
+
 
 def lengths_section(known: Known) -> Section:
     """Words of instructions, inputs and outputs."""
@@ -36,7 +38,7 @@ def lengths_section(known: Known) -> Section:
         if name == "input":
             caption += f" {len(together):,} of {sum(map(len, counts)):,} records have an input."
         title = f"Words of the {name}"
-        spec = charts.histogram(values, f"words of the {name}", known.names)
+        spec = charts.histogram(values, f"words of the {name}", known.names, x={"axis": _WHOLE})
         section.figures.append(Figure(f"length_{name}", title, caption, spec))
     return section
 

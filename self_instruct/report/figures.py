@@ -25,7 +25,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Known:
-    """What was found out about the sources, in their order: pairs of verb and object, neighbours; vectors, or why there are none."""
+    """What was found out about the sources, in their order; `no_vectors` says why there are no vectors."""
 
     sources: Sequence[Source]
     pairs: list[list[VerbNoun]]

@@ -5,7 +5,6 @@
   const read = (id) => JSON.parse(byId(id).textContent);
   const figures = read("figures"), themes = read("themes");
   const PER_PAGE = 25, HOVER = 240;
-  const drawn = new Map();
   const state = { query: "", run: "", category: "", origin: "", pair: null, sort: "", page: 0 };
   let rows = [], sources = [], shownRows = [], haystacks = [];
 
@@ -14,7 +13,7 @@
   const theme = () => document.documentElement.dataset.theme;
   const setTheme = (name) => {
     document.documentElement.dataset.theme = name;
-    for (const plot of drawn.keys()) draw(plot);
+    for (const plot of document.querySelectorAll(".plot[data-drawn]")) draw(plot);
   };
   document.documentElement.dataset.theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
   byId("theme").addEventListener("click", () => setTheme(theme() === "dark" ? "light" : "dark"));
@@ -32,16 +31,15 @@
         point.text = clipped(columns.instruction[point.i], HOVER) + "\n\n" + columns.id[point.i];
       }
     }
-    drawn.get(plot)?.finalize();
+    plot.chart?.finalize();
     // The compiler writes into what it is given.
-    const result = await vegaEmbed(plot, structuredClone(figure.spec), {
+    plot.chart = await vegaEmbed(plot, structuredClone(figure.spec), {
       config: themes[theme()], renderer: figure.points ? "canvas" : "svg", downloadFileName: plot.dataset.figure,
       actions: { export: { svg: true, png: true }, source: false, compiled: false, editor: false },
       scaleFactor: { png: 3 }, tooltip: { theme: "custom", maxDepth: 1 },
     });
-    drawn.set(plot, result);
     plot.dataset.drawn = theme();
-    if (plot.classList.contains("wheel")) result.view.addEventListener("click", (event, item) => asked(plot, item));
+    if (plot.classList.contains("wheel")) plot.chart.view.addEventListener("click", (event, item) => asked(plot, item));
   }
 
   const observer = new IntersectionObserver((entries) => {

@@ -1,6 +1,6 @@
 """Each figure as a PNG file, for papers: drawn by vl-convert from the specification that the page draws, without a browser."""
 
-import copy
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,8 @@ def write_pictures(figures: Sequence[Figure], folder: Path) -> None:
 
 def _fixed(figure: Figure) -> dict[str, Any]:
     """The specification with a width of its own, and without what needs a pointer."""
-    spec = copy.deepcopy(figure.spec)
+    # Names of groups come from records and may hold what UTF-8 cannot.
+    spec = json.loads(json.dumps(figure.spec, ensure_ascii=False).encode("utf-8", "replace"))
     if spec.get("width") == "container":
         spec["width"] = _WIDTH[figure.wide]
     spec.pop("params", None)

@@ -62,6 +62,7 @@ class Source:
     vectors: list[Path]
     known: Mapping[str, str] = field(default_factory=dict)
     facts: list[tuple[str, str]] = field(default_factory=list)
+    model: str = ""
     thresholds: Mapping[str, float] = field(default_factory=dict)
     requests: int = 0
 
@@ -128,8 +129,6 @@ def _read_run(folder: Path, name: str) -> Source:
     facts = [("requests", f"{requests:,}")]
     if tokens and kept:
         facts.append(("tokens a record", f"{tokens / len(kept):,.0f}"))
-    if run.options.get("model_name_or_path"):
-        facts.append(("model", Path(str(run.options["model_name_or_path"])).name))
     return Source(
         name,
         [_row(item.record, item.row, item.request) for item in kept],
@@ -139,6 +138,7 @@ def _read_run(folder: Path, name: str) -> Source:
         [folder / FILE_NAME],
         {seed.id: seed.task for seed in (run.seeds or {}).values()},
         facts,
+        Path(str(run.options.get("model_name_or_path") or run.options.get("engine") or "")).name,
         _thresholds(run.options),
         requests,
     )

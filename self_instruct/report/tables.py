@@ -23,12 +23,13 @@ def overview(known: Known) -> str:
         facts.append(("words an instruction", f"{statistics.median(words):,.0f}"))
         scores = [near.score for near in known.neighbours[at].words if near]
         if scores:
-            facts.append(("ROUGE-L to the nearest", f"{statistics.median(scores):.2f}"))
+            facts.append(("ROUGE-L, nearest", f"{statistics.median(scores):.2f}"))
         pairs = {pair for pair in known.pairs[at] if pair.noun}
         facts.append(("verb-object pairs", f"{len(pairs):,}"))
         tiles = "".join(f"<div><dt>{escaped(name)}</dt><dd>{escaped(value)}</dd></div>" for name, value in facts)
+        model = f" <small>{escaped(source.model, 80)}</small>" if source.model else ""
         cards.append(
-            f'<article class="card"><h3><i class="dot run{at}"></i>{escaped(source.name)}</h3><dl>{tiles}</dl></article>'
+            f'<article class="card"><h3><i class="dot run{at}"></i>{escaped(source.name)}{model}</h3><dl>{tiles}</dl></article>'
         )
     return f'<div class="cards">{"".join(cards)}</div>'
 
