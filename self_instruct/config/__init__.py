@@ -9,7 +9,8 @@ from typing import Any
 
 from self_instruct.config.curation import ConsistencyOptions, CurationOptions, FilterOptions, NoveltyOptions
 from self_instruct.config.generation import ModelOptions, PromptOptions, RunOptions, SamplingOptions
-from self_instruct.config.report import ReportOptions
+from self_instruct.config.html_report import HtmlReportOptions
+from self_instruct.config.reporting import ReportingOptions
 
 __all__ = [
     "GROUPS",
@@ -17,10 +18,11 @@ __all__ = [
     "ConsistencyOptions",
     "CurationOptions",
     "FilterOptions",
+    "HtmlReportOptions",
     "ModelOptions",
     "NoveltyOptions",
     "PromptOptions",
-    "ReportOptions",
+    "ReportingOptions",
     "RunOptions",
     "SamplingOptions",
     "assemble",
@@ -39,9 +41,12 @@ class Config:
     sampling: SamplingOptions
     filter: FilterOptions
     novelty: NoveltyOptions
+    reporting: ReportingOptions
 
 
-GROUPS: tuple[type, ...] = (RunOptions, PromptOptions, ModelOptions, SamplingOptions, FilterOptions, NoveltyOptions)
+GROUPS: tuple[type, ...] = (
+    RunOptions, PromptOptions, ModelOptions, SamplingOptions, FilterOptions, NoveltyOptions, ReportingOptions,
+)  # fmt: skip
 
 
 def declarations(groups: tuple[type, ...] = GROUPS) -> dict[str, Field]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from self_instruct.arguments import parse_values
 from self_instruct.cli import guarded
-from self_instruct.config import NoveltyOptions, ReportOptions
+from self_instruct.config import HtmlReportOptions, NoveltyOptions
 from self_instruct.errors import UserError
 
 if TYPE_CHECKING:
@@ -23,11 +23,11 @@ _MODEL = "embedding_model_name_or_path"
 
 def main(argv: Sequence[str]) -> int:
     """Runs the command and returns its exit code."""
-    names = [*ReportOptions.__dataclass_fields__, _MODEL]
-    groups = (ReportOptions, NoveltyOptions)
+    names = [*HtmlReportOptions.__dataclass_fields__, _MODEL]
+    groups = (HtmlReportOptions, NoveltyOptions)
     given, places = parse_values(argv, (__doc__ or "").splitlines()[0], names, ("RUN_OR_FILE...",), groups)
     model = given.pop(_MODEL, NoveltyOptions().embedding_model_name_or_path)
-    options = ReportOptions(**given)
+    options = HtmlReportOptions(**given)
     if options.output is None:
         raise UserError("--output is missing; give the HTML file that is to be written, as --output report.html")
     if len(places) > _MOST:

@@ -6,7 +6,7 @@ from self_instruct.config.option import option
 
 
 @dataclass(frozen=True)
-class ReportOptions:
+class HtmlReportOptions:
     """report"""
 
     output: str | None = option(None, "HTML file that is written", path="always")
