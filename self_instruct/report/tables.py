@@ -51,12 +51,12 @@ def pairs(known: Known) -> str:
         )
         for pair, count in common
     ]
-    told = table(("verb and object", "records", "share"), rows, (1, 2))
+    told = table(("verb and object", "records", "share"), rows, (2,))
     return f'<div class="panel half"><h3>The commonest pairs</h3>{told}</div>'
 
 
 def _bar(count: int, most: int, run: int) -> str:
-    return f'{count:,}<i class="bar run{run}" style="--share:{count / most:.3f}"></i>'
+    return f'<span class="figure">{count:,}</span><i class="bar run{run}" style="--share:{count / most:.3f}"></i>'
 
 
 def groups(known: Known) -> str:
@@ -93,7 +93,7 @@ def _group_table(source: Source, at: int, what: str, look: Callable[[Row], str |
     head = (what, "records", "share", "words, instruction", "words, output")
     more = f'<p class="note">and {len(order) - _ROWS:,} more</p>' if len(order) > _ROWS else ""
     title = f"By {what}" + f": {escaped(source.name)}"
-    return f'<div class="panel wide"><h3>{title}</h3>{table(head, rows, (1, 2, 3, 4))}{more}</div>'
+    return f'<div class="panel wide"><h3>{title}</h3>{table(head, rows, (2, 3, 4))}{more}</div>'
 
 
 def rejected(known: Known) -> str:
