@@ -16,6 +16,14 @@ from self_instruct.journal import Entry
 from self_instruct.layout import JOURNAL, REPORT
 
 STAGES = ("generation", "parse", "filter", "novelty", "limit")
+# What is left after each stage that drops blocks, in the order in which they decide.
+STEPS = (
+    ("parse", "could be read"),
+    ("limit", "were judged"),
+    ("filter", "passed the filters"),
+    ("novelty", "are new"),
+)
+WRITTEN = "blocks written"
 ENOUGH_BLOCKS = 200
 MUCH = 0.15
 
@@ -129,12 +137,10 @@ class Funnel:
 
     def table(self) -> str:
         """The funnel for people: what is left after each stage, and what it dropped, commonest reason first."""
-        stages = [("parse", "could be read"), ("filter", "passed the filters"), ("novelty", "are new")]
-        if self.drops["limit", "target_reached"]:
-            stages.insert(1, ("limit", "were judged"))
+        stages = [step for step in STEPS if step[0] != "limit" or self.drops["limit", "target_reached"]]
         failed = self.completions["error"]
         note = f"\n{failed} requests ended in an error of the engine" if failed else ""
-        return funnel_table("blocks written", self.blocks, stages, self.drops) + note
+        return funnel_table(WRITTEN, self.blocks, stages, self.drops) + note
 
 
 def warnings_of(

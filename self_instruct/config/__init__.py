@@ -15,6 +15,7 @@ from self_instruct.config.curation import (
     NoveltyOptions,
 )
 from self_instruct.config.generation import ModelOptions, PromptOptions, RunOptions, SamplingOptions
+from self_instruct.config.html_report import HtmlReportOptions
 from self_instruct.config.reporting import ReportingOptions
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "ConsistencyOptions",
     "CurationOptions",
     "FilterOptions",
+    "HtmlReportOptions",
     "JudgeOptions",
     "ModelOptions",
     "NoveltyOptions",
