@@ -8,6 +8,7 @@ from dataclasses import Field, dataclass, fields
 from typing import Any
 
 from self_instruct.config.curation import ConsistencyOptions, CurationOptions, FilterOptions, NoveltyOptions
+from self_instruct.config.endpoint import EndpointOptions
 from self_instruct.config.generation import ModelOptions, PromptOptions, RunOptions, SamplingOptions
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Config",
     "ConsistencyOptions",
     "CurationOptions",
+    "EndpointOptions",
     "FilterOptions",
     "ModelOptions",
     "NoveltyOptions",
@@ -37,9 +39,12 @@ class Config:
     sampling: SamplingOptions
     filter: FilterOptions
     novelty: NoveltyOptions
+    endpoint: EndpointOptions
 
 
-GROUPS: tuple[type, ...] = (RunOptions, PromptOptions, ModelOptions, SamplingOptions, FilterOptions, NoveltyOptions)
+GROUPS: tuple[type, ...] = (
+    RunOptions, PromptOptions, ModelOptions, SamplingOptions, FilterOptions, NoveltyOptions, EndpointOptions,
+)  # fmt: skip
 
 
 def declarations(groups: tuple[type, ...] = GROUPS) -> dict[str, Field]:
