@@ -34,7 +34,8 @@ class RuleWarning:
 @dataclass
 class Funnel:
     """Counts over the completions judged so far. `patience` is the number of requests that `recent_yield` looks back, `rules`
-    the filter rules of the run with the reasons that each may give, `spending` what a server has counted for the journal as a whole.
+    the filter rules of the run with the reasons that each may give, `spending` what a server has counted for all of the
+    journal.
     """
 
     patience: int = 100

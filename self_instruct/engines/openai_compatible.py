@@ -144,6 +144,8 @@ class OpenAIEngine:
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(lambda: self._loop.create_task(self._end()))
             self._thread.join(CLOSE_SECONDS)
+            if not self._thread.is_alive():
+                self._loop.close()
 
     async def _end(self) -> None:
         self._queue.clear()

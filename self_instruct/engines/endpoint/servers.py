@@ -28,8 +28,8 @@ class Server:
 
     @property
     def limit(self) -> int:
-        """Requests that it is given at a time."""
-        return int(self._limit)
+        """Requests that it is given at a time: one, to see how it is, until it has answered again after a trouble."""
+        return int(self._limit) if self.troubled_since is None else 1
 
     def went_well(self) -> None:
         """It answered."""
