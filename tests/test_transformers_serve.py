@@ -3,6 +3,7 @@
 import json
 import shutil
 import socket
+import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from self_instruct.engines.openai_compatible import OpenAIEngine, Patience
 from self_instruct.errors import UserError
 from tests.engine_runs import complete
 from tests.processes import wait_until
-from tests.runs import ROOT, generate, rows, start
+from tests.runs import ROOT, environment, generate, rows
 
 GREEDY = Sampling(max_new_tokens=40, temperature=0)
 TEMPLATE = "{% for message in messages %}{{ message['content'] }}\n{% endfor %}"
@@ -35,17 +36,26 @@ def served(tmp_path_factory) -> Iterator[tuple[str, str]]:
     (model / "tokenizer_config.json").write_text(json.dumps({**settings, "chat_template": TEMPLATE}))
     with socket.create_server(("127.0.0.1", 0)) as place:
         port = place.getsockname()[1]
-    log = (tmp_path_factory.mktemp("log") / "log").open("wb")
-    command = [Path(sys.executable).with_name("transformers"), "serve", model, "--host", "127.0.0.1", "--port", port]
-    process = start(*command, "--device", "cpu", stdout=log)
-    try:
-        wait_until(lambda: process.poll() is not None or healthy(port))
-        assert process.poll() is None, Path(log.name).read_text()
-        yield f"http://127.0.0.1:{port}", str(model)
-    finally:
-        process.kill()
-        process.wait()
-        log.close()
+    command = [
+        Path(sys.executable).with_name("transformers"),
+        "serve",
+        model,
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]
+    log = model.with_name("log")
+    with (
+        log.open("wb") as file,
+        subprocess.Popen([*command, "--device", "cpu"], env=environment(), stdout=file, stderr=file) as process,
+    ):
+        try:
+            wait_until(lambda: process.poll() is not None or healthy(port))
+            assert process.poll() is None, log.read_text()
+            yield f"http://127.0.0.1:{port}", str(model)
+        finally:
+            process.kill()
 
 
 def healthy(port: int) -> bool:
