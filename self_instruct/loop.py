@@ -55,6 +55,7 @@ class Loop:
     interrupted: Callable[[], str | None]
     num_return_sequences: int = 1
     _waiting: dict[int, Entry] = field(default_factory=dict)
+    _earlier: frozenset[int] = frozenset()
     _under_way: dict[int, Prompt] = field(default_factory=dict)
     _latest: Prompt | None = None
     failed: bool = False
@@ -73,7 +74,9 @@ class Loop:
                 f"{self.journal.path}: request 0 was asked with another prompt than this launch would compose; go on with the "
                 "same seeds, options, tokenizer and version, or give another --batch_dir"
             )
-        self._waiting = dict(self.journal.entries)
+        # From here on the numbers suffice: the texts of a long run, kept to its end, would fill the memory.
+        self._waiting, self.journal.entries = self.journal.entries, {}
+        self._earlier = frozenset(self._waiting)
         for entry in self._waiting.values():
             self.funnel.spending.count(entry.usage)
         self._commit()
@@ -97,6 +100,11 @@ class Loop:
             raise
         self._take_the_rest()
         return reason
+
+    @property
+    def under_way(self) -> int:
+        """Requests that the engine has and has not answered."""
+        return len(self._under_way)
 
     def _take_the_rest(self) -> None:
         """What is whole by now was paid for, so it is journalled, and the next launch judges it."""
@@ -132,7 +140,7 @@ class Loop:
         """The prompt of a request, which is that of the first request of those that share it."""
         first = index - index % self.num_return_sequences
         if self._latest is None or self._latest.request != first:
-            self._latest = self.composer.compose(first, self.curator.pool_before(first - self.horizon + 1))
+            self._latest = self.composer.compose(first, self.curator.pool.before(first - self.horizon + 1))
         return self._latest
 
     def _commit(self) -> str | None:
@@ -144,10 +152,16 @@ class Loop:
             self.writer.write(entry, verdicts)
             self.funnel.count(entry, verdicts)
             # Errors of an earlier launch say nothing of this one.
-            self._errors = self._errors + 1 if entry.error and entry.request not in self.journal.entries else 0
+            self._errors = self._errors + 1 if entry.error and entry.request not in self._earlier else 0
             if self._errors:
                 _log.warning("request %d was not answered: %s", entry.request, entry.error)
             self._committed += 1
+            _log.debug(
+                "request %d: %d blocks, %d accepted",
+                entry.request,
+                len(verdicts),
+                sum(v.drop is None for v in verdicts),
+            )
         return reason
 
     def _limit_reached(self) -> str | None:
