@@ -70,7 +70,7 @@ def engine_of(served: tuple[str, str], sampling: Sampling, concurrency: int = 4,
 
 
 def request(index: int, prompt: str, opening: str = "1. Instruction:\n") -> Request:
-    return Request(index, prompt, opening, ("\n1. Output",), f"42:{index}")
+    return Request(index, prompt, opening, ("\n###",), f"42:{index}")
 
 
 def test_greedy_completions_are_those_of_the_engine_that_holds_the_model(served):
