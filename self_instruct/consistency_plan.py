@@ -164,7 +164,8 @@ def read_plan(argv: Sequence[str], prompt_path: Path) -> Plan:
 
 def _settled(earlier: Mapping[str, Any], given: Mapping[str, Any]) -> Config:
     """The run's options with those given in their place; what belongs to the run's model does not pass to another one."""
-    values = {name: value for name, value in earlier.items() if name not in _FOR_LISTS}
+    # Code of a model is run by whoever asks for it, not because a run's files say so.
+    values = {name: value for name, value in earlier.items() if name not in (*_FOR_LISTS, "trust_remote_code")}
     if "model_name_or_path" in given or "script_path" in given:
         for name in ("model_name_or_path", "model_revision", "attn_implementation"):
             values[name] = None
