@@ -10,7 +10,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -93,14 +93,15 @@ def read_lines(path: Path, read: Callable[[bytes, str], Line]) -> tuple[list[Lin
 def line_reader(made: Callable[..., Line], kinds: Mapping[str, type], what: str) -> Callable[[bytes, str], Line]:
     """What reads a line as an object of the dataclass `made`, some of whose fields are checked to be of certain types.
 
-    It passes over what the class has no field for, and raises `UserError` for a line that is not `what`.
+    It passes over what the class has no field for, takes the default of a field that the line has not, and raises `UserError`
+    for a line that is not `what`.
     """
-    names = [field.name for field in fields(made)]  # type: ignore[arg-type]
+    needed = {field.name: field.default is MISSING for field in fields(made)}  # type: ignore[arg-type]
 
     def read(line: bytes, place: str) -> Line:
         try:
             row = json.loads(line)
-            values = {name: row[name] for name in names}
+            values = {name: row[name] for name, needs in needed.items() if needs or name in row}
             wrong = [name for name, kind in kinds.items() if not isinstance(values[name], kind)]
             if wrong:
                 raise TypeError(f"{wrong[0]} is {values[wrong[0]]!r}")

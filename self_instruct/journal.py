@@ -37,6 +37,7 @@ class Entry:
     rank: int
     created_at: str | None
     error: str | None = None
+    usage: dict[str, Any] | None = None
 
     @classmethod
     def of(cls, prompt: Prompt, completion: Completion) -> "Entry":

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from self_instruct import __version__, manifest
-from self_instruct.assembly import build_curator, build_origin, reasons_of_rules, stop_words
+from self_instruct.assembly import build_curator, build_origin, build_spending, reasons_of_rules, stop_words
 from self_instruct.config import Config
 from self_instruct.curation import Curator
 from self_instruct.distributed import news
@@ -42,6 +42,7 @@ def launch(
     interruption.tell(generators.engine.interrupt)
     # What can fail for a user's mistake comes before anything is written.
     curator = build_curator(config, composer.format, composer.header, list(composer.seeds), keeps_vectors=True)
+    build_spending(config)
     if pool is not None:
         pool.wait_until_ready()
     if config.run.plan:
@@ -65,7 +66,7 @@ def launch(
         writer.close()
         journal.close()
     if config.run.plan:
-        print(_forecast(config, loop, pool, stopped))
+        print(_forecast(config, loop, pool, stopped, progress.seconds))
     else:
         idle = (news.idleness(pool.news), news.occupancy(pool.news)) if pool is not None else None
         print(summarise(folder, loop.funnel, curator.pool, stopped, progress.seconds, idle))
@@ -122,7 +123,7 @@ def _build_loop(
         journal=journal,
         curator=curator,
         writer=writer,
-        funnel=Funnel(run.patience, reasons_of_rules(config)),
+        funnel=Funnel(run.patience, reasons_of_rules(config), build_spending(config)),
         limits=Limits(run.num_instructions_to_generate, run.min_yield, run.max_requests, run.max_tokens, capacity),
         seed=run.seed,
         horizon=config.prompt.horizon or 1,
@@ -149,23 +150,26 @@ def _run(loop: Loop, progress: Progress) -> str:
         progress.close()
 
 
-def _forecast(config: Config, loop: Loop, pool: WorkerPool | None, stopped: str) -> str:
+def _forecast(config: Config, loop: Loop, pool: WorkerPool | None, stopped: str, seconds: float) -> str:
     """What --plan tells after its pilot."""
     funnel, target = loop.funnel, config.run.num_instructions_to_generate
     told = [
         f"Pilot: {stopped}; {funnel.accepted:,} records from {funnel.requests:,} requests, yield {funnel.yield_:.0%}."
     ]
     ratio = tokens_per_record(funnel.samples)
-    if pool is None:
+    if pool is None and config.model.engine == "scripted":
         return f"{told[0]} A script takes no time worth a forecast."
-    speed = news.tokens_per_second(pool.news)
-    told += [f"It fits: {line}." for line in news.fit(pool.news)]
+    heard = pool.news if pool is not None else []
+    speed = news.tokens_per_second(heard) if heard else funnel.completion_tokens / seconds
+    told += [f"It fits: {line}." for line in news.fit(heard)]
+    if funnel.spending.completions:
+        told.append(funnel.spending.told())
     if ratio is None or not speed:
         told.append(
             f"No record was accepted in the pilot ({funnel.blocks:,} blocks from {funnel.requests:,} requests), so there is "
             "nothing to forecast from; raise --plan_seconds, or see what the model writes in the journal of a --batch_dir."
         )
         return "\n".join(told)
-    forecast = Forecast(target - funnel.accepted, speed, ratio, news.devices(pool.news), config.run.gpu_hour_price)
+    forecast = Forecast(target - funnel.accepted, speed, ratio, news.devices(heard), config.run.gpu_hour_price)
     told.append(f"To {target:,} records, if the yield stays (ranges: 95 %, from the differences between requests):")
     return "\n".join([*told, *forecast.lines()])

@@ -78,6 +78,8 @@ class Loop:
         # From here on the numbers suffice: the texts of a long run, kept to its end, would fill the memory.
         self._waiting, self.journal.entries = self.journal.entries, {}
         self._earlier = frozenset(self._waiting)
+        for entry in self._waiting.values():
+            self.funnel.spending.count(entry.usage)
         self._commit()
         self.writer.publish()
 
@@ -88,7 +90,7 @@ class Loop:
             while reason is None:
                 self._submit()
                 if not self._under_way:
-                    return "the requests are used up"
+                    return self.funnel.spending.spent() or "the requests are used up"
                 self._take(self.engine.poll())
                 reason = self._commit() or self.interrupted()
                 progress.update(self.funnel)
@@ -115,6 +117,8 @@ class Loop:
         entries = [Entry.of(self._under_way.pop(item.request), item) for item in completions]
         self.journal.append(entries)
         self._waiting.update((entry.request, entry) for entry in entries)
+        for entry in entries:
+            self.funnel.spending.count(entry.usage)
 
     def _submit(self) -> None:
         """Submits every request that the horizon allows and no launch has answered yet."""
@@ -124,6 +128,9 @@ class Loop:
         requests = []
         for index in range(self._submitted, end):
             if index >= self._committed and index not in self._waiting:
+                if not self.funnel.spending.allows(len(self._under_way)):
+                    end = index
+                    break
                 self._under_way[index] = prompt = self._compose(index)
                 stop = self.stop(self.composer.format, prompt.number)
                 requests.append(Request(index, prompt.text, prompt.opening, stop, f"{self.seed}:{index}"))

@@ -51,6 +51,7 @@ class Prediction:
     rank: int
     created_at: str | None
     error: str | None = None
+    usage: dict[str, Any] | None = None
 
 
 Trial = tuple[str, int]
