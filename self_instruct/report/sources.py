@@ -11,14 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from self_instruct import candidates, curated, funnel
+from self_instruct.datasets.containers import PIPE
+from self_instruct.datasets.reading import Source as Place
+from self_instruct.datasets.rows import Unreadable
 from self_instruct.errors import UserError
-from self_instruct.instruction_files import PIPE, Task, Unreadable, read_files
+from self_instruct.instruction_files import Task, read_files
 from self_instruct.jsonl import read_objects
 from self_instruct.layout import Places
 from self_instruct.novelty.vector_cache import FILE_NAME
 from self_instruct.records import Nearest, Record
 
 NAMED = "RUN_OR_FILE"
+_RARE = ("limit", "contamination")  # stages that are shown only where they dropped something
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ class Source:
         found = [(self.first, left)]
         for stage, name in self.steps:
             left -= lost[stage]
-            if lost[stage] or stage != "limit":
+            if lost[stage] or stage not in _RARE:
                 found.append((name, left))
         return found
 
@@ -109,9 +113,7 @@ def _names(places: Sequence[str]) -> list[str]:
 
 def _read(path: Path, name: str) -> Source:
     if str(path) == PIPE or not path.exists():
-        raise UserError(
-            f"{NAMED} {path}: is not there; give the --batch_dir of a run, or a JSONL file of instructions"
-        )
+        raise UserError(f"{NAMED} {path}: is not there; give the --batch_dir of a run, or a file of instructions")
     source = _read_run(path, name) if path.is_dir() else _read_file(path, name)
     if not source.rows:
         raise UserError(
@@ -146,7 +148,7 @@ def _read_run(folder: Path, name: str) -> Source:
 
 def _read_file(path: Path, name: str) -> Source:
     places = Places(path)
-    lines = read_files([str(path)], NAMED)[0].lines
+    lines = read_files([Place(str(path))], NAMED)[0].lines
     tasks = [line for line in lines if isinstance(line, Task)]
     broken = [line for line in lines if isinstance(line, Unreadable)]
     dropped = [Dropped(line.place, "read", line.reason, line.problem, line.text, None, None) for line in broken]
@@ -160,7 +162,7 @@ def _read_file(path: Path, name: str) -> Source:
     named = [_renamed(task.record, _name(task, path, ids)) for task in tasks]
     rows_ = [_row(record, json.loads(task.content), None) for record, task in zip(named, tasks, strict=True)]
     vectors = places.vectors_there()
-    return Source(name, rows_, dropped, "lines", curated.STEPS, vectors, thresholds=_thresholds(options))
+    return Source(name, rows_, dropped, "lines", curated.STAGES, vectors, thresholds=_thresholds(options))
 
 
 def _options(report: Path) -> dict[str, Any]:
