@@ -15,6 +15,7 @@ from self_instruct.config import Config, flatten
 from self_instruct.engines.base import EngineLost
 from self_instruct.errors import UserError
 from self_instruct.formats import RecordFormat
+from self_instruct.signals import Interrupted, Interruption
 
 
 def run(format: RecordFormat, prompt_path: Path, argv: Sequence[str]) -> None:
@@ -29,17 +30,17 @@ def guarded(
 ) -> None:
     """Runs a command and exits with its code; a user's mistake is one message and code 2, without a traceback.
 
-    `after_failure` is what a user has to know when the disk failed.
+    `after_failure` is what a user has to know when the disk failed, or a signal came before there was anything to save.
     """
     logs.configure()
+    Interruption()  # a command that has something to save makes its own
     try:
         code = command()
         sys.stdout.flush()
     except UserError as error:
         if error.rank is not None:
             print(f"error: rank {error.rank}: {error}", file=sys.stderr)
-        elif os.environ.get("LOCAL_RANK", "0") == "0":
-            # Every rank finds the same mistake; one message a node is enough.
+        elif _speaks():
             print(f"error: {error}", file=sys.stderr)
         code = 2
     except EngineLost as error:
@@ -54,9 +55,18 @@ def guarded(
             place = f"{error.filename}: " if error.filename else ""
             print(f"error: {place}{error.strerror or error}; {after_failure}", file=sys.stderr)
             code = 1
+    except Interrupted as signalled:
+        if _speaks():
+            print(f"Stopped: {signalled}; {after_failure}.", file=sys.stderr)
+        code = 128 + signalled.number
     except KeyboardInterrupt:
         code = 128 + signal.SIGINT
     sys.exit(code)
+
+
+def _speaks() -> bool:
+    """Whether this process tells what every rank finds alike: one message a node is enough."""
+    return os.environ.get("LOCAL_RANK", "0") == "0"
 
 
 def _run(base: RecordFormat, prompt_path: Path, argv: Sequence[str]) -> int:
@@ -113,7 +123,6 @@ def _generate(config: Config, format: RecordFormat, header: str, seeds: list[Any
     build_mix(config, seeds)
     stop_words(config)
     from self_instruct.generators import serve, started
-    from self_instruct.signals import Interruption
 
     interruption = Interruption()
     if not world.is_main:

@@ -60,7 +60,7 @@ _read_prediction = line_reader(Prediction, _KINDS, "a prediction")
 class PredictionFile:
     """The predictions of a run directory, opened for appending. `latest` holds them by record id and trial.
 
-    Raises `UserError` if another process has it open, it cannot be written, or a line is damaged.
+    Raises `UserError` if another process has it open, it cannot be written, or most of its lines are damaged.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -80,7 +80,7 @@ class PredictionFile:
 def read_predictions(folder: Path) -> dict[Trial, Prediction]:
     """The predictions of a run directory by record id and trial, the directory left as it is; none if it has no such file."""
     path = folder / PREDICTIONS
-    return _latest(read_lines(path, _read_prediction)[0]) if path.is_file() else {}
+    return _latest(read_lines(path, _read_prediction).found) if path.is_file() else {}
 
 
 def answered(found: Mapping[Trial, Prediction], trial: Trial) -> bool:

@@ -1,12 +1,13 @@
 """Every user's mistake is one message and exit code 2: pytest tests/test_cli.py"""
 
-import fcntl
 import json
+import os
 import sys
 
 import pytest
 import yaml
 
+from self_instruct.journal import Journal
 from tests.runs import IIO, IO, ROOT, generate, run, scripted
 from tests.scripts import write_script
 
@@ -113,10 +114,10 @@ def test_a_directory_that_cannot_be_written_is_named(tmp_path, script):
 
 
 def test_a_directory_in_use_is_refused_and_free_again_when_its_user_is_gone(tmp_path, script):
-    (tmp_path / "run").mkdir()
-    with (tmp_path / "run/completions.jsonl").open("ab") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        assert "another launch is writing to it" in refused(generate(*scripted(script, tmp_path / "run", 5)))
+    journal = Journal(tmp_path / "run")
+    told = refused(generate(*scripted(script, tmp_path / "run", 5)))
+    assert f"another launch is writing to it (process {os.getpid()} on " in told
+    journal.close()
     assert generate(*scripted(script, tmp_path / "run", 5)).returncode == 0
 
 
