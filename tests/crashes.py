@@ -179,8 +179,14 @@ class Forks(Crashes):
         return int(self._server.stdout.readline())
 
     def boundaries(self) -> list[str]:
-        """Every write boundary of the undisturbed run."""
-        return (self.reference.parent / "run.boundaries").read_text().splitlines()
+        """Every write boundary of the undisturbed run; before one is after the one before it."""
+        places = (self.reference.parent / "run.boundaries").read_text().splitlines()
+        return [place for at, place in enumerate(places) if at == 0 or not place.endswith(":before")]
+
+    def clear(self) -> None:
+        """Removes what is in this place."""
+        shutil.rmtree(self.here)
+        self.here.mkdir()
 
     def begin(self, requests: int) -> None:
         """Puts a run in place that was stopped after so many requests."""

@@ -28,16 +28,15 @@ def test_twelve_kills_of_the_real_command_lose_nothing(tmp_path):
 def test_a_kill_at_every_write_boundary_loses_nothing(forks):
     places = forks.boundaries()
     for name in (JOURNAL, ACCEPTED, REJECTED, "run.yaml", "report.json"):
-        assert {place.split(":")[3] for place in places if place.startswith(f"{name}:write")} == {
-            "before", "middle", "after"}, name  # fmt: skip
-    assert len(places) > 40
+        assert {place.split(":")[3] for place in places if place.startswith(f"{name}:write")} == {"middle", "after"}
+    assert len(places) > 25
     for at, place in enumerate(places):
         (kill,) = forks.killed(f"boundary-{at}", [place])
         assert (kill.lost, kill.doubled, kill.identical) == (0, 0, True), place
 
 
 def test_a_kill_at_every_boundary_of_going_on_loses_nothing(forks):
-    places = [place for place in forks.boundaries() if not place.startswith(JOURNAL) or place.split(":")[2] in "12"]
+    places = [place for place in forks.boundaries() if place.split(":")[2] in "12"]
     for at, place in enumerate(places):
         forks.begin(2)
         struck = forks.launch(place) == -signal.SIGKILL
@@ -45,7 +44,7 @@ def test_a_kill_at_every_boundary_of_going_on_loses_nothing(forks):
         assert forks.launch() == 0, forks.said()
         (kill,) = judged([(place, lines)], forks.lay_aside(f"again-{at}"), forks.reference)
         assert (kill.lost, kill.doubled, kill.identical) == (0, 0, True), place
-        assert struck or place.split(":")[2] > "2", place
+        assert struck, place
 
 
 def test_the_harness_sees_what_is_lost_doubled_or_different(forks, tmp_path):
