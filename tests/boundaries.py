@@ -1,6 +1,7 @@
 """Ending a process at a write boundary, on purpose: before, in the middle of, or after the n-th write of a file, or its sync.
 
-A place is `FILE:OPERATION:N:PHASE`, as `completions.jsonl:write:3:middle`; several stand with commas between them. The operations are those of the system: every write
+A place is `FILE:OPERATION:N:PHASE`, as `completions.jsonl:write:3:middle`; several stand with commas
+between them. The operations are those of the system: every write
 of a file in the run's folder passes here unbuffered. Run as a script, it watches a real command:
 
     python tests/boundaries.py FOLDER PLACE SIGNAL SCRIPT ARGUMENTS...

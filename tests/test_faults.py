@@ -46,7 +46,7 @@ def goes_on(forks) -> None:
         ("run.yaml:write:1:middle", 0),
         (f"{ACCEPTED}:replace:1:before", 0),
         (f"{JOURNAL}:write:2:middle", 2),
-        (f"{REJECTED}:write:2:after", 1),
+        (f"{REJECTED}:write:2:after", 2),
     ],
 )
 def test_a_signal_while_files_are_written_leaves_them_whole(forks, number, place, left):
@@ -171,8 +171,8 @@ def test_a_seed_file_that_was_edited_is_refused(forks, tmp_path, monkeypatch):
     seeds = tmp_path / "seeds.jsonl"
     command = forks.command("")
     seeds.write_bytes(open(command[command.index("--seed_tasks_path") + 1], "rb").read())
-    given = [str(seeds) if item.endswith("code.jsonl") else item for item in command]
-    monkeypatch.setattr(forks, "command", lambda place, number: given)
+    given = [str(seeds) if str(item).endswith("code.jsonl") else item for item in command]
+    monkeypatch.setattr(forks, "command", lambda *place: given)
     assert forks.launch() == 0
     before = contents(forks.here / "run")
     seeds.write_text(seeds.read_text().replace("list", "tuple", 1))
@@ -186,7 +186,7 @@ def scripted_by(forks, monkeypatch, tmp_path, texts, *more):
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
     given = forks.command("")
     given[given.index("--script_path") + 1] = str(path)
-    monkeypatch.setattr(forks, "command", lambda place, number: [*given, *map(str, more)])
+    monkeypatch.setattr(forks, "command", lambda *place: [*given, *map(str, more)])
 
 
 def test_a_model_that_only_repeats_itself_ends_the_run_after_its_patience(forks, monkeypatch, tmp_path):
@@ -209,7 +209,7 @@ def block(instruction: str, output: str) -> str:
 
 TEXTS = [
     block("Sort " + "word " * (2 << 20), "an instruction of 10 MB"),
-    block("Write an essay about nothing at all.", "x" * (10 << 20)),
+    block("Write an essay about nothing at all.", "x" * (5 << 20)),
     block("Tell the sum of\0 two\0 numbers.", "a\0b"),
     block("Name a \ud800 surrogate \udfff here.", "out \udc00 x"),
     block("Count the sheep in a field.", "12").replace("\n", "\r\n"),
