@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 FinishReason = Literal["stop", "length", "error"]
 
@@ -25,7 +25,8 @@ class Sampling:
 class Request:
     """One prompt to complete. The completion goes on from `opening` and ends, at the latest, before any text of `stop`.
 
-    `seed` decides the request's random numbers, whatever else is generated beside it.
+    `seed` decides the request's random numbers, whatever else is generated beside it. `sampling` takes the place of the
+    engine's own, for this request alone.
     """
 
     index: int
@@ -33,6 +34,13 @@ class Request:
     opening: str
     stop: tuple[str, ...]
     seed: str
+    sampling: Sampling | None = None
+
+    @classmethod
+    def of(cls, row: dict[str, Any]) -> "Request":
+        """The request whose `dataclasses.asdict` has been through JSON."""
+        sampling = Sampling(**row["sampling"]) if row["sampling"] else None
+        return cls(**{**row, "stop": tuple(row["stop"]), "sampling": sampling})
 
 
 @dataclass(frozen=True)
