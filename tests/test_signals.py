@@ -93,10 +93,9 @@ def test_a_signal_while_seeds_are_encoded_ends_a_launch_before_anything_is_writt
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
-def test_a_signal_ends_a_curation_and_leaves_no_half_of_a_file(tmp_path, number):
-    source = written(tmp_path / "a.jsonl", *near_copies(3000))
+def test_a_signal_ends_a_curation_and_leaves_no_half_of_a_file(tmp_path):
+    source = written(tmp_path / "a.jsonl", *near_copies(20))
     command = [*COMMAND, "--input_path", source, "--output_path", tmp_path / "c.jsonl", *BY_MEANING]
-    code, told = signalled(command, lambda pid: (tmp_path / "c.embeddings.cache").exists(), number)
-    assert code == 128 + number and "the output is as it was; the same command begins anew" in told
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl", "c.embeddings.cache"]
+    code, told = signalled(command, loads("libtorch_cpu"), signal.SIGUSR1)
+    assert code == 128 + signal.SIGUSR1 and "the output is as it was; the same command begins anew" in told
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl"]
