@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -170,7 +171,7 @@ def test_a_damaged_line_in_the_middle_is_generated_again_and_every_reader_does_w
 def test_a_seed_file_that_was_edited_is_refused(forks, tmp_path, monkeypatch):
     seeds = tmp_path / "seeds.jsonl"
     command = forks.command("")
-    seeds.write_bytes(open(command[command.index("--seed_tasks_path") + 1], "rb").read())
+    seeds.write_bytes(Path(command[command.index("--seed_tasks_path") + 1]).read_bytes())
     given = [str(seeds) if str(item).endswith("code.jsonl") else item for item in command]
     monkeypatch.setattr(forks, "command", lambda *place: given)
     assert forks.launch() == 0
