@@ -1,5 +1,6 @@
 """The generation command: options are checked, the parts put together, the loop run. User mistakes end here."""
 
+import logging
 import os
 import signal
 import sys
@@ -16,6 +17,8 @@ from self_instruct.engines.base import EngineLost
 from self_instruct.errors import UserError
 from self_instruct.formats import RecordFormat
 from self_instruct.signals import Interrupted, Interruption
+
+_log = logging.getLogger(__name__)
 
 
 def run(format: RecordFormat, prompt_path: Path, argv: Sequence[str]) -> None:
@@ -38,30 +41,42 @@ def guarded(
         code = command()
         sys.stdout.flush()
     except UserError as error:
+        _log.error("%s", error, extra=logs.FILE_ONLY)
         if error.rank is not None:
             print(f"error: rank {error.rank}: {error}", file=sys.stderr)
         elif _speaks():
             print(f"error: {error}", file=sys.stderr)
         code = 2
     except EngineLost as error:
+        _log.error("%s", error, extra=logs.FILE_ONLY)
         print(f"error: {error}", file=sys.stderr)
         code = 1
     except OSError as error:
-        if isinstance(error, BrokenPipeError):
-            # Whoever read our output has left; nothing more can be said, and the files are written.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            code = 128 + signal.SIGPIPE
-        else:
-            place = f"{error.filename}: " if error.filename else ""
-            print(f"error: {place}{error.strerror or error}; {after_failure}", file=sys.stderr)
-            code = 1
+        code = _failed(error, after_failure)
     except Interrupted as signalled:
         if _speaks():
             print(f"Stopped: {signalled}; {after_failure}.", file=sys.stderr)
         code = 128 + signalled.number
     except KeyboardInterrupt:
         code = 128 + signal.SIGINT
+    except Exception:
+        _log.critical("a fault of the program", exc_info=True, extra=logs.FILE_ONLY)
+        raise
+    finally:
+        logs.close()
     sys.exit(code)
+
+
+def _failed(error: OSError, after_failure: str) -> int:
+    """Says what the system could not do, and returns the exit code."""
+    if isinstance(error, BrokenPipeError):
+        # Whoever read our output has left; nothing more can be said, and the files are written.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    _log.error("%s", error, extra=logs.FILE_ONLY)
+    place = f"{error.filename}: " if error.filename else ""
+    print(f"error: {place}{error.strerror or error}; {after_failure}", file=sys.stderr)
+    return 1
 
 
 def _speaks() -> bool:
@@ -71,6 +86,7 @@ def _speaks() -> bool:
 
 def _run(base: RecordFormat, prompt_path: Path, argv: Sequence[str]) -> int:
     config = parse_arguments(argv, f"Generate {base.name.replace('_', '-')} records with a language model.")
+    logs.configure(config.reporting.log_level)
     if not config.run.seed_tasks_path:
         raise UserError("--seed_tasks_path is missing; give a JSONL file of seed tasks, as seeds/code.jsonl")
     from self_instruct.assembly import build_format, read_header
@@ -109,7 +125,9 @@ def _generate(config: Config, format: RecordFormat, header: str, seeds: list[Any
     from self_instruct.distributed.world import current_world
     from self_instruct.progress import Progress
     from self_instruct.seeds import fingerprint
+    from self_instruct.tracking import check_installed
 
+    check_installed(config.reporting.report_to)
     world = current_world()
     folder = Path(config.run.batch_dir or "")
     earlier = manifest.of_journal(folder)
@@ -125,6 +143,7 @@ def _generate(config: Config, format: RecordFormat, header: str, seeds: list[Any
     from self_instruct.generators import serve, started
 
     interruption = Interruption()
+    logs.write_to(folder, world.rank)
     if not world.is_main:
         try:
             return serve(config, world, interruption)
@@ -132,7 +151,7 @@ def _generate(config: Config, format: RecordFormat, header: str, seeds: list[Any
             raise UserError(str(error), world.rank) from error
     from self_instruct.launch import launch
 
-    progress = Progress(config.run.num_instructions_to_generate)
+    progress = Progress(config.run.num_instructions_to_generate, every=config.reporting.heartbeat_seconds)
     with started(config, world, progress.step) as generators:
         described["model_revision"] = generators.reader.model_revision
         if earlier is not None:

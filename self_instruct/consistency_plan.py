@@ -15,6 +15,7 @@ from self_instruct.config import (
     Config,
     ConsistencyOptions,
     ModelOptions,
+    ReportingOptions,
     SamplingOptions,
     assemble,
     flatten,
@@ -34,10 +35,11 @@ _DECIDING = (
     "seed", "num_prompt_instructions", "chat_template",
     *(name for name in SamplingOptions.__dataclass_fields__ if name not in _FOR_LISTS),
 )  # fmt: skip
+_REPORTING = tuple(name for name in ReportingOptions.__dataclass_fields__ if name != "report_to")
 _OWN = tuple(ConsistencyOptions.__dataclass_fields__)
 NAMES = (
     "batch_dir", "seed_tasks_path", "prompt_path", "embedding_model_name_or_path", *_DECIDING,
-    *ModelOptions.__dataclass_fields__, *_OWN,
+    *ModelOptions.__dataclass_fields__, *_REPORTING, *_OWN,
 )  # fmt: skip
 _DESCRIPTION = (
     "Keep the records of a run whose instruction a model can tell from the output. Defaults are the run's own values."
@@ -162,7 +164,8 @@ def read_plan(argv: Sequence[str], prompt_path: Path) -> Plan:
 
 def _settled(earlier: Mapping[str, Any], given: Mapping[str, Any]) -> Config:
     """The run's options with those given in their place; what belongs to the run's model does not pass to another one."""
-    values = {name: value for name, value in earlier.items() if name not in _FOR_LISTS}
+    # Code of a model is run by whoever asks for it, not because a run's files say so.
+    values = {name: value for name, value in earlier.items() if name not in (*_FOR_LISTS, "trust_remote_code")}
     if "model_name_or_path" in given or "script_path" in given:
         for name in ("model_name_or_path", "model_revision", "attn_implementation"):
             values[name] = None

@@ -4,7 +4,6 @@ Completions are judged in request order, so the verdicts are a function of the c
 same for a run, its resumption, and `refilter`. Knows nothing of models and files.
 """
 
-from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,6 +16,7 @@ from self_instruct.novelty.embedding import EmbeddingIndex
 from self_instruct.novelty.rouge import RougeIndex
 from self_instruct.novelty.rules import highest_allowed
 from self_instruct.novelty.tokens import TOKENIZERS
+from self_instruct.record_pool import RecordPool
 from self_instruct.records import Drop, Nearest, Record, record_id
 
 
@@ -53,8 +53,7 @@ class Curator:
         rouge_tokenizer: str = "rouge",
         embedding_reference: str = "kept",
     ) -> None:
-        self.pool: list[Record] = []
-        self._requests: list[int] = []
+        self.pool = RecordPool()
         self._format, self._filters = format, filters
         self._rouge, self._rouge_limit = (
             RougeIndex(TOKENIZERS[rouge_tokenizer]),
@@ -69,10 +68,6 @@ class Curator:
         )  # compiles what judging needs, while a model is still being loaded elsewhere
         if embeddings is not None:
             embeddings.add(ids, embeddings.encode(texts))
-
-    def pool_before(self, request: int) -> list[Record]:
-        """The records kept from requests below this one: the same whatever was judged since."""
-        return self.pool[: bisect_left(self._requests, request)]
 
     def judge(self, entry: Entry, room: int | None = None) -> list[Verdict]:
         """One verdict for each block of a completion, in order; what comes after `room` kept records is not judged."""
@@ -133,8 +128,7 @@ class Curator:
             if near:
                 return Verdict(record, Drop("novelty", "embedding", nearest=similar), rouge=rouge, embedding=similar)
         self._rouge.add([record.id], [text])
-        self.pool.append(record)
-        self._requests.append(request)
+        self.pool.add(record, request)
         return Verdict(record, None, rouge=rouge, embedding=similar)
 
     def _compared(self, record: Record) -> str:

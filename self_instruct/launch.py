@@ -1,11 +1,12 @@
 """Rank 0's part of a launch: the journal is replayed, the loop generates, and the end is told."""
 
-import sys
-from contextlib import closing
+import logging
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from self_instruct import manifest
+from self_instruct import __version__, manifest
 from self_instruct.assembly import build_curator, build_origin, reasons_of_rules, stop_words
 from self_instruct.config import Config
 from self_instruct.curation import Curator
@@ -15,12 +16,16 @@ from self_instruct.forecast import Forecast, tokens_per_record
 from self_instruct.funnel import Funnel, write_report
 from self_instruct.generators import Generators
 from self_instruct.journal import Journal
+from self_instruct.logs import FILE_ONLY
 from self_instruct.loop import Limits, Loop, numbered_stop
-from self_instruct.progress import Progress
+from self_instruct.progress import Load, Progress
 from self_instruct.prompts import PromptComposer
 from self_instruct.signals import Interruption
 from self_instruct.summary import summarise
+from self_instruct.tracking import Tracker
 from self_instruct.writer import Writer
+
+_log = logging.getLogger(__name__)
 
 
 def launch(
@@ -48,9 +53,15 @@ def launch(
         manifest.write(folder, described)
         with closing(Writer(folder, origin)) as writer:
             loop = _build_loop(config, composer, generators, curator, journal, writer, interruption)
+            progress.load = lambda: _load(loop, pool)
+            _log.info(
+                "self_instruct %s begins with %s", __version__, generators.reader.model_revision, extra=FILE_ONLY
+            )
             if journal.entries:
-                print(f"Going on with {folder}: {len(journal.entries)} completions are there.", file=sys.stderr)
-            stopped = _run(loop, progress)
+                _log.info("Going on with %s: %d completions are there.", folder, len(journal.entries))
+            with _tracked(config, folder, len(composer.seeds), described, progress, loop.funnel):
+                stopped = _run(loop, progress)
+            _log.info("stopped: %s", stopped, extra=FILE_ONLY)
             if loop.replayed:
                 write_report(folder, loop.funnel, stopped)
     if not loop.replayed:
@@ -66,6 +77,37 @@ def launch(
     if interruption.received:
         return 128 + interruption.received
     return 1 if loop.failed else 0
+
+
+@contextmanager
+def _tracked(
+    config: Config, folder: Path, compared: int, described: dict[str, Any], progress: Progress, funnel: Funnel
+) -> Iterator[None]:
+    """Reports the run to the tracker that is asked for."""
+    if config.reporting.report_to == "none":
+        yield
+        return
+    tracker = Tracker(config.reporting.report_to, folder, compared, described["options"])
+    progress.observers.append(tracker.update)
+    try:
+        yield
+    finally:
+        tracker.report(funnel, progress.tokens_per_second)
+        tracker.close()
+
+
+def _load(loop: Loop, pool: WorkerPool | None) -> Load:
+    """What generation does now."""
+    if pool is None:
+        return Load(loop.under_way, loop.under_way)
+    told = pool.news
+    return Load(
+        pool.in_flight,
+        pool.rows,
+        sum(item.taken for item in told),
+        sum(item.memory for item in told),
+        news.devices(told),
+    )
 
 
 def _build_loop(
@@ -102,11 +144,10 @@ def _run(loop: Loop, progress: Progress) -> str:
         return reason
     accepted = loop.funnel.accepted
     if accepted < before:
-        print(
-            f"The dataset held {before} records and now holds {accepted}, as --num_instructions_to_generate asks; the journal "
-            "still holds them all.",
-            file=sys.stderr,
-        )
+        _log.warning(
+            "The dataset held %d records and now holds %d, as --num_instructions_to_generate asks; the journal still holds "
+            "them all.", before, accepted,
+        )  # fmt: skip
     progress.begin(accepted)
     try:
         return loop.run(progress)

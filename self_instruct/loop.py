@@ -58,11 +58,13 @@ class Loop:
     interrupted: Callable[[], str | None]
     num_return_sequences: int = 1
     _waiting: dict[int, Entry] = field(default_factory=dict)
+    _earlier: frozenset[int] = frozenset()
     _under_way: dict[int, Prompt] = field(default_factory=dict)
     _latest: Prompt | None = None
     failed: bool = False
     replayed: bool = False
     _errors: int = 0
+    _error: str = ""
     _committed: int = 0
     _submitted: int = 0
 
@@ -78,7 +80,9 @@ class Loop:
                 f"{self.journal.path}: request 0 was asked with another prompt than this launch would compose; go on with the "
                 "same seeds, options, tokenizer and version, or give another --batch_dir"
             )
-        self._waiting = dict(self.journal.entries)
+        # From here on the numbers suffice: the texts of a long run, kept to its end, would fill the memory.
+        self._waiting, self.journal.entries = self.journal.entries, {}
+        self._earlier = frozenset(self._waiting)
         if self._commit() is None and self._committed in self._waiting:
             return self.interrupted()
         self.writer.publish()
@@ -104,6 +108,11 @@ class Loop:
             raise
         self._take_the_rest()
         return reason
+
+    @property
+    def under_way(self) -> int:
+        """Requests that the engine has and has not answered."""
+        return len(self._under_way)
 
     def _take_the_rest(self) -> None:
         """What is whole by now was paid for, so it is journalled, and the next launch judges it."""
@@ -134,7 +143,7 @@ class Loop:
         """The prompt of a request, which is that of the first request of those that share it."""
         first = index - index % self.num_return_sequences
         if self._latest is None or self._latest.request != first:
-            self._latest = self.composer.compose(first, self.curator.pool_before(first - self.horizon + 1))
+            self._latest = self.composer.compose(first, self.curator.pool.before(first - self.horizon + 1))
         return self._latest
 
     def _commit(self) -> str | None:
@@ -152,23 +161,30 @@ class Loop:
             self.writer.write(entry, verdicts)
             self.funnel.count(entry, verdicts)
             # Errors of an earlier launch say nothing of this one.
-            self._errors = self._errors + 1 if entry.error and entry.request not in self.journal.entries else 0
+            self._errors = self._errors + 1 if entry.error and entry.request not in self._earlier else 0
             if self._errors:
+                self._error = entry.error or ""
                 _log.warning("request %d was not answered: %s", entry.request, entry.error)
             self._committed += 1
+            _log.debug(
+                "request %d: %d blocks, %d accepted",
+                entry.request,
+                len(verdicts),
+                sum(v.drop is None for v in verdicts),
+            )
         return reason
 
     def _limit_reached(self) -> str | None:
         limits, recent = self.limits, self.funnel.recent_yield
         if self._errors >= ERRORS_IN_A_ROW:
             self.failed = True
-            return f"the last {ERRORS_IN_A_ROW} requests could not be answered; the messages above say why"
+            return f"the last {ERRORS_IN_A_ROW} requests could not be answered: {self._error}"
         if self.funnel.accepted >= limits.target:
             return f"all {limits.target} records are there"
         if recent is not None and recent < limits.min_yield:
             return (
                 f"the yield of the last {self.funnel.patience} requests was {recent:.2%}, under --min_yield "
-                f"{limits.min_yield:.2%}; the model repeats itself or cannot follow the format"
+                f"{limits.min_yield:.2%}; {self.funnel.likely_cause}"
             )
         if limits.max_tokens is not None and self.funnel.completion_tokens >= limits.max_tokens:
             return f"--max_tokens {limits.max_tokens} are written"

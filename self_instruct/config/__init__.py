@@ -9,6 +9,7 @@ from typing import Any
 
 from self_instruct.config.curation import ConsistencyOptions, CurationOptions, FilterOptions, NoveltyOptions
 from self_instruct.config.generation import ModelOptions, PromptOptions, RunOptions, SamplingOptions
+from self_instruct.config.reporting import ReportingOptions
 
 __all__ = [
     "GROUPS",
@@ -19,6 +20,7 @@ __all__ = [
     "ModelOptions",
     "NoveltyOptions",
     "PromptOptions",
+    "ReportingOptions",
     "RunOptions",
     "SamplingOptions",
     "assemble",
@@ -37,9 +39,12 @@ class Config:
     sampling: SamplingOptions
     filter: FilterOptions
     novelty: NoveltyOptions
+    reporting: ReportingOptions
 
 
-GROUPS: tuple[type, ...] = (RunOptions, PromptOptions, ModelOptions, SamplingOptions, FilterOptions, NoveltyOptions)
+GROUPS: tuple[type, ...] = (
+    RunOptions, PromptOptions, ModelOptions, SamplingOptions, FilterOptions, NoveltyOptions, ReportingOptions,
+)  # fmt: skip
 
 
 def declarations(groups: tuple[type, ...] = GROUPS) -> dict[str, Field]:
