@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,33 +39,38 @@ def launch(
 ) -> int:
     """Generates into a run directory, which `described` describes, and returns the exit code."""
     pool = generators.pool
-    interruption.tell(generators.engine.interrupt)
     # What can fail for a user's mistake comes before anything is written.
     curator = build_curator(config, composer.format, composer.header, list(composer.seeds), keeps_vectors=True)
     build_spending(config)
+    interruption.tell(generators.engine.interrupt)  # until here there was nothing to save
     if pool is not None:
         pool.wait_until_ready()
     if config.run.plan:
         interruption.after(config.run.plan_seconds, f"the {config.run.plan_seconds:g} seconds of the pilot are over")
     elif config.run.max_hours is not None:
         interruption.after(3600 * config.run.max_hours, f"--max_hours {config.run.max_hours:g} are over")
-    journal = Journal(folder)
-    manifest.write(folder, described)
-    writer = Writer(folder, build_origin(config, composer.format, generators.reader.model_revision))
-    loop = _build_loop(config, composer, generators, curator, journal, writer, interruption)
-    progress.load = lambda: _load(loop, pool)
-    _log.info("self_instruct %s begins with %s", __version__, generators.reader.model_revision, extra=FILE_ONLY)
-    try:
-        if journal.entries:
-            _log.info("Going on with %s: %d completions are there.", folder, len(journal.entries))
-        with _tracked(config, folder, len(composer.seeds), described, progress, loop.funnel):
-            stopped = _run(loop, progress)
-        _log.info("stopped: %s", stopped, extra=FILE_ONLY)
-        write_report(folder, loop.funnel, stopped)
-    finally:
-        writer.close()
-        journal.close()
-    if config.run.plan:
+    origin = build_origin(config, composer.format, generators.reader.model_revision)
+    with closing(Journal(folder)) as journal:
+        manifest.write(folder, described)
+        with closing(Writer(folder, origin)) as writer:
+            loop = _build_loop(config, composer, generators, curator, journal, writer, interruption)
+            progress.load = lambda: _load(loop, pool)
+            _log.info(
+                "self_instruct %s begins with %s", __version__, generators.reader.model_revision, extra=FILE_ONLY
+            )
+            if journal.entries:
+                _log.info("Going on with %s: %d completions are there.", folder, len(journal.entries))
+            with _tracked(config, folder, len(composer.seeds), described, progress, loop.funnel):
+                stopped = _run(loop, progress)
+            _log.info("stopped: %s", stopped, extra=FILE_ONLY)
+            if loop.replayed:
+                write_report(folder, loop.funnel, stopped)
+    if not loop.replayed:
+        print(
+            f"Stopped: {stopped}, before all that the journal holds was judged again; the files are as they were, and the same "
+            "command goes on."
+        )
+    elif config.run.plan:
         print(_forecast(config, loop, pool, stopped, progress.seconds))
     else:
         idle = (news.idleness(pool.news), news.occupancy(pool.news)) if pool is not None else None
@@ -136,7 +141,8 @@ def _build_loop(
 def _run(loop: Loop, progress: Progress) -> str:
     """Replays the journal, then generates; the reason why it stopped."""
     before = loop.writer.records_before()
-    loop.replay()
+    if reason := loop.replay():
+        return reason
     accepted = loop.funnel.accepted
     if accepted < before:
         _log.warning(
