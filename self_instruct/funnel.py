@@ -14,6 +14,7 @@ from self_instruct.curation import Verdict
 from self_instruct.durable import put
 from self_instruct.journal import Entry
 from self_instruct.layout import JOURNAL, REPORT
+from self_instruct.usage import Spending
 
 STAGES = ("generation", "parse", "filter", "novelty", "limit")
 # What is left after each stage that drops blocks, in the order in which they decide.
@@ -41,11 +42,13 @@ class RuleWarning:
 @dataclass
 class Funnel:
     """Counts over the completions judged so far. `patience` is the number of requests that `recent_yield` looks back, `rules`
-    the filter rules of the run with the reasons that each may give.
+    the filter rules of the run with the reasons that each may give, `spending` what a server has counted for all of the
+    journal.
     """
 
     patience: int = 100
     rules: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    spending: Spending = field(default_factory=Spending)
     completions: Counter[str] = field(default_factory=Counter)
     drops: Counter[tuple[str, str]] = field(default_factory=Counter)
     accepted: int = 0
@@ -133,6 +136,7 @@ class Funnel:
             "drops": drops_of(self.drops, STAGES),
             "warnings": [asdict(warning) for warning in self.warnings],
             "tokens": {"prompt": self.prompt_tokens, "completion": self.completion_tokens},
+            **({"usage": self.spending.as_dict()} if self.spending.completions else {}),
         }
 
     def table(self) -> str:
