@@ -16,7 +16,7 @@ from self_instruct.config import Config
 from self_instruct.curated import Counts, open_outputs, write_curated
 from self_instruct.durable import NewFile
 from self_instruct.errors import UserError
-from self_instruct.filters import first_objection
+from self_instruct.filters import about_tasks, first_objection
 from self_instruct.instruction_files import InstructionFile, Task, read_files
 from self_instruct.layout import Places
 from self_instruct.novelty.embedding import Encoder, LateEncoder, identity_of
@@ -27,7 +27,6 @@ from self_instruct.novelty.together import Outcome, SearchedWords, keep_new
 from self_instruct.novelty.vector_cache import CachedEncoder, encode_share
 from self_instruct.records import Drop, Nearest
 
-_ABOUT_OUTPUTS = ("empty_output", "output_repeats_task", "input_as_output")
 _LINE_EVERY = 15.0
 _log = logging.getLogger(__name__)
 
@@ -118,7 +117,7 @@ def _prepared(plan: Plan) -> Material:
     passed, drops = list[Task](), dict[str, Drop]()
     for file in files:
         # Where a file holds tasks alone, their outputs cannot be at fault.
-        asked = filters if file.has_output else [_forgiving(rule) for rule in filters]
+        asked = filters if file.has_output else about_tasks(filters)
         for line in file.lines:
             if not isinstance(line, Task):
                 continue
@@ -129,14 +128,6 @@ def _prepared(plan: Plan) -> Material:
             else:
                 passed.append(line)
     return Material(files, passed, drops)
-
-
-def _forgiving(rule: Callable) -> Callable:
-    def asked(record: object) -> str | None:
-        objection = rule(record)
-        return None if objection in _ABOUT_OUTPUTS else objection
-
-    return asked
 
 
 def _outcomes(plan: Plan, texts: list[str], pairs: np.ndarray | None, encoder: "_Vectors | None") -> list[Outcome]:

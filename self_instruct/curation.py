@@ -7,6 +7,7 @@ same for a run, its resumption, and `refilter`. Knows nothing of models and file
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from self_instruct.filters import Filter, first_objection
 from self_instruct.formats import Block, RecordFormat
@@ -18,13 +19,29 @@ from self_instruct.records import Drop, Nearest, Record, record_id
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of one candidate: its record as far as it could be read, and why it was dropped, or None if kept."""
+    """What became of one candidate: its record as far as it could be read, and why it was dropped, or None if kept.
+
+    `source` is the completion that the candidate was written in, where that is not the one that decided.
+    """
 
     record: Record
     drop: Drop | None
     text: str = ""
     rouge: Nearest | None = None
     embedding: Nearest | None = None
+    source: Entry | None = None
+
+
+class Judge(Protocol):
+    """Decides what becomes of candidates, in request order. `pool` holds the records kept so far."""
+
+    pool: list[Record]
+
+    def judge(self, entry: Entry, room: int | None = None) -> list[Verdict]:
+        """The verdicts that a completion brings, of which at most `room` keep a record; None is any number."""
+
+    def unfinished(self) -> list[Verdict]:
+        """Verdicts on what is still undecided when a run ends."""
 
 
 class Curator:

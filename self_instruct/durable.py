@@ -10,7 +10,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields
+from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -90,18 +90,19 @@ def read_lines(path: Path, read: Callable[[bytes, str], Line]) -> tuple[list[Lin
     return found, whole
 
 
-def line_reader(made: Callable[..., Line], kinds: Mapping[str, type], what: str) -> Callable[[bytes, str], Line]:
+def line_reader(made: Callable[..., Line], kinds: Mapping[str, Any], what: str) -> Callable[[bytes, str], Line]:
     """What reads a line as an object of the dataclass `made`, some of whose fields are checked to be of certain types.
 
-    It passes over what the class has no field for, and raises `UserError` for a line that is not `what`.
+    It passes over what the class has no field for, and raises `UserError` for a line that is not `what`. Fields with a default
+    may be absent.
     """
-    names = [field.name for field in fields(made)]  # type: ignore[arg-type]
+    names = {item.name: _has_default(item) for item in fields(made)}  # type: ignore[arg-type]
 
     def read(line: bytes, place: str) -> Line:
         try:
             row = json.loads(line)
-            values = {name: row[name] for name in names}
-            wrong = [name for name, kind in kinds.items() if not isinstance(values[name], kind)]
+            values = {name: row[name] for name, optional in names.items() if name in row or not optional}
+            wrong = [name for name, kind in kinds.items() if name in values and not isinstance(values[name], kind)]
             if wrong:
                 raise TypeError(f"{wrong[0]} is {values[wrong[0]]!r}")
             return made(**values)
@@ -112,6 +113,10 @@ def line_reader(made: Callable[..., Line], kinds: Mapping[str, type], what: str)
             ) from None
 
     return read
+
+
+def _has_default(item: Field) -> bool:
+    return item.default is not MISSING or item.default_factory is not MISSING
 
 
 class NewFile:

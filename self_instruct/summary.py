@@ -34,10 +34,14 @@ def summarise(
         headline += f"\nGeneration waited for prompts {idle[0]:.1%} of its time; its rows were {idle[1]:.0%} full."
     return (
         "\n\n".join(
-            ["", headline, funnel.table(), *_warnings(funnel), *_samples(pool), _files(folder),
+            ["", headline, funnel.table(), *_categories(funnel), *_warnings(funnel), *_samples(pool), _files(folder),
              _next(folder, pool, stopped)]
         ) + "\n"
     )  # fmt: skip
+
+
+def _categories(funnel: Funnel) -> list[str]:
+    return [funnel.table_of_categories()] if funnel.categories else []
 
 
 def _warnings(funnel: Funnel) -> list[str]:

@@ -14,7 +14,8 @@ from self_instruct.filters import build_filters
 from self_instruct.formats import INSTRUCTION_OUTPUT
 from self_instruct.funnel import Funnel, write_report
 from self_instruct.journal import Journal, read_journal
-from self_instruct.loop import Limits, Loop, numbered_stop
+from self_instruct.loop import Limits, Loop
+from self_instruct.planning import SeedPlan, numbered_stop
 from self_instruct.progress import Progress
 from self_instruct.prompts import PromptComposer
 from self_instruct.records import Record
@@ -73,11 +74,9 @@ def run_loop(script, folder, target=50, kind=ScriptedEngine, horizon=6, more=Non
     )
     patience = limits.pop("patience", 100)
     bounds = Limits(target, limits.pop("min_yield", 0.0), capacity=engine.capacity, **limits)
-    loop = Loop(
-        composer, engine, journal, Curator(INSTRUCTION_OUTPUT, build_filters("Go on."), SEEDS, 0.6), writer,
-        Funnel(patience), bounds, 42, horizon, numbered_stop(99, None), lambda: None,
-        **(more or {}),
-    )  # fmt: skip
+    curator = Curator(INSTRUCTION_OUTPUT, build_filters("Go on."), SEEDS, 0.6)
+    plan = SeedPlan(composer, curator, 42, horizon, numbered_stop(99, None), **(more or {}))
+    loop = Loop(plan, engine, journal, curator, writer, Funnel(patience), bounds, lambda: None)
     try:
         loop.replay()
         stopped = loop.run(Progress(target))

@@ -25,7 +25,8 @@ class Sampling:
 class Request:
     """One prompt to complete. The completion goes on from `opening` and ends, at the latest, before any text of `stop`.
 
-    `seed` decides the request's random numbers, whatever else is generated beside it.
+    `seed` decides the request's random numbers, whatever else is generated beside it. `sampling` takes the place of the
+    engine's own, for this request alone.
     """
 
     index: int
@@ -33,6 +34,7 @@ class Request:
     opening: str
     stop: tuple[str, ...]
     seed: str
+    sampling: Sampling | None = None
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,8 @@ DEFAULT_RULES = (
 )  # fmt: skip
 """What is asked unless a run asks otherwise. The others are rules of earlier systems that these make needless or too strict."""
 
+_ABOUT_OUTPUTS = ("empty_output", "output_repeats_task", "input_as_output")
+
 
 def build_filters(
     header: str,
@@ -77,6 +79,19 @@ def build_filters(
         "duplicates": drop_duplicates,
     }
     return [made[name]() for name in rules]
+
+
+def about_tasks(filters: Sequence[Filter]) -> list[Filter]:
+    """The rules for tasks that have no output: what they say of outputs is no fault."""
+    return [_forgiving(rule) for rule in filters]
+
+
+def _forgiving(rule: Filter) -> Filter:
+    def asked(record: Record) -> str | None:
+        objection = rule(record)
+        return None if objection in _ABOUT_OUTPUTS else objection
+
+    return asked
 
 
 def first_objection(filters: Sequence[Filter], record: Record) -> str | None:
