@@ -5,26 +5,23 @@ from pathlib import Path
 from typing import Any
 
 from self_instruct import manifest
-from self_instruct.assembly import build_curator, build_origin, reasons_of_rules, stop_words
 from self_instruct.config import Config
-from self_instruct.curation import Curator
 from self_instruct.distributed import news
 from self_instruct.distributed.pool import WorkerPool
 from self_instruct.forecast import Forecast, tokens_per_record
-from self_instruct.funnel import Funnel, write_report
+from self_instruct.funnel import write_report
 from self_instruct.generators import Generators
 from self_instruct.journal import Journal
-from self_instruct.loop import Limits, Loop, numbered_stop
+from self_instruct.loop import Limits, Loop
 from self_instruct.progress import Progress
-from self_instruct.prompts import PromptComposer
+from self_instruct.recipes import Recipe
 from self_instruct.signals import Interruption
 from self_instruct.summary import summarise
-from self_instruct.writer import Writer
 
 
 def launch(
     config: Config,
-    composer: PromptComposer,
+    recipe: Recipe,
     generators: Generators,
     folder: Path,
     described: dict[str, Any],
@@ -35,7 +32,8 @@ def launch(
     pool = generators.pool
     interruption.tell(generators.engine.interrupt)
     # What can fail for a user's mistake comes before anything is written.
-    curator = build_curator(config, composer.format, composer.header, list(composer.seeds), keeps_vectors=True)
+    planning = recipe.planning(generators.reader)
+    curator = recipe.judge(keeps_vectors=True)
     if pool is not None:
         pool.wait_until_ready()
     if config.run.plan:
@@ -44,12 +42,29 @@ def launch(
         interruption.after(3600 * config.run.max_hours, f"--max_hours {config.run.max_hours:g} are over")
     journal = Journal(folder)
     manifest.write(folder, described)
-    writer = Writer(folder, build_origin(config, composer.format, generators.reader.model_revision))
-    loop = _build_loop(config, composer, generators, curator, journal, writer, interruption)
+    run, writer = config.run, recipe.writer(folder, generators.reader.model_revision)
+    loop = Loop(
+        plan=planning(curator, journal.entries),
+        engine=generators.engine,
+        journal=journal,
+        curator=curator,
+        writer=writer,
+        funnel=recipe.funnel(),
+        limits=Limits(
+            run.num_instructions_to_generate,
+            # Categories are given up one by one.
+            run.min_yield if config.mixture.categories is None else 0.0,
+            run.max_requests,
+            run.max_tokens,
+            generators.reader.capacity,
+        ),
+        interrupted=interruption.reason,
+    )
     try:
         if journal.entries:
             print(f"Going on with {folder}: {len(journal.entries)} completions are there.", file=sys.stderr)
         stopped = _run(loop, progress)
+        loop.finish()
         write_report(folder, loop.funnel, stopped)
     finally:
         writer.close()
@@ -62,33 +77,6 @@ def launch(
     if interruption.received:
         return 128 + interruption.received
     return 1 if loop.failed else 0
-
-
-def _build_loop(
-    config: Config,
-    composer: PromptComposer,
-    generators: Generators,
-    curator: Curator,
-    journal: Journal,
-    writer: Writer,
-    interruption: Interruption,
-) -> Loop:
-    run = config.run
-    capacity = generators.reader.capacity
-    return Loop(
-        composer=composer,
-        engine=generators.engine,
-        journal=journal,
-        curator=curator,
-        writer=writer,
-        funnel=Funnel(run.patience, reasons_of_rules(config)),
-        limits=Limits(run.num_instructions_to_generate, run.min_yield, run.max_requests, run.max_tokens, capacity),
-        seed=run.seed,
-        horizon=config.prompt.horizon or 1,
-        stop=numbered_stop(config.prompt.max_tasks_per_request, stop_words(config)),
-        interrupted=interruption.reason,
-        num_return_sequences=config.sampling.num_return_sequences,
-    )
 
 
 def _run(loop: Loop, progress: Progress) -> str:

@@ -155,4 +155,3 @@ class Loop:
         if limits.max_requests is not None and self._committed >= limits.max_requests:
             return f"--max_requests {limits.max_requests} are done"
         return None
-

@@ -83,5 +83,7 @@ class Category:
 
     def longest(self, topics: tuple[str, ...]) -> dict[str, str]:
         """The values that make its prompts longest."""
-        values = {name: max(item.values, key=lambda value: len(item.text(value))) for name, item in self.variables.items()}
+        values = {
+            name: max(item.values, key=lambda value: len(item.text(value))) for name, item in self.variables.items()
+        }
         return {**({TOPIC: max(topics, key=len)} if self.uses_topics else {}), **values}

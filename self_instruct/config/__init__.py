@@ -7,11 +7,13 @@ arguments.py fills these classes.
 from dataclasses import Field, dataclass, fields
 from typing import Any
 
+from self_instruct.config.categories import CategoryOptions
 from self_instruct.config.curation import ConsistencyOptions, CurationOptions, FilterOptions, NoveltyOptions
 from self_instruct.config.generation import ModelOptions, PromptOptions, RunOptions, SamplingOptions
 
 __all__ = [
     "GROUPS",
+    "CategoryOptions",
     "Config",
     "ConsistencyOptions",
     "CurationOptions",
@@ -37,9 +39,12 @@ class Config:
     sampling: SamplingOptions
     filter: FilterOptions
     novelty: NoveltyOptions
+    mixture: CategoryOptions
 
 
-GROUPS: tuple[type, ...] = (RunOptions, PromptOptions, ModelOptions, SamplingOptions, FilterOptions, NoveltyOptions)
+GROUPS: tuple[type, ...] = (
+    RunOptions, PromptOptions, ModelOptions, SamplingOptions, FilterOptions, NoveltyOptions, CategoryOptions,
+)  # fmt: skip
 
 
 def declarations(groups: tuple[type, ...] = GROUPS) -> dict[str, Field]:

@@ -75,9 +75,7 @@ class Novelty:
             return {}
         nearest = self._rouge.nearest_each(list(texts.values()))
         chosen = [
-            name
-            for name, near in zip(texts, nearest, strict=True)
-            if not near or near.score <= bounds.rouge_limit
+            name for name, near in zip(texts, nearest, strict=True) if not near or near.score <= bounds.rouge_limit
         ]
         vectors = self._embeddings.encode([texts[name] for name in chosen])
         return dict(zip(chosen, vectors, strict=True))
