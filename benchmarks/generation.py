@@ -34,7 +34,6 @@ from workload import (
     synchronise,
 )
 
-from self_instruct.engines.base import Sampling
 from self_instruct.engines.paged import PagedBackend
 from self_instruct.engines.placement import device
 from self_instruct.engines.rows import EndRules
@@ -98,14 +97,13 @@ def engine(backend: Any) -> Method:
 
 def methods(model: Any, work: Work, rows: int) -> Iterator[tuple[str, int, Callable[[], Method]]]:
     """Name, rows at a time, and what makes the method ready. Slots come last: they lay the weights out anew on a CPU."""
-    sampling = Sampling(max_new_tokens=work.outputs[1], temperature=1.0, top_p=0.95)
-    rules = EndRules(frozenset(), NeverReached(), work.outputs[1])  # type: ignore[arg-type]
+    rules = EndRules(frozenset(), NeverReached())  # type: ignore[arg-type]
     model.generation_config = GenerationConfig()
     yield "one at a time", 1, lambda: generate(model, 1)
     yield "static batches", rows, lambda: generate(model, rows)
     positions = model.config.get_text_config().max_position_embeddings
-    yield "paged", rows, lambda: engine(PagedBackend(model, sampling, rules, rows, positions))
-    yield "slots", rows, lambda: engine(SlotBackend(model, sampling, rules, rows))
+    yield "paged", rows, lambda: engine(PagedBackend(model, work.sampling, rules, rows, positions))
+    yield "slots", rows, lambda: engine(SlotBackend(model, rules, rows))
 
 
 def measure(

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, GPTBigCodeConfig, LlamaConfig, Starcoder2Config
 
-from self_instruct.engines.base import Request
+from self_instruct.engines.base import Request, Sampling
 from self_instruct.engines.placement import device
 from self_instruct.engines.rows import EndRules, Row
 
@@ -25,6 +25,11 @@ class Work:
     outputs: tuple[int, int] = (20, 400)
     log_mean: float = 4.84
     log_spread: float = 0.65
+
+    @property
+    def sampling(self) -> Sampling:
+        """How tokens are drawn."""
+        return Sampling(max_new_tokens=self.outputs[1], temperature=1.0, top_p=0.95)
 
 
 QUICK = Work(512, 40, (10, 20), (3, 24), 2.2, 0.6)
@@ -60,7 +65,7 @@ def build_rows(work: Work, number: int) -> list[MeasuredRow]:
         own = [rng.randrange(2, work.vocabulary) for _ in range(rng.randint(*work.own))]
         length = round(rng.lognormvariate(work.log_mean, work.log_spread))
         wanted = min(work.outputs[1], max(work.outputs[0], length))
-        rows.append(MeasuredRow(Request(index, "", "", (), str(index)), shared + own, wanted=wanted))
+        rows.append(MeasuredRow(Request(index, "", "", (), str(index)), shared + own, work.sampling, wanted=wanted))
     return rows
 
 

@@ -18,8 +18,8 @@ def engine_of(folder: Path, sampling: Sampling = GREEDY, double: bool = True, **
     return HuggingFaceEngine(model.double() if double else model, tokenizer, revision, sampling, **options)
 
 
-def request(index: int, prompt: str, stop: tuple[str, ...] = ()) -> Request:
-    return Request(index, prompt, "", stop, f"42:{index}")
+def request(index: int, prompt: str, stop: tuple[str, ...] = (), sampling: Sampling | None = None) -> Request:
+    return Request(index, prompt, "", stop, f"42:{index}", sampling)
 
 
 def complete(engine: HuggingFaceEngine, requests: list[Request]) -> dict:

@@ -189,8 +189,8 @@ def test_a_row_that_only_waited_when_the_loop_died_is_not_held_to_have_been_trie
 def test_a_token_that_comes_after_the_end_is_ignored(tiny_llama):
     # Where steps overlap, as on CUDA, the loop learns of an end one step late.
     rules, names = engine_of(tiny_llama)._backend._rules, []
-    router = _Router(replace(rules, max_new_tokens=2), names.append)
-    row = Row(request(0, "Add"), [5])
+    router = _Router(rules, names.append)
+    row = Row(request(0, "Add"), [5], replace(GREEDY, max_new_tokens=2))
     router.rows["0"] = row, 0
     for tokens in ([7], [7, 8], [7, 8, 9]):
         router.deliver_batch([GenerationOutput("0", generated_tokens=tokens)])

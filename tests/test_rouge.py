@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 
+from self_instruct.novelty import rouge
 from self_instruct.novelty.rouge import RougeIndex
 from self_instruct.records import Nearest
 
@@ -76,12 +77,19 @@ def mutate(words: list[str], rng: random.Random) -> list[str]:
     return changed
 
 
+@pytest.fixture(params=[1, 4, 1024])
+def recent(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """How many texts are scanned before they are put into lists."""
+    monkeypatch.setattr(rouge, "RECENT", request.param)
+    return request.param
+
+
 def test_an_empty_index_has_no_nearest() -> None:
     assert RougeIndex().nearest("a") is None
     assert len(RougeIndex()) == 0
 
 
-def test_random_texts_and_near_duplicates_score_as_the_reference_does() -> None:
+def test_random_texts_and_near_duplicates_score_as_the_reference_does(recent: int) -> None:
     rng = random.Random(1)
     texts = [" ".join(rng.choices(WORDS, k=rng.randint(1, 25))) for _ in range(60)] + ODD
     queries = [" ".join(mutate(rng.choice(texts).split(), rng)) for _ in range(25)] + ODD
@@ -91,7 +99,7 @@ def test_random_texts_and_near_duplicates_score_as_the_reference_does() -> None:
 
 
 @pytest.mark.parametrize("lengths", [(1, 700), (700, 690), (64, 65), (63, 64), (128, 129), (257, 255)])
-def test_long_texts_score_as_the_reference_does(lengths: tuple[int, int]) -> None:
+def test_long_texts_score_as_the_reference_does(lengths: tuple[int, int], recent: int) -> None:
     rng = random.Random(sum(lengths))
     vocabulary = [f"w{at}" for at in range(40)]
     one, other = (" ".join(rng.choices(vocabulary, k=length)) for length in lengths)
@@ -118,7 +126,7 @@ TIES = [
 ]
 
 
-def test_exact_ties_at_the_threshold_fall_on_the_side_of_the_reference() -> None:
+def test_exact_ties_at_the_threshold_fall_on_the_side_of_the_reference(recent: int) -> None:
     below = above = 0
     for threshold, common, first, second in TIES:
         one, other = tied(common, first, second)
@@ -130,7 +138,7 @@ def test_exact_ties_at_the_threshold_fall_on_the_side_of_the_reference() -> None
     assert below > 0 and above > 0
 
 
-def test_the_first_of_equals_is_the_nearest() -> None:
+def test_the_first_of_equals_is_the_nearest(recent: int) -> None:
     index = index_of(["add two", "sum of numbers", "sum of numbers", "sum numbers of"])
     assert index.nearest("sum of numbers") == Nearest("1", 1.0)
     assert index.nearest("python") == Nearest("0", 0.0)
@@ -157,7 +165,7 @@ def test_asking_does_not_change_the_answers() -> None:
     assert len(index) == 2
 
 
-def test_more_different_words_than_the_basic_plane_holds_are_told_apart() -> None:
+def test_more_different_words_than_the_basic_plane_holds_are_told_apart(recent: int) -> None:
     # Words around the places where code points are surrogates or need more than 16 bits.
     index = index_of([" ".join(f"w{at}" for at in range(54_000)), " ".join(f"w{at}" for at in range(54_000, 70_000))])
     around = [f"w{at}" for at in (55_290, 55_294, 55_295, 57_341, 57_342, 57_344, 65_535, 69_999)]
@@ -176,7 +184,20 @@ PIECE = st.sampled_from(WORDS[:6]) | st.sampled_from(ODD[:9]) | st.text(st.chara
 TEXT = st.lists(PIECE, max_size=8).map(" ".join)
 
 
-@given(texts=st.lists(TEXT, min_size=1, max_size=6), query=TEXT)
+@given(
+    texts=st.lists(TEXT, min_size=1, max_size=6),
+    query=TEXT,
+    size=st.sampled_from([1, 3, 1024]),
+    one_by_one=st.booleans(),
+)
 @settings(deadline=None, derandomize=True, max_examples=200)
-def test_the_nearest_is_what_comparing_with_every_text_gives(texts: list[str], query: str) -> None:
-    assert index_of(texts).nearest(query) == brute(query, texts)
+def test_the_nearest_is_what_comparing_with_every_text_gives(
+    texts: list[str], query: str, size: int, one_by_one: bool
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rouge, "RECENT", size)
+        index = RougeIndex()
+        for first in range(0, len(texts), 1 if one_by_one else len(texts)):
+            part = texts[first : first + (1 if one_by_one else len(texts))]
+            index.add([str(first + at) for at in range(len(part))], part)
+        assert index.nearest(query) == brute(query, texts)

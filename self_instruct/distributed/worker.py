@@ -123,7 +123,7 @@ class Worker:
     def _listen(self) -> None:
         while (message := self._channel.receive()) is not None:
             if message["kind"] == "requests":
-                self._requests.put([Request(**{**row, "stop": tuple(row["stop"])}) for row in message["requests"]])
+                self._requests.put([Request.of(row) for row in message["requests"]])
             elif message["kind"] == "end":
                 self._asked = True
                 self.end()

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 FinishReason = Literal["stop", "length", "error"]
 
@@ -35,6 +35,12 @@ class Request:
     stop: tuple[str, ...]
     seed: str
     sampling: Sampling | None = None
+
+    @classmethod
+    def of(cls, row: dict[str, Any]) -> "Request":
+        """The request whose `dataclasses.asdict` has been through JSON."""
+        sampling = Sampling(**row["sampling"]) if row["sampling"] else None
+        return cls(**{**row, "stop": tuple(row["stop"]), "sampling": sampling})
 
 
 @dataclass(frozen=True)

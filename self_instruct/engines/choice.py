@@ -78,8 +78,8 @@ def _build_paged(model: Any, tokenizer: Any, sampling: Sampling, rules: EndRules
 
 _BUILDERS: dict[str, Callable[[Any, Any, Sampling, EndRules, int], Backend]] = {
     "paged": _build_paged,
-    "slots": lambda model, tokenizer, *rest: SlotBackend(model, *rest),
-    "static": lambda model, tokenizer, *rest: StaticBackend(model, tokenizer.pad_token_id, *rest),
+    "slots": lambda model, tokenizer, sampling, *rest: SlotBackend(model, *rest),
+    "static": lambda model, tokenizer, sampling, *rest: StaticBackend(model, tokenizer.pad_token_id, *rest),
 }
 
 
@@ -124,8 +124,9 @@ def _unpageable(model: Any, tokenizer: Any, sampling: Sampling, rules: EndRules)
 def _disagreement(model: Any, tokenizer: Any, rules: EndRules) -> str | None:
     """How paged differs from `generate`, both continuing two short prompts greedily; None if it does not."""
     greedy = Sampling(max_new_tokens=PROBE_TOKENS, temperature=0)
-    rules = replace(rules, end_tokens=frozenset(), max_new_tokens=PROBE_TOKENS)
-    rows = [Row(Request(at, text, "", (), str(at)), tokenizer(text)["input_ids"]) for at, text in enumerate(PROBES)]
+    rules = replace(rules, end_tokens=frozenset())
+    requests = [Request(at, text, "", (), str(at)) for at, text in enumerate(PROBES)]
+    rows = [Row(request, tokenizer(request.prompt)["input_ids"], greedy) for request in requests]
     try:
         references = [_reference(model, tokenizer.pad_token_id, row.prompt) for row in rows]
         sizes = {size for _, found in references for size in found}

@@ -48,7 +48,7 @@ class HuggingFaceEngine:
         self._ends = frozenset(end_tokens(model, tokenizer))
         # Else `generate` would fill what is not set by us from the model's own defaults.
         model.generation_config = GenerationConfig()
-        rules = EndRules(self._ends, StopMatcher(tokenizer), sampling.max_new_tokens)
+        rules = EndRules(self._ends, StopMatcher(tokenizer))
         self._backend = choose_backend(backend, model, tokenizer, sampling, rules, batch_size)
         self._waiting: list[Row] = []
         self._refused: list[Row] = []
@@ -66,9 +66,10 @@ class HuggingFaceEngine:
 
     def submit(self, requests: Sequence[Request]) -> None:
         """Queues requests; one whose prompt does not fit the context is refused alone."""
-        limit = (self.context_length or 10**9) - self._sampling.max_new_tokens
         for request in requests:
-            row = Row(request, self._encoder.encode(request.prompt, request.opening))
+            sampling = request.sampling or self._sampling
+            limit = (self.context_length or 10**9) - sampling.max_new_tokens
+            row = Row(request, self._encoder.encode(request.prompt, request.opening), sampling)
             if 0 < len(row.prompt) <= limit:
                 self._waiting.append(row)
             else:

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from self_instruct.engines.base import Request
+from self_instruct.engines.base import Request, Sampling
 from self_instruct.engines.choice import Backend
 from self_instruct.engines.huggingface import HuggingFaceEngine
 from self_instruct.engines.placement import device
@@ -192,7 +192,11 @@ class Lockstep:
         return ended
 
     def _order(self, order: int, new: list[Row]) -> None:
-        text = json.dumps([[asdict(row.request), row.prompt] for row in new]).encode() if new else b""
+        text = (
+            json.dumps([[asdict(row.request), row.prompt, asdict(row.sampling)] for row in new]).encode()
+            if new
+            else b""
+        )
         self._stopped = order == _STOP
         self._group.tell(order, self._checksum(len(new)), text)
 
@@ -209,7 +213,7 @@ class Lockstep:
             )
         self._stopped = order == _STOP
         rows = json.loads(text) if text else []
-        return [Row(Request(**{**request, "stop": tuple(request["stop"])}), prompt) for request, prompt in rows]
+        return [Row(Request.of(request), prompt, Sampling(**sampling)) for request, prompt, sampling in rows]
 
     def _checksum(self, but_last: int = 0) -> int:
         """Of what all rows under way have drawn, but for those that the others do not know yet."""

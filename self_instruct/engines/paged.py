@@ -23,6 +23,7 @@ from transformers.generation.continuous_batching.continuous_api import OutputRou
 
 from self_instruct.engines.base import Sampling
 from self_instruct.engines.rows import EndRules, Row, out_of_memory
+from self_instruct.errors import UserError
 
 # On a CPU the mask of a step is as large as its tokens times the cache, and neither is bounded by default.
 CPU_PAGE_TOKENS = 32
@@ -145,7 +146,15 @@ class PagedBackend:
         return refused
 
     def _fault(self, row: Row) -> str | None:
-        """Why the model cannot read a row, if so: out of the loop, such an error would end all rows."""
+        """Why the model cannot read a row, if so: out of the loop, such an error would end all rows.
+
+        Raises `UserError` if its tokens are to be drawn otherwise than all others.
+        """
+        if replace(row.sampling, max_new_tokens=self._sampling.max_new_tokens) != self._sampling:
+            raise UserError(
+                f"request {row.request.index} has a sampling of its own, but --engine_backend paged draws all requests alike; "
+                "use --engine_backend slots"
+            )
         if self._positions is not None and self._length(row) > self._positions:
             return (
                 f"prompt and completion need {self._length(row)} tokens, the model has positions for {self._positions}"
@@ -176,7 +185,7 @@ class PagedBackend:
         taken = self._manager.add_request(
             row.prompt + row.tokens,
             request_id=name,
-            max_new_tokens=self._rules.max_new_tokens - before,
+            max_new_tokens=row.sampling.max_new_tokens - before,
             streaming=True,
         )
         if taken is None:
@@ -184,7 +193,7 @@ class PagedBackend:
         return taken is not None
 
     def _length(self, row: Row) -> int:
-        return len(row.prompt) + self._rules.max_new_tokens
+        return len(row.prompt) + row.sampling.max_new_tokens
 
     def _start(self, rows: Sequence[Row]) -> None:
         seeds = " ".join([str(self._starts), *(row.request.seed for row in rows)])

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from self_instruct.engines.base import FinishReason, Request
+from self_instruct.engines.base import FinishReason, Request, Sampling
 from self_instruct.engines.stopping import StopMatcher
 
 # How torch says it where it has no exception of its own for it.
@@ -15,22 +15,22 @@ _OUT_OF_MEMORY = ("can't allocate memory", "ALLOC_FAILED")
 
 @dataclass(frozen=True)
 class EndRules:
-    """What ends a row: an end token, one of its request's stop texts, or the number of new tokens."""
+    """What ends a row, beside the number of its new tokens: an end token, or one of its request's stop texts."""
 
     end_tokens: frozenset[int]
     matcher: StopMatcher
-    max_new_tokens: int
 
 
 @dataclass(eq=False)
 class Row:
-    """A request with its prompt's token ids, its own random numbers, and the tokens drawn so far.
+    """A request with its prompt's token ids, how its tokens are drawn, its own random numbers, and the tokens drawn so far.
 
     `failures` counts how often memory was short although it was alone.
     """
 
     request: Request
     prompt: list[int]
+    sampling: Sampling
     tokens: list[int] = field(default_factory=list)
     reason: FinishReason | None = None
     error: str | None = None
@@ -44,7 +44,7 @@ class Row:
         self.tokens.append(token)
         if token in rules.end_tokens or rules.matcher.reached(self.tokens, self.request.stop):
             self.reason = "stop"
-        elif len(self.tokens) >= rules.max_new_tokens:
+        elif len(self.tokens) >= self.sampling.max_new_tokens:
             self.reason = "length"
 
     def fail(self, error: str) -> None:

@@ -4,6 +4,9 @@ A request's tokens therefore do not depend on what is generated beside it, beyon
 Knows only logits and numbers; models and text are elsewhere.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -30,6 +33,39 @@ def draw(logits: torch.Tensor, sampling: Sampling, uniform: torch.Tensor) -> tor
         at, _ = _look_up(ordered, ordered.logsumexp(-1, keepdim=True), sampling, uniform)
         chosen = ids.gather(1, at)[:, 0]
     return torch.where(number, chosen, NOT_A_NUMBER)
+
+
+def draw_rows(
+    logits: torch.Tensor, samplings: Sequence[Sampling], uniform: torch.Tensor, seen: torch.Tensor | None
+) -> torch.Tensor:
+    """As `draw`, for rows that may differ in how they are drawn: those that do not are drawn together, just as alone.
+
+    `seen` [rows, vocabulary] are the tokens of each row's text so far; None where no row has a repetition penalty.
+    """
+    places: dict[Sampling, list[int]] = {}
+    for place, sampling in enumerate(samplings):
+        places.setdefault(sampling, []).append(place)
+    if len(places) == 1:
+        return _draw_penalised(logits, samplings[0], uniform, seen)
+    chosen = torch.empty(len(samplings), dtype=torch.long, device=logits.device)
+    for sampling, own in places.items():
+        rows = upload(own, logits.device)
+        chosen[rows] = _draw_penalised(logits[rows], sampling, uniform[rows], None if seen is None else seen[rows])
+    return chosen
+
+
+def upload(values: Sequence[Any], device: torch.device, dtype: torch.dtype = torch.long) -> torch.Tensor:
+    """A tensor on a device. From pinned memory, because from other memory the copy would wait."""
+    host = torch.tensor(values, dtype=dtype, pin_memory=device.type == "cuda")
+    return host.to(device, non_blocking=True)
+
+
+def _draw_penalised(
+    logits: torch.Tensor, sampling: Sampling, uniform: torch.Tensor, seen: torch.Tensor | None
+) -> torch.Tensor:
+    if seen is not None and sampling.repetition_penalty != 1.0:
+        logits = penalise(logits.float(), seen, sampling.repetition_penalty)
+    return draw(logits, sampling, uniform)
 
 
 def check(tokens: list[int]) -> list[int]:

@@ -4,7 +4,7 @@ Knows places, tokens and tensors, not requests.
 """
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ import torch
 from self_instruct.engines.base import Sampling
 from self_instruct.engines.packing import pack_linears
 from self_instruct.engines.reading import Reading
-from self_instruct.engines.sampling import draw, penalise
+from self_instruct.engines.sampling import draw_rows, upload
 from self_instruct.engines.slot_cache import SlotCache
 
 
@@ -36,15 +36,22 @@ class Drawn:
 class SlotModel:
     """Rows at the places 0 to n - 1, each with the token that is its next input."""
 
-    def __init__(self, model: Any, sampling: Sampling) -> None:
-        self._model, self._sampling = model, sampling
+    def __init__(self, model: Any) -> None:
+        self._model = model
         pack_linears(model)
         self.cache = SlotCache(model.config.get_text_config().num_hidden_layers)
         accepted = inspect.signature(model.forward).parameters
         self._takes_positions, self._keeps_logits = "position_ids" in accepted, "logits_to_keep" in accepted
         self._next, self._seen = self._upload([]), torch.empty(0, 0, dtype=torch.bool)
 
-    def read(self, texts: Sequence[Sequence[int]], readings: Sequence[Reading], rows: int, places: int) -> None:
+    def read(
+        self,
+        texts: Sequence[Sequence[int]],
+        samplings: Sequence[Sampling],
+        readings: Sequence[Reading],
+        rows: int,
+        places: int,
+    ) -> None:
         """Puts new rows behind the first `rows` ones: all of each text but its last token, which is its next input.
 
         Tokens that are known are copied; a row that is no longer under way may be their source, at the place `rows`.
@@ -62,21 +69,25 @@ class SlotModel:
         if len(self._next) < last:
             self._next = torch.nn.functional.pad(self._next, (0, max(last, places) - len(self._next)))
         self._next[rows:last] = self._upload([text[-1] for text in texts])
-        if self._sampling.repetition_penalty != 1.0:
-            self._mark(texts, rows)
+        penalised = [at for at, sampling in enumerate(samplings) if sampling.repetition_penalty != 1.0]
+        if penalised or len(self._seen):
+            self._mark({rows + at: texts[at] for at in penalised})
 
-    def launch(self, uniform: Sequence[float]) -> Drawn:
-        """Draws a token for every row. Until this returns, nothing has changed that a second try would not set again."""
+    def launch(self, uniform: Sequence[float], samplings: Sequence[Sampling]) -> Drawn:
+        """Draws a token for every row, each in its own way.
+
+        Until this returns, nothing has changed that a second try would not set again.
+        """
         cache, rows = self.cache, len(uniform)
         cache.reserve(rows, 0, rows)
         starts, begin, end = self._upload(cache.starts)[:, None], min(cache.starts), cache.end
         mask = torch.arange(begin, end + 1, device=self._model.device) >= starts
         ids = self._next[:rows]
         logits = self._forward(ids[:, None], mask, end - starts, cache.view(0, rows, begin, end + 1, end - begin))
-        if self._sampling.repetition_penalty != 1.0:
+        seen = None
+        if any(sampling.repetition_penalty != 1.0 for sampling in samplings):
             seen = self._seen[:rows].scatter_(1, ids[:, None], True)
-            logits = penalise(logits.float(), seen, self._sampling.repetition_penalty)
-        drawn = draw(logits, self._sampling, self._upload(uniform, torch.float32))
+        drawn = draw_rows(logits, samplings, self._upload(uniform, torch.float32), seen)
         result = Drawn(drawn)
         self._next[:rows] = drawn.clamp(min=0)
         cache.end += 1
@@ -112,19 +123,16 @@ class SlotModel:
         )
         return result.logits[:, -1]
 
-    def _mark(self, texts: Sequence[Sequence[int]], rows: int) -> None:
-        """Notes which tokens the new rows hold."""
+    def _mark(self, texts: Mapping[int, Sequence[int]]) -> None:
+        """Makes room for all places, and notes which tokens the new rows at some of them hold."""
         missing = len(self._next) - len(self._seen)
         if missing:
             vocabulary = self._model.config.get_text_config().vocab_size
             more = torch.zeros(missing, vocabulary, dtype=torch.bool, device=self._model.device)
             self._seen = torch.cat([self._seen, more]) if len(self._seen) else more
-        for place, text in enumerate(texts, start=rows):
+        for place, text in texts.items():
             self._seen[place] = False
             self._seen[place, self._upload(text)] = True
 
     def _upload(self, values: Sequence[Any], dtype: torch.dtype = torch.long) -> torch.Tensor:
-        """A tensor on the model's device. From pinned memory, because from other memory the copy would wait."""
-        device = self._model.device
-        host = torch.tensor(values, dtype=dtype, pin_memory=device.type == "cuda")
-        return host.to(device, non_blocking=True)
+        return upload(values, self._model.device, dtype)

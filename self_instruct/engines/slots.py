@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 
-from self_instruct.engines.base import Sampling
 from self_instruct.engines.reading import Held, plan
 from self_instruct.engines.rows import EndRules, Row, free_memory, out_of_memory
 from self_instruct.engines.sampling import check
@@ -31,12 +30,12 @@ class SlotBackend:
     in vain.
     """
 
-    def __init__(self, model: Any, sampling: Sampling, rules: EndRules, limit: int, lag: int | None = None) -> None:
+    def __init__(self, model: Any, rules: EndRules, limit: int, lag: int | None = None) -> None:
         on_cpu = model.device.type == "cpu"
         self.limit = limit
         self._lag = int(not on_cpu) if lag is None else lag
         self._share, self._read_tokens = (CPU_ADMIT_SHARE, CPU_READ_TOKENS) if on_cpu else (ADMIT_SHARE, READ_TOKENS)
-        self._model, self._rules = SlotModel(model, sampling), rules
+        self._model, self._rules = SlotModel(model), rules
         self._rows: list[Row] = []
         self._joining: list[Row] = []
         self._left: Row | None = None
@@ -99,13 +98,15 @@ class SlotBackend:
             waiting.remove(row)
         places = 1 if candidates[0].failures else min(self.limit, rows + len(self._joining) + len(waiting))
         self._asked = places if cache.places < rows + len(readings) else 0
-        self._model.read([texts[reading.index] for reading in readings], readings, rows, places)
+        samplings = [row.sampling for row in self._joining]
+        self._model.read([texts[reading.index] for reading in readings], samplings, readings, rows, places)
         self._rows += self._joining
         self._joining, self._left, self._asked = [], None, 0
 
     def _launch(self) -> None:
         rows = list(self._rows)
-        self._flying.append((rows, self._model.launch([row.generator.random() for row in rows])))
+        uniform = [row.generator.random() for row in rows]
+        self._flying.append((rows, self._model.launch(uniform, [row.sampling for row in rows])))
 
     def _collect(self, on_step: Callable[[int], None], lag: int) -> None:
         """Hands rows the tokens of all steps but the last `lag`; of all steps when nobody is left to draw more."""

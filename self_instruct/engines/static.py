@@ -9,17 +9,16 @@ from typing import Any
 import torch
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 
-from self_instruct.engines.base import Sampling
 from self_instruct.engines.rows import EndRules, Row, free_memory, out_of_memory
-from self_instruct.engines.sampling import check, draw, penalise
+from self_instruct.engines.sampling import check, draw_rows
 
 
 class StaticBackend:
     """Completes rows in left-padded batches of similar length. An interrupted batch returns the rows that are whole."""
 
-    def __init__(self, model: Any, pad_token: int, sampling: Sampling, rules: EndRules, limit: int) -> None:
+    def __init__(self, model: Any, pad_token: int, rules: EndRules, limit: int) -> None:
         self.limit, self.active = limit, 0  # between two calls nothing is under way
-        self._model, self._pad, self._sampling, self._rules = model, pad_token, sampling, rules
+        self._model, self._pad, self._rules = model, pad_token, rules
 
     def advance(
         self, waiting: list[Row], on_step: Callable[[int], None], interrupted: Callable[[], bool]
@@ -62,13 +61,13 @@ class StaticBackend:
         ids = torch.tensor([[self._pad] * (width - len(row.prompt)) + row.prompt for row in batch], device=device)
         mask = torch.tensor([[0] * (width - len(row.prompt)) + [1] * len(row.prompt) for row in batch], device=device)
         config = GenerationConfig(
-            max_new_tokens=self._rules.max_new_tokens, do_sample=False, num_beams=1, use_cache=True,
+            max_new_tokens=max(row.sampling.max_new_tokens for row in batch), do_sample=False, num_beams=1, use_cache=True,
             eos_token_id=sorted(self._rules.end_tokens) or None, pad_token_id=self._pad,
         )  # fmt: skip
         with torch.inference_mode():
             self._model.generate(
                 input_ids=ids, attention_mask=mask, generation_config=config,
-                logits_processor=LogitsProcessorList([_Chooser(batch, ids, mask, self._sampling)]),
+                logits_processor=LogitsProcessorList([_Chooser(batch, ids, mask)]),
                 stopping_criteria=StoppingCriteriaList([_Watcher(batch, self._rules, on_step, interrupted)]),
             )  # fmt: skip
 
@@ -76,18 +75,18 @@ class StaticBackend:
 class _Chooser(LogitsProcessor):
     """Draws each row's next token with the row's own generator and leaves `generate` only that one to pick."""
 
-    def __init__(self, rows: Sequence[Row], ids: torch.Tensor, mask: torch.Tensor, sampling: Sampling) -> None:
-        self._rows, self._sampling, self._width = rows, sampling, ids.shape[1]
+    def __init__(self, rows: Sequence[Row], ids: torch.Tensor, mask: torch.Tensor) -> None:
+        self._rows, self._width = rows, ids.shape[1]
         # Padding must not count as text that was seen: it often is the end token, which would then be penalised.
         self._prompt = torch.where(mask.bool(), ids, ids[:, -1:])
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        if self._sampling.repetition_penalty != 1.0:
-            seen = torch.cat([self._prompt, input_ids[:, self._width :]], dim=1)
-            seen = torch.zeros_like(scores, dtype=torch.bool).scatter_(1, seen, True)
-            scores = penalise(scores, seen, self._sampling.repetition_penalty)
+        samplings, seen = [row.sampling for row in self._rows], None
+        if any(sampling.repetition_penalty != 1.0 for sampling in samplings):
+            texts = torch.cat([self._prompt, input_ids[:, self._width :]], dim=1)
+            seen = torch.zeros_like(scores, dtype=torch.bool).scatter_(1, texts, True)
         uniform = torch.tensor([row.generator.random() for row in self._rows], device=scores.device)
-        chosen = draw(scores, self._sampling, uniform)
+        chosen = draw_rows(scores, samplings, uniform, seen)
         check(chosen.tolist())
         return torch.full_like(scores, float("-inf")).scatter_(1, chosen[:, None], 0.0)
 

@@ -7,17 +7,23 @@ Knows nothing of records: texts and ids only.
 
 from collections.abc import Sequence
 
+from self_instruct.novelty.postings import Postings
 from self_instruct.novelty.sequences import SequenceIndex
 from self_instruct.novelty.tokens import Tokenizer, rouge_tokens
 from self_instruct.records import Nearest
 
+RECENT = 1024
+
 
 class RougeIndex:
-    """The texts that new ones are compared with, in the order in which they were added."""
+    """The texts that new ones are compared with, in the order in which they were added.
+
+    The latest, fewer than `RECENT`, are scanned; all before them stand in lists by token, which are made anew for many at once.
+    """
 
     def __init__(self, tokenizer: Tokenizer = rouge_tokens) -> None:
         self._ids: list[str] = []
-        self._sequences = SequenceIndex(tokenizer)
+        self._listed, self._recent = Postings(), SequenceIndex(tokenizer)
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -26,18 +32,24 @@ class RougeIndex:
         """Adds texts under their ids; many at once is several times faster than one by one."""
         if len(ids) != len(texts):
             raise ValueError(f"{len(ids)} ids for {len(texts)} texts")
-        self._sequences.add(self._sequences.tokens(texts))
+        added = self._recent.tokens(texts)
+        if len(self._recent) + len(added) < RECENT:
+            self._recent.add(added)
+        else:
+            self._listed.extend(self._recent.drain(), added)
         self._ids.extend(ids)
 
     def nearest(self, text: str) -> Nearest | None:
         """The text added first among those with the highest ROUGE-L F1, and that F1; None while the index is empty."""
-        return self.nearest_each([text])[0]
+        if not self._ids:
+            return None
+        query = self._recent.tokens([text])
+        score, found = self._listed.nearest(query.numbers)
+        scores, later = self._recent.nearest(query, above=score)
+        if later[0] >= 0:
+            score, found = float(scores[0]), len(self._listed) + int(later[0])
+        return Nearest(self._ids[max(0, found)], score)
 
     def nearest_each(self, texts: Sequence[str]) -> list[Nearest | None]:
-        """The nearest of each text; asking for many at once is faster."""
-        if not self._ids:
-            return [None] * len(texts)
-        scores, found = self._sequences.nearest(self._sequences.tokens(texts))
-        return [
-            Nearest(self._ids[max(0, at)], score) for at, score in zip(found.tolist(), scores.tolist(), strict=True)
-        ]
+        """The nearest of each text."""
+        return [self.nearest(text) for text in texts]

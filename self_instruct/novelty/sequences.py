@@ -46,13 +46,16 @@ class SequenceIndex:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer, self._vocabulary = tokenizer, _Vocabulary()
+        self._dense = np.zeros(0, np.uint64)
+        self._clear()
+
+    def _clear(self) -> None:
         self._store = chunks.Sequences(
             tokens=np.empty(0, np.int32), ends=np.zeros(1, np.int64), bits=np.empty(0, np.uint64),
             columns=np.empty(0, np.uint32),
             chunks=np.empty((0, 4), np.int64), members=np.empty((0, chunks.CHUNK), np.int32),
             heads=np.full(1, -1, np.int64), lengths=np.empty(0, np.int64), used=np.zeros(4, np.int64),
         )  # fmt: skip
-        self._dense = np.zeros(0, np.uint64)
 
     def __len__(self) -> int:
         return int(self._store.used[0])
@@ -68,6 +71,13 @@ class SequenceIndex:
         """Adds sequences, which `tokens` of this index has made."""
         self._make_room(added)
         chunks.insert(self._store, added.numbers, added.ends)
+
+    def drain(self) -> Tokens:
+        """All sequences, which are taken out; the numbers of words stay."""
+        ends = self._store.ends[: len(self) + 1]
+        taken = Tokens(self._store.tokens[: ends[-1]], ends)
+        self._clear()
+        return taken
 
     def nearest(self, queries: Tokens, above: float = 0.0, threads: int = 1) -> tuple[np.ndarray, np.ndarray]:
         """For each query the highest F1 above a score [queries], and the position that has it [queries], the first of equals;

@@ -13,23 +13,55 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from self_instruct.records import Record
+from self_instruct.validators.arithmetic import arithmetic
 from self_instruct.validators.blanks import fill_in_the_blank
+from self_instruct.validators.choices import multiple_choice
+from self_instruct.validators.code import plain_code
 from self_instruct.validators.contract import Validator, Variables
 from self_instruct.validators.editing import editor
+from self_instruct.validators.grounding import closed_context, needless_context
 from self_instruct.validators.parameters import checked
-from self_instruct.validators.riddles import riddle
+from self_instruct.validators.reasoning import cot, counterfactual, theory_of_mind
+from self_instruct.validators.wordgames import CONSTRAINTS, constraints, riddle, wordgame
+from self_instruct.validators.writing import writing
 
 VALIDATORS: dict[str, tuple[str, ...]] = {
+    "multiple_choice": (
+        "no_options", "same_options", "no_answer", "not_an_option", "letter_disagrees", "wrong_letter", "letter_overused",
+    ),
+    "constraints": ("no_answer", *CONSTRAINTS),
+    "arithmetic": ("wrong_sum", "wrong_result"),
+    "plain_code": ("prose_around_code", "several_blocks", "no_code", "does_not_compile"),
     "fill_in_the_blank": ("no_blank", "many_blanks", "no_answer", "answer_in_text", "answer_too_long"),
+    "closed_context": (
+        "grammar", "no_answer", "answered_anyway", "context_does_not_help", "citation", "no_citation", "unsupported",
+    ),
+    "needless_context": ("context_does_not_help",),
+    "counterfactual": ("no_context", "no_answer", "unsupported", "answers_from_memory", "ignores_context"),
+    "theory_of_mind": ("no_story", "no_question", "no_answer", "answer_not_in_story"),
+    "wordgame": ("no_constraint", "no_answer", *CONSTRAINTS),
     "riddle": ("no_answer", "answer_in_question"),
+    "writing": ("no_text", "wrong_word_count", "wrong_lines", "wrong_paragraphs"),
     "editor": ("nothing_to_edit", "no_answer", "unchanged"),
-}
+    "cot": ("no_reasoning", "no_final_answer", "answers_disagree"),
+}  # fmt: skip
 """The name of every validator, and the reasons that it may give."""
 
 _MAKERS: dict[str, Callable[..., Validator]] = {
+    "multiple_choice": multiple_choice,
+    "constraints": constraints,
+    "arithmetic": arithmetic,
+    "plain_code": plain_code,
     "fill_in_the_blank": fill_in_the_blank,
+    "closed_context": closed_context,
+    "needless_context": needless_context,
+    "counterfactual": counterfactual,
+    "theory_of_mind": theory_of_mind,
+    "wordgame": wordgame,
     "riddle": riddle,
+    "writing": writing,
     "editor": editor,
+    "cot": cot,
 }
 
 
