@@ -93,7 +93,7 @@ def _ask(
     from self_instruct.progress import Progress
 
     missing, total = plan.missing(file.latest), len(plan.trials)
-    seeds = plan.run.seeds(Path(plan.config.run.seed_tasks_path or ""), may_differ=False)
+    seeds = plan.run.recipe(plan.config, given=()).seeds
     before = total - len(missing)
     if before:
         print(f"Going on with {plan.run.folder}: {before} of {total} predictions are there.", file=sys.stderr)

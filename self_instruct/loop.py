@@ -143,8 +143,6 @@ class Loop:
             return f"the last {ERRORS_IN_A_ROW} requests could not be answered; the messages above say why"
         if self.funnel.accepted >= limits.target:
             return f"all {limits.target} records are there"
-        if (ended := self.plan.ended()) is not None:
-            return ended
         if recent is not None and recent < limits.min_yield:
             return (
                 f"the yield of the last {self.funnel.patience} requests was {recent:.2%}, under --min_yield "
@@ -154,4 +152,4 @@ class Loop:
             return f"--max_tokens {limits.max_tokens} are written"
         if limits.max_requests is not None and self._committed >= limits.max_requests:
             return f"--max_requests {limits.max_requests} are done"
-        return None
+        return self.plan.ended()

@@ -17,7 +17,7 @@ from self_instruct.assembly import (
     reasons_of_rules,
     stop_words,
 )
-from self_instruct.categories.category import COUNT, Category
+from self_instruct.categories.category import COUNT, SAMPLING, Category
 from self_instruct.categories.curation import CategoryCurator, Rules
 from self_instruct.categories.library import find, shipped
 from self_instruct.categories.plan import CategoryPlan, Writing, filled
@@ -38,15 +38,9 @@ from self_instruct.novelty.comparison import Novelty
 from self_instruct.planning import Plan
 from self_instruct.prompts import Aim, Prompt, PromptComposer
 from self_instruct.recipes import Planning
+from self_instruct.records import Record
 from self_instruct.validators import build_validators
 from self_instruct.writer import Writer
-
-SAMPLING = ("max_new_tokens", "temperature", "top_p", "top_k", "min_p", "repetition_penalty")
-OPTIONS = (
-    *SAMPLING, "rouge_threshold", "embedding_threshold", "min_instruction_words", "max_instruction_words", "filter_rules",
-    "filter_keywords", "filter_openings", "keep_programming",
-)  # fmt: skip
-"""What a category may set for itself, by the names that the options of a run have."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +56,7 @@ class Mixture:
 
     @classmethod
     def of(cls, config: Config, format: RecordFormat) -> "Mixture":
-        """What the options name. Raises `UserError` for an option that does not go with categories, and every mistake in a file."""
+        """What the options name. Raises `UserError` for an option that does not go with categories, and a mistake in a file."""
         mixture = config.mixture
         _check_options(config)
         shares = read_shares(mixture.categories or "")
@@ -71,7 +65,7 @@ class Mixture:
         triggers = {name: getattr(config.prompt, f"{name}_trigger") for name in ("instruction", "input", "output")}
         categories, configs = {}, {}
         for name, path in paths.items():
-            category = read_category(path, OPTIONS)
+            category = read_category(path)
             try:
                 category = replace(category, format=category.format.with_triggers(**triggers))
             except ValueError as error:
@@ -92,6 +86,11 @@ class Mixture:
     def quotas(self) -> dict[str, int]:
         """How many records each category is to give."""
         return quotas_of(self.shares, self.config.run.num_instructions_to_generate)
+
+    @property
+    def seeds(self) -> list[Record]:
+        """The demonstrations of all categories."""
+        return [record for item in self.categories.values() for record in item.demonstrations]
 
     def described(self) -> dict[str, Any]:
         """What each category is, by the hash of its file, and the topics by theirs; there is no header and no seed file."""
@@ -226,12 +225,12 @@ def _check_options(config: Config) -> None:
             )
     if config.sampling.num_return_sequences != 1:
         raise UserError(
-            "--num_return_sequences does not go with --categories: every request has a topic and an aim of its own; leave it out"
+            "--num_return_sequences does not go with --categories: every request has an aim of its own; leave it out"
         )
 
 
 def _own_config(config: Config, category: Category, path: Path) -> Config:
-    """The run's options with those that a category sets for itself. Raises `UserError` for a value that the option cannot have."""
+    """The run's options with those that a category sets for itself. Raises `UserError` for a wrong value."""
     declared = declarations()
     values = {
         key: convert(declared[key], raw, f"category file {path}: {key}", path.parent)

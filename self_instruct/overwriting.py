@@ -1,7 +1,7 @@
 """--overwrite: a run begins anew, and what its directory held is kept beside it under another name.
 
-Nothing is deleted. On a terminal the user is asked, elsewhere --yes has to say so. A launcher that starts the same command again
-after a failure means to go on, so it is then not begun anew.
+Nothing is deleted. On a terminal the user is asked, elsewhere --yes has to say so. A launcher that starts the same command
+again after a failure means to go on, so it is then not begun anew.
 """
 
 import fcntl
@@ -48,8 +48,8 @@ def _agree(folder: Path, yes: bool) -> None:
         return
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UserError(
-            f"--overwrite: {folder} is not empty, and there is no terminal to ask; add --yes to begin anew (what is there is kept "
-            "beside it), or leave --overwrite out to go on"
+            f"--overwrite: {folder} is not empty, and there is no terminal to ask; add --yes to begin anew (what is there is "
+            "kept beside it), or leave --overwrite out to go on"
         )
     number = sum(1 for _ in folder.iterdir())
     print(

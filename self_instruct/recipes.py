@@ -37,6 +37,10 @@ Planning = Callable[[Judge, Mapping[int, Entry]], Plan]
 class Recipe(Protocol):
     """The material of a run, of which all parts are made."""
 
+    @property
+    def seeds(self) -> list[Record]:
+        """The tasks written by people that it begins with."""
+
     def described(self) -> dict[str, Any]:
         """What run.yaml says of it: the header, the hash of the seeds, and of categories what they are."""
 

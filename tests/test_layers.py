@@ -18,7 +18,7 @@ MODULES = {
 OUR_FOLDERS = ("self_instruct", "instruction_io", "instruction_iio", "tools", "tests", "benchmarks")
 TOP = (
     "cli", "launch", "refilter", "explain", "consistency", "consistency_plan", "earlier", "assembly", "generators",
-    "post_processing", "curating",
+    "post_processing", "curating", "recipes", "mixture", "overwriting", "topics",
 )  # fmt: skip
 
 
@@ -110,7 +110,17 @@ def test_only_what_talks_to_people_prints() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print":
                 printing.add(name.removeprefix("self_instruct."))
-    assert printing <= {"cli", "launch", "refilter", "explain", "consistency", "post_processing", "progress"}
+    assert printing <= {
+        "cli",
+        "launch",
+        "refilter",
+        "explain",
+        "consistency",
+        "post_processing",
+        "progress",
+        "overwriting",
+        "topics",
+    }
     assert "cli" in printing
 
 

@@ -14,6 +14,13 @@ TOPIC, COUNT = "topic", "count"
 GIVEN = (TOPIC, COUNT)
 """Variables that every template may use: the topic of the request, and the number of tasks that it asks for."""
 
+SAMPLING = ("max_new_tokens", "temperature", "top_p", "top_k", "min_p", "repetition_penalty")
+OPTIONS = (
+    *SAMPLING, "rouge_threshold", "embedding_threshold", "min_instruction_words", "max_instruction_words", "filter_rules",
+    "filter_keywords", "filter_openings", "keep_programming",
+)  # fmt: skip
+"""What a category may set for itself, by the names that the options of a run have."""
+
 
 @dataclass(frozen=True)
 class Variable:
@@ -63,8 +70,8 @@ class Category:
 
     @cached_property
     def first_format(self) -> RecordFormat:
-        """What the first step writes: whole blocks, or in a category of two steps all fields but the output."""
-        return self.format if self.steps == 1 else replace(self.format, triggers=self.format.triggers[:-1])
+        """What the first step writes."""
+        return first_format(self.format, self.steps)
 
     @property
     def uses_topics(self) -> bool:
@@ -87,3 +94,8 @@ class Category:
             name: max(item.values, key=lambda value: len(item.text(value))) for name, item in self.variables.items()
         }
         return {**({TOPIC: max(topics, key=len)} if self.uses_topics else {}), **values}
+
+
+def first_format(format: RecordFormat, steps: int) -> RecordFormat:
+    """What the first step of a category writes: whole blocks, or where there are two steps all fields but the output."""
+    return format if steps == 1 else replace(format, triggers=format.triggers[:-1])

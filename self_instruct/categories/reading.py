@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from self_instruct.categories.category import COUNT, GIVEN, Category, Variable
+from self_instruct.categories.category import COUNT, GIVEN, OPTIONS, Category, Variable
 from self_instruct.categories.template import Template
 from self_instruct.errors import UserError
 from self_instruct.formats import INSTRUCTION_INPUT_OUTPUT, INSTRUCTION_OUTPUT, RecordFormat
@@ -29,16 +29,16 @@ _KEYS = (
 _SHOWN = 4
 
 
-def read_category(path: Path, options: Collection[str]) -> Category:
-    """The category of a file, which has the file's name. `options` are those of the run that it may set.
+def read_category(path: Path) -> Category:
+    """The category of a file, which has the file's name.
 
     Raises `UserError` naming file and key for what is missing, unknown, or of the wrong type, and for a text with an unknown
     variable.
     """
     content, digest = _content(path)
     for key in content:
-        if key not in _KEYS and key not in options:
-            raise _mistake(path, key, f"is unknown{nearest(key, [*_KEYS, *options])}")
+        if key not in _KEYS and key not in OPTIONS:
+            raise _mistake(path, key, f"is unknown{nearest(key, [*_KEYS, *OPTIONS])}")
     return _Reading(path, content).category({key: content[key] for key in content if key not in _KEYS}, digest)
 
 

@@ -18,8 +18,8 @@ _MARKS = " \t\r\"'“”‘’`*_.,;:#"
 def read_topics(path: Path) -> tuple[str, ...]:
     """The topics of a text file, one a line; blank lines and lines that begin with # are passed over.
 
-    Lines that are no topic, or the same as an earlier one, are told by place and left out. Raises `UserError` if the file cannot
-    be read or holds none.
+    Lines that are no topic, or the same as an earlier one, are told by place and left out. Raises `UserError` if the file
+    cannot be read or holds none.
     """
     try:
         lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")

@@ -68,8 +68,8 @@ class Novelty:
     def vectors(self, texts: dict[str, str], bounds: Bounds) -> dict[str, np.ndarray]:
         """The vectors of a completion's texts by id, encoded in one call, but for those that ROUGE-L drops anyway.
 
-        Which these are depends on what is kept alone, not on the room that is left: a vector's last digits may depend on what it
-        is encoded with.
+        Which these are depends on what is kept alone, not on the room that is left: a vector's last digits may depend on what
+        it is encoded with.
         """
         if self._embeddings is None:
             return {}
