@@ -63,14 +63,14 @@ def _run(base: RecordFormat, prompt_path: Path, argv: Sequence[str]) -> int:
     config = parse_arguments(argv, f"Generate {base.name.replace('_', '-')} records with a language model.")
     recipe = _recipe(config, base, prompt_path)
     if config.run.dry_run:
-        return _dry_run(recipe)
+        return dry_run(recipe)
     if config.run.batch_dir:
-        return _generate(config, base, recipe)
+        return generate(config, base, recipe)
     if not config.run.plan:
         raise UserError("--batch_dir is missing; give the directory that the run is to be written to")
     with tempfile.TemporaryDirectory() as folder:
         config = replace(config, run=replace(config.run, batch_dir=folder))
-        return _generate(config, base, replace(recipe, config=config))
+        return generate(config, base, replace(recipe, config=config))
 
 
 def _recipe(config: Config, base: RecordFormat, prompt_path: Path) -> Any:
@@ -84,7 +84,8 @@ def _recipe(config: Config, base: RecordFormat, prompt_path: Path) -> Any:
     return Mixture.of(config, base)
 
 
-def _dry_run(recipe: Any) -> int:
+def dry_run(recipe: Any) -> int:
+    """Shows what the model would read first."""
     from self_instruct.engines.scripted import ScriptedEngine
 
     for shown, prompt in recipe.first_prompts(ScriptedEngine({})):
@@ -93,7 +94,8 @@ def _dry_run(recipe: Any) -> int:
     return 0
 
 
-def _generate(config: Config, base: RecordFormat, recipe: Any) -> int:
+def generate(config: Config, base: RecordFormat, recipe: Any) -> int:
+    """One process of a launch that generates from a recipe; the exit code."""
     from self_instruct import manifest
     from self_instruct.assembly import with_horizon
     from self_instruct.distributed.world import current_world

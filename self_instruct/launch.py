@@ -16,7 +16,6 @@ from self_instruct.loop import Limits, Loop
 from self_instruct.progress import Progress
 from self_instruct.recipes import Recipe
 from self_instruct.signals import Interruption
-from self_instruct.summary import summarise
 
 
 def launch(
@@ -73,7 +72,7 @@ def launch(
         print(_forecast(config, loop, pool, stopped))
     else:
         idle = (news.idleness(pool.news), news.occupancy(pool.news)) if pool is not None else None
-        print(summarise(folder, loop.funnel, curator.pool, stopped, progress.seconds, idle))
+        print(recipe.told(folder, loop.funnel, curator.pool, stopped, progress.seconds, idle))
     if interruption.received:
         return 128 + interruption.received
     return 1 if loop.failed else 0

@@ -39,6 +39,7 @@ from self_instruct.planning import Plan
 from self_instruct.prompts import Aim, Prompt, PromptComposer
 from self_instruct.recipes import Planning
 from self_instruct.records import Record
+from self_instruct.summary import summarise
 from self_instruct.validators import build_validators
 from self_instruct.writer import Writer
 
@@ -46,6 +47,8 @@ from self_instruct.writer import Writer
 @dataclass(frozen=True)
 class Mixture:
     """Categories with their shares, each with the run's options as it has set them for itself."""
+
+    told = staticmethod(summarise)
 
     config: Config
     format: RecordFormat

@@ -29,6 +29,7 @@ from self_instruct.planning import Plan, SeedPlan, numbered_stop
 from self_instruct.prompts import Prompt
 from self_instruct.records import Record
 from self_instruct.seeds import fingerprint, load_seeds
+from self_instruct.summary import summarise
 from self_instruct.writer import Writer
 
 Planning = Callable[[Judge, Mapping[int, Entry]], Plan]
@@ -62,10 +63,23 @@ class Recipe(Protocol):
     def funnel(self, *, limited: bool = True) -> Funnel:
         """What counts."""
 
+    def told(
+        self,
+        folder: Path,
+        funnel: Funnel,
+        pool: list[Record],
+        stopped: str,
+        seconds: float | None = None,
+        idle: tuple[float, float] | None = None,
+    ) -> str:
+        """What a person reads at the end; the arguments are those of `summarise`."""
+
 
 @dataclass(frozen=True)
 class SeedRecipe:
     """A header and seed tasks."""
+
+    told = staticmethod(summarise)
 
     config: Config
     format: RecordFormat

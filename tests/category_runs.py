@@ -31,7 +31,9 @@ demonstrations:
 """
 
 
-def write_category(folder: Path, name: str, steps: int = 1, tasks: int = 2, format: str = "io", more: str = "") -> Path:
+def write_category(
+    folder: Path, name: str, steps: int = 1, tasks: int = 2, format: str = "io", more: str = ""
+) -> Path:
     """A small category file without validators."""
     response = "response_prompt: Answer them." if steps == 2 else ""
     folder.mkdir(parents=True, exist_ok=True)
@@ -49,7 +51,7 @@ def build_mixture(*argv: object) -> Mixture:
 
 @dataclass
 class Author(ScriptedEngine):
-    """Answers by `write(request)`, which gives a text, or None where the engine fails; `asked` are the requests it was given."""
+    """Answers by `write(request)`, which gives a text, or None where the engine fails; `asked` are the requests."""
 
     write: Callable[[Request], str | None]
     asked: list[Request] = field(default_factory=list)

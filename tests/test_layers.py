@@ -18,7 +18,7 @@ MODULES = {
 OUR_FOLDERS = ("self_instruct", "instruction_io", "instruction_iio", "tools", "tests", "benchmarks")
 TOP = (
     "cli", "launch", "refilter", "explain", "consistency", "consistency_plan", "earlier", "assembly", "generators",
-    "post_processing", "curating", "recipes", "mixture", "overwriting", "topics",
+    "post_processing", "curating", "recipes", "mixture", "overwriting", "topics", "topic_recipe",
 )  # fmt: skip
 
 
@@ -61,7 +61,8 @@ def loaded(module: str, code: str = "") -> set[str]:
 @pytest.mark.parametrize(
     "module",
     ["config", "arguments", "cli", "formats", "filters", "seeds", "jsonl", "demonstrations", "prompts", "journal",
-     "manifest", "refilter", "explain", "presets", "consistency", "post_processing"],
+     "manifest", "refilter", "explain", "presets", "consistency", "post_processing",
+     "topics", "recipes", "mixture", "planning"],
 )  # fmt: skip
 def test_light_modules_load_no_heavy_library(module: str) -> None:
     assert loaded(f"self_instruct.{module}") & (HEAVY | {"numpy"}) == set()

@@ -155,11 +155,13 @@ def test_a_category_whose_tasks_are_good_and_whose_answers_are_not_is_given_up(f
         return "" if "Kind:" not in request.prompt else write(request)
 
     loop, stopped = run_mixture(mixture(files, 40, MIX, 8, "--patience", 10), tmp_path / "run", Author(mute))
-    assert "answered has 0 of 12 and was given up: 0 of the 0 answers that its last 10 requests" in stopped
+    assert "answered has 0 of 12 and was given up: 0 of the 10 answers that its last 10 requests" in stopped
     rejected = rows(tmp_path / "run/rejected.jsonl")
     left = [row for row in rejected if row["category"] == "answered" and row["reason"] == "awaiting_response"]
     assert loop.funnel.accepted == 28 and left and all(row["instruction"] for row in left)
-    assert all("response_request" in row for row in rejected if row["reason"] == "missing_output" and row["instruction"])
+    assert all(
+        "response_request" in row for row in rejected if row["reason"] == "missing_output" and row["instruction"]
+    )
 
 
 def test_only_categories_that_give_nothing_end_the_run(files, tmp_path):
@@ -187,7 +189,8 @@ def test_topics_that_gave_least_come_first_and_a_barren_one_is_not_asked_for_wit
     asked = Counter(entry.variables["topic"] for entry in read_journal(tmp_path / "run"))
     gave = Counter(row["provenance"]["topic"] for row in accepted(tmp_path / "run"))
     assert set(gave) == {"harbours", "clocks", "rivers"} and max(gave.values()) - min(gave.values()) <= 6
-    assert max(asked.values()) < asked["bread"] < 6 * min(asked.values())
+    fruitful = max(number for topic, number in asked.items() if topic != "bread")
+    assert fruitful < asked["bread"] <= fruitful + max(gave.values())
 
 
 def test_a_larger_target_judges_what_was_over_the_quota(files, tmp_path):

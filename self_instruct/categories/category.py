@@ -47,8 +47,9 @@ class Category:
 
     `steps` is 1 where a completion holds tasks with their answers, 2 where tasks come first and each is answered by a request
     of its own. `prompt` is what the model reads first, `request` what it reads last before it writes; `response_prompt` and
-    `response_request` are the same of the second step. `validators` are asked of a whole record,
-    `instruction_validators` of a task that has no answer yet. `options` are the run's options that the category sets itself.
+    `response_request` are the same of the second step. `validators` are asked of a whole record, `instruction_validators` of a
+    task that has no answer yet, where `no_answer` is no objection. `options` are the run's options that the category sets
+    itself.
     """
 
     name: str

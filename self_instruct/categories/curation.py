@@ -20,6 +20,8 @@ from self_instruct.novelty.comparison import Bounds, Novelty
 from self_instruct.records import Drop, Record
 from self_instruct.validators import Validator, validate
 
+NO_ANSWER = "no_answer"
+
 
 @dataclass(frozen=True)
 class Rules:
@@ -110,7 +112,7 @@ class CategoryCurator:
         blocks = rules.first_format.parse(entry.text, entry.number, entry.finish_reason == "length")
         filters, validators = rules.filters, rules.validators
         if rules.in_two_steps:
-            filters, validators = about_tasks(filters), rules.instruction_validators
+            filters, validators = about_tasks(filters), [_of_tasks(item) for item in rules.instruction_validators]
         drafts = [_validated(draft(block, entry, filters), validators, entry) for block in blocks]
         texts = {item.record.id: compared(item.record, rules.format) for item in drafts if item.drop is None}
         vectors = self.novelty.vectors(texts, rules.bounds)
@@ -159,6 +161,16 @@ def _validated(verdict: Verdict, validators: Sequence[Validator], entry: Entry) 
     if isinstance(found, str):
         return replace(verdict, drop=objected("validate", found))
     return replace(verdict, record=found)
+
+
+def _of_tasks(validator: Validator) -> Validator:
+    """The validator for tasks that have no answer yet, which is no fault of theirs."""
+
+    def asked(record: Record, variables: Mapping[str, str]) -> Record | str:
+        found = validator(record, variables)
+        return record if isinstance(found, str) and found.partition(":")[0] == NO_ANSWER else found
+
+    return asked
 
 
 def _entry_of(task: Verdict) -> Entry:

@@ -58,25 +58,18 @@ def _line(raw: bytes) -> tuple[str | None, str | None]:
     return text, None
 
 
-def listed_topics(text: str, truncated: bool = False) -> list[str]:
-    """The topics of a list as models write it: numbered or with bullets, in bold, in quotation marks, with a remark after a
-    colon or a dash, in any order and with any numbers.
+def listed(text: str, truncated: bool = False) -> list[tuple[str, str | None]]:
+    """The items of a list as models write it, each with the topic that it names, None if it names none: numbered or with
+    bullets, in bold, in quotation marks, with a remark after a colon or a dash, in any order and with any numbers.
 
-    A text that has no mark of a list is taken line by line. What announces a list, ends in a colon, or is longer than a topic
-    is, is left out; so is a last line that the length limit cut.
+    Only items count where there are any, else every line does, so that what announces the list is left out; so is a last line
+    that the length limit cut.
     """
     lines = text.split("\n")
-    if truncated and lines:
+    if truncated:
         lines = lines[:-1]
-    items = [(line[match.end() :], True) if (match := _ITEM.match(line)) else (line, False) for line in lines]
-    if any(marked for _, marked in items):
-        items = [item for item in items if item[1]]
-    found: dict[str, str] = {}
-    for item, _ in items:
-        topic = normalised(item)
-        if topic is not None:
-            found.setdefault(topic.casefold(), topic)
-    return list(found.values())
+    items = [line[match.end() :] for line in lines if (match := _ITEM.match(line))]
+    return [(item.strip(), normalised(item)) for item in items or lines if item.strip()]
 
 
 def normalised(item: str) -> str | None:

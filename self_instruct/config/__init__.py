@@ -7,7 +7,7 @@ arguments.py fills these classes.
 from dataclasses import Field, dataclass, fields
 from typing import Any
 
-from self_instruct.config.categories import CategoryOptions
+from self_instruct.config.categories import CategoryOptions, TopicOptions
 from self_instruct.config.curation import ConsistencyOptions, CurationOptions, FilterOptions, NoveltyOptions
 from self_instruct.config.generation import ModelOptions, PromptOptions, RunOptions, SamplingOptions
 
@@ -23,6 +23,7 @@ __all__ = [
     "PromptOptions",
     "RunOptions",
     "SamplingOptions",
+    "TopicOptions",
     "assemble",
     "declarations",
     "flatten",

@@ -24,3 +24,18 @@ class CategoryOptions:
     samples_per_request: int | None = option(
         None, "tasks that a request of a category asks for [default: what its file says]", minimum=1, plan=True
     )
+
+
+@dataclass(frozen=True)
+class TopicOptions:
+    """topics (not part of a generation run)"""
+
+    num_topics: int = option(500, "stop at exactly this many topics", minimum=1)
+    output_path: str | None = option(
+        None, "text file of the topics, one a line; beside it NAME.run keeps what the model wrote, so that the same command "
+        "goes on", path="always",
+    )  # fmt: skip
+    topic_avoidance: str | None = option(
+        None, "what to leave out, with commas between; the model is told so, and topics that name it are dropped"
+    )
+    topics_per_request: int = option(20, "topics that a request asks for", minimum=1)
