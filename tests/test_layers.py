@@ -62,7 +62,7 @@ def loaded(module: str, code: str = "") -> set[str]:
     "module",
     ["config", "arguments", "cli", "formats", "filters", "seeds", "jsonl", "demonstrations", "prompts", "journal",
      "manifest", "refilter", "explain", "presets", "consistency", "post_processing",
-     "topics", "recipes", "mixture", "planning"],
+     "topics"],
 )  # fmt: skip
 def test_light_modules_load_no_heavy_library(module: str) -> None:
     assert loaded(f"self_instruct.{module}") & (HEAVY | {"numpy"}) == set()
