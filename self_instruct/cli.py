@@ -1,5 +1,6 @@
 """The generation command: options are checked, the parts put together, the loop run. User mistakes end here."""
 
+import logging
 import os
 import signal
 import sys
@@ -15,6 +16,8 @@ from self_instruct.config import Config, flatten
 from self_instruct.engines.base import EngineLost
 from self_instruct.errors import UserError
 from self_instruct.formats import RecordFormat
+
+_log = logging.getLogger(__name__)
 
 
 def run(format: RecordFormat, prompt_path: Path, argv: Sequence[str]) -> None:
@@ -36,6 +39,7 @@ def guarded(
         code = command()
         sys.stdout.flush()
     except UserError as error:
+        _log.error("%s", error, extra=logs.FILE_ONLY)
         if error.rank is not None:
             print(f"error: rank {error.rank}: {error}", file=sys.stderr)
         elif os.environ.get("LOCAL_RANK", "0") == "0":
@@ -43,6 +47,7 @@ def guarded(
             print(f"error: {error}", file=sys.stderr)
         code = 2
     except EngineLost as error:
+        _log.error("%s", error, extra=logs.FILE_ONLY)
         print(f"error: {error}", file=sys.stderr)
         code = 1
     except OSError as error:
@@ -51,16 +56,23 @@ def guarded(
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = 128 + signal.SIGPIPE
         else:
+            _log.error("%s", error, extra=logs.FILE_ONLY)
             place = f"{error.filename}: " if error.filename else ""
             print(f"error: {place}{error.strerror or error}; {after_failure}", file=sys.stderr)
             code = 1
     except KeyboardInterrupt:
         code = 128 + signal.SIGINT
+    except Exception:
+        _log.critical("a fault of the program", exc_info=True, extra=logs.FILE_ONLY)
+        raise
+    finally:
+        logs.close()
     sys.exit(code)
 
 
 def _run(base: RecordFormat, prompt_path: Path, argv: Sequence[str]) -> int:
     config = parse_arguments(argv, f"Generate {base.name.replace('_', '-')} records with a language model.")
+    logs.configure(config.reporting.log_level)
     recipe = _recipe(config, base, prompt_path)
     if config.run.dry_run:
         return dry_run(recipe)
@@ -101,7 +113,9 @@ def generate(config: Config, base: RecordFormat, recipe: Any) -> int:
     from self_instruct.distributed.world import current_world
     from self_instruct.overwriting import set_aside
     from self_instruct.progress import Progress
+    from self_instruct.tracking import check_installed
 
+    check_installed(config.reporting.report_to)
     world = current_world()
     folder = Path(config.run.batch_dir or "")
     recipe.check()
@@ -117,6 +131,7 @@ def generate(config: Config, base: RecordFormat, recipe: Any) -> int:
     from self_instruct.signals import Interruption
 
     interruption = Interruption()
+    logs.write_to(folder, world.rank)
     if not world.is_main:
         try:
             return serve(config, world, interruption)
@@ -124,7 +139,7 @@ def generate(config: Config, base: RecordFormat, recipe: Any) -> int:
             raise UserError(str(error), world.rank) from error
     from self_instruct.launch import launch
 
-    progress = Progress(config.run.num_instructions_to_generate)
+    progress = Progress(config.run.num_instructions_to_generate, every=config.reporting.heartbeat_seconds)
     with started(config, world, progress.step) as generators:
         described["model_revision"] = generators.reader.model_revision
         if earlier is not None:

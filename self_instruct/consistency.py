@@ -5,6 +5,7 @@ another threshold costs nothing; a model is loaded only for those that are missi
 """
 
 import json
+import logging
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from self_instruct import logs
 from self_instruct.cli import guarded
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from self_instruct.signals import Interruption
 
 REPORT = "self_consistency_report.json"
+_log = logging.getLogger(__name__)
 
 
 def run(prompt_path: Path, argv: Sequence[str]) -> None:
@@ -36,10 +39,12 @@ def _run(prompt_path: Path, argv: Sequence[str]) -> int:
     from self_instruct.signals import Interruption
 
     plan = read_plan(argv, prompt_path)
+    logs.configure(plan.config.reporting.log_level)
     world = current_world()
     found = read_predictions(plan.run.folder)
     plan.check(found)
     interruption = Interruption()
+    logs.write_to(plan.run.folder, world.rank)
     if not world.is_main:
         return _serve(plan, world, interruption) if plan.missing(found) else 0
     file = PredictionFile(plan.run.folder)
@@ -96,8 +101,8 @@ def _ask(
     seeds = plan.run.recipe(plan.config, given=()).seeds
     before = total - len(missing)
     if before:
-        print(f"Going on with {plan.run.folder}: {before} of {total} predictions are there.", file=sys.stderr)
-    progress = Progress(total, unit="predictions")
+        _log.info("Going on with %s: %d of %d predictions are there.", plan.run.folder, before, total)
+    progress = Progress(total, unit="predictions", every=plan.config.reporting.heartbeat_seconds)
     with started(plan.config, world, progress.step) as generators:
         interruption.tell(generators.engine.interrupt)
         revision = generators.reader.model_revision

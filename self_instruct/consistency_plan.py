@@ -15,6 +15,7 @@ from self_instruct.config import (
     Config,
     ConsistencyOptions,
     ModelOptions,
+    ReportingOptions,
     SamplingOptions,
     assemble,
     flatten,
@@ -34,10 +35,11 @@ _DECIDING = (
     "seed", "num_prompt_instructions", "chat_template",
     *(name for name in SamplingOptions.__dataclass_fields__ if name not in _FOR_LISTS),
 )  # fmt: skip
+_REPORTING = tuple(name for name in ReportingOptions.__dataclass_fields__ if name != "report_to")
 _OWN = tuple(ConsistencyOptions.__dataclass_fields__)
 NAMES = (
     "batch_dir", "seed_tasks_path", "prompt_path", "embedding_model_name_or_path", *_DECIDING,
-    *ModelOptions.__dataclass_fields__, *_OWN,
+    *ModelOptions.__dataclass_fields__, *_REPORTING, *_OWN,
 )  # fmt: skip
 _DESCRIPTION = (
     "Keep the records of a run whose instruction a model can tell from the output. Defaults are the run's own values."

@@ -4,7 +4,6 @@ Completions are judged in request order, so the verdicts are a function of the c
 same for a run, its resumption, and `refilter`. Knows nothing of models and files.
 """
 
-from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,6 +13,7 @@ from self_instruct.formats import Block, RecordFormat
 from self_instruct.journal import Entry
 from self_instruct.novelty.comparison import Bounds, Novelty
 from self_instruct.novelty.embedding import EmbeddingIndex
+from self_instruct.record_pool import RecordPool
 from self_instruct.records import Drop, Nearest, Record, record_id
 
 
@@ -33,9 +33,11 @@ class Verdict:
 
 
 class Judge(Protocol):
-    """Decides what becomes of candidates, in request order. `pool` holds the records kept so far."""
+    """Decides what becomes of candidates, in request order."""
 
-    pool: list[Record]
+    @property
+    def pool(self) -> Sequence[Record]:
+        """The records kept so far."""
 
     def judge(self, entry: Entry, room: int | None = None) -> list[Verdict]:
         """The verdicts that a completion brings, of which at most `room` keep a record; None is any number."""
@@ -66,16 +68,11 @@ class Curator:
         rouge_tokenizer: str = "rouge",
         embedding_reference: str = "kept",
     ) -> None:
-        self.pool: list[Record] = []
-        self._requests: list[int] = []
+        self.pool = RecordPool()
         self._format, self._filters = format, filters
         self._bounds = Bounds(rouge_threshold, embedding_threshold, rouge_rule)
         start = [(seed.id, compared(seed, format)) for seed in seeds]
         self._novelty = Novelty(start, embeddings, rouge_tokenizer, embedding_reference)
-
-    def pool_before(self, request: int) -> list[Record]:
-        """The records kept from requests below this one: the same whatever was judged since."""
-        return self.pool[: bisect_left(self._requests, request)]
 
     def judge(self, entry: Entry, room: int | None = None) -> list[Verdict]:
         """One verdict for each block of a completion, in order; what comes after `room` kept records is not judged."""
@@ -96,8 +93,7 @@ class Curator:
                 verdict = Verdict(item.record, found.drop, rouge=found.rouge, embedding=found.embedding)
             if verdict.drop is None:
                 kept += 1
-                self.pool.append(verdict.record)
-                self._requests.append(entry.request)
+                self.pool.add(verdict.record, entry.request)
             verdicts.append(verdict)
         return verdicts
 

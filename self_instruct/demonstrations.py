@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from self_instruct.errors import UserError
+from self_instruct.record_pool import shallow
 from self_instruct.records import Record
 
 
@@ -25,7 +26,7 @@ class DemonstrationMix:
     def choose(self, seed: int, request: int, seeds: Sequence[Record], pool: Sequence[Record]) -> list[Record]:
         """The demonstrations in the order in which they are shown; while the pool is short, seeds take its places."""
         generator = random.Random(f"demonstrations:{seed}:{request}")
-        eligible = [record for record in pool if record.depth <= self.max_depth]
+        eligible = shallow(pool, self.max_depth)
         machine = generator.sample(eligible, min(self.synthetic, self.total, len(eligible)))
         human = generator.sample(list(seeds), min(self.total - len(machine), len(seeds)))
         chosen = human + machine

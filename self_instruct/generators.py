@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from self_instruct import logs
@@ -110,7 +111,9 @@ def _start(config: Config, world: World) -> tuple[Connection, Any]:
 
 
 def _generate(connection: Connection, config: Config, world: World) -> None:
-    logs.configure()
+    logs.configure(config.reporting.log_level)
+    if config.run.batch_dir:
+        logs.write_to(Path(config.run.batch_dir), 0, "generation")
     os.environ["TORCHELASTIC_USE_AGENT_STORE"] = (
         "True"  # the store is kept by the launcher or by rank 0's other process
     )

@@ -76,6 +76,7 @@ class Journal:
         self.path = folder / JOURNAL
         self._file = AppendedFile(self.path, _read_entry)
         self.entries = _by_request(self._file.found)
+        self._file.found.clear()  # whoever has judged the entries may let go of them
 
     def append(self, entries: Iterable[Entry]) -> None:
         """Writes entries and returns when they are on disk."""

@@ -1,21 +1,27 @@
 """Rank 0's part of a launch: the journal is replayed, the loop generates, and the end is told."""
 
-import sys
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from self_instruct import manifest
+from self_instruct import __version__, manifest
 from self_instruct.config import Config
 from self_instruct.distributed import news
 from self_instruct.distributed.pool import WorkerPool
 from self_instruct.forecast import Forecast, tokens_per_record
-from self_instruct.funnel import write_report
+from self_instruct.funnel import Funnel, write_report
 from self_instruct.generators import Generators
 from self_instruct.journal import Journal
+from self_instruct.logs import FILE_ONLY
 from self_instruct.loop import Limits, Loop
-from self_instruct.progress import Progress
+from self_instruct.progress import Load, Progress
 from self_instruct.recipes import Recipe
 from self_instruct.signals import Interruption
+from self_instruct.tracking import Tracker
+
+_log = logging.getLogger(__name__)
 
 
 def launch(
@@ -59,11 +65,15 @@ def launch(
         ),
         interrupted=interruption.reason,
     )
+    progress.load = lambda: _load(loop, pool)
+    _log.info("self_instruct %s begins with %s", __version__, generators.reader.model_revision, extra=FILE_ONLY)
     try:
         if journal.entries:
-            print(f"Going on with {folder}: {len(journal.entries)} completions are there.", file=sys.stderr)
-        stopped = _run(loop, progress)
+            _log.info("Going on with %s: %d completions are there.", folder, len(journal.entries))
+        with _tracked(config, folder, len(recipe.seeds), described, progress, loop.funnel):
+            stopped = _run(loop, progress)
         loop.finish()
+        _log.info("stopped: %s", stopped, extra=FILE_ONLY)
         write_report(folder, loop.funnel, stopped)
     finally:
         writer.close()
@@ -78,17 +88,47 @@ def launch(
     return 1 if loop.failed else 0
 
 
+@contextmanager
+def _tracked(
+    config: Config, folder: Path, compared: int, described: dict[str, Any], progress: Progress, funnel: Funnel
+) -> Iterator[None]:
+    """Reports the run to the tracker that is asked for."""
+    if config.reporting.report_to == "none":
+        yield
+        return
+    tracker = Tracker(config.reporting.report_to, folder, compared, described["options"])
+    progress.observers.append(tracker.update)
+    try:
+        yield
+    finally:
+        tracker.report(funnel, progress.tokens_per_second)
+        tracker.close()
+
+
+def _load(loop: Loop, pool: WorkerPool | None) -> Load:
+    """What generation does now."""
+    if pool is None:
+        return Load(loop.under_way, loop.under_way)
+    told = pool.news
+    return Load(
+        pool.in_flight,
+        pool.rows,
+        sum(item.taken for item in told),
+        sum(item.memory for item in told),
+        news.devices(told),
+    )
+
+
 def _run(loop: Loop, progress: Progress) -> str:
     """Replays the journal, then generates; the reason why it stopped."""
     before = loop.writer.records_before()
     loop.replay()
     accepted = loop.funnel.accepted
     if accepted < before:
-        print(
-            f"The dataset held {before} records and now holds {accepted}, as --num_instructions_to_generate asks; the journal "
-            "still holds them all.",
-            file=sys.stderr,
-        )
+        _log.warning(
+            "The dataset held %d records and now holds %d, as --num_instructions_to_generate asks; the journal still holds "
+            "them all.", before, accepted,
+        )  # fmt: skip
     progress.begin(accepted)
     try:
         return loop.run(progress)

@@ -7,6 +7,8 @@ JOURNAL = "completions.jsonl"
 ACCEPTED = "machine_generated_instructions.jsonl"
 REJECTED = "rejected.jsonl"
 REPORT = "report.json"
+DESCRIPTION = "run.yaml"
+LOGS = "logs"
 PREDICTIONS = "self_consistency.jsonl"
 CONSISTENT = "self_consistent_instructions.jsonl"
 

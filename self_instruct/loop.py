@@ -51,6 +51,7 @@ class Loop:
     limits: Limits
     interrupted: Callable[[], str | None]
     _waiting: dict[int, Entry] = field(default_factory=dict)
+    _earlier: frozenset[int] = frozenset()
     _under_way: dict[int, Prompt] = field(default_factory=dict)
     failed: bool = False
     _errors: int = 0
@@ -68,7 +69,9 @@ class Loop:
                 f"{self.journal.path}: request 0 was asked with another prompt than this launch would compose; go on with the "
                 "same seeds, options, tokenizer and version, or give another --batch_dir"
             )
-        self._waiting = dict(self.journal.entries)
+        # From here on the numbers suffice: the texts of a long run, kept to its end, would fill the memory.
+        self._waiting, self.journal.entries = self.journal.entries, {}
+        self._earlier = frozenset(self._waiting)
         self._commit()
         self.writer.publish()
 
@@ -96,6 +99,11 @@ class Loop:
         verdicts = self.curator.unfinished()
         self.writer.write(None, verdicts)
         self.funnel.settle(verdicts)
+
+    @property
+    def under_way(self) -> int:
+        """Requests that the engine has and has not answered."""
+        return len(self._under_way)
 
     def _take_the_rest(self) -> None:
         """What is whole by now was paid for, so it is journalled, and the next launch judges it."""
@@ -130,10 +138,16 @@ class Loop:
             self.writer.write(entry, verdicts)
             self.funnel.count(entry, verdicts)
             # Errors of an earlier launch say nothing of this one.
-            self._errors = self._errors + 1 if entry.error and entry.request not in self.journal.entries else 0
+            self._errors = self._errors + 1 if entry.error and entry.request not in self._earlier else 0
             if self._errors:
                 _log.warning("request %d was not answered: %s", entry.request, entry.error)
             self._committed += 1
+            _log.debug(
+                "request %d: %d blocks, %d accepted",
+                entry.request,
+                len(verdicts),
+                sum(v.drop is None for v in verdicts),
+            )
         return reason
 
     def _limit_reached(self) -> str | None:

@@ -15,9 +15,9 @@ import yaml
 from self_instruct.config import declarations
 from self_instruct.durable import put
 from self_instruct.errors import UserError
-from self_instruct.layout import ACCEPTED, JOURNAL, REJECTED
+from self_instruct.layout import ACCEPTED, DESCRIPTION, JOURNAL, REJECTED
 
-FILE_NAME = "run.yaml"
+FILE_NAME = DESCRIPTION
 _PACKAGES = ("torch", "transformers", "accelerate", "tokenizers", "rouge-score", "numba", "sentence-transformers")
 
 

@@ -176,7 +176,12 @@ class Mixture:
                 seen,
             )
             horizon = self.config.prompt.horizon or 1
-            return CategoryPlan(writings, judge, schedule, judged, run.seed, horizon, self.topics, earlier)
+            aims = {
+                request: Aim(entry.category, entry.step, entry.answers, entry.variables)
+                for request, entry in earlier.items()
+                if entry.category is not None
+            }
+            return CategoryPlan(writings, judge, schedule, judged, run.seed, horizon, self.topics, aims)
 
         return plan
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from self_instruct.config import RunOptions
 from self_instruct.errors import UserError
-from self_instruct.layout import JOURNAL
+from self_instruct.layout import JOURNAL, LOGS
 
 _RESTARTS = ("TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT")
 
@@ -27,7 +27,7 @@ def set_aside(run: RunOptions, folder: Path, is_main: bool) -> bool:
         )
     if not run.overwrite or any(os.environ.get(name, "0") not in ("", "0") for name in _RESTARTS):
         return False
-    if is_main and folder.is_dir() and any(folder.iterdir()):
+    if is_main and _holdings(folder):
         _agree(folder, run.yes)
         _check_unused(folder)
         backup = next(
@@ -43,6 +43,11 @@ def set_aside(run: RunOptions, folder: Path, is_main: bool) -> bool:
     return True
 
 
+def _holdings(folder: Path) -> list[Path]:
+    """What a directory holds, beside the logs that another rank of this launch may have begun."""
+    return [path for path in folder.iterdir() if path.name != LOGS] if folder.is_dir() else []
+
+
 def _agree(folder: Path, yes: bool) -> None:
     if yes:
         return
@@ -51,7 +56,7 @@ def _agree(folder: Path, yes: bool) -> None:
             f"--overwrite: {folder} is not empty, and there is no terminal to ask; add --yes to begin anew (what is there is "
             "kept beside it), or leave --overwrite out to go on"
         )
-    number = sum(1 for _ in folder.iterdir())
+    number = len(_holdings(folder))
     print(
         f"{folder} holds {number} files. Begin anew, and keep them beside it? [y/N] ",
         end="",

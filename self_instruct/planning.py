@@ -48,7 +48,7 @@ class SeedPlan:
         """The prompt of a request, which is that of the first request of those that share it."""
         first = index - index % self.num_return_sequences
         if self._latest is None or self._latest.request != first:
-            self._latest = self.composer.compose(first, self.curator.pool_before(first - self.horizon + 1))
+            self._latest = self.composer.compose(first, self.curator.pool.before(first - self.horizon + 1))
         prompt = self._latest
         stop = self.stop(self.composer.format, prompt.number)
         return prompt, Request(index, prompt.text, prompt.opening, stop, f"{self.seed}:{index}")

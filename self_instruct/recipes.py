@@ -4,7 +4,7 @@ A recipe puts together what asks, what judges and what is written of it, so that
 know which it is.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -67,7 +67,7 @@ class Recipe(Protocol):
         self,
         folder: Path,
         funnel: Funnel,
-        pool: list[Record],
+        pool: Sequence[Record],
         stopped: str,
         seconds: float | None = None,
         idle: tuple[float, float] | None = None,

@@ -4,6 +4,7 @@ import os
 import shlex
 import sys
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
 from self_instruct.funnel import Funnel
@@ -16,7 +17,7 @@ SAMPLE_LIMIT = 500
 def summarise(
     folder: Path,
     funnel: Funnel,
-    pool: list[Record],
+    pool: Sequence[Record],
     stopped: str,
     seconds: float | None = None,
     idle: tuple[float, float] | None = None,
@@ -59,7 +60,7 @@ def _warnings(funnel: Funnel) -> list[str]:
     return ["\n".join(["Look at these filter rules:", *lines])] if lines else []
 
 
-def _samples(pool: list[Record]) -> list[str]:
+def _samples(pool: Sequence[Record]) -> list[str]:
     places = sorted({0, len(pool) // 2, len(pool) - 1}) if pool else []
     return [
         f"[{pool[at].id}] {_shown(pool[at].task)}\n{textwrap.indent(_shown(pool[at].output), '    ')}" for at in places
@@ -86,7 +87,7 @@ def _going_on(argv: list[str]) -> list[str]:
     return [part for part in argv if part.partition("=")[0] not in ("--overwrite", "--yes")]
 
 
-def _next(folder: Path, pool: list[Record], stopped: str) -> str:
+def _next(folder: Path, pool: Sequence[Record], stopped: str) -> str:
     python, place = shlex.quote(sys.executable), shlex.quote(str(folder))
     lines = ["Next:"]
     if (folder / JOURNAL).exists():

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from self_instruct.novelty.comparison import Bounds, Novelty
 from self_instruct.planning import Plan
 from self_instruct.prompts import Prompt
 from self_instruct.recipes import Planning
+from self_instruct.record_pool import RecordPool
 from self_instruct.records import Drop, Record, record_id
 from self_instruct.writer import Writer
 
@@ -45,7 +46,7 @@ class TopicPlan:
 
     def ask(self, index: int) -> tuple[Prompt, Request]:
         """The prompt of a request, and the request."""
-        pool = self.curator.pool_before(index - self.horizon + 1)
+        pool = self.curator.pool.before(index - self.horizon + 1)
         prompt = prompt_of(index, self.header, _MIX.choose(self.seed, index, _SEEDS, pool))
         stop = (f"\n{prompt.number + self.number}.",)
         return prompt, Request(index, prompt.text, prompt.opening, stop, f"topics:{self.seed}:{index}")
@@ -68,12 +69,7 @@ class TopicCurator:
     novelty: Novelty
     bounds: Bounds
     avoided: re.Pattern[str] | None
-    pool: list[Record] = field(default_factory=list)
-    _requests: list[int] = field(default_factory=list)
-
-    def pool_before(self, request: int) -> list[Record]:
-        """The topics of requests below this one."""
-        return [record for at, record in zip(self._requests, self.pool, strict=True) if at < request]
+    pool: RecordPool = field(default_factory=RecordPool)
 
     def judge(self, entry: Entry, room: int | None = None) -> list[Verdict]:
         """One verdict for each item of a list."""
@@ -99,8 +95,7 @@ class TopicCurator:
                 found = self.novelty.take(record.id, topic, vectors.get(record.id), self.bounds)
                 verdict = Verdict(record, found.drop, rouge=found.rouge, embedding=found.embedding)
             if verdict.drop is None:
-                self.pool.append(record)
-                self._requests.append(entry.request)
+                self.pool.add(record, entry.request)
             verdicts.append(verdict)
         return verdicts or [Verdict(Record(record_id(entry.request, 1), "", "", ""), Drop("parse", "empty_block"), "")]
 
@@ -199,7 +194,7 @@ class TopicRecipe:
         self,
         folder: Path,
         funnel: Funnel,
-        pool: list[Record],
+        pool: Sequence[Record],
         stopped: str,
         seconds: float | None = None,
         idle: tuple[float, float] | None = None,

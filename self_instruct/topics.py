@@ -17,6 +17,7 @@ from self_instruct.config import (
     ModelOptions,
     NoveltyOptions,
     PromptOptions,
+    ReportingOptions,
     RunOptions,
     SamplingOptions,
     TopicOptions,
@@ -24,9 +25,10 @@ from self_instruct.config import (
 )
 from self_instruct.errors import UserError
 
-_GROUPS = (TopicOptions, RunOptions, PromptOptions, ModelOptions, SamplingOptions, NoveltyOptions)
+_GROUPS = (TopicOptions, RunOptions, PromptOptions, ModelOptions, SamplingOptions, NoveltyOptions, ReportingOptions)
 _NAMES = (
     *TopicOptions.__dataclass_fields__, *ModelOptions.__dataclass_fields__, *NoveltyOptions.__dataclass_fields__,
+    *ReportingOptions.__dataclass_fields__,
     "max_new_tokens", "max_length", "temperature", "top_p", "top_k", "min_p", "repetition_penalty", "chat_template",
     "horizon", "seed", "min_yield", "patience", "max_requests", "max_tokens", "max_hours", "dry_run", "append", "overwrite",
     "yes",

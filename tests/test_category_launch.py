@@ -61,12 +61,16 @@ def test_other_commands_read_the_run(launched):
     assert f"Answered later (request {answered['response']['request']}, " in told.stdout
     assert "seed task: The demonstration of answered asks for something plain." in told.stdout
 
-    again = run(sys.executable, "-m", "self_instruct.refilter", place / "one", place / "strict", "--rouge_threshold", 0.4)
+    again = run(
+        sys.executable, "-m", "self_instruct.refilter", place / "one", place / "strict", "--rouge_threshold", 0.4
+    )
     assert again.returncode == 0, again.stderr
     assert 0 < len(rows(place / "strict/machine_generated_instructions.jsonl")) < 40
 
     changed = generate(*options, "--batch_dir", place / "one", "--categories", "plain:1,answered:1,fielded:1")
-    assert changed.returncode == 2 and "--categories was 'plain:50,answered:30,fielded:20' and is now" in changed.stderr
+    assert (
+        changed.returncode == 2 and "--categories was 'plain:50,answered:30,fielded:20' and is now" in changed.stderr
+    )
 
 
 def test_a_changed_file_and_an_unknown_category_are_told_before_anything_is_loaded(launched, tmp_path):

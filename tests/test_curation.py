@@ -66,10 +66,10 @@ def test_the_pool_before_a_request_never_changes_again():
     curator = curator_of()
     curator.judge(entry(blocks("Boil one egg for lunch."), 0))
     curator.judge(entry(blocks("Sort a list of words."), 2))
-    before = [curator.pool_before(n) for n in range(4)]
+    before = [list(curator.pool.before(n)) for n in range(4)]
     curator.judge(entry(blocks("Describe the taste of rain to a robot."), 3))
-    assert [curator.pool_before(n) for n in range(4)] == before
-    assert [len(pool) for pool in before] == [0, 1, 1, 2] and len(curator.pool_before(4)) == 3
+    assert [list(curator.pool.before(n)) for n in range(4)] == before
+    assert [len(pool) for pool in before] == [0, 1, 1, 2] and len(curator.pool.before(4)) == 3
 
 
 def test_an_input_field_is_compared_only_where_it_is_folded_into_the_instruction():

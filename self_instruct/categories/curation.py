@@ -4,7 +4,6 @@ In a category of two steps a task that passes is compared and holds its place at
 decides. Completions are judged in request order, so verdicts are a function of the completions and the rules alone.
 """
 
-from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -17,6 +16,7 @@ from self_instruct.formats import RecordFormat
 from self_instruct.funnel import JUDGED
 from self_instruct.journal import Entry
 from self_instruct.novelty.comparison import Bounds, Novelty
+from self_instruct.record_pool import RecordPool
 from self_instruct.records import Drop, Record
 from self_instruct.validators import Validator, validate
 
@@ -49,15 +49,17 @@ class CategoryCurator:
 
     rules: Mapping[str, Rules]
     novelty: Novelty
-    pool: list[Record] = field(default_factory=list)
+    pool: RecordPool = field(default_factory=RecordPool)
     outcomes: list[Outcome] = field(default_factory=list)
-    _kept: dict[str, list[tuple[int, Record]]] = field(default_factory=dict)
+    _kept: dict[str, RecordPool] = field(default_factory=dict)
     _awaiting: dict[str, Verdict] = field(default_factory=dict)
 
-    def pool_before(self, category: str, request: int) -> list[Record]:
+    def __post_init__(self) -> None:
+        self._kept.update((name, RecordPool()) for name in self.rules)
+
+    def pool_before(self, category: str, request: int) -> Sequence[Record]:
         """The records of a category kept by requests below this one: the same whatever was judged since."""
-        kept = self._kept.get(category, [])
-        return [record for _, record in kept[: bisect_left(kept, request, key=lambda item: item[0])]]
+        return self._kept[category].before(request)
 
     def awaiting(self, name: str) -> Record:
         """The task of that id, which waits for its answer."""
@@ -85,8 +87,9 @@ class CategoryCurator:
         else:
             verdicts = [unanswered(entry)] if failed else self._judge_tasks(entry, rules)
         kept = [verdict.record for verdict in verdicts if verdict.drop is None]
-        self.pool += kept
-        self._kept.setdefault(category, []).extend((entry.request, record) for record in kept)
+        for record in kept:
+            self.pool.add(record, entry.request)
+            self._kept[category].add(record, entry.request)
         new = tuple(name for name in self._awaiting if name not in waiting) if entry.step == 1 else ()
         passed = len(kept) + len(new)
         judged = passed + sum(verdict.drop is not None and verdict.drop.stage in JUDGED for verdict in verdicts)
@@ -105,7 +108,7 @@ class CategoryCurator:
         ]
 
     def _room(self, category: str | None, rules: Rules) -> int | None:
-        return None if rules.quota is None else max(0, rules.quota - len(self._kept.get(category or "", [])))
+        return None if rules.quota is None else max(0, rules.quota - len(self._kept[category or ""]))
 
     def _judge_tasks(self, entry: Entry, rules: Rules) -> list[Verdict]:
         """The verdicts on the blocks of a first step; tasks that pass without an answer wait for it and have none yet."""

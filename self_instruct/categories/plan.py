@@ -14,7 +14,6 @@ from self_instruct.categories.curation import CategoryCurator
 from self_instruct.categories.schedule import Assignment, Schedule
 from self_instruct.categories.tally import Tally
 from self_instruct.engines.base import Request, Sampling
-from self_instruct.journal import Entry
 from self_instruct.planning import numbered_stop
 from self_instruct.prompts import Aim, Prompt, PromptComposer
 from self_instruct.records import Record
@@ -52,7 +51,7 @@ def filled(composer: PromptComposer, category: Category, step: int, texts: Mappi
 
 @dataclass
 class CategoryPlan:
-    """The plan of a run from categories. `earlier` are the entries that its journal began with; `topics` those of the run."""
+    """The plan of a run from categories. `earlier` says what requests of earlier launches were for; `topics` are the run's."""
 
     writings: Mapping[str, Writing]
     curator: CategoryCurator
@@ -61,7 +60,7 @@ class CategoryPlan:
     seed: int
     horizon: int
     topics: tuple[str, ...] = ()
-    earlier: Mapping[int, Entry] = field(default_factory=dict)
+    earlier: Mapping[int, Aim] = field(default_factory=dict)
     _aims: dict[int, Aim] = field(default_factory=dict)
     _next: int = 0
     _seen: int = 0
@@ -96,10 +95,9 @@ class CategoryPlan:
             self._seen += 1
 
     def _aim(self, index: int) -> Aim:
-        entry = self.earlier.get(index)
-        if entry is not None and entry.category is not None:
-            self.schedule.note(index, Assignment(entry.category, entry.step, entry.answers))
-            aim = Aim(entry.category, entry.step, entry.answers, entry.variables)
+        aim = self.earlier.get(index)
+        if aim is not None:
+            self.schedule.note(index, Assignment(aim.category, aim.step, aim.answers))
         else:
             assigned = self.schedule.assign(index)
             aim = Aim(assigned.category, assigned.step, assigned.answers, self._variables(index, assigned))

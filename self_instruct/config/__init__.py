@@ -10,6 +10,7 @@ from typing import Any
 from self_instruct.config.categories import CategoryOptions, TopicOptions
 from self_instruct.config.curation import ConsistencyOptions, CurationOptions, FilterOptions, NoveltyOptions
 from self_instruct.config.generation import ModelOptions, PromptOptions, RunOptions, SamplingOptions
+from self_instruct.config.reporting import ReportingOptions
 
 __all__ = [
     "GROUPS",
@@ -21,6 +22,7 @@ __all__ = [
     "ModelOptions",
     "NoveltyOptions",
     "PromptOptions",
+    "ReportingOptions",
     "RunOptions",
     "SamplingOptions",
     "TopicOptions",
@@ -41,10 +43,12 @@ class Config:
     filter: FilterOptions
     novelty: NoveltyOptions
     mixture: CategoryOptions
+    reporting: ReportingOptions
 
 
 GROUPS: tuple[type, ...] = (
     RunOptions, PromptOptions, ModelOptions, SamplingOptions, FilterOptions, NoveltyOptions, CategoryOptions,
+    ReportingOptions,
 )  # fmt: skip
 
 

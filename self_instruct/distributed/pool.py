@@ -101,6 +101,11 @@ class WorkerPool:
         return sum(worker.rows for worker in self._workers)
 
     @property
+    def in_flight(self) -> int:
+        """Rows that have a request to work on."""
+        return sum(min(len(worker.pending), worker.rows) for worker in self._workers)
+
+    @property
     def news(self) -> list[News]:
         """What each process last told of itself."""
         return [worker.news for worker in self._workers]

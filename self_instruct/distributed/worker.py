@@ -1,7 +1,7 @@
 """A process that generates: takes requests from a channel, gives completions back, and says every few seconds that it lives.
 
-Nothing but the engine keeps it busy: it parses nothing, judges nothing and touches no file. It ends when rank 0's process
-says so or is gone, or on a signal.
+Nothing but the engine keeps it busy: it parses nothing, judges nothing and touches no file but its log. It ends when rank
+0's process says so or is gone, or on a signal.
 """
 
 import logging
@@ -19,6 +19,7 @@ from self_instruct.distributed.channel import Channel
 from self_instruct.distributed.news import News
 from self_instruct.engines.base import ModelEngine, Request
 from self_instruct.errors import UserError
+from self_instruct.logs import FILE_ONLY
 
 BEAT_SECONDS = 2.0
 LAST_WORD_SECONDS = 15.0
@@ -57,6 +58,7 @@ class Worker:
             self._channel.send("ready", model_revision=engine.model_revision, **self._news())
             self._generate(engine)
         except UserError as error:
+            _log.error("%s", error, extra=FILE_ONLY)
             self._channel.send("mistake", message=str(error))
             # A launcher that sees this process fail ends the others: rank 0's is to have its say first.
             listening.join(LAST_WORD_SECONDS)
@@ -67,6 +69,9 @@ class Worker:
             listening.join(LAST_WORD_SECONDS)
             return False
         finally:
+            _log.info(
+                "rank %d ends after %d tokens in %d steps", self._rank, self._tokens, self._steps, extra=FILE_ONLY
+            )
             self._channel.send("bye", **self._news())
             self._channel.close()
             closing, self._engine = self._engine, None
@@ -115,6 +120,7 @@ class Worker:
                 continue
             if self._begun is None:  # before the first request there was nothing to be late for
                 self._begun = time.monotonic()
+                _log.info("rank %d generates", self._rank, extra=FILE_ONLY)
             else:
                 self._waited += time.monotonic() - begun
             return requests

@@ -1,0 +1,268 @@
+"""Does a long run grow or slow down? python benchmarks/soak.py [--minutes 30] [--rate 6] [--every 1000]
+
+A whole launch, with journal, filters and ROUGE-L, whose engine writes new tasks at a fixed rate, as a model on a device does:
+it is waited for, not worked for. Printed are memory, and processor time a request, as the pool grows; at the end what the
+memory holds. Processor time is told because a machine may be shared.
+"""
+
+import argparse
+import contextlib
+import cProfile
+import pstats
+import random
+import re
+import sys
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from statistics import linear_regression
+from typing import Any
+
+import numpy as np
+
+from self_instruct import assembly, launch, manifest
+from self_instruct.arguments import parse_arguments
+from self_instruct.assembly import build_curator
+from self_instruct.config import Config, flatten
+from self_instruct.curation import Curator
+from self_instruct.engines.base import Completion, Request, timestamp
+from self_instruct.formats import INSTRUCTION_OUTPUT
+from self_instruct.funnel import Funnel
+from self_instruct.generators import Generators
+from self_instruct.novelty.rouge import RougeIndex
+from self_instruct.progress import Progress, resident
+from self_instruct.records import Record
+from self_instruct.seeds import fingerprint, load_seeds
+from self_instruct.signals import Interruption
+
+ROOT = Path(__file__).resolve().parents[1]
+NEAR_COPIES, BROKEN = 0.1, 0.05  # shares of the blocks
+WORDS = [f"word{at}" for at in range(20_000)]
+ZIPF = list(accumulate(1 / (at + 1) for at in range(len(WORDS))))
+FIRST = 2_000  # records before which memory still holds what is loaded once
+
+
+class Clock:
+    """Processor seconds of this process by part, and of all."""
+
+    def __init__(self) -> None:
+        self.parts = {"novelty": 0.0, "engine": 0.0}
+
+    def timed(self, part: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function, its time added to a part."""
+
+        def call(*arguments: Any) -> Any:
+            begun = time.process_time()
+            try:
+                return function(*arguments)
+            finally:
+                self.parts[part] += time.process_time() - begun
+
+        return call
+
+    def read(self) -> dict[str, float]:
+        """All parts so far, and `rest`."""
+        return {**self.parts, "rest": time.process_time() - sum(self.parts.values())}
+
+
+class PacedEngine:
+    """Answers so many requests a second, in order, each with tasks that follow from its index alone; keeps no text."""
+
+    context_length: int | None = None
+    capacity: int | None = None
+    model_revision = "soak"
+
+    def __init__(self, rate: float, clock: Clock, on_tokens: Callable[[int], None]) -> None:
+        self._rate, self._on_tokens, self._pending = rate, on_tokens, deque[Request]()
+        self._begun, self._answered, self._interrupted = time.monotonic(), 0, False
+        self._write = clock.timed("engine", completion)
+
+    def prompt_tokens(self, prompt: str, opening: str) -> int:
+        """Words of the prompt."""
+        return len(prompt.split()) + len(opening.split())
+
+    def submit(self, requests: Sequence[Request]) -> None:
+        """Queues requests."""
+        self._pending.extend(requests)
+
+    def poll(self) -> list[Completion]:
+        """What is due by now; waits for the next if nothing is."""
+        while not self._interrupted:
+            due = int(self._rate * (time.monotonic() - self._begun)) - self._answered
+            if due > 0:
+                finished = [self._write(self._pending.popleft()) for _ in range(min(due, len(self._pending)))]
+                self._answered += len(finished)
+                self._on_tokens(sum(item.completion_tokens for item in finished))
+                return finished
+            time.sleep((self._answered + 1) / self._rate - (time.monotonic() - self._begun) + 1e-4)
+        return []
+
+    def interrupt(self) -> None:
+        """Ends it: nothing is under way between two polls."""
+        self._interrupted = True
+
+    def close(self) -> None:
+        """Forgets what is pending."""
+        self._pending.clear()
+
+
+def completion(request: Request) -> Completion:
+    """What goes on from the open block of a request's prompt: two to four tasks."""
+    number = int(re.match(r"\d+", request.opening)[0])  # type: ignore[index]
+    blocks = []
+    for at, (instruction, output, broken) in enumerate(tasks(request.index), start=number):
+        block = INSTRUCTION_OUTPUT.render(Record("", instruction, "", output), at)
+        blocks.append(block.replace("Output:", "Result:") if broken else block)
+    text = "".join(blocks).removeprefix(request.opening)
+    words = len(text.split())
+    return Completion(request.index, text, "stop", len(request.prompt.split()), words, created_at=timestamp())
+
+
+def tasks(index: int) -> Iterator[tuple[str, str, bool]]:
+    """The tasks of a request: words by a Zipf law, some near to a task of an earlier request, some broken."""
+    rng = random.Random(index)
+    for _ in range(rng.randint(2, 4)):
+        words = rng.choices(WORDS, cum_weights=ZIPF, k=max(6, round(rng.lognormvariate(2.7, 0.4))))
+        fate = rng.random()
+        if fate < NEAR_COPIES and index:
+            words = next(tasks(rng.randrange(index)))[0].rstrip(".").split()
+            words[rng.randrange(len(words))] = rng.choice(WORDS)
+        output = " ".join(rng.choices(WORDS, cum_weights=ZIPF, k=rng.randint(20, 100)))
+        yield " ".join(words).capitalize() + ".", output, NEAR_COPIES <= fate < NEAR_COPIES + BROKEN
+
+
+@dataclass(frozen=True)
+class Sample:
+    """How things stood when so many records were there: seconds by the clock and by part of the processor, bytes in memory."""
+
+    records: int
+    requests: int
+    seconds: float
+    processor: dict[str, float]
+    memory: int
+
+
+class Sampler(Progress):
+    """Takes a sample each time that so many more records are there."""
+
+    def __init__(self, clock: Clock, every: int) -> None:
+        super().__init__(10**9)
+        self._clock, self._every, self.samples, self._table = clock, every, list[Sample](), sys.stdout
+
+    def update(self, funnel: Funnel) -> None:
+        """Called when completions were judged."""
+        super().update(funnel)
+        if funnel.accepted >= self._every * len(self.samples):
+            taken = Sample(funnel.accepted, funnel.requests, time.monotonic(), self._clock.read(), resident())
+            self.samples.append(taken)
+            if len(self.samples) > 1:
+                print(row(*self.samples[-2:]), file=self._table, flush=True)
+
+
+def row(before: Sample, after: Sample) -> str:
+    """What lay between two samples, as the row of a table."""
+    requests, took = after.requests - before.requests, after.seconds - before.seconds
+    spent = [
+        1e3 * (after.processor[part] - before.processor[part]) / requests for part in ("novelty", "engine", "rest")
+    ]
+    figures = [f"{requests / took:.2f}", *(f"{value:.2f}" for value in spent), f"{after.memory / 1e6:.1f}"]
+    return f"| {after.records:,} | {after.requests:,} | " + " | ".join(figures) + " |"
+
+
+def held(curator: Curator) -> dict[str, int]:
+    """Bytes of what grows with the pool, by structure."""
+    records = list(curator.pool)
+    texts = sum(sys.getsizeof(text) for record in records for text in (record.id, record.instruction, record.output))
+    objects = sum(sys.getsizeof(record) + sys.getsizeof(vars(record)) for record in records)
+    index = curator._rouge
+    vocabulary = index._recent._vocabulary
+    words = sys.getsizeof(vocabulary) + sum(map(sys.getsizeof, vocabulary)) + 32 * len(vocabulary)
+    lists = 3 * 8 * len(records) + sys.getsizeof(index._ids)
+    return {"texts of the records": texts, "record objects": objects, "index of ROUGE-L": arrays(index),
+            "its vocabulary": words, "lists of ids and places": lists}  # fmt: skip
+
+
+def arrays(thing: Any) -> int:
+    """Bytes of all arrays of numpy that an object of ours is made of."""
+    if isinstance(thing, np.ndarray):
+        return thing.nbytes
+    parts = thing if isinstance(thing, tuple | list) else vars(thing).values() if hasattr(thing, "__dict__") else ()
+    return sum(arrays(part) for part in parts if not isinstance(part, str))
+
+
+def report(samples: list[Sample], curator: Curator) -> None:
+    """Prints memory and speed at the end against the start."""
+    settled = [sample for sample in samples if sample.records >= FIRST]
+    if len(settled) < 8:
+        print(f"\nToo few records beyond {FIRST:,} to tell anything; give more --minutes.")
+        return
+    records = [sample.records / 1000 for sample in settled]
+    slope, _ = linear_regression(records, [sample.memory / 1e6 for sample in settled])
+    print(
+        f"\nMemory grew by {slope:.2f} MB per 1,000 records from {FIRST:,} records on. What grows, per 1,000 records:"
+    )
+    for name, size in held(curator).items():
+        print(f"  {name:<26} {size / len(curator.pool) / 1e3:.2f} MB")
+    quarter = (len(settled) - 1) // 4
+    for name, (first, last) in {
+        "start": (settled[0], settled[quarter]),
+        "end": (settled[-1 - quarter], settled[-1]),
+    }.items():
+        requests = last.requests - first.requests
+        spent = {part: 1e3 * (last.processor[part] - first.processor[part]) / requests for part in last.processor}
+        rate = requests / (last.seconds - first.seconds)
+        print(
+            f"{name}, {first.records:,} to {last.records:,} records: {rate:.2f} requests/s by the clock; processor time a "
+            f"request {spent['novelty']:.2f} ms novelty, {spent['rest']:.2f} ms all else, {spent['engine']:.2f} ms writing the "
+            "same kind of text"
+        )
+
+
+def main() -> None:
+    """Runs a launch for some minutes and prints what it took."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--rate", type=float, default=6.0, help="requests a second")
+    parser.add_argument("--every", type=int, default=1000, help="records between two rows")
+    parser.add_argument("--profile", action="store_true", help="where the time goes, by function")
+    options = parser.parse_args()
+    clock, seeds = Clock(), load_seeds(ROOT / "seeds/general.jsonl")
+    for method in ("nearest", "add"):
+        setattr(RougeIndex, method, clock.timed("novelty", getattr(RougeIndex, method)))
+    with tempfile.TemporaryDirectory() as folder:
+        config = parse_arguments(
+            ["--engine", "scripted", "--batch_dir", folder, "--seed_tasks_path", str(ROOT / "seeds/general.jsonl"),
+             "--num_instructions_to_generate", str(10**9), "--max_hours", str(options.minutes / 60), "--horizon", "256"], "",
+        )  # fmt: skip
+        curator: list[Curator] = []
+        launch.build_curator = lambda *a, **k: curator.append(build_curator(*a, **k)) or curator[0]
+        sampler = Sampler(clock, options.every)
+        print("| records | requests | requests/s | novelty, ms | engine, ms | all else, ms | MB |")
+        print("|--:|--:|--:|--:|--:|--:|--:|")
+        profiler = cProfile.Profile()
+        if options.profile:
+            profiler.enable()
+        begin(config, seeds, PacedEngine(options.rate, clock, sampler.step), sampler)
+        profiler.disable()
+        report(sampler.samples, curator[0])
+        if options.profile:
+            pstats.Stats(profiler).sort_stats("tottime").print_stats(30)
+
+
+def begin(config: Config, seeds: list[Record], engine: PacedEngine, progress: Progress) -> None:
+    """The launch."""
+    header = assembly.read_header(ROOT / "instruction_io/prompt.txt")
+    folder, path = Path(config.run.batch_dir or ""), Path(config.run.seed_tasks_path or "")
+    composer = assembly.build_composer(config, INSTRUCTION_OUTPUT, header, seeds, engine)
+    described = manifest.describe(flatten(config), INSTRUCTION_OUTPUT.name, header, fingerprint(path), "soak")
+    interruption = Interruption()
+    with contextlib.redirect_stdout(sys.stderr):
+        launch.launch(config, composer, Generators(engine, engine), folder, described, progress, interruption)
+
+
+if __name__ == "__main__":
+    main()
