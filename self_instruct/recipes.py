@@ -4,7 +4,7 @@ A recipe puts together what asks, what judges and what is written of it, so that
 know which it is.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -63,16 +63,9 @@ class Recipe(Protocol):
     def funnel(self, *, limited: bool = True) -> Funnel:
         """What counts."""
 
-    def told(
-        self,
-        folder: Path,
-        funnel: Funnel,
-        pool: Sequence[Record],
-        stopped: str,
-        seconds: float | None = None,
-        idle: tuple[float, float] | None = None,
-    ) -> str:
-        """What a person reads at the end; the arguments are those of `summarise`."""
+    @property
+    def told(self) -> Callable[..., str]:
+        """What gives the text that a person reads at the end, from the arguments of `summarise`."""
 
 
 @dataclass(frozen=True)

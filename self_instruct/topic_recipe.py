@@ -190,14 +190,7 @@ class TopicRecipe:
         """The counts."""
         return Funnel(self.config.run.patience)
 
-    def told(
-        self,
-        folder: Path,
-        funnel: Funnel,
-        pool: Sequence[Record],
-        stopped: str,
-        seconds: float | None = None,
-        idle: tuple[float, float] | None = None,
-    ) -> str:
+    @staticmethod
+    def told(folder: Path, funnel: Funnel, pool: Sequence[Record], stopped: str, *_: Any) -> str:
         """Why it ended, and what became of the items."""
         return f"\nStopped: {stopped.replace('records', 'topics')}.\n\n{funnel.table()}\n"

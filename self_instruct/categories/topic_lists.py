@@ -77,7 +77,7 @@ def normalised(item: str) -> str | None:
     bare = " ".join(item.split())
     if bare.endswith(":"):
         return None
-    bare = re.split(r"(?:\*\*|__)?\s*(?::\s|\s[-–—]\s)", bare)[0]
+    bare = re.split(r"(?:\*\*|__)?\s*(?::(?:\*\*|__)?\s|\s[-–—]\s)", bare)[0]
     bare = re.sub(r"\s*\([^()]*\)$", "", bare).strip(_MARKS)
     if not re.search(r"[^\W\d_]", bare) or not bare.isprintable() or len(bare) > LONGEST or len(bare.split()) > 12:
         return None
