@@ -123,7 +123,7 @@ def generate(config: Config, base: RecordFormat, recipe: Any) -> int:
     earlier = None if anew else manifest.of_journal(folder)
     config = with_horizon(config, earlier)
     recipe = replace(recipe, config=config)
-    described = manifest.describe(flatten(config), base.name, "", **recipe.described())
+    described = manifest.describe(flatten(config), base.name, model_revision="", **recipe.described())
     if earlier is not None:
         # What can be refused before a model is loaded is refused before.
         manifest.check_same_plan(folder, earlier, {**described, "model_revision": earlier.get("model_revision")})

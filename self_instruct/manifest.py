@@ -22,13 +22,7 @@ _PACKAGES = ("torch", "transformers", "accelerate", "tokenizers", "rouge-score",
 
 
 def describe(
-    options: Mapping[str, Any],
-    format: str,
-    model_revision: str,
-    *,
-    header: str,
-    seed_tasks_sha256: str,
-    **more: Any,
+    options: Mapping[str, Any], format: str, header: str, seed_tasks_sha256: str, model_revision: str, **more: Any
 ) -> dict[str, Any]:
     """The content of run.yaml; `more` is what only some runs are made from, as categories."""
     return {

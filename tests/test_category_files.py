@@ -7,12 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from self_instruct.categories.library import find
+from self_instruct.categories.library import category_files, find
 from self_instruct.categories.quotas import quotas_of, read_shares
 from self_instruct.categories.reading import read_category
 from self_instruct.categories.template import Template
 from self_instruct.errors import UserError
+from self_instruct.validators import validate
 from tests.category_runs import build_mixture, write_category
+from tests.runs import ROOT
 
 GOOD = """\
 prompt: Write about {topic}.
@@ -166,3 +168,22 @@ def test_a_category_sets_its_own_options_and_nothing_else(tmp_path):
     assert (own.novelty.rouge_threshold, own.sampling.temperature, own.filter.max_instruction_words) == (0.5, 0.2, 9)
     assert (other.novelty.rouge_threshold, other.sampling.temperature) == (0.65, 1.0)
     assert own.sampling.top_p == mixture.config.sampling.top_p and Path(path).stem == "mine"
+
+
+def test_the_example_of_the_documentation_is_a_category_and_ours_are_all_in_its_table(tmp_path):
+    text = (ROOT / "docs/categories.md").read_text(encoding="utf-8")
+    (tmp_path / "haiku.yaml").write_text(re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)[0], encoding="utf-8")
+    mixture = build_mixture("--categories", "haiku", "--categories_path", tmp_path)
+    assert mixture.categories["haiku"].variables["season"].values == ("spring", "summer", "autumn", "winter")
+    rules = mixture.judge().rules["haiku"]
+    assert all(validate(rules.validators, record, {}) == record for record in mixture.seeds)
+    table = {name: int(steps) for name, steps in re.findall(r"^\| `(\w+)` \| (\d) \|", text, re.MULTILINE)}
+    assert table == {name: read_category(path).steps for name, path in category_files().items()}
+
+
+def test_the_configuration_after_airoboros_is_whole():
+    mixture = build_mixture("--config", ROOT / "configs/airoboros.yaml", "--batch_dir", "unused")
+    mixture.check()
+    assert set(mixture.categories) == set(category_files()) and sum(mixture.quotas.values()) == 5000
+    assert mixture.config.prompt.num_prompt_synthetic_instructions == 0
+    assert all(record.depth == 0 for record in mixture.seeds)

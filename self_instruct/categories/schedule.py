@@ -32,24 +32,29 @@ class Schedule:
     tasks: Mapping[str, int]
     steps: Mapping[str, int]
     tally: Tally
-    _unanswered: dict[str, str] = field(default_factory=dict)
+    _unanswered: dict[str, dict[str, int]] = field(default_factory=dict)
     _under_way: dict[int, Assignment] = field(default_factory=dict)
     _numbers: Counter[tuple[str, int]] = field(default_factory=Counter)
+    _order: int = 0
 
     def see(self, outcome: Outcome) -> None:
         """One more outcome comes into view."""
         self.tally.add(outcome)
-        self._unanswered.update(dict.fromkeys(outcome.awaiting, outcome.category))
+        for name in outcome.awaiting:
+            self._unanswered.setdefault(outcome.category, {})[name] = self._order
+            self._order += 1
         assigned = self._under_way.pop(outcome.request)
         self._numbers[assigned.category, assigned.step] -= 1
 
     def assign(self, request: int) -> Assignment:
         """The assignment of the next request."""
-        answer = next((name for name, category in self._unanswered.items() if self._wants_answer(category)), None)
-        if answer is not None:
-            chosen = Assignment(self._unanswered[answer], 2, answer)
+        candidates = self.tally.open or list(self.shares)
+        answerable = [name for name in candidates if self._wants_answer(name)]
+        if answerable:
+            oldest = {name: next(iter(self._unanswered[name].items())) for name in answerable}
+            category = min(answerable, key=lambda name: oldest[name][1])
+            chosen = Assignment(category, 2, oldest[category][0])
         else:
-            candidates = self.tally.open or list(self.shares)
             hopeful = [name for name in candidates if self._hopeful(name)]
             chosen = Assignment(min(hopeful or candidates, key=self._progress))
         self.note(request, chosen)
@@ -58,13 +63,13 @@ class Schedule:
     def note(self, request: int, assignment: Assignment) -> None:
         """The next request was assigned so, by an earlier launch."""
         if assignment.answers is not None:
-            self._unanswered.pop(assignment.answers, None)
+            self._unanswered.get(assignment.category, {}).pop(assignment.answers, None)
         self._under_way[request] = assignment
         self._numbers[assignment.category, assignment.step] += 1
 
     def _wants_answer(self, category: str) -> bool:
-        """Whether a category needs another answer, beside those that are under way."""
-        if category not in self.tally.open:
+        """Whether a category has a task to be answered and needs the answer, beside those that are under way."""
+        if not self._unanswered.get(category):
             return False
         expected = self._numbers[category, 2] * self._answered(category)
         return self.tally.records[category] + expected < self.tally.quotas[category]
@@ -83,8 +88,7 @@ class Schedule:
         per_task = 1.0
         if self.steps[category] == 2:
             per_task = self._answered(category)
-            unanswered = sum(1 for name in self._unanswered.values() if name == category)
-            expected += (unanswered + self._numbers[category, 2]) * per_task
+            expected += (len(self._unanswered.get(category, ())) + self._numbers[category, 2]) * per_task
         key = category, 1
         # Before anything is seen, every task that is asked for is taken for a good one.
         tasks = (self.tally.passed[key] + self.tasks[category]) / (self.tally.requests[key] + 1)
