@@ -13,10 +13,19 @@ from typing import Any
 from self_instruct.curation import Verdict
 from self_instruct.durable import put
 from self_instruct.journal import Entry
-from self_instruct.layout import REPORT
+from self_instruct.layout import JOURNAL, REPORT
 
 STAGES = ("generation", "parse", "filter", "validate", "novelty", "limit")
 JUDGED = ("filter", "validate", "novelty")
+# What is left after each stage that drops blocks, in the order in which they decide.
+STEPS = (
+    ("parse", "could be read"),
+    ("limit", "were judged"),
+    ("filter", "passed the filters"),
+    ("validate", "are valid"),
+    ("novelty", "are new"),
+)
+WRITTEN = "blocks written"
 ENOUGH_BLOCKS = 200
 MUCH = 0.15
 
@@ -110,6 +119,17 @@ class Funnel:
         return kept / parsed if parsed else 0.0
 
     @property
+    def likely_cause(self) -> str:
+        """What a low `recent_yield` most likely comes from."""
+        if any(parsed for parsed, _, _ in self._recent):
+            return "the model repeats itself or cannot follow the format"
+        if all(tokens <= 1 for _, _, tokens in self._recent):
+            return "the model wrote nothing, it ends every text at once"
+        unread = Counter({reason: n for (stage, reason), n in self.drops.items() if stage == "parse"})
+        mostly = f", most of them for {unread.most_common(1)[0][0]}" if unread else ""
+        return f"not one of its blocks could be read{mostly}: see what the model writes in {JOURNAL}"
+
+    @property
     def samples(self) -> list[tuple[int, int]]:
         """Tokens written and records accepted of each of the last `patience` requests."""
         return [(tokens, kept) for _, kept, tokens in self._recent]
@@ -152,14 +172,12 @@ class Funnel:
 
     def table(self) -> str:
         """The funnel for people: what is left after each stage, and what it dropped, commonest reason first."""
-        stages = [("parse", "could be read"), ("filter", "passed the filters"), ("novelty", "are new")]
-        if self.categories:
-            stages.insert(2, ("validate", "are valid"))
-        if any(stage == "limit" for stage, _ in self.drops):
-            stages.insert(1, ("limit", "were judged"))
+        dropping = {stage for stage, _ in self.drops}
+        left_out = {"limit"} - dropping | ({"validate"} if not self.categories else set())
+        stages = [step for step in STEPS if step[0] not in left_out]
         failed = self.completions["error"]
         note = f"\n{failed} requests ended in an error of the engine" if failed else ""
-        return funnel_table("blocks written", self.blocks, stages, self.drops) + note
+        return funnel_table(WRITTEN, self.blocks, stages, self.drops) + note
 
     def table_of_categories(self) -> str:
         """What each category gave, and what most of its drops were for; empty without categories."""

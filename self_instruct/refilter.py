@@ -49,7 +49,8 @@ def _refilter(entries: list[Any], run: Any, given: dict[str, Any], new_dir: Path
     options = {**run.options, **given}
     config = assemble(options)
     recipe = run.recipe(config, given)
-    described = {**run.described, "options": options, **recipe.described()}
+    hashes = {"response_filters_sha256": manifest.response_filters_hash(options)}
+    described = {**run.described, "options": options, **recipe.described(), **hashes}
     target = given.get("num_instructions_to_generate")
     curator = recipe.judge(limited=target is not None)
     try:

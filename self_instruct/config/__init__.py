@@ -8,8 +8,15 @@ from dataclasses import Field, dataclass, fields
 from typing import Any
 
 from self_instruct.config.categories import CategoryOptions, TopicOptions
-from self_instruct.config.curation import ConsistencyOptions, CurationOptions, FilterOptions, NoveltyOptions
+from self_instruct.config.curation import (
+    ConsistencyOptions,
+    CurationOptions,
+    FilterOptions,
+    JudgeOptions,
+    NoveltyOptions,
+)
 from self_instruct.config.generation import ModelOptions, PromptOptions, RunOptions, SamplingOptions
+from self_instruct.config.html_report import HtmlReportOptions
 from self_instruct.config.reporting import ReportingOptions
 
 __all__ = [
@@ -19,6 +26,8 @@ __all__ = [
     "ConsistencyOptions",
     "CurationOptions",
     "FilterOptions",
+    "HtmlReportOptions",
+    "JudgeOptions",
     "ModelOptions",
     "NoveltyOptions",
     "PromptOptions",
