@@ -47,7 +47,7 @@ def launch(
         interruption.after(3600 * config.run.max_hours, f"--max_hours {config.run.max_hours:g} are over")
     journal = Journal(folder)
     manifest.write(folder, described)
-    run, writer = config.run, recipe.writer(folder, generators.reader.model_revision)
+    writer = recipe.writer(folder, generators.reader.model_revision)
     loop = Loop(
         plan=planning(curator, journal.entries),
         engine=generators.engine,
@@ -55,14 +55,7 @@ def launch(
         curator=curator,
         writer=writer,
         funnel=recipe.funnel(),
-        limits=Limits(
-            run.num_instructions_to_generate,
-            # Categories are given up one by one.
-            run.min_yield if config.mixture.categories is None else 0.0,
-            run.max_requests,
-            run.max_tokens,
-            generators.reader.capacity,
-        ),
+        limits=_limits(config, generators.reader.capacity),
         interrupted=interruption.reason,
     )
     progress.load = lambda: _load(loop, pool)
@@ -86,6 +79,13 @@ def launch(
     if interruption.received:
         return 128 + interruption.received
     return 1 if loop.failed else 0
+
+
+def _limits(config: Config, capacity: int | None) -> Limits:
+    run = config.run
+    # Categories are given up one by one.
+    min_yield = run.min_yield if config.mixture.categories is None else 0.0
+    return Limits(run.num_instructions_to_generate, min_yield, run.max_requests, run.max_tokens, capacity)
 
 
 @contextmanager

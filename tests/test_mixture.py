@@ -181,6 +181,20 @@ def test_an_answer_that_the_engine_could_not_give_drops_its_task(files, tmp_path
     assert len(accepted(tmp_path / "run")) == 12
 
 
+def test_an_output_that_comes_with_a_task_all_the_same_is_no_part_of_it(files, tmp_path):
+    def eager(request: Request) -> str | None:
+        text = write(request)
+        return (
+            text
+            if text is None or "Kind:" not in request.prompt
+            else text.replace("\n###", "\n\n3. Output:\nDone.\n###")
+        )
+
+    run_mixture(mixture(files, 6, "answered", 2), tmp_path / "run", Author(eager))
+    kept = accepted(tmp_path / "run")
+    assert len(kept) == 6 and all("Output" not in row["instruction"] and row["output"] != "Done." for row in kept)
+
+
 def test_topics_that_gave_least_come_first_and_a_barren_one_is_not_asked_for_without_end(files, tmp_path):
     def picky(request: Request) -> str | None:
         return "no" if "Topic: bread" in request.prompt else write(request)

@@ -4,6 +4,7 @@ In a category of two steps a task that passes is compared and holds its place at
 decides. Completions are judged in request order, so verdicts are a function of the completions and the rules alone.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -12,7 +13,7 @@ from self_instruct.categories.tally import Outcome
 from self_instruct.curation import Verdict, compared, draft, objected, unanswered
 from self_instruct.errors import UserError
 from self_instruct.filters import Filter, about_tasks, first_objection
-from self_instruct.formats import RecordFormat
+from self_instruct.formats import Block, RecordFormat
 from self_instruct.funnel import JUDGED
 from self_instruct.journal import Entry
 from self_instruct.novelty.comparison import Bounds, Novelty
@@ -115,6 +116,7 @@ class CategoryCurator:
         blocks = rules.first_format.parse(entry.text, entry.number, entry.finish_reason == "length")
         filters, validators = rules.filters, rules.validators
         if rules.in_two_steps:
+            blocks = [_without_output(block, rules.format) for block in blocks]
             filters, validators = about_tasks(filters), [_of_tasks(item) for item in rules.instruction_validators]
         drafts = [_validated(draft(block, entry, filters), validators, entry) for block in blocks]
         texts = {item.record.id: compared(item.record, rules.format) for item in drafts if item.drop is None}
@@ -164,6 +166,14 @@ def _validated(verdict: Verdict, validators: Sequence[Validator], entry: Entry) 
     if isinstance(found, str):
         return replace(verdict, drop=objected("validate", found))
     return replace(verdict, record=found)
+
+
+def _without_output(block: Block, format: RecordFormat) -> Block:
+    """A block of the first of two steps without the output that a model wrote all the same."""
+    label = re.compile(
+        rf"^[ \t]*\d{{1,6}}[.)][ \t]*{re.escape(format.triggers[-1][1])}[ \t]*:", re.MULTILINE | re.IGNORECASE
+    )
+    return replace(block, fields={name: label.split(text)[0].strip() for name, text in block.fields.items()})
 
 
 def _of_tasks(validator: Validator) -> Validator:
