@@ -14,6 +14,7 @@ from self_instruct.curation import Verdict
 from self_instruct.durable import put
 from self_instruct.journal import Entry
 from self_instruct.layout import JOURNAL, REPORT
+from self_instruct.usage import Spending
 
 STAGES = ("generation", "parse", "filter", "validate", "novelty", "limit")
 JUDGED = ("filter", "validate", "novelty")
@@ -43,12 +44,13 @@ class RuleWarning:
 @dataclass
 class Funnel:
     """Counts over the completions judged so far. `patience` is the number of requests that `recent_yield` looks back, `rules`
-    the filter rules of the run with the reasons that each may give, `quotas` how many records each category is to give.
-    `categories` has the counts of each of these.
+    the filter rules of the run with the reasons that each may give, `spending` what a server has counted for all of the
+    journal, `quotas` how many records each category is to give. `categories` has the counts of each of these.
     """
 
     patience: int = 100
     rules: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    spending: Spending = field(default_factory=Spending)
     quotas: Mapping[str, int | None] = field(default_factory=dict)
     completions: Counter[str] = field(default_factory=Counter)
     drops: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -151,6 +153,7 @@ class Funnel:
             **self._counts(stages),
             "warnings": [asdict(warning) for warning in self.warnings],
             "tokens": {"prompt": self.prompt_tokens, "completion": self.completion_tokens},
+            **({"usage": self.spending.as_dict()} if self.spending.completions else {}),
         }
         if self.categories:
             counts["categories"] = {

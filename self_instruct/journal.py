@@ -43,6 +43,7 @@ class Entry:
     rank: int
     created_at: str | None
     error: str | None = None
+    usage: dict[str, Any] | None = None
     category: str | None = None
     step: int = 1
     answers: str | None = None
@@ -69,7 +70,7 @@ class Journal:
     """The journal of a run directory, opened for appending. `entries` are those that were there, by request; errors after
     the last completion are left out, so that what a broken machine could not answer is asked for again.
 
-    Raises `UserError` if another process has it open, or it cannot be written.
+    Raises `UserError` if another process has it open, it cannot be written, or most of its lines are damaged.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -94,12 +95,11 @@ def _row(entry: Entry) -> dict[str, Any]:
 
 
 def read_journal(folder: Path) -> list[Entry]:
-    """The entries of a run directory in request order, the directory left as it is. Raises `UserError` if there are none."""
+    """The entries of a run directory in request order, the directory left as it is. Raises `UserError` if it has no journal."""
     path = folder / JOURNAL
     if not path.is_file():
         raise UserError(f"{folder}: holds no {JOURNAL}; give the --batch_dir of a generation run")
-    entries, _ = read_lines(path, _read_entry)
-    return list(_by_request(entries).values())
+    return list(_by_request(read_lines(path, _read_entry).found).values())
 
 
 def _by_request(entries: list[Entry]) -> dict[int, Entry]:

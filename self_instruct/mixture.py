@@ -13,6 +13,7 @@ from self_instruct.assembly import (
     build_origin,
     build_rules,
     build_sampling,
+    build_spending,
     prompt_budget,
     reasons_of_rules,
     stop_words,
@@ -197,7 +198,8 @@ class Mixture:
         """The counts, also by category."""
         quotas: dict[str, int | None] = dict.fromkeys(self.categories)
         rules = {name: reasons for item in self.configs.values() for name, reasons in reasons_of_rules(item).items()}
-        return Funnel(self.config.run.patience, rules, {**quotas, **(self.quotas if limited else {})})
+        spending = build_spending(self.config)
+        return Funnel(self.config.run.patience, rules, spending, {**quotas, **(self.quotas if limited else {})})
 
     def _writings(self, reader: PromptReader) -> dict[str, Writing]:
         return {name: self._writing(name, reader) for name in self.categories}

@@ -4,7 +4,6 @@ Nothing is deleted. On a terminal the user is asked, elsewhere --yes has to say 
 again after a failure means to go on, so it is then not begun anew.
 """
 
-import fcntl
 import os
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 from self_instruct.config import RunOptions
 from self_instruct.errors import UserError
 from self_instruct.layout import JOURNAL, LOGS
+from self_instruct.locks import Lock
 
 _RESTARTS = ("TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT")
 
@@ -69,13 +69,5 @@ def _agree(folder: Path, yes: bool) -> None:
 
 def _check_unused(folder: Path) -> None:
     """Raises `UserError` if a launch is writing the journal that is there."""
-    journal = folder / JOURNAL
-    if not journal.is_file():
-        return
-    with journal.open("ab") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UserError(
-                f"--overwrite: another launch is writing to {folder}; wait for it to end, or stop it"
-            ) from None
+    if (folder / JOURNAL).is_file():
+        Lock(folder / f"{JOURNAL}.lock").release()

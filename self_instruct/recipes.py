@@ -14,6 +14,7 @@ from self_instruct.assembly import (
     build_curator,
     build_mix,
     build_origin,
+    build_spending,
     read_header,
     reasons_of_rules,
     stop_words,
@@ -125,4 +126,4 @@ class SeedRecipe:
 
     def funnel(self, *, limited: bool = True) -> Funnel:
         """The counts."""
-        return Funnel(self.config.run.patience, reasons_of_rules(self.config))
+        return Funnel(self.config.run.patience, reasons_of_rules(self.config), build_spending(self.config))

@@ -7,7 +7,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from self_instruct.assembly import build_bounds, build_embeddings, build_origin, build_sampling, prompt_budget
+from self_instruct.assembly import (
+    build_bounds,
+    build_embeddings,
+    build_origin,
+    build_sampling,
+    build_spending,
+    prompt_budget,
+)
 from self_instruct.categories.topic_lists import listed
 from self_instruct.config import Config
 from self_instruct.curation import Judge, Verdict, unanswered
@@ -188,7 +195,7 @@ class TopicRecipe:
 
     def funnel(self, *, limited: bool = True) -> Funnel:
         """The counts."""
-        return Funnel(self.config.run.patience)
+        return Funnel(self.config.run.patience, spending=build_spending(self.config))
 
     @staticmethod
     def told(folder: Path, funnel: Funnel, pool: Sequence[Record], stopped: str, *_: Any) -> str:

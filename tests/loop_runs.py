@@ -36,13 +36,15 @@ def looped(
     )  # fmt: skip
     patience, capacity = limits.pop("patience", 100), getattr(engine, "capacity", None)
     bounds = Limits(target, limits.pop("min_yield", 0.0), capacity=capacity, **limits)
+    more = dict(more or {})
+    interrupted = more.pop("interrupted", lambda: None)
     curator = Curator(INSTRUCTION_OUTPUT, build_filters("Go on."), SEEDS, 0.6)
-    plan = SeedPlan(composer, curator, 42, horizon, numbered_stop(99, None), **(more or {}))
-    loop = Loop(plan, engine, journal, curator, writer, Funnel(patience), bounds, lambda: None)
+    plan = SeedPlan(composer, curator, 42, horizon, numbered_stop(99, None), **more)
+    loop = Loop(plan, engine, journal, curator, writer, Funnel(patience), bounds, interrupted)
     try:
-        loop.replay()
-        stopped = loop.run(Progress(target))
-        write_report(folder, loop.funnel, stopped)
+        stopped = loop.replay() or loop.run(Progress(target))
+        if loop.replayed:
+            write_report(folder, loop.funnel, stopped)
     finally:
         writer.close()
         journal.close()

@@ -1,6 +1,5 @@
 """--append and --overwrite: pytest tests/test_overwriting.py"""
 
-import fcntl
 import io
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import pytest
 
 from self_instruct.config import RunOptions
 from self_instruct.errors import UserError
+from self_instruct.locks import Lock
 from self_instruct.overwriting import set_aside
 
 
@@ -82,8 +82,8 @@ def test_a_launch_that_is_started_again_by_its_launcher_goes_on(folder, monkeypa
 
 
 def test_a_directory_that_another_launch_writes_to_is_left_alone(folder):
-    with (folder / "completions.jsonl").open("ab") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(UserError, match="another launch is writing"):
-            set_aside(RunOptions(overwrite=True, yes=True), folder, True)
-    assert folder.exists()
+    lock = Lock(folder / "completions.jsonl.lock")
+    with pytest.raises(UserError, match="another launch"):
+        set_aside(RunOptions(overwrite=True, yes=True), folder, True)
+    lock.release()
+    assert folder.exists() and set_aside(RunOptions(overwrite=True, yes=True), folder, True)

@@ -99,9 +99,9 @@ def test_sources_of_the_same_name_are_told_apart(tmp_path):
     ("content", "message"),
     [
         (None, "is not there"),
-        (b"", "holds no line"),
-        (b"[1, 2]\n", "none of 1 lines"),
-        (b"\xff\xfe\n", "none of 1 lines"),
+        (b"", "holds no row"),
+        (b"[1, 2]\n", "none of 2 rows"),
+        (b"\xff\xfe\n", "is UTF-16"),
     ],
 )
 def test_what_is_no_source_is_told(tmp_path, content, message):

@@ -15,6 +15,7 @@ from self_instruct.config.curation import (
     JudgeOptions,
     NoveltyOptions,
 )
+from self_instruct.config.endpoint import EndpointOptions
 from self_instruct.config.generation import ModelOptions, PromptOptions, RunOptions, SamplingOptions
 from self_instruct.config.html_report import HtmlReportOptions
 from self_instruct.config.reporting import ReportingOptions
@@ -25,6 +26,7 @@ __all__ = [
     "Config",
     "ConsistencyOptions",
     "CurationOptions",
+    "EndpointOptions",
     "FilterOptions",
     "HtmlReportOptions",
     "JudgeOptions",
@@ -52,11 +54,13 @@ class Config:
     filter: FilterOptions
     novelty: NoveltyOptions
     mixture: CategoryOptions
+    endpoint: EndpointOptions
     reporting: ReportingOptions
 
 
 GROUPS: tuple[type, ...] = (
     RunOptions, PromptOptions, ModelOptions, SamplingOptions, FilterOptions, NoveltyOptions, CategoryOptions,
+    EndpointOptions,
     ReportingOptions,
 )  # fmt: skip
 

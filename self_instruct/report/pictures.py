@@ -1,6 +1,5 @@
 """Each figure as a PNG file, for papers: drawn by vl-convert from the specification that the page draws, without a browser."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from self_instruct.durable import put
 from self_instruct.errors import UserError
 from self_instruct.report.charts import theme
 from self_instruct.report.figures import Figure
+from self_instruct.report.wording import visible
 
 _WIDTH = {True: 720, False: 400}  # points; wide figures and others
 _DPI = 300
@@ -33,9 +33,17 @@ def write_pictures(figures: Sequence[Figure], folder: Path) -> None:
 
 def _fixed(figure: Figure) -> dict[str, Any]:
     """The specification with a width of its own, and without what needs a pointer."""
-    # Names of groups come from records and may hold what UTF-8 cannot.
-    spec = json.loads(json.dumps(figure.spec, ensure_ascii=False).encode("utf-8", "replace"))
+    spec = _visible(figure.spec)
     if spec.get("width") == "container":
         spec["width"] = _WIDTH[figure.wide]
     spec.pop("params", None)
     return spec
+
+
+def _visible(value: Any) -> Any:
+    """A copy without control characters and surrogates: names of groups come from records, and NUL would end the process."""
+    if isinstance(value, dict):
+        return {key: _visible(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_visible(item) for item in value]
+    return visible(value) if isinstance(value, str) else value

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from self_instruct import candidates, curated, funnel
-from self_instruct.datasets.outputs import PIPE
+from self_instruct.datasets.containers import PIPE
 from self_instruct.datasets.reading import Source as Place
 from self_instruct.datasets.rows import Unreadable
 from self_instruct.errors import UserError
@@ -22,6 +22,7 @@ from self_instruct.novelty.vector_cache import FILE_NAME
 from self_instruct.records import Nearest, Record
 
 NAMED = "RUN_OR_FILE"
+_RARE = ("limit", "contamination")  # stages that are shown only where they dropped something
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class Source:
         found = [(self.first, left)]
         for stage, name in self.steps:
             left -= lost[stage]
-            if lost[stage] or stage != "limit":
+            if lost[stage] or stage not in _RARE:
                 found.append((name, left))
         return found
 
@@ -112,9 +113,7 @@ def _names(places: Sequence[str]) -> list[str]:
 
 def _read(path: Path, name: str) -> Source:
     if str(path) == PIPE or not path.exists():
-        raise UserError(
-            f"{NAMED} {path}: is not there; give the --batch_dir of a run, or a JSONL file of instructions"
-        )
+        raise UserError(f"{NAMED} {path}: is not there; give the --batch_dir of a run, or a file of instructions")
     source = _read_run(path, name) if path.is_dir() else _read_file(path, name)
     if not source.rows:
         raise UserError(

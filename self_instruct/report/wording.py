@@ -8,10 +8,15 @@ from collections.abc import Iterable, Sequence
 _UNSHOWN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 
 
+def visible(text: str) -> str:
+    """The text with a sign in the place of each character that cannot be shown."""
+    return _UNSHOWN.sub("\ufffd", text)
+
+
 def escaped(text: str, longest: int | None = None) -> str:
     """The text, or so much of its beginning, as HTML that shows it and does nothing."""
     cut = text if longest is None or len(text) <= longest else f"{text[:longest]} …"
-    return html.escape(_UNSHOWN.sub("\ufffd", cut))
+    return html.escape(visible(cut))
 
 
 def shown(text: str, longest: int, tag: str = "div") -> str:
