@@ -10,9 +10,9 @@ import sys
 import pytest
 
 from self_instruct.curation import Curator
+from self_instruct.datasets.rows import LONGEST
 from self_instruct.filters import build_filters
 from self_instruct.formats import INSTRUCTION_OUTPUT
-from self_instruct.instruction_files import LONGEST
 from self_instruct.journal import Entry
 from self_instruct.novelty.embedding import EmbeddingIndex, SentenceEncoder
 from self_instruct.records import Record
@@ -178,8 +178,8 @@ def test_a_line_that_cannot_be_read_is_told_and_the_rest_is_curated(tmp_path, li
         (["--input_path", "{tmp}/link.jsonl", "--output_path", "{tmp}/a.jsonl"], "would be replaced"),
         (["--input_path", "{tmp}/a.rejected.jsonl", "--output_path", "{tmp}/a.jsonl"], "would be replaced"),
         (["--input_path", "{tmp}/a.jsonl", "--output_path", "{tmp}/sub.jsonl"], "cannot be written (it is a directory)"),
-        (["--input_path", "{tmp}/empty.jsonl", "--output_path", "{tmp}/c.jsonl"], "holds no line"),
-        (["--input_path", "{tmp}/array.json", "--output_path", "{tmp}/c.jsonl"], "none of 3 lines could be read"),
+        (["--input_path", "{tmp}/empty.jsonl", "--output_path", "{tmp}/c.jsonl"], "holds no row"),
+        (["--input_path", "{tmp}/other.jsonl", "--output_path", "{tmp}/c.jsonl"], "rows with the fields name, age"),
         ([*BOTH, "--seed", "1"], "unknown argument --seed"),
         ([*BOTH, "--shard_index", "1"], "needs --shards"),
         ([*BOTH, "--shards", "2", "--shard_index", "2"], "is 2"),
@@ -193,7 +193,7 @@ def test_mistakes_are_named_and_nothing_is_written(tmp_path, options, message):
     written(tmp_path / "a.jsonl", GOOD)
     written(tmp_path / "empty.jsonl", b"\n \n")
     written(tmp_path / "a.rejected.jsonl", GOOD)
-    (tmp_path / "array.json").write_text('[\n{"instruction": "a"},\n]')
+    written(tmp_path / "other.jsonl", {"name": "Ada", "age": 36})
     (tmp_path / "link.jsonl").symlink_to(tmp_path / "a.jsonl")
     (tmp_path / "sub.jsonl").mkdir()
     before = sorted(os.listdir(tmp_path))
