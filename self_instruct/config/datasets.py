@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from self_instruct.config.curation import FilterOptions
 from self_instruct.config.option import option
+from self_instruct.datasets.defects import NAMES as FAULTS
+from self_instruct.datasets.mending import MENDED
 from self_instruct.datasets.reading import AUTO, INPUT_FORMATS
 from self_instruct.datasets.template import PREAMBLE
 from self_instruct.datasets.writing import LMFLOW_TYPES, SUFFIXES
@@ -119,3 +121,19 @@ class CleaningOptions:
     )
     model_revision: str | None = option(None, "branch, tag or commit of that model")
     trust_remote_code: bool = option(False, "run Python code that comes with that model; only for sources you trust")
+
+
+@dataclass(frozen=True)
+class LintOptions:
+    """faults"""
+
+    checks: list[str] = option(list(FAULTS), "faults that are looked for", choices=FAULTS)
+    examples: int = option(3, "how many rows with each fault are shown", minimum=0)
+    fix: bool = option(
+        False, f"mend what has one right answer ({', '.join(MENDED)}) and write all rows to --output"
+    )  # fmt: skip
+    fail_on: list[str] = option([], "faults for which the exit code is 1 if any row has them", choices=FAULTS)
+    report: str | None = option(
+        None, "file of JSON for the counts; - prints it in place of the table [default: with --fix, OUT.report.json]",
+        path="always",
+    )  # fmt: skip
