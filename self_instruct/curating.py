@@ -65,7 +65,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Material:
-    """The files as read, the tasks that pass the filters, and what dropped the others, by place; of benchmarks, with evidence."""
+    """The files as read, the tasks that pass the filters, and what dropped the others, by place; with the evidence."""
 
     files: list[InstructionFile]
     passed: list[Task]

@@ -28,8 +28,8 @@ _HELP = (
     "format of a file is told by its content. A line that is an object with an instruction and, if it has them, input and "
     "output, or a seed task, is written as it stood; rows of other formats as JSONL of ours. Compared are instruction and "
     "input together. Outputs are judged where a file has any. Beside C.jsonl: C.rejected.jsonl, every other line with the "
-    "reason; C.report.json, the counts; C.embeddings.cache, vectors, so that other thresholds encode nothing again. Exit codes: "
-    "0 every line was read, 3 some could not be and are among the rejected, 2 a mistake, 1 the disk failed."
+    "reason; C.report.json, the counts; C.embeddings.cache, vectors, so that other thresholds encode nothing again. Exit "
+    "codes: 0 every line was read, 3 some could not be and are among the rejected, 2 a mistake, 1 the disk failed."
 )
 
 

@@ -10,7 +10,7 @@ import re
 import sys
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -72,12 +72,24 @@ def open_container(path: str, split: str | None = None, option: str = "--input_p
 
         return Container("dataset of the Hub", hub_rows(path, split, option))
     try:
-        return _of_stream(place.open("rb"), path, option)
+        stream = place.open("rb")
+        try:
+            found = _of_stream(stream, path, option)
+        except BaseException:
+            stream.close()
+            raise
+        return replace(found, rows=_closing(found.rows, stream))
     except OSError as error:
         reason = error.strerror or error
         raise UserError(
             f"{option} {path}: cannot be read ({reason}); give the path of a file of instructions"
         ) from None
+
+
+def _closing(rows: Iterator[Row | Unreadable], stream: BinaryIO) -> Iterator[Row | Unreadable]:
+    """The rows; the stream is closed after them, or when nobody wants more."""
+    with stream:
+        yield from rows
 
 
 def _of_stream(stream: BinaryIO, name: str, option: str) -> Container:

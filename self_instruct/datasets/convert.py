@@ -16,9 +16,9 @@ from self_instruct.layout import Places
 SOME_UNREADABLE = 3
 _HELP = (
     "Convert files, pipes (-), folders of the datasets library or datasets of the Hub into one file of another format, in "
-    "order. What the input is, is told by its content. Rows that cannot be read, or that the format cannot hold, are put beside OUT "
-    "as OUT.rejected.jsonl, and the counts as OUT.report.json. Exit codes: 0 every row was read, 3 some could not be, 2 a "
-    "mistake, 1 the disk failed."
+    "order. What the input is, is told by its content. Rows that cannot be read, or that the format cannot hold, are put "
+    "beside OUT as OUT.rejected.jsonl, and the counts as OUT.report.json. Exit codes: 0 every row was read, 3 some could not "
+    "be, 2 a mistake, 1 the disk failed."
 )
 
 

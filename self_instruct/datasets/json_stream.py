@@ -58,10 +58,10 @@ class JsonStream:
                 value, end = self._decoder.decode_at(self._text, self._at)
                 if isinstance(value, dict | list) or end < len(self._text) or self._ended:
                     return self._taken(value, end)
-            except RecursionError as error:
-                return self._damaged(error)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 end = end_of_value(self._text, self._at) or 0
+                if end and isinstance(error, RecursionError):
+                    return self._told("not_json", _said(error), end)
                 if end or self._ended or len(self._text) - self._at > LONGEST:
                     return self._mended(end) if end else self._damaged(error)
             self._more()
@@ -108,7 +108,7 @@ class JsonStream:
     def _alike(self, at: int) -> re.Pattern[str] | None:
         """What finds objects whose first key is that of the object at a position."""
         found = _FIRST_KEY.match(self._text, at)
-        return re.compile(r"\{\s*" + re.escape(found[1]) + r"\s*:") if found else None
+        return re.compile(r"(?<=[,\s])\{\s*" + re.escape(found[1]) + r"\s*:") if found else None
 
     def _after(self) -> Iterator[Unreadable]:
         """What is wrong with the end, if anything."""

@@ -1,4 +1,4 @@
-"""python -m self_instruct.datasets merge --config configs/open_instructions.yaml, or --sources NAME=PATH ... --output OUT.jsonl"""
+"""python -m self_instruct.datasets merge --config configs/open_instructions.yaml, or --sources A=PATH ... --output OUT.jsonl"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -54,7 +54,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def sources_of(named: Sequence[str], licenses: Sequence[str], formats: Sequence[str]) -> list[Source]:
-    """The sources, in order, with what was said of each. Raises `UserError` for a name that stands for no source, or for two."""
+    """The sources, in order, with what was said of each. Raises `UserError` for a name that stands for none, or for two."""
     paths = dict[str, str]()
     for text in named:
         name, path = split_name(text)

@@ -1,11 +1,12 @@
 """A row of ours: an example as we write it to JSONL and Parquet, and read it back; seed tasks and flat rows are read too."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from self_instruct.datasets.chats import turns_of
-from self_instruct.datasets.example import OPTIONAL, Example, Turn, of_turns
-from self_instruct.datasets.fields import about_of, flat, input_of, rest_of, stated, text_of
+from self_instruct.datasets.example import Example, Turn, of_turns
+from self_instruct.datasets.fields import ABOUT, about_of, flat, input_of, rest_of, stated, text_of
 from self_instruct.jsonl import LineError
 
 _flat = flat("instruction", "output", input="input")
@@ -40,11 +41,15 @@ def read(row: dict[str, Any], place: str) -> Example:
     """A record of a run, one that `row_of` has written, a seed task by its first instance, or a flat row."""
     if "instances" in row:
         return _seed_task(row, place)
+    example = _flat(row, place)
     if not row.get("messages") or not isinstance(row["messages"], list):
-        return _flat(row, place)
-    about = about_of(row, "instruction", "input", "output", *OPTIONAL)
-    turns = turns_of([_unfolded(turn) for turn in row["messages"]], place)
-    return of_turns(list(turns), system=text_of(row, "system", place), **about)
+        return example
+    turns = list(turns_of([_unfolded(turn) for turn in row["messages"]], place))
+    about = {name: getattr(example, name) for name in (*ABOUT, "path", "row")}
+    about["fields"] = rest_of(example.fields, "messages")
+    if turns == example.turns:  # the column is there for other rows
+        return replace(example, fields=about["fields"])
+    return of_turns(turns, system=example.system, **about)
 
 
 def folded(turn: Turn) -> dict[str, Any]:
