@@ -133,7 +133,7 @@ def under_way(sources: Sequence[Source], target: Target) -> Iterator[Work]:
             _log.info("%s", reader.described)
         columns = set[str]().union(*(reader.columns for reader in readers)) | target.columns
         format = writable(target.format, columns, target.lmflow_type, target.vicuna_preamble)
-        work = Work(readers, format, _output(format, target.path, sink, columns), rejects)
+        work = Work(readers, format, _output(format, target.path, sink), rejects)
         yield work
         rejects.publish()
         if report is not None:
@@ -168,12 +168,12 @@ def _converted(reader: Reader, work: Work) -> Tally:
     return tally
 
 
-def _output(format: Format, path: str, sink: Sink, columns: set[str]) -> JsonLines | JsonList | Parquet:
+def _output(format: Format, path: str, sink: Sink) -> JsonLines | JsonList | Parquet:
     suffix = suffix_of(path, format.name)
     if format.name == "lmflow":
         return JsonList(sink, json.dumps({"type": lmflow_type(format), "instances": []})[:-2], "]}")
     if suffix == ".parquet":
-        return Parquet(sink, columns)
+        return Parquet(sink)
     return JsonList(sink) if suffix == ".json" else JsonLines(sink)
 
 
