@@ -86,32 +86,32 @@ def test_splitting_names_the_parts_and_tells_what_is_too_long(tmp_path):
 
 
 def test_a_tokenizer_counts_if_it_is_given(tmp_path):
-    model = save_tiny_model("llama", tmp_path / "model", build_tokenizer())
-    _, samples, rejected, report = cleaned(
-        tmp_path, row(f"u:one a:{LONG} u:two a:{LONG}"), options=["--max_tokens", 60, "--model_name_or_path", model]
-    )
-    assert report["tokens"] == f"the tokenizer of {model}"
-    assert len(samples) == 2 or rejected
+    tokenizer = build_tokenizer()
+    model = save_tiny_model("llama", tmp_path / "model", tokenizer)
+    texts = ["one", LONG, "two", LONG]
+    needed = sum(len(tokenizer(text, add_special_tokens=False)["input_ids"]) + PER_TURN for text in texts)
+    assert needed != sum(estimated_tokens(text) + PER_TURN for text in texts)
+    for limit, parts in ((needed, 1), (needed - 1, 2)):
+        given, options = row(f"u:one a:{LONG} u:two a:{LONG}"), ["--max_tokens", limit, "--model_name_or_path", model]
+        _, samples, _, report = cleaned(tmp_path, given, options=options)
+        assert len(samples) == parts and report["tokens"] == f"the tokenizer of {model}"
 
 
 @pytest.mark.parametrize(("turns", "options", "reason"), [
-    (f"u:q a:1.\ta\n1.\t{LONG}", [], "sample: wrong_list"),
-    (f"u:q a:1.\ta\n1.\t{LONG}", ["--wrong_lists", "false"], None),
+    (f"u:q a:1. a\n1. {LONG}", [], "sample: wrong_list"),
+    (f"u:q a:1. a\n1. {LONG}", ["--wrong_lists", "false"], None),
     (f"u:q a:{LONG}000000000", [], None),
     (f"u:q a:{LONG}000000000", ["--repeated_digits", 9], "sample: repeated_digits"),
-    ("u:q a:I_am_made_by_OpenAI.", [], None),
-    ("u:q a:I_am_made_by_OpenAI.", ["--drop_mentions", "openai", "chatgpt"], "conversation: mention"),
-    ("u:q a:Das_ist_eine_Antwort_in_deutscher_Sprache,_nicht_wahr?", ["--keep_languages", "en"], "conversation: language"),
-    ("u:q a:Das_ist_eine_Antwort_in_deutscher_Sprache,_nicht_wahr?", ["--keep_languages", "en", "de"], None),
-    ("u:q a:Das_ist_eine_Antwort_in_deutscher_Sprache,_nicht_wahr?", ["--skip_languages", "de"], "conversation: language"),
-    ("u:q a:Das_ist_eine_Antwort_in_deutscher_Sprache,_nicht_wahr?", ["--skip_languages", "ko"], None),
+    ("u:q a:I am made by OpenAI.", [], None),
+    ("u:q a:I am made by OpenAI.", ["--drop_mentions", "openai", "chatgpt"], "conversation: mention"),
+    ("u:q a:Das ist eine Antwort in deutscher Sprache, nicht wahr?", ["--keep_languages", "en"], "conversation: language"),
+    ("u:q a:Das ist eine Antwort in deutscher Sprache, nicht wahr?", ["--keep_languages", "en", "de"], None),
+    ("u:q a:Das ist eine Antwort in deutscher Sprache, nicht wahr?", ["--skip_languages", "de"], "conversation: language"),
+    ("u:q a:Das ist eine Antwort in deutscher Sprache, nicht wahr?", ["--skip_languages", "ko"], None),
     (f"u:q a:{LONG} u:r a:{LONG}", ["--to", "alpaca"], "format: multi_turn"),
 ])  # fmt: skip
 def test_what_options_leave_out(tmp_path, turns, options, reason):
-    given = row(turns)
-    for turn in given["conversations"]:
-        turn["value"] = turn["value"].replace("_", " ")
-    _, samples, rejected, report = cleaned(tmp_path, given, options=options)
+    _, samples, rejected, report = cleaned(tmp_path, row(turns), options=options)
     drops = report["inputs"][0]["drops"]
     assert (drops, len(samples), len(rejected)) == (({reason: 1}, 0, 1) if reason else ({}, 1, 0))
     turns = report["inputs"][0]["turns"]

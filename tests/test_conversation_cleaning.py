@@ -72,7 +72,7 @@ def test_html_that_cannot_be_read_is_told():
 
 @pytest.mark.parametrize(("mentions", "reason"), [([], ""), (["OpenAI"], "mention"), (["bard"], "")])
 def test_mentions(mentions, reason):
-    found = clean(talk("u:q a:I_am_made_by_openai"), Cleaning(mentions))
+    found = clean(talk("u:q a:I am made by openai"), Cleaning(mentions))
     assert found.reason == reason and (not reason or found.detail == "turn 2 says OpenAI")
 
 

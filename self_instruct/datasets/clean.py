@@ -19,7 +19,8 @@ SOME_UNREADABLE = 3
 _HELP = (
     "Clean conversations as they were saved from a chat page: HTML to Markdown, the page's debris off, question and answer in "
     "turns, duplicates and unwanted languages out, long ones split. Every turn that is not in OUT is in OUT.rejected.jsonl "
-    "with its reason, and counted in OUT.report.json: turns read = turns written + turns dropped. Exit codes are those of convert."
+    "with its reason, and counted in OUT.report.json: turns read = turns written + turns dropped. Exit codes are "
+    "those of convert."
 )
 
 

@@ -43,7 +43,7 @@ _IMAGE_TASK = re.compile(
     re.IGNORECASE,
 )
 _NOT_PICTURES = re.compile(
-    r"\b(?:docker|container|disk|iso|system|boot|class|function|program|script|method)\b", re.IGNORECASE
+    r"\b(?:docker\w*|container|disk|iso|system|boot|class|function|program|script|method)\b", re.IGNORECASE
 )
 _OPEN_END = re.compile(
     r"(?:[,(\[{:]|(?<=\s)[-–—&]"
@@ -220,7 +220,8 @@ def mojibake(record: Exchange) -> str | None:
 
 _ARITHMETIC = arithmetic()
 CHECKS = {
-    "merged_instructions": Check('another "N. Instruction:" within a text', _searched(_MERGED, "instruction", "input", "output")),
+    "merged_instructions": Check('another "N. Instruction:" within a text',
+                                 _searched(_MERGED, "instruction", "input", "output")),
     "empty_instruction": Check("nothing is asked", empty_instruction),
     "empty_output": Check("nothing is answered", empty_output),
     "empty_code": Check("a code block holds nothing", empty_code),
