@@ -23,7 +23,8 @@ from self_instruct.presets import PRESETS
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> typing.NoReturn:
-        raise UserError(message)
+        _, required, names = message.partition("the following arguments are required: ")
+        raise UserError(f"{names} is missing; --help shows what is given in which order" if required else message)
 
 
 def parse_arguments(argv: Sequence[str], description: str, names: Sequence[str] | None = None) -> Config:
@@ -140,7 +141,8 @@ def _read_yaml(path: Path, declared: dict[str, Field]) -> dict[str, Any]:
     try:
         content = yaml.load(text, UniqueKeyLoader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UserError(f"{path}: is not YAML: {' '.join(str(error).split())}") from None
+        told = " ".join(str(error).split()).replace('in "<unicode string>"', "in its text")
+        raise UserError(f"{path}: is not YAML: {told}") from None
     if content is None:
         return {}
     if not isinstance(content, dict):

@@ -13,7 +13,7 @@ from self_instruct.engines import load_engine, load_reader
 from self_instruct.engines.base import ModelEngine, PromptReader, Sampling
 from self_instruct.engines.placement import Placement
 from self_instruct.errors import UserError
-from self_instruct.filters import RULES, Filter, build_filters
+from self_instruct.filters import RULES, SWITCHES, Filter, asked_rules, build_filters
 from self_instruct.filters.openings import without_programming
 from self_instruct.formats import RecordFormat
 from self_instruct.novelty import vector_cache
@@ -84,7 +84,13 @@ def build_curator(
 
 
 def build_rules(config: Config, header: str) -> list[Filter]:
-    """The filter rules of a run."""
+    """The filter rules of a run. Raises `UserError` if one cannot be used."""
+    options = config.filter
+    low, high = options.min_instruction_length, options.max_instruction_length
+    if low is not None and high is not None and low > high:
+        raise UserError(
+            f"--min_instruction_length {low} is above --max_instruction_length {high}, so nothing could pass"
+        )
     return build_filters(
         header,
         min_instruction_words=config.filter.min_instruction_words,
@@ -93,7 +99,12 @@ def build_rules(config: Config, header: str) -> list[Filter]:
         openings=config.filter.filter_openings,
         keep_programming=config.filter.keep_programming,
         rules=config.filter.filter_rules,
+        switches=_switches(config),
     )
+
+
+def _switches(config: Config) -> dict[str, Any]:
+    return {name: getattr(config.filter, name) for names in SWITCHES.values() for name in names}
 
 
 def reasons_of_rules(config: Config) -> dict[str, tuple[str, ...]]:
@@ -103,7 +114,8 @@ def reasons_of_rules(config: Config) -> dict[str, tuple[str, ...]]:
         "keywords": not any(word.strip() for word in options.filter_keywords),
         "openings": not without_programming(options.filter_openings, options.keep_programming),
     }
-    return {name: RULES[name] for name in options.filter_rules if not idle.get(name)}
+    asked = asked_rules(options.filter_rules, _switches(config))
+    return {name: RULES[name] for name in asked if not idle.get(name)}
 
 
 def build_sampling(config: Config) -> Sampling:

@@ -13,7 +13,7 @@ from typing import Any
 from self_instruct.curation import Verdict
 from self_instruct.durable import put
 from self_instruct.journal import Entry
-from self_instruct.layout import REPORT
+from self_instruct.layout import JOURNAL, REPORT
 
 STAGES = ("generation", "parse", "filter", "novelty", "limit")
 ENOUGH_BLOCKS = 200
@@ -87,6 +87,17 @@ class Funnel:
             return None
         parsed, kept, _ = (sum(column) for column in zip(*self._recent, strict=True))
         return kept / parsed if parsed else 0.0
+
+    @property
+    def likely_cause(self) -> str:
+        """What a low `recent_yield` most likely comes from."""
+        if any(parsed for parsed, _, _ in self._recent):
+            return "the model repeats itself or cannot follow the format"
+        if all(tokens <= 1 for _, _, tokens in self._recent):
+            return "the model wrote nothing, it ends every text at once"
+        unread = Counter({reason: n for (stage, reason), n in self.drops.items() if stage == "parse"})
+        mostly = f", most of them for {unread.most_common(1)[0][0]}" if unread else ""
+        return f"not one of its blocks could be read{mostly}: see what the model writes in {JOURNAL}"
 
     @property
     def samples(self) -> list[tuple[int, int]]:

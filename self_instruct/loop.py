@@ -60,6 +60,7 @@ class Loop:
     _latest: Prompt | None = None
     failed: bool = False
     _errors: int = 0
+    _error: str = ""
     _committed: int = 0
     _submitted: int = 0
 
@@ -147,6 +148,7 @@ class Loop:
             # Errors of an earlier launch say nothing of this one.
             self._errors = self._errors + 1 if entry.error and entry.request not in self._earlier else 0
             if self._errors:
+                self._error = entry.error or ""
                 _log.warning("request %d was not answered: %s", entry.request, entry.error)
             self._committed += 1
             _log.debug(
@@ -161,13 +163,13 @@ class Loop:
         limits, recent = self.limits, self.funnel.recent_yield
         if self._errors >= ERRORS_IN_A_ROW:
             self.failed = True
-            return f"the last {ERRORS_IN_A_ROW} requests could not be answered; the messages above say why"
+            return f"the last {ERRORS_IN_A_ROW} requests could not be answered: {self._error}"
         if self.funnel.accepted >= limits.target:
             return f"all {limits.target} records are there"
         if recent is not None and recent < limits.min_yield:
             return (
                 f"the yield of the last {self.funnel.patience} requests was {recent:.2%}, under --min_yield "
-                f"{limits.min_yield:.2%}; the model repeats itself or cannot follow the format"
+                f"{limits.min_yield:.2%}; {self.funnel.likely_cause}"
             )
         if limits.max_tokens is not None and self.funnel.completion_tokens >= limits.max_tokens:
             return f"--max_tokens {limits.max_tokens} are written"

@@ -67,7 +67,10 @@ def _read_plan(argv: Sequence[str]) -> "Plan":
         if options.merge:
             raise UserError("--merge decides for all shards, so it takes no --shard_index; leave out one of them")
         if shards is None or options.shard_index >= shards:
-            raise UserError(f"--shard_index {options.shard_index} needs --shards above it, but that is {shards}")
+            raise UserError(
+                f"--shard_index {options.shard_index} needs --shards above it, but that is {shards or 'not given'}; shards are "
+                "counted from 0"
+            )
     from self_instruct.curating import Plan
 
     reading = ReadingOptions(**{name: given[name] for name in ReadingOptions.__dataclass_fields__ if name in given})

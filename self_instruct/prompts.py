@@ -81,6 +81,11 @@ class PromptComposer:
 
     def check(self) -> None:
         """Raises `UserError` if not even the shortest seed fits the budget."""
+        if self.budget < 1:
+            raise UserError(
+                f"--max_new_tokens leaves no token for a prompt within the model's context or --max_length, it is "
+                f"{1 - self.budget} too high at least; lower it, raise --max_length, or use a model with a longer context"
+            )
         needed = self._length(self._prompt(0, [self._shortest()]))
         if needed > self.budget:
             raise UserError(

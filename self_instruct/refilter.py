@@ -52,8 +52,12 @@ def _refilter(entries: list[Any], run: Any, given: dict[str, Any], new_dir: Path
     format = run.format(config)
     seed_path = Path(config.run.seed_tasks_path or "")
     seeds = run.seeds(seed_path, may_differ="seed_tasks_path" in given)
-    described = {**run.described, "options": options, "seed_tasks_sha256": fingerprint(seed_path)}
-    curator = build_curator(config, format, described["header"], seeds)
+    curator = build_curator(config, format, run.described["header"], seeds)
+    hashes = {
+        "seed_tasks_sha256": fingerprint(seed_path),
+        "response_filters_sha256": manifest.response_filters_hash(options),
+    }
+    described = {**run.described, "options": options, **hashes}
     try:
         new_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:

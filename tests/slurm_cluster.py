@@ -43,6 +43,7 @@ SlurmdLogFile={folder}/slurmd-%n.log
 ReturnToService=2
 SlurmdTimeout=10
 KillWait=25
+SchedulerParameters=batch_sched_delay=0,sched_interval=1,bf_interval=1
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 PartitionName=main Nodes=ALL Default=YES State=UP PriorityTier=1 GraceTime=60

@@ -203,28 +203,6 @@ def test_what_would_not_be_heeded_is_refused_where_nothing_is_asked(asked, refus
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--batch_dir", "{tmp}/none"], "none: holds no run.yaml; give the --batch_dir of a generation run"),
-        (["--no_embeddings"], "--no_embeddings leaves nothing to decide by; give --self_consistency_rouge_threshold"),
-        ([*BY_WORDS, "--self_consistency_threshold", "0.5"], "--self_consistency_threshold is a cosine"),
-        (BY_WORDS, "the run replayed a script, which cannot tell instructions; give --model_name_or_path"),
-        (["--num_trials", "0"], "--num_trials is 0, but must be at least 1"),
-        (["--self_consistency_rule", "median"], "must be one of mean, best"),
-        (["--stop_words", "x"], "unknown argument --stop_words"),
-        ([*BY_WORDS, "--prompt_path", "/dev/null"], "is empty"),
-    ],
-)  # fmt: skip
-def test_mistakes_are_named(folder, tmp_path, refused, options, message):
-    assert message in refused("--batch_dir", folder, *[str(part).format(tmp=tmp_path) for part in options])
-    assert not (folder / KEPT).exists() and not (folder / PREDICTIONS).exists()
-
-
-def test_without_a_run_there_is_nothing_to_test(refused):
-    assert "--batch_dir is missing" in refused(*BY_WORDS)
-
-
-@pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda path: path.unlink(), f"holds no {DATASET[0]}"),

@@ -152,19 +152,3 @@ def test_a_seed_file_that_was_changed_leaves_ids_only(folder: Path, tmp_path: Pa
     text = (tmp_path / "run.yaml").read_text()
     (tmp_path / "run.yaml").write_text(text.replace("seed_tasks_sha256: ", "seed_tasks_sha256: 0"))
     assert "(not at hand: the seed file is not where it was" in "\n".join(paragraphs(tmp_path, "000000-01"))
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["{folder}"], "ID_OR_TEXT"),
-        (["{folder}/none", "x"], "holds no run.yaml"),
-        (["{folder}", "000000-99"], "has no candidate 000000-99"),
-        (["{folder}", "the"], "fits 4 candidates; give the id of one"),
-        (["{folder}", "x", "--top_p", "1"], "unknown argument --top_p"),
-    ],
-)
-def test_mistakes_are_one_message(folder: Path, arguments: list[str], message: str) -> None:
-    result = command(*[part.format(folder=folder) for part in arguments])
-    assert result.returncode == 2 and result.stdout == ""
-    assert result.stderr.startswith("error: ") and message in result.stderr and "Traceback" not in result.stderr

@@ -5,29 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from self_instruct.curation import Curator
-from self_instruct.demonstrations import DemonstrationMix
 from self_instruct.engines.base import Completion, EngineLost
 from self_instruct.engines.scripted import ScriptedEngine
 from self_instruct.errors import UserError
-from self_instruct.filters import build_filters
 from self_instruct.formats import INSTRUCTION_OUTPUT
-from self_instruct.funnel import Funnel, write_report
-from self_instruct.journal import Journal, read_journal
-from self_instruct.loop import Limits, Loop, numbered_stop
-from self_instruct.progress import Progress
-from self_instruct.prompts import PromptComposer
-from self_instruct.records import Record
-from self_instruct.writer import Origin, Writer
+from self_instruct.journal import read_journal
+from self_instruct.loop import Loop, numbered_stop
+from tests.loop_runs import looped
 from tests.runs import dataset, rows
 from tests.scripts import write_script
-
-SEEDS = [
-    Record("s1", "Name three rivers of Europe.", "", "Rhine, Danube, Loire"),
-    Record("s2", "Add all numbers of a list.", "", "sum(numbers)"),
-    Record("s3", "Explain why the sky is blue to a child.", "", "Air scatters blue light most."),
-]
-ORIGIN = Origin("script", "r1", "instruction_output", dict(INSTRUCTION_OUTPUT.triggers), {})
 
 
 class Shuffled(ScriptedEngine):
@@ -65,27 +51,8 @@ def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_script(tmp_path_factory.mktemp("script") / "script.jsonl", 60)
 
 
-def run_loop(script, folder, target=50, kind=ScriptedEngine, horizon=6, more=None, **limits) -> tuple[Loop, str]:
-    folder.mkdir(exist_ok=True)
-    engine, journal, writer = kind.from_file(script), Journal(folder), Writer(folder, ORIGIN)
-    composer = PromptComposer(
-        "Go on.", INSTRUCTION_OUTPUT, DemonstrationMix(3, 2, 3), 42, SEEDS, engine.prompt_tokens, 10**9
-    )
-    patience = limits.pop("patience", 100)
-    bounds = Limits(target, limits.pop("min_yield", 0.0), capacity=engine.capacity, **limits)
-    loop = Loop(
-        composer, engine, journal, Curator(INSTRUCTION_OUTPUT, build_filters("Go on."), SEEDS, 0.6), writer,
-        Funnel(patience), bounds, 42, horizon, numbered_stop(99, None), lambda: None,
-        **(more or {}),
-    )  # fmt: skip
-    try:
-        loop.replay()
-        stopped = loop.run(Progress(target))
-        write_report(folder, loop.funnel, stopped)
-    finally:
-        writer.close()
-        journal.close()
-    return loop, stopped
+def run_loop(script, folder, target=50, kind=ScriptedEngine, **options) -> tuple[Loop, str]:
+    return looped(kind.from_file(script), folder, target, **options)
 
 
 def test_the_target_is_met_exactly_and_every_block_is_accounted_for(script, tmp_path):
@@ -210,7 +177,7 @@ def test_an_engine_that_cannot_answer_ends_the_run_and_is_asked_again(script, tm
     empty = tmp_path / "empty.jsonl"
     empty.write_text('{"request": 90, "text": ""}\n')
     loop, stopped = run_loop(empty, tmp_path / "run")
-    assert stopped == "the last 20 requests could not be answered; the messages above say why"
+    assert stopped == "the last 20 requests could not be answered: the script has no completion for request 19"
     assert loop.funnel.completions == {"error": 20}
     run_loop(script, tmp_path / "run")
     run_loop(script, tmp_path / "whole")

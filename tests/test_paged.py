@@ -135,17 +135,14 @@ def test_sampling_options_reach_the_draw(paged, expected, narrow):
     assert found == {index: expected[index] for index in range(5)}
 
 
-def test_prompts_that_would_end_the_loop_are_refused_alone(paged, expected):
+def test_a_prompt_that_would_end_the_loop_is_refused_alone(paged, expected):
     engine = paged()
     engine.context_length = 10**6  # so that the back-end has to see to it
     too_long = request(90, "é " * CONTEXT)
     engine.submit([too_long, *REQUESTS])
-    engine._waiting[3].prompt.append(5000)
-    spoilt = engine._waiting[3].request.index
     found = complete(engine, [])
     assert "positions for 1024" in found.pop(90).error
-    assert "token 5000, the model's vocabulary has" in found.pop(spoilt).error
-    assert texts(found) == without([spoilt], expected)
+    assert texts(found) == expected
     assert engine._backend._starts == 1
 
 

@@ -155,11 +155,15 @@ def test_no_record_is_written_from_demonstrations_deeper_than_the_cap(cap: int) 
 # ---- check
 
 
-@pytest.mark.parametrize("budget", [14, 0, -5])
-def test_a_budget_that_no_seed_fits_is_refused(budget: int) -> None:
-    message = (
-        f"shortest seed task needs 15 tokens, but only {budget} are left beside --max_new_tokens; lower --max_new_to"
-    )
+@pytest.mark.parametrize(
+    ("budget", "message"),
+    [
+        (14, "shortest seed task needs 15 tokens, but only 14 are left beside --max_new_tokens; lower --max_new_to"),
+        (0, "no token for a prompt .* it is 1 too high at least; lower it"),
+        (-5, "no token for a prompt .* it is 6 too high at least; lower it"),
+    ],
+)
+def test_a_budget_that_no_seed_fits_is_refused(budget: int, message: str) -> None:
     with pytest.raises(UserError, match=message):
         composer(budget).check()
 

@@ -73,10 +73,14 @@ def greeted(place: MeetingPlace, secret: bytes) -> threading.Thread:
     return thread
 
 
-@pytest.mark.parametrize("machines", [1, 3])
-def test_ranks_meet_through_the_launchers_store(launcher, machines):
+@pytest.mark.parametrize(
+    ("machines", "name", "interface"),
+    [(1, "localhost", "127.0.0.1"), (3, "127.0.0.1", "127.0.0.1"), (3, "localhost", "0.0.0.0")],
+)
+def test_ranks_meet_through_the_launchers_store(launcher, monkeypatch, machines, name, interface):
+    monkeypatch.setenv("MASTER_ADDR", name)
     place = MeetingPlace(launcher(0, machines=machines))
-    assert place.listener.address[0] == ("127.0.0.1" if machines == 1 else "0.0.0.0")
+    assert place.listener.address[0] == interface
     thread = greeted(place, place.secret)
     connection = connect(launcher(2, machines=machines))
     connection.send_bytes(b"hello")

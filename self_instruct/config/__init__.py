@@ -7,7 +7,13 @@ arguments.py fills these classes.
 from dataclasses import Field, dataclass, fields
 from typing import Any
 
-from self_instruct.config.curation import ConsistencyOptions, CurationOptions, FilterOptions, NoveltyOptions
+from self_instruct.config.curation import (
+    ConsistencyOptions,
+    CurationOptions,
+    FilterOptions,
+    JudgeOptions,
+    NoveltyOptions,
+)
 from self_instruct.config.generation import ModelOptions, PromptOptions, RunOptions, SamplingOptions
 from self_instruct.config.reporting import ReportingOptions
 
@@ -17,6 +23,7 @@ __all__ = [
     "ConsistencyOptions",
     "CurationOptions",
     "FilterOptions",
+    "JudgeOptions",
     "ModelOptions",
     "NoveltyOptions",
     "PromptOptions",

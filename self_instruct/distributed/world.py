@@ -20,6 +20,7 @@ from self_instruct.errors import UserError
 
 PATIENCE = timedelta(minutes=5)
 CONNECT_SECONDS = 20.0
+_ANYWHERE = "0.0.0.0"
 
 
 @dataclass(frozen=True)
@@ -67,14 +68,12 @@ class MeetingPlace:
     def __init__(self, world: World) -> None:
         self._store = _launchers_store(world)  # it may be this process that keeps it
         self.secret = secrets.token_bytes(32)
-        # The name by which other machines know this one may stand for its loopback interface here.
-        host = "127.0.0.1" if world.on_one_machine else "0.0.0.0"
         try:
-            self.listener = Listener((host, 0), backlog=128)
+            self.listener = _listen("127.0.0.1" if world.on_one_machine else _main_address())
         except OSError as error:
             raise UserError(f"rank 0 cannot listen for the others: {_first_line(error)}") from error
-        host = host if world.on_one_machine else _main_address()
-        self._note(host=host, port=self.listener.address[1], secret=self.secret.hex())
+        host, port = self.listener.address
+        self._note(host=_main_address() if host == _ANYWHERE else host, port=port, secret=self.secret.hex())
 
     def close(self) -> None:
         """Lets nobody in any more; who comes later learns that the run is over."""
@@ -84,6 +83,17 @@ class MeetingPlace:
 
     def _note(self, **address: Any) -> None:
         self._store.set("address", json.dumps(address))
+
+
+def _listen(name: str) -> Listener:
+    """A listener on the interface whose address or name the others know; on all of them where that cannot be told: a name may
+    stand for the loopback interface here, and an address may be one that a router puts in place of this machine's.
+    """
+    with suppress(OSError):
+        address = socket.gethostbyname(name)
+        if name == address or not address.startswith("127."):
+            return Listener((address, 0), backlog=128)
+    return Listener((_ANYWHERE, 0), backlog=128)
 
 
 def connect(world: World) -> Connection | None:

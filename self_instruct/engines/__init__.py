@@ -41,7 +41,7 @@ def load_engine(
         return _scripted(script_path, rank)
     model_name = _named(model_name_or_path)
     from self_instruct.engines.huggingface import HuggingFaceEngine
-    from self_instruct.engines.loading import load_model
+    from self_instruct.engines.loading import check_numbers, load_model
     from self_instruct.engines.lockstep import LockstepEngine, join
     from self_instruct.engines.memory import choose_rows, longest_row
     from self_instruct.engines.text import context_length, read_config
@@ -52,6 +52,7 @@ def load_engine(
     group = join(rank, size, store) if size > 1 else None
     model, tokenizer, revision = load_model(model_name, model_revision, placement, trust_remote_code)
     with group.watched() if group else nullcontext():
+        check_numbers(model, tokenizer)
         longest = longest_row(context_length(model.config, tokenizer), max_length, sampling.max_new_tokens)
         rows = batch_size or choose_rows(model, longest)
     if group is None:

@@ -45,6 +45,7 @@ class HuggingFaceEngine:
         self.model_revision, self.context_length = revision, context_length(model.config, tokenizer)
         self.on_step = on_step
         self._model, self._tokenizer, self._sampling, self._rank = model, tokenizer, sampling, rank
+        self._vocabulary = model.get_input_embeddings().weight.shape[0]
         self._ends = frozenset(end_tokens(model, tokenizer))
         # Else `generate` would fill what is not set by us from the model's own defaults.
         model.generation_config = GenerationConfig()
@@ -70,11 +71,11 @@ class HuggingFaceEngine:
             sampling = request.sampling or self._sampling
             limit = (self.context_length or 10**9) - sampling.max_new_tokens
             row = Row(request, self._encoder.encode(request.prompt, request.opening), sampling)
-            if 0 < len(row.prompt) <= limit:
-                self._waiting.append(row)
-            else:
-                row.fail(f"the prompt has {len(row.prompt)} tokens, but must have 1 to {limit} beside max_new_tokens")
+            if fault := self._fault(row.prompt, limit):
+                row.fail(fault)
                 self._refused.append(row)
+            else:
+                self._waiting.append(row)
 
     def poll(self) -> list[Completion]:
         """Generates until at least one request has ended."""
@@ -99,6 +100,17 @@ class HuggingFaceEngine:
             self._backend.close()
         self._model = self._backend = None  # type: ignore[assignment]
         free_memory()
+
+    def _fault(self, prompt: Sequence[int], limit: int) -> str | None:
+        """Why the model cannot read a prompt, if so: what it would do then is a matter of chance."""
+        if not 0 < len(prompt) <= limit:
+            return f"the prompt has {len(prompt)} tokens, but must have 1 to {limit} beside max_new_tokens"
+        if max(prompt) >= self._vocabulary:
+            return (
+                f"the prompt holds token {max(prompt)}, but the model's vocabulary has {self._vocabulary}; the tokenizer is "
+                "that of another model"
+            )
+        return None
 
     def _completion(self, row: Row, created: str) -> Completion:
         request, tokens = row.request, row.tokens

@@ -6,7 +6,11 @@ Weights are read from safetensors only, and code that comes with a model is run 
 import logging
 from typing import Any
 
+import torch
+
+from self_instruct.engines.base import Sampling
 from self_instruct.engines.placement import Placement, device, loading_options
+from self_instruct.engines.sampling import check, draw
 from self_instruct.engines.text import explain, load_text
 from self_instruct.errors import UserError
 
@@ -51,6 +55,15 @@ def load_model(
     if slow and device().type != "cpu":
         _log.warning("the devices are too small: %d parts of the model are kept off them, which is slow", len(slow))
     return model, tokenizer, found_revision
+
+
+def check_numbers(model: Any, tokenizer: Any) -> None:
+    """Raises `UserError` if a model in place gives no numbers even for a short text: then it gives none for any."""
+    ids = torch.tensor([tokenizer("A task.", add_special_tokens=False)["input_ids"] or [0]], device=model.device)
+    ids = ids.clamp(max=model.get_input_embeddings().weight.shape[0] - 1)
+    with torch.inference_mode():
+        logits = model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits[:, -1]
+    check(draw(logits, Sampling(1, temperature=0), logits.new_zeros(1)).tolist())
 
 
 def end_tokens(model: Any, tokenizer: Any) -> set[int]:

@@ -184,7 +184,7 @@ class Lockstep:
 
         ended = self._backend.advance(waiting, step, stopped)
         self._rows = [row for row in self._rows if row.reason is None]
-        short = next((row.error for row in ended if row.error), None)
+        short = next((row.error for row in ended if row.error and row.failures), None)
         if short or self._backend.limit < self.limit:
             with self._group.watched():
                 raise torch.OutOfMemoryError(short or f"with {self.limit} rows")

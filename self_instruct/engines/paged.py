@@ -2,8 +2,9 @@
 
 Worth it with flash attention on an accelerator; without it, attention costs the square of the batch. The loop draws all rows
 from one global generator, which is seeded from the first requests: what a request draws depends on its neighbours and on
-when they came, so sampled text can be had again only from the journal, not by asking for the request again. Knows tokens,
-not text; whether a model can be used with it at all is for choice.py to find out.
+when they came, so sampled text can be had again only from the journal, not by asking for the request again. Logits that are
+no numbers are noticed where tokens are sampled; the likeliest of them is taken as it comes. Knows tokens, not text; whether a
+model can be used with it at all is for choice.py to find out.
 """
 
 import hashlib
@@ -23,6 +24,7 @@ from transformers.generation.continuous_batching.continuous_api import OutputRou
 
 from self_instruct.engines.base import Sampling
 from self_instruct.engines.rows import EndRules, Row, out_of_memory
+from self_instruct.engines.sampling import NO_NUMBERS
 from self_instruct.errors import UserError
 
 # On a CPU the mask of a step is as large as its tokens times the cache, and neither is bounded by default.
@@ -84,7 +86,6 @@ class PagedBackend:
     def __init__(self, model: Any, sampling: Sampling, rules: EndRules, limit: int, positions: int | None) -> None:
         self.limit = limit
         self._model, self._sampling, self._rules, self._positions = model, sampling, rules, positions
-        self._vocabulary = model.get_input_embeddings().weight.shape[0]
         self._on_cpu = model.device.type == "cpu"
         self._share, self._starts, self._capacity = MEMORY_SHARE, 0, 0
         self._manager: Any = None
@@ -159,9 +160,6 @@ class PagedBackend:
             return (
                 f"prompt and completion need {self._length(row)} tokens, the model has positions for {self._positions}"
             )
-        worst = max(row.prompt + row.tokens)
-        if worst >= self._vocabulary:
-            return f"the prompt holds token {worst}, the model's vocabulary has {self._vocabulary}"
         return None
 
     def _make_room(self, row: Row, batch: Sequence[Row]) -> str | None:
@@ -267,7 +265,8 @@ class PagedBackend:
             waiting[:0] = hit
             return []
         if len(hit) == 1 and (lack or hit[0] is alone):
-            hit[0].fail(lack or f"continuous batching failed: {line}")
+            no_numbers = NO_NUMBERS if "probability tensor" in line else None
+            hit[0].fail(lack or no_numbers or f"continuous batching failed: {line}")
             return hit
         self._suspects = hit + self._suspects
         return []

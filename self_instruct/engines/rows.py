@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import torch
 
 from self_instruct.engines.base import FinishReason, Request, Sampling
+from self_instruct.engines.sampling import NO_NUMBERS, NOT_A_NUMBER
 from self_instruct.engines.stopping import StopMatcher
 
 # How torch says it where it has no exception of its own for it.
@@ -40,7 +41,10 @@ class Row:
         self.generator = random.Random(f"tokens:{self.request.seed}")
 
     def accept(self, token: int, rules: EndRules) -> None:
-        """Takes the next token, and with it perhaps the end."""
+        """Takes the next token, and with it perhaps the end. A row whose logits are no numbers ends without a text."""
+        if token == NOT_A_NUMBER:
+            self.fail(NO_NUMBERS)
+            return
         self.tokens.append(token)
         if token in rules.end_tokens or rules.matcher.reached(self.tokens, self.request.stop):
             self.reason = "stop"

@@ -14,6 +14,9 @@ from self_instruct.engines.base import Sampling
 from self_instruct.errors import UserError
 
 NOT_A_NUMBER = -1
+NO_NUMBERS = (
+    "the model's logits are not numbers (NaN or infinite); if half precision overflows: --dtype bfloat16 or float32"
+)
 FEW = 128
 
 
@@ -71,9 +74,7 @@ def _draw_penalised(
 def check(tokens: list[int]) -> list[int]:
     """Drawn tokens as they are. Raises `UserError` if the logits of one were not numbers."""
     if NOT_A_NUMBER in tokens:
-        raise UserError(
-            "the model's logits are not numbers (NaN or infinite); half precision may overflow: try --dtype bfloat16 or float32"
-        )
+        raise UserError(NO_NUMBERS)
     return tokens
 
 

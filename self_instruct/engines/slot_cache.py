@@ -112,6 +112,11 @@ class SlotCache:
             piece = room[source, :, begin : begin + tokens]
             room[place, :, start : start + tokens] = piece.clone() if source == place else piece
 
+    def clear(self, place: int) -> None:
+        """Forgets what a place holds: a weight of 0 does not keep what is no number out of others' sums."""
+        for room in (room for layer in self._layers for room in layer.rooms):
+            room[place] = 0
+
     def remove(self, place: int) -> None:
         """Lets the row at a place go; the last one takes it."""
         last = len(self.starts) - 1

@@ -12,7 +12,6 @@ import torch
 
 from self_instruct.engines.reading import Held, plan
 from self_instruct.engines.rows import EndRules, Row, free_memory, out_of_memory
-from self_instruct.engines.sampling import check
 from self_instruct.engines.slot_model import Drawn, SlotModel
 
 # On a CPU a pass over one prompt costs its tokens, so rows enter as soon as there is a place. On an accelerator it costs its
@@ -113,7 +112,6 @@ class SlotBackend:
         while len(self._flying) > (lag if any(row.reason is None for row in self._rows) else 0):
             rows, drawn = self._flying.popleft()
             pairs = [(row, token) for row, token in zip(rows, drawn.tokens(), strict=True) if row.reason is None]
-            check([token for _, token in pairs])
             for row, token in pairs:
                 row.accept(token, self._rules)
             self._ended += [row for row, _ in pairs if row.reason is not None]
@@ -123,13 +121,16 @@ class SlotBackend:
     def _evict(self) -> None:
         """Lets go of rows that have ended. The last of all stays in the cache: the next prompts may begin as it does."""
         for place in reversed(range(len(self._rows))):
-            if self._rows[place].reason is not None:
-                if len(self._rows) == 1:
+            reason = self._rows[place].reason
+            if reason is not None:
+                if len(self._rows) == 1 and reason != "error":
                     self._left = self._rows.pop()
                 else:
                     self._remove(place)
 
     def _remove(self, place: int) -> None:
+        if self._rows[place].reason == "error":
+            self._model.cache.clear(place)
         self._model.remove(place)
         self._rows[place] = self._rows[-1]
         self._rows.pop()

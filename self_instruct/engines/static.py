@@ -10,7 +10,7 @@ import torch
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 
 from self_instruct.engines.rows import EndRules, Row, free_memory, out_of_memory
-from self_instruct.engines.sampling import check, draw_rows
+from self_instruct.engines.sampling import NO_NUMBERS, NOT_A_NUMBER, draw_rows
 
 
 class StaticBackend:
@@ -87,8 +87,10 @@ class _Chooser(LogitsProcessor):
             seen = torch.zeros_like(scores, dtype=torch.bool).scatter_(1, texts, True)
         uniform = torch.tensor([row.generator.random() for row in self._rows], device=scores.device)
         chosen = draw_rows(scores, samplings, uniform, seen)
-        check(chosen.tolist())
-        return torch.full_like(scores, float("-inf")).scatter_(1, chosen[:, None], 0.0)
+        for row, token in zip(self._rows, chosen.tolist(), strict=True):
+            if token == NOT_A_NUMBER and row.reason is None:
+                row.fail(NO_NUMBERS)
+        return torch.full_like(scores, float("-inf")).scatter_(1, chosen.clamp(min=0)[:, None], 0.0)
 
 
 class _Watcher(StoppingCriteria):

@@ -9,6 +9,14 @@ from typing import Any
 
 from self_instruct.errors import UserError
 
+_PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+_FOLDER = "the folder must hold config.json, a tokenizer and safetensors weights, as save_pretrained writes them"
+_CONVERT = (
+    'which can run any code when it is read, so it is not; if you trust its source, convert it: python -c "from transformers '
+    "import AutoModelForCausalLM as M, AutoTokenizer as T; M.from_pretrained('{name}', use_safetensors=False)"
+    ".save_pretrained('converted'); T.from_pretrained('{name}').save_pretrained('converted')\", and give ./converted"
+)
+
 
 class PromptEncoder:
     """Turns a prompt and the opening of its answer into token ids, through the chat template where one is used.
@@ -72,6 +80,7 @@ def read_config(name: str, revision: str | None = None, trust_remote_code: bool 
     logging.disable_progress_bar()
     if name.startswith(("/", ".", "~")) and not Path(name).expanduser().is_dir():
         raise UserError(f"--model_name_or_path {name}: there is no such folder; give a model's folder or a Hub id")
+    _check_weights(name)
     try:
         return AutoConfig.from_pretrained(name, revision=revision or "main", trust_remote_code=trust_remote_code)
     except Exception as error:  # a broken file can fail anywhere in three libraries
@@ -94,6 +103,17 @@ def load_text(name: str, revision: str | None = None, trust_remote_code: bool = 
     return tokenizer, config, model_revision(name, config)
 
 
+def _check_weights(name: str) -> None:
+    """Raises `UserError` for a folder without safetensors weights, which no other kind stands in for."""
+    folder = Path(name).expanduser()
+    if not folder.is_dir() or any(folder.glob("*.safetensors")):
+        return
+    pickled = sorted(path.name for path in folder.iterdir() if path.suffix in _PICKLED)
+    if pickled:
+        raise UserError(f"--model_name_or_path {name}: {pickled[0]} is a pickle, {_CONVERT.format(name=name)}")
+    raise UserError(f"--model_name_or_path {name}: holds no safetensors weights; {_FOLDER}")
+
+
 def context_length(config: Any, tokenizer: Any) -> int | None:
     """Tokens that the model can attend to, by its configuration or, failing that, its tokenizer's; None if neither says."""
     config = config.get_text_config()
@@ -110,9 +130,9 @@ def explain(name: str, error: Exception) -> str:
     if "trust_remote_code" in str(error):
         advice = "it needs code of its own; if you trust its source, add --trust_remote_code"
     elif Path(name).is_dir():
-        advice = (
-            "the folder must hold config.json, a tokenizer and safetensors weights, as save_pretrained writes them"
-        )
+        advice = _FOLDER
+    elif "safetensors" in str(error):
+        advice = f"there may be weights in a pickle only, {_CONVERT.format(name=name)}"
     else:
         advice = (
             "check the name; a machine without network needs a model folder, or a filled cache and HF_HUB_OFFLINE=1"

@@ -34,7 +34,9 @@ class SentenceEncoder:
         from sentence_transformers import SentenceTransformer
 
         try:
-            self._model: Any = SentenceTransformer(model_name_or_path, model_kwargs={"dtype": "float32"})
+            self._model: Any = SentenceTransformer(
+                model_name_or_path, model_kwargs={"dtype": "float32", "use_safetensors": True}
+            )
         except (OSError, ValueError, RuntimeError) as error:
             reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
             raise UserError(

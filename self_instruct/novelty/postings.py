@@ -1,19 +1,33 @@
 """Exact search of token sequences for the highest ROUGE-L F1 by counting shared tokens, compiled.
 
-For each token there is a list of the sequences that hold it. How many tokens a query shares with each sequence (both counted
-with repetition) bounds their common subsequence, and leaves a handful to score, however low the highest score is. Signatures
-(scan.py) decide faster whether a score is above a threshold; this finds the nearest of what is far from all. Knows nothing of
-texts and ids.
+For the first, second, ... occurrence of each token there is a list of the sequences that hold it so often. How many tokens a
+query shares with each sequence bounds their common subsequence, and leaves a handful to score, however low the highest score
+is. Signatures (scan.py) decide faster whether a score is above a threshold; this finds the nearest of what is far from all.
+Knows nothing of texts and ids.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 
 from self_instruct.novelty.sequences import Tokens
-from self_instruct.novelty.subsequence import common, compiled, f1, fill, least_common, match_tables
+from self_instruct.novelty.subsequence import common, compiled, f1, fill, match_tables
+
+_ROUNDING = 1e-6  # of a bound, relative, in float32
+
+
+class Lists(NamedTuple):
+    """The sequences that hold a token at least so often, for all tokens: of token t at least k times are
+    positions[begins[i]:begins[i + 1]], i = first[t] + k - 1 < first[t + 1].
+    """
+
+    positions: np.ndarray  # int32 [tokens], ascending in each list
+    begins: np.ndarray  # int64 [lists + 1]
+    first: np.ndarray  # int64 [different tokens + 1]
 
 
 class Postings:
-    """Token sequences, searched by the tokens that they hold. A million of 14 tokens take about 120 MB."""
+    """Token sequences, searched by the tokens that they hold. A million of 14 tokens take about 130 MB."""
 
     def __init__(self) -> None:
         self._tokens, self._ends = np.empty(0, np.int32), np.zeros(1, np.int64)
@@ -27,29 +41,45 @@ class Postings:
         for part in added:
             self._tokens = np.concatenate([self._tokens, part.numbers])
             self._ends = np.concatenate([self._ends, self._ends[-1] + part.ends[1:]])
-        self._lists, self._starts = _listed(self._tokens, self._ends)
-        self._shared = np.zeros(len(self), np.int32)
+        self._lists = Lists(*_listed(self._tokens, self._ends))
+        self._lengths = np.diff(self._ends).astype(np.float32)
+        self._shared, self._bounds = np.zeros(len(self), np.int32), np.empty(len(self), np.float32)
 
     def nearest(self, query: np.ndarray) -> tuple[float, int]:
         """The highest F1 of a query, int32 [tokens], and the first position that has it; 0 and -1 if no token is shared."""
-        return _nearest(query, self._tokens, self._ends, self._lists, self._starts, self._shared)
+        if not len(self) or not len(query):
+            return 0.0, -1
+        return _nearest(query, self._tokens, self._ends, self._lists, self._lengths, self._shared, self._bounds)
 
 
 @compiled
-def _listed(tokens: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The positions of the sequences that hold each token, in ascending order, one for each time that they hold it: int32
-    [tokens], and int64 [different tokens + 1] where the list of each token begins.
-    """
-    starts = np.zeros((tokens.max() if tokens.size else -1) + 2, np.int64)
-    for token in tokens:
-        starts[token + 1] += 1
-    starts = np.cumsum(starts)
-    lists, free = np.empty(tokens.size, np.int32), starts[:-1].copy()
-    for position in range(ends.size - 1):
-        for token in tokens[ends[position] : ends[position + 1]]:
-            lists[free[token]] = position
-            free[token] += 1
-    return lists, starts
+def _listed(tokens: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The fields of `Lists`."""
+    different = (tokens.max() if tokens.size else -1) + 1
+    times, most = np.zeros(different, np.int64), np.zeros(different, np.int64)
+    for at in range(ends.size - 1):
+        for token in tokens[ends[at] : ends[at + 1]]:
+            times[token] += 1
+            most[token] = max(most[token], times[token])
+        times[tokens[ends[at] : ends[at + 1]]] = 0
+    first = np.zeros(different + 1, np.int64)
+    first[1:] = np.cumsum(most)
+    begins = np.zeros(first[-1] + 1, np.int64)
+    for at in range(ends.size - 1):
+        for token in tokens[ends[at] : ends[at + 1]]:
+            times[token] += 1
+            begins[first[token] + times[token]] += 1
+        times[tokens[ends[at] : ends[at + 1]]] = 0
+    begins = np.cumsum(begins)
+    positions, free = np.empty(tokens.size, np.int32), begins[:-1].copy()
+    for at in range(ends.size - 1):
+        for token in tokens[ends[at] : ends[at + 1]]:
+            one = first[token] + times[token]
+            positions[free[one]] = at
+            free[one] += 1
+            times[token] += 1
+        times[tokens[ends[at] : ends[at + 1]]] = 0
+    return positions, begins, first
 
 
 @compiled
@@ -57,63 +87,49 @@ def _nearest(
     query: np.ndarray,
     tokens: np.ndarray,
     ends: np.ndarray,
-    lists: np.ndarray,
-    starts: np.ndarray,
+    lists: Lists,
+    lengths: np.ndarray,
     shared: np.ndarray,
+    bounds: np.ndarray,
 ) -> tuple[float, int]:
-    """`shared` is working space, zeros [sequences] and zeros again afterwards."""
-    if not shared.size or not query.size:
-        return 0.0, -1
-    _count(query, lists, starts, shared)
-    keys, places = match_tables(1, query.size)
-    fill(keys[0], places[0], tokens=query, start=0, end=query.size)
-    score, found = 0.0, -1
-    best = _highest_bound(query.size, ends, shared)
-    # What shares most is likely to be near, and then rules out nearly all others.
-    if shared[best]:
-        score, found = _scored(keys[0], places[0], query.size, tokens, ends, best), best
-    for position in range(shared.size):
-        if not shared[position]:
-            continue
-        n = ends[position + 1] - ends[position]
-        if 2 * shared[position] < score * (query.size + n) - 1e-6 or position == best:
-            continue
-        if shared[position] < least_common(score, query.size, n):
-            continue
-        reached = _scored(keys[0], places[0], query.size, tokens, ends, position)
-        if reached > score or (reached == score > 0 and position < found):
-            score, found = reached, position
+    """`shared` and `bounds` are working space [sequences]; `shared` is zeros, and zeros again afterwards."""
+    _count(query, lists, shared)
+    m = query.size
+    for at in range(shared.size):
+        bounds[at] = np.float32(shared[at]) / (np.float32(m) + lengths[at])
     shared[:] = 0
+    keys, places = match_tables(1, m)
+    fill(keys[0], places[0], query, 0, m)
+    # What may be nearest is scored first: most of the others cannot reach it.
+    likely = np.argmax(bounds)
+    if not bounds[likely]:
+        return 0.0, -1
+    score, found = _scored(keys[0], places[0], m, tokens, ends, likely), likely
+    least = np.float32(score / 2 * (1 - _ROUNDING))
+    for at in range(bounds.size):
+        if bounds[at] < least or not bounds[at]:
+            continue
+        reached = _scored(keys[0], places[0], m, tokens, ends, at)
+        if reached > score or (reached == score and at < found):
+            score, found = reached, at
+            least = np.float32(score / 2 * (1 - _ROUNDING))
     return score, found
 
 
 @compiled
-def _count(query: np.ndarray, lists: np.ndarray, starts: np.ndarray, shared: np.ndarray) -> None:
-    """Counts how many tokens each sequence shares with a query."""
+def _count(query: np.ndarray, lists: Lists, shared: np.ndarray) -> None:
+    """Adds how many tokens each sequence shares with a query, both counted with repetition."""
     ordered = np.sort(query)
-    at = 0
-    while at < ordered.size:
-        token, times = ordered[at], 0
-        while at < ordered.size and ordered[at] == token:
-            times, at = times + 1, at + 1
-        if token + 1 >= starts.size:
-            continue
-        before, repeated = -1, 0
-        for position in lists[starts[token] : starts[token + 1]]:
-            repeated = repeated + 1 if position == before else 1
-            before = position
-            shared[position] += repeated <= times
-
-
-@compiled
-def _highest_bound(m: int, ends: np.ndarray, shared: np.ndarray) -> int:
-    """The position whose F1 with a text of m tokens may be the highest."""
-    best, bound = 0, -1.0
-    for position in range(shared.size):
-        most = shared[position] / (m + ends[position + 1] - ends[position])
-        if most > bound:
-            best, bound = position, most
-    return best
+    times = 0
+    for at in range(ordered.size):
+        token = ordered[at]
+        if token + 1 >= lists.first.size:
+            return
+        times = times + 1 if at and ordered[at - 1] == token else 0
+        one = lists.first[token] + times
+        if one < lists.first[token + 1]:
+            for position in lists.positions[lists.begins[one] : lists.begins[one + 1]]:
+                shared[position] += 1
 
 
 @compiled
