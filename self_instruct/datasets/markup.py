@@ -112,7 +112,7 @@ def _set_formula(element: Any) -> None:
 def _converter() -> Any:
     from markdownify import ATX, MarkdownConverter
 
-    class Converter(MarkdownConverter):  # type: ignore[misc]
+    class Converter(MarkdownConverter):
         """As chat models write Markdown: nothing escaped, and fences that no code can close."""
 
         def convert_pre(self, el: Any, text: str, parent_tags: set[str]) -> str:
