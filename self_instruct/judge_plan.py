@@ -20,6 +20,7 @@ from self_instruct.config import (
     assemble,
     declarations,
 )
+from self_instruct.datasets.reading import Source
 from self_instruct.errors import UserError
 from self_instruct.formats import INSTRUCTION_INPUT_OUTPUT, RecordFormat
 from self_instruct.inquiry import Inquiry
@@ -148,7 +149,7 @@ def _dataset(sources: Sequence[str]) -> list[tuple[Record, bytes]]:
     and where two records have one id.
     """
     found: dict[str, tuple[Record, bytes]] = {}
-    for file in read_files(sources):
+    for file in read_files([Source(path) for path in sources]):
         for line in file.lines:
             if not isinstance(line, Task):
                 raise UserError(f"{line.place}: {line.problem}; mend the line, or curate the file first")

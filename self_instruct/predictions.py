@@ -51,6 +51,7 @@ class Prediction:
     rank: int
     created_at: str | None
     error: str | None = None
+    usage: dict[str, Any] | None = None
 
 
 Trial = tuple[str, int]
@@ -60,7 +61,7 @@ _read_prediction = line_reader(Prediction, _KINDS, "a prediction")
 class PredictionFile:
     """The predictions of a run directory, opened for appending. `latest` holds them by record id and trial.
 
-    Raises `UserError` if another process has it open, it cannot be written, or a line is damaged.
+    Raises `UserError` if another process has it open, it cannot be written, or most of its lines are damaged.
     """
 
     def __init__(self, folder: Path, name: str = PREDICTIONS) -> None:
@@ -80,7 +81,7 @@ class PredictionFile:
 def read_predictions(folder: Path, name: str = PREDICTIONS) -> dict[Trial, Prediction]:
     """The predictions of a directory by record id and trial, the directory left as it is; none if it has no such file."""
     path = folder / name
-    return _latest(read_lines(path, _read_prediction)[0]) if path.is_file() else {}
+    return _latest(read_lines(path, _read_prediction).found) if path.is_file() else {}
 
 
 def answered(found: Mapping[Trial, Prediction], trial: Trial) -> bool:

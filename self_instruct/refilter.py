@@ -34,7 +34,8 @@ def main(argv: list[str]) -> int:
 
     run = read_run(old_dir)
     entries = read_journal(old_dir)
-    if new_dir.exists() and (not new_dir.is_dir() or any(new_dir.iterdir())):
+    # A call that was killed leaves halves of files.
+    if new_dir.exists() and (not new_dir.is_dir() or any(path.suffix != ".part" for path in new_dir.iterdir())):
         raise UserError(f"{new_dir}: is not empty; give a new directory")
     return _refilter(entries, run, given, new_dir)
 
@@ -84,4 +85,4 @@ def _refilter(entries: list[Any], run: Any, given: dict[str, Any], new_dir: Path
 
 
 if __name__ == "__main__":
-    guarded(lambda: main(sys.argv[1:]))
+    guarded(lambda: main(sys.argv[1:]), "the old directory is as it was; give a new one that is empty")

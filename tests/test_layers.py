@@ -18,12 +18,12 @@ MODULES = {
 OUR_FOLDERS = ("self_instruct", "instruction_io", "instruction_iio", "tools", "tests", "benchmarks")
 COMMANDS = (
     "refilter", "explain", "consistency", "judge", "post_processing", "status",
-    "datasets.__main__", "datasets.convert", "datasets.merge", "datasets.decontaminate",
+    "datasets.__main__", "datasets.convert", "datasets.merge", "datasets.decontaminate", "report.__main__",
     "datasets.clean", "datasets.lint",
 )  # fmt: skip
 TOP = (
     *COMMANDS, "cli", "launch", "consistency_plan", "earlier", "assembly", "generators", "curating", "inquiry",
-    "judge_plan",
+    "judge_plan", "report",
 )  # fmt: skip
 
 

@@ -65,7 +65,7 @@ def main(argv: Sequence[str]) -> int:
     lines += [f"Tokens are counted by {counted}."] if options.max_tokens is not None else []
     lines += ["Conversations left out:"] if drops else []
     lines += [f"  {stage + ': ' + reason:<40} {-number:>12,}" for (stage, reason), number in sorted(drops.items())]
-    lines += [f"Turns: {read:,} read, {written:,} written, {turn_drops.total():,} left out:"]
+    lines += [f"Turns: {read:,} read, {written:,} written, {turn_drops.total():,} left out."]
     lines += [
         f"  {stage + ': ' + reason:<40} {-number:>12,}" for (stage, reason), number in sorted(turn_drops.items())
     ]
