@@ -29,7 +29,9 @@ def refusal(earlier: dict[str, Any], now: dict[str, Any]) -> str:
 
 def test_the_description_holds_every_option_and_every_version(tmp_path: Path) -> None:
     content = described(seed=7)
-    assert list(content) == ["format", "model_revision", "seed_tasks_sha256", "options", "header", "versions"]
+    assert list(content) == [
+        "format", "model_revision", "seed_tasks_sha256", "options", "header", "response_filters_sha256", "versions"
+    ]  # fmt: skip
     assert set(content["options"]) == set(declarations())
     assert content["options"]["seed"] == 7
     assert all(content["versions"].values())
@@ -109,7 +111,8 @@ def test_a_damaged_description_is_named(tmp_path: Path, content: bytes, message:
 # ---- the same plan
 
 
-NOT_PLAN = [name for name, item in declarations().items() if not item.metadata["plan"]]
+BY_CONTENT = "response_filters_path"
+NOT_PLAN = [name for name, item in declarations().items() if not item.metadata["plan"] and name != BY_CONTENT]
 PLAN = [name for name, item in declarations().items() if item.metadata["plan"]]
 
 
@@ -125,6 +128,16 @@ def test_an_option_of_the_plan_may_not_change(name: str) -> None:
 @pytest.mark.parametrize("name", NOT_PLAN)
 def test_every_other_option_may(name: str) -> None:
     manifest.check_same_plan(Path("runs/x"), described(), described(**{name: "other"}))
+
+
+def test_a_file_of_patterns_may_lie_elsewhere_but_not_hold_others(tmp_path: Path) -> None:
+    (tmp_path / "one").write_text("- sorry")
+    (tmp_path / "same").write_text("- sorry")
+    (tmp_path / "other").write_text("- never")
+    one, same, other = (described(**{BY_CONTENT: str(tmp_path / name)}) for name in ("one", "same", "other"))
+    manifest.check_same_plan(Path("runs/x"), one, same)
+    assert "the content of --response_filters_path is another one" in refusal(one, other)
+    assert "the content of --response_filters_path is another one" in refusal(described(), one)
 
 
 @pytest.mark.parametrize(

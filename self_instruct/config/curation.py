@@ -42,7 +42,7 @@ class FilterOptions:
     )  # fmt: skip
     response_filters_path: str | None = option(
         None, "drop outputs in which a pattern of this YAML file is found, as configs/response_filters.yaml; each is tried on "
-        "its own examples first", path="always", plan=True,
+        "its own examples first", path="always",
     )  # fmt: skip
     input_rouge_threshold: float | None = option(
         None, "drop records whose input and output have a ROUGE-L F1 of at least this [default: off]",
