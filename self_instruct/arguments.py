@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from self_instruct.config import GROUPS, Config, assemble, declarations
+from self_instruct.datasets.hub_names import is_hub_id
 from self_instruct.errors import UserError
 from self_instruct.presets import PRESETS
 
@@ -42,7 +43,8 @@ def parse_values(
     positional: Sequence[str] = (),
     groups: tuple[type, ...] = GROUPS,
 ) -> tuple[dict[str, Any], list[str]]:
-    """Only the values that were given, by option name, with what a preset among them sets; and the positional arguments.
+    """Only the values that were given, by option name, with what a preset among them sets; and the positional arguments, of
+    which one whose name ends in `...` takes one or more.
 
     The options are those of `groups`.
     """
@@ -54,11 +56,15 @@ def parse_values(
         raise UserError(f"unknown argument {flag}{_nearest(flag.lstrip('-'), declared, '--')}")
     given = vars(known)
     config_path = given.pop("config", None)
-    places = [str(given.pop(name)) for name in positional]
+    places = [str(place) for name in positional for place in _listed(given.pop(name.removesuffix("...")))]
     values = _read_yaml(Path(config_path), declared) if config_path is not None else {}
     for name, raw in given.items():
         values[name] = convert(declared[name], raw, f"--{name}", Path.cwd())
     return {**_preset_values(values.get("preset"), declared), **values}, places
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _preset_values(name: str | None, declared: dict[str, Field]) -> dict[str, Any]:
@@ -79,7 +85,7 @@ def _build_parser(
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=119),
     )  # fmt: skip
     for name in positional:
-        parser.add_argument(name)
+        parser.add_argument(name.removesuffix("..."), nargs="+" if name.endswith("...") else None)
     parser.add_argument("--config", metavar="FILE.yaml", help="options by name; flags given beside it win")
     for group in groups:
         items = [item for item in declared.values() if item.name in group.__dataclass_fields__]  # type: ignore[attr-defined]
@@ -188,9 +194,19 @@ def _scalar(item: Field, kind: type, raw: Any, where: str, folder: Path) -> Any:
             raise UserError(f"{where} is {value}, but must be {' and '.join(b for b in bounds if b) or 'a number'}")
     if value == "-" and rule["path"] == "always":
         return value  # standard input, where an option takes it
+    if rule["path"] in ("source", "named"):
+        name, path = split_name(value) if rule["path"] == "named" else ("", value)
+        place = _place(path, where, folder) if path != "-" else path
+        return f"{name}={path if is_hub_id(path) and not os.path.exists(place) else place}".removeprefix("=")
     if isinstance(value, str) and (rule["path"] == "always" or (rule["path"] and value.startswith((".", "~")))):
         return _place(value, where, folder)
     return value
+
+
+def split_name(text: str) -> tuple[str, str]:
+    """The name, empty if there is none, and the rest of a text that reads NAME=REST."""
+    name, sign, rest = text.partition("=")
+    return (name, rest) if sign and rest and "/" not in name else ("", text)
 
 
 def _place(value: str, where: str, folder: Path) -> str:

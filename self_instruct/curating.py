@@ -8,12 +8,16 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
 from self_instruct.assembly import build_rules, reasons_of_rules
 from self_instruct.config import Config
 from self_instruct.curated import Counts, open_outputs, write_curated
+from self_instruct.datasets.contamination import ContaminationIndex
+from self_instruct.datasets.decontamination import STAGE, contaminated
+from self_instruct.datasets.reading import Source
 from self_instruct.durable import NewFile
 from self_instruct.errors import UserError
 from self_instruct.filters import first_objection
@@ -29,18 +33,25 @@ from self_instruct.records import Drop, Nearest
 
 _ABOUT_OUTPUTS = ("empty_output", "output_repeats_task", "input_as_output")
 _LINE_EVERY = 15.0
+_BATCH = 1024
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a call is to do: `shard` of `shards` searches only; without a shard it decides, from `shards` if there are any."""
+    """What a call is to do: `shard` of `shards` searches only; without a shard it decides, from `shards` if there are any.
+    What is in `benchmarks` is dropped. `uniform` output has every line as we write it, with provenance. Messages name the
+    inputs by `option`.
+    """
 
-    inputs: list[str]
+    inputs: list[Source]
     places: Places
     config: Config
-    shards: int | None
-    shard: int | None
+    shards: int | None = None
+    shard: int | None = None
+    benchmarks: ContaminationIndex | None = None
+    uniform: bool = False
+    option: str = "--input_path"
 
     @property
     def limit(self) -> float:
@@ -54,11 +65,12 @@ class Plan:
 
 @dataclass(frozen=True)
 class Material:
-    """The files as read, the tasks that pass the filters, and what dropped the others, by place."""
+    """The files as read, the tasks that pass the filters, and what dropped the others, by place; with the evidence."""
 
     files: list[InstructionFile]
     passed: list[Task]
     drops: dict[str, Drop]
+    evidence: dict[str, dict[str, Any]]
 
     @property
     def texts(self) -> list[str]:
@@ -81,7 +93,7 @@ def curate(plan: Plan) -> tuple[Counts, bool | None]:
                 drops[task.record.id] = Drop("novelty", outcome.reason, nearest=nearest)
         counts = Counts(reasons_of_rules(plan.config))
         options = {**asdict(plan.config.filter), **asdict(plan.config.novelty)}
-        write_curated(material.files, drops, counts, options, outputs)
+        write_curated(material.files, drops, material.evidence, counts, options, outputs)
     if encoder is not None:
         encoder.tidy()
     return counts, encoder.loaded if encoder is not None else None
@@ -114,7 +126,7 @@ def search(plan: Plan) -> str:
 
 def _prepared(plan: Plan) -> Material:
     """Reads and filters."""
-    files, filters = read_files(plan.inputs), build_rules(plan.config, header="")
+    files, filters = read_files(plan.inputs, plan.option, uniform=plan.uniform), build_rules(plan.config, header="")
     passed, drops = list[Task](), dict[str, Drop]()
     for file in files:
         # Where a file holds tasks alone, their outputs cannot be at fault.
@@ -128,7 +140,27 @@ def _prepared(plan: Plan) -> Material:
                 drops[line.record.id] = Drop("filter", reason, detail)
             else:
                 passed.append(line)
-    return Material(files, passed, drops)
+    evidence = _evidence(plan.benchmarks, passed) if plan.benchmarks is not None else {}
+    drops |= {place: Drop(STAGE, found["reason"], found["detail"]) for place, found in evidence.items()}
+    return Material(files, [task for task in passed if task.record.id not in evidence], drops, evidence)
+
+
+def _evidence(index: ContaminationIndex, tasks: list[Task]) -> dict[str, dict[str, Any]]:
+    """What of tasks is in a benchmark, by place."""
+    evidence = dict[str, dict[str, Any]]()
+    for begin in range(0, len(tasks), _BATCH):
+        batch = tasks[begin : begin + _BATCH]
+        parts = [
+            [
+                ("instruction", task.record.task),
+                ("output", task.record.output),
+                *(("turn", text) for text in task.further),
+            ]
+            for task in batch
+        ]
+        found = zip(batch, contaminated(index, parts), strict=True)
+        evidence |= {task.record.id: match for task, match in found if match is not None}
+    return evidence
 
 
 def _forgiving(rule: Callable) -> Callable:

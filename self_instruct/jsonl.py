@@ -1,7 +1,7 @@
 """Reading JSON lines with every fault named by file and line. Knows nothing of what the objects mean."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ def read_objects(path: Path, what: str) -> Iterator[tuple[str, dict[str, Any]]]:
             yield place, row
 
 
-def object_of(raw: bytes, place: str) -> dict[str, Any] | None:
+def object_of(raw: bytes, place: str, decode: Callable[[str], Any] = json.loads) -> dict[str, Any] | None:
     """The object on one line, None for a blank one. Raises `LineError` when it is not UTF-8 or not one JSON object."""
     try:
         line = raw.decode("utf-8").strip()
@@ -44,7 +44,7 @@ def object_of(raw: bytes, place: str) -> dict[str, Any] | None:
     if not line:
         return None
     try:
-        row = json.loads(line)
+        row = decode(line)
     except (ValueError, RecursionError) as error:
         raise LineError("not_json", place, f"is not JSON ({error}); every line must hold one object") from None
     if not isinstance(row, dict):

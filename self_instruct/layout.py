@@ -1,7 +1,10 @@
 """The names of the files that more than one module has to know: of a run directory, and of a curation."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from self_instruct.errors import UserError
 
 JOURNAL = "completions.jsonl"
 ACCEPTED = "machine_generated_instructions.jsonl"
@@ -29,6 +32,13 @@ class Places:
         """The counts."""
         return self.beside(".report.json")
 
+    def check_inputs(self, inputs: Sequence[str], option: str) -> None:
+        """Raises `UserError` if one of the inputs would be replaced by an output."""
+        for path in map(Path, inputs):
+            for output in (self.kept, self.rejected, self.report):
+                if path == output or (path.exists() and output.exists() and path.samefile(output)):
+                    raise UserError(f"{option} {path}: would be replaced by the output; give another place for that")
+
     def vectors(self, share: str = "") -> Path:
         """The vectors that were encoded, by a shard or by one process."""
         return self.beside(f".embeddings{share}.cache")
@@ -55,4 +65,4 @@ class Places:
 
     @property
     def _stem(self) -> str:
-        return self.kept.name.removesuffix(".jsonl")
+        return self.kept.stem if self.kept.suffix in (".jsonl", ".json", ".parquet") else self.kept.name

@@ -1,7 +1,7 @@
-"""Curates any instruction file: python -m self_instruct.post_processing --input_path A.jsonl B.jsonl --output_path C.jsonl
+"""Curates any instruction file: python -m self_instruct.post_processing --input_path A.jsonl B.json --output_path C.jsonl
 
-Every line that passes the filters and is new to the lines kept before it is kept as it stood, in order. Compared is the
-instruction with its input; the first instance where there are several.
+Every row that passes the filters and is new to the rows kept before it is kept, in order; a line of ours as it stood. Compared
+is the instruction with its input; the first instance where there are several.
 """
 
 import shlex
@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from self_instruct.arguments import parse_values
 from self_instruct.cli import guarded
 from self_instruct.config import CurationOptions, FilterOptions, NoveltyOptions, RunOptions, assemble
+from self_instruct.config.datasets import ReadingOptions
+from self_instruct.datasets.reading import Source
 from self_instruct.errors import UserError
 from self_instruct.layout import Places
 
@@ -22,12 +24,12 @@ if TYPE_CHECKING:
 
 SOME_UNREADABLE = 3
 _HELP = (
-    "Curate instruction files: keep, in order, every line that passes the filters and is new to the lines kept before it. A "
-    "line is an object with an instruction and, if it has them, input and output, or a seed task with instances; it is "
-    "written as it stood. Compared are instruction and input together. Outputs are judged where a file has any. Beside "
-    "C.jsonl: C.rejected.jsonl, every other line with the reason; C.report.json, the counts; C.embeddings.cache, vectors, so "
-    "that other thresholds encode nothing again. Exit codes: 0 every line was read, 3 some could not be and are among the "
-    "rejected, 2 a mistake, 1 the disk failed."
+    "Curate instruction files: keep, in order, every row that passes the filters and is new to the rows kept before it. The "
+    "format of a file is told by its content. A line that is an object with an instruction and, if it has them, input and "
+    "output, or a seed task, is written as it stood; rows of other formats as JSONL of ours. Compared are instruction and "
+    "input together. Outputs are judged where a file has any. Beside C.jsonl: C.rejected.jsonl, every other line with the "
+    "reason; C.report.json, the counts; C.embeddings.cache, vectors, so that other thresholds encode nothing again. Exit "
+    "codes: 0 every line was read, 3 some could not be and are among the rejected, 2 a mistake, 1 the disk failed."
 )
 
 
@@ -49,15 +51,17 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _read_plan(argv: Sequence[str]) -> "Plan":
-    parts = (CurationOptions, FilterOptions, NoveltyOptions)
+    parts = (CurationOptions, ReadingOptions, FilterOptions, NoveltyOptions)
     names = ["preset", *(name for part in parts for name in part.__dataclass_fields__)]
-    given, _ = parse_values(argv, _HELP, names, groups=(CurationOptions, RunOptions, FilterOptions, NoveltyOptions))
+    given, _ = parse_values(
+        argv, _HELP, names, groups=(CurationOptions, ReadingOptions, RunOptions, FilterOptions, NoveltyOptions)
+    )
     options = CurationOptions(**{name: given[name] for name in CurationOptions.__dataclass_fields__ if name in given})
     if not options.input_path or options.output_path is None:
         missing = "--output_path" if options.input_path else "--input_path"
         raise UserError(f"{missing} is missing; give --input_path A.jsonl --output_path B.jsonl")
     places = Places(Path(options.output_path))
-    _check_places(options.input_path, places)
+    places.check_inputs(options.input_path, "--input_path")
     shards = options.shards if options.shards or not options.merge else _shards_there(places)
     if options.shard_index is not None:
         if options.merge:
@@ -69,18 +73,9 @@ def _read_plan(argv: Sequence[str]) -> "Plan":
             )
     from self_instruct.curating import Plan
 
-    return Plan(options.input_path, places, assemble(given), shards, options.shard_index)
-
-
-def _check_places(inputs: Sequence[str], places: Places) -> None:
-    if inputs.count("-") > 1:
-        raise UserError("--input_path names the pipe - twice, but it can be read once")
-    for path in map(Path, inputs):
-        if path.is_dir():
-            raise UserError(f"--input_path {path}: is a directory; give the JSONL files in it")
-        for output in (places.kept, places.rejected, places.report):
-            if path == output or (path.exists() and output.exists() and path.samefile(output)):
-                raise UserError(f"--input_path {path}: would be replaced by the output; give another --output_path")
+    reading = ReadingOptions(**{name: given[name] for name in ReadingOptions.__dataclass_fields__ if name in given})
+    sources = [Source(path, format=reading.input_format, split=reading.split) for path in options.input_path]
+    return Plan(sources, places, assemble(given), shards, options.shard_index)
 
 
 def _shards_there(places: Places) -> int:

@@ -21,7 +21,7 @@ def load_seeds(path: Path) -> list[Record]:
     seeds: list[Record] = []
     places: dict[str, str] = {}
     for place, row in read_objects(path, "--seed_tasks_path"):
-        record = task_of(row, place, f"seed_{place.rpartition(':')[2]}")
+        record = _task_of(row, place, f"seed_{place.rpartition(':')[2]}")
         if record.id in places:
             raise UserError(
                 f"{place}: id {record.id!r} stands at {places[record.id]} too; every seed needs its own id"
@@ -38,8 +38,8 @@ def fingerprint(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def task_of(row: dict[str, Any], place: str, name: str, *, whole: bool = True) -> Record:
-    """The task that an object holds; `name` is its id if it has none. Not `whole`, it may lack input and output, and be empty.
+def _task_of(row: dict[str, Any], place: str, name: str) -> Record:
+    """The task that an object holds; `name` is its id if it has none.
 
     Raises `LineError` for what is missing or is not a text.
     """
@@ -52,21 +52,21 @@ def task_of(row: dict[str, Any], place: str, name: str, *, whole: bool = True) -
         instance = instances[0]
     return Record(
         id=name if row.get("id") in (None, "") else str(row["id"]),
-        instruction=_text(row, "instruction", place, True, whole),
-        input=_text(instance, "input", place, False, whole),
-        output=_text(instance, "output", place, whole, whole),
+        instruction=_text(row, "instruction", place, True),
+        input=_text(instance, "input", place, False),
+        output=_text(instance, "output", place, True),
     )
 
 
-def _text(row: dict[str, Any], name: str, place: str, required: bool, whole: bool) -> str:
+def _text(row: dict[str, Any], name: str, place: str, required: bool) -> str:
     value = row.get(name)
     if value is None and not required:
         return ""
-    needs = "every seed needs an instruction and an output" if whole else "every record needs an instruction"
+    needs = "every seed needs an instruction and an output"
     if not isinstance(value, str):
         found = "is missing" if value is None else f"is a {type(value).__name__}, not a text"
         raise LineError("missing_field" if value is None else "wrong_type", place, f'field "{name}" {found}; {needs}')
     value = value.strip()
-    if whole and required and not value:
+    if required and not value:
         raise LineError("empty_field", place, f'field "{name}" is empty; {needs}')
     return "" if name == "input" and value.lower() == "<noinput>" else value

@@ -10,9 +10,9 @@ import sys
 import pytest
 
 from self_instruct.curation import Curator
+from self_instruct.datasets.rows import LONGEST
 from self_instruct.filters import build_filters
 from self_instruct.formats import INSTRUCTION_OUTPUT
-from self_instruct.instruction_files import LONGEST
 from self_instruct.journal import Entry
 from self_instruct.novelty.embedding import EmbeddingIndex, SentenceEncoder
 from self_instruct.records import Record

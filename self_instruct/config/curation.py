@@ -82,7 +82,9 @@ class ConsistencyOptions:
 class CurationOptions:
     """what is curated (not part of a generation run)"""
 
-    input_path: list[str] = option([], "JSONL files, in order; - reads from a pipe", path="always")
+    input_path: list[str] = option(
+        [], "files, folders of the datasets library or Hub ids, in order; - reads from a pipe", path="source"
+    )
     output_path: str | None = option(
         None, "JSONL file of what is kept; what is rejected and the counts are put beside it", path="always"
     )

@@ -7,7 +7,7 @@ between two launches of the same run.
 from dataclasses import field
 from typing import Any, Literal
 
-PathRule = Literal["always", "if_dotted"]
+PathRule = Literal["always", "if_dotted", "source", "named"]
 
 
 def option(
@@ -22,7 +22,9 @@ def option(
     path: PathRule | None = None,
     alias: str | None = None,
 ) -> Any:
-    """One option. `minimum` is inclusive, `above` exclusive; `path` says when the value names a place on disk."""
+    """One option. `minimum` is inclusive, `above` exclusive; `path` says when the value names a place on disk: a
+    `source` does unless it is the id of a dataset on the Hub, and `named` is a source with NAME= before it.
+    """
     metadata = {
         "help": help, "choices": choices, "minimum": minimum, "above": above, "maximum": maximum,
         "plan": plan, "path": path, "alias": alias,

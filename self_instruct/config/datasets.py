@@ -1,0 +1,82 @@
+"""The options of reading, converting, merging and decontaminating datasets. None of them is part of a generation run."""
+
+from dataclasses import dataclass
+
+from self_instruct.config.curation import FilterOptions
+from self_instruct.config.option import option
+from self_instruct.datasets.reading import AUTO, INPUT_FORMATS
+from self_instruct.datasets.template import PREAMBLE
+from self_instruct.datasets.writing import LMFLOW_TYPES, SUFFIXES
+from self_instruct.filters import RULES
+
+
+@dataclass(frozen=True)
+class ReadingOptions:
+    """reading"""
+
+    input_format: str = option(AUTO, "format of the input; auto: told by its content", choices=INPUT_FORMATS)
+    split: str | None = option(
+        None, "which split is read of a folder or Hub dataset [default: train, or the only one]"
+    )
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """writing"""
+
+    output: str | None = option(
+        None, "file that is written; what is not in it and the counts are put beside it. - writes to a pipe", path="always"
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ConversionOptions:
+    """converting"""
+
+    to: str | None = option(None, "format that is written", choices=tuple(SUFFIXES))
+    source: str | None = option(None, "name of the source that every record carries")
+    license: str | None = option(None, "licence of the source that every record carries")
+    lmflow_type: str = option(
+        "auto", "type of an LMFlow file; auto: conversation if the input is of conversations or has system prompts, else "
+        "text2text", choices=LMFLOW_TYPES,
+    )  # fmt: skip
+    vicuna_preamble: str = option(
+        PREAMBLE, "what the text of Vicuna's template begins with if there is no system prompt"
+    )
+
+
+@dataclass(frozen=True)
+class MergeOptions:
+    """merging"""
+
+    sources: list[str] = option(
+        [], "what is merged, as NAME=PATH or NAME=HUB_ID; of records that are too near, the one of the earlier source is kept",
+        path="named",
+    )  # fmt: skip
+    licenses: list[str] = option([], "licences of sources, as NAME=LICENCE")
+    input_formats: list[str] = option([], "formats of sources, as NAME=FORMAT; the others are told by their content")
+
+
+@dataclass(frozen=True)
+class MergeFilterOptions(FilterOptions):
+    """filters"""
+
+    filter_rules: list[str] = option(
+        ["empty", "duplicates"], "rules that are asked of a record, in this order; the first that objects is its reason",
+        choices=tuple(RULES),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class DecontaminationOptions:
+    """benchmarks"""
+
+    benchmarks: list[str] = option(
+        [], "files of benchmarks whose tasks must not be in the output: HumanEval, MBPP, GSM8K, or any that can be read as "
+        "instructions", path="named",
+    )  # fmt: skip
+    ngram_words: int = option(13, "words in a row that a record and a benchmark may not have in common", minimum=2)
+    substring_words: int = option(
+        8, "a benchmark's text of fewer words than --ngram_words counts as found if all of it stands in a record, and it has "
+        "at least so many", minimum=1,
+    )  # fmt: skip

@@ -1,0 +1,224 @@
+"""Finding out by its content how a file holds its rows, and reading them: JSON lines, a JSON list, a list inside an object,
+JSON objects over several lines, Parquet, a folder of the `datasets` library, or a dataset of the Hub; gzip is unpacked.
+
+No more than a row and what is read ahead is in memory. Knows nothing of what the rows mean.
+"""
+
+import gzip
+import io
+import re
+import sys
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from self_instruct.datasets.hub_names import is_hub_id
+from self_instruct.datasets.json_stream import JsonStream
+from self_instruct.datasets.json_text import TolerantDecoder
+from self_instruct.datasets.rows import LONGEST, Row, Unreadable, shown
+from self_instruct.errors import UserError
+from self_instruct.jsonl import LineError, object_of
+
+PIPE = "-"
+_HEAD = 1 << 20
+_BOM = b"\xef\xbb\xbf"
+_STRING = r'"(?:[^"\\]|\\.)*"'
+# An object with a list, and before it nothing but plain values: `{"type": "text2text", "instances": [`
+_DOCUMENT = re.compile(
+    rf'\{{\s*(?P<head>(?:{_STRING}\s*:\s*(?:{_STRING}|[-\d.eE+]+|true|false|null)\s*,\s*)*)(?P<key>{_STRING})\s*:\s*(?P<open>\[)\s*[{{\]]'
+)  # fmt: skip
+_LISTS = ("instances", "data", "rows", "train", "examples")
+_FOREIGN = (
+    (
+        b"version https://git-lfs.github.com",
+        "is the pointer of a Git LFS file, not the file; fetch it by git lfs pull",
+    ),
+    (b"PK\x03\x04", "is a zip archive; unpack it first"),
+    (b"\x28\xb5\x2f\xfd", "is compressed by zstd; unpack it first"),
+    (b"\xff\xfe", "is UTF-16; save it as UTF-8"),
+    (b"\xfe\xff", "is UTF-16; save it as UTF-8"),
+    (b"<", "is HTML or XML, perhaps the page around the file; download the raw file"),
+)
+
+
+@dataclass(frozen=True)
+class Container:
+    """How a source holds its rows, in words, and the rows. Where they stand in a list of an object, `key` is its name and
+    `header` the plain values before it.
+    """
+
+    kind: str
+    rows: Iterator[Row | Unreadable]
+    key: str = ""
+    header: dict[str, Any] = field(default_factory=dict)
+
+
+def open_container(path: str, split: str | None = None, option: str = "--input_path") -> Container:
+    """Opens a source; `-` is standard input, and what is no path but reads `owner/name` is a dataset of the Hub.
+
+    Raises `UserError`, which names the option, when it cannot be opened or is nothing that holds rows.
+    """
+    place = Path(path)
+    if path == PIPE:
+        return _of_stream(sys.stdin.buffer, "stdin", option)
+    if place.is_dir():
+        from self_instruct.datasets.tables import folder_rows
+
+        return Container("folder of the datasets library", folder_rows(path, split, option))
+    if is_hub_id(path) and not place.exists():
+        from self_instruct.datasets.tables import hub_rows
+
+        return Container("dataset of the Hub", hub_rows(path, split, option))
+    try:
+        stream = place.open("rb")
+        try:
+            found = _of_stream(stream, path, option)
+        except BaseException:
+            stream.close()
+            raise
+        return replace(found, rows=_closing(found.rows, stream))
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(
+            f"{option} {path}: cannot be read ({reason}); give the path of a file of instructions"
+        ) from None
+
+
+def _closing(rows: Iterator[Row | Unreadable], stream: BinaryIO) -> Iterator[Row | Unreadable]:
+    """The rows; the stream is closed after them, or when nobody wants more."""
+    with stream:
+        yield from rows
+
+
+def _of_stream(stream: BinaryIO, name: str, option: str) -> Container:
+    head = _read(stream, _HEAD)
+    if head.startswith(b"\x1f\x8b"):
+        unpacked = gzip.GzipFile(fileobj=_Rejoined.back(head, stream))
+        return _of_stream(cast(BinaryIO, unpacked), name, option)
+    if head.startswith(b"PAR1"):
+        if name == "stdin":
+            raise UserError(f"{option} -: Parquet cannot be read from a pipe; give the path of the file")
+        from self_instruct.datasets.tables import parquet_rows
+
+        return Container("Parquet", parquet_rows(name, option))
+    for sign, problem in _FOREIGN:
+        if head.removeprefix(_BOM).lstrip().startswith(sign):
+            raise UserError(f"{option} {name}: {problem}")
+    skipped = len(head) - len(head.removeprefix(_BOM).lstrip())
+    content, rejoined = head[skipped:], _Rejoined.back(head, stream)
+    if content.startswith(b"["):
+        rejoined.read(skipped)
+        return Container("JSON list", iter(JsonStream(rejoined, name, inside=True, skip=1)))
+    if content.startswith(b"{"):
+        document = _document(content)
+        if document:
+            rejoined.read(skipped)
+            begin, key, header = document
+            rows = JsonStream(rejoined, name, inside=True, skip=begin, ending=True)
+            return Container(f"JSON list {key!r} in an object", iter(rows), key, header)
+        if _is_spread(content):
+            rejoined.read(skipped)
+            return Container("JSON objects over several lines", iter(JsonStream(rejoined, name, inside=False)))
+    return Container("JSON lines", _lines(rejoined, name))
+
+
+def _document(content: bytes) -> tuple[int, str, dict[str, Any]] | None:
+    """Where the list of an object begins, its key, and the plain values before it, if the file is one such object."""
+    text = content.decode("utf-8", "replace")
+    found = _DOCUMENT.match(text)
+    if not found:
+        return None
+    try:
+        header = TolerantDecoder().decode("{" + found["head"].rstrip().removesuffix(",") + "}")
+        key = TolerantDecoder().decode(found["key"])
+    except ValueError:
+        return None
+    line = _first_line(content)
+    if "instruction" in header or (line is not None and "instruction" in line):
+        return None
+    alone = line is None or not content.partition(b"\n")[2].strip()
+    if (key == "instances" and ("type" in header or not header)) or (key in _LISTS and alone):
+        return found.end("open"), key, header
+    return None
+
+
+def _is_spread(content: bytes) -> bool:
+    """Whether an object goes on over several lines, as indented JSON does."""
+    first, _, rest = content.partition(b"\n")
+    return first.strip() == b"{" or (
+        rest[:1] in b" \t" and bool(re.match(rb'\s*"', rest)) and _first_line(content) is None
+    )
+
+
+def _first_line(content: bytes) -> dict[str, Any] | None:
+    """The object on the first line, if it holds a whole one."""
+    try:
+        return object_of(content.partition(b"\n")[0], "", TolerantDecoder().decode)
+    except LineError:
+        return None
+
+
+def _lines(file: io.BufferedIOBase, name: str) -> Iterator[Row | Unreadable]:
+    decoder, number = TolerantDecoder(), 0
+    for at, (raw, whole) in enumerate(_raw_lines(file), start=1):
+        place = f"{name}:{at}"
+        decoder.begin()
+        try:
+            if not whole:
+                problem = f"has over {LONGEST:,} bytes; is every object on a line of its own?"
+                raise LineError("too_long", place, problem)
+            value = object_of(raw, place, decoder.decode)
+            if value is None:
+                continue
+            yield Row(
+                place, number, value, raw.decode("utf-8").strip().encode("utf-8"), tuple(sorted(decoder.repairs))
+            )
+        except LineError as error:
+            yield Unreadable(place, error.reason, error.problem, shown(raw))
+        number += 1
+
+
+def _raw_lines(file: io.BufferedIOBase) -> Iterator[tuple[bytes, bool]]:
+    """Each line, and whether it is whole; of one that is too long only the beginning is kept in memory."""
+    first = True
+    while line := file.readline(LONGEST + 1):
+        part, whole = line, line.endswith(b"\n") or len(line) <= LONGEST
+        while not whole and part and not part.endswith(b"\n"):
+            part = file.readline(LONGEST + 1)
+        yield line.removeprefix(_BOM) if first else line, whole
+        first = False
+
+
+def _read(stream: BinaryIO, size: int) -> bytes:
+    try:
+        return stream.read(size)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise UserError(f"a file compressed by gzip is cut or damaged ({error}); fetch or write it again") from None
+
+
+class _Rejoined(io.RawIOBase):
+    """A stream, with what was read of it put back."""
+
+    def __init__(self, head: bytes, rest: BinaryIO) -> None:
+        self._head, self._rest = memoryview(head), rest
+
+    @classmethod
+    def back(cls, head: bytes, rest: BinaryIO) -> io.BufferedReader:
+        """The whole stream."""
+        return io.BufferedReader(cls(head, rest), 1 << 16)
+
+    def readable(self) -> bool:
+        """As streams ask."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fills a buffer."""
+        if self._head:
+            number = min(len(buffer), len(self._head))
+            buffer[:number], self._head = self._head[:number], self._head[number:]
+            return number
+        content = _read(self._rest, len(buffer))
+        buffer[: len(content)] = content
+        return len(content)

@@ -1,0 +1,161 @@
+"""Converting sources of any format to one that is asked for, row by row. What the format cannot hold is written beside it, and
+what is lost of rows that are written is counted.
+"""
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from self_instruct.datasets.example import Example
+from self_instruct.datasets.ours import row_of
+from self_instruct.datasets.outputs import PIPE, JsonLines, JsonList, Parquet, Sink, open_sink
+from self_instruct.datasets.reading import Reader, Source, open_sources
+from self_instruct.datasets.rows import Row, Unreadable
+from self_instruct.datasets.writing import SUFFIXES, Format, Unfit, lmflow_type, writable
+from self_instruct.durable import NewFile
+from self_instruct.errors import UserError
+from self_instruct.layout import Places
+from self_instruct.records import json_line
+
+_FIRST = 5
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class Tally:
+    """What became of the rows of one source: so many written, the others dropped by stage and reason; what the written ones
+    have lost, by name.
+    """
+
+    reader: Reader
+    written: int = 0
+    drops: Counter[tuple[str, str]] = field(default_factory=Counter)
+    lost: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def rows(self) -> int:
+        """Rows read, whole or not."""
+        return self.written + self.drops.total()
+
+    def as_dict(self) -> dict[str, Any]:
+        """As in the report."""
+        reader = self.reader
+        return {
+            "path": reader.source.path,
+            "format": reader.schema.name if reader.schema else None,
+            "container": reader.container.kind,
+            "rows": self.rows,
+            "written": self.written,
+            "drops": {f"{stage}: {reason}": n for (stage, reason), n in sorted(self.drops.items())},
+            "lost": dict(sorted(self.lost.items())),
+            "repaired": {
+                kind: {"rows": n, "first": reader.mended[kind]} for kind, n in sorted(reader.repairs.items())
+            },
+        }
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is to be written, and where: a format's name, a path or `-`, and what some formats ask besides."""
+
+    format: str
+    path: str
+    lmflow_type: str = "auto"
+    vicuna_preamble: str = ""
+
+
+class Rejects:
+    """Rows that are not in the output, with the reason: a file beside it; none beside a pipe, where the first are logged."""
+
+    def __init__(self, path: str, stack: ExitStack) -> None:
+        self._file = stack.enter_context(closing(NewFile(Places(Path(path)).rejected))) if path != PIPE else None
+        self._told = 0
+
+    def unreadable(self, row: Unreadable) -> None:
+        """A row that could not be read."""
+        self._write(row.place, "read", row.reason, row.problem, {"text": row.text})
+
+    def unfit(self, row: Row, example: Example, stage: str, reason: str, detail: str, **more: Any) -> None:
+        """A row that could be read, as a record of ours."""
+        self._write(row.place, stage, reason, detail, {**more, "record": row_of(example, set())})
+
+    def publish(self) -> None:
+        """Puts the file in its place."""
+        if self._file is not None:
+            self._file.publish()
+
+    def _write(self, place: str, stage: str, reason: str, detail: str, more: dict[str, Any]) -> None:
+        row = {"place": place, "stage": stage, "reason": reason, "detail": detail, **more}
+        if self._file is not None:
+            self._file.write(json_line(row))
+        elif self._told < _FIRST:
+            self._told += 1
+            _log.warning("%s: %s", place, detail)
+
+
+def convert(sources: Sequence[Source], target: Target) -> tuple[list[Tally], Format]:
+    """Reads, writes and counts. Raises `UserError` where nothing can be read or the output not be written."""
+    suffix_of(target.path, target.format)
+    with ExitStack() as stack:
+        sink = stack.enter_context(closing(open_sink(target.path)))
+        rejects = Rejects(target.path, stack)
+        report = (
+            stack.enter_context(closing(NewFile(Places(Path(target.path)).report))) if target.path != PIPE else None
+        )
+        readers = open_sources(sources, "IN")
+        for reader in readers:
+            _log.info("%s", reader.described)
+        columns = set[str]().union(*(reader.columns for reader in readers))
+        format = writable(target.format, columns, target.lmflow_type, target.vicuna_preamble)
+        output = _output(format, target.path, sink, columns)
+        tallies = [_converted(reader, format, output, rejects) for reader in readers]
+        rejects.publish()
+        if report is not None:
+            rows = {"format": format.name, "inputs": [tally.as_dict() for tally in tallies]}
+            report.write((json.dumps(rows, indent=2) + "\n").encode())
+            report.publish()
+        output.finish()
+    return tallies, format
+
+
+def _converted(reader: Reader, format: Format, output: JsonLines | JsonList | Parquet, rejects: Rejects) -> Tally:
+    tally = Tally(reader)
+    for item in reader.rows():
+        if isinstance(item, Unreadable):
+            tally.drops["read", item.reason] += 1
+            rejects.unreadable(item)
+            continue
+        row, example = item
+        try:
+            output.write(format.row(example))
+            tally.written += 1
+            tally.lost.update(format.lost(example))
+        except Unfit as error:
+            tally.drops["format", error.reason] += 1
+            rejects.unfit(row, example, "format", error.reason, error.problem)
+    return tally
+
+
+def _output(format: Format, path: str, sink: Sink, columns: set[str]) -> JsonLines | JsonList | Parquet:
+    suffix = suffix_of(path, format.name)
+    if format.name == "lmflow":
+        return JsonList(sink, json.dumps({"type": lmflow_type(format), "instances": []})[:-2], "]}")
+    if suffix == ".parquet":
+        return Parquet(sink, columns)
+    return JsonList(sink) if suffix == ".json" else JsonLines(sink)
+
+
+def suffix_of(path: str, format: str) -> str:
+    """The ending of a path, which says how rows are held. Raises `UserError` if the format is not written so."""
+    endings = SUFFIXES[format]
+    suffix = endings[0] if path == PIPE else Path(path).suffix
+    if suffix not in endings:
+        raise UserError(
+            f"--output {path}: {format} is written to {' or '.join(endings)} files; give a name that ends so"
+        )
+    return suffix

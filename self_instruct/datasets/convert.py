@@ -1,0 +1,68 @@
+"""python -m self_instruct.datasets convert IN [IN ...] --to FORMAT --output OUT"""
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from self_instruct.arguments import parse_values
+from self_instruct.config.datasets import ConversionOptions, OutputOptions, ReadingOptions
+from self_instruct.datasets.conversion import Tally, Target, convert
+from self_instruct.datasets.reading import Source
+from self_instruct.datasets.writing import Format
+from self_instruct.errors import UserError
+from self_instruct.layout import Places
+
+SOME_UNREADABLE = 3
+_HELP = (
+    "Convert files, pipes (-), folders of the datasets library or datasets of the Hub into one file of another format, in "
+    "order. What the input is, is told by its content. Rows that cannot be read, or that the format cannot hold, are put "
+    "beside OUT as OUT.rejected.jsonl, and the counts as OUT.report.json. Exit codes: 0 every row was read, 3 some could not "
+    "be, 2 a mistake, 1 the disk failed."
+)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the command and returns its exit code."""
+    given, inputs = parse_values(
+        argv, _HELP, positional=("IN...",), groups=(ReadingOptions, OutputOptions, ConversionOptions)
+    )
+    for name in ("to", "output"):
+        if given.get(name) is None:
+            raise UserError(f"--{name} is missing; give convert IN --to FORMAT --output OUT")
+    options = ConversionOptions(
+        **{name: value for name, value in given.items() if name in ConversionOptions.__dataclass_fields__}
+    )
+    reading = ReadingOptions(
+        **{name: value for name, value in given.items() if name in ReadingOptions.__dataclass_fields__}
+    )
+    output = str(given["output"])
+    Places(Path(output)).check_inputs(inputs, "IN")
+    sources = [
+        Source(path, options.source or "", options.license or "", reading.input_format, reading.split)
+        for path in inputs
+    ]
+    target = Target(str(options.to), output, options.lmflow_type, options.vicuna_preamble)
+    tallies, format = convert(sources, target)
+    print(_told(tallies, format, output), file=sys.stderr if output == "-" else sys.stdout)
+    unreadable = any(stage == "read" for tally in tallies for stage, _ in tally.drops)
+    return SOME_UNREADABLE if unreadable else 0
+
+
+def _told(tallies: list[Tally], format: Format, output: str) -> str:
+    """What a person reads at the end."""
+    rows, written = sum(tally.rows for tally in tallies), sum(tally.written for tally in tallies)
+    drops, lost = Counter[tuple[str, str]](), Counter[str]()
+    for tally in tallies:
+        drops.update(tally.drops)
+        lost.update(tally.lost)
+    lines = [f"{written:,} of {rows:,} rows are written as {format.what}."]
+    lines += [f"  {stage + ': ' + reason:<40} {-number:>12,}" for (stage, reason), number in sorted(drops.items())]
+    lines += [line for tally in tallies for line in tally.reader.told()]
+    if lost:
+        lines += ["Not held by the format, in so many of the rows that are written:"]
+        lines += [f"  {name:<40} {number:>12,}" for name, number in lost.most_common()]
+    if output != "-":
+        places = Places(Path(output))
+        lines += [f"Files in {places.kept.parent}: {places.kept.name}, {places.rejected.name}, {places.report.name}"]
+    return "\n".join(lines)

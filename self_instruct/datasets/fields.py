@@ -1,0 +1,83 @@
+"""Reading rows whose fields stand side by side, and what any row may say of itself. A fault is a `LineError` with its place."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from self_instruct.datasets.example import Example
+from self_instruct.jsonl import LineError
+
+ABOUT = ("id", "category", "source", "license")
+
+
+def text_of(row: dict[str, Any], name: str, place: str, *, required: bool = False) -> str:
+    """A field's text as it stands; empty if it is null or absent, and not `required`."""
+    value = row.get(name)
+    if isinstance(value, str):
+        return value
+    if value is None and not required:
+        return ""
+    found = "is missing" if value is None else f"is a {type(value).__name__}, not a text"
+    raise LineError("missing_field" if value is None else "wrong_type", place, f'field "{name}" {found}')
+
+
+def input_of(row: dict[str, Any], name: str, place: str) -> str:
+    """The input, empty where Self-Instruct and Alpaca write that there is none."""
+    value = text_of(row, name, place) if name else ""
+    return "" if value.strip().lower() == "<noinput>" else value
+
+
+def rest_of(row: dict[str, Any], *taken: str) -> dict[str, Any]:
+    """The fields that were not taken."""
+    return {key: value for key, value in row.items() if key not in taken}
+
+
+def about_of(row: dict[str, Any], *taken: str, id: str = "id", category: str = "category") -> dict[str, Any]:
+    """What a row says of itself, by the names of `Example`; `taken` are its fields that were read already.
+
+    Where the row was written by us, its provenance says it; that of a run stays among the fields but for its id.
+    """
+    rest, provenance = rest_of(row, *taken), row.get("provenance")
+    ours = stated(provenance.get("fields")) if isinstance(provenance, dict) else None
+    if isinstance(provenance, dict) and ours is not None:
+        del rest["provenance"]
+        origin = provenance["origin"] if isinstance(provenance.get("origin"), dict) else {}
+        named = {name: provenance[name] for name in ABOUT if isinstance(provenance.get(name), str)}
+        number = origin.get("row")
+        named |= {"path": str(origin.get("path", "")), "row": number if isinstance(number, int) else 0}
+        return {**named, "fields": {**ours, **rest}}
+    found: dict[str, Any] = {}
+    for name, key in zip(ABOUT, (id, category, "source", "license"), strict=True):
+        value = rest.get(key)
+        if isinstance(value, str) or (name == "id" and isinstance(value, int) and not isinstance(value, bool)):
+            found[name] = str(value)
+            del rest[key]
+    if isinstance(provenance, dict) and isinstance(provenance.get("id"), str) and "id" not in found:
+        found["id"], rest["provenance"] = provenance["id"], rest_of(provenance, "id")
+    return {**found, "fields": rest}
+
+
+def flat(
+    instruction: str, output: str, *, input: str = "", category: str = "category"
+) -> Callable[[dict[str, Any], str], Example]:
+    """What reads rows by the names of their fields; without a name for the instruction, the output is all there is."""
+
+    def read(row: dict[str, Any], place: str) -> Example:
+        return Example(
+            text_of(row, instruction, place, required=True) if instruction else "",
+            input_of(row, input, place),
+            text_of(row, output, place, required=not instruction),
+            text_of(row, "system", place),
+            **about_of(row, instruction, input, output, "system", category=category),
+        )
+
+    return read
+
+
+def stated(text: Any) -> dict[str, Any] | None:
+    """The fields that a row of ours carries as JSON in one text; None if it is no such text."""
+    try:
+        value = json.loads(text) if isinstance(text, str) else None
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None

@@ -1,0 +1,82 @@
+"""A row of ours: an example as we write it to JSONL and Parquet, and read it back; seed tasks and flat rows are read too."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+from self_instruct.datasets.chats import turns_of
+from self_instruct.datasets.example import Example, Turn, of_turns
+from self_instruct.datasets.fields import ABOUT, about_of, flat, input_of, rest_of, stated, text_of
+from self_instruct.jsonl import LineError
+
+_flat = flat("instruction", "output", input="input")
+
+
+def row_of(example: Example, columns: set[str]) -> dict[str, Any]:
+    """A row: the three columns, the optional ones that the file has or this example needs, and the provenance."""
+    row: dict[str, Any] = {"instruction": example.instruction, "input": example.input, "output": example.output}
+    wanted = columns | example.columns
+    if "system" in wanted:
+        row["system"] = example.system
+    if "messages" in wanted:
+        row["messages"] = example.turns
+    return {**row, "provenance": provenance_of(example)}
+
+
+def provenance_of(example: Example) -> dict[str, Any]:
+    """All but the text. What the schema did not take is JSON in one text: its type is the same whatever it holds, which
+    loaders and Parquet ask of a column.
+    """
+    return {
+        "id": example.id,
+        "category": example.category,
+        "source": example.source,
+        "license": example.license,
+        "origin": {"path": example.path, "row": example.row},
+        "fields": json.dumps(example.fields, ensure_ascii=False),
+    }
+
+
+def read(row: dict[str, Any], place: str) -> Example:
+    """A record of a run, one that `row_of` has written, a seed task by its first instance, or a flat row."""
+    if "instances" in row:
+        return _seed_task(row, place)
+    example = _flat(row, place)
+    if not row.get("messages") or not isinstance(row["messages"], list):
+        return example
+    turns = list(turns_of([_unfolded(turn) for turn in row["messages"]], place))
+    about = {name: getattr(example, name) for name in (*ABOUT, "path", "row")}
+    about["fields"] = rest_of(example.fields, "messages")
+    if turns == example.turns:  # the column is there for other rows
+        return replace(example, fields=about["fields"])
+    return of_turns(turns, system=example.system, **about)
+
+
+def folded(turn: Turn) -> dict[str, Any]:
+    """A turn by the columns of a table: what it has besides role and content is JSON in one text."""
+    more = rest_of(turn, "role", "content")
+    return {
+        **{key: turn[key] for key in ("role", "content")},
+        "more": json.dumps(more, ensure_ascii=False) if more else None,
+    }
+
+
+def _unfolded(turn: Any) -> Any:
+    """The turn that `folded` was given."""
+    if not isinstance(turn, dict) or set(turn) != {"role", "content", "more"}:
+        return turn
+    return {**rest_of(turn, "more"), **(stated(turn["more"]) or {})}
+
+
+def _seed_task(row: dict[str, Any], place: str) -> Example:
+    instances = row["instances"]
+    if not isinstance(instances, list) or not instances or not isinstance(instances[0], dict):
+        problem = 'field "instances" must be a list with at least one {"input": ..., "output": ...}'
+        raise LineError("wrong_type", place, problem)
+    about, more = about_of(row, "instances", "instruction"), rest_of(instances[0], "input", "output")
+    if more or len(instances) > 1:
+        about["fields"]["instances"] = [more, *instances[1:]]
+    return Example(
+        text_of(row, "instruction", place, required=True), input_of(instances[0], "input", place),
+        text_of(instances[0], "output", place), **about,
+    )  # fmt: skip

@@ -1,0 +1,153 @@
+"""Where rows are written to: JSON lines, a JSON list, the list of an LMFlow object, Parquet; on disk in one step, or to a pipe.
+
+Knows nothing of what the rows mean.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from self_instruct.datasets.example import OPTIONAL
+from self_instruct.datasets.ours import folded
+from self_instruct.durable import NewFile
+from self_instruct.records import json_line
+
+PIPE = "-"
+_ROWS = 1024  # of a row group of Parquet
+
+
+class Sink(Protocol):
+    """What takes bytes, and keeps them once all are there."""
+
+    def write(self, content: bytes) -> None:
+        """Appends."""
+
+    def publish(self) -> None:
+        """All is written."""
+
+    def close(self) -> None:
+        """Ends the writing."""
+
+
+class StandardOutput:
+    """The pipe as a sink; what was written cannot be taken back."""
+
+    def write(self, content: bytes) -> None:
+        """Appends."""
+        sys.stdout.buffer.write(content)
+
+    def publish(self) -> None:
+        """All is written."""
+        sys.stdout.buffer.flush()
+
+    def close(self) -> None:
+        """Nothing is left to be done."""
+
+
+def open_sink(path: str) -> Sink:
+    """The pipe, or a new file. Raises `UserError` if it cannot be written."""
+    return StandardOutput() if path == PIPE else NewFile(Path(path))
+
+
+class JsonLines:
+    """An object a line."""
+
+    def __init__(self, sink: Sink) -> None:
+        self.sink = sink
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Appends a row."""
+        self.sink.write(json_line(dict(row)))
+
+    def finish(self) -> None:
+        """Puts the output in its place."""
+        self.sink.publish()
+
+
+class JsonList:
+    """A list of objects, an object a line, after `head` and before `tail`."""
+
+    def __init__(self, sink: Sink, head: str = "[", tail: str = "]") -> None:
+        self.sink, self._before, self._tail = sink, f"{head}\n", f"\n{tail}\n"
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Appends a row."""
+        self.sink.write(self._before.encode() + json_line(dict(row)).rstrip(b"\n"))
+        self._before = ",\n"
+
+    def finish(self) -> None:
+        """Closes the list and puts the output in its place."""
+        self.sink.write((("" if self._before == ",\n" else self._before) + self._tail).encode())
+        self.sink.publish()
+
+
+class Parquet:
+    """Rows of ours as a table; a row group at a time is in memory."""
+
+    def __init__(self, sink: Sink, columns: set[str]) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        text, turn = pa.string(), pa.struct([("role", pa.string()), ("content", pa.string()), ("more", pa.string())])
+        optional = {"system": text, "messages": pa.list_(turn)}
+        origin = pa.struct([("path", text), ("row", pa.int64())])
+        about = [(name, text) for name in ("id", "category", "source", "license")]
+        self._schema = pa.schema(
+            [(name, text) for name in ("instruction", "input", "output")]
+            + [(name, optional[name]) for name in OPTIONAL if name in columns]
+            + [("provenance", pa.struct([*about, ("origin", origin), ("fields", text)]))]
+        )
+        self.sink, self._rows, self._table = sink, list[dict[str, Any]](), pa.Table
+        self._writer = pq.ParquetWriter(pa.PythonFile(_Written(sink), mode="w"), self._schema)
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Appends a row, whose turns are cut to what the table's columns hold."""
+        if "messages" in row:
+            row = {**row, "messages": [folded(turn) for turn in row["messages"]]}
+        self._rows.append(_storable(dict(row)))
+        if len(self._rows) == _ROWS:
+            self._flush()
+
+    def finish(self) -> None:
+        """Writes the end of the table and puts the output in its place."""
+        self._flush()
+        self._writer.close()
+        self.sink.publish()
+
+    def _flush(self) -> None:
+        if self._rows:
+            self._writer.write_table(self._table.from_pylist(self._rows, self._schema))
+            self._rows.clear()
+
+
+class _Written:
+    """A sink as pyarrow wants files."""
+
+    closed = False
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink, self._at = sink, 0
+
+    def write(self, content: Any) -> int:
+        self._sink.write(bytes(content))
+        self._at += len(content)
+        return len(content)
+
+    def tell(self) -> int:
+        return self._at
+
+    def flush(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def _storable(value: Any) -> Any:
+    """The value without what UTF-8 cannot hold, lone surrogates, which become `\\udXXX`."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(value, dict):
+        return {key: _storable(item) for key, item in value.items()}
+    return [_storable(item) for item in value] if isinstance(value, Sequence) else value

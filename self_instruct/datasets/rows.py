@@ -1,0 +1,37 @@
+"""A row of a file as it was read, and one that could not be."""
+
+from dataclasses import dataclass
+from typing import Any
+
+LONGEST = 1 << 22  # bytes of a row; about a million tokens
+_SHOWN = 2000
+
+
+@dataclass(frozen=True)
+class Row:
+    """An object: its place (`file:line`, or `file[index]` where there are no lines), its number among the rows from 0, the line
+    as it stood where it is one, and what was mended to read it.
+    """
+
+    place: str
+    number: int
+    value: dict[str, Any]
+    raw: bytes | None = None
+    repairs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A row that could not be read: the reason in one word, the problem in words, and the beginning of its text."""
+
+    place: str
+    reason: str
+    problem: str
+    text: str
+
+
+def shown(text: bytes | str) -> str:
+    """The beginning of a faulty row's text."""
+    if isinstance(text, bytes):
+        text = text[:_SHOWN].decode("utf-8", "backslashreplace")
+    return text[:_SHOWN].encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace").strip()

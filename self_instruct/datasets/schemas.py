@@ -1,0 +1,124 @@
+"""What rows of each format mean: which keys tell it, and how a row is read as an example.
+
+A format of flat rows is a line here; its name is then a choice of `--input_format`. Knows nothing of files.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from self_instruct.datasets import chats, ours
+from self_instruct.datasets.example import OPTIONAL, Example
+from self_instruct.datasets.fields import flat
+from self_instruct.errors import UserError
+
+
+@dataclass(frozen=True)
+class Schema:
+    """A format: its name, what it is in words, whether a row looks like it, how a row is read (raising `LineError`), which
+    optional columns its rows need, and whether a line of it is read by us as it stands.
+    """
+
+    name: str
+    what: str
+    fits: Callable[[dict[str, Any]], bool]
+    read: Callable[[dict[str, Any], str], Example]
+    columns: frozenset[str] = frozenset()
+    native: bool = False
+
+
+def _keys(*needed: str, one_of: Iterable[str] = (), none_of: str = "") -> Callable[[dict[str, Any]], bool]:
+    some = set(one_of)
+    return lambda row: (
+        all(name in row for name in needed) and (not some or bool(some & set(row))) and none_of not in row
+    )
+
+
+def _chat(name: str) -> Callable[[dict[str, Any]], bool]:
+    return lambda row: chats.style(row) == name
+
+
+def _ours(row: dict[str, Any]) -> bool:
+    return "instruction" in row and isinstance(row.get("provenance"), dict)
+
+
+_MAGPIE = (
+    "gen_input_configs",
+    "conversations",
+    "intent",
+    "knowledge",
+    "difficulty",
+    "input_quality",
+    "task_category",
+    "uuid",
+)
+_WILD = ("instruction_type", "special_tag")
+_RATED = ("completion_a", "responses_and_scores")
+_BOTH = frozenset(OPTIONAL)
+_ALL = (
+    Schema("jsonl", "records of ours", _ours, ours.read, native=True),
+    Schema("self-instruct-seeds", "seed tasks", _keys("instruction", "instances"), ours.read, native=True),
+    Schema("magpie", "Magpie", _keys("instruction", "response", one_of=_MAGPIE), chats.magpie),
+    Schema("sharegpt", "ShareGPT conversations", _chat("from"), chats.conversation, _BOTH),
+    Schema("messages", "chat messages", _chat("role"), chats.conversation, _BOTH),
+    Schema("comparison", "GPT-4-LLM comparisons, the better answer taken", _keys("user_input", one_of=_RATED),
+           chats.comparison),
+    Schema("dolly", "Dolly", _keys("instruction", "context", "response"),
+           flat("instruction", "response", input="context")),
+    Schema("airoboros", "airoboros", _keys("instruction", "response"), flat("instruction", "response")),
+    Schema("instruction-wild", "InstructionWild", _keys("instruction", one_of=_WILD),
+           flat("instruction", "output", input="input", category="instruction_type")),
+    Schema("alpaca", "instruction, input and output as Alpaca's", _keys("instruction"), ours.read, native=True),
+    Schema("gpt4all", "GPT4All", _keys("prompt", "response"), flat("prompt", "response")),
+    Schema("prompt-completion", "prompt and completion", _keys("prompt", none_of="chosen"), chats.prompt_completion),
+    Schema("question-answer", "questions and answers, as GSM8K's", _keys("question", "answer"), flat("question", "answer")),
+    Schema("vicuna", "text in the template of Vicuna", lambda row: chats.is_vicuna(row.get("text")), chats.templated),
+    Schema("text", "text without turns", _keys("text"), chats.templated),
+)  # fmt: skip
+SCHEMAS = {schema.name: schema for schema in _ALL}
+_LMFLOW = {
+    "text_only": Schema("lmflow", "LMFlow text_only", _keys("text"), chats.templated),
+    "text2text": Schema("lmflow", "LMFlow text2text", _keys("input", "output"), flat("input", "output")),
+    "conversation": Schema("lmflow", "LMFlow conversation", _keys("messages"), chats.conversation, _BOTH),
+}
+FORMATS = (*SCHEMAS, "lmflow")
+"""What can be read, by name."""
+
+
+def recognise(rows: list[dict[str, Any]], header: dict[str, Any], key: str, path: str) -> Schema | None:
+    """The format of a source by its first rows; None if none fits at least half of them.
+
+    `key` is the name of the list that the rows stand in and `header` the values before it, where they are in an object. Raises
+    `UserError` for a type of LMFlow that holds no instructions.
+    """
+    if key == "instances":
+        return _lmflow(rows, header.get("type"), path)
+    fitting = (schema for schema in _ALL if rows and sum(map(schema.fits, rows)) * 2 >= len(rows))
+    return _with_columns(next(fitting, None), rows)
+
+
+def named(name: str, rows: list[dict[str, Any]], header: dict[str, Any], path: str) -> Schema | None:
+    """The format that a user has named. Raises `UserError` as `recognise` does."""
+    return _lmflow(rows, header.get("type"), path) if name == "lmflow" else _with_columns(SCHEMAS[name], rows)
+
+
+def _with_columns(schema: Schema | None, rows: list[dict[str, Any]]) -> Schema | None:
+    """The schema with the optional columns that the rows have."""
+    if schema is None:
+        return None
+    found = {name for name in OPTIONAL if any(row.get(name) for row in rows)}
+    if schema.name == "prompt-completion" and any(isinstance(row.get("prompt"), list) for row in rows):
+        found = set(OPTIONAL)
+    if schema.name == "vicuna":
+        found.add("system")
+    return replace(schema, columns=schema.columns | found)
+
+
+def _lmflow(rows: list[dict[str, Any]], stated: Any, path: str) -> Schema:
+    if stated is None:
+        schema = next((one for one in _LMFLOW.values() if rows and all(map(one.fits, rows))), None)
+    else:
+        schema = _LMFLOW.get(stated) if isinstance(stated, str) else None
+    if schema is None:
+        raise UserError(f"{path}: is LMFlow of type {stated!r}; those with instructions are {', '.join(_LMFLOW)}")
+    return schema

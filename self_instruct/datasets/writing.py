@@ -1,0 +1,179 @@
+"""The formats that can be written: how an example becomes a row of each, what it cannot be, and what is lost on the way.
+
+Knows nothing of files.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from self_instruct.datasets import template
+from self_instruct.datasets.chats import from_and_value
+from self_instruct.datasets.example import ASSISTANT, SYSTEM, USER, Example, Turn
+from self_instruct.datasets.fields import ABOUT
+from self_instruct.datasets.ours import provenance_of, row_of
+
+LMFLOW_TYPES = ("auto", "text2text", "conversation", "text_only")
+
+
+class Unfit(Exception):
+    """An example that a format cannot hold: the reason in one word, and in words."""
+
+    def __init__(self, reason: str, problem: str) -> None:
+        super().__init__(problem)
+        self.reason, self.problem = reason, problem
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format: how a row is made (raising `Unfit`), and which of `input`, `system`, `provenance`, `id`, `tools` it holds."""
+
+    name: str
+    what: str
+    row: Callable[[Example], dict[str, Any]]
+    holds: frozenset[str]
+
+    def lost(self, example: Example) -> Iterator[str]:
+        """What a row of it does not say of an example, by name."""
+        if example.input and not example.messages and "input" not in self.holds:
+            yield "input (joined to the instruction)"
+        if example.system and "system" not in self.holds:
+            yield "system"
+        if (
+            not example.output
+            and example.is_single_turn
+            and self.name not in ("jsonl", "parquet", "messages", "sharegpt")
+        ):
+            yield "output (there was none)"
+        if "provenance" not in self.holds:
+            yield from (name for name in ABOUT if getattr(example, name) and not (name == "id" and "id" in self.holds))
+            yield from (f"fields: {name}" for name in example.fields if name != "tools" or "tools" not in self.holds)
+
+
+def writable(name: str, columns: set[str], lmflow_type: str = "auto", preamble: str = template.PREAMBLE) -> Format:
+    """The format of a name, for a file whose examples need the optional columns."""
+    if name == "lmflow":
+        if lmflow_type == "auto":
+            lmflow_type = "conversation" if columns else "text2text"
+        return _LMFLOW[lmflow_type]
+    if name == "vicuna":
+        return Format(
+            name, "text in the template of Vicuna 1.1", lambda one: _vicuna(one, preamble), frozenset(["system"])
+        )
+    if name in ("jsonl", "parquet"):
+        return Format(name, "records of ours", lambda one: row_of(one, columns), _EVERYTHING)
+    if name == "prompt-completion" and columns:
+        return Format(name, "prompt and completion, as messages", _prompt_of_messages, _CHAT)
+    return _FORMATS[name]
+
+
+def _alpaca(example: Example) -> dict[str, Any]:
+    _need_single_turn(example)
+    if example.messages and not example.instruction:
+        raise Unfit("no_instruction", "nothing was asked")
+    return {"instruction": example.instruction, "input": example.input, "output": example.output}
+
+
+def _messages(example: Example) -> dict[str, Any]:
+    return {"messages": _with_system(example), "provenance": provenance_of(example)}
+
+
+def _sharegpt(example: Example) -> dict[str, Any]:
+    id = example.id or f"{example.source or example.path}_{example.row}"
+    turns = [from_and_value(turn) for turn in _with_system(example)]
+    return {"id": id, "conversations": turns, "provenance": provenance_of(example)}
+
+
+def _prompt_completion(example: Example) -> dict[str, Any]:
+    _need_single_turn(example)
+    _need_instruction(example)
+    return {"prompt": example.prompt, "completion": example.output, "provenance": provenance_of(example)}
+
+
+def _prompt_of_messages(example: Example) -> dict[str, Any]:
+    turns = _with_system(example)
+    answer = turns[-1:] if turns[-1]["role"] == ASSISTANT else []
+    prompt = turns[: len(turns) - len(answer)]
+    if not prompt:
+        raise Unfit("no_instruction", "nothing was asked")
+    return {"prompt": prompt, "completion": answer, "provenance": provenance_of(example)}
+
+
+def _text2text(example: Example) -> dict[str, Any]:
+    _need_single_turn(example)
+    _need_instruction(example)
+    return {"input": example.prompt, "output": example.output}
+
+
+def _lmflow_conversation(example: Example) -> dict[str, Any]:
+    _need_turns(example)
+    more = {"tools": example.fields["tools"]} if "tools" in example.fields else {}
+    id = {"conversation_id": example.id} if example.id else {}
+    system = {"system": example.system} if example.system else {}
+    return {**id, **system, **more, "messages": example.turns}
+
+
+def _text_only(example: Example) -> dict[str, Any]:
+    return {"text": example.output if not example.prompt else _vicuna(example, template.PREAMBLE)["text"]}
+
+
+def _vicuna(example: Example, preamble: str) -> dict[str, Any]:
+    _need_turns(example)
+    return {"text": template.render(example.system, example.turns, preamble)}
+
+
+def _with_system(example: Example) -> list[Turn]:
+    system = [{"role": SYSTEM, "content": example.system}] if example.system else []
+    if not example.turns:
+        raise Unfit("empty", "holds no text")
+    return system + example.turns
+
+
+def _need_single_turn(example: Example) -> None:
+    if not example.is_single_turn:
+        raise Unfit("multi_turn", f"is a conversation of {len(example.turns)} turns")
+
+
+def _need_instruction(example: Example) -> None:
+    if not example.prompt:
+        raise Unfit("no_instruction", "nothing was asked")
+
+
+def _need_turns(example: Example) -> None:
+    """Raises `Unfit` unless user and assistant take turns, the user first."""
+    roles = [turn["role"] for turn in example.turns]
+    if not roles or roles != ([USER, ASSISTANT] * len(roles))[: len(roles)]:
+        raise Unfit(
+            "roles", f"has the roles {', '.join(roles[:8]) or 'of nobody'}, but user and assistant must take turns"
+        )
+
+
+_EVERYTHING = frozenset(["input", "system", "provenance"])
+_CHAT = _EVERYTHING - {"input"}
+_FORMATS = {
+    one.name: one
+    for one in (
+        Format("alpaca", "instruction, input and output, nothing else", _alpaca, frozenset(["input"])),
+        Format("messages", "chat messages", _messages, _CHAT),
+        Format("sharegpt", "ShareGPT conversations", _sharegpt, _CHAT),
+        Format("prompt-completion", "prompt and completion", _prompt_completion, frozenset(["provenance"])),
+    )
+}
+_LMFLOW = {
+    "text2text": Format("lmflow", "LMFlow text2text", _text2text, frozenset()),
+    "conversation": Format(
+        "lmflow", "LMFlow conversation", _lmflow_conversation, frozenset(["system", "id", "tools"])
+    ),
+    "text_only": Format("lmflow", "LMFlow text_only", _text_only, frozenset(["system"])),
+}
+SUFFIXES = {
+    "jsonl": (".jsonl", ".json"), "alpaca": (".json", ".jsonl"), "messages": (".jsonl", ".json"),
+    "sharegpt": (".json", ".jsonl"), "prompt-completion": (".jsonl", ".json"), "lmflow": (".json",),
+    "vicuna": (".jsonl", ".json"), "parquet": (".parquet",),
+}  # fmt: skip
+"""What can be written, by name, and how files of it may end; a pipe gets what the first ending says."""
+
+
+def lmflow_type(format: Format) -> str:
+    """The type that an LMFlow file states."""
+    return next(name for name, one in _LMFLOW.items() if one is format)
