@@ -138,4 +138,4 @@ def templated(row: dict[str, Any], place: str) -> Example:
     system, turns = parsed
     if len(turns) > 2:
         return of_turns(turns, system=system, **about)
-    return Example(turns[0]["content"], "", turns[1]["content"], system, **about)
+    return Example(turns[0]["content"], "", turns[1]["content"] if len(turns) > 1 else "", system, **about)

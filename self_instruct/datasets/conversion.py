@@ -112,7 +112,7 @@ def convert(sources: Sequence[Source], target: Target) -> tuple[list[Tally], For
             _log.info("%s", reader.described)
         columns = set[str]().union(*(reader.columns for reader in readers))
         format = writable(target.format, columns, target.lmflow_type, target.vicuna_preamble)
-        output = _output(format, target.path, sink, columns)
+        output = _output(format, target.path, sink)
         tallies = [_converted(reader, format, output, rejects) for reader in readers]
         rejects.publish()
         if report is not None:
@@ -141,12 +141,12 @@ def _converted(reader: Reader, format: Format, output: JsonLines | JsonList | Pa
     return tally
 
 
-def _output(format: Format, path: str, sink: Sink, columns: set[str]) -> JsonLines | JsonList | Parquet:
+def _output(format: Format, path: str, sink: Sink) -> JsonLines | JsonList | Parquet:
     suffix = suffix_of(path, format.name)
     if format.name == "lmflow":
         return JsonList(sink, json.dumps({"type": lmflow_type(format), "instances": []})[:-2], "]}")
     if suffix == ".parquet":
-        return Parquet(sink, columns)
+        return Parquet(sink)
     return JsonList(sink) if suffix == ".json" else JsonLines(sink)
 
 

@@ -91,7 +91,7 @@ class JsonStream:
         while True:
             found = alike.search(self._text, after) if alike else None
             if found:
-                self._at = found.start()
+                self._at = found.start(1)
                 return row
             # The next one's first key may be only half read.
             self._at = max(after, len(self._text) - _KEY)
@@ -108,7 +108,7 @@ class JsonStream:
     def _alike(self, at: int) -> re.Pattern[str] | None:
         """What finds objects whose first key is that of the object at a position."""
         found = _FIRST_KEY.match(self._text, at)
-        return re.compile(r"(?<=[,\s])\{\s*" + re.escape(found[1]) + r"\s*:") if found else None
+        return re.compile(r"[,\n]\s*(\{\s*" + re.escape(found[1]) + r"\s*:)") if found else None
 
     def _after(self) -> Iterator[Unreadable]:
         """What is wrong with the end, if anything."""

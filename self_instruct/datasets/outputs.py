@@ -83,9 +83,11 @@ class JsonList:
 
 
 class Parquet:
-    """Rows of ours as a table; a row group at a time is in memory."""
+    """Rows of ours as a table; a row group at a time is in memory. The optional columns are there, and null where not needed:
+    which ones later rows need is not known when the table is begun.
+    """
 
-    def __init__(self, sink: Sink, columns: set[str]) -> None:
+    def __init__(self, sink: Sink) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -95,7 +97,7 @@ class Parquet:
         about = [(name, text) for name in ("id", "category", "source", "license")]
         self._schema = pa.schema(
             [(name, text) for name in ("instruction", "input", "output")]
-            + [(name, optional[name]) for name in OPTIONAL if name in columns]
+            + [(name, optional[name]) for name in OPTIONAL]
             + [("provenance", pa.struct([*about, ("origin", origin), ("fields", text)]))]
         )
         self.sink, self._rows, self._table = sink, list[dict[str, Any]](), pa.Table

@@ -109,6 +109,8 @@ def _with_columns(schema: Schema | None, rows: list[dict[str, Any]]) -> Schema |
     found = {name for name in OPTIONAL if any(row.get(name) for row in rows)}
     if schema.name == "prompt-completion" and any(isinstance(row.get("prompt"), list) for row in rows):
         found = set(OPTIONAL)
+    if schema.name == "magpie" and any(len(row.get("conversations") or ()) > 2 for row in rows):
+        found.add("messages")
     if schema.name == "vicuna":
         found.add("system")
     return replace(schema, columns=schema.columns | found)

@@ -35,6 +35,8 @@ def parse(text: str, preamble: str = PREAMBLE) -> tuple[str, list[Turn]] | None:
     roles = [turn["role"] for turn in turns]
     if not roles or roles != [USER, ASSISTANT] * (len(roles) // 2):
         return None
+    if not turns[-1]["content"]:
+        turns.pop()  # not answered yet
     return ("" if begin == preamble else begin), turns
 
 
