@@ -18,7 +18,8 @@ MODULES = {
 OUR_FOLDERS = ("self_instruct", "instruction_io", "instruction_iio", "tools", "tests", "benchmarks")
 TOP = (
     "cli", "launch", "refilter", "explain", "consistency", "consistency_plan", "earlier", "assembly", "generators",
-    "post_processing", "curating", "datasets.__main__", "datasets.convert", "datasets.merge", "datasets.decontaminate", "status",
+    "post_processing", "curating", "datasets.__main__", "datasets.convert", "datasets.merge", "datasets.decontaminate",
+    "datasets.card", "datasets.history", "status",
 )  # fmt: skip
 
 
@@ -63,7 +64,7 @@ def loaded(module: str, code: str = "") -> set[str]:
     ["config", "arguments", "cli", "formats", "filters", "seeds", "jsonl", "demonstrations", "prompts", "journal",
      "manifest", "refilter", "explain", "presets", "consistency", "post_processing", "status",
      "datasets.__main__", "datasets.convert", "datasets.merge",
-     "datasets.decontaminate"],
+     "datasets.decontaminate", "datasets.card"],
 )  # fmt: skip
 def test_light_modules_load_no_heavy_library(module: str) -> None:
     assert loaded(f"self_instruct.{module}") & (HEAVY | {"numpy"}) == set()

@@ -1,4 +1,4 @@
-"""Datasets: python -m self_instruct.datasets convert | merge | decontaminate ..."""
+"""Datasets: python -m self_instruct.datasets convert | merge | decontaminate | card ..."""
 
 import sys
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ COMMANDS = {
     "convert": "one or more files of any format into one of another",
     "merge": "several sources into one set, without duplicates and with the provenance of every record",
     "decontaminate": "a set without the records that are in a benchmark",
+    "card": "a dataset repository with its card, and on request its way to the Hub",
 }
 
 
