@@ -12,12 +12,15 @@ class FakeHub:
 
     def __init__(self, url):
         self.url, self.failing = url, {}
-        self.asked, self.tokens, self.repositories, self.files = [], set(), {}, {}
+        self.asked, self.anonymous, self.tokens, self.repositories, self.files = [], [], set(), {}, {}
 
     def answer(self, method, path, headers, body):
         """Status and JSON for a request."""
         self.asked.append(f"{method} {path.partition('?')[0]}")
-        self.tokens.add(headers.get("Authorization"))
+        if headers.get("Authorization") is not None or path.startswith("/api/repos") or "datasets" in path:
+            self.tokens.add(headers.get("Authorization"))
+        else:
+            self.anonymous.append(path)
         for part, status in self.failing.items():
             if part in path:
                 return status, {"error": f"no, {headers.get('Authorization')}"}  # a server may repeat what it was told

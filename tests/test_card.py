@@ -103,8 +103,11 @@ def test_no_path_and_no_secret_of_this_machine_is_in_what_is_published(folder, t
     content[0]["provenance"]["model"] = str(tmp_path / "models" / "mine")
     written(run / "machine_generated_instructions.jsonl", *content)
     card(run, tmp_path / "out")
-    everything = b"".join((tmp_path / "out" / name).read_bytes() for name in (CARD, CHATS))
-    table = json.dumps(loaded(tmp_path / "out", tmp_path / "cache").to_list()).encode()
+    everything = (tmp_path / "out" / CARD).read_bytes()
+    table = b"".join(
+        json.dumps(loaded(tmp_path / "out", tmp_path / "cache", name).to_list()).encode()
+        for name in ("default", "chat")
+    )
     for text in (str(tmp_path), str(folder), SECRET):
         assert text.encode() not in everything + table
     assert b"`mine`" in everything and b"secret place.jsonl" in everything

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SOME_UNREADABLE = 3
 _HELP = (
     "Lay out a run's records, or any file that convert reads, as a dataset repository in DIR: README.md, the card, with the "
-    "funnel and configuration of all steps whose reports are still there; data/train.parquet, all records; chat/train.jsonl, "
+    "funnel and configuration of all steps whose reports are still there; data/train.parquet, all records; chat/train.parquet, "
     "the same as messages for trainers. Nothing is sent anywhere without --push_to_hub. Exit codes: 0 done, 3 some rows could "
     "not be read, 2 a mistake, 1 the disk, the network or the Hub failed."
 )

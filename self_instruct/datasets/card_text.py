@@ -198,5 +198,5 @@ def _fenced(text: str, language: str) -> str:
 
 _WHY = {
     "no_answer": "nothing was answered", "no_instruction": "nothing was asked", "empty": "they hold no text",
-    "other_turns": "they have turns of tools or without a text",
+    "other_turns": "they have turns of tools, or turns without a text",
 }  # fmt: skip

@@ -39,9 +39,8 @@ def push(folder: Path, names: Sequence[str], repo: str, private: bool) -> str:
 
     Raises `UserError` for what the user has to mend, `HubFailed` for the rest.
     """
-    import httpx2
     from huggingface_hub import CommitOperationAdd, HfApi
-    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+    from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled
     from huggingface_hub.utils import disable_progress_bars
 
     disable_progress_bars()
@@ -57,7 +56,7 @@ def push(folder: Path, names: Sequence[str], repo: str, private: bool) -> str:
         raise
     except ValueError as error:  # of the validation of the card, or of a missing token
         raise UserError(f"--push_to_hub {repo}: {_one_line(str(error))}") from None
-    except (httpx2.HTTPError, OSError, RuntimeError) as error:
+    except (HTTPError, OSError, RuntimeError) as error:
         raise HubFailed(
             f"--push_to_hub {repo}: {api.endpoint} cannot be reached ({type(error).__name__}); {folder} is whole, and the "
             "same command sends it"

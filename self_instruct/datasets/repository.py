@@ -14,14 +14,15 @@ from typing import Any
 from self_instruct.datasets.example import ASSISTANT, SYSTEM, USER, Example
 from self_instruct.datasets.naming import short, without_places
 from self_instruct.datasets.ours import row_of
-from self_instruct.datasets.outputs import JsonLines, Parquet
+from self_instruct.datasets.outputs import Parquet, exchanges
 from self_instruct.datasets.reading import Reader, Source, open_sources
 from self_instruct.datasets.rows import Unreadable
 from self_instruct.datasets.writing import Unfit, writable
 from self_instruct.durable import NewFile
 from self_instruct.errors import UserError
 
-CARD, RECORDS, CHATS = "README.md", "data/train.parquet", "chat/train.jsonl"
+CARD, RECORDS, CHATS = "README.md", "data/train.parquet", "chat/train.parquet"
+# Both are Parquet: the datasets library reads a repository by one reader.
 MARK = "<!-- written by self_instruct.datasets card -->"
 _PLACES = 5
 _ROLES = {SYSTEM, USER, ASSISTANT}
@@ -101,7 +102,7 @@ def lay_out(source: Source, folder: Path, option: str) -> Figures:
     with ExitStack() as stack:
         [reader] = open_sources([source], option)
         files = [stack.enter_context(closing(NewFile(folder / name))) for name in (RECORDS, CHATS)]
-        records, chats = Parquet(files[0]), JsonLines(files[1])
+        records, chats = Parquet(files[0]), Parquet(files[1], exchanges())
         for example in _examples(reader, figures):
             figures.count(example)
             records.write(row_of(example, set()))
@@ -145,7 +146,7 @@ def _without_places(example: Example) -> Example:
 def _check_turns(example: Example) -> None:
     """Raises `Unfit` for turns that are more than a role and a text, such as calls of tools: chat templates differ in them."""
     for turn in example.turns:
-        if turn["role"] not in _ROLES or not isinstance(turn["content"], str):
+        if turn["role"] not in _ROLES or not isinstance(turn["content"], str) or not turn["content"].strip():
             raise Unfit("other_turns", f"has a turn of the role {turn['role']}, or one without a text")
 
 
