@@ -43,7 +43,9 @@ def _history(path: Path, seen: set[Path]) -> list[Step]:
     if not report.is_file():
         return []
     step = _curation(report, path.name)
-    earlier = [one for place in step.inputs if (at := path.parent / place).is_file() for one in _history(at, seen)]
+    # Reports have paths as they were given: from the working directory then, which may be that of the output.
+    places = [at.absolute() for place in step.inputs for at in (Path(place), path.parent / place) if at.is_file()]
+    earlier = [one for place in places for one in _history(place, seen)]
     return [*earlier, step]
 
 

@@ -83,7 +83,7 @@ class JsonList:
 
 
 class Parquet:
-    """Rows of ours, or of another schema of Arrow, as a table; a row group at a time is in memory. Of ours, the optional columns
+    """Rows of ours, or of another schema of Arrow, as a table; a row group at a time is in memory. Of ours, optional columns
     are there, and null where not needed: which ones later rows need is not known when the table is begun.
     """
 
@@ -108,6 +108,10 @@ class Parquet:
         self._flush()
         self._writer.close()
         self.sink.publish()
+
+    def close(self) -> None:
+        """Ends the table; if `finish` was not called, the output is not put in its place."""
+        self._writer.close()
 
     def _flush(self) -> None:
         if self._rows:

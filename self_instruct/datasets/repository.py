@@ -102,7 +102,10 @@ def lay_out(source: Source, folder: Path, option: str) -> Figures:
     with ExitStack() as stack:
         [reader] = open_sources([source], option)
         files = [stack.enter_context(closing(NewFile(folder / name))) for name in (RECORDS, CHATS)]
-        records, chats = Parquet(files[0]), Parquet(files[1], exchanges())
+        records, chats = (
+            stack.enter_context(closing(Parquet(file, schema)))
+            for file, schema in zip(files, (None, exchanges()), strict=True)
+        )
         for example in _examples(reader, figures):
             figures.count(example)
             records.write(row_of(example, set()))
