@@ -27,6 +27,7 @@ bench: $(VENV)/installed
 	$(RUN)/python benchmarks/novelty.py --sizes 1000 10000 35000
 	$(RUN)/python benchmarks/embedding.py
 	$(RUN)/python benchmarks/generation.py
+	$(RUN)/python benchmarks/endpoint.py
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .hypothesis .ruff_cache .mypy_cache

@@ -1,4 +1,4 @@
-"""Asking a model for the instructions of records: compose, submit, read what comes back, score it, journal it.
+"""Asking a model for one field of records, the last of the format: compose, submit, read what comes back, score it, journal it.
 
 A trial is shown the same demonstrations for every record: records are then compared on equal terms, and an engine that
 shares the beginnings of prompts reads the demonstrations once. Other trials are shown others.
@@ -39,7 +39,8 @@ class Question:
 
 @dataclass
 class Asker:
-    """Asks for what is missing. `origin` is what all predictions of the launch have in common.
+    """Asks for what is missing. `origin` is what all predictions of the launch have in common; without a scorer they are
+    journalled as they are. Seeds follow from the `purpose`.
 
     `failed` says that the engine broke down, `stopped` why not all was asked.
     """
@@ -47,9 +48,10 @@ class Asker:
     composer: PromptComposer
     engine: Engine
     file: PredictionFile
-    scorer: "Scorer"
+    scorer: "Scorer | None"
     origin: dict[str, Any]
     interrupted: Callable[[], str | None]
+    purpose: str = "consistency"
     failed: bool = False
     stopped: str | None = None
     _under_way: dict[int, tuple[Question, Prompt]] = field(default_factory=dict)
@@ -89,7 +91,7 @@ class Asker:
                 refused.append(self._prediction(question, prompt, Completion(question.index, "", "error", 0, 0)))
                 continue
             self._under_way[question.index] = question, prompt
-            seed = f"consistency:{self.composer.seed}:{question.record.id}:{question.trial}"
+            seed = f"{self.purpose}:{self.composer.seed}:{question.record.id}:{question.trial}"
             stop = stop_texts(self.composer.format, prompt.number)
             requests.append(Request(question.index, prompt.text, prompt.opening, stop, seed))
         if refused:
@@ -99,7 +101,9 @@ class Asker:
     def _take(self, completions: Sequence[Completion]) -> None:
         asked = [(*self._under_way.pop(item.request), item) for item in completions]
         predictions = [self._prediction(*item) for item in asked]
-        self.file.append(self.scorer.score(predictions, [question.record.instruction for question, *_ in asked]))
+        if self.scorer is not None:
+            predictions = self.scorer.score(predictions, [question.record.instruction for question, *_ in asked])
+        self.file.append(predictions)
         for item in completions:
             self._errors = self._errors + 1 if item.finish_reason == "error" else 0
             if self._errors >= ERRORS_IN_A_ROW:
@@ -107,7 +111,7 @@ class Asker:
                 self.stopped = f"the last {ERRORS_IN_A_ROW} requests could not be answered: {item.error}"
 
     def _prediction(self, question: Question, prompt: Prompt, completion: Completion) -> Prediction:
-        told, reason = read_instruction(self.composer.format, prompt.number, question.record, completion)
+        told, reason = read_last(self.composer.format, prompt.number, question.record, completion)
         answer = asdict(completion)
         del answer["request"]
         return Prediction(
@@ -124,17 +128,17 @@ def stop_texts(format: RecordFormat, number: int) -> tuple[str, ...]:
     return (f"\n{SEPARATOR}\n", *again)
 
 
-def read_instruction(
+def read_last(
     format: RecordFormat, number: int, record: Record, completion: Completion
 ) -> tuple[str | None, str | None]:
-    """The instruction that a completion tells, or None and the reason why there is none."""
+    """The last field of the format, as a completion tells it, or None and the reason why there is none."""
     if completion.finish_reason == "error":
         return None, ERROR
     block = format.parse(completion.text, number, completion.finish_reason == "length", record)[0]
     if block.reason:
         return None, block.reason
-    told = block.fields["instruction"]
-    return (told, None) if told else (None, "empty_instruction")
+    told = block.fields[format.fields[-1]]
+    return (told, None) if told else (None, f"empty_{format.fields[-1]}")
 
 
 @dataclass(frozen=True)

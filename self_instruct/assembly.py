@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ from self_instruct.demonstrations import DemonstrationMix
 from self_instruct.distributed.world import World
 from self_instruct.engines import load_engine, load_reader
 from self_instruct.engines.base import ModelEngine, PromptReader, Sampling
+from self_instruct.engines.endpoint.connecting import Endpoint, connect
+from self_instruct.engines.openai_compatible import OpenAIEngine, Patience
 from self_instruct.engines.placement import Placement
 from self_instruct.errors import UserError
-from self_instruct.filters import RULES, Filter, build_filters
+from self_instruct.filters import RULES, SWITCHES, Filter, asked_rules, build_filters
 from self_instruct.filters.openings import without_programming
 from self_instruct.formats import RecordFormat
 from self_instruct.novelty import vector_cache
@@ -21,6 +24,7 @@ from self_instruct.novelty.embedding import EmbeddingIndex, SentenceEncoder
 from self_instruct.novelty.vector_cache import CachedEncoder
 from self_instruct.prompts import PromptComposer
 from self_instruct.records import Record
+from self_instruct.usage import Prices, Spending
 from self_instruct.writer import Origin
 
 COLDEST = 1e-3
@@ -84,7 +88,13 @@ def build_curator(
 
 
 def build_rules(config: Config, header: str) -> list[Filter]:
-    """The filter rules of a run."""
+    """The filter rules of a run. Raises `UserError` if one cannot be used."""
+    options = config.filter
+    low, high = options.min_instruction_length, options.max_instruction_length
+    if low is not None and high is not None and low > high:
+        raise UserError(
+            f"--min_instruction_length {low} is above --max_instruction_length {high}, so nothing could pass"
+        )
     return build_filters(
         header,
         min_instruction_words=config.filter.min_instruction_words,
@@ -93,7 +103,12 @@ def build_rules(config: Config, header: str) -> list[Filter]:
         openings=config.filter.filter_openings,
         keep_programming=config.filter.keep_programming,
         rules=config.filter.filter_rules,
+        switches=_switches(config),
     )
+
+
+def _switches(config: Config) -> dict[str, Any]:
+    return {name: getattr(config.filter, name) for names in SWITCHES.values() for name in names}
 
 
 def reasons_of_rules(config: Config) -> dict[str, tuple[str, ...]]:
@@ -103,7 +118,8 @@ def reasons_of_rules(config: Config) -> dict[str, tuple[str, ...]]:
         "keywords": not any(word.strip() for word in options.filter_keywords),
         "openings": not without_programming(options.filter_openings, options.keep_programming),
     }
-    return {name: RULES[name] for name in options.filter_rules if not idle.get(name)}
+    asked = asked_rules(options.filter_rules, _switches(config))
+    return {name: RULES[name] for name in asked if not idle.get(name)}
 
 
 def build_sampling(config: Config) -> Sampling:
@@ -149,6 +165,39 @@ def build_engine(config: Config, world: World, on_step: Callable[[int], None]) -
     )  # fmt: skip
 
 
+def build_endpoint(config: Config, on_tokens: Callable[[int], None]) -> OpenAIEngine:
+    """The engine that asks a server, which has answered once; it counts prompts too."""
+    options, model = config.endpoint, config.model
+    if config.prompt.chat_template != "auto":
+        raise UserError("--chat_template is for a model on this machine; with --engine openai give --api_endpoint")
+    endpoint = Endpoint(
+        options.api_base, options.api_model, options.api_key_env, options.api_endpoint, options.api_continuation,
+        options.api_context_length,
+        {"presence_penalty": options.presence_penalty, "frequency_penalty": options.frequency_penalty},
+        options.api_extra_body,
+    )  # fmt: skip
+    patience = Patience(
+        options.api_max_retries,
+        options.api_timeout_seconds,
+        60 * options.api_wait_minutes,
+        options.api_max_concurrency,
+    )
+    local = None
+    if model.model_name_or_path:
+        local = partial(load_reader, "huggingface", model.model_name_or_path, None, model.model_revision,
+                        model.trust_remote_code)  # fmt: skip
+    return connect(
+        endpoint, build_sampling(config), patience, config.sampling.num_return_sequences > 1, local, on_tokens
+    )
+
+
+def build_spending(config: Config) -> Spending:
+    """Prices and budgets of a run. Raises `UserError` if they cannot be understood."""
+    options = config.endpoint
+    prices = Prices.parse(options.price_per_million_tokens) if options.price_per_million_tokens else None
+    return Spending(prices, options.max_usage_tokens, options.max_cost)
+
+
 def build_mix(config: Config, seeds: list[Record]) -> DemonstrationMix:
     """How demonstrations are chosen. Raises `UserError` if there are not enough seeds for it."""
     options = config.prompt
@@ -175,6 +224,12 @@ def build_composer(
 def build_origin(config: Config, format: RecordFormat, model_revision: str) -> Origin:
     """What the records of the run have in common. A local model is named by its folder, whatever path led to it."""
     name = config.model.model_name_or_path or config.model.engine
+    penalties = {}
+    if config.model.engine == "openai":
+        name, endpoint = config.endpoint.api_model or "", config.endpoint
+        penalties = {
+            "presence_penalty": endpoint.presence_penalty, "frequency_penalty": endpoint.frequency_penalty
+        }  # fmt: skip
     options = config.sampling
     return Origin(
         model=Path(name).name if Path(name).is_dir() else name,
@@ -187,6 +242,7 @@ def build_origin(config: Config, format: RecordFormat, model_revision: str) -> O
             "top_k": options.top_k,
             "min_p": options.min_p,
             "repetition_penalty": options.repetition_penalty,
+            **penalties,
             "max_new_tokens": options.max_new_tokens,
             "seed": config.run.seed,
         },

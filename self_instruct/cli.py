@@ -16,6 +16,7 @@ from self_instruct.config import Config, flatten
 from self_instruct.engines.base import EngineLost
 from self_instruct.errors import UserError
 from self_instruct.formats import RecordFormat
+from self_instruct.signals import Interrupted, Interruption
 
 _log = logging.getLogger(__name__)
 
@@ -32,9 +33,10 @@ def guarded(
 ) -> None:
     """Runs a command and exits with its code; a user's mistake is one message and code 2, without a traceback.
 
-    `after_failure` is what a user has to know when the disk failed.
+    `after_failure` is what a user has to know when the disk failed, or a signal came before there was anything to save.
     """
     logs.configure()
+    Interruption()  # a command that has something to save makes its own
     try:
         code = command()
         sys.stdout.flush()
@@ -42,8 +44,7 @@ def guarded(
         _log.error("%s", error, extra=logs.FILE_ONLY)
         if error.rank is not None:
             print(f"error: rank {error.rank}: {error}", file=sys.stderr)
-        elif os.environ.get("LOCAL_RANK", "0") == "0":
-            # Every rank finds the same mistake; one message a node is enough.
+        elif _speaks():
             print(f"error: {error}", file=sys.stderr)
         code = 2
     except EngineLost as error:
@@ -51,15 +52,11 @@ def guarded(
         print(f"error: {error}", file=sys.stderr)
         code = 1
     except OSError as error:
-        if isinstance(error, BrokenPipeError):
-            # Whoever read our output has left; nothing more can be said, and the files are written.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            code = 128 + signal.SIGPIPE
-        else:
-            _log.error("%s", error, extra=logs.FILE_ONLY)
-            place = f"{error.filename}: " if error.filename else ""
-            print(f"error: {place}{error.strerror or error}; {after_failure}", file=sys.stderr)
-            code = 1
+        code = _failed(error, after_failure)
+    except Interrupted as signalled:
+        if _speaks():
+            print(f"Stopped: {signalled}; {after_failure}.", file=sys.stderr)
+        code = 128 + signalled.number
     except KeyboardInterrupt:
         code = 128 + signal.SIGINT
     except Exception:
@@ -68,6 +65,23 @@ def guarded(
     finally:
         logs.close()
     sys.exit(code)
+
+
+def _failed(error: OSError, after_failure: str) -> int:
+    """Says what the system could not do, and returns the exit code."""
+    if isinstance(error, BrokenPipeError):
+        # Whoever read our output has left; nothing more can be said, and the files are written.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    _log.error("%s", error, extra=logs.FILE_ONLY)
+    place = f"{error.filename}: " if error.filename else ""
+    print(f"error: {place}{error.strerror or error}; {after_failure}", file=sys.stderr)
+    return 1
+
+
+def _speaks() -> bool:
+    """Whether this process tells what every rank finds alike: one message a node is enough."""
+    return os.environ.get("LOCAL_RANK", "0") == "0"
 
 
 def _run(base: RecordFormat, prompt_path: Path, argv: Sequence[str]) -> int:
@@ -127,7 +141,6 @@ def _generate(config: Config, format: RecordFormat, header: str, seeds: list[Any
     build_mix(config, seeds)
     stop_words(config)
     from self_instruct.generators import serve, started
-    from self_instruct.signals import Interruption
 
     interruption = Interruption()
     logs.write_to(folder, world.rank)

@@ -19,7 +19,6 @@ from self_instruct.cli import guarded
 if TYPE_CHECKING:
     from self_instruct.asking import Scorer
     from self_instruct.consistency_plan import Plan
-    from self_instruct.distributed.world import World
     from self_instruct.predictions import PredictionFile
     from self_instruct.signals import Interruption
 
@@ -35,6 +34,7 @@ def run(prompt_path: Path, argv: Sequence[str]) -> None:
 def _run(prompt_path: Path, argv: Sequence[str]) -> int:
     from self_instruct.consistency_plan import read_plan
     from self_instruct.distributed.world import current_world
+    from self_instruct.inquiry import ask, serve
     from self_instruct.predictions import PredictionFile, read_predictions
     from self_instruct.signals import Interruption
 
@@ -46,11 +46,11 @@ def _run(prompt_path: Path, argv: Sequence[str]) -> int:
     interruption = Interruption()
     logs.write_to(plan.run.folder, world.rank)
     if not world.is_main:
-        return _serve(plan, world, interruption) if plan.missing(found) else 0
+        return serve(plan, world, interruption) if plan.missing(found) else 0
     file = PredictionFile(plan.run.folder)
     try:
         scorer = cache(lambda: _load_scorer(plan, file))
-        stopped, failed = _ask(plan, file, world, interruption, scorer) if plan.missing(file.latest) else (None, False)
+        stopped, failed = ask(plan, file, world, interruption, scorer) if plan.missing(file.latest) else (None, False)
         stopped = stopped or _embed(plan, file, scorer, interruption)
         if stopped is None:
             print(_decide(plan, file))
@@ -62,16 +62,6 @@ def _run(prompt_path: Path, argv: Sequence[str]) -> int:
         return 128 + interruption.received if interruption.received and not failed else 1
     finally:
         file.close()
-
-
-def _serve(plan: "Plan", world: "World", interruption: "Interruption") -> int:
-    from self_instruct.errors import UserError
-    from self_instruct.generators import serve
-
-    try:
-        return serve(plan.config, world, interruption)
-    except UserError as error:
-        raise UserError(str(error), world.rank) from error
 
 
 def _load_scorer(plan: "Plan", file: "PredictionFile") -> "Scorer":
@@ -86,37 +76,6 @@ def _load_scorer(plan: "Plan", file: "PredictionFile") -> "Scorer":
         return Scorer(SentenceEncoder(name), name)
     except UserError as error:
         raise UserError(f"{error}; or leave embeddings out by --no_embeddings") from error
-
-
-def _ask(
-    plan: "Plan", file: "PredictionFile", world: "World", interruption: "Interruption", scorer: "Callable[[], Scorer]"
-) -> tuple[str | None, bool]:
-    """Asks for the predictions that are missing; why that ended early, or None, and whether the engine failed."""
-    from self_instruct.asking import Asker, Question
-    from self_instruct.assembly import build_composer
-    from self_instruct.generators import started
-    from self_instruct.progress import Progress
-
-    missing, total = plan.missing(file.latest), len(plan.trials)
-    seeds = plan.run.seeds(Path(plan.config.run.seed_tasks_path or ""), may_differ=False)
-    before = total - len(missing)
-    if before:
-        _log.info("Going on with %s: %d of %d predictions are there.", plan.run.folder, before, total)
-    progress = Progress(total, unit="predictions", every=plan.config.reporting.heartbeat_seconds)
-    with started(plan.config, world, progress.step) as generators:
-        interruption.tell(generators.engine.interrupt)
-        revision = generators.reader.model_revision
-        plan.check_model(file.latest, revision)
-        composer = build_composer(plan.config, plan.format, plan.header, seeds, generators.reader)
-        origin = {"model": plan.model, "model_revision": revision, "options": plan.deciding_options}
-        asker = Asker(composer, generators.engine, file, scorer(), origin, interruption.reason)
-        questions = [Question(at, plan.records[plan.trials[at][0]], plan.trials[at][1]) for at in missing]
-        progress.begin(before)
-        try:
-            asker.run(questions, progress, before)
-        finally:
-            progress.close()
-    return asker.stopped, asker.failed
 
 
 def _embed(

@@ -3,7 +3,7 @@
 What is not given is as it was in the run. Knows nothing of engines, and writes nothing.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,12 +18,12 @@ from self_instruct.config import (
     ReportingOptions,
     SamplingOptions,
     assemble,
-    flatten,
 )
 from self_instruct.errors import UserError
 from self_instruct.formats import RecordFormat
+from self_instruct.inquiry import Inquiry
 from self_instruct.layout import PREDICTIONS
-from self_instruct.predictions import ERROR, Prediction, Trial, answered, fingerprint, header_hash
+from self_instruct.predictions import Prediction, Trial
 from self_instruct.records import Record
 
 if TYPE_CHECKING:
@@ -47,15 +47,20 @@ _DESCRIPTION = (
 
 
 @dataclass(frozen=True)
-class Plan:
-    """A launch: the run with its records and their rows, the options settled, and those that were given."""
+class Plan(Inquiry):
+    """A launch: the run with its records and their rows, and the options settled."""
 
     run: "EarlierRun"
     dataset: Sequence[tuple[Record, dict[str, Any]]]
-    config: Config
     options: ConsistencyOptions
-    header: str
-    given: Mapping[str, Any]
+
+    purpose = "consistency"
+    deciding = _DECIDING
+
+    @property
+    def path(self) -> Path:
+        """The run's predictions."""
+        return self.run.folder / PREDICTIONS
 
     @cached_property
     def format(self) -> RecordFormat:
@@ -73,22 +78,9 @@ class Plan:
         """All trials in the order of asking: each record once, then each record again."""
         return [(name, trial) for trial in range(self.options.num_trials) for name in self.records]
 
-    @property
-    def model(self) -> str:
-        """The name of the model that is asked."""
-        from self_instruct.assembly import build_origin
-
-        return build_origin(self.config, self.format, "").model
-
-    @property
-    def deciding_options(self) -> dict[str, Any]:
-        """What decides a prediction, by option name."""
-        values = flatten(self.config)
-        return {name: values[name] for name in _DECIDING}
-
-    def missing(self, found: Mapping[Trial, Prediction]) -> list[int]:
-        """The places of the trials that have no answer yet."""
-        return [at for at, trial in enumerate(self.trials) if not answered(found, trial)]
+    def demonstrations(self) -> list[Record]:
+        """The seed tasks of the run."""
+        return self.run.seeds(Path(self.config.run.seed_tasks_path or ""), may_differ=False)
 
     def embedding_model(self, found: Mapping[Trial, Prediction]) -> str:
         """The embedding model: the one given, else that of the scores that are there, else the run's."""
@@ -97,49 +89,13 @@ class Plan:
         return wanted if "embedding_model_name_or_path" in self.given or not stored else stored[-1]
 
     def check(self, found: Mapping[Trial, Prediction]) -> None:
-        """Raises `UserError` if predictions that are there were made of other records, or otherwise than is asked now.
-
-        Where none is missing, only what was given counts, since nothing will be asked.
-        """
-        for item in found.values():
-            if item.record in self.records and item.record_sha256 != fingerprint(self.records[item.record]):
-                raise UserError(
-                    f"{self.run.folder / PREDICTIONS}: holds a prediction for a record {item.record} that is another one now; "
-                    "the run was made anew, so move that file away to begin anew too"
-                )
-        asks = bool(self.missing(found))
-        if asks and self.config.model.engine == "scripted" and "script_path" not in self.given:
+        """As that of any inquiry; and the model of a run that replayed a script has to be told."""
+        if self.missing(found) and self.config.model.engine == "scripted" and "script_path" not in self.given:
             raise UserError(
                 "the run replayed a script, which cannot tell instructions; give --model_name_or_path, or --engine scripted "
                 "with --script_path"
             )
-        now = self.deciding_options
-        for item in _answers(found):
-            changes = [
-                f"--{name} was {item.options.get(name)!r} and is now {value!r}"
-                for name, value in now.items()
-                if (asks or name in self.given) and item.options.get(name) != value
-            ]
-            if (asks or "prompt_path" in self.given) and item.header_sha256 != header_hash(self.header):
-                changes.append("the header of the prompt is another one")
-            if not asks and "model_name_or_path" in self.given and item.model != self.model:
-                changes.append(f"the model was {item.model} and is now {self.model}")
-            self._refuse(changes)
-
-    def check_model(self, found: Mapping[Trial, Prediction], revision: str) -> None:
-        """Raises `UserError` if predictions that are there come from another model."""
-        for item in _answers(found):
-            if item.model_revision != revision:
-                self._refuse(
-                    [f"the model was {item.model} ({item.model_revision}) and is now {self.model} ({revision})"]
-                )
-
-    def _refuse(self, changes: list[str]) -> None:
-        if changes:
-            raise UserError(
-                f"{self.run.folder / PREDICTIONS}: holds predictions that were asked for otherwise: {'; '.join(changes)}. Give "
-                "the earlier values, or move that file away to begin anew"
-            )
+        super().check(found)
 
 
 def read_plan(argv: Sequence[str], prompt_path: Path) -> Plan:
@@ -159,7 +115,7 @@ def read_plan(argv: Sequence[str], prompt_path: Path) -> Plan:
 
     run = read_run(Path(given["batch_dir"]))
     header = read_header(Path(given.get("prompt_path", prompt_path)))
-    return Plan(run, run.dataset(), _settled(run.options, given), options, header, given)
+    return Plan(_settled(run.options, given), header, given, run, run.dataset(), options)
 
 
 def _settled(earlier: Mapping[str, Any], given: Mapping[str, Any]) -> Config:
@@ -171,7 +127,3 @@ def _settled(earlier: Mapping[str, Any], given: Mapping[str, Any]) -> Config:
             values[name] = None
         values["engine"] = "huggingface" if "model_name_or_path" in given else "scripted"
     return assemble({**values, **{name: value for name, value in given.items() if name not in _OWN}})
-
-
-def _answers(found: Mapping[Trial, Prediction]) -> Iterable[Prediction]:
-    return (item for item in found.values() if item.reason != ERROR)

@@ -14,8 +14,17 @@ from self_instruct.curation import Verdict
 from self_instruct.durable import put
 from self_instruct.journal import Entry
 from self_instruct.layout import JOURNAL, REPORT
+from self_instruct.usage import Spending
 
 STAGES = ("generation", "parse", "filter", "novelty", "limit")
+# What is left after each stage that drops blocks, in the order in which they decide.
+STEPS = (
+    ("parse", "could be read"),
+    ("limit", "were judged"),
+    ("filter", "passed the filters"),
+    ("novelty", "are new"),
+)
+WRITTEN = "blocks written"
 ENOUGH_BLOCKS = 200
 MUCH = 0.15
 
@@ -33,11 +42,13 @@ class RuleWarning:
 @dataclass
 class Funnel:
     """Counts over the completions judged so far. `patience` is the number of requests that `recent_yield` looks back, `rules`
-    the filter rules of the run with the reasons that each may give.
+    the filter rules of the run with the reasons that each may give, `spending` what a server has counted for all of the
+    journal.
     """
 
     patience: int = 100
     rules: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    spending: Spending = field(default_factory=Spending)
     completions: Counter[str] = field(default_factory=Counter)
     drops: Counter[tuple[str, str]] = field(default_factory=Counter)
     accepted: int = 0
@@ -125,16 +136,15 @@ class Funnel:
             "drops": drops_of(self.drops, STAGES),
             "warnings": [asdict(warning) for warning in self.warnings],
             "tokens": {"prompt": self.prompt_tokens, "completion": self.completion_tokens},
+            **({"usage": self.spending.as_dict()} if self.spending.completions else {}),
         }
 
     def table(self) -> str:
         """The funnel for people: what is left after each stage, and what it dropped, commonest reason first."""
-        stages = [("parse", "could be read"), ("filter", "passed the filters"), ("novelty", "are new")]
-        if self.drops["limit", "target_reached"]:
-            stages.insert(1, ("limit", "were judged"))
+        stages = [step for step in STEPS if step[0] != "limit" or self.drops["limit", "target_reached"]]
         failed = self.completions["error"]
         note = f"\n{failed} requests ended in an error of the engine" if failed else ""
-        return funnel_table("blocks written", self.blocks, stages, self.drops) + note
+        return funnel_table(WRITTEN, self.blocks, stages, self.drops) + note
 
 
 def warnings_of(

@@ -18,19 +18,22 @@ from pathlib import Path
 from typing import Any
 
 from self_instruct import logs
-from self_instruct.assembly import build_engine, build_reader
+from self_instruct.assembly import build_endpoint, build_engine, build_reader
 from self_instruct.config import Config
 from self_instruct.distributed.channel import Channel
 from self_instruct.distributed.pool import WorkerPool
 from self_instruct.distributed.worker import Worker
 from self_instruct.distributed.world import MeetingPlace, World, connect
 from self_instruct.engines.base import Engine, ModelEngine, PromptReader
+from self_instruct.errors import UserError
 from self_instruct.signals import SIGNALS, Interruption
 
 
 @dataclass(frozen=True)
 class Generators:
-    """What generates: `pool` is all processes, and the engine itself, or None where a script is replayed in this one."""
+    """What generates: `pool` is all processes, and the engine itself, or None where a script is replayed, or a server asked,
+    in this one.
+    """
 
     reader: PromptReader
     engine: Engine
@@ -46,6 +49,18 @@ def started(config: Config, world: World, on_tokens: Callable[[int], None]) -> I
     if config.model.engine == "scripted" and world.size == 1:
         engine = _load(config, world, on_tokens)
         yield Generators(build_reader(config), engine)
+        return
+    if config.model.engine == "openai":
+        # A thread of this process asks; the work is done elsewhere.
+        if world.size > 1:
+            raise UserError(
+                f"--engine openai needs one process, which asks for all, but {world.size} were launched; use --num_processes 1"
+            )
+        asking = build_endpoint(config, on_tokens)
+        try:
+            yield Generators(asking, asking)
+        finally:
+            asking.close()
         return
     connection, process = _start(config, world)
     place = None

@@ -37,6 +37,7 @@ class Entry:
     rank: int
     created_at: str | None
     error: str | None = None
+    usage: dict[str, Any] | None = None
 
     @classmethod
     def of(cls, prompt: Prompt, completion: Completion) -> "Entry":
@@ -57,7 +58,7 @@ class Journal:
     """The journal of a run directory, opened for appending. `entries` are those that were there, by request; errors after
     the last completion are left out, so that what a broken machine could not answer is asked for again.
 
-    Raises `UserError` if another process has it open, or it cannot be written.
+    Raises `UserError` if another process has it open, it cannot be written, or most of its lines are damaged.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -76,12 +77,11 @@ class Journal:
 
 
 def read_journal(folder: Path) -> list[Entry]:
-    """The entries of a run directory in request order, the directory left as it is. Raises `UserError` if there are none."""
+    """The entries of a run directory in request order, the directory left as it is. Raises `UserError` if it has no journal."""
     path = folder / JOURNAL
     if not path.is_file():
         raise UserError(f"{folder}: holds no {JOURNAL}; give the --batch_dir of a generation run")
-    entries, _ = read_lines(path, _read_entry)
-    return list(_by_request(entries).values())
+    return list(_by_request(read_lines(path, _read_entry).found).values())
 
 
 def _by_request(entries: list[Entry]) -> dict[int, Entry]:

@@ -2,12 +2,12 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from self_instruct import __version__, manifest
-from self_instruct.assembly import build_curator, build_origin, reasons_of_rules, stop_words
+from self_instruct.assembly import build_curator, build_origin, build_spending, reasons_of_rules, stop_words
 from self_instruct.config import Config
 from self_instruct.curation import Curator
 from self_instruct.distributed import news
@@ -39,33 +39,39 @@ def launch(
 ) -> int:
     """Generates into a run directory, which `described` describes, and returns the exit code."""
     pool = generators.pool
-    interruption.tell(generators.engine.interrupt)
     # What can fail for a user's mistake comes before anything is written.
     curator = build_curator(config, composer.format, composer.header, list(composer.seeds), keeps_vectors=True)
+    build_spending(config)
+    interruption.tell(generators.engine.interrupt)  # until here there was nothing to save
     if pool is not None:
         pool.wait_until_ready()
     if config.run.plan:
         interruption.after(config.run.plan_seconds, f"the {config.run.plan_seconds:g} seconds of the pilot are over")
     elif config.run.max_hours is not None:
         interruption.after(3600 * config.run.max_hours, f"--max_hours {config.run.max_hours:g} are over")
-    journal = Journal(folder)
-    manifest.write(folder, described)
-    writer = Writer(folder, build_origin(config, composer.format, generators.reader.model_revision))
-    loop = _build_loop(config, composer, generators, curator, journal, writer, interruption)
-    progress.load = lambda: _load(loop, pool)
-    _log.info("self_instruct %s begins with %s", __version__, generators.reader.model_revision, extra=FILE_ONLY)
-    try:
-        if journal.entries:
-            _log.info("Going on with %s: %d completions are there.", folder, len(journal.entries))
-        with _tracked(config, folder, len(composer.seeds), described, progress, loop.funnel):
-            stopped = _run(loop, progress)
-        _log.info("stopped: %s", stopped, extra=FILE_ONLY)
-        write_report(folder, loop.funnel, stopped)
-    finally:
-        writer.close()
-        journal.close()
-    if config.run.plan:
-        print(_forecast(config, loop, pool, stopped))
+    origin = build_origin(config, composer.format, generators.reader.model_revision)
+    with closing(Journal(folder)) as journal:
+        manifest.write(folder, described)
+        with closing(Writer(folder, origin)) as writer:
+            loop = _build_loop(config, composer, generators, curator, journal, writer, interruption)
+            progress.load = lambda: _load(loop, pool)
+            _log.info(
+                "self_instruct %s begins with %s", __version__, generators.reader.model_revision, extra=FILE_ONLY
+            )
+            if journal.entries:
+                _log.info("Going on with %s: %d completions are there.", folder, len(journal.entries))
+            with _tracked(config, folder, len(composer.seeds), described, progress, loop.funnel):
+                stopped = _run(loop, progress)
+            _log.info("stopped: %s", stopped, extra=FILE_ONLY)
+            if loop.replayed:
+                write_report(folder, loop.funnel, stopped)
+    if not loop.replayed:
+        print(
+            f"Stopped: {stopped}, before all that the journal holds was judged again; the files are as they were, and the same "
+            "command goes on."
+        )
+    elif config.run.plan:
+        print(_forecast(config, loop, pool, stopped, progress.seconds))
     else:
         idle = (news.idleness(pool.news), news.occupancy(pool.news)) if pool is not None else None
         print(summarise(folder, loop.funnel, curator.pool, stopped, progress.seconds, idle))
@@ -122,7 +128,7 @@ def _build_loop(
         journal=journal,
         curator=curator,
         writer=writer,
-        funnel=Funnel(run.patience, reasons_of_rules(config)),
+        funnel=Funnel(run.patience, reasons_of_rules(config), build_spending(config)),
         limits=Limits(run.num_instructions_to_generate, run.min_yield, run.max_requests, run.max_tokens, capacity),
         seed=run.seed,
         horizon=config.prompt.horizon or 1,
@@ -135,7 +141,8 @@ def _build_loop(
 def _run(loop: Loop, progress: Progress) -> str:
     """Replays the journal, then generates; the reason why it stopped."""
     before = loop.writer.records_before()
-    loop.replay()
+    if reason := loop.replay():
+        return reason
     accepted = loop.funnel.accepted
     if accepted < before:
         _log.warning(
@@ -149,23 +156,26 @@ def _run(loop: Loop, progress: Progress) -> str:
         progress.close()
 
 
-def _forecast(config: Config, loop: Loop, pool: WorkerPool | None, stopped: str) -> str:
+def _forecast(config: Config, loop: Loop, pool: WorkerPool | None, stopped: str, seconds: float) -> str:
     """What --plan tells after its pilot."""
     funnel, target = loop.funnel, config.run.num_instructions_to_generate
     told = [
         f"Pilot: {stopped}; {funnel.accepted:,} records from {funnel.requests:,} requests, yield {funnel.yield_:.0%}."
     ]
     ratio = tokens_per_record(funnel.samples)
-    if pool is None:
+    if pool is None and config.model.engine == "scripted":
         return f"{told[0]} A script takes no time worth a forecast."
-    speed = news.tokens_per_second(pool.news)
-    told += [f"It fits: {line}." for line in news.fit(pool.news)]
+    heard = pool.news if pool is not None else []
+    speed = news.tokens_per_second(heard) if heard else funnel.completion_tokens / seconds
+    told += [f"It fits: {line}." for line in news.fit(heard)]
+    if funnel.spending.completions:
+        told.append(funnel.spending.told())
     if ratio is None or not speed:
         told.append(
             f"No record was accepted in the pilot ({funnel.blocks:,} blocks from {funnel.requests:,} requests), so there is "
             "nothing to forecast from; raise --plan_seconds, or see what the model writes in the journal of a --batch_dir."
         )
         return "\n".join(told)
-    forecast = Forecast(target - funnel.accepted, speed, ratio, news.devices(pool.news), config.run.gpu_hour_price)
+    forecast = Forecast(target - funnel.accepted, speed, ratio, news.devices(heard), config.run.gpu_hour_price)
     told.append(f"To {target:,} records, if the yield stays (ranges: 95 %, from the differences between requests):")
     return "\n".join([*told, *forecast.lines()])

@@ -14,6 +14,8 @@ DESCRIPTION = "run.yaml"
 LOGS = "logs"
 PREDICTIONS = "self_consistency.jsonl"
 CONSISTENT = "self_consistent_instructions.jsonl"
+JUDGEMENTS = "judgements.jsonl"
+JUDGED = "judged_instructions.jsonl"
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,9 @@ is completed several times, the requests that share it follow each other, and go
 """
 
 import logging
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from self_instruct.curation import Curator
@@ -22,6 +24,7 @@ from self_instruct.prompts import Prompt, PromptComposer
 from self_instruct.writer import Writer
 
 ERRORS_IN_A_ROW = 20
+JUDGING_SECONDS = 3.0  # a scheduler kills what has not ended some 30 seconds after its signal
 _log = logging.getLogger(__name__)
 
 
@@ -59,13 +62,15 @@ class Loop:
     _under_way: dict[int, Prompt] = field(default_factory=dict)
     _latest: Prompt | None = None
     failed: bool = False
+    replayed: bool = False
     _errors: int = 0
     _error: str = ""
     _committed: int = 0
     _submitted: int = 0
 
-    def replay(self) -> None:
-        """Judges what the journal holds and puts the dataset in place.
+    def replay(self) -> str | None:
+        """Judges what the journal holds and puts the dataset in place: then it is `replayed`. The reason if it is interrupted
+        before that: then the files of an earlier launch stay as they are.
 
         Raises `UserError` if the prompts of this launch would be others than those that the journal was written from.
         """
@@ -78,8 +83,13 @@ class Loop:
         # From here on the numbers suffice: the texts of a long run, kept to its end, would fill the memory.
         self._waiting, self.journal.entries = self.journal.entries, {}
         self._earlier = frozenset(self._waiting)
-        self._commit()
+        for entry in self._waiting.values():
+            self.funnel.spending.count(entry.usage)
+        if self._commit() is None and self._committed in self._waiting:
+            return self.interrupted()
         self.writer.publish()
+        self.replayed = True
+        return None
 
     def run(self, progress: Progress) -> str:
         """Generates until a limit is reached, and returns which one."""
@@ -88,14 +98,15 @@ class Loop:
             while reason is None:
                 self._submit()
                 if not self._under_way:
-                    return "the requests are used up"
+                    return self.funnel.spending.spent() or "the requests are used up"
                 self._take(self.engine.poll())
                 reason = self._commit() or self.interrupted()
                 progress.update(self.funnel)
         except EngineLost as error:
             self.failed, reason = True, str(error)
-        except UserError:
-            self._take_the_rest()
+        except (UserError, OSError):
+            with suppress(OSError):
+                self._take_the_rest()
             raise
         self._take_the_rest()
         return reason
@@ -115,6 +126,8 @@ class Loop:
         entries = [Entry.of(self._under_way.pop(item.request), item) for item in completions]
         self.journal.append(entries)
         self._waiting.update((entry.request, entry) for entry in entries)
+        for entry in entries:
+            self.funnel.spending.count(entry.usage)
 
     def _submit(self) -> None:
         """Submits every request that the horizon allows and no launch has answered yet."""
@@ -124,6 +137,9 @@ class Loop:
         requests = []
         for index in range(self._submitted, end):
             if index >= self._committed and index not in self._waiting:
+                if not self.funnel.spending.allows(len(self._under_way)):
+                    end = index
+                    break
                 self._under_way[index] = prompt = self._compose(index)
                 stop = self.stop(self.composer.format, prompt.number)
                 requests.append(Request(index, prompt.text, prompt.opening, stop, f"{self.seed}:{index}"))
@@ -138,8 +154,14 @@ class Loop:
         return self._latest
 
     def _commit(self) -> str | None:
-        """Judges completions in request order, as far as they have arrived; the limit that was reached, if any."""
+        """Judges completions in request order, as far as they have arrived; the limit that was reached, if any.
+
+        Once the run is to end, only for a while: what is not judged then is in the journal.
+        """
+        begun = time.monotonic()
         while (reason := self._limit_reached()) is None and self._committed in self._waiting:
+            if self.interrupted() and time.monotonic() - begun > JUDGING_SECONDS:
+                break
             entry = self._waiting.pop(self._committed)
             room = self.limits.target - self.funnel.accepted
             verdicts = self.curator.judge(entry, room)

@@ -16,6 +16,7 @@ from self_instruct.config import declarations
 from self_instruct.durable import put
 from self_instruct.errors import UserError
 from self_instruct.layout import ACCEPTED, DESCRIPTION, JOURNAL, REJECTED
+from self_instruct.seeds import fingerprint
 
 FILE_NAME = DESCRIPTION
 _PACKAGES = ("torch", "transformers", "accelerate", "tokenizers", "rouge-score", "numba", "sentence-transformers")
@@ -31,8 +32,15 @@ def describe(
         "seed_tasks_sha256": seed_tasks_sha256,
         "options": dict(options),
         "header": header,
+        "response_filters_sha256": response_filters_hash(options),
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
     }
+
+
+def response_filters_hash(options: Mapping[str, Any]) -> str | None:
+    """SHA-256 of the file of --response_filters_path, or None where none is given. Raises `UserError` if it cannot be read."""
+    path = options.get("response_filters_path")
+    return fingerprint(Path(path)) if path else None
 
 
 def read(folder: Path) -> dict[str, Any] | None:
@@ -89,7 +97,7 @@ def check_same_plan(folder: Path, earlier: Mapping[str, Any], now: Mapping[str, 
         if item.metadata["plan"] and name in earlier["options"] and earlier["options"][name] != now["options"][name]
     ]
     names = {"format": "the format", "seed_tasks_sha256": "the seed file's content", "header": "the header of the prompt",
-             "model_revision": "the model"}  # fmt: skip
+             "model_revision": "the model", "response_filters_sha256": "the content of --response_filters_path"}  # fmt: skip
     for key, name in names.items():
         if earlier.get(key) != now[key]:
             shown = f" (was {earlier.get(key)}, is now {now[key]})" if key in ("format", "model_revision") else ""

@@ -1,4 +1,4 @@
-"""Self-consistency's journal: what a model took the instruction of a record to be, seeing only the rest of it.
+"""The journal of an inquiry: what a model took one field of a record to be, seeing only the rest of it.
 
 One JSON line a prediction, appended as it comes in; a record and the number of a trial name it. Of several lines for one
 trial the last counts, so that a score can be added later. Knows nothing of models, thresholds or options.
@@ -24,7 +24,7 @@ _KINDS: dict[str, type] = {
 
 @dataclass(frozen=True)
 class Prediction:
-    """What came of one trial. `prediction` is the instruction told, or None for the `reason` given.
+    """What came of one trial. `prediction` is the field told, or None for the `reason` given.
 
     `rouge_l` is the ROUGE-L F1 of the record's instruction and the one told, `embedding` the cosine of their embeddings by
     `embedding_model`. `options` and the header's hash are what, beside the model, decides what a trial gives.
@@ -51,6 +51,7 @@ class Prediction:
     rank: int
     created_at: str | None
     error: str | None = None
+    usage: dict[str, Any] | None = None
 
 
 Trial = tuple[str, int]
@@ -60,11 +61,11 @@ _read_prediction = line_reader(Prediction, _KINDS, "a prediction")
 class PredictionFile:
     """The predictions of a run directory, opened for appending. `latest` holds them by record id and trial.
 
-    Raises `UserError` if another process has it open, it cannot be written, or a line is damaged.
+    Raises `UserError` if another process has it open, it cannot be written, or most of its lines are damaged.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._file = AppendedFile(folder / PREDICTIONS, _read_prediction)
+    def __init__(self, folder: Path, name: str = PREDICTIONS) -> None:
+        self._file = AppendedFile(folder / name, _read_prediction)
         self.latest: dict[Trial, Prediction] = _latest(self._file.found)
 
     def append(self, predictions: Sequence[Prediction]) -> None:
@@ -77,10 +78,10 @@ class PredictionFile:
         self._file.close()
 
 
-def read_predictions(folder: Path) -> dict[Trial, Prediction]:
-    """The predictions of a run directory by record id and trial, the directory left as it is; none if it has no such file."""
-    path = folder / PREDICTIONS
-    return _latest(read_lines(path, _read_prediction)[0]) if path.is_file() else {}
+def read_predictions(folder: Path, name: str = PREDICTIONS) -> dict[Trial, Prediction]:
+    """The predictions of a directory by record id and trial, the directory left as it is; none if it has no such file."""
+    path = folder / name
+    return _latest(read_lines(path, _read_prediction).found) if path.is_file() else {}
 
 
 def answered(found: Mapping[Trial, Prediction], trial: Trial) -> bool:

@@ -43,9 +43,9 @@ class Progress:
     """
 
     def __init__(
-        self, target: int, stream: TextIO = sys.stderr, unit: str = "records", every: float = LINE_EVERY
+        self, target: int, stream: TextIO | None = None, unit: str = "records", every: float = LINE_EVERY
     ) -> None:
-        self._target, self._stream, self._unit, self._every = target, stream, unit, every
+        self._target, self._stream, self._unit, self._every = target, stream or sys.stderr, unit, every
         self._begun = self._said = self._shown_at = time.monotonic()
         self._tokens = self._first = self._accepted = 0
         self._yield = 0.0

@@ -34,7 +34,8 @@ def main(argv: list[str]) -> int:
 
     run = read_run(old_dir)
     entries = read_journal(old_dir)
-    if new_dir.exists() and (not new_dir.is_dir() or any(new_dir.iterdir())):
+    # A call that was killed leaves halves of files.
+    if new_dir.exists() and (not new_dir.is_dir() or any(path.suffix != ".part" for path in new_dir.iterdir())):
         raise UserError(f"{new_dir}: is not empty; give a new directory")
     return _refilter(entries, run, given, new_dir)
 
@@ -52,8 +53,12 @@ def _refilter(entries: list[Any], run: Any, given: dict[str, Any], new_dir: Path
     format = run.format(config)
     seed_path = Path(config.run.seed_tasks_path or "")
     seeds = run.seeds(seed_path, may_differ="seed_tasks_path" in given)
-    described = {**run.described, "options": options, "seed_tasks_sha256": fingerprint(seed_path)}
-    curator = build_curator(config, format, described["header"], seeds)
+    curator = build_curator(config, format, run.described["header"], seeds)
+    hashes = {
+        "seed_tasks_sha256": fingerprint(seed_path),
+        "response_filters_sha256": manifest.response_filters_hash(options),
+    }
+    described = {**run.described, "options": options, **hashes}
     try:
         new_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -80,4 +85,4 @@ def _refilter(entries: list[Any], run: Any, given: dict[str, Any], new_dir: Path
 
 
 if __name__ == "__main__":
-    guarded(lambda: main(sys.argv[1:]))
+    guarded(lambda: main(sys.argv[1:]), "the old directory is as it was; give a new one that is empty")

@@ -11,8 +11,19 @@ from types import FrameType
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 
+class Interrupted(SystemExit):
+    """A signal came before there was anything to be saved. `number` is the signal's, the exit code 128 more."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(128 + number)
+        self.number = number
+
+    def __str__(self) -> str:
+        return f"{signal.Signals(self.number).name} was received"
+
+
 class Interruption:
-    """Remembers the first signal. `received` is its number, or None. Before `tell` a signal raises `SystemExit`."""
+    """Remembers the first signal. `received` is its number, or None. Before `tell` a signal raises `Interrupted`."""
 
     def __init__(self) -> None:
         self.received: int | None = None
@@ -49,5 +60,5 @@ class Interruption:
         if self.received is None:  # one signal may come while another is handled, and what it calls need not bear that
             self.received = number
             if self._on_signal is None:
-                raise SystemExit(128 + number)
+                raise Interrupted(number)
             self._on_signal()

@@ -12,6 +12,7 @@ from self_instruct.layout import ACCEPTED, JOURNAL, REJECTED, REPORT
 from self_instruct.records import Record
 
 SAMPLE_LIMIT = 500
+_CHANGED = ("--max_requests", "--min_yield", "--script_path", "--max_usage_tokens", "--max_cost")
 
 
 def summarise(
@@ -33,6 +34,8 @@ def summarise(
     )
     if idle is not None:
         headline += f"\nGeneration waited for prompts {idle[0]:.1%} of its time; its rows were {idle[1]:.0%} full."
+    if funnel.spending.completions:
+        headline += f"\n{funnel.spending.told()}"
     return (
         "\n\n".join(
             ["", headline, funnel.table(), *_warnings(funnel), *_samples(pool), _files(folder),
@@ -83,7 +86,7 @@ def _next(folder: Path, pool: Sequence[Record], stopped: str) -> str:
     lines = ["Next:"]
     if (folder / JOURNAL).exists():
         again = f"cd {shlex.quote(os.getcwd())} && {python} {shlex.join(sys.argv)}"
-        changed = next((name for name in ("--max_requests", "--min_yield", "--script_path") if name in stopped), None)
+        changed = next((name for name in _CHANGED if name in stopped), None)
         if stopped.startswith("all "):
             lines.append(f"  more records:\n    {again} --num_instructions_to_generate {2 * len(pool)}")
         else:

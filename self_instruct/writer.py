@@ -5,6 +5,7 @@ them in place in one step, and appends from there. Knows nothing of how verdicts
 """
 
 import os
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -52,21 +53,31 @@ class Writer:
     def publish(self) -> None:
         """Puts the files in the place of those of an earlier launch; what is written from now on is seen at once."""
         self._flush()
-        for name, file in self._files.items():
-            os.fsync(file.fileno())
+        self._sync()
+        for name in self._files:
             (self._folder / f"{name}.part").replace(self._folder / name)
         self._published = True
 
     def close(self) -> None:
-        """Closes both files; before `publish`, the earlier launch's files stay as they are."""
-        for name, file in self._files.items():
-            file.close()
-            if not self._published:
-                (self._folder / f"{name}.part").unlink(missing_ok=True)
+        """Closes both files; before `publish`, the earlier launch's files stay as they are. Raises `OSError` if what
+        was written cannot be put on disk.
+        """
+        with ExitStack() as stack:  # whatever fails, the others are closed
+            for name, file in self._files.items():
+                stack.callback(file.close)
+                if not self._published:
+                    stack.callback((self._folder / f"{name}.part").unlink, missing_ok=True)
+            if self._published:
+                self._flush()
+                self._sync()
 
     def _flush(self) -> None:
         for file in self._files.values():
             file.flush()
+
+    def _sync(self) -> None:
+        for file in self._files.values():
+            os.fsync(file.fileno())
 
     def _accepted(self, entry: Entry, verdict: Verdict) -> dict[str, Any]:
         record = verdict.record

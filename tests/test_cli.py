@@ -1,10 +1,11 @@
 """The generation command in processes of its own; most mistakes are in test_mistakes.py: pytest tests/test_cli.py"""
 
-import fcntl
+import os
 import sys
 
 import pytest
 
+from self_instruct.journal import Journal
 from tests.runs import IO, ROOT, generate, run, scripted
 from tests.scripts import write_script
 
@@ -39,10 +40,10 @@ def test_a_process_with_a_mistake_says_so_and_makes_nothing(tmp_path, flags, mes
 
 
 def test_a_directory_in_use_is_refused_and_free_again_when_its_user_is_gone(tmp_path, script):
-    (tmp_path / "run").mkdir()
-    with (tmp_path / "run/completions.jsonl").open("ab") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        assert "another launch is writing to it" in refused(generate(*scripted(script, tmp_path / "run", 5)))
+    journal = Journal(tmp_path / "run")
+    told = refused(generate(*scripted(script, tmp_path / "run", 5)))
+    assert f"another launch is writing to it (process {os.getpid()} on " in told
+    journal.close()
     assert generate(*scripted(script, tmp_path / "run", 5)).returncode == 0
 
 

@@ -226,7 +226,7 @@ def test_other_seeds_are_noticed(source, folder):
 def test_a_run_made_anew_is_noticed(asked, refused):
     path = asked / DATASET[0]
     path.write_bytes(path.read_bytes().replace(b"answer", b"reply"))
-    assert "another one now; the run was made anew" in refused("--batch_dir", asked, "--num_trials", 2, *BY_WORDS)
+    assert "another one now; the records were made anew" in refused("--batch_dir", asked, "--num_trials", 2, *BY_WORDS)
 
 
 def test_a_file_in_use_is_refused(asked):

@@ -147,7 +147,7 @@ def test_a_journal_that_was_changed_afterwards_is_no_riddle(folder: Path, tmp_pa
 
 
 def test_a_seed_file_that_was_changed_leaves_ids_only(folder: Path, tmp_path: Path) -> None:
-    for place in folder.iterdir():
+    for place in folder.glob("*.*"):
         (tmp_path / place.name).write_bytes(place.read_bytes())
     text = (tmp_path / "run.yaml").read_text()
     (tmp_path / "run.yaml").write_text(text.replace("seed_tasks_sha256: ", "seed_tasks_sha256: 0"))

@@ -17,6 +17,8 @@ from self_instruct.journal import Entry, Journal, read_journal
 from self_instruct.prompts import Prompt
 from self_instruct.records import Record
 
+QUARANTINE = "completions.quarantine.jsonl"
+
 
 def entry(request: int, text: str = "some text", **changes: Any) -> Entry:
     plain = Entry(request, ["s1", "s2"], ["000001-01"], 2, "abc", text, "stop", 10, 3, 0, "2024-05-31T00:00:00Z")
@@ -138,23 +140,67 @@ def test_of_two_entries_of_a_request_the_first_counts(tmp_path: Path) -> None:
         (b"3", "TypeError"),
     ],
 )
-def test_a_damaged_line_is_named_and_the_file_left_as_it_is(tmp_path: Path, line: bytes, reason: str) -> None:
+def test_a_damaged_line_is_moved_to_a_file_beside_and_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, line: bytes, reason: str
+) -> None:
     path = write(tmp_path, entry(0), entry(1))
     first, second, _ = path.read_bytes().split(b"\n")
     path.write_bytes(b"\n".join([first, line, second, b'{"half']))
     before = path.read_bytes()
+    told = f"{path}: 1 of 3 lines are damaged; {path}:2: is not a journal entry ({reason}"
+    with caplog.at_level(logging.WARNING):
+        assert [item.request for item in read_journal(tmp_path)] == [0, 1]
+    assert told in caplog.text and "they are left out" in caplog.text and path.read_bytes() == before
+    caplog.clear()
+    for _ in range(2):
+        assert sorted(reopened(tmp_path)) == [0, 1]
+    assert caplog.text.count(told) == 1 and f"they were moved to {tmp_path / QUARANTINE}" in caplog.text
+    assert path.read_bytes() == first + b"\n" + second + b"\n"
+    assert (tmp_path / QUARANTINE).read_bytes() == line + b"\n"
+    assert sorted(place.name for place in tmp_path.iterdir()) == [FILE_NAME, QUARANTINE]
+
+
+def test_lines_are_moved_once_whatever_ended_the_moving_before(tmp_path: Path) -> None:
+    path = write(tmp_path, entry(0), entry(1))
+    path.write_bytes(path.read_bytes() + b"one\ntwo\n")
+    before = path.read_bytes()
+    assert sorted(reopened(tmp_path)) == [0, 1]
+    path.write_bytes(before)  # as if the machine had gone down after the first file was written
+    assert sorted(reopened(tmp_path)) == [0, 1] and (tmp_path / QUARANTINE).read_bytes() == b"one\ntwo\n"
+    path.write_bytes(path.read_bytes() + b"three\n")
+    assert sorted(reopened(tmp_path)) == [0, 1] and (tmp_path / QUARANTINE).read_bytes() == b"one\ntwo\nthree\n"
+
+
+@pytest.mark.parametrize("content", [b"not json\n", b'{"a": 1}\n{"b": 2}\n{"half', b"\n\n\n"])
+def test_a_file_of_which_most_is_damaged_is_refused_and_left_as_it_is(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / FILE_NAME
+    path.write_bytes(content)
     for read in (read_journal, Journal):
-        with pytest.raises(
-            UserError, match=rf"{FILE_NAME}:2: is not a journal entry \({reason}.*move the line to another"
-        ):
+        with pytest.raises(UserError, match=rf"{FILE_NAME}:1: is not a journal entry .* So many are no accident"):
             read(tmp_path)
-    assert path.read_bytes() == before
+    assert path.read_bytes() == content and [place.name for place in tmp_path.iterdir()] == [FILE_NAME]
+
+
+def test_line_ends_and_a_mark_of_an_editor_do_no_harm(tmp_path: Path) -> None:
+    path = write(tmp_path, entry(0, "é"), entry(1))
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    write(tmp_path, entry(2))
+    assert [item.text for item in read_journal(tmp_path)] == ["é", "some text", "some text"]
+    assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
+
+
+def test_lines_that_an_editor_saved_in_latin_1_are_generated_again(tmp_path: Path) -> None:
+    path = write(tmp_path, entry(0), entry(1, "é"), entry(2))
+    path.write_bytes(path.read_bytes().decode("utf-8").encode("latin-1"))
+    assert sorted(reopened(tmp_path)) == [0, 2] and b"\xe9" in (tmp_path / QUARANTINE).read_bytes()
 
 
 def test_a_journal_that_a_launch_has_open_is_refused_until_it_is_closed(tmp_path: Path) -> None:
     first = Journal(tmp_path)
     first.append([entry(0)])
-    with pytest.raises(UserError, match=r"--batch_dir .*: another launch is writing to it; wait for it to end"):
+    with pytest.raises(
+        UserError, match=r"--batch_dir .*: another launch is writing to it \(process \d+ on .*wait for"
+    ):
         Journal(tmp_path)
     first.append([entry(1)])
     first.close()

@@ -31,7 +31,9 @@ def whole(script, tmp_path_factory):
 
 def test_a_run_leaves_its_files_and_tells_the_story(whole):
     folder, result = whole
-    assert sorted(path.name for path in folder.iterdir()) == sorted([*DATASET, "completions.jsonl", "run.yaml"])
+    assert sorted(path.name for path in folder.iterdir()) == sorted(
+        [*DATASET, "completions.jsonl", "logs", "run.yaml"]
+    )
     assert "Stopped: all 40 records are there." in result.stdout
     for line in ("blocks written", "could be read", "passed the filters", "are new", "refilter", "load_dataset"):
         assert line in result.stdout

@@ -54,14 +54,14 @@ def test_a_half_written_last_line_is_cut_off_when_the_file_is_opened(tmp_path, c
     assert path.read_bytes() == whole and "half-written last line of 40 bytes" in caplog.text
 
 
-def test_a_damaged_line_is_named(tmp_path):
+def test_a_damaged_line_is_told_and_moved(tmp_path, caplog):
     path = write(tmp_path, FIRST, SECOND)
     path.write_bytes(path.read_bytes().replace(b'"trial": 1', b'"trial": "one"'))
-    for read in (read_predictions, PredictionFile):
-        with pytest.raises(
-            UserError, match=r"self_consistency\.jsonl:2: is not a prediction \(TypeError: trial is 'one'"
-        ):
-            read(tmp_path)
+    assert list(read_predictions(tmp_path)) == [("000000-01", 0)]
+    write(tmp_path)
+    assert caplog.text.count("self_consistency.jsonl:2: is not a prediction (TypeError: trial is 'one'") == 2
+    assert b'"one"' in (tmp_path / "self_consistency.quarantine.jsonl").read_bytes()
+    assert path.read_bytes().count(b"\n") == 1
 
 
 def test_a_file_that_another_launch_has_open_is_refused(tmp_path):

@@ -3,10 +3,14 @@
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from tests.runs import ROOT
+from tests.curation_runs import BY_MEANING, COMMAND, near_copies, written
+from tests.processes import wait_until
+from tests.runs import IO, ROOT, scripted, start
+from tests.scripts import write_script
 
 BEGINNING = """
 import os, signal, sys, time
@@ -57,3 +61,41 @@ def test_a_signal_after_the_time_is_what_ended_the_run():
 def test_what_was_received_before_is_told_at_once():
     code = "interruption.tell(lambda: None); me(15); interruption.tell(lambda: told.append(1)); print(told)"
     assert outcome(code) == (0, "[1]\n")
+
+
+# ---- the commands
+
+
+def signalled(command, ready, number):
+    """Exit code and output of a command that gets a signal once something is so."""
+    process = start(*command)
+    try:
+        wait_until(lambda: ready(process.pid) or process.poll() is not None)
+        assert process.poll() is None, process.communicate()
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert "Traceback" not in err and f"Stopped: {signal.Signals(number).name} was received" in out + err, err
+    return process.returncode, out + err
+
+
+def loads(name: str):
+    """What tells whether a process has a library mapped that comes with a module."""
+    return lambda pid: name.encode() in Path(f"/proc/{pid}/maps").read_bytes()
+
+
+def test_a_signal_while_seeds_are_encoded_ends_a_launch_before_anything_is_written(tmp_path):
+    script = write_script(tmp_path / "script.jsonl", 20)
+    command = [sys.executable, IO, *scripted(script, tmp_path / "run"), *BY_MEANING]
+    code, told = signalled(command, loads("libtorch_cpu"), signal.SIGTERM)
+    assert code == 128 + signal.SIGTERM and "what was journalled is kept, and the same command goes on" in told
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_signal_ends_a_curation_and_leaves_no_half_of_a_file(tmp_path):
+    source = written(tmp_path / "a.jsonl", *near_copies(20))
+    command = [*COMMAND, "--input_path", source, "--output_path", tmp_path / "c.jsonl", *BY_MEANING]
+    code, told = signalled(command, loads("libtorch_cpu"), signal.SIGUSR1)
+    assert code == 128 + signal.SIGUSR1 and "the output is as it was; the same command begins anew" in told
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl"]

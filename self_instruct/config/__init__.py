@@ -7,8 +7,16 @@ arguments.py fills these classes.
 from dataclasses import Field, dataclass, fields
 from typing import Any
 
-from self_instruct.config.curation import ConsistencyOptions, CurationOptions, FilterOptions, NoveltyOptions
+from self_instruct.config.curation import (
+    ConsistencyOptions,
+    CurationOptions,
+    FilterOptions,
+    JudgeOptions,
+    NoveltyOptions,
+)
+from self_instruct.config.endpoint import EndpointOptions
 from self_instruct.config.generation import ModelOptions, PromptOptions, RunOptions, SamplingOptions
+from self_instruct.config.html_report import HtmlReportOptions
 from self_instruct.config.reporting import ReportingOptions
 
 __all__ = [
@@ -16,7 +24,10 @@ __all__ = [
     "Config",
     "ConsistencyOptions",
     "CurationOptions",
+    "EndpointOptions",
     "FilterOptions",
+    "HtmlReportOptions",
+    "JudgeOptions",
     "ModelOptions",
     "NoveltyOptions",
     "PromptOptions",
@@ -39,11 +50,13 @@ class Config:
     sampling: SamplingOptions
     filter: FilterOptions
     novelty: NoveltyOptions
+    endpoint: EndpointOptions
     reporting: ReportingOptions
 
 
 GROUPS: tuple[type, ...] = (
-    RunOptions, PromptOptions, ModelOptions, SamplingOptions, FilterOptions, NoveltyOptions, ReportingOptions,
+    RunOptions, PromptOptions, ModelOptions, SamplingOptions, FilterOptions, NoveltyOptions, EndpointOptions,
+    ReportingOptions,
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The options of choosing: filters, novelty, self-consistency, and the curation of files."""
+"""The options of choosing: filters, novelty, self-consistency, the judge, and the curation of files."""
 
 from dataclasses import dataclass
 
@@ -26,6 +26,37 @@ class FilterOptions:
     )
     keep_programming: bool = option(
         False, "keep instructions that begin with 'Write a program' or 'Write a function'", plan=True
+    )
+    min_instruction_length: int | None = option(
+        None, "characters that an instruction must have [default: off]", minimum=0, plan=True
+    )
+    max_instruction_length: int | None = option(
+        None, "characters that an instruction may have [default: off]", minimum=1, plan=True
+    )
+    skip_instruction_re: list[str] = option(
+        [], "drop instructions in which one of these regular expressions is found, in any case", plan=True
+    )
+    code_gen_re: list[str] = option(
+        [], "drop instructions that ask for a program, as told by these regular expressions; 'default' stands for the one of "
+        "airoboros (write, generate or create a ... script, program, code)", plan=True,
+    )  # fmt: skip
+    response_filters_path: str | None = option(
+        None, "drop outputs in which a pattern of this YAML file is found, as configs/response_filters.yaml; each is tried on "
+        "its own examples first", path="always", plan=True,
+    )  # fmt: skip
+    input_rouge_threshold: float | None = option(
+        None, "drop records whose input and output have a ROUGE-L F1 of at least this [default: off]",
+        above=0, maximum=1, plan=True,
+    )  # fmt: skip
+    language: str | None = option(
+        None,
+        "drop instructions that are in another language than this, as en (needs py3langid) [default: off]",
+        plan=True,
+    )
+    min_readability: float | None = option(
+        None,
+        "drop outputs whose English prose has a lower Flesch reading ease: 60 is plain, 30 hard [default: off]",
+        plan=True,
     )
 
 
@@ -76,6 +107,16 @@ class ConsistencyOptions:
     no_embeddings: bool = option(
         False, "compare by ROUGE-L alone; no embedding model is loaded, --self_consistency_rouge_threshold decides"
     )
+
+
+@dataclass(frozen=True)
+class JudgeOptions:
+    """judge (not part of a generation run)"""
+
+    judge_threshold: float = option(
+        3.0, "keep a record that is judged good if the mean of its scores, which go from 1 to 5, is at least this",
+        minimum=1, maximum=5,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -75,8 +75,10 @@ class ModelOptions:
 
     model_name_or_path: str | None = option(None, "Hub id or folder of a causal language model", path="if_dotted")
     model_revision: str | None = option(None, "branch, tag or commit of the model")
-    engine: str = option("huggingface", "what generates: a model in this process, or a file of completions",
-                         choices=("huggingface", "scripted"))  # fmt: skip
+    engine: str = option(
+        "huggingface", "what generates: a model on this machine, an OpenAI-compatible server, or a file of completions",
+        choices=("huggingface", "openai", "scripted"),
+    )  # fmt: skip
     script_path: str | None = option(None, "JSONL file with a text per line, for --engine scripted", path="always")
     engine_backend: str = option(
         "auto", "slots: a request leaves its batch the moment it ends; paged: the same by transformers, for flash attention; "

@@ -42,7 +42,9 @@ def read(row: dict[str, Any], place: str) -> Example:
     if "instances" in row:
         return _seed_task(row, place)
     example = _flat(row, place)
-    if not row.get("messages") or not isinstance(row["messages"], list):
+    if not row.get("messages"):  # tables have the column, and null in it
+        return replace(example, fields=rest_of(example.fields, "messages"))
+    if not isinstance(row["messages"], list):
         return example
     turns = list(turns_of([_unfolded(turn) for turn in row["messages"]], place))
     about = {name: getattr(example, name) for name in (*ABOUT, "path", "row")}

@@ -44,10 +44,27 @@ class Request:
 
 
 @dataclass(frozen=True)
+class Usage:
+    """Tokens that a server counted; `estimated` where it told none and they were estimated."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    estimated: bool = False
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.estimated or other.estimated,
+        )
+
+
+@dataclass(frozen=True)
 class Completion:
     """What came of a request: the text after its opening, without the stop text. Counts are in tokens.
 
-    `error` says why there is no text, when `finish_reason` is "error". `created_at` is UTC, ISO 8601.
+    `error` says why there is no text, when `finish_reason` is "error". `created_at` is UTC, ISO 8601. `usage` is what a server
+    counted for it, lost attempts included; of completions that share a prompt, the first has the prompt's.
     """
 
     request: int
@@ -58,6 +75,7 @@ class Completion:
     rank: int = 0
     created_at: str | None = None
     error: str | None = None
+    usage: Usage | None = None
 
 
 @dataclass(frozen=True)

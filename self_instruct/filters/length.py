@@ -1,4 +1,4 @@
-"""How long an instruction may be, in words separated by white space."""
+"""How long an instruction may be, in words separated by white space or in characters."""
 
 from collections.abc import Callable
 
@@ -13,5 +13,19 @@ def drop_length(minimum: int, maximum: int) -> Callable[[Record], str | None]:
         if words < minimum:
             return f"too_short: {words} words"
         return f"too_long: {words} words" if words > maximum else None
+
+    return rule
+
+
+def drop_characters(minimum: int | None, maximum: int | None) -> Callable[[Record], str | None]:
+    """`too_few_characters` below the minimum, `too_many_characters` above the maximum, white space around it not counted; None
+    asks for none.
+    """
+
+    def rule(record: Record) -> str | None:
+        characters = len(record.instruction.strip())
+        if minimum is not None and characters < minimum:
+            return f"too_few_characters: {characters}"
+        return f"too_many_characters: {characters}" if maximum is not None and characters > maximum else None
 
     return rule

@@ -36,5 +36,23 @@ def drop_echo(header: str) -> Callable[[Record], str | None]:
     return rule
 
 
+def drop_copied_input(threshold: float | None) -> Callable[[Record], str | None]:
+    """`copies_input` when the ROUGE-L F1 of input and output is at least the threshold: airoboros, which has 0.7, takes such an
+    input for no help and removes it. None, or no input, asks for none.
+    """
+
+    def rule(record: Record) -> str | None:
+        if threshold is None or not record.input.strip():
+            return None
+        from self_instruct.novelty.rouge import RougeIndex
+
+        index = RougeIndex()
+        index.add([""], [record.input])
+        nearest = index.nearest(record.output)
+        return f"copies_input: {nearest.score:.2f}" if nearest and nearest.score >= threshold else None
+
+    return rule
+
+
 def _folded(text: str) -> str:
     return " ".join(text.lower().split())

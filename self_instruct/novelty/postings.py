@@ -101,7 +101,7 @@ def _nearest(
     keys, places = match_tables(1, m)
     fill(keys[0], places[0], query, 0, m)
     # What may be nearest is scored first: most of the others cannot reach it.
-    likely = np.argmax(bounds)
+    likely = int(np.argmax(bounds))
     if not bounds[likely]:
         return 0.0, -1
     score, found = _scored(keys[0], places[0], m, tokens, ends, likely), likely

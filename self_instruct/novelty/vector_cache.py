@@ -35,7 +35,7 @@ class CachedEncoder:
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """One vector for each text; all that are not in the file are encoded together."""
         self.save()
-        keys = [blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_KEY).digest() for text in texts]
+        keys = [_key(text) for text in texts]
         vectors = self._looked_up(set(keys))
         new = {key: text for key, text in zip(keys, texts, strict=True) if key not in vectors}
         if new:
@@ -43,6 +43,12 @@ class CachedEncoder:
             vectors.update(encoded)
             self._pending = encoded if self._writes else {}
         return np.stack([vectors[key] for key in keys])
+
+    def known(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
+        """The vectors of those texts that the file holds; nothing is encoded."""
+        keys = {text: _key(text) for text in texts}
+        vectors = self._looked_up(set(keys.values()))
+        return {text: vectors[key] for text, key in keys.items() if key in vectors}
 
     def save(self) -> None:
         """Writes what the last call has encoded."""
@@ -91,6 +97,19 @@ class CachedEncoder:
                 self._offsets[key] = self._end + _KEY
                 self._end += file.write(key + vector.tobytes())
         self._pending = {}
+
+
+def _key(text: str) -> bytes:
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_KEY).digest()
+
+
+def model_of(path: Path) -> str | None:
+    """The identity of the model that a file's vectors come from; None if there is no such file, or it is none."""
+    try:
+        with path.open("rb") as file:
+            return str(json.loads(file.readline(100_000))["model"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def encode_share(

@@ -57,8 +57,8 @@ def arithmetic() -> Validator:
     """
 
     def validator(record: Record, variables: Variables) -> Record | str:
-        for line in _plain(_FENCED.sub("\n", record.output)).splitlines():
-            if len(line) <= _LONGEST_LINE and (wrong := wrong_sum(line)) is not None:
+        for line in _FENCED.sub("\n", record.output).splitlines():
+            if len(line) <= _LONGEST_LINE and (wrong := wrong_sum(_plain(line))) is not None:
                 return f"wrong_sum: {wrong}"
         wrong = _wrong_result(record)
         return f"wrong_result: {wrong}" if wrong else record
@@ -170,10 +170,10 @@ def _discounts(tokens: list[Token]) -> bool:
 
 def _wrong_result(record: Record) -> str | None:
     """What the task's sum is, where the answer has numbers and none of them is that."""
-    lines = _plain(record.task).strip().splitlines()
-    asked = _ASKED.match(lines[-1].strip()[:_LONGEST_LINE]) if lines else None
+    last = record.task.rstrip().rpartition("\n")[2]
+    asked = _ASKED.match(_plain(last[:_LONGEST_LINE]).strip())
     expected = _result(asked["sum"]) if asked else None
-    answer = _plain(stated_answer(record.output))
+    answer = _plain(stated_answer(record.output)[:_LONGEST_LINE])
     if asked is None or expected is None or any(word in answer.lower() for word in _OPEN):
         return None
     about = re.search(r"\b(?:about|around|approximately|roughly)\b", answer) is not None

@@ -130,7 +130,11 @@ def chosen(options: Options, output: str) -> tuple[str | None, str | None]:
     mark = _CHOSEN.match(line)
     by_text = options.named_by(line)
     # "A" and "I" may be words; a letter counts if it stands alone, is marked, or is another one.
-    if mark and (mark["ends"] or not line[mark.end() :].strip() or (mark["label"] not in "AaIi" and not by_text)):
+    if (
+        mark
+        and not (by_text and mark["label"].upper() not in options.texts)
+        and (mark["ends"] or not line[mark.end() :].strip() or (mark["label"] not in "AaIi" and not by_text))
+    ):
         return _by_letter(options, mark["label"].upper(), line[mark.end() :], bool(mark["ends"]))
     mentioned = [by_text] if by_text else options.mentioned_in(answer)
     if len(mentioned) == 1:

@@ -134,7 +134,7 @@ def _rearranged(task: str) -> Iterator[Constraint]:
             lambda answer, letters=letters, given=given: Counter(_signs(answer)) == letters and bare(answer) != given,  # type: ignore[misc]
         )  # fmt: skip
     if re.search(
-        r"\b(?:give|name|write|find|create|think of|provide|what is|come up with)\b[^.?!\n]{0,40}\bpalindrom",
+        r"\b(?:give|name|write|find|create|think of|provide|come up with)\b[^.?!\n]{0,40}\bpalindrom",
         task,
         re.I,
     ):

@@ -56,7 +56,7 @@ def needless_context(max_overlap: float = 0.7) -> Validator:
     return validator
 
 
-def closed_context(min_support: float = 0.55, max_overlap: float = 0.7) -> Validator:
+def closed_context(min_support: float = 0.5, max_overlap: float = 0.7) -> Validator:
     """`grammar` unless the instruction is a whole closed-context question, or the input is its blocks; `no_answer`.
 
     With the variable `unanswerable`, `answered_anyway` unless the answer says that the text does not tell. Otherwise a context

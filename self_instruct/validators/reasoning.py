@@ -7,7 +7,7 @@ from self_instruct.validators.answers import bare, content_words, stands_in, sta
 from self_instruct.validators.contract import Validator, Variables
 
 _FINAL = re.compile(
-    r"^[\s*_#>-]*(?:(?:the\s+)?(?:final|correct|best)\s+)?(?:answer|solution|conclusion)\b[*_\s]*(?:is\b|[:=])[*_\s]*(?P<it>.+)"
+    r"^[\s*_#>-]*(?:the\s+)?(?:(?:final|correct|best)\s+)?(?:answer|solution|conclusion)\b[*_\s]*(?:is\b|[:=])[*_\s]*(?P<it>.+)"
     r"|^(?:therefore|thus|so|hence)\b,?\s.*?\b(?:answer|result|solution)\s+is\s+(?P<so>.+)|\\boxed\{(?P<box>[^}]+)\}",
     re.IGNORECASE | re.MULTILINE,
 )

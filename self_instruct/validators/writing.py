@@ -13,7 +13,7 @@ _BOUND = (
     r"|(?:in )?exactly)"
 )
 _ASKED = re.compile(
-    rf"(?<![\w-])(?:{_BOUND}?\s*{COUNT})[- ](?:(?:to|-|–)\s*(?P<upper>\d+)[- ])?(?P<unit>word|line|paragraph)s?\b"
+    rf"(?<![\w-])(?:{_BOUND}?\s*{COUNT})(?:\s*(?:to|-|–)\s*(?P<upper>\d+))?[- ](?P<unit>word|line|paragraph)s?\b"
     r"(?!\s+(?:per|each|from|that|of))",
     re.IGNORECASE,
 )
@@ -21,8 +21,8 @@ _ASKED = re.compile(
 
 def writing(min_words: int = 20, tolerance: float = 0.25) -> Validator:
     """`no_text` below `min_words` words, unless the task asks for a number; `wrong_word_count` when it asks for so many words
-    and the text differs by over `tolerance` of that ("exactly", "at least" and "at most" are taken at their word but for a tenth of
-    it); `wrong_lines` and `wrong_paragraphs` when it asks for so many of these, or for a haiku, a sonnet, a limerick.
+    and the text differs by over `tolerance` of that ("exactly", "at least", "at most": by a tenth); `wrong_lines` and
+    `wrong_paragraphs` when it asks for so many of these, or for a haiku, a sonnet, a limerick.
     """
     if not 0 <= tolerance < 1:
         raise ValueError(f"tolerance is {tolerance:g}, but must be at least 0 and below 1")

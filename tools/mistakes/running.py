@@ -76,7 +76,7 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a mistake: the exit code, what went to the error stream and to the other, and the files that changed, but for
+    """What came of a mistake: the exit code, what went to the error stream and to the other, and which files changed, but for
     the log of the run that is there.
     """
 

@@ -1,0 +1,114 @@
+"""What a server answered: bytes become texts, or the reason why they are of no use. Knows no network."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from self_instruct.engines.base import FinishReason, Usage
+
+_STOPPED = ("stop", "eos", "eos_token", "stop_sequence", "end_turn")
+_CUT = ("length", "max_tokens")
+_GIVEN_UP = ("abort", "error")
+SHOWN = 200
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One text. `error` says why there is none, when `finish_reason` is "error"; None stands for a server that did not say why
+    the text ends.
+    """
+
+    text: str
+    finish_reason: FinishReason | None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The texts, in the server's order, and the tokens that it counted for all of them."""
+
+    choices: list[Choice]
+    usage: Usage | None
+
+
+class BadAnswer(Exception):
+    """An answer that is of no use, so that the same may be asked again. `usage` is what it took all the same."""
+
+    def __init__(self, reason: str, usage: Usage | None = None) -> None:
+        super().__init__(reason)
+        self.usage = usage
+
+
+def read_answer(content: bytes, chat: bool) -> Answer:
+    """Reads the body of an answer to a request for completions, or for chat completions. Raises `BadAnswer`."""
+    body = read_object(content)
+    usage = _usage(body.get("usage"))
+    if body.get("error"):
+        raise BadAnswer(f"the server answered with an error: {message_of(body)}", usage)
+    rows = body.get("choices")
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise BadAnswer("the answer has no list of choices", usage)
+    rows = sorted(rows, key=lambda row: row["index"] if type(row.get("index")) is int else 0)
+    choices = [choice for row in rows if (choice := _choice(row, chat)) is not None]
+    if not choices:
+        raise BadAnswer("the answer has no choice with a text", usage)
+    return Answer(choices, usage)
+
+
+def read_object(content: bytes) -> dict[str, Any]:
+    """The JSON object in a body. Raises `BadAnswer`."""
+    try:
+        body = json.loads(content.decode("utf-8"), parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise BadAnswer(f"the answer is no JSON ({str(error)[:SHOWN]})") from None
+    if not isinstance(body, dict):
+        raise BadAnswer("the answer is no JSON object")
+    return body
+
+
+def message_of(body: Any) -> str:
+    """What the body of a refusal says, in whichever of the common forms."""
+    for key in ("error", "message", "detail"):
+        if isinstance(body, dict) and body.get(key):
+            body = body[key]
+    return " ".join((body if isinstance(body, str) else json.dumps(body, default=str)).split())[: 2 * SHOWN]
+
+
+def _choice(row: dict[str, Any], chat: bool) -> Choice | None:
+    """The text of a choice; None if it has none, which is no answer."""
+    message = row.get("message") if chat else row
+    if not isinstance(message, dict):
+        return None
+    text, said, refusal = message.get("content" if chat else "text"), row.get("finish_reason"), message.get("refusal")
+    if said == "content_filter":
+        return Choice("", "error", "the server's content filter ended the completion (content_filter)")
+    if not text and isinstance(refusal, str) and refusal:
+        return Choice("", "error", f"the model refused: {refusal[:SHOWN]}")
+    if text is None and said in _CUT:  # the model may have spent all tokens on what it does not show
+        text = ""
+    if not isinstance(text, str):
+        return None
+    text = text.encode("utf-8", "replace").decode("utf-8")  # JSON may hold halves of characters
+    return _ended(text, said)
+
+
+def _ended(text: str, said: Any) -> Choice | None:
+    """A text with the server's word for why it ends; None where the server gave it up."""
+    if said is None:
+        return Choice(text, None)
+    if said in _STOPPED or said in _CUT:
+        return Choice(text, "stop" if said in _STOPPED else "length")
+    return None if said in _GIVEN_UP else Choice("", "error", f"the completion ended for {str(said)[:SHOWN]}")
+
+
+def _usage(found: Any) -> Usage | None:
+    if not isinstance(found, dict):
+        return None
+    prompt, completion = found.get("prompt_tokens"), found.get("completion_tokens")
+    if type(prompt) is not int or type(completion) is not int or prompt < 0 or completion < 0:
+        return None
+    return Usage(prompt, completion)
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is no JSON")

@@ -1,0 +1,39 @@
+"""How easy English prose is to read: Flesch's reading ease, 100 for very easy, under 30 for very hard."""
+
+import re
+from collections.abc import Callable
+
+from self_instruct.records import Record
+
+_CODE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
+_FEWEST_WORDS = 20
+
+
+def drop_unreadable(minimum: float | None) -> Callable[[Record], str | None]:
+    """`hard_to_read` when the output's prose has a reading ease below the minimum. Under 20 words of it pass, and so does all
+    where the minimum is None.
+    """
+
+    def rule(record: Record) -> str | None:
+        ease = reading_ease(record.output) if minimum is not None else None
+        return f"hard_to_read: {ease:.1f}" if ease is not None and minimum is not None and ease < minimum else None
+
+    return rule
+
+
+def reading_ease(text: str) -> float | None:
+    """206.835 - 1.015 words/sentences - 84.6 syllables/words (flesch1948new), code left out; None under 20 words."""
+    prose = _CODE.sub("\n", text)
+    words = re.findall(r"[A-Za-z]+(?:['’][A-Za-z]+)?", prose)
+    if len(words) < _FEWEST_WORDS:
+        return None
+    sentences = len(re.findall(r"[^.!?\n]*[A-Za-z][^.!?\n]*", prose))
+    return 206.835 - 1.015 * len(words) / sentences - 84.6 * sum(map(_syllables, words)) / len(words)
+
+
+def _syllables(word: str) -> int:
+    """Groups of vowels, without a silent e at the end."""
+    lower = word.lower()
+    groups = len(re.findall(r"[aeiouy]+", lower))
+    silent = re.search(r"[^aeiouyl]e$|[aeiouy]le$|[^aeiouyscxzgh]es$|[^aeiouytd]ed$", lower) is not None
+    return max(1, groups - (silent and groups > 1))

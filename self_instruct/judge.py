@@ -1,0 +1,90 @@
+"""The judge: python -m self_instruct.judge --batch_dir RUN --model_name_or_path MODEL --judge_threshold 4
+
+A model scores every record, and those that it finds good are written to a dataset of their own. Judgements are stored as they
+come in, so a stop costs nothing, and another threshold asks nobody.
+"""
+
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from self_instruct import logs
+from self_instruct.cli import guarded
+
+if TYPE_CHECKING:
+    from self_instruct.judge_plan import JudgePlan
+    from self_instruct.predictions import PredictionFile
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the command and returns its exit code."""
+    from self_instruct.distributed.world import current_world
+    from self_instruct.errors import UserError
+    from self_instruct.inquiry import ask, serve
+    from self_instruct.judge_plan import read_plan
+    from self_instruct.predictions import PredictionFile, read_predictions
+    from self_instruct.signals import Interruption
+
+    plan = read_plan(argv)
+    logs.configure(plan.config.reporting.log_level)
+    world = current_world()
+    found = read_predictions(plan.path.parent, plan.path.name)
+    if plan.asks:
+        plan.check(found)
+    elif not found:
+        raise UserError(
+            f"{plan.path}: holds no judgements yet; give the model that is to judge, by --model_name_or_path or --engine"
+        )
+    missing = plan.asks and bool(plan.missing(found))
+    interruption = Interruption()
+    if not world.is_main:
+        return serve(plan, world, interruption) if missing else 0
+    file = PredictionFile(plan.path.parent, plan.path.name)
+    try:
+        stopped, failed = ask(plan, file, world, interruption, lambda: None) if missing else (None, False)
+        if stopped is None:
+            print(_decide(plan, file))
+            return 0
+        there = len(plan.trials) - len(plan.missing(file.latest))
+        print(f"Stopped: {stopped}.\n{there:,} of {len(plan.trials):,} records are judged; the same command goes on.")
+        return 128 + interruption.received if interruption.received and not failed else 1
+    finally:
+        file.close()
+
+
+def _decide(plan: "JudgePlan", file: "PredictionFile") -> str:
+    """Writes the records that stay and the report; what a person reads of it."""
+    from self_instruct.durable import put
+    from self_instruct.judging import read_judgement, statistics, table
+    from self_instruct.predictions import fingerprint
+
+    stored = {name: file.latest.get((name, 0)) for name in plan.records}
+    of_these = {
+        name: item if item is not None and item.record_sha256 == fingerprint(plan.records[name]) else None
+        for name, item in stored.items()
+    }
+    judgements = {name: read_judgement(item) for name, item in of_these.items()}
+    kept = [line + b"\n" for record, line in plan.dataset if judgements[record.id].passes(plan.threshold)]
+    judges = {(item.model, item.model_revision) for item in of_these.values() if item is not None}
+    counts = statistics(list(judgements.values()), plan.threshold)
+    counts["judges"] = [{"model": model, "model_revision": revision} for model, revision in sorted(judges)]
+    put(plan.kept, b"".join(kept))
+    put(plan.report, (json.dumps(counts, indent=2) + "\n").encode())
+    return "\n".join(
+        [
+            "", table(counts), "",
+            f"Files in {plan.kept.parent}:",
+            f"  {plan.kept.name:<38} the records that stay, as they stood",
+            f"  {plan.path.name:<38} every judgement, word for word, with its record's id",
+            f"  {plan.report.name:<38} these counts",
+            "Next:",
+            "  another threshold, without asking again:",
+            f"    {shlex.join([sys.executable, '-m', 'self_instruct.judge', *sys.argv[1:]])} --judge_threshold 4",
+        ]
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    guarded(lambda: main(sys.argv[1:]))

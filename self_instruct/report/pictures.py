@@ -1,0 +1,49 @@
+"""Each figure as a PNG file, for papers: drawn by vl-convert from the specification that the page draws, without a browser."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from self_instruct.durable import put
+from self_instruct.errors import UserError
+from self_instruct.report.charts import theme
+from self_instruct.report.figures import Figure
+from self_instruct.report.wording import visible
+
+_WIDTH = {True: 720, False: 400}  # points; wide figures and others
+_DPI = 300
+
+
+def write_pictures(figures: Sequence[Figure], folder: Path) -> None:
+    """Writes NAME.png of each figure, on white. Raises `UserError` if the folder cannot be written."""
+    import vl_convert
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for figure in figures:
+            spec, config = _fixed(figure), {**theme()["light"], "background": "white"}
+            if "vega-lite" in spec["$schema"]:
+                picture = vl_convert.vegalite_to_png(spec, config=config, ppi=_DPI, scale=1)
+            else:
+                picture = vl_convert.vega_to_png({**spec, "config": config, "background": "white"}, ppi=_DPI, scale=1)
+            put(folder / f"{figure.name}.png", picture)
+    except OSError as error:
+        raise UserError(f"--figures_dir {folder}: cannot be written ({error.strerror}); give another folder") from None
+
+
+def _fixed(figure: Figure) -> dict[str, Any]:
+    """The specification with a width of its own, and without what needs a pointer."""
+    spec = _visible(figure.spec)
+    if spec.get("width") == "container":
+        spec["width"] = _WIDTH[figure.wide]
+    spec.pop("params", None)
+    return spec
+
+
+def _visible(value: Any) -> Any:
+    """A copy without control characters and surrogates: names of groups come from records, and NUL would end the process."""
+    if isinstance(value, dict):
+        return {key: _visible(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_visible(item) for item in value]
+    return visible(value) if isinstance(value, str) else value

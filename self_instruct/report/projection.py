@@ -1,0 +1,37 @@
+"""Vectors as points of a plane, for looking at: t-SNE or principal components, of a sample where there are many.
+
+The same vectors give the same points. Knows nothing of texts and figures.
+"""
+
+import numpy as np
+
+_FEW = 12  # vectors that t-SNE has no neighbourhoods for
+_DIMENSIONS = 50  # that t-SNE is given: it is much faster, and what is left out is mostly noise (vandermaaten2008tsne)
+
+
+def sample(number: int, most: int, share: float) -> np.ndarray:
+    """Positions of so many evenly spread among a number: at most `share` of `most`, in order."""
+    wanted = max(1, min(number, int(most * share)))
+    return np.unique(np.linspace(0, number - 1, wanted).round().astype(np.int64))
+
+
+def project(vectors: np.ndarray, method: str) -> np.ndarray:
+    """Points [vectors, 2] between -1 and 1, by `tsne` or `pca`; fewer than 12 vectors by pca in any case."""
+    centred = vectors.astype(np.float64) - vectors.mean(axis=0)
+    components = _principal(centred, 2 if method == "pca" or len(vectors) < _FEW else _DIMENSIONS)
+    if components.shape[1] > 2:
+        from sklearn.manifold import TSNE
+
+        perplexity = min(30.0, (len(vectors) - 1) / 3)
+        components = TSNE(2, perplexity=perplexity, init="pca", random_state=0).fit_transform(components)
+    components = components - (components.max(axis=0) + components.min(axis=0)) / 2
+    return components / max(float(np.abs(components).max()), 1e-12)
+
+
+def _principal(centred: np.ndarray, wanted: int) -> np.ndarray:
+    """The first principal components [vectors, wanted], with the sign that makes the largest weight positive."""
+    _, directions = np.linalg.eigh(centred.T @ centred)
+    chosen = directions[:, ::-1][:, :wanted]
+    signs = np.sign(chosen[np.abs(chosen).argmax(axis=0), np.arange(chosen.shape[1])])
+    points = centred @ (chosen * signs)
+    return np.pad(points, ((0, 0), (0, max(0, 2 - points.shape[1]))))

@@ -1,0 +1,230 @@
+"""What a report is about: a run directory or a file of instructions, read into rows that are kept and rows that are not.
+
+A file that post-processing has written brings what it rejected, which lies beside it. Judges nothing and draws nothing.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from self_instruct import candidates, curated, funnel
+from self_instruct.datasets.containers import PIPE
+from self_instruct.datasets.reading import Source as Place
+from self_instruct.datasets.rows import Unreadable
+from self_instruct.errors import UserError
+from self_instruct.instruction_files import Task, read_files
+from self_instruct.jsonl import read_objects
+from self_instruct.layout import Places
+from self_instruct.novelty.vector_cache import FILE_NAME
+from self_instruct.records import Nearest, Record
+
+NAMED = "RUN_OR_FILE"
+_RARE = ("limit", "contamination")  # stages that are shown only where they dropped something
+
+
+@dataclass(frozen=True)
+class Row:
+    """A record that is kept. `nearest` is the most similar one by words, `cosine` the highest by meaning; both as the record
+    states them, None where it does not.
+    """
+
+    record: Record
+    request: int | None
+    category: str | None
+    origin: str | None
+    nearest: Nearest | None
+    cosine: float | None
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """A candidate that is not kept, with its text or the beginning of it, and what decided."""
+
+    id: str
+    stage: str
+    reason: str
+    detail: str
+    text: str
+    nearest: Nearest | None
+    request: int | None
+
+
+@dataclass(frozen=True)
+class Source:
+    """A run or a file. `steps` are the stages that drop, with what is left after each, of `first`; `known` are texts of others
+    that rows may be near to, by id; `vectors` are files that may hold embeddings; `facts` are said of it as a whole.
+    """
+
+    name: str
+    rows: list[Row]
+    dropped: list[Dropped]
+    first: str
+    steps: Sequence[tuple[str, str]]
+    vectors: list[Path]
+    known: Mapping[str, str] = field(default_factory=dict)
+    facts: list[tuple[str, str]] = field(default_factory=list)
+    model: str = ""
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    requests: int = 0
+
+    @property
+    def drops(self) -> Counter[tuple[str, str]]:
+        """How often each stage and reason dropped something."""
+        return Counter((item.stage, item.reason) for item in self.dropped)
+
+    @property
+    def funnel(self) -> list[tuple[str, int]]:
+        """How many there were, and how many after each stage that dropped any."""
+        lost = Counter(item.stage for item in self.dropped)
+        left = len(self.rows) + sum(lost[stage] for stage, _ in self.steps)
+        found = [(self.first, left)]
+        for stage, name in self.steps:
+            left -= lost[stage]
+            if lost[stage] or stage not in _RARE:
+                found.append((name, left))
+        return found
+
+    @property
+    def texts(self) -> list[str]:
+        """The tasks of the rows, as they are compared."""
+        return [row.record.task for row in self.rows]
+
+
+def read_sources(places: Sequence[str]) -> list[Source]:
+    """Each run or file. Raises `UserError` if one is neither, holds no record, or is given twice."""
+    if len({Path(place).resolve() for place in places}) < len(places):
+        raise UserError(f"{NAMED}: the same is given twice; give each once")
+    names = _names(places)
+    return [_read(Path(place), name) for place, name in zip(places, names, strict=True)]
+
+
+def _names(places: Sequence[str]) -> list[str]:
+    """The last part of each path, with as many before it as it takes to tell them apart."""
+    paths = [Path(place).resolve() for place in places]
+    for depth in range(1, 64):
+        names = ["/".join(path.parts[-depth:]).lstrip("/") or str(path) for path in paths]
+        if len(set(names)) == len(names):
+            break
+    return names
+
+
+def _read(path: Path, name: str) -> Source:
+    if str(path) == PIPE or not path.exists():
+        raise UserError(f"{NAMED} {path}: is not there; give the --batch_dir of a run, or a file of instructions")
+    source = _read_run(path, name) if path.is_dir() else _read_file(path, name)
+    if not source.rows:
+        raise UserError(
+            f"{NAMED} {path}: holds no record that is kept, so there is nothing to draw; generate some first"
+        )
+    return source
+
+
+def _read_run(folder: Path, name: str) -> Source:
+    run = candidates.read_run(folder)
+    kept = [item for item in run.candidates.values() if item.accepted]
+    dropped = [item for item in run.candidates.values() if not item.accepted]
+    tokens = sum(entry.completion_tokens for entry in run.entries.values()) if run.entries else 0
+    requests = 1 + max((item.request for item in run.candidates.values()), default=-1)
+    facts = [("requests", f"{requests:,}")]
+    if tokens and kept:
+        facts.append(("tokens a record", f"{tokens / len(kept):,.0f}"))
+    return Source(
+        name,
+        [_row(item.record, item.row, item.request) for item in kept],
+        [_dropped(item.record.id, item.row, item.text, item.request) for item in dropped],
+        funnel.WRITTEN,
+        funnel.STEPS,
+        [folder / FILE_NAME],
+        {seed.id: seed.task for seed in (run.seeds or {}).values()},
+        facts,
+        Path(str(run.options.get("model_name_or_path") or run.options.get("engine") or "")).name,
+        _thresholds(run.options),
+        requests,
+    )
+
+
+def _read_file(path: Path, name: str) -> Source:
+    places = Places(path)
+    lines = read_files([Place(str(path))], NAMED)[0].lines
+    tasks = [line for line in lines if isinstance(line, Task)]
+    broken = [line for line in lines if isinstance(line, Unreadable)]
+    dropped = [Dropped(line.place, "read", line.reason, line.problem, line.text, None, None) for line in broken]
+    if places.rejected.is_file():
+        rows = read_objects(places.rejected, "the rejected lines")
+        dropped += [
+            _dropped(str(row.get("id") or row.get("place")), row, _rejected_text(row), None) for _, row in rows
+        ]
+    options = _options(places.report)
+    ids = Counter(task.name for task in tasks)
+    named = [_renamed(task.record, _name(task, path, ids)) for task in tasks]
+    rows_ = [_row(record, json.loads(task.content), None) for record, task in zip(named, tasks, strict=True)]
+    vectors = places.vectors_there()
+    return Source(name, rows_, dropped, "lines", curated.STAGES, vectors, thresholds=_thresholds(options))
+
+
+def _options(report: Path) -> dict[str, Any]:
+    """What the counts beside a curated file say it was curated by; nothing where there are none, or they are damaged."""
+    try:
+        options = json.loads(report.read_text(encoding="utf-8"))["options"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return options if isinstance(options, dict) else {}
+
+
+def _name(task: Task, path: Path, ids: Counter[str]) -> str:
+    """The id that the file gives a record, if it is its alone; else the file and the line."""
+    unnamed = task.name == task.record.id or ids[task.name] > 1
+    return f"{path.name}:{task.record.id.rpartition(':')[2]}" if unnamed else task.name
+
+
+def _renamed(record: Record, name: str) -> Record:
+    return Record(name, record.instruction, record.input, record.output)
+
+
+def _row(record: Record, row: Mapping[str, Any], request: int | None) -> Row:
+    about = row.get("provenance")
+    about = about if isinstance(about, dict) else {}
+    return Row(
+        record,
+        request,
+        _text(about, "category") or _text(row, "category"),
+        _text(about, "source") or _text(row, "source"),
+        _nearest(about.get("most_similar")),
+        _score(about.get("embedding_similarity")),
+    )
+
+
+def _dropped(name: str, row: Mapping[str, Any], text: str, request: int | None) -> Dropped:
+    said = [str(row.get(key) or "") for key in ("stage", "reason", "detail")]
+    return Dropped(name, said[0], said[1], said[2], text, _nearest(row.get("nearest")), request)
+
+
+def _rejected_text(row: Mapping[str, Any]) -> str:
+    record = row.get("record")
+    if not isinstance(record, dict):
+        return str(row.get("text") or "")
+    parts = [record.get("instruction"), record.get("input")]
+    return "\n".join(part for part in parts if isinstance(part, str) and part)
+
+
+def _thresholds(options: Mapping[str, Any]) -> dict[str, float]:
+    found = {name: _score(options.get(f"{name}_threshold")) for name in ("rouge", "embedding")}
+    return {name: score for name, score in found.items() if score is not None}
+
+
+def _text(row: Mapping[str, Any], key: str) -> str | None:
+    value = row.get(key)
+    return value if isinstance(value, str) and value else None
+
+
+def _nearest(value: Any) -> Nearest | None:
+    score = _score(value.get("score")) if isinstance(value, dict) else None
+    return Nearest(str(value["id"]), score) if score is not None and "id" in value else None
+
+
+def _score(value: Any) -> float | None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if number and -1.01 <= value <= 1.01 else None  # NaN is in no range

@@ -1,0 +1,95 @@
+"""Whole runs that ask a server, through the launch script: pytest tests/test_endpoint_launch.py"""
+
+import json
+import signal
+import sys
+import time
+from pathlib import Path
+
+from tests.endpoint_server import EndpointServer
+from tests.runs import IO, ROOT, dataset, generate, rows, start
+
+KEY = "sk-fake-0123456789abcdef"
+SECRET = {"OPENAI_API_KEY": KEY, "SOURCE_DATE_EPOCH": "1750000000"}
+
+
+def asking(server: EndpointServer, batch_dir: Path, *more: object) -> list[object]:
+    return [
+        "--engine", "openai", "--api_base", server.url, "--api_model", "m", "--api_endpoint", "completions",
+        "--batch_dir", batch_dir, "--seed_tasks_path", ROOT / "seeds" / "code.jsonl", "--num_prompt_instructions", 4,
+        "--num_instructions_to_generate", 60, "--rouge_threshold", 0.6, "--price_per_million_tokens", "100,400", *more,
+    ]  # fmt: skip
+
+
+def test_a_run_that_is_killed_goes_on_to_the_dataset_of_one_that_was_not_and_no_file_or_log_has_the_key(tmp_path):
+    with EndpointServer(tasks=True, key=KEY, latency=0.02) as server:
+        whole = generate(*asking(server, tmp_path / "whole"), **SECRET)
+        assert whole.returncode == 0, whole.stderr
+        server.behaviour.latency, server.behaviour.faults = 0.3, 0.2
+        process = start(sys.executable, IO, *asking(server, tmp_path / "run"), **SECRET)
+        journal = tmp_path / "run" / "completions.jsonl"
+        while process.poll() is None and (not journal.exists() or journal.read_bytes().count(b"\n") < 5):
+            time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
+        said = process.communicate()
+        assert process.returncode == -signal.SIGKILL
+        before = journal.read_bytes().rsplit(b"\n", 1)[0]
+        server.behaviour.latency = 0.02
+        resumed = generate(*asking(server, tmp_path / "run"), **SECRET)
+        assert resumed.returncode == 0, resumed.stderr
+        assert journal.read_bytes().startswith(before) and "Going on with" in resumed.stderr
+        found, expected = dataset(tmp_path / "run"), dataset(tmp_path / "whole")
+        assert found["machine_generated_instructions.jsonl"] == expected["machine_generated_instructions.jsonl"]
+        assert found["rejected.jsonl"] == expected["rejected.jsonl"]
+        entries = rows(journal)
+        assert len({entry["request"] for entry in entries}) == len(entries) and not any(
+            entry["error"] for entry in entries
+        )
+
+        refused = generate(*asking(server, tmp_path / "other"), OPENAI_API_KEY=KEY + "-wrong")
+        assert (
+            refused.returncode == 2
+            and "does not accept the key" in refused.stderr
+            and "Traceback" not in refused.stderr
+        )
+    report = json.loads((tmp_path / "run" / "report.json").read_bytes())
+    usage = report["usage"]
+    assert usage["prompt_tokens"] >= 10 * len(entries) and usage["estimated"] == 0
+    assert usage["cost"] == (100 * usage["prompt_tokens"] + 400 * usage["completion_tokens"]) / 1e6
+    assert f"{usage['prompt_tokens']:,} tokens of prompts" in resumed.stdout
+    record = rows(tmp_path / "run" / "machine_generated_instructions.jsonl")[0]["provenance"]
+    assert (record["model"], record["model_revision"]) == ("m", "completions")
+    logs = "".join([*said, *(text for ended in (whole, resumed, refused) for text in (ended.stdout, ended.stderr))])
+    assert KEY not in logs
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(written) >= 8 and not any(KEY.encode() in path.read_bytes() for path in written)
+
+
+def test_budgets_and_a_dead_server_end_a_run_that_goes_on_later(tmp_path):
+    with EndpointServer(tasks=True) as server:
+        options = asking(server, tmp_path / "run", "--max_usage_tokens", 150)
+        spent = generate(*options)
+        assert spent.returncode == 0 and "Stopped: --max_usage_tokens 150 are spent (" in spent.stdout, spent.stderr
+        usage = json.loads((tmp_path / "run" / "report.json").read_bytes())["usage"]
+        assert 150 <= usage["prompt_tokens"] + usage["completion_tokens"] <= 165, "one request is 15"
+        asked = len(server.bodies)
+        assert generate(*options).returncode == 0 and len(server.bodies) == asked + 1, (
+            "only the first, which sees who is there"
+        )
+        chat = generate(*asking(server, tmp_path / "run"), "--api_endpoint", "chat")
+        assert chat.returncode == 2 and "--api_endpoint was 'completions' and is now 'chat'" in chat.stderr
+    dead = generate(*asking(server, tmp_path / "run"), "--api_wait_minutes", 0.001)
+    assert dead.returncode == 1 and "--api_wait_minutes" in dead.stderr and "Traceback" not in dead.stderr
+
+
+def test_mistakes_are_told_in_one_message(tmp_path):
+    with EndpointServer() as server:
+        for more, message in [
+            (["--max_cost", 3, "--price_per_million_tokens", "free"], "--price_per_million_tokens is 'free'"),
+            (["--chat_template", "always"], "give --api_endpoint"),
+        ]:
+            told = generate(*asking(server, tmp_path / "run"), *more)
+            assert told.returncode == 2 and message in told.stderr and "Traceback" not in told.stderr
+            assert not (tmp_path / "run").exists()
+        ranks = generate(*asking(server, tmp_path / "run"), RANK="0", WORLD_SIZE="2")
+        assert ranks.returncode == 2 and "needs one process" in ranks.stderr
