@@ -30,10 +30,9 @@ def main(argv: Sequence[str]) -> int:
     given, [path] = parse_values(
         argv, _HELP, positional=("RUN_OR_FILE",), groups=(CardOptions, HubOptions, ReadingOptions)
     )
-    options, hub, reading = (
-        kind(**{name: given[name] for name in kind.__dataclass_fields__ if name in given})
-        for kind in (CardOptions, HubOptions, ReadingOptions)
-    )
+    options = CardOptions(**{name: given[name] for name in CardOptions.__dataclass_fields__ if name in given})
+    hub = HubOptions(**{name: given[name] for name in HubOptions.__dataclass_fields__ if name in given})
+    reading = ReadingOptions(**{name: given[name] for name in ReadingOptions.__dataclass_fields__ if name in given})
     if options.output is None:
         raise UserError("--output is missing; give card RUN_OR_FILE --output DIR")
     if path == PIPE:

@@ -82,7 +82,7 @@ def _curation(place: Path, output: str) -> Step:
     report = _read(place)
     try:
         inputs = report["inputs"]
-        sums = report if "kept" in report else {"drops": _added(inputs)}
+        sums: dict[str, Any] = report if "kept" in report else {"drops": _added(inputs)}
         kept = int(sums["kept"] if "kept" in sums else sum(one["written"] for one in inputs))
         drops = Counter(dict(_pairs(sums["drops"])))
         paths = [str(one["path"]) for one in inputs]
