@@ -9,7 +9,7 @@ from typing import Any
 from self_instruct.datasets.hub_names import is_hub_id
 
 _SECRET_KEY = re.compile(
-    r"(?i)(api_?key|secret|password|passwd|authorization)(?!_env)|(^|_)token$|headers?$|extra_body"
+    r"(?i)(api_?key|secret|password|passwd|authorization)(?!_env)|(^|_)token$|headers?$|extra_body|api_base"
 )
 _SECRET_TEXT = re.compile(r"\b(hf_\w{8,}|sk-[\w-]{8,}|gh[pousr]_\w{8,}|AKIA\w{12,})|//[^/\s@]+@")
 _PLACE = re.compile(r"(/|\./|\.\./|~|file:|[A-Za-z]:[\\/])")
