@@ -20,6 +20,7 @@ from self_instruct.filters import RULES, SWITCHES, Filter, asked_rules, build_fi
 from self_instruct.filters.openings import without_programming
 from self_instruct.formats import RecordFormat
 from self_instruct.novelty import vector_cache
+from self_instruct.novelty.comparison import Bounds
 from self_instruct.novelty.embedding import EmbeddingIndex, SentenceEncoder
 from self_instruct.novelty.vector_cache import CachedEncoder
 from self_instruct.prompts import PromptComposer
@@ -67,24 +68,36 @@ def build_curator(
     Vectors are looked up in the run's directory, and with `keeps_vectors` those that are not there yet are written there.
     """
     options = config.novelty
-    embeddings = None
-    if options.embedding_threshold is not None:
-        encoder = SentenceEncoder(options.embedding_model_name_or_path)
-        embeddings = EmbeddingIndex(encoder)
-        if encoder.identity and config.run.batch_dir:
-            path = Path(config.run.batch_dir) / vector_cache.FILE_NAME
-            embeddings = EmbeddingIndex(CachedEncoder(encoder, encoder.identity, path, keeps_vectors))
+    bounds = build_bounds(config)
     return Curator(
         format,
         build_rules(config, header),
         seeds,
-        options.rouge_threshold,
-        embeddings,
-        1.0 if options.embedding_threshold is None else options.embedding_threshold,
-        rouge_rule=options.rouge_rule,
+        bounds.rouge_threshold,
+        build_embeddings(config, options.embedding_threshold is not None, keeps_vectors),
+        bounds.embedding_threshold,
+        rouge_rule=bounds.rouge_rule,
         rouge_tokenizer=options.rouge_tokenizer,
         embedding_reference=options.embedding_reference,
     )
+
+
+def build_bounds(config: Config) -> Bounds:
+    """How near a record may be to what is kept."""
+    options = config.novelty
+    meaning = 1.0 if options.embedding_threshold is None else options.embedding_threshold
+    return Bounds(options.rouge_threshold, meaning, options.rouge_rule)
+
+
+def build_embeddings(config: Config, wanted: bool, keeps_vectors: bool = False) -> EmbeddingIndex | None:
+    """What compares meanings, if that is wanted, with the vectors of the run's directory."""
+    if not wanted:
+        return None
+    encoder = SentenceEncoder(config.novelty.embedding_model_name_or_path)
+    if encoder.identity and config.run.batch_dir:
+        path = Path(config.run.batch_dir) / vector_cache.FILE_NAME
+        return EmbeddingIndex(CachedEncoder(encoder, encoder.identity, path, keeps_vectors))
+    return EmbeddingIndex(encoder)
 
 
 def build_rules(config: Config, header: str) -> list[Filter]:
@@ -208,12 +221,17 @@ def build_mix(config: Config, seeds: list[Record]) -> DemonstrationMix:
     return mix
 
 
+def prompt_budget(config: Config, reader: PromptReader) -> int:
+    """Tokens that a prompt may have, so that it and the new ones fit the model."""
+    limits = [limit for limit in (reader.context_length, config.sampling.max_length) if limit is not None]
+    return min(limits, default=10**9) - config.sampling.max_new_tokens
+
+
 def build_composer(
     config: Config, format: RecordFormat, header: str, seeds: list[Record], reader: PromptReader
 ) -> PromptComposer:
     """What composes the prompts; checked, so that every request will have one. Raises `UserError` if not."""
-    limits = [limit for limit in (reader.context_length, config.sampling.max_length) if limit is not None]
-    budget = min(limits, default=10**9) - config.sampling.max_new_tokens
+    budget = prompt_budget(config, reader)
     composer = PromptComposer(
         header, format, build_mix(config, seeds), config.run.seed, seeds, reader.prompt_tokens, budget
     )

@@ -5,11 +5,14 @@ Reads the accepted and the rejected records, the journal, run.yaml, and the seed
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from self_instruct import manifest
+from self_instruct.categories.category import first_format
+from self_instruct.categories.library import find as find_files
+from self_instruct.categories.reading import read_category
 from self_instruct.errors import UserError
 from self_instruct.formats import FORMATS, RecordFormat
 from self_instruct.journal import Entry, read_journal
@@ -57,6 +60,11 @@ class Run:
     seeds: dict[str, Record] | None
     format: RecordFormat
     options: dict[str, Any]
+    categories: dict[str, RecordFormat] = field(default_factory=dict)
+
+    def format_of(self, entry: Entry) -> RecordFormat:
+        """What a completion was read by."""
+        return self.categories.get(entry.category or "", self.format)
 
 
 def read_run(folder: Path) -> Run:
@@ -70,6 +78,10 @@ def read_run(folder: Path) -> Run:
     triggers = {name: options.get(f"{name}_trigger") for name in ("instruction", "input", "output")}
     try:
         format = FORMATS[described["format"]].with_triggers(**triggers)
+        categories = {
+            name: first_format(FORMATS[item["format"]].with_triggers(**triggers), item["steps"])
+            for name, item in (described.get("categories") or {}).items()
+        }
     except (KeyError, ValueError, TypeError, AttributeError):
         raise UserError(
             f"the run's {manifest.FILE_NAME} is not whole, or names an unknown format; restore it"
@@ -85,7 +97,7 @@ def read_run(folder: Path) -> Run:
     entries = None
     if (folder / JOURNAL).is_file():
         entries = {entry.request: entry for entry in read_journal(folder)}
-    return Run(folder, candidates, entries, _seeds(described), format, options)
+    return Run(folder, candidates, entries, _seeds(described), format, options, categories)
 
 
 def _candidate(row: dict[str, Any], accepted: bool, place: str) -> Candidate:
@@ -103,10 +115,24 @@ def _candidate(row: dict[str, Any], accepted: bool, place: str) -> Candidate:
 
 
 def _seeds(described: dict[str, Any]) -> dict[str, Record] | None:
-    path = Path(str(described["options"].get("seed_tasks_path") or ""))
+    """What the model was shown of human tasks, by id; None if it is not what it was."""
+    options = described["options"]
+    if described.get("categories"):
+        return _demonstrations(described["categories"], options.get("categories_path"))
+    path = Path(str(options.get("seed_tasks_path") or ""))
     if not path.is_file() or fingerprint(path) != described.get("seed_tasks_sha256"):
         return None
     return {seed.id: seed for seed in load_seeds(path)}
+
+
+def _demonstrations(categories: dict[str, Any], own: str | None) -> dict[str, Record] | None:
+    try:
+        found = [read_category(path) for path in find_files(list(categories), Path(own) if own else None)]
+    except UserError:
+        return None
+    if any(item.sha256 != categories[item.name].get("sha256") for item in found):
+        return None
+    return {record.id: record for item in found for record in item.demonstrations}
 
 
 # ---- finding

@@ -87,59 +87,60 @@ def _speaks() -> bool:
 def _run(base: RecordFormat, prompt_path: Path, argv: Sequence[str]) -> int:
     config = parse_arguments(argv, f"Generate {base.name.replace('_', '-')} records with a language model.")
     logs.configure(config.reporting.log_level)
-    if not config.run.seed_tasks_path:
-        raise UserError("--seed_tasks_path is missing; give a JSONL file of seed tasks, as seeds/code.jsonl")
-    from self_instruct.assembly import build_format, read_header
-    from self_instruct.seeds import load_seeds
-
-    format = build_format(base, config)
-    header = read_header(Path(config.prompt.prompt_path or prompt_path))
-    seeds = load_seeds(Path(config.run.seed_tasks_path))
+    recipe = _recipe(config, base, prompt_path)
     if config.run.dry_run:
-        return _dry_run(config, format, header, seeds)
+        return dry_run(recipe)
     if config.run.batch_dir:
-        return _generate(config, format, header, seeds)
+        return generate(config, base, recipe)
     if not config.run.plan:
         raise UserError("--batch_dir is missing; give the directory that the run is to be written to")
     with tempfile.TemporaryDirectory() as folder:
-        return _generate(replace(config, run=replace(config.run, batch_dir=folder)), format, header, seeds)
+        config = replace(config, run=replace(config.run, batch_dir=folder))
+        return generate(config, base, replace(recipe, config=config))
 
 
-def _dry_run(config: Config, format: RecordFormat, header: str, seeds: list[Any]) -> int:
-    from self_instruct.assembly import build_composer
+def _recipe(config: Config, base: RecordFormat, prompt_path: Path) -> Any:
+    from self_instruct.assembly import build_format
+    from self_instruct.recipes import SeedRecipe
+
+    if config.mixture.categories is None:
+        return SeedRecipe.of(config, build_format(base, config), prompt_path)
+    from self_instruct.mixture import Mixture
+
+    return Mixture.of(config, base)
+
+
+def dry_run(recipe: Any) -> int:
+    """Shows what the model would read first."""
     from self_instruct.engines.scripted import ScriptedEngine
 
-    composer = build_composer(config, format, header, seeds, ScriptedEngine({}))
-    prompt = composer.compose(0, [])
-    print(prompt.text + prompt.opening, end="")
-    print(
-        f"(the first prompt: {len(prompt.demonstrations)} of {len(seeds)} seed tasks; nothing was generated)",
-        file=sys.stderr,
-    )
+    for shown, prompt in recipe.first_prompts(ScriptedEngine({})):
+        print(prompt.text + prompt.opening, end="", flush=True)
+        print(f"({shown}; nothing was generated)", file=sys.stderr)
     return 0
 
 
-def _generate(config: Config, format: RecordFormat, header: str, seeds: list[Any]) -> int:
+def generate(config: Config, base: RecordFormat, recipe: Any) -> int:
+    """One process of a launch that generates from a recipe; the exit code."""
     from self_instruct import manifest
-    from self_instruct.assembly import build_composer, build_mix, stop_words, with_horizon
+    from self_instruct.assembly import with_horizon
     from self_instruct.distributed.world import current_world
+    from self_instruct.overwriting import set_aside
     from self_instruct.progress import Progress
-    from self_instruct.seeds import fingerprint
     from self_instruct.tracking import check_installed
 
     check_installed(config.reporting.report_to)
     world = current_world()
     folder = Path(config.run.batch_dir or "")
-    earlier = manifest.of_journal(folder)
+    recipe.check()
+    anew = set_aside(config.run, folder, world.is_main)
+    earlier = None if anew else manifest.of_journal(folder)
     config = with_horizon(config, earlier)
-    described = manifest.describe(
-        flatten(config), format.name, header, fingerprint(Path(config.run.seed_tasks_path or "")), ""
-    )
+    recipe = replace(recipe, config=config)
+    described = manifest.describe(flatten(config), base.name, model_revision="", **recipe.described())
     if earlier is not None:
         # What can be refused before a model is loaded is refused before.
         manifest.check_same_plan(folder, earlier, {**described, "model_revision": earlier.get("model_revision")})
-    build_mix(config, seeds)
-    stop_words(config)
     from self_instruct.generators import serve, started
 
     interruption = Interruption()
@@ -156,5 +157,4 @@ def _generate(config: Config, format: RecordFormat, header: str, seeds: list[Any
         described["model_revision"] = generators.reader.model_revision
         if earlier is not None:
             manifest.check_same_plan(folder, earlier, described)
-        composer = build_composer(config, format, header, seeds, generators.reader)
-        return launch(config, composer, generators, folder, described, progress, interruption)
+        return launch(config, recipe, generators, folder, described, progress, interruption)

@@ -80,7 +80,7 @@ class Plan(Inquiry):
 
     def demonstrations(self) -> list[Record]:
         """The seed tasks of the run."""
-        return self.run.seeds(Path(self.config.run.seed_tasks_path or ""), may_differ=False)
+        return self.run.recipe(self.config, given=()).seeds
 
     def embedding_model(self, found: Mapping[Trial, Prediction]) -> str:
         """The embedding model: the one given, else that of the scores that are there, else the run's."""

@@ -20,7 +20,7 @@ from self_instruct.datasets.decontamination import STAGE, contaminated
 from self_instruct.datasets.reading import Source
 from self_instruct.durable import NewFile
 from self_instruct.errors import UserError
-from self_instruct.filters import first_objection
+from self_instruct.filters import about_tasks, first_objection
 from self_instruct.instruction_files import InstructionFile, Task, read_files
 from self_instruct.layout import Places
 from self_instruct.novelty.embedding import Encoder, LateEncoder, identity_of
@@ -31,7 +31,6 @@ from self_instruct.novelty.together import Outcome, SearchedWords, keep_new
 from self_instruct.novelty.vector_cache import CachedEncoder, encode_share
 from self_instruct.records import Drop, Nearest
 
-_ABOUT_OUTPUTS = ("empty_output", "output_repeats_task", "input_as_output")
 _LINE_EVERY = 15.0
 _BATCH = 1024
 _log = logging.getLogger(__name__)
@@ -130,7 +129,7 @@ def _prepared(plan: Plan) -> Material:
     passed, drops = list[Task](), dict[str, Drop]()
     for file in files:
         # Where a file holds tasks alone, their outputs cannot be at fault.
-        asked = filters if file.has_output else [_forgiving(rule) for rule in filters]
+        asked = filters if file.has_output else about_tasks(filters)
         for line in file.lines:
             if not isinstance(line, Task):
                 continue
@@ -161,14 +160,6 @@ def _evidence(index: ContaminationIndex, tasks: list[Task]) -> dict[str, dict[st
         found = zip(batch, contaminated(index, parts), strict=True)
         evidence |= {task.record.id: match for task, match in found if match is not None}
     return evidence
-
-
-def _forgiving(rule: Callable) -> Callable:
-    def asked(record: object) -> str | None:
-        objection = rule(record)
-        return None if objection in _ABOUT_OUTPUTS else objection
-
-    return asked
 
 
 def _outcomes(plan: Plan, texts: list[str], pairs: np.ndarray | None, encoder: "_Vectors | None") -> list[Outcome]:

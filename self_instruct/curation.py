@@ -6,29 +6,44 @@ same for a run, its resumption, and `refilter`. Knows nothing of models and file
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
+from typing import Protocol
 
 from self_instruct.filters import Filter, first_objection
 from self_instruct.formats import Block, RecordFormat
 from self_instruct.journal import Entry
+from self_instruct.novelty.comparison import Bounds, Novelty
 from self_instruct.novelty.embedding import EmbeddingIndex
-from self_instruct.novelty.rouge import RougeIndex
-from self_instruct.novelty.rules import highest_allowed
-from self_instruct.novelty.tokens import TOKENIZERS
 from self_instruct.record_pool import RecordPool
 from self_instruct.records import Drop, Nearest, Record, record_id
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of one candidate: its record as far as it could be read, and why it was dropped, or None if kept."""
+    """What became of one candidate: its record as far as it could be read, and why it was dropped, or None if kept.
+
+    `source` is the completion that the candidate was written in, where that is not the one that decided.
+    """
 
     record: Record
     drop: Drop | None
     text: str = ""
     rouge: Nearest | None = None
     embedding: Nearest | None = None
+    source: Entry | None = None
+
+
+class Judge(Protocol):
+    """Decides what becomes of candidates, in request order."""
+
+    @property
+    def pool(self) -> Sequence[Record]:
+        """The records kept so far."""
+
+    def judge(self, entry: Entry, room: int | None = None) -> list[Verdict]:
+        """The verdicts that a completion brings, of which at most `room` keep a record; None is any number."""
+
+    def unfinished(self) -> list[Verdict]:
+        """Verdicts on what is still undecided when a run ends."""
 
 
 class Curator:
@@ -55,81 +70,60 @@ class Curator:
     ) -> None:
         self.pool = RecordPool()
         self._format, self._filters = format, filters
-        self._rouge, self._rouge_limit = (
-            RougeIndex(TOKENIZERS[rouge_tokenizer]),
-            highest_allowed(rouge_threshold, rouge_rule),
-        )
-        self._embeddings, self._embedding_threshold = embeddings, embedding_threshold
-        self._against_all = embedding_reference == "all"
-        ids, texts = [seed.id for seed in seeds], [self._compared(seed) for seed in seeds]
-        self._rouge.add(ids, texts)
-        self._rouge.nearest(
-            " ".join(texts)
-        )  # compiles what judging needs, while a model is still being loaded elsewhere
-        if embeddings is not None:
-            embeddings.add(ids, embeddings.encode(texts))
+        self._bounds = Bounds(rouge_threshold, embedding_threshold, rouge_rule)
+        start = [(seed.id, compared(seed, format)) for seed in seeds]
+        self._novelty = Novelty(start, embeddings, rouge_tokenizer, embedding_reference)
 
     def judge(self, entry: Entry, room: int | None = None) -> list[Verdict]:
         """One verdict for each block of a completion, in order; what comes after `room` kept records is not judged."""
         if entry.finish_reason == "error":
-            record = Record(record_id(entry.request, 0), "", "", "", entry.depth)
-            return [Verdict(record, Drop("generation", "error", entry.error or ""))]
+            return [unanswered(entry)]
         blocks = self._format.parse(entry.text, entry.number, entry.finish_reason == "length")
-        drafts = [self._draft(block, entry) for block in blocks]
-        vectors = self._vectors([draft.record for draft in drafts if draft.drop is None])
+        drafts = [draft(block, entry, self._filters) for block in blocks]
+        texts = {item.record.id: compared(item.record, self._format) for item in drafts if item.drop is None}
+        vectors = self._novelty.vectors(texts, self._bounds)
         verdicts: list[Verdict] = []
         kept = 0
-        for block, draft in zip(blocks, drafts, strict=True):
-            verdict = draft
-            if not block.reason and room is not None and kept >= room:
-                verdict = Verdict(draft.record, Drop("limit", "target_reached"))
-            elif draft.drop is None:
-                verdict = self._judge_novelty(draft.record, entry.request, vectors.get(draft.record.id))
-            kept += verdict.drop is None
+        for item in drafts:
+            verdict, name = item, item.record.id
+            if room is not None and kept >= room and not (item.drop and item.drop.stage == "parse"):
+                verdict = Verdict(item.record, Drop("limit", "target_reached"))
+            elif item.drop is None:
+                found = self._novelty.take(name, texts[name], vectors.get(name), self._bounds)
+                verdict = Verdict(item.record, found.drop, rouge=found.rouge, embedding=found.embedding)
+            if verdict.drop is None:
+                kept += 1
+                self.pool.add(verdict.record, entry.request)
             verdicts.append(verdict)
         return verdicts
 
-    def _draft(self, block: Block, entry: Entry) -> Verdict:
-        """The verdict on a block as far as it does not depend on others."""
-        values = {"instruction": "", "input": "", "output": "", **block.fields}
-        record = Record(record_id(entry.request, block.position), **values, depth=entry.depth)
-        if block.reason:
-            return Verdict(record, Drop("parse", block.reason), block.text)
-        objection = first_objection(self._filters, record)
-        if objection:
-            reason, _, detail = objection.partition(": ")
-            return Verdict(record, Drop("filter", reason, detail))
-        return Verdict(record, None)
+    def unfinished(self) -> list[Verdict]:
+        """What is still undecided when a run ends: nothing."""
+        return []
 
-    def _vectors(self, records: list[Record]) -> dict[str, np.ndarray]:
-        """The vectors of a completion's records by id, encoded in one call, but for those that ROUGE-L drops anyway.
 
-        Which these are depends on the pool alone, not on the room that is left: a vector's last digits may depend on what it
-        is encoded with.
-        """
-        if self._embeddings is None:
-            return {}
-        nearest = self._rouge.nearest_each([self._compared(record) for record in records])
-        chosen = [r for r, near in zip(records, nearest, strict=True) if not near or near.score <= self._rouge_limit]
-        vectors = self._embeddings.encode([self._compared(record) for record in chosen])
-        return {record.id: vector for record, vector in zip(chosen, vectors, strict=True)}
+def unanswered(entry: Entry) -> Verdict:
+    """The verdict on a request that the engine could not answer."""
+    record = Record(record_id(entry.request, 0), "", "", "", entry.depth)
+    return Verdict(record, Drop("generation", "error", entry.error or ""))
 
-    def _judge_novelty(self, record: Record, request: int, vector: np.ndarray | None) -> Verdict:
-        text = self._compared(record)
-        rouge = self._rouge.nearest(text)
-        if rouge and rouge.score > self._rouge_limit:
-            return Verdict(record, Drop("novelty", "rouge_l", nearest=rouge), rouge=rouge)
-        similar = None
-        if self._embeddings is not None and vector is not None:
-            similar = self._embeddings.nearest(vector)
-            near = similar is not None and similar.score >= self._embedding_threshold
-            if not near or self._against_all:
-                self._embeddings.add([record.id], vector[None])
-            if near:
-                return Verdict(record, Drop("novelty", "embedding", nearest=similar), rouge=rouge, embedding=similar)
-        self._rouge.add([record.id], [text])
-        self.pool.add(record, request)
-        return Verdict(record, None, rouge=rouge, embedding=similar)
 
-    def _compared(self, record: Record) -> str:
-        return record.instruction if "input" in self._format.fields else record.task
+def draft(block: Block, entry: Entry, filters: Sequence[Filter]) -> Verdict:
+    """The verdict on a block as far as it does not depend on others."""
+    values = {"instruction": "", "input": "", "output": "", **block.fields}
+    record = Record(record_id(entry.request, block.position), **values, depth=entry.depth)
+    if block.reason:
+        return Verdict(record, Drop("parse", block.reason), block.text)
+    objection = first_objection(filters, record)
+    return Verdict(record, objected("filter", objection) if objection else None)
+
+
+def objected(stage: str, objection: str) -> Drop:
+    """The drop of an objection, which is a reason or `reason: detail`."""
+    reason, _, detail = objection.partition(": ")
+    return Drop(stage, reason, detail)
+
+
+def compared(record: Record, format: RecordFormat) -> str:
+    """What novelty compares of a record."""
+    return record.instruction if "input" in format.fields else record.task

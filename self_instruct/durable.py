@@ -10,7 +10,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing, suppress
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, Field, dataclass, fields
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -183,19 +183,19 @@ def _sync_folder(folder: Path) -> None:
             os.close(number)
 
 
-def line_reader(made: Callable[..., Line], kinds: Mapping[str, type], what: str) -> Callable[[bytes, str], Line]:
+def line_reader(made: Callable[..., Line], kinds: Mapping[str, Any], what: str) -> Callable[[bytes, str], Line]:
     """What reads a line as an object of the dataclass `made`, some of whose fields are checked to be of certain types.
 
     It passes over what the class has no field for, takes the default of a field that the line has not, and raises `LineError`
     for a line that is not `what`.
     """
-    needed = {field.name: field.default is MISSING for field in fields(made)}  # type: ignore[arg-type]
+    needed = {item.name: not _has_default(item) for item in fields(made)}  # type: ignore[arg-type]
 
     def read(line: bytes, place: str) -> Line:
         try:
             row = json.loads(line)
             values = {name: row[name] for name, needs in needed.items() if needs or name in row}
-            wrong = [name for name, kind in kinds.items() if not isinstance(values[name], kind)]
+            wrong = [name for name, kind in kinds.items() if name in values and not isinstance(values[name], kind)]
             if wrong:
                 raise TypeError(f"{wrong[0]} is {values[wrong[0]]!r}")
             return made(**values)
@@ -203,6 +203,10 @@ def line_reader(made: Callable[..., Line], kinds: Mapping[str, type], what: str)
             raise LineError("damaged", place, f"is not {what} ({type(error).__name__}: {error})") from None
 
     return read
+
+
+def _has_default(item: Field) -> bool:
+    return item.default is not MISSING or item.default_factory is not MISSING
 
 
 class NewFile:

@@ -1,5 +1,6 @@
 """A run that is there already, for commands that work on from it: its options, its format and its seed tasks."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from self_instruct.errors import UserError
 from self_instruct.formats import FORMATS, RecordFormat
 from self_instruct.jsonl import read_objects
 from self_instruct.layout import ACCEPTED
+from self_instruct.mixture import Mixture
+from self_instruct.recipes import Recipe, SeedRecipe
 from self_instruct.records import Record
 from self_instruct.seeds import fingerprint, load_seeds
 
@@ -46,6 +49,25 @@ class EarlierRun:
                 f"{path}: is not what it was when the run was made; restore it, or name it by --seed_tasks_path"
             )
         return seeds
+
+    def recipe(self, config: Config, given: Collection[str]) -> Recipe:
+        """What the run was made from, with the options of a configuration, of which `given` are others than the run's.
+
+        Raises `UserError` if a file is not what it was and was not given anew.
+        """
+        if config.mixture.categories is None:
+            path = Path(config.run.seed_tasks_path or "")
+            seeds = self.seeds(path, may_differ="seed_tasks_path" in given)
+            return SeedRecipe(config, self.format(config), self.described["header"], seeds)
+        mixture = Mixture.of(config, FORMATS[self.described["format"]])
+        before, now = self.described.get("categories") or {}, mixture.described()["categories"]
+        changed = [name for name in now if now[name] != before.get(name)]
+        if changed and "categories_path" not in given:
+            raise UserError(
+                f"the file of category {changed[0]} is not what it was when the run was made; restore it, or name the new "
+                "one's directory by --categories_path"
+            )
+        return mixture
 
     def dataset(self) -> list[tuple[Record, dict[str, Any]]]:
         """The accepted records in order, each with its row. Raises `UserError` if there are none, or one is damaged."""

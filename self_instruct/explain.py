@@ -24,7 +24,7 @@ _OPTIONS = {
     "embedding": ("embedding_threshold", "embedding_model_name_or_path", "embedding_reference"),
     "too_short": ("min_instruction_words",), "too_long": ("max_instruction_words",), "keyword": ("filter_keywords",),
     "opening": ("filter_openings", "keep_programming"), "cut_by_length": ("max_new_tokens",),
-    "target_reached": ("num_instructions_to_generate",),
+    "target_reached": ("num_instructions_to_generate",), "quota_reached": ("num_instructions_to_generate", "categories"),
 }  # fmt: skip
 _SAMPLING = (
     "model_name_or_path", "temperature", "top_p", "top_k", "repetition_penalty", "max_new_tokens", "stop_words", "seed",
@@ -87,11 +87,29 @@ def _origin(run: Run, candidate: Candidate) -> Iterator[str]:
         yield f"{JOURNAL} has no completion of request {candidate.request}; it was taken out."
     else:
         plan = {"seed_ids": entry.seed_ids, "parent_ids": entry.parent_ids}
-        yield from _written(run.format, candidate, entry)
+        yield from _asked_for(entry)
+        yield from _written(run.format_of(entry), candidate, entry)
+        yield from _answered(run, candidate)
     shown = [*plan.get("seed_ids", ()), *plan.get("parent_ids", ())]
     if shown:
         lines = [f"{_named(run, name)}: {shortened(_text_of(run, name), 90)}" for name in shown]
         yield _part(f"The model had been shown {len(shown)} tasks:", "\n".join(lines))
+
+
+def _asked_for(entry: Entry) -> Iterator[str]:
+    if entry.category is not None:
+        values = [f"{name} {value!r}" for name, value in entry.variables.items()]
+        yield _part(f"Asked for as {entry.category}, with:", ", ".join(values) or "no variables")
+
+
+def _answered(run: Run, candidate: Candidate) -> Iterator[str]:
+    """Of a task that was answered by a request of its own, what that request gave."""
+    about = (candidate.row.get("provenance") or {}).get("response") or {}
+    request = candidate.row.get("response_request", about.get("request"))
+    entry = (run.entries or {}).get(request) if request is not None else None
+    if entry is not None:
+        ended = f"request {entry.request}, {entry.completion_tokens} tokens, ended by {entry.finish_reason}"
+        yield _part(f"Answered later ({ended}):", entry.text or str(entry.error or ""))
 
 
 def _written(format: RecordFormat, candidate: Candidate, entry: Entry) -> Iterator[str]:

@@ -6,7 +6,7 @@ Everything here is a function of the verdicts, so that a replay gives the same r
 import json
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,14 @@ from self_instruct.journal import Entry
 from self_instruct.layout import JOURNAL, REPORT
 from self_instruct.usage import Spending
 
-STAGES = ("generation", "parse", "filter", "novelty", "limit")
+STAGES = ("generation", "parse", "filter", "validate", "novelty", "limit")
+JUDGED = ("filter", "validate", "novelty")
 # What is left after each stage that drops blocks, in the order in which they decide.
 STEPS = (
     ("parse", "could be read"),
     ("limit", "were judged"),
     ("filter", "passed the filters"),
+    ("validate", "are valid"),
     ("novelty", "are new"),
 )
 WRITTEN = "blocks written"
@@ -43,33 +45,52 @@ class RuleWarning:
 class Funnel:
     """Counts over the completions judged so far. `patience` is the number of requests that `recent_yield` looks back, `rules`
     the filter rules of the run with the reasons that each may give, `spending` what a server has counted for all of the
-    journal.
+    journal, `quotas` how many records each category is to give. `categories` has the counts of each of these.
     """
 
     patience: int = 100
     rules: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     spending: Spending = field(default_factory=Spending)
+    quotas: Mapping[str, int | None] = field(default_factory=dict)
     completions: Counter[str] = field(default_factory=Counter)
     drops: Counter[tuple[str, str]] = field(default_factory=Counter)
     accepted: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
     _recent: deque[tuple[int, int, int]] = field(default_factory=deque)
+    categories: dict[str, "Funnel"] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.categories.update((name, Funnel(self.patience)) for name in self.quotas)
 
     def count(self, entry: Entry, verdicts: list[Verdict]) -> None:
         """Counts one completion and what became of its blocks."""
         self.completions[entry.finish_reason] += 1
         self.prompt_tokens += entry.prompt_tokens
         self.completion_tokens += entry.completion_tokens
-        kept = sum(verdict.drop is None for verdict in verdicts)
-        self.accepted += kept
-        self.drops.update((v.drop.stage, v.drop.reason) for v in verdicts if v.drop is not None)
-        parsed = sum(verdict.drop is None or verdict.drop.stage in ("filter", "novelty") for verdict in verdicts)
+        kept = self._add(verdicts)
+        parsed = sum(verdict.drop is None or verdict.drop.stage in JUDGED for verdict in verdicts)
         # What the engine could not answer says nothing of the model.
         if entry.finish_reason != "error":
             self._recent.append((parsed, kept, entry.completion_tokens))
         if len(self._recent) > self.patience:
             self._recent.popleft()
+        if entry.category is not None:
+            self.categories[entry.category].count(replace(entry, category=None), verdicts)
+
+    def settle(self, verdicts: list[Verdict]) -> None:
+        """Counts what was decided without a completion."""
+        self._add(verdicts)
+        for verdict in verdicts:
+            if verdict.source is not None and verdict.source.category is not None:
+                self.categories[verdict.source.category].settle([replace(verdict, source=None)])
+
+    def _add(self, verdicts: list[Verdict]) -> int:
+        """Counts verdicts; how many of them keep a record."""
+        kept = sum(verdict.drop is None for verdict in verdicts)
+        self.accepted += kept
+        self.drops.update((v.drop.stage, v.drop.reason) for v in verdicts if v.drop is not None)
+        return kept
 
     @property
     def requests(self) -> int:
@@ -125,26 +146,55 @@ class Funnel:
 
     def as_dict(self, stopped: str) -> dict[str, Any]:
         """All counts, as in report.json; `stopped` is the reason why the run ended."""
-        return {
+        # Only categories have validators.
+        stages = [stage for stage in STAGES if stage != "validate" or self.categories]
+        counts = {
             "stopped": stopped,
+            **self._counts(stages),
+            "warnings": [asdict(warning) for warning in self.warnings],
+            "tokens": {"prompt": self.prompt_tokens, "completion": self.completion_tokens},
+            **({"usage": self.spending.as_dict()} if self.spending.completions else {}),
+        }
+        if self.categories:
+            counts["categories"] = {
+                name: {"quota": self.quotas[name], **funnel._counts(stages), "tokens": funnel.completion_tokens}
+                for name, funnel in self.categories.items()
+            }
+        return counts
+
+    def _counts(self, stages: Sequence[str]) -> dict[str, Any]:
+        return {
             "requests": self.requests,
             "completions": dict(sorted(self.completions.items())),
             "blocks": self.blocks,
             "parsed": self.parsed,
             "accepted": self.accepted,
             "yield": round(self.yield_, 6),
-            "drops": drops_of(self.drops, STAGES),
-            "warnings": [asdict(warning) for warning in self.warnings],
-            "tokens": {"prompt": self.prompt_tokens, "completion": self.completion_tokens},
-            **({"usage": self.spending.as_dict()} if self.spending.completions else {}),
+            "drops": drops_of(self.drops, stages),
         }
 
     def table(self) -> str:
         """The funnel for people: what is left after each stage, and what it dropped, commonest reason first."""
-        stages = [step for step in STEPS if step[0] != "limit" or self.drops["limit", "target_reached"]]
+        dropping = {stage for stage, _ in self.drops}
+        left_out = {"limit"} - dropping | ({"validate"} if not self.categories else set())
+        stages = [step for step in STEPS if step[0] not in left_out]
         failed = self.completions["error"]
         note = f"\n{failed} requests ended in an error of the engine" if failed else ""
         return funnel_table(WRITTEN, self.blocks, stages, self.drops) + note
+
+    def table_of_categories(self) -> str:
+        """What each category gave, and what most of its drops were for; empty without categories."""
+        if not self.categories:
+            return ""
+        rows = [f"{'category':<28} {'records':>9} {'of':>9} {'requests':>9} {'yield':>6}  dropped most for"]
+        for name, funnel in self.categories.items():
+            quota = "any" if self.quotas[name] is None else f"{self.quotas[name]:,}"
+            drops = sorted(funnel.drops.items(), key=lambda item: (-item[1], item[0]))
+            reasons = ", ".join(f"{reason} {number:,}" for (_, reason), number in drops[:2])
+            rows.append(
+                f"{name:<28} {funnel.accepted:>9,} {quota:>9} {funnel.requests:>9,} {funnel.yield_:>6.0%}  {reasons}"
+            )
+        return "\n".join(row.rstrip() for row in rows)
 
 
 def warnings_of(

@@ -5,7 +5,7 @@ records.
 """
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +15,21 @@ from self_instruct.errors import UserError
 from self_instruct.layout import JOURNAL
 from self_instruct.prompts import Prompt
 
-_KINDS: dict[str, type] = {
+_KINDS: dict[str, Any] = {
     "request": int, "seed_ids": list, "parent_ids": list, "depth": int, "text": str, "finish_reason": str,
-    "prompt_tokens": int, "completion_tokens": int,
+    "prompt_tokens": int, "completion_tokens": int, "category": str | None, "step": int, "answers": str | None,
+    "variables": dict,
 }  # fmt: skip
+
+_OF_CATEGORIES = ("category", "step", "answers", "variables")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A completion with the plan of its prompt: what was shown, the hash of the text, and the depth of what comes of it."""
+    """A completion with the plan of its prompt: what was shown, the hash of the text, and the depth of what comes of it.
+
+    `category`, `step`, `answers` and `variables` are those of the prompt's aim, in a run from categories.
+    """
 
     request: int
     seed_ids: list[str]
@@ -38,11 +44,17 @@ class Entry:
     created_at: str | None
     error: str | None = None
     usage: dict[str, Any] | None = None
+    category: str | None = None
+    step: int = 1
+    answers: str | None = None
+    variables: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, prompt: Prompt, completion: Completion) -> "Entry":
         """The entry of a prompt's completion."""
         plan: dict[str, Any] = {"seed_ids": prompt.seed_ids, "parent_ids": prompt.parent_ids, "depth": prompt.depth}
+        if prompt.aim is not None:
+            plan.update(asdict(prompt.aim))
         return cls(**plan, prompt_sha256=prompt.sha256, **asdict(completion))
 
     @property
@@ -69,11 +81,17 @@ class Journal:
 
     def append(self, entries: Iterable[Entry]) -> None:
         """Writes entries and returns when they are on disk."""
-        self._file.append(asdict(entry) for entry in entries)
+        self._file.append(map(_row, entries))
 
     def close(self) -> None:
         """Closes the file."""
         self._file.close()
+
+
+def _row(entry: Entry) -> dict[str, Any]:
+    """What is written of an entry; in a run without categories, nothing of them."""
+    row = asdict(entry)
+    return row if entry.category is not None else {name: row[name] for name in row if name not in _OF_CATEGORIES}
 
 
 def read_journal(folder: Path) -> list[Entry]:

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from self_instruct import __version__, manifest
-from self_instruct.assembly import build_curator, build_origin, build_spending, reasons_of_rules, stop_words
+from self_instruct.assembly import build_spending
 from self_instruct.config import Config
-from self_instruct.curation import Curator
 from self_instruct.distributed import news
 from self_instruct.distributed.pool import WorkerPool
 from self_instruct.forecast import Forecast, tokens_per_record
@@ -17,20 +16,18 @@ from self_instruct.funnel import Funnel, write_report
 from self_instruct.generators import Generators
 from self_instruct.journal import Journal
 from self_instruct.logs import FILE_ONLY
-from self_instruct.loop import Limits, Loop, numbered_stop
+from self_instruct.loop import Limits, Loop
 from self_instruct.progress import Load, Progress
-from self_instruct.prompts import PromptComposer
+from self_instruct.recipes import Recipe
 from self_instruct.signals import Interruption
-from self_instruct.summary import summarise
 from self_instruct.tracking import Tracker
-from self_instruct.writer import Writer
 
 _log = logging.getLogger(__name__)
 
 
 def launch(
     config: Config,
-    composer: PromptComposer,
+    recipe: Recipe,
     generators: Generators,
     folder: Path,
     described: dict[str, Any],
@@ -40,7 +37,8 @@ def launch(
     """Generates into a run directory, which `described` describes, and returns the exit code."""
     pool = generators.pool
     # What can fail for a user's mistake comes before anything is written.
-    curator = build_curator(config, composer.format, composer.header, list(composer.seeds), keeps_vectors=True)
+    planning = recipe.planning(generators.reader)
+    curator = recipe.judge(keeps_vectors=True)
     build_spending(config)
     interruption.tell(generators.engine.interrupt)  # until here there was nothing to save
     if pool is not None:
@@ -49,21 +47,23 @@ def launch(
         interruption.after(config.run.plan_seconds, f"the {config.run.plan_seconds:g} seconds of the pilot are over")
     elif config.run.max_hours is not None:
         interruption.after(3600 * config.run.max_hours, f"--max_hours {config.run.max_hours:g} are over")
-    origin = build_origin(config, composer.format, generators.reader.model_revision)
     with closing(Journal(folder)) as journal:
         manifest.write(folder, described)
-        with closing(Writer(folder, origin)) as writer:
-            loop = _build_loop(config, composer, generators, curator, journal, writer, interruption)
+        with closing(recipe.writer(folder, generators.reader.model_revision)) as writer:
+            plan, limits = planning(curator, journal.entries), _limits(config, generators.reader.capacity)
+            funnel, interrupted = recipe.funnel(), interruption.reason
+            loop = Loop(plan, generators.engine, journal, curator, writer, funnel, limits, interrupted)
             progress.load = lambda: _load(loop, pool)
             _log.info(
                 "self_instruct %s begins with %s", __version__, generators.reader.model_revision, extra=FILE_ONLY
             )
             if journal.entries:
                 _log.info("Going on with %s: %d completions are there.", folder, len(journal.entries))
-            with _tracked(config, folder, len(composer.seeds), described, progress, loop.funnel):
+            with _tracked(config, folder, len(recipe.seeds), described, progress, loop.funnel):
                 stopped = _run(loop, progress)
             _log.info("stopped: %s", stopped, extra=FILE_ONLY)
             if loop.replayed:
+                loop.finish()
                 write_report(folder, loop.funnel, stopped)
     if not loop.replayed:
         print(
@@ -74,10 +74,17 @@ def launch(
         print(_forecast(config, loop, pool, stopped, progress.seconds))
     else:
         idle = (news.idleness(pool.news), news.occupancy(pool.news)) if pool is not None else None
-        print(summarise(folder, loop.funnel, curator.pool, stopped, progress.seconds, idle))
+        print(recipe.told(folder, loop.funnel, curator.pool, stopped, progress.seconds, idle))
     if interruption.received:
         return 128 + interruption.received
     return 1 if loop.failed else 0
+
+
+def _limits(config: Config, capacity: int | None) -> Limits:
+    run = config.run
+    # Categories are given up one by one.
+    min_yield = run.min_yield if config.mixture.categories is None else 0.0
+    return Limits(run.num_instructions_to_generate, min_yield, run.max_requests, run.max_tokens, capacity)
 
 
 @contextmanager
@@ -108,33 +115,6 @@ def _load(loop: Loop, pool: WorkerPool | None) -> Load:
         sum(item.taken for item in told),
         sum(item.memory for item in told),
         news.devices(told),
-    )
-
-
-def _build_loop(
-    config: Config,
-    composer: PromptComposer,
-    generators: Generators,
-    curator: Curator,
-    journal: Journal,
-    writer: Writer,
-    interruption: Interruption,
-) -> Loop:
-    run = config.run
-    capacity = generators.reader.capacity
-    return Loop(
-        composer=composer,
-        engine=generators.engine,
-        journal=journal,
-        curator=curator,
-        writer=writer,
-        funnel=Funnel(run.patience, reasons_of_rules(config), build_spending(config)),
-        limits=Limits(run.num_instructions_to_generate, run.min_yield, run.max_requests, run.max_tokens, capacity),
-        seed=run.seed,
-        horizon=config.prompt.horizon or 1,
-        stop=numbered_stop(config.prompt.max_tasks_per_request, stop_words(config)),
-        interrupted=interruption.reason,
-        num_return_sequences=config.sampling.num_return_sequences,
     )
 
 

@@ -3,8 +3,8 @@
     compose a prompt -> submit it -> journal the completion -> judge its blocks in request order -> grow the pool
 
 Request i is composed from the seeds and from what requests up to i - horizon gave, so it depends on the seed and the
-completions, never on timing or the number of processes. At most `horizon` requests are under way at once. Where a prompt
-is completed several times, the requests that share it follow each other, and go by the horizon of the first.
+completions, never on timing or the number of processes. At most `horizon` requests are under way at once. What a request
+asks is the business of a plan (planning.py), how its completion is judged that of a curator (curation.py).
 """
 
 import logging
@@ -13,14 +13,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from self_instruct.curation import Curator
-from self_instruct.engines.base import Completion, Engine, EngineLost, Request
+from self_instruct.curation import Judge
+from self_instruct.engines.base import Completion, Engine, EngineLost
 from self_instruct.errors import UserError
-from self_instruct.formats import RecordFormat
 from self_instruct.funnel import Funnel
 from self_instruct.journal import Entry, Journal
+from self_instruct.planning import Plan
 from self_instruct.progress import Progress
-from self_instruct.prompts import Prompt, PromptComposer
+from self_instruct.prompts import Prompt
 from self_instruct.writer import Writer
 
 ERRORS_IN_A_ROW = 20
@@ -45,22 +45,17 @@ class Limits:
 class Loop:
     """One generation run, from whatever its journal holds already to the first limit that is reached."""
 
-    composer: PromptComposer
+    plan: Plan
     engine: Engine
     journal: Journal
-    curator: Curator
+    curator: Judge
     writer: Writer
     funnel: Funnel
     limits: Limits
-    seed: int
-    horizon: int
-    stop: Callable[[RecordFormat, int], tuple[str, ...]]
     interrupted: Callable[[], str | None]
-    num_return_sequences: int = 1
     _waiting: dict[int, Entry] = field(default_factory=dict)
     _earlier: frozenset[int] = frozenset()
     _under_way: dict[int, Prompt] = field(default_factory=dict)
-    _latest: Prompt | None = None
     failed: bool = False
     replayed: bool = False
     _errors: int = 0
@@ -75,7 +70,7 @@ class Loop:
         Raises `UserError` if the prompts of this launch would be others than those that the journal was written from.
         """
         first = self.journal.entries.get(0)
-        if first is not None and first.prompt_sha256 != self.composer.compose(0, []).sha256:
+        if first is not None and first.prompt_sha256 != self.plan.ask(0)[0].sha256:
             raise UserError(
                 f"{self.journal.path}: request 0 was asked with another prompt than this launch would compose; go on with the "
                 "same seeds, options, tokenizer and version, or give another --batch_dir"
@@ -111,6 +106,12 @@ class Loop:
         self._take_the_rest()
         return reason
 
+    def finish(self) -> None:
+        """Writes what is still undecided when no more will come, so that every candidate has its verdict."""
+        verdicts = self.curator.unfinished()
+        self.writer.write(None, verdicts)
+        self.funnel.settle(verdicts)
+
     @property
     def under_way(self) -> int:
         """Requests that the engine has and has not answered."""
@@ -131,7 +132,7 @@ class Loop:
 
     def _submit(self) -> None:
         """Submits every request that the horizon allows and no launch has answered yet."""
-        end = self._committed + self.horizon
+        end = self._committed + self.plan.horizon
         for limit in (self.limits.max_requests, self.limits.capacity):
             end = end if limit is None else min(end, limit)
         requests = []
@@ -140,18 +141,10 @@ class Loop:
                 if not self.funnel.spending.allows(len(self._under_way)):
                     end = index
                     break
-                self._under_way[index] = prompt = self._compose(index)
-                stop = self.stop(self.composer.format, prompt.number)
-                requests.append(Request(index, prompt.text, prompt.opening, stop, f"{self.seed}:{index}"))
+                self._under_way[index], request = self.plan.ask(index)
+                requests.append(request)
         self._submitted = max(self._submitted, end)
         self.engine.submit(requests)
-
-    def _compose(self, index: int) -> Prompt:
-        """The prompt of a request, which is that of the first request of those that share it."""
-        first = index - index % self.num_return_sequences
-        if self._latest is None or self._latest.request != first:
-            self._latest = self.composer.compose(first, self.curator.pool.before(first - self.horizon + 1))
-        return self._latest
 
     def _commit(self) -> str | None:
         """Judges completions in request order, as far as they have arrived; the limit that was reached, if any.
@@ -197,15 +190,4 @@ class Loop:
             return f"--max_tokens {limits.max_tokens} are written"
         if limits.max_requests is not None and self._committed >= limits.max_requests:
             return f"--max_requests {limits.max_requests} are done"
-        return None
-
-
-def numbered_stop(max_tasks: int, words: tuple[str, ...] | None) -> Callable[[RecordFormat, int], tuple[str, ...]]:
-    """The stop texts of a request whose open block has a given number: the words given, or else the beginning of the block
-    after `max_tasks` more. It is bound to the start of a line and to the trigger word, so that no answer holds it.
-    """
-
-    def stop(format: RecordFormat, number: int) -> tuple[str, ...]:
-        return words if words is not None else ("\n" + format.open_block(number + max_tasks).rstrip(),)
-
-    return stop
+        return self.plan.ended()

@@ -23,9 +23,9 @@ _PACKAGES = ("torch", "transformers", "accelerate", "tokenizers", "rouge-score",
 
 
 def describe(
-    options: Mapping[str, Any], format: str, header: str, seed_tasks_sha256: str, model_revision: str
+    options: Mapping[str, Any], format: str, header: str, seed_tasks_sha256: str, model_revision: str, **more: Any
 ) -> dict[str, Any]:
-    """The content of run.yaml."""
+    """The content of run.yaml; `more` is what only some runs are made from, as categories."""
     return {
         "format": format,
         "model_revision": model_revision,
@@ -33,6 +33,7 @@ def describe(
         "options": dict(options),
         "header": header,
         "response_filters_sha256": response_filters_hash(options),
+        **more,
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
     }
 
@@ -97,11 +98,14 @@ def check_same_plan(folder: Path, earlier: Mapping[str, Any], now: Mapping[str, 
         if item.metadata["plan"] and name in earlier["options"] and earlier["options"][name] != now["options"][name]
     ]
     names = {"format": "the format", "seed_tasks_sha256": "the seed file's content", "header": "the header of the prompt",
-             "model_revision": "the model", "response_filters_sha256": "the content of --response_filters_path"}  # fmt: skip
+             "model_revision": "the model", "response_filters_sha256": "the content of --response_filters_path",
+             "topics_sha256": "the list of topics"}  # fmt: skip
     for key, name in names.items():
-        if earlier.get(key) != now[key]:
+        if earlier.get(key) != now.get(key):
             shown = f" (was {earlier.get(key)}, is now {now[key]})" if key in ("format", "model_revision") else ""
             changes.append(f"{name} is another one{shown}")
+    before, after = earlier.get("categories") or {}, now.get("categories") or {}
+    changes += [f"the file of category {name} is another one" for name in before if before[name] != after.get(name)]
     if changes:
         raise UserError(
             f"{folder} was begun with another plan: {'; '.join(changes)}. Give the earlier values to go on, or another "

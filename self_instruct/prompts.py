@@ -4,13 +4,25 @@ Knows the model only as a function that counts tokens. Chat templates are the en
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from self_instruct.demonstrations import DemonstrationMix
 from self_instruct.errors import UserError
 from self_instruct.formats import SEPARATOR, RecordFormat
 from self_instruct.records import Record
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What a request of a category is for: the step, 1 for new tasks and 2 for the answer to the candidate `answers`; and the
+    variables that its prompt was composed with, the topic among them.
+    """
+
+    category: str
+    step: int = 1
+    answers: str | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -25,6 +37,7 @@ class Prompt:
     opening: str
     number: int
     demonstrations: tuple[Record, ...]
+    aim: Aim | None = None
 
     @property
     def seed_ids(self) -> list[str]:
@@ -52,7 +65,7 @@ class PromptComposer:
     """Composes the prompt of any request.
 
     `count_tokens(text, opening)` is the length of the prompt as the model will read it, in tokens; `budget` is how many
-    it may have so that prompt and new tokens fit the model.
+    it may have so that prompt and new tokens fit the model. `lead` stands between the demonstrations and the open block.
     """
 
     header: str
@@ -62,6 +75,7 @@ class PromptComposer:
     seeds: Sequence[Record]
     count_tokens: Callable[[str, str], int]
     budget: int
+    lead: str = ""
 
     def compose(self, request: int, pool: Sequence[Record], record: Record | None = None) -> Prompt:
         """The prompt of a request: demonstrations are taken in their drawn order, and those that do not fit left out.
@@ -102,5 +116,5 @@ class PromptComposer:
     def _prompt(self, request: int, demonstrations: Sequence[Record], record: Record | None = None) -> Prompt:
         blocks = [self.format.render(record, number) for number, record in enumerate(demonstrations, start=1)]
         number = len(blocks) + 1
-        text = f"{self.header}\n{SEPARATOR}\n" + "".join(blocks)
+        text = f"{self.header}\n{SEPARATOR}\n" + "".join(blocks) + (f"{self.lead}\n" if self.lead else "")
         return Prompt(request, text, self.format.open_block(number, record), number, tuple(demonstrations))

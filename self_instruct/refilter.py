@@ -15,6 +15,8 @@ from self_instruct.errors import UserError
 
 _OTHERS = (
     "preset",
+    "categories_path",
+    "topics_path",
     "num_instructions_to_generate",
     "seed_tasks_path",
     "instruction_trigger",
@@ -42,30 +44,21 @@ def main(argv: list[str]) -> int:
 
 def _refilter(entries: list[Any], run: Any, given: dict[str, Any], new_dir: Path) -> int:
     from self_instruct import manifest
-    from self_instruct.assembly import build_curator, build_origin, reasons_of_rules
-    from self_instruct.funnel import Funnel, write_report
-    from self_instruct.seeds import fingerprint
+    from self_instruct.funnel import write_report
     from self_instruct.summary import summarise
-    from self_instruct.writer import Writer
 
     options = {**run.options, **given}
     config = assemble(options)
-    format = run.format(config)
-    seed_path = Path(config.run.seed_tasks_path or "")
-    seeds = run.seeds(seed_path, may_differ="seed_tasks_path" in given)
-    curator = build_curator(config, format, run.described["header"], seeds)
-    hashes = {
-        "seed_tasks_sha256": fingerprint(seed_path),
-        "response_filters_sha256": manifest.response_filters_hash(options),
-    }
-    described = {**run.described, "options": options, **hashes}
+    recipe = run.recipe(config, given)
+    hashes = {"response_filters_sha256": manifest.response_filters_hash(options)}
+    described = {**run.described, "options": options, **recipe.described(), **hashes}
+    target = given.get("num_instructions_to_generate")
+    curator = recipe.judge(limited=target is not None)
     try:
         new_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{new_dir}: cannot be made ({error.strerror}); give another directory") from None
-    writer = Writer(new_dir, build_origin(config, format, described["model_revision"]))
-    funnel = Funnel(rules=reasons_of_rules(config))
-    target = given.get("num_instructions_to_generate")
+    writer, funnel = recipe.writer(new_dir, described["model_revision"]), recipe.funnel(limited=target is not None)
     stopped = f"all {len(entries)} completions were judged again"
     try:
         for entry in entries:
@@ -75,6 +68,9 @@ def _refilter(entries: list[Any], run: Any, given: dict[str, Any], new_dir: Path
             verdicts = curator.judge(entry, None if target is None else target - funnel.accepted)
             writer.write(entry, verdicts)
             funnel.count(entry, verdicts)
+        undecided = curator.unfinished()
+        writer.write(None, undecided)
+        funnel.settle(undecided)
         writer.publish()
     finally:
         writer.close()

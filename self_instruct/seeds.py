@@ -21,7 +21,7 @@ def load_seeds(path: Path) -> list[Record]:
     seeds: list[Record] = []
     places: dict[str, str] = {}
     for place, row in read_objects(path, "--seed_tasks_path"):
-        record = _task_of(row, place, f"seed_{place.rpartition(':')[2]}")
+        record = task_of(row, place, f"seed_{place.rpartition(':')[2]}")
         if record.id in places:
             raise UserError(
                 f"{place}: id {record.id!r} stands at {places[record.id]} too; every seed needs its own id"
@@ -38,7 +38,7 @@ def fingerprint(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _task_of(row: dict[str, Any], place: str, name: str) -> Record:
+def task_of(row: dict[str, Any], place: str, name: str) -> Record:
     """The task that an object holds; `name` is its id if it has none.
 
     Raises `LineError` for what is missing or is not a text.

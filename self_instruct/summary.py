@@ -38,10 +38,14 @@ def summarise(
         headline += f"\n{funnel.spending.told()}"
     return (
         "\n\n".join(
-            ["", headline, funnel.table(), *_warnings(funnel), *_samples(pool), _files(folder),
+            ["", headline, funnel.table(), *_categories(funnel), *_warnings(funnel), *_samples(pool), _files(folder),
              _next(folder, pool, stopped)]
         ) + "\n"
     )  # fmt: skip
+
+
+def _categories(funnel: Funnel) -> list[str]:
+    return [funnel.table_of_categories()] if funnel.categories else []
 
 
 def _warnings(funnel: Funnel) -> list[str]:
@@ -81,11 +85,16 @@ def _files(folder: Path) -> str:
     return "\n".join([f"Files in {folder}:", *present])
 
 
+def _going_on(argv: list[str]) -> list[str]:
+    """The command without what would begin the run anew."""
+    return [part for part in argv if part.partition("=")[0] not in ("--overwrite", "--yes")]
+
+
 def _next(folder: Path, pool: Sequence[Record], stopped: str) -> str:
     python, place = shlex.quote(sys.executable), shlex.quote(str(folder))
     lines = ["Next:"]
     if (folder / JOURNAL).exists():
-        again = f"cd {shlex.quote(os.getcwd())} && {python} {shlex.join(sys.argv)}"
+        again = f"cd {shlex.quote(os.getcwd())} && {python} {shlex.join(_going_on(sys.argv))}"
         changed = next((name for name in _CHANGED if name in stopped), None)
         if stopped.startswith("all "):
             lines.append(f"  more records:\n    {again} --num_instructions_to_generate {2 * len(pool)}")

@@ -5,6 +5,7 @@ them in place in one step, and appends from there. Knows nothing of how verdicts
 """
 
 import os
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,15 +29,16 @@ class Origin:
 
 
 class Writer:
-    """The two files of a run directory, begun anew."""
+    """The two files of a run directory, begun anew. `origins` are those of categories, where the run has any."""
 
-    def __init__(self, folder: Path, origin: Origin) -> None:
+    def __init__(self, folder: Path, origin: Origin, origins: Mapping[str, Origin] | None = None) -> None:
         self._folder, self._origin = folder, asdict(origin)
+        self._origins = {name: asdict(item) for name, item in (origins or {}).items()}
         self._files = {name: (folder / f"{name}.part").open("wb") for name in (ACCEPTED, REJECTED)}
         self._published = False
 
-    def write(self, entry: Entry, verdicts: list[Verdict]) -> None:
-        """Writes the verdicts on one completion."""
+    def write(self, entry: Entry | None, verdicts: list[Verdict]) -> None:
+        """Writes the verdicts that one completion brought, or those for which no completion came."""
         for verdict in verdicts:
             if verdict.drop is None:
                 self._files[ACCEPTED].write(json_line(self._accepted(entry, verdict)))
@@ -79,27 +81,34 @@ class Writer:
         for file in self._files.values():
             os.fsync(file.fileno())
 
-    def _accepted(self, entry: Entry, verdict: Verdict) -> dict[str, Any]:
-        record = verdict.record
+    def _accepted(self, entry: Entry | None, verdict: Verdict) -> dict[str, Any]:
+        record, source = verdict.record, _source(entry, verdict)
+        about = {}
+        if source.category is not None:
+            topic = source.variables.get("topic")
+            about = {"category": source.category, "topic": topic, "variables": source.variables}
         provenance = {
             "id": record.id,
+            **about,
             "most_similar": _nearest(verdict.rouge),
             "rouge_l": verdict.rouge.score if verdict.rouge else None,
             "embedding_similarity": verdict.embedding.score if verdict.embedding else None,
-            "request": entry.request,
-            "seed_ids": entry.seed_ids,
-            "parent_ids": entry.parent_ids,
-            "depth": entry.depth,
-            **self._origin,
-            "finish_reason": entry.finish_reason,
-            "tokens": {"prompt": entry.prompt_tokens, "completion": entry.completion_tokens},
-            "created_at": entry.created_at,
+            "request": source.request,
+            "seed_ids": source.seed_ids,
+            "parent_ids": source.parent_ids,
+            "depth": source.depth,
+            **self._origins.get(source.category or "", self._origin),
+            **_completion(source),
         }
+        if entry is not None and entry is not source:
+            plan = {"request": entry.request, "seed_ids": entry.seed_ids, "parent_ids": entry.parent_ids}
+            provenance["response"] = {**plan, **_completion(entry)}
         return {**_columns(verdict), "provenance": provenance}
 
-    def _rejected(self, entry: Entry, verdict: Verdict) -> dict[str, Any]:
+    def _rejected(self, entry: Entry | None, verdict: Verdict) -> dict[str, Any]:
         assert verdict.drop is not None
-        return {
+        source = _source(entry, verdict)
+        row = {
             "id": verdict.record.id,
             "stage": verdict.drop.stage,
             "reason": verdict.drop.reason,
@@ -107,8 +116,28 @@ class Writer:
             "nearest": _nearest(verdict.drop.nearest),
             **_columns(verdict),
             "text": verdict.text,
-            "request": entry.request,
+            "request": source.request,
         }
+        if source.category is not None:
+            row["category"] = source.category
+        if entry is not None and entry is not source:
+            row["response_request"] = entry.request
+        return row
+
+
+def _source(entry: Entry | None, verdict: Verdict) -> Entry:
+    """The completion that a candidate was written in."""
+    source = verdict.source or entry
+    assert source is not None, "what no completion brought was written in an earlier one"
+    return source
+
+
+def _completion(entry: Entry) -> dict[str, Any]:
+    return {
+        "finish_reason": entry.finish_reason,
+        "tokens": {"prompt": entry.prompt_tokens, "completion": entry.completion_tokens},
+        "created_at": entry.created_at,
+    }
 
 
 def _columns(verdict: Verdict) -> dict[str, str]:

@@ -91,3 +91,15 @@ def write_all(folder):
     rows = [row, {**row, "uuid": "u2", "reward": float("nan"), "conversations": longer}]
     pq.write_table(pa.Table.from_pylist(rows), folder / "magpie.parquet")
     return folder
+
+
+def conversation(text):
+    """Turns told in short, `u:question a:answer`, by words: a word without a role goes on with the turn."""
+    turns = []
+    for word in text.split(" ") if text else []:
+        name, colon, rest = word.partition(":")
+        if colon and name in ("u", "a", "tool"):
+            turns.append({"role": {"u": "user", "a": "assistant"}.get(name, name), "content": rest})
+        else:
+            turns[-1]["content"] += f" {word}"
+    return turns

@@ -9,7 +9,8 @@ from self_instruct.filters import build_filters
 from self_instruct.formats import INSTRUCTION_OUTPUT
 from self_instruct.funnel import Funnel, write_report
 from self_instruct.journal import Journal
-from self_instruct.loop import Limits, Loop, numbered_stop
+from self_instruct.loop import Limits, Loop
+from self_instruct.planning import SeedPlan, numbered_stop
 from self_instruct.progress import Progress
 from self_instruct.prompts import PromptComposer
 from self_instruct.records import Record
@@ -35,11 +36,11 @@ def looped(
     )  # fmt: skip
     patience, capacity = limits.pop("patience", 100), getattr(engine, "capacity", None)
     bounds = Limits(target, limits.pop("min_yield", 0.0), capacity=capacity, **limits)
-    loop = Loop(
-        composer, engine, journal, Curator(INSTRUCTION_OUTPUT, build_filters("Go on."), SEEDS, 0.6), writer,
-        Funnel(patience), bounds, 42, horizon, numbered_stop(99, None),
-        **{"interrupted": lambda: None, **(more or {})},
-    )  # fmt: skip
+    more = dict(more or {})
+    interrupted = more.pop("interrupted", lambda: None)
+    curator = Curator(INSTRUCTION_OUTPUT, build_filters("Go on."), SEEDS, 0.6)
+    plan = SeedPlan(composer, curator, 42, horizon, numbered_stop(99, None), **more)
+    loop = Loop(plan, engine, journal, curator, writer, Funnel(patience), bounds, interrupted)
     try:
         stopped = loop.replay() or loop.run(Progress(target))
         if loop.replayed:

@@ -17,13 +17,14 @@ MODULES = {
 }
 OUR_FOLDERS = ("self_instruct", "instruction_io", "instruction_iio", "tools", "tests", "benchmarks")
 COMMANDS = (
-    "refilter", "explain", "consistency", "judge", "post_processing", "status",
-    "datasets.__main__", "datasets.convert", "datasets.merge", "datasets.decontaminate", "datasets.card",
-    "report.__main__",
+    "refilter", "explain", "consistency", "judge", "post_processing", "status", "topics",
+    "datasets.__main__", "datasets.convert", "datasets.merge", "datasets.decontaminate", "report.__main__",
+    "datasets.card",
+    "datasets.clean", "datasets.lint",
 )  # fmt: skip
 TOP = (
     *COMMANDS, "cli", "launch", "consistency_plan", "earlier", "assembly", "generators", "curating", "inquiry",
-    "judge_plan", "report", "datasets.history",
+    "judge_plan", "report", "datasets.history", "recipes", "mixture", "overwriting", "topic_recipe",
 )  # fmt: skip
 
 
@@ -116,7 +117,7 @@ def test_only_what_talks_to_people_prints() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print":
                 printing.add(name.removeprefix("self_instruct."))
-    assert printing <= {"cli", "launch", *COMMANDS}
+    assert printing <= {"cli", "launch", "overwriting", *COMMANDS}
     assert "cli" in printing
 
 

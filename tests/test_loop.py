@@ -10,7 +10,8 @@ from self_instruct.engines.scripted import ScriptedEngine
 from self_instruct.errors import UserError
 from self_instruct.formats import INSTRUCTION_OUTPUT
 from self_instruct.journal import read_journal
-from self_instruct.loop import Loop, numbered_stop
+from self_instruct.loop import Loop
+from self_instruct.planning import numbered_stop
 from tests.loop_runs import looped
 from tests.runs import dataset, rows
 from tests.scripts import write_script

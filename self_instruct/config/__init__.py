@@ -7,6 +7,7 @@ arguments.py fills these classes.
 from dataclasses import Field, dataclass, fields
 from typing import Any
 
+from self_instruct.config.categories import CategoryOptions, TopicOptions
 from self_instruct.config.curation import (
     ConsistencyOptions,
     CurationOptions,
@@ -21,6 +22,7 @@ from self_instruct.config.reporting import ReportingOptions
 
 __all__ = [
     "GROUPS",
+    "CategoryOptions",
     "Config",
     "ConsistencyOptions",
     "CurationOptions",
@@ -34,6 +36,7 @@ __all__ = [
     "ReportingOptions",
     "RunOptions",
     "SamplingOptions",
+    "TopicOptions",
     "assemble",
     "declarations",
     "flatten",
@@ -50,12 +53,14 @@ class Config:
     sampling: SamplingOptions
     filter: FilterOptions
     novelty: NoveltyOptions
+    mixture: CategoryOptions
     endpoint: EndpointOptions
     reporting: ReportingOptions
 
 
 GROUPS: tuple[type, ...] = (
-    RunOptions, PromptOptions, ModelOptions, SamplingOptions, FilterOptions, NoveltyOptions, EndpointOptions,
+    RunOptions, PromptOptions, ModelOptions, SamplingOptions, FilterOptions, NoveltyOptions, CategoryOptions,
+    EndpointOptions,
     ReportingOptions,
 )  # fmt: skip
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from self_instruct.config.curation import FilterOptions
 from self_instruct.config.option import option
+from self_instruct.datasets.defects import NAMES as FAULTS
+from self_instruct.datasets.mending import MENDED
 from self_instruct.datasets.reading import AUTO, INPUT_FORMATS
 from self_instruct.datasets.template import PREAMBLE
 from self_instruct.datasets.writing import LMFLOW_TYPES, SUFFIXES
@@ -79,6 +81,61 @@ class DecontaminationOptions:
     substring_words: int = option(
         8, "a benchmark's text of fewer words than --ngram_words counts as found if all of it stands in a record, and it has "
         "at least so many", minimum=1,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ConversationOutputOptions:
+    """format"""
+
+    to: str = option("sharegpt", "format that is written", choices=tuple(SUFFIXES))
+
+
+@dataclass(frozen=True)
+class CleaningOptions:
+    """cleaning"""
+
+    html: str = option(
+        "auto", "convert HTML that a page was saved as to Markdown; auto: where a text is nothing else",
+        choices=("auto", "never"),
+    )  # fmt: skip
+    drop_mentions: list[str] = option(
+        [], "words that nobody may say in a conversation, whatever their case; Vicuna's are openai chatgpt"
+    )
+    keep_languages: list[str] = option(
+        [], "leave out conversations that are in another language than these, as en de (needs py3langid)"
+    )
+    skip_languages: list[str] = option([], "leave out conversations in these languages, as ko (needs py3langid)")
+    repeated_digits: int | None = option(
+        None, "leave out samples in which a digit stands so many times in a row; FastChat's is 9 [default: off]", minimum=2
+    )  # fmt: skip
+    wrong_lists: bool = option(
+        True, "leave out samples in which a numbered list of an answer begins anew before it came to 2"
+    )
+    max_tokens: int | None = option(
+        None, "split conversations at so many tokens, with 6 for every turn and the system prompt; Vicuna's is 2048 "
+        "[default: off]", minimum=1,
+    )  # fmt: skip
+    model_name_or_path: str | None = option(
+        None, "whose tokenizer counts tokens [default: an estimate by bytes]", path="if_dotted"
+    )
+    model_revision: str | None = option(None, "branch, tag or commit of that model")
+    trust_remote_code: bool = option(False, "run Python code that comes with that model; only for sources you trust")
+
+
+@dataclass(frozen=True)
+class LintOptions:
+    """faults"""
+
+    checks: list[str] = option(list(FAULTS), "faults that are looked for", choices=FAULTS)
+    examples: int = option(3, "how many rows with each fault are shown", minimum=0)
+    fix: bool = option(
+        False, f"mend what has one right answer ({', '.join(MENDED)}) and write all rows to --output"
+    )  # fmt: skip
+    fail_on: list[str] = option([], "faults for which the exit code is 1 if any row has them", choices=FAULTS)
+    report: str | None = option(
+        None, "file of JSON for the counts; - prints it in place of the table [default: with --fix, OUT.report.json]",
+        path="always",
     )  # fmt: skip
 
 

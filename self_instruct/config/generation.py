@@ -15,6 +15,14 @@ class RunOptions:
         + "; ".join(f"{name}, {preset.summary}" for name, preset in PRESETS.items()), choices=tuple(PRESETS),
     )  # fmt: skip
     batch_dir: str | None = option(None, "directory of the run; an earlier run in it is continued", path="always")
+    append: bool = option(
+        False, "go on with the run that is in --batch_dir, as is done in any case unless --overwrite is given"
+    )
+    overwrite: bool = option(
+        False,
+        "begin anew; what --batch_dir holds is kept beside it under another name, after a question on a terminal",
+    )
+    yes: bool = option(False, "answer the question of --overwrite with yes; needed where there is no terminal")
     num_instructions_to_generate: int = option(100, "stop at exactly this many accepted records", minimum=1)
     seed: int = option(42, "decides demonstrations and sampling", plan=True)
     seed_tasks_path: str | None = option(None, "JSONL file of seed tasks", path="always")

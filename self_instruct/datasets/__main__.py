@@ -11,6 +11,8 @@ COMMANDS = {
     "convert": "one or more files of any format into one of another",
     "merge": "several sources into one set, without duplicates and with the provenance of every record",
     "decontaminate": "a set without the records that are in a benchmark",
+    "clean": "conversations saved from a chat page, cleaned and split",
+    "lint": "faults of instruction data, counted and shown; those with one right answer mended on request",
     "card": "a dataset repository with its card, and on request its way to the Hub",
 }
 

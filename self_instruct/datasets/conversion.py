@@ -5,13 +5,13 @@ what is lost of rows that are written is counted.
 import json
 import logging
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from self_instruct.datasets.example import Example
+from self_instruct.datasets.example import Example, Turn
 from self_instruct.datasets.ours import row_of
 from self_instruct.datasets.outputs import PIPE, JsonLines, JsonList, Parquet, Sink, open_sink
 from self_instruct.datasets.reading import Reader, Source, open_sources
@@ -67,6 +67,8 @@ class Target:
     path: str
     lmflow_type: str = "auto"
     vicuna_preamble: str = ""
+    columns: frozenset[str] = frozenset()
+    """Optional columns that the output has even if no input has them."""
 
 
 class Rejects:
@@ -84,6 +86,10 @@ class Rejects:
         """A row that could be read, as a record of ours."""
         self._write(row.place, stage, reason, detail, {**more, "record": row_of(example, set())})
 
+    def turn(self, row: Row, number: int, turn: Turn, stage: str, reason: str, detail: str) -> None:
+        """A turn that is left out of a conversation; turns are numbered from 1."""
+        self._write(row.place, stage, reason, detail, {"turn": number, "message": turn})
+
     def publish(self) -> None:
         """Puts the file in its place."""
         if self._file is not None:
@@ -98,8 +104,23 @@ class Rejects:
             _log.warning("%s: %s", place, detail)
 
 
-def convert(sources: Sequence[Source], target: Target) -> tuple[list[Tally], Format]:
-    """Reads, writes and counts. Raises `UserError` where nothing can be read or the output not be written."""
+@dataclass
+class Work:
+    """Sources under way to an output of some format: what is read, written and rejected, and `report`, to be filled in."""
+
+    readers: list[Reader]
+    format: Format
+    output: JsonLines | JsonList | Parquet
+    rejects: Rejects
+    report: dict[str, Any] = field(default_factory=dict)
+
+
+@contextmanager
+def under_way(sources: Sequence[Source], target: Target) -> Iterator[Work]:
+    """Opens sources and output; at the end all files are put in place, unless an error ends it.
+
+    Raises `UserError` where nothing can be read or the output not be written.
+    """
     suffix_of(target.path, target.format)
     with ExitStack() as stack:
         sink = stack.enter_context(closing(open_sink(target.path)))
@@ -110,34 +131,40 @@ def convert(sources: Sequence[Source], target: Target) -> tuple[list[Tally], For
         readers = open_sources(sources, "IN")
         for reader in readers:
             _log.info("%s", reader.described)
-        columns = set[str]().union(*(reader.columns for reader in readers))
+        columns = set[str]().union(*(reader.columns for reader in readers)) | target.columns
         format = writable(target.format, columns, target.lmflow_type, target.vicuna_preamble)
-        output = _output(format, target.path, sink)
-        tallies = [_converted(reader, format, output, rejects) for reader in readers]
+        work = Work(readers, format, _output(format, target.path, sink), rejects)
+        yield work
         rejects.publish()
         if report is not None:
-            rows = {"format": format.name, "inputs": [tally.as_dict() for tally in tallies]}
-            report.write((json.dumps(rows, indent=2) + "\n").encode())
+            report.write((json.dumps({"format": format.name, **work.report}, indent=2) + "\n").encode())
             report.publish()
-        output.finish()
-    return tallies, format
+        work.output.finish()
 
 
-def _converted(reader: Reader, format: Format, output: JsonLines | JsonList | Parquet, rejects: Rejects) -> Tally:
+def convert(sources: Sequence[Source], target: Target) -> tuple[list[Tally], Format]:
+    """Reads, writes and counts. Raises `UserError` as `under_way` does."""
+    with under_way(sources, target) as work:
+        tallies = [_converted(reader, work) for reader in work.readers]
+        work.report = {"inputs": [tally.as_dict() for tally in tallies]}
+    return tallies, work.format
+
+
+def _converted(reader: Reader, work: Work) -> Tally:
     tally = Tally(reader)
     for item in reader.rows():
         if isinstance(item, Unreadable):
             tally.drops["read", item.reason] += 1
-            rejects.unreadable(item)
+            work.rejects.unreadable(item)
             continue
         row, example = item
         try:
-            output.write(format.row(example))
+            work.output.write(work.format.row(example))
             tally.written += 1
-            tally.lost.update(format.lost(example))
+            tally.lost.update(work.format.lost(example))
         except Unfit as error:
             tally.drops["format", error.reason] += 1
-            rejects.unfit(row, example, "format", error.reason, error.problem)
+            work.rejects.unfit(row, example, "format", error.reason, error.problem)
     return tally
 
 

@@ -82,9 +82,7 @@ def _curation(place: Path, output: str) -> Step:
     report = _read(place)
     try:
         inputs = report["inputs"]
-        sums: dict[str, Any] = report if "kept" in report else {"drops": _added(inputs)}
-        kept = int(sums["kept"] if "kept" in sums else sum(one["written"] for one in inputs))
-        drops = Counter(dict(_pairs(sums["drops"])))
+        kept, drops = _kept(report, inputs)
         paths = [str(one["path"]) for one in inputs]
         options = report.get("options") or {}
         names = [str(one.get("name") or "") for one in inputs]
@@ -108,10 +106,22 @@ def _curation(place: Path, output: str) -> Step:
         given = {"benchmarks": list(report["benchmarks"]), "output": output}
         what, command = "decontaminated", command_line(head, given)
     else:
-        head = shlex.join(["python", "-m", "self_instruct.datasets", "convert", *shorts])
-        what, command = "converted", command_line(head, {"to": report.get("format"), "output": output})
+        mended, cleaned = "findings" in report, any("turns" in one for one in inputs)
+        name, what = ("lint", "mended") if mended else ("clean", "cleaned") if cleaned else ("convert", "converted")
+        head = shlex.join(["python", "-m", "self_instruct.datasets", name, *shorts, *(["--fix"] if mended else [])])
+        command = command_line(head, {"to": report.get("format"), **presentable(changed), "output": output})
     table = funnel_table("rows", kept + drops.total(), stages, drops)
     return Step(f"{what}: {kept:,} records", command, table, presentable(options), inputs=tuple(paths))
+
+
+def _kept(report: Mapping[str, Any], inputs: list[dict[str, Any]]) -> tuple[int, Counter[tuple[str, str]]]:
+    """How many rows are in the output, and what became of the others."""
+    if "findings" in report:  # of lint, which writes every row that it can read, and counts the others apart
+        drops = Counter({("read", reason): int(number) for reason, number in report["unreadable"].items()})
+        return int(report["rows"]), drops
+    if "kept" in report:
+        return int(report["kept"]), Counter(dict(_pairs(report["drops"])))
+    return sum(int(one["written"]) for one in inputs), Counter(dict(_pairs(_added(inputs))))
 
 
 def _added(inputs: list[dict[str, Any]]) -> dict[str, int]:

@@ -62,6 +62,8 @@ DEFAULT_RULES = (
 )  # fmt: skip
 """What is asked unless a run asks otherwise. The others are rules of earlier systems that these make needless or too strict."""
 
+_ABOUT_OUTPUTS = ("empty_output", "output_repeats_task", "input_as_output")
+
 SWITCHES: dict[str, tuple[str, ...]] = {
     "characters": ("min_instruction_length", "max_instruction_length"),
     "skip_instruction": ("skip_instruction_re",),
@@ -124,6 +126,19 @@ def build_filters(
         "readability": lambda: drop_unreadable(options.get("min_readability")),
     }
     return [made[name]() for name in asked_rules(rules, options)]
+
+
+def about_tasks(filters: Sequence[Filter]) -> list[Filter]:
+    """The rules for tasks that have no output: what they say of outputs is no fault."""
+    return [_forgiving(rule) for rule in filters]
+
+
+def _forgiving(rule: Filter) -> Filter:
+    def asked(record: Record) -> str | None:
+        objection = rule(record)
+        return None if objection in _ABOUT_OUTPUTS else objection
+
+    return asked
 
 
 def first_objection(filters: Sequence[Filter], record: Record) -> str | None:

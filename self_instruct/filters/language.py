@@ -1,7 +1,7 @@
 """The language of an instruction, told by py3langid (a naive Bayes classifier of byte sequences, the same on every machine)."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from self_instruct.errors import UserError
@@ -24,30 +24,50 @@ def drop_language(wanted: str | None) -> Callable[[Record], str | None]:
     """
     if wanted is None:
         return lambda record: None
-    identifier = _identifier(wanted)
+    language_of = unwanted_language([wanted], "--language")
 
     def rule(record: Record) -> str | None:
-        text = _CODE.sub(" ", record.instruction)[:_LONGEST]
+        language = language_of(record.instruction)
+        return f"wrong_language: {language}" if language is not None else None
+
+    return rule
+
+
+def unwanted_language(
+    names: Sequence[str], option: str, *, all_but_these: bool = False
+) -> Callable[[str], str | None]:
+    """What tells the language of a text, without code, if it is none of those wanted: the `names`, or all but these.
+
+    An unwanted language must be `ODDS` times likelier than every wanted one. Raises `UserError`, which names the option, if
+    py3langid is missing or does not know a language.
+    """
+    identifier = _identifier(names, option)
+    wanted = set(map(str, identifier.labels)) - set(names) if all_but_these else set(names)
+
+    def language_of(text: str) -> str | None:
+        text = _CODE.sub(" ", text)[:_LONGEST]
         if sum(sign.isalpha() for sign in text) < _ENOUGH:
             return None
         odds = {
             name: float(chance) for name, chance in identifier.rank(text.encode("utf-8", "replace").decode("utf-8"))
         }
-        likeliest = max(odds, key=lambda name: (odds[name], name == wanted))
-        return f"wrong_language: {likeliest}" if odds[likeliest] > ODDS * odds[wanted] else None
+        best = max(odds[name] for name in wanted)
+        likeliest = max(odds, key=lambda name: (odds[name], name in wanted))
+        return likeliest if odds[likeliest] > ODDS * best else None
 
-    return rule
+    return language_of
 
 
-def _identifier(wanted: str) -> Any:
+def _identifier(names: Sequence[str], option: str) -> Any:
     try:
         from py3langid.langid import MODEL_FILE, LanguageIdentifier
     except ImportError:
         raise UserError(
-            f"--language {wanted} needs py3langid: pip install 'self-instruct-local[language]', or leave the option out"
+            f"{option} {' '.join(names)} needs py3langid: pip install 'self-instruct-local[language]', or leave the option out"
         ) from None
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
     known = sorted(map(str, identifier.labels))
-    if wanted not in known:
-        raise UserError(f"--language is {wanted!r}, but must be one of {', '.join(known)}")
+    strange = next((name for name in names if name not in known), None)
+    if strange is not None:
+        raise UserError(f"{option} is {strange!r}, but must be one of {', '.join(known)}")
     return identifier

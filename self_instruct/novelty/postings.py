@@ -14,6 +14,7 @@ from self_instruct.novelty.sequences import Tokens
 from self_instruct.novelty.subsequence import common, compiled, f1, fill, match_tables
 
 _ROUNDING = 1e-6  # of a bound, relative, in float32
+_BLOCK = 512  # sequences whose highest bound is kept
 
 
 class Lists(NamedTuple):
@@ -95,25 +96,44 @@ def _nearest(
     """`shared` and `bounds` are working space [sequences]; `shared` is zeros, and zeros again afterwards."""
     _count(query, lists, shared)
     m = query.size
-    for at in range(shared.size):
-        bounds[at] = np.float32(shared[at]) / (np.float32(m) + lengths[at])
+    highest = np.empty(-(-shared.size // _BLOCK), np.float32)
+    bits = highest.view(np.int32)
+    for block in range(highest.size):
+        begin, end = block * _BLOCK, (block + 1) * _BLOCK
+        bits[block] = _bound(shared[begin:end], lengths[begin:end], np.float32(m), bounds[begin:end])
     shared[:] = 0
     keys, places = match_tables(1, m)
     fill(keys[0], places[0], query, 0, m)
     # What may be nearest is scored first: most of the others cannot reach it.
-    likely = int(np.argmax(bounds))
-    if not bounds[likely]:
+    first = int(np.argmax(highest))
+    if not highest[first]:
         return 0.0, -1
-    score, found = _scored(keys[0], places[0], m, tokens, ends, likely), likely
+    found = first * _BLOCK + int(np.argmax(bounds[first * _BLOCK : (first + 1) * _BLOCK]))
+    score = _scored(keys[0], places[0], m, tokens, ends, found)
     least = np.float32(score / 2 * (1 - _ROUNDING))
-    for at in range(bounds.size):
-        if bounds[at] < least or not bounds[at]:
+    for block in range(highest.size):
+        if highest[block] < least:
             continue
-        reached = _scored(keys[0], places[0], m, tokens, ends, at)
-        if reached > score or (reached == score and at < found):
-            score, found = reached, at
-            least = np.float32(score / 2 * (1 - _ROUNDING))
+        for at in range(block * _BLOCK, min((block + 1) * _BLOCK, bounds.size)):
+            if bounds[at] < least:
+                continue
+            reached = _scored(keys[0], places[0], m, tokens, ends, at)
+            if reached > score or (reached == score and at < found):
+                score, found = reached, at
+                least = np.float32(score / 2 * (1 - _ROUNDING))
     return score, found
+
+
+@compiled
+def _bound(shared: np.ndarray, lengths: np.ndarray, m: np.float32, bounds: np.ndarray) -> np.int32:
+    """Writes half of the highest F1 that each sequence may have with a text of m tokens; returns the bits of the highest."""
+    for at in range(bounds.size):
+        bounds[at] = np.float32(shared[at]) / (m + lengths[at])
+    # Floats of one sign are in the order of their bits, and the highest of whole numbers is found in vectors.
+    highest = np.int32(0)
+    for bits in bounds.view(np.int32):
+        highest = max(highest, bits)
+    return highest
 
 
 @compiled

@@ -1,0 +1,42 @@
+"""How many records each category is to give: shares, as a command line names them, and the whole numbers that follow."""
+
+from collections.abc import Mapping
+
+from self_instruct.errors import UserError
+
+
+def read_shares(text: str) -> dict[str, float]:
+    """`general:50,coding:30` as shares by name, in order; a name without a number has a share of 1.
+
+    Raises `UserError` for a number that is none or not above 0, and a name that stands twice or is missing.
+    """
+    shares: dict[str, float] = {}
+    for part in text.split(","):
+        name, colon, number = (piece.strip() for piece in part.partition(":"))
+        if not name:
+            raise UserError(
+                f"--categories is {text!r}, in which a name is missing; write general:50,coding:30 or general,coding"
+            )
+        if name in shares:
+            raise UserError(f"--categories is {text!r}, which has {name} twice; keep one")
+        try:
+            share = float(number) if colon else 1.0
+        except ValueError:
+            share = 0.0
+        if not 0 < share < float("inf"):
+            raise UserError(f"--categories: the share of {name} is {number!r}, but must be a number above 0")
+        shares[name] = share
+    return shares
+
+
+def quotas_of(shares: Mapping[str, float], number: int) -> dict[str, int]:
+    """Whole numbers in proportion to shares that add up to `number`: rounded down, and one more for the largest remainders, of
+    equal ones the first (the method of Hare and Niemeyer).
+    """
+    total = sum(shares.values())
+    exact = {name: number * share / total for name, share in shares.items()}
+    quotas = {name: int(part) for name, part in exact.items()}
+    by_remainder = sorted(shares, key=lambda name: quotas[name] - exact[name])
+    for name in by_remainder[: number - sum(quotas.values())]:
+        quotas[name] += 1
+    return quotas

@@ -1,0 +1,86 @@
+"""What the requests judged so far have given each category, and which are given up.
+
+A tally is a function of the outcomes that were added to it, in request order: one holds all of them, another lags behind by
+the horizon, and both say the same of the same outcomes.
+"""
+
+from collections import Counter, deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one request gave: so many candidates were judged, and so many passed, as records or, in the first of two steps, as
+    tasks that `awaiting` names and that an answer is to be asked for. `failed`: the engine could not answer.
+    """
+
+    request: int
+    category: str
+    step: int
+    topic: str | None = None
+    judged: int = 0
+    passed: int = 0
+    records: int = 0
+    awaiting: tuple[str, ...] = ()
+    failed: bool = False
+
+
+@dataclass
+class Tally:
+    """Counts by category, `(category, step)` where a step has its own.
+
+    A category is given up when, over its last `patience` requests of a step, nothing passed, or less than `min_yield` of what
+    was judged.
+    """
+
+    quotas: Mapping[str, int]
+    patience: int
+    min_yield: float
+    records: Counter[str] = field(default_factory=Counter)
+    topics: Counter[tuple[str, str | None]] = field(default_factory=Counter)
+    requests: Counter[tuple[str, int]] = field(default_factory=Counter)
+    passed: Counter[tuple[str, int]] = field(default_factory=Counter)
+    barren: Counter[tuple[str, int]] = field(default_factory=Counter)
+    given_up: dict[str, str] = field(default_factory=dict)
+    _recent: dict[tuple[str, int], deque[tuple[int, int]]] = field(default_factory=dict)
+
+    def add(self, outcome: Outcome) -> None:
+        """Adds what the next request gave."""
+        key = outcome.category, outcome.step
+        self.records[outcome.category] += outcome.records
+        self.topics[outcome.category, outcome.topic] += outcome.records
+        if outcome.failed:
+            return  # says nothing of the model
+        self.requests[key] += 1
+        self.passed[key] += outcome.passed
+        self.barren[key] = 0 if outcome.passed else self.barren[key] + 1
+        recent = self._recent.setdefault(key, deque(maxlen=self.patience))
+        recent.append((outcome.judged, outcome.passed))
+        judged, passed = (sum(column) for column in zip(*recent, strict=True))
+        lasting = len(recent) == self.patience and not self.is_full(outcome.category)
+        if lasting and (not passed or passed < self.min_yield * judged) and outcome.category not in self.given_up:
+            what = "records" if outcome.step == 1 else "answers"
+            self.given_up[outcome.category] = (
+                f"{passed} of the {judged} {what} that its last {self.patience} requests brought could be kept"
+            )
+
+    def is_full(self, category: str) -> bool:
+        """Whether a category has all its records."""
+        return self.records[category] >= self.quotas[category]
+
+    @property
+    def open(self) -> list[str]:
+        """The categories that more is to be asked of."""
+        return [name for name in self.quotas if not self.is_full(name) and name not in self.given_up]
+
+    def ended(self) -> str | None:
+        """Why no more is to be asked although records are missing; None if there is more to ask, or nothing is missing."""
+        if self.open or all(map(self.is_full, self.quotas)):
+            return None
+        told = [
+            f"{name} has {self.records[name]} of {self.quotas[name]} and was given up: {reason}"
+            for name, reason in self.given_up.items()
+            if not self.is_full(name)
+        ]
+        return f"the other categories are full, and {'; '.join(told)}"

@@ -1,0 +1,42 @@
+"""Texts with variables: `{topic}` stands for a value, and everything else stands for itself.
+
+Unlike `str.format`, a value is never read as a template, and a brace that does not enclose a name is a brace: prompts may
+hold code and JSON. What looks like a variable and is none is a mistake, told when the text is read.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+_VARIABLE = re.compile(r"\{([a-z][a-z0-9_]*)\}")
+_MEANT = re.compile(r"\{[ \t]*([A-Za-z][A-Za-z0-9_]*)[ \t]*\}")
+
+
+@dataclass(frozen=True)
+class Template:
+    """A text whose variables are filled in one pass."""
+
+    text: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The variables in the order in which they first stand in the text."""
+        return tuple(dict.fromkeys(_VARIABLE.findall(self.text)))
+
+    @property
+    def doubtful(self) -> tuple[str, ...]:
+        """What is written as a variable would be, but with spaces or capitals, so that it would not be filled."""
+        meant = (match for match in _MEANT.finditer(self.text) if not _VARIABLE.fullmatch(match.group()))
+        return tuple(dict.fromkeys(match.group() for match in meant))
+
+    def fill(self, values: Mapping[str, str]) -> str:
+        """The text with each variable's value in its place; a line that is empty only because its values are is left out.
+
+        Raises `KeyError` for a variable without a value.
+        """
+        lines = []
+        for line in self.text.split("\n"):
+            filled = _VARIABLE.sub(lambda match: values[match.group(1)], line)
+            if filled.strip() or not line.strip():
+                lines.append(filled)
+        return "\n".join(lines)

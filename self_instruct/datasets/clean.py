@@ -1,0 +1,107 @@
+"""python -m self_instruct.datasets clean IN [IN ...] --output OUT [--max_tokens N]"""
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from self_instruct.arguments import parse_values
+from self_instruct.config.datasets import CleaningOptions, ConversationOutputOptions, OutputOptions, ReadingOptions
+from self_instruct.datasets.conversation_cleaning import Cleaning, Foreign
+from self_instruct.datasets.conversion import Target
+from self_instruct.datasets.outputs import PIPE
+from self_instruct.datasets.reading import Source
+from self_instruct.datasets.splitting import BYTES_A_TOKEN, Count, estimated_tokens
+from self_instruct.errors import UserError
+from self_instruct.layout import Places
+
+SOME_UNREADABLE = 3
+_HELP = (
+    "Clean conversations as they were saved from a chat page: HTML to Markdown, the page's debris off, question and answer in "
+    "turns, duplicates and unwanted languages out, long ones split. Every turn that is not in OUT is in OUT.rejected.jsonl "
+    "with its reason, and counted in OUT.report.json: turns read = turns written + turns dropped. Exit codes are "
+    "those of convert."
+)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the command and returns its exit code."""
+    groups = (ReadingOptions, OutputOptions, ConversationOutputOptions, CleaningOptions)
+    given, inputs = parse_values(argv, _HELP, positional=("IN...",), groups=groups)
+    if given.get("output") is None:
+        raise UserError("--output is missing; give clean IN --output OUT.json")
+    output = str(given["output"])
+    Places(Path(output)).check_inputs(inputs, "IN")
+    options = CleaningOptions(**{name: given[name] for name in CleaningOptions.__dataclass_fields__ if name in given})
+    reading = ReadingOptions(**{name: given[name] for name in ReadingOptions.__dataclass_fields__ if name in given})
+    from self_instruct.datasets.cleaning import Plan, clean_sources
+
+    count, counted = _counting(options)
+    if options.html == "auto":
+        from self_instruct.datasets.markup import check_libraries
+
+        check_libraries()
+    cleaning = Cleaning(options.drop_mentions, options.html == "auto", _foreign(options))
+    plan = Plan(cleaning, options.max_tokens, count, options.repeated_digits, options.wrong_lists)
+    target = Target(str(given.get("to", ConversationOutputOptions().to)), output, columns=frozenset(["messages"]))
+    sources = [Source(path, format=reading.input_format, split=reading.split) for path in inputs]
+    about = {"max_tokens": options.max_tokens, "tokens": counted} if options.max_tokens is not None else {}
+    counts, format = clean_sources(sources, target, plan, about)
+
+    rows, drops, turn_drops = 0, Counter[tuple[str, str]](), Counter[tuple[str, str]]()
+    read = written = samples = 0
+    for tally, turns in counts:
+        rows, read, written, samples = (
+            rows + tally.rows,
+            read + turns.read,
+            written + turns.written,
+            samples + turns.samples,
+        )
+        drops.update(tally.drops)
+        turn_drops.update(turns.drops)
+    lines = [
+        f"{samples:,} samples of {rows - drops.total():,} of {rows:,} conversations are written as {format.what}."
+    ]
+    lines += [f"Tokens are counted by {counted}."] if options.max_tokens is not None else []
+    lines += ["Conversations left out:"] if drops else []
+    lines += [f"  {stage + ': ' + reason:<40} {-number:>12,}" for (stage, reason), number in sorted(drops.items())]
+    lines += [f"Turns: {read:,} read, {written:,} written, {turn_drops.total():,} left out."]
+    lines += [
+        f"  {stage + ': ' + reason:<40} {-number:>12,}" for (stage, reason), number in sorted(turn_drops.items())
+    ]
+    lines += [line for tally, _ in counts for line in tally.reader.told()]
+    print("\n".join(lines), file=sys.stderr if output == PIPE else sys.stdout)
+    return SOME_UNREADABLE if any(stage == "read" for stage, _ in drops) else 0
+
+
+def _counting(options: CleaningOptions) -> tuple[Count, str]:
+    """What counts tokens, and that in words."""
+    if options.model_name_or_path is None:
+        return estimated_tokens, f"an estimate, one for every {BYTES_A_TOKEN} bytes of UTF-8"
+    if options.max_tokens is None:
+        raise UserError(
+            f"--model_name_or_path {options.model_name_or_path} counts tokens, but --max_tokens is not given; give both, or "
+            "leave it out"
+        )
+    from self_instruct.engines.text import load_text
+
+    tokenizer, _, _ = load_text(options.model_name_or_path, options.model_revision, options.trust_remote_code)
+
+    def count(text: str) -> int:
+        return len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+
+    return count, f"the tokenizer of {options.model_name_or_path}"
+
+
+def _foreign(options: CleaningOptions) -> Foreign | None:
+    """What tells unwanted languages: all but those that are kept, or those that are skipped."""
+    keep, skip = options.keep_languages, options.skip_languages
+    if keep and skip:
+        raise UserError("--keep_languages and --skip_languages are both given; give the one or the other")
+    if not keep and not skip:
+        return None
+    from self_instruct.filters.language import unwanted_language
+
+    if keep:
+        return unwanted_language(keep, "--keep_languages")
+    return unwanted_language(skip, "--skip_languages", all_but_these=True)

@@ -1,0 +1,182 @@
+"""Cleaning one conversation: questions and answers in turns, each cleaned, or the reason why a turn or all of it is left out.
+
+No turn is lost without being told: those left and those in `Outcome.dropped` are those that came. Knows nothing of files.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from self_instruct.datasets.example import ASSISTANT, USER, Turn
+from self_instruct.datasets.fences import prose_of
+from self_instruct.datasets.markup import NotConverted, is_page, is_rendering, speaks_of_html
+from self_instruct.datasets.turn_cleaning import cleaned, is_rate_limit
+
+SHORTEST = 16  # characters of a conversation, FastChat's
+_NUMBERED = re.compile(r"^(?P<indent>[ \t]*)(?P<number>\d{1,3})\.[ \t]+\S", re.MULTILINE)
+_SHOWN = 200
+
+Foreign = Callable[[str], str | None]
+"""What says of a text in which unwanted language it is; None if it is in none."""
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """A turn and its place among those of its conversation, from 1."""
+
+    number: int
+    turn: Turn
+
+    @property
+    def text(self) -> str:
+        """What is said."""
+        return str(self.turn["content"])
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """A turn that was left out: why in one word, and what was seen."""
+
+    number: int
+    turn: Turn
+    reason: str
+    detail: str
+
+
+@dataclass
+class Outcome:
+    """What is left of a conversation: pairs of a question and its answer. If nothing is, `reason` and `detail` say why."""
+
+    kept: list[Numbered]
+    dropped: list[Dropped] = field(default_factory=list)
+    reason: str = ""
+    detail: str = ""
+
+    def drop(self, gone: Sequence[Numbered], reason: str, detail: str) -> None:
+        """Turns are out."""
+        self.dropped += [Dropped(one.number, one.turn, reason, detail) for one in gone]
+
+    def refuse(self, reason: str, detail: str) -> None:
+        """All that is left is out."""
+        self.drop(self.kept, reason, detail)
+        self.kept, self.reason, self.detail = [], reason, detail
+
+
+@dataclass(frozen=True)
+class Cleaning:
+    """What is asked of a conversation: words that nobody may say, whether HTML is converted, and the unwanted languages."""
+
+    mentions: Sequence[str] = ()
+    html: bool = True
+    foreign: Foreign | None = None
+
+
+def clean(turns: Sequence[Turn], cleaning: Cleaning) -> Outcome:
+    """The conversation's pairs with clean texts, and every other turn with its reason."""
+    outcome = Outcome([Numbered(number, turn) for number, turn in enumerate(turns, start=1)])
+    _trim(outcome)
+    for step in (_judge_raw, _clean_texts, _judge_clean):
+        if outcome.reason:
+            break
+        step(outcome, cleaning)
+    return outcome
+
+
+def wrong_list(text: str) -> str | None:
+    """The second "1." of a numbered list that begins anew without having come to "2."; None if there is none."""
+    last: dict[str, int] = {}
+    for found in _NUMBERED.finditer(prose_of(text)):
+        indent, number = found["indent"], int(found["number"])
+        if number == 1 and last.get(indent) == 1:
+            return found.group()
+        last = {depth: at for depth, at in last.items() if len(depth) <= len(indent)} | {indent: number}
+    return None
+
+
+def repeated_digits(text: str, number: int) -> str | None:
+    """A digit that stands so many times in a row; None if none does."""
+    found = re.search(rf"(\d)\1{{{number - 1}}}", text)
+    return found.group() if found else None
+
+
+def _trim(outcome: Outcome) -> None:
+    """Takes off what comes before the first question, and questions at the end that have no answer."""
+    kept = outcome.kept
+    first = next((at for at, one in enumerate(kept) if one.turn["role"] == USER), len(kept))
+    outcome.drop(kept[:first], "before_question", "stands before the first question")
+    end = len(kept)
+    while end > first and kept[end - 1].turn["role"] == USER:
+        end -= 1
+    outcome.drop(kept[end:], "unanswered", "has no answer")
+    outcome.kept = kept[first:end]
+    if not outcome.kept:
+        outcome.reason, outcome.detail = "no_pair", "holds no question with an answer"
+
+
+def _judge_raw(outcome: Outcome, cleaning: Cleaning) -> None:
+    kept = outcome.kept
+    wrong = next((one for at, one in enumerate(kept) if one.turn["role"] != (USER, ASSISTANT)[at % 2]), None)
+    if wrong is not None or len(kept) % 2:
+        at = wrong.number if wrong else kept[-1].number
+        outcome.refuse("roles", f"user and assistant do not take turns at turn {at}")
+        return
+    for one in kept:
+        word = next((word for word in cleaning.mentions if word.casefold() in one.text.casefold()), None)
+        if word is not None:
+            outcome.refuse("mention", f"turn {one.number} says {word}")
+            return
+
+
+def _clean_texts(outcome: Outcome, cleaning: Cleaning) -> None:
+    """Cleans each text; where nothing is left of one, or what no one can read, the conversation ends before its pair."""
+    are_html = _html_turns(outcome.kept) if cleaning.html else set[int]()
+    before, done = outcome.kept, list[Numbered]()
+    for one in before:
+        answer = one.turn["role"] == ASSISTANT
+        try:
+            text = cleaned(one.text, html=one.number in are_html, answer=answer)
+        except NotConverted as error:
+            outcome.refuse("html", f"turn {one.number}: {error}")
+            return
+        if answer and is_rate_limit(text):
+            outcome.refuse("rate_limit", f"turn {one.number}: {text[:_SHOWN]}")
+            return
+        if not text or not text[0].isprintable():
+            reason = "unprintable" if text else "empty"
+            whole = len(done) - len(done) % 2
+            outcome.drop(before[whole : len(done)], "unanswered", f"its answer is {reason}")
+            outcome.drop([one], reason, "begins with what cannot be printed" if text else "holds nothing")
+            outcome.drop(before[len(done) + 1 :], "after_cut", f"the conversation was ended before turn {one.number}")
+            outcome.kept = done[:whole]
+            break
+        done.append(Numbered(one.number, {**one.turn, "content": text}))
+    else:
+        outcome.kept = done
+    if not outcome.kept:
+        outcome.reason, outcome.detail = "no_pair", "holds no question with an answer"
+
+
+def _judge_clean(outcome: Outcome, cleaning: Cleaning) -> None:
+    length = sum(len(one.text) for one in outcome.kept)
+    if length < SHORTEST:
+        outcome.refuse("too_short", f"has {length} characters")
+    elif cleaning.foreign is not None:
+        language = cleaning.foreign("\n".join(one.text[:1000] for one in outcome.kept))
+        if language is not None:
+            outcome.refuse("language", language)
+
+
+def _html_turns(kept: Sequence[Numbered]) -> set[int]:
+    """The turns that are HTML of a page.
+
+    Where the page's classes are gone, answers are HTML if all of them are what a page makes of Markdown, and no question
+    speaks of HTML. A question without these classes is as the user has typed it.
+    """
+    pages = {one.number for one in kept if is_page(one.text)}
+    answers = [one for one in kept if one.turn["role"] == ASSISTANT]
+    rendered = {one.number for one in answers if is_rendering(one.text)}
+    if len(rendered | pages) < len(answers) or any(
+        speaks_of_html(one.text) for one in kept if one.turn["role"] == USER and one.number not in pages
+    ):
+        rendered &= pages
+    return pages | rendered

@@ -1,0 +1,49 @@
+"""Fenced code blocks of Markdown: which lines of a text are code. A block that is not closed goes on to the end."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+_FENCE = re.compile(r"[ \t]*(?:[-*+] |\d+[.)] )?[ \t]*(?P<fence>`{3,}|~{3,})(?P<info>[^`\n]*)$")
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some whole lines of a text: prose, or a code block with its fences. `closed` is of blocks."""
+
+    text: str
+    is_code: bool
+    closed: bool = True
+
+    @property
+    def is_empty_block(self) -> bool:
+        """Whether it is a block with nothing between the fences."""
+        return self.is_code and self.closed and not "".join(self.text.splitlines()[1:-1]).strip()
+
+
+def pieces(text: str) -> Iterator[Piece]:
+    """The pieces, in order; joined they are the text."""
+    lines, fence = list[str](), ""
+    for line in text.splitlines(keepends=True):
+        found = _FENCE.match(line.rstrip("\r\n"))
+        if found and not fence:
+            if lines:
+                yield Piece("".join(lines), False)
+            lines, fence = [line], found["fence"]
+            continue
+        lines.append(line)
+        if found and fence and found["fence"].startswith(fence) and not found["info"].strip():
+            yield Piece("".join(lines), True)
+            lines, fence = [], ""
+    if lines:
+        yield Piece("".join(lines), bool(fence), not fence)
+
+
+def outside_code(text: str, change: Callable[[str], str]) -> str:
+    """The text, its prose changed."""
+    return "".join(piece.text if piece.is_code else change(piece.text) for piece in pieces(text))
+
+
+def prose_of(text: str) -> str:
+    """The text without its code blocks."""
+    return "".join(piece.text for piece in pieces(text) if not piece.is_code)

@@ -1,0 +1,195 @@
+"""Looking for faults in sources of any format, row by row, and mending those that have one right answer.
+
+A line of ours that needs no mending is written as it stood. Every mending is counted by its name.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from self_instruct.datasets.conversion import Rejects
+from self_instruct.datasets.defects import CHECKS, DUPLICATE, Exchange
+from self_instruct.datasets.example import ASSISTANT, USER, Example
+from self_instruct.datasets.mending import mended
+from self_instruct.datasets.ours import row_of
+from self_instruct.datasets.outputs import PIPE, open_sink
+from self_instruct.datasets.reading import Reader, Source, open_sources
+from self_instruct.datasets.rows import Row, Unreadable
+from self_instruct.durable import NewFile
+from self_instruct.layout import Places
+from self_instruct.records import json_line
+
+_LONGEST = 300  # characters of a text that is shown
+
+
+@dataclass
+class Findings:
+    """What was found: rows with each fault, with the first of them as place and text; rows without any; what was mended."""
+
+    names: Sequence[str]
+    examples: int
+    rows: int = 0
+    clean: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    first: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    unreadable: Counter[str] = field(default_factory=Counter)
+    mended_rows: int = 0
+    mended: Counter[str] = field(default_factory=Counter)
+    sources: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, name: str, place: str, text: str) -> None:
+        """A row has this fault."""
+        self.counts[name] += 1
+        shown = self.first.setdefault(name, [])
+        if len(shown) < self.examples:
+            shown.append((place, text[:_LONGEST]))
+
+    def as_dict(self) -> dict[str, Any]:
+        """As in the report; faults that were looked for and not found are there too."""
+        return {
+            "inputs": self.sources,
+            "rows": self.rows,
+            "without_findings": self.clean,
+            "unreadable": dict(sorted(self.unreadable.items())),
+            "findings": {
+                name: {
+                    "rows": self.counts[name],
+                    "examples": [{"place": place, "text": text} for place, text in self.first.get(name, [])],
+                }
+                for name in self.names
+            },
+            "mended": {"rows": self.mended_rows, "faults": dict(sorted(self.mended.items()))},
+        }
+
+
+def lint(
+    sources: Sequence[Source], names: Sequence[str], examples: int, output: str | None, report: str | None
+) -> Findings:
+    """Looks for the faults of these names; with `output`, mends what has one right answer and writes every row.
+
+    The counts go to `report`, or beside the output. Raises `UserError` where nothing can be read or written.
+    """
+    findings = Findings(names, examples)
+    with ExitStack() as stack:
+        sink = stack.enter_context(closing(open_sink(output))) if output is not None else None
+        rejects = Rejects(output, stack) if output is not None else None
+        if report is None and output not in (None, PIPE):
+            report = str(Places(Path(str(output))).report)
+        about = stack.enter_context(closing(NewFile(Path(report)))) if report is not None else None
+        readers = open_sources(sources, "IN")
+        columns = set[str]().union(*(reader.columns for reader in readers))
+        seen = dict[bytes, str]()
+        for reader in readers:
+            before = findings.rows, findings.unreadable.total()
+            for item in reader.rows():
+                if isinstance(item, Unreadable):
+                    findings.unreadable[item.reason] += 1
+                    if rejects is not None:
+                        rejects.unreadable(item)
+                    continue
+                _look(*item, findings, seen)
+                if sink is not None:
+                    sink.write(_mended_line(reader, *item, columns, findings) + b"\n")
+            findings.sources.append(
+                {
+                    "path": reader.source.path,
+                    "format": reader.schema and reader.schema.name,
+                    "rows": findings.rows - before[0],
+                    "unreadable": findings.unreadable.total() - before[1],
+                }
+            )
+        if rejects is not None:
+            rejects.publish()
+        if about is not None:
+            about.write((json.dumps(findings.as_dict(), indent=2) + "\n").encode())
+            about.publish()
+        if sink is not None:
+            sink.publish()
+    return findings
+
+
+def exchanges_of(example: Example, stated_input: str) -> Iterator[Exchange]:
+    """What is asked and answered in an example, one task after the other; the input as its row states it."""
+    if not example.messages:
+        yield Exchange("", example.instruction, stated_input, example.output)
+        return
+    asked: str | None = None
+    contents = tuple(turn["content"] for turn in example.messages)
+    for at, turn in enumerate(example.messages):
+        if turn["role"] == USER:
+            if asked is not None:
+                yield Exchange("", asked, "", "", before=contents[: at - 1])
+            asked = turn["content"]
+        elif turn["role"] == ASSISTANT and not turn.get("tool_calls"):
+            # An answer that follows a tool's, or another answer, has no question of its own.
+            if asked is not None:
+                yield Exchange("", asked, "", turn["content"], before=contents[: at - 1])
+            asked = None
+    if asked is not None:
+        yield Exchange("", asked, "", "", before=contents[:-1])
+
+
+def _stated_input(row: Row, example: Example) -> str:
+    """The input as the row has it: readers pass over what earlier systems write for none."""
+    stated = row.value.get("input")
+    return stated if isinstance(stated, str) and not example.input and not example.messages else example.input
+
+
+def _look(row: Row, example: Example, findings: Findings, seen: dict[bytes, str]) -> None:
+    found = dict[str, str]()
+    exchanges = list(exchanges_of(example, _stated_input(row, example)))
+    for name in findings.names:
+        if name != DUPLICATE:
+            text = next((text for one in exchanges if (text := CHECKS[name].find(one)) is not None), None)
+            if text is not None:
+                found[name] = text
+    if DUPLICATE in findings.names:
+        texts = json.dumps([example.system, *([one.instruction, one.input, one.output] for one in exchanges)])
+        first = seen.setdefault(hashlib.blake2b(texts.encode(), digest_size=16).digest(), row.place)
+        if first != row.place:
+            found[DUPLICATE] = f"the same as {first}"
+    for name, text in found.items():
+        findings.add(name, row.place, text)
+    findings.rows += 1
+    findings.clean += not found
+
+
+def _mended_line(reader: Reader, row: Row, example: Example, columns: set[str], findings: Findings) -> bytes:
+    """The row as a line of ours, mended."""
+    better, names = mended_example(example, _stated_input(row, example))
+    if not names:
+        return reader.line(row, example, columns)
+    findings.mended.update(names)
+    findings.mended_rows += 1
+    as_it_stands = reader.schema is not None and reader.schema.native and row.raw is not None
+    if as_it_stands and not example.messages and "instances" not in row.value:
+        texts = {name: getattr(better, name) for name in ("instruction", "input", "output", "system")}
+        line = json_line({**row.value, **{name: text for name, text in texts.items() if row.value.get(name)}})
+    else:
+        line = json_line(row_of(better, columns))
+    return line.removesuffix(b"\n")
+
+
+def mended_example(example: Example, stated_input: str) -> tuple[Example, set[str]]:
+    """The example with every text mended, and the names of the faults that are gone."""
+    names = set[str]()
+
+    def text(value: str, *, is_input: bool = False) -> str:
+        better, gone = mended(value, is_input=is_input)
+        names.update(gone)
+        return better
+
+    better = replace(
+        example,
+        instruction=text(example.instruction),
+        input=text(stated_input, is_input=True),
+        output=text(example.output),
+        system=text(example.system),
+        messages=tuple({**turn, "content": text(turn["content"])} for turn in example.messages),
+    )
+    return better, names

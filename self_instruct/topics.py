@@ -1,0 +1,86 @@
+"""Topics that a model thinks of: python -m self_instruct.topics --num_topics 500 --output_path topics.txt ...
+
+The model goes on with a numbered list, of which it is shown some examples and some topics of its own; what it writes is read
+tolerantly, and what is too near to an earlier topic is dropped. It is a run as any other, on any number of processes, in a
+directory beside the file, so that the same command goes on after a stop.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from self_instruct.arguments import parse_values
+from self_instruct.cli import dry_run, generate, guarded
+from self_instruct.config import (
+    Config,
+    ModelOptions,
+    NoveltyOptions,
+    PromptOptions,
+    ReportingOptions,
+    RunOptions,
+    SamplingOptions,
+    TopicOptions,
+    assemble,
+)
+from self_instruct.errors import UserError
+
+_GROUPS = (TopicOptions, RunOptions, PromptOptions, ModelOptions, SamplingOptions, NoveltyOptions, ReportingOptions)
+_NAMES = (
+    *TopicOptions.__dataclass_fields__, *ModelOptions.__dataclass_fields__, *NoveltyOptions.__dataclass_fields__,
+    *ReportingOptions.__dataclass_fields__,
+    "max_new_tokens", "max_length", "temperature", "top_p", "top_k", "min_p", "repetition_penalty", "chat_template",
+    "horizon", "seed", "min_yield", "patience", "max_requests", "max_tokens", "max_hours", "dry_run", "append", "overwrite",
+    "yes",
+)  # fmt: skip
+_HELP = (
+    "Have a model list topics, for the prompts of categories. Near-duplicates are dropped; the same command goes on."
+)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the command and returns its exit code."""
+    given, _ = parse_values(argv, _HELP, _NAMES, groups=_GROUPS)
+    options = TopicOptions(**{name: given[name] for name in TopicOptions.__dataclass_fields__ if name in given})
+    if options.output_path is None and not given.get("dry_run"):
+        raise UserError("--output_path is missing; give the text file that the topics are to be written to")
+    from self_instruct.formats import INSTRUCTION_OUTPUT
+    from self_instruct.topic_recipe import TopicRecipe
+
+    output = Path(options.output_path or "topics.txt")
+    config = _config(given, options, output)
+    recipe = TopicRecipe(config, options.topics_per_request, options.topic_avoidance or "")
+    if config.run.dry_run:
+        return dry_run(recipe)
+    if output.is_dir():
+        raise UserError(f"--output_path {output}: is a directory; give a text file")
+    return _generate(config, recipe, output, INSTRUCTION_OUTPUT)
+
+
+def _config(given: dict, options: TopicOptions, output: Path) -> Config:
+    """A run's configuration of the options given. Lists need less room than tasks do; and of two topics one of which is half of
+    the other, which have an F1 of 2/3, one is enough.
+    """
+    usual = {"max_new_tokens": max(256, 16 * options.topics_per_request), "rouge_threshold": 0.65}
+    config = assemble({**usual, **given})
+    folder = str(output.with_name(f"{output.name}.run"))
+    return replace(config, run=replace(config.run, batch_dir=folder, num_instructions_to_generate=options.num_topics))
+
+
+def _generate(config: Config, recipe: object, output: Path, format: object) -> int:
+    from self_instruct.distributed.world import current_world
+    from self_instruct.durable import put
+    from self_instruct.jsonl import read_objects
+    from self_instruct.layout import ACCEPTED
+
+    code = generate(config, format, recipe)  # type: ignore[arg-type]
+    records = Path(config.run.batch_dir or "") / ACCEPTED
+    if current_world().is_main and records.is_file():
+        topics = [row["instruction"] for _, row in read_objects(records, "the topics")]
+        put(output, "".join(f"{topic}\n" for topic in topics).encode("utf-8"))
+        print(f"{len(topics):,} topics are in {output}; use them by --topics_path {output}")
+    return code
+
+
+if __name__ == "__main__":
+    guarded(lambda: main(sys.argv[1:]))
