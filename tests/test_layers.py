@@ -19,11 +19,12 @@ OUR_FOLDERS = ("self_instruct", "instruction_io", "instruction_iio", "tools", "t
 COMMANDS = (
     "refilter", "explain", "consistency", "judge", "post_processing", "status", "topics",
     "datasets.__main__", "datasets.convert", "datasets.merge", "datasets.decontaminate", "report.__main__",
+    "datasets.card",
     "datasets.clean", "datasets.lint",
 )  # fmt: skip
 TOP = (
     *COMMANDS, "cli", "launch", "consistency_plan", "earlier", "assembly", "generators", "curating", "inquiry",
-    "judge_plan", "report", "recipes", "mixture", "overwriting", "topic_recipe",
+    "judge_plan", "report", "datasets.history", "recipes", "mixture", "overwriting", "topic_recipe",
 )  # fmt: skip
 
 

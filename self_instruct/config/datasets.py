@@ -1,4 +1,4 @@
-"""The options of reading, converting, merging and decontaminating datasets. None of them is part of a generation run."""
+"""The options of reading, converting, merging, decontaminating and publishing datasets. None is part of a generation run."""
 
 from dataclasses import dataclass
 
@@ -137,3 +137,29 @@ class LintOptions:
         None, "file of JSON for the counts; - prints it in place of the table [default: with --fix, OUT.report.json]",
         path="always",
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class CardOptions:
+    """card"""
+
+    output: str | None = option(
+        None, "directory of the repository: a new one, an empty one, or one of an earlier card", path="always"
+    )
+    pretty_name: str | None = option(None, "name of the dataset for people [default: that of the directory]")
+    license: str | None = option(None, "licence of the dataset, by its id on the Hub, as cc-by-4.0")
+    language: list[str] = option([], "languages of the dataset, by their codes, as en de")
+    model_license: str | None = option(
+        None, "licence of the model that wrote the records [default: what a model's folder says in its README.md]"
+    )
+
+
+@dataclass(frozen=True)
+class HubOptions:
+    """publishing"""
+
+    push_to_hub: str | None = option(
+        None, "send the repository to this one of the Hub, OWNER/NAME; made if it is not there"
+    )
+    private: bool = option(False, "a new repository is private")
+    dry_run: bool = option(False, "only tell what would be sent")

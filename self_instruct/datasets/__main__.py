@@ -1,4 +1,4 @@
-"""Datasets: python -m self_instruct.datasets convert | merge | decontaminate ..."""
+"""Datasets: python -m self_instruct.datasets convert | merge | decontaminate | card ..."""
 
 import sys
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ COMMANDS = {
     "decontaminate": "a set without the records that are in a benchmark",
     "clean": "conversations saved from a chat page, cleaned and split",
     "lint": "faults of instruction data, counted and shown; those with one right answer mended on request",
+    "card": "a dataset repository with its card, and on request its way to the Hub",
 }
 
 

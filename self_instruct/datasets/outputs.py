@@ -83,23 +83,15 @@ class JsonList:
 
 
 class Parquet:
-    """Rows of ours as a table; a row group at a time is in memory. The optional columns are there, and null where not needed:
-    which ones later rows need is not known when the table is begun.
+    """Rows of ours, or of another schema of Arrow, as a table; a row group at a time is in memory. Of ours, optional columns
+    are there, and null where not needed: which ones later rows need is not known when the table is begun.
     """
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: Sink, schema: Any = None) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        text, turn = pa.string(), pa.struct([("role", pa.string()), ("content", pa.string()), ("more", pa.string())])
-        optional = {"system": text, "messages": pa.list_(turn)}
-        origin = pa.struct([("path", text), ("row", pa.int64())])
-        about = [(name, text) for name in ("id", "category", "source", "license")]
-        self._schema = pa.schema(
-            [(name, text) for name in ("instruction", "input", "output")]
-            + [(name, optional[name]) for name in OPTIONAL]
-            + [("provenance", pa.struct([*about, ("origin", origin), ("fields", text)]))]
-        )
+        self._schema = schema or _records()
         self.sink, self._rows, self._table = sink, list[dict[str, Any]](), pa.Table
         self._writer = pq.ParquetWriter(pa.PythonFile(_Written(sink), mode="w"), self._schema)
 
@@ -117,10 +109,37 @@ class Parquet:
         self._writer.close()
         self.sink.publish()
 
+    def close(self) -> None:
+        """Ends the table; if `finish` was not called, the output is not put in its place."""
+        self._writer.close()
+
     def _flush(self) -> None:
         if self._rows:
             self._writer.write_table(self._table.from_pylist(self._rows, self._schema))
             self._rows.clear()
+
+
+def _records() -> Any:
+    """The columns of rows of ours."""
+    import pyarrow as pa
+
+    text, turn = pa.string(), pa.struct([("role", pa.string()), ("content", pa.string()), ("more", pa.string())])
+    optional = {"system": text, "messages": pa.list_(turn)}
+    origin = pa.struct([("path", text), ("row", pa.int64())])
+    about = [(name, text) for name in ("id", "category", "source", "license")]
+    return pa.schema(
+        [(name, text) for name in ("instruction", "input", "output")]
+        + [(name, optional[name]) for name in OPTIONAL]
+        + [("provenance", pa.struct([*about, ("origin", origin), ("fields", text)]))]
+    )
+
+
+def exchanges() -> Any:
+    """The columns of rows with `prompt` and `completion`, each a list of messages."""
+    import pyarrow as pa
+
+    turns = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+    return pa.schema([("prompt", turns), ("completion", turns)])
 
 
 class _Written:

@@ -1,0 +1,157 @@
+"""A dataset laid out as a repository of the Hub: all records as a table, and their conversations as trainers read them; with
+what there is to count of them.
+
+Paths are shortened to names, since who is shown a dataset need not know the disk that it came from. Knows nothing of cards.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from self_instruct.datasets.example import ASSISTANT, SYSTEM, USER, Example
+from self_instruct.datasets.naming import short, without_places
+from self_instruct.datasets.ours import row_of
+from self_instruct.datasets.outputs import Parquet, exchanges
+from self_instruct.datasets.reading import Reader, Source, open_sources
+from self_instruct.datasets.rows import Unreadable
+from self_instruct.datasets.writing import Unfit, writable
+from self_instruct.durable import NewFile
+from self_instruct.errors import UserError
+
+CARD, RECORDS, CHATS = "README.md", "data/train.parquet", "chat/train.parquet"
+# Both are Parquet: the datasets library reads a repository by one reader.
+MARK = "<!-- written by self_instruct.datasets card -->"
+_PLACES = 5
+_ROLES = {SYSTEM, USER, ASSISTANT}
+
+
+@dataclass
+class Figures:
+    """Counts over the rows of a dataset: `chats` of the `records` are conversations for trainers too, the others counted by
+    reason; words and ROUGE-L to the nearest record as so many of each value; the first record as an example.
+    """
+
+    records: int = 0
+    chats: int = 0
+    no_chat: Counter[str] = field(default_factory=Counter)
+    unreadable: int = 0
+    faults: list[str] = field(default_factory=list)
+    models: Counter[tuple[str, str]] = field(default_factory=Counter)
+    sources: Counter[tuple[str, str]] = field(default_factory=Counter)
+    categories: Counter[str] = field(default_factory=Counter)
+    words: dict[str, Counter[int]] = field(default_factory=dict)
+    rouge_l: Counter[float] = field(default_factory=Counter)
+    example: Example | None = None
+
+    def count(self, example: Example) -> None:
+        """Counts a record."""
+        self.records += 1
+        self.example = self.example or example
+        self.sources[example.source, example.license] += 1
+        if example.category:
+            self.categories[example.category] += 1
+        answers = [turn["content"] for turn in example.turns if turn["role"] == ASSISTANT]
+        output = " ".join(text for text in answers if isinstance(text, str))
+        texts = {"instruction": example.instruction, "input": example.input, "output": output}
+        for name, text in texts.items():
+            if text:
+                self.words.setdefault(name, Counter())[len(text.split())] += 1
+        made = provenance_of_run(example)
+        if isinstance(made.get("model"), str):
+            self.models[made["model"], str(made.get("model_revision") or "")] += 1
+        score = made.get("rouge_l")
+        if isinstance(score, int | float) and 0 <= score <= 1:
+            self.rouge_l[round(score, 2)] += 1
+
+    def fault(self, row: Unreadable) -> None:
+        """Counts a row that could not be read."""
+        self.unreadable += 1
+        if len(self.faults) < _PLACES:
+            self.faults.append(f"{row.place}: {row.problem}")
+
+
+def provenance_of_run(example: Example) -> dict[str, Any]:
+    """What the run that wrote a record says of it; empty if none did."""
+    found = example.fields.get("provenance")
+    return found if isinstance(found, dict) else {}
+
+
+def check_folder(folder: Path, inputs: list[Path]) -> None:
+    """Raises `UserError` if files would be replaced that are not ours, or that are read."""
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"--output {folder}: is a file; give a directory")
+    card = folder / CARD
+    try:
+        ours = not folder.exists() or not any(folder.iterdir()) or MARK in card.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        ours = False
+    if not ours:
+        raise UserError(f"--output {folder}: holds files, but no card of ours; give a new or an empty directory")
+    for path in inputs:
+        for output in (folder / RECORDS, folder / CHATS):
+            if output.exists() and path.exists() and path.samefile(output):
+                raise UserError(f"{path}: would be replaced by the output; give another --output")
+
+
+def lay_out(source: Source, folder: Path, option: str) -> Figures:
+    """Writes the records and the conversations, and counts. Raises `UserError` if nothing can be read or written."""
+    figures, chat = Figures(), writable("prompt-completion", {"messages"})
+    with ExitStack() as stack:
+        [reader] = open_sources([source], option)
+        files = [stack.enter_context(closing(NewFile(folder / name))) for name in (RECORDS, CHATS)]
+        records, chats = (
+            stack.enter_context(closing(Parquet(file, schema)))
+            for file, schema in zip(files, (None, exchanges()), strict=True)
+        )
+        for example in _examples(reader, figures):
+            figures.count(example)
+            records.write(row_of(example, set()))
+            try:
+                _check_turns(example)
+                row = chat.row(example)
+                if not row["completion"]:
+                    raise Unfit("no_answer", "nothing was answered")
+            except Unfit as unfit:
+                figures.no_chat[unfit.reason] += 1
+                continue
+            figures.chats += 1
+            chats.write({name: _plain(row[name]) for name in ("prompt", "completion")})
+        if not figures.records:
+            raise UserError(f"{option} {source.path}: none of its rows could be read; {'; '.join(figures.faults)}")
+        records.finish()
+        if figures.chats:
+            chats.finish()
+        else:
+            (folder / CHATS).unlink(missing_ok=True)  # that of an earlier card
+    return figures
+
+
+def contents(folder: Path) -> list[tuple[str, int]]:
+    """The files of the repository and their bytes; nothing else that lies in the directory."""
+    return [(name, (folder / name).stat().st_size) for name in (CARD, RECORDS, CHATS) if (folder / name).is_file()]
+
+
+def _examples(reader: Reader, figures: Figures) -> Iterator[Example]:
+    for item in reader.rows():
+        if isinstance(item, Unreadable):
+            figures.fault(item)
+        else:
+            yield _without_places(item[1])
+
+
+def _without_places(example: Example) -> Example:
+    return replace(example, path=short(example.path), fields=without_places(example.fields))
+
+
+def _check_turns(example: Example) -> None:
+    """Raises `Unfit` for turns that are more than a role and a text, such as calls of tools: chat templates differ in them."""
+    for turn in example.turns:
+        if turn["role"] not in _ROLES or not isinstance(turn["content"], str) or not turn["content"].strip():
+            raise Unfit("other_turns", f"has a turn of the role {turn['role']}, or one without a text")
+
+
+def _plain(turns: list[dict[str, Any]]) -> list[dict[str, str]]:
+    return [{name: turn[name] for name in ("role", "content")} for turn in turns]

@@ -1,0 +1,77 @@
+"""A fake of the Hub's HTTP API on the loopback, as far as a dataset is sent to it: create, validate, preupload, commit."""
+
+import base64
+import json
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+class FakeHub:
+    """What was asked of it, and what it has. `failing` gives a status for the first address that holds the key."""
+
+    def __init__(self, url):
+        self.url, self.failing = url, {}
+        self.asked, self.anonymous, self.tokens, self.repositories, self.files = [], [], set(), {}, {}
+
+    def answer(self, method, path, headers, body):
+        """Status and JSON for a request."""
+        self.asked.append(f"{method} {path.partition('?')[0]}")
+        if headers.get("Authorization") is not None or path.startswith("/api/repos") or "datasets" in path:
+            self.tokens.add(headers.get("Authorization"))
+        else:
+            self.anonymous.append(path)
+        for part, status in self.failing.items():
+            if part in path:
+                return status, {"error": f"no, {headers.get('Authorization')}"}  # a server may repeat what it was told
+        if path == "/api/repos/create":
+            about = json.loads(body)
+            name = "/".join(filter(None, (about.get("organization"), about["name"])))
+            known = name in self.repositories
+            self.repositories.setdefault(name, about)
+            return 409 if known else 200, {"url": f"{self.url}/datasets/{name}"}
+        if path == "/api/validate-yaml":
+            assert json.loads(body)["repoType"] == "dataset"
+            return 200, {"warnings": [], "errors": []}
+        if "/preupload/" in path:
+            files = json.loads(body)["files"]
+            return 200, {"files": [{"path": f["path"], "uploadMode": "regular", "shouldIgnore": False} for f in files]}
+        if "/commit/" in path:
+            for line in map(json.loads, body.splitlines()):
+                if line["key"] == "file":
+                    assert line["value"]["encoding"] == "base64"
+                    self.files[line["value"]["path"]] = base64.b64decode(line["value"]["content"])
+            return 200, {"commitUrl": f"{self.url}/datasets/ada/tasks/commit/abc", "commitOid": "abc"}
+        return 404, {"error": "there is no such thing"}
+
+
+@contextmanager
+def fake_hub():
+    """A server under way."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            status, answer = hub.answer(self.command, self.path, self.headers, body)
+            content = json.dumps(answer).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_POST
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    hub = FakeHub(f"http://127.0.0.1:{server.server_port}")
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    try:
+        yield hub
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
