@@ -187,9 +187,8 @@ def test_mistakes_are_named_and_nothing_is_written(tmp_path, arguments, message,
 
 def test_steps_of_every_command_are_told_in_order(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    rows_of = [
-        {"instruction": f"Tell {word} to Ada.", "output": f"Dear Ada, {word}."} for word in ("yes", "no", "why")
-    ]
+    asked = ("Name a river in Wales.", "Sort these numbers downwards.", "Explain how bees find flowers.")
+    rows_of = [{"instruction": text, "output": f"Answer {at}."} for at, text in enumerate(asked)]
     (tmp_path / "a.jsonl").write_text(lines(*rows_of) + '{"cut\n')
     task = {
         "task_id": "HumanEval/0",
