@@ -8,6 +8,7 @@ import argparse
 import difflib
 import math
 import os
+import sys
 import types
 import typing
 from collections.abc import Sequence
@@ -49,7 +50,7 @@ def parse_values(
     The options are those of `groups`.
     """
     declared = {name: item for name, item in declarations(groups).items() if names is None or name in names}
-    parser = _build_parser(description, declared, positional, groups)
+    parser = _build_parser(_program(argv), description, declared, positional, groups)
     known, unknown = parser.parse_known_args(list(argv))
     if unknown:
         flag = unknown[0].split("=")[0]
@@ -77,11 +78,22 @@ def _preset_values(name: str | None, declared: dict[str, Field]) -> dict[str, An
     }
 
 
+def _program(argv: Sequence[str]) -> str:
+    """What was typed before the arguments, a module of ours by its name."""
+    words = sys.argv[: -len(argv)] if argv and sys.argv[-len(argv) :] == list(argv) else sys.argv[:1]
+    path, package = Path(words[0]).absolute(), Path(__file__).parent
+    if not path.is_relative_to(package):
+        return " ".join([path.name, *words[1:]])
+    module = path.relative_to(package.parent).with_suffix("")
+    parts = module.parts[:-1] if module.name == "__main__" else module.parts
+    return " ".join(["python -m", ".".join(parts), *words[1:]])
+
+
 def _build_parser(
-    description: str, declared: dict[str, Field], positional: Sequence[str], groups: tuple[type, ...]
+    program: str, description: str, declared: dict[str, Field], positional: Sequence[str], groups: tuple[type, ...]
 ) -> _Parser:
     parser = _Parser(
-        description=description, allow_abbrev=False, argument_default=argparse.SUPPRESS,
+        prog=program, description=description, allow_abbrev=False, argument_default=argparse.SUPPRESS,
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=119),
     )  # fmt: skip
     for name in positional:

@@ -18,6 +18,8 @@ from self_instruct.errors import UserError
 from self_instruct.formats import RecordFormat
 from self_instruct.signals import Interrupted, Interruption
 
+SOME_UNREADABLE = 3
+"""The exit code of commands that read data, when some of it could not be read and all else was done."""
 _log = logging.getLogger(__name__)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from self_instruct.arguments import parse_values
-from self_instruct.cli import guarded
+from self_instruct.cli import SOME_UNREADABLE, guarded
 from self_instruct.config import CurationOptions, FilterOptions, NoveltyOptions, RunOptions, assemble
 from self_instruct.config.datasets import ReadingOptions
 from self_instruct.datasets.reading import Source
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from self_instruct.curated import Counts
     from self_instruct.curating import Plan
 
-SOME_UNREADABLE = 3
 _HELP = (
     "Curate instruction files: keep, in order, every row that passes the filters and is new to the rows kept before it. The "
     "format of a file is told by its content. A line that is an object with an instruction and, if it has them, input and "

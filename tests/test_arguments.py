@@ -1,6 +1,7 @@
 """Options from flags and YAML: one check for both, precedence, and messages that say what to change."""
 
 import dataclasses
+import sys
 from pathlib import Path
 
 import pytest
@@ -187,7 +188,8 @@ NO_RUNS = {ROOT / "configs" / name for name in ("open_instructions.yaml", "respo
 @pytest.mark.parametrize("path", sorted(set((ROOT / "configs").glob("*.yaml")) - NO_RUNS), ids=lambda path: path.name)
 def test_every_shipped_configuration_parses_and_names_paths_that_exist(path: Path) -> None:
     config: Config = parse_arguments(["--config", str(path)], "test")
-    assert config.run.seed_tasks_path and Path(config.run.seed_tasks_path).is_file()
+    seeds = config.run.seed_tasks_path
+    assert Path(seeds).is_file() if seeds else config.mixture.categories
     for name, item in declarations().items():
         value = flatten(config)[name]
         if item.metadata["path"] == "always" and value is not None and name != "batch_dir":
@@ -198,3 +200,22 @@ def test_every_shipped_configuration_parses_and_names_paths_that_exist(path: Pat
 
 def test_there_is_a_shipped_configuration() -> None:
     assert (ROOT / "configs" / "quickstart.yaml").is_file()
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [
+        (["instruction_io/instruction_output.py"], "instruction_output.py"),
+        ([str(ROOT / "self_instruct" / "post_processing.py")], "python -m self_instruct.post_processing"),
+        ([str(ROOT / "self_instruct" / "report" / "__main__.py")], "python -m self_instruct.report"),
+        ([str(ROOT / "self_instruct" / "datasets" / "__main__.py"), "convert"],
+         "python -m self_instruct.datasets convert"),
+    ],
+)  # fmt: skip
+def test_the_usage_shows_what_was_typed(
+    typed: list[str], shown: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", [*typed, "--help"])
+    with pytest.raises(SystemExit):
+        parse_arguments(["--help"], "test")
+    assert capsys.readouterr().out.startswith(f"usage: {shown} [")

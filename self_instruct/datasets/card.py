@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from self_instruct.arguments import parse_values
+from self_instruct.cli import SOME_UNREADABLE
 from self_instruct.config.datasets import CardOptions, HubOptions, ReadingOptions
 from self_instruct.datasets.containers import PIPE
 from self_instruct.errors import UserError
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from self_instruct.datasets.repository import Figures
     from self_instruct.datasets.steps import Step
 
-SOME_UNREADABLE = 3
 _HELP = (
     "Lay out a run's records, or any file that convert reads, as a dataset repository in DIR: README.md, the card, with the "
     "funnel and configuration of all steps whose reports are still there; data/train.parquet, all records; chat/train.parquet, "

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from self_instruct.arguments import parse_values
+from self_instruct.cli import SOME_UNREADABLE
 from self_instruct.config.datasets import CleaningOptions, ConversationOutputOptions, OutputOptions, ReadingOptions
 from self_instruct.datasets.conversation_cleaning import Cleaning, Foreign
 from self_instruct.datasets.conversion import Target
@@ -15,7 +16,6 @@ from self_instruct.datasets.splitting import BYTES_A_TOKEN, Count, estimated_tok
 from self_instruct.errors import UserError
 from self_instruct.layout import Places
 
-SOME_UNREADABLE = 3
 _HELP = (
     "Clean conversations as they were saved from a chat page: HTML to Markdown, the page's debris off, question and answer in "
     "turns, duplicates and unwanted languages out, long ones split. Every turn that is not in OUT is in OUT.rejected.jsonl "

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from self_instruct.arguments import parse_values
+from self_instruct.cli import SOME_UNREADABLE
 from self_instruct.config.datasets import ConversionOptions, OutputOptions, ReadingOptions
 from self_instruct.datasets.conversion import Tally, Target, convert
 from self_instruct.datasets.reading import Source
@@ -13,7 +14,6 @@ from self_instruct.datasets.writing import Format
 from self_instruct.errors import UserError
 from self_instruct.layout import Places
 
-SOME_UNREADABLE = 3
 _HELP = (
     "Convert files, pipes (-), folders of the datasets library or datasets of the Hub into one file of another format, in "
     "order. What the input is, is told by its content. Rows that cannot be read, or that the format cannot hold, are put "

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from self_instruct.arguments import parse_values, split_name
+from self_instruct.cli import SOME_UNREADABLE
 from self_instruct.config.datasets import DecontaminationOptions, OutputOptions, ReadingOptions
 from self_instruct.datasets.reading import Source
 from self_instruct.errors import UserError
 from self_instruct.layout import Places
 
-SOME_UNREADABLE = 3
 _HELP = (
     "Keep the records that have no words in common with the tasks of benchmarks: no n-gram, and no short task as a whole, in "
     "the instruction or the output. Lines of ours are written as they stood, other formats as JSONL of ours. Beside OUT: "

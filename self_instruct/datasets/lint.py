@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from self_instruct.arguments import parse_values
+from self_instruct.cli import SOME_UNREADABLE
 from self_instruct.config.datasets import LintOptions, OutputOptions, ReadingOptions
 from self_instruct.datasets.defects import CHECKS, DUPLICATE
 from self_instruct.datasets.linting import Findings, lint
@@ -14,7 +15,7 @@ from self_instruct.datasets.reading import Source
 from self_instruct.errors import UserError
 from self_instruct.layout import Places
 
-FAILED, SOME_UNREADABLE = 1, 3
+FAILED = 1
 _HELP = (
     "Look for the usual faults of instruction data, count them and show the first. What is found is to be looked at: it is no "
     "error. --fix writes all rows to OUT.jsonl, with those faults mended that have one right answer, and the counts beside it. "

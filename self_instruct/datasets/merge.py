@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from self_instruct.arguments import parse_values, split_name
+from self_instruct.cli import SOME_UNREADABLE
 from self_instruct.config import NoveltyOptions, assemble
 from self_instruct.config.datasets import DecontaminationOptions, MergeFilterOptions, MergeOptions, OutputOptions
 from self_instruct.datasets.reading import AUTO, INPUT_FORMATS, Source
@@ -14,7 +15,6 @@ from self_instruct.layout import Places
 if TYPE_CHECKING:
     from self_instruct.curated import Counts
 
-SOME_UNREADABLE = 3
 _HELP = (
     "Merge sources of any format into one set of ours, in order. A record that is too near to one of an earlier source, or of "
     "its own before it, is left out. Every record carries source, licence, path and row, and what our schema has no place for. "
