@@ -5,7 +5,9 @@
     power   := signed ("^" signed)?
     signed  := "-"? number "%"? | "-"? "(" sum ")" "%"?
 
-An "x" is a sign where a number or a bracket follows it; in "3x - 7" it is a variable. Nothing is executed. What is too long, too deep or too large to evaluate is no expression.
+An "x" is a sign where a number or a bracket follows it; in "3x - 7" it is a variable.
+
+Nothing is executed. What is too long, too deep or too large to evaluate is no expression.
 """
 
 import re
