@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from self_instruct import assembly, launch, manifest
+from self_instruct import launch, manifest, recipes
 from self_instruct.arguments import parse_arguments
 from self_instruct.assembly import build_curator
 from self_instruct.config import Config, flatten
@@ -35,8 +35,8 @@ from self_instruct.funnel import Funnel
 from self_instruct.generators import Generators
 from self_instruct.novelty.rouge import RougeIndex
 from self_instruct.progress import Progress, resident
+from self_instruct.recipes import SeedRecipe
 from self_instruct.records import Record
-from self_instruct.seeds import fingerprint, load_seeds
 from self_instruct.signals import Interruption
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -230,7 +230,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1000, help="records between two rows")
     parser.add_argument("--profile", action="store_true", help="where the time goes, by function")
     options = parser.parse_args()
-    clock, seeds = Clock(), load_seeds(ROOT / "seeds/general.jsonl")
+    clock = Clock()
     for method in ("nearest", "add"):
         setattr(RougeIndex, method, clock.timed("novelty", getattr(RougeIndex, method)))
     with tempfile.TemporaryDirectory() as folder:
@@ -239,29 +239,29 @@ def main() -> None:
              "--num_instructions_to_generate", str(10**9), "--max_hours", str(options.minutes / 60), "--horizon", "256"], "",
         )  # fmt: skip
         curator: list[Curator] = []
-        launch.build_curator = lambda *a, **k: curator.append(build_curator(*a, **k)) or curator[0]
+        recipes.build_curator = lambda *a, **k: curator.append(build_curator(*a, **k)) or curator[0]
         sampler = Sampler(clock, options.every)
         print("| records | requests | requests/s | novelty, ms | engine, ms | all else, ms | MB |")
         print("|--:|--:|--:|--:|--:|--:|--:|")
         profiler = cProfile.Profile()
         if options.profile:
             profiler.enable()
-        begin(config, seeds, PacedEngine(options.rate, clock, sampler.step), sampler)
+        begin(config, PacedEngine(options.rate, clock, sampler.step), sampler)
         profiler.disable()
         report(sampler.samples, curator[0])
         if options.profile:
             pstats.Stats(profiler).sort_stats("tottime").print_stats(30)
 
 
-def begin(config: Config, seeds: list[Record], engine: PacedEngine, progress: Progress) -> None:
+def begin(config: Config, engine: PacedEngine, progress: Progress) -> None:
     """The launch."""
-    header = assembly.read_header(ROOT / "instruction_io/prompt.txt")
-    folder, path = Path(config.run.batch_dir or ""), Path(config.run.seed_tasks_path or "")
-    composer = assembly.build_composer(config, INSTRUCTION_OUTPUT, header, seeds, engine)
-    described = manifest.describe(flatten(config), INSTRUCTION_OUTPUT.name, header, fingerprint(path), "soak")
-    interruption = Interruption()
+    recipe = SeedRecipe.of(config, INSTRUCTION_OUTPUT, ROOT / "instruction_io/prompt.txt")
+    folder, interruption = Path(config.run.batch_dir or ""), Interruption()
+    described = manifest.describe(
+        flatten(config), INSTRUCTION_OUTPUT.name, model_revision="soak", **recipe.described()
+    )
     with contextlib.redirect_stdout(sys.stderr):
-        launch.launch(config, composer, Generators(engine, engine), folder, described, progress, interruption)
+        launch.launch(config, recipe, Generators(engine, engine), folder, described, progress, interruption)
 
 
 if __name__ == "__main__":
