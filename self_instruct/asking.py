@@ -21,6 +21,7 @@ from self_instruct.predictions import ERROR, Prediction, PredictionFile, fingerp
 from self_instruct.progress import Progress
 from self_instruct.prompts import Prompt, PromptComposer
 from self_instruct.records import Record
+from self_instruct.usage import Spending
 
 UNDER_WAY = 512
 TOO_LONG = "prompt_too_long"
@@ -42,7 +43,8 @@ class Asker:
     """Asks for what is missing. `origin` is what all predictions of the launch have in common; without a scorer they are
     journalled as they are. Seeds follow from the `purpose`.
 
-    `failed` says that the engine broke down, `stopped` why not all was asked.
+    `spending` is what answers have taken so far, with the budgets that nothing more is asked beyond. `failed` says that the
+    engine broke down, `stopped` why not all was asked.
     """
 
     composer: PromptComposer
@@ -52,6 +54,7 @@ class Asker:
     origin: dict[str, Any]
     interrupted: Callable[[], str | None]
     purpose: str = "consistency"
+    spending: Spending = field(default_factory=Spending)
     failed: bool = False
     stopped: str | None = None
     _under_way: dict[int, tuple[Question, Prompt]] = field(default_factory=dict)
@@ -65,6 +68,9 @@ class Asker:
         try:
             while (waiting or self._under_way) and self.stopped is None:
                 self._submit(waiting)
+                if waiting and not self._under_way:
+                    self.stopped = self.spending.spent()
+                    break
                 self._take(self.engine.poll())
                 progress.reach(before + len(questions) - len(waiting) - len(self._under_way))
                 self.stopped = self.stopped or self.interrupted()
@@ -83,7 +89,7 @@ class Asker:
 
     def _submit(self, waiting: deque[Question]) -> None:
         requests, refused = [], []
-        while waiting and len(self._under_way) < UNDER_WAY:
+        while waiting and len(self._under_way) < UNDER_WAY and self.spending.allows(len(self._under_way)):
             question = waiting.popleft()
             prompt = self.composer.compose(question.trial, [], question.record)
             if not self.composer.fits(prompt):
@@ -104,6 +110,8 @@ class Asker:
         if self.scorer is not None:
             predictions = self.scorer.score(predictions, [question.record.instruction for question, *_ in asked])
         self.file.append(predictions)
+        for prediction in predictions:
+            self.spending.count(prediction.usage)
         for item in completions:
             self._errors = self._errors + 1 if item.finish_reason == "error" else 0
             if self._errors >= ERRORS_IN_A_ROW:

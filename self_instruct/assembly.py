@@ -6,6 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from self_instruct.categories.library import drawn_alike
+from self_instruct.categories.quotas import read_shares
 from self_instruct.config import Config
 from self_instruct.curation import Curator
 from self_instruct.demonstrations import DemonstrationMix
@@ -174,8 +176,16 @@ def build_engine(config: Config, world: World, on_step: Callable[[int], None]) -
         model_revision=options.model_revision, placement=placement, trust_remote_code=options.trust_remote_code,
         batch_size=options.request_batch_size, max_length=config.sampling.max_length,
         chat_template=config.prompt.chat_template, rank=world.rank, processes=world.size, on_step=on_step,
-        backend=options.engine_backend,
+        backend=options.engine_backend, alike=_drawn_alike(config),
     )  # fmt: skip
+
+
+def _drawn_alike(config: Config) -> bool:
+    mixture = config.mixture
+    if mixture.categories is None:
+        return True
+    own = Path(mixture.categories_path) if mixture.categories_path else None
+    return drawn_alike(list(read_shares(mixture.categories)), own, vars(config.sampling))
 
 
 def build_endpoint(config: Config, on_tokens: Callable[[int], None]) -> OpenAIEngine:

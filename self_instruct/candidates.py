@@ -4,13 +4,13 @@ Reads the accepted and the rejected records, the journal, run.yaml, and the seed
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from self_instruct import manifest
-from self_instruct.categories.category import first_format
+from self_instruct.categories.category import OPTIONS, Category, first_format
 from self_instruct.categories.library import find as find_files
 from self_instruct.categories.reading import read_category
 from self_instruct.errors import UserError
@@ -51,7 +51,7 @@ class Candidate:
 @dataclass(frozen=True)
 class Run:
     """What the files of a run directory hold. `entries` is None where there is no journal, `seeds` where the seed file is not
-    what it was.
+    what it was. `own_options` are those that categories set for themselves, where their files are what they were.
     """
 
     folder: Path
@@ -61,10 +61,20 @@ class Run:
     format: RecordFormat
     options: dict[str, Any]
     categories: dict[str, RecordFormat] = field(default_factory=dict)
+    own_options: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def format_of(self, entry: Entry) -> RecordFormat:
         """What a completion was read by."""
         return self.categories.get(entry.category or "", self.format)
+
+    def options_of(self, candidate: Candidate) -> Mapping[str, Any]:
+        """The options that a candidate was made and judged by, without those that its category may have set unknown to us."""
+        name = (candidate.row.get("provenance") or candidate.row).get("category")
+        if name is None:
+            return self.options
+        if name not in self.own_options:
+            return {key: value for key, value in self.options.items() if key not in OPTIONS}
+        return {**self.options, **self.own_options[name]}
 
 
 def read_run(folder: Path) -> Run:
@@ -97,7 +107,9 @@ def read_run(folder: Path) -> Run:
     entries = None
     if (folder / JOURNAL).is_file():
         entries = {entry.request: entry for entry in read_journal(folder)}
-    return Run(folder, candidates, entries, _seeds(described), format, options, categories)
+    files = _categories(described.get("categories") or {}, options.get("categories_path"))
+    own = {item.name: item.options for item in files or ()}
+    return Run(folder, candidates, entries, _seeds(described, files), format, options, categories, own)
 
 
 def _candidate(row: dict[str, Any], accepted: bool, place: str) -> Candidate:
@@ -114,25 +126,25 @@ def _candidate(row: dict[str, Any], accepted: bool, place: str) -> Candidate:
         raise UserError(f"{place}: is no row that a run wrote; restore the file, or launch the run again") from None
 
 
-def _seeds(described: dict[str, Any]) -> dict[str, Record] | None:
+def _seeds(described: dict[str, Any], files: list[Category] | None) -> dict[str, Record] | None:
     """What the model was shown of human tasks, by id; None if it is not what it was."""
-    options = described["options"]
     if described.get("categories"):
-        return _demonstrations(described["categories"], options.get("categories_path"))
-    path = Path(str(options.get("seed_tasks_path") or ""))
+        return None if files is None else {record.id: record for item in files for record in item.demonstrations}
+    path = Path(str(described["options"].get("seed_tasks_path") or ""))
     if not path.is_file() or fingerprint(path) != described.get("seed_tasks_sha256"):
         return None
     return {seed.id: seed for seed in load_seeds(path)}
 
 
-def _demonstrations(categories: dict[str, Any], own: str | None) -> dict[str, Record] | None:
+def _categories(categories: dict[str, Any], own: str | None) -> list[Category] | None:
+    """The files of a run's categories, or None if one is not what it was."""
     try:
         found = [read_category(path) for path in find_files(list(categories), Path(own) if own else None)]
     except UserError:
         return None
     if any(item.sha256 != categories[item.name].get("sha256") for item in found):
         return None
-    return {record.id: record for item in found for record in item.demonstrations}
+    return found
 
 
 # ---- finding

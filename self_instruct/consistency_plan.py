@@ -14,6 +14,7 @@ from self_instruct.config import (
     GROUPS,
     Config,
     ConsistencyOptions,
+    EndpointOptions,
     ModelOptions,
     ReportingOptions,
     SamplingOptions,
@@ -32,14 +33,15 @@ if TYPE_CHECKING:
 _FOR_LISTS = ("prompt_path", "stop_words", "num_return_sequences")
 # What decides a prediction beside model, header, seeds and record.
 _DECIDING = (
-    "seed", "num_prompt_instructions", "chat_template",
+    "seed", "num_prompt_instructions", "chat_template", "api_extra_body", "presence_penalty", "frequency_penalty",
     *(name for name in SamplingOptions.__dataclass_fields__ if name not in _FOR_LISTS),
 )  # fmt: skip
+_BUDGETS = ("max_usage_tokens", "max_cost")
 _REPORTING = tuple(name for name in ReportingOptions.__dataclass_fields__ if name != "report_to")
 _OWN = tuple(ConsistencyOptions.__dataclass_fields__)
 NAMES = (
     "batch_dir", "seed_tasks_path", "prompt_path", "embedding_model_name_or_path", *_DECIDING,
-    *ModelOptions.__dataclass_fields__, *_REPORTING, *_OWN,
+    *ModelOptions.__dataclass_fields__, *EndpointOptions.__dataclass_fields__, *_REPORTING, *_OWN,
 )  # fmt: skip
 _DESCRIPTION = (
     "Keep the records of a run whose instruction a model can tell from the output. Defaults are the run's own values."
@@ -120,8 +122,9 @@ def read_plan(argv: Sequence[str], prompt_path: Path) -> Plan:
 
 def _settled(earlier: Mapping[str, Any], given: Mapping[str, Any]) -> Config:
     """The run's options with those given in their place; what belongs to the run's model does not pass to another one."""
-    # Code of a model is run by whoever asks for it, not because a run's files say so.
-    values = {name: value for name, value in earlier.items() if name not in (*_FOR_LISTS, "trust_remote_code")}
+    # Code of a model is run by whoever asks for it, not because a run's files say so; and what the run might cost is spent.
+    left_out = (*_FOR_LISTS, *_BUDGETS, "trust_remote_code")
+    values = {name: value for name, value in earlier.items() if name not in left_out}
     if "model_name_or_path" in given or "script_path" in given:
         for name in ("model_name_or_path", "model_revision", "attn_implementation"):
             values[name] = None

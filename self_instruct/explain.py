@@ -27,7 +27,8 @@ _OPTIONS = {
     "target_reached": ("num_instructions_to_generate",), "quota_reached": ("num_instructions_to_generate", "categories"),
 }  # fmt: skip
 _SAMPLING = (
-    "model_name_or_path", "temperature", "top_p", "top_k", "repetition_penalty", "max_new_tokens", "stop_words", "seed",
+    "model_name_or_path", "api_model", "temperature", "top_p", "top_k", "min_p", "repetition_penalty", "presence_penalty",
+    "frequency_penalty", "max_new_tokens", "stop_words", "seed",
 )  # fmt: skip
 
 
@@ -49,12 +50,13 @@ def explain(run: Run, candidate: Candidate) -> Iterator[str]:
             yield _part(f"Its {name}:", text)
     yield from _accepted(run, candidate) if candidate.accepted else _rejected(run, candidate)
     yield from _origin(run, candidate)
-    stated = [f"{name} {run.options[name]!r}" for name in _SAMPLING if run.options.get(name) is not None]
+    options = run.options_of(candidate)
+    stated = [f"{name} {options[name]!r}" for name in _SAMPLING if options.get(name) is not None]
     yield _part("Sampled with:", ", ".join(stated))
 
 
 def _accepted(run: Run, candidate: Candidate) -> Iterator[str]:
-    about, rules = candidate.row["provenance"], run.options.get("filter_rules")
+    about, rules = candidate.row["provenance"], run.options_of(candidate).get("filter_rules")
     asked = f" ({' '.join(rules)})" if rules else ""
     score = about.get("embedding_similarity")
     meaning = f"; by meaning, the nearest had a cosine of {score:.3f}" if score is not None else ""
@@ -64,7 +66,8 @@ def _accepted(run: Run, candidate: Candidate) -> Iterator[str]:
 
 def _rejected(run: Run, candidate: Candidate) -> Iterator[str]:
     row, reason = candidate.row, str(candidate.row.get("reason"))
-    settings = [f"--{name} {run.options[name]}" for name in _OPTIONS.get(reason, ()) if name in run.options]
+    options = run.options_of(candidate)
+    settings = [f"--{name} {options[name]}" for name in _OPTIONS.get(reason, ()) if name in options]
     if settings:
         yield f"Decided by {', '.join(settings)}"
     if reason == "duplicate":

@@ -175,8 +175,8 @@ class Funnel:
 
     def table(self) -> str:
         """The funnel for people: what is left after each stage, and what it dropped, commonest reason first."""
-        dropping = {stage for stage, _ in self.drops}
-        left_out = {"limit"} - dropping | ({"validate"} if not self.categories else set())
+        rare = {"limit"} if self.categories else {"limit", "validate"}
+        left_out = rare - {stage for stage, _ in self.drops}
         stages = [step for step in STEPS if step[0] not in left_out]
         failed = self.completions["error"]
         note = f"\n{failed} requests ended in an error of the engine" if failed else ""

@@ -128,12 +128,14 @@ def ask(
 ) -> tuple[str | None, bool]:
     """Asks for the predictions that are missing; why that ended early, or None, and whether the engine failed."""
     from self_instruct.asking import Asker, Question
-    from self_instruct.assembly import build_composer
+    from self_instruct.assembly import build_composer, build_spending
     from self_instruct.generators import started
     from self_instruct.progress import Progress
 
     missing, total = inquiry.missing(file.latest), len(inquiry.trials)
-    demonstrations = inquiry.demonstrations()
+    demonstrations, spending = inquiry.demonstrations(), build_spending(inquiry.config)
+    for item in file.latest.values():
+        spending.count(item.usage)
     before = total - len(missing)
     if before:
         _log.info("Going on with %s: %d of %d predictions are there.", inquiry.path.parent, before, total)
@@ -145,7 +147,7 @@ def ask(
         composer = build_composer(inquiry.config, inquiry.format, inquiry.header, demonstrations, generators.reader)
         origin = {"model": inquiry.model, "model_revision": revision, "options": inquiry.deciding_options}
         asker = Asker(
-            composer, generators.engine, file, scorer(), origin, interruption.reason, purpose=inquiry.purpose
+            composer, generators.engine, file, scorer(), origin, interruption.reason, inquiry.purpose, spending
         )
         trials = inquiry.trials
         questions = [Question(at, inquiry.records[trials[at][0]], trials[at][1]) for at in missing]

@@ -18,7 +18,7 @@ from self_instruct.prompts import Prompt
 _KINDS: dict[str, Any] = {
     "request": int, "seed_ids": list, "parent_ids": list, "depth": int, "text": str, "finish_reason": str,
     "prompt_tokens": int, "completion_tokens": int, "category": str | None, "step": int, "answers": str | None,
-    "variables": dict,
+    "variables": dict, "error": str | None, "usage": dict | None,
 }  # fmt: skip
 
 _OF_CATEGORIES = ("category", "step", "answers", "variables")
@@ -68,7 +68,8 @@ _read_entry = line_reader(Entry, _KINDS, "a journal entry")
 
 class Journal:
     """The journal of a run directory, opened for appending. `entries` are those that were there, by request; errors after
-    the last completion are left out, so that what a broken machine could not answer is asked for again.
+    the last completion are left out, so that what a broken machine could not answer is asked for again. `spent` is what a
+    server counted for answers that are left out.
 
     Raises `UserError` if another process has it open, it cannot be written, or most of its lines are damaged.
     """
@@ -77,6 +78,7 @@ class Journal:
         self.path = folder / JOURNAL
         self._file = AppendedFile(self.path, _read_entry)
         self.entries = _by_request(self._file.found)
+        self.spent = [item.usage for item in self._file.found if self.entries.get(item.request) is not item]
         self._file.found.clear()  # whoever has judged the entries may let go of them
 
     def append(self, entries: Iterable[Entry]) -> None:

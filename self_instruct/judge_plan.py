@@ -10,6 +10,7 @@ from typing import Any
 from self_instruct.arguments import parse_values
 from self_instruct.config import (
     GROUPS,
+    CategoryOptions,
     Config,
     CurationOptions,
     FilterOptions,
@@ -35,7 +36,7 @@ _FOR_RUNS = ("stop_words", "num_return_sequences", "report_to")
 _GENERATION = tuple(
     name
     for group in GROUPS
-    if group not in (RunOptions, PromptOptions, FilterOptions, NoveltyOptions)
+    if group not in (RunOptions, PromptOptions, FilterOptions, NoveltyOptions, CategoryOptions)
     for name in declarations((group,))
     if name not in _FOR_RUNS
 )

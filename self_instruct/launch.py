@@ -71,7 +71,7 @@ def launch(
             "command goes on."
         )
     elif config.run.plan:
-        print(_forecast(config, loop, pool, stopped, progress.seconds))
+        print(_forecast(config, loop, pool, stopped, progress.tokens_per_second))
     else:
         idle = (news.idleness(pool.news), news.occupancy(pool.news)) if pool is not None else None
         print(recipe.told(folder, loop.funnel, curator.pool, stopped, progress.seconds, idle))
@@ -136,8 +136,8 @@ def _run(loop: Loop, progress: Progress) -> str:
         progress.close()
 
 
-def _forecast(config: Config, loop: Loop, pool: WorkerPool | None, stopped: str, seconds: float) -> str:
-    """What --plan tells after its pilot."""
+def _forecast(config: Config, loop: Loop, pool: WorkerPool | None, stopped: str, speed: float) -> str:
+    """What --plan tells after its pilot; `speed` is of the pilot alone, in tokens a second, whatever earlier launches wrote."""
     funnel, target = loop.funnel, config.run.num_instructions_to_generate
     told = [
         f"Pilot: {stopped}; {funnel.accepted:,} records from {funnel.requests:,} requests, yield {funnel.yield_:.0%}."
@@ -146,7 +146,7 @@ def _forecast(config: Config, loop: Loop, pool: WorkerPool | None, stopped: str,
     if pool is None and config.model.engine == "scripted":
         return f"{told[0]} A script takes no time worth a forecast."
     heard = pool.news if pool is not None else []
-    speed = news.tokens_per_second(heard) if heard else funnel.completion_tokens / seconds
+    speed = news.tokens_per_second(heard) if heard else speed
     told += [f"It fits: {line}." for line in news.fit(heard)]
     if funnel.spending.completions:
         told.append(funnel.spending.told())

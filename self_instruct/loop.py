@@ -78,8 +78,8 @@ class Loop:
         # From here on the numbers suffice: the texts of a long run, kept to its end, would fill the memory.
         self._waiting, self.journal.entries = self.journal.entries, {}
         self._earlier = frozenset(self._waiting)
-        for entry in self._waiting.values():
-            self.funnel.spending.count(entry.usage)
+        for usage in (*(entry.usage for entry in self._waiting.values()), *self.journal.spent):
+            self.funnel.spending.count(usage)
         if self._commit() is None and self._committed in self._waiting:
             return self.interrupted()
         self.writer.publish()

@@ -61,9 +61,9 @@ class Spending:
         if usage is None:
             return
         self.completions += 1
-        self.prompt_tokens += usage["prompt_tokens"]
-        self.completion_tokens += usage["completion_tokens"]
-        self.estimated += bool(usage["estimated"])
+        self.prompt_tokens += usage.get("prompt_tokens", 0)
+        self.completion_tokens += usage.get("completion_tokens", 0)
+        self.estimated += bool(usage.get("estimated"))
 
     @property
     def tokens(self) -> int:

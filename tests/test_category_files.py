@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from self_instruct.categories.library import category_files, find
+from self_instruct.categories.library import category_files, drawn_alike, find
 from self_instruct.categories.quotas import quotas_of, read_shares
 from self_instruct.categories.reading import read_category
 from self_instruct.categories.template import Template
@@ -168,6 +168,13 @@ def test_a_category_sets_its_own_options_and_nothing_else(tmp_path):
     assert (own.novelty.rouge_threshold, own.sampling.temperature, own.filter.max_instruction_words) == (0.5, 0.2, 9)
     assert (other.novelty.rouge_threshold, other.sampling.temperature) == (0.65, 1.0)
     assert own.sampling.top_p == mixture.config.sampling.top_p and Path(path).stem == "mine"
+
+
+def test_a_sampling_of_its_own_is_known_before_a_model_is_loaded(tmp_path):
+    write_category(tmp_path, "plain", more="max_new_tokens: 9\ntop_p: 0.95\n")
+    write_category(tmp_path, "cold", more="temperature: 0\n")
+    run = vars(build_mixture("--categories", "plain", "--categories_path", tmp_path).config.sampling)
+    assert drawn_alike(["plain"], tmp_path, run) and not drawn_alike(["plain", "cold"], tmp_path, run)
 
 
 def test_the_example_of_the_documentation_is_a_category_and_ours_are_all_in_its_table(tmp_path):

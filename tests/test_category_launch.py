@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from self_instruct.candidates import read_run
+from self_instruct.explain import explain
+from self_instruct.watching import Watcher
 from tests.category_runs import Author, run_mixture, write_category
 from tests.runs import IO, dataset, generate, rows, run
 from tests.test_mixture import mixture, write
@@ -18,7 +21,7 @@ def launched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[objec
     """A launch of one process that replays what was written in this process, and its options."""
     place = tmp_path_factory.mktemp("launched")
     files = place / "categories"
-    write_category(files, "plain", tasks=3)
+    write_category(files, "plain", tasks=3, more="temperature: 0.25\n")
     write_category(files, "answered", steps=2, tasks=4)
     write_category(files, "fielded", format="iio", tasks=1)
     (files / "topics.txt").write_text("harbours\nclocks\nrivers\nbread\n")
@@ -59,7 +62,19 @@ def test_other_commands_read_the_run(launched):
     assert told.returncode == 0, told.stderr
     assert f"Asked for as answered, with:\n    topic '{answered['topic']}'" in told.stdout
     assert f"Answered later (request {answered['response']['request']}, " in told.stdout
+    assert "temperature 0.8," in told.stdout
+    read = read_run(place / "one")
+    plain = next(
+        item for item in read.candidates.values() if item.row.get("provenance", {}).get("category") == "plain"
+    )
+    assert "temperature 0.25, top_p 0.95" in "".join(explain(read, plain))
+    assert plain.row["provenance"]["sampling"]["temperature"] == 0.25
     assert "seed task: The demonstration of answered asks for something plain." in told.stdout
+
+    watcher = Watcher(place / "one")
+    watcher.catch_up()
+    drops = {(row["stage"], row["reason"]) for row in rows(place / "one/rejected.jsonl")}
+    assert watcher.funnel.accepted == 40 and set(watcher.funnel.drops) == drops
 
     again = run(
         sys.executable, "-m", "self_instruct.refilter", place / "one", place / "strict", "--rouge_threshold", 0.4

@@ -91,5 +91,11 @@ def test_mistakes_are_told_in_one_message(tmp_path):
             told = generate(*asking(server, tmp_path / "run"), *more)
             assert told.returncode == 2 and message in told.stderr and "Traceback" not in told.stderr
             assert not (tmp_path / "run").exists()
+        for more in (["--api_extra_body", f'{{"user": "{KEY}"}}'], ["--api_base", f"http://me:{KEY}@localhost:1"]):
+            told = generate(
+                "--batch_dir", tmp_path / "run", "--seed_tasks_path", ROOT / "seeds/code.jsonl", *more, **SECRET
+            )
+            assert told.returncode == 2 and "would stand in run.yaml" in told.stderr and KEY not in told.stderr
+            assert not (tmp_path / "run").exists()
         ranks = generate(*asking(server, tmp_path / "run"), RANK="0", WORLD_SIZE="2")
         assert ranks.returncode == 2 and "needs one process" in ranks.stderr

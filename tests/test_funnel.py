@@ -33,6 +33,12 @@ def funnel(*completions: tuple[Drop | None, ...], patience: int = 100) -> Funnel
     return made
 
 
+def test_the_table_has_what_the_validators_dropped_also_where_no_category_is_named() -> None:
+    rows = [line.split() for line in funnel((KEPT, Drop("validate", "no_code"), ROUGE)).table().splitlines()]
+    assert ["validate", "no_code", "-1"] in rows and rows[-1][-1] == "1"
+    assert "validate" not in funnel((KEPT, ROUGE)).table()
+
+
 def test_each_verdict_is_counted_once() -> None:
     made = funnel((KEPT, EMPTY, SHORT), (FAILED,), (KEPT, ROUGE, SHORT, LOOPS), ())
     assert (made.requests, made.blocks, made.parsed, made.accepted) == (4, 7, 6, 2)

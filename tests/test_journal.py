@@ -121,6 +121,20 @@ def test_of_two_entries_of_a_request_the_first_counts(tmp_path: Path) -> None:
     assert [item.text for item in read_journal(tmp_path)] == ["some text", "first"]
 
 
+def test_what_was_spent_on_answers_that_are_left_out_is_known(tmp_path: Path) -> None:
+    used = [{"prompt_tokens": number, "completion_tokens": 1, "estimated": False} for number in (1, 2, 4, 8)]
+    failed = {"finish_reason": "error", "error": "no answer"}
+    write(
+        tmp_path,
+        entry(0, usage=used[0], **failed), entry(0, usage=used[1]), entry(1, usage=used[2], **failed),
+        entry(0, usage=used[3]),
+    )  # fmt: skip
+    journal = Journal(tmp_path)
+    journal.close()
+    assert [item.usage for item in journal.entries.values()] == [used[1]]
+    assert journal.spent == [used[0], used[2], used[3]]
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [

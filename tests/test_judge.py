@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from self_instruct import judge
+from tests.endpoint_server import EndpointServer
 from tests.runs import ROOT, rows, run
 
 GOOD, POOR = "helpful: 5, correct: 5, clear: 5\nverdict: good", "helpful: 4, correct: 3, clear: 3\nverdict: good"
@@ -78,6 +79,21 @@ def test_a_stopped_judgement_goes_on(place):
     (place / "out.judgements.jsonl").write_bytes(b"".join(whole.splitlines(keepends=True)[:2]) + b'{"record": "0000')
     assert len(lines) == 4 and judged(place) == 0
     assert [row["record"] for row in rows(place / "out.judgements.jsonl")][::3] == ["a", "d"] and len(kept(place)) == 2
+
+
+def test_a_judge_keeps_to_its_budget_over_launches(place, capsys):
+    lines = [{"instruction": f"Name the river number {at}.", "output": "The Rhine"} for at in range(30)]
+    (place / "in.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with EndpointServer(tasks=True) as server:
+        asking = ["--engine", "openai", "--api_base", server.url, "--api_model", "m", "--api_endpoint", "completions"]
+        for launch in (1, 2):
+            assert judged(place, *asking, "--max_usage_tokens", 150, ask=False) == 1
+            assert "Stopped: --max_usage_tokens 150 are spent" in capsys.readouterr().out
+            answers = rows(place / "out.judgements.jsonl")
+            spent = [number for row in answers for number in row["usage"].values()]
+            assert 150 <= sum(spent) <= 165 and len(server.bodies) == len(answers) + launch, "one request is 15"
+    with pytest.raises(judge_error(), match="--max_cost needs --price_per_million_tokens"):
+        judged(place, *asking, "--max_cost", 1, ask=False)
 
 
 def test_the_records_of_a_run(place):

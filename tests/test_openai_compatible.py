@@ -280,6 +280,7 @@ def test_text_that_cannot_be_sent_ends_as_an_error():
         ({"extra": "{"}, "is no JSON"),
         ({"extra": "[1]"}, "must be a JSON object"),
         ({"extra": '{"n": 3}'}, "sets n"),
+        ({"extra": '{"more": [{"API-Key": "abc"}]}'}, "holds a key, which would stand in run.yaml"),
         ({"extra": '{"a": NaN}'}, "is no JSON"),
     ],
 )

@@ -14,7 +14,8 @@ TOPIC, COUNT = "topic", "count"
 GIVEN = (TOPIC, COUNT)
 """Variables that every template may use: the topic of the request, and the number of tasks that it asks for."""
 
-SAMPLING = ("max_new_tokens", "temperature", "top_p", "top_k", "min_p", "repetition_penalty")
+DRAWING = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
+SAMPLING = ("max_new_tokens", *DRAWING)
 OPTIONS = (
     *SAMPLING, "rouge_threshold", "embedding_threshold", "min_instruction_words", "max_instruction_words", "filter_rules",
     "filter_keywords", "filter_openings", "keep_programming",

@@ -1,9 +1,12 @@
 """Where category files are: a user's own directory, then those that come with the project."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from self_instruct.categories.reading import nearest
+from self_instruct.categories.category import DRAWING
+from self_instruct.categories.reading import nearest, read_category
 from self_instruct.errors import UserError
 
 _PLACES = (Path(__file__).resolve().parents[2] / "configs", Path(sys.prefix) / "share" / "self_instruct")
@@ -35,3 +38,12 @@ def find(names: list[str], own: Path | None = None) -> list[Path]:
                 "your own are files NAME.yaml in --categories_path"
             )
     return [files[name] for name in names]
+
+
+def drawn_alike(names: list[str], own: Path | None, run: Mapping[str, Any]) -> bool:
+    """Whether requests of these categories draw their tokens as a run with such options does, but for how many.
+
+    Raises `UserError` if a file cannot be read.
+    """
+    found = [read_category(path).options for path in find(names, own)]
+    return all(options[name] == run[name] for options in found for name in DRAWING if name in options)

@@ -27,6 +27,7 @@ def load_engine(
     processes: int = 1,
     on_step: Callable[[int], None] = lambda rows: None,
     backend: str = "auto",
+    alike: bool = True,
     store: Any = None,
 ) -> ModelEngine | None:
     """The engine of that name, ready to generate; or None when the part of a process that follows another is over.
@@ -34,7 +35,8 @@ def load_engine(
     `rank` is this process's among the `processes` that generate. With `placement.tensor_parallel_size` N, ranks 0 to N - 1
     hold one model, the next N another, ...: the first of each N gets an engine, all others generate with it inside this call
     until it is closed. `store` is a torch.distributed store that all of them share, by default the launcher's. `batch_size`
-    None stands for as many rows of at most `max_length` tokens as memory has room for.
+    None stands for as many rows of at most `max_length` tokens as memory has room for. `alike` says that no request will have
+    a sampling of its own, but for its number of tokens.
     Raises `UserError` when what it needs is missing, does not go together or cannot be loaded.
     """
     if name == "scripted":
@@ -56,7 +58,9 @@ def load_engine(
         longest = longest_row(context_length(model.config, tokenizer), max_length, sampling.max_new_tokens)
         rows = batch_size or choose_rows(model, longest)
     if group is None:
-        return HuggingFaceEngine(model, tokenizer, revision, sampling, rows, chat_template, rank, on_step, backend)
+        return HuggingFaceEngine(
+            model, tokenizer, revision, sampling, rows, chat_template, rank, on_step, backend, alike
+        )
     rows = group.smallest(rows)
     engine = LockstepEngine(group, model, tokenizer, revision, sampling, rows, chat_template, rank, on_step, backend)
     if group.leads:

@@ -49,9 +49,10 @@ class Backend(Protocol):
 
 
 def choose_backend(
-    name: str, model: Any, tokenizer: Any, sampling: Sampling, rules: EndRules, batch_size: int
+    name: str, model: Any, tokenizer: Any, sampling: Sampling, rules: EndRules, batch_size: int, alike: bool = True
 ) -> Backend:
-    """The back-end of that name, or for "auto" the first of paged, slots and static that suits; why not is logged.
+    """The back-end of that name, or for "auto" the first of paged, slots and static that suits; why not is logged. `alike`
+    is whether all requests draw their tokens by `sampling`, but for how many.
 
     Raises `UserError` if the one that is named does not suit.
     """
@@ -60,6 +61,8 @@ def choose_backend(
         reason, build = None, _BUILDERS[candidate]
         if candidate == "paged" and name == "auto":
             reason = _slow(model)
+        if candidate == "paged" and not alike:
+            reason = "it draws all requests alike, and some have a sampling of their own"
         reason = reason or _unsuited(candidate, model, tokenizer, sampling, rules)
         if reason is None:
             if why_not:

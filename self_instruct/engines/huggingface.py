@@ -40,6 +40,7 @@ class HuggingFaceEngine:
         rank: int = 0,
         on_step: Callable[[int], None] = lambda rows: None,
         backend: str = "auto",
+        alike: bool = True,
     ) -> None:
         self._encoder = PromptEncoder(tokenizer, chat_template)
         self.model_revision, self.context_length = revision, context_length(model.config, tokenizer)
@@ -50,7 +51,7 @@ class HuggingFaceEngine:
         # Else `generate` would fill what is not set by us from the model's own defaults.
         model.generation_config = GenerationConfig()
         rules = EndRules(self._ends, StopMatcher(tokenizer))
-        self._backend = choose_backend(backend, model, tokenizer, sampling, rules, batch_size)
+        self._backend = choose_backend(backend, model, tokenizer, sampling, rules, batch_size, alike)
         self._waiting: list[Row] = []
         self._refused: list[Row] = []
         self._interrupted = False

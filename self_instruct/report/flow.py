@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 
+from self_instruct.funnel import JUDGED
 from self_instruct.report import charts
 from self_instruct.report.figures import Figure, Known, Section
 from self_instruct.report.sources import Source
 from self_instruct.report.wording import share
 
 _WINDOWS = 24  # of requests, over which the yield is counted
-_READ = ("filter", "novelty")  # stages that drop what could be read
 
 
 def funnel_section(known: Known) -> Section:
@@ -46,7 +46,7 @@ def _windows(source: Source) -> list[dict[str, Any]]:
             kept[row.request // width] += 1
             read[row.request // width] += 1
     for item in source.dropped:
-        if item.request is not None and item.stage in _READ:
+        if item.request is not None and item.stage in JUDGED:
             read[item.request // width] += 1
     middle = (width - 1) / 2
     return [

@@ -22,7 +22,7 @@ from self_instruct.novelty.vector_cache import FILE_NAME
 from self_instruct.records import Nearest, Record
 
 NAMED = "RUN_OR_FILE"
-_RARE = ("limit", "contamination")  # stages that are shown only where they dropped something
+_RARE = ("limit", "validate", "contamination")  # stages that are shown only where they dropped something
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import statistics
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from self_instruct.funnel import JUDGED
 from self_instruct.report.figures import Known
 from self_instruct.report.sources import Dropped, Row, Source
 from self_instruct.report.wording import escaped, share, shown, table
@@ -35,7 +36,7 @@ def overview(known: Known) -> str:
 
 
 def _of_funnel(source: Source) -> list[tuple[str, str]]:
-    judged = len(source.rows) + sum(item.stage in ("filter", "novelty") for item in source.dropped)
+    judged = len(source.rows) + sum(item.stage in JUDGED for item in source.dropped)
     return [("yield", f"{len(source.rows) / judged:.0%}")] if source.dropped else []
 
 

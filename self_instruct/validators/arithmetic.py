@@ -1,7 +1,8 @@
 """Arithmetic: every sum that an answer states is right, and so is the result of a task that is nothing but a sum.
 
 Checked are equations between numbers, "12 × 3 = 36" or "15% of 80 is 12". What holds a variable, a unit within the sum or
-anything else that is no number cannot be checked, and passes.
+anything else that is no number cannot be checked, and passes; so does "2 is 2 * 2": what is said of a single number in words
+tells what it means, and is no result.
 """
 
 import re
@@ -88,6 +89,8 @@ def _equations(line: str) -> Iterator[tuple[list[Token], list[Token], bool]]:
         if left and right:
             said = line[max(0, left[0].start - 12) : left[0].start] + line[sign.end() : right[0].start]
             after = line[right[-1].end :].lstrip()
+            if sign.group() == "is" and sum(token.text not in "-%" for token in left) == 1:
+                continue
             loose = (
                 "≈" in sign.group()
                 or re.search(r"\b(?:about|around|approximately|roughly|nearly)\b", said) is not None

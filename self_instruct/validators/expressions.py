@@ -5,6 +5,8 @@
     power   := signed ("^" signed)?
     signed  := "-"? number "%"? | "-"? "(" sum ")" "%"?
 
+An "x" is a sign where a number or a bracket follows it; in "3x - 7" it is a variable.
+
 Nothing is executed. What is too long, too deep or too large to evaluate is no expression.
 """
 
@@ -18,7 +20,7 @@ _DIGITS = 40
 _HIGHEST_POWER = 64
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)|(?P<power>\*\*|\^)"
-    r"|(?P<sign>[-+*/()%×÷·∙−–])|(?P<money>[$€£])|(?P<word>of\b|x(?=[\s\d(.])))"
+    r"|(?P<sign>[-+*/()%×÷·∙−–])|(?P<money>[$€£])|(?P<word>of\b|x(?=\s*[$€£]?(?:[\d(]|\.\d))))"
 )
 _SAME = {"×": "*", "·": "*", "∙": "*", "x": "*", "÷": "/", "−": "-", "–": "-", "**": "^"}
 

@@ -14,6 +14,8 @@ from self_instruct.engines.endpoint.reader import EndpointReader
 from self_instruct.engines.openai_compatible import OpenAIEngine, Patience
 from self_instruct.errors import UserError
 
+_KEYS = ("api_key", "apikey", "authorization", "password", "secret", "access_token", "auth_token")
+
 
 @dataclass(frozen=True)
 class Endpoint:
@@ -47,7 +49,7 @@ def connect(
     urls, key = addresses(endpoint.addresses), read_key(endpoint.key_variable)
     if not endpoint.model:
         raise UserError("--engine openai needs --api_model, the name by which the server knows the model")
-    extra = read_extra(endpoint.extra)
+    extra = read_extra(endpoint.extra, hider(key))
     penalties = {name: value for name, value in endpoint.penalties.items() if value}
 
     def form(chat: bool) -> Form:
@@ -72,8 +74,8 @@ def connect(
         raise
 
 
-def read_extra(text: str | None) -> dict[str, Any]:
-    """The fields of --api_extra_body. Raises `UserError` if it is no JSON object."""
+def read_extra(text: str | None, hide: Callable[[str], str]) -> dict[str, Any]:
+    """The fields of --api_extra_body. Raises `UserError` if it is no JSON object, or holds what `hide` takes out of a text."""
     try:
         fields = json.loads(text) if text else {}
         json.dumps(fields, allow_nan=False)
@@ -81,9 +83,32 @@ def read_extra(text: str | None) -> dict[str, Any]:
         raise UserError(f'--api_extra_body is no JSON ({error}); it must be an object, as {{"top_k": 40}}') from None
     if not isinstance(fields, dict):
         raise UserError('--api_extra_body must be a JSON object, as {"top_k": 40}')
+    if (text and hide(text) != text) or _named_as_keys(fields):
+        raise UserError(
+            "--api_extra_body holds a key, which would stand in run.yaml; keys belong into the environment variable that "
+            "--api_key_env names"
+        )
     if taken := sorted({"model", "prompt", "messages", "n", "stream"} & set(fields)):
         raise UserError(f"--api_extra_body sets {taken[0]}, which is the engine's business; leave it out")
     return fields
+
+
+def check_given(bases: Sequence[str], extra: str | None, hide: Callable[[str], str]) -> None:
+    """Raises `UserError` for addresses and fields that cannot be used, or would bring a secret into run.yaml, whether a server
+    will be asked or not. `hide` takes secrets out of a text.
+    """
+    if bases:
+        addresses(bases)
+    read_extra(extra, hide)
+
+
+def _named_as_keys(content: Any) -> bool:
+    """Whether something in a JSON value, at any depth, is named as a key or a password."""
+    if isinstance(content, list):
+        return any(map(_named_as_keys, content))
+    if not isinstance(content, dict):
+        return False
+    return any(name.lower().replace("-", "_") in _KEYS or _named_as_keys(value) for name, value in content.items())
 
 
 async def _first_answer(
