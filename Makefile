@@ -12,7 +12,7 @@ quickstart: $(VENV)/installed
 		--config ../configs/quickstart.yaml --batch_dir ../$(QUICKSTART_DIR)
 
 test: $(VENV)/installed-test
-	$(RUN)/python -m pytest -n 2 --dist loadfile
+	$(RUN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 style: $(VENV)/installed-dev
 	$(RUN)/ruff format .

@@ -14,6 +14,7 @@ from self_instruct.arguments import parse_values
 from self_instruct.cli import dry_run, generate, guarded
 from self_instruct.config import (
     Config,
+    EndpointOptions,
     ModelOptions,
     NoveltyOptions,
     PromptOptions,
@@ -25,10 +26,13 @@ from self_instruct.config import (
 )
 from self_instruct.errors import UserError
 
-_GROUPS = (TopicOptions, RunOptions, PromptOptions, ModelOptions, SamplingOptions, NoveltyOptions, ReportingOptions)
+_GROUPS = (
+    TopicOptions, RunOptions, PromptOptions, ModelOptions, SamplingOptions, EndpointOptions, NoveltyOptions,
+    ReportingOptions,
+)  # fmt: skip
 _NAMES = (
     *TopicOptions.__dataclass_fields__, *ModelOptions.__dataclass_fields__, *NoveltyOptions.__dataclass_fields__,
-    *ReportingOptions.__dataclass_fields__,
+    *EndpointOptions.__dataclass_fields__, *ReportingOptions.__dataclass_fields__,
     "max_new_tokens", "max_length", "temperature", "top_p", "top_k", "min_p", "repetition_penalty", "chat_template",
     "horizon", "seed", "min_yield", "patience", "max_requests", "max_tokens", "max_hours", "dry_run", "append", "overwrite",
     "yes",

@@ -11,6 +11,7 @@ from self_instruct.categories.library import shipped
 from self_instruct.categories.topic_lists import LONGEST, listed, normalised, read_topics
 from self_instruct.errors import UserError
 from tests.category_runs import script_of
+from tests.endpoint_server import EndpointServer
 from tests.runs import rows, run
 
 LISTS = {
@@ -91,3 +92,16 @@ def test_the_command_writes_new_topics_and_goes_on(tmp_path):
     assert out.read_text().splitlines()[-2:] == ["Bees", "Bells"]
     ended = run(*command, "--num_topics", 50, "--topic_avoidance", "bees")
     assert ended.returncode == 2 and "the header of the prompt is another one" in ended.stderr
+
+
+def test_a_server_lists_topics_too(tmp_path):
+    choice = {"index": 0, "finish_reason": "stop", "text": "Rope making\n8. Night trains\n9. Wells\n"}
+    answer = {"choices": [choice], "usage": {"prompt_tokens": 40, "completion_tokens": 9, "total_tokens": 49}}
+    out = tmp_path / "topics.txt"
+    with EndpointServer(answer=answer) as server:
+        ended = run(
+            sys.executable, "-m", "self_instruct.topics", "--engine", "openai", "--api_base", server.url, "--api_model", "m",
+            "--api_endpoint", "completions", "--num_topics", 3, "--output_path", out, OPENAI_API_KEY="fake-key-123456",
+        )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    assert out.read_text().splitlines() == ["rope making", "night trains", "Wells"]
