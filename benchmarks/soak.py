@@ -178,7 +178,7 @@ def held(curator: Curator) -> dict[str, int]:
     records = list(curator.pool)
     texts = sum(sys.getsizeof(text) for record in records for text in (record.id, record.instruction, record.output))
     objects = sum(sys.getsizeof(record) + sys.getsizeof(vars(record)) for record in records)
-    index = curator._rouge
+    index = curator._novelty._rouge
     vocabulary = index._recent._vocabulary
     words = sys.getsizeof(vocabulary) + sum(map(sys.getsizeof, vocabulary)) + 32 * len(vocabulary)
     lists = 3 * 8 * len(records) + sys.getsizeof(index._ids)
