@@ -20,6 +20,7 @@ from self_instruct.config import (
     RunOptions,
     assemble,
     declarations,
+    taken,
 )
 from self_instruct.datasets.reading import Source
 from self_instruct.errors import UserError
@@ -110,7 +111,7 @@ def read_plan(argv: Sequence[str]) -> JudgePlan:
         raise UserError("--output_path is missing; give the JSONL file for the records that stay")
     if folder and output:
         raise UserError(f"--output_path: with --batch_dir the records that stay go to {JUDGED} in it; leave it out")
-    options = JudgeOptions(**{name: given[name] for name in JudgeOptions.__dataclass_fields__ if name in given})
+    options = taken(JudgeOptions, given)
     header = HEADER
     if "prompt_path" in given:
         from self_instruct.assembly import read_header

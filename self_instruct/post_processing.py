@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from self_instruct.arguments import parse_values
 from self_instruct.cli import SOME_UNREADABLE, guarded
-from self_instruct.config import CurationOptions, FilterOptions, NoveltyOptions, RunOptions, assemble
+from self_instruct.config import CurationOptions, FilterOptions, NoveltyOptions, RunOptions, assemble, taken
 from self_instruct.config.datasets import ReadingOptions
 from self_instruct.datasets.reading import Source
 from self_instruct.errors import UserError
@@ -55,7 +55,7 @@ def _read_plan(argv: Sequence[str]) -> "Plan":
     given, _ = parse_values(
         argv, _HELP, names, groups=(CurationOptions, ReadingOptions, RunOptions, FilterOptions, NoveltyOptions)
     )
-    options = CurationOptions(**{name: given[name] for name in CurationOptions.__dataclass_fields__ if name in given})
+    options = taken(CurationOptions, given)
     if not options.input_path or options.output_path is None:
         missing = "--output_path" if options.input_path else "--input_path"
         raise UserError(f"{missing} is missing; give --input_path A.jsonl --output_path B.jsonl")
@@ -72,7 +72,7 @@ def _read_plan(argv: Sequence[str]) -> "Plan":
             )
     from self_instruct.curating import Plan
 
-    reading = ReadingOptions(**{name: given[name] for name in ReadingOptions.__dataclass_fields__ if name in given})
+    reading = taken(ReadingOptions, given)
     sources = [Source(path, format=reading.input_format, split=reading.split) for path in options.input_path]
     return Plan(sources, places, assemble(given), shards, options.shard_index)
 

@@ -23,6 +23,7 @@ from self_instruct.config import (
     SamplingOptions,
     TopicOptions,
     assemble,
+    taken,
 )
 from self_instruct.errors import UserError
 
@@ -45,7 +46,7 @@ _HELP = (
 def main(argv: Sequence[str]) -> int:
     """Runs the command and returns its exit code."""
     given, _ = parse_values(argv, _HELP, _NAMES, groups=_GROUPS)
-    options = TopicOptions(**{name: given[name] for name in TopicOptions.__dataclass_fields__ if name in given})
+    options = taken(TopicOptions, given)
     if options.output_path is None and not given.get("dry_run"):
         raise UserError("--output_path is missing; give the text file that the topics are to be written to")
     from self_instruct.formats import INSTRUCTION_OUTPUT

@@ -3,6 +3,7 @@
 import io
 import logging
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,10 @@ def test_an_exception_is_one_line_with_its_traceback(log, tmp_path):
     try:
         raise ValueError("odd\ud800 text\nof two lines")
     except ValueError:
-        LOGGER.critical("a fault", exc_info=True)
+        event = LOGGER.makeRecord(LOGGER.name, logging.CRITICAL, __file__, 1, "a fault", (), sys.exc_info())
+    # Straight into the file: what pytest keeps of a log must be UTF-8.
+    (file,) = (handler for handler in logging.getLogger().handlers if isinstance(handler, logs.LogFile))
+    file.handle(event)
     (row,) = rows(log)
     assert row["message"].startswith("a fault\nTraceback") and row["message"].endswith("of two lines")
 

@@ -4,8 +4,9 @@ Model, seed file and header are compared by content, not by name, when a run goe
 arguments.py fills these classes.
 """
 
+from collections.abc import Mapping
 from dataclasses import Field, dataclass, fields
-from typing import Any
+from typing import Any, TypeVar
 
 from self_instruct.config.categories import CategoryOptions, TopicOptions
 from self_instruct.config.curation import (
@@ -40,7 +41,10 @@ __all__ = [
     "assemble",
     "declarations",
     "flatten",
+    "taken",
 ]  # fmt: skip
+
+Options = TypeVar("Options")
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,11 @@ def flatten(config: Config) -> dict[str, Any]:
             for group in [getattr(config, part.name)] for name in (f.name for f in fields(group))}  # fmt: skip
 
 
-def assemble(values: dict[str, Any]) -> Config:
+def taken(group: type[Options], values: Mapping[str, Any]) -> Options:
+    """The options of one group from values by option name; what is absent takes its default."""
+    return group(**{item.name: values[item.name] for item in fields(group) if item.name in values})  # type: ignore[arg-type]
+
+
+def assemble(values: Mapping[str, Any]) -> Config:
     """A configuration from values by option name; what is absent takes its default."""
-    parts = [group(**{f.name: values[f.name] for f in fields(group) if f.name in values}) for group in GROUPS]
-    return Config(*parts)
+    return Config(*(taken(group, values) for group in GROUPS))

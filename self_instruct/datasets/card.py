@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from self_instruct.arguments import parse_values
 from self_instruct.cli import SOME_UNREADABLE
+from self_instruct.config import taken
 from self_instruct.config.datasets import CardOptions, HubOptions, ReadingOptions
 from self_instruct.datasets.containers import PIPE
 from self_instruct.errors import UserError
@@ -30,9 +31,9 @@ def main(argv: Sequence[str]) -> int:
     given, [path] = parse_values(
         argv, _HELP, positional=("RUN_OR_FILE",), groups=(CardOptions, HubOptions, ReadingOptions)
     )
-    options = CardOptions(**{name: given[name] for name in CardOptions.__dataclass_fields__ if name in given})
-    hub = HubOptions(**{name: given[name] for name in HubOptions.__dataclass_fields__ if name in given})
-    reading = ReadingOptions(**{name: given[name] for name in ReadingOptions.__dataclass_fields__ if name in given})
+    options = taken(CardOptions, given)
+    hub = taken(HubOptions, given)
+    reading = taken(ReadingOptions, given)
     if options.output is None:
         raise UserError("--output is missing; give card RUN_OR_FILE --output DIR")
     if path == PIPE:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from self_instruct.arguments import parse_values
 from self_instruct.cli import SOME_UNREADABLE
+from self_instruct.config import taken
 from self_instruct.config.datasets import CleaningOptions, ConversationOutputOptions, OutputOptions, ReadingOptions
 from self_instruct.datasets.conversation_cleaning import Cleaning, Foreign
 from self_instruct.datasets.conversion import Target
@@ -32,8 +33,8 @@ def main(argv: Sequence[str]) -> int:
         raise UserError("--output is missing; give clean IN --output OUT.json")
     output = str(given["output"])
     Places(Path(output)).check_inputs(inputs, "IN")
-    options = CleaningOptions(**{name: given[name] for name in CleaningOptions.__dataclass_fields__ if name in given})
-    reading = ReadingOptions(**{name: given[name] for name in ReadingOptions.__dataclass_fields__ if name in given})
+    options = taken(CleaningOptions, given)
+    reading = taken(ReadingOptions, given)
     from self_instruct.datasets.cleaning import Plan, clean_sources
 
     count, counted = _counting(options)

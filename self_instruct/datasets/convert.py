@@ -7,6 +7,7 @@ from pathlib import Path
 
 from self_instruct.arguments import parse_values
 from self_instruct.cli import SOME_UNREADABLE
+from self_instruct.config import taken
 from self_instruct.config.datasets import ConversionOptions, OutputOptions, ReadingOptions
 from self_instruct.datasets.conversion import Tally, Target, convert
 from self_instruct.datasets.reading import Source
@@ -30,12 +31,8 @@ def main(argv: Sequence[str]) -> int:
     for name in ("to", "output"):
         if given.get(name) is None:
             raise UserError(f"--{name} is missing; give convert IN --to FORMAT --output OUT")
-    options = ConversionOptions(
-        **{name: value for name, value in given.items() if name in ConversionOptions.__dataclass_fields__}
-    )
-    reading = ReadingOptions(
-        **{name: value for name, value in given.items() if name in ReadingOptions.__dataclass_fields__}
-    )
+    options = taken(ConversionOptions, given)
+    reading = taken(ReadingOptions, given)
     output = str(given["output"])
     Places(Path(output)).check_inputs(inputs, "IN")
     sources = [

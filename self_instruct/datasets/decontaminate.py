@@ -6,6 +6,7 @@ from pathlib import Path
 
 from self_instruct.arguments import parse_values, split_name
 from self_instruct.cli import SOME_UNREADABLE
+from self_instruct.config import taken
 from self_instruct.config.datasets import DecontaminationOptions, OutputOptions, ReadingOptions
 from self_instruct.datasets.reading import Source
 from self_instruct.errors import UserError
@@ -27,9 +28,7 @@ def main(argv: Sequence[str]) -> int:
     for name in ("benchmarks", "output"):
         if not given.get(name):
             raise UserError(f"--{name} is missing; give decontaminate IN --benchmarks FILE --output OUT.jsonl")
-    options = DecontaminationOptions(
-        **{name: value for name, value in given.items() if name in DecontaminationOptions.__dataclass_fields__}
-    )
+    options = taken(DecontaminationOptions, given)
     output = str(given["output"])
     benchmarks = [split_name(item) for item in options.benchmarks]
     Places(Path(output)).check_inputs([*inputs, *(path for _, path in benchmarks)], "IN")
@@ -39,7 +38,7 @@ def main(argv: Sequence[str]) -> int:
 
     index = index_of(benchmarks, options.ngram_words, options.substring_words)
 
-    reading = ReadingOptions(**{name: given[name] for name in ReadingOptions.__dataclass_fields__ if name in given})
+    reading = taken(ReadingOptions, given)
     cleared, readers = decontaminate(
         [Source(path, format=reading.input_format, split=reading.split) for path in inputs], index, output
     )

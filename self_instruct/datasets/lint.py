@@ -7,6 +7,7 @@ from pathlib import Path
 
 from self_instruct.arguments import parse_values
 from self_instruct.cli import SOME_UNREADABLE
+from self_instruct.config import taken
 from self_instruct.config.datasets import LintOptions, OutputOptions, ReadingOptions
 from self_instruct.datasets.defects import CHECKS, DUPLICATE
 from self_instruct.datasets.linting import Findings, lint
@@ -27,8 +28,8 @@ def main(argv: Sequence[str]) -> int:
     """Runs the command and returns its exit code."""
     groups = (ReadingOptions, OutputOptions, LintOptions)
     given, inputs = parse_values(argv, _HELP, positional=("IN...",), groups=groups)
-    options = LintOptions(**{name: given[name] for name in LintOptions.__dataclass_fields__ if name in given})
-    reading = ReadingOptions(**{name: given[name] for name in ReadingOptions.__dataclass_fields__ if name in given})
+    options = taken(LintOptions, given)
+    reading = taken(ReadingOptions, given)
     output = given.get("output")
     if options.fix != (output is not None):
         raise UserError("--fix and --output OUT.jsonl go together; give both, or neither to look only")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from self_instruct.arguments import parse_values, split_name
 from self_instruct.cli import SOME_UNREADABLE
-from self_instruct.config import NoveltyOptions, assemble
+from self_instruct.config import NoveltyOptions, assemble, taken
 from self_instruct.config.datasets import DecontaminationOptions, MergeFilterOptions, MergeOptions, OutputOptions
 from self_instruct.datasets.reading import AUTO, INPUT_FORMATS, Source
 from self_instruct.errors import UserError
@@ -42,9 +42,7 @@ def main(argv: Sequence[str]) -> int:
     from self_instruct.curating import Plan, curate
     from self_instruct.datasets.decontamination import index_of
 
-    about = DecontaminationOptions(
-        **{name: given[name] for name in DecontaminationOptions.__dataclass_fields__ if name in given}
-    )
+    about = taken(DecontaminationOptions, given)
     index = index_of(benchmarks, about.ngram_words, about.substring_words) if benchmarks else None
     given.setdefault("filter_rules", MergeFilterOptions().filter_rules)
     plan = Plan(sources, places, assemble(given), benchmarks=index, uniform=True, option="--sources")
