@@ -87,8 +87,9 @@ class Progress:
         self._show()
 
     def close(self) -> None:
-        """Ends the bar."""
+        """Ends the bar, with the figures of the whole launch."""
         if self._bar is not None:
+            self._bar.set_postfix_str(self._speed(), refresh=False)
             self._bar.close()
 
     @property

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from self_instruct.funnel import Funnel
-from self_instruct.layout import ACCEPTED, JOURNAL, REJECTED, REPORT
+from self_instruct.layout import ACCEPTED, JOURNAL, LOGS, REJECTED, REPORT
 from self_instruct.records import Record
 
 SAMPLE_LIMIT = 500
@@ -80,6 +80,7 @@ def _files(folder: Path) -> str:
         REJECTED: "every drop with its reason",
         JOURNAL: "what the model wrote, word for word",
         REPORT: "these counts",
+        LOGS: "what each process told, a file a rank",
     }
     present = [f"  {name:<38} {caption}" for name, caption in captions.items() if (folder / name).exists()]
     return "\n".join([f"Files in {folder}:", *present])
