@@ -11,8 +11,9 @@ quickstart: $(VENV)/installed
 	cd instruction_io && HF_HUB_OFFLINE=1 $(RUN)/python instruction_output.py \
 		--config ../configs/quickstart.yaml --batch_dir ../$(QUICKSTART_DIR)
 
+# Three at a time on two cores, since some wait for signals, servers and Slurm.
 test: $(VENV)/installed-test
-	$(RUN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(RUN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 style: $(VENV)/installed-dev
 	$(RUN)/ruff format .

@@ -1,5 +1,6 @@
 """The generation command: options are checked, the parts put together, the loop run. User mistakes end here."""
 
+import gc
 import logging
 import os
 import signal
@@ -66,6 +67,9 @@ def guarded(
         raise
     finally:
         logs.close()
+        # The interpreter looks for cycles among all that torch and transformers have made several times before it ends, a
+        # second's work; the system takes the memory back anyway.
+        gc.freeze()
     sys.exit(code)
 
 

@@ -5,6 +5,7 @@ of its own, and every other rank is such a process already. A script is replayed
 to share it.
 """
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -137,4 +138,7 @@ def _generate(connection: Connection, config: Config, world: World) -> None:
         # core busy; judging by words does not.
         judging = config.novelty.embedding_threshold is not None
         os.environ["OMP_NUM_THREADS"] = str(max(1, len(os.sched_getaffinity(0)) - judging))
-    Worker(Channel(connection), 0, partial(_load, config, world)).run()
+    try:
+        Worker(Channel(connection), 0, partial(_load, config, world)).run()
+    finally:
+        gc.freeze()  # as in cli.guarded

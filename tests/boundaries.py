@@ -8,7 +8,6 @@ of a file in the run's folder passes here unbuffered. Run as a script, it watche
 """
 
 import io
-import json
 import os
 import runpy
 import sys
@@ -105,33 +104,5 @@ def watched(folder: str, place: str, number: int, script: str, *arguments: str) 
     runpy.run_path(script, run_name="__main__")
 
 
-def serve() -> None:
-    """Runs what it reads, a launch a line: the first here, so that all is loaded, each other in a copy of this process.
-
-    A line is the JSON list of the working directory and the arguments of `watched`; the answer is the exit code.
-    """
-    for at, line in enumerate(sys.stdin):
-        cwd, *given = json.loads(line)
-        os.chdir(cwd)
-        if at and (child := os.fork()):
-            os.write(1, b"%d\n" % os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-            continue
-        code, answers = 0, os.dup(1)
-        for number in (1, 2):
-            os.dup2(os.open("said", os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
-        try:
-            watched(*given)
-        except SystemExit as ended:
-            code = ended.code
-        if at:
-            sys.stdout.flush()
-            os._exit(code)
-        os.dup2(answers, 1)
-        os.write(1, b"%d\n" % code)
-
-
 if __name__ == "__main__":
-    if sys.argv[1:] == ["serve"]:
-        serve()
-    else:
-        watched(sys.argv[1], sys.argv[2], int(sys.argv[3]), *sys.argv[4:])
+    watched(sys.argv[1], sys.argv[2], int(sys.argv[3]), *sys.argv[4:])

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.boundaries import LIST
-from tests.runs import IO, ROOT, environment, rows, scripted
+from tests.runs import IO, ROOT, environment, rows, run, scripted
 from tests.scripts import write_script
 
 JOURNAL, ACCEPTED, REJECTED = "completions.jsonl", "machine_generated_instructions.jsonl", "rejected.jsonl"
@@ -61,7 +61,7 @@ class Crashes:
 
     def command(self, place: str, number: int = signal.SIGKILL) -> list[str]:
         """A launch with a signal at a place: the arguments of `tests.boundaries.watched`."""
-        return ["run", place, int(number), str(IO), *map(str, scripted(self.script, Path("run"), self.target))]
+        return ["run", place, str(int(number)), str(IO), *map(str, scripted(self.script, Path("run"), self.target))]
 
     def said(self) -> str:
         """What the launches in this place have said."""
@@ -163,20 +163,14 @@ def check_partition(folder: Path) -> None:
 
 
 class Forks(Crashes):
-    """The same without starting Python anew: each launch is a copy of a process that has everything loaded."""
-
-    def __init__(self, folder: Path, target: int) -> None:
-        command = [sys.executable, "-P", str(BOUNDARIES), "serve"]
-        self._server = subprocess.Popen(
-            command, env=environment(), text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
-        super().__init__(folder, target)
+    """The same without starting Python anew: each launch is run by a copy of a loaded process."""
 
     def launch(self, place: str = "", number: int = signal.SIGKILL) -> int:
         """A launch in a process of its own; its exit code."""
-        self._server.stdin.write(json.dumps([str(self.here), *self.command(place, number)]) + "\n")
-        self._server.stdin.flush()
-        return int(self._server.stdout.readline())
+        result = run(sys.executable, BOUNDARIES, *self.command(place, number), cwd=self.here)
+        with (self.here / "said").open("a") as said:
+            said.write(result.stdout + result.stderr)
+        return result.returncode
 
     def boundaries(self) -> list[str]:
         """Every write boundary of the undisturbed run; before one is after the one before it."""
@@ -193,10 +187,6 @@ class Forks(Crashes):
         shutil.copytree(self.reference, self.here / "run")
         lines = whole_lines(self.reference)[:requests]
         (self.here / "run" / JOURNAL).write_bytes(b"".join(line + b"\n" for line in lines))
-
-    def close(self) -> None:
-        """Ends the process that is copied."""
-        self._server.communicate()
 
 
 def table(kills: Sequence[Kill]) -> str:

@@ -13,9 +13,7 @@ from tests.crashes import ACCEPTED, JOURNAL, REJECTED, Crashes, Forks, contents,
 
 @pytest.fixture(scope="module")
 def forks(tmp_path_factory):
-    made = Forks(tmp_path_factory.mktemp("crashes") / "forks", 8)
-    yield made
-    made.close()
+    return Forks(tmp_path_factory.mktemp("crashes") / "forks", 8)
 
 
 def test_twelve_kills_of_the_real_command_lose_nothing(tmp_path):

@@ -19,9 +19,7 @@ MODULE = [sys.executable, "-m"]
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    made = Forks(tmp_path_factory.mktemp("faults") / "forks", 8)
-    yield made
-    made.close()
+    return Forks(tmp_path_factory.mktemp("faults") / "forks", 8)
 
 
 @pytest.fixture
