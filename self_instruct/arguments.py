@@ -11,7 +11,7 @@ import os
 import sys
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import Field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,9 @@ from self_instruct.config import GROUPS, Config, assemble, declarations
 from self_instruct.datasets.hub_names import is_hub_id
 from self_instruct.errors import UserError
 from self_instruct.presets import PRESETS
+
+DEFAULT = " [default: {}]"
+_BEFORE_DEFAULT = " [default"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -43,14 +46,16 @@ def parse_values(
     names: Sequence[str] | None = None,
     positional: Sequence[str] = (),
     groups: tuple[type, ...] = GROUPS,
+    told: Mapping[str, str] = types.MappingProxyType({}),
 ) -> tuple[dict[str, Any], list[str]]:
     """Only the values that were given, by option name, with what a preset among them sets; and the positional arguments, of
     which one whose name ends in `...` takes one or more.
 
-    The options are those of `groups`.
+    The options are those of `groups`. `told` is what --help says of options that mean something else here than in a run: a
+    text, or only a default, as `DEFAULT.format(0.65)`.
     """
     declared = {name: item for name, item in declarations(groups).items() if names is None or name in names}
-    parser = _build_parser(_program(argv), description, declared, positional, groups)
+    parser = _build_parser(_program(argv), description, declared, positional, groups, told)
     known, unknown = parser.parse_known_args(list(argv))
     if unknown:
         flag = unknown[0].split("=")[0]
@@ -90,20 +95,22 @@ def _program(argv: Sequence[str]) -> str:
 
 
 def _build_parser(
-    program: str, description: str, declared: dict[str, Field], positional: Sequence[str], groups: tuple[type, ...]
-) -> _Parser:
+    program: str, description: str, declared: dict[str, Field], positional: Sequence[str], groups: tuple[type, ...],
+    told: Mapping[str, str],
+) -> _Parser:  # fmt: skip
     parser = _Parser(
         prog=program, description=description, allow_abbrev=False, argument_default=argparse.SUPPRESS,
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=119),
     )  # fmt: skip
     for name in positional:
         parser.add_argument(name.removesuffix("..."), nargs="+" if name.endswith("...") else None)
-    parser.add_argument("--config", metavar="FILE.yaml", help="options by name; flags given beside it win")
+    if declared:
+        parser.add_argument("--config", metavar="FILE.yaml", help="options by name; flags given beside it win")
     for group in groups:
         items = [item for item in declared.values() if item.name in group.__dataclass_fields__]  # type: ignore[attr-defined]
         section = parser.add_argument_group(group.__doc__ or "")
         for item in items:
-            section.add_argument(*_flags(item), dest=item.name, **_arity(item), help=_help(item))
+            section.add_argument(*_flags(item), dest=item.name, **_arity(item), help=_help(item, told.get(item.name)))
     return parser
 
 
@@ -120,12 +127,15 @@ def _arity(item: Field) -> dict[str, Any]:
     return {"nargs": "?", "const": "true", "metavar": metavar} if kind is bool else {"metavar": metavar}
 
 
-def _help(item: Field) -> str:
+def _help(item: Field, told: str | None) -> str:
     default = " ".join(item.default_factory()) or None if callable(item.default_factory) else item.default
     text = item.metadata["help"]
+    if told is not None:
+        default = None
+        text = text.partition(_BEFORE_DEFAULT)[0] + told if told.startswith(_BEFORE_DEFAULT) else told
     if _type_of(item)[1] and item.metadata["choices"]:
         text += f"; there are {', '.join(item.metadata['choices'])}"
-    shown = f" [default: {default}]" if default not in (None, False) and "[default" not in text else ""
+    shown = DEFAULT.format(default) if default not in (None, False) and _BEFORE_DEFAULT not in text else ""
     return (text + shown).replace("%", "%%")
 
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from self_instruct.arguments import parse_values
+from self_instruct.arguments import DEFAULT, parse_values
 from self_instruct.config import (
     GROUPS,
     Config,
@@ -43,6 +43,12 @@ NAMES = (
     "batch_dir", "seed_tasks_path", "prompt_path", "embedding_model_name_or_path", *_DECIDING,
     *ModelOptions.__dataclass_fields__, *EndpointOptions.__dataclass_fields__, *_REPORTING, *_OWN,
 )  # fmt: skip
+# Code of a model is run by whoever asks for it, not because a run's files say so; and what the run might cost is spent.
+_NOT_OF_THE_RUN = (*_FOR_LISTS, *_BUDGETS, "trust_remote_code")
+_TOLD = {
+    **{name: DEFAULT.format("the run's") for name in NAMES if name not in (*_NOT_OF_THE_RUN, *_OWN)},
+    "batch_dir": "directory of the run whose records are asked about",
+}
 _DESCRIPTION = (
     "Keep the records of a run whose instruction a model can tell from the output. Defaults are the run's own values."
 )
@@ -102,7 +108,7 @@ class Plan(Inquiry):
 
 def read_plan(argv: Sequence[str], prompt_path: Path) -> Plan:
     """The plan that a command line asks for; `prompt_path` is the header unless another is given. Raises `UserError`."""
-    given, _ = parse_values(argv, _DESCRIPTION, NAMES, groups=(*GROUPS, ConsistencyOptions))
+    given, _ = parse_values(argv, _DESCRIPTION, NAMES, groups=(*GROUPS, ConsistencyOptions), told=_TOLD)
     if "batch_dir" not in given:
         raise UserError("--batch_dir is missing; give the directory of the run whose records are to be tested")
     options = ConsistencyOptions(**{name: given[name] for name in _OWN if name in given})
@@ -122,9 +128,7 @@ def read_plan(argv: Sequence[str], prompt_path: Path) -> Plan:
 
 def _settled(earlier: Mapping[str, Any], given: Mapping[str, Any]) -> Config:
     """The run's options with those given in their place; what belongs to the run's model does not pass to another one."""
-    # Code of a model is run by whoever asks for it, not because a run's files say so; and what the run might cost is spent.
-    left_out = (*_FOR_LISTS, *_BUDGETS, "trust_remote_code")
-    values = {name: value for name, value in earlier.items() if name not in left_out}
+    values = {name: value for name, value in earlier.items() if name not in _NOT_OF_THE_RUN}
     if "model_name_or_path" in given or "script_path" in given:
         for name in ("model_name_or_path", "model_revision", "attn_implementation"):
             values[name] = None

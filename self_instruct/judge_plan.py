@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from self_instruct.arguments import parse_values
+from self_instruct.arguments import DEFAULT, parse_values
 from self_instruct.config import (
     GROUPS,
     CategoryOptions,
@@ -48,6 +48,12 @@ _NAMES = (
 )  # fmt: skip
 _ASKING = ("model_name_or_path", "engine", "script_path", "api_base")
 _LIKE_A_JUDGE = {"temperature": 0.0, "max_new_tokens": 128}
+_TOLD = {
+    **{name: DEFAULT.format(value) for name, value in _LIKE_A_JUDGE.items()},
+    "batch_dir": "directory of the run whose records are judged",
+    "output_path": "JSONL file of the records of --input_path that stay; judgements and counts are put beside it",
+    "prompt_path": DEFAULT.format("ours"),
+}
 _DESCRIPTION = (
     "Let a model judge the records of a run or of a file: helpful, correct and clear from 1 to 5, good or bad. What cannot be "
     "read is unknown, and never good. Judgements are stored; without --model_name_or_path, --engine or --api_base nothing is "
@@ -100,7 +106,7 @@ class JudgePlan(Inquiry):
 
 def read_plan(argv: Sequence[str]) -> JudgePlan:
     """The plan that a command line asks for. Raises `UserError`."""
-    given, _ = parse_values(argv, _DESCRIPTION, _NAMES, groups=(CurationOptions, JudgeOptions, *GROUPS))
+    given, _ = parse_values(argv, _DESCRIPTION, _NAMES, groups=(CurationOptions, JudgeOptions, *GROUPS), told=_TOLD)
     folder, inputs, output = given.get("batch_dir"), given.get("input_path"), given.get("output_path")
     if bool(folder) == bool(inputs):
         problem = "both are given" if folder else "neither is given"

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from self_instruct.arguments import parse_values
+from self_instruct.arguments import DEFAULT, parse_values
 from self_instruct.cli import guarded
 from self_instruct.config import FilterOptions, NoveltyOptions, assemble
 from self_instruct.errors import UserError
@@ -23,12 +23,17 @@ _OTHERS = (
     "input_trigger",
     "output_trigger",
 )
+_NAMES = (*FilterOptions.__dataclass_fields__, *NoveltyOptions.__dataclass_fields__, *_OTHERS)
+_TOLD = {
+    **{name: DEFAULT.format("the run's") for name in _NAMES if name != "preset"},
+    "num_instructions_to_generate": "stop at exactly this many records [default: all that pass are kept]",
+}
+_HELP = "A new dataset from an old run, without generating. What is not given is as it was in that run."
 
 
 def main(argv: list[str]) -> int:
     """Runs the command and returns its exit code."""
-    names = [*FilterOptions.__dataclass_fields__, *NoveltyOptions.__dataclass_fields__, *_OTHERS]
-    given, (old, new) = parse_values(argv, (__doc__ or "").splitlines()[0], names, positional=("OLD_DIR", "NEW_DIR"))
+    given, (old, new) = parse_values(argv, _HELP, _NAMES, positional=("OLD_DIR", "NEW_DIR"), told=_TOLD)
     old_dir, new_dir = Path(old), Path(new)
 
     from self_instruct.earlier import read_run

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from self_instruct.arguments import parse_values
+from self_instruct.arguments import DEFAULT, parse_values
 from self_instruct.cli import dry_run, generate, guarded
 from self_instruct.config import (
     Config,
@@ -41,11 +41,19 @@ _NAMES = (
 _HELP = (
     "Have a model list topics, for the prompts of categories. Near-duplicates are dropped; the same command goes on."
 )
+_ROUGE_THRESHOLD = 0.65
+_TOLD = {
+    "max_new_tokens": DEFAULT.format("16 for each of --topics_per_request, at least 256"),
+    "rouge_threshold": DEFAULT.format(_ROUGE_THRESHOLD),
+    "horizon": DEFAULT.format("a fiftieth of --num_topics, 16 to 1024"),
+    "append": "go on with the topics that are in OUTPUT_PATH.run, as is done in any case unless --overwrite is given",
+    "overwrite": "begin anew; what OUTPUT_PATH.run holds is kept beside it under another name, after a question on a terminal",
+}
 
 
 def main(argv: Sequence[str]) -> int:
     """Runs the command and returns its exit code."""
-    given, _ = parse_values(argv, _HELP, _NAMES, groups=_GROUPS)
+    given, _ = parse_values(argv, _HELP, _NAMES, groups=_GROUPS, told=_TOLD)
     options = taken(TopicOptions, given)
     if options.output_path is None and not given.get("dry_run"):
         raise UserError("--output_path is missing; give the text file that the topics are to be written to")
@@ -66,7 +74,7 @@ def _config(given: dict, options: TopicOptions, output: Path) -> Config:
     """A run's configuration of the options given. Lists need less room than tasks do; and of two topics one of which is half of
     the other, which have an F1 of 2/3, one is enough.
     """
-    usual = {"max_new_tokens": max(256, 16 * options.topics_per_request), "rouge_threshold": 0.65}
+    usual = {"max_new_tokens": max(256, 16 * options.topics_per_request), "rouge_threshold": _ROUGE_THRESHOLD}
     config = assemble({**usual, **given})
     folder = str(output.with_name(f"{output.name}.run"))
     return replace(config, run=replace(config.run, batch_dir=folder, num_instructions_to_generate=options.num_topics))
