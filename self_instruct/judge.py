@@ -68,13 +68,14 @@ def _decide(plan: "JudgePlan", file: "PredictionFile") -> str:
     judgements = {name: read_judgement(item) for name, item in of_these.items()}
     kept = [line + b"\n" for record, line in plan.dataset if judgements[record.id].passes(plan.threshold)]
     judges = {(item.model, item.model_revision) for item in of_these.values() if item is not None}
-    counts = statistics(list(judgements.values()), plan.threshold)
+    counts = statistics([judgements[record.id] for record, _ in plan.dataset], plan.threshold)
+    counts["repeated"] = len(plan.dataset) - len(judgements)
     counts["judges"] = [{"model": model, "model_revision": revision} for model, revision in sorted(judges)]
     put(plan.kept, b"".join(kept))
     put(plan.report, (json.dumps(counts, indent=2) + "\n").encode())
     return "\n".join(
         [
-            "", table(counts), "",
+            "", table(counts), *_repeated(counts["repeated"]), "",
             f"Files in {plan.kept.parent}:",
             f"  {plan.kept.name:<38} the records that stay, as they stood",
             f"  {plan.path.name:<38} every judgement, word for word, with its record's id",
@@ -84,6 +85,11 @@ def _decide(plan: "JudgePlan", file: "PredictionFile") -> str:
             f"    {shlex.join([sys.executable, '-m', 'self_instruct.judge', *sys.argv[1:]])} --judge_threshold 4",
         ]
     )  # fmt: skip
+
+
+def _repeated(number: int) -> list[str]:
+    """What is said of lines that share their judgement with another."""
+    return ["", f"{number:,} records repeat an earlier one's texts and were judged with it."] if number else []
 
 
 if __name__ == "__main__":

@@ -63,7 +63,10 @@ _DESCRIPTION = (
 
 @dataclass(frozen=True)
 class JudgePlan(Inquiry):
-    """A launch: the records with the line of each, the places of the files, the least mean with which a record stays."""
+    """A launch: the records with the line of each, the places of the files, the least mean with which a record stays.
+
+    A record stands there as often as lines say it: it is asked about once, and its judgement is that of all its lines.
+    """
 
     dataset: Sequence[tuple[Record, bytes]]
     journal: Path
@@ -153,10 +156,10 @@ def _settled(given: Mapping[str, Any]) -> Config:
 
 
 def _dataset(sources: Sequence[str]) -> list[tuple[Record, bytes]]:
-    """The records by the id that each line gives, or one made of its texts. Raises `UserError` for a line that cannot be read,
-    and where two records have one id.
+    """Every line in order, with its record by the id that the line gives, or one made of its texts. Raises `UserError` for a
+    line that cannot be read, and where two different records have one id.
     """
-    found: dict[str, tuple[Record, bytes]] = {}
+    found, dataset = dict[str, Record](), list[tuple[Record, bytes]]()
     for file in read_files([Source(path) for path in sources]):
         for line in file.lines:
             if not isinstance(line, Task):
@@ -165,10 +168,10 @@ def _dataset(sources: Sequence[str]) -> list[tuple[Record, bytes]]:
             name = line.name
             if name == line.record.id:  # its place, which other lines may move
                 name = hashlib.sha256("\0".join(texts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
-            record = Record(name, *texts)
-            if name in found and found[name][0] != record:
+            record = found.setdefault(name, Record(name, *texts))
+            if record != Record(name, *texts):
                 raise UserError(
                     f"{line.record.id}: has the id {name}, as another record before it; give each an id of its own, or none"
                 )
-            found.setdefault(name, (record, line.content))
-    return list(found.values())
+            dataset.append((record, line.content))
+    return dataset

@@ -61,6 +61,12 @@ CONTENT = {
         {"instruction": "BEGININPUT\nBEGINCONTEXT\nurl: a.b\nENDCONTEXT\nSheep graze.\nENDINPUT\nBEGININSTRUCTION\nWho "
                         "grazes?\nENDINSTRUCTION", "response": "Sheep.", "category": "contextual", "system": "You cite.",
          "skip_prompt_formatting": False}),
+    "airoboros_input.jsonl": lines({"instruction": "Sort.", "input": "3 1", "response": "1 3"}),
+    "distilabel.jsonl": lines(
+        {"instruction": "Name a river.", "generation": "The Rhine.", "model_name": "m", "system_prompt": "Be brief.",
+         "distilabel_metadata": {"raw_output": "The Rhine."}},
+        {"instruction": "Sort.", "input": "3 1", "generation": "1 3", "model_name": "m"}),
+    "context.jsonl": lines({"instruction": "Who grazes?", "context": "Sheep graze.", "output": "Sheep."}),
     "messages.jsonl": lines({"messages": LONGER}, {"messages": [ASKED, ANSWERED], "license": "MIT"},
                             {"messages": [ASKED, CALL, {"role": "tool", "content": "12:00"}, ANSWERED]}),
     "prompt.jsonl": lines({"prompt": "2 + 3 =", "completion": " 5", "difficulty": 0.5}),
@@ -76,7 +82,9 @@ FORMAT_OF = {
     "wild_v1.json": "alpaca", "wild_v2.jsonl": "instruction-wild", "sharegpt.json": "sharegpt", "lmflow_text.json": "lmflow",
     "lmflow_pairs.json": "lmflow", "lmflow_chat.json": "lmflow", "airoboros.jsonl": "airoboros", "messages.jsonl": "messages",
     "prompt.jsonl": "prompt-completion", "prompt_chat.jsonl": "prompt-completion", "run.jsonl": "jsonl",
-    "qa.jsonl": "question-answer", "spread.json": "alpaca", "magpie.parquet": "magpie", "packed.jsonl.gz": "dolly",
+    "qa.jsonl": "question-answer", "spread.json": "alpaca", "magpie.parquet": "magpie",
+    "airoboros_input.jsonl": "airoboros", "distilabel.jsonl": "distilabel", "context.jsonl": "dolly",
+    "packed.jsonl.gz": "dolly",
 }  # fmt: skip
 
 

@@ -209,6 +209,31 @@ def test_steps_of_every_command_are_told_in_order(tmp_path, monkeypatch):
     assert f"{'not_json':<26} {-1:>12,}" in text
 
 
+def test_what_a_card_that_failed_has_left_does_not_hinder_the_next(tmp_path, monkeypatch):
+    source, out = tmp_path / "a.jsonl", tmp_path / "out"
+    source.write_text(lines({"output": "nothing asked"}, {"instruction": "", "output": 5}))
+    with pytest.raises(UserError):
+        main(["card", str(source), "--output", str(out)])
+    (out / f"{RECORDS}.part").parent.mkdir(parents=True, exist_ok=True)
+    (out / f"{RECORDS}.part").write_bytes(b"PAR1")  # of one that was killed
+    source.write_text(lines({"instruction": "Sort.", "output": "1"}))
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="full"):
+        patch.setattr("self_instruct.datasets.card_text.card", full)
+        main(["card", str(source), "--output", str(out)])
+    assert (out / RECORDS).is_file() and not (out / "README.md").exists()
+    assert card(source, out)[0] == 0
+    assert {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()} == {"README.md", RECORDS, CHATS}
+    for folder, name in (("theirs", RECORDS), ("hidden", ".git/config"), ("part", "mine.part")):
+        (tmp_path / folder / name).parent.mkdir(parents=True)
+        (tmp_path / folder / name).write_bytes(b"PAR1")
+        with pytest.raises(UserError, match="no card of ours"):
+            main(["card", str(source), "--output", str(tmp_path / folder)])
+
+
+def full(*_):
+    raise OSError(28, "full")
+
+
 def test_what_is_read_is_not_replaced(tmp_path):
     source, out = tmp_path / "a.jsonl", tmp_path / "out"
     source.write_text(lines({"instruction": "Sort.", "output": "1"}))

@@ -53,6 +53,10 @@ def test_what_rows_say_is_found(folder):
     assert told("comparison.json") == told("comparison_v2.json") == [("Say hi.", "", "Hi!", "")]
     assert told("seeds.jsonl")[1] == ("What is the relation?", "Night : Day", "opposites", "")
     assert told("dolly.jsonl")[0] == ("When did it open?", "The line opened in 1903.[42]", "In 1903.", "closed_qa")
+    assert told("airoboros_input.jsonl") == [("Sort.", "3 1", "1 3", "")]
+    assert told("distilabel.jsonl") == [("Name a river.", "", "The Rhine.", ""), ("Sort.", "3 1", "1 3", "")]
+    assert [one.system for one in read(folder / "distilabel.jsonl")] == ["Be brief.", ""]
+    assert told("context.jsonl") == [("Who grazes?", "Sheep graze.", "Sheep.", "")]
     assert told("wild_v2.jsonl")[0] == ("Write snake\\_case for 'a b'", "", "", "Generation")
     assert [one.category for one in read(folder / "magpie.parquet")] == ["Reasoning"] * 2
     assert [len(one.turns) for one in read(folder / "magpie.parquet")] == [2, 4]
@@ -94,6 +98,7 @@ def test_what_a_format_holds_comes_back_and_the_rest_is_told(folder, tmp_path, n
             assert (new.fields, new.id, new.category, new.turns) == (old.fields, old.id, old.category, old.turns)
             assert (new.path, new.row) == (old.path, old.row)
         told = share["lost"]
+        assert old.output or not old.is_single_turn or told["output (there was none)"]
         assert new.system == old.system or told["system"]
         assert to in ("messages", "sharegpt", "prompt-completion") or not old.category or told["category"]
         assert not old.input or old.messages or to == "alpaca" or told["input (joined to the instruction)"]
@@ -187,6 +192,14 @@ CHAT = b'{"messages": [{"role": "user", "content": "a"}]}\n'
         ("cut.json", b"[" + GOOD + b', {"instruction": "c', 1, "not_json"),
         ("no_end.json", b"[" + GOOD, 1, "cut"),
         ("after.json", b"[" + GOOD + b"]\n" + GOOD, 1, "after_the_list"),
+        ("text.json", b"[" + GOOD + b"]\nthe end", 1, "after_the_list"),
+        ("deeper.json", b'{"data": [' + GOOD + b'], "more": {"test": [' + GOOD + b"]}}", 1, "nested"),
+        ("mixed.json", b'{"data": [' + GOOD + b'], "test": [1, ' + GOOD + b"]}", 1, "nested"),
+        ("open.json", b'{"train": [' + GOOD + b'], "test": [' + GOOD + b"]", 2, "cut"),
+        ("key.json", b'{"train": [' + GOOD + b'], test: [' + GOOD + b"]}", 1, "not_json"),
+        ("licenses.json", b'{"data": [' + GOOD + b'], "licenses": [{"id": 1}]}', 1, "missing_field"),
+        ("types.json", b'{"type": "text2text", "instances": [{"input": "a", "output": "b"}]}\n'
+         b'{"type": "image_text", "instances": [{"text": "a"}]}', 1, "other_type"),
         ("unquoted.json", b"[" + GOOD + b', {"instruction": "x}, ' + GOOD + b"]", 2, "not_json"),
         ("bare.json", b"[" + GOOD + b", {'instruction': 'x'}, " + GOOD + b"]", 2, "not_json"),
         ("scalars.json", b"[1, " + GOOD + b', "a", null]', 1, "not_an_object"),
@@ -234,6 +247,7 @@ def test_a_row_that_cannot_be_read_is_told_and_the_rest_is_converted(tmp_path, n
         ("a.parquet", b"PAR1 and no more", "is not a whole Parquet file"),
         ("a.gz", b"\x1f\x8b\x08\x00cut", "is cut or damaged"),
         ("a.csv", b"instruction,output\na,b\n", "none of 2 rows could be read"),
+        ("a.jsonl", b'{"instruction": "a", "answer": "b"}\n', "rows with the fields instruction, answer; name it"),
         ("a.jsonl", b'{"name": "Ada", "age": 36}\n', "rows with the fields name, age; name it by --input_format"),
         (
             "a.jsonl",

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from self_instruct.datasets import json_stream
-from self_instruct.datasets.json_stream import JsonStream
+from self_instruct.datasets.json_documents import Documents
 from self_instruct.datasets.json_text import TolerantDecoder
 from self_instruct.datasets.rows import Row
 
@@ -26,7 +26,7 @@ def stream(content, monkeypatch_chunk=5):
     """All that a list holds, read in small pieces."""
     before, json_stream._CHUNK = json_stream._CHUNK, monkeypatch_chunk
     try:
-        return list(JsonStream(io.BytesIO(content), "f", inside=True, skip=1))
+        return list(Documents(io.BytesIO(content), "f"))
     finally:
         json_stream._CHUNK = before
 

@@ -60,6 +60,27 @@ def test_good_records_stay_as_they_stood_and_thresholds_ask_nobody(place, capsys
     assert (place / "out.judgements.jsonl").read_bytes() == journal
 
 
+def test_all_lines_of_a_record_share_its_judgement_and_are_counted(place, capsys):
+    turns = [("user", "Add 2 and 3."), ("assistant", "5"), ("user", "Twice?"), ("assistant", "10")]
+    longer = [{"role": role, "content": text} for role, text in turns]
+    lines = [
+        {"messages": longer[:2]}, {"messages": longer}, {"messages": longer[:2]},
+        {"system": "Be brief.", "messages": longer[:2]},
+        {"messages": [{"role": "user", "content": "Name a river."}, {"role": "assistant", "content": "A stone"}]},
+        {"id": "a", "messages": longer}, {"id": "a", "messages": longer[:2]},
+    ]  # fmt: skip
+    (place / "in.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    script(place, GOOD, BAD, GOOD)
+    assert judged(place) == 0 and len(rows(place / "out.judgements.jsonl")) == 3
+    found = rows(place / "out.jsonl")
+    assert [len(line.get("messages") or longer[:2]) for line in found] == [2, 4, 2, 2, 4, 2]
+    assert [line["system"] for line in found] == ["", "", "", "Be brief.", "", ""]
+    told = capsys.readouterr().out
+    assert "6 of 7 records stay" in told and "4 records repeat an earlier one's texts" in told
+    report = json.loads((place / "out.judge_report.json").read_text())
+    assert (report["records"], report["kept"], report["repeated"]) == (7, 6, 4) and report["verdicts"]["bad"] == 1
+
+
 def test_records_are_matched_by_id_and_only_new_ones_are_asked(place):
     assert judged(place) == 0
     first = (place / "out.judgements.jsonl").read_bytes()

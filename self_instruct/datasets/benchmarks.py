@@ -7,7 +7,7 @@ from typing import Any
 from self_instruct.datasets.containers import open_container
 from self_instruct.datasets.contamination import BenchmarkText
 from self_instruct.datasets.rows import Row, Unreadable
-from self_instruct.datasets.schemas import recognise
+from self_instruct.datasets.schemas import of_row, recognise
 from self_instruct.errors import UserError
 
 _FIELDS = (
@@ -43,7 +43,7 @@ def _texts(name: str, path: str) -> Iterator[BenchmarkText]:
     for row in whole:
         parts = _parts(row.value)
         if schema is not None:
-            example = schema.read(row.value, row.place)
+            example = of_row(schema, row.value, row.header or {}, row.place).read(row.value, row.place)
             parts = {"instruction": example.prompt, "output": example.output}
         id = row.value.get("task_id", row.value.get("id", ""))
         yield from (BenchmarkText(name, row.place, str(id), field, text) for field, text in parts.items() if text)

@@ -4,7 +4,7 @@ from typing import Any
 
 from self_instruct.datasets import template
 from self_instruct.datasets.example import ASSISTANT, SYSTEM, USER, Example, Turn, of_turns
-from self_instruct.datasets.fields import about_of, rest_of, text_of
+from self_instruct.datasets.fields import about_of, check_output, rest_of, text_of
 from self_instruct.jsonl import LineError
 
 _LISTS = ("messages", "conversations", "conversation", "items")
@@ -110,6 +110,7 @@ def comparison(row: dict[str, Any], place: str) -> Example:
 
 def prompt_completion(row: dict[str, Any], place: str) -> Example:
     """Two texts, or two lists of messages."""
+    check_output(row, place, "completion")
     prompt, completion = row.get("prompt"), row.get("completion")
     about = about_of(row, "prompt", "completion", "system")
     if isinstance(prompt, list) and isinstance(completion, list | None):

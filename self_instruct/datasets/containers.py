@@ -1,5 +1,5 @@
-"""Finding out by its content how a file holds its rows, and reading them: JSON lines, a JSON list, a list inside an object,
-JSON objects over several lines, Parquet, a folder of the `datasets` library, or a dataset of the Hub; gzip is unpacked.
+"""Finding out by its content how a file holds its rows, and reading them: JSON lines, JSON lists, lists inside objects, JSON
+objects over several lines, Parquet, a folder of the `datasets` library, or a dataset of the Hub; gzip is unpacked.
 
 No more than a row and what is read ahead is in memory. Knows nothing of what the rows mean.
 """
@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from self_instruct.datasets.hub_names import is_hub_id
-from self_instruct.datasets.json_stream import JsonStream
+from self_instruct.datasets.json_documents import LISTS, Documents, begins_with
+from self_instruct.datasets.json_stream import JsonStream, Text
 from self_instruct.datasets.json_text import TolerantDecoder
 from self_instruct.datasets.rows import LONGEST, Row, Unreadable, shown
 from self_instruct.errors import UserError
@@ -24,12 +25,7 @@ from self_instruct.jsonl import LineError, object_of
 PIPE = "-"
 _HEAD = 1 << 20
 _BOM = b"\xef\xbb\xbf"
-_STRING = r'"(?:[^"\\]|\\.)*"'
-# An object with a list, and before it nothing but plain values: `{"type": "text2text", "instances": [`
-_DOCUMENT = re.compile(
-    rf'\{{\s*(?P<head>(?:{_STRING}\s*:\s*(?:{_STRING}|[-\d.eE+]+|true|false|null)\s*,\s*)*)(?P<key>{_STRING})\s*:\s*(?P<open>\[)\s*[{{\]]'
-)  # fmt: skip
-_LISTS = ("instances", "data", "rows", "train", "examples")
+_TASKS = frozenset(["instruction", "prompt", "question"])  # what has one of these is a row
 _FOREIGN = (
     (
         b"version https://git-lfs.github.com",
@@ -110,37 +106,31 @@ def _of_stream(stream: BinaryIO, name: str, option: str) -> Container:
     content, rejoined = head[skipped:], _Rejoined.back(head, stream)
     if content.startswith(b"["):
         rejoined.read(skipped)
-        return Container("JSON list", iter(JsonStream(rejoined, name, inside=True, skip=1)))
+        return Container("JSON list", iter(Documents(rejoined, name)))
     if content.startswith(b"{"):
         document = _document(content)
         if document:
             rejoined.read(skipped)
-            begin, key, header = document
-            rows = JsonStream(rejoined, name, inside=True, skip=begin, ending=True)
-            return Container(f"JSON list {key!r} in an object", iter(rows), key, header)
+            key, header = document
+            return Container(f"JSON list {key!r} in an object", iter(Documents(rejoined, name)), key, header)
         if _is_spread(content):
             rejoined.read(skipped)
-            return Container("JSON objects over several lines", iter(JsonStream(rejoined, name, inside=False)))
+            return Container("JSON objects over several lines", iter(JsonStream(Text(rejoined), name, inside=False)))
     return Container("JSON lines", _lines(rejoined, name))
 
 
-def _document(content: bytes) -> tuple[int, str, dict[str, Any]] | None:
-    """Where the list of an object begins, its key, and the plain values before it, if the file is one such object."""
-    text = content.decode("utf-8", "replace")
-    found = _DOCUMENT.match(text)
-    if not found:
+def _document(content: bytes) -> tuple[str, dict[str, Any]] | None:
+    """The key of the first list of an object, and the plain values before it, if the file holds such objects and no rows."""
+    found = begins_with(content)
+    if found is None:
         return None
-    try:
-        header = TolerantDecoder().decode("{" + found["head"].rstrip().removesuffix(",") + "}")
-        key = TolerantDecoder().decode(found["key"])
-    except ValueError:
-        return None
+    key, header = found
     line = _first_line(content)
-    if "instruction" in header or (line is not None and "instruction" in line):
+    if _TASKS & {*header, *(line or _first_object(content))}:
         return None
-    alone = line is None or not content.partition(b"\n")[2].strip()
-    if (key == "instances" and ("type" in header or not header)) or (key in _LISTS and alone):
-        return found.end("open"), key, header
+    alone = line is None or not content.partition(b"\n")[2].strip() or set(line) <= LISTS
+    if (key == "instances" and ("type" in header or not header)) or (key in LISTS and alone):
+        return key, header
     return None
 
 
@@ -150,6 +140,14 @@ def _is_spread(content: bytes) -> bool:
     return first.strip() == b"{" or (
         rest[:1] in b" \t" and bool(re.match(rb'\s*"', rest)) and _first_line(content) is None
     )
+
+
+def _first_object(content: bytes) -> dict[str, Any]:
+    """The object that a file begins with; empty if it is not all there."""
+    try:
+        return dict(TolerantDecoder().decode_at(content.decode("utf-8", "replace"), 0)[0])
+    except (ValueError, RecursionError):
+        return {}
 
 
 def _first_line(content: bytes) -> dict[str, Any] | None:

@@ -49,6 +49,7 @@ class Tally:
             "path": reader.source.path,
             "format": reader.schema.name if reader.schema else None,
             "container": reader.container.kind,
+            "rows_of_other_formats": dict(sorted(reader.others.items())),
             "rows": self.rows,
             "written": self.written,
             "drops": {f"{stage}: {reason}": n for (stage, reason), n in sorted(self.drops.items())},

@@ -8,6 +8,9 @@ from self_instruct.datasets.example import Example
 from self_instruct.jsonl import LineError
 
 ABOUT = ("id", "category", "source", "license")
+INPUTS = ("input", "context")
+OUTPUTS = ("output", "response", "generation", "completion", "answer")
+"""Names under which formats have an input and an output."""
 
 
 def text_of(row: dict[str, Any], name: str, place: str, *, required: bool = False) -> str:
@@ -57,18 +60,39 @@ def about_of(row: dict[str, Any], *taken: str, id: str = "id", category: str = "
     return {**found, "fields": rest}
 
 
+def other_output(row: dict[str, Any], *names: str) -> str | None:
+    """Under which name a row has an output, where it has none under the given ones; None if under no other."""
+    if any(row.get(name) is not None for name in names):
+        return None
+    return next((other for other in OUTPUTS if row.get(other) and isinstance(row[other], str)), None)
+
+
+def check_output(row: dict[str, Any], place: str, *names: str) -> None:
+    """Raises `LineError` for a row whose output has none of the names, but another: it would be lost in silence."""
+    other = other_output(row, *names)
+    if other is not None:
+        problem = f'has no field "{names[0]}", but a text in "{other}"; name its format by --input_format, or rename the field'
+        raise LineError("no_output_field", place, problem)
+
+
 def flat(
-    instruction: str, output: str, *, input: str = "", category: str = "category"
-) -> Callable[[dict[str, Any], str], Example]:
-    """What reads rows by the names of their fields; without a name for the instruction, the output is all there is."""
+    instruction: str, *outputs: str, inputs: tuple[str, ...] = INPUTS, system: str = "system", category: str = "category"
+) -> Callable[[dict[str, Any], str], Example]:  # fmt: skip
+    """What reads rows by the names of their fields: output and input stand in the first of their names that a row has."""
 
     def read(row: dict[str, Any], place: str) -> Example:
+        check_output(row, place, *outputs)
+        output = next((name for name in outputs if row.get(name) is not None), outputs[0])
+        input = next((name for name in inputs if isinstance(row.get(name), str)), inputs[0] if inputs else "")
+        unfilled = (
+            name for name in (*inputs, *outputs) if row.get(name) is None
+        )  # tables have columns for other rows
         return Example(
-            text_of(row, instruction, place, required=True) if instruction else "",
+            text_of(row, instruction, place, required=True),
             input_of(row, input, place),
-            text_of(row, output, place, required=not instruction),
-            text_of(row, "system", place),
-            **about_of(row, instruction, input, output, "system", category=category),
+            text_of(row, output, place),
+            text_of(row, system, place),
+            **about_of(row, instruction, input, output, system, *unfilled, category=category),
         )
 
     return read

@@ -13,6 +13,7 @@ REPAIRS = {
     "escape": "backslashes that begin no escape, taken as text",
     "control_character": "raw control characters inside a text, taken as they stood",
     "nan": "NaN or infinity, which JSON has not, taken as null",
+    "bytes": "bytes, which JSON has not, taken as text in base64",
 }
 """What can be mended, in words."""
 

@@ -166,8 +166,7 @@ def _mended_line(reader: Reader, row: Row, example: Example, columns: set[str], 
         return reader.line(row, example, columns)
     findings.mended.update(names)
     findings.mended_rows += 1
-    as_it_stands = reader.schema is not None and reader.schema.native and row.raw is not None
-    if as_it_stands and not example.messages and "instances" not in row.value:
+    if reader.is_ours(row) and not example.messages and "instances" not in row.value:
         texts = {name: getattr(better, name) for name in ("instruction", "input", "output", "system")}
         line = json_line({**row.value, **{name: text for name, text in texts.items() if row.value.get(name)}})
     else:

@@ -9,7 +9,7 @@ from self_instruct.datasets.example import Example, Turn, of_turns
 from self_instruct.datasets.fields import ABOUT, about_of, flat, input_of, rest_of, stated, text_of
 from self_instruct.jsonl import LineError
 
-_flat = flat("instruction", "output", input="input")
+_flat = flat("instruction", "output", inputs=("input",))
 
 
 def row_of(example: Example, columns: set[str]) -> dict[str, Any]:

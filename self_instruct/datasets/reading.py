@@ -14,7 +14,7 @@ from self_instruct.datasets.example import Example
 from self_instruct.datasets.json_text import REPAIRS
 from self_instruct.datasets.ours import row_of
 from self_instruct.datasets.rows import Row, Unreadable, shown
-from self_instruct.datasets.schemas import FORMATS, Schema, named, recognise
+from self_instruct.datasets.schemas import FORMATS, SCHEMAS, Schema, named, of_row, recognise
 from self_instruct.errors import UserError
 from self_instruct.jsonl import LineError
 from self_instruct.records import json_line
@@ -38,7 +38,9 @@ class Source:
 
 @dataclass
 class Reader:
-    """A source under way. `schema` is None if no row could be read. What was mended is counted as the rows pass."""
+    """A source under way. `schema` is None if no row could be read. What was mended is counted as the rows pass, and so are
+    rows of another format, by its name.
+    """
 
     source: Source
     container: Container
@@ -46,6 +48,7 @@ class Reader:
     first: list[Row | Unreadable]
     repairs: Counter[str] = field(default_factory=Counter)
     mended: dict[str, list[str]] = field(default_factory=dict)
+    others: Counter[str] = field(default_factory=Counter)
 
     @property
     def columns(self) -> set[str]:
@@ -75,28 +78,43 @@ class Reader:
 
     def line(self, row: Row, example: Example, columns: set[str]) -> bytes:
         """The row as a line of ours, without its line break: as it stood, if it is one already and needed no mending."""
-        if self.schema is not None and self.schema.native and row.raw is not None and not row.repairs:
+        if row.raw is not None and self.is_ours(row) and not row.repairs:
             return row.raw
         return json_line(row_of(example, columns)).removesuffix(b"\n")
 
+    def is_ours(self, row: Row) -> bool:
+        """Whether the row is a line that we read as it stands."""
+        return row.raw is not None and self._schema_of(row).native
+
     def told(self) -> list[str]:
-        """What was mended, for people: how many rows, and where the first of them are."""
+        """What was mended, for people: how many rows, and where the first of them are; and how many were of another format."""
         return [
+            f"{self.source.path}: {number:,} rows were read as {SCHEMAS[name].what}, which they are"
+            for name, number in sorted(self.others.items())
+        ] + [
             f"{self.source.path}: {number:,} rows had {REPAIRS[kind]}: {', '.join(self.mended[kind])}"
             + (" ..." if number > _PLACES else "")
             for kind, number in sorted(self.repairs.items())
         ]
 
     def _example(self, row: Row) -> Example:
-        assert self.schema is not None
-        example = self.schema.read(row.value, row.place)
+        schema = self._schema_of(row)
+        example = schema.read(row.value, row.place)
+        if self.schema is not None and schema.read is not self.schema.read and schema.name in SCHEMAS:
+            self.others[schema.name] += 1
         return replace(
             example,
             source=self.source.name or example.source,
             license=self.source.license or example.license,
-            path=example.path or self.source.path,
+            path=example.path or (f"{self.source.path}#{row.part}" if row.part else self.source.path),
             row=example.row if example.path else row.number,
         )
+
+    def _schema_of(self, row: Row) -> Schema:
+        assert self.schema is not None
+        if self.source.format in SCHEMAS:  # the user has said it
+            return self.schema
+        return of_row(self.schema, row.value, row.header or {}, row.place)
 
     def _count(self, row: Row) -> None:
         self.repairs.update(row.repairs)

@@ -24,6 +24,7 @@ from self_instruct.errors import UserError
 CARD, RECORDS, CHATS = "README.md", "data/train.parquet", "chat/train.parquet"
 # Both are Parquet: the datasets library reads a repository by one reader.
 MARK = "<!-- written by self_instruct.datasets card -->"
+_BEGUN = f"{CARD}.part"  # with the mark in it while tables are put in place; the card takes its place
 _PLACES = 5
 _ROLES = {SYSTEM, USER, ASSISTANT}
 
@@ -80,20 +81,29 @@ def provenance_of_run(example: Example) -> dict[str, Any]:
 
 
 def check_folder(folder: Path, inputs: list[Path]) -> None:
-    """Raises `UserError` if files would be replaced that are not ours, or that are read."""
+    """Raises `UserError` if files would be replaced that are not ours, or that are read. Folders without files are nobody's,
+    and what a card that was not finished has left is ours.
+    """
     if folder.exists() and not folder.is_dir():
         raise UserError(f"--output {folder}: is a file; give a directory")
-    card = folder / CARD
-    try:
-        ours = not folder.exists() or not any(folder.iterdir()) or MARK in card.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        ours = False
-    if not ours:
+    if not _is_ours(folder):
         raise UserError(f"--output {folder}: holds files, but no card of ours; give a new or an empty directory")
     for path in inputs:
         for output in (folder / RECORDS, folder / CHATS):
             if output.exists() and path.exists() and path.samefile(output):
                 raise UserError(f"{path}: would be replaced by the output; give another --output")
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether a card may be written to a folder: it has one of ours, finished or begun, or no file but halves of ours."""
+    for name in (CARD, _BEGUN):
+        try:
+            if MARK in (folder / name).read_text(encoding="utf-8"):
+                return True
+        except (OSError, UnicodeDecodeError):
+            pass
+    halves = {folder / f"{name}.part" for name in (CARD, RECORDS, CHATS)}
+    return all(path in halves for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
 
 
 def lay_out(source: Source, folder: Path, option: str) -> Figures:
@@ -121,6 +131,7 @@ def lay_out(source: Source, folder: Path, option: str) -> Figures:
             chats.write({name: _plain(row[name]) for name in ("prompt", "completion")})
         if not figures.records:
             raise UserError(f"{option} {source.path}: none of its rows could be read; {'; '.join(figures.faults)}")
+        (folder / _BEGUN).write_text(MARK, encoding="utf-8")
         records.finish()
         if figures.chats:
             chats.finish()

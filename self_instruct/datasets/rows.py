@@ -1,5 +1,6 @@
 """A row of a file as it was read, and one that could not be."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,8 @@ _SHOWN = 2000
 @dataclass(frozen=True)
 class Row:
     """An object: its place (`file:line`, or `file[index]` where there are no lines), its number among the rows from 0, the line
-    as it stood where it is one, and what was mended to read it.
+    as it stood where it is one, and what was mended to read it. In a file of several lists, `part` is the name of its list, and
+    rows are numbered within it; `header` holds the plain values before that list in its object.
     """
 
     place: str
@@ -18,6 +20,8 @@ class Row:
     value: dict[str, Any]
     raw: bytes | None = None
     repairs: tuple[str, ...] = ()
+    part: str = ""
+    header: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,15 @@
 A format of flat rows is a line here; its name is then a choice of `--input_format`. Knows nothing of files.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from self_instruct.datasets import chats, ours
 from self_instruct.datasets.example import OPTIONAL, Example
-from self_instruct.datasets.fields import flat
+from self_instruct.datasets.fields import flat, other_output
 from self_instruct.errors import UserError
+from self_instruct.jsonl import LineError
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,10 @@ class Schema:
     native: bool = False
 
 
-def _keys(*needed: str, one_of: Iterable[str] = (), none_of: str = "") -> Callable[[dict[str, Any]], bool]:
-    some = set(one_of)
+def _keys(*needed: str, one_of: Iterable[str] = (), none_of: Iterable[str] = ()) -> Callable[[dict[str, Any]], bool]:
+    some, none = set(one_of), set(none_of)
     return lambda row: (
-        all(name in row for name in needed) and (not some or bool(some & set(row))) and none_of not in row
+        all(name in row for name in needed) and (not some or bool(some & set(row))) and not none & set(row)
     )
 
 
@@ -40,6 +41,10 @@ def _chat(name: str) -> Callable[[dict[str, Any]], bool]:
 
 def _ours(row: dict[str, Any]) -> bool:
     return "instruction" in row and isinstance(row.get("provenance"), dict)
+
+
+def _alpaca(row: dict[str, Any]) -> bool:
+    return "instruction" in row and other_output(row, "output") is None
 
 
 _MAGPIE = (
@@ -63,14 +68,17 @@ _ALL = (
     Schema("messages", "chat messages", _chat("role"), chats.conversation, _BOTH),
     Schema("comparison", "GPT-4-LLM comparisons, the better answer taken", _keys("user_input", one_of=_RATED),
            chats.comparison),
-    Schema("dolly", "Dolly", _keys("instruction", "context", "response"),
-           flat("instruction", "response", input="context")),
+    Schema("distilabel", "generations of distilabel",
+           _keys("instruction", "generation", none_of=("output", "response")),
+           flat("instruction", "generation", system="system_prompt")),
+    Schema("dolly", "Dolly", _keys("instruction", "context", none_of=("input",)),
+           flat("instruction", "response", "output", inputs=("context",))),
     Schema("airoboros", "airoboros", _keys("instruction", "response"), flat("instruction", "response")),
     Schema("instruction-wild", "InstructionWild", _keys("instruction", one_of=_WILD),
-           flat("instruction", "output", input="input", category="instruction_type")),
-    Schema("alpaca", "instruction, input and output as Alpaca's", _keys("instruction"), ours.read, native=True),
+           flat("instruction", "output", category="instruction_type")),
+    Schema("alpaca", "instruction, input and output as Alpaca's", _alpaca, ours.read, native=True),
     Schema("gpt4all", "GPT4All", _keys("prompt", "response"), flat("prompt", "response")),
-    Schema("prompt-completion", "prompt and completion", _keys("prompt", none_of="chosen"), chats.prompt_completion),
+    Schema("prompt-completion", "prompt and completion", _keys("prompt", none_of=("chosen",)), chats.prompt_completion),
     Schema("question-answer", "questions and answers, as GSM8K's", _keys("question", "answer"), flat("question", "answer")),
     Schema("vicuna", "text in the template of Vicuna", lambda row: chats.is_vicuna(row.get("text")), chats.templated),
     Schema("text", "text without turns", _keys("text"), chats.templated),
@@ -78,7 +86,7 @@ _ALL = (
 SCHEMAS = {schema.name: schema for schema in _ALL}
 _LMFLOW = {
     "text_only": Schema("lmflow", "LMFlow text_only", _keys("text"), chats.templated),
-    "text2text": Schema("lmflow", "LMFlow text2text", _keys("input", "output"), flat("input", "output")),
+    "text2text": Schema("lmflow", "LMFlow text2text", _keys("input", "output"), flat("input", "output", inputs=())),
     "conversation": Schema("lmflow", "LMFlow conversation", _keys("messages"), chats.conversation, _BOTH),
 }
 FORMATS = (*SCHEMAS, "lmflow")
@@ -93,8 +101,37 @@ def recognise(rows: list[dict[str, Any]], header: dict[str, Any], key: str, path
     """
     if key == "instances":
         return _lmflow(rows, header.get("type"), path)
-    fitting = (schema for schema in _ALL if rows and sum(map(schema.fits, rows)) * 2 >= len(rows))
-    return _with_columns(next(fitting, None), rows)
+    return _with_columns(_fitting(rows), rows)
+
+
+def of_row(schema: Schema, row: dict[str, Any], header: Mapping[str, Any], place: str) -> Schema:
+    """What a row is read by: the format of its source; where another fits it and that does not, the other one.
+
+    Raises `LineError` where the header of its own list states a type of LMFlow that holds no instructions.
+    """
+    if schema.name == "lmflow":
+        stated = header.get("type")
+        if stated is not None and (not isinstance(stated, str) or stated not in _LMFLOW):
+            raise LineError("other_type", place, _no_instructions(stated))
+        return schema if stated is None else _LMFLOW[stated]
+    if schema.fits(_filled(row)):
+        return schema
+    return _fitting([row]) or schema
+
+
+def _fitting(rows: list[dict[str, Any]]) -> Schema | None:
+    """The first format that fits at least half of some rows. Null is no field, since tables have it in columns for other rows,
+    unless none fits so.
+    """
+    for values in ([_filled(row) for row in rows], rows):
+        for schema in _ALL:
+            if values and sum(map(schema.fits, values)) * 2 >= len(values):
+                return schema
+    return None
+
+
+def _filled(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if value is not None}
 
 
 def named(name: str, rows: list[dict[str, Any]], header: dict[str, Any], path: str) -> Schema | None:
@@ -111,7 +148,7 @@ def _with_columns(schema: Schema | None, rows: list[dict[str, Any]]) -> Schema |
         found = set(OPTIONAL)
     if schema.name == "magpie" and any(len(row.get("conversations") or ()) > 2 for row in rows):
         found.add("messages")
-    if schema.name == "vicuna":
+    if schema.name == "vicuna" or (schema.name == "distilabel" and any(row.get("system_prompt") for row in rows)):
         found.add("system")
     return replace(schema, columns=schema.columns | found)
 
@@ -122,5 +159,9 @@ def _lmflow(rows: list[dict[str, Any]], stated: Any, path: str) -> Schema:
     else:
         schema = _LMFLOW.get(stated) if isinstance(stated, str) else None
     if schema is None:
-        raise UserError(f"{path}: is LMFlow of type {stated!r}; those with instructions are {', '.join(_LMFLOW)}")
+        raise UserError(f"{path}: {_no_instructions(stated)}")
     return schema
+
+
+def _no_instructions(stated: Any) -> str:
+    return f"is LMFlow of type {stated!r}; those with instructions are {', '.join(_LMFLOW)}"

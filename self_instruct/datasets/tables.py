@@ -1,37 +1,39 @@
 """Rows of tables: Parquet files, folders of the `datasets` library, and datasets of the Hub; the library is imported here only.
 
-Knows nothing of what the rows mean.
+Cells become what JSON has, at any depth: dates and times by ISO 8601, bytes by base64, NaN and infinity null, and decimals,
+durations and what else a table may hold their text. Knows nothing of what the rows mean.
 """
 
+import base64
+import json
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from datetime import date, time
 from pathlib import Path
 from typing import Any
 
-from self_instruct.datasets.rows import Row
+from self_instruct.datasets.rows import Row, Unreadable
 from self_instruct.errors import UserError
 
 _BATCH = 256
+_JSON = "arrow.json"
 
 
-def parquet_rows(path: str, option: str) -> Iterator[Row]:
+def parquet_rows(path: str, option: str) -> Iterator[Row | Unreadable]:
     """The rows of a Parquet file, a few hundred in memory. Raises `UserError` if it is none, or is damaged."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(path, pre_buffer=False) as file:
-            number = 0
-            for batch in file.iter_batches(_BATCH):
-                for value in batch.to_pylist():
-                    yield Row(f"{path}[{number}]", number, _without_nan(value))
-                    number += 1
+            yield from _rows(file.iter_batches(_BATCH), path)
     except (pa.ArrowException, OSError) as error:
         problem = " ".join(str(error).split())[:200]
         raise UserError(f"{option} {path}: is not a whole Parquet file ({problem}); fetch or write it again") from None
 
 
-def folder_rows(path: str, split: str | None, option: str) -> Iterator[Row]:
+def folder_rows(path: str, split: str | None, option: str) -> Iterator[Row | Unreadable]:
     """The rows of a folder that `save_to_disk` of the `datasets` library has written. Raises `UserError` if it is none."""
     if not any((Path(path) / name).is_file() for name in ("dataset_info.json", "dataset_dict.json", "state.json")):
         raise UserError(
@@ -43,10 +45,10 @@ def folder_rows(path: str, split: str | None, option: str) -> Iterator[Row]:
         loaded = datasets.load_from_disk(path)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise UserError(f"{option} {path}: cannot be loaded by the datasets library ({_said(error)})") from None
-    return _rows(_split_of(loaded, path, split, option), path)
+    return _rows(_batches(_split_of(loaded, path, split, option)), path)
 
 
-def hub_rows(name: str, split: str | None, option: str) -> Iterator[Row]:
+def hub_rows(name: str, split: str | None, option: str) -> Iterator[Row | Unreadable]:
     """The rows of a dataset of the Hub, or of its copy in the cache. Raises `UserError` if it cannot be had."""
     import datasets
 
@@ -59,7 +61,7 @@ def hub_rows(name: str, split: str | None, option: str) -> Iterator[Row]:
             f"{option} {name}: is no file here, and the Hub's dataset of that name cannot be loaded ({_said(error)}); {hint}"
             "give a path, or fetch it where there is a network"
         ) from None
-    return _rows(_split_of(loaded, name, split, option), name)
+    return _rows(_batches(_split_of(loaded, name, split, option)), name)
 
 
 def _split_of(loaded: Any, name: str, split: str | None, option: str) -> Any:
@@ -74,14 +76,63 @@ def _split_of(loaded: Any, name: str, split: str | None, option: str) -> Any:
     return loaded[chosen]
 
 
-def _rows(table: Any, name: str) -> Iterator[Row]:
-    for number, value in enumerate(table):
-        yield Row(f"{name}[{number}]", number, _without_nan(value))
+def _batches(table: Any) -> Iterator[Any]:
+    """Tables of Arrow: cells as they are stored, so that no image is decoded and no format of the library's is in the way."""
+    yield from table.with_format("arrow").iter(batch_size=_BATCH)
 
 
-def _without_nan(value: dict[str, Any]) -> dict[str, Any]:
-    """A row whose empty cells are None, as they are not in tables that came through pandas."""
-    return {key: None if cell != cell else cell for key, cell in value.items()}  # noqa: PLR0124  NaN is not itself
+def _rows(batches: Iterable[Any], name: str) -> Iterator[Row | Unreadable]:
+    """The rows of tables or record batches of Arrow. One with a cell that Python cannot hold, as the year 30000, is told."""
+    number = 0
+    for batch in batches:
+        for value in _values(batch):
+            place, repairs = f"{name}[{number}]", set[str]()
+            if isinstance(value, Exception):
+                yield Unreadable(place, "wrong_value", f"has a cell that cannot be read ({_said(value)})", "")
+            else:
+                yield Row(place, number, _plain(value, repairs), None, tuple(sorted(repairs)))
+            number += 1
+
+
+def _values(batch: Any) -> list[dict[str, Any] | Exception]:
+    """Each row as Python holds it, or why it cannot."""
+    types = {field.name: field.type for field in batch.schema if _JSON in str(field.type)}
+    try:
+        return [
+            {**row, **{name: _decoded(row[name], type) for name, type in types.items()}} for row in batch.to_pylist()
+        ]
+    except (ValueError, ArithmeticError, LookupError, RecursionError) as error:
+        if batch.num_rows == 1:
+            return [error]
+    return [value for at in range(batch.num_rows) for value in _values(batch.slice(at, 1))]
+
+
+def _decoded(value: Any, type: Any) -> Any:
+    """The value with what its type says is JSON, the type that the `datasets` library gives to objects that differ in keys."""
+    if value is None or _JSON not in str(type):
+        return value
+    if getattr(type, "extension_name", "") == _JSON:
+        return json.loads(value)
+    if isinstance(value, dict):
+        return {**value, **{field.name: _decoded(value[field.name], field.type) for field in type}}
+    return [_decoded(item, type.value_type) for item in value]
+
+
+def _plain(value: Any, repairs: set[str]) -> Any:
+    """The value as JSON has it; what is lost by that, or looks otherwise than it was meant, is named in `repairs`."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item, repairs) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item, repairs) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        repairs.add("nan")
+        return None
+    if isinstance(value, bytes):
+        repairs.add("bytes")
+        return base64.b64encode(value).decode()
+    if value is None or isinstance(value, str | int | float):
+        return value
+    return value.isoformat() if isinstance(value, date | time) else str(value)
 
 
 def _said(error: Exception) -> str:

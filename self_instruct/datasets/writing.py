@@ -39,11 +39,7 @@ class Format:
             yield "input (joined to the instruction)"
         if example.system and "system" not in self.holds:
             yield "system"
-        if (
-            not example.output
-            and example.is_single_turn
-            and self.name not in ("jsonl", "parquet", "messages", "sharegpt")
-        ):
+        if not example.output and example.is_single_turn:
             yield "output (there was none)"
         if "provenance" not in self.holds:
             yield from (name for name in ABOUT if getattr(example, name) and not (name == "id" and "id" in self.holds))
