@@ -208,7 +208,7 @@ def build_endpoint(config: Config, on_tokens: Callable[[int], None]) -> OpenAIEn
     local = None
     if model.model_name_or_path:
         local = partial(load_reader, "huggingface", model.model_name_or_path, None, model.model_revision,
-                        model.trust_remote_code)  # fmt: skip
+                        model.trust_remote_code, elsewhere=True)  # fmt: skip
     return connect(
         endpoint, build_sampling(config), patience, config.sampling.num_return_sequences > 1, local, on_tokens
     )
