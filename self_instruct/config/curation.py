@@ -74,8 +74,9 @@ class NoveltyOptions:
         choices=("below", "not_above"), plan=True,
     )  # fmt: skip
     rouge_tokenizer: str = option(
-        "rouge", "words that ROUGE-L compares; rouge: a-z and 0-9 only, as rouge_score; unicode: of any script, for text that "
-        "is not in English", choices=("rouge", "unicode"), plan=True,
+        "rouge", "words that ROUGE-L compares; rouge: a-z and 0-9 only, as rouge_score; unicode: of any script, also where "
+        "filters count words and look at how a text begins, for text that is not in English",
+        choices=("rouge", "unicode"), plan=True,
     )  # fmt: skip
     embedding_threshold: float | None = option(
         None, "also keep only if the cosine similarity is below this [default: off]", above=-1, maximum=1.01, plan=True
