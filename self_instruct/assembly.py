@@ -14,7 +14,7 @@ from self_instruct.demonstrations import DemonstrationMix
 from self_instruct.distributed.world import World
 from self_instruct.engines import load_engine, load_reader
 from self_instruct.engines.base import ModelEngine, PromptReader, Sampling
-from self_instruct.engines.endpoint.connecting import Endpoint, connect
+from self_instruct.engines.endpoint.connecting import Endpoint, connect, endpoint_for
 from self_instruct.engines.openai_compatible import OpenAIEngine, Patience
 from self_instruct.engines.placement import Placement
 from self_instruct.errors import UserError
@@ -24,6 +24,7 @@ from self_instruct.formats import RecordFormat
 from self_instruct.novelty import vector_cache
 from self_instruct.novelty.comparison import Bounds
 from self_instruct.novelty.embedding import EmbeddingIndex, SentenceEncoder
+from self_instruct.novelty.tokens import unicode_tokens
 from self_instruct.novelty.vector_cache import CachedEncoder
 from self_instruct.prompts import PromptComposer
 from self_instruct.records import Record
@@ -111,15 +112,10 @@ def build_rules(config: Config, header: str) -> list[Filter]:
             f"--min_instruction_length {low} is above --max_instruction_length {high}, so nothing could pass"
         )
     return build_filters(
-        header,
-        min_instruction_words=config.filter.min_instruction_words,
-        max_instruction_words=config.filter.max_instruction_words,
-        keywords=config.filter.filter_keywords,
-        openings=config.filter.filter_openings,
-        keep_programming=config.filter.keep_programming,
-        rules=config.filter.filter_rules,
-        switches=_switches(config),
-    )
+        header, options.min_instruction_words, options.max_instruction_words, options.filter_keywords,
+        options.filter_openings, options.keep_programming, options.filter_rules, _switches(config),
+        unicode_tokens if config.novelty.rouge_tokenizer == "unicode" else None,
+    )  # fmt: skip
 
 
 def _switches(config: Config) -> dict[str, Any]:
@@ -191,10 +187,9 @@ def _drawn_alike(config: Config) -> bool:
 def build_endpoint(config: Config, on_tokens: Callable[[int], None]) -> OpenAIEngine:
     """The engine that asks a server, which has answered once; it counts prompts too."""
     options, model = config.endpoint, config.model
-    if config.prompt.chat_template != "auto":
-        raise UserError("--chat_template is for a model on this machine; with --engine openai give --api_endpoint")
     endpoint = Endpoint(
-        options.api_base, options.api_model, options.api_key_env, options.api_endpoint, options.api_continuation,
+        options.api_base, options.api_model, options.api_key_env,
+        endpoint_for(config.prompt.chat_template, options.api_endpoint), options.api_continuation,
         options.api_context_length,
         {"presence_penalty": options.presence_penalty, "frequency_penalty": options.frequency_penalty},
         options.api_extra_body,
@@ -208,7 +203,7 @@ def build_endpoint(config: Config, on_tokens: Callable[[int], None]) -> OpenAIEn
     local = None
     if model.model_name_or_path:
         local = partial(load_reader, "huggingface", model.model_name_or_path, None, model.model_revision,
-                        model.trust_remote_code)  # fmt: skip
+                        model.trust_remote_code, elsewhere=True)  # fmt: skip
     return connect(
         endpoint, build_sampling(config), patience, config.sampling.num_return_sequences > 1, local, on_tokens
     )
