@@ -58,6 +58,7 @@ def _decide(plan: "JudgePlan", file: "PredictionFile") -> str:
     """Writes the records that stay and the report; what a person reads of it."""
     from self_instruct.durable import put
     from self_instruct.judging import read_judgement, statistics, table
+    from self_instruct.layout import ACCEPTED
     from self_instruct.predictions import fingerprint
 
     stored = {name: file.latest.get((name, 0)) for name in plan.records}
@@ -70,6 +71,10 @@ def _decide(plan: "JudgePlan", file: "PredictionFile") -> str:
     judges = {(item.model, item.model_revision) for item in of_these.values() if item is not None}
     counts = statistics(list(judgements.values()), plan.threshold)
     counts["judges"] = [{"model": model, "model_revision": revision} for model, revision in sorted(judges)]
+    counts["inputs"] = [
+        {"path": path} for path in plan.given.get("input_path") or [str(plan.kept.with_name(ACCEPTED))]
+    ]
+    counts["options"] = {"judge_threshold": plan.threshold, **plan.told_options}
     put(plan.kept, b"".join(kept))
     put(plan.report, (json.dumps(counts, indent=2) + "\n").encode())
     return "\n".join(
