@@ -14,7 +14,7 @@ from self_instruct.demonstrations import DemonstrationMix
 from self_instruct.distributed.world import World
 from self_instruct.engines import load_engine, load_reader
 from self_instruct.engines.base import ModelEngine, PromptReader, Sampling
-from self_instruct.engines.endpoint.connecting import Endpoint, connect
+from self_instruct.engines.endpoint.connecting import Endpoint, connect, endpoint_for
 from self_instruct.engines.openai_compatible import OpenAIEngine, Patience
 from self_instruct.engines.placement import Placement
 from self_instruct.errors import UserError
@@ -191,10 +191,9 @@ def _drawn_alike(config: Config) -> bool:
 def build_endpoint(config: Config, on_tokens: Callable[[int], None]) -> OpenAIEngine:
     """The engine that asks a server, which has answered once; it counts prompts too."""
     options, model = config.endpoint, config.model
-    if config.prompt.chat_template != "auto":
-        raise UserError("--chat_template is for a model on this machine; with --engine openai give --api_endpoint")
     endpoint = Endpoint(
-        options.api_base, options.api_model, options.api_key_env, options.api_endpoint, options.api_continuation,
+        options.api_base, options.api_model, options.api_key_env,
+        endpoint_for(config.prompt.chat_template, options.api_endpoint), options.api_continuation,
         options.api_context_length,
         {"presence_penalty": options.presence_penalty, "frequency_penalty": options.frequency_penalty},
         options.api_extra_body,

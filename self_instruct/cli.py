@@ -131,13 +131,14 @@ def generate(config: Config, base: RecordFormat, recipe: Any) -> int:
     from self_instruct import manifest
     from self_instruct.assembly import with_horizon
     from self_instruct.distributed.world import current_world
-    from self_instruct.engines.endpoint.connecting import check_given
+    from self_instruct.engines.endpoint.connecting import check_engine, check_given
     from self_instruct.overwriting import set_aside
     from self_instruct.progress import Progress
     from self_instruct.tracking import check_installed
 
     check_installed(config.reporting.report_to)
     check_given(config.endpoint.api_base, config.endpoint.api_extra_body, logs.without_secrets)
+    check_engine(config.model.engine, vars(config.endpoint))
     world = current_world()
     folder = Path(config.run.batch_dir or "")
     recipe.check()

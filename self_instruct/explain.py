@@ -27,9 +27,10 @@ _OPTIONS = {
     "target_reached": ("num_instructions_to_generate",), "quota_reached": ("num_instructions_to_generate", "categories"),
 }  # fmt: skip
 _SAMPLING = (
-    "model_name_or_path", "api_model", "temperature", "top_p", "top_k", "min_p", "repetition_penalty", "presence_penalty",
-    "frequency_penalty", "max_new_tokens", "stop_words", "seed",
+    "model_name_or_path", "api_model", "temperature", "top_p", "top_k", "min_p", "repetition_penalty",
+    "max_new_tokens", "stop_words", "seed",
 )  # fmt: skip
+_SERVERS = ("presence_penalty", "frequency_penalty")  # only these follow them
 
 
 def main(argv: list[str]) -> int:
@@ -51,7 +52,8 @@ def explain(run: Run, candidate: Candidate) -> Iterator[str]:
     yield from _accepted(run, candidate) if candidate.accepted else _rejected(run, candidate)
     yield from _origin(run, candidate)
     options = run.options_of(candidate)
-    stated = [f"{name} {options[name]!r}" for name in _SAMPLING if options.get(name) is not None]
+    names = (*_SAMPLING, *_SERVERS) if options.get("engine") == "openai" else _SAMPLING
+    stated = [f"{name} {options[name]!r}" for name in names if options.get(name) is not None]
     yield _part("Sampled with:", ", ".join(stated))
 
 

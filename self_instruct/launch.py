@@ -74,7 +74,8 @@ def launch(
         print(_forecast(config, loop, pool, stopped, progress.tokens_per_second))
     else:
         idle = (news.idleness(pool.news), news.occupancy(pool.news)) if pool is not None else None
-        print(recipe.told(folder, loop.funnel, curator.pool, stopped, progress.seconds, idle))
+        seconds, anew = progress.seconds, config.run.overwrite
+        print(recipe.told(folder, loop.funnel, curator.pool, stopped, seconds, idle, anew))
     if interruption.received:
         return 128 + interruption.received
     return 1 if loop.failed else 0

@@ -93,7 +93,7 @@ class Loop:
             while reason is None:
                 self._submit()
                 if not self._under_way:
-                    return self.funnel.spending.spent() or "the requests are used up"
+                    return self.funnel.spending.spent() or "no completion of --script_path is left"
                 self._take(self.engine.poll())
                 reason = self._commit() or self.interrupted()
                 progress.update(self.funnel)

@@ -6,6 +6,7 @@ again after a failure means to go on, so it is then not begun anew.
 
 import os
 import sys
+from itertools import count
 from pathlib import Path
 
 from self_instruct.config import RunOptions
@@ -30,17 +31,19 @@ def set_aside(run: RunOptions, folder: Path, is_main: bool) -> bool:
     if is_main and _holdings(folder):
         _agree(folder, run.yes)
         _check_unused(folder)
-        backup = next(
-            place
-            for number in range(1, 10**6)
-            if not (place := folder.with_name(f"{folder.name}.backup-{number}")).exists()
-        )
+        backup = backup_of(folder)
         try:
             folder.rename(backup)
         except OSError as error:
             raise UserError(f"--overwrite: {folder} cannot be moved to {backup} ({error.strerror})") from None
         print(f"What {folder} held is kept in {backup}.", file=sys.stderr)
     return True
+
+
+def backup_of(path: Path) -> Path:
+    """A name beside a file or directory that is free."""
+    places = (path.with_name(f"{path.name}.backup-{number}") for number in count(1))
+    return next(place for place in places if not place.exists())
 
 
 def _holdings(folder: Path) -> list[Path]:

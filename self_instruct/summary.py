@@ -12,7 +12,8 @@ from self_instruct.layout import ACCEPTED, JOURNAL, LOGS, REJECTED, REPORT
 from self_instruct.records import Record
 
 SAMPLE_LIMIT = 500
-_CHANGED = ("--max_requests", "--min_yield", "--script_path", "--max_usage_tokens", "--max_cost")
+_CHANGED = ("--max_requests", "--max_tokens", "--min_yield", "--script_path", "--max_usage_tokens", "--max_cost")
+_WORDS = ("true", "yes", "1", "false", "no", "0")  # of a switch
 
 
 def summarise(
@@ -22,9 +23,10 @@ def summarise(
     stopped: str,
     seconds: float | None = None,
     idle: tuple[float, float] | None = None,
+    overwrites: bool = False,
 ) -> str:
     """The text; `seconds` is how long this launch generated, `idle` the share of it in which generation had no prompt to work
-    on, and the share of its rows that were in use.
+    on, and the share of its rows that were in use. `overwrites` is whether it was to begin the run anew.
     """
     accepted, tokens = funnel.accepted, funnel.completion_tokens
     took = f" in {seconds:,.0f} s" if seconds is not None else ""
@@ -39,7 +41,7 @@ def summarise(
     return (
         "\n\n".join(
             ["", headline, funnel.table(), *_categories(funnel), *_warnings(funnel), *_samples(pool), _files(folder),
-             _next(folder, pool, stopped)]
+             _next(folder, pool, stopped, overwrites)]
         ) + "\n"
     )  # fmt: skip
 
@@ -86,16 +88,24 @@ def _files(folder: Path) -> str:
     return "\n".join([f"Files in {folder}:", *present])
 
 
-def _going_on(argv: list[str]) -> list[str]:
+def _going_on(argv: list[str], overwrites: bool) -> list[str]:
     """The command without what would begin the run anew."""
-    return [part for part in argv if part.partition("=")[0] not in ("--overwrite", "--yes")]
+    kept: list[str] = []
+    switch = False  # the word before is one that is left out
+    for part in argv:
+        value = switch and part.lower() in _WORDS
+        switch = part in ("--overwrite", "--yes")
+        if not (value or part.partition("=")[0] in ("--overwrite", "--yes")):
+            kept.append(part)
+    in_file = overwrites and any(part.partition("=")[0] == "--config" for part in argv)
+    return [*kept, "--overwrite", "false"] if in_file else kept
 
 
-def _next(folder: Path, pool: Sequence[Record], stopped: str) -> str:
+def _next(folder: Path, pool: Sequence[Record], stopped: str, overwrites: bool) -> str:
     python, place = shlex.quote(sys.executable), shlex.quote(str(folder))
     lines = ["Next:"]
     if (folder / JOURNAL).exists():
-        again = f"cd {shlex.quote(os.getcwd())} && {python} {shlex.join(_going_on(sys.argv))}"
+        again = f"cd {shlex.quote(os.getcwd())} && {python} {shlex.join(_going_on(sys.argv, overwrites))}"
         changed = next((name for name in _CHANGED if name in stopped), None)
         if stopped.startswith("all "):
             lines.append(f"  more records:\n    {again} --num_instructions_to_generate {2 * len(pool)}")

@@ -67,6 +67,8 @@ def main(argv: Sequence[str]) -> int:
         return dry_run(recipe)
     if output.is_dir():
         raise UserError(f"--output_path {output}: is a directory; give a text file")
+    if not config.run.overwrite:
+        _check_ours(output, _topics(config))
     return _generate(config, recipe, output, INSTRUCTION_OUTPUT)
 
 
@@ -80,18 +82,46 @@ def _config(given: dict, options: TopicOptions, output: Path) -> Config:
     return replace(config, run=replace(config.run, batch_dir=folder, num_instructions_to_generate=options.num_topics))
 
 
-def _generate(config: Config, recipe: object, output: Path, format: object) -> int:
-    from self_instruct.distributed.world import current_world
-    from self_instruct.durable import put
+def _topics(config: Config) -> bytes | None:
+    """The file of what the run has by now, if there is one."""
     from self_instruct.jsonl import read_objects
     from self_instruct.layout import ACCEPTED
 
-    code = generate(config, format, recipe)  # type: ignore[arg-type]
     records = Path(config.run.batch_dir or "") / ACCEPTED
-    if current_world().is_main and records.is_file():
-        topics = [row["instruction"] for _, row in read_objects(records, "the topics")]
-        put(output, "".join(f"{topic}\n" for topic in topics).encode("utf-8"))
-        print(f"{len(topics):,} topics are in {output}; use them by --topics_path {output}")
+    if not records.is_file():
+        return None
+    return "".join(f"{row['instruction']}\n" for _, row in read_objects(records, "the topics")).encode("utf-8")
+
+
+def _check_ours(output: Path, topics: bytes | None) -> None:
+    """Raises `UserError` if the output is there and is not what the run has written, or a launch of it that ended early."""
+    try:
+        there = output.read_bytes()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise UserError(f"--output_path {output}: cannot be read ({error.strerror}); give another path") from None
+    if not (topics or b"").startswith(there):
+        raise UserError(
+            f"--output_path {output}: holds what this run has not written, and would be replaced; move it, give another path, "
+            "or --overwrite to begin anew and keep it beside the new one"
+        )
+
+
+def _generate(config: Config, recipe: object, output: Path, format: object) -> int:
+    from self_instruct.distributed.world import current_world
+    from self_instruct.durable import put
+    from self_instruct.overwriting import backup_of
+
+    code = generate(config, format, recipe)  # type: ignore[arg-type]
+    topics = _topics(config) if current_world().is_main else None
+    if topics is not None:
+        if config.run.overwrite and output.exists() and output.read_bytes() != topics:
+            backup = backup_of(output)
+            output.rename(backup)
+            print(f"What {output} held is kept in {backup}.", file=sys.stderr)
+        put(output, topics)
+        print(f"{len(topics.splitlines()):,} topics are in {output}; use them by --topics_path {output}")
     return code
 
 

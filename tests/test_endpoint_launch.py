@@ -86,7 +86,11 @@ def test_mistakes_are_told_in_one_message(tmp_path):
     with EndpointServer() as server:
         for more, message in [
             (["--max_cost", 3, "--price_per_million_tokens", "free"], "--price_per_million_tokens is 'free'"),
-            (["--chat_template", "always"], "give --api_endpoint"),
+            (["--chat_template", "always"], "asks for --api_endpoint chat, but completions is given"),
+            (
+                ["--engine", "scripted"],
+                "--price_per_million_tokens is for --engine openai, but the engine is scripted",
+            ),
         ]:
             told = generate(*asking(server, tmp_path / "run"), *more)
             assert told.returncode == 2 and message in told.stderr and "Traceback" not in told.stderr

@@ -152,7 +152,7 @@ def test_max_requests_and_the_end_of_the_script_end_the_run(script, tmp_path):
     loop, stopped = run_loop(script, tmp_path / "a", target=500, max_requests=9)
     assert stopped == "--max_requests 9 are done" and loop.funnel.requests == 9
     loop, stopped = run_loop(script, tmp_path / "b", target=500)
-    assert stopped == "the requests are used up" and loop.funnel.requests == 60
+    assert stopped == "no completion of --script_path is left" and loop.funnel.requests == 60
 
 
 def test_a_request_that_the_engine_could_not_answer_is_told_and_counted(script, tmp_path):

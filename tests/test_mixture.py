@@ -143,7 +143,7 @@ def test_a_category_that_gives_nothing_is_given_up_and_does_not_block_the_others
     loop, stopped = run_mixture(mixture(files, 40, MIX, 8, "--patience", 15), folder, Author(barren))
     assert stopped == (
         "the other categories are full, and fielded has 0 of 8 and was given up: 0 of the 0 records that its last 15 requests "
-        "brought could be kept"
+        "brought could be kept (--patience and --min_yield decide when)"
     )
     assert Counter(row["provenance"]["category"] for row in accepted(folder)) == {"plain": 20, "answered": 12}
     assert loop.funnel.categories["fielded"].requests == 15 and not loop.failed

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from self_instruct.summary import _going_on
 from tests.runs import ROOT, generate, rows, run, scripted
 from tests.scripts import write_script
 
@@ -50,10 +51,22 @@ def test_the_first_record_can_be_explained_as_proposed(ended):
     assert result.returncode == 0 and result.stdout.startswith(f"[{first['provenance']['id']}] accepted")
 
 
+@pytest.mark.parametrize(
+    "words", [["--overwrite", "true", "--yes"], ["--overwrite", "--yes", "1"], ["--overwrite=yes"], []]
+)
+def test_the_command_that_goes_on_does_not_begin_anew(words):
+    command = ["launch.py", *words, "--seed", "1", "--max_hours", "1"]
+    assert _going_on(command, bool(words)) == ["launch.py", "--seed", "1", "--max_hours", "1"]
+    assert _going_on([*command, "--config", "a.yaml"], True)[-4:] == ["--config", "a.yaml", "--overwrite", "false"]
+
+
 def test_a_run_that_ended_early_is_gone_on_with_and_not_made_smaller(tmp_path):
     script = write_script(tmp_path / "script.jsonl", 60)
     shown = generate(*scripted(script, tmp_path / "run", 5000), "--max_requests", 5).stdout
     assert "go on, with another --max_requests:" in shown and "more records" not in shown
+    spent = generate(*scripted(script, tmp_path / "tokens", 5000), "--max_tokens", 100).stdout
+    used = generate(*scripted(script, tmp_path / "script", 5000), "--min_yield", 0).stdout
+    assert "another --max_tokens:" in spent and "another --script_path:" in used
     command = shown.split("--max_requests:\n")[1].split("\n")[0]
     assert "--num_instructions_to_generate 5000" in command
 

@@ -88,10 +88,29 @@ def test_the_command_writes_new_topics_and_goes_on(tmp_path):
                         ("rouge_l", "night trains and ferries")}  # fmt: skip
     assert "Stopped: all 4 topics are there." in ended.stdout and str(out) in ended.stdout
     ended = run(*command, "--num_topics", 50)
-    assert "the requests are used up" in ended.stdout
+    assert "no completion of --script_path is left" in ended.stdout
     assert out.read_text().splitlines()[-2:] == ["Bees", "Bells"]
     ended = run(*command, "--num_topics", 50, "--topic_avoidance", "bees")
     assert ended.returncode == 2 and "the header of the prompt is another one" in ended.stderr
+
+
+def test_a_file_that_the_run_has_not_written_is_not_replaced(tmp_path):
+    script = script_of([{"text": "Bees\n8. Bells\n"}, {"text": "Kites\n8. Tides\n"}], tmp_path / "script.jsonl")
+    out, backup = tmp_path / "topics.txt", tmp_path / "topics.txt.backup-1"
+    out.write_text("a topic of mine\n")
+    command = [sys.executable, "-m", "self_instruct.topics", "--engine", "scripted", "--script_path", script,
+               "--output_path", out]  # fmt: skip
+    refused = run(*command, "--num_topics", 2)
+    assert refused.returncode == 2 and "holds what this run has not written" in refused.stderr
+    assert out.read_text() == "a topic of mine\n" and not (tmp_path / "topics.txt.run").exists()
+    ended = run(*command, "--num_topics", 2, "--overwrite", "--yes")
+    assert ended.returncode == 0 and out.read_text() == "Bees\nBells\n" and f"kept in {backup}" in ended.stderr
+    assert backup.read_text() == "a topic of mine\n"
+    out.write_text("Bees\n")  # as a launch would have left it that ended earlier
+    assert run(*command, "--num_topics", 3).returncode == 0 and out.read_text().startswith("Bees\nBells\n")
+    edited = out.read_text() + "by hand\n"
+    out.write_text(edited)
+    assert run(*command, "--num_topics", 3).returncode == 2 and out.read_text() == edited
 
 
 def test_a_server_lists_topics_too(tmp_path):

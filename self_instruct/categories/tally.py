@@ -83,4 +83,5 @@ class Tally:
             for name, reason in self.given_up.items()
             if not self.is_full(name)
         ]
-        return f"the other categories are full, and {'; '.join(told)}"
+        others = "the other categories are full, and " if any(map(self.is_full, self.quotas)) else ""
+        return f"{others}{'; '.join(told)} (--patience and --min_yield decide when)"

@@ -97,7 +97,10 @@ class ModelOptions:
         None, "requests that a process generates together [default: as many as memory has room for, at most 64, or 16 on a "
         "CPU]", minimum=1,
     )  # fmt: skip
-    dtype: str = option("auto", "of the weights", choices=("auto", "float32", "float16", "bfloat16"))
+    dtype: str = option(
+        "auto", "type of the weights; auto: as they are stored, on a CPU float32, with --quantization half precision. Many "
+        "models are stored in float32: give bfloat16 on a GPU", choices=("auto", "float32", "float16", "bfloat16"),
+    )  # fmt: skip
     attn_implementation: str | None = option(None, "as in transformers, e.g. sdpa or flash_attention_2")
     quantization: str | None = option(
         None, "bits of a weight in memory, by bitsandbytes: nf4 or int8", choices=("4bit", "8bit")

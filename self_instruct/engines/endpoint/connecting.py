@@ -14,6 +14,11 @@ from self_instruct.engines.endpoint.reader import EndpointReader
 from self_instruct.engines.openai_compatible import OpenAIEngine, Patience
 from self_instruct.errors import UserError
 
+_FOR_SERVERS = {
+    "presence_penalty": "use --repetition_penalty", "frequency_penalty": "use --repetition_penalty",
+    "max_usage_tokens": "use --max_tokens", "max_cost": "use --max_tokens or --max_hours",
+    "price_per_million_tokens": "--plan takes --gpu_hour_price",
+}  # fmt: skip
 _KEYS = ("api_key", "apikey", "authorization", "password", "secret", "access_token", "auth_token")
 
 
@@ -91,6 +96,28 @@ def read_extra(text: str | None, hide: Callable[[str], str]) -> dict[str, Any]:
     if taken := sorted({"model", "prompt", "messages", "n", "stream"} & set(fields)):
         raise UserError(f"--api_extra_body sets {taken[0]}, which is the engine's business; leave it out")
     return fields
+
+
+def endpoint_for(chat_template: str, kind: str) -> str:
+    """Which endpoint is asked where prompts are to be sent through the model's chat template "always", "never" or, with "auto",
+    as `kind` says. Raises `UserError` where both were said and differ.
+    """
+    wanted = {"auto": kind, "always": "chat", "never": "completions"}[chat_template]
+    if kind not in ("auto", wanted):
+        raise UserError(
+            f"--chat_template {chat_template}, which a preset may have set, asks for --api_endpoint {wanted}, but {kind} is "
+            "given; give --chat_template auto too"
+        )
+    return wanted
+
+
+def check_engine(engine: str, options: Mapping[str, Any]) -> None:
+    """Raises `UserError` for an option that only a server can follow, if none is asked."""
+    given = [name for name in _FOR_SERVERS if options[name]]
+    if engine != "openai" and given:
+        raise UserError(
+            f"--{given[0]} is for --engine openai, but the engine is {engine}; {_FOR_SERVERS[given[0]]}, or leave it out"
+        )
 
 
 def check_given(bases: Sequence[str], extra: str | None, hide: Callable[[str], str]) -> None:
