@@ -153,6 +153,14 @@ def test_what_options_leave_out(tmp_path, turns, options, reason):
     assert turns["read"] == turns["written"] + sum(turns["drops"].values())
 
 
+def test_what_the_format_does_not_hold_is_told(tmp_path, capsys):
+    given = row(f"u:q a:{LONG}", id="")
+    given["conversations"][1]["reasoning_content"] = "Hm."
+    _, _, _, report = cleaned(tmp_path, given, options=["--to", "alpaca"])
+    assert report["inputs"][0]["lost"] == {"turn: reasoning_content": 1}
+    assert f"{'turn: reasoning_content':<40} {1:>12}" in capsys.readouterr().out
+
+
 def test_single_tasks_are_conversations_of_two_turns(tmp_path):
     _, samples, _, _ = cleaned(tmp_path, {"instruction": "Sort these.", "input": "3 1", "output": "1 and then 3"})
     assert said(samples) == [["Sort these.\n3 1", "1 and then 3"]]

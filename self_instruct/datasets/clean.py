@@ -10,7 +10,7 @@ from self_instruct.cli import SOME_UNREADABLE
 from self_instruct.config import resolved, taken
 from self_instruct.config.datasets import CleaningOptions, ConversationOutputOptions, OutputOptions, ReadingOptions
 from self_instruct.datasets.conversation_cleaning import Cleaning, Foreign
-from self_instruct.datasets.conversion import Target
+from self_instruct.datasets.conversion import Target, losses_told
 from self_instruct.datasets.reading import Source
 from self_instruct.datasets.splitting import BYTES_A_TOKEN, Count, estimated_tokens
 from self_instruct.errors import UserError
@@ -71,6 +71,7 @@ def main(argv: Sequence[str]) -> int:
         f"  {stage + ': ' + reason:<40} {-number:>12,}" for (stage, reason), number in sorted(turn_drops.items())
     ]
     lines += [line for tally, _ in counts for line in tally.reader.told()]
+    lines += losses_told([tally for tally, _ in counts])
     print("\n".join(lines), file=sys.stderr if output == PIPE else sys.stdout)
     return SOME_UNREADABLE if any(stage == "read" for stage, _ in drops) else 0
 

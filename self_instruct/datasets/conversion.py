@@ -150,6 +150,13 @@ def convert(sources: Sequence[Source], target: Target, options: Mapping[str, Any
     return tallies, work.format
 
 
+def losses_told(tallies: Sequence[Tally]) -> list[str]:
+    """What a person reads of what the written rows have lost; nothing if that is nothing."""
+    lost = sum((tally.lost for tally in tallies), Counter[str]())
+    head = ["Not held by the format, in so many of the rows that are written:"] if lost else []
+    return head + [f"  {name:<40} {number:>12,}" for name, number in lost.most_common()]
+
+
 def _converted(reader: Reader, work: Work) -> Tally:
     tally = Tally(reader)
     for item in reader.rows():
