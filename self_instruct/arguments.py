@@ -16,6 +16,7 @@ from dataclasses import Field
 from pathlib import Path
 from typing import Any
 
+from self_instruct import words
 from self_instruct.config import GROUPS, Config, assemble, declarations
 from self_instruct.datasets.hub_names import is_hub_id
 from self_instruct.errors import UserError
@@ -27,8 +28,7 @@ _BEFORE_DEFAULT = " [default"
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> typing.NoReturn:
-        _, required, names = message.partition("the following arguments are required: ")
-        raise UserError(f"{names} is missing; --help shows what is given in which order" if required else message)
+        raise UserError(message)
 
 
 def parse_arguments(argv: Sequence[str], description: str, names: Sequence[str] | None = None) -> Config:
@@ -55,22 +55,33 @@ def parse_values(
     text, or only a default, as `DEFAULT.format(0.65)`.
     """
     declared = {name: item for name, item in declarations(groups).items() if names is None or name in names}
-    parser = _build_parser(_program(argv), description, declared, positional, groups, told)
-    known, unknown = parser.parse_known_args(list(argv))
-    if unknown:
-        flag = unknown[0].split("=")[0]
-        raise UserError(f"unknown argument {flag}{_nearest(flag.lstrip('-'), declared, '--')}")
-    given = vars(known)
+    given, places = _parse_words(argv, description, declared, positional, groups, told)
     config_path = given.pop("config", None)
-    places = [str(place) for name in positional for place in _listed(given.pop(name.removesuffix("...")))]
     values = _read_yaml(Path(config_path), declared) if config_path is not None else {}
     for name, raw in given.items():
         values[name] = convert(declared[name], raw, f"--{name}", Path.cwd())
     return {**_preset_values(values.get("preset"), declared), **values}, places
 
 
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
+def _parse_words(
+    argv: Sequence[str], description: str, declared: dict[str, Field], positional: Sequence[str],
+    groups: tuple[type, ...], told: Mapping[str, str],
+) -> tuple[dict[str, Any], list[str]]:  # fmt: skip
+    """The options that are given, as text, and the positional arguments."""
+    program = " ".join([_program(argv), *words.usage(positional)])
+    parser = _build_parser(program, description, declared, groups, told)
+    switches = {flag for item in declared.values() if _type_of(item)[0] is bool for flag in _flags(item)}
+    lists = {flag for item in declared.values() if _type_of(item)[1] for flag in _flags(item)}
+    before, after = words.halves(argv)
+    known, left = parser.parse_known_args(words.joined(before, switches, bool(positional)))
+    if unknown := words.strays(left, after, positional):
+        flag = unknown[0].split("=")[0]
+        hint = _nearest(flag.lstrip("-"), declared, "--") if unknown[0] in left else ""
+        raise UserError(f"unknown argument {flag}{hint}")
+    places = [*left, *after]
+    if len(places) < len(positional):
+        raise UserError(words.missing(positional, len(places), before, switches, lists))
+    return vars(known), places
 
 
 def _preset_values(name: str | None, declared: dict[str, Field]) -> dict[str, Any]:
@@ -85,25 +96,22 @@ def _preset_values(name: str | None, declared: dict[str, Field]) -> dict[str, An
 
 def _program(argv: Sequence[str]) -> str:
     """What was typed before the arguments, a module of ours by its name."""
-    words = sys.argv[: -len(argv)] if argv and sys.argv[-len(argv) :] == list(argv) else sys.argv[:1]
-    path, package = Path(words[0]).absolute(), Path(__file__).parent
+    typed = sys.argv[: -len(argv)] if argv and sys.argv[-len(argv) :] == list(argv) else sys.argv[:1]
+    path, package = Path(typed[0]).absolute(), Path(__file__).parent
     if not path.is_relative_to(package):
-        return " ".join([path.name, *words[1:]])
+        return " ".join([path.name, *typed[1:]])
     module = path.relative_to(package.parent).with_suffix("")
     parts = module.parts[:-1] if module.name == "__main__" else module.parts
-    return " ".join(["python -m", ".".join(parts), *words[1:]])
+    return " ".join(["python -m", ".".join(parts), *typed[1:]])
 
 
 def _build_parser(
-    program: str, description: str, declared: dict[str, Field], positional: Sequence[str], groups: tuple[type, ...],
-    told: Mapping[str, str],
-) -> _Parser:  # fmt: skip
+    program: str, description: str, declared: dict[str, Field], groups: tuple[type, ...], told: Mapping[str, str]
+) -> _Parser:
     parser = _Parser(
         prog=program, description=description, allow_abbrev=False, argument_default=argparse.SUPPRESS,
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=119),
     )  # fmt: skip
-    for name in positional:
-        parser.add_argument(name.removesuffix("..."), nargs="+" if name.endswith("...") else None)
     if declared:
         parser.add_argument("--config", metavar="FILE.yaml", help="options by name; flags given beside it win")
     for group in groups:
@@ -249,8 +257,7 @@ def _cast(kind: type, raw: Any) -> Any:
     if kind is str:
         return raw if isinstance(raw, str) else None
     if kind is bool:
-        words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-        return raw if isinstance(raw, bool) else words.get(raw.lower()) if isinstance(raw, str) else None
+        return raw if isinstance(raw, bool) else words.TRUTHS.get(raw.lower()) if isinstance(raw, str) else None
     if isinstance(raw, bool) or not isinstance(raw, (str, int, float)):
         return None
     if kind is int and isinstance(raw, float):

@@ -7,16 +7,17 @@ shares the beginnings of prompts reads the demonstrations once. Other trials are
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from rouge_score.rouge_scorer import RougeScorer
-from rouge_score.tokenizers import DefaultTokenizer
 
 from self_instruct.engines.base import Completion, Engine, EngineLost, Request
 from self_instruct.errors import UserError
 from self_instruct.formats import SEPARATOR, RecordFormat
 from self_instruct.loop import ERRORS_IN_A_ROW
 from self_instruct.novelty.embedding import Encoder
+from self_instruct.novelty.tokens import TOKENIZERS, Tokenizer
 from self_instruct.predictions import ERROR, Prediction, PredictionFile, fingerprint, header_hash
 from self_instruct.progress import Progress
 from self_instruct.prompts import Prompt, PromptComposer
@@ -26,7 +27,6 @@ from self_instruct.usage import Spending
 UNDER_WAY = 512
 TOO_LONG = "prompt_too_long"
 _ENCODED_TOGETHER = 512
-_ROUGE = RougeScorer(["rougeL"], tokenizer=DefaultTokenizer(use_stemmer=False))
 
 
 @dataclass(frozen=True)
@@ -150,11 +150,25 @@ def read_last(
 
 
 @dataclass(frozen=True)
+class _Words:
+    """A tokenizer as `rouge_score` calls it."""
+
+    tokenize: Tokenizer
+
+
+@dataclass(frozen=True)
 class Scorer:
-    """Compares what was told with the instructions: ROUGE-L F1 and, with an encoder, which has a name, the cosine."""
+    """Compares what was told with the instructions: ROUGE-L F1 of the words that a tokenizer sees, named as --rouge_tokenizer,
+    and, with an encoder, which has a name, the cosine.
+    """
 
     encoder: Encoder | None = None
     name: str | None = None
+    tokenizer: str = "rouge"
+
+    @cached_property
+    def _rouge(self) -> RougeScorer:
+        return RougeScorer(["rougeL"], tokenizer=_Words(TOKENIZERS[self.tokenizer]))
 
     def score(self, predictions: Sequence[Prediction], instructions: Sequence[str]) -> list[Prediction]:
         """The predictions with their scores, each against the instruction at its place; those without a text as they are."""
@@ -163,7 +177,7 @@ class Scorer:
         cosines = _cosines(pairs, self.encoder) if self.encoder else [None] * len(pairs)
         found = list(predictions)
         for at, pair, cosine in zip(told, pairs, cosines, strict=True):
-            overlap = _ROUGE.score(*pair)["rougeL"].fmeasure
+            overlap = self._rouge.score(*pair)["rougeL"].fmeasure
             found[at] = replace(found[at], rouge_l=overlap, embedding=cosine, embedding_model=self.name)
         return found
 

@@ -24,6 +24,7 @@ from self_instruct.formats import RecordFormat
 from self_instruct.novelty import vector_cache
 from self_instruct.novelty.comparison import Bounds
 from self_instruct.novelty.embedding import EmbeddingIndex, SentenceEncoder
+from self_instruct.novelty.tokens import unicode_tokens
 from self_instruct.novelty.vector_cache import CachedEncoder
 from self_instruct.prompts import PromptComposer
 from self_instruct.records import Record
@@ -111,15 +112,10 @@ def build_rules(config: Config, header: str) -> list[Filter]:
             f"--min_instruction_length {low} is above --max_instruction_length {high}, so nothing could pass"
         )
     return build_filters(
-        header,
-        min_instruction_words=config.filter.min_instruction_words,
-        max_instruction_words=config.filter.max_instruction_words,
-        keywords=config.filter.filter_keywords,
-        openings=config.filter.filter_openings,
-        keep_programming=config.filter.keep_programming,
-        rules=config.filter.filter_rules,
-        switches=_switches(config),
-    )
+        header, options.min_instruction_words, options.max_instruction_words, options.filter_keywords,
+        options.filter_openings, options.keep_programming, options.filter_rules, _switches(config),
+        unicode_tokens if config.novelty.rouge_tokenizer == "unicode" else None,
+    )  # fmt: skip
 
 
 def _switches(config: Config) -> dict[str, Any]:
@@ -207,7 +203,7 @@ def build_endpoint(config: Config, on_tokens: Callable[[int], None]) -> OpenAIEn
     local = None
     if model.model_name_or_path:
         local = partial(load_reader, "huggingface", model.model_name_or_path, None, model.model_revision,
-                        model.trust_remote_code)  # fmt: skip
+                        model.trust_remote_code, elsewhere=True)  # fmt: skip
     return connect(
         endpoint, build_sampling(config), patience, config.sampling.num_return_sequences > 1, local, on_tokens
     )

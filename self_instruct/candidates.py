@@ -51,7 +51,8 @@ class Candidate:
 @dataclass(frozen=True)
 class Run:
     """What the files of a run directory hold. `entries` is None where there is no journal, `seeds` where the seed file is not
-    what it was. `own_options` are those that categories set for themselves, where their files are what they were.
+    what it was. `own_options` are those that categories set for themselves, where their files are what they were; `over` names
+    those given in place of any category's.
     """
 
     folder: Path
@@ -62,6 +63,7 @@ class Run:
     options: dict[str, Any]
     categories: dict[str, RecordFormat] = field(default_factory=dict)
     own_options: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    over: tuple[str, ...] = ()
 
     def format_of(self, entry: Entry) -> RecordFormat:
         """What a completion was read by."""
@@ -72,9 +74,9 @@ class Run:
         name = (candidate.row.get("provenance") or candidate.row).get("category")
         if name is None:
             return self.options
-        if name not in self.own_options:
-            return {key: value for key, value in self.options.items() if key not in OPTIONS}
-        return {**self.options, **self.own_options[name]}
+        free = {key: value for key, value in self.options.items() if key not in OPTIONS or key in self.over}
+        own = self.own_options.get(name)
+        return free if own is None else {**self.options, **own, **free}
 
 
 def read_run(folder: Path) -> Run:
@@ -109,7 +111,8 @@ def read_run(folder: Path) -> Run:
         entries = {entry.request: entry for entry in read_journal(folder)}
     files = _categories(described.get("categories") or {}, options.get("categories_path"))
     own = {item.name: item.options for item in files or ()}
-    return Run(folder, candidates, entries, _seeds(described, files), format, options, categories, own)
+    over = manifest.over_categories(described)
+    return Run(folder, candidates, entries, _seeds(described, files), format, options, categories, own, over)
 
 
 def _candidate(row: dict[str, Any], accepted: bool, place: str) -> Candidate:
@@ -181,8 +184,9 @@ def find(run: Run, wanted: str) -> tuple[Candidate, list[str]]:
 
 def _nearest(run: Run, text: str) -> tuple[list[Candidate], float]:
     from self_instruct.novelty.rouge import RougeIndex
+    from self_instruct.novelty.tokens import TOKENIZERS, rouge_tokens
 
-    index = RougeIndex()
+    index = RougeIndex(TOKENIZERS.get(str(run.options.get("rouge_tokenizer")), rouge_tokens))
     index.add([""], [text])
     scores = {item.record.id: near.score for item in run.candidates.values() if (near := index.nearest(item.text))}
     best = max(scores.values())

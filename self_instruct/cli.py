@@ -6,17 +6,18 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from self_instruct import logs
-from self_instruct.arguments import parse_arguments
-from self_instruct.config import Config, flatten
+from self_instruct.arguments import parse_values
+from self_instruct.config import Config, assemble, flatten
 from self_instruct.engines.base import EngineLost
 from self_instruct.errors import UserError
 from self_instruct.formats import RecordFormat
+from self_instruct.presets import PRESETS
 from self_instruct.signals import Interrupted, Interruption
 
 SOME_UNREADABLE = 3
@@ -91,9 +92,10 @@ def _speaks() -> bool:
 
 
 def _run(base: RecordFormat, prompt_path: Path, argv: Sequence[str]) -> int:
-    config = parse_arguments(argv, f"Generate {base.name.replace('_', '-')} records with a language model.")
+    values, _ = parse_values(argv, f"Generate {base.name.replace('_', '-')} records with a language model.")
+    config = assemble(values)
     logs.configure(config.reporting.log_level)
-    recipe = _recipe(config, base, prompt_path)
+    recipe = _recipe(config, base, prompt_path, values)
     if config.run.dry_run:
         return dry_run(recipe)
     if config.run.batch_dir:
@@ -105,7 +107,7 @@ def _run(base: RecordFormat, prompt_path: Path, argv: Sequence[str]) -> int:
         return generate(config, base, replace(recipe, config=config))
 
 
-def _recipe(config: Config, base: RecordFormat, prompt_path: Path) -> Any:
+def _recipe(config: Config, base: RecordFormat, prompt_path: Path, values: Mapping[str, Any]) -> Any:
     from self_instruct.assembly import build_format
     from self_instruct.recipes import SeedRecipe
 
@@ -113,7 +115,17 @@ def _recipe(config: Config, base: RecordFormat, prompt_path: Path) -> Any:
         return SeedRecipe.of(config, build_format(base, config), prompt_path)
     from self_instruct.mixture import Mixture
 
-    return Mixture.of(config, base)
+    mixture = Mixture.of(config, base)
+    by_preset = PRESETS[config.run.preset].options if config.run.preset else {}
+    given = [name for name, value in values.items() if name not in by_preset or value != by_preset[name]]
+    if (replaced := mixture.replaced(given)) and _speaks():
+        _log.warning(
+            "%s: without effect, since every category given sets its own; change it in their files (docs/categories.md)",
+            ", ".join(
+                f"--{name} {' '.join(value) if isinstance(value, list) else value}" for name, value in replaced.items()
+            ),
+        )
+    return mixture
 
 
 def dry_run(recipe: Any) -> int:

@@ -69,11 +69,12 @@ def _load_scorer(plan: "Plan", file: "PredictionFile") -> "Scorer":
     from self_instruct.errors import UserError
     from self_instruct.novelty.embedding import SentenceEncoder
 
+    words = plan.config.novelty.rouge_tokenizer
     if plan.options.no_embeddings:
-        return Scorer()
+        return Scorer(tokenizer=words)
     name = plan.embedding_model(file.latest)
     try:
-        return Scorer(SentenceEncoder(name), name)
+        return Scorer(SentenceEncoder(name), name, words)
     except UserError as error:
         raise UserError(f"{error}; or leave embeddings out by --no_embeddings") from error
 

@@ -8,6 +8,7 @@ from typing import Any
 from self_instruct import manifest
 from self_instruct.arguments import convert
 from self_instruct.assembly import build_format
+from self_instruct.categories.category import OPTIONS
 from self_instruct.config import Config, declarations
 from self_instruct.errors import UserError
 from self_instruct.formats import FORMATS, RecordFormat
@@ -51,7 +52,8 @@ class EarlierRun:
         return seeds
 
     def recipe(self, config: Config, given: Collection[str]) -> Recipe:
-        """What the run was made from, with the options of a configuration, of which `given` are others than the run's.
+        """What the run was made from, with the options of a configuration, of which `given` are others than the run's, and go
+        before those that categories set for themselves.
 
         Raises `UserError` if a file is not what it was and was not given anew.
         """
@@ -59,7 +61,8 @@ class EarlierRun:
             path = Path(config.run.seed_tasks_path or "")
             seeds = self.seeds(path, may_differ="seed_tasks_path" in given)
             return SeedRecipe(config, self.format(config), self.described["header"], seeds)
-        mixture = Mixture.of(config, FORMATS[self.described["format"]])
+        over = {*manifest.over_categories(self.described), *(name for name in given if name in OPTIONS)}
+        mixture = Mixture.of(config, FORMATS[self.described["format"]], over)
         before, now = self.described.get("categories") or {}, mixture.described()["categories"]
         changed = [name for name in now if now[name] != before.get(name)]
         if changed and "categories_path" not in given:

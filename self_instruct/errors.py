@@ -1,4 +1,4 @@
-"""The one exception that a user sees as a message instead of a traceback."""
+"""The one exception that a user sees as a message instead of a traceback, and what several such messages say."""
 
 
 class UserError(Exception):
@@ -10,3 +10,8 @@ class UserError(Exception):
     def __init__(self, message: str, rank: int | None = None) -> None:
         super().__init__(message)
         self.rank = rank
+
+
+def install(extra: str) -> str:
+    """What to type for the packages of an extra of setup.cfg."""
+    return f"pip install -e '.[{extra}]' in the project's folder"

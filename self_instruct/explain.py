@@ -22,7 +22,8 @@ from self_instruct.layout import JOURNAL
 _OPTIONS = {
     "rouge_l": ("rouge_threshold", "rouge_rule", "rouge_tokenizer"),
     "embedding": ("embedding_threshold", "embedding_model_name_or_path", "embedding_reference"),
-    "too_short": ("min_instruction_words",), "too_long": ("max_instruction_words",), "keyword": ("filter_keywords",),
+    "too_short": ("min_instruction_words", "rouge_tokenizer"), "too_long": ("max_instruction_words", "rouge_tokenizer"),
+    "starts_with_non_ascii": ("rouge_tokenizer",), "keyword": ("filter_keywords",),
     "opening": ("filter_openings", "keep_programming"), "cut_by_length": ("max_new_tokens",),
     "target_reached": ("num_instructions_to_generate",), "quota_reached": ("num_instructions_to_generate", "categories"),
 }  # fmt: skip

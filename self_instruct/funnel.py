@@ -13,7 +13,7 @@ from typing import Any
 from self_instruct.curation import Verdict
 from self_instruct.durable import put
 from self_instruct.journal import Entry
-from self_instruct.layout import JOURNAL, REPORT
+from self_instruct.layout import JOURNAL, REJECTED, REPORT
 from self_instruct.usage import Spending
 
 STAGES = ("generation", "parse", "filter", "validate", "novelty", "limit")
@@ -57,7 +57,7 @@ class Funnel:
     accepted: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    _recent: deque[tuple[int, int, int]] = field(default_factory=deque)
+    _recent: deque[tuple[int, int, int, Counter[str]]] = field(default_factory=deque)
     categories: dict[str, "Funnel"] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -72,7 +72,8 @@ class Funnel:
         parsed = sum(verdict.drop is None or verdict.drop.stage in JUDGED for verdict in verdicts)
         # What the engine could not answer says nothing of the model.
         if entry.finish_reason != "error":
-            self._recent.append((parsed, kept, entry.completion_tokens))
+            filtered = Counter(v.drop.reason for v in verdicts if v.drop is not None and v.drop.stage == "filter")
+            self._recent.append((parsed, kept, entry.completion_tokens, filtered))
         if len(self._recent) > self.patience:
             self._recent.popleft()
         if entry.category is not None:
@@ -117,15 +118,24 @@ class Funnel:
         """The same over the last `patience` requests; None before there were so many."""
         if len(self._recent) < self.patience:
             return None
-        parsed, kept, _ = (sum(column) for column in zip(*self._recent, strict=True))
-        return kept / parsed if parsed else 0.0
+        parsed = sum(parsed for parsed, *_ in self._recent)
+        return sum(kept for _, kept, *_ in self._recent) / parsed if parsed else 0.0
 
     @property
     def likely_cause(self) -> str:
         """What a low `recent_yield` most likely comes from."""
-        if any(parsed for parsed, _, _ in self._recent):
+        parsed = sum(parsed for parsed, *_ in self._recent)
+        filtered = sum((reasons for *_, reasons in self._recent), Counter[str]())
+        if 2 * filtered.total() > parsed:
+            reason, number = min(filtered.items(), key=_commonest)
+            advice = "; --filter_rules leaves a rule out" if self.rules else ""
+            return (
+                f"the filters dropped {filtered.total():,} of the {parsed:,} blocks that could be read, most ({number:,}) for "
+                f"{reason}: see them in {REJECTED}{advice}"
+            )
+        if parsed:
             return "the model repeats itself or cannot follow the format"
-        if all(tokens <= 1 for _, _, tokens in self._recent):
+        if all(tokens <= 1 for _, _, tokens, _ in self._recent):
             return "the model wrote nothing, it ends every text at once"
         unread = Counter({reason: n for (stage, reason), n in self.drops.items() if stage == "parse"})
         mostly = f", most of them for {unread.most_common(1)[0][0]}" if unread else ""
@@ -134,7 +144,7 @@ class Funnel:
     @property
     def samples(self) -> list[tuple[int, int]]:
         """Tokens written and records accepted of each of the last `patience` requests."""
-        return [(tokens, kept) for _, kept, tokens in self._recent]
+        return [(tokens, kept) for _, kept, tokens, _ in self._recent]
 
     @property
     def warnings(self) -> list[RuleWarning]:

@@ -19,6 +19,8 @@ from self_instruct.layout import ACCEPTED, DESCRIPTION, JOURNAL, REJECTED
 from self_instruct.seeds import fingerprint
 
 FILE_NAME = DESCRIPTION
+OVER_CATEGORIES = "over_categories"
+"""The key of the options that were given in place of those that categories set for themselves."""
 _PACKAGES = ("torch", "transformers", "accelerate", "tokenizers", "rouge-score", "numba", "sentence-transformers")
 
 
@@ -60,6 +62,12 @@ def read(folder: Path) -> dict[str, Any] | None:
     return content
 
 
+def over_categories(content: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of the options that a run.yaml says were given in place of those that categories set for themselves."""
+    names = content.get(OVER_CATEGORIES)
+    return tuple(map(str, names)) if isinstance(names, list) else ()
+
+
 def of_journal(folder: Path) -> dict[str, Any] | None:
     """The description of the run that a directory's journal belongs to, or None where there is no journal to go on with.
 
@@ -99,7 +107,7 @@ def check_same_plan(folder: Path, earlier: Mapping[str, Any], now: Mapping[str, 
     ]
     names = {"format": "the format", "seed_tasks_sha256": "the seed file's content", "header": "the header of the prompt",
              "model_revision": "the model", "response_filters_sha256": "the content of --response_filters_path",
-             "topics_sha256": "the list of topics"}  # fmt: skip
+             "topics_sha256": "the list of topics", OVER_CATEGORIES: "what goes before the options of categories"}  # fmt: skip
     for key, name in names.items():
         if earlier.get(key) != now.get(key):
             shown = f" (was {earlier.get(key)}, is now {now[key]})" if key in ("format", "model_revision") else ""

@@ -1,11 +1,12 @@
 """A run from categories: their files, shares and topics are read, and what asks and judges is made of them."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from self_instruct import manifest
 from self_instruct.arguments import convert
 from self_instruct.assembly import (
     build_bounds,
@@ -18,7 +19,7 @@ from self_instruct.assembly import (
     reasons_of_rules,
     stop_words,
 )
-from self_instruct.categories.category import COUNT, SAMPLING, Category
+from self_instruct.categories.category import COUNT, OPTIONS, SAMPLING, Category
 from self_instruct.categories.curation import CategoryCurator, Rules
 from self_instruct.categories.library import find, shipped
 from self_instruct.categories.plan import CategoryPlan, Writing, filled
@@ -27,7 +28,7 @@ from self_instruct.categories.reading import read_category
 from self_instruct.categories.schedule import Schedule
 from self_instruct.categories.tally import Tally
 from self_instruct.categories.topic_lists import read_topics
-from self_instruct.config import Config, declarations
+from self_instruct.config import Config, declarations, flatten
 from self_instruct.curation import Judge, compared
 from self_instruct.demonstrations import DemonstrationMix
 from self_instruct.engines.base import PromptReader
@@ -47,7 +48,9 @@ from self_instruct.writer import Writer
 
 @dataclass(frozen=True)
 class Mixture:
-    """Categories with their shares, each with the run's options as it has set them for itself."""
+    """Categories with their shares, each with the run's options as it has set them for itself, but for those named in `over`,
+    which were given in place of what any category sets.
+    """
 
     told = staticmethod(summarise)
 
@@ -57,9 +60,10 @@ class Mixture:
     categories: Mapping[str, Category]
     configs: Mapping[str, Config]
     topics: tuple[str, ...]
+    over: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, config: Config, format: RecordFormat) -> "Mixture":
+    def of(cls, config: Config, format: RecordFormat, over: Collection[str] = ()) -> "Mixture":
         """What the options name. Raises `UserError` for an option that does not go with categories, and a mistake in a file."""
         mixture = config.mixture
         _check_options(config)
@@ -75,7 +79,7 @@ class Mixture:
             except ValueError as error:
                 raise UserError(f"{error}; change the --..._trigger options") from None
             categories[name] = category
-            configs[name] = _own_config(config, category, path)
+            configs[name] = _own_config(config, category, path, over)
             for key in ("validators", "instruction_validators"):
                 try:
                     build_validators(getattr(category, key))
@@ -84,7 +88,14 @@ class Mixture:
         topics: tuple[str, ...] = ()
         if any(category.uses_topics for category in categories.values()):
             topics = read_topics(Path(mixture.topics_path) if mixture.topics_path else shipped("topics.txt"))
-        return cls(config, format, shares, categories, configs, topics)
+        return cls(config, format, shares, categories, configs, topics, tuple(sorted(over)))
+
+    def replaced(self, given: Collection[str]) -> dict[str, Any]:
+        """Of the options given, those that every category replaces by a value of its own, with the values that were given."""
+        options = flatten(self.config)
+        owned = [name for name in OPTIONS if all(name in item.options for item in self.categories.values())]
+        own = {name: [flatten(config)[name] for config in self.configs.values()] for name in owned}
+        return {name: options[name] for name in owned if name in given and any(v != options[name] for v in own[name])}
 
     @property
     def quotas(self) -> dict[str, int]:
@@ -105,6 +116,7 @@ class Mixture:
                 name: {"format": item.format.name, "steps": item.steps, "sha256": item.sha256}
                 for name, item in self.categories.items()
             },
+            **({manifest.OVER_CATEGORIES: list(self.over)} if self.over else {}),
             "topics_sha256": hashlib.sha256("\n".join(self.topics).encode("utf-8")).hexdigest(),
         }
 
@@ -239,8 +251,10 @@ def _check_options(config: Config) -> None:
         )
 
 
-def _own_config(config: Config, category: Category, path: Path) -> Config:
-    """The run's options with those that a category sets for itself. Raises `UserError` for a wrong value."""
+def _own_config(config: Config, category: Category, path: Path, over: Collection[str]) -> Config:
+    """The run's options with those that a category sets for itself, but for those in `over`. Raises `UserError` for a wrong
+    value.
+    """
     declared = declarations()
     values = {
         key: convert(declared[key], raw, f"category file {path}: {key}", path.parent)
@@ -249,6 +263,8 @@ def _own_config(config: Config, category: Category, path: Path) -> Config:
     parts = {
         part.name: replace(getattr(config, part.name), **own)
         for part in fields(config)
-        if (own := {key: value for key, value in values.items() if hasattr(getattr(config, part.name), key)})
+        if (
+            own := {key: values[key] for key in values if key not in over and hasattr(getattr(config, part.name), key)}
+        )
     }
     return replace(config, **parts)

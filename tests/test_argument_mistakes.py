@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from self_instruct.arguments import parse_arguments
+from self_instruct.arguments import parse_arguments, parse_values
 from self_instruct.config import declarations
 from self_instruct.errors import UserError
 
@@ -83,6 +83,10 @@ def test_a_yaml_value_of_the_wrong_kind_is_named(tmp_path: Path, line: str, mess
         (["--see", "3"], "unknown argument --see; did you mean --seed?"),
         (["--qqqq"], "unknown argument --qqqq"),
         (["stray"], "unknown argument stray"),
+        (["--dry_run", "stray"], "--dry_run is 'stray', but must be true or false"),
+        (["--dry_run", "true", "stray"], "unknown argument stray"),
+        (["--dry_run="], "--dry_run is '', but must be true or false"),
+        (["--seed", "--dry_run"], "argument --seed: expected one argument"),
     ],
 )  # fmt: skip
 def test_a_flag_that_cannot_be_taken_is_named(argv: list[str], message: str) -> None:
@@ -96,6 +100,9 @@ def test_a_flag_that_cannot_be_taken_is_named(argv: list[str], message: str) -> 
         ("treshold: 3", "unknown option treshold; did you mean threshold?"),
         ("qqqq: 3", "unknown option qqqq"),
         ("3: 3", "unknown option 3"),
+        ("on: 3", "unknown option on"),
+        ("~: 3", "unknown option ~"),
+        ("yes: 1", "yes is 1, but must be true or false"),
         ("config: other.yaml", "unknown option config"),
         ("--seed: 3", "unknown option --seed; did you mean seed?"),
         ("threshold: 0.5\nrouge_threshold: 0.6", "rouge_threshold is given twice, as rouge_threshold too; keep one"),
@@ -119,6 +126,9 @@ def test_a_yaml_file_that_cannot_be_taken_is_named(tmp_path: Path, content: str 
         "seed: 3\n\tx: 4",
         "a: b: c",
         "seed: \x01",
+        "yes: true\n'yes': false",
+        "[seed]: 3",
+        "'': 3",
         "!!python/object:os.x {}",
     ],
 )
@@ -152,6 +162,41 @@ def test_a_bad_yaml_value_is_refused_even_where_a_flag_would_win(tmp_path: Path)
     path = tmp_path / "run.yaml"
     path.write_text("seed: x")
     assert "seed is 'x'" in mistake("--config", str(path), "--seed", "1")
+
+
+def words_mistake(*argv: str, positional: tuple[str, ...] = ("OLD_DIR", "NEW_DIR")) -> str:
+    with pytest.raises(UserError) as caught:
+        parse_values(argv, "test", positional=positional)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ([], "OLD_DIR and NEW_DIR are missing; --help shows what is given in which order"),
+        (["--dry_run", "a"], "NEW_DIR is missing; --help shows what is given in which order"),
+        (["--seed", "1", "a"], "NEW_DIR is missing; --help shows what is given in which order"),
+        (["--filter_keywords", "--dry_run", "a"], "NEW_DIR is missing; --help shows what is given in which order"),
+        (["--filter_keywords", "x", "a", "b"],
+         "OLD_DIR and NEW_DIR are missing: 'a', 'b' were read as values of --filter_keywords; give OLD_DIR NEW_DIR first"),
+        (["a", "--filter_keywords", "x"],
+         "NEW_DIR is missing: 'x' was read as a value of --filter_keywords; give OLD_DIR NEW_DIR first"),
+        (["a", "--filter_keywords", "x", "--seed", "1", "--dry_run"],
+         "NEW_DIR is missing: 'x' was read as a value of --filter_keywords; give OLD_DIR NEW_DIR first"),
+        (["a", "--dry_run", "1"], "NEW_DIR is missing: '1' was read as a value of --dry_run; give OLD_DIR NEW_DIR first"),
+        (["a", "b", "--dry_run", "c"], "unknown argument c"),
+        (["a", "b", "c"], "unknown argument c"),
+        (["a", "b", "--", "--seed"], "unknown argument --seed"),
+        (["--sed", "a"], "unknown argument --sed; did you mean --seed?"),
+    ],
+)  # fmt: skip
+def test_a_word_in_the_wrong_place_is_told_truly(argv: list[str], message: str) -> None:
+    assert words_mistake(*argv) == message
+
+
+def test_one_or_more_of_a_kind_are_asked_for_too() -> None:
+    read = "IN is missing: 'b' was read as a value of --stop_words; give IN first"
+    assert words_mistake("--stop_words", "a", "b", positional=("IN...",)) == read
 
 
 def test_help_shows_every_option_and_default_and_exits_with_zero(capsys: pytest.CaptureFixture[str]) -> None:

@@ -105,6 +105,43 @@ def test_only_what_was_given_is_told_apart_from_defaults(tmp_path: Path) -> None
     assert parse_values(argv, "test", positional=("OLD", "NEW")) == ({"top_p": 0.5, "seed": 42}, ["old", "new"])
 
 
+@pytest.mark.parametrize(
+    ("argv", "values"),
+    [
+        (["--dry_run", "old", "new"], {"dry_run": True}),
+        (["old", "--dry_run", "new"], {"dry_run": True}),
+        (["old", "new", "--dry_run"], {"dry_run": True}),
+        (["--dry_run", "NO", "old", "new"], {"dry_run": False}),
+        (["--dry_run=false", "old", "new"], {"dry_run": False}),
+        (["--dry_run", "--keep_programming", "old", "--seed", "1", "new"],
+         {"dry_run": True, "keep_programming": True, "seed": 1}),
+        (["old", "new", "--filter_keywords", "a", "b"], {"filter_keywords": ["a", "b"]}),
+        (["--filter_keywords", "a", "--dry_run", "old", "new"], {"filter_keywords": ["a"], "dry_run": True}),
+        (["--filter_keywords", "a", "--", "old", "new"], {"filter_keywords": ["a"]}),
+        (["--filter_keywords=a", "old", "new"], {"filter_keywords": ["a"]}),
+        (["--threshold", "0.5", "--dry_run", "--", "old", "new"], {"rouge_threshold": 0.5, "dry_run": True}),
+    ],
+)  # fmt: skip
+def test_options_may_stand_before_between_and_behind_what_has_no_name(argv: list[str], values: dict) -> None:
+    assert parse_values(argv, "test", positional=("OLD", "NEW")) == (values, ["old", "new"])
+
+
+def test_what_has_no_name_may_look_like_a_number_a_pipe_or_a_text_and_behind_two_dashes_like_an_option() -> None:
+    assert parse_values(["-5", "- a b", "-", ""], "test", positional=("IN...",)) == ({}, ["-5", "- a b", "-", ""])
+    assert parse_values(["a", "--", "--seed", "-x"], "test", positional=("IN...",)) == ({}, ["a", "--seed", "-x"])
+
+
+def test_an_option_may_stand_between_several_of_a_kind() -> None:
+    argv = ["a", "--dry_run", "b", "--seed", "1", "c"]
+    assert parse_values(argv, "test", positional=("IN...",)) == ({"dry_run": True, "seed": 1}, ["a", "b", "c"])
+
+
+def test_an_option_may_be_named_by_a_word_that_yaml_makes_a_value_of(from_yaml) -> None:
+    assert from_yaml("yes: true")["yes"] is True
+    assert from_yaml("'yes': off", "--yes", "true")["yes"] is True
+    assert from_yaml("yes: no")["yes"] is False
+
+
 def test_options_left_out_of_the_names_do_not_exist() -> None:
     with pytest.raises(UserError, match="unknown argument --top_p"):
         parse_values(["--seed", "1", "--top_p", "1"], "test", ["seed"])
@@ -219,3 +256,10 @@ def test_the_usage_shows_what_was_typed(
     with pytest.raises(SystemExit):
         parse_arguments(["--help"], "test")
     assert capsys.readouterr().out.startswith(f"usage: {shown} [")
+
+
+def test_the_usage_shows_first_what_must_be_given_first(capsys: pytest.CaptureFixture[str]) -> None:
+    for places, shown in ((("OLD", "NEW"), "OLD NEW [-h] ["), (("IN...",), "IN [IN...] [-h] [")):
+        with pytest.raises(SystemExit):
+            parse_values(["--help"], "test", ["seed"], places)
+        assert f" {shown}" in capsys.readouterr().out.splitlines()[0]

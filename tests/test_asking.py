@@ -166,6 +166,14 @@ def test_scores_are_those_of_the_run_s_own_novelty(scorer, instruction):
         assert (item.prediction, item.embedding_model) == (text, "minilm")
 
 
+def test_words_of_any_script_are_scored_if_the_run_compared_them():
+    given = [prediction("列出四种可再生能源", None, None)]
+    (plain,), (any_script,) = (
+        scorer.score(given, ["列出三种可再生能源"]) for scorer in (Scorer(), Scorer(tokenizer="unicode"))
+    )
+    assert plain.rouge_l == 0 and any_script.rouge_l == pytest.approx(8 / 9)
+
+
 def test_meaning_is_scored_above_chance_and_nothing_is_not_scored(scorer):
     near, far, none = scorer.score(
         [prediction(text, None, None) for text in (*TELLING[:3:2], None)], ["Sort a list."] * 3

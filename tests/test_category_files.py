@@ -57,7 +57,12 @@ MISTAKES = {
     "- a list\n": "must hold 'key: value' lines",
     "": "must hold 'key: value' lines",
     "a: [": "is not YAML",
-    "1: 2\n": "must hold 'key: value' lines",
+    "1: 2\n": "1 is unknown",
+    "yes: 2\n": "yes is unknown",
+    "[1]: 2\n": "is not YAML: a list or mapping stands as a key",
+    GOOD + "variables: {on: [a]}\nrequest: '{no}'\n": "request has the variable {no}, which is none of on, topic, count",
+    GOOD + "variables: {style: {draw: [a], shown: {no: text}}}\n": "variables.style.shown.no is none of the values",
+    GOOD + "variables: {style: {draw: [a], shown: {a: no}}}\n": "variables.style.shown.a is False, but must be a text",
 }  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from self_instruct.candidates import read_run
+from self_instruct.candidates import Candidate, Run, read_run
 from self_instruct.explain import explain
 from self_instruct.watching import Watcher
 from tests.category_runs import Author, run_mixture, write_category
@@ -97,6 +97,81 @@ def test_a_changed_file_and_an_unknown_category_are_told_before_anything_is_load
     assert ended.returncode == 2 and "the file of category answered is another one" in ended.stderr
     ended = generate("--categories", "genral", "--batch_dir", tmp_path / "run")
     assert ended.returncode == 2 and "did you mean general?" in ended.stderr and not (tmp_path / "run").exists()
+
+
+def test_what_is_given_to_refilter_goes_before_what_categories_set(tmp_path):
+    files = tmp_path / "categories"
+    write_category(files, "plain", tasks=3, more="rouge_threshold: 0.9\ntemperature: 0.25\n")
+    write_category(files, "fielded", format="iio", tasks=1, more="rouge_threshold: 0.95\nmax_instruction_words: 90\n")
+    (files / "topics.txt").write_text("harbours\nclocks\nrivers\nbread\n")
+    author = mixture(files, 40, "plain,fielded")
+    run_mixture(author, tmp_path / "author", Author(write))
+    ended = generate(
+        "--categories", "plain,fielded", "--categories_path", files, "--topics_path", files / "topics.txt",
+        "--num_instructions_to_generate", 40, "--horizon", 8, "--engine", "scripted", "--script_path",
+        tmp_path / "author/completions.jsonl", "--batch_dir", tmp_path / "run",
+        "--rouge_threshold", 0.3, "--temperature", 0.5, "--max_instruction_words", 80, "--filter_rules", "length",
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    # Only one category has a temperature and a length of its own, and none has rules.
+    told = [line for line in ended.stderr.splitlines() if "without effect" in line]
+    assert len(told) == 1 and told[0].startswith(
+        "--rouge_threshold 0.3: without effect, since every category given sets"
+    )
+
+    def refiltered(old: Path, name: str, *options: object) -> Path:
+        again = run(sys.executable, "-m", "self_instruct.refilter", old, tmp_path / name, *options)
+        assert again.returncode == 0, again.stderr
+        assert "without effect" not in again.stderr
+        return tmp_path / name
+
+    def found(folder: Path, name: str) -> tuple[Run, Candidate]:
+        read = read_run(folder)
+        return read, read.candidates[name]
+
+    def kept(folder: Path) -> list[dict]:
+        return rows(folder / "machine_generated_instructions.jsonl")
+
+    same = refiltered(tmp_path / "run", "same")
+    strict = refiltered(tmp_path / "run", "strict", "--rouge_threshold", 0.05)
+    assert "over_categories" not in (same / "run.yaml").read_text()
+    assert "over_categories:\n- rouge_threshold\n" in (strict / "run.yaml").read_text()
+    assert len(kept(same)) >= 40 > len(kept(strict)) and all(
+        row["provenance"]["rouge_l"] < 0.05 for row in kept(strict)
+    )
+
+    near = next(row for row in rows(strict / "rejected.jsonl") if row["reason"] == "rouge_l")
+    assert "Decided by --rouge_threshold 0.05," in "".join(explain(*found(strict, near["id"])))
+    copy = next(row for row in rows(same / "rejected.jsonl") if row["reason"] == "rouge_l")
+    own = {"plain": 0.9, "fielded": 0.95}[copy["category"]]
+    assert f"Decided by --rouge_threshold {own}," in "".join(explain(*found(same, copy["id"])))
+
+    # With the journal beside it the result is refiltered as it was, and no run goes on in it by other rules.
+    (strict / "completions.jsonl").write_bytes((tmp_path / "run/completions.jsonl").read_bytes())
+    again = refiltered(strict, "again")
+    assert dataset(again) == dataset(strict) and "- rouge_threshold" in (again / "run.yaml").read_text()
+    both = refiltered(strict, "both", "--max_instruction_words", 3)
+    assert "over_categories:\n- max_instruction_words\n- rouge_threshold\n" in (both / "run.yaml").read_text()
+    assert kept(both) == []
+
+
+def test_only_what_was_given_and_every_category_replaces_is_told(tmp_path):
+    files = tmp_path / "categories"
+    write_category(files, "plain", more="rouge_threshold: 0.9\ntemperature: 0.25\nfilter_keywords: []\n")
+    write_category(files, "other", more="rouge_threshold: 0.9\ntop_p: 0.5\nfilter_keywords: []\n")
+    (tmp_path / "run.yaml").write_text("rouge_threshold: 0.3\ntemperature: 0.5\nfilter_keywords: [a, b]\n")
+    options = ["--categories", "plain,other", "--categories_path", files, "--dry_run"]
+
+    def told(*more: object) -> list[str]:
+        ended = generate(*options, *more)
+        assert ended.returncode == 0, ended.stderr
+        return [
+            line.partition(": without effect")[0] for line in ended.stderr.splitlines() if "without effect" in line
+        ]
+
+    assert told() == told("--preset", "alpaca") == told("--rouge_threshold", 0.9) == []
+    assert told("--config", tmp_path / "run.yaml") == ["--rouge_threshold 0.3, --filter_keywords a b"]
+    assert told("--preset", "alpaca", "--threshold", 0.2) == ["--rouge_threshold 0.2"]
 
 
 def test_overwriting_keeps_the_old_run_and_gives_the_same_anew(launched):

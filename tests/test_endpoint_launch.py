@@ -1,11 +1,19 @@
 """Whole runs that ask a server, through the launch script: pytest tests/test_endpoint_launch.py"""
 
 import json
+import shutil
 import signal
 import sys
 import time
 from pathlib import Path
 
+import pytest
+
+from self_instruct.arguments import parse_arguments
+from self_instruct.assembly import build_endpoint
+from self_instruct.engines import load_reader
+from self_instruct.engines.endpoint.reader import TEMPLATE_TOKENS
+from self_instruct.errors import UserError
 from tests.endpoint_server import EndpointServer
 from tests.runs import IO, ROOT, dataset, generate, rows, start
 
@@ -103,3 +111,30 @@ def test_mistakes_are_told_in_one_message(tmp_path):
             assert not (tmp_path / "run").exists()
         ranks = generate(*asking(server, tmp_path / "run"), RANK="0", WORLD_SIZE="2")
         assert ranks.returncode == 2 and "needs one process" in ranks.stderr
+
+
+def test_a_folder_with_nothing_but_a_tokenizer_counts_prompts_and_no_local_engine_takes_it(tmp_path):
+    folder = tmp_path / "served"
+    folder.mkdir()
+    shutil.copy(ROOT / "demo_model" / "tokenizer.json", folder)
+    declared = json.loads((ROOT / "demo_model" / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps({**declared, "model_max_length": 512}))
+    (folder / "model.gguf").write_bytes(b"GGUF")
+    prompt = "1. Instruction:\nAdd two numbers.\n"
+    exact = load_reader("huggingface", str(ROOT / "demo_model"), None)
+    for weights, context in (("model.gguf", 512), ("pytorch_model.bin", exact.context_length)):
+        (folder / weights).write_bytes(b"not read")
+        with EndpointServer() as server:
+            argv = [*map(str, asking(server, tmp_path / "run")), "--model_name_or_path", str(folder)]
+            engine = build_endpoint(parse_arguments(argv, "A test."), lambda tokens: None)
+        assert engine.prompt_tokens(prompt, "") == exact.prompt_tokens(prompt, "") + TEMPLATE_TOKENS
+        assert engine.context_length == context
+        engine.close()
+        with pytest.raises(UserError, match=r"served: holds no safetensors|model\.bin is a pickle"):
+            load_reader("huggingface", str(folder), None)
+        shutil.copy(ROOT / "demo_model" / "config.json", folder)
+    (folder / "tokenizer.json").unlink()
+    with EndpointServer() as server:
+        told = generate(*asking(server, tmp_path / "run"), "--model_name_or_path", folder)
+    assert told.returncode == 2 and "the folder must hold a tokenizer" in told.stderr
+    assert "Traceback" not in told.stderr

@@ -193,12 +193,12 @@ def test_five_words_are_enough_for_an_echo_and_four_are_not() -> None:
 @pytest.mark.parametrize("place", ["instruction", "output", "input"])
 def test_the_same_line_five_times_in_a_row_is_a_loop(times: int, reason: str | None, place: str) -> None:
     long = " ".join(f"word{at}" for at in range(60))
-    assert reason_of(drop_loop(record(**{place: f"{long}\n" + "  x = 1\n" * times + "end"}))) == reason
+    assert reason_of(drop_loop()(record(**{place: f"{long}\n" + "  x = 1\n" * times + "end"}))) == reason
 
 
 def test_blank_lines_and_lines_that_alternate_are_no_loop() -> None:
-    assert drop_loop(record(output="a\n\n\n\n\n\n\nb")) is None
-    assert drop_loop(record(output="a\nb\n" * 9 + " ".join(map(str, range(90))))) is None
+    assert drop_loop()(record(output="a\n\n\n\n\n\n\nb")) is None
+    assert drop_loop()(record(output="a\nb\n" * 9 + " ".join(map(str, range(90))))) is None
 
 
 @pytest.mark.parametrize(
@@ -208,13 +208,13 @@ def test_blank_lines_and_lines_that_alternate_are_no_loop() -> None:
 def test_five_words_thrice_and_over_half_of_the_text_are_a_loop(times: int, others: int, reason: str | None) -> None:
     # The words between are all different, so that only the repeated five are covered.
     parts = [f"a b c d e {' '.join(f'w{at}' for at in range(share, others, times))}" for share in range(times)]
-    assert reason_of(drop_loop(record(output=" ".join(parts)))) == reason
+    assert reason_of(drop_loop()(record(output=" ".join(parts)))) == reason
 
 
 @given(st.lists(st.integers(0, 10**6), unique=True, max_size=60))
 @settings(deadline=None, derandomize=True)
 def test_text_in_which_no_word_repeats_is_never_a_loop(words: list[int]) -> None:
-    assert drop_loop(record(output=" ".join(map(str, words)))) is None
+    assert drop_loop()(record(output=" ".join(map(str, words)))) is None
 
 
 # ---- together
@@ -283,4 +283,4 @@ def test_a_reason_may_tell_what_was_seen() -> None:
     ],
 )
 def test_closing_brackets_and_columns_of_numbers_are_no_loop(output: str) -> None:
-    assert drop_loop(record(output=output)) is None
+    assert drop_loop()(record(output=output)) is None

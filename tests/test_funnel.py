@@ -90,6 +90,34 @@ def test_broken_blocks_and_errors_do_not_count_against_the_yield() -> None:
     assert (made.recent_yield, made.yield_) == (1.0, 1.0)
 
 
+DROPPED = (
+    "the filters dropped {} blocks that could be read, most ({}) for {}: see them in rejected.jsonl; --filter_rules "
+    "leaves a rule out"
+)
+REPEATS = "the model repeats itself or cannot follow the format"
+
+
+@pytest.mark.parametrize(
+    ("completions", "cause"),
+    [
+        ([(SHORT, SHORT, EMPTY), (SHORT, ROUGE), (ROUGE, SHORT)], DROPPED.format("4 of the 6", 4, "too_short")),
+        ([(LOOPS, SHORT), (LOOPS, SHORT, LOOPS), (KEPT,)], DROPPED.format("5 of the 6", 3, "loops")),
+        ([(SHORT, SHORT), (SHORT, ROUGE), (ROUGE, ROUGE)], REPEATS),
+        ([(SHORT, SHORT), (ROUGE,), (ROUGE,)], REPEATS),
+    ],
+)
+def test_a_low_yield_has_the_cause_that_most_of_the_recent_blocks_had(
+    completions: list[tuple[Drop | None, ...]], cause: str
+) -> None:
+    made = Funnel(2 if len(completions[1]) == 1 else 3, {"length": ("too_short", "too_long")})
+    for drops in completions:
+        made.count(entry(), verdicts(*drops))
+    assert made.likely_cause == cause
+    assert not funnel((Drop("filter", "avoided"),)).likely_cause.endswith(
+        "rule out"
+    )  # a list of topics has no such rules
+
+
 def test_what_came_after_the_target_was_not_judged() -> None:
     made = funnel((KEPT, LATE, EMPTY, LATE))
     assert (made.blocks, made.parsed, made.accepted, made.yield_) == (4, 1, 1, 1.0)

@@ -139,6 +139,13 @@ def test_a_model_that_repeats_itself_ends_the_run(tmp_path):
     assert "--min_yield" in stopped and loop.funnel.requests == 31 and loop.funnel.accepted == 1
 
 
+def test_a_run_that_ends_because_of_the_filters_says_so(tmp_path):
+    path = tmp_path / "script.jsonl"
+    path.write_text('{"text": "列出四种可再生能源。\\n\\n4. Output:\\n风能\\n###\\n"}\n' * 20, encoding="utf-8")
+    _, stopped = run_loop(path, tmp_path / "run", min_yield=0.02, patience=10)
+    assert "the filters dropped 10 of the 10 blocks that could be read, most (10) for too_short" in stopped
+
+
 @pytest.mark.parametrize("text", ["", "   \n", "nothing of use"])
 def test_a_model_that_writes_no_block_ends_the_run(tmp_path, text):
     path = tmp_path / "script.jsonl"

@@ -8,7 +8,7 @@ from transformers import GPTBigCodeConfig, LlamaConfig, LlamaForCausalLM, MambaC
 
 from self_instruct.engines import load_engine
 from self_instruct.engines.loading import load_model
-from self_instruct.engines.placement import Machine, Placement, check
+from self_instruct.engines.placement import Machine, Placement, check, device
 from self_instruct.errors import UserError
 from tests.engine_runs import GREEDY, PROMPTS, complete, request
 from tests.tiny_models import build_tokenizer
@@ -31,6 +31,9 @@ ONE_GPU = replace(GPU, processes=1, processes_here=1)
         (Placement(tensor_parallel_size=4), GPU, LLAMA),
         (Placement(tensor_parallel_size=2), replace(CPU, processes=4, processes_here=4), LLAMA),
         (Placement(tensor_parallel_size=4), replace(GPU, processes=16), LLAMA),
+        (Placement(), replace(CPU, processes=9, processes_here=9), LLAMA),
+        (Placement(), replace(GPU, processes=3, processes_here=3), LLAMA),
+        (Placement(), replace(GPU, devices=1, shown_one_by="CUDA_VISIBLE_DEVICES"), LLAMA),
     ],
 )  # fmt: skip
 def test_what_goes_together_passes(placement, machine, config):
@@ -43,12 +46,19 @@ def test_what_goes_together_passes(placement, machine, config):
         (Placement(device_map="auto", tensor_parallel_size=2), GPU, LLAMA, "two ways to use several devices"),
         (Placement(device_map="auto"), GPU, LLAMA, "one process all devices, but 8 were started"),
         (Placement(quantization="4bit", tensor_parallel_size=2), GPU, LLAMA, "cannot split quantised weights"),
-        (Placement(quantization="4bit"), replace(GPU, packages=frozenset()), LLAMA, r"self-instruct-local\[quantization\]"),
+        (Placement(quantization="4bit"), replace(GPU, packages=frozenset()), LLAMA,
+         r"pip install -e '\.\[quantization\]' in the project's folder"),
         (Placement(quantization="8bit", dtype="float32"), GPU, LLAMA, "--dtype float32 .*bfloat16"),
         (Placement(quantization="4bit"), GPU, LlamaConfig(quantization_config={"quant_method": "gptq"}), "quantised already"),
         (Placement(tensor_parallel_size=3), GPU, LLAMA, "8 generating processes cannot be divided"),
         (Placement(tensor_parallel_size=2), CPU, LLAMA, "1 generating processes cannot be divided"),
-        (Placement(tensor_parallel_size=2), replace(GPU, devices=4), LLAMA, "4 devices for 8 processes"),
+        (Placement(), replace(GPU, devices=4), LLAMA,
+         "^8 processes were started on this machine, but it has 4 cuda devices, .* at most: --num_processes 4$"),
+        (Placement(), replace(GPU, devices=1), LLAMA, "has 1 cuda device, .*--num_processes 1$"),
+        (Placement(), replace(GPU, devices=4, processes=24), LLAMA, "--num_processes 12, for 3 such machines$"),
+        (Placement(tensor_parallel_size=2), replace(GPU, devices=4), LLAMA, "has 4 cuda devices"),
+        (Placement(tensor_parallel_size=2), replace(GPU, devices=1, shown_one_by="CUDA_VISIBLE_DEVICES"), LLAMA,
+         "has 1 cuda device,"),
         (Placement(tensor_parallel_size=2), replace(GPU, knows_tensor_parallel=False), LLAMA, "too old"),
         (Placement(tensor_parallel_size=2), GPU, GPTBigCodeConfig(), "no plan for splitting a model of type gpt_bigcode"),
         (Placement(tensor_parallel_size=8), GPU, LLAMA, "12 attention heads"),
@@ -62,6 +72,28 @@ def test_what_goes_together_passes(placement, machine, config):
 def test_what_does_not_go_together_is_refused_with_the_reason(placement, machine, config, message):
     with pytest.raises(UserError, match=message):
         check(placement, machine, config)
+
+
+@pytest.mark.parametrize("local_rank", ["0", "1"])
+def test_processes_that_may_have_a_device_of_their_own_are_warned_once_a_machine(local_rank, monkeypatch, caplog):
+    monkeypatch.setenv("LOCAL_RANK", local_rank)
+    machine = replace(GPU, devices=1, shown_one_by="CUDA_VISIBLE_DEVICES")
+    check(Placement(), replace(machine, processes_here=1), LLAMA)
+    assert caplog.messages == []
+    check(Placement(), machine, LLAMA)
+    said = "8 processes were started on this machine, and CUDA_VISIBLE_DEVICES shows this one 1 cuda device"
+    assert [text.startswith(said) for text in caplog.messages] == [True] * (local_rank == "0")
+
+
+def test_this_machine_is_described_by_what_there_is_and_what_the_launcher_says(monkeypatch):
+    for name in ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "ZE_AFFINITY_MASK"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
+    found = Machine.here(6)
+    assert (found.kind, found.devices) == (device().type, max(1, torch.accelerator.device_count()))
+    assert (found.processes, found.processes_here, found.shown_one_by) == (6, 3, None)
+    monkeypatch.setenv("HIP_VISIBLE_DEVICES", "2")
+    assert Machine.here(6).shown_one_by == ("HIP_VISIBLE_DEVICES" if found.devices == 1 else None)
 
 
 def test_it_is_refused_before_any_weights_are_read(tiny_llama, tmp_path):

@@ -3,6 +3,8 @@
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from self_instruct.assembly import build_rules, reasons_of_rules
 from self_instruct.config import assemble
@@ -106,6 +108,106 @@ def test_an_output_that_is_nearly_its_input() -> None:
     assert rule(record(output=text.replace("reeds", "grass"), input=text)) == "copies_input: 0.93"
     assert rule(record(output="A heron flies.", input=text)) is None
     assert rule(record(output=text)) is None and drop_copied_input(None)(record(output=text, input=text)) is None
+
+
+# ---- words of any script
+
+
+HEADER = "请写出新的任务。\n1. 每个任务都要与其他任务不同。\n2. 问题和答案："
+
+
+def objection(candidate: Record, **options: object) -> str | None:
+    return first_objection(build_rules(assemble({"rouge_tokenizer": "unicode", **options}), HEADER), candidate)
+
+
+TASKS = """\
+列出四种可再生能源。
+「雨」という言葉で俳句を書いてください。
+３つの果物の名前を挙げてください。
+（一）请解释什么是光合作用。
+เขียนบทกวีสั้นๆ เกี่ยวกับฝน
+한국의 수도는 어디인지 설명하세요.
+Écris une lettre à un ami.
+E\u0301cris une lettre à un ami.
+¿Cuál es la capital de Perú?
+¡Escribe un poema sobre el mar!
+Ölpreise der letzten Jahre erklären.
+Ποια είναι η πρωτεύουσα της Ελλάδας;
+Объясни, почему небо голубое.
+اكتب قصة قصيرة عن البحر.
+\u200fاكتب قصة قصيرة عن البحر.
+«Le Petit Prince»: résume ce livre.
+“Vær så god”: forklar uttrykket på engelsk.
+„Zeit“ als Thema: schreibe ein Gedicht.
+»Wanderer«: erkläre das Wort einem Kind."""
+NO_TASKS = """\
+• Écris une lettre à un ami.
+😀 写一首关于春天的诗。
+①列出四种可再生能源。
+→ Ölpreise der Jahre erklären.
+…列出四种可再生能源。
+？列出四种可再生能源。
+€ 写一首关于春天的诗。
+\u0301写一首关于春天的诗。
+\ud800写一首关于春天的诗。
+\u200b\u200e"""
+
+
+@pytest.mark.parametrize("instruction", TASKS.split("\n"))
+def test_a_task_in_any_script_passes_all_that_is_asked_by_default(instruction: str) -> None:
+    assert objection(record(instruction, "Réponse: 太阳能、风能")) is None
+
+
+@pytest.mark.parametrize("instruction", NO_TASKS.split("\n"))
+def test_what_opens_a_sentence_in_no_script_is_dropped(instruction: str) -> None:
+    assert objection(record(instruction), filter_rules=["non_ascii"]) == "starts_with_non_ascii"
+
+
+def test_an_empty_task_begins_with_no_strange_sign() -> None:
+    assert objection(record(""), filter_rules=["non_ascii"]) is None
+
+
+@pytest.mark.parametrize(
+    ("instruction", "reason"),
+    [("写一首", "too_short: 3 words"), ("写一首诗", None), ("写" * 150, None), ("写" * 151, "too_long: 151 words"),
+     ("Écris-moi ça.", "too_short: 3 words"), ("Écris-moi l'été.", None)],
+)  # fmt: skip
+def test_words_of_any_script_are_counted_and_a_sign_of_chinese_is_one(instruction: str, reason: str | None) -> None:
+    assert objection(record(instruction), filter_rules=["length"]) == reason
+    assert first_objection(build_filters("", rules=["length"]), record("列出四种可再生能源。")) == "too_short: 1 words"
+
+
+def test_a_line_of_a_chinese_header_is_an_echo_if_it_is_long_enough() -> None:
+    line = "每个任务都要与其他任务不同。"
+    assert objection(record(output=f"好的。{line}")) == f"echoes_prompt: {line}"
+    assert objection(record(output="问题和答案：见下文")) is None
+
+
+@pytest.mark.parametrize(("times", "reason"), [(2, None), (3, "loops"), (9, "loops")])
+def test_chinese_that_goes_in_circles_is_a_loop_and_a_list_with_a_pattern_is_none(
+    times: int, reason: str | None
+) -> None:
+    sentence = "风能是一种取之不尽用之不竭的可再生能源之一。"
+    assert objection(record(output=f"答案如下：{sentence * times}")) == reason
+    assert first_objection(build_filters(""), record(output=sentence * 9)) is None
+    assert objection(record(output="太阳能是可再生能源。风能是可再生能源。水能是可再生能源。")) is None
+    assert objection(record(output="是的。" * 100)) == "loops"
+
+
+def test_a_chinese_output_that_is_nearly_its_input() -> None:
+    copied = record(input="苍鹭在芦苇中一直站到中午", output="苍鹭在草丛中一直站到中午")
+    assert objection(copied, input_rouge_threshold=0.7) == "copies_input: 0.83"
+    assert first_objection(build_filters("", switches={"input_rouge_threshold": 0.7}), copied) is None
+
+
+@given(st.lists(st.sampled_from("a bb ccc dddd e\n".split(" ")), max_size=80))
+@settings(deadline=None, derandomize=True)
+def test_english_is_judged_alike_by_either_rule_of_words(words: list[str]) -> None:
+    text = " ".join(["go"] * 4 + words)
+    given_rules = ["length", "non_ascii", "punctuation", "echo"]
+    assert objection(record(text), filter_rules=given_rules) == first_objection(
+        build_filters(HEADER, rules=given_rules), record(text)
+    )
 
 
 # ---- the list of rules

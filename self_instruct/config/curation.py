@@ -37,8 +37,9 @@ class FilterOptions:
         [], "drop instructions in which one of these regular expressions is found, in any case", plan=True
     )
     code_gen_re: list[str] = option(
-        [], "drop instructions that ask for a program, as told by these regular expressions; 'default' stands for the one of "
-        "airoboros (write, generate or create a ... script, program, code)", plan=True,
+        [], "drop instructions that ask for a program, as told by these regular expressions; 'default' stands for a rule after "
+        "that of airoboros (write, generate, create, develop, implement or code ... a script, program, code or function)",
+        plan=True,
     )  # fmt: skip
     response_filters_path: str | None = option(
         None, "drop outputs in which a pattern of this YAML file is found, as configs/response_filters.yaml; each is tried on "
@@ -73,8 +74,9 @@ class NoveltyOptions:
         choices=("below", "not_above"), plan=True,
     )  # fmt: skip
     rouge_tokenizer: str = option(
-        "rouge", "words that ROUGE-L compares; rouge: a-z and 0-9 only, as rouge_score; unicode: of any script, for text that "
-        "is not in English", choices=("rouge", "unicode"), plan=True,
+        "rouge", "words that ROUGE-L compares; rouge: a-z and 0-9 only, as rouge_score; unicode: of any script, also where "
+        "filters count words and look at how a text begins, for text that is not in English",
+        choices=("rouge", "unicode"), plan=True,
     )  # fmt: skip
     embedding_threshold: float | None = option(
         None, "also keep only if the cosine similarity is below this [default: off]", above=-1, maximum=1.01, plan=True

@@ -87,7 +87,9 @@ def _counting(options: CleaningOptions) -> tuple[Count, str]:
         )
     from self_instruct.engines.text import load_text
 
-    tokenizer, _, _ = load_text(options.model_name_or_path, options.model_revision, options.trust_remote_code)
+    tokenizer, _, _ = load_text(
+        options.model_name_or_path, options.model_revision, options.trust_remote_code, elsewhere=True
+    )
 
     def count(text: str) -> int:
         return len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])

@@ -9,7 +9,7 @@ from functools import cache
 from html.parser import HTMLParser
 from typing import Any
 
-from self_instruct.errors import UserError
+from self_instruct.errors import UserError, install
 
 _COUNTER = r"(?:\d{1,2} ?/ ?\d{1,2})?"
 _PAGE = re.compile(
@@ -77,9 +77,7 @@ def check_libraries() -> None:
     try:
         import markdownify  # noqa: F401
     except ImportError:
-        raise UserError(
-            "cleaning HTML needs markdownify: pip install 'self-instruct-local[clean]', or give --html never"
-        ) from None
+        raise UserError(f"cleaning HTML needs markdownify: {install('clean')}, or give --html never") from None
 
 
 def _set_code(soup: Any, block: Any) -> None:

@@ -76,13 +76,16 @@ def load_reader(
     model_revision: str | None = None,
     trust_remote_code: bool = False,
     chat_template: str = "auto",
+    elsewhere: bool = False,
 ) -> PromptReader:
-    """What composing needs to know of the engine of that name. Raises `UserError` as `load_engine` does."""
+    """What composing needs to know of the engine of that name; `elsewhere` says that a model's weights are not on this machine.
+    Raises `UserError` as `load_engine` does.
+    """
     if name == "scripted":
         return _scripted(script_path)
     from self_instruct.engines.text import ModelReader
 
-    return ModelReader(_named(model_name_or_path), model_revision, trust_remote_code, chat_template)
+    return ModelReader(_named(model_name_or_path), model_revision, trust_remote_code, chat_template, elsewhere)
 
 
 def _scripted(script_path: str | None, rank: int = 0) -> ScriptedEngine:

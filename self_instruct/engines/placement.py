@@ -6,16 +6,20 @@ and machines, not weights: what can be refused is refused before any are read.
 
 import importlib.util
 import logging
+import math
 import os
 from dataclasses import dataclass
 from typing import Any
 
-from self_instruct.errors import UserError
+from self_instruct.errors import UserError, install
 
 _FLASH_PACKAGES = {
     "flash_attention_2": {"flash_attn", "kernels"},
     "flash_attention_3": {"flash_attn_interface", "kernels"},
 }
+# Variables that say which devices a process may see; a scheduler may give each process another one.
+_SHOWING = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "ZE_AFFINITY_MASK")
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,8 @@ class Placement:
 @dataclass(frozen=True)
 class Machine:
     """What there is: the kind of device, how many of it, the generating processes of the launch (and how many of them are
-    here), the optional packages that are installed, and whether transformers knows tensor parallelism.
+    here), the optional packages that are installed, whether transformers knows tensor parallelism, and the environment variable
+    that shows this process one device only, if one does: then each process may have a device of its own, or all the same.
     """
 
     kind: str
@@ -41,6 +46,7 @@ class Machine:
     processes_here: int = 1
     packages: frozenset[str] = frozenset()
     knows_tensor_parallel: bool = True
+    shown_one_by: str | None = None
 
     @classmethod
     def here(cls, processes: int) -> "Machine":
@@ -48,14 +54,16 @@ class Machine:
         import torch
         from transformers.distributed import DistributedConfig
 
+        devices = max(1, torch.accelerator.device_count())
         names = {"bitsandbytes", *(name for group in _FLASH_PACKAGES.values() for name in group)}
         return cls(
             device().type,
-            max(1, torch.accelerator.device_count()),
+            devices,
             processes,
             min(processes, processes_here()),
             frozenset(name for name in names if importlib.util.find_spec(name)),
             "tp_size" in getattr(DistributedConfig, "__dataclass_fields__", {}),
+            next((name for name in _SHOWING if os.environ.get(name)), None) if devices == 1 else None,
         )
 
 
@@ -64,6 +72,16 @@ def check(placement: Placement, machine: Machine, config: Any) -> None:
     for wrong, reason in _rules(placement, machine, config):
         if wrong:
             raise UserError(reason)
+    if _crowded(machine) and os.environ.get("LOCAL_RANK", "0") == "0":
+        _log.warning(
+            "%d processes were started on this machine, and %s shows this one 1 %s device: if it is not another one for each "
+            "process, their models share its memory and its time; then start 1 process with --num_processes.",
+            machine.processes_here, machine.shown_one_by, machine.kind,
+        )  # fmt: skip
+
+
+def _crowded(machine: Machine) -> bool:
+    return machine.kind != "cpu" and machine.processes_here > machine.devices
 
 
 def _rules(placement: Placement, machine: Machine, config: Any) -> list[tuple[bool, str]]:
@@ -76,6 +94,8 @@ def _rules(placement: Placement, machine: Machine, config: Any) -> list[tuple[bo
     split = f"--tensor_parallel_size is {size}, but"
     flash = attention in _FLASH_PACKAGES
     packages = _FLASH_PACKAGES.get(attention, set())
+    machines = math.ceil(machine.processes / machine.processes_here)
+    fitting = f"{machine.devices * machines}" + (f", for {machines} such machines" if machines > 1 else "")
     return [
         (spread and parallel,
          f"--device_map and --tensor_parallel_size {size} are two ways to use several devices; give one of them"),
@@ -86,7 +106,7 @@ def _rules(placement: Placement, machine: Machine, config: Any) -> list[tuple[bo
          f"--quantization {bits} and --tensor_parallel_size {size} do not go together: bitsandbytes cannot split quantised "
          "weights; use --device_map auto with one process, or leave one of them out"),
         (bool(bits) and "bitsandbytes" not in machine.packages,
-         f"--quantization {bits} needs the package bitsandbytes: pip install 'self-instruct-local[quantization]'"),
+         f"--quantization {bits} needs the package bitsandbytes: {install('quantization')}"),
         (bool(bits) and placement.dtype == "float32",
          f"--quantization {bits} with --dtype float32 would compute in single precision with weights of {bits}; use "
          "bfloat16, float16 or auto"),
@@ -94,8 +114,10 @@ def _rules(placement: Placement, machine: Machine, config: Any) -> list[tuple[bo
          f"--quantization is {bits}, but the model's weights are quantised already; leave the option out"),
         (parallel and machine.processes % size != 0,
          f"{split} {machine.processes} generating processes cannot be divided by it; start a multiple of {size}"),
-        (parallel and machine.kind != "cpu" and machine.processes_here > machine.devices,
-         f"{split} this machine has {machine.devices} devices for {machine.processes_here} processes; each needs its own"),
+        (_crowded(machine) and (parallel or not machine.shown_one_by),
+         f"{machine.processes_here} processes were started on this machine, but it has {machine.devices} {machine.kind} "
+         f"device{'s' * (machine.devices > 1)}, and each process needs one of its own; start so many at most: "
+         f"--num_processes {fitting}"),
         (parallel and not machine.knows_tensor_parallel,
          f"{split} the installed transformers is too old for it; update it"),
         (parallel and not getattr(text, "base_model_tp_plan", None),

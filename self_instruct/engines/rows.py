@@ -1,4 +1,4 @@
-"""One request while its tokens are drawn: what both back-ends keep of it, and when it ends."""
+"""One request while its tokens are drawn: what every back-end keeps of it, and when it ends."""
 
 import gc
 import random

@@ -11,6 +11,7 @@ from self_instruct.errors import UserError
 
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _FOLDER = "the folder must hold config.json, a tokenizer and safetensors weights, as save_pretrained writes them"
+_TOKENIZER = "the folder must hold a tokenizer, as save_pretrained writes it; weights and config.json are not needed"
 _CONVERT = (
     'which can run any code when it is read, so it is not; if you trust its source, convert it: python -c "from transformers '
     "import AutoModelForCausalLM as M, AutoTokenizer as T; M.from_pretrained('{name}', use_safetensors=False)"
@@ -54,15 +55,21 @@ class PromptEncoder:
 class ModelReader:
     """What composing needs to know of a model that another process runs; it can answer any number of requests.
 
-    Raises `UserError` if tokenizer or configuration cannot be loaded.
+    Raises `UserError` if tokenizer or configuration cannot be loaded. With `elsewhere`, the model runs on another machine, and
+    a folder with its tokenizer is enough.
     """
 
     capacity: int | None = None
 
     def __init__(
-        self, name: str, revision: str | None = None, trust_remote_code: bool = False, chat_template: str = "auto"
+        self,
+        name: str,
+        revision: str | None = None,
+        trust_remote_code: bool = False,
+        chat_template: str = "auto",
+        elsewhere: bool = False,
     ) -> None:
-        tokenizer, config, self.model_revision = load_text(name, revision, trust_remote_code)
+        tokenizer, config, self.model_revision = load_text(name, revision, trust_remote_code, elsewhere)
         self.context_length: int | None = context_length(config, tokenizer)
         self._encoder = PromptEncoder(tokenizer, chat_template)
 
@@ -71,8 +78,13 @@ class ModelReader:
         return len(self._encoder.encode(prompt, opening))
 
 
-def read_config(name: str, revision: str | None = None, trust_remote_code: bool = False) -> Any:
-    """The configuration of a model. Raises `UserError` if it cannot be loaded."""
+def read_config(
+    name: str, revision: str | None = None, trust_remote_code: bool = False, elsewhere: bool = False
+) -> Any:
+    """The configuration of a model. Raises `UserError` if it cannot be loaded, or if a folder lacks the weights.
+
+    With `elsewhere`, weights are not asked for, and a folder without a configuration gives None.
+    """
     from transformers import AutoConfig
     from transformers.utils import logging
 
@@ -80,24 +92,32 @@ def read_config(name: str, revision: str | None = None, trust_remote_code: bool 
     logging.disable_progress_bar()
     if name.startswith(("/", ".", "~")) and not Path(name).expanduser().is_dir():
         raise UserError(f"--model_name_or_path {name}: there is no such folder; give a model's folder or a Hub id")
-    _check_weights(name)
+    if not elsewhere:
+        _check_weights(name)
+    elif Path(name).expanduser().is_dir() and not (Path(name).expanduser() / "config.json").is_file():
+        return None
     try:
         return AutoConfig.from_pretrained(name, revision=revision or "main", trust_remote_code=trust_remote_code)
     except Exception as error:  # a broken file can fail anywhere in three libraries
-        raise UserError(explain(name, error)) from error
+        raise UserError(explain(name, error, elsewhere)) from error
 
 
-def load_text(name: str, revision: str | None = None, trust_remote_code: bool = False) -> tuple[Any, Any, str]:
-    """Tokenizer that pads on the left, configuration, and the model's revision. Raises `UserError` if one cannot be loaded."""
+def load_text(
+    name: str, revision: str | None = None, trust_remote_code: bool = False, elsewhere: bool = False
+) -> tuple[Any, Any, str]:
+    """Tokenizer that pads on the left, configuration, and the model's revision. Raises `UserError` if one cannot be loaded.
+
+    `elsewhere` is as in `read_config`.
+    """
     from transformers import AutoTokenizer
 
-    config = read_config(name, revision, trust_remote_code)
+    config = read_config(name, revision, trust_remote_code, elsewhere)
     try:
         tokenizer = AutoTokenizer.from_pretrained(
             name, padding_side="left", revision=revision or "main", trust_remote_code=trust_remote_code
         )
     except Exception as error:  # a broken file can fail anywhere in three libraries
-        raise UserError(explain(name, error)) from error
+        raise UserError(explain(name, error, elsewhere)) from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
     return tokenizer, config, model_revision(name, config)
@@ -116,7 +136,7 @@ def _check_weights(name: str) -> None:
 
 def context_length(config: Any, tokenizer: Any) -> int | None:
     """Tokens that the model can attend to, by its configuration or, failing that, its tokenizer's; None if neither says."""
-    config = config.get_text_config()
+    config = config.get_text_config() if config is not None else None
     for name in ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length"):
         if isinstance(getattr(config, name, None), int):
             return getattr(config, name)
@@ -124,13 +144,13 @@ def context_length(config: Any, tokenizer: Any) -> int | None:
     return declared if declared < 10**9 else None  # transformers says 10**30 for "unknown"
 
 
-def explain(name: str, error: Exception) -> str:
-    """What to say of a model that cannot be loaded."""
+def explain(name: str, error: Exception, elsewhere: bool = False) -> str:
+    """What to say of a model that cannot be loaded, or of its tokenizer alone where the model is `elsewhere`."""
     reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
     if "trust_remote_code" in str(error):
         advice = "it needs code of its own; if you trust its source, add --trust_remote_code"
     elif Path(name).is_dir():
-        advice = _FOLDER
+        advice = _TOKENIZER if elsewhere else _FOLDER
     elif "safetensors" in str(error):
         advice = f"there may be weights in a pickle only, {_CONVERT.format(name=name)}"
     else:

@@ -20,6 +20,7 @@ from self_instruct.filters.openings import (
     drop_non_ascii,
     drop_openings,
     drop_punctuation,
+    drop_strange_sign,
     without_programming,
 )
 from self_instruct.filters.output import drop_copied_input, drop_echo, drop_empty, drop_output_repeats_task
@@ -93,21 +94,25 @@ def build_filters(
     keep_programming: bool = False,
     rules: Sequence[str] = DEFAULT_RULES,
     switches: Mapping[str, Any] | None = None,
+    tokenizer: Callable[[str], list[str]] | None = None,
 ) -> list[Filter]:
     """The filters of a run in the order in which they are asked; the first that objects names the reason. `switches` are the
-    options of `SWITCHES` by name. Raises `UserError` for a pattern, a file or a language that cannot be used.
+    options of `SWITCHES` by name. With a `tokenizer`, which finds the words of any script, words are counted by it, and a text
+    may begin in any script; without one, words stand between white space and a text begins in ASCII.
+
+    Raises `UserError` for a pattern, a file or a language that cannot be used.
     """
     options = switches or {}
     made: dict[str, Callable[[], Filter]] = {
         "empty": lambda: drop_empty,
-        "length": lambda: drop_length(min_instruction_words, max_instruction_words),
+        "length": lambda: drop_length(min_instruction_words, max_instruction_words, tokenizer or str.split),
         "keywords": lambda: drop_keywords(keywords),
         "openings": lambda: drop_openings(without_programming(openings, keep_programming)),
         "punctuation": lambda: drop_punctuation,
-        "non_ascii": lambda: drop_non_ascii,
+        "non_ascii": lambda: drop_strange_sign if tokenizer else drop_non_ascii,
         "repeats_task": lambda: drop_output_repeats_task,
-        "echo": lambda: drop_echo(header),
-        "loops": lambda: drop_loop,
+        "echo": lambda: drop_echo(header, tokenizer),
+        "loops": lambda: drop_loop(tokenizer),
         "blank": lambda: drop_blank,
         "input_as_output": lambda: drop_input_as_output,
         "colon": lambda: drop_colon,
@@ -121,7 +126,7 @@ def build_filters(
         ),
         "code_generation": lambda: drop_matching(options.get("code_gen_re", ()), "--code_gen_re", "asks_for_code"),
         "responses": lambda: drop_responses(options.get("response_filters_path")),
-        "copied_input": lambda: drop_copied_input(options.get("input_rouge_threshold")),
+        "copied_input": lambda: drop_copied_input(options.get("input_rouge_threshold"), tokenizer),
         "language": lambda: drop_language(options.get("language")),
         "readability": lambda: drop_unreadable(options.get("min_readability")),
     }

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from self_instruct.errors import UserError
+from self_instruct.errors import UserError, install
 from self_instruct.records import Record
 
 ODDS = 20.0
@@ -63,7 +63,7 @@ def _identifier(names: Sequence[str], option: str) -> Any:
         from py3langid.langid import MODEL_FILE, LanguageIdentifier
     except ImportError:
         raise UserError(
-            f"{option} {' '.join(names)} needs py3langid: pip install 'self-instruct-local[language]', or leave the option out"
+            f"{option} {' '.join(names)} needs py3langid: {install('language')}, or leave the option out"
         ) from None
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
     known = sorted(map(str, identifier.labels))

@@ -1,6 +1,7 @@
 """How an instruction may begin."""
 
 import string
+import unicodedata
 from collections.abc import Callable, Sequence
 
 from self_instruct.records import Record
@@ -8,6 +9,10 @@ from self_instruct.records import Record
 PROGRAMMING = ("Write a program", "Write a function")
 """Small models begin every other task with the first and then write none (wang2022self); Self-instruct's code fork adds the
 second."""
+
+_OPENING = ("Nd", "Nl", "Ps", "Pi", "Pf")
+"""Categories of what may open a sentence beside letters: figures, brackets and quotation marks, of which some languages open
+with those that others close with."""
 
 
 def without_programming(openings: Sequence[str], keep_programming: bool) -> list[str]:
@@ -35,3 +40,12 @@ def drop_punctuation(record: Record) -> str | None:
 def drop_non_ascii(record: Record) -> str | None:
     """`starts_with_non_ascii`: bullets, emoji, and languages that the prompt did not ask for."""
     return "starts_with_non_ascii" if record.instruction and not record.instruction[0].isascii() else None
+
+
+def drop_strange_sign(record: Record) -> str | None:
+    """`starts_with_non_ascii` for texts in any script: only for what opens a sentence in none, as bullets, emoji and symbols.
+    Marks of the direction of writing, which are not seen, may stand before it.
+    """
+    first = next((sign for sign in record.instruction if unicodedata.category(sign) != "Cf"), "•")
+    opens = first.isascii() or first in "¿¡" or unicodedata.category(first).startswith(("L", *_OPENING))
+    return "starts_with_non_ascii" if record.instruction and not opens else None

@@ -23,10 +23,17 @@ def drop_output_repeats_task(record: Record) -> str | None:
     ) else None  # fmt: skip
 
 
-def drop_echo(header: str) -> Callable[[Record], str | None]:
-    """`echoes_prompt`: a whole line of the header, five words or longer, stands in the instruction or the output."""
+TELLING_WORDS = 5
+TELLING_SIGNS = 10
+
+
+def drop_echo(header: str, tokenizer: Callable[[str], list[str]] | None = None) -> Callable[[Record], str | None]:
+    """`echoes_prompt`: a whole line of the header, five words or longer, stands in the instruction or the output. Where the
+    words are those of a tokenizer, which may be single signs, the line must have ten signs too.
+    """
     lines = [_folded(re.sub(r"^\s*(?:\d+[.)]|[-*])\s*", "", line)) for line in header.splitlines()]
-    telling = [line for line in lines if len(line.split()) >= 5]
+    words_of, signs = (tokenizer, TELLING_SIGNS) if tokenizer else (str.split, 0)
+    telling = [line for line in lines if len(words_of(line)) >= TELLING_WORDS and len(line) >= signs]
 
     def rule(record: Record) -> str | None:
         texts = (_folded(record.task), _folded(record.output))
@@ -36,9 +43,11 @@ def drop_echo(header: str) -> Callable[[Record], str | None]:
     return rule
 
 
-def drop_copied_input(threshold: float | None) -> Callable[[Record], str | None]:
+def drop_copied_input(
+    threshold: float | None, tokenizer: Callable[[str], list[str]] | None = None
+) -> Callable[[Record], str | None]:
     """`copies_input` when the ROUGE-L F1 of input and output is at least the threshold: airoboros, which has 0.7, takes such an
-    input for no help and removes it. None, or no input, asks for none.
+    input for no help and removes it. None, or no input, asks for none. Without a tokenizer words are those of `rouge_score`.
     """
 
     def rule(record: Record) -> str | None:
@@ -46,7 +55,7 @@ def drop_copied_input(threshold: float | None) -> Callable[[Record], str | None]
             return None
         from self_instruct.novelty.rouge import RougeIndex
 
-        index = RougeIndex()
+        index = RougeIndex(tokenizer) if tokenizer else RougeIndex()
         index.add([""], [record.input])
         nearest = index.nearest(record.output)
         return f"copies_input: {nearest.score:.2f}" if nearest and nearest.score >= threshold else None

@@ -1,4 +1,4 @@
-"""Instructions told by regular expressions that the user gives, or by the list of airoboros of how programs are asked for.
+"""Instructions told by regular expressions that the user gives, or by one for how programs are asked for, after airoboros.
 
 Patterns are those of the `regex` library, found anywhere and in any case, over the first 20,000 characters. One that backtracks
 without end is refused when it is made, by trying it on texts that bring that out.

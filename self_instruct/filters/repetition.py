@@ -1,43 +1,72 @@
 """Answers in which the model ran in circles."""
 
+from collections.abc import Callable
+from itertools import accumulate
+
 from self_instruct.records import Record
 
 LINES_IN_A_ROW = 5
 SHORT_LINES_IN_A_ROW = 20
 SHORT_LINE = 3
 LOOP_WORDS = 5
+LOOP_SIGNS = 20
 LOOP_SHARE = 0.5
 LOOP_TIMES = 3
 
 
-def drop_loop(record: Record) -> str | None:
+def drop_loop(tokenizer: Callable[[str], list[str]] | None = None) -> Callable[[Record], str | None]:
     """`loops`: in the instruction or the output, one line stands five times in a row with the same indentation (twenty
     times if it has fewer than three words, as brackets and numbers do), or five-word sequences that come three times or
     more make up over half of the text. The bounds are ours.
+
+    Where the words are those of a tokenizer, which may be single signs, a sequence is as long as it takes to have twenty
+    signs too: five signs in a row recur in any text of a script without spaces.
     """
-    return "loops" if _loops(record.task) or _loops(record.output) else None
+    words_of, signs = (tokenizer, LOOP_SIGNS) if tokenizer else (str.split, 0)
+
+    def loops(text: str) -> bool:
+        return _repeats_lines(text, words_of) or _repeats(words_of(text), signs)
+
+    return lambda record: "loops" if loops(record.task) or loops(record.output) else None
 
 
-def _loops(text: str) -> bool:
+def _repeats_lines(text: str, words_of: Callable[[str], list[str]]) -> bool:
     run, previous = 0, ""
     for line in map(str.rstrip, text.splitlines()):
         run = run + 1 if line and line == previous else 1
         previous = line
-        if run >= (LINES_IN_A_ROW if len(line.split()) >= SHORT_LINE else SHORT_LINES_IN_A_ROW):
+        if run >= LINES_IN_A_ROW and (run >= SHORT_LINES_IN_A_ROW or len(words_of(line)) >= SHORT_LINE):
             return True
-    return _repeats(text.split())
+    return False
 
 
-def _repeats(words: list[str]) -> bool:
+def _repeats(words: list[str], signs: int) -> bool:
+    """Whether sequences of five words with so many signs, if they recur, are most of a text."""
+    ends = _ends(words, signs)
     counts: dict[tuple[str, ...], int] = {}
     last: dict[tuple[str, ...], int] = {}
-    for at in range(len(words) - LOOP_WORDS + 1):
-        sequence = tuple(words[at : at + LOOP_WORDS])
-        if at >= last.get(sequence, -LOOP_WORDS) + LOOP_WORDS:  # "0 0 0 0 0 0" is not a repetition of itself
-            counts[sequence], last[sequence] = counts.get(sequence, 0) + 1, at
+    for at, end in enumerate(ends):
+        sequence = tuple(words[at:end])
+        if at >= last.get(sequence, 0):  # "0 0 0 0 0 0" is not a repetition of itself
+            counts[sequence], last[sequence] = counts.get(sequence, 0) + 1, end
     # Words covered by sequences that come three times or more, as a share of all words.
     covered = bytearray(len(words))
-    for at in range(len(words) - LOOP_WORDS + 1):
-        if counts[tuple(words[at : at + LOOP_WORDS])] >= LOOP_TIMES:
-            covered[at : at + LOOP_WORDS] = b"\1" * LOOP_WORDS
+    for at, end in enumerate(ends):
+        if counts[tuple(words[at:end])] >= LOOP_TIMES:
+            covered[at:end] = b"\1" * (end - at)
     return sum(covered) > LOOP_SHARE * len(words)
+
+
+def _ends(words: list[str], signs: int) -> list[int]:
+    """Where the sequence that begins with each word ends, as far as there is one."""
+    begins = [0, *accumulate(map(len, words))]
+    ends: list[int] = []
+    end = 0
+    for at in range(len(words)):
+        end = max(end, at + LOOP_WORDS)
+        while end <= len(words) and begins[end] - begins[at] < signs:
+            end += 1
+        if end > len(words):
+            break
+        ends.append(end)
+    return ends

@@ -1,7 +1,7 @@
 """What a record of a category must be: a multiple choice with one right option, sums that are right, code and nothing else.
 
 A validator takes a record and the variables of its request (topic, language, letter, ...) and returns the record, as it is
-or mended, or the reason why it is none: one word, perhaps with what was seen, as `no_answer` or `two_blanks: 2 blanks`. What it
+or mended, or the reason why it is none: one word, perhaps with what was seen, as `no_answer` or `many_blanks: 2`. What it
 cannot check it lets pass. Some remember earlier records, so a list of validators serves one run; what they say follows
 from the order of the records alone.
 

@@ -47,6 +47,13 @@ CURATION = [
 ]
 REFILTER = [
     Mistake("refilter", "run", "NEW_DIR"),
+    Mistake(
+        "refilter",
+        "--filter_keywords image run new",
+        "OLD_DIR and NEW_DIR are missing: 'run', 'new' were read as values",
+    ),
+    Mistake("refilter", "--keep_programming run", "NEW_DIR is missing"),
+    Mistake("refilter", "run new more", "unknown argument more"),
     Mistake("refilter", "run run", "is not empty; give a new directory"),
     Mistake("refilter", "none new", "holds no run.yaml"),
     Mistake("refilter", "run new --temperature 1", "unknown argument --temperature"),

@@ -77,6 +77,8 @@ YAML = [
     _yaml("stop_words: [20.0]", "stop_words[0] is 20.0"),
     _yaml("stop_words: '###'", "must be a list of texts"),
     _yaml("seed:", "seed has no value"),
+    _yaml("on: true", "unknown option on"),
+    _yaml("[seed]: 3", "a list or mapping stands as a key"),
     _yaml("seed: 1\nseed: 2", "seed stands twice"),
     _yaml("threshold: 0.5\nrouge_threshold: 0.6", "is given twice"),
     _yaml("seed: 3\n\ttop_k: 4", "is not YAML"),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from self_instruct.errors import UserError
+from self_instruct.errors import UserError, install
 
 # A server of one's own asks for no key, but the library wants one.
 NO_KEY = "none"
@@ -63,9 +63,7 @@ class Client:
             import httpx2
             import openai
         except ImportError as error:
-            raise UserError(
-                f"--engine openai needs the client library ({error}): pip install 'self-instruct-local[openai]'"
-            ) from None
+            raise UserError(f"--engine openai needs the client library ({error}): {install('openai')}") from None
         for noisy in ("openai", "httpx2", "httpcore2"):  # at their lower levels they tell headers
             logging.getLogger(noisy).setLevel(logging.WARNING)
         self._response = httpx2.Response

@@ -1,0 +1,42 @@
+"""What several messages say alike: how a missing package is installed."""
+
+import ast
+import configparser
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from self_instruct.datasets.markup import check_libraries
+from self_instruct.engines.endpoint.client import Client
+from self_instruct.errors import UserError
+from self_instruct.filters.language import unwanted_language
+from tests.runs import ROOT
+
+
+def test_every_extra_that_is_named_is_one_of_setup_cfg() -> None:
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg", encoding="utf-8")
+    named = set()
+    for path in (ROOT / "self_instruct").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "install":
+                named.add(ast.literal_eval(node.args[0]))
+    assert {"clean", "language", "openai", "quantization"} <= named <= set(setup["options.extras_require"])
+
+
+@pytest.mark.parametrize(
+    ("package", "extra", "needing"),
+    [
+        ("markdownify", "clean", check_libraries),
+        ("openai", "openai", lambda: Client("http://127.0.0.1:9/v1", "none", 1.0, 1)),
+        ("py3langid.langid", "language", lambda: unwanted_language(["en"], "--language")),
+    ],
+)
+def test_a_missing_package_is_told_with_the_command_for_it(
+    package: str, extra: str, needing: Callable[[], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(UserError) as told:
+        needing()
+    assert f": pip install -e '.[{extra}]' in the project's folder" in str(told.value)
