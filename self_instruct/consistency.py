@@ -9,6 +9,7 @@ import logging
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from self_instruct.predictions import PredictionFile
     from self_instruct.signals import Interruption
 
-REPORT = "self_consistency_report.json"
 _log = logging.getLogger(__name__)
 
 
@@ -98,7 +98,7 @@ def _decide(plan: "Plan", file: "PredictionFile") -> str:
     """Writes the records that stay and the report; what a person reads of it."""
     from self_instruct.agreement import Thresholds, agreement, statistics, table
     from self_instruct.durable import put
-    from self_instruct.layout import CONSISTENT, PREDICTIONS
+    from self_instruct.layout import CONSISTENCY_REPORT, CONSISTENT, PREDICTIONS
     from self_instruct.records import json_line
 
     options, folder = plan.options, plan.run.folder
@@ -117,8 +117,9 @@ def _decide(plan: "Plan", file: "PredictionFile") -> str:
             kept.append(json_line({**row, "provenance": {**row["provenance"], "self_consistency": scores}}))
     everything = [item for items in used.values() for item in items]
     counts = statistics(list(agreements.values()), everything, thresholds, options.self_consistency_rule)
+    counts["options"] = {**asdict(options), **plan.told_options}
     put(folder / CONSISTENT, b"".join(kept))
-    put(folder / REPORT, (json.dumps(counts, indent=2) + "\n").encode())
+    put(folder / CONSISTENCY_REPORT, (json.dumps(counts, indent=2) + "\n").encode())
     other = "--self_consistency_rouge_threshold 0.3" if cosine is None else "--self_consistency_threshold 0.6"
     unused = len({item.trial for item in file.latest.values()} - set(range(options.num_trials)))
     return "\n".join(
@@ -128,7 +129,7 @@ def _decide(plan: "Plan", file: "PredictionFile") -> str:
             f"Files in {folder}:",
             f"  {CONSISTENT:<38} the records that stay",
             f"  {PREDICTIONS:<38} every prediction with its scores",
-            f"  {REPORT:<38} these counts",
+            f"  {CONSISTENCY_REPORT:<38} these counts",
             "Next:",
             "  another threshold, without asking again:",
             f"    {shlex.join([sys.executable, *sys.argv])} {other}",

@@ -5,9 +5,9 @@ Every call reads and filters all files, which takes little; a shard searches and
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -40,7 +40,7 @@ _log = logging.getLogger(__name__)
 class Plan:
     """What a call is to do: `shard` of `shards` searches only; without a shard it decides, from `shards` if there are any.
     What is in `benchmarks` is dropped. `uniform` output has every line as we write it, with provenance. Messages name the
-    inputs by `option`.
+    inputs by `option`. The report tells filters, novelty and `more` options.
     """
 
     inputs: list[Source]
@@ -51,6 +51,7 @@ class Plan:
     benchmarks: ContaminationIndex | None = None
     uniform: bool = False
     option: str = "--input_path"
+    more: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def limit(self) -> float:
@@ -91,7 +92,7 @@ def curate(plan: Plan) -> tuple[Counts, bool | None]:
                 nearest = Nearest(passed[outcome.nearest.position].record.id, outcome.nearest.score)
                 drops[task.record.id] = Drop("novelty", outcome.reason, nearest=nearest)
         counts = Counts(reasons_of_rules(plan.config))
-        options = {**asdict(plan.config.filter), **asdict(plan.config.novelty)}
+        options = {**plan.more, **asdict(plan.config.filter), **asdict(plan.config.novelty)}
         write_curated(material.files, drops, material.evidence, counts, options, outputs)
     if encoder is not None:
         encoder.tidy()

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from self_instruct.predictions import PredictionFile
     from self_instruct.signals import Interruption
 
+_PLACES = ("batch_dir", "input_path", "output_path")
 _log = logging.getLogger(__name__)
 
 
@@ -73,6 +74,11 @@ class Inquiry(ABC):
         """What decides a prediction, by option name."""
         values = flatten(self.config)
         return {name: values[name] for name in self.deciding}
+
+    @property
+    def told_options(self) -> dict[str, Any]:
+        """What this launch was given, as reports tell it: without the places of what is read and written."""
+        return {name: value for name, value in self.given.items() if name not in _PLACES}
 
     def missing(self, found: Mapping[Trial, Prediction]) -> list[int]:
         """The places of the trials that have no answer yet."""

@@ -58,6 +58,7 @@ def _decide(plan: "JudgePlan", file: "PredictionFile") -> str:
     """Writes the records that stay and the report; what a person reads of it."""
     from self_instruct.durable import put
     from self_instruct.judging import read_judgement, statistics, table
+    from self_instruct.layout import ACCEPTED
     from self_instruct.predictions import fingerprint
 
     stored = {name: file.latest.get((name, 0)) for name in plan.records}
@@ -71,6 +72,10 @@ def _decide(plan: "JudgePlan", file: "PredictionFile") -> str:
     counts = statistics([judgements[record.id] for record, _ in plan.dataset], plan.threshold)
     counts["repeated"] = len(plan.dataset) - len(judgements)
     counts["judges"] = [{"model": model, "model_revision": revision} for model, revision in sorted(judges)]
+    counts["inputs"] = [
+        {"path": path} for path in plan.given.get("input_path") or [str(plan.kept.with_name(ACCEPTED))]
+    ]
+    counts["options"] = {"judge_threshold": plan.threshold, **plan.told_options}
     put(plan.kept, b"".join(kept))
     put(plan.report, (json.dumps(counts, indent=2) + "\n").encode())
     return "\n".join(

@@ -28,7 +28,7 @@ from self_instruct.formats import INSTRUCTION_INPUT_OUTPUT, RecordFormat
 from self_instruct.inquiry import Inquiry
 from self_instruct.instruction_files import Task, read_files
 from self_instruct.judging import EXAMPLES, HEADER, examples, judged_record
-from self_instruct.layout import ACCEPTED, JUDGED, JUDGEMENTS, Places
+from self_instruct.layout import ACCEPTED, JUDGE_REPORT, JUDGED, JUDGEMENTS, Places, check_jsonl
 from self_instruct.predictions import Trial
 from self_instruct.records import Record
 
@@ -131,14 +131,15 @@ def read_plan(argv: Sequence[str]) -> JudgePlan:
         journal = Path(folder) / JUDGEMENTS
         kept, report, sources = (
             Path(folder) / JUDGED,
-            Path(folder) / "judge_report.json",
+            Path(folder) / JUDGE_REPORT,
             [str(Path(folder) / ACCEPTED)],
         )
         if not Path(sources[0]).is_file():
             raise UserError(f"--batch_dir {folder}: holds no {ACCEPTED}; give the directory of a generation run")
     else:
+        check_jsonl(str(output), "--output_path")
         places = Places(Path(output or ""))
-        journal, kept, report = places.beside(".judgements.jsonl"), places.kept, places.beside(".judge_report.json")
+        journal, kept, report = places.beside(".judgements.jsonl"), places.kept, places.judge_report
         sources = list(inputs or [])
         for path in map(Path, sources):
             if path == kept or (path.exists() and kept.exists() and path.samefile(kept)):

@@ -16,6 +16,21 @@ PREDICTIONS = "self_consistency.jsonl"
 CONSISTENT = "self_consistent_instructions.jsonl"
 JUDGEMENTS = "judgements.jsonl"
 JUDGED = "judged_instructions.jsonl"
+CONSISTENCY_REPORT = "self_consistency_report.json"
+JUDGE_REPORT = "judge_report.json"
+PIPE = "-"
+"""What is given instead of a file to read from standard input, or to write to standard output."""
+
+
+def check_jsonl(path: str, option: str, *, pipe: bool = False) -> None:
+    """Raises `UserError` unless an output of JSON lines is named as such, or goes to a pipe where one is taken."""
+    if path == PIPE:
+        if not pipe:
+            raise UserError(
+                f"{option} -: other files are put beside the output, so it cannot be a pipe; give a name that ends in .jsonl"
+            )
+    elif not path.endswith(".jsonl"):
+        raise UserError(f"{option} {path}: is written as JSONL; give a name that ends in .jsonl")
 
 
 @dataclass(frozen=True)
@@ -34,8 +49,15 @@ class Places:
         """The counts."""
         return self.beside(".report.json")
 
+    @property
+    def judge_report(self) -> Path:
+        """The counts of a judge."""
+        return self.beside(f".{JUDGE_REPORT}")
+
     def check_inputs(self, inputs: Sequence[str], option: str) -> None:
-        """Raises `UserError` if one of the inputs would be replaced by an output."""
+        """Raises `UserError` if one of the inputs would be replaced by an output; a pipe replaces nothing."""
+        if str(self.kept) == PIPE:
+            return
         for path in map(Path, inputs):
             for output in (self.kept, self.rejected, self.report):
                 if path == output or (path.exists() and output.exists() and path.samefile(output)):

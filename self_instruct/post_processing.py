@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 from self_instruct.arguments import parse_values
 from self_instruct.cli import SOME_UNREADABLE, guarded
-from self_instruct.config import CurationOptions, FilterOptions, NoveltyOptions, RunOptions, assemble, taken
+from self_instruct.config import CurationOptions, FilterOptions, NoveltyOptions, RunOptions, assemble, resolved, taken
 from self_instruct.config.datasets import ReadingOptions
 from self_instruct.datasets.reading import Source
 from self_instruct.errors import UserError
-from self_instruct.layout import Places
+from self_instruct.layout import Places, check_jsonl
 
 if TYPE_CHECKING:
     from self_instruct.curated import Counts
@@ -59,6 +59,7 @@ def _read_plan(argv: Sequence[str]) -> "Plan":
     if not options.input_path or options.output_path is None:
         missing = "--output_path" if options.input_path else "--input_path"
         raise UserError(f"{missing} is missing; give --input_path A.jsonl --output_path B.jsonl")
+    check_jsonl(options.output_path, "--output_path")
     places = Places(Path(options.output_path))
     places.check_inputs(options.input_path, "--input_path")
     shards = options.shards if options.shards or not options.merge else _shards_there(places)
@@ -74,7 +75,8 @@ def _read_plan(argv: Sequence[str]) -> "Plan":
 
     reading = taken(ReadingOptions, given)
     sources = [Source(path, format=reading.input_format, split=reading.split) for path in options.input_path]
-    return Plan(sources, places, assemble(given), shards, options.shard_index)
+    told = resolved(given, ReadingOptions)
+    return Plan(sources, places, assemble(given), shards, options.shard_index, more=told)
 
 
 def _shards_there(places: Places) -> int:

@@ -185,30 +185,6 @@ def test_mistakes_are_named_and_nothing_is_written(tmp_path, arguments, message,
     assert found == set(files) and (tmp_path / "full/README.md").read_text() == "# Mine\n"
 
 
-def test_steps_of_every_command_are_told_in_order(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    asked = ("Name a river in Wales.", "Sort these numbers downwards.", "Explain how bees find flowers.")
-    rows_of = [{"instruction": text, "output": f"Answer {at}."} for at, text in enumerate(asked)]
-    (tmp_path / "a.jsonl").write_text(lines(*rows_of) + '{"cut\n')
-    task = {
-        "task_id": "HumanEval/0",
-        "prompt": "one two three four five six seven eight nine",
-        "canonical_solution": "x",
-    }
-    (tmp_path / "bench.jsonl").write_text(lines({**task, "entry_point": "f", "test": "pass"}))
-    assert main(["convert", "a.jsonl", "--to", "jsonl", "--output", "b.jsonl"]) == 3
-    assert main(["lint", "b.jsonl", "--fix", "--output", "c.jsonl"]) == 0
-    assert main(["decontaminate", "c.jsonl", "--benchmarks", "bench.jsonl", "--output", "d.jsonl"]) == 0
-    assert main(["clean", "d.jsonl", "--to", "jsonl", "--output", "e.jsonl"]) == 0
-    assert main(["merge", "--sources", "mine=e.jsonl", "--licenses", "mine=MIT", "--output", "f.jsonl"]) == 0
-    text = card(tmp_path / "f.jsonl", tmp_path / "out")[1].text
-    told = [f"**{n}. {what}: 3 records.**" for n, what in enumerate(
-        ("Converted", "Mended", "Decontaminated", "Cleaned", "Merged"), start=1)]  # fmt: skip
-    assert [text.index(title) for title in told] == sorted(text.index(title) for title in told)
-    assert "lint b.jsonl --fix" in text and "--sources mine=e.jsonl" in text and "| mine | MIT | 3 |" in text
-    assert f"{'not_json':<26} {-1:>12,}" in text
-
-
 def test_what_a_card_that_failed_has_left_does_not_hinder_the_next(tmp_path, monkeypatch):
     source, out = tmp_path / "a.jsonl", tmp_path / "out"
     source.write_text(lines({"output": "nothing asked"}, {"instruction": "", "output": 5}))

@@ -1,6 +1,8 @@
 """Cleaning files of conversations: pytest tests/test_cleaning.py"""
 
 import json
+import re
+import sys
 import tempfile
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from self_instruct.datasets.__main__ import main
 from self_instruct.datasets.splitting import PER_TURN, estimated_tokens
 from self_instruct.errors import UserError
 from tests.dataset_files import conversation, lines
-from tests.runs import rows
+from tests.runs import rows, run
 from tests.tiny_models import build_tokenizer, save_tiny_model
 
 LONG = "an answer that is long enough"
@@ -72,6 +74,39 @@ def test_an_id_of_another_file_is_another_id(tmp_path):
     assert len(rows(tmp_path / "o.jsonl")) == 2
 
 
+def test_parts_without_an_id_tell_the_name_of_their_file_and_stay_apart(tmp_path):
+    turns = f"u:one a:{LONG} u:two a:{LONG}"
+    sources = [tmp_path / folder / "chats.jsonl" for folder in ("ada", "bob")]
+    for number, source in enumerate(sources):
+        source.parent.mkdir()
+        source.write_text(lines({"conversations": row(turns.replace("one", str(number)))["conversations"]}))
+    out = tmp_path / "o.json"
+    assert main(["clean", *map(str, sources), "--output", str(out), "--max_tokens", "30"]) == 0
+    ids = [sample["id"] for sample in json.loads(out.read_text())]
+    assert len(set(ids)) == 4 and all(re.fullmatch(r"chats\.jsonl-[0-9a-f]{6}_0_[13]", id) for id in ids)
+    assert main(["convert", *map(str, sources), "--to", "sharegpt", "--output", str(out)]) == 0
+    whole = [sample["id"] for sample in json.loads(out.read_text())]
+    assert [f"{id}_1" for id in whole] == ids[::2]
+
+
+def test_rows_pass_through_all_commands_by_pipes(tmp_path):
+    (tmp_path / "b.jsonl").write_text(lines({"question": "which river is the longest one of all", "answer": "x"}))
+    (tmp_path / "a.jsonl").write_text(
+        lines(row(f"u:q a:{LONG}"), row(f"u:which river is the longest one of all? a:{LONG}"))
+    )
+    command = f"{sys.executable} -m self_instruct.datasets"
+    steps = [
+        "convert - --to jsonl",
+        "lint - --fix",
+        f"decontaminate - --benchmarks {tmp_path}/b.jsonl",
+        "clean - --to alpaca",
+    ]
+    pipeline = " | ".join(f"{command} {step} --output -" for step in steps)
+    result = run("sh", "-c", f"cd {tmp_path} && {pipeline} < a.jsonl")
+    assert json.loads(result.stdout) == [{"instruction": "q", "input": "", "output": LONG}], result.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl", "b.jsonl"]
+
+
 def test_splitting_names_the_parts_and_tells_what_is_too_long(tmp_path):
     turns = f"u:one a:{LONG} u:two a:{LONG} u:three a:{'x' * 300} u:four a:{LONG}"
     _, samples, rejected, report = cleaned(tmp_path, row(turns, "c"), options=["--max_tokens", 30])
@@ -80,7 +115,7 @@ def test_splitting_names_the_parts_and_tells_what_is_too_long(tmp_path):
     assert [(one["stage"], one["reason"], one["turn"]) for one in rejected] == [
         ("split", "too_long", at) for at in (5, 6)
     ]
-    assert report["tokens"] == "an estimate, one for every 3 bytes of UTF-8" and report["max_tokens"] == 30
+    assert report["tokens"] == "an estimate, one for every 3 bytes of UTF-8" and report["options"]["max_tokens"] == 30
     _, samples, _, _ = cleaned(tmp_path, row(turns, "c"), options=["--max_tokens", 3000])
     assert [sample["id"] for sample in samples] == ["c"]
 
@@ -116,6 +151,14 @@ def test_what_options_leave_out(tmp_path, turns, options, reason):
     assert (drops, len(samples), len(rejected)) == (({reason: 1}, 0, 1) if reason else ({}, 1, 0))
     turns = report["inputs"][0]["turns"]
     assert turns["read"] == turns["written"] + sum(turns["drops"].values())
+
+
+def test_what_the_format_does_not_hold_is_told(tmp_path, capsys):
+    given = row(f"u:q a:{LONG}", id="")
+    given["conversations"][1]["reasoning_content"] = "Hm."
+    _, _, _, report = cleaned(tmp_path, given, options=["--to", "alpaca"])
+    assert report["inputs"][0]["lost"] == {"turn: reasoning_content": 1}
+    assert f"{'turn: reasoning_content':<40} {1:>12}" in capsys.readouterr().out
 
 
 def test_single_tasks_are_conversations_of_two_turns(tmp_path):

@@ -24,7 +24,8 @@ COMMANDS = (
 )  # fmt: skip
 TOP = (
     *COMMANDS, "cli", "launch", "consistency_plan", "earlier", "assembly", "generators", "curating", "inquiry",
-    "judge_plan", "report", "datasets.history", "recipes", "mixture", "overwriting", "topic_recipe",
+    "judge_plan", "report", "datasets.history", "datasets.run_steps",
+    "datasets.file_steps", "recipes", "mixture", "overwriting", "topic_recipe",
 )  # fmt: skip
 
 

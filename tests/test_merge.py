@@ -95,6 +95,26 @@ def test_the_earlier_source_wins(recipe):
     assert [row["provenance"]["source"] for row in kept] == ["dolly", "dolly", "mine"]
 
 
+def test_sources_that_a_name_replaces_are_kept_among_the_fields(tmp_path):
+    row = {"prompt": "Why is it dark?", "response": "It is night.", "source": "laion", "license": "MIT"}
+    (tmp_path / "first.jsonl").write_text(json.dumps(row) + "\n")
+    before = tmp_path / "first.jsonl"
+    for name, found in (
+        ("mine", {"source": "laion", "license": "MIT"}),
+        ("mine", {"source": "laion", "license": "MIT"}),
+        ("all", {"source": ["laion", "mine"], "license": ["MIT", "L-mine"]}),
+        ("more", {"source": ["laion", "mine", "all"], "license": ["MIT", "L-mine", "L-all"]}),
+    ):
+        after = tmp_path / f"after_{before.stem}.jsonl"
+        assert (
+            main(["merge", "--sources", f"{name}={before}", "--licenses", f"{name}=L-{name}", "--output", str(after)])
+            == 0
+        )
+        ((provenance,), before) = ([one["provenance"] for one in rows(after)], after)
+        assert (provenance["source"], json.loads(provenance["fields"])) == (name, found)
+        assert provenance["license"] == f"L-{name}"
+
+
 def test_benchmarks_are_left_out(recipe):
     (recipe.parent / "b.jsonl").write_text(json.dumps({"question": "boil one EGG", "answer": "no"}))
     options = ["--benchmarks", str(recipe.parent / "b.jsonl"), "--substring_words", "3"]
@@ -129,6 +149,7 @@ def test_every_format_can_be_merged_and_nothing_is_lost(tmp_path):
         (["--output", "o.jsonl"], "--sources is missing"),
         (["--sources", "a=a.jsonl"], "--output is missing"),
         (["--sources", "a=a.jsonl", "--output", "o.json"], "ends in .jsonl"),
+        (["--sources", "a=a.jsonl", "--output", "-"], "cannot be a pipe"),
         (["--sources", "a=a.jsonl", "a=b.jsonl", "--output", "o.jsonl"], "the name a twice"),
         (["--sources", "a=a.jsonl", "--licenses", "b=MIT", "--output", "o.jsonl"], "must be NAME=..."),
         (["--sources", "a=a.jsonl", "--input_formats", "a=csv", "--output", "o.jsonl"], "must be one of auto"),

@@ -1,9 +1,12 @@
 """What may be shown of options and provenance: pytest tests/test_naming.py"""
 
+import re
+
 import pytest
 
 from self_instruct.config import declarations
-from self_instruct.datasets.naming import presentable, short, without_places
+from self_instruct.datasets.example import Example
+from self_instruct.datasets.naming import made_id, presentable, short, without_places
 
 
 @pytest.mark.parametrize(
@@ -11,6 +14,8 @@ from self_instruct.datasets.naming import presentable, short, without_places
     [
         ({"seed_tasks_path": "/home/ada/seeds/code.jsonl"}, {"seed_tasks_path": "code.jsonl"}),
         ({"a": ["~/x/y", "..\\no", "C:\\Users\\ada\\m", "file:/m/n"]}, {"a": ["y", "..\\no", "m", "n"]}),
+        ({"benchmarks": ["he=/home/ada/he.jsonl", "~/b.jsonl", "gsm8k=openai/gsm8k"], "text": "a =/b"},
+         {"benchmarks": ["he=he.jsonl", "b.jsonl", "gsm8k=openai/gsm8k"], "text": "a =/b"}),
         ({"model_name_or_path": "bigcode/starcoder2-3b"}, {"model_name_or_path": "bigcode/starcoder2-3b"}),
         ({"api_key": "x", "hub_token": "x", "Password": "x", "api_base": ["http://gpu7"], "api_extra_body": "{}"}, {}),
         ({"note": "hf_abcdefgh12345678", "url": "http://me:word@host/v1", "words": ["ok", "sk-abcdefgh1"]}, {}),
@@ -20,6 +25,15 @@ from self_instruct.datasets.naming import presentable, short, without_places
 )  # fmt: skip
 def test_paths_are_shortened_and_secrets_left_out(given, shown):
     assert presentable(given) == shown
+
+
+def test_an_id_is_made_of_the_name_of_a_file():
+    def made(path, **more):
+        return made_id(Example("", path=path, row=7, **more))
+
+    assert made("a.jsonl") == "a.jsonl_7" and made("/b/a.jsonl", source="mine") == "mine_7"
+    assert re.fullmatch(r"a\.jsonl-[0-9a-f]{6}_7", made("/b/a.jsonl")) and made("/b/a.jsonl") != made("/c/a.jsonl")
+    assert made("tatsu-lab/alpaca") == "tatsu-lab/alpaca_7" and made("/b/\udcff/a").startswith("a-")
 
 
 def test_few_options_of_ours_are_taken_for_secrets():

@@ -166,6 +166,14 @@ def test_a_line_that_cannot_be_read_is_told_and_the_rest_is_curated(tmp_path, li
     assert found["detail"] and json.loads((tmp_path / "c.report.json").read_text())["drops"]["read"] == {reason: 1}
 
 
+@pytest.mark.parametrize(("output", "message"), [("-", "cannot be a pipe"), ("o.parquet", "is written as JSONL")])
+def test_an_output_that_would_not_be_what_its_name_says_is_refused(tmp_path, output, message):
+    written(tmp_path / "a.jsonl", {"instruction": "Name a river.", "output": "Rhine"})
+    result = curate("--input_path", "a.jsonl", "--output_path", output, cwd=tmp_path)
+    assert result.returncode == 2 and message in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
+
+
 def test_an_output_that_an_input_links_to_is_not_replaced(tmp_path):
     written(tmp_path / "a.jsonl", GOOD)
     (tmp_path / "link.jsonl").symlink_to(tmp_path / "a.jsonl")

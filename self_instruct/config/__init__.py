@@ -5,7 +5,7 @@ arguments.py fills these classes.
 """
 
 from collections.abc import Mapping
-from dataclasses import Field, dataclass, fields
+from dataclasses import Field, asdict, dataclass, fields
 from typing import Any, TypeVar
 
 from self_instruct.config.categories import CategoryOptions, TopicOptions
@@ -41,6 +41,7 @@ __all__ = [
     "assemble",
     "declarations",
     "flatten",
+    "resolved",
     "taken",
 ]  # fmt: skip
 
@@ -83,6 +84,11 @@ def flatten(config: Config) -> dict[str, Any]:
 def taken(group: type[Options], values: Mapping[str, Any]) -> Options:
     """The options of one group from values by option name; what is absent takes its default."""
     return group(**{item.name: values[item.name] for item in fields(group) if item.name in values})  # type: ignore[arg-type]
+
+
+def resolved(values: Mapping[str, Any], *groups: type) -> dict[str, Any]:
+    """All options of some groups by name, as reports tell them: the values, and defaults for what is absent."""
+    return {name: value for group in groups for name, value in asdict(taken(group, values)).items()}
 
 
 def assemble(values: Mapping[str, Any]) -> Config:

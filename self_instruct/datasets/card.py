@@ -10,9 +10,8 @@ from self_instruct.arguments import parse_values
 from self_instruct.cli import SOME_UNREADABLE
 from self_instruct.config import taken
 from self_instruct.config.datasets import CardOptions, HubOptions, ReadingOptions
-from self_instruct.datasets.containers import PIPE
 from self_instruct.errors import UserError
-from self_instruct.layout import ACCEPTED
+from self_instruct.layout import ACCEPTED, PIPE
 
 if TYPE_CHECKING:
     from self_instruct.datasets.repository import Figures

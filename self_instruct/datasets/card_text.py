@@ -105,7 +105,10 @@ def _making(steps: Sequence[Step]) -> list[str]:
     parts = ["## How it was made"] if steps else []
     for number, step in enumerate(steps, start=1):
         head = step.what[0].upper() + step.what[1:]
-        parts += [f"**{number}. {head}.**", _fenced(step.command, "sh"), _fenced(step.funnel, "text")]
+        parts += [f"**{number}. {head}.**", _fenced(step.command, "sh")]
+        parts.append(
+            _fenced(step.funnel, "text") if step.funnel else "Its report is not there, so nothing was counted."
+        )
     if parts:
         parts.append("Paths are shortened to names. A funnel tells what each stage dropped, and why.")
     return parts

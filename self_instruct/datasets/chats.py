@@ -8,6 +8,7 @@ from self_instruct.datasets.fields import about_of, check_output, rest_of, text_
 from self_instruct.jsonl import LineError
 
 _LISTS = ("messages", "conversations", "conversation", "items")
+TOOL = "tool"
 _ROLES = {
     "human": USER,
     "gpt": ASSISTANT,
@@ -15,7 +16,9 @@ _ROLES = {
     "bing": ASSISTANT,
     "bard": ASSISTANT,
     "model": ASSISTANT,
+    **{role: role for role in (USER, ASSISTANT, SYSTEM, TOOL)},
 }
+"""Names of roles, whatever their case."""
 _NAMES = {USER: "human", ASSISTANT: "gpt"}
 
 
@@ -59,7 +62,7 @@ def _turn(turn: Any, number: int, place: str) -> Turn:
     extra = {
         key: value for key, value in rest_of(turn, *names).items() if value is not None
     }  # tables fill keys with null
-    if known != role and _NAMES.get(known) != role:
+    if role.lower() not in (known, _NAMES.get(known)):
         extra = {"from": role, **extra}
     return {"role": known, "content": content, **extra}
 
@@ -83,10 +86,11 @@ def magpie(row: dict[str, Any], place: str) -> Example:
     about = about_of(row, "instruction", "response", "conversations", "system", id="uuid", category="task_category")
     turns = row.get("conversations")
     told = turns_of(turns, place) if isinstance(turns, list) else ()
-    spoken = [turn for turn in told if turn["role"] != SYSTEM]
-    if len(spoken) > 2 or (told and [turn["content"] for turn in spoken[:2]] != [asked, answer]):
-        return of_turns(list(told), **about)
-    system = text_of(row, "system", place) or next((turn["content"] for turn in told if turn["role"] == SYSTEM), "")
+    system = text_of(row, "system", place)
+    if told and told[0] == {"role": SYSTEM, "content": system or told[0]["content"]}:
+        system, told = told[0]["content"], told[1:]
+    if told and list(told) != [{"role": USER, "content": asked}, {"role": ASSISTANT, "content": answer}]:
+        return of_turns(list(told), system=system, **about)
     return Example(asked, "", answer, system, **about)
 
 

@@ -7,15 +7,14 @@ from pathlib import Path
 
 from self_instruct.arguments import parse_values
 from self_instruct.cli import SOME_UNREADABLE
-from self_instruct.config import taken
+from self_instruct.config import resolved, taken
 from self_instruct.config.datasets import CleaningOptions, ConversationOutputOptions, OutputOptions, ReadingOptions
 from self_instruct.datasets.conversation_cleaning import Cleaning, Foreign
-from self_instruct.datasets.conversion import Target
-from self_instruct.datasets.outputs import PIPE
+from self_instruct.datasets.conversion import Target, losses_told
 from self_instruct.datasets.reading import Source
 from self_instruct.datasets.splitting import BYTES_A_TOKEN, Count, estimated_tokens
 from self_instruct.errors import UserError
-from self_instruct.layout import Places
+from self_instruct.layout import PIPE, Places
 
 _HELP = (
     "Clean conversations as they were saved from a chat page: HTML to Markdown, the page's debris off, question and answer in "
@@ -46,7 +45,8 @@ def main(argv: Sequence[str]) -> int:
     plan = Plan(cleaning, options.max_tokens, count, options.repeated_digits, options.wrong_lists)
     target = Target(str(given.get("to", ConversationOutputOptions().to)), output, columns=frozenset(["messages"]))
     sources = [Source(path, format=reading.input_format, split=reading.split) for path in inputs]
-    about = {"max_tokens": options.max_tokens, "tokens": counted} if options.max_tokens is not None else {}
+    told = resolved(given, ReadingOptions, ConversationOutputOptions, CleaningOptions)
+    about = {"options": told, **({"tokens": counted} if options.max_tokens is not None else {})}
     counts, format = clean_sources(sources, target, plan, about)
 
     rows, drops, turn_drops = 0, Counter[tuple[str, str]](), Counter[tuple[str, str]]()
@@ -71,6 +71,7 @@ def main(argv: Sequence[str]) -> int:
         f"  {stage + ': ' + reason:<40} {-number:>12,}" for (stage, reason), number in sorted(turn_drops.items())
     ]
     lines += [line for tally, _ in counts for line in tally.reader.told()]
+    lines += losses_told([tally for tally, _ in counts])
     print("\n".join(lines), file=sys.stderr if output == PIPE else sys.stdout)
     return SOME_UNREADABLE if any(stage == "read" for stage, _ in drops) else 0
 

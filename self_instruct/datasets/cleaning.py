@@ -13,6 +13,7 @@ from typing import Any
 from self_instruct.datasets.conversation_cleaning import Cleaning, Numbered, clean, repeated_digits, wrong_list
 from self_instruct.datasets.conversion import Tally, Target, Work, under_way
 from self_instruct.datasets.example import ASSISTANT, Example, of_turns
+from self_instruct.datasets.naming import made_id
 from self_instruct.datasets.reading import Reader, Source
 from self_instruct.datasets.rows import Row, Unreadable
 from self_instruct.datasets.splitting import Count, split
@@ -175,7 +176,7 @@ def _sample(example: Example, part: Sequence[Numbered], whole: bool) -> Example:
     """The example of a part. Of a conversation that was split, the id gets the number of the part's first turn."""
     id = example.id
     if not whole:
-        id = f"{id or f'{example.source or example.path}_{example.row}'}_{part[0].number}"
+        id = f"{id or made_id(example)}_{part[0].number}"
     return of_turns(
         [one.turn for one in part], system=example.system, id=id, category=example.category, source=example.source,
         license=example.license, path=example.path, row=example.row, fields=example.fields,

@@ -21,8 +21,8 @@ from self_instruct.datasets.json_text import TolerantDecoder
 from self_instruct.datasets.rows import LONGEST, Row, Unreadable, shown
 from self_instruct.errors import UserError
 from self_instruct.jsonl import LineError, object_of
+from self_instruct.layout import PIPE
 
-PIPE = "-"
 _HEAD = 1 << 20
 _BOM = b"\xef\xbb\xbf"
 _TASKS = frozenset(["instruction", "prompt", "question"])  # what has one of these is a row

@@ -66,6 +66,11 @@ class ContaminationIndex:
             self._hashes[length] = hashes[order], starts[order], owners[order]
             self.searched += len(chosen)
 
+    @property
+    def benchmarks(self) -> list[str]:
+        """The names of the benchmarks, in order."""
+        return list(dict.fromkeys(text.benchmark for text in self._texts))
+
     def find(self, texts: Sequence[str]) -> list[Contamination | None]:
         """For each text the first n-gram of it that is in a benchmark, or a benchmark's text that is in it; None if neither."""
         rows = [words_of(text) for text in texts]

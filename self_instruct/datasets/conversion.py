@@ -5,7 +5,7 @@ what is lost of rows that are written is counted.
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,13 +13,13 @@ from typing import Any
 
 from self_instruct.datasets.example import Example, Turn
 from self_instruct.datasets.ours import row_of
-from self_instruct.datasets.outputs import PIPE, JsonLines, JsonList, Parquet, Sink, open_sink
+from self_instruct.datasets.outputs import JsonLines, JsonList, Parquet, Sink, open_sink
 from self_instruct.datasets.reading import Reader, Source, open_sources
 from self_instruct.datasets.rows import Row, Unreadable
 from self_instruct.datasets.writing import SUFFIXES, Format, Unfit, lmflow_type, writable
 from self_instruct.durable import NewFile
 from self_instruct.errors import UserError
-from self_instruct.layout import Places
+from self_instruct.layout import PIPE, Places
 from self_instruct.records import json_line
 
 _FIRST = 5
@@ -143,12 +143,19 @@ def under_way(sources: Sequence[Source], target: Target) -> Iterator[Work]:
         work.output.finish()
 
 
-def convert(sources: Sequence[Source], target: Target) -> tuple[list[Tally], Format]:
-    """Reads, writes and counts. Raises `UserError` as `under_way` does."""
+def convert(sources: Sequence[Source], target: Target, options: Mapping[str, Any]) -> tuple[list[Tally], Format]:
+    """Reads, writes and counts; the report tells the options. Raises `UserError` as `under_way` does."""
     with under_way(sources, target) as work:
         tallies = [_converted(reader, work) for reader in work.readers]
-        work.report = {"inputs": [tally.as_dict() for tally in tallies]}
+        work.report = {"inputs": [tally.as_dict() for tally in tallies], "options": dict(options)}
     return tallies, work.format
+
+
+def losses_told(tallies: Sequence[Tally]) -> list[str]:
+    """What a person reads of what the written rows have lost; nothing if that is nothing."""
+    lost = sum((tally.lost for tally in tallies), Counter[str]())
+    head = ["Not held by the format, in so many of the rows that are written:"] if lost else []
+    return head + [f"  {name:<40} {number:>12,}" for name, number in lost.most_common()]
 
 
 def _converted(reader: Reader, work: Work) -> Tally:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from self_instruct.arguments import parse_values
 from self_instruct.cli import SOME_UNREADABLE
-from self_instruct.config import taken
+from self_instruct.config import resolved, taken
 from self_instruct.config.datasets import ConversionOptions, OutputOptions, ReadingOptions
-from self_instruct.datasets.conversion import Tally, Target, convert
+from self_instruct.datasets.conversion import Tally, Target, convert, losses_told
 from self_instruct.datasets.reading import Source
 from self_instruct.datasets.writing import Format
 from self_instruct.errors import UserError
-from self_instruct.layout import Places
+from self_instruct.layout import PIPE, Places
 
 _HELP = (
     "Convert files, pipes (-), folders of the datasets library or datasets of the Hub into one file of another format, in "
@@ -40,8 +40,8 @@ def main(argv: Sequence[str]) -> int:
         for path in inputs
     ]
     target = Target(str(options.to), output, options.lmflow_type, options.vicuna_preamble)
-    tallies, format = convert(sources, target)
-    print(_told(tallies, format, output), file=sys.stderr if output == "-" else sys.stdout)
+    tallies, format = convert(sources, target, resolved(given, ReadingOptions, ConversionOptions))
+    print(_told(tallies, format, output), file=sys.stderr if output == PIPE else sys.stdout)
     unreadable = any(stage == "read" for tally in tallies for stage, _ in tally.drops)
     return SOME_UNREADABLE if unreadable else 0
 
@@ -49,17 +49,12 @@ def main(argv: Sequence[str]) -> int:
 def _told(tallies: list[Tally], format: Format, output: str) -> str:
     """What a person reads at the end."""
     rows, written = sum(tally.rows for tally in tallies), sum(tally.written for tally in tallies)
-    drops, lost = Counter[tuple[str, str]](), Counter[str]()
-    for tally in tallies:
-        drops.update(tally.drops)
-        lost.update(tally.lost)
+    drops = sum((tally.drops for tally in tallies), Counter[tuple[str, str]]())
     lines = [f"{written:,} of {rows:,} rows are written as {format.what}."]
     lines += [f"  {stage + ': ' + reason:<40} {-number:>12,}" for (stage, reason), number in sorted(drops.items())]
     lines += [line for tally in tallies for line in tally.reader.told()]
-    if lost:
-        lines += ["Not held by the format, in so many of the rows that are written:"]
-        lines += [f"  {name:<40} {number:>12,}" for name, number in lost.most_common()]
-    if output != "-":
+    lines += losses_told(tallies)
+    if output != PIPE:
         places = Places(Path(output))
         lines += [f"Files in {places.kept.parent}: {places.kept.name}, {places.rejected.name}, {places.report.name}"]
     return "\n".join(lines)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from self_instruct.arguments import parse_values, split_name
 from self_instruct.cli import SOME_UNREADABLE
-from self_instruct.config import taken
+from self_instruct.config import resolved, taken
 from self_instruct.config.datasets import DecontaminationOptions, OutputOptions, ReadingOptions
 from self_instruct.datasets.reading import Source
 from self_instruct.errors import UserError
-from self_instruct.layout import Places
+from self_instruct.layout import PIPE, Places, check_jsonl
 
 _HELP = (
     "Keep the records that have no words in common with the tasks of benchmarks: no n-gram, and no short task as a whole, in "
@@ -32,20 +32,19 @@ def main(argv: Sequence[str]) -> int:
     output = str(given["output"])
     benchmarks = [split_name(item) for item in options.benchmarks]
     Places(Path(output)).check_inputs([*inputs, *(path for _, path in benchmarks)], "IN")
-    if not output.endswith((".jsonl", "-")):
-        raise UserError(f"--output {output}: is written as JSONL; give a name that ends in .jsonl")
+    check_jsonl(output, "--output", pipe=True)
     from self_instruct.datasets.decontamination import decontaminate, index_of
 
     index = index_of(benchmarks, options.ngram_words, options.substring_words)
 
     reading = taken(ReadingOptions, given)
-    cleared, readers = decontaminate(
-        [Source(path, format=reading.input_format, split=reading.split) for path in inputs], index, output
-    )
+    sources = [Source(path, format=reading.input_format, split=reading.split) for path in inputs]
+    told = resolved(given, ReadingOptions, DecontaminationOptions)
+    cleared, readers = decontaminate(sources, index, output, told)
     lines = [*(reader.described for reader in readers), f"{cleared.kept:,} of {cleared.rows:,} rows are kept."]
     lines += [
         f"  {stage + ': ' + reason:<40} {-number:>12,}" for (stage, reason), number in sorted(cleared.drops.items())
     ]
     lines += [f"  found in {name:<31} {number:>12,}" for name, number in sorted(cleared.benchmarks.items())]
-    print("\n".join(lines), file=sys.stderr if output == "-" else sys.stdout)
+    print("\n".join(lines), file=sys.stderr if output == PIPE else sys.stdout)
     return SOME_UNREADABLE if any(stage == "read" for stage, _ in cleared.drops) else 0

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,12 +12,12 @@ from self_instruct.datasets.benchmarks import read_benchmarks
 from self_instruct.datasets.contamination import Contamination, ContaminationIndex
 from self_instruct.datasets.conversion import Rejects
 from self_instruct.datasets.example import ASSISTANT, Example
-from self_instruct.datasets.outputs import PIPE, open_sink
+from self_instruct.datasets.outputs import open_sink
 from self_instruct.datasets.reading import Reader, Source, open_sources
 from self_instruct.datasets.rows import Row, Unreadable
 from self_instruct.durable import NewFile
 from self_instruct.errors import UserError
-from self_instruct.layout import Places
+from self_instruct.layout import PIPE, Places
 
 Item = tuple[Row, Example] | Unreadable
 STAGE = "contamination"
@@ -26,7 +26,7 @@ _BATCH = 1024
 
 @dataclass
 class Cleared:
-    """What became of so many rows: kept, dropped by stage and reason, and contaminated by benchmark."""
+    """What became of so many rows: kept, dropped by stage and reason, and contaminated by benchmark, each with its number."""
 
     kept: int = 0
     drops: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -37,8 +37,8 @@ class Cleared:
         """Rows read, whole or not."""
         return self.kept + self.drops.total()
 
-    def as_dict(self, readers: Sequence[Reader]) -> dict[str, Any]:
-        """As in the report."""
+    def as_dict(self, readers: Sequence[Reader], options: Mapping[str, Any]) -> dict[str, Any]:
+        """As in the report, with the options."""
         return {
             "inputs": [
                 {"path": reader.source.path, "format": reader.schema and reader.schema.name} for reader in readers
@@ -47,6 +47,7 @@ class Cleared:
             "kept": self.kept,
             "drops": {f"{stage}: {reason}": number for (stage, reason), number in sorted(self.drops.items())},
             "benchmarks": dict(sorted(self.benchmarks.items())),
+            "options": dict(options),
         }
 
 
@@ -95,22 +96,24 @@ def index_of(benchmarks: Sequence[tuple[str, str]], ngram_words: int, substring_
     return index
 
 
-def decontaminate(sources: Sequence[Source], index: ContaminationIndex, output: str) -> tuple[Cleared, list[Reader]]:
-    """Reads, writes what is in no benchmark, and counts. Raises `UserError` as `convert` does."""
+def decontaminate(
+    sources: Sequence[Source], index: ContaminationIndex, output: str, options: Mapping[str, Any]
+) -> tuple[Cleared, list[Reader]]:
+    """Reads, writes what is in no benchmark, and counts; the report tells the options. Raises `UserError` as `convert` does."""
     with ExitStack() as stack:
         sink = stack.enter_context(closing(open_sink(output)))
         rejects = Rejects(output, stack)
         report = stack.enter_context(closing(NewFile(Places(Path(output)).report))) if output != PIPE else None
         readers = open_sources(sources, "IN")
         columns = set[str]().union(*(reader.columns for reader in readers))
-        cleared = Cleared()
+        cleared = Cleared(benchmarks=Counter(dict.fromkeys(index.benchmarks, 0)))
         for reader in readers:
             for batch in _batches(reader):
                 for item in _judged(batch, index, cleared, rejects):
                     sink.write(reader.line(*item, columns) + b"\n")
         rejects.publish()
         if report is not None:
-            report.write((json.dumps(cleared.as_dict(readers), indent=2) + "\n").encode())
+            report.write((json.dumps(cleared.as_dict(readers, options), indent=2) + "\n").encode())
             report.publish()
         sink.publish()
     return cleared, readers

@@ -64,10 +64,15 @@ class Example:
 
 
 def of_turns(turns: list[Turn], **more: Any) -> Example:
-    """The example of a conversation, whose first turn may be the system prompt."""
+    """The example of a conversation, whose first turn may be the system prompt; what else that turn says is kept among the
+    fields, under its role.
+    """
     system, rest = more.pop("system", ""), turns
-    if not system and turns and turns[0]["role"] == SYSTEM and set(turns[0]) == {"role", "content"}:
+    if not system and turns and turns[0]["role"] == SYSTEM:
         system, rest = turns[0]["content"], turns[1:]
+        said = {key: value for key, value in turns[0].items() if key not in ("role", "content")}
+        if said:
+            more["fields"] = {**more.get("fields", {}), SYSTEM: said}
     first = next((at for at, turn in enumerate(rest) if turn["role"] == USER), None)
     asked = rest[first]["content"] if first is not None else ""
     answers = (turn["content"] for turn in rest[first or 0 :] if turn["role"] == ASSISTANT)

@@ -7,7 +7,6 @@ is passed over in silence. Knows nothing of what rows and headers mean.
 import io
 import json
 import re
-from collections import Counter
 from collections.abc import Generator, Iterator, Mapping
 from typing import Any, BinaryIO
 
@@ -28,11 +27,11 @@ _STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 class Documents:
     """Iterates over the rows of all documents of a stream. Rows of a list whose key does not mean all rows have the key as
-    their `part`; rows of one part are numbered through the whole stream.
+    their `part`; rows are numbered through the whole stream.
     """
 
     def __init__(self, stream: BinaryIO, name: str) -> None:
-        self._text, self._name, self._numbers = Text(stream), name, Counter[str]()
+        self._text, self._name, self._number = Text(stream), name, 0
         self._decoder = TolerantDecoder()
 
     def __iter__(self) -> Iterator[Row | Unreadable]:
@@ -64,10 +63,10 @@ class Documents:
                 if not self._text.next_sign():
                     return
                 continue
-            before = self._numbers.total()
+            before = self._number
             if not (yield from self._rows(found, dict(header))):
                 return
-            told |= found in LISTS or self._numbers.total() > before
+            told |= found in LISTS or self._number > before
         if not told:
             problem = "is an object without a list of rows, behind what is read"
             yield Unreadable(self._place(), "after_the_list", problem, shown(json.dumps(header, ensure_ascii=False)))
@@ -75,9 +74,9 @@ class Documents:
     def _rows(self, key: str, header: Mapping[str, Any]) -> Generator[Row | Unreadable, None, bool]:
         """The rows of a list, from behind its bracket to behind the one that closes it. Returns whether that was there."""
         part = "" if key in _ALL_ROWS else key
-        rows = JsonStream(self._text, self._name, inside=True, number=self._numbers[part], part=part, header=header)
+        rows = JsonStream(self._text, self._name, inside=True, number=self._number, part=part, header=header)
         yield from rows
-        self._numbers[part] = rows.number
+        self._number = rows.number
         closed = self._text.next_sign() == "]"
         self._text.at += closed
         return closed
@@ -162,7 +161,7 @@ class Documents:
         return row
 
     def _place(self) -> str:
-        return f"{self._name}[{self._numbers.total()}]"
+        return f"{self._name}[{self._number}]"
 
 
 def begins_with(content: bytes) -> tuple[str, dict[str, Any]] | None:

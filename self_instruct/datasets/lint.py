@@ -7,14 +7,13 @@ from pathlib import Path
 
 from self_instruct.arguments import parse_values
 from self_instruct.cli import SOME_UNREADABLE
-from self_instruct.config import taken
+from self_instruct.config import resolved, taken
 from self_instruct.config.datasets import LintOptions, OutputOptions, ReadingOptions
 from self_instruct.datasets.defects import CHECKS, DUPLICATE
 from self_instruct.datasets.linting import Findings, lint
-from self_instruct.datasets.outputs import PIPE
 from self_instruct.datasets.reading import Source
 from self_instruct.errors import UserError
-from self_instruct.layout import Places
+from self_instruct.layout import PIPE, Places, check_jsonl
 
 FAILED = 1
 _HELP = (
@@ -35,8 +34,7 @@ def main(argv: Sequence[str]) -> int:
         raise UserError("--fix and --output OUT.jsonl go together; give both, or neither to look only")
     if output is not None:
         Places(Path(output)).check_inputs(inputs, "IN")
-        if not output.endswith((".jsonl", PIPE)):
-            raise UserError(f"--output {output}: is written as JSONL; give a name that ends in .jsonl")
+        check_jsonl(output, "--output", pipe=True)
     if options.report is not None and any(Path(options.report).resolve() == Path(path).resolve() for path in inputs):
         raise UserError(f"--report {options.report}: would replace what is read; give another place")
     unasked = next((name for name in options.fail_on if name not in options.checks), None)
@@ -46,7 +44,8 @@ def main(argv: Sequence[str]) -> int:
     if printed and output == PIPE:
         raise UserError("--report - and --output - both want the pipe; give one of them a file")
     sources = [Source(path, format=reading.input_format, split=reading.split) for path in inputs]
-    findings = lint(sources, options.checks, options.examples, output, None if printed else options.report)
+    told = resolved(given, ReadingOptions, LintOptions)
+    findings = lint(sources, told, output, None if printed else options.report)
     shown = json.dumps(findings.as_dict(), indent=2) if printed else table(findings, output)
     print(shown, file=sys.stderr if output == PIPE else sys.stdout)
     if any(findings.counts[name] for name in options.fail_on):

@@ -6,7 +6,7 @@ A line of ours that needs no mending is written as it stood. Every mending is co
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,11 +17,11 @@ from self_instruct.datasets.defects import CHECKS, DUPLICATE, Exchange
 from self_instruct.datasets.example import ASSISTANT, USER, Example
 from self_instruct.datasets.mending import mended
 from self_instruct.datasets.ours import row_of
-from self_instruct.datasets.outputs import PIPE, open_sink
+from self_instruct.datasets.outputs import open_sink
 from self_instruct.datasets.reading import Reader, Source, open_sources
 from self_instruct.datasets.rows import Row, Unreadable
 from self_instruct.durable import NewFile
-from self_instruct.layout import Places
+from self_instruct.layout import PIPE, Places
 from self_instruct.records import json_line
 
 _LONGEST = 300  # characters of a text that is shown
@@ -29,10 +29,11 @@ _LONGEST = 300  # characters of a text that is shown
 
 @dataclass
 class Findings:
-    """What was found: rows with each fault, with the first of them as place and text; rows without any; what was mended."""
+    """What was found by some options: rows with each fault, with the first of them as place and text; rows without any; what
+    was mended.
+    """
 
-    names: Sequence[str]
-    examples: int
+    options: Mapping[str, Any]
     rows: int = 0
     clean: int = 0
     counts: Counter[str] = field(default_factory=Counter)
@@ -42,11 +43,17 @@ class Findings:
     mended: Counter[str] = field(default_factory=Counter)
     sources: list[dict[str, Any]] = field(default_factory=list)
 
+    @property
+    def names(self) -> Sequence[str]:
+        """The faults that are looked for."""
+        names: Sequence[str] = self.options["checks"]
+        return names
+
     def add(self, name: str, place: str, text: str) -> None:
         """A row has this fault."""
         self.counts[name] += 1
         shown = self.first.setdefault(name, [])
-        if len(shown) < self.examples:
+        if len(shown) < self.options["examples"]:
             shown.append((place, text[:_LONGEST]))
 
     def as_dict(self) -> dict[str, Any]:
@@ -64,17 +71,17 @@ class Findings:
                 for name in self.names
             },
             "mended": {"rows": self.mended_rows, "faults": dict(sorted(self.mended.items()))},
+            "options": dict(self.options),
         }
 
 
-def lint(
-    sources: Sequence[Source], names: Sequence[str], examples: int, output: str | None, report: str | None
-) -> Findings:
-    """Looks for the faults of these names; with `output`, mends what has one right answer and writes every row.
+def lint(sources: Sequence[Source], options: Mapping[str, Any], output: str | None, report: str | None) -> Findings:
+    """Looks for the faults of `checks`, of which the first `examples` are told, both among the options; with `output`, mends
+    what has one right answer and writes every row.
 
     The counts go to `report`, or beside the output. Raises `UserError` where nothing can be read or written.
     """
-    findings = Findings(names, examples)
+    findings = Findings(options)
     with ExitStack() as stack:
         sink = stack.enter_context(closing(open_sink(output))) if output is not None else None
         rejects = Rejects(output, stack) if output is not None else None

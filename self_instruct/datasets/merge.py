@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from self_instruct.arguments import parse_values, split_name
 from self_instruct.cli import SOME_UNREADABLE
-from self_instruct.config import NoveltyOptions, assemble, taken
+from self_instruct.config import NoveltyOptions, assemble, resolved, taken
 from self_instruct.config.datasets import DecontaminationOptions, MergeFilterOptions, MergeOptions, OutputOptions
 from self_instruct.datasets.reading import AUTO, INPUT_FORMATS, Source
 from self_instruct.errors import UserError
-from self_instruct.layout import Places
+from self_instruct.layout import Places, check_jsonl
 
 if TYPE_CHECKING:
     from self_instruct.curated import Counts
@@ -33,8 +33,7 @@ def main(argv: Sequence[str]) -> int:
         raise UserError(
             f"--{missing} is missing; give merge --sources NAME=PATH ... --output OUT.jsonl, or --config FILE.yaml"
         )
-    if not output.endswith(".jsonl"):
-        raise UserError(f"--output {output}: is written as JSONL; give a name that ends in .jsonl")
+    check_jsonl(output, "--output")
     sources = sources_of(given["sources"], given.get("licenses", []), given.get("input_formats", []))
     benchmarks = [split_name(text) for text in given.get("benchmarks", [])]
     places = Places(Path(output))
@@ -45,7 +44,8 @@ def main(argv: Sequence[str]) -> int:
     about = taken(DecontaminationOptions, given)
     index = index_of(benchmarks, about.ngram_words, about.substring_words) if benchmarks else None
     given.setdefault("filter_rules", MergeFilterOptions().filter_rules)
-    plan = Plan(sources, places, assemble(given), benchmarks=index, uniform=True, option="--sources")
+    told = {"input_formats": given.get("input_formats", []), **resolved(given, DecontaminationOptions)}
+    plan = Plan(sources, places, assemble(given), benchmarks=index, uniform=True, option="--sources", more=told)
     counts, _ = curate(plan)
     print(_told([source.name for source in sources], counts, places))
     return SOME_UNREADABLE if counts.unreadable else 0

@@ -1,24 +1,39 @@
 """What of options and provenance may be shown to others: paths shortened to names, and nothing that may be a secret."""
 
+import hashlib
 import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from self_instruct.datasets.example import Example
 from self_instruct.datasets.hub_names import is_hub_id
 
 _SECRET_KEY = re.compile(
     r"(?i)(api_?key|secret|password|passwd|authorization)(?!_env)|(^|_)token$|headers?$|extra_body|api_base"
 )
 _SECRET_TEXT = re.compile(r"\b(hf_\w{8,}|sk-[\w-]{8,}|gh[pousr]_\w{8,}|AKIA\w{12,})|//[^/\s@]+@")
-_PLACE = re.compile(r"(/|\./|\.\./|~|file:|[A-Za-z]:[\\/])")
+_PLACE = re.compile(r"([^\s/=]+=)?(?=/|\./|\.\./|~|file:|[A-Za-z]:[\\/])")
 _NAMING_KEYS = ("model", "path")
 
 
 def short(path: str) -> str:
     """The name of a file; the id of a dataset or model on the Hub as it is."""
     return path if is_hub_id(path) and not os.path.exists(path) else Path(path.replace("\\", "/")).name
+
+
+def made_id(example: Example) -> str:
+    """An id for a row that has none: its source or the name of its file, and its number. Files of one name in different
+    folders stay apart by a few digits, which do not tell the folder.
+    """
+    name = example.source
+    if not name:
+        name = short(example.path)
+        if name != example.path:
+            digits = hashlib.blake2b(example.path.encode("utf-8", "surrogatepass"), digest_size=3).hexdigest()
+            name = f"{name}-{digits}"
+    return f"{name}_{example.row}"
 
 
 def without_places(value: Any) -> Any:
@@ -40,7 +55,8 @@ def presentable(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _shortened(value: Any) -> Any:
-    """Names instead of what begins as paths do."""
+    """Names instead of what begins as paths do, also after NAME=."""
     if isinstance(value, list):
         return [_shortened(item) for item in value]
-    return short(value) if isinstance(value, str) and "\n" not in value and _PLACE.match(value) else value
+    found = _PLACE.match(value) if isinstance(value, str) and "\n" not in value else None
+    return found[0] + short(value[found.end() :]) if found else value

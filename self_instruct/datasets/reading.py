@@ -6,10 +6,11 @@ A source is a file, a pipe, a folder of the `datasets` library or a dataset of t
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-from self_instruct.datasets.containers import PIPE, Container, open_container
+from self_instruct.datasets.containers import Container, open_container
 from self_instruct.datasets.example import Example
 from self_instruct.datasets.json_text import REPAIRS
 from self_instruct.datasets.ours import row_of
@@ -17,6 +18,7 @@ from self_instruct.datasets.rows import Row, Unreadable, shown
 from self_instruct.datasets.schemas import FORMATS, SCHEMAS, Schema, named, of_row, recognise
 from self_instruct.errors import UserError
 from self_instruct.jsonl import LineError
+from self_instruct.layout import PIPE
 from self_instruct.records import json_line
 
 AUTO = "auto"
@@ -102,10 +104,12 @@ class Reader:
         example = schema.read(row.value, row.place)
         if self.schema is not None and schema.read is not self.schema.read and schema.name in SCHEMAS:
             self.others[schema.name] += 1
+        named = {"source": self.source.name or example.source, "license": self.source.license or example.license}
         return replace(
             example,
-            source=self.source.name or example.source,
-            license=self.source.license or example.license,
+            source=named["source"],
+            license=named["license"],
+            fields=_with_replaced(example, named),
             path=example.path or (f"{self.source.path}#{row.part}" if row.part else self.source.path),
             row=example.row if example.path else row.number,
         )
@@ -170,3 +174,18 @@ def _open(source: Source, option: str) -> Reader:
     else:
         schema = named(source.format, values, container.header, source.path)
     return Reader(source, container, schema, first)
+
+
+def _with_replaced(example: Example, named: Mapping[str, str]) -> dict[str, Any]:
+    """The fields, with the source and the licence that another one stands for now; under each name what was there first is
+    first.
+    """
+    fields = dict(example.fields)
+    for name, value in named.items():
+        before = getattr(example, name)
+        if before and before != value:
+            earlier = fields.get(name, [])
+            fields[name] = (
+                [*(earlier if isinstance(earlier, list) else [earlier]), before] if name in fields else before
+            )
+    return fields

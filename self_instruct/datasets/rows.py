@@ -12,7 +12,7 @@ _SHOWN = 2000
 class Row:
     """An object: its place (`file:line`, or `file[index]` where there are no lines), its number among the rows from 0, the line
     as it stood where it is one, and what was mended to read it. In a file of several lists, `part` is the name of its list, and
-    rows are numbered within it; `header` holds the plain values before that list in its object.
+    `header` holds the plain values before that list in its object.
     """
 
     place: str

@@ -1,5 +1,5 @@
 """The template of Vicuna 1.1, as the cards of airoboros models describe it: a preamble, one space, `USER: ` and the prompt, one
-space, `ASSISTANT: ` and the answer. Later exchanges follow the end-of-sequence sign.
+space, `ASSISTANT: ` and the answer. Later exchanges follow the end-of-sequence sign; FastChat writes it after the last one too.
 
 Texts are carried as they are, blocks of context among them. A system prompt stands in place of the preamble.
 """
@@ -23,7 +23,9 @@ def render(system: str, turns: list[Turn], preamble: str = PREAMBLE) -> str:
     exchanges = [turns[at : at + 2] for at in range(0, len(turns), 2)]
     told = [" ".join(f"{_LABELS[turn['role']]}: {turn['content']}" for turn in pair) for pair in exchanges]
     opening = "" if len(turns) % 2 == 0 else " ASSISTANT: "
-    return f"{system or preamble} {END.join(told)}{opening}"
+    # Of an answer that ends in the sign, one is taken off when it is read.
+    closing = END if turns and turns[-1]["role"] == ASSISTANT and turns[-1]["content"].endswith(END) else ""
+    return f"{system or preamble} {END.join(told)}{opening}{closing}"
 
 
 def parse(text: str, preamble: str = PREAMBLE) -> tuple[str, list[Turn]] | None:
@@ -35,6 +37,7 @@ def parse(text: str, preamble: str = PREAMBLE) -> tuple[str, list[Turn]] | None:
     roles = [turn["role"] for turn in turns]
     if not roles or roles != [USER, ASSISTANT] * (len(roles) // 2):
         return None
+    turns[-1]["content"] = turns[-1]["content"].removesuffix(END)
     if not turns[-1]["content"]:
         turns.pop()  # not answered yet
     return ("" if begin == preamble else begin), turns

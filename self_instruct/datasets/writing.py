@@ -11,6 +11,7 @@ from self_instruct.datasets import template
 from self_instruct.datasets.chats import from_and_value
 from self_instruct.datasets.example import ASSISTANT, SYSTEM, USER, Example, Turn
 from self_instruct.datasets.fields import ABOUT
+from self_instruct.datasets.naming import made_id
 from self_instruct.datasets.ours import provenance_of, row_of
 
 LMFLOW_TYPES = ("auto", "text2text", "conversation", "text_only")
@@ -26,7 +27,9 @@ class Unfit(Exception):
 
 @dataclass(frozen=True)
 class Format:
-    """A format: how a row is made (raising `Unfit`), and which of `input`, `system`, `provenance`, `id`, `tools` it holds."""
+    """A format: how a row is made (raising `Unfit`), and which of `input`, `system`, `provenance`, `id`, `tools` it
+    holds, and of turns what is more than role and content, `turns`.
+    """
 
     name: str
     what: str
@@ -41,6 +44,9 @@ class Format:
             yield "system"
         if not example.output and example.is_single_turn:
             yield "output (there was none)"
+        if "turns" not in self.holds:
+            keys = {key: None for turn in example.turns for key in turn if key not in ("role", "content")}
+            yield from (f"turn: {key}" for key in keys)
         if "provenance" not in self.holds:
             yield from (name for name in ABOUT if getattr(example, name) and not (name == "id" and "id" in self.holds))
             yield from (f"fields: {name}" for name in example.fields if name != "tools" or "tools" not in self.holds)
@@ -75,7 +81,7 @@ def _messages(example: Example) -> dict[str, Any]:
 
 
 def _sharegpt(example: Example) -> dict[str, Any]:
-    id = example.id or f"{example.source or example.path}_{example.row}"
+    id = example.id or made_id(example)
     turns = [from_and_value(turn) for turn in _with_system(example)]
     return {"id": id, "conversations": turns, "provenance": provenance_of(example)}
 
@@ -144,7 +150,7 @@ def _need_turns(example: Example) -> None:
         )
 
 
-_EVERYTHING = frozenset(["input", "system", "provenance"])
+_EVERYTHING = frozenset(["input", "system", "provenance", "turns"])
 _CHAT = _EVERYTHING - {"input"}
 _FORMATS = {
     one.name: one
@@ -158,7 +164,7 @@ _FORMATS = {
 _LMFLOW = {
     "text2text": Format("lmflow", "LMFlow text2text", _text2text, frozenset()),
     "conversation": Format(
-        "lmflow", "LMFlow conversation", _lmflow_conversation, frozenset(["system", "id", "tools"])
+        "lmflow", "LMFlow conversation", _lmflow_conversation, frozenset(["system", "id", "tools", "turns"])
     ),
     "text_only": Format("lmflow", "LMFlow text_only", _text_only, frozenset(["system"])),
 }

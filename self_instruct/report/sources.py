@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from self_instruct import candidates, curated, funnel
-from self_instruct.datasets.containers import PIPE
 from self_instruct.datasets.reading import Source as Place
 from self_instruct.datasets.rows import Unreadable
 from self_instruct.errors import UserError
 from self_instruct.instruction_files import Task, read_files
 from self_instruct.jsonl import read_objects
-from self_instruct.layout import Places
+from self_instruct.layout import PIPE, Places
 from self_instruct.novelty.vector_cache import FILE_NAME
 from self_instruct.records import Nearest, Record
 

@@ -34,6 +34,8 @@ CURATION = [
     _curate("--input_path c.rejected.jsonl", "would be replaced by the output", files={"c.rejected.jsonl": _LINE}),
     _curate("--output_path sub.jsonl", "cannot be written (it is a directory)", "a folder", {"sub.jsonl": None}),
     _curate("--output_path seeds.jsonl/c.jsonl", "cannot be written"),
+    _curate("--output_path -", "cannot be a pipe"),
+    _curate("--output_path c.parquet", "is written as JSONL"),
     _curate("--seed 1", "unknown argument --seed"),
     _curate("--shard_index 1", "--shard_index 1 needs --shards above it"),
     _curate("--shards 2 --shard_index 2", "needs --shards above it, but that is 2"),
