@@ -10,10 +10,10 @@ from pathlib import Path
 from self_instruct.funnel import Funnel
 from self_instruct.layout import ACCEPTED, JOURNAL, LOGS, REJECTED, REPORT
 from self_instruct.records import Record
+from self_instruct.words import TRUTHS
 
 SAMPLE_LIMIT = 500
 _CHANGED = ("--max_requests", "--max_tokens", "--min_yield", "--script_path", "--max_usage_tokens", "--max_cost")
-_WORDS = ("true", "yes", "1", "false", "no", "0")  # of a switch
 
 
 def summarise(
@@ -93,7 +93,7 @@ def _going_on(argv: list[str], overwrites: bool) -> list[str]:
     kept: list[str] = []
     switch = False  # the word before is one that is left out
     for part in argv:
-        value = switch and part.lower() in _WORDS
+        value = switch and part.lower() in TRUTHS
         switch = part in ("--overwrite", "--yes")
         if not (value or part.partition("=")[0] in ("--overwrite", "--yes")):
             kept.append(part)

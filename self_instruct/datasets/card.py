@@ -119,7 +119,8 @@ def _told(figures: "Figures", steps: Sequence["Step"], folder: Path, options: Ca
     if figures.chats:
         lines.append(
             "  trl sft --config configs/finetune/lora.yaml --model_name_or_path MODEL --dataset_name "
-            f"{shlex.quote(str(folder))} --output_dir runs/adapter"
+            f"{shlex.quote(str(folder))} --output_dir runs/adapter\n    (a base model has no chat template: "
+            "--chat_template_path configs/finetune/chat_template.jinja)"
         )
     return "\n".join(lines)
 
