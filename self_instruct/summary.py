@@ -97,7 +97,9 @@ def _going_on(argv: list[str], overwrites: bool) -> list[str]:
         switch = part in ("--overwrite", "--yes")
         if not (value or part.partition("=")[0] in ("--overwrite", "--yes")):
             kept.append(part)
-    in_file = overwrites and any(part.partition("=")[0] == "--config" for part in argv)
+    flags = {part.partition("=")[0] for part in argv}
+    # A file may say so where no flag does, and whether it does cannot be seen where one won over it.
+    in_file = "--config" in flags and (overwrites or "--overwrite" in flags)
     return [*kept, "--overwrite", "false"] if in_file else kept
 
 

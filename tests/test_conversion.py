@@ -247,7 +247,11 @@ def test_a_row_that_cannot_be_read_is_told_and_the_rest_is_converted(tmp_path, n
         ("a.parquet", b"PAR1 and no more", "is not a whole Parquet file"),
         ("a.gz", b"\x1f\x8b\x08\x00cut", "is cut or damaged"),
         ("a.csv", b"instruction,output\na,b\n", "none of 2 rows could be read"),
-        ("a.jsonl", b'{"instruction": "a", "answer": "b"}\n', "rows with the fields instruction, answer; name it"),
+        (
+            "a.jsonl",
+            b'{"instruction": "a", "answer": "b"}\n',
+            'fields instruction, answer; rename "answer" to "output", or',
+        ),
         ("a.jsonl", b'{"name": "Ada", "age": 36}\n', "rows with the fields name, age; name it by --input_format"),
         (
             "a.jsonl",

@@ -57,7 +57,8 @@ def test_the_first_record_can_be_explained_as_proposed(ended):
 def test_the_command_that_goes_on_does_not_begin_anew(words):
     command = ["launch.py", *words, "--seed", "1", "--max_hours", "1"]
     assert _going_on(command, bool(words)) == ["launch.py", "--seed", "1", "--max_hours", "1"]
-    assert _going_on([*command, "--config", "a.yaml"], True)[-4:] == ["--config", "a.yaml", "--overwrite", "false"]
+    again = _going_on([*command, "--config", "a.yaml"], True)
+    assert again[-4:] == ["--config", "a.yaml", "--overwrite", "false"] and _going_on(again, False) == again
 
 
 def test_a_run_that_ended_early_is_gone_on_with_and_not_made_smaller(tmp_path):

@@ -71,7 +71,9 @@ def check_output(row: dict[str, Any], place: str, *names: str) -> None:
     """Raises `LineError` for a row whose output has none of the names, but another: it would be lost in silence."""
     other = other_output(row, *names)
     if other is not None:
-        problem = f'has no field "{names[0]}", but a text in "{other}"; name its format by --input_format, or rename the field'
+        problem = (
+            f'has no field "{names[0]}", but a text in "{other}"; rename it, or name another format by --input_format'
+        )
         raise LineError("no_output_field", place, problem)
 
 

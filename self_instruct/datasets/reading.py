@@ -12,6 +12,7 @@ from typing import Any
 
 from self_instruct.datasets.containers import Container, open_container
 from self_instruct.datasets.example import Example
+from self_instruct.datasets.fields import other_output
 from self_instruct.datasets.json_text import REPAIRS
 from self_instruct.datasets.ours import row_of
 from self_instruct.datasets.rows import Row, Unreadable, shown
@@ -166,10 +167,11 @@ def _open(source: Source, option: str) -> Reader:
     elif source.format == AUTO:
         schema = recognise(values, container.header, container.key, source.path)
         if schema is None:
-            keys = ", ".join(map(str, values[0]))[:200]
+            keys, other = ", ".join(map(str, values[0]))[:200], other_output(values[0], "output")
+            rename = f'rename "{other}" to "output", or ' if other else ""
             raise UserError(
-                f"{option} {source.path}: no known format has rows with the fields {keys}; name it by --input_format, one of "
-                f"{', '.join(FORMATS)}"
+                f"{option} {source.path}: no known format has rows with the fields {keys}; {rename}name it by --input_format, "
+                f"one of {', '.join(FORMATS)}"
             )
     else:
         schema = named(source.format, values, container.header, source.path)
