@@ -24,6 +24,7 @@ from self_instruct.report.verb_noun import verb_noun
         ("1. Translate the following sentences to French:", "translate", "sentence"),
         ("Set up a report for a lost card", "set", "report"),
         ("Explain why the sky is blue.", "explain", None),
+        ("Write using", "write", None),
         ("List is a type in Python; what is it for?", None, None),
         ("What is the capital of France?", None, None),
         ("You are asked to name two cities.", None, None),

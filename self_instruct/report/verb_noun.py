@@ -139,7 +139,7 @@ def _object(words: Sequence[str], at: int) -> str | None:
 
 
 def _may_head(word: str) -> bool:
-    if word in _english().headless or not word[0].isalpha() or word.endswith("'s"):
+    if word in _english().headless | _english().postposed or not word[0].isalpha() or word.endswith("'s"):
         return False
     return not word.endswith("ly") or word in _english().not_adverbs
 
