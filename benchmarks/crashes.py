@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tests.crashes import benchmark, table
+from tests.support.crashes import benchmark, table
 
 
 def main() -> int:

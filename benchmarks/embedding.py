@@ -16,7 +16,7 @@ from novelty import cpu
 from sentence_transformers.util import cos_sim
 
 from self_instruct.novelty.embedding import SentenceEncoder
-from self_instruct.novelty.vectors import REFERENCES, Choice, VectorIndex, choose
+from self_instruct.novelty.kernels.vectors import REFERENCES, Choice, VectorIndex, choose
 
 THRESHOLD = 0.5
 TEXTS = 5_000

@@ -12,10 +12,10 @@ import time
 from pathlib import Path
 
 from self_instruct.engines.base import Request, Sampling
-from self_instruct.engines.endpoint.connecting import Endpoint, connect
-from self_instruct.engines.openai_compatible import Patience
+from self_instruct.engines.server.connecting import Endpoint, connect
+from self_instruct.engines.server.engine import Patience
 
-SERVER = Path(__file__).resolve().parents[1] / "tests" / "endpoint_server.py"
+SERVER = Path(__file__).resolve().parents[1] / "tests" / "support" / "endpoint_server.py"
 
 
 def measure(url: str, under_way: int, number: int) -> float:

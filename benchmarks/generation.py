@@ -34,10 +34,10 @@ from workload import (
     synchronise,
 )
 
-from self_instruct.engines.paged import PagedBackend
-from self_instruct.engines.placement import device
-from self_instruct.engines.rows import EndRules
-from self_instruct.engines.slots import SlotBackend
+from self_instruct.engines.local.paged import PagedBackend
+from self_instruct.engines.local.placement import device
+from self_instruct.engines.local.row import EndRules
+from self_instruct.engines.local.slots import SlotBackend
 
 Method = Callable[[list[MeasuredRow]], list[int]]
 """Completes rows and returns, for every step, how many of them drew a wanted token."""

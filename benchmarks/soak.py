@@ -24,20 +24,21 @@ from typing import Any
 
 import numpy as np
 
-from self_instruct import launch, manifest, recipes
-from self_instruct.arguments import parse_arguments
-from self_instruct.assembly import build_curator
-from self_instruct.config import Config, flatten
-from self_instruct.curation import Curator
 from self_instruct.engines.base import Completion, Request, timestamp
 from self_instruct.formats import INSTRUCTION_OUTPUT
-from self_instruct.funnel import Funnel
-from self_instruct.generators import Generators
+from self_instruct.generation import recipe as recipes
+from self_instruct.generation import run as launch
+from self_instruct.generation.assembly import build_curator
+from self_instruct.generation.config import Config, flatten, parse_arguments
+from self_instruct.generation.judging import Curator
+from self_instruct.generation.progress import Progress, resident
+from self_instruct.generation.recipe import SeedRecipe
+from self_instruct.generation.signals import Interruption
+from self_instruct.generation.workers import Generators
 from self_instruct.novelty.rouge import RougeIndex
-from self_instruct.progress import Progress, resident
-from self_instruct.recipes import SeedRecipe
 from self_instruct.records import Record
-from self_instruct.signals import Interruption
+from self_instruct.runs import manifest
+from self_instruct.runs.funnel import Funnel
 
 ROOT = Path(__file__).resolve().parents[1]
 NEAR_COPIES, BROKEN = 0.1, 0.05  # shares of the blocks

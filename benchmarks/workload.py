@@ -11,8 +11,8 @@ import torch
 from transformers import AutoModelForCausalLM, GPTBigCodeConfig, LlamaConfig, Starcoder2Config
 
 from self_instruct.engines.base import Request, Sampling
-from self_instruct.engines.placement import device
-from self_instruct.engines.rows import EndRules, Row
+from self_instruct.engines.local.placement import device
+from self_instruct.engines.local.row import EndRules, Row
 
 
 @dataclass(frozen=True)

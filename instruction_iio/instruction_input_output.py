@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a fresh clone runs without being installed
 
-from self_instruct.cli import run
+from self_instruct.commands.generate import run
 from self_instruct.formats import INSTRUCTION_INPUT_OUTPUT
 
 if __name__ == "__main__":

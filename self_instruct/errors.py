@@ -1,5 +1,8 @@
 """The one exception that a user sees as a message instead of a traceback, and what several such messages say."""
 
+FILE_ONLY = {"file_only": True}
+"""`extra` of a log event that goes to the log file and not to the error stream."""
+
 
 class UserError(Exception):
     """A mistake that the user can mend: says what was given, why it cannot work and what to change (exit code 2).

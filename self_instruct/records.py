@@ -1,10 +1,9 @@
-"""The data that passes between stages: records, drops, and one JSON line for each.
+"""The data that passes between stages: records, drops, prompts, and one JSON line for each."""
 
-Knows the shape of a record and how it is written as one line of JSON. Knows nothing of models, prompts or files.
-"""
-
+import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -56,3 +55,50 @@ def json_line(row: dict[str, Any]) -> bytes:
         return (json.dumps(row, ensure_ascii=False) + "\n").encode("utf-8")
     except UnicodeEncodeError:
         return (json.dumps(row) + "\n").encode("ascii")
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What a request of a category is for: the step, 1 for new tasks and 2 for the answer to the candidate `answers`; and the
+    variables that its prompt was composed with, the topic among them.
+    """
+
+    category: str
+    step: int = 1
+    answers: str | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What a request sends, and from what it was composed.
+
+    The model reads `text` and then `opening`, the beginning of block `number`, from which it goes on.
+    """
+
+    request: int
+    text: str
+    opening: str
+    number: int
+    demonstrations: tuple[Record, ...]
+    aim: Aim | None = None
+
+    @property
+    def seed_ids(self) -> list[str]:
+        """Ids of the demonstrations that are seed tasks, in the order shown."""
+        return [record.id for record in self.demonstrations if record.depth == 0]
+
+    @property
+    def parent_ids(self) -> list[str]:
+        """Ids of the demonstrations that the model wrote, in the order shown."""
+        return [record.id for record in self.demonstrations if record.depth > 0]
+
+    @property
+    def depth(self) -> int:
+        """The depth of records written from this prompt."""
+        return 1 + max((record.depth for record in self.demonstrations), default=0)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of all that the model reads, before any chat template."""
+        return hashlib.sha256((self.text + self.opening).encode("utf-8", "surrogatepass")).hexdigest()

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from self_instruct.errors import UserError
-from self_instruct.jsonl import LineError, read_objects
 from self_instruct.records import Record
+from self_instruct.user_files import LineError, read_objects
 
 
 def load_seeds(path: Path) -> list[Record]:

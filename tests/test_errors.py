@@ -8,10 +8,10 @@ from collections.abc import Callable
 import pytest
 
 from self_instruct.datasets.markup import check_libraries
-from self_instruct.engines.endpoint.client import Client
+from self_instruct.engines.server.client import Client
 from self_instruct.errors import UserError
-from self_instruct.filters.language import unwanted_language
-from tests.runs import ROOT
+from self_instruct.rules.filters.language import unwanted_language
+from tests.support.runs import ROOT
 
 
 def test_every_extra_that_is_named_is_one_of_setup_cfg() -> None:

@@ -1,4 +1,4 @@
-"""What models write instead of what they were shown: pytest tests/test_formats_of_models.py"""
+"""What models write instead of what they were shown."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What SECURITY.md promises: pytest tests/test_security.py"""
+"""What SECURITY.md promises."""
 
 import ast
 import os
@@ -12,15 +12,16 @@ import torch
 import yaml
 from transformers import AutoModelForCausalLM
 
-from self_instruct.config import ConsistencyOptions, ModelOptions
-from self_instruct.consistency_plan import _settled
-from self_instruct.engines.loading import load_model
-from self_instruct.engines.text import load_text
+from self_instruct.engines.local.loading import load_model
+from self_instruct.engines.local.tokenizer import load_text
+from self_instruct.engines.options import ModelOptions
 from self_instruct.errors import UserError
-from self_instruct.yaml_loading import UniqueKeyLoader
-from tests.runs import IO, ROOT, run, scripted
-from tests.scripts import write_script
-from tests.tiny_models import save_tiny_model
+from self_instruct.review.consistency import _settled
+from self_instruct.review.options import ConsistencyOptions
+from self_instruct.user_files import UniqueKeyLoader
+from tests.support.runs import IO, ROOT, run, scripted
+from tests.support.scripts import write_script
+from tests.support.tiny_models import save_tiny_model
 
 SOURCES = sorted(
     path for folder in ("self_instruct", "instruction_io", "instruction_iio") for path in (ROOT / folder).rglob("*.py")

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from self_instruct.filters import build_filters, first_objection
 from self_instruct.formats import FORMATS, RecordFormat
 from self_instruct.novelty.rouge import RougeIndex
 from self_instruct.records import Record
+from self_instruct.rules.filters import build_filters, first_objection
 from self_instruct.seeds import load_seeds
 
 ROOT = Path(__file__).resolve().parents[1]

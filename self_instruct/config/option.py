@@ -4,9 +4,11 @@ A *plan* option decides what is generated or kept, so a run cannot go on with an
 between two launches of the same run.
 """
 
-from dataclasses import field
-from typing import Any, Literal
+from collections.abc import Mapping
+from dataclasses import Field, asdict, field, fields
+from typing import Any, Literal, TypeVar
 
+Options = TypeVar("Options")
 PathRule = Literal["always", "if_dotted", "source", "named"]
 
 
@@ -32,3 +34,18 @@ def option(
     if isinstance(default, list):
         return field(default_factory=lambda: list(default), metadata=metadata)
     return field(default=default, metadata=metadata)
+
+
+def declarations(groups: tuple[type, ...]) -> dict[str, Field]:
+    """Every option's declaration by name, in the order of --help."""
+    return {declared.name: declared for group in groups for declared in fields(group)}
+
+
+def taken(group: type[Options], values: Mapping[str, Any]) -> Options:
+    """The options of one group from values by option name; what is absent takes its default."""
+    return group(**{item.name: values[item.name] for item in fields(group) if item.name in values})  # type: ignore[arg-type]
+
+
+def resolved(values: Mapping[str, Any], *groups: type) -> dict[str, Any]:
+    """All options of some groups by name, as reports tell them: the values, and defaults for what is absent."""
+    return {name: value for group in groups for name, value in asdict(taken(group, values)).items()}

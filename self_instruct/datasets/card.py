@@ -1,129 +1,205 @@
-"""python -m self_instruct.datasets card RUN_OR_FILE --output DIR [--push_to_hub OWNER/NAME]"""
+"""The text of a dataset card: front matter as the Hub and the `datasets` library read it, and what a person wants to know.
 
-import shlex
-import sys
-from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+Everything here is a function of figures, steps and what the user says. Knows nothing of files.
+"""
 
-from self_instruct.arguments import parse_values
-from self_instruct.cli import SOME_UNREADABLE
-from self_instruct.config import taken
-from self_instruct.config.datasets import CardOptions, HubOptions, ReadingOptions
-from self_instruct.errors import UserError
-from self_instruct.layout import ACCEPTED, PIPE
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-if TYPE_CHECKING:
-    from self_instruct.datasets.repository import Figures
-    from self_instruct.datasets.steps import Step
+import yaml
 
-_HELP = (
-    "Lay out a run's records, or any file that convert reads, as a dataset repository in DIR: README.md, the card, with the "
-    "funnel and configuration of all steps whose reports are still there; data/train.parquet, all records; chat/train.parquet, "
-    "the same as messages for trainers. Nothing is sent anywhere without --push_to_hub. Exit codes: 0 done, 3 some rows could "
-    "not be read, 2 a mistake, 1 the disk, the network or the Hub failed."
-)
+from self_instruct.datasets.ours import row_of
+from self_instruct.datasets.repository import CHATS, MARK, RECORDS, Figures
+from self_instruct.datasets.steps import Step
+from self_instruct.records import json_line
+
+_SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"),
+          (10**8, "10M<n<100M"), (10**9, "100M<n<1B"))  # fmt: skip
+_LONGEST_TABLE = 20
+_CUT = 1500
 
 
-def main(argv: Sequence[str]) -> int:
-    """Runs the command and returns its exit code."""
-    given, [path] = parse_values(
-        argv, _HELP, positional=("RUN_OR_FILE",), groups=(CardOptions, HubOptions, ReadingOptions)
-    )
-    options = taken(CardOptions, given)
-    hub = taken(HubOptions, given)
-    reading = taken(ReadingOptions, given)
-    if options.output is None:
-        raise UserError("--output is missing; give card RUN_OR_FILE --output DIR")
-    if path == PIPE:
-        raise UserError("RUN_OR_FILE -: a card tells of the reports beside a file; give its path")
-    if hub.push_to_hub is None and (hub.private or hub.dry_run):
-        raise UserError(f"--{'private' if hub.private else 'dry_run'} goes with --push_to_hub OWNER/NAME; add it")
-    from self_instruct.datasets.card_text import Stated, card
-    from self_instruct.datasets.history import history
-    from self_instruct.datasets.reading import Source
-    from self_instruct.datasets.repository import CARD, check_folder, lay_out
-    from self_instruct.durable import put
+@dataclass(frozen=True)
+class Stated:
+    """What only the user knows: a name for people, the licence by its id on the Hub, languages by their codes."""
 
-    folder, source = Path(options.output), _records_of(Path(path))
-    check_folder(folder, [source])
-    if hub.push_to_hub is not None:
-        from self_instruct.datasets.hub import check_name, check_online
-
-        check_name(hub.push_to_hub)
-        if not hub.dry_run:
-            check_online()
-    steps = history(Path(path))
-    figures = lay_out(Source(str(source), format=reading.input_format, split=reading.split), folder, "RUN_OR_FILE")
-    stated = Stated(options.pretty_name or folder.name, options.license, options.language)
-    licenses = _licenses(options.model_license, figures, steps)
-    text = card(figures, steps, licenses, stated, hub.push_to_hub or folder.name)
-    put(folder / CARD, text.encode("utf-8", "backslashreplace"))
-    print(_told(figures, steps, folder, options))
-    code = SOME_UNREADABLE if figures.unreadable else 0
-    return _publish(folder, hub) or code if hub.push_to_hub is not None else code
+    name: str
+    license: str | None = None
+    language: Sequence[str] = ()
 
 
-def _records_of(path: Path) -> Path:
-    """The file of a run's records, or the path as it is."""
-    if path.is_dir() and (path / ACCEPTED).is_file():
-        return path / ACCEPTED
-    return path
+def card(figures: Figures, steps: Sequence[Step], licenses: Mapping[str, str], stated: Stated, place: str) -> str:
+    """The whole README.md. `licenses` are those of models, by name, as far as they are known; `place` is what is loaded."""
+    head = yaml.safe_dump(front_matter(figures, stated), sort_keys=False, allow_unicode=True, width=119)
+    parts = [
+        f"# {_plain(stated.name)}", _what_it_is(figures, steps), _loading(figures, place), *_example(figures),
+        *_making(steps), _models(figures, steps, licenses), _sources(figures), *_figures(figures), *_settings(steps), MARK,
+    ]  # fmt: skip
+    return f"---\n{head}---\n\n" + "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _licenses(stated: str | None, figures: "Figures", steps: Sequence["Step"]) -> dict[str, str]:
-    """Licences of the models, as far as they are known: what the user says, or what a model's folder says of itself."""
-    names = {name for name, _ in figures.models} | {step.model for step in steps if step.model}
-    if stated is not None:
-        return dict.fromkeys(names, stated)
-    from self_instruct.datasets.model_license import license_of
-
-    return {step.model: license_of(step.model_place) for step in steps if step.model_place is not None}
-
-
-def _publish(folder: Path, hub: HubOptions) -> int:
-    from self_instruct.datasets.hub import HubFailed, push
-    from self_instruct.datasets.repository import contents
-
-    files, repo = contents(folder), str(hub.push_to_hub)
-    if hub.dry_run:
-        print(f"Nothing was sent. To {'the private ' if hub.private else ''}datasets/{repo} would go:")
-        print("\n".join(f"  {name:<24} {size:>14,} bytes" for name, size in files))
-        return 0
-    try:
-        place = push(folder, [name for name, _ in files], repo, hub.private)
-    except HubFailed as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(f"Sent: {place}")
-    return 0
+def front_matter(figures: Figures, stated: Stated) -> dict[str, Any]:
+    """The metadata. Licence and languages are there only if they were said: they cannot be told from the rows."""
+    files = [("default", RECORDS), *([("chat", CHATS)] if figures.chats else [])]
+    configs = [
+        {"config_name": name, **({"default": True} if name == "default" else {}),
+         "data_files": [{"split": "train", "path": path}]} for name, path in files
+    ]  # fmt: skip
+    size = next((name for limit, name in _SIZES if figures.records < limit), "n>1B")
+    made = ["synthetic", "self-instruct"] if figures.models else []
+    said = {"language": list(stated.language)} if stated.language else {}
+    license = {"license": stated.license} if stated.license else {}
+    return {
+        "pretty_name": stated.name, **license, **said, "size_categories": [size], "task_categories": ["text-generation"],
+        "tags": ["instruction-tuning", *made], "configs": configs,
+    }  # fmt: skip
 
 
-def _told(figures: "Figures", steps: Sequence["Step"], folder: Path, options: CardOptions) -> str:
-    """What a person reads at the end."""
-    from self_instruct.datasets.repository import contents
+def _what_it_is(figures: Figures, steps: Sequence[Step]) -> str:
+    kind = "Instructions with their answers"
+    origin = f", written by {_listed(name for name, _ in figures.models)}" if figures.models else ""
+    told = f"{kind}{origin}: {figures.records:,} records."
+    if figures.models:
+        told += (
+            " Tasks and answers were generated by a language model and kept by rules, not by people; expect wrong answers, "
+            "and look at some before you train on them."
+        )
+    if steps:
+        told += " How they were made is told below, with every number of the way."
+    return told
 
-    lines = [f"{figures.records:,} records, {figures.chats:,} of them as messages for trainers."]
-    lines += [f"  not as messages: {reason:<30} {number:>12,}" for reason, number in sorted(figures.no_chat.items())]
-    if figures.unreadable:
-        lines.append(f"  could not be read: {figures.unreadable:,}, the first: {'; '.join(figures.faults)}")
+
+def _loading(figures: Figures, place: str) -> str:
+    lines = ["## Loading", "", "```python", "from datasets import load_dataset", ""]
+    lines.append(f'records = load_dataset("{place}", split="train")  # {figures.records:,} rows')
+    if figures.chats:
+        lines.append(f'chat = load_dataset("{place}", "chat", split="train")  # {figures.chats:,} rows')
+    lines += ["```", "", "| configuration | columns |", "|---|---|"]
     lines.append(
-        f"Steps told: {_listed(step.what for step in steps) or 'none; no report of ours lies beside the file'}."
+        "| `default` | `instruction`, `input`, `output`; `system` and `messages` where a record has such; `provenance` |"
     )
-    missing = [f"--{name}" for name in ("license", "language") if not getattr(options, name)]
-    if missing:
-        lines.append(f"Not stated in the card, since only you know: {', '.join(missing)}.")
-    lines.append(f"Files in {folder}:")
-    lines += [f"  {name:<24} {size:>14,} bytes" for name, size in contents(folder)]
-    lines.append(f"Next:\n  datasets.load_dataset({str(folder)!r})")
     if figures.chats:
         lines.append(
-            "  trl sft --config configs/finetune/lora.yaml --model_name_or_path MODEL --dataset_name "
-            f"{shlex.quote(str(folder))} --output_dir runs/adapter\n    (a base model has no chat template: "
-            "--chat_template_path configs/finetune/chat_template.jinja)"
+            "| `chat` | `prompt` and `completion`, lists of messages, as trainers (TRL and others) read them |"
         )
+    lines += [f"\nNot in `chat`: {number:,} records ({_WHY[why]})." for why, number in sorted(figures.no_chat.items())]
+    if figures.unreadable:
+        lines.append(f"\n{figures.unreadable:,} rows of the source could not be read and are in neither.")
     return "\n".join(lines)
 
 
-def _listed(texts: Iterable[str]) -> str:
-    return "; ".join(texts)
+def _example(figures: Figures) -> list[str]:
+    if figures.example is None:
+        return []
+    row = row_of(figures.example, set())
+    texts = {name: row[name] for name in ("instruction", "input", "output")}
+    cut = {name: text if len(text) <= _CUT else text[:_CUT] + " ..." for name, text in texts.items()}
+    return ["## The first record", _fenced(json_line(cut).decode().strip(), "json")]
+
+
+def _making(steps: Sequence[Step]) -> list[str]:
+    """Commands and funnels, step by step."""
+    parts = ["## How it was made"] if steps else []
+    for number, step in enumerate(steps, start=1):
+        head = step.what[0].upper() + step.what[1:]
+        parts += [f"**{number}. {head}.**", _fenced(step.command, "sh")]
+        parts.append(
+            _fenced(step.funnel, "text") if step.funnel else "Its report is not there, so nothing was counted."
+        )
+    if parts:
+        parts.append("Paths are shortened to names. A funnel tells what each stage dropped, and why.")
+    return parts
+
+
+def _models(figures: Figures, steps: Sequence[Step], licenses: Mapping[str, str]) -> str:
+    found = Counter(figures.models)
+    for step in steps:
+        if step.model and (step.model, step.revision) not in found:
+            found[step.model, step.revision] += 0
+    if not found:
+        return ""
+    rows = [(name, revision or "not known", f"{number:,}", licenses.get(name) or "not known here")
+            for (name, revision), number in found.most_common()]  # fmt: skip
+    note = (
+        "The licence of a model may set terms for what it writes, and for what is trained on that; read it before this set is "
+        "used or passed on."
+    )
+    return "\n\n".join(["## Model", _table(("model", "revision", "records", "licence of the model"), rows), note])
+
+
+def _sources(figures: Figures) -> str:
+    rows = [(source or "not named", license or "not stated", f"{number:,}")
+            for (source, license), number in figures.sources.most_common()]  # fmt: skip
+    if all(not source and not license for source, license in figures.sources):
+        return ""
+    return "## Sources\n\n" + _table(("source", "licence", "records"), rows)
+
+
+def _figures(figures: Figures) -> list[str]:
+    rows = [(f"words of {name}", *_quantiles(counts), f"{counts.total():,}") for name, counts in figures.words.items()]
+    if figures.rouge_l:
+        rows.append(("ROUGE-L to the nearest", *_quantiles(figures.rouge_l), f"{figures.rouge_l.total():,}"))
+    parts = ["## Figures", _table(("", "least", "5 %", "median", "95 %", "most", "records that have it"), rows)]
+    if figures.categories:
+        counts = figures.categories.most_common()
+        parts.append(_table(("category", "records"), [(name, f"{number:,}") for name, number in counts]))
+    return parts
+
+
+def _settings(steps: Sequence[Step]) -> list[str]:
+    """All options of each step, folded."""
+    parts = []
+    for number, step in enumerate(steps, start=1):
+        content = {**({"options": dict(step.options)} if step.options else {}),
+                   **({"versions": dict(step.versions)} if step.versions else {})}  # fmt: skip
+        if content:
+            text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=119)
+            parts += [
+                f"<details><summary>All options of step {number}</summary>\n\n{_fenced(text, 'yaml')}\n\n</details>"
+            ]
+    return ["## Configuration", *parts] if parts else []
+
+
+def _quantiles(counts: Counter[Any]) -> list[str]:
+    """Least, 5 %, median, 95 %, most of a distribution: the smallest value that so large a share does not exceed."""
+    values, total, found = sorted(counts), counts.total(), []
+    for share in (0.0, 0.05, 0.5, 0.95, 1.0):
+        left = share * total
+        for value in values:
+            left -= counts[value]
+            if left <= 0:
+                break
+        found.append(f"{value:,}")
+    return found
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    shown = [[_plain(cell) for cell in row] for row in rows[:_LONGEST_TABLE]]
+    if len(rows) > _LONGEST_TABLE:
+        shown.append([f"and {len(rows) - _LONGEST_TABLE:,} more", *[""] * (len(head) - 1)])
+    return "\n".join("| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *shown))
+
+
+def _plain(text: str) -> str:
+    """Text on one line that Markdown does not take for its own."""
+    return re.sub(r"([\\`*_|<>\[\]#])", r"\\\1", " ".join(text.split()))[:300]
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in dict.fromkeys(names))
+
+
+def _fenced(text: str, language: str) -> str:
+    """A block of code, with a fence that is longer than any in the text."""
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text.rstrip()}\n{fence}"
+
+
+_WHY = {
+    "no_answer": "nothing was answered", "no_instruction": "nothing was asked", "empty": "they hold no text",
+    "other_turns": "they have turns of tools, or turns without a text",
+}  # fmt: skip

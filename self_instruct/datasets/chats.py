@@ -5,7 +5,7 @@ from typing import Any
 from self_instruct.datasets import template
 from self_instruct.datasets.example import ASSISTANT, SYSTEM, USER, Example, Turn, of_turns
 from self_instruct.datasets.fields import about_of, check_output, rest_of, text_of
-from self_instruct.jsonl import LineError
+from self_instruct.user_files import LineError
 
 _LISTS = ("messages", "conversations", "conversation", "items")
 TOOL = "tool"

@@ -1,111 +1,183 @@
-"""python -m self_instruct.datasets clean IN [IN ...] --output OUT [--max_tokens N]"""
+"""Cleaning conversations of any format, row by row: each is cleaned, compared with those before it, split and written.
 
-import sys
+Every turn is written or counted by the reason why it is not.
+"""
+
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass, field
+from typing import Any
 
-from self_instruct.arguments import parse_values
-from self_instruct.cli import SOME_UNREADABLE
-from self_instruct.config import resolved, taken
-from self_instruct.config.datasets import CleaningOptions, ConversationOutputOptions, OutputOptions, ReadingOptions
-from self_instruct.datasets.conversation_cleaning import Cleaning, Foreign
-from self_instruct.datasets.conversion import Target, losses_told
-from self_instruct.datasets.reading import Source
-from self_instruct.datasets.splitting import BYTES_A_TOKEN, Count, estimated_tokens
-from self_instruct.errors import UserError
-from self_instruct.layout import PIPE, Places
-
-_HELP = (
-    "Clean conversations as they were saved from a chat page: HTML to Markdown, the page's debris off, question and answer in "
-    "turns, duplicates and unwanted languages out, long ones split. Every turn that is not in OUT is in OUT.rejected.jsonl "
-    "with its reason, and counted in OUT.report.json: turns read = turns written + turns dropped. Exit codes are "
-    "those of convert."
-)
+from self_instruct.datasets.conversation_cleaning import Cleaning, Numbered, clean, repeated_digits, wrong_list
+from self_instruct.datasets.convert import Tally, Target, Work, under_way
+from self_instruct.datasets.example import ASSISTANT, Example, of_turns
+from self_instruct.datasets.naming import made_id
+from self_instruct.datasets.reading import Reader, Source
+from self_instruct.datasets.rows import Row, Unreadable
+from self_instruct.datasets.splitting import Count, split
+from self_instruct.datasets.writing import Format, Unfit
 
 
-def main(argv: Sequence[str]) -> int:
-    """Runs the command and returns its exit code."""
-    groups = (ReadingOptions, OutputOptions, ConversationOutputOptions, CleaningOptions)
-    given, inputs = parse_values(argv, _HELP, positional=("IN...",), groups=groups)
-    if given.get("output") is None:
-        raise UserError("--output is missing; give clean IN --output OUT.json")
-    output = str(given["output"])
-    Places(Path(output)).check_inputs(inputs, "IN")
-    options = taken(CleaningOptions, given)
-    reading = taken(ReadingOptions, given)
-    from self_instruct.datasets.cleaning import Plan, clean_sources
+@dataclass(frozen=True)
+class Plan:
+    """What is done to a conversation. `limit` is in tokens, as `count` counts them; None asks for no split. `digits` in a row
+    and lists that begin anew are looked for in the parts of the split.
+    """
 
-    count, counted = _counting(options)
-    if options.html == "auto":
-        from self_instruct.datasets.markup import check_libraries
-
-        check_libraries()
-    cleaning = Cleaning(options.drop_mentions, options.html == "auto", _foreign(options))
-    plan = Plan(cleaning, options.max_tokens, count, options.repeated_digits, options.wrong_lists)
-    target = Target(str(given.get("to", ConversationOutputOptions().to)), output, columns=frozenset(["messages"]))
-    sources = [Source(path, format=reading.input_format, split=reading.split) for path in inputs]
-    told = resolved(given, ReadingOptions, ConversationOutputOptions, CleaningOptions)
-    about = {"options": told, **({"tokens": counted} if options.max_tokens is not None else {})}
-    counts, format = clean_sources(sources, target, plan, about)
-
-    rows, drops, turn_drops = 0, Counter[tuple[str, str]](), Counter[tuple[str, str]]()
-    read = written = samples = 0
-    for tally, turns in counts:
-        rows, read, written, samples = (
-            rows + tally.rows,
-            read + turns.read,
-            written + turns.written,
-            samples + turns.samples,
-        )
-        drops.update(tally.drops)
-        turn_drops.update(turns.drops)
-    lines = [
-        f"{samples:,} samples of {rows - drops.total():,} of {rows:,} conversations are written as {format.what}."
-    ]
-    lines += [f"Tokens are counted by {counted}."] if options.max_tokens is not None else []
-    lines += ["Conversations left out:"] if drops else []
-    lines += [f"  {stage + ': ' + reason:<40} {-number:>12,}" for (stage, reason), number in sorted(drops.items())]
-    lines += [f"Turns: {read:,} read, {written:,} written, {turn_drops.total():,} left out."]
-    lines += [
-        f"  {stage + ': ' + reason:<40} {-number:>12,}" for (stage, reason), number in sorted(turn_drops.items())
-    ]
-    lines += [line for tally, _ in counts for line in tally.reader.told()]
-    lines += losses_told([tally for tally, _ in counts])
-    print("\n".join(lines), file=sys.stderr if output == PIPE else sys.stdout)
-    return SOME_UNREADABLE if any(stage == "read" for stage, _ in drops) else 0
+    cleaning: Cleaning
+    limit: int | None
+    count: Count
+    digits: int | None = None
+    wrong_lists: bool = True
 
 
-def _counting(options: CleaningOptions) -> tuple[Count, str]:
-    """What counts tokens, and that in words."""
-    if options.model_name_or_path is None:
-        return estimated_tokens, f"an estimate, one for every {BYTES_A_TOKEN} bytes of UTF-8"
-    if options.max_tokens is None:
-        raise UserError(
-            f"--model_name_or_path {options.model_name_or_path} counts tokens, but --max_tokens is not given; give both, or "
-            "leave it out"
-        )
-    from self_instruct.engines.text import load_text
+@dataclass
+class Turns:
+    """What became of the turns of one source: `read` = `written` + all of `drops`, by stage and reason."""
 
-    tokenizer, _, _ = load_text(
-        options.model_name_or_path, options.model_revision, options.trust_remote_code, elsewhere=True
-    )
+    read: int = 0
+    written: int = 0
+    samples: int = 0
+    drops: Counter[tuple[str, str]] = field(default_factory=Counter)
 
-    def count(text: str) -> int:
-        return len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
-
-    return count, f"the tokenizer of {options.model_name_or_path}"
+    def as_dict(self) -> dict[str, Any]:
+        """As in the report."""
+        drops = {f"{stage}: {reason}": number for (stage, reason), number in sorted(self.drops.items())}
+        return {"samples": self.samples, "turns": {"read": self.read, "written": self.written, "drops": drops}}
 
 
-def _foreign(options: CleaningOptions) -> Foreign | None:
-    """What tells unwanted languages: all but those that are kept, or those that are skipped."""
-    keep, skip = options.keep_languages, options.skip_languages
-    if keep and skip:
-        raise UserError("--keep_languages and --skip_languages are both given; give the one or the other")
-    if not keep and not skip:
+Counts = list[tuple[Tally, Turns]]
+
+
+def clean_sources(
+    sources: Sequence[Source], target: Target, plan: Plan, about: dict[str, Any]
+) -> tuple[Counts, Format]:
+    """Reads, cleans, writes and counts; `about` goes into the report as it is. Raises `UserError` as `under_way` does."""
+    with under_way(sources, target) as work:
+        seen = _Seen()
+        counts = [_Source(reader, work, plan, seen).go_through() for reader in work.readers]
+        work.report = {**about, "inputs": [{**tally.as_dict(), **turns.as_dict()} for tally, turns in counts]}
+    return counts, work.format
+
+
+class _Seen:
+    """The ids and the first pairs of the conversations that passed, as digests."""
+
+    def __init__(self) -> None:
+        self._digests = set[bytes]()
+
+    def before(self, example: Example, pair: Sequence[Numbered]) -> tuple[str, str] | None:
+        """What was there before, as a reason and a detail: the id in the same file, or the first question with its answer."""
+        keys = {"first_pair": json.dumps([one.text for one in pair])}
+        if example.id:
+            keys = {"id": json.dumps([example.path, example.id]), **keys}
+        digests = {
+            name: hashlib.blake2b(f"{name} {key}".encode(), digest_size=16).digest() for name, key in keys.items()
+        }
+        found = next((name for name, digest in digests.items() if digest in self._digests), None)
+        if found is None:
+            self._digests.update(digests.values())
+            return None
+        return found, f"id {example.id}" if found == "id" else f"begins as one before: {pair[0].text[:100]}"
+
+
+class _Source:
+    """One source on its way."""
+
+    def __init__(self, reader: Reader, work: Work, plan: Plan, seen: _Seen) -> None:
+        self._reader, self._work, self._plan, self._seen = reader, work, plan, seen
+        self._tally, self._turns = Tally(reader), Turns()
+
+    def go_through(self) -> tuple[Tally, Turns]:
+        """All rows of it."""
+        for item in self._reader.rows():
+            if isinstance(item, Unreadable):
+                self._tally.drops["read", item.reason] += 1
+                self._work.rejects.unreadable(item)
+            else:
+                self._clean(*item)
+        return self._tally, self._turns
+
+    def _clean(self, row: Row, example: Example) -> None:
+        turns = example.turns
+        self._turns.read += len(turns)
+        if example.fields.get("plugins"):
+            self._refuse(row, example, len(turns), "conversation", "plugins", "was held with plugins")
+            return
+        outcome = clean(turns, self._plan.cleaning)
+        if outcome.reason:
+            self._turns.drops.update(("turn" if one.reason != outcome.reason else "conversation", one.reason)
+                                     for one in outcome.dropped)  # fmt: skip
+            self._refuse(row, example, 0, "conversation", outcome.reason, outcome.detail)
+            return
+        known = self._seen.before(example, outcome.kept[:2])
+        if known is not None:
+            self._turns.drops.update(("turn", one.reason) for one in outcome.dropped)
+            self._refuse(row, example, len(outcome.kept), "duplicate", *known)
+            return
+        for one in outcome.dropped:
+            self._drop(row, [Numbered(one.number, one.turn)], "turn", one.reason, one.detail)
+        self._write_parts(row, example, outcome.kept)
+
+    def _write_parts(self, row: Row, example: Example, kept: list[Numbered]) -> None:
+        plan, before, reason = self._plan, self._turns.samples, ("sample", "")
+        parts, too_long = [kept], list[tuple[list[Numbered], int]]()
+        if plan.limit is not None:
+            parts, too_long = split(kept, plan.limit, plan.count, example.system)
+        for pair, tokens in too_long:
+            reason = ("split", "too_long")
+            self._drop(row, pair, *reason, f"the pair alone makes a sample of {tokens:,} tokens")
+        for part in parts:
+            sample = _sample(example, part, whole=not too_long and len(parts) == 1)
+            objection = self._objection(part)
+            try:
+                if objection is None:
+                    self._work.output.write(self._work.format.row(sample))
+            except Unfit as error:
+                objection = "format", error.reason, error.problem
+            if objection is None:
+                self._turns.samples += 1
+                self._turns.written += len(part)
+                self._tally.lost.update(self._work.format.lost(sample))
+            else:
+                reason = objection[:2]
+                self._turns.drops[reason] += len(part)
+                self._work.rejects.unfit(row, sample, *objection)
+        if self._turns.samples > before:
+            self._tally.written += 1
+        else:
+            self._tally.drops[reason] += 1
+
+    def _objection(self, part: list[Numbered]) -> tuple[str, str, str] | None:
+        """Stage, reason and detail of why a part is not written."""
+        for one in part:
+            if self._plan.digits is not None and (found := repeated_digits(one.text, self._plan.digits)) is not None:
+                return "sample", "repeated_digits", f"turn {one.number}: {found[:100]}"
+            if self._plan.wrong_lists and one.turn["role"] == ASSISTANT and (at := wrong_list(one.text)) is not None:
+                return "sample", "wrong_list", f'turn {one.number}: the list begins anew with "{at.strip()}"'
         return None
-    from self_instruct.filters.language import unwanted_language
 
-    if keep:
-        return unwanted_language(keep, "--keep_languages")
-    return unwanted_language(skip, "--skip_languages", all_but_these=True)
+    def _refuse(self, row: Row, example: Example, turns: int, stage: str, reason: str, detail: str) -> None:
+        """A whole row is out, and with it so many turns that are not counted yet."""
+        self._tally.drops[stage, reason] += 1
+        if turns:
+            self._turns.drops[stage, reason] += turns
+        self._work.rejects.unfit(row, example, stage, reason, detail)
+
+    def _drop(self, row: Row, gone: Sequence[Numbered], stage: str, reason: str, detail: str) -> None:
+        self._turns.drops[stage, reason] += len(gone)
+        for one in gone:
+            self._work.rejects.turn(row, one.number, one.turn, stage, reason, detail)
+
+
+def _sample(example: Example, part: Sequence[Numbered], whole: bool) -> Example:
+    """The example of a part. Of a conversation that was split, the id gets the number of the part's first turn."""
+    id = example.id
+    if not whole:
+        id = f"{id or made_id(example)}_{part[0].number}"
+    return of_turns(
+        [one.turn for one in part], system=example.system, id=id, category=example.category, source=example.source,
+        license=example.license, path=example.path, row=example.row, fields=example.fields,
+    )  # fmt: skip

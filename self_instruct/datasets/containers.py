@@ -14,14 +14,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from self_instruct.datasets.hub_names import is_hub_id
+from self_instruct.config.hub_names import is_hub_id
 from self_instruct.datasets.json_documents import LISTS, Documents, begins_with
 from self_instruct.datasets.json_stream import JsonStream, Text
 from self_instruct.datasets.json_text import TolerantDecoder
 from self_instruct.datasets.rows import LONGEST, Row, Unreadable, shown
 from self_instruct.errors import UserError
-from self_instruct.jsonl import LineError, object_of
-from self_instruct.layout import PIPE
+from self_instruct.runs.layout import PIPE
+from self_instruct.user_files import LineError, object_of
 
 _HEAD = 1 << 20
 _BOM = b"\xef\xbb\xbf"

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from self_instruct.datasets.fences import pieces, prose_of
 from self_instruct.datasets.mending import NO_INPUT, TEXTS, is_no_input
-from self_instruct.filters.output import drop_empty, drop_output_repeats_task
 from self_instruct.records import Record
-from self_instruct.validators.arithmetic import arithmetic
+from self_instruct.rules.filters.output import drop_empty, drop_output_repeats_task
+from self_instruct.rules.validators.arithmetic import arithmetic
 
 _SHOWN = 60
 

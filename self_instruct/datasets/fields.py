@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from self_instruct.datasets.example import Example
-from self_instruct.jsonl import LineError
+from self_instruct.user_files import LineError
 
 ABOUT = ("id", "category", "source", "license")
 INPUTS = ("input", "context")

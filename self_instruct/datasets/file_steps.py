@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from self_instruct.config import FilterOptions, NoveltyOptions, declarations
-from self_instruct.config.datasets import (
+from self_instruct.config.option import declarations
+from self_instruct.datasets.naming import presentable, short
+from self_instruct.datasets.options import (
     CleaningOptions,
     ConversationOutputOptions,
     ConversionOptions,
@@ -17,9 +18,10 @@ from self_instruct.config.datasets import (
     MergeOptions,
     ReadingOptions,
 )
-from self_instruct.datasets.naming import presentable, short
 from self_instruct.datasets.steps import DAMAGES, Step, changed, command_line, damaged, read_report
-from self_instruct.funnel import funnel_table
+from self_instruct.novelty.options import NoveltyOptions
+from self_instruct.rules.options import FilterOptions
+from self_instruct.runs.funnel import funnel_table
 
 _DID: dict[str, tuple[str, tuple[type, ...]]] = {
     "post_processing": ("curated", (ReadingOptions, FilterOptions, NoveltyOptions)),

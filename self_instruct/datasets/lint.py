@@ -1,72 +1,201 @@
-"""python -m self_instruct.datasets lint IN [IN ...] [--fix --output OUT.jsonl] [--fail_on FAULT ...]"""
+"""Looking for faults in sources of any format, row by row, and mending those that have one right answer.
 
+A line of ours that needs no mending is written as it stood. Every mending is counted by its name.
+"""
+
+import hashlib
 import json
-import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from self_instruct.arguments import parse_values
-from self_instruct.cli import SOME_UNREADABLE
-from self_instruct.config import resolved, taken
-from self_instruct.config.datasets import LintOptions, OutputOptions, ReadingOptions
-from self_instruct.datasets.defects import CHECKS, DUPLICATE
-from self_instruct.datasets.linting import Findings, lint
-from self_instruct.datasets.reading import Source
-from self_instruct.errors import UserError
-from self_instruct.layout import PIPE, Places, check_jsonl
+from self_instruct.datasets.convert import Rejects
+from self_instruct.datasets.defects import CHECKS, DUPLICATE, Exchange
+from self_instruct.datasets.example import ASSISTANT, USER, Example
+from self_instruct.datasets.mending import mended
+from self_instruct.datasets.ours import row_of
+from self_instruct.datasets.outputs import open_sink
+from self_instruct.datasets.reading import Reader, Source, open_sources
+from self_instruct.datasets.rows import Row, Unreadable
+from self_instruct.records import json_line
+from self_instruct.runs.files import NewFile
+from self_instruct.runs.layout import PIPE, Places
 
-FAILED = 1
-_HELP = (
-    "Look for the usual faults of instruction data, count them and show the first. What is found is to be looked at: it is no "
-    "error. --fix writes all rows to OUT.jsonl, with those faults mended that have one right answer, and the counts beside it. "
-    "Exit codes: 0 whatever was found, 1 a fault of --fail_on was, 3 some rows could not be read, 2 a mistake."
-)
+_LONGEST = 300  # characters of a text that is shown
 
 
-def main(argv: Sequence[str]) -> int:
-    """Runs the command and returns its exit code."""
-    groups = (ReadingOptions, OutputOptions, LintOptions)
-    given, inputs = parse_values(argv, _HELP, positional=("IN...",), groups=groups)
-    options = taken(LintOptions, given)
-    reading = taken(ReadingOptions, given)
-    output = given.get("output")
-    if options.fix != (output is not None):
-        raise UserError("--fix and --output OUT.jsonl go together; give both, or neither to look only")
-    if output is not None:
-        Places(Path(output)).check_inputs(inputs, "IN")
-        check_jsonl(output, "--output", pipe=True)
-    if options.report is not None and any(Path(options.report).resolve() == Path(path).resolve() for path in inputs):
-        raise UserError(f"--report {options.report}: would replace what is read; give another place")
-    unasked = next((name for name in options.fail_on if name not in options.checks), None)
-    if unasked is not None:
-        raise UserError(f"--fail_on {unasked}: is not among --checks; add it there, or leave --checks out")
-    printed = options.report == PIPE
-    if printed and output == PIPE:
-        raise UserError("--report - and --output - both want the pipe; give one of them a file")
-    sources = [Source(path, format=reading.input_format, split=reading.split) for path in inputs]
-    told = resolved(given, ReadingOptions, LintOptions)
-    findings = lint(sources, told, output, None if printed else options.report)
-    shown = json.dumps(findings.as_dict(), indent=2) if printed else table(findings, output)
-    print(shown, file=sys.stderr if output == PIPE else sys.stdout)
-    if any(findings.counts[name] for name in options.fail_on):
-        return FAILED
-    return SOME_UNREADABLE if findings.unreadable else 0
+@dataclass
+class Findings:
+    """What was found by some options: rows with each fault, with the first of them as place and text; rows without any; what
+    was mended.
+    """
+
+    options: Mapping[str, Any]
+    rows: int = 0
+    clean: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    first: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    unreadable: Counter[str] = field(default_factory=Counter)
+    mended_rows: int = 0
+    mended: Counter[str] = field(default_factory=Counter)
+    sources: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The faults that are looked for."""
+        names: Sequence[str] = self.options["checks"]
+        return names
+
+    def add(self, name: str, place: str, text: str) -> None:
+        """A row has this fault."""
+        self.counts[name] += 1
+        shown = self.first.setdefault(name, [])
+        if len(shown) < self.options["examples"]:
+            shown.append((place, text[:_LONGEST]))
+
+    def as_dict(self) -> dict[str, Any]:
+        """As in the report; faults that were looked for and not found are there too."""
+        return {
+            "inputs": self.sources,
+            "rows": self.rows,
+            "without_findings": self.clean,
+            "unreadable": dict(sorted(self.unreadable.items())),
+            "findings": {
+                name: {
+                    "rows": self.counts[name],
+                    "examples": [{"place": place, "text": text} for place, text in self.first.get(name, [])],
+                }
+                for name in self.names
+            },
+            "mended": {"rows": self.mended_rows, "faults": dict(sorted(self.mended.items()))},
+            "options": dict(self.options),
+        }
 
 
-def table(findings: Findings, output: str | None) -> str:
-    """What a person reads: faults by how many rows have them, each with the first ones."""
-    lines = [f"{source['path']}: {source['rows']:,} rows of {source['format']}" for source in findings.sources]
-    lines.append(f"{findings.clean:,} of {findings.rows:,} rows are without findings.")
-    for name, number in sorted(findings.counts.items(), key=lambda item: (-item[1], item[0])):
-        lines.append(f"  {name:<22} {number:>10,}  {CHECKS[name].what if name != DUPLICATE else 'a row over again'}")
-        lines += [f"      {printable(place)}  {printable(text)}" for place, text in findings.first.get(name, [])]
-    lines += [f"  unreadable: {reason:<10} {n:>10,}" for reason, n in sorted(findings.unreadable.items())]
-    if output is not None:
-        lines.append(f"{findings.mended_rows:,} rows are mended:")
-        lines += [f"  {name:<22} {number:>10,}" for name, number in findings.mended.most_common()]
-    return "\n".join(lines)
+def lint(sources: Sequence[Source], options: Mapping[str, Any], output: str | None, report: str | None) -> Findings:
+    """Looks for the faults of `checks`, of which the first `examples` are told, both among the options; with `output`, mends
+    what has one right answer and writes every row.
+
+    The counts go to `report`, or beside the output. Raises `UserError` where nothing can be read or written.
+    """
+    findings = Findings(options)
+    with ExitStack() as stack:
+        sink = stack.enter_context(closing(open_sink(output))) if output is not None else None
+        rejects = Rejects(output, stack) if output is not None else None
+        if report is None and output not in (None, PIPE):
+            report = str(Places(Path(str(output))).report)
+        about = stack.enter_context(closing(NewFile(Path(report)))) if report is not None else None
+        readers = open_sources(sources, "IN")
+        columns = set[str]().union(*(reader.columns for reader in readers))
+        seen = dict[bytes, str]()
+        for reader in readers:
+            before = findings.rows, findings.unreadable.total()
+            for item in reader.rows():
+                if isinstance(item, Unreadable):
+                    findings.unreadable[item.reason] += 1
+                    if rejects is not None:
+                        rejects.unreadable(item)
+                    continue
+                _look(*item, findings, seen)
+                if sink is not None:
+                    sink.write(_mended_line(reader, *item, columns, findings) + b"\n")
+            findings.sources.append(
+                {
+                    "path": reader.source.path,
+                    "format": reader.schema and reader.schema.name,
+                    "rows": findings.rows - before[0],
+                    "unreadable": findings.unreadable.total() - before[1],
+                }
+            )
+        if rejects is not None:
+            rejects.publish()
+        if about is not None:
+            about.write((json.dumps(findings.as_dict(), indent=2) + "\n").encode())
+            about.publish()
+        if sink is not None:
+            sink.publish()
+    return findings
 
 
-def printable(text: str) -> str:
-    """The text on one line that leaves the terminal as it is: what is not printable is escaped."""
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+def exchanges_of(example: Example, stated_input: str) -> Iterator[Exchange]:
+    """What is asked and answered in an example, one task after the other; the input as its row states it."""
+    if not example.messages:
+        yield Exchange("", example.instruction, stated_input, example.output)
+        return
+    asked: str | None = None
+    contents = tuple(turn["content"] for turn in example.messages)
+    for at, turn in enumerate(example.messages):
+        if turn["role"] == USER:
+            if asked is not None:
+                yield Exchange("", asked, "", "", before=contents[: at - 1])
+            asked = turn["content"]
+        elif turn["role"] == ASSISTANT and not turn.get("tool_calls"):
+            # An answer that follows a tool's, or another answer, has no question of its own.
+            if asked is not None:
+                yield Exchange("", asked, "", turn["content"], before=contents[: at - 1])
+            asked = None
+    if asked is not None:
+        yield Exchange("", asked, "", "", before=contents[:-1])
+
+
+def _stated_input(row: Row, example: Example) -> str:
+    """The input as the row has it: readers pass over what earlier systems write for none."""
+    stated = row.value.get("input")
+    return stated if isinstance(stated, str) and not example.input and not example.messages else example.input
+
+
+def _look(row: Row, example: Example, findings: Findings, seen: dict[bytes, str]) -> None:
+    found = dict[str, str]()
+    exchanges = list(exchanges_of(example, _stated_input(row, example)))
+    for name in findings.names:
+        if name != DUPLICATE:
+            text = next((text for one in exchanges if (text := CHECKS[name].find(one)) is not None), None)
+            if text is not None:
+                found[name] = text
+    if DUPLICATE in findings.names:
+        texts = json.dumps([example.system, *([one.instruction, one.input, one.output] for one in exchanges)])
+        first = seen.setdefault(hashlib.blake2b(texts.encode(), digest_size=16).digest(), row.place)
+        if first != row.place:
+            found[DUPLICATE] = f"the same as {first}"
+    for name, text in found.items():
+        findings.add(name, row.place, text)
+    findings.rows += 1
+    findings.clean += not found
+
+
+def _mended_line(reader: Reader, row: Row, example: Example, columns: set[str], findings: Findings) -> bytes:
+    """The row as a line of ours, mended."""
+    better, names = mended_example(example, _stated_input(row, example))
+    if not names:
+        return reader.line(row, example, columns)
+    findings.mended.update(names)
+    findings.mended_rows += 1
+    if reader.is_ours(row) and not example.messages and "instances" not in row.value:
+        texts = {name: getattr(better, name) for name in ("instruction", "input", "output", "system")}
+        line = json_line({**row.value, **{name: text for name, text in texts.items() if row.value.get(name)}})
+    else:
+        line = json_line(row_of(better, columns))
+    return line.removesuffix(b"\n")
+
+
+def mended_example(example: Example, stated_input: str) -> tuple[Example, set[str]]:
+    """The example with every text mended, and the names of the faults that are gone."""
+    names = set[str]()
+
+    def text(value: str, *, is_input: bool = False) -> str:
+        better, gone = mended(value, is_input=is_input)
+        names.update(gone)
+        return better
+
+    better = replace(
+        example,
+        instruction=text(example.instruction),
+        input=text(stated_input, is_input=True),
+        output=text(example.output),
+        system=text(example.system),
+        messages=tuple({**turn, "content": text(turn["content"])} for turn in example.messages),
+    )
+    return better, names

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from self_instruct.config.hub_names import is_hub_id
 from self_instruct.datasets.example import Example
-from self_instruct.datasets.hub_names import is_hub_id
 
 _SECRET_KEY = re.compile(
     r"(?i)(api_?key|secret|password|passwd|authorization)(?!_env)|(^|_)token$|headers?$|extra_body|api_base"

@@ -7,7 +7,7 @@ from typing import Any
 from self_instruct.datasets.chats import turns_of
 from self_instruct.datasets.example import Example, Turn, of_turns
 from self_instruct.datasets.fields import ABOUT, about_of, flat, input_of, rest_of, stated, text_of
-from self_instruct.jsonl import LineError
+from self_instruct.user_files import LineError
 
 _flat = flat("instruction", "output", inputs=("input",))
 

@@ -10,9 +10,9 @@ from typing import Any, Protocol
 
 from self_instruct.datasets.example import OPTIONAL
 from self_instruct.datasets.ours import folded
-from self_instruct.durable import NewFile
-from self_instruct.layout import PIPE
 from self_instruct.records import json_line
+from self_instruct.runs.files import NewFile
+from self_instruct.runs.layout import PIPE
 
 _ROWS = 1024  # of a row group of Parquet
 

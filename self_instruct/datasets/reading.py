@@ -18,9 +18,9 @@ from self_instruct.datasets.ours import row_of
 from self_instruct.datasets.rows import Row, Unreadable, shown
 from self_instruct.datasets.schemas import FORMATS, SCHEMAS, Schema, named, of_row, recognise
 from self_instruct.errors import UserError
-from self_instruct.jsonl import LineError
-from self_instruct.layout import PIPE
 from self_instruct.records import json_line
+from self_instruct.runs.layout import PIPE
+from self_instruct.user_files import LineError
 
 AUTO = "auto"
 INPUT_FORMATS = (AUTO, *FORMATS)

@@ -18,8 +18,8 @@ from self_instruct.datasets.outputs import Parquet, exchanges
 from self_instruct.datasets.reading import Reader, Source, open_sources
 from self_instruct.datasets.rows import Unreadable
 from self_instruct.datasets.writing import Unfit, writable
-from self_instruct.durable import NewFile
 from self_instruct.errors import UserError
+from self_instruct.runs.files import NewFile
 
 CARD, RECORDS, CHATS = "README.md", "data/train.parquet", "chat/train.parquet"
 # Both are Parquet: the datasets library reads a repository by one reader.

@@ -4,38 +4,38 @@ self-consistency; a judge's choice from other files too. What is not there is le
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import Field
 from pathlib import Path
 
-from self_instruct.config import GROUPS, ConsistencyOptions, JudgeOptions, declarations
 from self_instruct.datasets.naming import presentable, short, without_places
 from self_instruct.datasets.steps import DAMAGES, Step, changed, command_line, damaged, read_report
-from self_instruct.earlier import read_run
 from self_instruct.formats import INSTRUCTION_OUTPUT
-from self_instruct.funnel import Funnel, funnel_table
-from self_instruct.layout import CONSISTENCY_REPORT, REPORT
+from self_instruct.runs import manifest
+from self_instruct.runs.funnel import Funnel, funnel_table
+from self_instruct.runs.layout import CONSISTENCY_REPORT, REPORT
 
 _SCRIPTS = {True: "instruction_io/instruction_output.py", False: "instruction_iio/instruction_input_output.py"}
 _JUDGE = "python -m self_instruct.judge"
 _CONSISTENCY = "accelerate launch instruction_io/output_instruction.py"
 
 
-def generated(folder: Path) -> Step:
+def generated(folder: Path, declared: Mapping[str, Field]) -> Step:
     """The generation of a run; without its counts where it has no report. Raises `UserError` for files that are damaged."""
-    run = read_run(folder)
-    script = _SCRIPTS[run.described["format"] == INSTRUCTION_OUTPUT.name]
-    given = {name: value for name, value in run.options.items() if name != "batch_dir"}
-    command = {**presentable(changed(given, declarations(GROUPS))), "batch_dir": _named(folder)}
+    described, options = manifest.read_run(folder, declared)
+    script = _SCRIPTS[described["format"] == INSTRUCTION_OUTPUT.name]
+    given = {name: value for name, value in options.items() if name != "batch_dir"}
+    command = {**presentable(changed(given, declared)), "batch_dir": _named(folder)}
     report = folder / REPORT
     what, funnel = _counted(report) if report.is_file() else ("generated", "")
     return Step(
         what,
         command_line(f"accelerate launch {script}", command),
         funnel,
-        {**presentable(given), "seed_tasks_sha256": run.described["seed_tasks_sha256"]},
-        {name: text for name, text in (run.described.get("versions") or {}).items() if text},
-        str(presentable(run.options).get("model_name_or_path") or ""),
-        run.described["model_revision"],
-        Path(run.options.get("model_name_or_path") or ""),
+        {**presentable(given), "seed_tasks_sha256": described["seed_tasks_sha256"]},
+        {name: text for name, text in (described.get("versions") or {}).items() if text},
+        str(presentable(options).get("model_name_or_path") or ""),
+        described["model_revision"],
+        Path(options.get("model_name_or_path") or ""),
     )
 
 
@@ -51,7 +51,7 @@ def _counted(place: Path) -> tuple[str, str]:
     return f"generated {funnel.accepted:,} records", stopped + funnel.table()
 
 
-def judged(place: Path, kept: Path, folder: Path | None) -> Step:
+def judged(place: Path, kept: Path, folder: Path | None, declared: Mapping[str, Field]) -> Step:
     """The choice of a judge, of the run in `folder` or of files, as its report tells it; that may be missing for a run."""
     if not place.is_file() and folder is not None:
         return Step("judged", command_line(_JUDGE, {"batch_dir": _named(folder)}), "")
@@ -66,13 +66,13 @@ def judged(place: Path, kept: Path, folder: Path | None) -> Step:
     except DAMAGES as error:
         raise damaged(place, f"{type(error).__name__}: {error}") from None
     read = {"input_path": [short(path) for path in paths]} if folder is None else {"batch_dir": _named(folder)}
-    given = presentable(changed(options, declarations((*GROUPS, JudgeOptions))))
+    given = presentable(changed(options, declared))
     command = command_line(_JUDGE, {**read, **given, **({"output_path": kept.name} if folder is None else {})})
     told = {**presentable(options), "judges": without_places(report.get("judges") or [])}
     return Step(f"judged: {kept_records:,} records", command, table, told, inputs=paths if folder is None else ())
 
 
-def consistent(folder: Path) -> Step:
+def consistent(folder: Path, declared: Mapping[str, Field]) -> Step:
     """The choice of a run's records by self-consistency."""
     place, read = folder / CONSISTENCY_REPORT, {"batch_dir": _named(folder)}
     if not place.is_file():
@@ -84,7 +84,7 @@ def consistent(folder: Path) -> Step:
         table = _table(int(report["records"]), drops)
     except DAMAGES as error:
         raise damaged(place, f"{type(error).__name__}: {error}") from None
-    given = presentable(changed(options, declarations((*GROUPS, ConsistencyOptions))))
+    given = presentable(changed(options, declared))
     asked = {name: report[name] for name in ("model", "model_revision", "embedding_model") if report.get(name)}
     told = {**presentable(options), "asked": presentable(asked)}
     return Step(

@@ -11,7 +11,7 @@ from self_instruct.datasets import chats, ours
 from self_instruct.datasets.example import OPTIONAL, Example
 from self_instruct.datasets.fields import flat, other_output
 from self_instruct.errors import UserError
-from self_instruct.jsonl import LineError
+from self_instruct.user_files import LineError
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from self_instruct.engines.base import ModelEngine, PromptReader, Sampling
-from self_instruct.engines.placement import Machine, Placement, check
+from self_instruct.engines.local.placement import Machine, Placement, check
 from self_instruct.engines.scripted import ScriptedEngine
 from self_instruct.errors import UserError
 
@@ -42,11 +42,11 @@ def load_engine(
     if name == "scripted":
         return _scripted(script_path, rank)
     model_name = _named(model_name_or_path)
-    from self_instruct.engines.huggingface import HuggingFaceEngine
-    from self_instruct.engines.loading import check_numbers, load_model
-    from self_instruct.engines.lockstep import LockstepEngine, join
-    from self_instruct.engines.memory import choose_rows, longest_row
-    from self_instruct.engines.text import context_length, read_config
+    from self_instruct.engines.local.engine import HuggingFaceEngine
+    from self_instruct.engines.local.loading import check_numbers, load_model
+    from self_instruct.engines.local.lockstep import LockstepEngine, join
+    from self_instruct.engines.local.memory import choose_rows, longest_row
+    from self_instruct.engines.local.tokenizer import context_length, read_config
 
     placement = placement or Placement()
     check(placement, Machine.here(processes), read_config(model_name, model_revision, trust_remote_code))
@@ -83,7 +83,7 @@ def load_reader(
     """
     if name == "scripted":
         return _scripted(script_path)
-    from self_instruct.engines.text import ModelReader
+    from self_instruct.engines.local.tokenizer import ModelReader
 
     return ModelReader(_named(model_name_or_path), model_revision, trust_remote_code, chat_template, elsewhere)
 

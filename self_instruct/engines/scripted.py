@@ -11,7 +11,7 @@ from pathlib import Path
 
 from self_instruct.engines.base import Completion, FinishReason, Hardware, Request, cut_at_stop
 from self_instruct.errors import UserError
-from self_instruct.jsonl import read_objects
+from self_instruct.user_files import read_objects
 
 
 class ScriptedEngine:

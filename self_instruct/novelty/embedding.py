@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from self_instruct.errors import UserError
-from self_instruct.novelty.vectors import VectorIndex
+from self_instruct.novelty.kernels.vectors import VectorIndex
 from self_instruct.records import Nearest
 
 

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from self_instruct.novelty.kernels.sequences import SequenceIndex, processors
 from self_instruct.novelty.rules import highest_allowed
-from self_instruct.novelty.sequences import SequenceIndex, processors
 from self_instruct.novelty.tokens import TOKENIZERS
 
 PAIR = np.dtype([("later", np.int64), ("earlier", np.int64), ("score", np.float64)])

@@ -5,8 +5,17 @@ Knows nothing of texts, ids and threads.
 
 import numpy as np
 
-from self_instruct.novelty.chunks import CHUNK, LONG, NARROW, Sequences, differ
-from self_instruct.novelty.subsequence import WIDE, common, compiled, f1, fill, least_common, match_tables, sign
+from self_instruct.novelty.kernels.chunks import CHUNK, LONG, NARROW, Sequences, differ
+from self_instruct.novelty.kernels.subsequence import (
+    WIDE,
+    common,
+    compiled,
+    f1,
+    fill,
+    least_common,
+    match_tables,
+    sign,
+)
 
 
 @compiled

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from self_instruct.novelty.sequences import Tokens
-from self_instruct.novelty.subsequence import common, compiled, f1, fill, match_tables
+from self_instruct.novelty.kernels.sequences import Tokens
+from self_instruct.novelty.kernels.subsequence import common, compiled, f1, fill, match_tables
 
 _ROUNDING = 1e-6  # of a bound, relative, in float32
 _BLOCK = 512  # sequences whose highest bound is kept

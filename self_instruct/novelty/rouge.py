@@ -7,8 +7,8 @@ Knows nothing of records: texts and ids only.
 
 from collections.abc import Sequence
 
+from self_instruct.novelty.kernels.sequences import SequenceIndex
 from self_instruct.novelty.postings import Postings
-from self_instruct.novelty.sequences import SequenceIndex
 from self_instruct.novelty.tokens import Tokenizer, rouge_tokens
 from self_instruct.records import Nearest
 

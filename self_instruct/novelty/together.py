@@ -9,11 +9,11 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from self_instruct.novelty.kernels.sequences import SequenceIndex, processors
+from self_instruct.novelty.kernels.vectors import VectorIndex
 from self_instruct.novelty.offline import Match
 from self_instruct.novelty.rules import highest_allowed
-from self_instruct.novelty.sequences import SequenceIndex, processors
 from self_instruct.novelty.tokens import TOKENIZERS
-from self_instruct.novelty.vectors import VectorIndex
 
 _BLOCK = 512
 

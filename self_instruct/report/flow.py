@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from self_instruct.funnel import JUDGED
 from self_instruct.report import charts
 from self_instruct.report.figures import Figure, Known, Section
 from self_instruct.report.sources import Source
 from self_instruct.report.wording import share
+from self_instruct.runs.funnel import JUDGED
 
 _WINDOWS = 24  # of requests, over which the yield is counted
 

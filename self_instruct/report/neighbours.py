@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from self_instruct.novelty.kernels.vectors import choose
 from self_instruct.novelty.offline import keep_first
 from self_instruct.novelty.tokens import rouge_tokens
-from self_instruct.novelty.vectors import choose
 from self_instruct.records import Nearest
 from self_instruct.report.sources import Source
 

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from self_instruct.durable import put
 from self_instruct.errors import UserError
 from self_instruct.report.charts import theme
 from self_instruct.report.figures import Figure
 from self_instruct.report.wording import visible
+from self_instruct.runs.files import put
 
 _WIDTH = {True: 720, False: 400}  # points; wide figures and others
 _DPI = 300

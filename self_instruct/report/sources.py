@@ -10,15 +10,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from self_instruct import candidates, curated, funnel
+from self_instruct.datasets import curate_files as curated
+from self_instruct.datasets.instruction_file import Task, read_files
 from self_instruct.datasets.reading import Source as Place
 from self_instruct.datasets.rows import Unreadable
 from self_instruct.errors import UserError
-from self_instruct.instruction_files import Task, read_files
-from self_instruct.jsonl import read_objects
-from self_instruct.layout import PIPE, Places
 from self_instruct.novelty.vector_cache import FILE_NAME
 from self_instruct.records import Nearest, Record
+from self_instruct.report import candidates
+from self_instruct.runs import funnel
+from self_instruct.runs.layout import PIPE, Places
+from self_instruct.user_files import read_objects
 
 NAMED = "RUN_OR_FILE"
 _RARE = ("limit", "validate", "contamination")  # stages that are shown only where they dropped something

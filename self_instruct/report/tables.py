@@ -4,10 +4,10 @@ import statistics
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from self_instruct.funnel import JUDGED
 from self_instruct.report.figures import Known
 from self_instruct.report.sources import Dropped, Row, Source
 from self_instruct.report.wording import escaped, share, shown, table
+from self_instruct.runs.funnel import JUDGED
 
 _EXAMPLES = 5  # of each reason
 _LONGEST = 600  # characters of an example

@@ -4,14 +4,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from self_instruct.durable import NewFile
 from self_instruct.errors import UserError
-from self_instruct.layout import Places
 from self_instruct.report.figures import Known
 from self_instruct.report.meanings import encoded_meanings, found_meanings
 from self_instruct.report.neighbours import neighbours
 from self_instruct.report.sources import read_sources
 from self_instruct.report.verb_noun import verb_noun
+from self_instruct.runs.files import NewFile
+from self_instruct.runs.layout import Places
 
 
 @contextmanager

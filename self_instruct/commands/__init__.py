@@ -1,0 +1,1 @@
+"""argv -> one call -> what a person reads: one file a command."""

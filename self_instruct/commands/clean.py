@@ -1,0 +1,113 @@
+"""python -m self_instruct.datasets clean IN [IN ...] --output OUT [--max_tokens N]"""
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from self_instruct.commands.guard import SOME_UNREADABLE
+from self_instruct.config.option import resolved, taken
+from self_instruct.config.parser import parse_values
+from self_instruct.datasets.conversation_cleaning import Cleaning, Foreign
+from self_instruct.datasets.convert import Target, losses_told
+from self_instruct.datasets.options import CleaningOptions, ConversationOutputOptions, OutputOptions, ReadingOptions
+from self_instruct.datasets.reading import Source
+from self_instruct.datasets.splitting import BYTES_A_TOKEN, Count, estimated_tokens
+from self_instruct.errors import UserError
+from self_instruct.runs.layout import PIPE, Places
+
+_HELP = (
+    "Clean conversations as they were saved from a chat page: HTML to Markdown, the page's debris off, question and answer in "
+    "turns, duplicates and unwanted languages out, long ones split. Every turn that is not in OUT is in OUT.rejected.jsonl "
+    "with its reason, and counted in OUT.report.json: turns read = turns written + turns dropped. Exit codes are "
+    "those of convert."
+)
+AFTER_FAILURE = "the output is as it was; the same command begins anew"
+"""What a user is told when the disk failed, or a signal came before there was anything to save."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the command and returns its exit code."""
+    groups = (ReadingOptions, OutputOptions, ConversationOutputOptions, CleaningOptions)
+    given, inputs = parse_values(argv, _HELP, positional=("IN...",), groups=groups)
+    if given.get("output") is None:
+        raise UserError("--output is missing; give clean IN --output OUT.json")
+    output = str(given["output"])
+    Places(Path(output)).check_inputs(inputs, "IN")
+    options = taken(CleaningOptions, given)
+    reading = taken(ReadingOptions, given)
+    from self_instruct.datasets.clean import Plan, clean_sources
+
+    count, counted = _counting(options)
+    if options.html == "auto":
+        from self_instruct.datasets.markup import check_libraries
+
+        check_libraries()
+    cleaning = Cleaning(options.drop_mentions, options.html == "auto", _foreign(options))
+    plan = Plan(cleaning, options.max_tokens, count, options.repeated_digits, options.wrong_lists)
+    target = Target(str(given.get("to", ConversationOutputOptions().to)), output, columns=frozenset(["messages"]))
+    sources = [Source(path, format=reading.input_format, split=reading.split) for path in inputs]
+    told = resolved(given, ReadingOptions, ConversationOutputOptions, CleaningOptions)
+    about = {"options": told, **({"tokens": counted} if options.max_tokens is not None else {})}
+    counts, format = clean_sources(sources, target, plan, about)
+
+    rows, drops, turn_drops = 0, Counter[tuple[str, str]](), Counter[tuple[str, str]]()
+    read = written = samples = 0
+    for tally, turns in counts:
+        rows, read, written, samples = (
+            rows + tally.rows,
+            read + turns.read,
+            written + turns.written,
+            samples + turns.samples,
+        )
+        drops.update(tally.drops)
+        turn_drops.update(turns.drops)
+    lines = [
+        f"{samples:,} samples of {rows - drops.total():,} of {rows:,} conversations are written as {format.what}."
+    ]
+    lines += [f"Tokens are counted by {counted}."] if options.max_tokens is not None else []
+    lines += ["Conversations left out:"] if drops else []
+    lines += [f"  {stage + ': ' + reason:<40} {-number:>12,}" for (stage, reason), number in sorted(drops.items())]
+    lines += [f"Turns: {read:,} read, {written:,} written, {turn_drops.total():,} left out."]
+    lines += [
+        f"  {stage + ': ' + reason:<40} {-number:>12,}" for (stage, reason), number in sorted(turn_drops.items())
+    ]
+    lines += [line for tally, _ in counts for line in tally.reader.told()]
+    lines += losses_told([tally for tally, _ in counts])
+    print("\n".join(lines), file=sys.stderr if output == PIPE else sys.stdout)
+    return SOME_UNREADABLE if any(stage == "read" for stage, _ in drops) else 0
+
+
+def _counting(options: CleaningOptions) -> tuple[Count, str]:
+    """What counts tokens, and that in words."""
+    if options.model_name_or_path is None:
+        return estimated_tokens, f"an estimate, one for every {BYTES_A_TOKEN} bytes of UTF-8"
+    if options.max_tokens is None:
+        raise UserError(
+            f"--model_name_or_path {options.model_name_or_path} counts tokens, but --max_tokens is not given; give both, or "
+            "leave it out"
+        )
+    from self_instruct.engines.local.tokenizer import load_text
+
+    tokenizer, _, _ = load_text(
+        options.model_name_or_path, options.model_revision, options.trust_remote_code, elsewhere=True
+    )
+
+    def count(text: str) -> int:
+        return len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+
+    return count, f"the tokenizer of {options.model_name_or_path}"
+
+
+def _foreign(options: CleaningOptions) -> Foreign | None:
+    """What tells unwanted languages: all but those that are kept, or those that are skipped."""
+    keep, skip = options.keep_languages, options.skip_languages
+    if keep and skip:
+        raise UserError("--keep_languages and --skip_languages are both given; give the one or the other")
+    if not keep and not skip:
+        return None
+    from self_instruct.rules.filters.language import unwanted_language
+
+    if keep:
+        return unwanted_language(keep, "--keep_languages")
+    return unwanted_language(skip, "--skip_languages", all_but_these=True)

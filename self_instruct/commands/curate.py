@@ -1,0 +1,131 @@
+"""Curates any instruction file: python -m self_instruct.post_processing --input_path A.jsonl B.json --output_path C.jsonl
+
+Every row that passes the filters and is new to the rows kept before it is kept, in order; a line of ours as it stood. Compared
+is the instruction with its input; the first instance where there are several.
+"""
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from self_instruct.commands.guard import SOME_UNREADABLE
+from self_instruct.config.option import resolved, taken
+from self_instruct.config.parser import parse_values
+from self_instruct.datasets.options import CurationOptions, ReadingOptions
+from self_instruct.datasets.reading import Source
+from self_instruct.errors import UserError
+from self_instruct.generation.config import RunOptions
+from self_instruct.novelty.options import NoveltyOptions
+from self_instruct.rules.options import FilterOptions
+from self_instruct.runs.layout import Places, check_jsonl
+
+if TYPE_CHECKING:
+    from self_instruct.datasets.curate import Plan
+    from self_instruct.datasets.curate_files import Counts
+
+_HELP = (
+    "Curate instruction files: keep, in order, every row that passes the filters and is new to the rows kept before it. The "
+    "format of a file is told by its content. A line that is an object with an instruction and, if it has them, input and "
+    "output, or a seed task, is written as it stood; rows of other formats as JSONL of ours. Compared are instruction and "
+    "input together. Outputs are judged where a file has any. Beside C.jsonl: C.rejected.jsonl, every other line with the "
+    "reason; C.report.json, the counts; C.embeddings.cache, vectors, so that other thresholds encode nothing again. Exit "
+    "codes: 0 every line was read, 3 some could not be and are among the rejected, 2 a mistake, 1 the disk failed."
+)
+AFTER_FAILURE = "the output is as it was; the same command begins anew, with the vectors that are there"
+"""What a user is told when the disk failed, or a signal came before there was anything to save."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the command and returns its exit code."""
+    plan = _read_plan(argv)
+    from self_instruct.engines.fleet.world import current_world
+
+    if not current_world().is_main:
+        return 0  # rank 0 works alone; what several machines are to share is divided by --shards
+    from self_instruct.datasets.curate import curate, search
+
+    if plan.shard is not None:
+        print(search(plan))
+        return 0
+    counts, encoded = curate(plan)
+    print(_told(plan, counts, encoded))
+    return SOME_UNREADABLE if counts.unreadable else 0
+
+
+def _read_plan(argv: Sequence[str]) -> "Plan":
+    parts = (CurationOptions, ReadingOptions, FilterOptions, NoveltyOptions)
+    names = ["preset", *(name for part in parts for name in part.__dataclass_fields__)]
+    given, _ = parse_values(
+        argv, _HELP, (CurationOptions, ReadingOptions, RunOptions, FilterOptions, NoveltyOptions), names
+    )
+    options = taken(CurationOptions, given)
+    if not options.input_path or options.output_path is None:
+        missing = "--output_path" if options.input_path else "--input_path"
+        raise UserError(f"{missing} is missing; give --input_path A.jsonl --output_path B.jsonl")
+    check_jsonl(options.output_path, "--output_path")
+    places = Places(Path(options.output_path))
+    places.check_inputs(options.input_path, "--input_path")
+    shards = options.shards if options.shards or not options.merge else _shards_there(places)
+    if options.shard_index is not None:
+        if options.merge:
+            raise UserError("--merge decides for all shards, so it takes no --shard_index; leave out one of them")
+        if shards is None or options.shard_index >= shards:
+            raise UserError(
+                f"--shard_index {options.shard_index} needs --shards above it, but that is {shards or 'not given'}; shards are "
+                "counted from 0"
+            )
+    from self_instruct.datasets.curate import Plan
+
+    reading = taken(ReadingOptions, given)
+    sources = [Source(path, format=reading.input_format, split=reading.split) for path in options.input_path]
+    told = resolved(given, ReadingOptions)
+    return Plan(
+        sources,
+        places,
+        taken(FilterOptions, given),
+        taken(NoveltyOptions, given),
+        shards,
+        options.shard_index,
+        more=told,
+    )
+
+
+def _shards_there(places: Places) -> int:
+    numbers = {path.name.rpartition("-of-")[2].split(".")[0] for path in places.pairs_there()}
+    if len(numbers) != 1:
+        found = f"those of {' and of '.join(sorted(numbers))} shards" if numbers else "none"
+        raise UserError(
+            f"--merge takes the pairs that shards have found, but beside {places.kept} there are {found}; give --shards"
+        )
+    return int(numbers.pop())
+
+
+def _told(plan: "Plan", counts: "Counts", encoded: bool | None) -> str:
+    """What a person reads at the end."""
+    places = plan.places
+    other = 0.8 if plan.shards else 0.6  # shards have found nothing below theirs
+    lines = ["", f"{counts.kept:,} of {counts.lines:,} lines are kept.", "", counts.table(), ""]
+    lines += [
+        f"{item.rule} dropped {item.dropped:,} of {item.parsed:,} records ({item.dropped / item.parsed:.0%}); --filter_rules "
+        "leaves a rule out"
+        for item in counts.warnings
+        if item.warning == "drops_much"
+    ]
+    if encoded is not None:
+        lines.append(f"Vectors: {'encoded, and kept' if encoded else 'all were there; no model was loaded'}.")
+    if counts.unreadable:
+        lines.append(
+            f"{counts.unreadable:,} lines could not be read; {places.rejected} has them, under the stage read."
+        )
+    lines += [
+        f"Files in {places.kept.parent}:",
+        f"  {places.kept.name:<38} the lines that are kept, as they stood",
+        f"  {places.rejected.name:<38} every other line with its reason",
+        f"  {places.report.name:<38} these counts",
+        "Next:",
+        "  another threshold:",
+        f"    {shlex.join([sys.executable, '-m', 'self_instruct.post_processing', *sys.argv[1:]])} --rouge_threshold {other}",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,108 @@
+"""python -m self_instruct.datasets merge --config configs/open_instructions.yaml, or --sources A=PATH ... --output OUT.jsonl"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from self_instruct.commands.guard import SOME_UNREADABLE
+from self_instruct.config.option import resolved, taken
+from self_instruct.config.parser import parse_values, split_name
+from self_instruct.datasets.options import DecontaminationOptions, MergeFilterOptions, MergeOptions, OutputOptions
+from self_instruct.datasets.reading import AUTO, INPUT_FORMATS, Source
+from self_instruct.errors import UserError
+from self_instruct.novelty.options import NoveltyOptions
+from self_instruct.runs.layout import Places, check_jsonl
+
+if TYPE_CHECKING:
+    from self_instruct.datasets.curate_files import Counts
+
+_HELP = (
+    "Merge sources of any format into one set of ours, in order. A record that is too near to one of an earlier source, or of "
+    "its own before it, is left out. Every record carries source, licence, path and row, and what our schema has no place for. "
+    "Beside OUT: OUT.rejected.jsonl, the others with the reason and what they are too near to; OUT.report.json, the counts of "
+    "each source and the overlaps. Exit codes are those of convert."
+)
+_GROUPS = (MergeOptions, OutputOptions, MergeFilterOptions, NoveltyOptions, DecontaminationOptions)
+AFTER_FAILURE = "the output is as it was; the same command begins anew"
+"""What a user is told when the disk failed, or a signal came before there was anything to save."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the command and returns its exit code."""
+    given, _ = parse_values(argv, _HELP, groups=_GROUPS)
+    output = given.get("output")
+    if not given.get("sources") or output is None:
+        missing = "output" if given.get("sources") else "sources"
+        raise UserError(
+            f"--{missing} is missing; give merge --sources NAME=PATH ... --output OUT.jsonl, or --config FILE.yaml"
+        )
+    check_jsonl(output, "--output")
+    sources = sources_of(given["sources"], given.get("licenses", []), given.get("input_formats", []))
+    benchmarks = [split_name(text) for text in given.get("benchmarks", [])]
+    places = Places(Path(output))
+    places.check_inputs([*(source.path for source in sources), *(path for _, path in benchmarks)], "--sources")
+    from self_instruct.datasets.curate import Plan, curate
+    from self_instruct.datasets.decontaminate import index_of
+
+    about = taken(DecontaminationOptions, given)
+    index = index_of(benchmarks, about.ngram_words, about.substring_words) if benchmarks else None
+    told = {"input_formats": given.get("input_formats", []), **resolved(given, DecontaminationOptions)}
+    plan = Plan(
+        sources,
+        places,
+        taken(MergeFilterOptions, given),
+        taken(NoveltyOptions, given),
+        benchmarks=index,
+        uniform=True,
+        option="--sources",
+        more=told,
+    )
+    counts, _ = curate(plan)
+    print(_told([source.name for source in sources], counts, places))
+    return SOME_UNREADABLE if counts.unreadable else 0
+
+
+def sources_of(named: Sequence[str], licenses: Sequence[str], formats: Sequence[str]) -> list[Source]:
+    """The sources, in order, with what was said of each. Raises `UserError` for a name that stands for none, or for two."""
+    paths = dict[str, str]()
+    for text in named:
+        name, path = split_name(text)
+        name = name or Path(path).stem
+        if name in paths:
+            raise UserError(f"--sources has the name {name} twice; give each source its own, as NAME=PATH")
+        paths[name] = path
+    license, format = _by_name("licenses", licenses, paths), _by_name("input_formats", formats, paths)
+    for name, value in format.items():
+        if value not in INPUT_FORMATS:
+            raise UserError(f"--input_formats {name}={value}: must be one of {', '.join(INPUT_FORMATS)}")
+    return [Source(path, name, license.get(name, ""), format.get(name, AUTO)) for name, path in paths.items()]
+
+
+def _by_name(option: str, texts: Sequence[str], names: Any) -> dict[str, str]:
+    found = dict[str, str]()
+    for text in texts:
+        name, _, value = text.partition("=")
+        if name not in names or not value:
+            raise UserError(f"--{option} {text}: must be NAME=..., with the name of a source: {', '.join(names)}")
+        found[name] = value
+    return found
+
+
+def _told(names: Sequence[str], counts: "Counts", places: Places) -> str:
+    """What a person reads at the end: the funnel, a row for each source, and which sources overlap."""
+    stages = [stage for stage, _ in counts.stages]
+    width = max(8, *map(len, names))
+    head = f"{'source':<{width}} {'rows':>10} " + " ".join(f"{stage:>13}" for stage in stages) + f" {'kept':>10}"
+    lines = [f"{counts.kept:,} of {counts.lines:,} rows are in the set.", "", counts.table(), "", head]
+    for name, share in zip(names, counts.shares, strict=True):
+        dropped = [-sum(n for (at, _), n in share.drops.items() if at == stage) for stage in stages]
+        lines.append(
+            f"{name:<{width}} {share.lines:>10,} " + " ".join(f"{n:>13,}" for n in dropped) + f" {share.kept:>10,}"
+        )
+    lines += ["", "Dropped for a record that is too near, by the source (down) and that of the other (across):"]
+    lines.append(" ".join(f"{name:>{width}}" for name in ("", *names)))
+    for row, name in enumerate(names):
+        cells = [f"{counts.overlap[row, column]:,}" for column in range(len(names))]
+        lines.append(f"{name:>{width}} " + " ".join(f"{cell:>{width}}" for cell in cells))
+    found = f"{places.kept.name}, {places.rejected.name}, {places.report.name}"
+    return "\n".join([*lines, "", f"Files in {places.kept.parent}: {found}"])

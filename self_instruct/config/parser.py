@@ -1,0 +1,343 @@
+"""argv and YAML -> a checked configuration. A flag beats the YAML file, which beats the preset, which beats the default.
+
+Every value passes the same check, wherever it comes from. `HfArgumentParser` is not used: importing it takes over a
+second, it lets YAML values pass unchecked, and `--help` should answer at once.
+"""
+
+import argparse
+import difflib
+import math
+import os
+import re
+import sys
+import types
+import typing
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import Field
+from pathlib import Path
+from typing import Any
+
+from self_instruct.config.hub_names import is_hub_id
+from self_instruct.config.option import declarations
+from self_instruct.config.presets import PRESETS
+from self_instruct.errors import UserError
+
+DEFAULT = " [default: {}]"
+_BEFORE_DEFAULT = " [default"
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> typing.NoReturn:
+        raise UserError(message)
+
+
+def parse_values(
+    argv: Sequence[str],
+    description: str,
+    groups: tuple[type, ...],
+    names: Sequence[str] | None = None,
+    positional: Sequence[str] = (),
+    told: Mapping[str, str] = types.MappingProxyType({}),
+) -> tuple[dict[str, Any], list[str]]:
+    """Only the values that were given, by option name, with what a preset among them sets; and the positional arguments, of
+    which one whose name ends in `...` takes one or more.
+
+    The options are those of `groups`. `told` is what --help says of options that mean something else here than in a run: a
+    text, or only a default, as `DEFAULT.format(0.65)`.
+    """
+    declared = {name: item for name, item in declarations(groups).items() if names is None or name in names}
+    given, places = _parse_words(argv, description, declared, positional, groups, told)
+    config_path = given.pop("config", None)
+    values = _read_yaml(Path(config_path), declared) if config_path is not None else {}
+    for name, raw in given.items():
+        values[name] = convert(declared[name], raw, f"--{name}", Path.cwd())
+    return {**_preset_values(values.get("preset"), declared), **values}, places
+
+
+def _parse_words(
+    argv: Sequence[str], description: str, declared: dict[str, Field], positional: Sequence[str],
+    groups: tuple[type, ...], told: Mapping[str, str],
+) -> tuple[dict[str, Any], list[str]]:  # fmt: skip
+    """The options that are given, as text, and the positional arguments."""
+    program = " ".join([_program(argv), *usage(positional)])
+    parser = _build_parser(program, description, declared, groups, told)
+    switches = {flag for item in declared.values() if _type_of(item)[0] is bool for flag in _flags(item)}
+    lists = {flag for item in declared.values() if _type_of(item)[1] for flag in _flags(item)}
+    before, after = halves(argv)
+    known, left = parser.parse_known_args(joined(before, switches, bool(positional)))
+    if unknown := strays(left, after, positional):
+        flag = unknown[0].split("=")[0]
+        hint = _nearest(flag.lstrip("-"), declared, "--") if unknown[0] in left else ""
+        raise UserError(f"unknown argument {flag}{hint}")
+    places = [*left, *after]
+    if len(places) < len(positional):
+        raise UserError(missing(positional, len(places), before, switches, lists))
+    return vars(known), places
+
+
+def _preset_values(name: str | None, declared: dict[str, Field]) -> dict[str, Any]:
+    """What a preset sets of the options that the command has."""
+    settings = PRESETS[name].options if name is not None else {}
+    return {
+        key: convert(declared[key], raw, f"--preset {name}: {key}", Path.cwd())
+        for key, raw in settings.items()
+        if key in declared
+    }
+
+
+def _program(argv: Sequence[str]) -> str:
+    """What was typed before the arguments, a module of ours by its name."""
+    typed = sys.argv[: -len(argv)] if argv and sys.argv[-len(argv) :] == list(argv) else sys.argv[:1]
+    path, package = Path(typed[0]).absolute(), Path(__file__).parents[1]
+    if not path.is_relative_to(package):
+        return " ".join([path.name, *typed[1:]])
+    module = path.relative_to(package.parent).with_suffix("")
+    parts = [part for part in module.parts if part not in ("__main__", "shims")]
+    return " ".join(["python -m", ".".join(parts), *typed[1:]])
+
+
+def _build_parser(
+    program: str, description: str, declared: dict[str, Field], groups: tuple[type, ...], told: Mapping[str, str]
+) -> _Parser:
+    parser = _Parser(
+        prog=program, description=description, allow_abbrev=False, argument_default=argparse.SUPPRESS,
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=119),
+    )  # fmt: skip
+    if declared:
+        parser.add_argument("--config", metavar="FILE.yaml", help="options by name; flags given beside it win")
+    for group in groups:
+        items = [item for item in declared.values() if item.name in group.__dataclass_fields__]  # type: ignore[attr-defined]
+        section = parser.add_argument_group(group.__doc__ or "")
+        for item in items:
+            section.add_argument(*_flags(item), dest=item.name, **_arity(item), help=_help(item, told.get(item.name)))
+    return parser
+
+
+def _flags(item: Field) -> list[str]:
+    alias = item.metadata["alias"]
+    return [f"--{item.name}", f"--{alias}"] if alias else [f"--{item.name}"]
+
+
+def _arity(item: Field) -> dict[str, Any]:
+    kind, many, _ = _type_of(item)
+    if many:
+        return {"nargs": "*", "metavar": "NAME" if item.metadata["choices"] else kind.__name__.upper()}
+    metavar = "{" + ",".join(item.metadata["choices"]) + "}" if item.metadata["choices"] else kind.__name__.upper()
+    return {"nargs": "?", "const": "true", "metavar": metavar} if kind is bool else {"metavar": metavar}
+
+
+def _help(item: Field, told: str | None) -> str:
+    default = " ".join(item.default_factory()) or None if callable(item.default_factory) else item.default
+    text = item.metadata["help"]
+    if told is not None:
+        default = None
+        text = text.partition(_BEFORE_DEFAULT)[0] + told if told.startswith(_BEFORE_DEFAULT) else told
+    if _type_of(item)[1] and item.metadata["choices"]:
+        text += f"; there are {', '.join(item.metadata['choices'])}"
+    shown = DEFAULT.format(default) if default not in (None, False) and _BEFORE_DEFAULT not in text else ""
+    return (text + shown).replace("%", "%%")
+
+
+def _type_of(item: Field) -> tuple[type, bool, bool]:
+    """Plain type, whether it is a list, whether it may be None."""
+    kind: Any = item.type
+    optional = isinstance(kind, types.UnionType) and type(None) in typing.get_args(kind)
+    if optional:
+        kind = next(arg for arg in typing.get_args(kind) if arg is not type(None))
+    many = typing.get_origin(kind) is list
+    return (typing.get_args(kind)[0] if many else kind), many, optional
+
+
+def _read_yaml(path: Path, declared: dict[str, Field]) -> dict[str, Any]:
+    import yaml
+
+    from self_instruct.user_files import UniqueKeyLoader
+
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"--config {path}: cannot be read ({_reason(error)}); give the path of a UTF-8 YAML file"
+        ) from None
+    try:
+        content = yaml.load(text, UniqueKeyLoader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        told = " ".join(str(error).split()).replace('in "<unicode string>"', "in its text")
+        raise UserError(f"{path}: is not YAML: {told}") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: must hold one 'option: value' a line, but holds a {type(content).__name__}")
+    by_name = {alias: item for item in declared.values() for alias in (item.name, item.metadata["alias"]) if alias}
+    values: dict[str, Any] = {}
+    for key, raw in content.items():
+        item = by_name.get(str(key))
+        if item is None:
+            raise UserError(f"{path}: unknown option {key}{_nearest(str(key), by_name)}")
+        if item.name in values:
+            raise UserError(f"{path}: {item.name} is given twice, as {key} too; keep one")
+        values[item.name] = convert(item, raw, f"{path}: {key}", path.resolve().parent)
+    return values
+
+
+def convert(item: Field, raw: Any, where: str, folder: Path) -> Any:
+    """A checked value from a flag's text or a YAML value; relative paths are resolved from `folder`."""
+    kind, many, optional = _type_of(item)
+    if raw is None:
+        if optional:
+            return None
+        raise UserError(f"{where} has no value; give {_article(kind)} or leave the line out")
+    if many:
+        if not isinstance(raw, list):
+            raise UserError(f"{where} is {raw!r}, but must be a list of texts, as in [one, two]")
+        return [_scalar(item, kind, value, f"{where}[{at}]", folder) for at, value in enumerate(raw)]
+    return _scalar(item, kind, raw, where, folder)
+
+
+def _scalar(item: Field, kind: type, raw: Any, where: str, folder: Path) -> Any:
+    value = _cast(kind, raw)
+    if value is None:
+        hint = "; put it in quotes" if kind is str and not isinstance(raw, (list, dict)) else ""
+        raise UserError(f"{where} is {raw!r}, but must be {_article(kind)}{hint}")
+    rule = item.metadata
+    if rule["choices"] and value not in rule["choices"]:
+        raise UserError(
+            f"{where} is {value!r}, but must be one of {', '.join(rule['choices'])}{_nearest(value, rule['choices'])}"
+        )
+    if value == "" and not _type_of(item)[1]:
+        raise UserError(f"{where} is empty; give {_article(kind)} or leave it out")
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        low, above, high = rule["minimum"], rule["above"], rule["maximum"]
+        wrong = not math.isfinite(value) or (low is not None and value < low) or (above is not None and value <= above)
+        if wrong or (high is not None and value > high):
+            bounds = [f"at least {low:g}" if low is not None else "", f"above {above:g}" if above is not None else "",
+                      f"at most {high:g}" if high is not None else ""]  # fmt: skip
+            raise UserError(f"{where} is {value}, but must be {' and '.join(b for b in bounds if b) or 'a number'}")
+    if value == "-" and rule["path"] == "always":
+        return value  # standard input, where an option takes it
+    if rule["path"] in ("source", "named"):
+        name, path = split_name(value) if rule["path"] == "named" else ("", value)
+        place = _place(path, where, folder) if path != "-" else path
+        return f"{name}={path if is_hub_id(path) and not os.path.exists(place) else place}".removeprefix("=")
+    if isinstance(value, str) and (rule["path"] == "always" or (rule["path"] and value.startswith((".", "~")))):
+        return _place(value, where, folder)
+    return value
+
+
+def split_name(text: str) -> tuple[str, str]:
+    """The name, empty if there is none, and the rest of a text that reads NAME=REST."""
+    name, sign, rest = text.partition("=")
+    return (name, rest) if sign and rest and "/" not in name else ("", text)
+
+
+def _place(value: str, where: str, folder: Path) -> str:
+    try:
+        path = os.path.normpath(folder / Path(value).expanduser())
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return path
+    except (RuntimeError, ValueError) as error:
+        raise UserError(f"{where} is {value!r}, which cannot be a path ({error})") from None
+    except OSError as error:
+        raise UserError(f"{where} is {value[:300]!r}, which cannot be reached ({error.strerror})") from None
+    return path
+
+
+def _cast(kind: type, raw: Any) -> Any:
+    """The value as `kind`, or None if it is not one. Flags give text; YAML gives typed values."""
+    if kind is str:
+        return raw if isinstance(raw, str) else None
+    if kind is bool:
+        return raw if isinstance(raw, bool) else TRUTHS.get(raw.lower()) if isinstance(raw, str) else None
+    if isinstance(raw, bool) or not isinstance(raw, (str, int, float)):
+        return None
+    if kind is int and isinstance(raw, float):
+        return None
+    try:
+        return kind(raw)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _article(kind: type) -> str:
+    return {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}[kind]
+
+
+def _nearest(word: str, names: Any, prefix: str = "") -> str:
+    close = difflib.get_close_matches(word, [str(name) for name in names], n=1)
+    return f"; did you mean {prefix}{close[0]}?" if close else ""
+
+
+def _reason(error: Exception) -> str:
+    return error.strerror or str(error) if isinstance(error, OSError) else "it is not UTF-8"
+
+
+TRUTHS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+_NUMBER = re.compile(r"-\d*\.?\d+")
+
+
+def halves(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What stands before and after `--`, behind which no word is an option."""
+    end = list(argv).index("--") if "--" in argv else len(argv)
+    return list(argv[:end]), list(argv[end + 1 :])
+
+
+def joined(words: Sequence[str], switches: Collection[str], places: bool) -> list[str]:
+    """The words with each of `switches`, flags of what is true or false, in one word with its value. Where a command has no
+    `places`, any word that follows is taken for the value, so that it is told with the flag when it is none.
+    """
+    found: list[str] = []
+    for word in words:
+        if found and found[-1] in switches and (word.lower() in TRUTHS or not (places or word.startswith("-"))):
+            found[-1] += f"={word}"
+        else:
+            found.append(word)
+    return [f"{word}=true" if word in switches else word for word in found]
+
+
+def usage(places: Sequence[str]) -> list[str]:
+    """Places as a usage line shows them; one whose name ends in `...` takes one or more."""
+    return [f"{name[:-3]} [{name}]" if name.endswith("...") else name for name in places]
+
+
+def strays(words: Sequence[str], after: Sequence[str], places: Sequence[str]) -> list[str]:
+    """What is no option, of `words` that argparse did not know, and no place: flags, and more words than places. `after` stood
+    behind `--`.
+    """
+    flags = [word for word in words if word[:1] == "-" != word and " " not in word and not _NUMBER.fullmatch(word)]
+    many = any(name.endswith("...") for name in places)
+    return flags or ([] if many else [*words, *after][len(places) :])
+
+
+def missing(
+    places: Sequence[str], given: int, words: Sequence[str], switches: Collection[str], lists: Collection[str]
+) -> str:
+    """What to say when only so many of the places are given: which are missing, and what was read as a value of an option that
+    takes as many as follow it, one of `lists`, or of a switch.
+    """
+    names = [name.removesuffix("...") for name in places]
+    missed = names[given:]
+    said = f"{' and '.join(missed)} {'is' if len(missed) == 1 else 'are'} missing"
+    option, taken = _last_taken(words, switches, lists)
+    if not taken:
+        return f"{said}; --help shows what is given in which order"
+    taken = taken[-len(missed) :]
+    read = "was read as a value" if len(taken) == 1 else "were read as values"
+    return f"{said}: {', '.join(map(repr, taken))} {read} of {option}; give {' '.join(names)} first"
+
+
+def _last_taken(words: Sequence[str], switches: Collection[str], lists: Collection[str]) -> tuple[str, list[str]]:
+    """The last option that took words which could have been places, and those."""
+    last: tuple[str, list[str]] = ("", [])
+    option, taken = last
+    for word in words:
+        if word in switches or word in lists:
+            option, taken = word, []
+        elif word.startswith("-"):
+            option = ""
+        elif option in lists or (option in switches and not taken and word.lower() in TRUTHS):
+            taken.append(word)
+            last = option, taken
+        else:
+            option = ""
+    return last

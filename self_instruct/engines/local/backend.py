@@ -1,0 +1,177 @@
+"""Which back-end draws the tokens of a model, and why not another.
+
+`auto` takes paged where it is known to be fast and has been seen to be right, slots where every layer keeps an ordinary cache,
+and static otherwise. Knows models and devices, not how a back-end works.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+import torch
+from transformers import GenerationConfig
+from transformers.utils import is_flash_attn_2_available, is_flash_attn_3_available
+
+from self_instruct.engines.base import Request, Sampling
+from self_instruct.engines.local.row import EndRules, Row
+from self_instruct.engines.local.sampling import check, draw
+from self_instruct.engines.local.slots import SlotBackend
+from self_instruct.engines.local.static import StaticBackend
+from self_instruct.engines.local.tokenizer import context_length
+from self_instruct.errors import UserError
+
+PROBES = ("Write a function that adds two numbers.\n", "1. Instruction:\n")
+PROBE_TOKENS = 8
+# Logits that are nearer than this many units of their rounding may change places from one kernel to another.
+NEAR_TIE = 4
+_ORDINARY_LAYERS = {"full_attention", "sliding_attention"}
+_FLASH = {"flash_attention_2": is_flash_attn_2_available, "flash_attention_3": is_flash_attn_3_available}
+_log = logging.getLogger(__name__)
+
+
+class Backend(Protocol):
+    """Draws tokens for rows; `limit` is how many at a time, `active` how many it holds."""
+
+    limit: int
+
+    @property
+    def active(self) -> int:
+        """Rows under way."""
+
+    def advance(
+        self, waiting: list[Row], on_step: Callable[[int], None], interrupted: Callable[[], bool]
+    ) -> list[Row]:
+        """Takes rows out of `waiting` as it likes, works on some, and returns those that have ended."""
+
+    def close(self) -> None:
+        """Lets go of what outlives a call; what is under way is given up."""
+
+
+def choose_backend(
+    name: str, model: Any, tokenizer: Any, sampling: Sampling, rules: EndRules, batch_size: int, alike: bool = True
+) -> Backend:
+    """The back-end of that name, or for "auto" the first of paged, slots and static that suits; why not is logged. `alike`
+    is whether all requests draw their tokens by `sampling`, but for how many.
+
+    Raises `UserError` if the one that is named does not suit.
+    """
+    why_not: dict[str, str] = {}
+    for candidate in ("paged", "slots", "static") if name == "auto" else (name,):
+        reason, build = None, _BUILDERS[candidate]
+        if candidate == "paged" and name == "auto":
+            reason = _slow(model)
+        if candidate == "paged" and not alike:
+            reason = "it draws all requests alike, and some have a sampling of their own"
+        reason = reason or _unsuited(candidate, model, tokenizer, sampling, rules)
+        if reason is None:
+            if why_not:
+                said = "; ".join(f"not {other}: {why}" for other, why in why_not.items())
+                _log.info("Back-end: %s (%s).", candidate, said)
+            return build(model, tokenizer, sampling, rules, batch_size)
+        why_not[candidate] = reason
+    raise UserError(f"--engine_backend is '{name}', but {why_not[name]}; use another back-end, or 'auto'")
+
+
+def _build_paged(model: Any, tokenizer: Any, sampling: Sampling, rules: EndRules, batch_size: int) -> Backend:
+    from self_instruct.engines.local.paged import PagedBackend
+
+    return PagedBackend(model, sampling, rules, batch_size, context_length(model.config, tokenizer))
+
+
+_BUILDERS: dict[str, Callable[[Any, Any, Sampling, EndRules, int], Backend]] = {
+    "paged": _build_paged,
+    "slots": lambda model, tokenizer, sampling, *rest: SlotBackend(model, *rest),
+    "static": lambda model, tokenizer, sampling, *rest: StaticBackend(model, tokenizer.pad_token_id, *rest),
+}
+
+
+def _slow(model: Any) -> str | None:
+    """What makes paged slower than slots here, if anything does."""
+    if model.device.type != "cuda":
+        return f"it gains on CUDA only, and the model is on {model.device.type}"
+    if torch.cuda.get_device_capability(model.device) < (8, 0):
+        return "it needs a GPU of compute capability 8.0"
+    if model.dtype not in (torch.bfloat16, torch.float16):
+        return f"it needs --dtype bfloat16 or float16, not {str(model.dtype).removeprefix('torch.')}"
+    attention = model.config.get_text_config()._attn_implementation
+    if attention not in _FLASH or not _FLASH[attention]():
+        return f"it needs --attn_implementation flash_attention_2 or 3, and the flash-attn package, not {attention}"
+    return None
+
+
+def _unsuited(candidate: str, model: Any, tokenizer: Any, sampling: Sampling, rules: EndRules) -> str | None:
+    """Why the model cannot be right with a back-end; None if it can."""
+    if candidate == "static":
+        return None
+    config, kind = model.config.get_text_config(), type(model).__name__
+    layers = set(getattr(config, "layer_types", None) or _ORDINARY_LAYERS)
+    shared = getattr(config, "num_kv_shared_layers", 0)  # such layers never fill a cache of their own
+    if layers - _ORDINARY_LAYERS or shared or getattr(model, "_is_stateful", False):
+        return f"{kind} does not keep an ordinary key-value cache in every layer"
+    return None if candidate == "slots" else _unpageable(model, tokenizer, sampling, rules)
+
+
+def _unpageable(model: Any, tokenizer: Any, sampling: Sampling, rules: EndRules) -> str | None:
+    """Why a paged cache would be wrong, or leave out what was asked for."""
+    kind = type(model).__name__
+    if not getattr(model, "_supports_attention_backend", False):
+        return f"{kind} attends in a way of its own, which a paged cache would make wrong without an error"
+    if sampling.repetition_penalty != 1.0:
+        return "it would ignore --repetition_penalty"
+    if torch.distributed.is_initialized():
+        return "several processes hold the model, and only the other back-ends can move in step"
+    return _disagreement(model, tokenizer, rules)
+
+
+def _disagreement(model: Any, tokenizer: Any, rules: EndRules) -> str | None:
+    """How paged differs from `generate`, both continuing two short prompts greedily; None if it does not."""
+    greedy = Sampling(max_new_tokens=PROBE_TOKENS, temperature=0)
+    rules = replace(rules, end_tokens=frozenset())
+    requests = [Request(at, text, "", (), str(at)) for at, text in enumerate(PROBES)]
+    rows = [Row(request, tokenizer(request.prompt)["input_ids"], greedy) for request in requests]
+    try:
+        references = [_reference(model, tokenizer.pad_token_id, row.prompt) for row in rows]
+        sizes = {size for _, found in references for size in found}
+        if len(sizes) > 1:
+            return f"keys and values of {type(model).__name__} differ in size ({', '.join(map(str, sorted(sizes)))})"
+        backend = _build_paged(model, tokenizer, greedy, rules, len(rows))
+        try:
+            waiting = list(rows)
+            while waiting or backend.active:
+                backend.advance(waiting, lambda drawn: None, lambda: False)
+        finally:
+            backend.close()
+    except Exception as error:  # another version, another model, another device: any can fail in its own way
+        return f"it cannot run {type(model).__name__} ({type(error).__name__}: {error})"
+    for row, (logits, _) in zip(rows, references, strict=True):
+        if row.error:
+            return f"it cannot run {type(model).__name__} ({row.error})"
+        if not _agrees(row.tokens, logits, greedy, model.dtype):
+            return f"it does not write what generate writes with {type(model).__name__}"
+    return None
+
+
+def _reference(model: Any, pad_token: int, prompt: Sequence[int]) -> tuple[torch.Tensor, set[int]]:
+    """Logits [tokens, vocabulary] of a greedy continuation, and the head sizes of the configuration and of what is cached."""
+    ids = torch.tensor([prompt], device=model.device)
+    options = GenerationConfig(
+        max_new_tokens=PROBE_TOKENS, do_sample=False, num_beams=1, use_cache=True, pad_token_id=pad_token,
+        output_logits=True, return_dict_in_generate=True,
+    )  # fmt: skip
+    result = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=options)
+    config = model.config.get_text_config()
+    sizes = {getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads}
+    for layer in result.past_key_values.layers:
+        sizes |= {layer.keys.shape[-1], layer.values.shape[-1]}
+    return torch.cat(result.logits), sizes
+
+
+def _agrees(tokens: Sequence[int], logits: torch.Tensor, greedy: Sampling, dtype: torch.dtype) -> bool:
+    """Whether tokens are the likeliest ones, up to the first that rounding may have decided."""
+    likeliest = draw(logits, greedy, torch.zeros(len(logits))).tolist()
+    check(likeliest)
+    for token, best, scores in zip(tokens, likeliest, logits.double(), strict=True):
+        if token != best:
+            return bool(scores[best] - scores[token] <= NEAR_TIE * torch.finfo(dtype).eps * scores.abs().max())
+    return True

@@ -1,0 +1,124 @@
+"""Any Hugging Face causal language model, in this process.
+
+Knows text, tokens and chat templates; how tokens are drawn is the business of a back-end (choice.py says of which). Knows
+nothing of tasks, blocks or files. What decides a completion is set here and nowhere else: the model's own generation
+defaults are not used.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from transformers import GenerationConfig
+
+from self_instruct.engines.base import Completion, Hardware, Request, Sampling, cut_at_stop, timestamp
+from self_instruct.engines.local.backend import choose_backend
+from self_instruct.engines.local.hardware import hardware_of
+from self_instruct.engines.local.loading import end_tokens
+from self_instruct.engines.local.row import EndRules, Row, free_memory
+from self_instruct.engines.local.stopping import StopMatcher
+from self_instruct.engines.local.tokenizer import PromptEncoder, context_length
+
+_log = logging.getLogger(__name__)
+
+
+class HuggingFaceEngine:
+    """Completes requests, at most `batch_size` at a time.
+
+    When the device runs out of memory that number is halved, for good, and rows wait their turn again; a request that does
+    not fit even alone ends as an error. `on_step` is told, at every step, how many rows drew a token.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        revision: str,
+        sampling: Sampling,
+        batch_size: int = 8,
+        chat_template: str = "auto",
+        rank: int = 0,
+        on_step: Callable[[int], None] = lambda rows: None,
+        backend: str = "auto",
+        alike: bool = True,
+    ) -> None:
+        self._encoder = PromptEncoder(tokenizer, chat_template)
+        self.model_revision, self.context_length = revision, context_length(model.config, tokenizer)
+        self.on_step = on_step
+        self._model, self._tokenizer, self._sampling, self._rank = model, tokenizer, sampling, rank
+        self._vocabulary = model.get_input_embeddings().weight.shape[0]
+        self._ends = frozenset(end_tokens(model, tokenizer))
+        # Else `generate` would fill what is not set by us from the model's own defaults.
+        model.generation_config = GenerationConfig()
+        rules = EndRules(self._ends, StopMatcher(tokenizer))
+        self._backend = choose_backend(backend, model, tokenizer, sampling, rules, batch_size, alike)
+        self._waiting: list[Row] = []
+        self._refused: list[Row] = []
+        self._interrupted = False
+
+    @property
+    def rows(self) -> int:
+        """How many requests are worked on at a time."""
+        return self._backend.limit
+
+    @property
+    def hardware(self) -> Hardware:
+        """The devices that hold the model."""
+        return hardware_of(self._model)
+
+    def submit(self, requests: Sequence[Request]) -> None:
+        """Queues requests; one whose prompt does not fit the context is refused alone."""
+        for request in requests:
+            sampling = request.sampling or self._sampling
+            limit = (self.context_length or 10**9) - sampling.max_new_tokens
+            row = Row(request, self._encoder.encode(request.prompt, request.opening), sampling)
+            if fault := self._fault(row.prompt, limit):
+                row.fail(fault)
+                self._refused.append(row)
+            else:
+                self._waiting.append(row)
+
+    def poll(self) -> list[Completion]:
+        """Generates until at least one request has ended."""
+        ended, self._refused = self._refused, []
+        while not ended and (self._waiting or self._backend.active) and not self._interrupted:
+            limit = self._backend.limit
+            ended = self._backend.advance(self._waiting, self.on_step, lambda: self._interrupted)
+            if self._backend.limit < limit:
+                _log.warning("out of memory with %d rows; going on with %d", limit, self._backend.limit)
+                free_memory()
+        created = timestamp()
+        return [self._completion(row, created) for row in ended]
+
+    def interrupt(self) -> None:
+        """Ends generation at the next token; only rows that are whole are returned."""
+        self._interrupted = True
+
+    def close(self) -> None:
+        """Forgets what is pending and lets go of the model."""
+        self._waiting.clear()
+        if self._backend is not None:
+            self._backend.close()
+        self._model = self._backend = None  # type: ignore[assignment]
+        free_memory()
+
+    def _fault(self, prompt: Sequence[int], limit: int) -> str | None:
+        """Why the model cannot read a prompt, if so: what it would do then is a matter of chance."""
+        if not 0 < len(prompt) <= limit:
+            return f"the prompt has {len(prompt)} tokens, but must have 1 to {limit} beside max_new_tokens"
+        if max(prompt) >= self._vocabulary:
+            return (
+                f"the prompt holds token {max(prompt)}, but the model's vocabulary has {self._vocabulary}; the tokenizer is "
+                "that of another model"
+            )
+        return None
+
+    def _completion(self, row: Row, created: str) -> Completion:
+        request, tokens = row.request, row.tokens
+        ended = bool(tokens) and tokens[-1] in self._ends
+        text = self._tokenizer.decode(
+            tokens[:-1] if ended else tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        text, _ = cut_at_stop(text, request.stop)
+        reason = row.reason or "error"
+        return Completion(request.index, text, reason, len(row.prompt), len(tokens), self._rank, created, row.error)

@@ -1,0 +1,76 @@
+"""Loading a causal language model and its tokenizer from the Hub or a folder, with every failure told in one message.
+
+Weights are read from safetensors only, and code that comes with a model is run only when asked for.
+"""
+
+import logging
+from typing import Any
+
+import torch
+
+from self_instruct.engines.base import Sampling
+from self_instruct.engines.local.placement import Placement, device, loading_options
+from self_instruct.engines.local.sampling import check, draw
+from self_instruct.engines.local.tokenizer import explain, load_text
+from self_instruct.errors import UserError
+
+_ONE_DEVICE = Placement()
+_log = logging.getLogger(__name__)
+
+
+def load_model(
+    name: str,
+    revision: str | None = None,
+    placement: Placement = _ONE_DEVICE,
+    trust_remote_code: bool = False,
+) -> tuple[Any, Any, str]:
+    """Model in evaluation mode where `placement` puts it, tokenizer that pads on the left, and the model's revision.
+
+    Raises `UserError` when any of them cannot be loaded. Whether the placement can work is for `placement.check` to say;
+    for tensor parallelism the process group must be there.
+    """
+    from transformers import AutoModelForCausalLM
+
+    tokenizer, _, found_revision = load_text(name, revision, trust_remote_code)
+    where = loading_options(placement)
+    try:
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            name, revision=revision or "main", trust_remote_code=trust_remote_code, use_safetensors=True,
+            output_loading_info=True, **where,
+        )  # fmt: skip
+        model, found = loaded
+        model.eval()
+        if not where.keys() & {"device_map", "distributed_config"}:
+            model.to(device())
+    except Exception as error:  # a broken file can fail anywhere in three libraries
+        raise UserError(explain(name, error)) from error
+    absent = sorted(found["missing_keys"]) + sorted(str(item[0]) for item in found["mismatched_keys"])
+    if absent:
+        # They would be filled with random numbers, and the model would write nonsense.
+        raise UserError(
+            f"--model_name_or_path {name}: {len(absent)} weights are missing or have another shape than config.json says, "
+            f"as {absent[0]}; the folder must hold a whole model of the kind that its config.json names"
+        )
+    slow = [part for part, place in getattr(model, "hf_device_map", {}).items() if place in ("cpu", "disk")]
+    if slow and device().type != "cpu":
+        _log.warning("the devices are too small: %d parts of the model are kept off them, which is slow", len(slow))
+    return model, tokenizer, found_revision
+
+
+def check_numbers(model: Any, tokenizer: Any) -> None:
+    """Raises `UserError` if a model in place gives no numbers even for a short text: then it gives none for any."""
+    ids = torch.tensor([tokenizer("A task.", add_special_tokens=False)["input_ids"] or [0]], device=model.device)
+    ids = ids.clamp(max=model.get_input_embeddings().weight.shape[0] - 1)
+    with torch.inference_mode():
+        logits = model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits[:, -1]
+    check(draw(logits, Sampling(1, temperature=0), logits.new_zeros(1)).tolist())
+
+
+def end_tokens(model: Any, tokenizer: Any) -> set[int]:
+    """Ids that end a text: the generation config's, the model config's and the tokenizer's."""
+    declared = [
+        model.generation_config.eos_token_id,
+        model.config.get_text_config().eos_token_id,
+        tokenizer.eos_token_id,
+    ]
+    return {token for item in declared if item is not None for token in (item if isinstance(item, list) else [item])}

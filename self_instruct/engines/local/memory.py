@@ -1,0 +1,178 @@
+"""How many rows fit into memory: what a row's cache takes, what is free, and what one goes into the other.
+
+The cache is measured, not derived: two short texts are read, and what the model keeps of them tells the bytes that a token
+takes on each device, whatever the attention (grouped, multi-query, latent, split among processes) or the quantisation.
+"""
+
+import logging
+import math
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers.cache_utils import Cache, CacheLayerMixin
+
+from self_instruct.engines.local.placement import processes_here
+from self_instruct.engines.local.slots import READ_TOKENS
+from self_instruct.errors import UserError
+
+ASSUMED_PROMPT = 2048
+USABLE = 0.8
+MOST_ROWS, MOST_ROWS_ON_CPU = 64, 16
+_READ = (8, 16)
+# Sampling holds a row's logits in single precision many times over, sorted and summed up, with ids of eight bytes.
+_BYTES_A_LOGIT = 64
+# Hidden states and the inside of an MLP that are alive together while a layer reads a prompt.
+_HIDDEN_STATES, _INNER_STATES = 8, 3
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class CacheSize:
+    """Bytes that a model keeps: for every token of a row, and for a row whatever its length (0 for ordinary caches)."""
+
+    per_token: int
+    per_row: int
+
+
+def longest_row(context_length: int | None, max_length: int | None, max_new_tokens: int) -> int:
+    """Tokens to have room for in a row: no more than the context or `max_length`, nor than a prompt of 2048 and the new."""
+    limits = (context_length, max_length, ASSUMED_PROMPT + max_new_tokens)
+    return min(limit for limit in limits if limit is not None)
+
+
+def choose_rows(model: Any, longest: int) -> int:
+    """How many rows of `longest` tokens the model's devices have room for: 1 to 64, on a CPU to 16.
+
+    Raises `UserError` if there is no room for one.
+    """
+    sizes = measure_cache(model)
+    rows = MOST_ROWS_ON_CPU if model.device.type == "cpu" else MOST_ROWS
+    for place, size in sizes.items():
+        free, least = free_bytes(place), _least(model, size, longest)
+        if least > free:
+            raise UserError(
+                f"one request of {longest} tokens needs {_gb(least)} on {place} beside the model, and {_gb(free)} are free; "
+                "give a smaller --max_new_tokens or --max_length, --quantization 4bit, or more devices by --device_map auto "
+                "or --tensor_parallel_size"
+            )
+        while rows > 1 and memory_of(model, size, rows, longest) > USABLE * free:
+            rows -= 1
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        taken = rows * sum(size.per_token * longest + size.per_row for size in sizes.values())
+        _log.info("rows: %d, %s of cache for %d tokens each", rows, _gb(taken), longest)
+    return rows
+
+
+def memory_of(model: Any, size: CacheSize, rows: int, longest: int) -> float:
+    """Bytes at the height of generating so many rows with the slots back-end, beside the model.
+
+    Caches and logits of all rows; what reading a prompt takes; the prompts that are read together, alone and joined; and
+    three copies of a layer, while rows of other lengths are put below those under way.
+    """
+    row = size.per_token * longest + size.per_row
+    joined = 2 * size.per_token * min(rows * longest, READ_TOKENS + longest)
+    copies = 3 * rows * row / model.config.get_text_config().num_hidden_layers
+    return _least(model, size, longest) + (rows - 1) * (row + _logits(model)) + joined + copies
+
+
+def measure_cache(model: Any) -> dict[torch.device, CacheSize]:
+    """What the model keeps of a text it has read, by device."""
+    short, long = (_held(model, tokens) for tokens in _READ)
+    sizes = {}
+    for place, held in long.items():
+        per_token = math.ceil((held - short.get(place, 0)) / (_READ[1] - _READ[0]))
+        sizes[place] = CacheSize(per_token, max(0, held - per_token * _READ[1]))
+    return sizes
+
+
+def free_bytes(place: torch.device) -> int:
+    """Memory of a device that this process may still take; processes that share the device share what is free."""
+    if place.type == "cpu":
+        return main_memory() // processes_here()
+    library = getattr(torch, place.type)
+    torch.accelerator.empty_cache()
+    if hasattr(library, "mem_get_info"):
+        free = library.mem_get_info(place)[0]
+    else:  # Apple's GPUs share main memory and name a share of it
+        free = library.recommended_max_memory() - library.driver_allocated_memory()
+    return free // math.ceil(processes_here() / torch.accelerator.device_count())
+
+
+def main_memory(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup")) -> int:
+    """Bytes of main memory that may still be taken: what the kernel says, or what the process's control group has left.
+
+    Where neither can be asked, half of what the machine has.
+    """
+    try:
+        lines = (line.split() for line in (proc / "meminfo").read_text().splitlines())
+        free = next(int(words[1]) * 1024 for words in lines if words[0] == "MemAvailable:")
+    except (OSError, StopIteration):
+        free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    return max(0, min([free, *_left_in_groups(proc, groups)]))
+
+
+def _left_in_groups(proc: Path, groups: Path) -> Iterator[int]:
+    """What the process's control group and those above it have left, in both versions of the interface."""
+    try:
+        lines = (proc / "self" / "cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            top, names = groups, ("memory.max", "memory.current", "inactive_file")
+        elif "memory" in controllers.split(","):
+            top, names = groups / "memory", ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+        else:
+            continue
+        folder = top / path.strip("/")
+        while True:
+            try:
+                limit, used = (int((folder / name).read_text()) for name in names[:2])
+                stat = dict(row.split() for row in (folder / "memory.stat").read_text().splitlines())
+                yield limit - used + int(stat.get(names[2], 0))
+            except (OSError, ValueError):  # no such group here, or "max"
+                pass
+            if folder == top:
+                break
+            folder = folder.parent
+
+
+def _held(model: Any, tokens: int) -> dict[torch.device, int]:
+    ids = torch.zeros(1, tokens, dtype=torch.long, device=model.device)
+    with torch.inference_mode():
+        cache = model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=True).get("past_key_values")
+    held: dict[torch.device, int] = {}
+    for tensor in _tensors(cache):
+        held[tensor.device] = held.get(tensor.device, 0) + tensor.numel() * tensor.element_size()
+    return held
+
+
+def _tensors(value: Any) -> Iterator[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, (Cache, CacheLayerMixin)):
+        yield from _tensors(vars(value))
+    elif isinstance(value, (Mapping, list, tuple)):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from _tensors(item)
+
+
+def _logits(model: Any) -> int:
+    return model.config.get_text_config().vocab_size * _BYTES_A_LOGIT
+
+
+def _least(model: Any, size: CacheSize, tokens: int) -> int:
+    """Bytes without which not even one row can be generated: its cache and logits, and what reading its prompt takes."""
+    config = model.config.get_text_config()
+    inner = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
+    states = tokens * (_HIDDEN_STATES * config.hidden_size + _INNER_STATES * inner) * model.dtype.itemsize
+    return size.per_token * tokens + size.per_row + _logits(model) + states
+
+
+def _gb(size: float) -> str:
+    return f"{size / 1e9:.1f} GB"

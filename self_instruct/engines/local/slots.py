@@ -1,0 +1,173 @@
+"""Continuous batching over an ordinary left-padded key-value cache: rows leave the moment they end, new ones take their place.
+
+What a new prompt has in common with one that is under way is copied, not read again. Knows rows and when they come and go;
+slot_model.py has the tensors.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from self_instruct.engines.local.prefill import Held, plan
+from self_instruct.engines.local.row import EndRules, Row, free_memory, out_of_memory
+from self_instruct.engines.local.slot_model import Drawn, SlotModel
+
+# On a CPU a pass over one prompt costs its tokens, so rows enter as soon as there is a place. On an accelerator it costs its
+# launches, and several prompts cost hardly more than one.
+CPU_ADMIT_SHARE, CPU_READ_TOKENS = 0.0, 128
+ADMIT_SHARE, READ_TOKENS = 0.125, 8192
+
+
+class SlotBackend:
+    """At most `limit` rows at a time.
+
+    When memory is short, the limit is halved, and the youngest rows wait again, with what they have drawn. A row for which
+    memory was short twice although it was alone ends as an error. With a `lag` of one step, the host reads the tokens of a
+    step when the next one is under way, so that an accelerator never waits for it; a row that has ended then draws one token
+    in vain.
+    """
+
+    def __init__(self, model: Any, rules: EndRules, limit: int, lag: int | None = None) -> None:
+        on_cpu = model.device.type == "cpu"
+        self.limit = limit
+        self._lag = int(not on_cpu) if lag is None else lag
+        self._share, self._read_tokens = (CPU_ADMIT_SHARE, CPU_READ_TOKENS) if on_cpu else (ADMIT_SHARE, READ_TOKENS)
+        self._model, self._rules = SlotModel(model), rules
+        self._rows: list[Row] = []
+        self._joining: list[Row] = []
+        self._left: Row | None = None
+        self._asked = 0
+        self._flying: deque[tuple[list[Row], Drawn]] = deque()
+        self._ended: list[Row] = []
+
+    @property
+    def active(self) -> int:
+        """Rows under way."""
+        return len(self._rows)
+
+    def advance(
+        self, waiting: list[Row], on_step: Callable[[int], None], interrupted: Callable[[], bool]
+    ) -> list[Row]:
+        """Lets rows in where places are free, then draws a token for every row. Returns those that ended."""
+        short = None
+        try:
+            with torch.inference_mode():
+                self._admit(waiting, interrupted)
+                if self._rows:
+                    self._launch()
+                self._collect(on_step, self._lag)
+                self._evict()
+        except RuntimeError as error:
+            short = out_of_memory(error)
+        if short is not None:  # outside of the handler, whose error keeps what filled the memory
+            with torch.inference_mode():
+                self._retreat(waiting, on_step, short)
+        ended, self._ended = self._ended, []
+        return ended
+
+    def close(self) -> None:
+        """Nothing outlives a call."""
+
+    def _admit(self, waiting: list[Row], interrupted: Callable[[], bool]) -> None:
+        free = self.limit - len(self._rows)
+        if not waiting or (self._rows and free < max(1, self.limit * self._share)):
+            return
+        waiting.sort(key=lambda row: row.request.index)
+        while waiting and len(self._rows) < self.limit and not interrupted():
+            candidates = waiting[: self.limit - len(self._rows)]
+            # A row for which memory was short has the device to itself.
+            apart = [at for at, row in enumerate([*self._rows, *candidates]) if row.failures]
+            if apart:
+                candidates = candidates[: max(apart[0], 1) - len(self._rows)] if apart[0] >= len(self._rows) else []
+            if not candidates:
+                return
+            self._read(waiting, candidates)
+
+    def _read(self, waiting: list[Row], candidates: list[Row]) -> None:
+        """Lets in as many of the candidates as are read in one pass."""
+        cache, rows = self._model.cache, len(self._rows)
+        texts = [row.prompt + row.tokens for row in candidates]
+        under_way = self._rows or ([self._left] if self._left else [])
+        held = [Held(at, row.prompt, cache.end - cache.starts[at]) for at, row in enumerate(under_way)]
+        readings = plan(texts, held, self._read_tokens)
+        self._joining = [candidates[reading.index] for reading in readings]
+        for row in self._joining:
+            waiting.remove(row)
+        places = 1 if candidates[0].failures else min(self.limit, rows + len(self._joining) + len(waiting))
+        self._asked = places if cache.places < rows + len(readings) else 0
+        samplings = [row.sampling for row in self._joining]
+        self._model.read([texts[reading.index] for reading in readings], samplings, readings, rows, places)
+        self._rows += self._joining
+        self._joining, self._left, self._asked = [], None, 0
+
+    def _launch(self) -> None:
+        rows = list(self._rows)
+        uniform = [row.generator.random() for row in rows]
+        self._flying.append((rows, self._model.launch(uniform, [row.sampling for row in rows])))
+
+    def _collect(self, on_step: Callable[[int], None], lag: int) -> None:
+        """Hands rows the tokens of all steps but the last `lag`; of all steps when nobody is left to draw more."""
+        while len(self._flying) > (lag if any(row.reason is None for row in self._rows) else 0):
+            rows, drawn = self._flying.popleft()
+            pairs = [(row, token) for row, token in zip(rows, drawn.tokens(), strict=True) if row.reason is None]
+            for row, token in pairs:
+                row.accept(token, self._rules)
+            self._ended += [row for row, _ in pairs if row.reason is not None]
+            if pairs:
+                on_step(len(pairs))
+
+    def _evict(self) -> None:
+        """Lets go of rows that have ended. The last of all stays in the cache: the next prompts may begin as it does."""
+        for place in reversed(range(len(self._rows))):
+            reason = self._rows[place].reason
+            if reason is not None:
+                if len(self._rows) == 1 and reason != "error":
+                    self._left = self._rows.pop()
+                else:
+                    self._remove(place)
+
+    def _remove(self, place: int) -> None:
+        if self._rows[place].reason == "error":
+            self._model.cache.clear(place)
+        self._model.remove(place)
+        self._rows[place] = self._rows[-1]
+        self._rows.pop()
+
+    def _retreat(self, waiting: list[Row], on_step: Callable[[int], None], short: str) -> None:
+        """After a lack of memory: fewer rows go on, all others are read again when there is a place."""
+        self._collect(on_step, 0)
+        joining, self._joining = self._joining, []
+        unfinished = [row for row in self._rows if row.reason is None]
+        total, self._asked = max(len(self._rows) + len(joining), self._asked), 0
+        staying: list[Row] = []
+        if total == 1:
+            self._ended += [row for row in unfinished + joining if row.fall_short(short)]
+        else:
+            self.limit = max(1, total // 2)
+            if self._model.cache.whole:
+                staying = sorted(unfinished, key=lambda row: row.request.index)[: self.limit]
+        staying = self._keep(staying)
+        back = [row for row in unfinished + joining if row not in staying and row.reason is None]
+        for row in staying + back:
+            row.rewind()  # the step that failed may have used a number
+        waiting[:0] = back
+        free_memory()
+
+    def _keep(self, staying: list[Row]) -> list[Row]:
+        """Frees the cache of all other rows. Returns those that go on: none, if there is no memory even for that."""
+        del self._model.cache.starts[len(self._rows) :]
+        try:
+            for place in reversed(range(len(self._rows))):
+                if staying and self._rows[place] not in staying:
+                    self._remove(place)
+            if staying:
+                self._model.cache.shrink(self.limit)
+        except RuntimeError as error:
+            out_of_memory(error)
+            staying = []
+        if not staying:
+            self._rows, self._left = [], None
+            self._model.cache.drop()
+        return staying

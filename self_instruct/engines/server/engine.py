@@ -1,0 +1,253 @@
+"""Any OpenAI-compatible server: vLLM, SGLang, TGI, llama.cpp, `transformers serve`, a paid one. Several may share the load.
+
+Hundreds of requests are under way at once, in an event loop that has a thread of its own. Each ends in exactly one
+completion: what fails is asked again, and a server that is down is waited for. Once that has taken too long, nothing more
+comes, and what is pending is asked for by the next launch. Knows requests and servers, not tasks or files.
+"""
+
+import asyncio
+import heapq
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from self_instruct.engines.base import Completion, EngineLost, Hardware, Request, Sampling, Usage
+from self_instruct.engines.server.answers import read_answer
+from self_instruct.engines.server.client import Client
+from self_instruct.engines.server.faults import Fault, fault_of
+from self_instruct.engines.server.form import Form
+from self_instruct.engines.server.jobs import Job, jobs_of, share_out
+from self_instruct.engines.server.reader import EndpointReader
+from self_instruct.engines.server.servers import Server, Servers, pause
+
+CLOSE_SECONDS = 5.0
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How much is borne: `retries` of a request, seconds for an answer and for a server that is down, and requests under way
+    at each address.
+    """
+
+    retries: int = 5
+    timeout: float = 600.0
+    wait: float = 600.0
+    concurrency: int = 256
+
+
+class OpenAIEngine:
+    """Asks the servers at `urls` in the form given, and counts prompts by `reader`. `hide` takes the key out of a text;
+    `on_tokens` is told how many tokens came, in the thread that polls.
+    """
+
+    capacity: int | None = None
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        key: str,
+        hide: Callable[[str], str],
+        form: Form,
+        sampling: Sampling,
+        reader: EndpointReader,
+        patience: Patience,
+        on_tokens: Callable[[int], None] = lambda tokens: None,
+    ) -> None:
+        self.form, self._hide, self._sampling, self._patience = form, hide, sampling, patience
+        self._reader, self._on_tokens = reader, on_tokens
+        self._clients = [Client(url, key, patience.timeout, patience.concurrency) for url in urls]
+        self.servers = Servers(
+            [Server(url, client.ask, patience.concurrency) for url, client in zip(urls, self._clients, strict=True)]
+        )
+        self.context_length = reader.context_length
+        self._finished: queue.SimpleQueue[list[Completion]] = queue.SimpleQueue()
+        self._queue: list[Job] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._carried = Usage(0, 0)
+        self._pending = 0
+        self._waking: asyncio.TimerHandle | None = None
+        self._interrupted = False
+        self._lost: str | None = None
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True, name="endpoint")
+        self._thread.start()
+
+    @property
+    def model_revision(self) -> str:
+        """How the model is asked; which version of it answers only the server knows."""
+        return self.form.name
+
+    @property
+    def rows(self) -> int:
+        """How many requests are under way at most."""
+        return self._patience.concurrency * len(self.servers.all)
+
+    @property
+    def hardware(self) -> Hardware:
+        """None here."""
+        return Hardware("server", 0, 0, 0)
+
+    def prompt_tokens(self, prompt: str, opening: str) -> int:
+        """The length of a prompt, in tokens."""
+        return self._reader.prompt_tokens(prompt, opening)
+
+    def wait_for(self, coroutine: Any) -> Any:
+        """Runs a coroutine in the engine's loop and waits for it."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+    def carry(self, usage: Usage | None) -> None:
+        """Counts what was used before the first request as a part of it."""
+        self._carried += usage or Usage(0, 0)
+
+    def submit(self, requests: Sequence[Request]) -> None:
+        """Queues requests; those that share a prompt are asked together where the server takes it."""
+        jobs = jobs_of(requests, self.form.takes_several())
+        self._pending += len(requests)
+        self._loop.call_soon_threadsafe(self._enqueue, jobs)
+
+    def poll(self) -> list[Completion]:
+        """Waits for a completion, and returns all that have come."""
+        while True:
+            found: list[Completion] = []
+            try:
+                while True:
+                    found += self._finished.get_nowait()
+            except queue.Empty:
+                pass
+            if found:
+                self._pending -= len(found)
+                if self._carried != Usage(0, 0):
+                    found[0] = replace(found[0], usage=(found[0].usage or Usage(0, 0)) + self._carried)
+                    self._carried = Usage(0, 0)
+                self._on_tokens(sum(item.completion_tokens for item in found))
+                return found
+            if self._interrupted or not self._pending:
+                return []
+            if self._lost is not None:
+                raise EngineLost(self._lost)
+            found = self._finished.get()
+            if found:
+                self._finished.put(found)
+
+    def interrupt(self) -> None:
+        """Makes `poll` return what has come. What is under way is given up, and asked for by the next launch."""
+        self._interrupted = True
+        self._finished.put([])
+
+    def close(self) -> None:
+        """Hangs up and ends the thread."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(lambda: self._loop.create_task(self._end()))
+            self._thread.join(CLOSE_SECONDS)
+            if not self._thread.is_alive():
+                self._loop.close()
+
+    async def _end(self) -> None:
+        self._queue.clear()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(client.close() for client in self._clients), return_exceptions=True)
+        self._loop.stop()
+
+    def _enqueue(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            heapq.heappush(self._queue, job)
+        self._pump()
+
+    def _pump(self) -> None:
+        """Starts as many requests as the servers take."""
+        while self._queue and self._lost is None and not self._interrupted:
+            now = time.monotonic()
+            server = self.servers.free(now)
+            if server is None:
+                self._wake_later(self.servers.next_start() - now)
+                return
+            job = heapq.heappop(self._queue)
+            if len(job.requests) > 1 and not self.form.takes_several():
+                job, *others = job.split()
+                for other in others:
+                    heapq.heappush(self._queue, other)
+            server.in_flight += 1
+            task = self._loop.create_task(self._ask(job, server))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def _wake_later(self, seconds: float) -> None:
+        """Pumps again then; when all servers are busy, whatever ends does it."""
+        if seconds > 0:
+            if self._waking is not None:
+                self._waking.cancel()
+            self._waking = self._loop.call_later(seconds, self._pump)
+
+    async def _ask(self, job: Job, server: Server) -> None:
+        begun, fields = time.monotonic(), self.form.fields(job.requests)
+        try:
+            async with asyncio.timeout(
+                self._patience.timeout
+            ):  # the library's own is for the silence between two bytes
+                content = await server.ask(fields, self.form.chat)
+            answer = read_answer(content, self.form.chat)
+            server.went_well()
+            found, rest = share_out(job, answer, self.form, self._sampling)
+            if rest is not None:
+                if len(answer.choices) == 1 and self.form.withhold("n"):
+                    _log.info("The server gives one completion a request, so each is asked for alone.")
+                heapq.heappush(self._queue, rest)
+            self._finished.put(found)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            try:
+                self._bear(job, server, begun, fields, fault_of(error, self._patience.timeout, self._hide))
+            except Exception as bug:  # else the requests would never end
+                self._lose(f"the engine failed ({type(bug).__name__}: {self._hide(str(bug))[:200]})")
+        finally:
+            server.in_flight -= 1
+            self._pump()
+
+    def _bear(self, job: Job, server: Server, begun: float, fields: dict[str, Any], fault: Fault) -> None:
+        """What follows from a fault: the job is asked again, at once or later, or ends, or all do."""
+        now = time.monotonic()
+        job.lost += fault.usage or Usage(0, 0)
+        if fault.kind == "unwell":
+            self._note_unwell(server, begun, now, fault)
+            heapq.heappush(self._queue, job)
+        elif fault.kind == "fatal":
+            self._lose(f"{server.url}: {fault.message}")
+        elif fault.kind == "refused":
+            if self.form.forgo(fault.message, fields):
+                heapq.heappush(self._queue, job)
+            else:
+                self._finished.put(job.fail(f"the server refused the request: {fault.message}"))
+        else:
+            if fault.overload:
+                server.slowed(begun, now)
+            job.attempts += 1
+            if job.attempts > self._patience.retries:
+                self._finished.put(job.fail(f"asked {job.attempts} times; at last: {fault.message}"))
+            else:
+                self._loop.call_later(pause(job.attempts, fault.retry_after), self._enqueue, [job])
+
+    def _note_unwell(self, server: Server, begun: float, now: float, fault: Fault) -> None:
+        fresh = server.troubled_since is None
+        server.failed(begun, now, fault.retry_after)
+        if fresh:
+            _log.warning(
+                "%s: %s; it is asked again in %.1f s", server.url, fault.message, max(0.0, server.rests_until - now)
+            )
+        waited = self.servers.troubled_for(now)
+        if waited > self._patience.wait:
+            self._lose(
+                f"no server has answered for {waited / 60:.1f} minutes (--api_wait_minutes); the last one, {server.url}: "
+                f"{fault.message}; the same command goes on"
+            )
+
+    def _lose(self, reason: str) -> None:
+        self._lost = self._lost or reason
+        self._finished.put([])

@@ -1,0 +1,80 @@
+"""What went wrong with a request, and what follows from it.
+
+`unwell`: the server is down or takes no more; the request waits for it and loses none of its attempts. `again`: this attempt
+is lost. `refused`: the request itself will not do. `fatal`: no request will.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from self_instruct.engines.base import Usage
+from self_instruct.engines.server.answers import BadAnswer, message_of
+from self_instruct.engines.server.servers import retry_after
+
+_UNREACHED = ("ConnectError", "ConnectTimeout", "PoolTimeout")
+_UNWELL = (429, 502, 503, 504, 529)
+_AGAIN = (404, 408, 409, 425)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """`retry_after` is in seconds, `usage` what the lost attempt took; `overload` says that fewer requests at once might do."""
+
+    kind: Literal["unwell", "again", "refused", "fatal"]
+    message: str
+    retry_after: float | None = None
+    overload: bool = False
+    usage: Usage | None = None
+    status: int | None = None
+
+
+def fault_of(error: Exception, timeout: float, hide: Callable[[str], str]) -> Fault:
+    """The fault that an exception of the client or of reading the answer stands for. `hide` takes the key out of a text.
+
+    Raises the exception again if it is none of these.
+    """
+    import openai
+
+    if isinstance(error, BadAnswer):
+        return Fault("again", hide(str(error)), usage=error.usage)
+    if isinstance(error, openai.APIStatusError):
+        return _of_status(error, hide)
+    if isinstance(error, openai.APIConnectionError):
+        return _of_connection(error, timeout, hide)
+    if isinstance(error, TimeoutError):
+        return _late(timeout)
+    if isinstance(error, UnicodeError):
+        return Fault("refused", hide(f"it cannot be sent ({type(error).__name__}: {error})")[:200])
+    raise error
+
+
+def _of_connection(error: Any, timeout: float, hide: Callable[[str], str]) -> Fault:
+    import openai
+
+    cause = error.__cause__ or error
+    reason = hide(f"{type(cause).__name__}: {cause}")[:200]
+    # The transport calls a refused connection a time-out too.
+    if type(cause).__name__ in _UNREACHED:
+        return Fault("unwell", f"it cannot be reached ({reason})")
+    if isinstance(error, openai.APITimeoutError):
+        return _late(timeout)
+    return Fault("again", f"the connection was cut ({reason})", overload=True)
+
+
+def _late(timeout: float) -> Fault:
+    return Fault("again", f"no answer within {timeout:g} seconds", overload=True)
+
+
+def _of_status(error: Any, hide: Callable[[str], str]) -> Fault:
+    status, said = error.status_code, hide(message_of(error.body if error.body is not None else error.message))
+    message = f"status {status}: {said}"
+    if status == 429 and "insufficient_quota" in str(error.body):
+        return Fault("fatal", f"the account has no quota left ({message})", status=status)
+    if status in (401, 403):
+        return Fault("fatal", f"the server does not accept the key ({message})", status=status)
+    if status in _UNWELL:
+        return Fault("unwell", message, retry_after(error.response.headers.get("retry-after")), True, status=status)
+    if status >= 500 or status in _AGAIN:
+        return Fault("again", message, retry_after(error.response.headers.get("retry-after")), status=status)
+    return Fault("refused", message, status=status)

@@ -1,0 +1,104 @@
+"""Requests on their way: those that share a prompt go together, and one answer is shared out among them.
+
+Knows requests, texts and token counts, not servers.
+"""
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from self_instruct.engines.base import Completion, FinishReason, Request, Sampling, Usage, cut_at_stop, timestamp
+from self_instruct.engines.server.answers import Answer, Choice
+from self_instruct.engines.server.form import Form
+from self_instruct.engines.server.reader import estimate_tokens
+
+_numbers = itertools.count()
+
+
+@dataclass
+class Job:
+    """Requests that are asked together, with what was tried so far. Jobs are in the order of their first requests."""
+
+    requests: list[Request]
+    attempts: int = 0
+    lost: Usage = Usage(0, 0)
+    number: int = field(default_factory=lambda: next(_numbers))
+
+    def __lt__(self, other: "Job") -> bool:
+        return (self.requests[0].index, self.number) < (other.requests[0].index, other.number)
+
+    def split(self) -> list["Job"]:
+        """One job for each request; what was lost counts for the first."""
+        alone = [Job([request], self.attempts) for request in self.requests]
+        alone[0].lost = self.lost
+        return alone
+
+    def fail(self, reason: str) -> list[Completion]:
+        """The requests without a text, for a reason."""
+        created = timestamp()
+        found = [Completion(r.index, "", "error", 0, 0, 0, created, reason) for r in self.requests]
+        if self.lost != Usage(0, 0):
+            found[0] = replace(found[0], usage=self.lost)
+        return found
+
+
+def jobs_of(requests: Iterable[Request], together: bool) -> list[Job]:
+    """Requests that follow each other and differ in their number and seed only are one job, if they may go together."""
+    jobs: list[Job] = []
+    for request in requests:
+        if together and jobs and _same(jobs[-1].requests[0], request):
+            jobs[-1].requests.append(request)
+        else:
+            jobs.append(Job([request]))
+    return jobs
+
+
+def _same(first: Request, other: Request) -> bool:
+    return replace(other, index=first.index, seed=first.seed) == first
+
+
+def share_out(job: Job, answer: Answer, form: Form, sampling: Sampling) -> tuple[list[Completion], Job | None]:
+    """A completion for each choice that came, in order; and a job of the requests for which none did."""
+    first = job.requests[0]
+    answered, rest = job.requests[: len(answer.choices)], job.requests[len(answer.choices) :]
+    choices = answer.choices[: len(answered)]
+    read = form.read
+    prompt_tokens = estimate_tokens(first.prompt + first.opening)
+    lengths = [estimate_tokens(choice.text) for choice in choices]
+    usage = answer.usage
+    if usage is None:
+        usage = Usage(prompt_tokens, sum(lengths), estimated=True)
+    else:
+        prompt_tokens = usage.prompt_tokens
+        lengths = _shares(usage.completion_tokens, lengths)
+    most, created, found = (first.sampling or sampling).max_new_tokens, timestamp(), []
+    for at, (request, choice, length) in enumerate(zip(answered, choices, lengths, strict=True)):
+        own = Usage(usage.prompt_tokens if at == 0 else 0, length, usage.estimated)
+        text, stopped = cut_at_stop(read(choice.text, request.opening), request.stop)
+        reason = "stop" if stopped and choice.error is None else _reason(choice, length, most)
+        found.append(
+            Completion(
+                request.index, text, reason, prompt_tokens, length, 0, created, choice.error,
+                own + job.lost if at == 0 else own,
+            )
+        )  # fmt: skip
+    return found, Job(rest, job.attempts) if rest else None
+
+
+def _reason(choice: Choice, length: int, most: int) -> FinishReason:
+    if choice.finish_reason is not None:
+        return choice.finish_reason
+    return "length" if length >= most else "stop"
+
+
+def _shares(total: int, weights: Sequence[int]) -> list[int]:
+    """Whole numbers in proportion to the weights, whose sum is the total."""
+    scale, shares, given = max(1, sum(weights)), [], 0
+    seen = 0
+    for weight in weights:
+        seen += weight
+        share = total * seen // scale - given
+        shares.append(share)
+        given += share
+    shares[-1] += total - given
+    return shares

@@ -1,0 +1,70 @@
+"""The first request to a server, of one token: finds out which endpoint it has and what it takes, so that a mistake is told
+at once. A server that is down is waited for.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from self_instruct.engines.base import EngineLost, Request, Sampling
+from self_instruct.engines.server.answers import BadAnswer, read_object
+from self_instruct.engines.server.faults import Fault, fault_of
+from self_instruct.engines.server.form import Form
+from self_instruct.engines.server.servers import Server, pause
+from self_instruct.errors import UserError
+
+TRIES = 3
+_log = logging.getLogger(__name__)
+
+
+async def probe(
+    server: Server,
+    form: Form,
+    sampling: Sampling,
+    several: bool,
+    timeout: float,
+    wait: float,
+    hide: Callable[[str], str],
+) -> str | None:
+    """Asks for one token; what the server refuses of it, or None. Optional fields that it refuses are withheld from then on.
+
+    Raises `UserError` if it does not accept the key, and `EngineLost` if it has not answered after `wait` seconds.
+    """
+    asked = [Request(at, "Write a line.\n", "", ("\n###",), f"probe:{at}", sampling) for at in range(1 + several)]
+    begun, times = time.monotonic(), 0
+    while True:
+        fields = form.fields(asked if form.takes_several() else asked[:1])
+        fault = await _ask(server, fields, form.chat, timeout, hide)
+        if fault is None:
+            return None
+        if fault.kind == "fatal":
+            raise UserError(f"--api_base {server.url}: {fault.message}; export the key that --api_key_env names")
+        if form.forgo(fault.message, fields):
+            continue
+        times += 1
+        # A server that lacks an endpoint, or cannot serve the model there, says so in many ways.
+        if fault.kind == "refused" or fault.status == 404 or (fault.kind == "again" and times >= TRIES):
+            return fault.message
+        if times == 1:
+            _log.warning("%s: %s; waiting for it", server.url, fault.message)
+        seconds = pause(times, fault.retry_after)
+        if time.monotonic() - begun + seconds > wait:
+            raise EngineLost(
+                f"{server.url}: {fault.message}; it was waited for {wait / 60:g} minutes (--api_wait_minutes)"
+            )
+        await asyncio.sleep(seconds)
+
+
+async def _ask(
+    server: Server, fields: dict[str, Any], chat: bool, timeout: float, hide: Callable[[str], str]
+) -> Fault | None:
+    try:
+        async with asyncio.timeout(timeout):
+            body = read_object(await server.ask(fields, chat))
+        if not isinstance(body.get("choices"), list):
+            raise BadAnswer("the answer has no list of choices")
+    except Exception as error:
+        return fault_of(error, timeout, hide)
+    return None

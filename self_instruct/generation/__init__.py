@@ -1,0 +1,1 @@
+"""The bootstrapping loop: what is asked, what is kept. Read loop.py first."""

@@ -1,0 +1,261 @@
+"""From a configuration to the parts of a run. The only place where options become arguments of the stages."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from self_instruct.engines import load_engine, load_reader
+from self_instruct.engines.base import ModelEngine, PromptReader, Sampling
+from self_instruct.engines.fleet.world import World
+from self_instruct.engines.local.placement import Placement
+from self_instruct.engines.server.connecting import Endpoint, connect, endpoint_for
+from self_instruct.engines.server.engine import OpenAIEngine, Patience
+from self_instruct.errors import UserError
+from self_instruct.formats import RecordFormat
+from self_instruct.generation.categories.library import drawn_alike
+from self_instruct.generation.categories.quotas import read_shares
+from self_instruct.generation.config import Config
+from self_instruct.generation.demonstrations import DemonstrationMix
+from self_instruct.generation.judging import Curator
+from self_instruct.generation.prompts import PromptComposer
+from self_instruct.novelty import vector_cache
+from self_instruct.novelty.comparison import Bounds
+from self_instruct.novelty.embedding import EmbeddingIndex, SentenceEncoder
+from self_instruct.novelty.vector_cache import CachedEncoder
+from self_instruct.records import Record
+from self_instruct.rules.build import build_rules
+from self_instruct.runs.spending import Prices, Spending
+from self_instruct.runs.writer import Origin
+
+COLDEST = 1e-3
+
+
+def build_format(base: RecordFormat, config: Config) -> RecordFormat:
+    """The format with the trigger words asked for. Raises `UserError` if they cannot be told apart from text."""
+    words = {
+        "instruction": config.prompt.instruction_trigger,
+        "input": config.prompt.input_trigger,
+        "output": config.prompt.output_trigger,
+    }
+    if words["input"] and "input" not in base.fields:
+        raise UserError(
+            "--input_trigger is given, but this format has no input; use instruction_input_output.py, or leave it out"
+        )
+    try:
+        return base.with_triggers(**words)
+    except ValueError as error:
+        raise UserError(f"{error}; change --instruction_trigger, --input_trigger or --output_trigger") from None
+
+
+def read_header(path: Path) -> str:
+    """What the model reads first. Raises `UserError` if the file cannot be read or is empty."""
+    try:
+        header = path.read_text(encoding="utf-8-sig").strip()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8, or the path is none"
+        raise UserError(f"--prompt_path {path}: cannot be read ({reason}); give a UTF-8 text file") from None
+    if not header:
+        raise UserError(f"--prompt_path {path}: is empty; the model needs to be told what to do")
+    return header
+
+
+def build_curator(
+    config: Config, format: RecordFormat, header: str, seeds: list[Record], *, keeps_vectors: bool = False
+) -> Curator:
+    """The judge of a run. Loads the embedding model if a threshold for it is given.
+
+    Vectors are looked up in the run's directory, and with `keeps_vectors` those that are not there yet are written there.
+    """
+    options = config.novelty
+    bounds = build_bounds(config)
+    return Curator(
+        format,
+        build_rules(config.filter, header, options.rouge_tokenizer),
+        seeds,
+        bounds.rouge_threshold,
+        build_embeddings(config, options.embedding_threshold is not None, keeps_vectors),
+        bounds.embedding_threshold,
+        rouge_rule=bounds.rouge_rule,
+        rouge_tokenizer=options.rouge_tokenizer,
+        embedding_reference=options.embedding_reference,
+    )
+
+
+def build_bounds(config: Config) -> Bounds:
+    """How near a record may be to what is kept."""
+    options = config.novelty
+    meaning = 1.0 if options.embedding_threshold is None else options.embedding_threshold
+    return Bounds(options.rouge_threshold, meaning, options.rouge_rule)
+
+
+def build_embeddings(config: Config, wanted: bool, keeps_vectors: bool = False) -> EmbeddingIndex | None:
+    """What compares meanings, if that is wanted, with the vectors of the run's directory."""
+    if not wanted:
+        return None
+    encoder = SentenceEncoder(config.novelty.embedding_model_name_or_path)
+    if encoder.identity and config.run.batch_dir:
+        path = Path(config.run.batch_dir) / vector_cache.FILE_NAME
+        return EmbeddingIndex(CachedEncoder(encoder, encoder.identity, path, keeps_vectors))
+    return EmbeddingIndex(encoder)
+
+
+def build_sampling(config: Config) -> Sampling:
+    """How tokens are drawn."""
+    options = config.sampling
+    if 0 < options.temperature < COLDEST:
+        raise UserError(
+            f"--temperature is {options.temperature}, too near to 0 to divide by; use 0 for greedy decoding"
+        )
+    return Sampling(
+        options.max_new_tokens, options.temperature, options.top_p, options.top_k, options.repetition_penalty,
+        options.min_p,
+    )  # fmt: skip
+
+
+def build_reader(config: Config) -> PromptReader:
+    """What composing prompts needs to know of the model."""
+    options = config.model
+    return load_reader(
+        options.engine, options.model_name_or_path, options.script_path, options.model_revision, options.trust_remote_code,
+        config.prompt.chat_template,
+    )  # fmt: skip
+
+
+def build_engine(config: Config, world: World, on_step: Callable[[int], None]) -> ModelEngine | None:
+    """What generates in a process; `on_step` is told at every step how many rows drew a token. None when the process was one
+    of several that hold a model, and not the first: then it has generated with them to the end.
+    """
+    options = config.model
+    placement = Placement(
+        options.dtype,
+        options.attn_implementation,
+        options.quantization,
+        options.device_map,
+        options.tensor_parallel_size,
+    )
+    return load_engine(
+        options.engine, options.model_name_or_path, options.script_path, build_sampling(config),
+        model_revision=options.model_revision, placement=placement, trust_remote_code=options.trust_remote_code,
+        batch_size=options.request_batch_size, max_length=config.sampling.max_length,
+        chat_template=config.prompt.chat_template, rank=world.rank, processes=world.size, on_step=on_step,
+        backend=options.engine_backend, alike=_drawn_alike(config),
+    )  # fmt: skip
+
+
+def _drawn_alike(config: Config) -> bool:
+    mixture = config.mixture
+    if mixture.categories is None:
+        return True
+    own = Path(mixture.categories_path) if mixture.categories_path else None
+    return drawn_alike(list(read_shares(mixture.categories)), own, vars(config.sampling))
+
+
+def build_endpoint(config: Config, on_tokens: Callable[[int], None]) -> OpenAIEngine:
+    """The engine that asks a server, which has answered once; it counts prompts too."""
+    options, model = config.endpoint, config.model
+    endpoint = Endpoint(
+        options.api_base, options.api_model, options.api_key_env,
+        endpoint_for(config.prompt.chat_template, options.api_endpoint), options.api_continuation,
+        options.api_context_length,
+        {"presence_penalty": options.presence_penalty, "frequency_penalty": options.frequency_penalty},
+        options.api_extra_body,
+    )  # fmt: skip
+    patience = Patience(
+        options.api_max_retries,
+        options.api_timeout_seconds,
+        60 * options.api_wait_minutes,
+        options.api_max_concurrency,
+    )
+    local = None
+    if model.model_name_or_path:
+        local = partial(load_reader, "huggingface", model.model_name_or_path, None, model.model_revision,
+                        model.trust_remote_code, elsewhere=True)  # fmt: skip
+    return connect(
+        endpoint, build_sampling(config), patience, config.sampling.num_return_sequences > 1, local, on_tokens
+    )
+
+
+def build_spending(config: Config) -> Spending:
+    """Prices and budgets of a run. Raises `UserError` if they cannot be understood."""
+    options = config.endpoint
+    prices = Prices.parse(options.price_per_million_tokens) if options.price_per_million_tokens else None
+    return Spending(prices, options.max_usage_tokens, options.max_cost)
+
+
+def build_mix(config: Config, seeds: list[Record]) -> DemonstrationMix:
+    """How demonstrations are chosen. Raises `UserError` if there are not enough seeds for it."""
+    options = config.prompt
+    mix = DemonstrationMix(
+        options.num_prompt_instructions, options.num_prompt_synthetic_instructions, options.max_demonstration_depth
+    )
+    mix.check(seeds)
+    return mix
+
+
+def prompt_budget(config: Config, reader: PromptReader) -> int:
+    """Tokens that a prompt may have, so that it and the new ones fit the model."""
+    limits = [limit for limit in (reader.context_length, config.sampling.max_length) if limit is not None]
+    return min(limits, default=10**9) - config.sampling.max_new_tokens
+
+
+def build_composer(
+    config: Config, format: RecordFormat, header: str, seeds: list[Record], reader: PromptReader
+) -> PromptComposer:
+    """What composes the prompts; checked, so that every request will have one. Raises `UserError` if not."""
+    budget = prompt_budget(config, reader)
+    composer = PromptComposer(
+        header, format, build_mix(config, seeds), config.run.seed, seeds, reader.prompt_tokens, budget
+    )
+    composer.check()
+    return composer
+
+
+def build_origin(config: Config, format: RecordFormat, model_revision: str) -> Origin:
+    """What the records of the run have in common. A local model is named by its folder, whatever path led to it."""
+    name = config.model.model_name_or_path or config.model.engine
+    penalties = {}
+    if config.model.engine == "openai":
+        name, endpoint = config.endpoint.api_model or "", config.endpoint
+        penalties = {
+            "presence_penalty": endpoint.presence_penalty, "frequency_penalty": endpoint.frequency_penalty
+        }  # fmt: skip
+    options = config.sampling
+    return Origin(
+        model=Path(name).name if Path(name).is_dir() else name,
+        model_revision=model_revision,
+        format=format.name,
+        trigger_words=dict(format.triggers),
+        sampling={
+            "temperature": options.temperature,
+            "top_p": options.top_p,
+            "top_k": options.top_k,
+            "min_p": options.min_p,
+            "repetition_penalty": options.repetition_penalty,
+            **penalties,
+            "max_new_tokens": options.max_new_tokens,
+            "seed": config.run.seed,
+        },
+    )
+
+
+def stop_words(config: Config) -> tuple[str, ...] | None:
+    """The stop words given, with \\n and \\t read as they are meant: shells and YAML often pass them as two characters."""
+    words = config.sampling.stop_words
+    if words is None:
+        return None
+    if any(not word for word in words):
+        raise UserError("--stop_words holds an empty text, which would end every completion at once; remove it")
+    return tuple(word.replace("\\n", "\n").replace("\\t", "\t") for word in words)
+
+
+def with_horizon(config: Config, earlier: Mapping[str, Any] | None) -> Config:
+    """The configuration with the horizon settled: as given, else as in the run that is gone on with, else by its size."""
+    settled = (
+        config.prompt.horizon
+        or (earlier or {}).get("options", {}).get("horizon")
+        # The machine has no say in it: the plan would be another one on another number of GPUs.
+        or max(16, min(1024, config.run.num_instructions_to_generate // 50))
+    )
+    return replace(config, prompt=replace(config.prompt, horizon=settled))

@@ -1,0 +1,103 @@
+"""A category: one kind of task, as its file describes it. Knows nothing of files, options and models."""
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from self_instruct.formats import RecordFormat
+from self_instruct.generation.categories.template import Template
+from self_instruct.records import Record
+
+TOPIC, COUNT = "topic", "count"
+GIVEN = (TOPIC, COUNT)
+"""Variables that every template may use: the topic of the request, and the number of tasks that it asks for."""
+
+DRAWING = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
+SAMPLING = ("max_new_tokens", *DRAWING)
+OPTIONS = (
+    *SAMPLING, "rouge_threshold", "embedding_threshold", "min_instruction_words", "max_instruction_words", "filter_rules",
+    "filter_keywords", "filter_openings", "keep_programming",
+)  # fmt: skip
+"""What a category may set for itself, by the names that the options of a run have."""
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A value for each request: drawn from `values`, or in turn, so that they are balanced. `shown` is what a prompt says for a
+    value, where that is not the value itself.
+    """
+
+    values: tuple[str, ...]
+    in_turn: bool = False
+    shown: Mapping[str, str] | None = None
+
+    def value(self, seed: str, turn: int) -> str:
+        """The value of a request: `seed` decides a draw, `turn` counts the category's requests from 0."""
+        return self.values[turn % len(self.values)] if self.in_turn else random.Random(seed).choice(self.values)
+
+    def text(self, value: str) -> str:
+        """What a prompt says for a value."""
+        return (self.shown or {}).get(value, value)
+
+
+@dataclass(frozen=True)
+class Category:
+    """One kind of task.
+
+    `steps` is 1 where a completion holds tasks with their answers, 2 where tasks come first and each is answered by a request
+    of its own. `prompt` is what the model reads first, `request` what it reads last before it writes; `response_prompt` and
+    `response_request` are the same of the second step. `validators` are asked of a whole record, `instruction_validators` of a
+    task that has no answer yet, where `no_answer` is no objection. `options` are the run's options that the category sets
+    itself.
+    """
+
+    name: str
+    description: str
+    format: RecordFormat
+    steps: int
+    prompt: Template
+    request: Template
+    response_prompt: Template
+    response_request: Template
+    demonstrations: tuple[Record, ...]
+    demonstrations_per_prompt: int
+    tasks_per_request: int
+    variables: Mapping[str, Variable]
+    validators: tuple[tuple[str, Mapping[str, Any]], ...]
+    instruction_validators: tuple[tuple[str, Mapping[str, Any]], ...]
+    options: Mapping[str, Any]
+    sha256: str
+
+    @cached_property
+    def first_format(self) -> RecordFormat:
+        """What the first step writes."""
+        return first_format(self.format, self.steps)
+
+    @property
+    def uses_topics(self) -> bool:
+        """Whether its prompts name a topic that no variable of its own gives."""
+        return TOPIC not in self.variables and any(TOPIC in template.names for template in self.templates)
+
+    @property
+    def templates(self) -> tuple[Template, ...]:
+        """All texts that a model may read."""
+        return self.prompt, self.request, self.response_prompt, self.response_request
+
+    def texts(self, values: Mapping[str, str], count: int) -> dict[str, str]:
+        """What the templates say for each variable, given the values of a request that asks for `count` tasks."""
+        own = {name: variable.text(values[name]) for name, variable in self.variables.items() if name in values}
+        return {**values, **own, COUNT: str(count)}
+
+    def longest(self, topics: tuple[str, ...]) -> dict[str, str]:
+        """The values that make its prompts longest."""
+        values = {
+            name: max(item.values, key=lambda value: len(item.text(value))) for name, item in self.variables.items()
+        }
+        return {**({TOPIC: max(topics, key=len)} if self.uses_topics else {}), **values}
+
+
+def first_format(format: RecordFormat, steps: int) -> RecordFormat:
+    """What the first step of a category writes: whole blocks, or where there are two steps all fields but the output."""
+    return format if steps == 1 else replace(format, triggers=format.triggers[:-1])

@@ -1,0 +1,229 @@
+"""Reading a category's file. Every mistake is told by file and key, with the nearest key that there is.
+
+Options of the run that a file sets are named here only; what values they may have is checked where options are known.
+"""
+
+import difflib
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from self_instruct.errors import UserError
+from self_instruct.formats import INSTRUCTION_INPUT_OUTPUT, INSTRUCTION_OUTPUT, RecordFormat
+from self_instruct.generation.categories.category import COUNT, GIVEN, OPTIONS, Category, Variable
+from self_instruct.generation.categories.template import Template
+from self_instruct.records import Record
+from self_instruct.seeds import task_of
+from self_instruct.user_files import LineError, UniqueKeyLoader
+
+FORMATS: dict[str, RecordFormat] = {"io": INSTRUCTION_OUTPUT, "iio": INSTRUCTION_INPUT_OUTPUT}
+_KEYS = (
+    "description", "format", "steps", "prompt", "request", "response_prompt", "response_request", "demonstrations",
+    "demonstrations_per_prompt", "tasks_per_request", "variables", "validators", "instruction_validators",
+)  # fmt: skip
+_SHOWN = 4
+
+
+def read_category(path: Path) -> Category:
+    """The category of a file, which has the file's name.
+
+    Raises `UserError` naming file and key for what is missing, unknown, or of the wrong type, and for a text with an unknown
+    variable.
+    """
+    content, digest = _content(path)
+    for key in content:
+        if key not in _KEYS and key not in OPTIONS:
+            raise _mistake(path, key, f"is unknown{nearest(key, [*_KEYS, *OPTIONS])}")
+    return _Reading(path, content).category({key: content[key] for key in content if key not in _KEYS}, digest)
+
+
+def nearest(word: str, names: Collection[str]) -> str:
+    """The offer of the name that was probably meant, if there is one."""
+    close = difflib.get_close_matches(word, list(names), n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _content(path: Path) -> tuple[dict[str, Any], str]:
+    try:
+        raw = path.read_bytes()
+        content = yaml.load(raw.decode("utf-8-sig"), UniqueKeyLoader)
+    except OSError as error:
+        raise UserError(f"category file {path}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise UserError(f"category file {path}: is not UTF-8; save it as UTF-8") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise UserError(f"category file {path}: is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise UserError(f"category file {path}: must hold 'key: value' lines, with {', '.join(_KEYS[:4])} and so on")
+    return content, hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _mistake(path: Path, key: str, problem: str) -> UserError:
+    return UserError(f"category file {path}: {key} {problem}")
+
+
+class _Reading:
+    """One file being read."""
+
+    def __init__(self, path: Path, content: Mapping[str, Any]) -> None:
+        self._path, self._content = path, content
+
+    def category(self, options: Mapping[str, Any], digest: str) -> Category:
+        steps = self._whole("steps", 1, 2, default=1)
+        demonstrations = self._demonstrations()
+        category = Category(
+            name=self._path.stem,
+            description=self._text("description", ""),
+            format=FORMATS[self._choice("format", tuple(FORMATS), "io")],
+            steps=steps,
+            prompt=self._template("prompt"),
+            request=self._template("request", ""),
+            response_prompt=self._template("response_prompt", None if steps == 2 else ""),
+            response_request=self._template("response_request", ""),
+            demonstrations=demonstrations,
+            demonstrations_per_prompt=self._whole(
+                "demonstrations_per_prompt", 1, len(demonstrations), min(_SHOWN, len(demonstrations))
+            ),
+            tasks_per_request=self._whole("tasks_per_request", 1, 1000, default=1),
+            variables=self._variables(),
+            validators=self._validators("validators"),
+            instruction_validators=self._validators("instruction_validators"),
+            options=options,
+            sha256=digest,
+        )
+        self._check(category)
+        return category
+
+    def _check(self, category: Category) -> None:
+        known = (*category.variables, *GIVEN)
+        for key in ("prompt", "request", "response_prompt", "response_request"):
+            template: Template = getattr(category, key)
+            for name in template.names:
+                if name not in known:
+                    raise self._error(key, f"has the variable {{{name}}}, which is none of {', '.join(known)}"
+                                      f"{nearest(name, known)}")  # fmt: skip
+            if template.doubtful:
+                written = template.doubtful[0]
+                raise self._error(
+                    key, f"has {written}; a variable is written {{{written.strip('{} ').lower()}}}, in small letters"
+                )
+            if category.steps == 1 and key.startswith("response_") and template.text:
+                raise self._error(key, "is for a second step, but steps is 1; set steps: 2, or leave it out")
+        if category.steps == 1 and category.instruction_validators:
+            raise self._error("instruction_validators", "is for tasks without answers, but steps is 1; use validators")
+        if "input" not in category.format.fields:
+            for at, record in enumerate(category.demonstrations):
+                if record.input:
+                    raise self._error(f"demonstrations[{at}]", "has an input, but the format is io; set format: iio")
+
+    def _error(self, key: str, problem: str) -> UserError:
+        return _mistake(self._path, key, problem)
+
+    def _text(self, key: str, default: str | None = None) -> str:
+        value = self._content.get(key, default)
+        if value is None:
+            raise self._error(key, "is missing; give a text")
+        if not isinstance(value, str):
+            raise self._error(key, f"is {value!r}, but must be a text; put it in quotes")
+        if not value.strip() and default != "":
+            raise self._error(key, "is empty; give a text")
+        return value.strip()
+
+    def _template(self, key: str, default: str | None = None) -> Template:
+        return Template(self._text(key, default))
+
+    def _whole(self, key: str, low: int, high: int, default: int) -> int:
+        value = self._content.get(key, default)
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise self._error(key, f"is {value!r}, but must be a whole number from {low} to {high}")
+        return value
+
+    def _choice(self, key: str, choices: tuple[str, ...], default: str) -> str:
+        value = self._content.get(key, default)
+        if value not in choices:
+            raise self._error(key, f"is {value!r}, but must be {' or '.join(choices)}{nearest(str(value), choices)}")
+        return value
+
+    def _list(self, key: str) -> list[Any]:
+        value = self._content.get(key, [])
+        if not isinstance(value, list):
+            raise self._error(key, f"is {value!r}, but must be a list, one '- ...' a line")
+        return value
+
+    def _demonstrations(self) -> tuple[Record, ...]:
+        found = []
+        for at, row in enumerate(self._list("demonstrations")):
+            key = f"demonstrations[{at}]"
+            if not isinstance(row, dict):
+                raise self._error(key, f"is {row!r}, but must have an instruction and an output")
+            for name in row:
+                if name not in ("id", "instruction", "input", "output"):
+                    raise self._error(
+                        f"{key}.{name}", f"is unknown{nearest(str(name), ('instruction', 'input', 'output'))}"
+                    )
+            try:
+                found.append(task_of(row, f"category file {self._path}: {key}", f"{self._path.stem}_{at + 1}"))
+            except LineError as error:
+                raise UserError(str(error)) from None
+        names = [record.id for record in found]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if not found or twice is not None:
+            problem = (
+                f"has the id {twice!r} twice" if found else "is missing; a model needs at least one to see the form"
+            )
+            raise self._error("demonstrations", problem)
+        return tuple(found)
+
+    def _variables(self) -> dict[str, Variable]:
+        given = self._content.get("variables", {})
+        if not isinstance(given, dict):
+            raise self._error("variables", f"is {given!r}, but must hold 'name: [values]' lines")
+        return {name: self._variable(f"variables.{name}", name, value) for name, value in given.items()}
+
+    def _variable(self, key: str, name: Any, value: Any) -> Variable:
+        if not isinstance(name, str) or Template(f"{{{name}}}").names != (name,) or name == COUNT:
+            raise self._error(
+                key, f"cannot be the name of a variable; use small letters, digits and _, and not {COUNT}"
+            )
+        if isinstance(value, dict):
+            for part in value:
+                if part not in ("draw", "rotate", "shown"):
+                    raise self._error(f"{key}.{part}", f"is unknown{nearest(str(part), ('draw', 'rotate', 'shown'))}")
+            if ("draw" in value) == ("rotate" in value):
+                raise self._error(key, "must have either draw or rotate, with a list of values")
+        else:
+            value = {"draw": value}
+        way = "rotate" if "rotate" in value else "draw"
+        values = value[way]
+        if not isinstance(values, list) or not values:
+            raise self._error(key, f"is {values!r}, but must be a list of values")
+        shown = value.get("shown")
+        if shown is not None and not isinstance(shown, dict):
+            raise self._error(f"{key}.shown", f"is {shown!r}, but must hold 'value: text' lines")
+        texts = {self._value(f"{key}.shown", one): self._value(f"{key}.shown.{one}", text)
+                 for one, text in (shown or {}).items()}  # fmt: skip
+        chosen = tuple(self._value(f"{key}[{at}]", one) for at, one in enumerate(values))
+        for one in texts:
+            if one not in chosen:
+                raise self._error(f"{key}.shown.{one}", f"is none of the values{nearest(one, chosen)}")
+        return Variable(chosen, way == "rotate", texts or None)
+
+    def _value(self, key: str, value: Any) -> str:
+        if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+            raise self._error(key, f"is {value!r}, but must be a text or a number; put yes, no, on and off in quotes")
+        return str(value).strip()
+
+    def _validators(self, key: str) -> tuple[tuple[str, Mapping[str, Any]], ...]:
+        found: list[tuple[str, Mapping[str, Any]]] = []
+        for at, item in enumerate(self._list(key)):
+            if isinstance(item, str):
+                found.append((item, {}))
+            elif isinstance(item, dict) and len(item) == 1 and all(isinstance(part, dict) for part in item.values()):
+                found.extend((str(name), parameters) for name, parameters in item.items())
+            else:
+                raise self._error(f"{key}[{at}]", f"is {item!r}, but must be a name, or 'name: {{parameter: value}}'")
+        return tuple(found)

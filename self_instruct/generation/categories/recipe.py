@@ -1,0 +1,276 @@
+"""A run from categories: their files, shares and topics are read, and what asks and judges is made of them."""
+
+import hashlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from self_instruct.config.option import declarations
+from self_instruct.config.parser import convert
+from self_instruct.engines.base import PromptReader
+from self_instruct.errors import UserError
+from self_instruct.formats import RecordFormat
+from self_instruct.generation.assembly import (
+    build_bounds,
+    build_embeddings,
+    build_origin,
+    build_sampling,
+    build_spending,
+    prompt_budget,
+    stop_words,
+)
+from self_instruct.generation.categories.category import COUNT, OPTIONS, SAMPLING, Category
+from self_instruct.generation.categories.category_file import read_category
+from self_instruct.generation.categories.judging import CategoryCurator, Rules
+from self_instruct.generation.categories.library import find, shipped
+from self_instruct.generation.categories.plan import CategoryPlan, Writing, filled
+from self_instruct.generation.categories.quotas import quotas_of, read_shares
+from self_instruct.generation.categories.schedule import Schedule
+from self_instruct.generation.categories.tally import Tally
+from self_instruct.generation.categories.topic_lists import read_topics
+from self_instruct.generation.config import GROUPS, Config, flatten
+from self_instruct.generation.demonstrations import DemonstrationMix
+from self_instruct.generation.judging import Judge, compared
+from self_instruct.generation.plan import Plan
+from self_instruct.generation.prompts import PromptComposer
+from self_instruct.generation.recipe import Planning
+from self_instruct.generation.summary import summarise
+from self_instruct.novelty.comparison import Novelty
+from self_instruct.records import Aim, Prompt, Record
+from self_instruct.rules.build import build_rules, reasons_of_rules
+from self_instruct.rules.validators import build_validators
+from self_instruct.runs import manifest
+from self_instruct.runs.funnel import Funnel
+from self_instruct.runs.journal import Entry
+from self_instruct.runs.writer import Writer
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Categories with their shares, each with the run's options as it has set them for itself, but for those named in `over`,
+    which were given in place of what any category sets.
+    """
+
+    told = staticmethod(summarise)
+
+    config: Config
+    format: RecordFormat
+    shares: Mapping[str, float]
+    categories: Mapping[str, Category]
+    configs: Mapping[str, Config]
+    topics: tuple[str, ...]
+    over: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, config: Config, format: RecordFormat, over: Collection[str] = ()) -> "Mixture":
+        """What the options name. Raises `UserError` for an option that does not go with categories, and a mistake in a file."""
+        mixture = config.mixture
+        _check_options(config)
+        shares = read_shares(mixture.categories or "")
+        own = Path(mixture.categories_path) if mixture.categories_path else None
+        paths = dict(zip(shares, find(list(shares), own), strict=True))
+        triggers = {name: getattr(config.prompt, f"{name}_trigger") for name in ("instruction", "input", "output")}
+        categories, configs = {}, {}
+        for name, path in paths.items():
+            category = read_category(path)
+            try:
+                category = replace(category, format=category.format.with_triggers(**triggers))
+            except ValueError as error:
+                raise UserError(f"{error}; change the --..._trigger options") from None
+            categories[name] = category
+            configs[name] = _own_config(config, category, path, over)
+            for key in ("validators", "instruction_validators"):
+                try:
+                    build_validators(getattr(category, key))
+                except UserError as error:
+                    raise UserError(f"category file {path}: {key}: {error}") from None
+        topics: tuple[str, ...] = ()
+        if any(category.uses_topics for category in categories.values()):
+            topics = read_topics(Path(mixture.topics_path) if mixture.topics_path else shipped("topics.txt"))
+        return cls(config, format, shares, categories, configs, topics, tuple(sorted(over)))
+
+    def replaced(self, given: Collection[str]) -> dict[str, Any]:
+        """Of the options given, those that every category replaces by a value of its own, with the values that were given."""
+        options = flatten(self.config)
+        owned = [name for name in OPTIONS if all(name in item.options for item in self.categories.values())]
+        own = {name: [flatten(config)[name] for config in self.configs.values()] for name in owned}
+        return {name: options[name] for name in owned if name in given and any(v != options[name] for v in own[name])}
+
+    @property
+    def quotas(self) -> dict[str, int]:
+        """How many records each category is to give."""
+        return quotas_of(self.shares, self.config.run.num_instructions_to_generate)
+
+    @property
+    def seeds(self) -> list[Record]:
+        """The demonstrations of all categories."""
+        return [record for item in self.categories.values() for record in item.demonstrations]
+
+    def described(self) -> dict[str, Any]:
+        """What each category is, by the hash of its file, and the topics by theirs; there is no header and no seed file."""
+        return {
+            "header": "",
+            "seed_tasks_sha256": hashlib.sha256(b"").hexdigest(),
+            "categories": {
+                name: {"format": item.format.name, "steps": item.steps, "sha256": item.sha256}
+                for name, item in self.categories.items()
+            },
+            **({manifest.OVER_CATEGORIES: list(self.over)} if self.over else {}),
+            "topics_sha256": hashlib.sha256("\n".join(self.topics).encode("utf-8")).hexdigest(),
+        }
+
+    def check(self) -> None:
+        """Raises `UserError` if a stop word is empty, or a temperature too low."""
+        stop_words(self.config)
+        for config in self.configs.values():
+            build_sampling(config)
+
+    def first_prompts(self, reader: PromptReader) -> list[tuple[str, Prompt]]:
+        """The first prompt of each category, and of those in two steps one that asks for an answer."""
+        shown = []
+        for name, writing in self._writings(reader).items():
+            category = writing.category
+            values = {key: item.value(f"shown:{key}", 0) for key, item in category.variables.items()}
+            if category.uses_topics:
+                values["topic"] = self.topics[0]
+            for step in range(1, category.steps + 1):
+                record = category.demonstrations[0] if step == 2 else None
+                prompt, _ = writing.compose(0, Aim(name, step, None, values), [], record, self.config.run.seed)
+                shown.append(
+                    (f"{name}, step {step} of {category.steps}: {len(prompt.demonstrations)} demonstrations", prompt)
+                )
+        return shown
+
+    def judge(self, *, keeps_vectors: bool = False, limited: bool = True) -> CategoryCurator:
+        """The curator of all categories, which compares their records with each other and with all demonstrations."""
+        quotas = self.quotas
+        rules = {
+            name: Rules(
+                format=item.format,
+                first_format=item.first_format,
+                filters=build_rules(
+                    self.configs[name].filter,
+                    f"{item.prompt.text}\n{item.request.text}",
+                    self.configs[name].novelty.rouge_tokenizer,
+                ),
+                validators=build_validators(item.validators),
+                instruction_validators=build_validators(item.instruction_validators),
+                bounds=build_bounds(self.configs[name]),
+                quota=quotas[name] if limited else None,
+            )
+            for name, item in self.categories.items()
+        }
+        start = [
+            (record.id, compared(record, item.format))
+            for item in self.categories.values()
+            for record in item.demonstrations
+        ]
+        by_meaning = any(config.novelty.embedding_threshold is not None for config in self.configs.values())
+        embeddings, options = build_embeddings(self.config, by_meaning, keeps_vectors), self.config.novelty
+        novelty = Novelty(start, embeddings, options.rouge_tokenizer, options.embedding_reference)
+        return CategoryCurator(rules, novelty)
+
+    def planning(self, reader: PromptReader) -> Planning:
+        """The plan of a run from categories, whose prompts are checked to fit the model."""
+        writings, run = self._writings(reader), self.config.run
+        for name, writing in writings.items():
+            category = writing.category
+            longest = category.texts(category.longest(self.topics), writing.tasks)
+            for step, composer in writing.composers.items():
+                try:
+                    filled(composer, category, step, {**longest, COUNT: str(writing.tasks)}).check()
+                except UserError as error:
+                    raise UserError(f"category {name}: {error}") from None
+
+        def plan(judge: Judge, earlier: Mapping[int, Entry]) -> Plan:
+            assert isinstance(judge, CategoryCurator), "a recipe's plan is for its own judge"
+            seen, judged = (Tally(self.quotas, run.patience, run.min_yield) for _ in range(2))
+            schedule = Schedule(
+                self.shares,
+                {name: writing.tasks for name, writing in writings.items()},
+                {name: item.steps for name, item in self.categories.items()},
+                seen,
+            )
+            horizon = self.config.prompt.horizon or 1
+            aims = {
+                request: Aim(entry.category, entry.step, entry.answers, entry.variables)
+                for request, entry in earlier.items()
+                if entry.category is not None
+            }
+            return CategoryPlan(writings, judge, schedule, judged, run.seed, horizon, self.topics, aims)
+
+        return plan
+
+    def writer(self, folder: Path, model_revision: str) -> Writer:
+        """The files of the run."""
+        origins = {
+            name: build_origin(self.configs[name], item.format, model_revision)
+            for name, item in self.categories.items()
+        }
+        return Writer(folder, build_origin(self.config, self.format, model_revision), origins)
+
+    def funnel(self, *, limited: bool = True) -> Funnel:
+        """The counts, also by category."""
+        quotas: dict[str, int | None] = dict.fromkeys(self.categories)
+        rules = {
+            name: reasons for item in self.configs.values() for name, reasons in reasons_of_rules(item.filter).items()
+        }
+        spending = build_spending(self.config)
+        return Funnel(self.config.run.patience, rules, spending, {**quotas, **(self.quotas if limited else {})})
+
+    def _writings(self, reader: PromptReader) -> dict[str, Writing]:
+        return {name: self._writing(name, reader) for name in self.categories}
+
+    def _writing(self, name: str, reader: PromptReader) -> Writing:
+        item, config = self.categories[name], self.configs[name]
+        shown = item.demonstrations_per_prompt
+        mix = DemonstrationMix(
+            shown,
+            min(config.prompt.num_prompt_synthetic_instructions, shown - 1),
+            config.prompt.max_demonstration_depth,
+        )
+        budget = prompt_budget(config, reader)
+        composers = {
+            step: PromptComposer("", format, mix, config.run.seed, item.demonstrations, reader.prompt_tokens, budget)
+            for step, format in ((1, item.first_format), (2, item.format))[: item.steps]
+        }
+        tasks = config.mixture.samples_per_request or item.tasks_per_request
+        sampling = build_sampling(config) if any(key in item.options for key in SAMPLING) else None
+        return Writing(item, composers, tasks, sampling, stop_words(config))
+
+
+def _check_options(config: Config) -> None:
+    """Raises `UserError` for what does not go with --categories."""
+    given = {
+        "--seed_tasks_path": config.run.seed_tasks_path,
+        "--prompt_path": config.prompt.prompt_path,
+    }
+    for name, value in given.items():
+        if value is not None:
+            raise UserError(
+                f"{name} does not go with --categories, whose files hold prompt and demonstrations; leave one of them out"
+            )
+    if config.sampling.num_return_sequences != 1:
+        raise UserError(
+            "--num_return_sequences does not go with --categories: every request has an aim of its own; leave it out"
+        )
+
+
+def _own_config(config: Config, category: Category, path: Path, over: Collection[str]) -> Config:
+    """The run's options with those that a category sets for itself, but for those in `over`. Raises `UserError` for a wrong
+    value.
+    """
+    declared = declarations(GROUPS)
+    values = {
+        key: convert(declared[key], raw, f"category file {path}: {key}", path.parent)
+        for key, raw in category.options.items()
+    }
+    parts = {
+        part.name: replace(getattr(config, part.name), **own)
+        for part in fields(config)
+        if (
+            own := {key: values[key] for key in values if key not in over and hasattr(getattr(config, part.name), key)}
+        )
+    }
+    return replace(config, **parts)

@@ -1,0 +1,178 @@
+"""The configuration of a generation run: its own options, and those of the rooms that it is made of.
+
+Model, seed file and header are compared by content, not by name, when a run goes on.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from self_instruct.config.option import option, taken
+from self_instruct.config.parser import parse_values
+from self_instruct.config.presets import PRESETS
+from self_instruct.engines.options import EndpointOptions, ModelOptions, SamplingOptions
+from self_instruct.novelty.options import NoveltyOptions
+from self_instruct.rules.options import FilterOptions
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """run"""
+
+    preset: str | None = option(
+        None, "begin from the rules of an earlier system, where no option says otherwise: "
+        + "; ".join(f"{name}, {preset.summary}" for name, preset in PRESETS.items()), choices=tuple(PRESETS),
+    )  # fmt: skip
+    batch_dir: str | None = option(None, "directory of the run; an earlier run in it is continued", path="always")
+    append: bool = option(
+        False, "go on with the run that is in --batch_dir, as is done in any case unless --overwrite is given"
+    )
+    overwrite: bool = option(
+        False,
+        "begin anew; what --batch_dir holds is kept beside it under another name, after a question on a terminal",
+    )
+    yes: bool = option(False, "answer the question of --overwrite with yes; needed where there is no terminal")
+    num_instructions_to_generate: int = option(100, "stop at exactly this many accepted records", minimum=1)
+    seed: int = option(42, "decides demonstrations and sampling", plan=True)
+    seed_tasks_path: str | None = option(None, "JSONL file of seed tasks", path="always")
+    min_yield: float = option(
+        0.01, "stop when accepted per parsed block falls below this over the last --patience requests",
+        minimum=0, maximum=1,
+    )  # fmt: skip
+    patience: int = option(100, "requests over which --min_yield is measured", minimum=1)
+    max_requests: int | None = option(None, "stop after this many requests", minimum=1)
+    max_tokens: int | None = option(None, "stop when the model has written this many tokens in the run", minimum=1)
+    max_hours: float | None = option(None, "stop after generating for so long in this launch", above=0)
+    plan: bool = option(
+        False, "generate for --plan_seconds, then forecast hours, GPU-hours and cost of the whole run; with --batch_dir the "
+        "pilot is the run's beginning",
+    )  # fmt: skip
+    plan_seconds: float = option(60.0, "how long the pilot of --plan generates", above=0)
+    gpu_hour_price: float | None = option(None, "price of an hour of a GPU, for --plan", above=0)
+    dry_run: bool = option(
+        False, "check options and seeds, show the first prompt and stop; no model is loaded, a word counts as a token"
+    )
+
+
+@dataclass(frozen=True)
+class PromptOptions:
+    """prompt"""
+
+    prompt_path: str | None = option(
+        None, "what the model reads first [default: the file beside the script]", path="always"
+    )
+    num_prompt_instructions: int = option(
+        8, "demonstrations in a prompt, human and machine together", minimum=1, plan=True
+    )
+    num_prompt_synthetic_instructions: int = option(
+        2, "of these, at most so many that the model wrote itself", minimum=0, plan=True
+    )
+    max_demonstration_depth: int = option(
+        3, "generations after which a machine-written task is no longer shown as a demonstration", minimum=1, plan=True
+    )
+    max_tasks_per_request: int = option(
+        16, "stop a completion when it begins its next task after so many", minimum=1, plan=True
+    )
+    instruction_trigger: str | None = option(None, "trigger word of the instruction [default: Instruction]", plan=True)
+    input_trigger: str | None = option(None, "trigger word of the input [default: Input]", plan=True)
+    output_trigger: str | None = option(None, "trigger word of the output [default: Output]", plan=True)
+    chat_template: str = option(
+        "auto", "send prompts through the tokenizer's chat template; auto: when there is one",
+        choices=("auto", "always", "never"), plan=True,
+    )  # fmt: skip
+    horizon: int | None = option(
+        None, "request i is composed from what requests up to i - horizon gave [default: a fiftieth of "
+        "--num_instructions_to_generate, 16 to 1024]", minimum=1, plan=True,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class CategoryOptions:
+    """categories"""
+
+    categories: str | None = option(
+        None, "kinds of tasks with their shares, as general:50,coding:30,contextual:20, in place of seed tasks; each is a file "
+        "in --categories_path or one of those that come with the project", plan=True,
+    )  # fmt: skip
+    categories_path: str | None = option(
+        None, "directory of your own category files, NAME.yaml; they go before those that come with the project",
+        path="always",
+    )  # fmt: skip
+    topics_path: str | None = option(
+        None, "text file with a topic a line, for the prompts of categories [default: the list that comes with the project]",
+        path="always",
+    )  # fmt: skip
+    samples_per_request: int | None = option(
+        None, "tasks that a request of a category asks for [default: what its file says]", minimum=1, plan=True
+    )
+
+
+@dataclass(frozen=True)
+class TopicOptions:
+    """topics (not part of a generation run)"""
+
+    num_topics: int = option(500, "stop at exactly this many topics", minimum=1)
+    output_path: str | None = option(
+        None, "text file of the topics, one a line; beside it NAME.run keeps what the model wrote, so that the same command "
+        "goes on", path="always",
+    )  # fmt: skip
+    topic_avoidance: str | None = option(
+        None, "what to leave out, with commas between; the model is told so, and topics that name it are dropped"
+    )
+    topics_per_request: int = option(20, "topics that a request asks for", minimum=1)
+
+
+@dataclass(frozen=True)
+class ReportingOptions:
+    """observing"""
+
+    log_level: str = option(
+        "info", "what is shown on the error stream; logs/ in --batch_dir has it too, and never less than info",
+        choices=("debug", "info", "warning", "error"),
+    )  # fmt: skip
+    heartbeat_seconds: float = option(60.0, "how often a line tells how the run goes, where no bar does", above=0)
+    report_to: str = option(
+        "none", "a tracker that is given the figures of the run, through accelerate; tensorboard: files in --batch_dir; "
+        "wandb: as its own environment variables say", choices=("tensorboard", "wandb", "none"),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Config:
+    """All options of a run, by concern."""
+
+    run: RunOptions
+    prompt: PromptOptions
+    model: ModelOptions
+    sampling: SamplingOptions
+    filter: FilterOptions
+    novelty: NoveltyOptions
+    mixture: CategoryOptions
+    endpoint: EndpointOptions
+    reporting: ReportingOptions
+
+
+GROUPS: tuple[type, ...] = (
+    RunOptions, PromptOptions, ModelOptions, SamplingOptions, FilterOptions, NoveltyOptions, CategoryOptions,
+    EndpointOptions, ReportingOptions,
+)  # fmt: skip
+
+
+def flatten(config: Config) -> dict[str, Any]:
+    """All values by option name."""
+    return {name: getattr(group, name) for part in fields(config)
+            for group in [getattr(config, part.name)] for name in (f.name for f in fields(group))}  # fmt: skip
+
+
+def assemble(values: Mapping[str, Any]) -> Config:
+    """A configuration from values by option name; what is absent takes its default."""
+    return Config(*(taken(group, values) for group in GROUPS))
+
+
+def parse_arguments(argv: Sequence[str], description: str, names: Sequence[str] | None = None) -> Config:
+    """The configuration that a command line asks for.
+
+    `names` limits which options exist. Raises `UserError` naming the option, the value and what is expected.
+    """
+    values, _ = parse_values(argv, description, GROUPS, names)
+    return assemble(values)

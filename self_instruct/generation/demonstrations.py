@@ -1,0 +1,47 @@
+"""Choosing the demonstrations of a request: seed tasks, mixed with some that the model wrote itself.
+
+The choice is a function of (seed, request, the pool that it is given) and of nothing else. Knows nothing of prompts.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from self_instruct.errors import UserError
+from self_instruct.generation.pool import shallow
+from self_instruct.records import Record
+
+
+@dataclass(frozen=True)
+class DemonstrationMix:
+    """How many demonstrations a prompt shows: `total`, of which up to `synthetic` from the pool, none deeper than `max_depth`.
+
+    Six human and two machine-written ones are the mix of the Self-Instruct paper; the cap on depth is ours, against drift.
+    """
+
+    total: int
+    synthetic: int
+    max_depth: int
+
+    def choose(self, seed: int, request: int, seeds: Sequence[Record], pool: Sequence[Record]) -> list[Record]:
+        """The demonstrations in the order in which they are shown; while the pool is short, seeds take its places."""
+        generator = random.Random(f"demonstrations:{seed}:{request}")
+        eligible = shallow(pool, self.max_depth)
+        machine = generator.sample(eligible, min(self.synthetic, self.total, len(eligible)))
+        human = generator.sample(list(seeds), min(self.total - len(machine), len(seeds)))
+        chosen = human + machine
+        generator.shuffle(chosen)
+        return chosen
+
+    def check(self, seeds: Sequence[Record]) -> None:
+        """Raises `UserError` if there are fewer seeds than demonstrations, or the numbers contradict each other."""
+        if self.total > len(seeds):
+            raise UserError(
+                f"--num_prompt_instructions is {self.total}, but there are only {len(seeds)} seed tasks to show; "
+                f"lower it to at most {len(seeds)} or add seeds"
+            )
+        if self.synthetic > self.total:
+            raise UserError(
+                f"--num_prompt_synthetic_instructions is {self.synthetic}, more than the {self.total} of "
+                "--num_prompt_instructions, which counts human and machine demonstrations together; lower it"
+            )

@@ -1,0 +1,87 @@
+"""A run that is there already, for commands that work on from it: its options, its format and its seed tasks."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from self_instruct.config.option import declarations
+from self_instruct.errors import UserError
+from self_instruct.formats import FORMATS, RecordFormat
+from self_instruct.generation.assembly import build_format
+from self_instruct.generation.categories.category import OPTIONS
+from self_instruct.generation.categories.recipe import Mixture
+from self_instruct.generation.config import GROUPS, Config
+from self_instruct.generation.recipe import Recipe, SeedRecipe
+from self_instruct.records import Record
+from self_instruct.runs import manifest
+from self_instruct.runs.layout import ACCEPTED
+from self_instruct.seeds import fingerprint, load_seeds
+from self_instruct.user_files import read_objects
+
+
+@dataclass(frozen=True)
+class EarlierRun:
+    """What a directory's run.yaml says: `described` is its content, `options` its options, each checked again."""
+
+    folder: Path
+    described: dict[str, Any]
+    options: dict[str, Any]
+
+    def format(self, config: Config) -> RecordFormat:
+        """The run's format with the trigger words of a configuration."""
+        return build_format(FORMATS[self.described["format"]], config)
+
+    def seeds(self, path: Path, may_differ: bool) -> list[Record]:
+        """The seed tasks of a file, which is to be that of the run unless it may differ. Raises `UserError` if it is not."""
+        seeds = load_seeds(path)
+        if fingerprint(path) != self.described["seed_tasks_sha256"] and not may_differ:
+            raise UserError(
+                f"{path}: is not what it was when the run was made; restore it, or name it by --seed_tasks_path"
+            )
+        return seeds
+
+    def recipe(self, config: Config, given: Collection[str]) -> Recipe:
+        """What the run was made from, with the options of a configuration, of which `given` are others than the run's, and go
+        before those that categories set for themselves.
+
+        Raises `UserError` if a file is not what it was and was not given anew.
+        """
+        if config.mixture.categories is None:
+            path = Path(config.run.seed_tasks_path or "")
+            seeds = self.seeds(path, may_differ="seed_tasks_path" in given)
+            return SeedRecipe(config, self.format(config), self.described["header"], seeds)
+        over = {*manifest.over_categories(self.described), *(name for name in given if name in OPTIONS)}
+        mixture = Mixture.of(config, FORMATS[self.described["format"]], over)
+        before, now = self.described.get("categories") or {}, mixture.described()["categories"]
+        changed = [name for name in now if now[name] != before.get(name)]
+        if changed and "categories_path" not in given:
+            raise UserError(
+                f"the file of category {changed[0]} is not what it was when the run was made; restore it, or name the new "
+                "one's directory by --categories_path"
+            )
+        return mixture
+
+    def dataset(self) -> list[tuple[Record, dict[str, Any]]]:
+        """The accepted records in order, each with its row. Raises `UserError` if there are none, or one is damaged."""
+        path, found = self.folder / ACCEPTED, {}
+        if not path.is_file():
+            raise UserError(f"{self.folder}: holds no {ACCEPTED}; give the --batch_dir of a generation run")
+        for place, row in read_objects(path, "the dataset"):
+            provenance = row.get("provenance")
+            name = provenance.get("id") if isinstance(provenance, dict) else None
+            texts = [row.get(column) for column in ("instruction", "input", "output")]
+            if not isinstance(name, str) or not all(isinstance(text, str) for text in texts) or name in found:
+                raise UserError(
+                    f"{place}: is not a record of a run, or has the id of another; launch the run again to restore it"
+                )
+            instruction, input, output = map(str, texts)
+            found[name] = Record(name, instruction, input, output), row
+        if not found:
+            raise UserError(f"{path}: holds no record; generate some first")
+        return list(found.values())
+
+
+def read_run(folder: Path) -> EarlierRun:
+    """The run of a directory. Raises `UserError` if it holds none."""
+    return EarlierRun(folder, *manifest.read_run(folder, declarations(GROUPS)))

@@ -1,0 +1,193 @@
+"""The bootstrapping loop: what the model writes becomes the demonstrations it writes from next. Read this first.
+
+    compose a prompt -> submit it -> journal the completion -> judge its blocks in request order -> grow the pool
+
+Request i is composed from the seeds and from what requests up to i - horizon gave, so it depends on the seed and the
+completions, never on timing or the number of processes. At most `horizon` requests are under way at once. What a request
+asks is the business of a plan (planning.py), how its completion is judged that of a curator (curation.py).
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from self_instruct.engines.base import Completion, Engine, EngineLost
+from self_instruct.errors import UserError
+from self_instruct.generation.judging import Judge
+from self_instruct.generation.plan import Plan
+from self_instruct.generation.progress import Progress
+from self_instruct.records import Prompt
+from self_instruct.runs.funnel import Funnel
+from self_instruct.runs.journal import Entry, Journal
+from self_instruct.runs.writer import Writer
+
+ERRORS_IN_A_ROW = 20
+JUDGING_SECONDS = 3.0  # a scheduler kills what has not ended some 30 seconds after its signal
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When to stop: at `target` accepted records; after `max_requests`, or `max_tokens` that the model wrote; when the yield
+    stays under `min_yield`. `capacity` is how many requests the engine can answer.
+    """
+
+    target: int
+    min_yield: float
+    max_requests: int | None = None
+    max_tokens: int | None = None
+    capacity: int | None = None
+
+
+@dataclass
+class Loop:
+    """One generation run, from whatever its journal holds already to the first limit that is reached."""
+
+    plan: Plan
+    engine: Engine
+    journal: Journal
+    curator: Judge
+    writer: Writer
+    funnel: Funnel
+    limits: Limits
+    interrupted: Callable[[], str | None]
+    _waiting: dict[int, Entry] = field(default_factory=dict)
+    _earlier: frozenset[int] = frozenset()
+    _under_way: dict[int, Prompt] = field(default_factory=dict)
+    failed: bool = False
+    replayed: bool = False
+    _errors: int = 0
+    _error: str = ""
+    _committed: int = 0
+    _submitted: int = 0
+
+    def replay(self) -> str | None:
+        """Judges what the journal holds and puts the dataset in place: then it is `replayed`. The reason if it is interrupted
+        before that: then the files of an earlier launch stay as they are.
+
+        Raises `UserError` if the prompts of this launch would be others than those that the journal was written from.
+        """
+        first = self.journal.entries.get(0)
+        if first is not None and first.prompt_sha256 != self.plan.ask(0)[0].sha256:
+            raise UserError(
+                f"{self.journal.path}: request 0 was asked with another prompt than this launch would compose; go on with the "
+                "same seeds, options, tokenizer and version, or give another --batch_dir"
+            )
+        # From here on the numbers suffice: the texts of a long run, kept to its end, would fill the memory.
+        self._waiting, self.journal.entries = self.journal.entries, {}
+        self._earlier = frozenset(self._waiting)
+        for usage in (*(entry.usage for entry in self._waiting.values()), *self.journal.spent):
+            self.funnel.spending.count(usage)
+        if self._commit() is None and self._committed in self._waiting:
+            return self.interrupted()
+        self.writer.publish()
+        self.replayed = True
+        return None
+
+    def run(self, progress: Progress) -> str:
+        """Generates until a limit is reached, and returns which one."""
+        reason = self._commit()
+        try:
+            while reason is None:
+                self._submit()
+                if not self._under_way:
+                    return self.funnel.spending.spent() or "no completion of --script_path is left"
+                self._take(self.engine.poll())
+                reason = self._commit() or self.interrupted()
+                progress.update(self.funnel)
+        except EngineLost as error:
+            self.failed, reason = True, str(error)
+        except (UserError, OSError):
+            with suppress(OSError):
+                self._take_the_rest()
+            raise
+        self._take_the_rest()
+        return reason
+
+    def finish(self) -> None:
+        """Writes what is still undecided when no more will come, so that every candidate has its verdict."""
+        verdicts = self.curator.unfinished()
+        self.writer.write(None, verdicts)
+        self.funnel.settle(verdicts)
+
+    @property
+    def under_way(self) -> int:
+        """Requests that the engine has and has not answered."""
+        return len(self._under_way)
+
+    def _take_the_rest(self) -> None:
+        """What is whole by now was paid for, so it is journalled, and the next launch judges it."""
+        self.engine.interrupt()
+        self._take(self.engine.poll())
+
+    def _take(self, completions: list[Completion]) -> None:
+        """Journals completions before anything is parsed: whatever happens next, these tokens are not lost."""
+        entries = [Entry.of(self._under_way.pop(item.request), item) for item in completions]
+        self.journal.append(entries)
+        self._waiting.update((entry.request, entry) for entry in entries)
+        for entry in entries:
+            self.funnel.spending.count(entry.usage)
+
+    def _submit(self) -> None:
+        """Submits every request that the horizon allows and no launch has answered yet."""
+        end = self._committed + self.plan.horizon
+        for limit in (self.limits.max_requests, self.limits.capacity):
+            end = end if limit is None else min(end, limit)
+        requests = []
+        for index in range(self._submitted, end):
+            if index >= self._committed and index not in self._waiting:
+                if not self.funnel.spending.allows(len(self._under_way)):
+                    end = index
+                    break
+                self._under_way[index], request = self.plan.ask(index)
+                requests.append(request)
+        self._submitted = max(self._submitted, end)
+        self.engine.submit(requests)
+
+    def _commit(self) -> str | None:
+        """Judges completions in request order, as far as they have arrived; the limit that was reached, if any.
+
+        Once the run is to end, only for a while: what is not judged then is in the journal.
+        """
+        begun = time.monotonic()
+        while (reason := self._limit_reached()) is None and self._committed in self._waiting:
+            if self.interrupted() and time.monotonic() - begun > JUDGING_SECONDS:
+                break
+            entry = self._waiting.pop(self._committed)
+            room = self.limits.target - self.funnel.accepted
+            verdicts = self.curator.judge(entry, room)
+            self.writer.write(entry, verdicts)
+            self.funnel.count(entry, verdicts)
+            # Errors of an earlier launch say nothing of this one.
+            self._errors = self._errors + 1 if entry.error and entry.request not in self._earlier else 0
+            if self._errors:
+                self._error = entry.error or ""
+                _log.warning("request %d was not answered: %s", entry.request, entry.error)
+            self._committed += 1
+            _log.debug(
+                "request %d: %d blocks, %d accepted",
+                entry.request,
+                len(verdicts),
+                sum(v.drop is None for v in verdicts),
+            )
+        return reason
+
+    def _limit_reached(self) -> str | None:
+        limits, recent = self.limits, self.funnel.recent_yield
+        if self._errors >= ERRORS_IN_A_ROW:
+            self.failed = True
+            return f"the last {ERRORS_IN_A_ROW} requests could not be answered: {self._error}"
+        if self.funnel.accepted >= limits.target:
+            return f"all {limits.target} records are there"
+        if recent is not None and recent < limits.min_yield:
+            return (
+                f"the yield of the last {self.funnel.patience} requests was {recent:.2%}, under --min_yield "
+                f"{limits.min_yield:.2%}; {self.funnel.likely_cause}"
+            )
+        if limits.max_tokens is not None and self.funnel.completion_tokens >= limits.max_tokens:
+            return f"--max_tokens {limits.max_tokens} are written"
+        if limits.max_requests is not None and self._committed >= limits.max_requests:
+            return f"--max_requests {limits.max_requests} are done"
+        return self.plan.ended()

@@ -1,0 +1,147 @@
+"""Showing how a run goes: a bar on a terminal, a line every minute elsewhere and in the log. Knows counts and time."""
+
+import logging
+import resource
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from self_instruct.errors import FILE_ONLY
+from self_instruct.runs.funnel import Funnel
+
+LINE_EVERY = 60.0
+REFRESH_EVERY = 0.2
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Load:
+    """What generation does: `rows` of those that it has are at work; bytes of memory that it has taken at most, of all that
+    are there, on so many accelerators, or on none.
+    """
+
+    in_flight: int
+    rows: int
+    taken: int = 0
+    memory: int = 0
+    devices: int = 0
+
+    def __str__(self) -> str:
+        place = "device memory" if self.devices else "generation's memory"
+        memory = f", {place} {self.taken / 1e9:.1f} of {self.memory / 1e9:.1f} GB" if self.memory else ""
+        return f"{self.in_flight} of {self.rows} rows in flight{memory}"
+
+
+class Progress:
+    """Accepted of target, yield, tokens a second and the time that is left; nothing is shown before `begin`.
+
+    Where something else than records is counted, `unit` names it, and there is no yield. `observers` are told the funnel and
+    the tokens a second when completions were judged, `load` is asked for what each line tells of generation.
+    """
+
+    def __init__(
+        self, target: int, stream: TextIO | None = None, unit: str = "records", every: float = LINE_EVERY
+    ) -> None:
+        self._target, self._stream, self._unit, self._every = target, stream or sys.stderr, unit, every
+        self._begun = self._said = self._shown_at = time.monotonic()
+        self._tokens = self._first = self._accepted = 0
+        self._yield = 0.0
+        self._bar: Any = None
+        self._shown = False
+        self.load: Callable[[], Load] | None = None
+        self.observers: list[Callable[[Funnel, float], None]] = []
+
+    def begin(self, accepted: int) -> None:
+        """Generation begins, with so many records from earlier launches."""
+        self._begun = self._said = self._shown_at = time.monotonic()
+        self._first = self._accepted = accepted
+        self._shown = True
+        if self._stream.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(
+                total=self._target, initial=accepted, unit=f" {self._unit}", file=self._stream, dynamic_ncols=True
+            )
+
+    def step(self, tokens: int) -> None:
+        """Called while tokens are drawn."""
+        self._tokens += tokens
+        if self._shown:
+            self._show()
+
+    def update(self, funnel: Funnel) -> None:
+        """Called when completions were judged."""
+        self._yield = funnel.yield_
+        self.reach(funnel.accepted)
+        for observe in self.observers:
+            observe(funnel, self.tokens_per_second)
+
+    def reach(self, done: int) -> None:
+        """Called when so many are done."""
+        if self._bar is not None:
+            self._bar.update(done - self._accepted)
+        self._accepted = done
+        self._show()
+
+    def close(self) -> None:
+        """Ends the bar, with the figures of the whole launch."""
+        if self._bar is not None:
+            self._bar.set_postfix_str(self._speed(), refresh=False)
+            self._bar.close()
+
+    @property
+    def seconds(self) -> float:
+        """Since the launch began to generate."""
+        return time.monotonic() - self._begun
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Tokens drawn by all processes, since the launch began to generate."""
+        return self._tokens / max(self.seconds, 1e-9)
+
+    def _show(self) -> None:
+        now = time.monotonic()
+        if self._bar is not None and now - self._shown_at >= REFRESH_EVERY:
+            self._shown_at = now
+            self._bar.set_postfix_str(self._speed())
+        if now - self._said >= self._every:
+            self._said = now
+            self._tell()
+
+    def _speed(self) -> str:
+        speed = f"{self.tokens_per_second:,.0f} tokens/s"
+        return f"yield {self._yield:.0%}, {speed}" if self._unit == "records" else speed
+
+    def _tell(self) -> None:
+        """One line, on the error stream where no bar is, and always in the log file, with the figures."""
+        done = "accepted" if self._unit == "records" else self._unit
+        left, memory, load = self._seconds_left(), resident(), self.load() if self.load is not None else None
+        parts = [f"{done} {self._accepted}/{self._target}", self._speed(), f"ETA {_clock(left)}"]
+        parts += [f"{load}"] if load is not None else []
+        figures = {
+            "done": self._accepted, "target": self._target, "unit": self._unit, "yield": round(self._yield, 4),
+            "tokens_per_second": round(self.tokens_per_second, 1), "seconds_left": left, "resident": memory,
+            **(asdict(load) if load is not None else {}),
+        }  # fmt: skip
+        only_file = FILE_ONLY if self._bar is not None else {}
+        message = ", ".join([*parts, f"memory {memory / 1e9:.1f} GB"])
+        _log.info("%s", message, extra={"figures": {"event": "heartbeat", **figures}, **only_file})
+
+    def _seconds_left(self) -> int | None:
+        gained = self._accepted - self._first
+        return round(self.seconds / gained * (self._target - self._accepted)) if gained else None
+
+
+def _clock(seconds: int | None) -> str:
+    return "unknown" if seconds is None else f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+
+
+def resident() -> int:
+    """Bytes of this process in memory; where the system does not tell, at most so far."""
+    try:
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize()
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -1,0 +1,100 @@
+"""Giving the figures of a run to a tracker, TensorBoard or Weights & Biases, through accelerate's own classes for them.
+
+Only the process that judges does so. A tracker that fails is given up with a warning: it never ends a run. Knows nothing of
+how the figures come about.
+"""
+
+import logging
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from self_instruct.errors import UserError
+from self_instruct.runs.funnel import Funnel
+
+REPORT_EVERY = 10.0
+PROJECT = "self-instruct"
+_log = logging.getLogger(__name__)
+
+
+def check_installed(name: str) -> None:
+    """Raises `UserError` if a tracker's package is missing."""
+    if name != "none" and find_spec(name) is None:
+        raise UserError(f"--report_to {name} needs its package: pip install {name}; or leave --report_to out")
+
+
+class Tracker:
+    """A tracker of a run directory. `compared` seeds are in the pool beside the accepted records.
+
+    The step of a figure is the number of requests judged, so that a run that goes on continues its curves.
+    """
+
+    def __init__(self, name: str, folder: Path, compared: int, options: dict[str, Any]) -> None:
+        self._name, self._compared = name, compared
+        self._reported, self._last = float("-inf"), -1
+        self._tracker: Any = None
+        try:
+            self._tracker = _started(name, folder, options)
+        except Exception as error:  # whatever it is, the tracker is not what the run is for
+            self._give_up(error)
+
+    def update(self, funnel: Funnel, tokens_per_second: float) -> None:
+        """Called when completions were judged."""
+        if time.monotonic() - self._reported >= REPORT_EVERY:
+            self.report(funnel, tokens_per_second)
+
+    def report(self, funnel: Funnel, tokens_per_second: float) -> None:
+        """Reports the figures as they are, unless these have been."""
+        if self._tracker is None or funnel.requests == self._last:
+            return
+        self._reported, self._last = time.monotonic(), funnel.requests
+        try:
+            self._tracker.log(figures(funnel, tokens_per_second, self._compared), step=funnel.requests)
+        except Exception as error:
+            self._give_up(error)
+
+    def close(self) -> None:
+        """Ends the reporting."""
+        if self._tracker is not None:
+            try:
+                self._tracker.finish()
+            except Exception as error:
+                self._give_up(error)
+
+    def _give_up(self, error: Exception) -> None:
+        self._tracker = None
+        _log.warning(
+            "--report_to %s has failed (%s: %s); the run goes on without", self._name, type(error).__name__, error
+        )
+
+
+def figures(funnel: Funnel, tokens_per_second: float, compared: int) -> dict[str, float]:
+    """What is reported: counts, ratios and speed; drops under `drops/STAGE/REASON`."""
+    recent = funnel.recent_yield
+    return {
+        "accepted": funnel.accepted,
+        "requests": funnel.requests,
+        "yield": funnel.yield_,
+        **({"recent_yield": recent} if recent is not None else {}),
+        "tokens_per_second": tokens_per_second,
+        "completion_tokens": funnel.completion_tokens,
+        "pool_size": compared + funnel.accepted,
+        **{f"drops/{stage}/{reason}": count for (stage, reason), count in sorted(funnel.drops.items())},
+    }
+
+
+def _started(name: str, folder: Path, options: dict[str, Any]) -> Any:
+    from accelerate import PartialState
+    from accelerate.tracking import TensorBoardTracker, WandBTracker
+    from accelerate.utils import clear_environment
+
+    # accelerate would wait for the other ranks to join a process group, by the launcher's variables; they do not.
+    with clear_environment():
+        PartialState(cpu=True)
+    if name == "tensorboard":
+        tracker: Any = TensorBoardTracker(name, folder)
+    else:
+        tracker = WandBTracker(PROJECT, name=folder.name, dir=str(folder), config=options)
+    tracker.start()
+    return tracker

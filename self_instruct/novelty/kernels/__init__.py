@@ -1,0 +1,1 @@
+"""Compiled comparison of token sequences and vectors."""

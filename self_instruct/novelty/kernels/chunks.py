@@ -1,0 +1,89 @@
+"""Token sequences laid out for search: chunks of one length each, with signatures (subsequence.py) word by word, so that a
+chunk is ruled out in a few vector operations. Compiled. Knows nothing of texts, ids and scores.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from self_instruct.novelty.kernels.subsequence import WIDE, compiled, popcount, sign
+
+CHUNK = 256  # sequences
+NARROW = 4  # words of the signatures of texts up to LONG tokens; longer ones have WIDE
+LONG = 64
+_LANES = 32  # signatures that a turn of the vectorised loops takes
+
+
+class Sequences(NamedTuple):
+    """Token sequences in the order in which they were added, with room for more.
+
+    `chunks` holds, for each chunk: where its signatures begin in `bits`, how many sequences it has, the chunk of the same
+    length before it (-1: none), and where its tokens begin in `columns`. `heads` has the latest chunk of each length; `used`
+    counts sequences, chunks, words of bits and tokens in columns.
+    """
+
+    tokens: np.ndarray  # int32 [tokens]
+    ends: np.ndarray  # int64 [sequences + 1], where in `tokens` a sequence begins, and the one before it ends
+    bits: np.ndarray  # uint64 [words]
+    columns: (
+        np.ndarray
+    )  # uint32 [tokens], the first tokens of a chunk's texts, then the second ones; of texts up to LONG
+    chunks: np.ndarray  # int64 [chunks, 4]
+    members: np.ndarray  # int32 [chunks, CHUNK], positions of sequences
+    heads: np.ndarray  # int64 [longest + 1]
+    lengths: np.ndarray  # int64, in ascending order, those that there are chunks of, or may be
+    used: np.ndarray  # int64 [4]
+
+
+@compiled
+def insert(store: Sequences, tokens: np.ndarray, ends: np.ndarray) -> None:
+    """Adds the sequences tokens[ends[i]:ends[i + 1]]. There must be room for them."""
+    signature = np.zeros(WIDE, np.uint64)
+    for at in range(ends.size - 1):
+        position = store.used[0]
+        begin, length = store.ends[position], ends[at + 1] - ends[at]
+        store.tokens[begin : begin + length] = tokens[ends[at] : ends[at + 1]]
+        store.ends[position + 1] = begin + length
+        store.used[0] += 1
+        if not length:
+            continue
+        words = NARROW if length <= LONG else WIDE
+        chunk = store.heads[length]
+        if chunk < 0 or store.chunks[chunk, 1] == CHUNK:
+            store.chunks[store.used[1]] = (store.used[2], 0, chunk, store.used[3])
+            chunk = store.heads[length] = store.used[1]
+            store.used[1] += 1
+            store.used[2] += words * CHUNK
+            store.used[3] += length * CHUNK if length <= LONG else 0
+        sign(tokens, ends[at], ends[at + 1], words, signature)
+        place = store.chunks[chunk, 1]
+        for word in range(words):
+            store.bits[store.chunks[chunk, 0] + word * CHUNK + place] = signature[word]
+        for word in range(length if length <= LONG else 0):
+            store.columns[store.chunks[chunk, 3] + word * CHUNK + place] = tokens[ends[at] + word]
+        store.members[chunk, place] = position
+        store.chunks[chunk, 1] += 1
+
+
+@compiled
+def differ(store: Sequences, chunk: int, words: int, signature: np.ndarray, most: int, differing: np.ndarray) -> int:
+    """Counts in how many bits each signature of a chunk differs from a query's. How many differ in at most so many; if none
+    does the counts may be too low.
+    """
+    begin, size = store.chunks[chunk, 0], min(CHUNK, (store.chunks[chunk, 1] + _LANES - 1) // _LANES * _LANES)
+    # Slices from 0: an index that might be negative would keep the loops from being vectorised.
+    row, word, counts = store.bits[begin : begin + size], signature[0], differing[:size]
+    for place in range(size):
+        counts[place] = popcount(row[place] ^ word)
+    near = 0
+    for first, last in ((1, words // 2), (words // 2, words)):
+        for at in range(first, last):
+            row, word = store.bits[begin + at * CHUNK : begin + at * CHUNK + size], signature[at]
+            for place in range(size):
+                counts[place] += popcount(row[place] ^ word)
+        near = 0
+        for place in range(size):
+            near += counts[place] <= np.uint64(most)
+        if not near:
+            break
+    return near

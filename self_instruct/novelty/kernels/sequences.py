@@ -1,0 +1,158 @@
+"""Texts as token sequences that can be searched: numbers for words, room that grows, threads where they pay.
+
+Positions count from 0 in the order of adding. Knows nothing of ids, thresholds and records.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from self_instruct.novelty.kernels import chunks, scan
+from self_instruct.novelty.kernels.subsequence import WIDE
+from self_instruct.novelty.pairs import pairs_above
+from self_instruct.novelty.tokens import Tokenizer
+
+_SHARE = 64  # queries for which a thread is worth waking
+
+
+class Tokens(NamedTuple):
+    """Token sequences, one after the other: int32 [tokens], and int64 [sequences + 1] where each begins."""
+
+    numbers: np.ndarray
+    ends: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.ends) - 1
+
+    def chosen(self, positions: np.ndarray) -> "Tokens":
+        """The sequences at some positions."""
+        lengths = np.diff(self.ends)[positions]
+        ends = np.concatenate([[0], np.cumsum(lengths)])
+        inside = np.arange(ends[-1]) - np.repeat(ends[:-1], lengths)
+        return Tokens(self.numbers[np.repeat(self.ends[positions], lengths) + inside], ends)
+
+
+class _Vocabulary(dict[str, int]):
+    def __missing__(self, word: str) -> int:
+        self[word] = number = len(self)
+        return number
+
+
+class SequenceIndex:
+    """Token sequences and the exact search among them. A million instructions of 14 words take about 150 MB."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer, self._vocabulary = tokenizer, _Vocabulary()
+        self._dense = np.zeros(0, np.uint64)
+        self._clear()
+
+    def _clear(self) -> None:
+        self._store = chunks.Sequences(
+            tokens=np.empty(0, np.int32), ends=np.zeros(1, np.int64), bits=np.empty(0, np.uint64),
+            columns=np.empty(0, np.uint32),
+            chunks=np.empty((0, 4), np.int64), members=np.empty((0, chunks.CHUNK), np.int32),
+            heads=np.full(1, -1, np.int64), lengths=np.empty(0, np.int64), used=np.zeros(4, np.int64),
+        )  # fmt: skip
+
+    def __len__(self) -> int:
+        return int(self._store.used[0])
+
+    def tokens(self, texts: Sequence[str]) -> Tokens:
+        """The words of texts as numbers; new words get the next ones."""
+        rows = [list(map(self._vocabulary.__getitem__, self._tokenizer(text))) for text in texts]
+        ends = np.zeros(len(rows) + 1, np.int64)
+        np.cumsum([len(row) for row in rows], out=ends[1:])
+        return Tokens(np.fromiter((number for row in rows for number in row), np.int32, ends[-1]), ends)
+
+    def add(self, added: Tokens) -> None:
+        """Adds sequences, which `tokens` of this index has made."""
+        self._make_room(added)
+        chunks.insert(self._store, added.numbers, added.ends)
+
+    def drain(self) -> Tokens:
+        """All sequences, which are taken out; the numbers of words stay."""
+        ends = self._store.ends[: len(self) + 1]
+        taken = Tokens(self._store.tokens[: ends[-1]], ends)
+        self._clear()
+        return taken
+
+    def nearest(self, queries: Tokens, above: float = 0.0, threads: int = 1) -> tuple[np.ndarray, np.ndarray]:
+        """For each query the highest F1 above a score [queries], and the position that has it [queries], the first of equals;
+        the score given and -1 where there is none.
+        """
+        scores, found = np.full(len(queries), above), np.full(len(queries), -1)
+        order = np.argsort(np.diff(queries.ends), kind="stable")
+
+        dense = self._dense = _grown(self._dense, len(self._vocabulary))
+        if threads > 1:  # the working space is for one
+            dense = dense[:0]
+
+        def search(part: np.ndarray) -> None:
+            scan.nearest(self._store, queries.numbers, queries.ends, part, scores, found, dense)
+
+        in_threads(search, order, threads)
+        return scores, found
+
+    def take(self, queries: Tokens, scores: np.ndarray, found: np.ndarray, limit: float) -> np.ndarray:
+        """Adds, in order, the queries that have nothing above a limit among what was there, as `nearest` found it, and among
+        those added before them. Returns which these are [queries], and mends `scores` and `found` for all.
+        """
+        fresh = SequenceIndex(self._tokenizer)
+        fresh._make_room(queries)
+        kept = scan.greedy(fresh._store, queries.numbers, queries.ends, scores, found, len(self), limit)
+        self.add(queries.chosen(np.flatnonzero(kept)))
+        return kept
+
+    def pairs(self, positions: np.ndarray, limit: float, threads: int = 1) -> tuple[np.ndarray, np.ndarray]:
+        """The pairs of one of the positions and a lower one whose F1 is above a limit: [pairs, 2], and the F1 [pairs]."""
+        results = in_threads(lambda part: pairs_above(self._store, part, limit), positions, threads)
+        return np.concatenate([found for found, _ in results]), np.concatenate([scores for _, scores in results])
+
+    def _make_room(self, added: Tokens) -> None:
+        store, lengths = self._store, np.diff(added.ends)
+        heads = _grown(store.heads, int(lengths.max(initial=0)) + 1, -1)
+        more = words = columns = 0
+        present, counts = np.unique(lengths[lengths > 0], return_counts=True)
+        for length, count in zip(present.tolist(), counts.tolist(), strict=True):
+            free = chunks.CHUNK - store.chunks[heads[length], 1] if heads[length] >= 0 else 0
+            new = -(-max(0, count - free) // chunks.CHUNK)
+            more += new
+            columns += new * chunks.CHUNK * (length if length <= chunks.LONG else 0)
+            words += new * chunks.CHUNK * (chunks.NARROW if length <= chunks.LONG else WIDE)
+        sequences, used_chunks, used_words, used_columns = store.used.tolist()
+        self._store = store._replace(
+            tokens=_grown(store.tokens, int(store.ends[sequences]) + len(added.numbers)),
+            ends=_grown(store.ends, sequences + len(added) + 1),
+            bits=_grown(store.bits, used_words + words),
+            columns=_grown(store.columns, used_columns + columns),
+            chunks=_grown(store.chunks, used_chunks + more),
+            members=_grown(store.members, used_chunks + more),
+            heads=heads,
+            lengths=np.union1d(store.lengths, present),
+        )
+
+
+def processors() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def in_threads(work: Callable[[np.ndarray], Any], items: np.ndarray, threads: int) -> list[Any]:
+    """What the work gives for parts of the items, in their order."""
+    share = max(_SHARE, -(-len(items) // (4 * threads)))
+    if threads == 1 or len(items) <= share:
+        return [work(items)]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(work, [items[at : at + share] for at in range(0, len(items), share)]))
+
+
+def _grown(rows: np.ndarray, needed: int, fill: int = 0) -> np.ndarray:
+    """The rows with room for at least as many as needed."""
+    if needed <= len(rows):
+        return rows
+    grown = np.full((max(needed, len(rows) * 3 // 2), *rows.shape[1:]), fill, rows.dtype)
+    grown[: len(rows)] = rows
+    return grown

@@ -1,0 +1,127 @@
+"""The explanation of why a candidate was accepted or rejected, read from the files of a run and its seed file."""
+
+import textwrap
+from collections.abc import Iterator
+from typing import Any
+
+from self_instruct.formats import RecordFormat
+from self_instruct.report.candidates import Candidate, Run, shortened
+from self_instruct.runs.journal import Entry
+from self_instruct.runs.layout import JOURNAL
+
+_OPTIONS = {
+    "rouge_l": ("rouge_threshold", "rouge_rule", "rouge_tokenizer"),
+    "embedding": ("embedding_threshold", "embedding_model_name_or_path", "embedding_reference"),
+    "too_short": ("min_instruction_words", "rouge_tokenizer"), "too_long": ("max_instruction_words", "rouge_tokenizer"),
+    "starts_with_non_ascii": ("rouge_tokenizer",), "keyword": ("filter_keywords",),
+    "opening": ("filter_openings", "keep_programming"), "cut_by_length": ("max_new_tokens",),
+    "target_reached": ("num_instructions_to_generate",), "quota_reached": ("num_instructions_to_generate", "categories"),
+}  # fmt: skip
+_SAMPLING = (
+    "model_name_or_path", "api_model", "temperature", "top_p", "top_k", "min_p", "repetition_penalty",
+    "max_new_tokens", "stop_words", "seed",
+)  # fmt: skip
+_SERVERS = ("presence_penalty", "frequency_penalty")  # only these follow them
+
+
+def explain(run: Run, candidate: Candidate) -> Iterator[str]:
+    """The explanation, a paragraph at a time."""
+    record = candidate.record
+    yield f"[{record.id}] {candidate.outcome}"
+    for name in ("instruction", "input", "output"):
+        if text := getattr(record, name):
+            yield _part(f"Its {name}:", text)
+    yield from _accepted(run, candidate) if candidate.accepted else _rejected(run, candidate)
+    yield from _origin(run, candidate)
+    options = run.options_of(candidate)
+    names = (*_SAMPLING, *_SERVERS) if options.get("engine") == "openai" else _SAMPLING
+    stated = [f"{name} {options[name]!r}" for name in names if options.get(name) is not None]
+    yield _part("Sampled with:", ", ".join(stated))
+
+
+def _accepted(run: Run, candidate: Candidate) -> Iterator[str]:
+    about, rules = candidate.row["provenance"], run.options_of(candidate).get("filter_rules")
+    asked = f" ({' '.join(rules)})" if rules else ""
+    score = about.get("embedding_similarity")
+    meaning = f"; by meaning, the nearest had a cosine of {score:.3f}" if score is not None else ""
+    yield f"No filter rule objected{asked}, and nothing was too near{meaning}."
+    yield from _near(run, about.get("most_similar"), "ROUGE-L F1")
+
+
+def _rejected(run: Run, candidate: Candidate) -> Iterator[str]:
+    row, reason = candidate.row, str(candidate.row.get("reason"))
+    options = run.options_of(candidate)
+    settings = [f"--{name} {options[name]}" for name in _OPTIONS.get(reason, ()) if name in options]
+    if settings:
+        yield f"Decided by {', '.join(settings)}"
+    if reason == "duplicate":
+        yield _part(f"The same as {_named(run, row['detail'])}", _text_of(run, row["detail"]))
+    yield from _near(run, row.get("nearest"), "cosine" if reason == "embedding" else "ROUGE-L F1")
+
+
+def _near(run: Run, nearest: dict[str, Any] | None, measure: str) -> Iterator[str]:
+    if nearest:
+        yield _part(
+            f"Nearest, {measure} {nearest['score']:.3f}: {_named(run, nearest['id'])}", _text_of(run, nearest["id"])
+        )
+
+
+def _origin(run: Run, candidate: Candidate) -> Iterator[str]:
+    plan = candidate.row.get("provenance") or {}
+    if run.entries is None:
+        yield f"{run.folder} holds no {JOURNAL}: what the model wrote is in the run that this directory was made from."
+    elif (entry := run.entries.get(candidate.request)) is None:
+        yield f"{JOURNAL} has no completion of request {candidate.request}; it was taken out."
+    else:
+        plan = {"seed_ids": entry.seed_ids, "parent_ids": entry.parent_ids}
+        yield from _asked_for(entry)
+        yield from _written(run.format_of(entry), candidate, entry)
+        yield from _answered(run, candidate)
+    shown = [*plan.get("seed_ids", ()), *plan.get("parent_ids", ())]
+    if shown:
+        lines = [f"{_named(run, name)}: {shortened(_text_of(run, name), 90)}" for name in shown]
+        yield _part(f"The model had been shown {len(shown)} tasks:", "\n".join(lines))
+
+
+def _asked_for(entry: Entry) -> Iterator[str]:
+    if entry.category is not None:
+        values = [f"{name} {value!r}" for name, value in entry.variables.items()]
+        yield _part(f"Asked for as {entry.category}, with:", ", ".join(values) or "no variables")
+
+
+def _answered(run: Run, candidate: Candidate) -> Iterator[str]:
+    """Of a task that was answered by a request of its own, what that request gave."""
+    about = (candidate.row.get("provenance") or {}).get("response") or {}
+    request = candidate.row.get("response_request", about.get("request"))
+    entry = (run.entries or {}).get(request) if request is not None else None
+    if entry is not None:
+        ended = f"request {entry.request}, {entry.completion_tokens} tokens, ended by {entry.finish_reason}"
+        yield _part(f"Answered later ({ended}):", entry.text or str(entry.error or ""))
+
+
+def _written(format: RecordFormat, candidate: Candidate, entry: Entry) -> Iterator[str]:
+    ended = f"request {entry.request}, {entry.completion_tokens} tokens, ended by {entry.finish_reason}"
+    position = int(candidate.record.id.rpartition("-")[2])
+    blocks = format.parse(entry.text, entry.number, entry.finish_reason == "length")
+    if entry.finish_reason == "error":
+        yield f"The engine could not answer request {entry.request}: {entry.error}"
+    elif 1 <= position <= len(blocks):
+        yield _part(f"Written as block {position} of {len(blocks)} ({ended}):", blocks[position - 1].text)
+    else:
+        yield f"{JOURNAL} has another completion than this came from ({ended}, {len(blocks)} blocks); launch the run again."
+
+
+def _named(run: Run, name: str) -> str:
+    known = run.candidates.get(name)
+    return f"[{name}] {known.outcome if known else 'seed task'}"
+
+
+def _text_of(run: Run, name: str) -> str:
+    if name in run.candidates:
+        return run.candidates[name].text
+    seed = (run.seeds or {}).get(name)
+    return seed.task if seed else "(not at hand: the seed file is not where it was, or is another one now)"
+
+
+def _part(title: str, text: str) -> str:
+    return f"{title}\n{textwrap.indent(text, '    ')}"

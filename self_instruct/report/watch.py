@@ -1,0 +1,217 @@
+"""A run directory while it is written, as another process sees it: what its files hold so far, and who writes them.
+
+Takes no lock and writes nothing. A last line that is half there is read when it is whole; a file that was replaced is read
+anew. Knows nothing of models, and judges nothing.
+"""
+
+import json
+import os
+import socket
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from self_instruct.runs.funnel import Funnel
+from self_instruct.runs.layout import ACCEPTED, JOURNAL, LOGS, PREDICTIONS, REJECTED
+
+WINDOW_SECONDS = 600.0
+_END_BYTES = 1 << 18
+_LAST_ERRORS = 5
+
+
+class GrowingFile:
+    """A JSONL file that another process appends to. `take` is called once for each object, `begin` when the file is another
+    one than before, which is then read from its first line.
+    """
+
+    def __init__(self, path: Path, begin: Callable[[], None], take: Callable[[dict[str, Any]], None]) -> None:
+        self._path, self._begin, self._take = path, begin, take
+        self._file, self._read = (0, 0), 0
+        self.damaged = 0
+        begin()
+
+    def catch_up(self) -> None:
+        """Reads what has come since the last call. A line that is no object is counted as damaged."""
+        try:
+            with self._path.open("rb") as file:
+                stat = os.fstat(file.fileno())
+                identity = (stat.st_dev, stat.st_ino)
+                if identity != self._file or stat.st_size < self._read:
+                    self._file, self._read, self.damaged = identity, 0, 0
+                    self._begin()
+                file.seek(self._read)
+                for line in file:
+                    if not line.endswith(b"\n"):
+                        break
+                    self._read += len(line)
+                    self._one(line)
+        except FileNotFoundError:
+            self._file, self._read, self.damaged = (0, 0), 0, 0
+            self._begin()
+
+    def _one(self, line: bytes) -> None:
+        row = _object(line)
+        try:
+            if row is None:
+                raise ValueError(line)
+            self._take(row)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            self.damaged += bool(line.strip())
+
+
+class Watcher:
+    """What the files of a run directory hold. `funnel` counts what was judged; `requests` are those that were answered."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.funnel = Funnel()
+        self._files = [
+            GrowingFile(folder / JOURNAL, self._begin_journal, self._take_entry),
+            GrowingFile(folder / ACCEPTED, self._begin_accepted, self._take_record),
+            GrowingFile(folder / REJECTED, self._begin_rejected, self._take_drop),
+            GrowingFile(folder / PREDICTIONS, self._begin_predictions, self._take_prediction),
+        ]
+
+    def catch_up(self) -> None:
+        """Reads what has come since the last call."""
+        for file in self._files:
+            file.catch_up()
+        self.funnel.completions = Counter(self._answers.values())
+
+    @property
+    def damaged(self) -> int:
+        """Lines that are no objects, or lack what every line must have."""
+        return sum(file.damaged for file in self._files)
+
+    def recently(self, now: float) -> tuple[float, float] | None:
+        """Records a minute and tokens a second of the last ten minutes, or of as many as there are; None without any."""
+        for events in (self._tokens, self._records):
+            while events and events[0][0] < now - WINDOW_SECONDS:
+                events.popleft()
+        if not self._tokens:
+            return None
+        seconds = max(1.0, now - self._tokens[0][0])
+        return 60 * len(self._records) / seconds, sum(tokens for _, tokens in self._tokens) / seconds
+
+    def _begin_journal(self) -> None:
+        self._answers: dict[int, str] = {}
+        self._tokens: deque[tuple[float, int]] = deque()
+        self.funnel.prompt_tokens = self.funnel.completion_tokens = 0
+
+    def _take_entry(self, row: dict[str, Any]) -> None:
+        request, reason = int(row["request"]), str(row["finish_reason"])
+        if self._answers.get(request, "error") != "error":
+            return
+        self._answers[request] = reason
+        self.funnel.prompt_tokens += int(row["prompt_tokens"])
+        self.funnel.completion_tokens += int(row["completion_tokens"])
+        _note(self._tokens, row.get("created_at"), int(row["completion_tokens"]))
+
+    def _begin_accepted(self) -> None:
+        self.funnel.accepted = 0
+        self._records: deque[tuple[float, int]] = deque()
+
+    def _take_record(self, row: dict[str, Any]) -> None:
+        self.funnel.accepted += 1
+        _note(self._records, row["provenance"].get("created_at"), 1)
+
+    def _begin_rejected(self) -> None:
+        self.funnel.drops = Counter()
+
+    def _take_drop(self, row: dict[str, Any]) -> None:
+        self.funnel.drops[str(row["stage"]), str(row["reason"])] += 1
+
+    def _begin_predictions(self) -> None:
+        self.predictions: set[tuple[str, int]] = set()
+
+    def _take_prediction(self, row: dict[str, Any]) -> None:
+        self.predictions.add((str(row["record"]), int(row["trial"])))
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The process that writes a directory, as far as it can be told: `runs` is None where that cannot be seen from here."""
+
+    host: str
+    pid: int
+    runs: bool | None
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}"
+
+
+def holder(folder: Path, name: str) -> Holder | None:
+    """Who has a file of a directory open for writing: by the system's list of locks, or by the file that names the holder."""
+    here = socket.gethostname()
+    lock = folder / f"{name}.lock"
+    for path in (lock, folder / name):
+        if (pid := _locked_by(path)) is not None:
+            return Holder(here, pid, True)
+    try:
+        named = json.loads(lock.read_bytes())
+        host, pid = str(named["host"]), int(named["pid"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return Holder(host, pid, False if host == here else None)
+
+
+def _locked_by(path: Path) -> int | None:
+    """The process of this machine that has a lock on a file, by /proc; 0 if it is not to be seen from here."""
+    try:
+        stat = path.stat()
+        locks = Path("/proc/locks").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    wanted = f"{os.major(stat.st_dev):02x}:{os.minor(stat.st_dev):02x}:{stat.st_ino}"
+    fields = (line.split() for line in locks)
+    return next((int(field[4]) for field in fields if field[1] == "FLOCK" and field[5] == wanted), None)
+
+
+def last_events(folder: Path) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
+    """Of the log files: the last errors, oldest first, and rank 0's last heartbeat. Only the ends of the files are read."""
+    errors: list[dict[str, Any]] = []
+    beat: dict[str, Any] | None = None
+    for path in sorted((folder / LOGS).glob("rank-*.jsonl")):
+        for row in _end_of(path):
+            if row.get("level") in ("error", "critical"):
+                errors.append(row)
+            elif row.get("event") == "heartbeat" and path.name == "rank-0.jsonl":
+                beat = row
+    return sorted(errors, key=lambda row: str(row.get("time")))[-_LAST_ERRORS:], beat
+
+
+def seconds_of(moment: Any) -> float | None:
+    """Seconds since 1970 of a time as it is written in the files, or None."""
+    try:
+        return datetime.fromisoformat(moment).replace(tzinfo=UTC).timestamp()
+    except (TypeError, ValueError):
+        return None
+
+
+def _note(events: deque[tuple[float, int]], moment: Any, number: int) -> None:
+    """Notes an event, if it is recent."""
+    at = seconds_of(moment)
+    if at is not None and at >= time.time() - WINDOW_SECONDS:
+        events.append((at, number))
+
+
+def _end_of(path: Path) -> list[dict[str, Any]]:
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _END_BYTES))
+            found = [_object(line) for line in file.read().splitlines()]
+    except OSError:
+        return []
+    return [row for row in found if row is not None]
+
+
+def _object(line: bytes) -> dict[str, Any] | None:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) else None

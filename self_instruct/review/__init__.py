@@ -1,0 +1,1 @@
+"""A model is asked about records that exist: the judge and self-consistency."""

@@ -1,0 +1,103 @@
+"""The journal of an inquiry: what a model took one field of a record to be, seeing only the rest of it.
+
+One JSON line a prediction, appended as it comes in; a record and the number of a trial name it. Of several lines for one
+trial the last counts, so that a score can be added later. Knows nothing of models, thresholds or options.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from self_instruct.records import Record
+from self_instruct.runs.files import AppendedFile, line_reader, read_lines
+from self_instruct.runs.layout import PREDICTIONS
+
+ERROR = "error"
+_KINDS: dict[str, type] = {
+    "record": str, "record_sha256": str, "trial": int, "model": str, "model_revision": str, "options": dict,
+    "header_sha256": str, "text": str, "finish_reason": str,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What came of one trial. `prediction` is the field told, or None for the `reason` given.
+
+    `rouge_l` is the ROUGE-L F1 of the record's instruction and the one told, `embedding` the cosine of their embeddings by
+    `embedding_model`. `options` and the header's hash are what, beside the model, decides what a trial gives.
+    """
+
+    record: str
+    record_sha256: str
+    trial: int
+    prediction: str | None
+    reason: str | None
+    rouge_l: float | None
+    embedding: float | None
+    embedding_model: str | None
+    model: str
+    model_revision: str
+    options: dict[str, Any]
+    header_sha256: str
+    prompt_sha256: str
+    seed_ids: list[str]
+    text: str
+    finish_reason: str
+    prompt_tokens: int
+    completion_tokens: int
+    rank: int
+    created_at: str | None
+    error: str | None = None
+    usage: dict[str, Any] | None = None
+
+
+Trial = tuple[str, int]
+_read_prediction = line_reader(Prediction, _KINDS, "a prediction")
+
+
+class PredictionFile:
+    """The predictions of a run directory, opened for appending. `latest` holds them by record id and trial.
+
+    Raises `UserError` if another process has it open, it cannot be written, or most of its lines are damaged.
+    """
+
+    def __init__(self, folder: Path, name: str = PREDICTIONS) -> None:
+        self._file = AppendedFile(folder / name, _read_prediction)
+        self.latest: dict[Trial, Prediction] = _latest(self._file.found)
+
+    def append(self, predictions: Sequence[Prediction]) -> None:
+        """Writes predictions and returns when they are on disk."""
+        self._file.append(asdict(item) for item in predictions)
+        self.latest.update(_latest(predictions))
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
+
+def read_predictions(folder: Path, name: str = PREDICTIONS) -> dict[Trial, Prediction]:
+    """The predictions of a directory by record id and trial, the directory left as it is; none if it has no such file."""
+    path = folder / name
+    return _latest(read_lines(path, _read_prediction).found) if path.is_file() else {}
+
+
+def answered(found: Mapping[Trial, Prediction], trial: Trial) -> bool:
+    """Whether a trial needs not be asked again; an error of the engine says nothing of the model."""
+    return trial in found and found[trial].reason != ERROR
+
+
+def fingerprint(record: Record) -> str:
+    """SHA-256 of all texts of a record."""
+    return hashlib.sha256(json.dumps([record.instruction, record.input, record.output]).encode()).hexdigest()
+
+
+def header_hash(header: str) -> str:
+    """SHA-256 of what the model reads first."""
+    return hashlib.sha256(header.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _latest(predictions: Iterable[Prediction]) -> dict[Trial, Prediction]:
+    return {(item.record, item.trial): item for item in predictions}

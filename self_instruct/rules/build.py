@@ -1,0 +1,37 @@
+"""From the options of the filters to the rules themselves."""
+
+from typing import Any
+
+from self_instruct.errors import UserError
+from self_instruct.novelty.tokens import unicode_tokens
+from self_instruct.rules.filters import RULES, SWITCHES, Filter, asked_rules, build_filters
+from self_instruct.rules.filters.openings import without_programming
+from self_instruct.rules.options import FilterOptions
+
+
+def build_rules(options: FilterOptions, header: str, rouge_tokenizer: str = "rouge") -> list[Filter]:
+    """The filter rules of a run, whose prompt begins with `header`. Raises `UserError` if one cannot be used."""
+    low, high = options.min_instruction_length, options.max_instruction_length
+    if low is not None and high is not None and low > high:
+        raise UserError(
+            f"--min_instruction_length {low} is above --max_instruction_length {high}, so nothing could pass"
+        )
+    return build_filters(
+        header, options.min_instruction_words, options.max_instruction_words, options.filter_keywords,
+        options.filter_openings, options.keep_programming, options.filter_rules, _switches(options),
+        unicode_tokens if rouge_tokenizer == "unicode" else None,
+    )  # fmt: skip
+
+
+def _switches(options: FilterOptions) -> dict[str, Any]:
+    return {name: getattr(options, name) for names in SWITCHES.values() for name in names}
+
+
+def reasons_of_rules(options: FilterOptions) -> dict[str, tuple[str, ...]]:
+    """The filter rules that may object in this run, and the reasons that each may give."""
+    idle = {
+        "keywords": not any(word.strip() for word in options.filter_keywords),
+        "openings": not without_programming(options.filter_openings, options.keep_programming),
+    }
+    asked = asked_rules(options.filter_rules, _switches(options))
+    return {name: RULES[name] for name in asked if not idle.get(name)}

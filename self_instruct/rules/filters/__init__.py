@@ -1,0 +1,151 @@
+"""Rules that a record must pass, whatever else is in the pool. Each is a function `Record -> reason | None`.
+
+A reason is one word, perhaps with what was seen: `too_long` or `too_long: 212 words`. Only `duplicates` remembers earlier
+records, so a list of filters serves one run.
+
+Adding a rule is a function in one of these files, its name with its reasons in `RULES`, a line in `build_filters`, a test.
+The rules of `SWITCHES` are asked wherever their options are given, whether they are listed or not.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from self_instruct.records import Record
+from self_instruct.rules.filters.duplicates import drop_duplicates
+from self_instruct.rules.filters.instances import drop_blank, drop_colon, drop_input_as_output
+from self_instruct.rules.filters.keywords import drop_keywords
+from self_instruct.rules.filters.language import drop_language
+from self_instruct.rules.filters.length import drop_characters, drop_length
+from self_instruct.rules.filters.openings import (
+    PROGRAMMING,
+    drop_non_ascii,
+    drop_openings,
+    drop_punctuation,
+    drop_strange_sign,
+    without_programming,
+)
+from self_instruct.rules.filters.output import drop_copied_input, drop_echo, drop_empty, drop_output_repeats_task
+from self_instruct.rules.filters.patterns import drop_matching
+from self_instruct.rules.filters.readability import drop_unreadable
+from self_instruct.rules.filters.refusals import drop_refusal
+from self_instruct.rules.filters.repetition import drop_loop
+from self_instruct.rules.filters.responses import drop_responses
+
+Filter = Callable[[Record], str | None]
+
+RULES: dict[str, tuple[str, ...]] = {
+    "empty": ("empty_instruction", "empty_output"),
+    "length": ("too_short", "too_long"),
+    "keywords": ("keyword",),
+    "openings": ("opening",),
+    "punctuation": ("starts_with_punctuation",),
+    "non_ascii": ("starts_with_non_ascii",),
+    "repeats_task": ("output_repeats_task",),
+    "echo": ("echoes_prompt",),
+    "loops": ("loops",),
+    "blank": ("empty_instruction", "empty_output"),
+    "input_as_output": ("input_as_output",),
+    "colon": ("ends_with_colon",),
+    "refusals": ("refusal",),
+    "duplicates": ("duplicate",),
+    "characters": ("too_few_characters", "too_many_characters"),
+    "skip_instruction": ("skipped",),
+    "code_generation": ("asks_for_code",),
+    "responses": ("response",),
+    "copied_input": ("copies_input",),
+    "language": ("wrong_language",),
+    "readability": ("hard_to_read",),
+}
+"""The name of every rule, and the reasons that it may give."""
+
+DEFAULT_RULES = (
+    "empty", "length", "keywords", "openings", "punctuation", "non_ascii", "repeats_task", "echo", "loops",
+)  # fmt: skip
+"""What is asked unless a run asks otherwise. The others are rules of earlier systems that these make needless or too strict."""
+
+_ABOUT_OUTPUTS = ("empty_output", "output_repeats_task", "input_as_output")
+
+SWITCHES: dict[str, tuple[str, ...]] = {
+    "characters": ("min_instruction_length", "max_instruction_length"),
+    "skip_instruction": ("skip_instruction_re",),
+    "code_generation": ("code_gen_re",),
+    "responses": ("response_filters_path",),
+    "copied_input": ("input_rouge_threshold",),
+    "language": ("language",),
+    "readability": ("min_readability",),
+}
+"""Rules that one of these options switches on, and that ask for nothing without it."""
+
+
+def asked_rules(rules: Sequence[str], switches: Mapping[str, Any]) -> list[str]:
+    """The rules that are asked: those listed, then those that a switch turns on, without those that have none of theirs."""
+    on = [
+        name for name, options in SWITCHES.items() if any(switches.get(option) not in (None, []) for option in options)
+    ]
+    return [name for name in rules if name in on or name not in SWITCHES] + [name for name in on if name not in rules]
+
+
+def build_filters(
+    header: str,
+    min_instruction_words: int = 4,
+    max_instruction_words: int = 150,
+    keywords: Sequence[str] = (),
+    openings: Sequence[str] = PROGRAMMING[:1],
+    keep_programming: bool = False,
+    rules: Sequence[str] = DEFAULT_RULES,
+    switches: Mapping[str, Any] | None = None,
+    tokenizer: Callable[[str], list[str]] | None = None,
+) -> list[Filter]:
+    """The filters of a run in the order in which they are asked; the first that objects names the reason. `switches` are the
+    options of `SWITCHES` by name. With a `tokenizer`, which finds the words of any script, words are counted by it, and a text
+    may begin in any script; without one, words stand between white space and a text begins in ASCII.
+
+    Raises `UserError` for a pattern, a file or a language that cannot be used.
+    """
+    options = switches or {}
+    made: dict[str, Callable[[], Filter]] = {
+        "empty": lambda: drop_empty,
+        "length": lambda: drop_length(min_instruction_words, max_instruction_words, tokenizer or str.split),
+        "keywords": lambda: drop_keywords(keywords),
+        "openings": lambda: drop_openings(without_programming(openings, keep_programming)),
+        "punctuation": lambda: drop_punctuation,
+        "non_ascii": lambda: drop_strange_sign if tokenizer else drop_non_ascii,
+        "repeats_task": lambda: drop_output_repeats_task,
+        "echo": lambda: drop_echo(header, tokenizer),
+        "loops": lambda: drop_loop(tokenizer),
+        "blank": lambda: drop_blank,
+        "input_as_output": lambda: drop_input_as_output,
+        "colon": lambda: drop_colon,
+        "refusals": lambda: drop_refusal,
+        "duplicates": drop_duplicates,
+        "characters": lambda: drop_characters(
+            options.get("min_instruction_length"), options.get("max_instruction_length")
+        ),
+        "skip_instruction": lambda: drop_matching(
+            options.get("skip_instruction_re", ()), "--skip_instruction_re", "skipped"
+        ),
+        "code_generation": lambda: drop_matching(options.get("code_gen_re", ()), "--code_gen_re", "asks_for_code"),
+        "responses": lambda: drop_responses(options.get("response_filters_path")),
+        "copied_input": lambda: drop_copied_input(options.get("input_rouge_threshold"), tokenizer),
+        "language": lambda: drop_language(options.get("language")),
+        "readability": lambda: drop_unreadable(options.get("min_readability")),
+    }
+    return [made[name]() for name in asked_rules(rules, options)]
+
+
+def about_tasks(filters: Sequence[Filter]) -> list[Filter]:
+    """The rules for tasks that have no output: what they say of outputs is no fault."""
+    return [_forgiving(rule) for rule in filters]
+
+
+def _forgiving(rule: Filter) -> Filter:
+    def asked(record: Record) -> str | None:
+        objection = rule(record)
+        return None if objection in _ABOUT_OUTPUTS else objection
+
+    return asked
+
+
+def first_objection(filters: Sequence[Filter], record: Record) -> str | None:
+    """The reason of the first rule that a record fails, or None."""
+    return next((reason for rule in filters if (reason := rule(record)) is not None), None)

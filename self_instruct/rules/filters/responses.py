@@ -1,0 +1,108 @@
+"""Answers told by lists of patterns in a YAML file, each of which shows by examples that it does what it is there for.
+
+- name: speaks_as_ai
+  pattern: "as an? (?:ai|language model)"
+  drops: ["As an AI, I cannot say."]
+  keeps: ["He worked as an aide."]          # may be left out
+  at_start: false                           # may be left out, and so may any_case, true unless it is said
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from self_instruct.errors import UserError
+from self_instruct.records import Record
+from self_instruct.rules.filters.patterns import compiled, search
+
+_KEYS = {"name": str, "pattern": str, "drops": list, "keeps": list, "at_start": bool, "any_case": bool}
+_NEEDED = ("name", "pattern", "drops")
+_OPTION = "--response_filters_path"
+
+
+@dataclass(frozen=True)
+class ResponsePattern:
+    """One pattern by name, compiled and tested."""
+
+    name: str
+    pattern: Any
+    place: str
+
+    def found_in(self, text: str) -> str | None:
+        """The words by which it is found, or None."""
+        return search(self.pattern, text, self.place)
+
+
+def drop_responses(path: str | None) -> Callable[[Record], str | None]:
+    """`response` with the name of the first pattern that is found in the output, and the words; without a path, nothing."""
+    patterns = read_patterns(Path(path)) if path is not None else []
+
+    def rule(record: Record) -> str | None:
+        for item in patterns:
+            words = item.found_in(record.output)
+            if words is not None:
+                return f"response: {item.name} ({' '.join(words.split())[:80]})"
+        return None
+
+    return rule
+
+
+def read_patterns(path: Path) -> list[ResponsePattern]:
+    """The patterns of a file, in order. Raises `UserError`, naming the file and the pattern, for a mistake in it, and for a
+    pattern that misses an example it should drop or finds one it should keep: a rule that never fires is not noticed otherwise.
+    """
+    import yaml
+
+    from self_instruct.user_files import UniqueKeyLoader
+
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8-sig"), UniqueKeyLoader)
+    except OSError as error:
+        raise UserError(f"{_OPTION} {path}: cannot be read ({error.strerror}); give a YAML file of patterns") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: is not YAML: {' '.join(str(error).split())[:300]}") from None
+    if not isinstance(content, list) or not content:
+        raise UserError(f"{path}: must hold a list of patterns, each with {', '.join(_NEEDED)}")
+    found = [_pattern(item, f"{path}[{at}]") for at, item in enumerate(content)]
+    names = [item.name for item in found]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UserError(f"{path}: two patterns are named {twice}; give each a name of its own")
+    return found
+
+
+def _pattern(item: Any, place: str) -> ResponsePattern:
+    if not isinstance(item, dict):
+        raise UserError(f"{place}: is {item!r}, but must have {', '.join(_NEEDED)}")
+    for key, value in item.items():
+        if key not in _KEYS:
+            raise UserError(f"{place}: unknown key {key!r}; there are {', '.join(_KEYS)}")
+        texts = value if isinstance(value, list) else []
+        if (
+            not isinstance(value, _KEYS[key])
+            or (value in ("", []) and key in _NEEDED)
+            or not all(isinstance(text, str) for text in texts)
+        ):
+            raise UserError(f"{place}: {key} is {value!r}, but must be {_wanted(_KEYS[key])}")
+    missing = [key for key in _NEEDED if key not in item]
+    if missing:
+        raise UserError(
+            f"{place}: {missing[0]} is missing; drops are examples that the pattern must find, one at least"
+        )
+    named = f"{place} ({item['name']})"
+    text = rf"\A\W*(?:{item['pattern']})" if item.get("at_start") else item["pattern"]
+    made = ResponsePattern(item["name"], compiled(text, named, item.get("any_case", True)), named)
+    for example in item["drops"]:
+        if made.found_in(example) is None:
+            raise UserError(f"{named}: the pattern does not find its own example {example!r}; mend one of them")
+    for example in item.get("keeps", []):
+        if (words := made.found_in(example)) is not None:
+            raise UserError(
+                f"{named}: the pattern finds {words!r} in {example!r}, which it should keep; mend one of them"
+            )
+    return made
+
+
+def _wanted(kind: type) -> str:
+    return {str: "a text", list: "a list of texts", bool: "true or false"}[kind]

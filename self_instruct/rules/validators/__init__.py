@@ -1,0 +1,83 @@
+"""What a record of a category must be: a multiple choice with one right option, sums that are right, code and nothing else.
+
+A validator takes a record and the variables of its request (topic, language, letter, ...) and returns the record, as it is
+or mended, or the reason why it is none: one word, perhaps with what was seen, as `no_answer` or `many_blanks: 2`. What it
+cannot check it lets pass. Some remember earlier records, so a list of validators serves one run; what they say follows
+from the order of the records alone.
+
+Adding one is a function in one of these files that takes the parameters and returns the validator, its name with its reasons in
+`VALIDATORS`, a line in `_MAKERS`, a test.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from self_instruct.records import Record
+from self_instruct.rules.validators.arithmetic import arithmetic
+from self_instruct.rules.validators.blanks import fill_in_the_blank
+from self_instruct.rules.validators.choices import multiple_choice
+from self_instruct.rules.validators.code import plain_code
+from self_instruct.rules.validators.contract import Validator, Variables
+from self_instruct.rules.validators.editing import editor
+from self_instruct.rules.validators.grounding import closed_context, needless_context
+from self_instruct.rules.validators.parameters import checked
+from self_instruct.rules.validators.reasoning import cot, counterfactual, theory_of_mind
+from self_instruct.rules.validators.wordgames import CONSTRAINTS, constraints, riddle, wordgame
+from self_instruct.rules.validators.writing import writing
+
+VALIDATORS: dict[str, tuple[str, ...]] = {
+    "multiple_choice": (
+        "no_options", "same_options", "no_answer", "not_an_option", "letter_disagrees", "wrong_letter", "letter_overused",
+    ),
+    "constraints": ("no_answer", *CONSTRAINTS),
+    "arithmetic": ("wrong_sum", "wrong_result"),
+    "plain_code": ("prose_around_code", "several_blocks", "no_code", "does_not_compile"),
+    "fill_in_the_blank": ("no_blank", "many_blanks", "no_answer", "answer_in_text", "answer_too_long"),
+    "closed_context": (
+        "grammar", "no_answer", "answered_anyway", "context_does_not_help", "citation", "no_citation", "unsupported",
+    ),
+    "needless_context": ("context_does_not_help",),
+    "counterfactual": ("no_context", "no_answer", "unsupported", "answers_from_memory", "ignores_context"),
+    "theory_of_mind": ("no_story", "no_question", "no_answer", "answer_not_in_story"),
+    "wordgame": ("no_constraint", "no_answer", *CONSTRAINTS),
+    "riddle": ("no_answer", "answer_in_question"),
+    "writing": ("no_text", "wrong_word_count", "wrong_lines", "wrong_paragraphs"),
+    "editor": ("nothing_to_edit", "no_answer", "unchanged"),
+    "cot": ("no_reasoning", "no_final_answer", "answers_disagree"),
+}  # fmt: skip
+"""The name of every validator, and the reasons that it may give."""
+
+_MAKERS: dict[str, Callable[..., Validator]] = {
+    "multiple_choice": multiple_choice,
+    "constraints": constraints,
+    "arithmetic": arithmetic,
+    "plain_code": plain_code,
+    "fill_in_the_blank": fill_in_the_blank,
+    "closed_context": closed_context,
+    "needless_context": needless_context,
+    "counterfactual": counterfactual,
+    "theory_of_mind": theory_of_mind,
+    "wordgame": wordgame,
+    "riddle": riddle,
+    "writing": writing,
+    "editor": editor,
+    "cot": cot,
+}
+
+
+def build_validators(specs: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Validator]:
+    """The validators of a run from names with their parameters, in the order in which they are asked.
+
+    Raises `UserError` for an unknown name, with the nearest one, and for a parameter that is unknown or has a wrong value.
+    """
+    return [checked(name, parameters, _MAKERS) for name, parameters in specs]
+
+
+def validate(validators: Sequence[Validator], record: Record, variables: Variables) -> Record | str:
+    """The record as all validators leave it, each seeing what those before it have mended; or the first reason."""
+    for validator in validators:
+        found = validator(record, variables)
+        if isinstance(found, str):
+            return found
+        record = found
+    return record

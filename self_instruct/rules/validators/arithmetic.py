@@ -1,0 +1,220 @@
+"""Arithmetic: every sum that an answer states is right, and so is the result of a task that is nothing but a sum.
+
+Checked are equations between numbers, "12 × 3 = 36" or "15% of 80 is 12". What holds a variable, a unit within the sum or
+anything else that is no number cannot be checked, and passes; so does "2 is 2 * 2": what is said of a single number in words
+tells what it means, and is no result.
+"""
+
+import re
+from collections.abc import Iterator
+from fractions import Fraction
+
+from self_instruct.records import Record
+from self_instruct.rules.validators.answers import stated_answer
+from self_instruct.rules.validators.contract import Validator, Variables
+from self_instruct.rules.validators.expressions import LONGEST, NoExpression, Token, Value, evaluate, tokens_of
+
+_EQUALS = re.compile(r"(?<![-+*/%!<>=:~|&^])=(?!=)|≈|\bis(?: equal to)?\b|\bequals\b|\bmakes\b")
+_LONGEST_LINE = 4000
+_FENCED = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
+_BOLD = re.compile(r"(?<!\S)(?:\*\*|__)(?=\S)|(?<=\S)(?:\*\*|__)(?=[\s.,;:!?]|$)", re.MULTILINE)
+_SPOKEN = [
+    (re.compile(r"(?<=[\d)%])\s+(?:plus|added to)\s+(?=[\d(])", re.I), " + "),
+    (re.compile(r"(?<=[\d)%])\s+minus\s+(?=[\d(])", re.I), " - "),
+    (re.compile(r"(?<=[\d)%])\s+(?:times|multiplied by)\s+(?=[\d(])", re.I), " * "),
+    (re.compile(r"(?<=[\d)%])\s+(?:divided by|over)\s+(?=[\d(])", re.I), " / "),
+    (re.compile(r"(?<=\d)\s*percent\b", re.I), "%"),
+    (re.compile(r"\\(?:times|cdot)\b"), "×"),
+    (re.compile(r"\\div\b"), "÷"),
+    (re.compile(r"\\[dt]?frac\{([\d.]+)\}\{([\d.]+)\}"), r"(\1)/(\2)"),
+    (re.compile(r"\\%"), "%"),
+    (re.compile(r"\\[()\[\],;!]"), " "),
+]  # fmt: skip
+_ASKED = re.compile(
+    r"^(?:please\s+)?(?:what(?:'s| is)|calculate|compute|evaluate|work out|find|solve|simplify|add up|how much is)\s*:?\s+"
+    r"(?:the\s+(?:value|result|sum|product|difference|quotient)\s+of\s+)?(?P<sum>[^=?\n]+?)\s*(?:=\s*)?(?:\?|\.)?\s*$",
+    re.IGNORECASE,
+)
+_OPERATORS = ("+", "-", "*", "/", "^", "of")
+_LABEL = re.compile(r"^\s*\d{1,3}[.)]\s+")
+_OPEN = ("remainder", "r ", "rest", "mod", "≈")
+_TAKES_MORE = frozenset(
+    "log ln lg exp sin cos tan sqrt root mod modulo gcd lcm min max of half double twice triple plus minus times".split()
+)
+_ABOUT = re.compile(r"\s*(?:(?:about|around|approximately|roughly|nearly)\s+)?")
+_GOES_ON = re.compile(
+    r"[\w^²³!√/:\\{]|\s+[A-Za-z]\b(?!\s*[.,;])|[.,]\d|\s*[+*×^]"
+    r"|\s*(?:hundred|thousand|million|billion|trillion|dozen|squared|cubed|factorial|cents?|k)\b",
+    re.IGNORECASE,
+)
+
+
+def arithmetic() -> Validator:
+    """`wrong_sum` when an equation of the output is not true, `wrong_result` when the task is a sum and the answer another
+    number.
+
+    A result that shows decimals may be rounded or cut to these; one that shows none is to be exact, unless it is said to be
+    "about" so much or has a remainder.
+    """
+
+    def validator(record: Record, variables: Variables) -> Record | str:
+        for line in _FENCED.sub("\n", record.output).splitlines():
+            if len(line) <= _LONGEST_LINE and (wrong := wrong_sum(_plain(line))) is not None:
+                return f"wrong_sum: {wrong}"
+        wrong = _wrong_result(record)
+        return f"wrong_result: {wrong}" if wrong else record
+
+    return validator
+
+
+def wrong_sum(line: str) -> str | None:
+    """The first equation of a line that is not true, with what would be; None if all that can be checked are true."""
+    line = _LABEL.sub("", line)
+    for left, right, approximate in _equations(line):
+        try:
+            first, second = evaluate(left), evaluate(right)
+        except NoExpression:
+            continue
+        if not any(token.text in _OPERATORS for token in (*left, *right)) or _discounts(left) or _discounts(right):
+            continue  # "3 is 5" is said of much else, and "100 - 20%" is meant as 80
+        if not _agree(first, second, approximate):
+            return f"{line[left[0].start : right[-1].end].strip()[:120]}; it is {_shown(first.exact)}"
+    return None
+
+
+def _equations(line: str) -> Iterator[tuple[list[Token], list[Token], bool]]:
+    """Both sides of each equation between numbers: as much to the left and the right of the sign as is arithmetic."""
+    for sign in _EQUALS.finditer(line):
+        left, right = _side_before(line, sign.start()), _side_after(line, sign.end())
+        if left and right:
+            said = line[max(0, left[0].start - 12) : left[0].start] + line[sign.end() : right[0].start]
+            after = line[right[-1].end :].lstrip()
+            if sign.group() == "is" and sum(token.text not in "-%" for token in left) == 1:
+                continue
+            loose = (
+                "≈" in sign.group()
+                or re.search(r"\b(?:about|around|approximately|roughly|nearly)\b", said) is not None
+            )
+            if not after.lower().startswith(_OPEN):
+                yield left, right, loose
+
+
+def _side_before(line: str, end: int) -> list[Token] | None:
+    """The longest arithmetic that ends at a place, or None if what stands before it may belong to it."""
+    start = max((at.end() for at in _EQUALS.finditer(line, 0, end)), default=0)
+    begin = start
+    while begin < end:
+        tokens = tokens_of(line[:end], begin)
+        if tokens and not line[tokens[-1].end : end].strip():
+            break
+        # On to the next place at which a number or a bracket may begin.
+        reached = tokens[-1].end if tokens else begin
+        found = re.compile(r"[\d(.$€£-]").search(line, reached + (not tokens), end)
+        begin = found.start() if found else end
+    else:
+        return None
+    first = tokens[0]
+    before = line[start : first.start].rstrip("$€£ \t")
+    glued = before and before == line[start : first.start].rstrip("$€£")
+    word = re.search(r"[^\W\d_]+$", before)
+    if first.text in ("+", "*", "/", "^", ")", "%", "of") or (first.text == "-" and _spaced(line, first)):
+        return None
+    if glued and re.search(r"[\w.:)\]/^²³√!°%]$", before):
+        return None
+    # "2x + 3" and "y 3": a single letter is a variable; "a" and "I" are words.
+    if word and ((len(word.group()) == 1 and word.group() not in "aAI") or word.group().lower() in _TAKES_MORE):
+        return None
+    if re.search(r"[-+*/^×÷·]$", before):
+        return None
+    return tokens
+
+
+def _side_after(line: str, start: int) -> list[Token] | None:
+    """The arithmetic with which the text goes on, or None if what follows may belong to it."""
+    next_sign = _EQUALS.search(line, start)
+    end = next_sign.start() if next_sign else len(line)
+    begin = _ABOUT.match(line, start)
+    tokens = tokens_of(line[:end], begin.end() if begin else start)
+    # "= 7 - so much" goes on in words.
+    while (
+        tokens
+        and tokens[-1].text in ("-", "of")
+        and line[tokens[-1].start - 1 :][:1] == " "
+        and _spaced(line, tokens[-1])
+    ):
+        tokens = tokens[:-1]
+    if not tokens or tokens[-1].text in ("+", "-", "*", "/", "^", "(") or len(tokens) > LONGEST:
+        return None
+    return None if _GOES_ON.match(line[tokens[-1].end : end]) else tokens
+
+
+def _spaced(line: str, token: Token) -> bool:
+    return line[token.end : token.end + 1].isspace()
+
+
+def _agree(first: Value, second: Value, approximate: bool) -> bool:
+    shown = second if second.decimals is not None else first
+    exact = first if shown is second else second
+    if exact.exact == shown.exact or (shown.percent and not exact.percent and exact.exact == shown.exact * 100):
+        return True
+    difference = abs(exact.exact - shown.exact)
+    unit = Fraction(1, 10 ** ((shown.decimals or 0) + (2 if shown.percent else 0)))
+    if approximate:
+        return difference <= max(abs(exact.exact) / 20, unit / 2)
+    rounded, cut = difference <= unit / 2, difference < unit and abs(shown.exact) < abs(exact.exact)
+    return bool(shown.decimals) and (rounded or cut)
+
+
+def _discounts(tokens: list[Token]) -> bool:
+    """Whether a percentage is added or taken off."""
+    texts = [token.text for token in tokens]
+    return any(sign in "+-" and end == "%" for sign, end in zip(texts[1:], texts[3:], strict=False))
+
+
+def _wrong_result(record: Record) -> str | None:
+    """What the task's sum is, where the answer has numbers and none of them is that."""
+    last = record.task.rstrip().rpartition("\n")[2]
+    asked = _ASKED.match(_plain(last[:_LONGEST_LINE]).strip())
+    expected = _result(asked["sum"]) if asked else None
+    answer = _plain(stated_answer(record.output)[:_LONGEST_LINE])
+    if asked is None or expected is None or any(word in answer.lower() for word in _OPEN):
+        return None
+    about = re.search(r"\b(?:about|around|approximately|roughly)\b", answer) is not None
+    numbers = list(_numbers(answer))
+    if not numbers or any(_agree(expected, value, about) for value in numbers):
+        return None
+    return f"{asked['sum'].strip()[:80]} is {_shown(expected.exact)}, not {answer.strip()[:80]}"
+
+
+def _result(text: str) -> Value | None:
+    """The value of a text that is a sum and nothing else; None where it is a single number or something else."""
+    tokens = tokens_of(text)
+    if not tokens or text[tokens[-1].end :].strip() or text[: tokens[0].start].strip("$€£ "):
+        return None
+    try:
+        value = evaluate(tokens)
+    except NoExpression:
+        return None
+    return value if value.decimals is None else None
+
+
+def _numbers(text: str) -> Iterator[Value]:
+    for found in re.finditer(r"(?<![\w.])-?\$?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:\s*/\s*\d+)?\s*%?", text):
+        try:
+            yield evaluate(tokens_of(found.group().replace("$", "")))
+        except NoExpression:
+            continue
+
+
+def _plain(text: str) -> str:
+    """The text without bold type, with spoken and typeset operators as signs."""
+    text = _BOLD.sub(" ", text)
+    for pattern, sign in _SPOKEN:
+        text = pattern.sub(sign, text)
+    return text
+
+
+def _shown(value: Fraction) -> str:
+    if value.denominator == 1:
+        return str(value.numerator)
+    return f"{float(value):.6g}" if abs(value) < 10**300 else str(value)

@@ -1,0 +1,160 @@
+"""Multiple choice: options that can be told apart, an answer that is one of them, letters that come up equally often."""
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+
+from self_instruct.records import Record
+from self_instruct.rules.validators.answers import bare, stands_in, stated_answer
+from self_instruct.rules.validators.contract import Validator, Variables
+
+_BOLD = r"(?:\*\*|__)?"
+_LABELS = r"(?P<label>[A-Za-j1-9])"
+_MARKERS = [
+    # On lines of their own: "A) x", "(b) x", "C. x", "- D: x", "**A.** x"; then within a line.
+    re.compile(rf"^[ \t]*(?:[-*•][ \t]+)?{_BOLD}[(\[]?{_LABELS}(?:[)\].:]+|[ \t]+[-–—](?=[ \t])){_BOLD}[ \t]*", re.MULTILINE),
+    re.compile(rf"(?<![^\s,;:/]){_BOLD}[(\[]?{_LABELS}[)\]]{_BOLD}[ \t]*"),
+    re.compile(rf"(?<![^\s,;/]){_BOLD}{_LABELS}[.:]{_BOLD}[ \t]+"),
+]  # fmt: skip
+_CHOSEN = re.compile(
+    rf"[(\[*_\s\"'“]*(?:option\s+|choice\s+)?{_LABELS}(?P<ends>[)\].:*_\"'”]+|\s+[-–—](?=\s)|(?=[\s,;])|$)",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of a question by letter, in order."""
+
+    texts: dict[str, str]
+
+    def named_by(self, text: str) -> str | None:
+        """The letter of the longest option with which a text begins, a whole word at least; None if there is none."""
+        wanted = bare(text)
+        found = [(len(own), letter) for letter, own in self._bare() if _begins(wanted, own)]
+        return max(found)[1] if found else None
+
+    def mentioned_in(self, text: str) -> list[str]:
+        """The letters of the options whose texts stand in a text."""
+        return [letter for letter, own in self._bare() if stands_in(own, text)]
+
+    @property
+    def alike(self) -> bool:
+        """Whether two options have the same text."""
+        texts = [own for _, own in self._bare()]
+        return len(set(texts)) < len(texts)
+
+    def _bare(self) -> list[tuple[str, str]]:
+        return [(letter, bare(text)) for letter, text in self.texts.items()]
+
+
+def read_options(text: str) -> Options | None:
+    """The options of a question, labelled in sequence from A, a or 1: on lines of their own, or within a line. None if there
+    are fewer than two.
+    """
+    for marker in _MARKERS:
+        run = _sequence(list(marker.finditer(text)))
+        if len(run) >= 2:
+            ends = [later.start() for later in run[1:]] + [_end_of_last(text, run[-1].end())]
+            texts = {
+                mark["label"].upper(): text[mark.end() : end].strip(" \t\n,;*_")
+                for mark, end in zip(run, ends, strict=True)
+            }
+            return Options(texts) if all(bare(own) or own for own in texts.values()) else None
+    return None
+
+
+def _sequence(marks: list[re.Match[str]]) -> list[re.Match[str]]:
+    """The last run of labels that follow each other from the first one: an article "A." before the options is passed over."""
+    run: list[re.Match[str]] = []
+    best: list[re.Match[str]] = []
+    for mark in marks:
+        if run and ord(mark["label"]) == ord(run[-1]["label"]) + 1:
+            run.append(mark)
+        elif mark["label"] in "Aa1":
+            run = [mark]
+        if len(run) >= len(best):
+            best = list(run)
+    return best
+
+
+def _end_of_last(text: str, start: int) -> int:
+    """Where the last option ends: with its paragraph, or its line if nothing but options came before."""
+    end = re.compile(
+        r"\n\s*\n|\n(?=\s*(?:answer|question|please|choose|select|explain|which|what)\b)|\Z", re.IGNORECASE
+    )
+    found = end.search(text, start)
+    return found.start() if found else len(text)
+
+
+def multiple_choice(options: int | None = None, balance: float | None = 5.0) -> Validator:
+    """`no_options`, or not so many as `options` says; `same_options`; `no_answer`; `not_an_option` for a letter or a text that
+    is none; `letter_disagrees` with the text beside it; `wrong_letter` if the variable `letter` asks for another one.
+
+    `letter_overused`: a letter may come up at most `balance` times more often than by chance among what has passed, where a
+    record of k options counts 1/k for each of its letters; None lets any mixture pass.
+    """
+    if balance is not None and balance < 1:
+        raise ValueError(f"balance is {balance:g}, but must be at least 1, or not even a first answer can pass")
+    seen: Counter[str] = Counter()
+    expected: Counter[str] = Counter()
+
+    def validator(record: Record, variables: Variables) -> Record | str:
+        found = read_options(record.task)
+        if found is None or (options is not None and len(found.texts) != options):
+            return f"no_options: {len(found.texts)} of {options}" if found else "no_options"
+        if found.alike:
+            return "same_options"
+        letter, objection = chosen(found, record.output)
+        if letter is None:
+            return objection or "no_answer"
+        asked = variables.get("letter", "").strip().upper()
+        if asked and asked != letter:
+            return f"wrong_letter: asked for {asked}, is {letter}"
+        share = 1 / len(found.texts)
+        if balance is not None and seen[letter] + 1 > expected[letter] + share + balance:
+            return f"letter_overused: {letter} answers {seen[letter]} of {seen.total()}"
+        seen[letter] += 1
+        expected.update(dict.fromkeys(found.texts, share))
+        return record
+
+    return validator
+
+
+def chosen(options: Options, output: str) -> tuple[str | None, str | None]:
+    """The letter that an output chooses, by letter, by letter and text, or by text; or None and the reason why there is
+    none.
+    """
+    answer = stated_answer(output)
+    line = next((line for line in answer.splitlines() if line.strip()), "")
+    mark = _CHOSEN.match(line)
+    by_text = options.named_by(line)
+    # "A" and "I" may be words; a letter counts if it stands alone, is marked, or is another one.
+    if (
+        mark
+        and not (by_text and mark["label"].upper() not in options.texts)
+        and (mark["ends"] or not line[mark.end() :].strip() or (mark["label"] not in "AaIi" and not by_text))
+    ):
+        return _by_letter(options, mark["label"].upper(), line[mark.end() :], bool(mark["ends"]))
+    mentioned = [by_text] if by_text else options.mentioned_in(answer)
+    if len(mentioned) == 1:
+        return mentioned[0], None
+    return None, "no_answer" if not bare(answer) or mentioned else f"not_an_option: {line.strip()[:80]}"
+
+
+def _by_letter(options: Options, letter: str, rest: str, marked: bool) -> tuple[str | None, str | None]:
+    """The letter if it is an option, and what stands beside it is its text or, where the letter is not `marked` by a sign, an
+    explanation.
+    """
+    if letter not in options.texts:
+        return None, f"not_an_option: {letter}"
+    named = options.named_by(rest)
+    if named is not None and named != letter:
+        return None, f"letter_disagrees: {letter} is {options.texts[letter][:80]!r}, not {rest.strip()[:80]!r}"
+    if named is None and bare(rest) and marked and rest[:1] not in ",;":
+        return None, f"not_an_option: {rest.strip()[:80]}"
+    return letter, None
+
+
+def _begins(text: str, start: str) -> bool:
+    return bool(start) and text.startswith(start) and not text[len(start) : len(start) + 1].isalnum()

@@ -1,0 +1,87 @@
+"""Code in the plain form: an answer that is code and nothing else."""
+
+import re
+import warnings
+from dataclasses import replace
+
+from self_instruct.records import Record
+from self_instruct.rules.validators.contract import Validator, Variables, is_set
+
+_FENCE = re.compile(r"^[ \t]*(?P<fence>`{3,}|~{3,})[ \t]*(?P<tag>[\w+#.-]*)[ \t]*$", re.MULTILINE)
+_TAG = re.compile(r"\bPLAIN[_ ]?FORMAT\b", re.IGNORECASE)
+_LONGEST = 200_000
+_COMMENT = re.compile(r"^\s*(?:#|//|/?\*|--|;|%|\"\"\"|'''|<!--|REM\b)", re.IGNORECASE)
+_CODE_SIGNS = re.compile(r"[{}\[\]();=<>$\\|_@]|\w\.\w|::|->|\b\w+\(")
+_SPEECH = re.compile(
+    r"^(?:sure|certainly|of course|here(?:'s| is| are)|below is|the following|this (?:code|function|script|program|solution)"
+    r"|explanation|note|output|example usage|you can|i (?:have|can|will)|let me|in this)\b",
+    re.IGNORECASE,
+)
+
+
+def plain_code(always: bool = False) -> Validator:
+    """Where the plain form is asked for, by the variable `plain_format`, by PLAINFORMAT in the instruction or `always`: a
+    single fenced block is unwrapped; `prose_around_code`, `several_blocks`, `no_code`; `does_not_compile` when the variable
+    `language`, or the block itself, says Python and it is none for the Python that runs this. Other records pass as they are.
+    """
+
+    def validator(record: Record, variables: Variables) -> Record | str:
+        if not (always or is_set(variables, "plain_format") or _TAG.search(record.instruction)):
+            return record
+        code, tag, objection = _unwrapped(record.output)
+        if objection:
+            return objection
+        language = (variables.get("language") or tag).strip().lower()
+        if language in ("python", "python3", "py") and (fault := _fault(code)) is not None:
+            return f"does_not_compile: {fault}"
+        return replace(record, output=code)
+
+    return validator
+
+
+def _unwrapped(output: str) -> tuple[str, str, str | None]:
+    """The code of an output, the language that its fence names, and the reason why it is not code alone, or None."""
+    fences = list(_FENCE.finditer(output))
+    if not fences:
+        code, tag = output.strip("\n"), ""
+        outside = code
+    else:
+        closing = [fence for fence in fences[1:] if not fence["tag"] and fence["fence"][0] == fences[0]["fence"][0]]
+        if not closing:
+            return "", "", "prose_around_code: a fence is not closed"
+        if len(fences) > 2:
+            return "", "", f"several_blocks: {len(fences) // 2}"
+        outside = (output[: fences[0].start()] + "\n" + output[closing[0].end() :]).strip()
+        if outside:
+            return "", "", f"prose_around_code: {' '.join(outside.split())[:80]}"
+        code, tag = output[fences[0].end() + 1 : closing[0].start()].rstrip("\n"), fences[0]["tag"]
+    if not re.search(r"\w", code):
+        return "", "", "no_code"
+    prose = None if fences else next((line for line in outside.splitlines() if _is_prose(line)), None)
+    return code, tag, f"prose_around_code: {prose.strip()[:80]}" if prose else None
+
+
+def _is_prose(line: str) -> bool:
+    """Whether a line is a sentence, and no comment or statement. SQL and shell read like words, but end in no full stop."""
+    text = line.strip()
+    if not text or _COMMENT.match(text) or line.startswith((" ", "\t")):
+        return False
+    words = text.split()
+    spoken = len(words) >= 3 and _SPEECH.match(text) is not None and text[-1] in ".:!"
+    sentence = len(words) >= 5 and text[0].isupper() and text[-1] in ".:!?" and not _CODE_SIGNS.search(text)
+    return spoken or sentence
+
+
+def _fault(code: str) -> str | None:
+    """What keeps a text from being Python, or None. It is compiled and never run."""
+    if len(code) > _LONGEST:
+        return f"over {_LONGEST:,} characters"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of "\\d" and the like, which is the code's business
+            compile(code, "<answer>", "exec", dont_inherit=True)
+    except SyntaxError as error:
+        return f"line {error.lineno}: {error.msg}"
+    except (ValueError, RecursionError, MemoryError, OverflowError) as error:
+        return type(error).__name__
+    return None

@@ -1,0 +1,176 @@
+"""What a task demands of the letters and the form of its answer, as it is stated: "starts with 'B'", "a five-letter word".
+
+Read are the usual English ways to say it; what is said in another way is not seen, and passes.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from self_instruct.rules.validators.answers import bare, stated_answer, words
+
+NUMBERS = {word: at for at, word in enumerate(
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen "
+    "nineteen twenty".split())}  # fmt: skip
+COUNT = rf"(?P<count>\d{{1,5}}|{'|'.join(NUMBERS)})"
+_QUOTED = r"[\"“”'‘’`](?P<text>[^\"“”'‘’`\n]{1,40})[\"“”'‘’`](?!\w)"
+_KIND = r"(?:an?\s+|the\s+)?(?:(?P<kind>letters?|words?|phrases?|prefix|suffix|syllables?|characters?|substring|string)\s+)?"
+_PLACED = rf"{_KIND}(?:{_QUOTED}|(?<=letter )(?P<letter>[A-Za-z])\b)"
+_NOT = r"(?P<not>(?:not|n't|n’t|never|without|no)\s+(?:\w+\s+)?)?"
+_ARTICLES = re.compile(r"^(?:the|an?)\s+", re.IGNORECASE)
+_SENTENCE = 8
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """What an answer must be: a name, which is the reason when it is not, what was stated, and whether one text of it is so."""
+
+    name: str
+    stated: str
+    holds: Callable[[str], bool]
+    each_word: bool = False
+
+    def objection(self, output: str) -> str | None:
+        """The reason why an output does not keep to it, or None. Of a list every item is to keep to it; of a sentence, one
+        word.
+        """
+        answer = stated_answer(output)
+        items = words(answer) if self.each_word else [answer] if self.name in _OF_ALL else _items(answer)
+        if len(items) == 1 and len(items[0].split()) > _SENTENCE and self.name not in _OF_ALL:
+            items = [item for item in items if not any(map(self.holds, words(item)))]
+        wrong = next((item for item in items if not self._item_holds(item)), None)
+        return None if wrong is None else self._reason(wrong)
+
+    def _item_holds(self, item: str) -> bool:
+        if self.name in _OF_ALL:
+            return self.holds(item)
+        forms = (item, bare(item), _ARTICLES.sub("", bare(item)), bare(re.sub(r"\([^)]*\)", "", item)))
+        return any(map(self.holds, forms))
+
+    def _reason(self, found: str) -> str:
+        return f"{self.name}: {self.stated}, not {' '.join(found.split())[:80]!r}"
+
+
+_OF_ALL = ("avoids", "word_count", "acrostic", "contains")
+
+
+def stated_constraints(task: str) -> list[Constraint]:
+    """All that a task demands in a way that can be read."""
+    return [constraint for read in _READERS for constraint in read(task)]
+
+
+def _placed(task: str) -> Iterator[Constraint]:
+    """Starts with, ends with, contains 'x', and that it does not."""
+    verbs = {
+        "starts_with": r"(?:start|begin|commenc)(?:s|ing|ning|es|e)?\s+with",
+        "ends_with": r"(?:end|finish|terminat)(?:s|ing|es|e)?\s+(?:with|in)",
+        "contains": r"(?:contain(?:s|ing)?|includ(?:es?|ing)|featur(?:es?|ing)|us(?:es?|ing)|ha(?:s|ve|ving))",
+    }
+    for name, verb in verbs.items():
+        for found in re.finditer(rf"{_NOT}\b{verb}\s+{_PLACED}", task, re.IGNORECASE):
+            text = (found["text"] or found["letter"]).casefold().strip()
+            if not text or (name == "contains" and found["not"] is None and found["kind"] is None):
+                # "using 'x'" and "has 'x'" are said of much else than letters.
+                if not text or not re.match(rf"{_NOT}\bcontain", found.group(), re.IGNORECASE):
+                    continue
+            holds = _holds(
+                name, text.strip("-…").strip(), (found["kind"] or "").lower().startswith(("word", "phrase"))
+            )
+            said = f"{name.replace('_', ' ')} {text!r}"
+            if found["not"]:
+                yield Constraint(
+                    "avoids" if name == "contains" else name, f"not {said}", _negated(holds), _each(task, found)
+                )
+            else:
+                yield Constraint(name, said, holds, _each(task, found))  # fmt: skip
+
+
+def _holds(name: str, text: str, whole: bool) -> Callable[[str], bool]:
+    if name == "starts_with":
+        return lambda answer: answer.casefold().strip("\"'“‘*_ ").startswith(text)
+    if name == "ends_with":
+        return lambda answer: answer.casefold().rstrip("\"'”’*_ .!?").endswith(text.rstrip(".!?") or text)
+    if whole:
+        return lambda answer: re.search(rf"(?<!\w){re.escape(text)}(?!\w)", answer.casefold()) is not None
+    return lambda answer: text in answer.casefold()
+
+
+def _negated(holds: Callable[[str], bool]) -> Callable[[str], bool]:
+    return lambda answer: not holds(answer)
+
+
+def _each(task: str, found: re.Match[str]) -> bool:
+    """Whether it is said of each word."""
+    before = task[max(0, found.start() - 60) : found.start()].rpartition(".")[2]
+    return (
+        re.search(r"\b(?:each|every|all)\s+(?:of\s+)?(?:the\s+|its\s+)?(?:\w+\s+)?words?\b", before, re.I) is not None
+    )
+
+
+def _sized(task: str) -> Iterator[Constraint]:
+    """A five-letter word; a word of 5 letters; exactly ten words."""
+    for found in re.finditer(
+        rf"\b{COUNT}[- ]letter\s+(?:\w+\s+)?(?:word|name|noun|verb|adjective|answer|animal|fruit|country|city|colou?r)"
+        rf"|\bword\s+(?:of|with)\s+(?:exactly\s+)?{COUNT.replace('count', 'other')}\s+letters",
+        task,
+        re.IGNORECASE,
+    ):
+        size = number(found["count"] or found["other"])
+        yield Constraint("letters", f"{size} letters", lambda answer, size=size: _letters(answer) == size)  # type: ignore[misc]
+    for found in re.finditer(rf"\b(?:exactly|only|just)\s+{COUNT}\s+words\b(?!\s+that)", task, re.IGNORECASE):
+        size = number(found["count"])
+        yield Constraint("word_count", f"{size} words", lambda answer, size=size: len(answer.split()) == size)  # type: ignore[misc]
+
+
+def _rearranged(task: str) -> Iterator[Constraint]:
+    """Anagrams of a word, palindromes, acrostics."""
+    for found in re.finditer(
+        rf"\b(?:anagram|rearrang\w+|unscrambl\w+|scrambled)\b[^.?!\n]{{0,40}}?{_QUOTED}", task, re.I
+    ):
+        letters, given = Counter(_signs(found["text"])), bare(found["text"])
+        yield Constraint(
+            "anagram", f"the letters of {found['text']!r}",
+            lambda answer, letters=letters, given=given: Counter(_signs(answer)) == letters and bare(answer) != given,  # type: ignore[misc]
+        )  # fmt: skip
+    if re.search(
+        r"\b(?:give|name|write|find|create|think of|provide|come up with)\b[^.?!\n]{0,40}\bpalindrom",
+        task,
+        re.I,
+    ):
+        yield Constraint("palindrome", "a palindrome", lambda answer: _signs(answer) == _signs(answer)[::-1] != "")
+    for found in re.finditer(rf"\bacrostic\b[^.?!\n]{{0,60}}?{_QUOTED}", task, re.IGNORECASE):
+        wanted = "".join(_signs(found["text"]))
+        yield Constraint("acrostic", f"lines that begin with the letters of {found['text']!r}",
+                         lambda answer, wanted=wanted: _initials(answer) == wanted)  # type: ignore[misc]  # fmt: skip
+
+
+_READERS = (_placed, _sized, _rearranged)
+
+
+def number(text: str) -> int:
+    """A number in figures, or a word up to twenty."""
+    return int(text) if text.isdigit() else NUMBERS[text.lower()]
+
+
+def _items(answer: str) -> list[str]:
+    """The items of an answer: lines that are marked as such, or what commas divide, if each is short; else the whole."""
+    lines = [line.strip() for line in answer.splitlines() if line.strip()]
+    marked = [found[1] for line in lines if (found := re.match(r"(?:[-*•]|\d{1,3}[.)])\s+(.+)", line))]
+    if marked:
+        return [re.split(r"\s+[-–—]\s+|:\s", item)[0] for item in marked]
+    parts = [part.strip() for part in re.split(r",\s+(?:and\s+|or\s+)?|;\s+|\n", answer.strip()) if part.strip()]
+    short = len(parts) > 1 and all(len(part.split()) <= 4 for part in parts)
+    return parts if short else [answer]
+
+
+def _letters(answer: str) -> int:
+    return len(_signs(answer))
+
+
+def _signs(text: str) -> str:
+    return "".join(sign for sign in text.casefold() if sign.isalnum())
+
+
+def _initials(answer: str) -> str:
+    return "".join(signs[0] for line in answer.splitlines() if (signs := _signs(line)))

@@ -1,0 +1,97 @@
+"""Answers that are reasoned out, and answers that must come from what the task tells: stories, and facts that are not so."""
+
+import re
+
+from self_instruct.records import Record
+from self_instruct.rules.validators.answers import bare, content_words, stands_in, stated_answer
+from self_instruct.rules.validators.contract import Validator, Variables
+
+_FINAL = re.compile(
+    r"^[\s*_#>-]*(?:the\s+)?(?:(?:final|correct|best)\s+)?(?:answer|solution|conclusion)\b[*_\s]*(?:is\b|[:=])[*_\s]*(?P<it>.+)"
+    r"|^(?:therefore|thus|so|hence)\b,?\s.*?\b(?:answer|result|solution)\s+is\s+(?P<so>.+)|\\boxed\{(?P<box>[^}]+)\}",
+    re.IGNORECASE | re.MULTILINE,
+)
+_ASKS = re.compile(r"\b(?:explain|describe|say|tell|state) (?:what|where|who|why|how|whether)\b", re.IGNORECASE)
+_SENTENCE = re.compile(r"[^.!?\n]*[^\W_][^.!?\n]*(?:[.!?]+(?=\s|$)|\n|$)")
+
+
+def cot(min_reasoning_words: int = 15) -> Validator:
+    """`no_final_answer` unless a line says "Answer: ..." or "Therefore, the answer is ..."; `no_reasoning` when fewer than
+    `min_reasoning_words` words come before it; `answers_disagree` when the last lines of that kind name different numbers.
+    """
+
+    def validator(record: Record, variables: Variables) -> Record | str:
+        finals = [found for found in _FINAL.finditer(record.output) if bare(_final_text(found))]
+        if not finals:
+            return "no_final_answer"
+        before = len(record.output[: finals[0].start()].split())
+        if before < min_reasoning_words:
+            return f"no_reasoning: {before} words"
+        last = finals[-2:]
+        numbers = [re.findall(r"-?\d+(?:\.\d+)?", _final_text(found).replace(",", "")) for found in last]
+        if all(len(found) == 1 for found in numbers) and len({float(found[0]) for found in numbers}) > 1:
+            return f"answers_disagree: {numbers[0][0]} and {numbers[1][0]}"
+        return record
+
+    return validator
+
+
+def theory_of_mind(min_sentences: int = 2) -> Validator:
+    """`no_story` of `min_sentences` sentences beside the question, `no_question`; `no_answer`; `answer_not_in_story` when the
+    answer has no telling word of the story, as a place or a person of it is.
+    """
+
+    def validator(record: Record, variables: Variables) -> Record | str:
+        sentences = [found.group().strip() for found in _SENTENCE.finditer(record.task)]
+        asked = [sentence for sentence in sentences if sentence.endswith("?")]
+        if not asked and not _ASKS.search(record.task):
+            return "no_question"
+        story = " ".join(sentence for sentence in sentences if sentence not in asked)
+        if len(sentences) - len(asked) < min_sentences:
+            return f"no_story: {len(sentences) - len(asked)} sentences"
+        if not bare(record.output):
+            return "no_answer"
+        told = set(content_words(story))
+        yes_or_no = re.match(
+            r"\W*(?:yes|no|none|nobody|nothing|nowhere|both|neither|\d+)\b", record.output, re.IGNORECASE
+        )
+        return record if yes_or_no or told & set(content_words(record.output)) else "answer_not_in_story"
+
+    return validator
+
+
+def counterfactual(min_support: float = 0.5) -> Validator:
+    """`no_context`; `no_answer`; `unsupported` when less than this share of the telling words of a short answer stand in the
+    context; with the variable `fact`, what is true outside of it, `answers_from_memory` when the answer holds that and the
+    context does not; with `counterfact`, `ignores_context` when the answer lacks what the context claims.
+    """
+    if not 0 <= min_support <= 1:
+        raise ValueError(f"min_support is {min_support:g}, but must be between 0 and 1")
+
+    def validator(record: Record, variables: Variables) -> Record | str:
+        context = record.input or _without_question(record.instruction)
+        told = set(content_words(context))
+        if len(told) < 5:
+            return f"no_context: {len(told)} telling words"
+        answer = stated_answer(record.output)
+        if not bare(answer):
+            return "no_answer"
+        fact, counterfact = variables.get("fact", ""), variables.get("counterfact", "")
+        if fact and stands_in(fact, record.output) and not stands_in(fact, context):
+            return f"answers_from_memory: {fact}"
+        if counterfact and not stands_in(counterfact, record.output):
+            return f"ignores_context: {counterfact}"
+        said = content_words(answer)
+        support = sum(word in told for word in said) / len(said) if said else 1.0
+        return f"unsupported: {support:.2f}" if support < min_support else record
+
+    return validator
+
+
+def _without_question(text: str) -> str:
+    sentences = [found.group() for found in _SENTENCE.finditer(text)]
+    return " ".join(sentence for sentence in sentences if not sentence.strip().endswith("?"))
+
+
+def _final_text(found: re.Match[str]) -> str:
+    return found["it"] or found["so"] or found["box"] or ""

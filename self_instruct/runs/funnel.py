@@ -1,0 +1,248 @@
+"""The funnel of a run: how many candidates each stage saw and dropped, and why. Counts, a table, and report.json.
+
+Everything here is a function of the verdicts, so that a replay gives the same report. Knows nothing of time and place.
+"""
+
+import json
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from self_instruct.runs.verdict import Verdict
+from self_instruct.runs.files import put
+from self_instruct.runs.journal import Entry
+from self_instruct.runs.layout import JOURNAL, REJECTED, REPORT
+from self_instruct.runs.spending import Spending
+
+STAGES = ("generation", "parse", "filter", "validate", "novelty", "limit")
+JUDGED = ("filter", "validate", "novelty")
+# What is left after each stage that drops blocks, in the order in which they decide.
+STEPS = (
+    ("parse", "could be read"),
+    ("limit", "were judged"),
+    ("filter", "passed the filters"),
+    ("validate", "are valid"),
+    ("novelty", "are new"),
+)
+WRITTEN = "blocks written"
+ENOUGH_BLOCKS = 200
+MUCH = 0.15
+
+
+@dataclass(frozen=True)
+class RuleWarning:
+    """A filter rule that may not do what was meant: `never_fired`, or `drops_much`; `dropped` of the `parsed` blocks."""
+
+    rule: str
+    warning: str
+    dropped: int
+    parsed: int
+
+
+@dataclass
+class Funnel:
+    """Counts over the completions judged so far. `patience` is the number of requests that `recent_yield` looks back, `rules`
+    the filter rules of the run with the reasons that each may give, `spending` what a server has counted for all of the
+    journal, `quotas` how many records each category is to give. `categories` has the counts of each of these.
+    """
+
+    patience: int = 100
+    rules: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    spending: Spending = field(default_factory=Spending)
+    quotas: Mapping[str, int | None] = field(default_factory=dict)
+    completions: Counter[str] = field(default_factory=Counter)
+    drops: Counter[tuple[str, str]] = field(default_factory=Counter)
+    accepted: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    _recent: deque[tuple[int, int, int, Counter[str]]] = field(default_factory=deque)
+    categories: dict[str, "Funnel"] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.categories.update((name, Funnel(self.patience)) for name in self.quotas)
+
+    def count(self, entry: Entry, verdicts: list[Verdict]) -> None:
+        """Counts one completion and what became of its blocks."""
+        self.completions[entry.finish_reason] += 1
+        self.prompt_tokens += entry.prompt_tokens
+        self.completion_tokens += entry.completion_tokens
+        kept = self._add(verdicts)
+        parsed = sum(verdict.drop is None or verdict.drop.stage in JUDGED for verdict in verdicts)
+        # What the engine could not answer says nothing of the model.
+        if entry.finish_reason != "error":
+            filtered = Counter(v.drop.reason for v in verdicts if v.drop is not None and v.drop.stage == "filter")
+            self._recent.append((parsed, kept, entry.completion_tokens, filtered))
+        if len(self._recent) > self.patience:
+            self._recent.popleft()
+        if entry.category is not None:
+            self.categories[entry.category].count(replace(entry, category=None), verdicts)
+
+    def settle(self, verdicts: list[Verdict]) -> None:
+        """Counts what was decided without a completion."""
+        self._add(verdicts)
+        for verdict in verdicts:
+            if verdict.source is not None and verdict.source.category is not None:
+                self.categories[verdict.source.category].settle([replace(verdict, source=None)])
+
+    def _add(self, verdicts: list[Verdict]) -> int:
+        """Counts verdicts; how many of them keep a record."""
+        kept = sum(verdict.drop is None for verdict in verdicts)
+        self.accepted += kept
+        self.drops.update((v.drop.stage, v.drop.reason) for v in verdicts if v.drop is not None)
+        return kept
+
+    @property
+    def requests(self) -> int:
+        """Completions judged."""
+        return self.completions.total()
+
+    @property
+    def blocks(self) -> int:
+        """Blocks that the model wrote, readable or not."""
+        return self.accepted + sum(n for (stage, _), n in self.drops.items() if stage != "generation")
+
+    @property
+    def parsed(self) -> int:
+        """Blocks that could be read and were judged."""
+        return self.blocks - sum(n for (stage, _), n in self.drops.items() if stage in ("parse", "limit"))
+
+    @property
+    def yield_(self) -> float:
+        """Accepted per parsed block."""
+        return self.accepted / self.parsed if self.parsed else 0.0
+
+    @property
+    def recent_yield(self) -> float | None:
+        """The same over the last `patience` requests; None before there were so many."""
+        if len(self._recent) < self.patience:
+            return None
+        parsed = sum(parsed for parsed, *_ in self._recent)
+        return sum(kept for _, kept, *_ in self._recent) / parsed if parsed else 0.0
+
+    @property
+    def likely_cause(self) -> str:
+        """What a low `recent_yield` most likely comes from."""
+        parsed = sum(parsed for parsed, *_ in self._recent)
+        filtered = sum((reasons for *_, reasons in self._recent), Counter[str]())
+        if 2 * filtered.total() > parsed:
+            reason, number = min(filtered.items(), key=_commonest)
+            advice = "; --filter_rules leaves a rule out" if self.rules else ""
+            return (
+                f"the filters dropped {filtered.total():,} of the {parsed:,} blocks that could be read, most ({number:,}) for "
+                f"{reason}: see them in {REJECTED}{advice}"
+            )
+        if parsed:
+            return "the model repeats itself or cannot follow the format"
+        if all(tokens <= 1 for _, _, tokens, _ in self._recent):
+            return "the model wrote nothing, it ends every text at once"
+        unread = Counter({reason: n for (stage, reason), n in self.drops.items() if stage == "parse"})
+        mostly = f", most of them for {unread.most_common(1)[0][0]}" if unread else ""
+        return f"not one of its blocks could be read{mostly}: see what the model writes in {JOURNAL}"
+
+    @property
+    def samples(self) -> list[tuple[int, int]]:
+        """Tokens written and records accepted of each of the last `patience` requests."""
+        return [(tokens, kept) for _, kept, tokens, _ in self._recent]
+
+    @property
+    def warnings(self) -> list[RuleWarning]:
+        """Rules that dropped over 15 % of the blocks that could be read, and rules that dropped none of 200 or more.
+
+        The bounds are ours. A rule sees only what those before it let pass, so it may be idle because of them.
+        """
+        return warnings_of(self.rules, self.drops, self.parsed)
+
+    def as_dict(self, stopped: str) -> dict[str, Any]:
+        """All counts, as in report.json; `stopped` is the reason why the run ended."""
+        # Only categories have validators.
+        stages = [stage for stage in STAGES if stage != "validate" or self.categories]
+        counts = {
+            "stopped": stopped,
+            **self._counts(stages),
+            "warnings": [asdict(warning) for warning in self.warnings],
+            "tokens": {"prompt": self.prompt_tokens, "completion": self.completion_tokens},
+            **({"usage": self.spending.as_dict()} if self.spending.completions else {}),
+        }
+        if self.categories:
+            counts["categories"] = {
+                name: {"quota": self.quotas[name], **funnel._counts(stages), "tokens": funnel.completion_tokens}
+                for name, funnel in self.categories.items()
+            }
+        return counts
+
+    def _counts(self, stages: Sequence[str]) -> dict[str, Any]:
+        return {
+            "requests": self.requests,
+            "completions": dict(sorted(self.completions.items())),
+            "blocks": self.blocks,
+            "parsed": self.parsed,
+            "accepted": self.accepted,
+            "yield": round(self.yield_, 6),
+            "drops": drops_of(self.drops, stages),
+        }
+
+    def table(self) -> str:
+        """The funnel for people: what is left after each stage, and what it dropped, commonest reason first."""
+        rare = {"limit"} if self.categories else {"limit", "validate"}
+        left_out = rare - {stage for stage, _ in self.drops}
+        stages = [step for step in STEPS if step[0] not in left_out]
+        failed = self.completions["error"]
+        note = f"\n{failed} requests ended in an error of the engine" if failed else ""
+        return funnel_table(WRITTEN, self.blocks, stages, self.drops) + note
+
+    def table_of_categories(self) -> str:
+        """What each category gave, and what most of its drops were for; empty without categories."""
+        if not self.categories:
+            return ""
+        rows = [f"{'category':<28} {'records':>9} {'of':>9} {'requests':>9} {'yield':>6}  dropped most for"]
+        for name, funnel in self.categories.items():
+            quota = "any" if self.quotas[name] is None else f"{self.quotas[name]:,}"
+            drops = sorted(funnel.drops.items(), key=lambda item: (-item[1], item[0]))
+            reasons = ", ".join(f"{reason} {number:,}" for (_, reason), number in drops[:2])
+            rows.append(
+                f"{name:<28} {funnel.accepted:>9,} {quota:>9} {funnel.requests:>9,} {funnel.yield_:>6.0%}  {reasons}"
+            )
+        return "\n".join(row.rstrip() for row in rows)
+
+
+def warnings_of(
+    rules: Mapping[str, tuple[str, ...]], drops: Counter[tuple[str, str]], judged: int
+) -> list[RuleWarning]:
+    """The filter rules that dropped over 15 % of what was judged, or none of 200 or more; `rules` with the reasons of each."""
+    found = []
+    for rule, reasons in rules.items():
+        dropped = sum(drops["filter", reason] for reason in reasons)
+        if dropped > MUCH * judged:
+            found.append(RuleWarning(rule, "drops_much", dropped, judged))
+        elif dropped == 0 and judged >= ENOUGH_BLOCKS:
+            found.append(RuleWarning(rule, "never_fired", dropped, judged))
+    return found
+
+
+def drops_of(drops: Counter[tuple[str, str]], stages: Sequence[str]) -> dict[str, dict[str, int]]:
+    """The drops by stage and reason, in the order of the stages."""
+    return {
+        stage: {reason: number for (at, reason), number in sorted(drops.items()) if at == stage} for stage in stages
+    }
+
+
+def funnel_table(first: str, number: int, stages: Sequence[tuple[str, str]], drops: Counter[tuple[str, str]]) -> str:
+    """So many that there were at `first`, then for each stage what it dropped and, under the name given, what was left."""
+    left, rows = number, [(first, "", number)]
+    for stage, name in stages:
+        reasons = Counter({reason: n for (at, reason), n in drops.items() if at == stage})
+        rows += [(f"  {stage}", reason, -count) for reason, count in sorted(reasons.items(), key=_commonest)]
+        left -= reasons.total()
+        rows.append((name, "", left))
+    return "\n".join(f"{name:<20} {reason:<26} {count:>12,}" for name, reason, count in rows)
+
+
+def _commonest(item: tuple[str, int]) -> tuple[int, str]:
+    return -item[1], item[0]
+
+
+def write_report(folder: Path, funnel: Funnel, stopped: str) -> None:
+    """Writes report.json in one step."""
+    put(folder / REPORT, (json.dumps(funnel.as_dict(stopped), indent=2) + "\n").encode())

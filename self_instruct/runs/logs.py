@@ -1,0 +1,142 @@
+"""What goes to the error stream and into the log files of a run directory: the same in every process of a run.
+
+A process writes a file of its own, `logs/rank-N.jsonl`: one JSON object an event, with time in UTC, level, rank, host, process
+and message, and figures where there are some. What is written is kept back until the directory holds a run, so that a launch
+that is refused leaves nothing. A log that cannot be written says so once and is done without. Values of environment variables
+that are named like secrets are shown nowhere.
+"""
+
+import fcntl
+import io
+import logging
+import os
+import re
+import socket
+import sys
+from collections import deque
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from self_instruct.runs.layout import DESCRIPTION, LOGS
+from self_instruct.records import json_line
+
+_OURS = "self_instruct"
+_KEPT_BACK = 1000
+_SECRET = re.compile(r"(?:^|_)(?:TOKEN|KEY|APIKEY|SECRET|PASSWORD|PASSWD|CREDENTIALS?)(?:_|$)", re.IGNORECASE)
+_SHORTEST_SECRET = 8
+
+
+def configure(level: str = "info") -> None:
+    """Plain lines from the project, only errors from the libraries, and no failure on signs that the terminal has not."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+    for handler in logging.getLogger().handlers:
+        if type(handler) is logging.StreamHandler:
+            handler.setLevel(level.upper())
+            handler.setFormatter(_Plain())
+            handler.addFilter(_for_people)
+    logging.getLogger(_OURS).setLevel(logging.DEBUG if level == "debug" else logging.INFO)
+    for noisy in ("httpx", "transformers", "sentence_transformers", "datasets"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def write_to(folder: Path, rank: int, part: str = "") -> None:
+    """Writes what is logged from now on into a file of a run directory; `part` tells a rank's processes apart."""
+    name = f"rank-{rank}-{part}.jsonl" if part else f"rank-{rank}.jsonl"
+    logging.getLogger().addHandler(LogFile(folder / LOGS / name, folder / DESCRIPTION, rank))
+
+
+def close() -> None:
+    """Ends the writing into files."""
+    root = logging.getLogger()
+    for handler in [handler for handler in root.handlers if isinstance(handler, LogFile)]:
+        root.removeHandler(handler)
+        handler.close()
+
+
+class LogFile(logging.Handler):
+    """Appends events to a file once another, `sign`, is there. Only one process writes it: where one does already, this one
+    does not.
+    """
+
+    def __init__(self, path: Path, sign: Path, rank: int) -> None:
+        super().__init__()
+        self._path, self._sign, self._rank = path, sign, rank
+        self._lines: deque[bytes] = deque(maxlen=_KEPT_BACK)
+        self._file: BinaryIO | None = None
+        self._given_up = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Writes an event, or keeps it back. Never raises `OSError`."""
+        if self._given_up:
+            return
+        self._lines.append(json_line(self._row(record)))
+        try:
+            if self._file is None and self._sign.exists():
+                self._open()
+            if self._file is not None:
+                # One write a line: what is killed in between leaves whole lines.
+                while self._lines:
+                    self._file.write(self._lines[0])
+                    self._lines.popleft()
+        except BlockingIOError:
+            self._given_up = True  # whoever writes it is about to refuse this launch
+        except OSError as error:
+            self._given_up = True
+            told = f"{self._path}: cannot be written ({error.strerror}); the run goes on without this log\n"
+            sys.stderr.write(told)
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._given_up = True
+        if self._file is not None:
+            self._file.close()
+        super().close()
+
+    def _open(self) -> None:
+        self._path.parent.mkdir(exist_ok=True)
+        file = self._path.open("ab", buffering=0)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            raise
+        except OSError:
+            pass  # a file system without locks
+        if file.tell():
+            with self._path.open("rb") as written:
+                written.seek(-1, os.SEEK_END)
+                if written.read() != b"\n":  # a half-written line of a launch that was killed
+                    file.write(b"\n")
+        self._file = file
+
+    def _row(self, record: logging.LogRecord) -> dict[str, Any]:
+        message = record.getMessage()
+        if record.exc_info:
+            message = f"{message}\n{logging.Formatter().formatException(record.exc_info)}"
+        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return {
+            "time": time, "level": record.levelname.lower(), "rank": self._rank, "host": socket.gethostname(),
+            "pid": record.process, "source": record.name, "message": without_secrets(message),
+            **getattr(record, "figures", {}),
+        }  # fmt: skip
+
+
+class _Plain(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return without_secrets(super().format(record))
+
+
+def without_secrets(text: str) -> str:
+    """The text without the values of environment variables that are named like secrets."""
+    for name, value in os.environ.items():
+        if len(value) >= _SHORTEST_SECRET and _SECRET.search(name):
+            text = text.replace(value, f"<{name}>")
+    return text
+
+
+def _for_people(record: logging.LogRecord) -> bool:
+    return not getattr(record, "file_only", False)

@@ -1,0 +1,149 @@
+"""Writing verdicts: accepted records to one JSONL file, drops with their reasons to another.
+
+Both files are functions of the journal. A launch writes them anew beside the old ones while it replays the journal, puts
+them in place in one step, and appends from there. Knows nothing of how verdicts come about.
+"""
+
+import os
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from self_instruct.runs.verdict import Verdict
+from self_instruct.runs.journal import Entry
+from self_instruct.runs.layout import ACCEPTED, REJECTED
+from self_instruct.records import Nearest, json_line
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What all records of a run have in common: model, format, trigger words, sampling."""
+
+    model: str
+    model_revision: str
+    format: str
+    trigger_words: dict[str, str]
+    sampling: dict[str, Any]
+
+
+class Writer:
+    """The two files of a run directory, begun anew. `origins` are those of categories, where the run has any."""
+
+    def __init__(self, folder: Path, origin: Origin, origins: Mapping[str, Origin] | None = None) -> None:
+        self._folder, self._origin = folder, asdict(origin)
+        self._origins = {name: asdict(item) for name, item in (origins or {}).items()}
+        self._files = {name: (folder / f"{name}.part").open("wb") for name in (ACCEPTED, REJECTED)}
+        self._published = False
+
+    def write(self, entry: Entry | None, verdicts: list[Verdict]) -> None:
+        """Writes the verdicts that one completion brought, or those for which no completion came."""
+        for verdict in verdicts:
+            if verdict.drop is None:
+                self._files[ACCEPTED].write(json_line(self._accepted(entry, verdict)))
+            else:
+                self._files[REJECTED].write(json_line(self._rejected(entry, verdict)))
+        if self._published:
+            self._flush()
+
+    def records_before(self) -> int:
+        """How many records the file of an earlier launch holds."""
+        place = self._folder / ACCEPTED
+        return place.read_bytes().count(b"\n") if place.exists() else 0
+
+    def publish(self) -> None:
+        """Puts the files in the place of those of an earlier launch; what is written from now on is seen at once."""
+        self._flush()
+        self._sync()
+        for name in self._files:
+            (self._folder / f"{name}.part").replace(self._folder / name)
+        self._published = True
+
+    def close(self) -> None:
+        """Closes both files; before `publish`, the earlier launch's files stay as they are. Raises `OSError` if what
+        was written cannot be put on disk.
+        """
+        with ExitStack() as stack:  # whatever fails, the others are closed
+            for name, file in self._files.items():
+                stack.callback(file.close)
+                if not self._published:
+                    stack.callback((self._folder / f"{name}.part").unlink, missing_ok=True)
+            if self._published:
+                self._flush()
+                self._sync()
+
+    def _flush(self) -> None:
+        for file in self._files.values():
+            file.flush()
+
+    def _sync(self) -> None:
+        for file in self._files.values():
+            os.fsync(file.fileno())
+
+    def _accepted(self, entry: Entry | None, verdict: Verdict) -> dict[str, Any]:
+        record, source = verdict.record, _source(entry, verdict)
+        about = {}
+        if source.category is not None:
+            topic = source.variables.get("topic")
+            about = {"category": source.category, "topic": topic, "variables": source.variables}
+        provenance = {
+            "id": record.id,
+            **about,
+            "most_similar": _nearest(verdict.rouge),
+            "rouge_l": verdict.rouge.score if verdict.rouge else None,
+            "embedding_similarity": verdict.embedding.score if verdict.embedding else None,
+            "request": source.request,
+            "seed_ids": source.seed_ids,
+            "parent_ids": source.parent_ids,
+            "depth": source.depth,
+            **self._origins.get(source.category or "", self._origin),
+            **_completion(source),
+        }
+        if entry is not None and entry is not source:
+            plan = {"request": entry.request, "seed_ids": entry.seed_ids, "parent_ids": entry.parent_ids}
+            provenance["response"] = {**plan, **_completion(entry)}
+        return {**_columns(verdict), "provenance": provenance}
+
+    def _rejected(self, entry: Entry | None, verdict: Verdict) -> dict[str, Any]:
+        assert verdict.drop is not None
+        source = _source(entry, verdict)
+        row = {
+            "id": verdict.record.id,
+            "stage": verdict.drop.stage,
+            "reason": verdict.drop.reason,
+            "detail": verdict.drop.detail,
+            "nearest": _nearest(verdict.drop.nearest),
+            **_columns(verdict),
+            "text": verdict.text,
+            "request": source.request,
+        }
+        if source.category is not None:
+            row["category"] = source.category
+        if entry is not None and entry is not source:
+            row["response_request"] = entry.request
+        return row
+
+
+def _source(entry: Entry | None, verdict: Verdict) -> Entry:
+    """The completion that a candidate was written in."""
+    source = verdict.source or entry
+    assert source is not None, "what no completion brought was written in an earlier one"
+    return source
+
+
+def _completion(entry: Entry) -> dict[str, Any]:
+    return {
+        "finish_reason": entry.finish_reason,
+        "tokens": {"prompt": entry.prompt_tokens, "completion": entry.completion_tokens},
+        "created_at": entry.created_at,
+    }
+
+
+def _columns(verdict: Verdict) -> dict[str, str]:
+    record = verdict.record
+    return {"instruction": record.instruction, "input": record.input, "output": record.output}
+
+
+def _nearest(nearest: Nearest | None) -> dict[str, Any] | None:
+    return asdict(nearest) if nearest else None

@@ -1,0 +1,8 @@
+"""`python -m self_instruct.judge`: the same as `self-instruct judge`."""
+
+import sys
+
+from self_instruct.__main__ import run_command
+
+if __name__ == "__main__":
+    run_command("judge", sys.argv[1:])

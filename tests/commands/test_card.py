@@ -1,0 +1,219 @@
+"""A dataset repository with its card, of a real run and what was done to it."""
+
+import json
+import shutil
+
+import datasets
+import pytest
+import yaml
+from huggingface_hub import DatasetCard
+
+from self_instruct.commands import curate as post_processing
+from self_instruct.config.option import declarations
+from self_instruct.datasets.repository import CARD, CHATS, RECORDS
+from self_instruct.errors import UserError
+from self_instruct.generation.config import GROUPS
+from tests.support.commands import run_command as main
+from tests.support.curation_runs import written
+from tests.support.dataset_files import LONGER, lines
+from tests.support.runs import generate, rows, scripted
+from tests.support.scripts import write_script
+
+SECRET = "hf_0123456789abcdefABCDEF"
+
+
+def card(path, output, *more):
+    """The code, and the card as huggingface_hub reads it; it refuses front matter that is not sound."""
+    code = main(["card", str(path), "--output", str(output), *map(str, more)])
+    return code, DatasetCard((output / CARD).read_text(encoding="utf-8"))
+
+
+def loaded(folder, cache, *configuration):
+    return datasets.load_dataset(str(folder), *configuration, split="train", cache_dir=str(cache))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A run, and its records curated more strictly."""
+    place = tmp_path_factory.mktemp("whole_way")
+    assert generate(*scripted(write_script(place / "script.jsonl", 60), place / "run")).returncode == 0
+    records = str(place / "run" / "machine_generated_instructions.jsonl")
+    options = ["--input_path", records, "--output_path", str(place / "strict.jsonl"), "--rouge_threshold", "0.5"]
+    assert post_processing.main(options) == 0
+    return place
+
+
+@pytest.fixture(scope="module")
+def published(folder, tmp_path_factory):
+    return card(folder / "strict.jsonl", folder / "published", "--license", "cc-by-4.0", "--language", "en")[1]
+
+
+def test_the_front_matter_says_what_the_hub_reads(published):
+    about = published.data.to_dict()
+    assert about["license"] == "cc-by-4.0" and about["language"] == ["en"] and about["size_categories"] == ["n<1K"]
+    assert {item["config_name"]: item["data_files"] for item in about["configs"]} == {
+        "default": [{"split": "train", "path": RECORDS}],
+        "chat": [{"split": "train", "path": CHATS}],
+    }
+    assert "synthetic" in about["tags"] and about["pretty_name"] == "published"
+
+
+def test_the_datasets_library_loads_both_configurations(folder, published, tmp_path):
+    kept = rows(folder / "strict.jsonl")
+    records, chat = (loaded(folder / "published", tmp_path, name) for name in ("default", "chat"))
+    assert [row["instruction"] for row in records] == [row["instruction"] for row in kept]
+    assert [row["provenance"]["id"] for row in records] == [row["provenance"]["id"] for row in kept]
+    made = json.loads(records[0]["provenance"]["fields"])["provenance"]
+    assert {**made, "id": kept[0]["provenance"]["id"]}.keys() == kept[0]["provenance"].keys()
+    assert chat[0] == {
+        "prompt": [{"role": "user", "content": kept[0]["instruction"]}],
+        "completion": [{"role": "assistant", "content": kept[0]["output"]}],
+    }
+    assert len(chat) == len(kept) == len(records)
+
+
+def test_the_card_tells_every_step_with_its_counts(folder, published):
+    run = json.loads((folder / "run" / "report.json").read_text())
+    curation = json.loads((folder / "strict.report.json").read_text())
+    text = published.text
+    assert f"generated {run['accepted']:,} records".capitalize() in text
+    assert f"Curated: {curation['kept']:,} records" in text and text.index("Generated") < text.index("Curated")
+    for report in (run["drops"], curation["drops"]):
+        for found in report.values():
+            for reason, number in found.items():
+                assert f"{reason:<26} {-number:>12,}" in text
+    assert "accelerate launch instruction_io/instruction_output.py" in text
+    assert "--input_path machine_generated_instructions.jsonl" in text and "--rouge_threshold 0.5" in text
+    assert f"{rows(folder / 'strict.jsonl')[0]['provenance']['model']}" in text
+
+
+def test_the_options_in_the_card_are_those_of_the_run(folder, published):
+    described = yaml.safe_load((folder / "run" / "run.yaml").read_text())
+    block = published.text.split("All options of step 1</summary>\n\n```yaml\n")[1].split("```")[0]
+    told = yaml.safe_load(block)["options"]
+    assert told["rouge_threshold"] == described["options"]["rouge_threshold"] == 0.6
+    assert told["seed_tasks_path"] == "code.jsonl" and set(told) - {"seed_tasks_sha256"} <= set(declarations(GROUPS))
+
+
+def test_no_path_and_no_secret_of_this_machine_is_in_what_is_published(folder, tmp_path):
+    run = shutil.copytree(folder / "run", tmp_path / "run")
+    described = yaml.safe_load((run / "run.yaml").read_text())
+    described["options"].update(filter_keywords=[SECRET], script_path=str(tmp_path / "secret place.jsonl"))
+    (run / "run.yaml").write_text(yaml.safe_dump(described))
+    content = rows(run / "machine_generated_instructions.jsonl")
+    content[0]["provenance"]["model"] = str(tmp_path / "models" / "mine")
+    written(run / "machine_generated_instructions.jsonl", *content)
+    card(run, tmp_path / "out")
+    everything = (tmp_path / "out" / CARD).read_bytes()
+    table = b"".join(
+        json.dumps(loaded(tmp_path / "out", tmp_path / "cache", name).to_list()).encode()
+        for name in ("default", "chat")
+    )
+    for text in (str(tmp_path), str(folder), SECRET):
+        assert text.encode() not in everything + table
+    assert b"`mine`" in everything and b"secret place.jsonl" in everything
+
+
+def test_a_licence_of_the_model_is_that_of_its_folder_or_what_is_said(folder, tmp_path):
+    run, model = shutil.copytree(folder / "run", tmp_path / "run"), tmp_path / "toy"
+    model.mkdir()
+    (model / "README.md").write_text("---\nlicense: openrail\n---\n# Toy\n")
+    described = yaml.safe_load((run / "run.yaml").read_text())
+    described["options"]["model_name_or_path"] = str(model)
+    (run / "run.yaml").write_text(yaml.safe_dump(described))
+    assert "| openrail |" in card(run, tmp_path / "a")[1].text
+    assert "| mit |" in card(run, tmp_path / "b", "--model_license", "mit")[1].text
+    (model / "README.md").write_bytes(b"---\nlicense: [\xff\n---")
+    assert "not known here" in card(run, tmp_path / "a")[1].text
+
+
+def test_conversations_and_odd_rows_are_laid_out_and_counted(tmp_path, capsys):
+    odd = {"messages": [LONGER[0], {"role": "assistant", "content": None, "tool_calls": [{"name": "clock"}]}]}
+    asked = {"messages": LONGER[:1]}
+    fence = {"messages": [{"role": "user", "content": "````\n---\n<b>| x"}, LONGER[1]], "category": "a|b\nc"}
+    source = tmp_path / "chats.jsonl"
+    source.write_text(lines(fence, {"messages": LONGER}, odd, asked) + '{"messages"\n', encoding="utf-8")
+    code, told = card(source, tmp_path / "out")
+    assert code == 3 and "license" not in told.data.to_dict()
+    said = capsys.readouterr().out
+    assert "--license, --language" in said and "other_turns" in said and "chats.jsonl:5" in said
+    assert len(loaded(tmp_path / "out", tmp_path / "cache")) == 4
+    chat = loaded(tmp_path / "out", tmp_path / "cache", "chat")
+    assert [len(row["prompt"]) for row in chat] == [1, 3] and chat[1]["completion"] == LONGER[3:]
+    assert "a\\|b c" in told.text and "Not in `chat`: 1 records (nothing was answered)" in told.text
+
+
+def test_tasks_without_answers_have_one_configuration_and_an_old_one_goes(tmp_path):
+    source, out = tmp_path / "tasks.jsonl", tmp_path / "out"
+    source.write_text(lines({"instruction": "Sort.", "output": "1"}))
+    card(source, out)
+    assert (out / CHATS).is_file()
+    source.write_text(lines({"instruction": "Sort."}, {"instruction": "Count."}))
+    _, told = card(source, out)
+    assert [item["config_name"] for item in told.data.configs] == ["default"] and not (out / CHATS).exists()
+    assert len(loaded(out, tmp_path / "cache")) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["{tmp}/a.jsonl"], "--output is missing"),
+        (["{tmp}/none.jsonl", "--output", "{tmp}/new"], "cannot be read (No such file"),
+        (["{tmp}/empty.jsonl", "--output", "{tmp}/new"], "holds no row"),
+        (["{tmp}/cut.jsonl", "--output", "{tmp}/new"], "none of 1 rows could be read"),
+        (["{tmp}", "--output", "{tmp}/new"], "is a directory"),
+        (["-", "--output", "{tmp}/new"], "give its path"),
+        (["{tmp}/a.jsonl", "--output", "{tmp}/a.jsonl"], "is a file; give a directory"),
+        (["{tmp}/a.jsonl", "--output", "{tmp}/full"], "no card of ours"),
+        (["{tmp}/a.jsonl", "--output", "{tmp}/new", "--private"], "goes with --push_to_hub"),
+        (["{tmp}/a.jsonl", "--output", "{tmp}/new", "--push_to_hub", "a b/c"], "no name of a repository"),
+        (["{tmp}/a.jsonl", "--output", "{tmp}/new", "--push_to_hub", "a/b"], "HF_HUB_OFFLINE forbids"),
+        (["{tmp}/b.jsonl", "--output", "{tmp}/new"], "b.report.json: is not a report of ours"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_named_and_nothing_is_written(tmp_path, arguments, message, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    (tmp_path / "full").mkdir()
+    files = {"a.jsonl": lines({"instruction": "Sort.", "output": "1"}), "empty.jsonl": "", "cut.jsonl": '{"instruct\n',
+             "b.jsonl": lines({"instruction": "Sort."}), "b.report.json": '{"kept": "many"}',
+             "full/README.md": "# Mine\n"}  # fmt: skip
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    with pytest.raises(UserError) as caught:
+        main(["card", *[part.format(tmp=tmp_path) for part in arguments]])
+    assert message in str(caught.value)
+    found = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert found == set(files) and (tmp_path / "full/README.md").read_text() == "# Mine\n"
+
+
+def test_what_a_card_that_failed_has_left_does_not_hinder_the_next(tmp_path, monkeypatch):
+    source, out = tmp_path / "a.jsonl", tmp_path / "out"
+    source.write_text(lines({"output": "nothing asked"}, {"instruction": "", "output": 5}))
+    with pytest.raises(UserError):
+        main(["card", str(source), "--output", str(out)])
+    (out / f"{RECORDS}.part").parent.mkdir(parents=True, exist_ok=True)
+    (out / f"{RECORDS}.part").write_bytes(b"PAR1")  # of one that was killed
+    source.write_text(lines({"instruction": "Sort.", "output": "1"}))
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="full"):
+        patch.setattr("self_instruct.datasets.card.card", full)
+        main(["card", str(source), "--output", str(out)])
+    assert (out / RECORDS).is_file() and not (out / "README.md").exists()
+    assert card(source, out)[0] == 0
+    assert {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()} == {"README.md", RECORDS, CHATS}
+    for folder, name in (("theirs", RECORDS), ("hidden", ".git/config"), ("part", "mine.part")):
+        (tmp_path / folder / name).parent.mkdir(parents=True)
+        (tmp_path / folder / name).write_bytes(b"PAR1")
+        with pytest.raises(UserError, match="no card of ours"):
+            main(["card", str(source), "--output", str(tmp_path / folder)])
+
+
+def full(*_):
+    raise OSError(28, "full")
+
+
+def test_what_is_read_is_not_replaced(tmp_path):
+    source, out = tmp_path / "a.jsonl", tmp_path / "out"
+    source.write_text(lines({"instruction": "Sort.", "output": "1"}))
+    card(source, out)
+    with pytest.raises(UserError, match="would be replaced"):
+        main(["card", str(out / CHATS), "--output", str(out)])

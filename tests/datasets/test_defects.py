@@ -1,0 +1,93 @@
+"""What each check finds, and what it leaves alone."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from self_instruct.datasets.defects import CHECKS, Exchange
+from self_instruct.datasets.mending import MENDED
+
+GOOD = Exchange("", "Name a river in Europe.", "", "The Rhine.")
+FENCED = "Here:\n```python\nx = 1\n```"
+
+
+def exchange(**parts):
+    return Exchange("", **{"instruction": GOOD.instruction, "input": "", "output": GOOD.output, **parts})
+
+
+FOUND = {
+    "merged_instructions": [{"output": "Rhine.\n5. Instruction: Sort"}, {"input": "x 12. instruction: y"},
+                            {"instruction": "A\n###\n3. Instruction: b"}],
+    "empty_instruction": [{"instruction": " "}, {"instruction": "..."}],
+    "empty_output": [{"output": ""}, {"output": "\n \t"}],
+    "empty_code": [{"output": "```\n```"}, {"output": "So:\n```python\n\n```\nDone."}],
+    "no_input": [{"input": "<noinput>"}, {"input": "N/A"}],
+    "na_output": [{"output": "N/A"}, {"output": "<nooutput>"}, {"output": "No output."}, {"output": "not applicable"}],
+    "invented_url": [{"output": "See https://www.rhine.org/a?b=1."}, {"output": "Go to www.a-b.com"},
+                     {"output": "[x](http://y.io/z)", "input": "http://y.io/w"}],
+    "as_an_ai": [{"output": "As an AI language model, I cannot."}, {"output": "I'm just an AI."},
+                 {"output": "I, as a large language model, do."}, {"output": "I am an artificial intelligence"}],
+    "truncated": [{"output": "First, take the eggs and"}, {"output": "It has many parts, such as"},
+                  {"output": "```python\nx = ("}, {"output": "The film was a hit. It was shot in Rome and released in 20"},
+                  {"output": "We need eggs,"}],
+    "repeated_input": [{"input": "3 1 2", "output": "3 1 2"}, {"output": "name a river  in europe."}],
+    "wrong_arithmetic": [{"output": "So 2 + 2 = 5."}, {"instruction": "What is 3 * 4?", "output": "13"}],
+    "image_task": [{"instruction": "Describe the following image."}, {"input": "![cat](cat.png)"},
+                   {"instruction": "Draw me a picture of a house."}, {"instruction": "What does the attached chart show?"}],
+    "comma_end": [{"instruction": "Given the list,"}],
+    "merged_turns": [{"output": "The Rhine.\n\nHuman: And in Asia?"}, {"output": "Yes.\n### Instruction:\nSort"},
+                     {"output": "Yes.\n<|im_start|>user"}, {"output": "[INST] more"}],
+    "mojibake": [{"output": "20 Â°C"}, {"output": "itâ€™s"}, {"input": "cafÃ©"}, {"output": "a\ufffdb"}, {"output": "\ud83d"},
+                 {"output": "it\x92s"}],
+    "line_ends": [{"input": "a\r\nb"}],
+    "control_characters": [{"output": "a\x00b"}, {"output": "\x1b[0mx"}],
+    "surrounding_space": [{"instruction": "Sort. "}, {"output": "\nx"}],
+}  # fmt: skip
+LEFT_ALONE = {
+    "merged_instructions": [{"output": "5. Instructions follow"}, {"output": "1. Instruction manuals"}],
+    "empty_instruction": [{"instruction": "2+2"}, {"instruction": "日本?"}],
+    "empty_output": [{"output": "+"}],
+    "empty_code": [{"output": "```\nx\n```\n\n```\ny\n```"}, {"output": FENCED}, {"output": "`` ` ``"}],
+    "no_input": [{"input": "None"}, {"input": ""}],
+    "na_output": [{"output": "None"}, {"output": "The answer is N/A."}, {"output": "Nan"[:2] + "ils"}],
+    "invented_url": [{"output": "See https://rhine.org.", "input": "http://rhine.org/"}, {"output": "http://example.com/x"},
+                     {"output": "http://localhost:8000"}, {"output": 'xmlns="http://www.w3.org/2000/svg"'},
+                     {"output": "https://{host}/x"}, {"output": "it", "before": ("x",)},
+                     {"output": "https://a.b/c", "before": ("what of https://a.b/c?",)}],
+    "as_an_ai": [{"output": "as an aid to memory"}, {"output": "AI is used as a tool."}, {"output": "I am an airline pilot."}],
+    "truncated": [{"output": "The Rhine"}, {"output": FENCED}, {"output": "- eggs\n- milk and cream"}, {"output": "42"},
+                  {"output": "It is done. The total is 3 + 4 = 7"}, {"output": "One of"}],
+    "repeated_input": [{"input": "3 1 2", "output": "1 2 3"}, {"output": ""}],
+    "wrong_arithmetic": [{"output": "So 2 + 2 = 4."}, {"output": "x = 2 + 3y"}],
+    "image_task": [{"instruction": "Write a Dockerfile for the following image."}, {"instruction": "Imagine a river."},
+                   {"instruction": "Write a function that rotates the given image."}],
+    "comma_end": [{"instruction": "Sort a, b, c."}],
+    "merged_turns": [{"instruction": "Write a dialogue.\nHuman: hi", "output": "Human: hello"}, {"output": "The user: me"},
+                     {"output": "```\nHuman: x\n```"}],
+    "mojibake": [{"output": "20 °C, it’s a café, São Paulo, CAFÉ… ÂGE"}, {"output": "日本 \U0001f600"}],
+    "line_ends": [{"output": "a\nb"}],
+    "control_characters": [{"output": "a\tb\n\U0001f468\u200d\U0001f469"}],
+    "surrounding_space": [{"output": "    a = 1\n    b = 2"}],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "parts"), [(name, parts) for name, some in FOUND.items() for parts in some])
+def test_a_fault_is_found_and_shown(name, parts):
+    assert CHECKS[name].find(exchange(**parts))
+
+
+@pytest.mark.parametrize(("name", "parts"), [(name, parts) for name, some in LEFT_ALONE.items() for parts in some])
+def test_what_is_no_fault_is_left_alone(name, parts):
+    assert CHECKS[name].find(exchange(**parts)) is None
+
+
+def test_every_check_has_samples_and_says_what_it_is():
+    assert set(FOUND) == set(LEFT_ALONE) == set(CHECKS) >= set(MENDED)
+    assert all(check.what and check.find(GOOD) is None for check in CHECKS.values())
+
+
+@given(st.text(max_size=60), st.text(max_size=60), st.text(max_size=120))
+def test_any_text_is_looked_at(instruction, input, output):
+    for check in CHECKS.values():
+        found = check.find(Exchange("", instruction, input, output))
+        assert found is None or isinstance(found, str)

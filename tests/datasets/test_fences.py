@@ -1,0 +1,47 @@
+"""Code blocks in a text."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from self_instruct.datasets.fences import outside_code, pieces, prose_of
+
+
+@pytest.mark.parametrize(("text", "code"), [
+    ("a\n```python\nx\n```\nb", ["```python\nx\n```\n"]),
+    ("```\nx\n```\n\n```\ny\n```", ["```\nx\n```\n", "```\ny\n```"]),
+    ("~~~\n```\n~~~", ["~~~\n```\n~~~"]),
+    ("````\n```\nx\n```\n````", ["````\n```\nx\n```\n````"]),
+    ("```js\n```js\n```", ["```js\n```js\n```"]),
+    ("1. ```sh\n   ls\n   ```\nb", ["1. ```sh\n   ls\n   ```\n"]),
+    ("say ```x``` inline", []),
+    ("```x```", []),
+    ("no code", []),
+])  # fmt: skip
+def test_blocks(text: str, code: list[str]) -> None:
+    found = [piece for piece in pieces(text) if piece.is_code]
+    assert [piece.text for piece in found] == code
+    assert all(piece.closed for piece in found)
+
+
+@pytest.mark.parametrize(("text", "empty"), [
+    ("```\n```", True), ("```python\n \n\n```", True), ("```\nx\n```", False), ("```\n", False),
+    ("```\nx\n```\n\n```\ny\n```", False),
+])  # fmt: skip
+def test_empty_blocks(text: str, empty: bool) -> None:
+    assert any(piece.is_empty_block for piece in pieces(text)) is empty
+
+
+def test_a_block_that_is_not_closed_goes_on() -> None:
+    assert [(piece.is_code, piece.closed) for piece in pieces("a\n```\nx")] == [(False, True), (True, False)]
+
+
+@given(st.text(alphabet="`~a \n\r\x0b\u2028-", max_size=60))
+def test_pieces_are_the_text(text: str) -> None:
+    assert "".join(piece.text for piece in pieces(text)) == text
+    assert outside_code(text, lambda prose: prose) == text
+    assert len(prose_of(text)) <= len(text)
+
+
+def test_only_prose_is_changed() -> None:
+    assert outside_code("a\n```\na\n```\na", str.upper) == "A\n```\na\n```\nA"

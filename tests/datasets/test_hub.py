@@ -1,0 +1,105 @@
+"""Sending a dataset to a fake of the Hub on the loopback."""
+
+import sys
+
+import pytest
+
+from self_instruct.datasets.repository import CARD, CHATS, RECORDS
+from self_instruct.errors import UserError
+from tests.support.commands import run_command as main
+from tests.support.dataset_files import lines
+from tests.support.fake_hub import fake_hub
+from tests.support.runs import run
+
+TOKEN = "hf_notARealTokenButLooksLikeOne01"
+
+
+@pytest.fixture
+def hub():
+    with fake_hub() as server:
+        yield server
+
+
+@pytest.fixture
+def push(hub, tmp_path, monkeypatch, capfd):
+    """Sends; gives the code and all that was said."""
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.url)
+    (tmp_path / "a.jsonl").write_text(lines({"instruction": "Sort.", "output": "1 2"}))
+
+    def sent(*more, repo="ada/tasks"):
+        code = main(["card", f"{tmp_path}/a.jsonl", "--output", f"{tmp_path}/out", "--push_to_hub", repo, *more])
+        return code, "".join(capfd.readouterr())
+
+    return sent
+
+
+def on_disk(folder):
+    return {name: (folder / name).read_bytes() for name in (CARD, RECORDS, CHATS)}
+
+
+def test_the_files_are_sent_in_one_commit_and_again_to_the_same_place(hub, push, tmp_path):
+    (tmp_path / "out").mkdir()
+    code, said = push("--private")
+    (tmp_path / "out" / "notes.txt").write_text("not for others")
+    assert code == 0 and "/datasets/ada/tasks/commit/abc" in said
+    assert hub.repositories["ada/tasks"]["type"] == "dataset"
+    assert "private" in (hub.repositories["ada/tasks"].get("visibility"), *hub.repositories["ada/tasks"])
+    assert hub.files == on_disk(tmp_path / "out") and b"ada/tasks" in hub.files[CARD]
+    assert push()[0] == 0 and set(hub.files) == {CARD, RECORDS, CHATS}
+    assert hub.tokens == {f"Bearer {TOKEN}"}
+    assert set(hub.anonymous) <= {"/api/agent-harnesses"}  # a question of huggingface_hub's own, about nobody
+    assert sum("/commit/" in line for line in hub.asked) == 2
+    assert TOKEN.encode() not in b"".join(on_disk(tmp_path / "out").values()) and TOKEN not in said
+
+
+def test_a_dry_run_asks_nothing_of_the_hub_and_lists_what_would_go(hub, push, tmp_path):
+    code, said = push("--dry_run")
+    assert code == 0 and hub.asked == []
+    for name, content in on_disk(tmp_path / "out").items():
+        assert f"  {name:<24} {len(content):>14,} bytes" in said.split("Nothing was sent")[1]
+
+
+@pytest.mark.parametrize(
+    ("part", "status", "message"),
+    [
+        ("/repos/create", 401, "does not know who you are"),
+        ("/repos/create", 403, "you may not write there"),
+        ("/preupload/", 404, "has no such place"),
+        ("/commit/", 413, "refused it with status 413"),
+    ],
+)
+def test_what_the_user_has_to_mend_is_said_without_the_token(hub, push, tmp_path, part, status, message):
+    hub.failing[part] = status
+    if status in (401, 403):
+        hub.failing["/api/datasets/"] = status
+    with pytest.raises(UserError) as caught:
+        push()
+    assert message in str(caught.value) and TOKEN not in str(caught.value) and "\n" not in str(caught.value)
+    assert hub.files == {} and set(on_disk(tmp_path / "out"))
+
+
+@pytest.mark.parametrize("part", ["/repos/create", "/commit/"])
+def test_a_hub_that_fails_is_told_once_with_code_1(hub, push, part):
+    hub.failing[part] = 500
+    code, said = push()
+    assert code == 1 and said.count("error: ") == 1 and "status 500" in said and TOKEN not in said
+
+
+def test_without_a_network_the_files_are_there_and_the_code_is_1(push, tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    code, said = push()
+    assert code == 1 and said.count("error: ") == 1 and "cannot be reached" in said and "Traceback" not in said
+    assert set(on_disk(tmp_path / "out"))
+
+
+def test_the_command_takes_address_and_token_from_the_environment(hub, tmp_path):
+    (tmp_path / "a.jsonl").write_text(lines({"instruction": "Sort.", "output": "1 2"}))
+    hub.failing["/commit/"] = 401
+    done = run(
+        sys.executable, "-m", "self_instruct.datasets", "card", tmp_path / "a.jsonl", "--output", tmp_path / "out",
+        "--push_to_hub", "ada/tasks", HF_ENDPOINT=hub.url, HF_TOKEN=TOKEN, HF_HUB_OFFLINE="0",
+    )  # fmt: skip
+    assert done.returncode == 2 and done.stderr.count("error: ") == 1 and "Traceback" not in done.stderr
+    assert hub.tokens == {f"Bearer {TOKEN}"} and TOKEN not in done.stdout + done.stderr

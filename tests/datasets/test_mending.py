@@ -1,0 +1,52 @@
+"""Faults with one right answer."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from self_instruct.datasets.mending import MENDED, TEXTS, is_no_input, mended
+
+
+@pytest.mark.parametrize(("text", "better", "names"), [
+    ("a\r\nb\rc", "a\nb\nc", ["line_ends"]),
+    ("a\x00b\x08\x7f", "ab", ["control_characters"]),
+    ("a\x0cb\x0bc", "a\nb\nc", ["control_characters"]),
+    ("\x1b[1;31mred\x1b[0m \x1b]0;title\x07on", "red on", ["control_characters"]),
+    ("\ufeffa", "a", ["control_characters"]),
+    (" a \n", "a", ["surrounding_space"]),
+    ("\n \n  def f():\n    return 1\n", "  def f():\n    return 1", ["surrounding_space"]),
+    ("    a = 1\n    b = 2", "    a = 1\n    b = 2", []),
+    ("  one\ntwo", "one\ntwo", ["surrounding_space"]),
+    ("\tone", "one", ["surrounding_space"]),
+    ("a\tb\nc", "a\tb\nc", []),
+    ("é 日本 \U0001f468\u200d\U0001f469", "é 日本 \U0001f468\u200d\U0001f469", []),
+    (" \r\n\x00 ", "", ["line_ends", "control_characters", "surrounding_space"]),
+    ("", "", []),
+])  # fmt: skip
+def test_texts(text, better, names):
+    assert mended(text) == (better, names)
+
+
+@pytest.mark.parametrize("text", [
+    "<noinput>", "<no input>", "noinput", "No Input", "no_input", "N/A", "n/a.", "(n/a)", "[No input]", "no input required",
+    "No input needed.", "No additional input is required.", "not applicable", "Input: none", "No inputs",
+])  # fmt: skip
+def test_inputs_that_say_that_there_is_none(text):
+    assert is_no_input(text) and mended(text, is_input=True) == ("", ["no_input"])
+    assert mended(text)[0] == text
+
+
+@pytest.mark.parametrize("text", [
+    "", "None", "null", "-", "0", "The device has no input.", "no input was found in the log", "na", "Names: N/A",
+    "no inputs, 3 outputs",
+])  # fmt: skip
+def test_inputs_that_are_some(text):
+    assert not is_no_input(text)
+
+
+@given(st.text(alphabet="a \t\r\n\x00\x0b\x0c\x1b[m;\ufeff\x85\u2028n/o input<>", max_size=30), st.booleans())
+def test_none_of_them_is_left(text, is_input):
+    better, names = mended(text, is_input=is_input)
+    assert (better, []) == mended(better, is_input=is_input)
+    assert (better == text) == (not names) and set(names) <= set(MENDED)
+    assert all(mend(better) == better for _, mend in TEXTS.values())

@@ -1,0 +1,49 @@
+"""What may be shown of options and provenance."""
+
+import re
+
+import pytest
+
+from self_instruct.config.option import declarations
+from self_instruct.datasets.example import Example
+from self_instruct.datasets.naming import made_id, presentable, short, without_places
+from self_instruct.generation.config import GROUPS
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ({"seed_tasks_path": "/home/ada/seeds/code.jsonl"}, {"seed_tasks_path": "code.jsonl"}),
+        ({"a": ["~/x/y", "..\\no", "C:\\Users\\ada\\m", "file:/m/n"]}, {"a": ["y", "..\\no", "m", "n"]}),
+        ({"benchmarks": ["he=/home/ada/he.jsonl", "~/b.jsonl", "gsm8k=openai/gsm8k"], "text": "a =/b"},
+         {"benchmarks": ["he=he.jsonl", "b.jsonl", "gsm8k=openai/gsm8k"], "text": "a =/b"}),
+        ({"model_name_or_path": "bigcode/starcoder2-3b"}, {"model_name_or_path": "bigcode/starcoder2-3b"}),
+        ({"api_key": "x", "hub_token": "x", "Password": "x", "api_base": ["http://gpu7"], "api_extra_body": "{}"}, {}),
+        ({"note": "hf_abcdefgh12345678", "url": "http://me:word@host/v1", "words": ["ok", "sk-abcdefgh1"]}, {}),
+        ({"max_tokens": 5, "api_key_env": "OPENAI_API_KEY", "stop_words": ["a/b", "\n/x"]},
+         {"max_tokens": 5, "api_key_env": "OPENAI_API_KEY", "stop_words": ["a/b", "\n/x"]}),
+    ],
+)  # fmt: skip
+def test_paths_are_shortened_and_secrets_left_out(given, shown):
+    assert presentable(given) == shown
+
+
+def test_an_id_is_made_of_the_name_of_a_file():
+    def made(path, **more):
+        return made_id(Example("", path=path, row=7, **more))
+
+    assert made("a.jsonl") == "a.jsonl_7" and made("/b/a.jsonl", source="mine") == "mine_7"
+    assert re.fullmatch(r"a\.jsonl-[0-9a-f]{6}_7", made("/b/a.jsonl")) and made("/b/a.jsonl") != made("/c/a.jsonl")
+    assert made("tatsu-lab/alpaca") == "tatsu-lab/alpaca_7" and made("/b/\udcff/a").startswith("a-")
+
+
+def test_few_options_of_ours_are_taken_for_secrets():
+    names = set(declarations(GROUPS))
+    assert names - set(presentable(dict.fromkeys(names, 1))) <= {"api_base", "api_extra_body"}
+
+
+def test_only_keys_that_name_places_are_shortened():
+    row = {"text": "/etc/passwd", "provenance": [{"model": "/m/mine", "note": "/a/b", "path": None}]}
+    kept = {"text": "/etc/passwd", "provenance": [{"model": "mine", "note": "/a/b", "path": None}]}
+    assert without_places(row) == kept
+    assert short("tatsu-lab/alpaca") == "tatsu-lab/alpaca" and short("/a/b.jsonl") == "b.jsonl"

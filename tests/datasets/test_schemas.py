@@ -1,0 +1,55 @@
+"""Rows whose format is not that of their file, and answers under names that a format has not."""
+
+import json
+
+import datasets
+import pytest
+
+from tests.datasets.test_convert import GOOD, converted, read
+from tests.support.runs import rows
+
+ANSWERED = {
+    "alpaca": {"instruction": "a", "input": "i", "output": "o"},
+    "dolly": {"instruction": "a", "context": "i", "response": "o", "category": "qa"},
+    "airoboros": {"instruction": "a", "input": "i", "response": "o"},
+    "distilabel": {"instruction": "a", "input": "i", "generation": "o"},
+    "gpt4all": {"prompt": "a", "context": "i", "response": "o"},
+    "question-answer": {"question": "a", "context": "i", "answer": "o"},
+}
+
+
+@pytest.mark.parametrize("container", ["jsonl", "json", "parquet"])
+@pytest.mark.parametrize("most", ANSWERED)
+def test_rows_of_other_formats_in_a_file_lose_nothing(tmp_path, most, container, capsys):
+    found = [ANSWERED[most]] * 9 + list(ANSWERED.values())
+    source, out = tmp_path / f"mixed.{container}", tmp_path / "o.jsonl"
+    if container == "parquet":  # a table has all columns, and null in most of them
+        datasets.Dataset.from_list([dict.fromkeys(set().union(*ANSWERED.values())) | row for row in found]).to_parquet(
+            source
+        )
+    else:
+        text = json.dumps(found) if container == "json" else "".join(json.dumps(row) + "\n" for row in found)
+        source.write_text(text)
+    code, report, _ = converted(source, "jsonl", out)
+    assert code == 0 and {(one.instruction, one.input, one.output) for one in read(out)} == {("a", "i", "o")}
+    assert len(rows(out)) == len(found) and report["inputs"][0]["format"] == most
+    others = set(ANSWERED) - {most} - ({"dolly"} if most == "airoboros" else set())  # which reads it the same
+    assert report["inputs"][0]["rows_of_other_formats"] == dict.fromkeys(sorted(others), 1)
+    assert "1 rows were read as" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("row", "format"),
+    [
+        ({"instruction": "a", "response": "lost?"}, "alpaca"), ({"instruction": "a", "generation": "lost?"}, "jsonl"),
+        ({"instruction": "a", "answer": "lost?"}, "auto"),
+        ({"instruction": "a", "output": None, "completion": "lost?"}, "auto"),
+        ({"prompt": "a", "answer": "lost?"}, "prompt-completion"), ({"instruction": "a", "output": "lost?"}, "distilabel"),
+    ],
+)  # fmt: skip
+def test_an_answer_under_a_name_that_the_format_has_not_is_told(tmp_path, row, format):
+    source, out = tmp_path / "a.jsonl", tmp_path / "o.jsonl"
+    source.write_bytes((GOOD + b"\n" if format == "auto" else b"") + json.dumps(row).encode())
+    code, _, rejected = converted(source, "jsonl", out, "--input_format", format)
+    assert code == 3 and [(one["reason"], "lost?" in one["text"]) for one in rejected] == [("no_output_field", True)]
+    assert 'in "' in rejected[0]["detail"] and len(rows(out)) == (format == "auto")

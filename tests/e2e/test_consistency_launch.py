@@ -1,0 +1,95 @@
+"""The self-consistency command as users start it, with real models."""
+
+import os
+import signal
+import sys
+import time
+
+from tests.commands.test_consistency import (
+    BY_WORDS,
+    COMMAND,
+    KEPT,
+    MINILM,
+    PREDICTIONS,
+    REPORT,
+    asked,
+    source,
+    tested,
+    told,
+)
+from tests.support.runs import DATASET, ROOT, rows, run, start
+
+__all__ = ["asked", "source", "tested"]  # fixtures
+BIN = os.path.dirname(sys.executable)
+JUDGE = ["--model_name_or_path", ROOT / "demo_model", "--max_new_tokens", 40, "--request_batch_size", 2]
+
+
+def copied(folder, place):
+    """A copy of a run directory without what was predicted."""
+    place.mkdir()
+    for name in (*DATASET, "run.yaml", "completions.jsonl"):
+        (place / name).write_bytes((folder / name).read_bytes())
+    return place
+
+
+def test_accelerate_launches_it_from_its_folder_with_another_model(source, tmp_path):
+    folder = copied(source / "run", tmp_path / "run")
+    result = run(
+        f"{BIN}/accelerate", "launch", "--cpu", "--num_processes", 1, "--num_machines", 1, "--mixed_precision", "no",
+        "--dynamo_backend", "no", COMMAND.name, "--batch_dir", os.path.relpath(folder, COMMAND.parent), *JUDGE,
+        "--num_trials", 2, "--embedding_model_name_or_path", MINILM, "--self_consistency_threshold", 0.1,
+        cwd=COMMAND.parent, PYTHONPATH="",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    predictions, records = rows(folder / PREDICTIONS), rows(folder / DATASET[0])
+    trials = {(row["record"], row["trial"]) for row in predictions}
+    assert trials == {(row["provenance"]["id"], trial) for row in records for trial in (0, 1)}
+    assert len(predictions) == len(trials)
+    scored = [row for row in predictions if row["prediction"]]
+    assert len(scored) > len(trials) / 2
+    assert all(-1 <= row["embedding"] <= 1 and 0 <= row["rouge_l"] <= 1 for row in scored)
+    assert {row["model"] for row in predictions} == {"demo_model"}
+    assert all(row["model_revision"].startswith("local-") for row in predictions)
+    assert not records[0]["provenance"]["model_revision"].startswith("local-")  # of the run, another model
+    stay = [row["provenance"].pop("self_consistency") for row in rows(folder / KEPT)]
+    assert all(scores["embedding"] >= 0.1 and scores["trials"] in (1, 2) for scores in stay)
+    assert f"{len(stay)} of {len(records)} records stay" in result.stdout and (folder / REPORT).is_file()
+
+
+def test_one_that_is_stopped_in_the_middle_goes_on_without_loss(source, tmp_path):
+    folder = copied(source / "run", tmp_path / "run")
+    command = [sys.executable, COMMAND, "--batch_dir", folder, *JUDGE, *BY_WORDS, "--num_trials", 3]
+    process = start(*command)
+    journal, deadline = folder / PREDICTIONS, time.monotonic() + 200
+    while not (journal.exists() and journal.read_bytes().count(b"\n") >= 2):
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+    before = journal.read_bytes()
+    total = 3 * len(rows(folder / DATASET[0]))
+    assert before.count(b"\n") < total
+    assert process.returncode == 128 + signal.SIGTERM and "Traceback" not in err
+    there = before.count(b"\n")
+    assert f"Stopped: SIGTERM was received.\n{there} of {total} predictions are there" in out
+    assert not (folder / KEPT).exists()
+
+    result = run(*command)
+    assert result.returncode == 0, result.stderr
+    assert journal.read_bytes().startswith(before)
+    found = [(row["record"], row["trial"]) for row in rows(journal)]
+    assert len(found) == len(set(found)) == total and (folder / KEPT).exists()
+
+
+def test_several_ranks_give_the_predictions_of_one(source, asked, tmp_path):
+    folder = copied(source / "run", tmp_path / "run")
+    command = [f"{BIN}/torchrun", "--standalone", "--nproc_per_node", 2, COMMAND, "--batch_dir", folder]
+    result = run(*command, *told(source), *BY_WORDS)
+    assert result.returncode == 0, result.stderr
+    assert (folder / KEPT).read_bytes() == (asked / KEPT).read_bytes()
+    both = [{(row["record"], row["trial"]): {**row, "rank": 0, "created_at": None} for row in rows(place / PREDICTIONS)}
+            for place in (folder, asked)]  # fmt: skip
+    assert both[0] == both[1]
+    # Where nothing is missing, no rank waits for another.
+    again = run(*command, "--num_trials", 2, *BY_WORDS)
+    assert again.returncode == 0 and "records stay" in again.stdout

@@ -1,0 +1,56 @@
+"""Runs that are killed lose nothing and write every byte in the end.
+
+`benchmarks/crashes.py` is the long form.
+"""
+
+import shutil
+import signal
+
+import pytest
+
+from tests.support.crashes import ACCEPTED, JOURNAL, REJECTED, Crashes, Forks, contents, judged, table, whole_lines
+
+
+@pytest.fixture(scope="module")
+def forks(tmp_path_factory):
+    return Forks(tmp_path_factory.mktemp("crashes") / "forks", 8)
+
+
+def test_twelve_kills_of_the_real_command_lose_nothing(tmp_path):
+    kills = list(Crashes(tmp_path / "runs", 60, seed=1).run(12))
+    assert len(kills) == 12
+    faults = [kill for kill in kills if kill.lost or kill.doubled or not kill.identical]
+    assert faults == [], table(kills)
+
+
+def test_a_kill_at_every_write_boundary_loses_nothing(forks):
+    places = forks.boundaries()
+    for name in (JOURNAL, ACCEPTED, REJECTED, "run.yaml", "report.json"):
+        assert {place.split(":")[3] for place in places if place.startswith(f"{name}:write")} == {"middle", "after"}
+    assert len(places) > 25
+    for at, place in enumerate(places):
+        (kill,) = forks.killed(f"boundary-{at}", [place])
+        assert (kill.lost, kill.doubled, kill.identical) == (0, 0, True), place
+
+
+def test_a_kill_at_every_boundary_of_going_on_loses_nothing(forks):
+    places = [place for place in forks.boundaries() if place.split(":")[2] in "12"]
+    for at, place in enumerate(places):
+        forks.begin(2)
+        struck = forks.launch(place) == -signal.SIGKILL
+        lines = whole_lines(forks.here / "run")
+        assert forks.launch() == 0, forks.said()
+        (kill,) = judged([(place, lines)], forks.lay_aside(f"again-{at}"), forks.reference)
+        assert (kill.lost, kill.doubled, kill.identical) == (0, 0, True), place
+        assert struck, place
+
+
+def test_the_harness_sees_what_is_lost_doubled_or_different(forks, tmp_path):
+    whole = whole_lines(forks.reference)
+    run = shutil.copytree(forks.reference, tmp_path / "run")
+    assert judged([("x", whole)], run, forks.reference)[0].identical
+    (run / "run.yaml").write_bytes((run / "run.yaml").read_bytes() + b"\n")
+    (run / JOURNAL).write_bytes(b"\n".join([*whole, whole[0], b""]))
+    (kill,) = judged([("x", [*whole, b"another"])], run, forks.reference)
+    assert (kill.lost, kill.doubled, kill.identical) == (1, 1, False)
+    assert contents(run).keys() == contents(forks.reference).keys()

@@ -1,0 +1,72 @@
+"""What the card lays out is trained on by TRL's own command, and the adapter generates."""
+
+import json
+import os
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from tests.support.commands import run_command as main
+from tests.support.dataset_files import lines
+from tests.support.runs import ROOT, run
+
+FINETUNE = ROOT / "configs" / "finetune"
+# Continuous integration installs tests/requirements.txt, so there it fails rather than being skipped.
+needs_trl = pytest.mark.skipif(
+    find_spec("trl") is None and "CI" not in os.environ, reason="needs trl and peft: pip install -e '.[train]'"
+)
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """A small dataset as the card command lays it out."""
+    folder = tmp_path_factory.mktemp("published")
+    tasks = [{"instruction": f"Add {n} and 2.", "input": "", "output": f"{n} + 2 = {n + 2}"} for n in range(24)]
+    (folder / "tasks.jsonl").write_text(lines(*tasks))
+    assert main(["card", str(folder / "tasks.jsonl"), "--output", str(folder / "set")]) == 0
+    return folder / "set"
+
+
+@needs_trl
+@pytest.mark.filterwarnings("ignore")  # of peft and torch, on import and when an adapter is loaded
+def test_trl_trains_an_adapter_on_a_published_set_and_it_generates(published, tiny_llama, tmp_path):
+    adapter = tmp_path / "adapter"
+    done = run(
+        Path(sys.executable).with_name("trl"), "sft", "--config", FINETUNE / "lora.yaml",
+        "--model_name_or_path", tiny_llama, "--dataset_name", published, "--output_dir", adapter,
+        "--chat_template_path", FINETUNE / "chat_template.jinja", "--use_cpu", "--bf16", "false", "--max_steps", 2,
+        "--gradient_accumulation_steps", 1, "--logging_steps", 1, "--save_strategy", "no",
+        HF_DATASETS_CACHE=str(tmp_path / "cache"),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    about = json.loads((adapter / "adapter_config.json").read_text())
+    assert about["r"] == 16 and about["base_model_name_or_path"] == str(tiny_llama)
+    weights = load_file(adapter / "adapter_model.safetensors")
+    learned = [weight for name, weight in weights.items() if "lora_B" in name]
+    assert learned and all(weight.abs().max() > 0 for weight in learned)  # they are zeros before training
+
+    tokenizer = AutoTokenizer.from_pretrained(adapter)
+    asked = [{"role": "user", "content": "Add 3 and 2."}]
+    batch = tokenizer.apply_chat_template(asked, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+    assert tokenizer.decode(batch["input_ids"][0]).endswith("### Assistant:\n")
+    model, base = (AutoModelForCausalLM.from_pretrained(place).eval() for place in (adapter, tiny_llama))
+    written = model.generate(**batch, max_new_tokens=4, do_sample=False, pad_token_id=0)
+    assert written.shape[1] > batch["input_ids"].shape[1]
+    with torch.no_grad():
+        assert not torch.equal(model(**batch).logits, base(**batch).logits)
+
+
+def test_the_template_for_base_models_ends_answers_and_leaves_nothing_to_escape(tiny_llama):
+    tokenizer = AutoTokenizer.from_pretrained(tiny_llama)
+    tokenizer.chat_template = (FINETUNE / "chat_template.jinja").read_text()
+    turns = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "{{ 1 }} <b>"},
+             {"role": "assistant", "content": "Two\nlines"}]  # fmt: skip
+    whole = tokenizer.apply_chat_template(turns, tokenize=False)
+    assert whole == "### System:\nBe brief.\n### User:\n{{ 1 }} <b>\n### Assistant:\nTwo\nlines<|end|>\n"
+    prompt = tokenizer.apply_chat_template(turns[:2], tokenize=False, add_generation_prompt=True)
+    assert whole.startswith(prompt) and whole.removeprefix(prompt) == "Two\nlines<|end|>\n"

@@ -1,0 +1,32 @@
+"""The benchmark of the back-ends in its small form."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+LINE = re.compile(
+    r"(?P<model>\w+) +(?P<size>[\d.]+)M +(?P<method>one at a time|static batches|paged|slots) +(?P<rows>\d+) +(?P<speed>[\d.]+)"
+    r" +(?P<one>[\d.]+) +(?P<static>[\d.]+|nan) +(?P<steps>\d+) +(?P<idle>\d+)% +(?P<peak>\d+|nan) +(?P<roofline>\d+)%"
+)
+
+
+def test_the_small_form_prints_a_plausible_table():
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "benchmarks/generation.py", "--quick", "--cpu_time", "--requests", "9"]
+    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    lines = [found.groupdict() for found in map(LINE.match, run.stdout.splitlines()) if found]
+    for model in ("GPTBigCode", "Llama"):
+        found = {line["method"]: line for line in lines if line["model"] == model}
+        assert {"one at a time", "static batches", "slots"} <= set(found)
+        assert ("paged" in found) != ("paged is left out: " in run.stdout)
+        one, static, slots = (found[name] for name in ("one at a time", "static batches", "slots"))
+        assert (one["rows"], static["rows"], slots["rows"]) == ("1", "4", "4")
+        assert one["idle"] == "0" and 0 <= int(slots["idle"]) <= int(static["idle"]) < 100
+        assert int(slots["steps"]) <= int(static["steps"])
+        for line in found.values():
+            assert abs(float(line["speed"]) / float(one["speed"]) - float(line["one"])) < 0.02
+        assert abs(float(slots["speed"]) / float(static["speed"]) - float(slots["static"])) < 0.02

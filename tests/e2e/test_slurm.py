@@ -1,0 +1,201 @@
+"""The job scripts on a Slurm cluster of two nodes, disturbed as clusters do.
+
+Small jobs, which load no model, are submitted together at the start and run side by side. One job over both nodes, with the
+demonstration model, goes through all that comes after: each test waits until it has got on, disturbs it, and sees to it that
+it was requeued with all that was journalled; the last one waits for its end. Any test can be run alone.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.curation_runs import near_copies, written
+from tests.support.runs import ROOT, rows, scripted
+from tests.support.scripts import write_script
+from tests.support.slurm_cluster import NODES, Cluster, obstacle
+
+pytestmark = pytest.mark.skipif(obstacle() is not None, reason=obstacle() or "")
+GENERATE, CURATE = (ROOT / "configs" / "slurm" / f"{name}.slurm" for name in ("generate", "curate"))
+TARGET = 60
+PATIENCE_SECONDS = 280.0
+MISTAKES = {
+    "no GPUs": ({}, "the job has no GPUs"),
+    "no script": ({"CPU_PROCESSES": "1", "SCRIPT": "nowhere.py"}, "there is no nowhere.py"),
+    "no seeds": ({"CPU_PROCESSES": "1"}, "--seed_tasks_path is missing"),
+    "too often": ({"CPU_PROCESSES": "1", "RETRY_AFTER_SECONDS": "0", "MAX_RESTARTS": "0"}, "was started 1 times"),
+}
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    made = Cluster(tmp_path_factory.mktemp("slurm"))
+    made.start()
+    yield made
+    made.stop()
+
+
+class Job:
+    """A job under way, with its log."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        log: Path,
+        options: list[object],
+        arguments: list[object],
+        script: Path = GENERATE,
+        **more: str,
+    ) -> None:
+        self.cluster, self.log = cluster, log
+        command = ["sbatch", "--parsable", "--chdir", ROOT, "--output", log, *options, script, *arguments]
+        self.number = cluster.command(*command, PYTHON=sys.executable, OMP_NUM_THREADS="1", **more).strip()
+
+    def known(self, name: str) -> str:
+        return self.cluster.job(self.number)[name]
+
+    def told(self) -> str:
+        return self.log.read_text() if self.log.exists() else ""
+
+    def wait(self, reached: Callable[[], bool], lost: tuple[str, ...] = ("FAILED", "CANCELLED")) -> None:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not reached():
+            assert time.monotonic() < deadline and self.known("JobState") not in lost, self.told()
+            time.sleep(0.2)
+
+    def go_on(self, start: int) -> None:
+        """Lets a requeued job begin again, for the so manieth time."""
+        # Slurm lets it wait for two minutes; within the same second its nodes would refuse it.
+        self.cluster.command("scontrol", "update", f"JobId={self.number}", "StartTime=now+3seconds")
+        self.wait(lambda: f"start {start}" in self.told())
+
+
+class Generation(Job):
+    """A job that generates into the directory `run`."""
+
+    def __init__(
+        self, cluster: Cluster, folder: Path, options: list[object], arguments: list[object], **more: str
+    ) -> None:
+        self.run = folder / "run"
+        super().__init__(cluster, folder / "log", options, [*arguments, "--batch_dir", self.run], **more)
+
+    def journal(self) -> bytes:
+        """What is journalled by now, without a line that is being written."""
+        path = self.run / "completions.jsonl"
+        content = path.read_bytes() if path.exists() else b""
+        return content[: content.rfind(b"\n") + 1]
+
+    def disturbed(self, disturb: Callable[[], object], mend: Callable[[], object] = lambda: None) -> str:
+        """Disturbs the job when it has got on by a request, and lets it go on once Slurm has it in its queue again; what it
+        told meanwhile.
+        """
+        begun = self.journal().count(b"\n")
+        self.wait(lambda: self.journal().count(b"\n") > begun and self.known("JobState") == "RUNNING")
+        before, restarts, told = self.journal(), int(self.known("Restarts")), self.told()
+        disturb()
+        self.wait(lambda: self.known("JobState") == "PENDING")
+        assert int(self.known("Restarts")) == restarts + 1
+        mend()
+        self.go_on(restarts + 2)
+        assert self.journal().startswith(before)
+        return self.told()[len(told) :]
+
+
+@pytest.fixture(scope="module")
+def small(cluster, tmp_path_factory) -> dict[str, Job]:
+    """Jobs that fail at once, and the tasks of an array that curate."""
+    folder = tmp_path_factory.mktemp("small")
+    jobs = {name: Job(cluster, folder / name, [], [], **variables) for name, (variables, _) in MISTAKES.items()}
+    jobs["late"] = Job(cluster, folder / "late", [], [], CPU_PROCESSES="1", RETRY_AFTER_SECONDS="0")
+    jobs["no zero"] = Job(cluster, folder / "no zero", ["--array=1-2"], [], CURATE)
+    files = [written(folder / f"{name}.jsonl", *near_copies(300, seed)) for seed, name in enumerate("ab")]
+    options = ["--input_path", *files, "--output_path", folder / "c.jsonl", "--rouge_threshold", 0.6]
+    jobs["shards"] = Job(cluster, folder / "shard-%a", ["--array=0-1"], options, CURATE)
+    after = [f"--dependency=afterok:{jobs['shards'].number}", "--kill-on-invalid-dep=yes"]
+    jobs["merge"] = Job(cluster, folder / "merge", after, ["--merge", *options], CURATE)
+    jobs["alone"] = Job(cluster, folder / "alone", [], [*options, "--output_path", folder / "alone.jsonl"], CURATE)
+    return jobs
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_ends_the_job_with_its_message(small, name):
+    job = small[name]
+    job.wait(lambda: job.known("JobState") == "FAILED", lost=("COMPLETED", "CANCELLED"))
+    assert job.known("ExitCode") == "2:0" and job.known("Restarts") == "0"
+    assert MISTAKES[name][1] in job.told() and "requeued" not in job.told()
+
+
+def test_a_run_that_fails_late_is_tried_again(cluster, small):
+    job = small["late"]
+    job.wait(lambda: job.known("Restarts") != "0")
+    cluster.command("scancel", job.number)
+    assert "requeued, and goes on" in job.told()
+
+
+def test_an_array_shares_a_curation_and_the_job_after_it_decides_as_one_process(small):
+    folder, merge = small["merge"].log.parent, small["merge"]
+    merge.wait(lambda: merge.known("JobState") == "COMPLETED")
+    for shard in range(2):
+        assert f"Shard {shard} of 2: " in (folder / f"shard-{shard}").read_text()
+    small["alone"].wait(lambda: small["alone"].known("JobState") == "COMPLETED")
+    assert (folder / "c.jsonl").read_bytes() == (folder / "alone.jsonl").read_bytes()
+    assert 100 < len(rows(folder / "c.jsonl")) < 600
+
+
+def test_an_array_that_does_not_count_from_zero_is_refused(small):
+    job = small["no zero"]
+    job.wait(lambda: job.known("JobState") == "FAILED", lost=("COMPLETED", "CANCELLED"))
+    assert "the array must count from 0, as --array=0-1 does" in job.told()
+
+
+def test_preemption_with_a_time_of_grace_requeues(cluster, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("preempted")
+    script = write_script(folder / "script.jsonl", 3000)
+    job = Generation(cluster, folder, [], scripted(script, folder / "run", 20_000)[:-2], CPU_PROCESSES="1")
+    urgent = ["sbatch", "--parsable", "--partition=urgent", "--nodes=2", "--exclusive", "--output=/dev/null"]
+    told = job.disturbed(lambda: cluster.command(*urgent, "--wrap", "sleep 1"))
+    # Slurm has signalled the step and not the script.
+    assert "Stopped: SIGTERM was received" in told and "was told to end" in told
+    cluster.command("scancel", job.number)
+
+
+@pytest.fixture(scope="module")
+def job(cluster, tmp_path_factory) -> Generation:
+    """A job over both nodes with one process on each. Slurm counts GPUs for it; the model runs on the CPUs."""
+    options = ["--config", ROOT / "configs" / "quickstart.yaml", "--request_batch_size", 2, "--max_tasks_per_request", 2,
+               "--num_instructions_to_generate", TARGET]  # fmt: skip
+    return Generation(
+        cluster, tmp_path_factory.mktemp("job"), ["--nodes", 2, "--gpus-per-node", 1], options,
+        ACCELERATE_USE_CPU="true", RETRY_AFTER_SECONDS="1",
+    )  # fmt: skip
+
+
+def test_the_warning_ahead_of_a_time_limit_ends_the_ranks_cleanly_and_requeues(cluster, job):
+    told = job.disturbed(lambda: cluster.command("scancel", "--signal=TERM", "--batch", job.number))
+    assert "Stopped: SIGTERM was received" in told and "told to end" in told
+    assert "start 1: 2 nodes of 1 processes, from 127.0.0.2" in job.told()
+
+
+def test_a_requeue_from_outside_ends_the_ranks_cleanly_and_is_not_done_twice(cluster, job):
+    told = job.disturbed(lambda: cluster.command("scontrol", "requeue", job.number))
+    assert "Stopped: SIGTERM was received" in told and "was told to end" not in told
+
+
+def test_the_loss_of_a_node_requeues(cluster, job):
+    told = job.disturbed(lambda: cluster.kill_node(NODES[1]), lambda: cluster.start_node(NODES[1]))
+    assert "Stopped: rank 1 (" in told and "has died" in told
+
+
+def test_it_finishes_with_nothing_lost_or_doubled(job):
+    job.wait(lambda: job.known("JobState") == "COMPLETED")
+    assert job.known("ExitCode") == "0:0"
+    sys.stdout.write(job.cluster.command("scontrol", "--oneliner", "show", "job", job.number))  # pytest -s shows it
+    journal = rows(job.run / "completions.jsonl")
+    requests = [row["request"] for row in journal]
+    assert len(requests) == len(set(requests)) and {row["rank"] for row in journal} == {0, 1}
+    accepted = rows(job.run / "machine_generated_instructions.jsonl")
+    ids = [row["provenance"]["id"] for row in accepted] + [row["id"] for row in rows(job.run / "rejected.jsonl")]
+    assert len(accepted) == TARGET and len(ids) == len(set(ids))
+    assert {row["provenance"]["request"] for row in accepted} <= set(requests)

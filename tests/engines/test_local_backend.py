@@ -1,0 +1,154 @@
+"""Which back-end is taken, and what is said of the others."""
+
+import logging
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+import torch
+from transformers import GPTJForCausalLM
+
+from self_instruct.engines.local import backend as choice
+from self_instruct.engines.local.engine import HuggingFaceEngine
+from self_instruct.engines.local.loading import load_model
+from self_instruct.engines.local.paged import PagedBackend
+from self_instruct.engines.local.placement import Placement
+from self_instruct.engines.local.slots import SlotBackend
+from self_instruct.engines.local.static import StaticBackend
+from self_instruct.errors import UserError
+from tests.support.engine_runs import GREEDY, SAMPLED, engine_of
+from tests.support.tiny_models import save_tiny_model
+
+
+@pytest.fixture
+def fast(monkeypatch):
+    """A device on which paged would be worth it, which none here is."""
+    monkeypatch.setattr(choice, "_slow", lambda model: None)
+
+
+def messages(caplog) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.name == choice.__name__]
+
+
+def test_on_a_cpu_auto_takes_slots_and_says_why_not_paged_once(tiny_llama, caplog):
+    caplog.set_level(logging.INFO)
+    assert isinstance(engine_of(tiny_llama)._backend, SlotBackend)
+    assert messages(caplog) == ["Back-end: slots (not paged: it gains on CUDA only, and the model is on cpu)."]
+
+
+def test_auto_takes_paged_where_it_is_fast_and_right(tiny_llama, fast, caplog):
+    caplog.set_level(logging.INFO)
+    engine = engine_of(tiny_llama)
+    assert isinstance(engine._backend, PagedBackend) and messages(caplog) == []
+
+
+def test_requests_with_a_sampling_of_their_own_are_not_left_to_paged(tiny_llama, fast, caplog):
+    caplog.set_level(logging.INFO)
+    model, tokenizer, revision = load_model(str(tiny_llama))
+    engine = HuggingFaceEngine(model, tokenizer, revision, GREEDY, alike=False)
+    assert isinstance(engine._backend, SlotBackend) and "some have a sampling of their own" in messages(caplog)[0]
+    with pytest.raises(UserError, match="--engine_backend is 'paged', but it draws all requests alike"):
+        HuggingFaceEngine(model, tokenizer, revision, GREEDY, backend="paged", alike=False)
+
+
+def test_a_repetition_penalty_is_not_ignored_in_silence(tiny_llama, fast, caplog):
+    caplog.set_level(logging.INFO)
+    penalised = replace(SAMPLED, repetition_penalty=1.2)
+    assert isinstance(engine_of(tiny_llama, penalised)._backend, SlotBackend)
+    assert "not paged: it would ignore --repetition_penalty" in messages(caplog)[0]
+    with pytest.raises(UserError, match="--engine_backend is 'paged', but it would ignore --repetition_penalty"):
+        engine_of(tiny_llama, penalised, backend="paged")
+
+
+def test_auto_falls_back_to_static_and_says_why_neither(tiny_llama, fast, caplog):
+    caplog.set_level(logging.INFO)
+    model, tokenizer, revision = load_model(str(tiny_llama))
+    model.config.num_kv_shared_layers = 1
+    assert isinstance(HuggingFaceEngine(model, tokenizer, revision, GREEDY)._backend, StaticBackend)
+    (said,) = messages(caplog)
+    assert said.startswith("Back-end: static (not paged: LlamaForCausalLM does not keep") and "; not slots: " in said
+
+
+@pytest.mark.parametrize("architecture", ["bloom", "gptj", "falcon"])
+def test_architectures_that_paging_would_make_wrong_are_refused(architecture, tmp_path, fast, caplog):
+    folder = save_tiny_model(architecture, tmp_path)
+    with pytest.raises(
+        UserError, match=r"--engine_backend is 'paged', but \w+ForCausalLM attends in a way of its own"
+    ):
+        engine_of(folder, double=False, backend="paged")
+    caplog.set_level(logging.INFO)
+    assert isinstance(engine_of(folder, double=False)._backend, SlotBackend)
+    assert "attends in a way of its own" in messages(caplog)[0]
+
+
+def test_the_probe_finds_an_architecture_that_only_claims_to_be_fit(tmp_path, monkeypatch):
+    monkeypatch.setattr(GPTJForCausalLM, "_supports_attention_backend", True)
+    with pytest.raises(UserError, match="it does not write what generate writes with GPTJForCausalLM"):
+        engine_of(save_tiny_model("gptj", tmp_path), backend="paged")
+
+
+def test_the_probe_finds_a_model_that_the_cache_does_not_fit(tmp_path):
+    model, tokenizer, revision = load_model(str(save_tiny_model("gpt_neox", tmp_path)))
+    model.config.num_key_value_heads = 2  # this architecture has no such thing, but would be believed
+    with pytest.raises(UserError, match=r"it cannot run GPTNeoXForCausalLM .*index_copy_"):
+        HuggingFaceEngine(model, tokenizer, revision, GREEDY, backend="paged")
+
+
+def test_the_probe_finds_heads_of_another_size_than_stated(tiny_llama):
+    model, tokenizer, revision = load_model(str(tiny_llama))
+    model.config.head_dim = 16
+    with pytest.raises(UserError, match=r"keys and values of LlamaForCausalLM differ in size \(8, 16\)"):
+        HuggingFaceEngine(model, tokenizer, revision, GREEDY, backend="paged")
+
+
+def test_the_probe_leaves_the_attention_as_it_was_and_no_thread(tiny_llama):
+    model, tokenizer, revision = load_model(str(tiny_llama), placement=Placement(attn_implementation="eager"))
+    engine = HuggingFaceEngine(model, tokenizer, revision, GREEDY, backend="paged")
+    assert model.config._attn_implementation == "eager"
+    assert engine._backend.active == 0 and engine._backend._manager is None
+
+
+def test_logits_that_are_no_numbers_are_said_to_be(tiny_llama):
+    model, tokenizer, revision = load_model(str(tiny_llama))
+    with torch.no_grad():
+        model.lm_head.weight.fill_(float("nan"))
+    with pytest.raises(UserError, match=r"not numbers .*--dtype"):
+        HuggingFaceEngine(model, tokenizer, revision, GREEDY, backend="paged")
+
+
+@pytest.mark.parametrize(
+    ("capability", "dtype", "attention", "message"),
+    [
+        ((7, 5), torch.float16, "flash_attention_2", "compute capability"),
+        ((8, 0), torch.float32, "flash_attention_2", "--dtype bfloat16 or float16, not float32"),
+        ((9, 0), torch.bfloat16, "sdpa", "--attn_implementation flash_attention_2"),
+        ((9, 0), torch.bfloat16, "flash_attention_3", "--attn_implementation flash_attention_2"),
+        ((9, 0), torch.bfloat16, "flash_attention_2", None),
+    ],
+)
+def test_where_paged_is_taken_to_be_fast(monkeypatch, capability, dtype, attention, message):
+    # No such device is at hand; this is a description of one.
+    config = SimpleNamespace(_attn_implementation=attention)
+    model = SimpleNamespace(
+        device=torch.device("cuda", 0), dtype=dtype, config=SimpleNamespace(get_text_config=lambda: config)
+    )
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    monkeypatch.setattr(choice, "_FLASH", {"flash_attention_2": lambda: True, "flash_attention_3": lambda: False})
+    reason = choice._slow(model)
+    assert reason is None if message is None else message in reason
+
+
+@pytest.mark.parametrize(
+    ("second", "dtype", "agrees"),
+    [
+        (7.75, torch.bfloat16, True),
+        (7.7, torch.bfloat16, False),
+        (7.75, torch.float32, False),
+        (8.0, torch.float32, True),
+    ],
+)
+def test_only_a_choice_that_rounding_may_have_made_is_forgiven(second, dtype, agrees):
+    logits = torch.tensor([[8.0, 0.0, second], [0.0, 8.0, 0.0]])
+    assert choice._agrees([0, 1], logits, GREEDY, dtype)
+    assert choice._agrees([2, 0], logits, GREEDY, dtype) is agrees
+    assert not choice._agrees([0, 2], logits, GREEDY, dtype)

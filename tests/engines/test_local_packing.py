@@ -1,0 +1,39 @@
+"""Packed weights against torch's own product."""
+
+import pytest
+import torch
+
+from self_instruct.engines.local import packing
+from self_instruct.engines.local.packing import PackedLinear, pack_linears
+
+PACKS = torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
+
+
+def layers(dtype: torch.dtype = torch.float32) -> torch.nn.Sequential:
+    torch.manual_seed(0)
+    return torch.nn.Sequential(torch.nn.Linear(48, 80), torch.nn.ReLU(), torch.nn.Linear(80, 33, bias=False)).to(dtype)
+
+
+@pytest.mark.skipif(not PACKS, reason="weights are packed on x86 CPUs only")
+@pytest.mark.parametrize("shape", [(1,), (1, 1), (2,), (3, 1), (2, 7), (16, 1), (1, 300)])
+def test_products_are_those_of_the_layer_itself(shape):
+    model, packed = layers(), layers()
+    assert pack_linears(packed) == 2
+    assert isinstance(packed[0].forward, PackedLinear) and isinstance(packed[2].forward, PackedLinear)
+    input = torch.randn(*shape, 48)
+    with torch.inference_mode():
+        expected, found = model(input), packed(input)
+    assert found.shape == expected.shape
+    torch.testing.assert_close(found, expected)
+    kept = packed[0].forward
+    assert pack_linears(packed) == 2 and packed[0].forward is kept
+
+
+def test_other_precisions_subclasses_and_large_models_keep_their_weights(monkeypatch):
+    class Quantised(torch.nn.Linear):
+        pass
+
+    assert pack_linears(layers(torch.float64)) == pack_linears(layers(torch.bfloat16)) == 0
+    assert pack_linears(torch.nn.Sequential(Quantised(4, 4))) == 0
+    monkeypatch.setattr(packing, "PACK_BYTES", 48 * 80 * 4)
+    assert pack_linears(layers()) == 0

@@ -1,0 +1,140 @@
+"""What of quantisation, placing and parallelism goes together."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from transformers import GPTBigCodeConfig, LlamaConfig, LlamaForCausalLM, MambaConfig
+
+from self_instruct.engines import load_engine
+from self_instruct.engines.local.loading import load_model
+from self_instruct.engines.local.placement import Machine, Placement, check, device
+from self_instruct.errors import UserError
+from tests.support.engine_runs import GREEDY, PROMPTS, complete, request
+from tests.support.tiny_models import build_tokenizer
+
+LLAMA = LlamaConfig(hidden_size=384, num_attention_heads=12, num_key_value_heads=4)
+ALL = frozenset({"bitsandbytes", "flash_attn", "flash_attn_interface", "kernels"})
+GPU, CPU = Machine("cuda", 8, 8, 8, ALL), Machine("cpu", 1, 1, 1, ALL)
+ONE_GPU = replace(GPU, processes=1, processes_here=1)
+
+
+@pytest.mark.parametrize(
+    ("placement", "machine", "config"),
+    [
+        (Placement(), CPU, LLAMA),
+        (Placement(), replace(CPU, processes=3), MambaConfig()),
+        (Placement(dtype="float32", attn_implementation="sdpa"), GPU, LLAMA),
+        (Placement(dtype="bfloat16", attn_implementation="flash_attention_2", quantization="4bit"), GPU, LLAMA),
+        (Placement(quantization="8bit"), CPU, LLAMA),
+        (Placement(device_map="auto", quantization="4bit"), ONE_GPU, LLAMA),
+        (Placement(tensor_parallel_size=4), GPU, LLAMA),
+        (Placement(tensor_parallel_size=2), replace(CPU, processes=4, processes_here=4), LLAMA),
+        (Placement(tensor_parallel_size=4), replace(GPU, processes=16), LLAMA),
+        (Placement(), replace(CPU, processes=9, processes_here=9), LLAMA),
+        (Placement(), replace(GPU, processes=3, processes_here=3), LLAMA),
+        (Placement(), replace(GPU, devices=1, shown_one_by="CUDA_VISIBLE_DEVICES"), LLAMA),
+    ],
+)  # fmt: skip
+def test_what_goes_together_passes(placement, machine, config):
+    check(placement, machine, config)
+
+
+@pytest.mark.parametrize(
+    ("placement", "machine", "config", "message"),
+    [
+        (Placement(device_map="auto", tensor_parallel_size=2), GPU, LLAMA, "two ways to use several devices"),
+        (Placement(device_map="auto"), GPU, LLAMA, "one process all devices, but 8 were started"),
+        (Placement(quantization="4bit", tensor_parallel_size=2), GPU, LLAMA, "cannot split quantised weights"),
+        (Placement(quantization="4bit"), replace(GPU, packages=frozenset()), LLAMA,
+         r"pip install -e '\.\[quantization\]' in the project's folder"),
+        (Placement(quantization="8bit", dtype="float32"), GPU, LLAMA, "--dtype float32 .*bfloat16"),
+        (Placement(quantization="4bit"), GPU, LlamaConfig(quantization_config={"quant_method": "gptq"}), "quantised already"),
+        (Placement(tensor_parallel_size=3), GPU, LLAMA, "8 generating processes cannot be divided"),
+        (Placement(tensor_parallel_size=2), CPU, LLAMA, "1 generating processes cannot be divided"),
+        (Placement(), replace(GPU, devices=4), LLAMA,
+         "^8 processes were started on this machine, but it has 4 cuda devices, .* at most: --num_processes 4$"),
+        (Placement(), replace(GPU, devices=1), LLAMA, "has 1 cuda device, .*--num_processes 1$"),
+        (Placement(), replace(GPU, devices=4, processes=24), LLAMA, "--num_processes 12, for 3 such machines$"),
+        (Placement(tensor_parallel_size=2), replace(GPU, devices=4), LLAMA, "has 4 cuda devices"),
+        (Placement(tensor_parallel_size=2), replace(GPU, devices=1, shown_one_by="CUDA_VISIBLE_DEVICES"), LLAMA,
+         "has 1 cuda device,"),
+        (Placement(tensor_parallel_size=2), replace(GPU, knows_tensor_parallel=False), LLAMA, "too old"),
+        (Placement(tensor_parallel_size=2), GPU, GPTBigCodeConfig(), "no plan for splitting a model of type gpt_bigcode"),
+        (Placement(tensor_parallel_size=8), GPU, LLAMA, "12 attention heads"),
+        (Placement(tensor_parallel_size=6), replace(GPU, processes=6), LLAMA, "4 key-value heads"),
+        (Placement(attn_implementation="flash_attention_2"), CPU, LLAMA, "needs a GPU"),
+        (Placement(attn_implementation="flash_attention_2"), replace(GPU, packages=frozenset()), LLAMA, "flash_attn, kernels"),
+        (Placement(attn_implementation="flash_attention_3"), replace(GPU, packages={"flash_attn"}), LLAMA, "_interface"),
+        (Placement(attn_implementation="flash_attention_2", dtype="float32"), GPU, LLAMA, "half precision only"),
+    ],
+)  # fmt: skip
+def test_what_does_not_go_together_is_refused_with_the_reason(placement, machine, config, message):
+    with pytest.raises(UserError, match=message):
+        check(placement, machine, config)
+
+
+@pytest.mark.parametrize("local_rank", ["0", "1"])
+def test_processes_that_may_have_a_device_of_their_own_are_warned_once_a_machine(local_rank, monkeypatch, caplog):
+    monkeypatch.setenv("LOCAL_RANK", local_rank)
+    machine = replace(GPU, devices=1, shown_one_by="CUDA_VISIBLE_DEVICES")
+    check(Placement(), replace(machine, processes_here=1), LLAMA)
+    assert caplog.messages == []
+    check(Placement(), machine, LLAMA)
+    said = "8 processes were started on this machine, and CUDA_VISIBLE_DEVICES shows this one 1 cuda device"
+    assert [text.startswith(said) for text in caplog.messages] == [True] * (local_rank == "0")
+
+
+def test_this_machine_is_described_by_what_there_is_and_what_the_launcher_says(monkeypatch):
+    for name in ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "ZE_AFFINITY_MASK"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
+    found = Machine.here(6)
+    assert (found.kind, found.devices) == (device().type, max(1, torch.accelerator.device_count()))
+    assert (found.processes, found.processes_here, found.shown_one_by) == (6, 3, None)
+    monkeypatch.setenv("HIP_VISIBLE_DEVICES", "2")
+    assert Machine.here(6).shown_one_by == ("HIP_VISIBLE_DEVICES" if found.devices == 1 else None)
+
+
+def test_it_is_refused_before_any_weights_are_read(tiny_llama, tmp_path):
+    (tmp_path / "config.json").write_bytes((tiny_llama / "config.json").read_bytes())
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    with pytest.raises(UserError, match="--tensor_parallel_size is 2, but 3 generating processes"):
+        load_engine(
+            "huggingface", str(tmp_path), None, GREEDY, placement=Placement(tensor_parallel_size=2), processes=3
+        )
+
+
+def test_a_model_placed_by_accelerate_writes_the_same(tiny_llama):
+    texts = []
+    for device_map in (None, "auto"):
+        engine = load_engine(
+            "huggingface", str(tiny_llama), None, GREEDY, placement=Placement(device_map=device_map), batch_size=3
+        )
+        texts.append(
+            {i: item.text for i, item in complete(engine, [request(i, p) for i, p in enumerate(PROMPTS)]).items()}
+        )
+    assert texts[0] == texts[1] and len(set(texts[0].values())) == 5
+
+
+@pytest.mark.parametrize(("bits", "share"), [("4bit", 0.25), ("8bit", 0.5)])
+def test_quantised_weights_are_smaller_and_generate(tmp_path, bits, share):
+    pytest.importorskip("bitsandbytes")
+    # Weights are quantised in blocks of 64, so that the model must be wider than the other tests' models.
+    config = LlamaConfig(
+        hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4, vocab_size=400
+    )
+    build_tokenizer().save_pretrained(tmp_path)
+    LlamaForCausalLM(config).save_pretrained(tmp_path)
+    engine = load_engine("huggingface", str(tmp_path), None, GREEDY, placement=Placement(quantization=bits))
+    half = load_model(str(tmp_path), None, Placement(dtype="bfloat16"))[0]
+    small, large = (model.model.layers[0].mlp.up_proj.weight for model in (engine._model, half))
+    assert small.numel() * small.element_size() == share * large.numel() * large.element_size()
+    assert engine._model.dtype == torch.bfloat16 and engine.rows == 16
+    found = complete(engine, [request(i, text) for i, text in enumerate(PROMPTS)])
+    assert len(found) == 5 and all(item.completion_tokens for item in found.values())
+
+    ids = torch.arange(5, 45)[None]
+    with torch.inference_mode():
+        near, exact = (model(input_ids=ids).logits.float() for model in (engine._model, half))
+    assert 0 < (near - exact).norm() < 0.3 * exact.norm()

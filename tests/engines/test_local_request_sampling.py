@@ -1,0 +1,94 @@
+"""Requests with a sampling of their own in one batch."""
+
+import json
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from self_instruct.engines.base import Request, Sampling
+from self_instruct.engines.local.sampling import draw, draw_rows, penalise
+from self_instruct.errors import UserError
+from tests.support.engine_runs import GREEDY, HEADER, PROMPTS, SAMPLED, complete, engine_of, request
+
+SAMPLINGS = [
+    None, Sampling(40, 0.0), Sampling(9, 1.3, 1.0, 7), Sampling(24, 0.7, 0.8, repetition_penalty=1.6),
+    Sampling(30, 1.0, 1.0, min_p=0.2), Sampling(17, 0.0, repetition_penalty=1.3),
+]  # fmt: skip
+REQUESTS = [request(i, HEADER * (i % 2) + PROMPTS[i % 5], (), SAMPLINGS[i % 6]) for i in range(18)]
+
+
+def texts(found: dict) -> dict:
+    return {index: (item.text, item.completion_tokens, item.finish_reason) for index, item in found.items()}
+
+
+@pytest.fixture(scope="module")
+def alone(tiny_llama) -> dict:
+    """What each request gives in an engine that has no other, whose own sampling it is."""
+    found = {}
+    for item in REQUESTS:
+        engine = engine_of(tiny_llama, item.sampling or SAMPLED, batch_size=1)
+        found.update(texts(complete(engine, [replace(item, sampling=None)])))
+    return found
+
+
+@pytest.mark.parametrize(("backend", "lag"), [("slots", 0), ("slots", 1), ("static", None)])
+def test_rows_with_different_sampling_give_the_tokens_that_each_gives_alone(tiny_llama, alone, backend, lag):
+    engine = engine_of(tiny_llama, SAMPLED, backend=backend, batch_size=7)
+    if lag is not None:
+        engine._backend._lag = lag
+    assert texts(complete(engine, REQUESTS)) == alone
+    lengths = {tokens for _, tokens, reason in alone.values() if reason == "length"}
+    assert {9, 24} <= lengths <= {9, 17, 24, 30, 40}
+
+
+def test_a_penalty_that_comes_late_meets_rows_that_have_none(tiny_llama, alone):
+    engine = engine_of(tiny_llama, SAMPLED, backend="slots", batch_size=3)
+    plain, penalised = REQUESTS[::6], [item for item in REQUESTS if item.index % 6 in (3, 5)]
+    found = texts(complete(engine, [*plain, *penalised]))
+    assert found == {index: alone[index] for index in found} and len(found) == 9
+
+
+def test_paged_draws_all_alike_and_says_so(tiny_llama):
+    engine = engine_of(tiny_llama, GREEDY, backend="paged", batch_size=2)
+    own_length = complete(engine, [request(0, "Add", (), replace(GREEDY, max_new_tokens=3)), request(1, "Add")])
+    assert [own_length[i].completion_tokens for i in range(2)] == [3, 24]
+    engine.submit([request(2, "Add", (), SAMPLED)])
+    with pytest.raises(UserError, match=r"request 2 has a sampling of its own, but --engine_backend paged .* slots"):
+        engine.poll()
+    engine.close()
+
+
+def test_a_prompt_must_leave_room_for_the_tokens_of_its_own_request(tiny_llama):
+    engine = engine_of(tiny_llama)
+    found = complete(engine, [request(0, "Add", (), replace(GREEDY, max_new_tokens=10**6)), request(1, "Add")])
+    assert found[0].finish_reason == "error" and "beside max_new_tokens" in found[0].error
+    assert found[1].finish_reason != "error"
+
+
+@given(
+    st.builds(
+        Sampling, st.integers(1, 9999), st.floats(0, 2), st.floats(0.01, 1), st.integers(0, 99), st.floats(0.5, 2),
+        st.floats(0, 1),
+    ) | st.none(),
+    st.lists(st.text(), max_size=3),
+)  # fmt: skip
+def test_a_request_is_the_same_after_a_message(sampling, stop):
+    item = Request(3, "a prompt", "1.", tuple(stop), "42:3", sampling)
+    assert Request.of(json.loads(json.dumps(asdict(item)))) == item
+
+
+@settings(max_examples=30)
+@given(
+    st.lists(st.sampled_from([Sampling(1) if item is None else item for item in SAMPLINGS]), min_size=1, max_size=9)
+)
+def test_rows_are_drawn_as_each_alone_whatever_stands_beside_them(samplings):
+    generator = torch.Generator().manual_seed(len(samplings))
+    logits, uniform = (torch.randn(len(samplings), 300, generator=generator) * 2, torch.rand(len(samplings)))
+    seen = torch.rand(len(samplings), 300, generator=generator) < 0.1
+    drawn = draw_rows(logits, samplings, uniform, seen)
+    for at, sampling in enumerate(samplings):
+        row = penalise(logits[at : at + 1], seen[at : at + 1], sampling.repetition_penalty)
+        assert drawn[at] == draw(row, sampling, uniform[at : at + 1])[0]

@@ -1,0 +1,291 @@
+"""The engine that asks servers, against a server of ours with every kind of fault."""
+
+import time
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from self_instruct.engines.base import EngineLost, Request, Sampling
+from self_instruct.engines.server.connecting import Endpoint, connect
+from self_instruct.engines.server.engine import OpenAIEngine, Patience
+from self_instruct.errors import UserError
+from tests.support.endpoint_server import FAULTS, EndpointServer
+
+SAMPLING = Sampling(max_new_tokens=64)
+QUICK = Patience(retries=12, timeout=20, wait=30, concurrency=64)
+
+
+def request(index: int, prompt: str | None = None, stop: tuple[str, ...] = ()) -> Request:
+    return Request(index, f"prompt {index}" if prompt is None else prompt, ".", stop, f"42:{index}")
+
+
+def engine_of(*servers: EndpointServer, patience: Patience = QUICK, several: bool = False, **options) -> OpenAIEngine:
+    described = {"kind": "completions", **options}
+    return connect(Endpoint([server.url for server in servers], "m", **described), SAMPLING, patience, several)
+
+
+def complete(engine: OpenAIEngine, requests: list[Request]) -> dict:
+    found = {}
+    try:
+        engine.submit(requests)
+        while completions := engine.poll():
+            for item in completions:
+                assert item.request not in found, "a request ended twice"
+                found[item.request] = item
+    finally:
+        engine.close()
+    return found
+
+
+def expected(index: int, at: int = 0) -> str:
+    return f" {f'prompt {index}.'[::-1]} {at}"
+
+
+def test_of_2000_requests_with_a_fifth_of_faults_each_ends_once_with_its_own_text():
+    with EndpointServer(seed=3) as server:
+        engine = engine_of(server)
+        server.behaviour.faults = 0.2
+        found = complete(engine, [request(i) for i in range(2000)])
+    assert sorted(found) == list(range(2000))
+    assert {index: item.text for index, item in found.items()} == {i: expected(i) for i in range(2000)}
+    assert set(server.faults) == set(FAULTS) and server.faults.total() > 350
+    # A server that dripped was not asked again, and one that answered well was asked once.
+    good = Counter({prompt: n for prompt, n in server.answered.items() if prompt.startswith("prompt ")})
+    assert len(good) == 2000 and good.total() == 2000
+    assert sum(item.usage.completion_tokens for item in found.values()) >= 2000 * 5
+
+
+def test_more_requests_are_under_way_as_all_goes_well_and_fewer_when_the_server_is_overloaded():
+    with EndpointServer(latency=0.2) as server:
+        engine = engine_of(server)
+        complete(engine, [request(i) for i in range(250)])
+        assert engine.servers.all[0].limit > 32 and 16 < server.peak <= 64
+        server.behaviour.latency = 0.02
+        limited = engine_of(server, patience=replace(QUICK, concurrency=3))
+        server.peak = 0
+        complete(limited, [request(i) for i in range(30)])
+        assert server.peak == 3
+        halved = engine_of(server)
+        server.behaviour.faults, server.behaviour.kinds = 0.5, ("429",)
+        complete(halved, [request(i) for i in range(60)])
+        assert halved.servers.all[0].limit < 8
+
+
+@pytest.mark.parametrize("choices", [99, 3, 1])
+def test_requests_that_share_a_prompt_are_asked_together_and_what_is_missing_again(choices):
+    with EndpointServer(choices=choices) as server:
+        engine = engine_of(server, several=True)
+        requests = [replace(request(i), prompt=f"prompt {i - i % 4}") for i in range(24)]
+        found = complete(engine, requests)
+    assert sorted(found) == list(range(24))
+    bodies = [body for body in server.bodies if body["prompt"].startswith("prompt ")]
+    assert all(item.prompt_tokens == 10 and item.completion_tokens == 5 for item in found.values())
+    if choices == 99:
+        assert [body["n"] for body in bodies] == [4] * 6
+        assert sum(item.usage.prompt_tokens for item in found.values()) == 60
+        assert {found[i].text for i in range(4)} == {expected(0, at) for at in range(4)}
+    assert sum(item.usage.prompt_tokens for item in found.values()) == 10 * len(bodies)
+    assert server.answered.total() == 24 + min(2, choices), "and two of the first request"
+
+
+def test_what_a_server_does_not_take_is_left_out_if_it_only_helps():
+    with EndpointServer(refuses=("n", "seed")) as server:
+        found = complete(engine_of(server, several=True), [request(i, "the same", ("###",)) for i in range(3)])
+        assert len(found) == 3 and {item.finish_reason for item in found.values()} == {"stop"}
+        assert not {"n", "seed"} & set(server.bodies[-1]) and server.bodies[-1]["stop"] == ["###"]
+        server.behaviour.refuses = ("presence_penalty",)
+        with pytest.raises(UserError, match=r"--api_model m as asked .*'presence_penalty'"):
+            engine_of(server, penalties={"presence_penalty": 0.5})
+
+
+def test_a_later_api_calls_the_length_by_another_name():
+    with EndpointServer(status=400, said="Use 'max_completion_tokens' instead of 'max_tokens'.") as server:
+        with pytest.raises(UserError, match="max_completion_tokens"):
+            engine_of(server, kind="chat")
+        assert [("max_tokens" in body, "max_completion_tokens" in body) for body in server.bodies] == [
+            (True, False), (False, True),
+        ]  # fmt: skip
+
+
+def test_auto_takes_chat_where_the_server_has_it():
+    with EndpointServer() as server:
+        engine = engine_of(server, kind="auto")
+        assert engine.model_revision == "chat-words"
+        found = complete(engine, [request(0, "Three tasks.\n")])
+        assert server.bodies[-1]["messages"][0]["content"].startswith("Three tasks.\n\nGo on with the list.")
+        assert len(found) == 1
+        server.behaviour.paths = ("/v1/completions",)
+        engine = engine_of(server, kind="auto")
+        assert engine.model_revision == "completions"
+        engine.close()
+
+
+@pytest.mark.parametrize(
+    ("choice", "reason", "error"),
+    [
+        ({"text": "a b", "finish_reason": "length"}, "length", None),
+        ({"text": "a b", "finish_reason": "eos_token"}, "stop", None),
+        ({"text": "a b", "finish_reason": None}, "stop", None),
+        ({"text": "a", "finish_reason": "content_filter"}, "error", "content filter"),
+        ({"text": "a", "finish_reason": "tool_calls"}, "error", "ended for tool_calls"),
+        ({"text": "one ### two", "finish_reason": "length"}, "stop", None),
+        ({"text": None, "finish_reason": "length"}, "length", None),
+        ({"text": "", "finish_reason": "stop", "refusal": "I won't."}, "error", "refused: I won't."),
+        ({"text": None, "finish_reason": "stop"}, "error", "asked 3 times; at last: the answer has no choice with a text"),
+        ({"text": 7, "finish_reason": "stop"}, "error", "no choice with a text"),
+        ({"text": "a", "finish_reason": "abort"}, "error", "no choice with a text"),
+    ],
+)  # fmt: skip
+def test_how_a_completion_ended(choice, reason, error):
+    with EndpointServer() as server:
+        engine = engine_of(server, patience=replace(QUICK, retries=2))
+        server.behaviour.answer = {"choices": [choice]}
+        found = complete(engine, [request(0, stop=("###",))])[0]
+    assert found.finish_reason == reason
+    assert error in found.error if error else found.error is None
+    if reason != "error":
+        assert found.text == ("one " if "###" in (choice["text"] or "") else choice["text"] or "")
+        assert found.usage.estimated and found.completion_tokens == -(-len(choice["text"] or "") // 3)
+
+
+def test_a_request_that_is_refused_ends_alone_with_the_servers_words():
+    with EndpointServer() as server:
+        engine = engine_of(server)
+        engine.submit([request(0)])
+        assert engine.poll()[0].finish_reason == "stop"
+        server.behaviour.status, server.behaviour.said = 400, "This model's maximum context length is 4096 tokens."
+        engine.submit([request(1)])
+        refused = engine.poll()[0]
+        assert (
+            refused.finish_reason == "error"
+            and "refused the request: status 400: This model's maximum" in refused.error
+        )
+        assert len(server.bodies) == 3
+        server.behaviour.status = 200
+        assert complete(engine, [request(2)])[2].text == expected(2)
+
+
+def test_a_server_that_never_answers_in_time_is_told():
+    with EndpointServer() as server:
+        engine = engine_of(server, patience=replace(QUICK, timeout=0.3, retries=1))
+        server.behaviour.faults, server.behaviour.kinds, server.behaviour.drip = 1.0, ("drip",), 0.2
+        found = complete(engine, [request(0)])[0]
+    assert found.error == "asked 2 times; at last: no answer within 0.3 seconds"
+
+
+def test_retry_after_is_honoured_by_all_requests():
+    with EndpointServer() as server:
+        engine = engine_of(server)
+        server.behaviour.status, server.behaviour.headers = 429, {"Retry-After": "1"}
+        engine.submit([request(i) for i in range(40)])
+        time.sleep(0.6)
+        asked = len(server.bodies)
+        server.behaviour.status = 200
+        assert asked <= 1 + 8, "none but those under way"
+        found = complete(engine, [])
+    assert len(found) == 40 and all(item.finish_reason == "stop" for item in found.values())
+
+
+def test_a_dead_server_is_waited_for_and_then_the_engine_is_lost_with_what_came_before():
+    with EndpointServer() as server:
+        engine = engine_of(server, patience=replace(QUICK, wait=1.0))
+        engine.submit([request(0)])
+        time.sleep(0.5)
+    engine.submit([request(i) for i in range(1, 20)])
+    found = engine.poll()
+    assert [item.request for item in found] == [0]
+    with pytest.raises(
+        EngineLost, match=r"no server has answered for .* cannot be reached .* the same command goes on"
+    ):
+        while completions := engine.poll():
+            found += completions
+    engine.interrupt()
+    assert engine.poll() == [] and len(found) == 1
+    engine.close()
+
+
+def test_a_server_that_comes_back_is_asked_again():
+    with EndpointServer() as server:
+        engine = engine_of(server)
+    engine.submit([request(i) for i in range(20)])
+    time.sleep(0.3)
+    with EndpointServer(port=server.port):
+        found = complete(engine, [])
+    assert {index: item.text for index, item in found.items()} == {i: expected(i) for i in range(20)}
+
+
+def test_several_servers_share_the_load_and_one_that_fails_rests():
+    with EndpointServer(latency=0.01) as first, EndpointServer(latency=0.01) as second:
+        engine = engine_of(first, second)
+        engine.submit([request(i) for i in range(300)])
+        seen = 0
+        while seen < 300:
+            seen += len(engine.poll())
+        assert min(len(first.bodies), len(second.bodies)) > 75
+        second.behaviour.status = 503
+        before = len(second.bodies)
+        found = complete(engine, [request(i) for i in range(300, 600)])
+        assert len(found) == 300 and len(second.bodies) - before <= 64 + 8
+
+
+def test_a_key_that_is_not_accepted_and_a_model_that_is_not_there_are_told_at_once(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-not-the-right-one-0123")
+    with EndpointServer(key="sk-right") as server:
+        with pytest.raises(UserError, match="does not accept the key") as told:
+            engine_of(server)
+        assert "[key]" in str(told.value) and "sk-not" not in str(told.value)
+        server.behaviour.key, server.behaviour.model = None, "another"
+        with pytest.raises(UserError, match=r"--api_model m as asked .*The model `m` does not exist"):
+            engine_of(server)
+
+
+def test_quota_that_is_spent_ends_the_run_and_not_the_requests():
+    with EndpointServer() as server:
+        engine = engine_of(server)
+        server.behaviour.answer = None
+        server.behaviour.status, server.behaviour.said = 403, "suspended"
+        engine.submit([request(0)])
+        with pytest.raises(EngineLost, match="does not accept the key"):
+            engine.poll()
+        engine.close()
+
+
+def test_interruption_ends_a_poll_under_way():
+    with EndpointServer() as server:
+        engine = engine_of(server)
+        server.behaviour.latency = 30
+        engine.submit([request(0)])
+        engine._loop.call_later(0.2, engine.interrupt)
+        assert engine.poll() == []
+        engine.close()
+        assert not engine._thread.is_alive()
+
+
+def test_text_that_cannot_be_sent_ends_as_an_error():
+    with EndpointServer() as server:
+        found = complete(engine_of(server), [request(0, "half \ud800 a sign"), request(1, "zero \0")])
+    assert found[1].finish_reason == "stop" and found[0].finish_reason in ("error", "stop")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"addresses": []}, "needs --api_base"),
+        ({"addresses": ["localhost:8000"]}, "must look like"),
+        ({"addresses": ["http://me:secret@h/v1"]}, "holds more than an address"),
+        ({"model": None}, "needs --api_model"),
+        ({"key_variable": "sk-abc"}, "never the key itself"),
+        ({"key_variable": "NOT_SET_ANYWHERE"}, "is not set"),
+        ({"extra": "{"}, "is no JSON"),
+        ({"extra": "[1]"}, "must be a JSON object"),
+        ({"extra": '{"n": 3}'}, "sets n"),
+        ({"extra": '{"more": [{"API-Key": "abc"}]}'}, "holds a key, which would stand in run.yaml"),
+        ({"extra": '{"a": NaN}'}, "is no JSON"),
+    ],
+)
+def test_mistakes_are_told_before_anything_is_asked(options, message):
+    described = {"addresses": ["http://127.0.0.1:9/v1"], "model": "m", **options}
+    with pytest.raises(UserError, match=message) as told:
+        connect(Endpoint(**described), SAMPLING, replace(QUICK, wait=0.1))
+    assert "secret" not in str(told.value) and "sk-abc" not in str(told.value)

@@ -1,0 +1,21 @@
+"""Options become parts."""
+
+import pytest
+
+from self_instruct.generation.assembly import with_horizon
+from self_instruct.generation.config import assemble
+
+
+@pytest.mark.parametrize(
+    ("given", "earlier", "horizon"),
+    [
+        ({}, None, 16),
+        ({"num_instructions_to_generate": 5000}, None, 100),
+        ({"num_instructions_to_generate": 10**6}, None, 1024),
+        ({"num_instructions_to_generate": 5000, "request_batch_size": 500}, None, 100),
+        ({"num_instructions_to_generate": 5000, "horizon": 3}, {"options": {"horizon": 7}}, 3),
+        ({"num_instructions_to_generate": 5000}, {"options": {"horizon": 7}}, 7),
+    ],
+)
+def test_the_horizon_is_what_was_given_or_begun_with_or_follows_from_the_size_of_the_run(given, earlier, horizon):
+    assert with_horizon(assemble(given), earlier).prompt.horizon == horizon

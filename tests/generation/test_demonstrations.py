@@ -1,0 +1,112 @@
+"""Choosing demonstrations: the mix of human and machine tasks, the cap on depth, and that the draw repeats itself."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from self_instruct.errors import UserError
+from self_instruct.generation.demonstrations import DemonstrationMix
+from self_instruct.records import Record
+
+SEEDS = [Record(f"s{at}", f"seed task {at}", "", "x") for at in range(12)]
+
+
+def pool_of(*depths: int) -> list[Record]:
+    return [Record(f"m{at}", f"machine task {at}", "", "x", depth) for at, depth in enumerate(depths)]
+
+
+def depths(chosen: list[Record]) -> Counter[bool]:
+    return Counter(record.depth > 0 for record in chosen)
+
+
+@pytest.mark.parametrize(
+    ("total", "synthetic", "pool", "human", "machine"),
+    [(8, 2, 9, 6, 2), (8, 2, 1, 7, 1), (8, 2, 0, 8, 0), (3, 3, 9, 0, 3), (8, 0, 9, 8, 0),
+     (1, 1, 9, 0, 1), (12, 0, 0, 12, 0)],
+)  # fmt: skip
+def test_seeds_take_the_places_that_the_pool_cannot_fill(
+    total: int, synthetic: int, pool: int, human: int, machine: int
+) -> None:
+    chosen = DemonstrationMix(total, synthetic, 3).choose(1, 0, SEEDS, pool_of(*[1] * pool))
+    assert depths(chosen) == Counter({False: human, True: machine})
+    assert len({record.id for record in chosen}) == total
+
+
+@pytest.mark.parametrize(("max_depth", "allowed"), [(1, {1}), (2, {1, 2}), (4, {1, 2, 3, 4})])
+def test_no_demonstration_is_deeper_than_the_cap(max_depth: int, allowed: set[int]) -> None:
+    pool = pool_of(*[1, 2, 3, 4, 5] * 8)
+    mix = DemonstrationMix(4, 4, max_depth)
+    shown = {record.depth for request in range(60) for record in mix.choose(1, request, SEEDS, pool)}
+    assert shown == allowed
+
+
+def test_when_all_of_the_pool_is_too_deep_only_seeds_are_shown() -> None:
+    chosen = DemonstrationMix(4, 2, 1).choose(1, 0, SEEDS, pool_of(2, 3, 4))
+    assert len(chosen) == 4 and set(chosen) <= set(SEEDS)
+
+
+def test_seed_and_request_decide_the_draw_and_nothing_else() -> None:
+    mix, pool = DemonstrationMix(6, 2, 3), pool_of(1, 1, 2, 3)
+    draw = [mix.choose(7, request, SEEDS, pool) for request in range(30)]
+    again = [DemonstrationMix(6, 2, 3).choose(7, request, tuple(SEEDS), list(pool)) for request in reversed(range(30))]
+    assert draw == again[::-1]
+    assert draw != [mix.choose(8, request, SEEDS, pool) for request in range(30)]
+    assert len({tuple(record.id for record in chosen) for chosen in draw}) > 25
+
+
+def test_the_draw_stays_the_same_from_release_to_release() -> None:
+    chosen = DemonstrationMix(4, 1, 3).choose(42, 5, SEEDS, pool_of(1, 2))
+    assert [record.id for record in chosen] == ["s8", "s3", "m1", "s6"]
+
+
+def test_every_seed_and_every_place_has_its_turn() -> None:
+    mix, pool = DemonstrationMix(4, 1, 3), pool_of(1, 1, 1)
+    drawn = [mix.choose(3, request, SEEDS, pool) for request in range(300)]
+    shown = Counter(record.id for chosen in drawn for record in chosen)
+    assert set(shown) == {record.id for record in [*SEEDS, *pool]}
+    assert max(shown[seed.id] for seed in SEEDS) < 2.5 * min(shown[seed.id] for seed in SEEDS)
+    places = Counter(at for chosen in drawn for at, record in enumerate(chosen) if record.depth)
+    assert set(places) == {0, 1, 2, 3} and min(places.values()) > 40
+
+
+@given(
+    total=st.integers(1, 14), synthetic=st.integers(0, 14), max_depth=st.integers(1, 4), seed=st.integers(),
+    seeds=st.integers(1, 12), deep=st.lists(st.integers(1, 6), max_size=12),
+)  # fmt: skip
+@settings(deadline=None, derandomize=True)
+def test_a_choice_never_exceeds_what_was_asked_for_nor_what_is_there(
+    total: int, synthetic: int, max_depth: int, seed: int, seeds: int, deep: list[int]
+) -> None:
+    pool = pool_of(*deep)
+    chosen = DemonstrationMix(total, synthetic, max_depth).choose(seed, 3, SEEDS[:seeds], pool)
+    machine = [record for record in chosen if record.depth]
+    eligible = sum(depth <= max_depth for depth in deep)
+    assert len(machine) == min(synthetic, total, eligible)
+    assert len(chosen) - len(machine) == min(total - len(machine), seeds)
+    assert all(record in SEEDS[:seeds] or record in pool for record in chosen)
+    assert len({record.id for record in chosen}) == len(chosen)
+
+
+@pytest.mark.parametrize(("total", "synthetic"), [(12, 12), (12, 0), (1, 0)])
+def test_as_many_demonstrations_as_there_are_seeds_can_be_asked_for(total: int, synthetic: int) -> None:
+    mix = DemonstrationMix(total, synthetic, 3)
+    mix.check(SEEDS)
+    assert len(mix.choose(1, 0, SEEDS, [])) == total
+
+
+@pytest.mark.parametrize(
+    ("total", "synthetic", "message"),
+    [
+        (
+            13,
+            2,
+            "--num_prompt_instructions is 13, but there are only 12 seed tasks to show; lower it to at most 12 or add",
+        ),
+        (3, 4, "--num_prompt_synthetic_instructions is 4, more than the 3 of --num_prompt_instructions, which counts"),
+    ],
+)
+def test_a_mix_that_cannot_be_shown_is_refused(total: int, synthetic: int, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        DemonstrationMix(total, synthetic, 3).check(SEEDS)

@@ -1,0 +1,51 @@
+"""What a run will take."""
+
+import math
+import random
+
+import pytest
+
+from self_instruct.generation.forecast import Forecast, tokens_per_record
+
+
+def test_the_ratio_is_that_of_the_sums():
+    expected, low, high = tokens_per_record([(100, 1), (300, 3), (50, 0), (150, 2)])
+    assert expected == pytest.approx(600 / 6) and low < 100 < high
+
+
+def test_requests_that_are_all_alike_leave_no_doubt():
+    assert tokens_per_record([(120, 4)] * 9) == pytest.approx((30, 30, 30))
+
+
+@pytest.mark.parametrize("samples", [[], [(500, 0)], [(500, 0), (10, 0)]])
+def test_without_a_record_there_is_nothing_to_forecast_from(samples):
+    assert tokens_per_record(samples) is None
+
+
+def test_one_request_says_little():
+    assert tokens_per_record([(80, 2)]) == (40, 0, math.inf)
+
+
+def test_the_range_holds_the_truth_about_as_often_as_it_says():
+    rng = random.Random(5)
+    hits = 0
+    for _ in range(400):
+        samples = []
+        for _ in range(40):
+            kept = rng.randint(0, 6)
+            samples.append((round(kept * 60 + rng.gauss(40, 15)), kept))
+        _, low, high = tokens_per_record(samples)
+        hits += low <= 60 + 40 / 3 <= high
+    assert 0.90 <= hits / 400 <= 0.99
+
+
+def test_hours_and_cost_follow_from_speed_and_records():
+    forecast = Forecast(36_000, 1_000.0, (200.0, 100.0, 400.0), devices=4, price=2.5)
+    assert forecast.hours == pytest.approx((2.0, 1.0, 4.0))
+    text = "\n".join(forecast.lines())
+    assert "2 (1 to 4)" in text and "8 (4 to 16)" in text and "20 (10 to 40)" in text and "36,000" in text
+
+
+def test_without_a_gpu_there_are_no_gpu_hours():
+    text = "\n".join(Forecast(100, 50.0, (100.0, 0.0, math.inf), devices=0, price=3.0).lines())
+    assert "GPU" not in text and "cost" not in text and "unknown" in text

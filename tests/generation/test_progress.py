@@ -1,0 +1,92 @@
+"""How a run shows itself."""
+
+import fcntl
+import io
+import logging
+import os
+import pty
+import re
+import struct
+import sys
+import termios
+
+import pytest
+
+from self_instruct.generation.progress import Load, Progress
+from self_instruct.runs.funnel import Funnel
+from tests.support.runs import ROOT, environment, rows, scripted
+from tests.support.scripts import write_script
+
+
+def lines(caplog, progress, *accepted):
+    """What is told of a run that began with 5 records and came to others."""
+    with caplog.at_level(logging.INFO):
+        progress.step(10)
+        assert caplog.messages == []
+        progress.begin(accepted=5)
+        progress.step(100)
+        for number in accepted:
+            funnel = Funnel()
+            funnel.accepted = number
+            progress.update(funnel)
+    return caplog.messages
+
+
+def test_a_log_file_gets_plain_lines(caplog):
+    last = lines(caplog, Progress(40, io.StringIO(), every=0.0), 40)[-1]
+    assert re.fullmatch(r"accepted 40/40, yield 100%, [\d,]+ tokens/s, ETA 0:00:00, memory \d+\.\d GB", last)
+    figures = caplog.records[-1].figures
+    assert (figures["event"], figures["done"], figures["target"], figures["seconds_left"]) == ("heartbeat", 40, 40, 0)
+
+
+def test_without_a_new_record_the_end_is_unknown(caplog):
+    (line,) = lines(caplog, Progress(40, io.StringIO(), every=0.0))
+    assert "accepted 5/40, yield 0%" in line and "ETA unknown" in line
+
+
+def test_lines_come_no_more_often_than_asked(caplog):
+    assert lines(caplog, Progress(40, io.StringIO(), every=1000.0), 6, 7, 8) == []
+
+
+@pytest.mark.parametrize(
+    ("devices", "memory"), [(0, "generation's memory 1.5 of 8.0 GB"), (2, "device memory 1.5 of 8.0 GB")]
+)
+def test_a_line_tells_what_generation_does(caplog, devices, memory):
+    progress = Progress(40, io.StringIO(), every=0.0)
+    progress.load = lambda: Load(6, 8, 1_500_000_000, 8_000_000_000, devices)
+    assert f"6 of 8 rows in flight, {memory}, memory " in lines(caplog, progress, 15)[-1]
+
+
+def test_observers_are_told_the_funnel_and_the_speed(caplog):
+    told, progress = [], Progress(40, io.StringIO())
+    progress.observers.append(lambda funnel, speed: told.append((funnel.accepted, speed > 0)))
+    lines(caplog, progress, 15, 16)
+    assert told == [(15, True), (16, True)]
+
+
+def test_a_terminal_gets_a_bar(tmp_path):
+    script = write_script(tmp_path / "script.jsonl", 60)
+    command = [sys.executable, ROOT / "instruction_io/instruction_output.py", *scripted(script, tmp_path / "run", 30),
+               "--heartbeat_seconds", 1e-6]  # fmt: skip
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
+    pid = os.fork()
+    if pid == 0:
+        for stream in (0, 1, 2):
+            os.dup2(slave, stream)
+        os.execve(command[0], [str(part) for part in command], environment())
+    os.close(slave)
+    shown = b""
+    while True:
+        try:
+            piece = os.read(master, 65536)
+        except OSError:
+            break
+        if not piece:
+            break
+        shown += piece
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert b"30/30" in shown and b"\r" in shown and "█".encode() in shown
+    assert re.search(rb"\d+:\d\d<\d+:\d\d.*yield \d+%, [\d,]+ tokens/s", shown), "time left, yield and speed"
+    assert b"ETA" not in shown, "the log has the lines, the terminal has the bar"
+    assert any(row.get("event") == "heartbeat" for row in rows(tmp_path / "run/logs/rank-0.jsonl"))

@@ -1,0 +1,108 @@
+"""What a run says at its end can be typed as it stands."""
+
+import json
+import re
+import shlex
+import sys
+
+import pytest
+
+from self_instruct.generation.summary import _going_on
+from tests.support.runs import ROOT, generate, rows, run, scripted
+from tests.support.scripts import write_script
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("a folder")
+    script = write_script(folder / "script.jsonl", 60)
+    result = generate(*scripted(script, folder / "run", 12))
+    assert result.returncode == 0
+    return folder / "run", result.stdout
+
+
+def test_it_tells_why_it_stopped_how_much_there_is_and_what_it_looks_like(ended):
+    folder, shown = ended
+    accepted = rows(folder / "machine_generated_instructions.jsonl")
+    assert "Stopped: all 12 records are there." in shown and re.search(r"12 records from \d+ requests in", shown)
+    for at in (0, 6, 11):
+        assert f"[{accepted[at]['provenance']['id']}] {accepted[at]['instruction']}" in shown
+        assert accepted[at]["output"] in shown
+    for path in folder.iterdir():
+        assert path.name == "run.yaml" or path.name in shown
+
+
+@pytest.mark.parametrize(("what", "number"), [("more records:", 24), ("another threshold", None)])
+def test_the_commands_that_it_proposes_work(ended, what, number):
+    folder, shown = ended
+    command = shown.split(what)[1].split("\n")[1].strip()
+    result = run("bash", "-c", command, cwd=ROOT)
+    assert result.returncode == 0, result.stderr
+    place = folder if number else folder.parent / "run_strict"
+    accepted = rows(place / "machine_generated_instructions.jsonl")
+    assert len(accepted) == number if number else accepted
+    assert shlex.split(command)
+
+
+def test_the_first_record_can_be_explained_as_proposed(ended):
+    folder, shown = ended
+    result = run("bash", "-c", shown.split("by its id or text:\n")[1].split("\n")[0], cwd=ROOT)
+    first = rows(folder / "machine_generated_instructions.jsonl")[0]
+    assert result.returncode == 0 and result.stdout.startswith(f"[{first['provenance']['id']}] accepted")
+
+
+@pytest.mark.parametrize(
+    "words", [["--overwrite", "true", "--yes"], ["--overwrite", "--yes", "1"], ["--overwrite=yes"], []]
+)
+def test_the_command_that_goes_on_does_not_begin_anew(words):
+    command = ["launch.py", *words, "--seed", "1", "--max_hours", "1"]
+    assert _going_on(command, bool(words)) == ["launch.py", "--seed", "1", "--max_hours", "1"]
+    again = _going_on([*command, "--config", "a.yaml"], True)
+    assert again[-4:] == ["--config", "a.yaml", "--overwrite", "false"] and _going_on(again, False) == again
+
+
+def test_a_run_that_ended_early_is_gone_on_with_and_not_made_smaller(tmp_path):
+    script = write_script(tmp_path / "script.jsonl", 60)
+    shown = generate(*scripted(script, tmp_path / "run", 5000), "--max_requests", 5).stdout
+    assert "go on, with another --max_requests:" in shown and "more records" not in shown
+    spent = generate(*scripted(script, tmp_path / "tokens", 5000), "--max_tokens", 100).stdout
+    used = generate(*scripted(script, tmp_path / "script", 5000), "--min_yield", 0).stdout
+    assert "another --max_tokens:" in spent and "another --script_path:" in used
+    command = shown.split("--max_requests:\n")[1].split("\n")[0]
+    assert "--num_instructions_to_generate 5000" in command
+
+
+def test_filter_rules_that_drop_much_or_nothing_are_named_in_the_text_and_in_the_report(tmp_path):
+    script = write_script(tmp_path / "script.jsonl", 120)
+    more = ["--filter_keywords", "kettle", "--filter_rules", "length", "keywords", "openings", "echo"]
+    shown = generate(*scripted(script, tmp_path / "run", 5000), *more).stdout
+    report = json.loads((tmp_path / "run/report.json").read_text())
+    drops, parsed = report["drops"]["filter"], report["parsed"]
+    # Every third task of the script has the word, one in sixteen begins with "Write a program", none is short or an echo.
+    assert parsed >= 200 and drops["keyword"] > 0.15 * parsed > drops["opening"] > 0
+    assert report["warnings"] == [
+        {"rule": "length", "warning": "never_fired", "dropped": 0, "parsed": parsed},
+        {"rule": "keywords", "warning": "drops_much", "dropped": drops["keyword"], "parsed": parsed},
+        {"rule": "echo", "warning": "never_fired", "dropped": 0, "parsed": parsed},
+    ]
+    assert (
+        f"  keywords dropped {drops['keyword']} of {parsed} blocks ({drops['keyword'] / parsed:.0%}); rejected.jsonl"
+        in shown
+    )
+    assert f"  length, echo never fired over {parsed} blocks" in shown
+    again = [tmp_path / "run", tmp_path / "new", "--filter_keywords", "--filter_rules", "keywords", "openings"]
+    result = run(sys.executable, "-m", "self_instruct.refilter", *again, cwd=ROOT)
+    assert result.returncode == 0 and "Look at these filter rules" not in result.stdout
+    # Without a word to look for, the rule is not asked, so it cannot be idle.
+    assert json.loads((tmp_path / "new/report.json").read_text())["warnings"] == []
+
+
+def test_a_short_run_says_nothing_of_its_rules(ended):
+    assert "filter rules" not in ended[1]
+
+
+def test_an_engine_that_cannot_answer_is_no_success(tmp_path):
+    (tmp_path / "script.jsonl").write_text('{"request": 90, "text": ""}\n')
+    result = generate(*scripted(tmp_path / "script.jsonl", tmp_path / "run"))
+    assert result.returncode == 1 and "the last 20 requests could not be answered" in result.stdout
+    assert "request 0 was not answered: the script has no completion for request 0" in result.stderr

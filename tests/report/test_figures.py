@@ -1,0 +1,190 @@
+"""The command: one file of a run or of several, the same bytes for the same sources, pictures, and mistakes that are told."""
+
+import base64
+import gzip
+import json
+import re
+import struct
+
+import numpy as np
+import pytest
+
+from self_instruct.commands.report import main
+from self_instruct.errors import UserError
+from self_instruct.novelty.rouge import RougeIndex
+from self_instruct.records import Nearest
+from self_instruct.report.figures import Known
+from self_instruct.report.meanings import found_meanings
+from self_instruct.report.neighbours import neighbours
+from self_instruct.report.payload import Payload
+from self_instruct.report.projection import project, sample
+from self_instruct.report.sources import read_sources
+from self_instruct.report.verb_noun import VerbNoun
+from self_instruct.report.wording import escaped, share, shown
+from self_instruct.runs.layout import Places
+from tests.support.curation_runs import near_copies, written
+from tests.support.report_files import HOSTILE, hostile_file, with_vectors
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    """A file of hostile texts with vectors beside it."""
+    path = hostile_file(tmp_path_factory.mktemp("report") / "hostile.jsonl")
+    with_vectors(path, Places(path).vectors())
+    return path
+
+
+def records(page: bytes) -> dict:
+    packed = re.search(rb'id="packed">([A-Za-z0-9+/=]*)</script>', page)
+    return json.loads(gzip.decompress(base64.b64decode(packed[1])))["sources"][0]
+
+
+def test_a_page_has_all_records_and_figures_and_is_the_same_again(hostile, tmp_path, capsys):
+    output, pictures = tmp_path / "out.html", tmp_path / "pictures"
+    assert main([str(hostile), "--output", str(output), "--projection", "pca", "--figures_dir", str(pictures)]) == 0
+    first = output.read_bytes()
+    assert f"{len(HOSTILE) + 61} records" in capsys.readouterr().out
+    columns = records(first)
+    assert columns["instruction"][: len(HOSTILE)] == HOSTILE
+    assert len(columns["instruction"][len(HOSTILE)]) == 20_000 < columns["length"][len(HOSTILE)]
+    # Nothing that a record holds is markup: the scripts are ours, and all other text is escaped.
+    assert len(re.findall(rb"<script", first)) == len(re.findall(rb"</script", first)) == 5
+    assert b"<img src=x" not in first
+    assert "\ud800" not in first.decode("utf-8")
+    assert main([str(hostile), "--output", str(output), "--projection", "pca"]) == 0
+    assert output.read_bytes() == first
+    figures = json.loads(re.search(rb'id="figures">(.*?)</script>', first, re.S)[1])
+    assert (
+        {path.stem for path in pictures.iterdir()}
+        == set(figures)
+        >= {"funnel", "map_1", "verbs_1", "similarity_rouge_l"}
+    )
+    for path in pictures.iterdir():
+        content = path.read_bytes()
+        width, height = struct.unpack(">II", content[16:24])
+        assert content.startswith(b"\x89PNG") and width > 1500 and height > 300, path
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "--output is missing"),
+        (["--output", "{file}"], "would be replaced"),
+        (["--output", "{folder}"], "cannot be written"),
+        (["--output", "x.html", "--projection", "umap"], "must be one of tsne, pca"),
+        (["--output", "x.html", "--map_points", "1"], "must be at least 2"),
+        (["--output", "x.html", "--figure_dir", "x"], "did you mean --figures_dir"),
+        (["{file}", "{file}", "{file}", "{file}", "--output", "x.html"], "at most 4"),
+    ],
+)
+def test_mistakes_are_told_before_anything_is_drawn(tmp_path, options, message):
+    path = written(tmp_path / "a.jsonl", {"instruction": "Do something good.", "output": "x"})
+    given = [option.format(file=path, folder=tmp_path) for option in options]
+    first, rest = (
+        ([str(path), given[0]], given[1:]) if given and not given[0].startswith("--") else ([str(path)], given)
+    )
+    with pytest.raises(UserError, match=re.escape(message)):
+        main([*first, *rest])
+
+
+def test_a_pictures_folder_that_cannot_be_is_told_and_the_page_is_there(tmp_path):
+    path = written(tmp_path / "a.jsonl", {"instruction": "Do something good.", "output": "x"})
+    with pytest.raises(UserError, match=r"--figures_dir .* cannot be written"):
+        main([str(path), "--output", str(tmp_path / "a.html"), "--figures_dir", str(path / "in_a_file")])
+    assert (tmp_path / "a.html").stat().st_size > 500_000
+
+
+def known_of(path, vectors=None) -> Known:
+    [source] = read_sources([str(path)])
+    return Known([source], [[VerbNoun(None, None)] * len(source.rows)], [neighbours(source, vectors)], None)
+
+
+def test_neighbours_by_words_are_those_of_an_exhaustive_search(tmp_path):
+    known = known_of(written(tmp_path / "a.jsonl", *near_copies(80)))
+    index = RougeIndex()
+    for row, near in zip(known.sources[0].rows, known.neighbours[0].words, strict=True):
+        nearest = index.nearest(row.record.task)
+        assert near == (nearest if nearest and nearest.score > 0 else None)
+        index.add([row.record.id], [row.record.task])
+
+
+def test_neighbours_by_meaning_have_the_highest_cosine_of_those_before(hostile):
+    vectors = found_meanings(read_sources([str(hostile)])).vectors[0]
+    found = known_of(hostile, vectors).neighbours[0].meaning
+    products = np.tril(vectors.astype(np.float64) @ vectors.T.astype(np.float64), -1) - 2 * np.triu(
+        np.ones((len(vectors),) * 2)
+    )
+    assert found[0] is None
+    for near, row in zip(found[1:], products[1:], strict=True):
+        assert near.score == pytest.approx(row.max(), abs=1e-6)
+
+
+def test_vectors_that_are_not_whole_or_of_two_models_give_no_map_and_the_reason(hostile, tmp_path):
+    other = written(tmp_path / "b.jsonl", *near_copies(20))
+    sources = read_sources([str(hostile), str(other)])
+    assert found_meanings(sources).why_not == "b.jsonl has no vectors; give --embeddings to have them encoded."
+    with_vectors(other, Places(other).vectors(), "another")
+    sources = read_sources([str(hostile), str(other)])
+    assert "different models (another, hashed)" in found_meanings(sources).why_not
+    written(other, *near_copies(30))
+    assert "those of" in found_meanings(read_sources([str(other)])).why_not
+
+
+def test_texts_are_cut_as_far_as_the_room_asks_and_what_is_cut_is_counted(tmp_path):
+    rng = np.random.default_rng(0)
+    texts = ["".join(map(chr, rng.integers(97, 123, 3000))) for _ in range(30)]
+    path = written(tmp_path / "a.jsonl", *({"instruction": f"Do {text}", "output": text} for text in texts))
+    known = known_of(path)
+    whole = Payload(known)
+    assert (whole.cut, whole.told) == (0, "")
+    tight = Payload(known, room=60_000)
+    assert len(tight.text) <= 60_000
+    assert tight.cut == 30
+    assert tight.told.startswith("Texts of 30 records are cut to")
+    smallest = Payload(known, room=1)
+    assert smallest.longest == (200, 80)
+
+
+def test_points_are_the_same_again_and_keep_what_is_near_together():
+    rng = np.random.default_rng(1)
+    centres = rng.normal(size=(2, 20))
+    vectors = np.concatenate([centre + 0.05 * rng.normal(size=(30, 20)) for centre in centres]).astype(np.float32)
+    for method in ("pca", "tsne"):
+        points = project(vectors, method)
+        assert np.array_equal(points, project(vectors, method))
+        assert np.abs(points).max() == pytest.approx(1.0)
+        apart = np.linalg.norm(points[:30].mean(axis=0) - points[30:].mean(axis=0))
+        assert apart > 2 * max(points[:30].std(axis=0).max(), points[30:].std(axis=0).max())
+
+
+@pytest.mark.parametrize("number", [1, 2, 5, 11])
+def test_few_or_equal_vectors_have_points_too(number):
+    assert np.isfinite(project(np.ones((number, 3), np.float32), "tsne")).all()
+    assert project(np.ones((number, 1), np.float32), "pca").shape == (number, 2)
+
+
+def test_a_sample_is_spread_evenly_and_never_empty():
+    assert sample(10, 100, 1.0).tolist() == list(range(10))
+    assert sample(1000, 100, 0.5)[[0, -1]].tolist() == [0, 999]
+    assert len(sample(1000, 100, 0.5)) == 50
+    assert sample(5, 2, 0.01).tolist() == [0]
+
+
+def test_text_as_html_does_nothing_and_tells_what_is_cut():
+    assert escaped("<b>&\"'") == "&lt;b&gt;&amp;&quot;&#x27;"
+    assert escaped("a\x00b\ud800") == "a\ufffdb\ufffd"
+    assert "cut: 10 characters" in shown("x" * 10, 4)
+    assert shown("x", 4) == '<div class="text" dir="auto">x</div>'
+    assert [share(part) for part in (0, 0.0001, 0.123)] == ["0.0%", "under 0.1%", "12.3%"]
+
+
+def test_a_neighbour_is_a_place_a_name_or_nothing(tmp_path):
+    path = written(
+        tmp_path / "a.jsonl",
+        {"id": "a", "instruction": "Do something good.", "provenance": {"most_similar": {"id": "seed", "score": 0.5}}},
+        {"id": "b", "instruction": "Do something else.", "provenance": {"most_similar": {"id": "a", "score": 0.25}}},
+    )
+    known = known_of(path)
+    assert known.neighbours[0].words == [Nearest("seed", 0.5), Nearest("a", 0.25)]
+    columns = json.loads(gzip.decompress(base64.b64decode(Payload(known).text)))["sources"][0]
+    assert columns["words"] == [["seed", 0.5], [0, 0.25]]

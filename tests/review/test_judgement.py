@@ -1,0 +1,92 @@
+"""Reading judgements: good and bad only where it is said beyond doubt; counts and thresholds."""
+
+import json
+
+import pytest
+
+from self_instruct.records import Record
+from self_instruct.review.judge import FORMAT
+from self_instruct.review.judgement import (
+    EXAMPLES,
+    Judgement,
+    examples,
+    judged_record,
+    read_judgement,
+    statistics,
+    table,
+)
+from tests.review.test_agreement import prediction
+
+GOOD = "helpful: 4, correct: 5, clear: 3\nverdict: good"
+
+
+def read(text: str | None, reason: str | None = None) -> Judgement:
+    return read_judgement(prediction(text, None, None, reason))
+
+
+@pytest.mark.parametrize(
+    ("text", "verdict"),
+    [
+        (GOOD, "good"), (GOOD.replace("good", "bad"), "bad"), (GOOD.upper(), "good"), (GOOD.replace(",", ""), "unknown"),
+        ("**Helpful:** 4/5\n**Correct:** 5 out of 5\n**Clear:** 3\n**Verdict:** Good.", "good"),
+        (f"{GOOD}\nverdict: good", "good"),
+        ("helpful = 4; correct = 5; clear = 3\nverdict = bad", "bad"),
+    ],
+)  # fmt: skip
+def test_a_judgement_is_read_in_the_usual_forms(text: str, verdict: str) -> None:
+    found = read(text)
+    assert found.verdict == verdict
+    assert verdict == "unknown" or found.scores == {"helpful": 4, "correct": 5, "clear": 3}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "good", "verdict: good", "It is a good answer.", GOOD.replace("good", "not good"), GOOD.replace("good",
+    "good or bad"),
+     GOOD.replace("good", "goodish"), GOOD + "\nverdict: bad", GOOD.replace("4", "6"), GOOD.replace("4", "0"),
+     GOOD.replace("4", "4.5"),
+     GOOD.replace("4", "four"), GOOD.replace("4", "45"), GOOD.replace("helpful: 4, ", ""), "helpful: 1, " + GOOD,
+     GOOD.split("\n")[0],
+     GOOD.replace("good", ""), "I refuse to judge this as good."],
+)  # fmt: skip
+def test_what_cannot_be_read_is_unknown_and_never_good(text: str) -> None:
+    found = read(text)
+    assert (found.verdict, found.scores, found.mean, found.passes(1)) == ("unknown", {}, None, False) and found.reason
+
+
+def test_without_an_answer_it_is_unknown_too() -> None:
+    assert read(None, "error").reason == "error" and read(None, "cut_by_length").verdict == "unknown"
+    assert read_judgement(None) == Judgement("unknown", {}, "not_judged")
+
+
+def test_a_record_passes_if_it_is_good_and_its_mean_reaches_the_threshold() -> None:
+    assert read(GOOD).mean == 4 and read(GOOD).passes(4) and not read(GOOD).passes(4.1)
+    assert not read(GOOD.replace("good", "bad")).passes(1)
+
+
+def test_the_examples_are_read_as_what_they_are_and_of_both_kinds() -> None:
+    shown = examples()
+    assert [read(record.output).verdict for record in shown] == [example[2][3] for example in EXAMPLES]
+    assert {example[2][3] for example in EXAMPLES} == {"good", "bad"}
+    assert all(FORMAT.parse(FORMAT.render(record, 1).split("\n", 1)[1], 1)[0].reason is None for record in shown)
+    assert judged_record(Record("a", "Do.", "This.", "Done.")) == Record("a", "Do.\nThis.", "Done.", "")
+
+
+def test_counts_and_the_table() -> None:
+    judgements = [
+        read(GOOD),
+        read(GOOD.replace("good", "bad")),
+        read("?"),
+        read(None, "error"),
+        read(GOOD.replace("4, ", "5, ").replace("3", "5")),
+    ]
+    counts = statistics(judgements, 4.5)
+    assert (counts["records"], counts["kept"], counts["verdicts"]) == (5, 1, {"good": 2, "bad": 1, "unknown": 2})
+    assert counts["unknown"] == {"error": 1, "no_scores": 1}
+    assert counts["scores"]["helpful"] == {"1": 0, "2": 0, "3": 0, "4": 2, "5": 1}
+    assert counts["means"]["4.0"] == 2 and counts["means"]["4.5"] == 1 and sum(counts["means"].values()) == 3
+    assert [row["records"] for row in counts["stay_at"]] == [2] * 7 + [1, 1]
+    assert json.loads(json.dumps(counts)) == counts
+    shown = table(counts)
+    assert "1 of 5 records stay" in shown and "4.0-4.5" in shown and "#" * 40 in shown
+    assert "0 of 0 records stay" in table(statistics([], 3))

@@ -1,0 +1,61 @@
+"""Code in the plain form: unwrapped, alone, and Python where it says so."""
+
+import pytest
+
+from self_instruct.records import Record
+from self_instruct.rules.validators.code import plain_code
+
+PLAIN = {"plain_format": "yes", "language": "Python"}
+CODE = "def add(a, b):\n    # Sum of both.\n    return a + b"
+
+
+def judged(output: str, variables: dict[str, str] = PLAIN, instruction: str = "Add.") -> Record | str:
+    return plain_code()(Record("x", instruction, "", output), variables)
+
+
+@pytest.mark.parametrize(
+    "output", [CODE, f"```python\n{CODE}\n```", f"```\n{CODE}\n```\n", f"\n~~~\n{CODE}\n~~~", f"\n{CODE}\n"]
+)
+def test_a_fence_is_unwrapped_and_code_alone_stays(output: str) -> None:
+    assert judged(output) == Record("x", "Add.", "", CODE)
+
+
+@pytest.mark.parametrize(
+    ("output", "reason"),
+    [
+        (f"Here is the code:\n```python\n{CODE}\n```", "prose_around_code"), (f"```\n{CODE}\n```\nThis adds them.",
+        "prose_around_code"),
+        (f"```\n{CODE}\n```\n\n```\nadd(1, 2)\n```", "several_blocks"), (f"```python\n{CODE}", "prose_around_code"),
+        (f"{CODE}\n\nThis function adds two numbers.", "prose_around_code"), ("```\n```", "no_code"), ("", "no_code"),
+        ("def add(a, b)\n    return a", "does_not_compile: line 1"), ("```python\nreturn 1\n```", "does_not_compile"),
+        ("x = 1\x00", "does_not_compile"), ("(" * 500 + "x" + ")" * 500, "does_not_compile"), ("a = 1\n" * 40_000,
+        "does_not_compile: over"),
+    ],
+)  # fmt: skip
+def test_what_is_not_code_alone_is_dropped(output: str, reason: str) -> None:
+    found = judged(output)
+    assert isinstance(found, str) and found.startswith(reason)
+
+
+def test_nothing_is_run_and_warnings_are_the_codes_own_business() -> None:
+    code = "raise SystemExit(3)\nx = '\\d' is 1"
+    assert judged(code) == Record("x", "Add.", "", code)
+
+
+@pytest.mark.parametrize(
+    ("language", "code"),
+    [("SQL", "SELECT name FROM users WHERE age > 3;"), ("Bash", "echo hello world\nls -la | wc -l"), ("Rust", "fn main() {}"),
+     ("Python 2", "print 'x'"), ("", "def add(a, b) return a")],
+)  # fmt: skip
+def test_other_languages_are_not_compiled(language: str, code: str) -> None:
+    assert judged(code, {"plain_format": "1", "language": language}) == Record("x", "Add.", "", code)
+
+
+def test_the_form_is_asked_only_where_it_was_asked_for() -> None:
+    prose = f"Here you are:\n```python\n{CODE}\n```"
+    for variables in ({}, {"plain_format": "no"}, {"plain_format": ""}):
+        assert judged(prose, variables).output == prose
+    assert isinstance(judged(prose, {}, "Add. PLAINFORMAT"), str)
+    assert isinstance(plain_code(always=True)(Record("x", "Add.", "", prose), {}), str)
+    # A fence may name the language itself.
+    assert isinstance(judged("```python\ndef\n```", {"plain_format": "yes"}), str)

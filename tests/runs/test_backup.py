@@ -1,0 +1,90 @@
+"""--append and --overwrite."""
+
+import io
+from pathlib import Path
+
+import pytest
+
+from self_instruct.errors import UserError
+from self_instruct.runs.backup import set_aside
+from self_instruct.runs.lock import Lock
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    place = tmp_path / "run"
+    place.mkdir()
+    (place / "completions.jsonl").write_text("one\n")
+    (place / "notes.txt").write_text("mine\n")
+    return place
+
+
+def aside(options, folder, is_main, ask=None):
+    return set_aside(folder, **{"overwrite": False, "append": False, "yes": False, **options}, is_main=is_main, ask=ask)
+
+
+@pytest.mark.parametrize("options", [{}, {"append": True}, {"yes": True}])
+def test_a_run_goes_on_unless_it_is_to_be_overwritten(folder, options):
+    assert not aside(options, folder, True) and (folder / "completions.jsonl").read_text() == "one\n"
+
+
+def test_what_was_there_is_kept_beside_it_each_time(folder):
+    for number in (1, 2):
+        assert aside({"overwrite": True, "yes": True}, folder, True)
+        assert (folder.with_name(f"run.backup-{number}") / "notes.txt").read_text() == "mine\n" and not folder.exists()
+        folder.mkdir()
+        (folder / "notes.txt").write_text("mine\n")
+
+
+def test_without_a_terminal_it_has_to_be_agreed_to(folder):
+    with pytest.raises(UserError, match="no terminal to ask; add --yes"):
+        aside({"overwrite": True}, folder, True)
+    assert (folder / "notes.txt").exists()
+
+
+@pytest.mark.parametrize("agreed", [True, False])
+def test_on_a_terminal_it_is_asked(folder, agreed):
+    asked = []
+
+    def ask(question):
+        asked.append(question)
+        return agreed
+
+    if agreed:
+        assert aside({"overwrite": True}, folder, True, ask)
+    else:
+        with pytest.raises(UserError, match="nothing was changed"):
+            aside({"overwrite": True}, folder, True, ask)
+    assert folder.exists() is not agreed and asked == [
+        f"{folder} holds 2 files. Begin anew, and keep them beside it? [y/N] "
+    ]
+
+
+def test_both_at_once_are_refused(folder):
+    with pytest.raises(UserError, match="--append and --overwrite"):
+        aside({"append": True, "overwrite": True}, folder, True)
+
+
+def test_other_ranks_move_nothing_and_begin_anew_too(folder):
+    assert aside({"overwrite": True}, folder, False) and (folder / "notes.txt").exists()
+
+
+def test_an_empty_or_missing_directory_needs_no_question(tmp_path):
+    (tmp_path / "empty").mkdir()
+    for name in ("empty", "missing"):
+        assert aside({"overwrite": True}, tmp_path / name, True)
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"]
+
+
+@pytest.mark.parametrize("name", ["TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT"])
+def test_a_launch_that_is_started_again_by_its_launcher_goes_on(folder, monkeypatch, name):
+    monkeypatch.setenv(name, "1")
+    assert not aside({"overwrite": True, "yes": True}, folder, True) and folder.exists()
+
+
+def test_a_directory_that_another_launch_writes_to_is_left_alone(folder):
+    lock = Lock(folder / "completions.jsonl.lock")
+    with pytest.raises(UserError, match="another launch"):
+        aside({"overwrite": True, "yes": True}, folder, True)
+    lock.release()
+    assert folder.exists() and aside({"overwrite": True, "yes": True}, folder, True)

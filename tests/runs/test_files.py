@@ -1,0 +1,61 @@
+"""Files put in place in one step, and what is appended when the disk fails."""
+
+import os
+import resource
+import shutil
+
+import pytest
+
+from self_instruct.runs.files import put
+from self_instruct.runs.journal import Journal, read_journal
+from tests.runs.test_journal import entry
+
+
+def test_a_file_is_replaced_as_a_whole(tmp_path):
+    path = tmp_path / "report.json"
+    put(path, b"old, and longer")
+    with path.open("rb") as reader:
+        put(path, b"new")
+        assert reader.read() == b"old, and longer"
+    assert path.read_bytes() == b"new" and os.listdir(tmp_path) == ["report.json"]
+
+
+def test_what_cannot_be_written_leaves_the_old_content(tmp_path):
+    path = tmp_path / "report.json"
+    put(path, b"old")
+    (tmp_path / "report.json.part").mkdir()
+    with pytest.raises(OSError, match=r"report\.json\.part"):
+        put(path, b"new")
+    assert path.read_bytes() == b"old"
+
+
+def test_what_cannot_be_written_leaves_nothing_half(tmp_path):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            put(tmp_path / "report.json", b"x" * 5000)
+        journal = Journal(tmp_path / "run")
+        journal.append([entry(0)])
+        with pytest.raises(OSError, match=r"File too large: .*completions\.jsonl"):
+            journal.append([entry(1, "x" * 5000)])
+        journal.append([entry(2)])
+        journal.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert [item.request for item in read_journal(tmp_path / "run")] == [0, 2]
+    assert os.listdir(tmp_path) == ["run"] and os.listdir(tmp_path / "run") == ["completions.jsonl"]
+
+
+@pytest.mark.parametrize("moved", [True, False])
+def test_a_directory_that_goes_away_in_the_middle_is_noticed(tmp_path, moved):
+    journal = Journal(tmp_path / "run")
+    journal.append([entry(0)])
+    if moved:
+        (tmp_path / "run").rename(tmp_path / "elsewhere")
+    else:
+        shutil.rmtree(tmp_path / "run")
+    with pytest.raises(OSError, match=r"was moved or removed while the launch wrote to it.*completions\.jsonl"):
+        journal.append([entry(1)])
+    journal.close()
+    if moved:
+        assert [item.request for item in read_journal(tmp_path / "elsewhere")] == [0, 1]

@@ -1,0 +1,98 @@
+"""Runs from categories in this process: an engine that answers by what a request is, and what a run leaves behind."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from self_instruct.engines.base import Completion, Request
+from self_instruct.engines.scripted import ScriptedEngine
+from self_instruct.formats import INSTRUCTION_OUTPUT
+from self_instruct.generation.assembly import with_horizon
+from self_instruct.generation.categories.recipe import Mixture
+from self_instruct.generation.config import parse_arguments
+from self_instruct.generation.loop import Limits, Loop
+from self_instruct.generation.progress import Progress
+from self_instruct.runs.funnel import write_report
+from self_instruct.runs.journal import Journal
+
+SMALL = """\
+format: {format}
+steps: {steps}
+tasks_per_request: {tasks}
+prompt: Write things of the kind {name}.
+request: "Kind: {name}. Topic: {{topic}}. Tasks: {{count}}."
+{response}
+demonstrations:
+- instruction: The demonstration of {name} asks for something plain.
+  output: It is done for {name}.
+- instruction: Another one of {name}, entirely different from that.
+  output: And that is done too.
+"""
+
+
+def write_category(
+    folder: Path, name: str, steps: int = 1, tasks: int = 2, format: str = "io", more: str = ""
+) -> Path:
+    """A small category file without validators."""
+    response = "response_prompt: Answer them." if steps == 2 else ""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = SMALL.format(name=name, steps=steps, tasks=tasks, format=format, response=response)
+    path = folder / f"{name}.yaml"
+    path.write_text(text + more, encoding="utf-8")
+    return path
+
+
+def build_mixture(*argv: object) -> Mixture:
+    """The mixture that a command line asks for, with the horizon settled."""
+    config = with_horizon(parse_arguments([str(part) for part in argv], "A test."), None)
+    return Mixture.of(config, INSTRUCTION_OUTPUT)
+
+
+@dataclass
+class Author(ScriptedEngine):
+    """Answers by `write(request)`, which gives a text, or None where the engine fails; `asked` are the requests."""
+
+    write: Callable[[Request], str | None]
+    asked: list[Request] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__init__({})
+        self.capacity = None
+
+    def _complete(self, request: Request) -> Completion:
+        self.asked.append(request)
+        text = self.write(request)
+        self._texts = {} if text is None else {request.index: (text, False)}
+        return super()._complete(request)
+
+
+def run_mixture(mixture: Mixture, folder: Path, engine: ScriptedEngine) -> tuple[Loop, str]:
+    """A whole launch in this process, and why it stopped."""
+    folder.mkdir(exist_ok=True)
+    run = mixture.config.run
+    planning, curator, journal = mixture.planning(engine), mixture.judge(), Journal(folder)
+    writer = mixture.writer(folder, "r1")
+    limits = Limits(run.num_instructions_to_generate, 0.0, run.max_requests, capacity=engine.capacity)
+    plan = planning(curator, journal.entries)
+    loop = Loop(plan, engine, journal, curator, writer, mixture.funnel(), limits, lambda: None)
+    try:
+        loop.replay()
+        stopped = loop.run(Progress(1))
+        loop.finish()
+        write_report(folder, loop.funnel, stopped)
+    finally:
+        writer.close()
+        journal.close()
+    return loop, stopped
+
+
+def replayed(folder: Path) -> ScriptedEngine:
+    """An engine that answers as the journal of a run says."""
+    return ScriptedEngine.from_file(folder / "completions.jsonl")
+
+
+def script_of(rows: list[dict], path: Path) -> Path:
+    """A script file of these rows."""
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path

@@ -1,0 +1,9 @@
+"""Commands called in the test's own process."""
+
+from collections.abc import Sequence
+from importlib import import_module
+
+
+def run_command(argv: Sequence[str]) -> int:
+    """Runs the command that the first argument names, and returns its exit code."""
+    return import_module(f"self_instruct.commands.{argv[0]}").main(argv[1:])

@@ -1,0 +1,65 @@
+"""Running the real commands in processes of their own, and reading what they leave behind."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.support.copies import Copies
+
+ROOT = Path(__file__).resolve().parents[2]
+IO = ROOT / "instruction_io" / "instruction_output.py"
+IIO = ROOT / "instruction_iio" / "instruction_input_output.py"
+SECONDS = 240.0  # that a process may take
+DATASET = ("machine_generated_instructions.jsonl", "rejected.jsonl", "report.json")
+
+_copies = Copies()
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The variables of a process: one thread, no hub, no launcher's leftovers."""
+    kept = {name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
+    return {**kept, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", **more}
+
+
+def start(*command: object, cwd: Path = ROOT, **more: str) -> subprocess.Popen[str]:
+    """A process under way."""
+    return subprocess.Popen(
+        [str(part) for part in command], cwd=cwd, env=environment(**more), text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def run(*command: object, cwd: Path = ROOT, **more: str) -> subprocess.CompletedProcess[str]:
+    """A process that has ended. One of our commands, without variables of its own, is run by a copy of a loaded process."""
+    given = [str(part) for part in command]
+    if given[0] == sys.executable and not more and (given[1].endswith(".py") or given[2].startswith("self_instruct.")):
+        return _copies.run(given[1:], cwd, environment(), SECONDS)
+    process = start(*command, cwd=cwd, **more)
+    out, err = process.communicate(timeout=SECONDS)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def generate(*options: object, script: Path = IO, **more: str) -> subprocess.CompletedProcess[str]:
+    """A launch script, run without a launcher."""
+    return run(sys.executable, script, *options, **more)
+
+
+def scripted(script_path: Path, batch_dir: Path, target: int = 40) -> list[object]:
+    """Options of a run that replays a script."""
+    return [
+        "--engine", "scripted", "--script_path", script_path, "--batch_dir", batch_dir,
+        "--seed_tasks_path", ROOT / "seeds" / "code.jsonl", "--num_prompt_instructions", 4,
+        "--num_instructions_to_generate", target, "--request_batch_size", 4, "--rouge_threshold", 0.6,
+    ]  # fmt: skip
+
+
+def rows(path: Path) -> list[dict]:
+    """The objects of a JSONL file."""
+    return [json.loads(line) for line in path.read_bytes().splitlines()]
+
+
+def dataset(folder: Path) -> dict[str, bytes]:
+    """The files that follow from the journal, by name."""
+    return {name: (folder / name).read_bytes() for name in DATASET}

@@ -1,0 +1,160 @@
+"""The shape of the source: which room imports what, where heavy libraries may stand, and how long things are."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "self_instruct"
+HEAVY = {"torch", "transformers", "accelerate", "sentence_transformers", "datasets"}
+OUR_FOLDERS = ("self_instruct", "instruction_io", "instruction_iio", "tests", "benchmarks")
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+LINES = (
+    ("records", "errors"),
+    ("formats", "user_files"),
+    ("config", "seeds"),
+    ("engines", "novelty"),
+    ("runs", "rules"),
+    ("generation", "datasets"),
+    ("report", "review"),
+    ("commands",),
+    ("entrances",),
+)
+"""The rooms from the lowest line up. A room imports rooms of lower lines only."""
+ENTRANCES = ("__init__", "__main__", "post_processing", "refilter", "shims")
+
+
+def room_of(module: str) -> str:
+    """The room of a module by its full name; each `__main__.py` and each shim stands above all rooms."""
+    first = module.removeprefix("self_instruct").lstrip(".").split(".")[0] or "__init__"
+    return "entrances" if first in ENTRANCES or module.endswith(".__main__") else first
+
+
+@cache
+def imported(path: Path) -> frozenset[str]:
+    """Full names of the modules that a file imports anywhere, also inside functions; and what it takes from them."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names.add(node.module or "")
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return frozenset(names)
+
+
+def arrows() -> dict[tuple[str, str], set[str]]:
+    """Which room imports which, with the imports that make the arrow."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for module, path in MODULES.items():
+        for name in imported(path) & MODULES.keys() - {"self_instruct"}:
+            if room_of(module) != room_of(name):
+                found.setdefault((room_of(module), room_of(name)), set()).add(f"{module} imports {name}")
+    return found
+
+
+def level(room: str) -> int:
+    return next(number for number, rooms in enumerate(LINES) if room in rooms)
+
+
+def heavy(path: Path) -> set[str]:
+    return {name.split(".")[0] for name in imported(path)} & HEAVY
+
+
+def loaded(code: str) -> set[str]:
+    """The packages that a process has loaded after some code."""
+    command = [sys.executable, "-c", f"import sys\n{code}\nprint(*sys.modules)"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return {name.split(".")[0] for name in run.stdout.split()}
+
+
+def ours() -> list[Path]:
+    """Every Python file that git tracks or would track."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", *OUR_FOLDERS]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+    return sorted({ROOT / name for name in listed if name.endswith(".py") and (ROOT / name).is_file()})
+
+
+def functions(path: Path) -> Iterator[tuple[str, int]]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield f"{path.name}:{node.name}", (node.end_lineno or 0) - node.lineno + 1
+
+
+def test_every_module_stands_in_a_room() -> None:
+    rooms = {room for line in LINES for room in line}
+    assert {module for module in MODULES if room_of(module) not in rooms} == set()
+    assert len(list(PACKAGE.glob("*.py"))) <= 12
+    assert {folder.name for folder in PACKAGE.iterdir() if (folder / "__init__.py").is_file()} <= rooms | {"shims"}
+
+
+def test_a_room_imports_lower_rooms_only() -> None:
+    found = arrows()
+    assert {("commands", "generation"), ("generation", "engines"), ("datasets", "rules")} <= found.keys()
+    upward = {name for (here, there), names in found.items() if level(there) >= level(here) for name in names}
+    assert upward == set()
+
+
+def test_modules_import_each_other_in_no_circle() -> None:
+    graph = {
+        module: set(imported(path)) & MODULES.keys() - {"self_instruct", module} for module, path in MODULES.items()
+    }
+    while ready := {module for module, needs in graph.items() if not needs & graph.keys()}:
+        graph = {module: needs for module, needs in graph.items() if module not in ready}
+    assert graph == {}
+
+
+def test_light_modules_load_no_heavy_library() -> None:
+    light = ("config.parser", "formats", "rules.filters", "rules.validators", "seeds", "user_files", "generation.config",
+             "generation.demonstrations", "generation.prompts", "runs.journal", "runs.manifest", "__main__")  # fmt: skip
+    commands = (module for module in MODULES if room_of(module) == "commands")
+    names = [*(f"self_instruct.{name}" for name in light), *commands]
+    assert len(names) > 20
+    assert loaded("\n".join(f"import {name}" for name in names)) & (HEAVY | {"numpy", "pydantic", "jinja2"}) == set()
+
+
+def test_a_whole_run_with_the_scripted_engine_could_do_without_a_model_library() -> None:
+    assert loaded("import self_instruct.generation.run, self_instruct.engines.scripted") & HEAVY == set()
+
+
+def test_torch_and_transformers_are_imported_by_engines_only() -> None:
+    users = {module for module, path in MODULES.items() if heavy(path) & {"torch", "transformers", "accelerate"}}
+    assert "self_instruct.engines.local.engine" in users
+    # A tracker is accelerate's own, and needs no model.
+    assert heavy(MODULES["self_instruct.generation.tracking"]) == {"accelerate"}
+    assert {name for name in users if room_of(name) != "engines"} == {"self_instruct.generation.tracking"}
+
+
+def test_sentence_transformers_is_imported_by_the_embedding_index_only() -> None:
+    users = {module for module, path in MODULES.items() if "sentence_transformers" in heavy(path)}
+    assert users == {"self_instruct.novelty.embedding"}
+
+
+def test_only_commands_print() -> None:
+    printing = set()
+    for module, path in MODULES.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print":
+                printing.add(room_of(module))
+    assert printing == {"commands", "entrances"}
+
+
+def test_no_file_and_no_function_is_too_long_to_read() -> None:
+    files = ours()
+    assert {PACKAGE / "generation" / "loop.py", Path(__file__).resolve()} <= set(files)
+    lengths = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in files}
+    assert {name: lines for name, lines in lengths.items() if lines > 500} == {}
+    assert {name: lines for path in files for name, lines in functions(path) if lines > 60} == {}
+
+
+if __name__ == "__main__":
+    for (here, there), names in sorted(arrows().items(), key=lambda arrow: (-level(arrow[0][0]), arrow)):
+        print(f"{here:<12} -> {there:<12} {len(names):>4} imports{'   UP' if level(there) >= level(here) else ''}")
+    print(f"{len(arrows())} arrows")

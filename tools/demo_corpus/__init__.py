@@ -1,5 +1,0 @@
-"""A grammar of small coding tasks with correct answers, from which the demonstration model is trained.
-
-It writes tasks, arranges them in documents like real prompts, and reads tasks back (`recognise`). It knows nothing of
-tokens, models or training; `tools/train_demo_model.py` and `tools/evaluate_demo_model.py` do.
-"""
