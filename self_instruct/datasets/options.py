@@ -83,8 +83,8 @@ class MergeFilterOptions(FilterOptions):
     """filters"""
 
     filter_rules: list[str] = option(
-        ["empty", "duplicates"], "rules that are asked of a record, in this order; the first that objects is its reason",
-        choices=tuple(RULES),
+        ["empty", "duplicates"], "rules that are asked of a record, in this order; the first that objects is its reason; there "
+        f"are {', '.join(RULES)}, and those of plugins",
     )  # fmt: skip
 
 
