@@ -23,7 +23,8 @@ def set_aside(
 ) -> bool:
     """Whether the run begins anew, as --overwrite asks; then rank 0 has moved what was in its directory out of the way.
 
-    `ask` puts a question to the user; None where there is no terminal. Raises `UserError` if that was not agreed to, if another launch is writing there, or if it cannot be moved.
+    `ask` puts a question to the user; None where there is no terminal. Raises `UserError` if that was not agreed to, if another
+    launch is writing there, or if it cannot be moved.
     """
     if append and overwrite:
         raise UserError(

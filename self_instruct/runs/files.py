@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from self_instruct.errors import UserError
-from self_instruct.user_files import LineError
-from self_instruct.runs.lock import Lock, open_alone
 from self_instruct.records import json_line
+from self_instruct.runs.lock import Lock, open_alone
+from self_instruct.user_files import LineError
 
 Line = TypeVar("Line")
 _FAILURES = (errno.ENOSPC, errno.EDQUOT, errno.EIO)

@@ -10,11 +10,11 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from self_instruct.runs.verdict import Verdict
 from self_instruct.runs.files import put
 from self_instruct.runs.journal import Entry
 from self_instruct.runs.layout import JOURNAL, REJECTED, REPORT
 from self_instruct.runs.spending import Spending
+from self_instruct.runs.verdict import Verdict
 
 STAGES = ("generation", "parse", "filter", "validate", "novelty", "limit")
 JUDGED = ("filter", "validate", "novelty")

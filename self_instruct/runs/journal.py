@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from self_instruct.runs.files import AppendedFile, line_reader, read_lines
 from self_instruct.engines.base import Completion
 from self_instruct.errors import UserError
-from self_instruct.runs.layout import JOURNAL
 from self_instruct.records import Prompt
+from self_instruct.runs.files import AppendedFile, line_reader, read_lines
+from self_instruct.runs.layout import JOURNAL
 
 _KINDS: dict[str, Any] = {
     "request": int, "seed_ids": list, "parent_ids": list, "depth": int, "text": str, "finish_reason": str,

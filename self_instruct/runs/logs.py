@@ -18,8 +18,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from self_instruct.runs.layout import DESCRIPTION, LOGS
 from self_instruct.records import json_line
+from self_instruct.runs.layout import DESCRIPTION, LOGS
 
 _OURS = "self_instruct"
 _KEPT_BACK = 1000

@@ -14,9 +14,9 @@ from typing import Any
 import yaml
 
 from self_instruct.config.parser import convert
-from self_instruct.runs.files import put
 from self_instruct.errors import UserError
 from self_instruct.formats import FORMATS
+from self_instruct.runs.files import put
 from self_instruct.runs.layout import ACCEPTED, DESCRIPTION, JOURNAL, REJECTED
 from self_instruct.seeds import fingerprint
 

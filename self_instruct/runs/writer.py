@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from self_instruct.runs.verdict import Verdict
+from self_instruct.records import Nearest, json_line
 from self_instruct.runs.journal import Entry
 from self_instruct.runs.layout import ACCEPTED, REJECTED
-from self_instruct.records import Nearest, json_line
+from self_instruct.runs.verdict import Verdict
 
 
 @dataclass(frozen=True)

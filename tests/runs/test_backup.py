@@ -1,6 +1,5 @@
 """--append and --overwrite."""
 
-import io
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def aside(options, folder, is_main, ask=None):
-    return set_aside(folder, **{"overwrite": False, "append": False, "yes": False, **options}, is_main=is_main, ask=ask)
+    return set_aside(
+        folder, **{"overwrite": False, "append": False, "yes": False, **options}, is_main=is_main, ask=ask
+    )
 
 
 @pytest.mark.parametrize("options", [{}, {"append": True}, {"yes": True}])

@@ -14,8 +14,8 @@ import pytest
 from self_instruct.errors import UserError
 from self_instruct.runs.journal import Journal, read_journal
 from self_instruct.runs.lock import Holder, Lock
-from tests.support.runs import ROOT
 from tests.runs.test_journal import entry
+from tests.support.runs import ROOT
 
 NAME = "completions.jsonl.lock"
 HOST = socket.gethostname()

@@ -22,7 +22,8 @@ _HEAD = """\
 
 `python tests/support/list_mistakes.py` tries each of these {number} with the real command and writes this file;
 `tests/e2e/test_mistakes.py` checks that each ends with exit code 2, this one message, no traceback, and no file made or
-changed but a run's own log. Where a file is named, the folder holds `seeds.jsonl` with 3 seed tasks and a finished `run`; all that is not shown is in order.
+changed but a run's own log. Where a file is named, the folder holds `seeds.jsonl` with 3 seed tasks and a finished `run`;
+all that is not shown is in order.
 """
 
 
