@@ -14,7 +14,7 @@ from self_instruct.datasets.options import CleaningOptions, ConversationOutputOp
 from self_instruct.datasets.reading import Source
 from self_instruct.datasets.splitting import BYTES_A_TOKEN, Count, estimated_tokens
 from self_instruct.errors import UserError
-from self_instruct.runs.layout import PIPE, Places
+from self_instruct.runs.layout import PIPE, OutputPaths
 
 _HELP = (
     "Clean conversations as they were saved from a chat page: HTML to Markdown, the page's debris off, question and answer in "
@@ -33,7 +33,7 @@ def main(argv: Sequence[str]) -> int:
     if given.get("output") is None:
         raise UserError("--output is missing; give clean IN --output OUT.json")
     output = str(given["output"])
-    Places(Path(output)).check_inputs(inputs, "IN")
+    OutputPaths(Path(output)).check_inputs(inputs, "IN")
     options = taken(CleaningOptions, given)
     reading = taken(ReadingOptions, given)
     from self_instruct.datasets.clean import Plan, clean_sources

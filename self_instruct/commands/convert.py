@@ -13,7 +13,7 @@ from self_instruct.datasets.options import ConversionOptions, OutputOptions, Rea
 from self_instruct.datasets.reading import Source
 from self_instruct.datasets.writing import Format
 from self_instruct.errors import UserError
-from self_instruct.runs.layout import PIPE, Places
+from self_instruct.runs.layout import PIPE, OutputPaths
 
 _HELP = (
     "Convert files, pipes (-), folders of the datasets library or datasets of the Hub into one file of another format, in "
@@ -36,7 +36,7 @@ def main(argv: Sequence[str]) -> int:
     options = taken(ConversionOptions, given)
     reading = taken(ReadingOptions, given)
     output = str(given["output"])
-    Places(Path(output)).check_inputs(inputs, "IN")
+    OutputPaths(Path(output)).check_inputs(inputs, "IN")
     sources = [
         Source(path, options.source or "", options.license or "", reading.input_format, reading.split)
         for path in inputs
@@ -57,6 +57,6 @@ def _told(tallies: list[Tally], format: Format, output: str) -> str:
     lines += [line for tally in tallies for line in tally.reader.told()]
     lines += losses_told(tallies)
     if output != PIPE:
-        places = Places(Path(output))
+        places = OutputPaths(Path(output))
         lines += [f"Files in {places.kept.parent}: {places.kept.name}, {places.rejected.name}, {places.report.name}"]
     return "\n".join(lines)

@@ -19,7 +19,7 @@ from self_instruct.errors import UserError
 from self_instruct.generation.config import RunOptions
 from self_instruct.novelty.options import NoveltyOptions
 from self_instruct.rules.options import FilterOptions
-from self_instruct.runs.layout import Places, check_jsonl
+from self_instruct.runs.layout import OutputPaths, check_jsonl
 
 if TYPE_CHECKING:
     from self_instruct.datasets.curate import Plan
@@ -65,7 +65,7 @@ def _read_plan(argv: Sequence[str]) -> "Plan":
         missing = "--output_path" if options.input_path else "--input_path"
         raise UserError(f"{missing} is missing; give --input_path A.jsonl --output_path B.jsonl")
     check_jsonl(options.output_path, "--output_path")
-    places = Places(Path(options.output_path))
+    places = OutputPaths(Path(options.output_path))
     places.check_inputs(options.input_path, "--input_path")
     shards = options.shards if options.shards or not options.merge else _shards_there(places)
     if options.shard_index is not None:
@@ -92,7 +92,7 @@ def _read_plan(argv: Sequence[str]) -> "Plan":
     )
 
 
-def _shards_there(places: Places) -> int:
+def _shards_there(places: OutputPaths) -> int:
     numbers = {path.name.rpartition("-of-")[2].split(".")[0] for path in places.pairs_there()}
     if len(numbers) != 1:
         found = f"those of {' and of '.join(sorted(numbers))} shards" if numbers else "none"

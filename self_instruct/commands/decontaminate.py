@@ -10,7 +10,7 @@ from self_instruct.config.parser import parse_values, split_name
 from self_instruct.datasets.options import DecontaminationOptions, OutputOptions, ReadingOptions
 from self_instruct.datasets.reading import Source
 from self_instruct.errors import UserError
-from self_instruct.runs.layout import PIPE, Places, check_jsonl
+from self_instruct.runs.layout import PIPE, OutputPaths, check_jsonl
 
 _HELP = (
     "Keep the records that have no words in common with the tasks of benchmarks: no n-gram, and no short task as a whole, in "
@@ -33,7 +33,7 @@ def main(argv: Sequence[str]) -> int:
     options = taken(DecontaminationOptions, given)
     output = str(given["output"])
     benchmarks = [split_name(item) for item in options.benchmarks]
-    Places(Path(output)).check_inputs([*inputs, *(path for _, path in benchmarks)], "IN")
+    OutputPaths(Path(output)).check_inputs([*inputs, *(path for _, path in benchmarks)], "IN")
     check_jsonl(output, "--output", pipe=True)
     from self_instruct.datasets.decontaminate import decontaminate, index_of
 

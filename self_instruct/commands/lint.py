@@ -13,7 +13,7 @@ from self_instruct.datasets.lint import Findings, lint
 from self_instruct.datasets.options import LintOptions, OutputOptions, ReadingOptions
 from self_instruct.datasets.reading import Source
 from self_instruct.errors import UserError
-from self_instruct.runs.layout import PIPE, Places, check_jsonl
+from self_instruct.runs.layout import PIPE, OutputPaths, check_jsonl
 
 FAILED = 1
 _HELP = (
@@ -35,7 +35,7 @@ def main(argv: Sequence[str]) -> int:
     if options.fix != (output is not None):
         raise UserError("--fix and --output OUT.jsonl go together; give both, or neither to look only")
     if output is not None:
-        Places(Path(output)).check_inputs(inputs, "IN")
+        OutputPaths(Path(output)).check_inputs(inputs, "IN")
         check_jsonl(output, "--output", pipe=True)
     if options.report is not None and any(Path(options.report).resolve() == Path(path).resolve() for path in inputs):
         raise UserError(f"--report {options.report}: would replace what is read; give another place")

@@ -11,7 +11,7 @@ from self_instruct.datasets.options import DecontaminationOptions, MergeFilterOp
 from self_instruct.datasets.reading import AUTO, INPUT_FORMATS, Source
 from self_instruct.errors import UserError
 from self_instruct.novelty.options import NoveltyOptions
-from self_instruct.runs.layout import Places, check_jsonl
+from self_instruct.runs.layout import OutputPaths, check_jsonl
 
 if TYPE_CHECKING:
     from self_instruct.datasets.curate_files import Counts
@@ -39,7 +39,7 @@ def main(argv: Sequence[str]) -> int:
     check_jsonl(output, "--output")
     sources = sources_of(given["sources"], given.get("licenses", []), given.get("input_formats", []))
     benchmarks = [split_name(text) for text in given.get("benchmarks", [])]
-    places = Places(Path(output))
+    places = OutputPaths(Path(output))
     places.check_inputs([*(source.path for source in sources), *(path for _, path in benchmarks)], "--sources")
     from self_instruct.datasets.curate import Plan, curate
     from self_instruct.datasets.decontaminate import index_of
@@ -88,7 +88,7 @@ def _by_name(option: str, texts: Sequence[str], names: Any) -> dict[str, str]:
     return found
 
 
-def _told(names: Sequence[str], counts: "Counts", places: Places) -> str:
+def _told(names: Sequence[str], counts: "Counts", places: OutputPaths) -> str:
     """What a person reads at the end: the funnel, a row for each source, and which sources overlap."""
     stages = [stage for stage, _ in counts.stages]
     width = max(8, *map(len, names))

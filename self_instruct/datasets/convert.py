@@ -20,7 +20,7 @@ from self_instruct.datasets.writing import SUFFIXES, Format, Unfit, lmflow_type,
 from self_instruct.errors import UserError
 from self_instruct.records import json_line
 from self_instruct.runs.files import NewFile
-from self_instruct.runs.layout import PIPE, Places
+from self_instruct.runs.layout import PIPE, OutputPaths
 
 _FIRST = 5
 _log = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ class Rejects:
     """Rows that are not in the output, with the reason: a file beside it; none beside a pipe, where the first are logged."""
 
     def __init__(self, path: str, stack: ExitStack) -> None:
-        self._file = stack.enter_context(closing(NewFile(Places(Path(path)).rejected))) if path != PIPE else None
+        self._file = stack.enter_context(closing(NewFile(OutputPaths(Path(path)).rejected))) if path != PIPE else None
         self._told = 0
 
     def unreadable(self, row: Unreadable) -> None:
@@ -127,7 +127,9 @@ def under_way(sources: Sequence[Source], target: Target) -> Iterator[Work]:
         sink = stack.enter_context(closing(open_sink(target.path)))
         rejects = Rejects(target.path, stack)
         report = (
-            stack.enter_context(closing(NewFile(Places(Path(target.path)).report))) if target.path != PIPE else None
+            stack.enter_context(closing(NewFile(OutputPaths(Path(target.path)).report)))
+            if target.path != PIPE
+            else None
         )
         readers = open_sources(sources, "IN")
         for reader in readers:

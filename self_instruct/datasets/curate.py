@@ -30,7 +30,7 @@ from self_instruct.rules.build import build_rules, reasons_of_rules
 from self_instruct.rules.filters import about_tasks, first_objection
 from self_instruct.rules.options import FilterOptions
 from self_instruct.runs.files import NewFile
-from self_instruct.runs.layout import Places
+from self_instruct.runs.layout import OutputPaths
 
 _LINE_EVERY = 15.0
 _BATCH = 1024
@@ -45,7 +45,7 @@ class Plan:
     """
 
     inputs: list[Source]
-    places: Places
+    places: OutputPaths
     filter: FilterOptions
     novelty: NoveltyOptions
     shards: int | None = None

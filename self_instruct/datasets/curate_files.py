@@ -15,7 +15,7 @@ from self_instruct.datasets.rows import Unreadable
 from self_instruct.records import Drop, json_line
 from self_instruct.runs.files import NewFile
 from self_instruct.runs.funnel import RuleWarning, drops_of, funnel_table, warnings_of
-from self_instruct.runs.layout import Places
+from self_instruct.runs.layout import OutputPaths
 
 STAGES = (
     ("read", "could be read"), ("filter", "passed the filters"), ("contamination", "are in no benchmark"),
@@ -128,7 +128,7 @@ def write_curated(
         output.publish()
 
 
-def open_outputs(places: Places, stack: ExitStack) -> list[NewFile]:
+def open_outputs(places: OutputPaths, stack: ExitStack) -> list[NewFile]:
     """The files of the kept lines, the rejected ones and the report. Raises `UserError` if they cannot be written."""
     return [stack.enter_context(closing(NewFile(path))) for path in (places.kept, places.rejected, places.report)]
 

@@ -17,7 +17,7 @@ from self_instruct.datasets.reading import Reader, Source, open_sources
 from self_instruct.datasets.rows import Row, Unreadable
 from self_instruct.errors import UserError
 from self_instruct.runs.files import NewFile
-from self_instruct.runs.layout import PIPE, Places
+from self_instruct.runs.layout import PIPE, OutputPaths
 
 Item = tuple[Row, Example] | Unreadable
 STAGE = "contamination"
@@ -103,7 +103,7 @@ def decontaminate(
     with ExitStack() as stack:
         sink = stack.enter_context(closing(open_sink(output)))
         rejects = Rejects(output, stack)
-        report = stack.enter_context(closing(NewFile(Places(Path(output)).report))) if output != PIPE else None
+        report = stack.enter_context(closing(NewFile(OutputPaths(Path(output)).report))) if output != PIPE else None
         readers = open_sources(sources, "IN")
         columns = set[str]().union(*(reader.columns for reader in readers))
         cleared = Cleared(benchmarks=Counter(dict.fromkeys(index.benchmarks, 0)))

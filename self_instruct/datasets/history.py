@@ -17,7 +17,7 @@ from self_instruct.runs.layout import (
     DESCRIPTION,
     JUDGE_REPORT,
     JUDGED,
-    Places,
+    OutputPaths,
 )
 
 _CHOSEN = {JUDGED: JUDGE_REPORT, CONSISTENT: CONSISTENCY_REPORT}
@@ -46,7 +46,7 @@ def _history(path: Path, declared: Declared, seen: set[Path]) -> list[Step]:
     if path in seen:
         return []
     seen.add(path)
-    folder, places = path.parent, Places(path)
+    folder, places = path.parent, OutputPaths(path)
     reports = [place for place in (places.report, places.judge_report) if place.is_file()]
     if reports:
         last = max(reports, key=lambda place: place.stat().st_mtime_ns)  # the file is what was written last

@@ -22,7 +22,7 @@ from self_instruct.datasets.reading import Reader, Source, open_sources
 from self_instruct.datasets.rows import Row, Unreadable
 from self_instruct.records import json_line
 from self_instruct.runs.files import NewFile
-from self_instruct.runs.layout import PIPE, Places
+from self_instruct.runs.layout import PIPE, OutputPaths
 
 _LONGEST = 300  # characters of a text that is shown
 
@@ -86,7 +86,7 @@ def lint(sources: Sequence[Source], options: Mapping[str, Any], output: str | No
         sink = stack.enter_context(closing(open_sink(output))) if output is not None else None
         rejects = Rejects(output, stack) if output is not None else None
         if report is None and output not in (None, PIPE):
-            report = str(Places(Path(str(output))).report)
+            report = str(OutputPaths(Path(str(output))).report)
         about = stack.enter_context(closing(NewFile(Path(report)))) if report is not None else None
         readers = open_sources(sources, "IN")
         columns = set[str]().union(*(reader.columns for reader in readers))

@@ -19,7 +19,7 @@ from self_instruct.novelty.vector_cache import FILE_NAME
 from self_instruct.records import Nearest, Record
 from self_instruct.report import candidates
 from self_instruct.runs import funnel
-from self_instruct.runs.layout import PIPE, Places
+from self_instruct.runs.layout import PIPE, OutputPaths
 from self_instruct.user_files import read_objects
 
 NAMED = "RUN_OR_FILE"
@@ -148,7 +148,7 @@ def _read_run(folder: Path, name: str) -> Source:
 
 
 def _read_file(path: Path, name: str) -> Source:
-    places = Places(path)
+    places = OutputPaths(path)
     lines = read_files([Place(str(path))], NAMED)[0].lines
     tasks = [line for line in lines if isinstance(line, Task)]
     broken = [line for line in lines if isinstance(line, Unreadable)]

@@ -11,7 +11,7 @@ from self_instruct.report.neighbours import neighbours
 from self_instruct.report.sources import read_sources
 from self_instruct.report.verb_noun import verb_noun
 from self_instruct.runs.files import NewFile
-from self_instruct.runs.layout import Places
+from self_instruct.runs.layout import OutputPaths
 
 
 @contextmanager
@@ -29,7 +29,7 @@ def known_of(places: Sequence[str], model_name_or_path: str | None, output: Path
     if model_name_or_path is None:
         meanings = found_meanings(sources)
     else:
-        meanings = encoded_meanings(sources, model_name_or_path, Places(output.with_suffix("")).vectors())
+        meanings = encoded_meanings(sources, model_name_or_path, OutputPaths(output.with_suffix("")).vectors())
     vectors = meanings.vectors
     return Known(
         sources,

@@ -22,7 +22,7 @@ from self_instruct.review.judgement import EXAMPLES, HEADER, examples, judged_re
 from self_instruct.review.options import JudgeOptions
 from self_instruct.review.predictions import Trial
 from self_instruct.rules.options import FilterOptions
-from self_instruct.runs.layout import ACCEPTED, JUDGE_REPORT, JUDGED, JUDGEMENTS, Places, check_jsonl
+from self_instruct.runs.layout import ACCEPTED, JUDGE_REPORT, JUDGED, JUDGEMENTS, OutputPaths, check_jsonl
 
 FORMAT = INSTRUCTION_INPUT_OUTPUT.with_triggers(instruction="Task", input="Answer", output="Judgement")
 _FOR_RUNS = ("stop_words", "num_return_sequences", "report_to")
@@ -130,7 +130,7 @@ def read_plan(argv: Sequence[str]) -> JudgePlan:
             raise UserError(f"--batch_dir {folder}: holds no {ACCEPTED}; give the directory of a generation run")
     else:
         check_jsonl(str(output), "--output_path")
-        places = Places(Path(output or ""))
+        places = OutputPaths(Path(output or ""))
         journal, kept, report = places.beside(".judgements.jsonl"), places.kept, places.judge_report
         sources = list(inputs or [])
         for path in map(Path, sources):

@@ -34,7 +34,7 @@ def check_jsonl(path: str, option: str, *, pipe: bool = False) -> None:
 
 
 @dataclass(frozen=True)
-class Places:
+class OutputPaths:
     """The files of a curation: what is kept, and all else beside it under its name."""
 
     kept: Path
