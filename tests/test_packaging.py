@@ -1,5 +1,8 @@
-"""The wheel: what is in it, and that the one command works from it with no clone beside it."""
+"""The wheel: what is in it, and that the one command works from it with no clone beside it. And its requirements: the ranges of
+setup.cfg, and the versions that the tests passed with.
+"""
 
+import configparser
 import os
 import shutil
 import subprocess
@@ -8,6 +11,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from self_instruct.__main__ import COMMANDS
 from tests.support.runs import rows
@@ -17,6 +22,11 @@ ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = ("instruction_io/", "instruction_iio/", "seeds/", "configs/", "demo_model/")
 """Folders whose files go with an installation."""
 ONLY_IN_A_CLONE = (".py",)
+PINNED = ("requirements.txt", "tests/requirements.txt", "tests/requirements-dev.txt")
+UNTESTED = {"bitsandbytes"}
+"""Optional libraries that need a GPU: no version of them has passed the tests."""
+VLLM = ("transformers>=5.16.1,<5.20", "numba==0.65.0", "fastapi<0.137")
+"""What current releases of vLLM require of libraries that are pinned here: both can be installed in one environment."""
 SCHEME = "self_instruct_local-0.1.0.data/data/share/self_instruct/"
 
 
@@ -112,3 +122,48 @@ def test_categories_and_topics_are_found_without_a_clone(installed: Path, tmp_pa
     shown = called(installed, tmp_path, "generate", "--categories", "coding:50,trivia:50", "--dry_run")
     assert shown.returncode == 0, shown.stderr
     assert "(coding, step 1 of 2" in shown.stderr and "(trivia, step 1 of 1" in shown.stderr
+
+
+def ranges() -> list[Requirement]:
+    """All requirements of setup.cfg, those of extras too; without the package's own extras."""
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    texts = [config["options"]["install_requires"], *config["options.extras_require"].values()]
+    found = [Requirement(line) for text in texts for line in text.split("\n") if line and not line.startswith("#")]
+    return [item for item in found if item.name != config["metadata"]["name"]]
+
+
+def pins() -> list[Requirement]:
+    lines = [line for name in PINNED for line in (ROOT / name).read_text().splitlines()]
+    return [Requirement(line) for line in lines if line and not line.startswith("#")]
+
+
+def names(items: list[Requirement]) -> list[str]:
+    return [canonicalize_name(item.name) for item in items]
+
+
+def test_every_requirement_has_one_range_and_one_pin_and_every_pin_a_range() -> None:
+    assert len(ranges()) > 30
+    spelled = {(canonicalize_name(item.name), str(item)) for item in ranges()}
+    assert len(spelled) == len(set(names(ranges()))), "one library has two ranges"
+    assert sorted(names(pins())) == sorted(set(names(ranges())) - UNTESTED)
+
+
+def test_every_pin_is_one_version_inside_its_range() -> None:
+    allowed = {canonicalize_name(item.name): item.specifier for item in ranges()}
+    for pin in pins():
+        (exact,) = pin.specifier
+        assert exact.operator == "==" and "*" not in exact.version, str(pin)
+        assert allowed[canonicalize_name(pin.name)].contains(exact.version), str(pin)
+        assert len(allowed[canonicalize_name(pin.name)]) > 0, f"{pin.name} has no lower bound"
+
+
+def test_the_pins_can_be_installed_beside_vllm() -> None:
+    pinned = {canonicalize_name(pin.name): next(iter(pin.specifier)).version for pin in pins()}
+    for item in map(Requirement, VLLM):
+        assert item.specifier.contains(pinned[item.name]), f"vLLM needs {item}"
+
+
+def test_the_makefile_installs_the_pins_and_names_no_version_itself() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    assert "==" not in makefile and all(f"-r {name}" in makefile for name in PINNED)
