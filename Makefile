@@ -44,6 +44,6 @@ $(VENV)/installed-test: $(VENV)/installed tests/requirements.txt
 	$(RUN)/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
 	touch $@
 
-$(VENV)/installed-dev: $(VENV)/installed
-	$(RUN)/python -m pip install --quiet --disable-pip-version-check ruff==0.17.5 mypy==2.4.1 types-PyYAML==6.0.12.20261113
+$(VENV)/installed-dev: $(VENV)/installed tests/requirements-dev.txt
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check -r tests/requirements-dev.txt
 	touch $@

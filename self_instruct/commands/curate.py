@@ -5,7 +5,6 @@ is the instruction with its input; the first instance where there are several.
 """
 
 import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 from self_instruct.commands.guard import SOME_UNREADABLE
 from self_instruct.config.option import resolved, taken
 from self_instruct.config.parser import parse_values
+from self_instruct.config.program import command_line
 from self_instruct.datasets.options import CurationOptions, ReadingOptions
 from self_instruct.datasets.reading import Source
 from self_instruct.errors import UserError
@@ -126,6 +126,6 @@ def _told(plan: "Plan", counts: "Counts", encoded: bool | None) -> str:
         f"  {places.report.name:<38} these counts",
         "Next:",
         "  another threshold:",
-        f"    {shlex.join([sys.executable, '-m', 'self_instruct.post_processing', *sys.argv[1:]])} --rouge_threshold {other}",
+        f"    {shlex.join(command_line())} --rouge_threshold {other}",
     ]
     return "\n".join(lines)

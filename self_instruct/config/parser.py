@@ -9,7 +9,6 @@ import difflib
 import math
 import os
 import re
-import sys
 import types
 import typing
 from collections.abc import Collection, Mapping, Sequence
@@ -20,6 +19,7 @@ from typing import Any
 from self_instruct.config.hub_names import is_hub_id
 from self_instruct.config.option import declarations
 from self_instruct.config.presets import PRESETS
+from self_instruct.config.program import program
 from self_instruct.errors import UserError
 
 DEFAULT = " [default: {}]"
@@ -59,8 +59,8 @@ def _parse_words(
     groups: tuple[type, ...], told: Mapping[str, str],
 ) -> tuple[dict[str, Any], list[str]]:  # fmt: skip
     """The options that are given, as text, and the positional arguments."""
-    program = " ".join([_program(argv), *usage(positional)])
-    parser = _build_parser(program, description, declared, groups, told)
+    usage_line = " ".join([program(list(argv)), *usage(positional)])
+    parser = _build_parser(usage_line, description, declared, groups, told)
     switches = {flag for item in declared.values() if _type_of(item)[0] is bool for flag in _flags(item)}
     lists = {flag for item in declared.values() if _type_of(item)[1] for flag in _flags(item)}
     before, after = halves(argv)
@@ -83,17 +83,6 @@ def _preset_values(name: str | None, declared: dict[str, Field]) -> dict[str, An
         for key, raw in settings.items()
         if key in declared
     }
-
-
-def _program(argv: Sequence[str]) -> str:
-    """What was typed before the arguments, a module of ours by its name."""
-    typed = sys.argv[: -len(argv)] if argv and sys.argv[-len(argv) :] == list(argv) else sys.argv[:1]
-    path, package = Path(typed[0]).absolute(), Path(__file__).parents[1]
-    if not path.is_relative_to(package):
-        return " ".join([path.name, *typed[1:]])
-    module = path.relative_to(package.parent).with_suffix("")
-    parts = [part for part in module.parts if part not in ("__main__", "shims")]
-    return " ".join(["python -m", ".".join(parts), *typed[1:]])
 
 
 def _build_parser(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from self_instruct.config.parser import TRUTHS
+from self_instruct.config.program import command_line
 from self_instruct.records import Record
 from self_instruct.runs.funnel import Funnel
 from self_instruct.runs.layout import ACCEPTED, JOURNAL, LOGS, REJECTED, REPORT
@@ -107,7 +108,7 @@ def _next(folder: Path, pool: Sequence[Record], stopped: str, overwrites: bool) 
     python, place = shlex.quote(sys.executable), shlex.quote(str(folder))
     lines = ["Next:"]
     if (folder / JOURNAL).exists():
-        again = f"cd {shlex.quote(os.getcwd())} && {python} {shlex.join(_going_on(sys.argv, overwrites))}"
+        again = f"cd {shlex.quote(os.getcwd())} && {shlex.join(_going_on(command_line(), overwrites))}"
         changed = next((name for name in _CHANGED if name in stopped), None)
         if stopped.startswith("all "):
             lines.append(f"  more records:\n    {again} --num_instructions_to_generate {2 * len(pool)}")
