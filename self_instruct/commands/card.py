@@ -16,8 +16,8 @@ from self_instruct.review.options import ConsistencyOptions, JudgeOptions
 from self_instruct.runs.layout import ACCEPTED, PIPE
 
 if TYPE_CHECKING:
+    from self_instruct.datasets.history import Step
     from self_instruct.datasets.repository import Figures
-    from self_instruct.datasets.steps import Step
 
 _HELP = (
     "Lay out a run's records, or any file that convert reads, as a dataset repository in DIR: README.md, the card, with the "

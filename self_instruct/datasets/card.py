@@ -11,9 +11,9 @@ from typing import Any
 
 import yaml
 
+from self_instruct.datasets.history import Step
 from self_instruct.datasets.ours import row_of
 from self_instruct.datasets.repository import CHATS, MARK, RECORDS, Figures
-from self_instruct.datasets.steps import Step
 from self_instruct.records import json_line
 
 _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"),
