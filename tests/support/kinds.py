@@ -10,7 +10,16 @@ from functools import cache
 from typing import Any
 
 STARTING_MODULES = {"subprocess", "multiprocessing", "pty", "selenium"}
-STARTING_NAMES = {"fork", "spawn", "posix_spawn", "Popen", "HTTPServer", "ThreadingHTTPServer", "start_server", "create_server"}
+STARTING_NAMES = {
+    "fork",
+    "spawn",
+    "posix_spawn",
+    "Popen",
+    "HTTPServer",
+    "ThreadingHTTPServer",
+    "start_server",
+    "create_server",
+}
 
 
 def starts_processes(*functions: Callable[..., Any]) -> bool:
