@@ -1,23 +1,28 @@
 """The generation command: options are checked, the parts put together, the loop run."""
 
 import logging
+import os
+import shlex
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from self_instruct.commands.guard import guarded, speaks
-from self_instruct.config.option import declarations, option
-from self_instruct.config.parser import parse_values
+from self_instruct.config.option import option
+from self_instruct.config.parser import TRUTHS, parse_values
 from self_instruct.config.presets import PRESETS
+from self_instruct.config.program import command_line
 from self_instruct.config.shipped import shipped
 from self_instruct.errors import UserError
 from self_instruct.formats import FORMATS, INSTRUCTION_INPUT_OUTPUT, INSTRUCTION_OUTPUT, RecordFormat
-from self_instruct.generation.config import GROUPS, Config, assemble, flatten
-from self_instruct.generation.signals import Interruption
+from self_instruct.generation.config import GROUPS, Config, assemble
 from self_instruct.runs import logs
+
+if TYPE_CHECKING:
+    from self_instruct.generation.recipe import Recipe
 
 _log = logging.getLogger(__name__)
 _PROMPTS = {
@@ -71,28 +76,26 @@ def _generate(base: RecordFormat, prompt_path: Path, values: Mapping[str, Any]) 
         return generate(config, base, replace(recipe, config=config))
 
 
-def _recipe(config: Config, base: RecordFormat, prompt_path: Path, values: Mapping[str, Any]) -> Any:
-    from self_instruct.generation.assembly import build_format
-    from self_instruct.generation.recipe import SeedRecipe
+def _recipe(config: Config, base: RecordFormat, prompt_path: Path, values: Mapping[str, Any]) -> "Recipe":
+    """The recipe of the options; warns of those given that every category replaces."""
+    from self_instruct.generation.categories.recipe import CategoryRecipe
+    from self_instruct.generation.run import build_recipe
 
-    if config.mixture.categories is None:
-        return SeedRecipe.of(config, build_format(base, config), prompt_path)
-    from self_instruct.generation.categories.recipe import Mixture
-
-    mixture = Mixture.of(config, base)
+    recipe = build_recipe(config, base, prompt_path)
     by_preset = PRESETS[config.run.preset].options if config.run.preset else {}
     given = [name for name, value in values.items() if name not in by_preset or value != by_preset[name]]
-    if (replaced := mixture.replaced(given)) and speaks():
+    replaced = recipe.replaced(given) if isinstance(recipe, CategoryRecipe) else {}
+    if replaced and speaks():
         _log.warning(
             "%s: without effect, since every category given sets its own; change it in their files (docs/categories.md)",
             ", ".join(
                 f"--{name} {' '.join(value) if isinstance(value, list) else value}" for name, value in replaced.items()
             ),
         )
-    return mixture
+    return recipe
 
 
-def dry_run(recipe: Any) -> int:
+def dry_run(recipe: "Recipe") -> int:
     """Shows what the model would read first."""
     from self_instruct.engines.scripted import ScriptedEngine
 
@@ -102,63 +105,36 @@ def dry_run(recipe: Any) -> int:
     return 0
 
 
-def generate(config: Config, base: RecordFormat, recipe: Any) -> int:
-    """One process of a launch that generates from a recipe; the exit code."""
-    from self_instruct.engines.fleet.world import current_world
-    from self_instruct.engines.server.connecting import check_engine, check_given
-    from self_instruct.generation.assembly import with_horizon
-    from self_instruct.generation.progress import Progress
-    from self_instruct.generation.tracking import check_installed
-    from self_instruct.runs import manifest
-    from self_instruct.runs.backup import set_aside
+def generate(config: Config, base: RecordFormat, recipe: "Recipe") -> int:
+    """Generates from a recipe, prints how it ended and returns the exit code."""
+    from self_instruct.generation.run import generate as generate_run
 
-    check_installed(config.reporting.report_to)
-    check_given(config.endpoint.api_base, config.endpoint.api_extra_body, logs.without_secrets)
-    check_engine(config.model.engine, vars(config.endpoint))
-    world = current_world()
-    folder = Path(config.run.batch_dir or "")
-    recipe.check()
-    anew = set_aside(
-        folder,
-        overwrite=config.run.overwrite,
-        append=config.run.append,
-        yes=config.run.yes,
-        is_main=world.is_main,
+    command = _without_overwriting(command_line(), config.run.overwrite)
+    ended = generate_run(
+        config, base, recipe,
         ask=_ask if sys.stdin.isatty() and sys.stderr.isatty() else None,
-    )
-    earlier = None if anew else manifest.of_journal(folder)
-    config = with_horizon(config, earlier)
-    recipe = replace(recipe, config=config)
-    described = manifest.describe(flatten(config), base.name, model_revision="", **recipe.described())
-    if earlier is not None:
-        # What can be refused before a model is loaded is refused before.
-        manifest.check_same_plan(
-            folder,
-            earlier,
-            {**described, "model_revision": earlier.get("model_revision")},
-            declarations(GROUPS),
-        )
-    from self_instruct.generation.workers import serve, started
-
-    interruption = Interruption()
-    logs.write_to(folder, world.rank)
-    if not world.is_main:
-        try:
-            return serve(config, world, interruption)
-        except UserError as error:
-            raise UserError(str(error), world.rank) from error
-    from self_instruct.generation.run import launch
-
-    progress = Progress(config.run.num_instructions_to_generate, every=config.reporting.heartbeat_seconds)
-    with started(config, world, progress.step) as generators:
-        described["model_revision"] = generators.reader.model_revision
-        if earlier is not None:
-            manifest.check_same_plan(folder, earlier, described, declarations(GROUPS))
-        code, text = launch(config, recipe, generators, folder, described, progress, interruption)
-    print(text)
-    return code
+        again=f"cd {shlex.quote(os.getcwd())} && {shlex.join(command)}",
+    )  # fmt: skip
+    if ended.text is not None:
+        print(ended.text)
+    return ended.code
 
 
 def _ask(question: str) -> bool:
     print(question, end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _without_overwriting(argv: Sequence[str], overwrites: bool) -> list[str]:
+    """The command without what would begin the run anew."""
+    kept: list[str] = []
+    switch = False  # the word before is one that is left out
+    for part in argv:
+        value = switch and part.lower() in TRUTHS
+        switch = part in ("--overwrite", "--yes")
+        if not (value or part.partition("=")[0] in ("--overwrite", "--yes")):
+            kept.append(part)
+    flags = {part.partition("=")[0] for part in argv}
+    # A file may say so where no flag does, and whether it does cannot be seen where one won over it.
+    in_file = "--config" in flags and (overwrites or "--overwrite" in flags)
+    return [*kept, "--overwrite", "false"] if in_file else kept

@@ -6,17 +6,22 @@ directory beside the file, so that the same command goes on after a stop.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from self_instruct.commands.generate import dry_run, generate
 from self_instruct.config.option import taken
 from self_instruct.config.parser import DEFAULT, parse_values
 from self_instruct.engines.options import EndpointOptions, ModelOptions, SamplingOptions
 from self_instruct.errors import UserError
+from self_instruct.formats import INSTRUCTION_OUTPUT
 from self_instruct.generation.config import Config, PromptOptions, ReportingOptions, RunOptions, TopicOptions, assemble
 from self_instruct.novelty.options import NoveltyOptions
+
+if TYPE_CHECKING:
+    from self_instruct.generation.topics import TopicRecipe
 
 _GROUPS = (
     TopicOptions, RunOptions, PromptOptions, ModelOptions, SamplingOptions, EndpointOptions, NoveltyOptions,
@@ -48,7 +53,6 @@ def main(argv: Sequence[str]) -> int:
     options = taken(TopicOptions, given)
     if options.output_path is None and not given.get("dry_run"):
         raise UserError("--output_path is missing; give the text file that the topics are to be written to")
-    from self_instruct.formats import INSTRUCTION_OUTPUT
     from self_instruct.generation.topics import TopicRecipe
 
     output = Path(options.output_path or "topics.txt")
@@ -60,10 +64,10 @@ def main(argv: Sequence[str]) -> int:
         raise UserError(f"--output_path {output}: is a directory; give a text file")
     if not config.run.overwrite:
         _check_ours(output, _topics(config))
-    return _generate(config, recipe, output, INSTRUCTION_OUTPUT)
+    return _generate(config, recipe, output)
 
 
-def _config(given: dict, options: TopicOptions, output: Path) -> Config:
+def _config(given: Mapping[str, Any], options: TopicOptions, output: Path) -> Config:
     """A run's configuration of the options given. Lists need less room than tasks do; and of two topics one of which is half of
     the other, which have an F1 of 2/3, one is enough.
     """
@@ -99,12 +103,12 @@ def _check_ours(output: Path, topics: bytes | None) -> None:
         )
 
 
-def _generate(config: Config, recipe: object, output: Path, format: object) -> int:
+def _generate(config: Config, recipe: "TopicRecipe", output: Path) -> int:
     from self_instruct.engines.fleet.world import current_world
     from self_instruct.runs.backup import backup_of
     from self_instruct.runs.files import put
 
-    code = generate(config, format, recipe)  # type: ignore[arg-type]
+    code = generate(config, INSTRUCTION_OUTPUT, recipe)
     topics = _topics(config) if current_world().is_main else None
     if topics is not None:
         if config.run.overwrite and output.exists() and output.read_bytes() != topics:

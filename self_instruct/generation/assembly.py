@@ -1,6 +1,6 @@
 """From a configuration to the parts of a run. The only place where options become arguments of the stages."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,10 +18,10 @@ from self_instruct.generation.categories.library import drawn_alike
 from self_instruct.generation.categories.quotas import read_shares
 from self_instruct.generation.config import Config
 from self_instruct.generation.demonstrations import DemonstrationMix
-from self_instruct.generation.judging import Curator
+from self_instruct.generation.judging import Curator, seed_curator
 from self_instruct.generation.prompts import PromptComposer
 from self_instruct.novelty import vector_cache
-from self_instruct.novelty.comparison import Bounds
+from self_instruct.novelty.comparison import Bounds, Novelty
 from self_instruct.novelty.embedding import EmbeddingIndex, SentenceEncoder
 from self_instruct.novelty.vector_cache import CachedEncoder
 from self_instruct.records import Record
@@ -64,23 +64,28 @@ def read_header(path: Path) -> str:
 def build_curator(
     config: Config, format: RecordFormat, header: str, seeds: list[Record], *, keeps_vectors: bool = False
 ) -> Curator:
-    """The judge of a run. Loads the embedding model if a threshold for it is given.
+    """The curator of a run from seed tasks. Loads the embedding model if a threshold for it is given.
 
     Vectors are looked up in the run's directory, and with `keeps_vectors` those that are not there yet are written there.
     """
     options = config.novelty
-    bounds = build_bounds(config)
-    return Curator(
+    return seed_curator(
         format,
         build_rules(config.filter, header, options.rouge_tokenizer),
         seeds,
-        bounds.rouge_threshold,
+        build_bounds(config),
         build_embeddings(config, options.embedding_threshold is not None, keeps_vectors),
-        bounds.embedding_threshold,
-        rouge_rule=bounds.rouge_rule,
-        rouge_tokenizer=options.rouge_tokenizer,
-        embedding_reference=options.embedding_reference,
+        options.rouge_tokenizer,
+        options.embedding_reference,
     )
+
+
+def build_novelty(
+    config: Config, start: Sequence[tuple[str, str]], by_meaning: bool, keeps_vectors: bool = False
+) -> Novelty:
+    """The comparison with these texts and all that are kept, by words, and by meaning if that is wanted."""
+    options, embeddings = config.novelty, build_embeddings(config, by_meaning, keeps_vectors)
+    return Novelty(start, embeddings, options.rouge_tokenizer, options.embedding_reference)
 
 
 def build_bounds(config: Config) -> Bounds:

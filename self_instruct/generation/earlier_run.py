@@ -10,7 +10,7 @@ from self_instruct.errors import UserError
 from self_instruct.formats import FORMATS, RecordFormat
 from self_instruct.generation.assembly import build_format
 from self_instruct.generation.categories.category import OPTIONS
-from self_instruct.generation.categories.recipe import Mixture
+from self_instruct.generation.categories.recipe import CategoryRecipe
 from self_instruct.generation.config import GROUPS, Config
 from self_instruct.generation.recipe import Recipe, SeedRecipe
 from self_instruct.records import Record
@@ -52,15 +52,15 @@ class EarlierRun:
             seeds = self.seeds(path, may_differ="seed_tasks_path" in given)
             return SeedRecipe(config, self.format(config), self.described["header"], seeds)
         over = {*manifest.over_categories(self.described), *(name for name in given if name in OPTIONS)}
-        mixture = Mixture.of(config, FORMATS[self.described["format"]], over)
-        before, now = self.described.get("categories") or {}, mixture.described()["categories"]
+        recipe = CategoryRecipe.of(config, FORMATS[self.described["format"]], over)
+        before, now = self.described.get("categories") or {}, recipe.described()["categories"]
         changed = [name for name in now if now[name] != before.get(name)]
         if changed and "categories_path" not in given:
             raise UserError(
                 f"the file of category {changed[0]} is not what it was when the run was made; restore it, or name the new "
                 "one's directory by --categories_path"
             )
-        return mixture
+        return recipe
 
     def dataset(self) -> list[tuple[Record, dict[str, Any]]]:
         """The accepted records in order, each with its row. Raises `UserError` if there are none, or one is damaged."""

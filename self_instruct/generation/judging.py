@@ -1,114 +1,221 @@
-"""Judging completions: blocks are parsed, filtered, and compared with the pool; what passes joins the pool.
+"""Deciding on candidates: blocks are parsed, checked, and compared with the pool; what passes joins the pool.
 
-Completions are judged in request order, so the verdicts are a function of the completions and the options alone: the
-same for a run, its resumption, and `refilter`. Knows nothing of models and files.
+Completions are decided in request order, so the verdicts are a function of the completions and the options alone: the same
+for a run, its resumption, and `refilter`. Runs from seed tasks, from categories and for topics differ in their `Rules` only.
 """
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
+from self_instruct.errors import UserError
 from self_instruct.formats import Block, RecordFormat
 from self_instruct.generation.pool import RecordPool
 from self_instruct.novelty.comparison import Bounds, Novelty
 from self_instruct.novelty.embedding import EmbeddingIndex
 from self_instruct.records import Drop, Record, record_id
 from self_instruct.rules.filters import Filter, first_objection
+from self_instruct.rules.validators import Validator, validate
 from self_instruct.runs.journal import Entry
 from self_instruct.runs.verdict import Verdict
 
+Check = Callable[[Record, Mapping[str, str]], Record | Drop]
+"""The record, perhaps rewritten, or why it is dropped; given the variables that its request was composed with."""
+Observer = Callable[[Entry, Sequence[Verdict], Sequence[str]], None]
+"""Called with each completion, its verdicts, and the ids of the tasks in it that wait for an answer."""
 
-class Judge(Protocol):
-    """Decides what becomes of candidates, in request order."""
 
-    @property
-    def pool(self) -> Sequence[Record]:
-        """The records kept so far."""
+@dataclass(frozen=True)
+class AnswerRules:
+    """The second step of a category, which answers a task: how an answer is read, and what the whole record must satisfy."""
 
-    def judge(self, entry: Entry, room: int | None = None) -> list[Verdict]:
-        """The verdicts that a completion brings, of which at most `room` keep a record; None is any number."""
+    parse: Callable[[Entry, Record], Block]
+    check: Check
 
-    def unfinished(self) -> list[Verdict]:
-        """Verdicts on what is still undecided when a run ends."""
+
+@dataclass(frozen=True)
+class Rules:
+    """What the records of one category, or of a run without categories, must satisfy.
+
+    `parse` gives the candidates of a completion, those that cannot be read with a drop; `text` is compared with the pool.
+    `quota` bounds the records of a category. With `answers`, a task that passes is not kept yet: its answer decides.
+    """
+
+    parse: Callable[[Entry], list[Verdict]]
+    check: Check
+    text: Callable[[Record], str]
+    bounds: Bounds
+    quota: int | None = None
+    answers: AnswerRules | None = None
 
 
 class Curator:
     """Decides which candidates are kept. `pool` holds the records kept so far, in request order.
 
-    A record is kept if its ROUGE-L F1 with every seed and every kept record is allowed by `rouge_threshold` and `rouge_rule`,
-    and its cosine similarity, where an embedding index is given, is below `embedding_threshold`. That is with the same
-    records, or, by `embedding_reference` "all", with every earlier one that was compared by meaning, kept or not.
-    Instructions are compared, with their inputs only in a format that has no input field of its own.
+    `rules` are by category, under None in a run without categories; all candidates are compared with each other.
     """
 
     def __init__(
-        self,
-        format: RecordFormat,
-        filters: Sequence[Filter],
-        seeds: Sequence[Record],
-        rouge_threshold: float,
-        embeddings: EmbeddingIndex | None = None,
-        embedding_threshold: float = 1.0,
-        *,
-        rouge_rule: str = "below",
-        rouge_tokenizer: str = "rouge",
-        embedding_reference: str = "kept",
+        self, rules: Mapping[str | None, Rules], novelty: Novelty, observe: Observer = lambda *_: None
     ) -> None:
-        self.pool = RecordPool()
-        self._format, self._filters = format, filters
-        self._bounds = Bounds(rouge_threshold, embedding_threshold, rouge_rule)
-        start = [(seed.id, compared(seed, format)) for seed in seeds]
-        self._novelty = Novelty(start, embeddings, rouge_tokenizer, embedding_reference)
+        self.pool, self.rules = RecordPool(), rules
+        self._novelty, self._observe = novelty, observe
+        self._kept = {name: RecordPool() for name in rules if name is not None}
+        self._waiting: dict[str, Verdict] = {}
 
-    def judge(self, entry: Entry, room: int | None = None) -> list[Verdict]:
-        """One verdict for each block of a completion, in order; what comes after `room` kept records is not judged."""
-        if entry.finish_reason == "error":
-            return [unanswered(entry)]
-        blocks = self._format.parse(entry.text, entry.number, entry.finish_reason == "length")
-        drafts = [draft(block, entry, self._filters) for block in blocks]
-        texts = {item.record.id: compared(item.record, self._format) for item in drafts if item.drop is None}
-        vectors = self._novelty.vectors(texts, self._bounds)
-        verdicts: list[Verdict] = []
-        kept = 0
-        for item in drafts:
-            verdict, name = item, item.record.id
-            if room is not None and kept >= room and not (item.drop and item.drop.stage == "parse"):
-                verdict = Verdict(item.record, Drop("limit", "target_reached"))
-            elif item.drop is None:
-                found = self._novelty.take(name, texts[name], vectors.get(name), self._bounds)
-                verdict = Verdict(item.record, found.drop, rouge=found.rouge, embedding=found.embedding)
+    def pool_before(self, category: str, request: int) -> Sequence[Record]:
+        """The records of a category kept by requests below this one: the same whatever was decided since."""
+        return self._kept[category].before(request)
+
+    def waiting(self, name: str) -> tuple[Record, Mapping[str, str]]:
+        """The task of that id, which waits for its answer, and the variables of the request that gave it."""
+        task = self._waiting[name]
+        return task.record, _entry_of(task).variables
+
+    def decide(self, entry: Entry, room: int | None = None) -> list[Verdict]:
+        """One verdict for each candidate that a completion decides, in order; None for `room` is any number of records.
+
+        What comes after `room` kept records is not compared. In a category its quota takes the place of `room`. Raises
+        `UserError` if the run has no such category.
+        """
+        rules = self._rules_of(entry)
+        if entry.step == 2:
+            verdicts = self._decide_answer(entry, rules)
+        elif entry.finish_reason == "error":
+            record = Record(record_id(entry.request, 0), "", "", "", entry.depth)
+            verdicts = [Verdict(record, Drop("generation", "error", entry.error or ""))]
+        else:
+            verdicts = self._decide_candidates(entry, rules, room)
+        tasks: list[Verdict] = []
+        if entry.step == 1 and rules.answers is not None:
+            tasks = [replace(verdict, source=entry) for verdict in verdicts if verdict.drop is None]
+            verdicts = [verdict for verdict in verdicts if verdict.drop is not None]
+            self._waiting.update((task.record.id, task) for task in tasks)
+        for verdict in verdicts:
             if verdict.drop is None:
-                kept += 1
                 self.pool.add(verdict.record, entry.request)
-            verdicts.append(verdict)
+                if entry.category is not None:
+                    self._kept[entry.category].add(verdict.record, entry.request)
+        self._observe(entry, verdicts, [task.record.id for task in tasks])
         return verdicts
 
     def unfinished(self) -> list[Verdict]:
-        """What is still undecided when a run ends: nothing."""
-        return []
+        """The tasks that no answer came to, because the run ended or their category was full."""
+        full = {name for name, rules in self.rules.items() if self._room(name, rules) == 0}
+        reasons = {True: "quota_reached", False: "awaiting_response"}
+        return [
+            replace(task, drop=Drop("limit", reasons[_entry_of(task).category in full]))
+            for task in self._waiting.values()
+        ]
+
+    def _rules_of(self, entry: Entry) -> Rules:
+        if entry.category not in self.rules:
+            raise UserError(
+                f"request {entry.request} of the journal is of the category {entry.category!r}, which is none of "
+                f"{', '.join(map(str, self.rules))}; restore --categories or the journal"
+            )
+        return self.rules[entry.category]
+
+    def _room(self, category: str | None, rules: Rules, room: int | None = None) -> int | None:
+        """How many more records may be kept: of a category what its quota leaves, else `room`."""
+        if category is None:
+            return room
+        return None if rules.quota is None else max(0, rules.quota - len(self._kept[category]))
+
+    def _decide_candidates(self, entry: Entry, rules: Rules, room: int | None) -> list[Verdict]:
+        candidates = [_checked(item, rules.check, entry.variables) for item in rules.parse(entry)]
+        texts = {item.record.id: rules.text(item.record) for item in candidates if item.drop is None}
+        vectors = self._novelty.vectors(texts, rules.bounds)
+        left = None if rules.answers is not None else self._room(entry.category, rules, room)
+        full = "target_reached" if entry.category is None else "quota_reached"
+        verdicts: list[Verdict] = []
+        for item in candidates:
+            verdict, name = item, item.record.id
+            if left == 0 and not (item.drop and item.drop.stage == "parse"):
+                verdict = Verdict(item.record, Drop("limit", full))
+            elif item.drop is None:
+                found = self._novelty.take(name, texts[name], vectors.get(name), rules.bounds)
+                verdict = Verdict(item.record, found.drop, rouge=found.rouge, embedding=found.embedding)
+            if verdict.drop is None and left is not None:
+                left -= 1
+            verdicts.append(verdict)
+        return verdicts
+
+    def _decide_answer(self, entry: Entry, rules: Rules) -> list[Verdict]:
+        """The verdict on a task whose answer has come; none if the task was dropped, as it is by other rules than the run's."""
+        task = self._waiting.pop(entry.answers or "", None)
+        if task is None or rules.answers is None:
+            return []
+        if entry.finish_reason == "error":
+            return [replace(task, drop=Drop("generation", "error", entry.error or ""))]
+        block = rules.answers.parse(entry, task.record)
+        if block.reason:
+            return [replace(task, drop=Drop("parse", block.reason), text=block.text)]
+        answered = replace(task, record=replace(task.record, output=block.fields["output"]))
+        if self._room(entry.category, rules) == 0:
+            return [replace(answered, drop=Drop("limit", "quota_reached"))]
+        return [_checked(answered, rules.answers.check, _entry_of(task).variables)]
 
 
-def unanswered(entry: Entry) -> Verdict:
-    """The verdict on a request that the engine could not answer."""
-    record = Record(record_id(entry.request, 0), "", "", "", entry.depth)
-    return Verdict(record, Drop("generation", "error", entry.error or ""))
+def seed_curator(
+    format: RecordFormat,
+    filters: Sequence[Filter],
+    seeds: Sequence[Record],
+    bounds: Bounds,
+    embeddings: EmbeddingIndex | None = None,
+    rouge_tokenizer: str = "rouge",
+    embedding_reference: str = "kept",
+) -> Curator:
+    """The curator of a run from seed tasks, which compares every candidate with these too."""
+    novelty = Novelty(
+        [(seed.id, compared_text(seed, format)) for seed in seeds], embeddings, rouge_tokenizer, embedding_reference
+    )
+    rules = Rules(
+        lambda entry: candidates(format.parse(entry.text, entry.number, entry.finish_reason == "length"), entry),
+        check_by(filters),
+        lambda record: compared_text(record, format),
+        bounds,
+    )
+    return Curator({None: rules}, novelty)
 
 
-def draft(block: Block, entry: Entry, filters: Sequence[Filter]) -> Verdict:
-    """The verdict on a block as far as it does not depend on others."""
-    values = {"instruction": "", "input": "", "output": "", **block.fields}
-    record = Record(record_id(entry.request, block.position), **values, depth=entry.depth)
-    if block.reason:
-        return Verdict(record, Drop("parse", block.reason), block.text)
-    objection = first_objection(filters, record)
-    return Verdict(record, objected("filter", objection) if objection else None)
+def candidates(blocks: Sequence[Block], entry: Entry) -> list[Verdict]:
+    """The records of the blocks of a completion, not decided yet but where a block could not be read."""
+    found = []
+    for block in blocks:
+        values = {"instruction": "", "input": "", "output": "", **block.fields}
+        record = Record(record_id(entry.request, block.position), **values, depth=entry.depth)
+        drop = Drop("parse", block.reason) if block.reason else None
+        found.append(Verdict(record, drop, block.text if drop else ""))
+    return found
 
 
-def objected(stage: str, objection: str) -> Drop:
-    """The drop of an objection, which is a reason or `reason: detail`."""
-    reason, _, detail = objection.partition(": ")
-    return Drop(stage, reason, detail)
+def check_by(filters: Sequence[Filter], validators: Sequence[Validator] = ()) -> Check:
+    """The check that asks filters, then validators; the first that objects gives the reason."""
+
+    def check(record: Record, variables: Mapping[str, str]) -> Record | Drop:
+        stage, found = "filter", first_objection(filters, record) or record
+        if isinstance(found, Record):
+            stage, found = "validate", validate(validators, record, variables)
+        if isinstance(found, Record):
+            return found
+        reason, _, detail = found.partition(": ")
+        return Drop(stage, reason, detail)
+
+    return check
 
 
-def compared(record: Record, format: RecordFormat) -> str:
-    """What novelty compares of a record."""
+def compared_text(record: Record, format: RecordFormat) -> str:
+    """The text of a record that is compared: its input only in a format that has no input field of its own."""
     return record.instruction if "input" in format.fields else record.task
+
+
+def _checked(verdict: Verdict, check: Check, variables: Mapping[str, str]) -> Verdict:
+    if verdict.drop is not None:
+        return verdict
+    found = check(verdict.record, variables)
+    return replace(verdict, drop=found) if isinstance(found, Drop) else replace(verdict, record=found)
+
+
+def _entry_of(task: Verdict) -> Entry:
+    assert task.source is not None, "a task that waits was written in some completion"
+    return task.source

@@ -1,10 +1,10 @@
 """The bootstrapping loop: what the model writes becomes the demonstrations it writes from next. Read this first.
 
-    compose a prompt -> submit it -> journal the completion -> judge its blocks in request order -> grow the pool
+    compose a prompt -> submit it -> journal the completion -> decide on its blocks in request order -> grow the pool
 
 Request i is composed from the seeds and from what requests up to i - horizon gave, so it depends on the seed and the
 completions, never on timing or the number of processes. At most `horizon` requests are under way at once. What a request
-asks is the business of a plan (planning.py), how its completion is judged that of a curator (curation.py).
+asks is the business of a plan (plan.py), what is kept of its completion that of a curator (judging.py).
 """
 
 import logging
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from self_instruct.engines.base import Completion, Engine, EngineLost
 from self_instruct.errors import UserError
-from self_instruct.generation.judging import Judge
+from self_instruct.generation.judging import Curator
 from self_instruct.generation.plan import Plan
 from self_instruct.generation.progress import Progress
 from self_instruct.records import Prompt
@@ -48,7 +48,7 @@ class Loop:
     plan: Plan
     engine: Engine
     journal: Journal
-    curator: Judge
+    curator: Curator
     writer: Writer
     funnel: Funnel
     limits: Limits
@@ -64,11 +64,12 @@ class Loop:
     _submitted: int = 0
 
     def replay(self) -> str | None:
-        """Judges what the journal holds and puts the dataset in place: then it is `replayed`. The reason if it is interrupted
-        before that: then the files of an earlier launch stay as they are.
+        """Decides on what the journal holds and puts the dataset in place: then it is `replayed`. The reason if it is
+        interrupted before that: then the files of an earlier launch stay as they are.
 
         Raises `UserError` if the prompts of this launch would be others than those that the journal was written from.
         """
+        self.plan.resume(self.journal.entries)
         first = self.journal.entries.get(0)
         if first is not None and first.prompt_sha256 != self.plan.ask(0)[0].sha256:
             raise UserError(
@@ -118,7 +119,7 @@ class Loop:
         return len(self._under_way)
 
     def _take_the_rest(self) -> None:
-        """What is whole by now was paid for, so it is journalled, and the next launch judges it."""
+        """What is whole by now was paid for, so it is journalled, and the next launch decides on it."""
         self.engine.interrupt()
         self._take(self.engine.poll())
 
@@ -147,9 +148,9 @@ class Loop:
         self.engine.submit(requests)
 
     def _commit(self) -> str | None:
-        """Judges completions in request order, as far as they have arrived; the limit that was reached, if any.
+        """Decides on completions in request order, as far as they have arrived; the limit that was reached, if any.
 
-        Once the run is to end, only for a while: what is not judged then is in the journal.
+        Once the run is to end, only for a while: what is not decided then is in the journal.
         """
         begun = time.monotonic()
         while (reason := self._limit_reached()) is None and self._committed in self._waiting:
@@ -157,7 +158,7 @@ class Loop:
                 break
             entry = self._waiting.pop(self._committed)
             room = self.limits.target - self.funnel.accepted
-            verdicts = self.curator.judge(entry, room)
+            verdicts = self.curator.decide(entry, room)
             self.writer.write(entry, verdicts)
             self.funnel.count(entry, verdicts)
             # Errors of an earlier launch say nothing of this one.

@@ -1,10 +1,10 @@
-"""What does request i ask? A plan answers that, from the seed and from what requests up to i - horizon gave.
+"""Which prompt request i gets, from the seed and from what requests up to i - horizon gave.
 
-This is the plan of a run from seed tasks: every request asks for more tasks of one kind. That of a run from categories stands
-in categories/plan.py. Knows nothing of engines and files.
+This is the plan of a run from seed tasks: every request asks for more tasks of one kind. categories/plan.py has the plan of a
+run from categories.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,6 +13,7 @@ from self_instruct.formats import RecordFormat
 from self_instruct.generation.judging import Curator
 from self_instruct.generation.prompts import PromptComposer
 from self_instruct.records import Prompt
+from self_instruct.runs.journal import Entry
 
 
 class Plan(Protocol):
@@ -23,10 +24,13 @@ class Plan(Protocol):
         """How many requests may be under way at once."""
 
     def ask(self, index: int) -> tuple[Prompt, Request]:
-        """The prompt of a request, and the request itself. All requests up to `index - horizon` have been judged."""
+        """The prompt of a request, and the request itself. All requests up to `index - horizon` have been decided."""
+
+    def resume(self, entries: Mapping[int, Entry]) -> None:
+        """Take over what requests of earlier launches asked, from the entries of the journal."""
 
     def ended(self) -> str | None:
-        """Why nothing more is to be asked, by what was judged so far; None if there is more."""
+        """Why nothing more is to be asked, by what was decided so far; None if there is more."""
 
 
 @dataclass
@@ -53,6 +57,9 @@ class SeedPlan:
         prompt = self._latest
         stop = self.stop(self.composer.format, prompt.number)
         return prompt, Request(index, prompt.text, prompt.opening, stop, f"{self.seed}:{index}")
+
+    def resume(self, entries: Mapping[int, Entry]) -> None:
+        """Every prompt follows from the seed and the pool."""
 
     def ended(self) -> str | None:
         """There is always more to ask."""

@@ -1,29 +1,102 @@
-"""Rank 0's part of a launch: the journal is replayed, the loop generates, and the end is told."""
+"""A launch: the options are checked against the directory, the journal is replayed, the loop generates."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from self_instruct import __version__
+from self_instruct.config.option import declarations
 from self_instruct.engines.fleet import news
 from self_instruct.engines.fleet.pool import WorkerPool
-from self_instruct.errors import FILE_ONLY
-from self_instruct.generation.assembly import build_spending
-from self_instruct.generation.config import Config
+from self_instruct.engines.fleet.world import current_world
+from self_instruct.engines.server.connecting import check_engine, check_given
+from self_instruct.errors import FILE_ONLY, UserError
+from self_instruct.formats import RecordFormat
+from self_instruct.generation.assembly import build_format, build_spending, with_horizon
+from self_instruct.generation.categories.recipe import CategoryRecipe
+from self_instruct.generation.config import GROUPS, Config, flatten
 from self_instruct.generation.forecast import Forecast, tokens_per_record
 from self_instruct.generation.loop import Limits, Loop
 from self_instruct.generation.progress import Load, Progress
-from self_instruct.generation.recipe import Recipe
+from self_instruct.generation.recipe import Recipe, SeedRecipe
 from self_instruct.generation.signals import Interruption
-from self_instruct.generation.tracking import Tracker
-from self_instruct.generation.workers import Generators
-from self_instruct.runs import manifest
+from self_instruct.generation.summary import Ending
+from self_instruct.generation.tracking import Tracker, check_installed
+from self_instruct.generation.workers import Generators, serve, started
+from self_instruct.runs import logs, manifest
+from self_instruct.runs.backup import set_aside
 from self_instruct.runs.funnel import Funnel, write_report
 from self_instruct.runs.journal import Journal
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a process of a launch has ended: its exit code, and the text for people, which rank 0 alone has.
+
+    The code is 0 when a limit was reached, 1 when the engine failed, 128 + n for signal n.
+    """
+
+    code: int
+    text: str | None = None
+
+
+def build_recipe(config: Config, base: RecordFormat, prompt_path: Path) -> Recipe:
+    """The recipe that the options name; `prompt_path` is the header where no option gives one.
+
+    Raises `UserError` for a mistake in an option or a file.
+    """
+    if config.mixture.categories is None:
+        return SeedRecipe.of(config, build_format(base, config), prompt_path)
+    return CategoryRecipe.of(config, base)
+
+
+def generate(
+    config: Config,
+    base: RecordFormat,
+    recipe: Recipe,
+    *,
+    ask: Callable[[str], bool] | None = None,
+    again: str | None = None,
+) -> Ended:
+    """Generates from a recipe into --batch_dir, as one process of a launch: rank 0 decides and writes, the others serve it.
+
+    `ask` puts a question to the user, None where there is no terminal; `again` is the command that goes on with the run, for
+    the text at the end. Raises `UserError` for a mistake of the user's, `OSError` if the disk fails.
+    """
+    check_installed(config.reporting.report_to)
+    check_given(config.endpoint.api_base, config.endpoint.api_extra_body, logs.without_secrets)
+    check_engine(config.model.engine, vars(config.endpoint))
+    world, folder, run = current_world(), Path(config.run.batch_dir or ""), config.run
+    recipe.check()
+    fresh = set_aside(
+        folder, overwrite=run.overwrite, append=run.append, yes=run.yes, is_main=world.is_main, ask=ask
+    )  # fmt: skip
+    earlier = None if fresh else manifest.of_journal(folder)
+    config = with_horizon(config, earlier)
+    recipe = replace(recipe, config=config)
+    described = manifest.describe(flatten(config), base.name, model_revision="", **recipe.described())
+    if earlier is not None:
+        # What can be refused before a model is loaded is refused before.
+        likely = {**described, "model_revision": earlier.get("model_revision")}
+        manifest.check_same_plan(folder, earlier, likely, declarations(GROUPS))
+    interruption = Interruption()
+    logs.write_to(folder, world.rank)
+    if not world.is_main:
+        try:
+            return Ended(serve(config, world, interruption))
+        except UserError as error:
+            raise UserError(str(error), world.rank) from error
+    progress = Progress(run.num_instructions_to_generate, every=config.reporting.heartbeat_seconds)
+    with started(config, world, progress.step) as generators:
+        described["model_revision"] = generators.reader.model_revision
+        if earlier is not None:
+            manifest.check_same_plan(folder, earlier, described, declarations(GROUPS))
+        return launch(config, recipe, generators, folder, described, progress, interruption, again)
 
 
 def launch(
@@ -34,12 +107,12 @@ def launch(
     described: dict[str, Any],
     progress: Progress,
     interruption: Interruption,
-) -> tuple[int, str]:
-    """Generates into a run directory, which `described` describes; the exit code, and what a person reads at the end."""
+    again: str | None = None,
+) -> Ended:
+    """Rank 0's part: generates into a run directory, which `described` describes."""
     pool = generators.pool
     # What can fail for a user's mistake comes before anything is written.
-    planning = recipe.planning(generators.reader)
-    curator = recipe.judge(keeps_vectors=True)
+    session = recipe.session(generators.reader)
     build_spending(config)
     interruption.tell(generators.engine.interrupt)  # until here there was nothing to save
     if pool is not None:
@@ -51,9 +124,10 @@ def launch(
     with closing(Journal(folder)) as journal:
         manifest.write(folder, described)
         with closing(recipe.writer(folder, generators.reader.model_revision)) as writer:
-            plan, limits = planning(curator, journal.entries), _limits(config, generators.reader.capacity)
-            funnel, interrupted = recipe.funnel(), interruption.reason
-            loop = Loop(plan, generators.engine, journal, curator, writer, funnel, limits, interrupted)
+            limits, funnel = _limits(config, generators.reader.capacity), recipe.funnel()
+            loop = Loop(
+                session.plan, generators.engine, journal, session.curator, writer, funnel, limits, interruption.reason
+            )
             progress.load = lambda: _load(loop, pool)
             _log.info(
                 "self_instruct %s begins with %s", __version__, generators.reader.model_revision, extra=FILE_ONLY
@@ -75,11 +149,10 @@ def launch(
         text = _forecast(config, loop, pool, stopped, progress.tokens_per_second)
     else:
         idle = (news.idleness(pool.news), news.occupancy(pool.news)) if pool is not None else None
-        seconds, anew = progress.seconds, config.run.overwrite
-        text = recipe.told(folder, loop.funnel, curator.pool, stopped, seconds, idle, anew)
-    if interruption.received:
-        return 128 + interruption.received, text
-    return (1 if loop.failed else 0), text
+        text = recipe.summary(
+            Ending(folder, loop.funnel, session.curator.pool, stopped, progress.seconds, idle, again)
+        )
+    return Ended(128 + interruption.received if interruption.received else int(loop.failed), text)
 
 
 def _limits(config: Config, capacity: int | None) -> Limits:
@@ -110,14 +183,9 @@ def _load(loop: Loop, pool: WorkerPool | None) -> Load:
     """What generation does now."""
     if pool is None:
         return Load(loop.under_way, loop.under_way)
-    told = pool.news
-    return Load(
-        pool.in_flight,
-        pool.rows,
-        sum(item.taken for item in told),
-        sum(item.memory for item in told),
-        news.devices(told),
-    )
+    heard = pool.news
+    taken, memory = sum(item.taken for item in heard), sum(item.memory for item in heard)
+    return Load(pool.in_flight, pool.rows, taken, memory, news.devices(heard))
 
 
 def _run(loop: Loop, progress: Progress) -> str:
@@ -140,25 +208,25 @@ def _run(loop: Loop, progress: Progress) -> str:
 
 
 def _forecast(config: Config, loop: Loop, pool: WorkerPool | None, stopped: str, speed: float) -> str:
-    """What --plan tells after its pilot; `speed` is of the pilot alone, in tokens a second, whatever earlier launches wrote."""
+    """The text after the pilot of --plan; `speed` is in tokens a second, of the pilot without earlier launches."""
     funnel, target = loop.funnel, config.run.num_instructions_to_generate
-    told = [
+    lines = [
         f"Pilot: {stopped}; {funnel.accepted:,} records from {funnel.requests:,} requests, yield {funnel.yield_:.0%}."
     ]
     ratio = tokens_per_record(funnel.samples)
     if pool is None and config.model.engine == "scripted":
-        return f"{told[0]} A script takes no time worth a forecast."
+        return f"{lines[0]} A script takes no time worth a forecast."
     heard = pool.news if pool is not None else []
     speed = news.tokens_per_second(heard) if heard else speed
-    told += [f"It fits: {line}." for line in news.fit(heard)]
+    lines += [f"It fits: {line}." for line in news.fit(heard)]
     if funnel.spending.completions:
-        told.append(funnel.spending.told())
+        lines.append(funnel.spending.told())
     if ratio is None or not speed:
-        told.append(
+        lines.append(
             f"No record was accepted in the pilot ({funnel.blocks:,} blocks from {funnel.requests:,} requests), so there is "
             "nothing to forecast from; raise --plan_seconds, or see what the model writes in the journal of a --batch_dir."
         )
-        return "\n".join(told)
+        return "\n".join(lines)
     forecast = Forecast(target - funnel.accepted, speed, ratio, news.devices(heard), config.run.gpu_hour_price)
-    told.append(f"To {target:,} records, if the yield stays (ranges: 95 %, from the differences between requests):")
-    return "\n".join([*told, *forecast.lines()])
+    lines.append(f"To {target:,} records, if the yield stays (ranges: 95 %, from the differences between requests):")
+    return "\n".join([*lines, *forecast.lines()])

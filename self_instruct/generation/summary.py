@@ -1,14 +1,12 @@
 """What a person reads when a run has ended: why, the funnel, three records, where the files lie, what to do next."""
 
-import os
 import shlex
 import sys
 import textwrap
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from self_instruct.config.parser import TRUTHS
-from self_instruct.config.program import command_line
 from self_instruct.records import Record
 from self_instruct.runs.funnel import Funnel
 from self_instruct.runs.layout import ACCEPTED, JOURNAL, LOGS, REJECTED, REPORT
@@ -17,38 +15,49 @@ SAMPLE_LIMIT = 500
 _CHANGED = ("--max_requests", "--max_tokens", "--min_yield", "--script_path", "--max_usage_tokens", "--max_cost")
 
 
-def summarise(
-    folder: Path,
-    funnel: Funnel,
-    pool: Sequence[Record],
-    stopped: str,
-    seconds: float | None = None,
-    idle: tuple[float, float] | None = None,
-    overwrites: bool = False,
-) -> str:
-    """The text; `seconds` is how long this launch generated, `idle` the share of it in which generation had no prompt to work
-    on, and the share of its rows that were in use. `overwrites` is whether it was to begin the run anew.
+@dataclass(frozen=True)
+class Ending:
+    """How a run has ended: why it stopped, its counts, and the records kept.
+
+    `seconds` is how long this launch generated, `idle` the share of it in which generation had no prompt to work on, and the
+    share of its rows that were in use. `again` is the command that goes on with the run, None if it is unknown.
     """
+
+    folder: Path
+    funnel: Funnel
+    pool: Sequence[Record]
+    stopped: str
+    seconds: float | None = None
+    idle: tuple[float, float] | None = None
+    again: str | None = None
+
+
+def summarise(ending: Ending) -> str:
+    """The text for people."""
+    folder, funnel, pool = ending.folder, ending.funnel, ending.pool
     accepted, tokens = funnel.accepted, funnel.completion_tokens
-    took = f" in {seconds:,.0f} s" if seconds is not None else ""
+    took = f" in {ending.seconds:,.0f} s" if ending.seconds is not None else ""
     headline = (
-        f"Stopped: {stopped}.\n{accepted:,} records from {funnel.requests:,} requests{took}; yield {funnel.yield_:.0%} of "
-        f"the blocks that could be read; {tokens / max(accepted, 1):,.0f} new tokens a record."
+        f"Stopped: {ending.stopped}.\n{accepted:,} records from {funnel.requests:,} requests{took}; yield "
+        f"{funnel.yield_:.0%} of the blocks that could be read; {tokens / max(accepted, 1):,.0f} new tokens a record."
     )
-    if idle is not None:
-        headline += f"\nGeneration waited for prompts {idle[0]:.1%} of its time; its rows were {idle[1]:.0%} full."
+    if ending.idle is not None:
+        waited, full = ending.idle
+        headline += f"\nGeneration waited for prompts {waited:.1%} of its time; its rows were {full:.0%} full."
     if funnel.spending.completions:
         headline += f"\n{funnel.spending.told()}"
-    return (
-        "\n\n".join(
-            ["", headline, funnel.table(), *_categories(funnel), *_warnings(funnel), *_samples(pool), _files(folder),
-             _next(folder, pool, stopped, overwrites)]
-        ) + "\n"
-    )  # fmt: skip
-
-
-def _categories(funnel: Funnel) -> list[str]:
-    return [funnel.table_of_categories()] if funnel.categories else []
+    categories = [funnel.table_of_categories()] if funnel.categories else []
+    parts = [
+        "",
+        headline,
+        funnel.table(),
+        *categories,
+        *_warnings(funnel),
+        *_samples(pool),
+        _files(folder),
+        _next(ending),
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
 def _warnings(funnel: Funnel) -> list[str]:
@@ -89,31 +98,16 @@ def _files(folder: Path) -> str:
     return "\n".join([f"Files in {folder}:", *present])
 
 
-def _going_on(argv: list[str], overwrites: bool) -> list[str]:
-    """The command without what would begin the run anew."""
-    kept: list[str] = []
-    switch = False  # the word before is one that is left out
-    for part in argv:
-        value = switch and part.lower() in TRUTHS
-        switch = part in ("--overwrite", "--yes")
-        if not (value or part.partition("=")[0] in ("--overwrite", "--yes")):
-            kept.append(part)
-    flags = {part.partition("=")[0] for part in argv}
-    # A file may say so where no flag does, and whether it does cannot be seen where one won over it.
-    in_file = "--config" in flags and (overwrites or "--overwrite" in flags)
-    return [*kept, "--overwrite", "false"] if in_file else kept
-
-
-def _next(folder: Path, pool: Sequence[Record], stopped: str, overwrites: bool) -> str:
+def _next(ending: Ending) -> str:
+    folder, pool = ending.folder, ending.pool
     python, place = shlex.quote(sys.executable), shlex.quote(str(folder))
     lines = ["Next:"]
     if (folder / JOURNAL).exists():
-        again = f"cd {shlex.quote(os.getcwd())} && {shlex.join(_going_on(command_line(), overwrites))}"
-        changed = next((name for name in _CHANGED if name in stopped), None)
-        if stopped.startswith("all "):
-            lines.append(f"  more records:\n    {again} --num_instructions_to_generate {2 * len(pool)}")
-        else:
-            lines.append(f"  go on{f', with another {changed}' if changed else ''}:\n    {again}")
+        changed = next((name for name in _CHANGED if name in ending.stopped), None)
+        if ending.again is not None and ending.stopped.startswith("all "):
+            lines.append(f"  more records:\n    {ending.again} --num_instructions_to_generate {2 * len(pool)}")
+        elif ending.again is not None:
+            lines.append(f"  go on{f', with another {changed}' if changed else ''}:\n    {ending.again}")
         lines.append(
             f"  another threshold, without generating:\n    {python} -m self_instruct.refilter {place} {place}_strict "
             "--rouge_threshold 0.6"

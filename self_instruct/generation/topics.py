@@ -3,7 +3,8 @@
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +13,17 @@ from self_instruct.errors import UserError
 from self_instruct.formats import INSTRUCTION_OUTPUT
 from self_instruct.generation.assembly import (
     build_bounds,
-    build_embeddings,
+    build_novelty,
     build_origin,
     build_sampling,
     build_spending,
     prompt_budget,
 )
 from self_instruct.generation.categories.topic_lists import listed
-from self_instruct.generation.config import Config
 from self_instruct.generation.demonstrations import DemonstrationMix
-from self_instruct.generation.judging import Judge, unanswered
-from self_instruct.generation.plan import Plan
-from self_instruct.generation.pool import RecordPool
-from self_instruct.generation.recipe import Planning
-from self_instruct.novelty.comparison import Bounds, Novelty
+from self_instruct.generation.judging import Check, Curator, Rules
+from self_instruct.generation.recipe import Recipe, Session
+from self_instruct.generation.summary import Ending
 from self_instruct.records import Drop, Prompt, Record, record_id
 from self_instruct.runs.funnel import Funnel
 from self_instruct.runs.journal import Entry
@@ -45,7 +43,7 @@ _MIX = DemonstrationMix(6, 3, 1_000_000)
 class TopicPlan:
     """Each request goes on with a list that begins with six topics, up to three of them found before."""
 
-    curator: "TopicCurator"
+    curator: Curator
     seed: int
     horizon: int
     header: str
@@ -58,6 +56,9 @@ class TopicPlan:
         stop = (f"\n{prompt.number + self.number}.",)
         return prompt, Request(index, prompt.text, prompt.opening, stop, f"topics:{self.seed}:{index}")
 
+    def resume(self, entries: Mapping[int, Entry]) -> None:
+        """Every prompt follows from the seed and the topics kept."""
+
     def ended(self) -> str | None:
         """There is always more to ask."""
         return None
@@ -69,57 +70,30 @@ def prompt_of(index: int, header: str, shown: list[Record]) -> Prompt:
     return Prompt(index, f"{header}\n\n{lines}", f"{len(shown) + 1}. ", len(shown) + 1, tuple(shown))
 
 
-@dataclass
-class TopicCurator:
-    """Keeps the topics that are new, and names none of what is to be avoided."""
+def topics_of(entry: Entry) -> list[Verdict]:
+    """The items of a list, not decided yet but where one names no topic; an empty list is one that names none."""
+    found = []
+    for at, (item, topic) in enumerate(listed(f"{entry.number}. {entry.text}", entry.finish_reason == "length"), 1):
+        record = Record(record_id(entry.request, at), topic or "", "", "", entry.depth)
+        found.append(Verdict(record, None) if topic else Verdict(record, Drop("parse", "no_topic"), item))
+    return found or [Verdict(Record(record_id(entry.request, 1), "", "", ""), Drop("parse", "empty_block"))]
 
-    novelty: Novelty
-    bounds: Bounds
-    avoided: re.Pattern[str] | None
-    pool: RecordPool = field(default_factory=RecordPool)
 
-    def judge(self, entry: Entry, room: int | None = None) -> list[Verdict]:
-        """One verdict for each item of a list."""
-        if entry.finish_reason == "error":
-            return [unanswered(entry)]
-        items = listed(f"{entry.number}. {entry.text}", entry.finish_reason == "length")
-        drafts = [
-            (Record(record_id(entry.request, at), topic or "", "", "", entry.depth), item, topic)
-            for at, (item, topic) in enumerate(items, start=1)
-        ]
-        texts = {record.id: record.instruction for record, _, topic in drafts if topic and not self._avoids(topic)}
-        vectors = self.novelty.vectors(texts, self.bounds)
-        verdicts: list[Verdict] = []
-        for record, item, topic in drafts:
-            kept = sum(verdict.drop is None for verdict in verdicts)
-            if topic is None:
-                verdict = Verdict(record, Drop("parse", "no_topic"), item)
-            elif room is not None and kept >= room:
-                verdict = Verdict(record, Drop("limit", "target_reached"))
-            elif record.id not in texts:
-                verdict = Verdict(record, Drop("filter", "avoided", self._avoids(topic) or ""))
-            else:
-                found = self.novelty.take(record.id, topic, vectors.get(record.id), self.bounds)
-                verdict = Verdict(record, found.drop, rouge=found.rouge, embedding=found.embedding)
-            if verdict.drop is None:
-                self.pool.add(record, entry.request)
-            verdicts.append(verdict)
-        return verdicts or [Verdict(Record(record_id(entry.request, 1), "", "", ""), Drop("parse", "empty_block"), "")]
+def avoid(words: Sequence[str]) -> Check:
+    """The check that drops topics which name one of these words."""
+    pattern = re.compile("|".join(rf"(?<!\w){re.escape(word)}(?!\w)" for word in words) or r"(?!)", re.IGNORECASE)
 
-    def unfinished(self) -> list[Verdict]:
-        """Nothing is left undecided."""
-        return []
+    def check(record: Record, variables: Mapping[str, str]) -> Record | Drop:
+        found = pattern.search(record.instruction)
+        return Drop("filter", "avoided", found.group()) if found else record
 
-    def _avoids(self, topic: str) -> str | None:
-        found = self.avoided.search(topic) if self.avoided else None
-        return found.group() if found else None
+    return check
 
 
 @dataclass(frozen=True)
-class TopicRecipe:
-    """What a run for topics is made from: so many a request, and what is to be avoided, with commas between."""
+class TopicRecipe(Recipe):
+    """What a run for topics is made from: the number of topics in a request, and what to avoid, with commas between."""
 
-    config: Config
     number: int
     avoidance: str
 
@@ -157,22 +131,8 @@ class TopicRecipe:
         shown = _MIX.choose(self.config.run.seed, 0, _SEEDS, [])
         return [("the first prompt", prompt_of(0, self.header, shown))]
 
-    def judge(self, *, keeps_vectors: bool = False, limited: bool = True) -> TopicCurator:
-        """What keeps new topics."""
-        options = self.config.novelty
-        embeddings = build_embeddings(self.config, options.embedding_threshold is not None, keeps_vectors)
-        novelty = Novelty(
-            [(seed.id, seed.instruction) for seed in _SEEDS],
-            embeddings,
-            options.rouge_tokenizer,
-            options.embedding_reference,
-        )
-        words = "|".join(rf"(?<!\w){re.escape(word)}(?!\w)" for word in self._avoided)
-        avoided = re.compile(words, re.IGNORECASE) if words else None
-        return TopicCurator(novelty, build_bounds(self.config), avoided)
-
-    def planning(self, reader: PromptReader) -> Planning:
-        """The plan. Raises `UserError` if a list does not fit the model."""
+    def session(self, reader: PromptReader) -> Session:
+        """The plan and its curator. Raises `UserError` if a list does not fit the model."""
         longest = prompt_of(
             0, self.header, [*_SEEDS[:3], *(replace(_SEEDS[0], instruction="word " * 12) for _ in range(3))]
         )
@@ -182,12 +142,15 @@ class TopicRecipe:
                 f"a prompt for topics needs up to {needed} tokens, but only {budget} are left beside --max_new_tokens; lower "
                 "that, or --topics_per_request"
             )
+        curator, horizon = self.curator(keeps_vectors=True), self.config.prompt.horizon or 1
+        return Session(TopicPlan(curator, self.config.run.seed, horizon, self.header, self.number), curator)
 
-        def plan(judge: Judge, earlier: Mapping[int, Entry]) -> Plan:
-            assert isinstance(judge, TopicCurator), "a recipe's plan is for its own judge"
-            return TopicPlan(judge, self.config.run.seed, self.config.prompt.horizon or 1, self.header, self.number)
-
-        return plan
+    def curator(self, *, limited: bool = True, keeps_vectors: bool = False) -> Curator:
+        """The curator of topics that are new and none of what is to be avoided."""
+        rules = Rules(topics_of, avoid(self._avoided), attrgetter("instruction"), build_bounds(self.config))
+        by_meaning = self.config.novelty.embedding_threshold is not None
+        start = [(seed.id, seed.instruction) for seed in _SEEDS]
+        return Curator({None: rules}, build_novelty(self.config, start, by_meaning, keeps_vectors))
 
     def writer(self, folder: Path, model_revision: str) -> Writer:
         """The files of the run."""
@@ -197,7 +160,6 @@ class TopicRecipe:
         """The counts."""
         return Funnel(self.config.run.patience, spending=build_spending(self.config))
 
-    @staticmethod
-    def told(folder: Path, funnel: Funnel, pool: Sequence[Record], stopped: str, *_: Any) -> str:
+    def summary(self, ending: Ending) -> str:
         """Why it ended, and what became of the items."""
-        return f"\nStopped: {stopped.replace('records', 'topics')}.\n\n{funnel.table()}\n"
+        return f"\nStopped: {ending.stopped.replace('records', 'topics')}.\n\n{ending.funnel.table()}\n"

@@ -147,7 +147,7 @@ def test_the_parents_threshold_of_rouge(name: str) -> None:
     texts = ["a b c d e f g h k l", "a b c d e f g o p q", "a b c d e f k l m n"]  # 0.8, exactly 0.7, 0.6
     block = "1. Instruction:\n{}\n\n1. Input:\n<noinput>\n\n1. Output:\ny{}\n###\n"
     text = "".join(block.format(text, at) for at, text in enumerate(texts))
-    verdicts = curator.judge(Entry(0, [], [], 1, "", text, "stop", 1, 1, 0, None))
+    verdicts = curator.decide(Entry(0, [], [], 1, "", text, "stop", 1, 1, 0, None))
     assert [verdict.drop and verdict.drop.reason for verdict in verdicts] == ["rouge_l", None, None]
 
 

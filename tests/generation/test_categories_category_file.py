@@ -12,7 +12,6 @@ from self_instruct.generation.categories.category_file import read_category
 from self_instruct.generation.categories.library import category_files, drawn_alike, find
 from self_instruct.generation.categories.quotas import quotas_of, read_shares
 from self_instruct.generation.categories.template import Template
-from self_instruct.rules.validators import validate
 from tests.support.category_runs import build_mixture, write_category
 from tests.support.runs import ROOT
 
@@ -187,8 +186,8 @@ def test_the_example_of_the_documentation_is_a_category_and_ours_are_all_in_its_
     (tmp_path / "haiku.yaml").write_text(re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)[0], encoding="utf-8")
     mixture = build_mixture("--categories", "haiku", "--categories_path", tmp_path)
     assert mixture.categories["haiku"].variables["season"].values == ("spring", "summer", "autumn", "winter")
-    rules = mixture.judge().rules["haiku"]
-    assert all(validate(rules.validators, record, {}) == record for record in mixture.seeds)
+    rules = mixture.curator().rules["haiku"]
+    assert all(rules.check(record, {}) == record for record in mixture.seeds)
     table = {name: int(steps) for name, steps in re.findall(r"^\| `(\w+)` \| (\d) \|", text, re.MULTILINE)}
     assert table == {name: read_category(path).steps for name, path in category_files().items()}
 

@@ -4,9 +4,7 @@ import pytest
 
 from self_instruct.engines.scripted import ScriptedEngine
 from self_instruct.generation.categories.library import category_files
-from self_instruct.generation.categories.recipe import Mixture
-from self_instruct.rules.filters import about_tasks, first_objection
-from self_instruct.rules.validators import validate
+from self_instruct.generation.categories.recipe import CategoryRecipe
 from tests.support.category_runs import build_mixture, run_mixture
 from tests.support.runs import rows
 
@@ -104,7 +102,7 @@ TWO_STEPS: dict[str, list[tuple[str, str | None, str | None]]] = {
 
 
 @pytest.fixture(scope="module")
-def everything() -> Mixture:
+def everything() -> CategoryRecipe:
     return build_mixture("--categories", ",".join(NAMES), "--batch_dir", "unused")
 
 
@@ -115,17 +113,17 @@ def test_all_are_there(everything):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_demonstration_is_what_its_category_asks_for_and_reads_back(everything, name):
-    category, rules = everything.categories[name], everything.judge().rules[name]
+    category, rules = everything.categories[name], everything.curator().rules[name]
+    check = rules.check if rules.answers is None else rules.answers.check
     assert len(category.demonstrations) >= 4 and category.description
     for number, record in enumerate(category.demonstrations, start=1):
-        assert first_objection(rules.filters, record) is None
-        assert validate(rules.validators, record, {}) == record
+        assert check(record, {}) == record
         block = category.format.parse(category.format.render(record, number).split("\n", 1)[1], number)[0]
         assert (block.fields["instruction"], block.fields["output"]) == (record.instruction, record.output)
         if category.steps == 2:
             task = category.first_format.parse(category.first_format.render(record, 1).split("\n", 1)[1], 1)
             assert [item.fields for item in task] == [{"instruction": record.instruction}]
-            assert first_objection(about_tasks(rules.filters), record) is None
+            assert rules.check(record, {}) == record
 
 
 def test_demonstrations_are_not_alike(everything):

@@ -3,7 +3,8 @@
 import numpy as np
 
 from self_instruct.formats import INSTRUCTION_INPUT_OUTPUT, INSTRUCTION_OUTPUT
-from self_instruct.generation.judging import Curator
+from self_instruct.generation.judging import Curator, seed_curator
+from self_instruct.novelty.comparison import Bounds
 from self_instruct.novelty.embedding import EmbeddingIndex
 from self_instruct.records import Record
 from self_instruct.rules.filters import build_filters
@@ -16,8 +17,8 @@ def entry(text: str, request: int = 0, reason: str = "stop") -> Entry:
     return Entry(request, ["s1"], [], 1, "0" * 64, text, reason, 10, 10, 0, None)
 
 
-def curator_of(format=INSTRUCTION_OUTPUT, **options) -> Curator:
-    return Curator(format, build_filters("Header."), [SEED], 0.7, **options)
+def curator_of(format=INSTRUCTION_OUTPUT, embedding_threshold=1.0, **options) -> Curator:
+    return seed_curator(format, build_filters("Header."), [SEED], Bounds(0.7, embedding_threshold), **options)
 
 
 def blocks(*instructions: str) -> str:
@@ -29,7 +30,7 @@ def outcomes(verdicts) -> list[tuple[str, str] | None]:
 
 
 def test_blocks_of_one_completion_are_compared_with_each_other_and_the_seeds():
-    verdicts = curator_of().judge(
+    verdicts = curator_of().decide(
         entry(
             blocks(
                 "Sort all numbers of a list.",
@@ -47,12 +48,12 @@ def test_blocks_of_one_completion_are_compared_with_each_other_and_the_seeds():
 
 def test_the_order_of_the_stages_is_parse_filter_novelty():
     text = blocks("Sort all numbers of a list.", "Write a program.") + "2. Instruction:\nNothing follows this.\n###\n"
-    assert outcomes(curator_of().judge(entry(text))) == [None, ("filter", "too_short"), ("parse", "missing_output")]
+    assert outcomes(curator_of().decide(entry(text))) == [None, ("filter", "too_short"), ("parse", "missing_output")]
 
 
 def test_room_ends_judging_after_the_record_that_fills_it():
     curator = curator_of()
-    verdicts = curator.judge(
+    verdicts = curator.decide(
         entry(
             blocks("Boil one egg for lunch.", "Boil one egg for lunch.", "Sort a list of words.", "Sum it all up now.")
         ),
@@ -64,10 +65,10 @@ def test_room_ends_judging_after_the_record_that_fills_it():
 
 def test_the_pool_before_a_request_never_changes_again():
     curator = curator_of()
-    curator.judge(entry(blocks("Boil one egg for lunch."), 0))
-    curator.judge(entry(blocks("Sort a list of words."), 2))
+    curator.decide(entry(blocks("Boil one egg for lunch."), 0))
+    curator.decide(entry(blocks("Sort a list of words."), 2))
     before = [list(curator.pool.before(n)) for n in range(4)]
-    curator.judge(entry(blocks("Describe the taste of rain to a robot."), 3))
+    curator.decide(entry(blocks("Describe the taste of rain to a robot."), 3))
     assert [list(curator.pool.before(n)) for n in range(4)] == before
     assert [len(pool) for pool in before] == [0, 1, 1, 2] and len(curator.pool.before(4)) == 3
 
@@ -75,15 +76,15 @@ def test_the_pool_before_a_request_never_changes_again():
 def test_an_input_field_is_compared_only_where_it_is_folded_into_the_instruction():
     text = "Sort what is given here.\n{}\n2. Input:\n{}\n\n2. Output:\nyes\n###\n"
     curator = curator_of(INSTRUCTION_INPUT_OUTPUT)
-    curator.judge(entry(text.format("", "1 2 3 4 5 6 7 8 9"), 0))
-    assert outcomes(curator.judge(entry(text.format("", "red green blue"), 1))) == [("novelty", "rouge_l")]
+    curator.decide(entry(text.format("", "1 2 3 4 5 6 7 8 9"), 0))
+    assert outcomes(curator.decide(entry(text.format("", "red green blue"), 1))) == [("novelty", "rouge_l")]
     curator = curator_of(INSTRUCTION_OUTPUT)
     texts = [f"Sort what is given here.\n{data}" for data in ("1 2 3 4 5 6 7 8 9", "red green blue black white")]
-    assert outcomes(curator.judge(entry(blocks(*texts)))) == [None, None]
+    assert outcomes(curator.decide(entry(blocks(*texts)))) == [None, None]
 
 
 def test_an_error_of_the_engine_is_a_drop_with_its_message():
-    verdicts = curator_of().judge(Entry(5, [], [], 1, "", "", "error", 3, 0, 0, None, "out of memory"))
+    verdicts = curator_of().decide(Entry(5, [], [], 1, "", "", "error", 3, 0, 0, None, "out of memory"))
     assert outcomes(verdicts) == [("generation", "error")]
     assert verdicts[0].drop.detail == "out of memory" and verdicts[0].record.id == "000005-00"
 
@@ -99,7 +100,7 @@ class Letters:
 def test_what_is_near_in_meaning_is_dropped_after_rouge_and_does_not_join_the_index():
     index = EmbeddingIndex(Letters())
     curator = curator_of(embeddings=index, embedding_threshold=0.999)
-    verdicts = curator.judge(
+    verdicts = curator.decide(
         entry(blocks("Stop the tops of pots.", "Pots of the tops stop.", "Boil one egg for lunch."))
     )
     assert outcomes(verdicts) == [None, ("novelty", "embedding"), None]

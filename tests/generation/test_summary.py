@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from self_instruct.generation.summary import _going_on
+from self_instruct.commands.generate import _without_overwriting
 from tests.support.runs import ROOT, generate, rows, run, scripted
 from tests.support.scripts import write_script
 
@@ -56,9 +56,9 @@ def test_the_first_record_can_be_explained_as_proposed(ended):
 )
 def test_the_command_that_goes_on_does_not_begin_anew(words):
     command = ["launch.py", *words, "--seed", "1", "--max_hours", "1"]
-    assert _going_on(command, bool(words)) == ["launch.py", "--seed", "1", "--max_hours", "1"]
-    again = _going_on([*command, "--config", "a.yaml"], True)
-    assert again[-4:] == ["--config", "a.yaml", "--overwrite", "false"] and _going_on(again, False) == again
+    assert _without_overwriting(command, bool(words)) == ["launch.py", "--seed", "1", "--max_hours", "1"]
+    again = _without_overwriting([*command, "--config", "a.yaml"], True)
+    assert again[-4:] == ["--config", "a.yaml", "--overwrite", "false"] and _without_overwriting(again, False) == again
 
 
 def test_a_run_that_ended_early_is_gone_on_with_and_not_made_smaller(tmp_path):

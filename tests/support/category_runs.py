@@ -9,7 +9,7 @@ from self_instruct.engines.base import Completion, Request
 from self_instruct.engines.scripted import ScriptedEngine
 from self_instruct.formats import INSTRUCTION_OUTPUT
 from self_instruct.generation.assembly import with_horizon
-from self_instruct.generation.categories.recipe import Mixture
+from self_instruct.generation.categories.recipe import CategoryRecipe
 from self_instruct.generation.config import parse_arguments
 from self_instruct.generation.loop import Limits, Loop
 from self_instruct.generation.progress import Progress
@@ -43,10 +43,10 @@ def write_category(
     return path
 
 
-def build_mixture(*argv: object) -> Mixture:
+def build_mixture(*argv: object) -> CategoryRecipe:
     """The mixture that a command line asks for, with the horizon settled."""
     config = with_horizon(parse_arguments([str(part) for part in argv], "A test."), None)
-    return Mixture.of(config, INSTRUCTION_OUTPUT)
+    return CategoryRecipe.of(config, INSTRUCTION_OUTPUT)
 
 
 @dataclass
@@ -67,15 +67,16 @@ class Author(ScriptedEngine):
         return super()._complete(request)
 
 
-def run_mixture(mixture: Mixture, folder: Path, engine: ScriptedEngine) -> tuple[Loop, str]:
+def run_mixture(mixture: CategoryRecipe, folder: Path, engine: ScriptedEngine) -> tuple[Loop, str]:
     """A whole launch in this process, and why it stopped."""
     folder.mkdir(exist_ok=True)
     run = mixture.config.run
-    planning, curator, journal = mixture.planning(engine), mixture.judge(), Journal(folder)
+    session, journal = mixture.session(engine), Journal(folder)
     writer = mixture.writer(folder, "r1")
     limits = Limits(run.num_instructions_to_generate, 0.0, run.max_requests, capacity=engine.capacity)
-    plan = planning(curator, journal.entries)
-    loop = Loop(plan, engine, journal, curator, writer, mixture.funnel(), limits, lambda: None)
+    loop = Loop(
+        session.plan, engine, journal, session.curator, writer, mixture.funnel(), limits, lambda: None
+    )  # fmt: skip
     try:
         loop.replay()
         stopped = loop.run(Progress(1))

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field, replace
 
 from self_instruct.engines.base import Request, Sampling
 from self_instruct.generation.categories.category import TOPIC, Category
-from self_instruct.generation.categories.judging import CategoryCurator
+from self_instruct.generation.categories.progress import CategoryProgress, Outcome
 from self_instruct.generation.categories.schedule import Assignment, Schedule
-from self_instruct.generation.categories.tally import Tally
+from self_instruct.generation.judging import Curator
 from self_instruct.generation.plan import numbered_stop
 from self_instruct.generation.prompts import PromptComposer
 from self_instruct.records import Aim, Prompt, Record
+from self_instruct.runs.journal import Entry
 
 
 @dataclass(frozen=True)
@@ -51,16 +52,17 @@ def filled(composer: PromptComposer, category: Category, step: int, texts: Mappi
 
 @dataclass
 class CategoryPlan:
-    """The plan of a run from categories. `earlier` says what requests of earlier launches were for; `topics` are the run's."""
+    """The plan of a run from categories. `outcomes` grows as the curator decides, `progress` is what all of them gave."""
 
     writings: Mapping[str, Writing]
-    curator: CategoryCurator
+    curator: Curator
+    outcomes: Sequence[Outcome]
     schedule: Schedule
-    judged: Tally
+    progress: CategoryProgress
     seed: int
     horizon: int
     topics: tuple[str, ...] = ()
-    earlier: Mapping[int, Aim] = field(default_factory=dict)
+    _earlier: Mapping[int, Aim] = field(default_factory=dict)
     _aims: dict[int, Aim] = field(default_factory=dict)
     _next: int = 0
     _seen: int = 0
@@ -75,27 +77,34 @@ class CategoryPlan:
             self._aims[self._next] = self._aim(self._next)
             self._next += 1
         aim = self._aims[index]
-        record = self.curator.awaiting(aim.answers) if aim.answers is not None else None
+        record = self.curator.waiting(aim.answers)[0] if aim.answers is not None else None
         pool = self.curator.pool_before(aim.category, index - self.horizon + 1)
         return self.writings[aim.category].compose(index, aim, pool, record, self.seed)
 
+    def resume(self, entries: Mapping[int, Entry]) -> None:
+        """Take over the aims of requests of earlier launches."""
+        self._earlier = {
+            request: Aim(entry.category, entry.step, entry.answers, entry.variables)
+            for request, entry in entries.items()
+            if entry.category is not None
+        }
+
     def ended(self) -> str | None:
         """Why nothing more is to be asked although records are missing: categories were given up, and the others are full."""
-        for outcome in self.curator.outcomes[self._counted :]:
-            self.judged.add(outcome)
-        self._counted = len(self.curator.outcomes)
-        return self.judged.ended()
+        for outcome in self.outcomes[self._counted :]:
+            self.progress.add(outcome)
+        self._counted = len(self.outcomes)
+        return self.progress.ended()
 
     def _advance(self, request: int) -> None:
         """Brings the outcomes of requests up to this one into view."""
-        outcomes = self.curator.outcomes
-        while self._seen < len(outcomes) and outcomes[self._seen].request <= request:
-            self.schedule.see(outcomes[self._seen])
-            del self._aims[outcomes[self._seen].request]
+        while self._seen < len(self.outcomes) and self.outcomes[self._seen].request <= request:
+            self.schedule.see(self.outcomes[self._seen])
+            del self._aims[self.outcomes[self._seen].request]
             self._seen += 1
 
     def _aim(self, index: int) -> Aim:
-        aim = self.earlier.get(index)
+        aim = self._earlier.get(index)
         if aim is not None:
             self.schedule.note(index, Assignment(aim.category, aim.step, aim.answers))
         else:
@@ -109,7 +118,7 @@ class CategoryPlan:
     def _variables(self, index: int, assigned: Assignment) -> dict[str, str]:
         """The values of a request's variables; those of an answer are the ones that its task was asked for with."""
         if assigned.answers is not None:
-            return dict(self.curator.variables(assigned.answers))
+            return dict(self.curator.waiting(assigned.answers)[1])
         category = self.writings[assigned.category].category
         turn = self._turns[category.name]
         values = {
@@ -122,7 +131,7 @@ class CategoryPlan:
         """One of the topics that the category has asked for and got records of least, drawn: a topic of which nothing comes is
         asked for no more often than the others give records.
         """
-        used = [self._asked[category, topic] + self.schedule.tally.topics[category, topic] for topic in self.topics]
+        used = [self._asked[category, topic] + self.schedule.progress.topics[category, topic] for topic in self.topics]
         least = min(used)
         few = [topic for topic, number in zip(self.topics, used, strict=True) if number == least]
         return random.Random(f"topic:{self.seed}:{index}").choice(few)

@@ -1,4 +1,4 @@
-"""A run from categories: their files, shares and topics are read, and what asks and judges is made of them."""
+"""A run from categories: their files, shares and topics are read, and what asks and decides is made of them."""
 
 import hashlib
 from collections.abc import Collection, Mapping
@@ -14,7 +14,7 @@ from self_instruct.errors import UserError
 from self_instruct.formats import RecordFormat
 from self_instruct.generation.assembly import (
     build_bounds,
-    build_embeddings,
+    build_novelty,
     build_origin,
     build_sampling,
     build_spending,
@@ -23,39 +23,32 @@ from self_instruct.generation.assembly import (
 )
 from self_instruct.generation.categories.category import COUNT, OPTIONS, SAMPLING, Category
 from self_instruct.generation.categories.category_file import read_category
-from self_instruct.generation.categories.judging import CategoryCurator, Rules
+from self_instruct.generation.categories.judging import category_rules
 from self_instruct.generation.categories.library import find
 from self_instruct.generation.categories.plan import CategoryPlan, Writing, filled
+from self_instruct.generation.categories.progress import CategoryProgress, Outcome
 from self_instruct.generation.categories.quotas import quotas_of, read_shares
 from self_instruct.generation.categories.schedule import Schedule
-from self_instruct.generation.categories.tally import Tally
 from self_instruct.generation.categories.topic_lists import read_topics
 from self_instruct.generation.config import GROUPS, Config, flatten
 from self_instruct.generation.demonstrations import DemonstrationMix
-from self_instruct.generation.judging import Judge, compared
-from self_instruct.generation.plan import Plan
+from self_instruct.generation.judging import Curator, Rules, compared_text
 from self_instruct.generation.prompts import PromptComposer
-from self_instruct.generation.recipe import Planning
-from self_instruct.generation.summary import summarise
-from self_instruct.novelty.comparison import Novelty
+from self_instruct.generation.recipe import Recipe, Session
 from self_instruct.records import Aim, Prompt, Record
 from self_instruct.rules.build import build_rules, reasons_of_rules
 from self_instruct.rules.validators import build_validators
 from self_instruct.runs import manifest
 from self_instruct.runs.funnel import Funnel
-from self_instruct.runs.journal import Entry
 from self_instruct.runs.writer import Writer
 
 
 @dataclass(frozen=True)
-class Mixture:
+class CategoryRecipe(Recipe):
     """Categories with their shares, each with the run's options as it has set them for itself, but for those named in `over`,
     which were given in place of what any category sets.
     """
 
-    told = staticmethod(summarise)
-
-    config: Config
     format: RecordFormat
     shares: Mapping[str, float]
     categories: Mapping[str, Category]
@@ -64,7 +57,7 @@ class Mixture:
     over: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, config: Config, format: RecordFormat, over: Collection[str] = ()) -> "Mixture":
+    def of(cls, config: Config, format: RecordFormat, over: Collection[str] = ()) -> "CategoryRecipe":
         """What the options name. Raises `UserError` for an option that does not go with categories, and a mistake in a file."""
         mixture = config.mixture
         _check_options(config)
@@ -143,37 +136,8 @@ class Mixture:
                 )
         return shown
 
-    def judge(self, *, keeps_vectors: bool = False, limited: bool = True) -> CategoryCurator:
-        """The curator of all categories, which compares their records with each other and with all demonstrations."""
-        quotas = self.quotas
-        rules = {
-            name: Rules(
-                format=item.format,
-                first_format=item.first_format,
-                filters=build_rules(
-                    self.configs[name].filter,
-                    f"{item.prompt.text}\n{item.request.text}",
-                    self.configs[name].novelty.rouge_tokenizer,
-                ),
-                validators=build_validators(item.validators),
-                instruction_validators=build_validators(item.instruction_validators),
-                bounds=build_bounds(self.configs[name]),
-                quota=quotas[name] if limited else None,
-            )
-            for name, item in self.categories.items()
-        }
-        start = [
-            (record.id, compared(record, item.format))
-            for item in self.categories.values()
-            for record in item.demonstrations
-        ]
-        by_meaning = any(config.novelty.embedding_threshold is not None for config in self.configs.values())
-        embeddings, options = build_embeddings(self.config, by_meaning, keeps_vectors), self.config.novelty
-        novelty = Novelty(start, embeddings, options.rouge_tokenizer, options.embedding_reference)
-        return CategoryCurator(rules, novelty)
-
-    def planning(self, reader: PromptReader) -> Planning:
-        """The plan of a run from categories, whose prompts are checked to fit the model."""
+    def session(self, reader: PromptReader) -> Session:
+        """The plan of a run from categories, whose prompts are checked to fit the model, and its curator."""
         writings, run = self._writings(reader), self.config.run
         for name, writing in writings.items():
             category = writing.category
@@ -183,25 +147,42 @@ class Mixture:
                     filled(composer, category, step, {**longest, COUNT: str(writing.tasks)}).check()
                 except UserError as error:
                     raise UserError(f"category {name}: {error}") from None
+        seen, progress = (CategoryProgress(self.quotas, run.patience, run.min_yield) for _ in range(2))
+        schedule = Schedule(
+            self.shares,
+            {name: writing.tasks for name, writing in writings.items()},
+            {name: item.steps for name, item in self.categories.items()},
+            seen,
+        )
+        outcomes: list[Outcome] = []
+        curator = self.curator(keeps_vectors=True, outcomes=outcomes)
+        horizon = self.config.prompt.horizon or 1
+        plan = CategoryPlan(writings, curator, outcomes, schedule, progress, run.seed, horizon, self.topics)
+        return Session(plan, curator)
 
-        def plan(judge: Judge, earlier: Mapping[int, Entry]) -> Plan:
-            assert isinstance(judge, CategoryCurator), "a recipe's plan is for its own judge"
-            seen, judged = (Tally(self.quotas, run.patience, run.min_yield) for _ in range(2))
-            schedule = Schedule(
-                self.shares,
-                {name: writing.tasks for name, writing in writings.items()},
-                {name: item.steps for name, item in self.categories.items()},
-                seen,
-            )
-            horizon = self.config.prompt.horizon or 1
-            aims = {
-                request: Aim(entry.category, entry.step, entry.answers, entry.variables)
-                for request, entry in earlier.items()
-                if entry.category is not None
-            }
-            return CategoryPlan(writings, judge, schedule, judged, run.seed, horizon, self.topics, aims)
+    def curator(
+        self, *, limited: bool = True, keeps_vectors: bool = False, outcomes: list[Outcome] | None = None
+    ) -> Curator:
+        """The curator of all categories, which compares their records with each other and with all demonstrations.
 
-        return plan
+        What each completion gave is added to `outcomes`.
+        """
+        quotas: dict[str, int | None] = {**dict.fromkeys(self.categories), **(self.quotas if limited else {})}
+        rules: dict[str | None, Rules] = {}
+        for name, item in self.categories.items():
+            config, read_first = self.configs[name], f"{item.prompt.text}\n{item.request.text}"
+            filters = build_rules(config.filter, read_first, config.novelty.rouge_tokenizer)
+            rules[name] = category_rules(item, filters, build_bounds(config), quotas[name])
+        start = [
+            (record.id, compared_text(record, item.format))
+            for item in self.categories.values()
+            for record in item.demonstrations
+        ]
+        by_meaning = any(config.novelty.embedding_threshold is not None for config in self.configs.values())
+        novelty = build_novelty(self.config, start, by_meaning, keeps_vectors)
+        if outcomes is None:
+            return Curator(rules, novelty)
+        return Curator(rules, novelty, lambda *decided: outcomes.append(Outcome.of(*decided)))
 
     def writer(self, folder: Path, model_revision: str) -> Writer:
         """The files of the run."""

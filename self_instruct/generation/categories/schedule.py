@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from self_instruct.generation.categories.tally import Outcome, Tally
+from self_instruct.generation.categories.progress import CategoryProgress, Outcome
 
 
 @dataclass(frozen=True)
@@ -25,13 +25,13 @@ class Assignment:
 @dataclass
 class Schedule:
     """Assigns requests in order. `shares` says how records are divided, `tasks` how many a request of a category asks for,
-    `steps` in how many a record comes about; `tally` is what is in view.
+    `steps` in how many a record comes about; `progress` is what is in view.
     """
 
     shares: Mapping[str, float]
     tasks: Mapping[str, int]
     steps: Mapping[str, int]
-    tally: Tally
+    progress: CategoryProgress
     _unanswered: dict[str, dict[str, int]] = field(default_factory=dict)
     _under_way: dict[int, Assignment] = field(default_factory=dict)
     _numbers: Counter[tuple[str, int]] = field(default_factory=Counter)
@@ -39,7 +39,7 @@ class Schedule:
 
     def see(self, outcome: Outcome) -> None:
         """One more outcome comes into view."""
-        self.tally.add(outcome)
+        self.progress.add(outcome)
         for name in outcome.awaiting:
             self._unanswered.setdefault(outcome.category, {})[name] = self._order
             self._order += 1
@@ -48,7 +48,7 @@ class Schedule:
 
     def assign(self, request: int) -> Assignment:
         """The assignment of the next request."""
-        candidates = self.tally.open or list(self.shares)
+        candidates = self.progress.open or list(self.shares)
         answerable = [name for name in candidates if self._wants_answer(name)]
         if answerable:
             oldest = {name: next(iter(self._unanswered[name].items())) for name in answerable}
@@ -56,7 +56,7 @@ class Schedule:
             chosen = Assignment(category, 2, oldest[category][0])
         else:
             hopeful = [name for name in candidates if self._hopeful(name)]
-            chosen = Assignment(min(hopeful or candidates, key=self._progress))
+            chosen = Assignment(min(hopeful or candidates, key=self._filled))
         self.note(request, chosen)
         return chosen
 
@@ -72,30 +72,30 @@ class Schedule:
         if not self._unanswered.get(category):
             return False
         expected = self._numbers[category, 2] * self._answered(category)
-        return self.tally.records[category] + expected < self.tally.quotas[category]
+        return self.progress.records[category] + expected < self.progress.quotas[category]
 
     def _hopeful(self, category: str) -> bool:
         """Whether a request may be spent on a category that has not given anything of late: at most as many as decide that it
         is given up.
         """
         key = category, 1
-        barren = self.tally.barren[key]
-        return (barren == 0 and self.tally.passed[key] > 0) or barren + self._numbers[key] < self.tally.patience
+        barren = self.progress.barren[key]
+        return (barren == 0 and self.progress.passed[key] > 0) or barren + self._numbers[key] < self.progress.patience
 
-    def _progress(self, category: str) -> float:
+    def _filled(self, category: str) -> float:
         """Records that a category has or may expect, by its share."""
-        expected = float(self.tally.records[category])
+        expected = float(self.progress.records[category])
         per_task = 1.0
         if self.steps[category] == 2:
             per_task = self._answered(category)
             expected += (len(self._unanswered.get(category, ())) + self._numbers[category, 2]) * per_task
         key = category, 1
         # Before anything is seen, every task that is asked for is taken for a good one.
-        tasks = (self.tally.passed[key] + self.tasks[category]) / (self.tally.requests[key] + 1)
+        tasks = (self.progress.passed[key] + self.tasks[category]) / (self.progress.requests[key] + 1)
         expected += self._numbers[key] * tasks * per_task
         return expected / self.shares[category]
 
     def _answered(self, category: str) -> float:
         """The share of answers that were good, one more taken for good."""
         key = category, 2
-        return (self.tally.passed[key] + 1) / (self.tally.requests[key] + 1)
+        return (self.progress.passed[key] + 1) / (self.progress.requests[key] + 1)

@@ -1,37 +1,52 @@
-"""What the requests judged so far have given each category, and which are given up.
+"""What the completions decided so far have given each category, and which are given up.
 
-A tally is a function of the outcomes that were added to it, in request order: one holds all of them, another lags behind by
+Progress is a function of the outcomes that were added to it, in request order: one holds all of them, another lags behind by
 the horizon, and both say the same of the same outcomes.
 """
 
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+
+from self_instruct.generation.categories.category import TOPIC
+from self_instruct.runs.funnel import JUDGED
+from self_instruct.runs.journal import Entry
+from self_instruct.runs.verdict import Verdict
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one request gave: so many candidates were judged, and so many passed, as records or, in the first of two steps, as
-    tasks that `awaiting` names and that an answer is to be asked for. `failed`: the engine could not answer.
+    """What one request gave: how many candidates could be read and decided, and how many passed, as records or, in the first of
+    two steps, as tasks that `awaiting` names and that an answer is to be asked for. `failed`: the engine could not answer.
     """
 
     request: int
     category: str
     step: int
     topic: str | None = None
-    judged: int = 0
+    decided: int = 0
     passed: int = 0
     records: int = 0
     awaiting: tuple[str, ...] = ()
     failed: bool = False
 
+    @classmethod
+    def of(cls, entry: Entry, verdicts: Sequence[Verdict], awaiting: Sequence[str]) -> "Outcome":
+        """The outcome of a completion with its verdicts, and the ids of the tasks in it that wait for an answer."""
+        records = sum(verdict.drop is None for verdict in verdicts)
+        passed = records + len(awaiting)
+        decided = passed + sum(verdict.drop is not None and verdict.drop.stage in JUDGED for verdict in verdicts)
+        category, failed = entry.category or "", entry.finish_reason == "error"
+        topic = entry.variables.get(TOPIC)
+        return cls(entry.request, category, entry.step, topic, decided, passed, records, tuple(awaiting), failed)
+
 
 @dataclass
-class Tally:
+class CategoryProgress:
     """Counts by category, `(category, step)` where a step has its own.
 
     A category is given up when, over its last `patience` requests of a step, nothing passed, or less than `min_yield` of what
-    was judged.
+    was decided.
     """
 
     quotas: Mapping[str, int]
@@ -56,13 +71,13 @@ class Tally:
         self.passed[key] += outcome.passed
         self.barren[key] = 0 if outcome.passed else self.barren[key] + 1
         recent = self._recent.setdefault(key, deque(maxlen=self.patience))
-        recent.append((outcome.judged, outcome.passed))
-        judged, passed = (sum(column) for column in zip(*recent, strict=True))
+        recent.append((outcome.decided, outcome.passed))
+        decided, passed = (sum(column) for column in zip(*recent, strict=True))
         lasting = len(recent) == self.patience and not self.is_full(outcome.category)
-        if lasting and (not passed or passed < self.min_yield * judged) and outcome.category not in self.given_up:
-            what = "records" if outcome.step == 1 else "answers"
+        if lasting and (not passed or passed < self.min_yield * decided) and outcome.category not in self.given_up:
+            noun = "records" if outcome.step == 1 else "answers"
             self.given_up[outcome.category] = (
-                f"{passed} of the {judged} {what} that its last {self.patience} requests brought could be kept"
+                f"{passed} of the {decided} {noun} that its last {self.patience} requests brought could be kept"
             )
 
     def is_full(self, category: str) -> bool:
@@ -78,10 +93,10 @@ class Tally:
         """Why no more is to be asked although records are missing; None if there is more to ask, or nothing is missing."""
         if self.open or all(map(self.is_full, self.quotas)):
             return None
-        told = [
+        reasons = [
             f"{name} has {self.records[name]} of {self.quotas[name]} and was given up: {reason}"
             for name, reason in self.given_up.items()
             if not self.is_full(name)
         ]
         others = "the other categories are full, and " if any(map(self.is_full, self.quotas)) else ""
-        return f"{others}{'; '.join(told)} (--patience and --min_yield decide when)"
+        return f"{others}{'; '.join(reasons)} (--patience and --min_yield decide when)"
