@@ -9,7 +9,17 @@ import signal
 import pytest
 
 from tests.support.crashes import (
-    ACCEPTED, JOURNAL, KINDS, MOMENT, REJECTED, Crashes, Forks, contents, judged, table, whole_lines
+    ACCEPTED,
+    JOURNAL,
+    KINDS,
+    MOMENT,
+    REJECTED,
+    Crashes,
+    Forks,
+    contents,
+    judged,
+    table,
+    whole_lines,
 )  # fmt: skip
 
 
