@@ -17,7 +17,7 @@ quickstart: $(VENV)/installed
 PYTEST := $(RUN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/installed-test
-	$(PYTEST)
+	$(PYTEST) -m "not gpu"
 
 test-unit: $(VENV)/installed-test
 	$(PYTEST) -m "not e2e and not gpu"
