@@ -1,19 +1,29 @@
 # make quickstart   set up, and generate with the demonstration model on this machine's CPU
 # make test         set up, and run the tests
+# make test-unit    those that start no process, server or browser
+# make test-e2e     the others; `pytest tests/gpu` runs those that need a GPU
 PYTHON ?= python3
 VENV := .venv
 RUN := $(abspath $(VENV))/bin
 QUICKSTART_DIR ?= runs/quickstart
 
-.PHONY: quickstart test style quality bench clean
+.PHONY: quickstart test test-unit test-e2e style quality bench clean
 
 quickstart: $(VENV)/installed
 	cd instruction_io && HF_HUB_OFFLINE=1 $(RUN)/python instruction_output.py \
 		--config ../configs/quickstart.yaml --batch_dir ../$(QUICKSTART_DIR)
 
-# Three at a time on two cores, since some wait for signals, servers and Slurm.
+# Three at a time on two cores, since some wait for signals, servers and Slurm. A file stays in one process, for its fixtures.
+PYTEST := $(RUN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+
 test: $(VENV)/installed-test
-	$(RUN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	$(PYTEST) -m "not gpu"
+
+test-unit: $(VENV)/installed-test
+	$(PYTEST) -m "not e2e and not gpu"
+
+test-e2e: $(VENV)/installed-test
+	$(PYTEST) -m e2e
 
 style: $(VENV)/installed-dev
 	$(RUN)/ruff format .

@@ -9,17 +9,8 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
-STARTING_MODULES = {"subprocess", "multiprocessing", "pty", "selenium"}
-STARTING_NAMES = {
-    "fork",
-    "spawn",
-    "posix_spawn",
-    "Popen",
-    "HTTPServer",
-    "ThreadingHTTPServer",
-    "start_server",
-    "create_server",
-}
+STARTING_MODULES = {"subprocess", "multiprocessing", "pty", "selenium", "http", "socketserver", "uvicorn"}
+STARTING_NAMES = {"fork", "spawn", "posix_spawn", "Popen", "start_server", "create_server"}
 
 
 def starts_processes(*functions: Callable[..., Any]) -> bool:
