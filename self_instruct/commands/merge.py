@@ -41,13 +41,13 @@ def main(argv: Sequence[str]) -> int:
     benchmarks = [split_name(text) for text in given.get("benchmarks", [])]
     places = OutputPaths(Path(output))
     places.check_inputs([*(source.path for source in sources), *(path for _, path in benchmarks)], "--sources")
-    from self_instruct.datasets.curate import Plan, curate
+    from self_instruct.datasets.curate import CurateJob, curate
     from self_instruct.datasets.decontaminate import index_of
 
     about = taken(DecontaminationOptions, given)
     index = index_of(benchmarks, about.ngram_words, about.substring_words) if benchmarks else None
     told = {"input_formats": given.get("input_formats", []), **resolved(given, DecontaminationOptions)}
-    plan = Plan(
+    job = CurateJob(
         sources,
         places,
         taken(MergeFilterOptions, given),
@@ -57,7 +57,7 @@ def main(argv: Sequence[str]) -> int:
         option="--sources",
         more=told,
     )
-    counts, _ = curate(plan)
+    counts, _ = curate(job)
     print(_told([source.name for source in sources], counts, places))
     return SOME_UNREADABLE if counts.unreadable else 0
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from self_instruct.novelty.embedding import Encoder, LateEncoder, identity_of
-from self_instruct.novelty.vector_cache import CachedEncoder, encode_share, model_of
+from self_instruct.novelty.vector_cache import CachedEncoder, encode_all, model_of
 from self_instruct.report.sources import Source
 
 _ASK = "give --embeddings to have them encoded"
@@ -52,7 +52,7 @@ def encoded_meanings(sources: Sequence[Source], model_name_or_path: str, cache: 
         for path in (path for source in sources for path in source.vectors):
             encoder = CachedEncoder(encoder, identity, path, writes=False)
         encoder = CachedEncoder(encoder, identity, cache, writes=True)
-    found = encode_share(encoder, [text for source in sources for text in source.texts])
+    found = encode_all(encoder, [text for source in sources for text in source.texts])
     return Meanings([np.stack([found[text] for text in source.texts]) for source in sources])
 
 

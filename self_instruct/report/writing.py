@@ -29,7 +29,7 @@ def known_of(places: Sequence[str], model_name_or_path: str | None, output: Path
     if model_name_or_path is None:
         meanings = found_meanings(sources)
     else:
-        meanings = encoded_meanings(sources, model_name_or_path, OutputPaths(output.with_suffix("")).vectors())
+        meanings = encoded_meanings(sources, model_name_or_path, OutputPaths(output.with_suffix("")).vectors)
     vectors = meanings.vectors
     return Known(
         sources,
