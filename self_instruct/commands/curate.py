@@ -23,7 +23,7 @@ from self_instruct.runs.layout import OutputPaths, check_jsonl
 
 if TYPE_CHECKING:
     from self_instruct.datasets.curate import CurateJob
-    from self_instruct.datasets.curate_files import Counts
+    from self_instruct.datasets.curate_files import CurateCounts
 
 _HELP = (
     "Curate instruction files: keep, in order, every row that passes the filters and is new to the rows kept before it. The "
@@ -78,10 +78,10 @@ def _read_job(argv: Sequence[str]) -> "CurateJob":
     )
 
 
-def _told(job: "CurateJob", counts: "Counts", encoded: bool | None) -> str:
+def _told(job: "CurateJob", counts: "CurateCounts", encoded: bool | None) -> str:
     """What a person reads at the end."""
     places = job.places
-    lines = ["", f"{counts.kept:,} of {counts.lines:,} lines are kept.", "", counts.table(), ""]
+    lines = ["", f"{counts.tally.kept:,} of {counts.tally.total:,} lines are kept.", "", counts.table(), ""]
     lines += [
         f"{item.rule} dropped {item.dropped:,} of {item.parsed:,} records ({item.dropped / item.parsed:.0%}); --filter_rules "
         "leaves a rule out"

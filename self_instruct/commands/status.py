@@ -74,7 +74,7 @@ def look(folder: Path, watcher: "Watcher") -> Status:
     """How things stand now."""
     from self_instruct.report.watch import holder, last_events
     from self_instruct.runs import manifest
-    from self_instruct.runs.funnel import STAGES, drops_of
+    from self_instruct.runs.funnel import STAGES
 
     held = holder(folder, JOURNAL) or holder(folder, PREDICTIONS)
     options = (manifest.read(folder) or {}).get("options", {})
@@ -91,7 +91,7 @@ def look(folder: Path, watcher: "Watcher") -> Status:
         str(folder), state, stopped, held, funnel.accepted, target, funnel.requests, round(funnel.yield_, 4),
         funnel.completion_tokens, per_minute, per_second, left,
         beat.get("in_flight") if beat and state == "running" else None, len(watcher.predictions), watcher.damaged,
-        drops_of(funnel.drops, STAGES), [_line(row) for row in errors],
+        funnel.tally.by_stage(STAGES), [_line(row) for row in errors],
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from self_instruct.datasets.contamination import ContaminationIndex
-from self_instruct.datasets.curate_files import Counts, open_outputs, write_curated
+from self_instruct.datasets.curate_files import CurateCounts, open_outputs, write_curated
 from self_instruct.datasets.decontaminate import STAGE, contaminated
 from self_instruct.datasets.instruction_file import InstructionFile, Task, read_files
 from self_instruct.datasets.reading import Source
@@ -62,7 +62,7 @@ class Material:
         return [task.record.task for task in self.passed]
 
 
-def curate(job: CurateJob) -> tuple[Counts, bool | None]:
+def curate(job: CurateJob) -> tuple[CurateCounts, bool | None]:
     """Decides and writes. Returns the counts, and whether the embedding model was needed; None where none was asked for."""
     with ExitStack() as stack:
         outputs = open_outputs(job.places, stack)
@@ -74,7 +74,7 @@ def curate(job: CurateJob) -> tuple[Counts, bool | None]:
             if outcome.reason is not None and outcome.nearest is not None:
                 nearest = Nearest(passed[outcome.nearest.position].record.id, outcome.nearest.score)
                 drops[task.record.id] = Drop("novelty", outcome.reason, nearest=nearest)
-        counts = Counts(reasons_of_rules(job.filter))
+        counts = CurateCounts(reasons_of_rules(job.filter))
         options = {**job.more, **asdict(job.filter), **asdict(job.novelty)}
         write_curated(material.files, drops, material.evidence, counts, options, outputs)
     return counts, encoder.loaded if encoder is not None else None

@@ -21,7 +21,7 @@ from self_instruct.datasets.options import (
 from self_instruct.datasets.steps import DAMAGES, Step, changed, command_line, damaged, read_report
 from self_instruct.novelty.options import NoveltyOptions
 from self_instruct.rules.options import FilterOptions
-from self_instruct.runs.funnel import funnel_table
+from self_instruct.runs.tally import Tally
 
 _DID: dict[str, tuple[str, tuple[type, ...]]] = {
     "post_processing": ("curated", (ReadingOptions, FilterOptions, NoveltyOptions)),
@@ -49,7 +49,7 @@ def of_report(place: Path, output: str) -> Step:
     except DAMAGES as error:
         raise damaged(place, f"{type(error).__name__}: {error}") from None
     stages = [(stage, f"after {stage}") for stage in dict.fromkeys(stage for stage, _ in drops)]
-    table = funnel_table("rows", kept + drops.total(), stages, drops)
+    table = Tally(kept, drops).table("rows", stages)
     return Step(f"{what}: {kept:,} records", told, table, presentable(options), inputs=tuple(paths))
 
 

@@ -11,8 +11,9 @@ from self_instruct.datasets.naming import presentable, short, without_places
 from self_instruct.datasets.steps import DAMAGES, Step, changed, command_line, damaged, read_report
 from self_instruct.formats import INSTRUCTION_OUTPUT
 from self_instruct.runs import manifest
-from self_instruct.runs.funnel import Funnel, funnel_table
+from self_instruct.runs.funnel import Funnel
 from self_instruct.runs.layout import CONSISTENCY_REPORT, REPORT
+from self_instruct.runs.tally import Tally
 
 _SCRIPTS = {True: "instruction_io/instruction_output.py", False: "instruction_iio/instruction_input_output.py"}
 _JUDGE = "python -m self_instruct.judge"
@@ -44,7 +45,7 @@ def _counted(place: Path) -> tuple[str, str]:
     report = read_report(place)
     try:
         drops = Counter({(at, reason): int(n) for at, found in report["drops"].items() for reason, n in found.items()})
-        funnel = Funnel(accepted=int(report["accepted"]), drops=drops, completions=Counter(report["completions"]))
+        funnel = Funnel(tally=Tally(int(report["accepted"]), drops), completions=Counter(report["completions"]))
         stopped = f"stopped: {report['stopped']}\n{report['requests']:,} requests\n\n"
     except DAMAGES as error:
         raise damaged(place, f"{type(error).__name__}: {error}") from None
@@ -98,6 +99,5 @@ def _named(folder: Path) -> str:
 
 def _table(records: int, drops: Mapping[tuple[str, str], int]) -> str:
     found: Counter[tuple[str, str]] = Counter({key: number for key, number in drops.items() if number})
-    return funnel_table(
-        "records", records, [(stage, "stay") for stage in dict.fromkeys(stage for stage, _ in drops)], found
-    )
+    stages = [(stage, "stay") for stage in dict.fromkeys(stage for stage, _ in found)]
+    return Tally(records - found.total(), found).table("records", stages)

@@ -112,15 +112,15 @@ class Watcher:
         _note(self._tokens, row.get("created_at"), int(row["completion_tokens"]))
 
     def _begin_accepted(self) -> None:
-        self.funnel.accepted = 0
+        self.funnel.tally.kept = 0
         self._records: deque[tuple[float, int]] = deque()
 
     def _take_record(self, row: dict[str, Any]) -> None:
-        self.funnel.accepted += 1
+        self.funnel.tally.keep()
         _note(self._records, row["provenance"].get("created_at"), 1)
 
     def _begin_rejected(self) -> None:
-        self.funnel.drops = Counter()
+        self.funnel.tally.drops.clear()
 
     def _take_drop(self, row: dict[str, Any]) -> None:
         self.funnel.drops[str(row["stage"]), str(row["reason"])] += 1
