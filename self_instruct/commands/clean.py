@@ -36,7 +36,7 @@ def main(argv: Sequence[str]) -> int:
     OutputPaths(Path(output)).check_inputs(inputs, "IN")
     options = taken(CleaningOptions, given)
     reading = taken(ReadingOptions, given)
-    from self_instruct.datasets.clean import Plan, clean_sources
+    from self_instruct.datasets.clean import CleanJob, clean_sources
 
     count, counted = _counting(options)
     if options.html == "auto":
@@ -44,12 +44,12 @@ def main(argv: Sequence[str]) -> int:
 
         check_libraries()
     cleaning = Cleaning(options.drop_mentions, options.html == "auto", _foreign(options))
-    plan = Plan(cleaning, options.max_tokens, count, options.repeated_digits, options.wrong_lists)
+    job = CleanJob(cleaning, options.max_tokens, count, options.repeated_digits, options.wrong_lists)
     target = Target(str(given.get("to", ConversationOutputOptions().to)), output, columns=frozenset(["messages"]))
     sources = [Source(path, format=reading.input_format, split=reading.split) for path in inputs]
     told = resolved(given, ReadingOptions, ConversationOutputOptions, CleaningOptions)
     about = {"options": told, **({"tokens": counted} if options.max_tokens is not None else {})}
-    counts, format = clean_sources(sources, target, plan, about)
+    counts, format = clean_sources(sources, target, job, about)
 
     rows, drops, turn_drops = 0, Counter[tuple[str, str]](), Counter[tuple[str, str]]()
     read = written = samples = 0

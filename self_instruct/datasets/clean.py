@@ -21,7 +21,7 @@ from self_instruct.datasets.writing import Format, Unfit
 
 
 @dataclass(frozen=True)
-class Plan:
+class CleanJob:
     """What is done to a conversation. `limit` is in tokens, as `count` counts them; None asks for no split. `digits` in a row
     and lists that begin anew are looked for in the parts of the split.
     """
@@ -52,12 +52,12 @@ Counts = list[tuple[Tally, Turns]]
 
 
 def clean_sources(
-    sources: Sequence[Source], target: Target, plan: Plan, about: dict[str, Any]
+    sources: Sequence[Source], target: Target, job: CleanJob, about: dict[str, Any]
 ) -> tuple[Counts, Format]:
     """Reads, cleans, writes and counts; `about` goes into the report as it is. Raises `UserError` as `under_way` does."""
     with under_way(sources, target) as work:
         seen = _Seen()
-        counts = [_Source(reader, work, plan, seen).go_through() for reader in work.readers]
+        counts = [_Source(reader, work, job, seen).go_through() for reader in work.readers]
         work.report = {**about, "inputs": [{**tally.as_dict(), **turns.as_dict()} for tally, turns in counts]}
     return counts, work.format
 
@@ -86,8 +86,8 @@ class _Seen:
 class _Source:
     """One source on its way."""
 
-    def __init__(self, reader: Reader, work: Work, plan: Plan, seen: _Seen) -> None:
-        self._reader, self._work, self._plan, self._seen = reader, work, plan, seen
+    def __init__(self, reader: Reader, work: Work, job: CleanJob, seen: _Seen) -> None:
+        self._reader, self._work, self._job, self._seen = reader, work, job, seen
         self._tally, self._turns = Tally(reader), Turns()
 
     def go_through(self) -> tuple[Tally, Turns]:
@@ -106,7 +106,7 @@ class _Source:
         if example.fields.get("plugins"):
             self._refuse(row, example, len(turns), "conversation", "plugins", "was held with plugins")
             return
-        outcome = clean(turns, self._plan.cleaning)
+        outcome = clean(turns, self._job.cleaning)
         if outcome.reason:
             self._turns.drops.update(("turn" if one.reason != outcome.reason else "conversation", one.reason)
                                      for one in outcome.dropped)  # fmt: skip
@@ -122,10 +122,10 @@ class _Source:
         self._write_parts(row, example, outcome.kept)
 
     def _write_parts(self, row: Row, example: Example, kept: list[Numbered]) -> None:
-        plan, before, reason = self._plan, self._turns.samples, ("sample", "")
+        job, before, reason = self._job, self._turns.samples, ("sample", "")
         parts, too_long = [kept], list[tuple[list[Numbered], int]]()
-        if plan.limit is not None:
-            parts, too_long = split(kept, plan.limit, plan.count, example.system)
+        if job.limit is not None:
+            parts, too_long = split(kept, job.limit, job.count, example.system)
         for pair, tokens in too_long:
             reason = ("split", "too_long")
             self._drop(row, pair, *reason, f"the pair alone makes a sample of {tokens:,} tokens")
@@ -153,9 +153,9 @@ class _Source:
     def _objection(self, part: list[Numbered]) -> tuple[str, str, str] | None:
         """Stage, reason and detail of why a part is not written."""
         for one in part:
-            if self._plan.digits is not None and (found := repeated_digits(one.text, self._plan.digits)) is not None:
+            if self._job.digits is not None and (found := repeated_digits(one.text, self._job.digits)) is not None:
                 return "sample", "repeated_digits", f"turn {one.number}: {found[:100]}"
-            if self._plan.wrong_lists and one.turn["role"] == ASSISTANT and (at := wrong_list(one.text)) is not None:
+            if self._job.wrong_lists and one.turn["role"] == ASSISTANT and (at := wrong_list(one.text)) is not None:
                 return "sample", "wrong_list", f'turn {one.number}: the list begins anew with "{at.strip()}"'
         return None
 

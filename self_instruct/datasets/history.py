@@ -29,7 +29,7 @@ from self_instruct.formats import INSTRUCTION_OUTPUT
 from self_instruct.novelty.options import NoveltyOptions
 from self_instruct.rules.options import FilterOptions
 from self_instruct.runs import manifest
-from self_instruct.runs.funnel import Funnel, funnel_table
+from self_instruct.runs.funnel import Funnel
 from self_instruct.runs.layout import (
     ACCEPTED,
     CONSISTENCY_REPORT,
@@ -40,6 +40,7 @@ from self_instruct.runs.layout import (
     REPORT,
     OutputPaths,
 )
+from self_instruct.runs.tally import Tally
 
 _SCRIPTS = {True: "instruction_io/instruction_output.py", False: "instruction_iio/instruction_input_output.py"}
 _JUDGE = "python -m self_instruct.judge"
@@ -144,8 +145,7 @@ def _counted(place: Path) -> tuple[str, str]:
     """Return how many records a run's report counts, in words, and its funnel."""
     with _report(place) as report:
         funnel = Funnel(
-            accepted=int(report["accepted"]),
-            drops=_by_stage(report["drops"]),
+            tally=Tally(int(report["accepted"]), _by_stage(report["drops"])),
             completions=Counter(report["completions"]),
         )
         stopped = f"stopped: {report['stopped']}\n{report['requests']:,} requests\n\n"
@@ -300,5 +300,6 @@ def _by_stage(drops: Mapping[str, Any]) -> Counter[tuple[str, str]]:
 
 def _funnel(first: str, number: int, drops: Mapping[tuple[str, str], int], left: str) -> str:
     """Return the table of a funnel; `left` names the rows that a stage leaves."""
-    stages = [(stage, left.format(stage=stage)) for stage in dict.fromkeys(stage for stage, _ in drops)]
-    return funnel_table(first, number, stages, Counter({key: count for key, count in drops.items() if count}))
+    found = Counter({key: count for key, count in drops.items() if count})
+    stages = [(stage, left.format(stage=stage)) for stage in dict.fromkeys(stage for stage, _ in found)]
+    return Tally(number - found.total(), found).table(first, stages)

@@ -22,13 +22,6 @@ class CurationOptions:
     output_path: str | None = option(
         None, "JSONL file of what is kept; what is rejected and the counts are put beside it", path="always"
     )
-    shards: int | None = option(
-        None,
-        "the search is shared by so many calls with a --shard_index each; one more without it then decides",
-        minimum=1,
-    )
-    shard_index: int | None = option(None, "which share this call searches, from 0", minimum=0)
-    merge: bool = option(False, "decide from what the shards have found; the same as --shards without --shard_index")
 
 
 @dataclass(frozen=True)

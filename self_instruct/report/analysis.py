@@ -15,7 +15,7 @@ from self_instruct.novelty.embedding import Encoder, LateEncoder, identity_of
 from self_instruct.novelty.kernels.vectors import choose
 from self_instruct.novelty.offline import keep_first
 from self_instruct.novelty.tokens import rouge_tokens
-from self_instruct.novelty.vector_cache import CachedEncoder, encode_share, model_of
+from self_instruct.novelty.vector_cache import CachedEncoder, encode_all, model_of
 from self_instruct.records import Nearest
 from self_instruct.report.inputs import ReportInput, read_inputs
 from self_instruct.report.verb_noun import VerbNoun, verb_noun
@@ -103,7 +103,7 @@ def encoded_meanings(inputs: Sequence[ReportInput], model_name_or_path: str, cac
         for path in (path for source in inputs for path in source.vectors):
             encoder = CachedEncoder(encoder, identity, path, writes=False)
         encoder = CachedEncoder(encoder, identity, cache, writes=True)
-    found = encode_share(encoder, [text for source in inputs for text in source.texts])
+    found = encode_all(encoder, [text for source in inputs for text in source.texts])
     return Meanings([np.stack([found[text] for text in source.texts]) for source in inputs])
 
 

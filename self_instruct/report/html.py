@@ -61,7 +61,7 @@ def write_report(
     if any(Path(path).resolve() == output.resolve() for path in inputs):
         raise UserError(f"--output {output}: is what the report is about, and would be replaced; give another path")
     with closing(NewFile(output)) as file:
-        analysis = analyse(inputs, model_name_or_path, OutputPaths(output.with_suffix("")).vectors())
+        analysis = analyse(inputs, model_name_or_path, OutputPaths(output.with_suffix("")).vectors)
         parts = sections(analysis, projection, map_points)
         file.write(page(analysis, parts, Payload(analysis)))
         file.publish()

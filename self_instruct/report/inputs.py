@@ -162,7 +162,7 @@ def _read_file(path: Path, name: str) -> ReportInput:
     ids = Counter(task.name for task in tasks)
     named = [_renamed(task.record, _name(task, path, ids)) for task in tasks]
     rows_ = [_row(record, json.loads(task.content), None) for record, task in zip(named, tasks, strict=True)]
-    vectors = places.vectors_there()
+    vectors = [places.vectors]
     return ReportInput(name, rows_, dropped, "lines", curated.STAGES, vectors, thresholds=_thresholds(options))
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from self_instruct.errors import UserError
 from self_instruct.runs import manifest
-from self_instruct.runs.funnel import STAGES, Funnel, drops_of
+from self_instruct.runs.funnel import STAGES, Funnel
 from self_instruct.runs.layout import ACCEPTED, JOURNAL, LOGS, PREDICTIONS, REJECTED, REPORT
 
 WINDOW_SECONDS = 600.0
@@ -114,15 +114,15 @@ class Watcher:
         _note(self._tokens, row.get("created_at"), int(row["completion_tokens"]))
 
     def _begin_accepted(self) -> None:
-        self.funnel.accepted = 0
+        self.funnel.tally.kept = 0
         self._records: deque[tuple[float, int]] = deque()
 
     def _take_record(self, row: dict[str, Any]) -> None:
-        self.funnel.accepted += 1
+        self.funnel.tally.keep()
         _note(self._records, row["provenance"].get("created_at"), 1)
 
     def _begin_rejected(self) -> None:
-        self.funnel.drops = Counter()
+        self.funnel.tally.drops.clear()
 
     def _take_drop(self, row: dict[str, Any]) -> None:
         self.funnel.drops[str(row["stage"]), str(row["reason"])] += 1
@@ -284,7 +284,7 @@ def _status(folder: Path, watcher: Watcher) -> Status:
         str(folder), state, stopped, held, funnel.accepted, target, funnel.requests, round(funnel.yield_, 4),
         funnel.completion_tokens, per_minute, per_second, left,
         beat.get("in_flight") if beat and state == "running" else None, len(watcher.predictions), watcher.damaged,
-        drops_of(funnel.drops, STAGES), [_line(row) for row in errors], funnel,
+        funnel.tally.by_stage(STAGES), [_line(row) for row in errors], funnel,
     )  # fmt: skip
 
 

@@ -63,25 +63,10 @@ class OutputPaths:
                 if path == output or (path.exists() and output.exists() and path.samefile(output)):
                     raise UserError(f"{option} {path}: would be replaced by the output; give another place for that")
 
-    def vectors(self, share: str = "") -> Path:
-        """The vectors that were encoded, by a shard or by one process."""
-        return self.beside(f".embeddings{share}.cache")
-
-    def pairs(self, share: str) -> Path:
-        """The pairs that a shard has found."""
-        return self.beside(f".pairs{share}.bin")
-
-    def pairs_there(self) -> list[Path]:
-        """The pairs that shards have left, of whatever number of them."""
-        return self._there(".pairs.", ".bin")
-
-    def vectors_there(self) -> list[Path]:
-        """All files of vectors."""
-        return self._there(".embeddings.", ".cache")
-
-    def _there(self, begin: str, end: str) -> list[Path]:
-        found = self.kept.parent.iterdir() if self.kept.parent.is_dir() else iter(())
-        return sorted(path for path in found if path.name.startswith(self._stem + begin) and path.name.endswith(end))
+    @property
+    def vectors(self) -> Path:
+        """The vectors that were encoded."""
+        return self.beside(".embeddings.cache")
 
     def beside(self, ending: str) -> Path:
         """A file beside the output."""

@@ -29,7 +29,7 @@ from tests.support.report_files import HOSTILE, hostile_file, with_vectors
 def hostile(tmp_path_factory):
     """A file of hostile texts with vectors beside it."""
     path = hostile_file(tmp_path_factory.mktemp("report") / "hostile.jsonl")
-    with_vectors(path, OutputPaths(path).vectors())
+    with_vectors(path, OutputPaths(path).vectors)
     return path
 
 
@@ -130,7 +130,7 @@ def test_vectors_that_are_not_whole_or_of_two_models_give_no_map_and_the_reason(
     other = written(tmp_path / "b.jsonl", *near_copies(20))
     sources = read_inputs([str(hostile), str(other)])
     assert found_meanings(sources).reason == "b.jsonl has no vectors; give --embeddings to have them encoded."
-    with_vectors(other, OutputPaths(other).vectors(), "another")
+    with_vectors(other, OutputPaths(other).vectors, "another")
     sources = read_inputs([str(hostile), str(other)])
     assert "different models (another, hashed)" in found_meanings(sources).reason
     written(other, *near_copies(30))

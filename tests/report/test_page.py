@@ -24,7 +24,7 @@ def places(tmp_path_factory):
     assert made.returncode == 0, made.stderr
     path = hostile_file(folder / "hostile.jsonl")
     with_vectors(run, run / FILE_NAME)
-    with_vectors(path, OutputPaths(path).vectors())
+    with_vectors(path, OutputPaths(path).vectors)
     assert main([str(path), str(run), "--output", str(folder / "both.html"), "--projection", "pca"]) == 0
     return folder
 
