@@ -89,7 +89,7 @@ class _Text:
         if self.next_sign() != "[":
             return False
         while not (found := _OPENING.match(self.content, self.at)):
-            if not self.more():
+            if len(self.content) - self.at > LONGEST or not self.more():
                 return False
         if found[1] not in "{]":
             return False

@@ -126,6 +126,13 @@ def test_a_broken_row_ends_the_reading_with_its_place(text, reason, spread):
     assert row_of(text)[:15].decode().strip() in broken.text and len(broken.text) <= 2000
 
 
+@pytest.mark.parametrize("more", [1, 5])
+def test_white_space_inside_a_bracket_is_read_up_to_the_limit(more):
+    stream = io.BytesIO(b'{"train": [' + b" " * (more * LONGEST // 2) + GOOD + b"]}")
+    (found,) = Documents(stream, "f")
+    assert isinstance(found, Row) if more == 1 else found.reason == "too_long"
+
+
 def test_what_utf8_cannot_hold_is_shown_escaped():
     first, behind = Documents(io.BytesIO(b"[" + GOOD + b'] {"a": "\\ud800"}'), "f")
     assert first.value == {"instruction": "good"} and (behind.reason, behind.text) == (
