@@ -1,4 +1,4 @@
-"""A report for eyes: python -m self_instruct.report RUN_OR_FILE [RUN_OR_FILE ...] --output report.html
+"""A report for eyes: python -m self_instruct.report RUN_OR_FILE [RUN_OR_FILE ...] --output_path report.html
 
 One HTML file that needs no network: the funnel, the yield over time, lengths, similarities, verbs and objects, a map, what was
 rejected, and a table of all records that can be searched. Several runs or files are compared. Nothing is judged anew.
@@ -8,10 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from self_instruct.config.option import taken
 from self_instruct.config.parser import parse_values
+from self_instruct.datasets.options import InputOptions
 from self_instruct.errors import UserError
 from self_instruct.novelty.options import NoveltyOptions
 from self_instruct.report.options import HtmlReportOptions
+from self_instruct.runs.options import RunPlace
 
 if TYPE_CHECKING:
     from self_instruct.report.figures import Known
@@ -24,18 +27,21 @@ AFTER_FAILURE = "the report is as it was; the same command makes it anew"
 
 def main(argv: Sequence[str]) -> int:
     """Runs the command and returns its exit code."""
-    names = [*HtmlReportOptions.__dataclass_fields__, _MODEL]
-    groups = (HtmlReportOptions, NoveltyOptions)
-    given, places = parse_values(argv, (__doc__ or "").splitlines()[0], groups, names, ("RUN_OR_FILE...",))
-    model = given.pop(_MODEL, NoveltyOptions().embedding_model_name_or_path)
-    options = HtmlReportOptions(**given)
-    if options.output is None:
-        raise UserError("--output is missing; give the HTML file that is to be written, as --output report.html")
+    names = ["batch_dir", "input_path", *HtmlReportOptions.__dataclass_fields__, _MODEL]
+    groups = (RunPlace, InputOptions, HtmlReportOptions, NoveltyOptions)
+    by = {"RUN_OR_FILE...": ["input_path", "batch_dir"]}
+    given, places = parse_values(argv, (__doc__ or "").splitlines()[0], groups, names, tuple(by), by=by)
+    model = given.get(_MODEL, NoveltyOptions().embedding_model_name_or_path)
+    options = taken(HtmlReportOptions, given)
+    if options.output_path is None:
+        raise UserError(
+            "--output_path is missing; give the HTML file that is to be written, as --output_path report.html"
+        )
     if len(places) > _MOST:
         raise UserError(
             f"{len(places)} runs or files were given, but a report compares at most {_MOST}; leave some out"
         )
-    output = Path(options.output)
+    output = Path(options.output_path)
     from self_instruct.report.page import page, sections
     from self_instruct.report.payload import Payload
     from self_instruct.report.writing import known_of, open_output

@@ -11,10 +11,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from self_instruct.config.option import taken
 from self_instruct.config.parser import parse_values
 from self_instruct.errors import UserError
 from self_instruct.report.options import StatusOptions
 from self_instruct.runs.layout import JOURNAL, PREDICTIONS, REPORT
+from self_instruct.runs.options import RunPlace
 
 if TYPE_CHECKING:
     from self_instruct.report.watch import Holder, Watcher
@@ -48,9 +50,13 @@ class Status:
 def main(argv: list[str]) -> int:
     """Runs the command and returns its exit code."""
     given, (place,) = parse_values(
-        argv, (__doc__ or "").splitlines()[0], positional=("RUN_DIR",), groups=(StatusOptions,)
+        argv,
+        (__doc__ or "").splitlines()[0],
+        (RunPlace, StatusOptions),
+        positional=("RUN_DIR",),
+        by={"RUN_DIR": ["batch_dir"]},
     )
-    options, folder = StatusOptions(**given), Path(place)
+    options, folder = taken(StatusOptions, given), Path(place)
     if not any((folder / name).is_file() for name in (JOURNAL, PREDICTIONS)):
         raise UserError(f"{folder}: holds no {JOURNAL}; give the --batch_dir of a generation run")
     from self_instruct.report.watch import Watcher

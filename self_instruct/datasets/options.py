@@ -11,16 +11,25 @@ from self_instruct.datasets.writing import LMFLOW_TYPES, SUFFIXES
 from self_instruct.rules.filters import RULES
 from self_instruct.rules.options import FilterOptions
 
+INPUT = {"IN...": ["input_path"]}
+"""The files of a dataset command, with or without the name of the option."""
+
 
 @dataclass(frozen=True)
-class CurationOptions:
-    """what is curated (not part of a generation run)"""
+class InputOptions:
+    """input"""
 
     input_path: list[str] = option(
         [], "files, folders of the datasets library or Hub ids, in order; - reads from a pipe", path="source"
     )
+
+
+@dataclass(frozen=True)
+class CurationOptions(InputOptions):
+    """what is curated (not part of a generation run)"""
+
     output_path: str | None = option(
-        None, "JSONL file of what is kept; what is rejected and the counts are put beside it", path="always"
+        None, "JSONL file of what is kept; what is rejected and the counts are put beside it", path="always", alias="output"
     )
     shards: int | None = option(
         None,
@@ -45,8 +54,9 @@ class ReadingOptions:
 class OutputOptions:
     """writing"""
 
-    output: str | None = option(
-        None, "file that is written; what is not in it and the counts are put beside it. - writes to a pipe", path="always"
+    output_path: str | None = option(
+        None, "file that is written; what is not in it and the counts are put beside it. - writes to a pipe", path="always",
+        alias="output",
     )  # fmt: skip
 
 
@@ -149,7 +159,7 @@ class LintOptions:
     checks: list[str] = option(list(FAULTS), "faults that are looked for", choices=FAULTS)
     examples: int = option(3, "how many rows with each fault are shown", minimum=0)
     fix: bool = option(
-        False, f"mend what has one right answer ({', '.join(MENDED)}) and write all rows to --output"
+        False, f"mend what has one right answer ({', '.join(MENDED)}) and write all rows to --output_path"
     )  # fmt: skip
     fail_on: list[str] = option([], "faults for which the exit code is 1 if any row has them", choices=FAULTS)
     report: str | None = option(
@@ -162,9 +172,10 @@ class LintOptions:
 class CardOptions:
     """card"""
 
-    output: str | None = option(
-        None, "directory of the repository: a new one, an empty one, or one of an earlier card", path="always"
-    )
+    output_path: str | None = option(
+        None, "directory of the repository: a new one, an empty one, or one of an earlier card", path="always",
+        alias="output",
+    )  # fmt: skip
     pretty_name: str | None = option(None, "name of the dataset for people [default: that of the directory]")
     license: str | None = option(None, "licence of the dataset, by its id on the Hub, as cc-by-4.0")
     language: list[str] = option([], "languages of the dataset, by their codes, as en de")

@@ -114,7 +114,7 @@ class TopicOptions:
     num_topics: int = option(500, "stop at exactly this many topics", minimum=1)
     output_path: str | None = option(
         None, "text file of the topics, one a line; beside it NAME.run keeps what the model wrote, so that the same command "
-        "goes on", path="always",
+        "goes on", path="always", alias="output",
     )  # fmt: skip
     topic_avoidance: str | None = option(
         None, "what to leave out, with commas between; the model is told so, and topics that name it are dropped"

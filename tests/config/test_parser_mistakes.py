@@ -195,6 +195,22 @@ def test_a_word_in_the_wrong_place_is_told_truly(argv: list[str], message: str) 
     assert words_mistake(*argv) == message
 
 
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ([], "RUN_DIR and ID are missing; --help shows what is given in which order"),
+        (["a"], "ID is missing; --help shows what is given in which order"),
+        (["--batch_dir", "/r"], "ID is missing; --help shows what is given in which order"),
+        (["a", "7", "--batch_dir", "/r"], "RUN_DIR is a, but --batch_dir is /r; give one of them"),
+        (["a", "7", "b", "--batch_dir", "/r"], "unknown argument b"),
+    ],
+)
+def test_what_has_a_name_too_is_told_by_either(argv: list[str], message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        parse_values(argv, "test", GROUPS, positional=("RUN_DIR", "ID"), by={"RUN_DIR": ["batch_dir"]})
+    assert str(caught.value) == message
+
+
 def test_one_or_more_of_a_kind_are_asked_for_too() -> None:
     read = "IN is missing: 'b' was read as a value of --stop_words; give IN first"
     assert words_mistake("--stop_words", "a", "b", positional=("IN...",)) == read
