@@ -34,6 +34,7 @@ class FormatOptions:
         INSTRUCTION_OUTPUT.name,
         "fields of a record, in the order in which the model writes them",
         choices=tuple(FORMATS),
+        common=True,
     )
 
 

@@ -24,6 +24,7 @@ from self_instruct.errors import UserError
 
 DEFAULT = " [default: {}]"
 _BEFORE_DEFAULT = " [default"
+_MANY = 24  # options that a person reads through; of more, --help shows those that are common
 
 
 class _Parser(argparse.ArgumentParser):
@@ -72,10 +73,10 @@ def _parse_words(
 ) -> tuple[dict[str, Any], list[str], Callable[[Sequence[str]], str]]:  # fmt: skip
     """The options that are given, as text; the words without a name; and what to say when too few of those are given."""
     usage_line = " ".join([program(list(argv)), *usage(positional)])
-    parser = _build_parser(usage_line, description, declared, groups, told)
+    before, after = halves(argv)
+    parser = _build_parser(usage_line, description, declared, groups, told, "--help_all" in before)
     switches = {flag for item in declared.values() if _type_of(item)[0] is bool for flag in _flags(item)}
     lists = {flag for item in declared.values() if _type_of(item)[1] for flag in _flags(item)}
-    before, after = halves(argv)
     known, left = parser.parse_known_args(joined(before, switches, bool(positional)))
     if unknown := strays(left, after, positional):
         flag = unknown[0].split("=")[0]
@@ -133,19 +134,25 @@ def _preset_values(name: str | None, declared: dict[str, Field]) -> dict[str, An
 
 
 def _build_parser(
-    program: str, description: str, declared: dict[str, Field], groups: tuple[type, ...], told: Mapping[str, str]
-) -> _Parser:
+    program: str, description: str, declared: dict[str, Field], groups: tuple[type, ...], told: Mapping[str, str],
+    everything: bool,
+) -> _Parser:  # fmt: skip
+    short = len(declared) > _MANY and not everything
+    epilog = f"--help_all shows all {len(declared)} options." if short else None
     parser = _Parser(
-        prog=program, description=description, allow_abbrev=False, argument_default=argparse.SUPPRESS,
+        prog=program, description=description, epilog=epilog, allow_abbrev=False, argument_default=argparse.SUPPRESS,
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=119),
     )  # fmt: skip
+    parser.add_argument("--help_all", action="help", help=argparse.SUPPRESS)
     if declared:
         parser.add_argument("--config", metavar="FILE.yaml", help="options by name; flags given beside it win")
     for group in groups:
         items = [item for item in declared.values() if item.name in group.__dataclass_fields__]  # type: ignore[attr-defined]
         section = parser.add_argument_group(group.__doc__ or "")
         for item in items:
-            section.add_argument(*_flags(item), dest=item.name, **_arity(item), help=_help(item, told.get(item.name)))
+            hidden = short and not item.metadata["common"]
+            text = argparse.SUPPRESS if hidden else _help(item, told.get(item.name))
+            section.add_argument(*_flags(item), dest=item.name, **_arity(item), help=text)
     return parser
 
 

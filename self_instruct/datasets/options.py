@@ -20,7 +20,10 @@ class InputOptions:
     """input"""
 
     input_path: list[str] = option(
-        [], "files, folders of the datasets library or Hub ids, in order; - reads from a pipe", path="source"
+        [],
+        "files, folders of the datasets library or Hub ids, in order; - reads from a pipe",
+        path="source",
+        common=True,
     )
 
 
@@ -29,7 +32,11 @@ class CurationOptions(InputOptions):
     """what is curated (not part of a generation run)"""
 
     output_path: str | None = option(
-        None, "JSONL file of what is kept; what is rejected and the counts are put beside it", path="always", alias="output"
+        None,
+        "JSONL file of what is kept; what is rejected and the counts are put beside it",
+        path="always",
+        alias="output",
+        common=True,
     )
     shards: int | None = option(
         None,
@@ -44,7 +51,9 @@ class CurationOptions(InputOptions):
 class ReadingOptions:
     """reading"""
 
-    input_format: str = option(AUTO, "format of the input; auto: told by its content", choices=INPUT_FORMATS)
+    input_format: str = option(
+        AUTO, "format of the input; auto: told by its content", choices=INPUT_FORMATS, common=True
+    )
     split: str | None = option(
         None, "which split is read of a folder or Hub dataset [default: train, or the only one]"
     )
@@ -56,7 +65,7 @@ class OutputOptions:
 
     output_path: str | None = option(
         None, "file that is written; what is not in it and the counts are put beside it. - writes to a pipe", path="always",
-        alias="output",
+        alias="output", common=True,
     )  # fmt: skip
 
 
@@ -82,9 +91,9 @@ class MergeOptions:
 
     sources: list[str] = option(
         [], "what is merged, as NAME=PATH or NAME=HUB_ID; of records that are too near, the one of the earlier source is kept",
-        path="named",
+        path="named", common=True,
     )  # fmt: skip
-    licenses: list[str] = option([], "licences of sources, as NAME=LICENCE")
+    licenses: list[str] = option([], "licences of sources, as NAME=LICENCE", common=True)
     input_formats: list[str] = option([], "formats of sources, as NAME=FORMAT; the others are told by their content")
 
 
@@ -94,7 +103,7 @@ class MergeFilterOptions(FilterOptions):
 
     filter_rules: list[str] = option(
         ["empty", "duplicates"], "rules that are asked of a record, in this order; the first that objects is its reason",
-        choices=tuple(RULES),
+        choices=tuple(RULES), common=True,
     )  # fmt: skip
 
 
@@ -104,7 +113,7 @@ class DecontaminationOptions:
 
     benchmarks: list[str] = option(
         [], "files of benchmarks whose tasks must not be in the output: HumanEval, MBPP, GSM8K, or any that can be read as "
-        "instructions", path="named",
+        "instructions", path="named", common=True,
     )  # fmt: skip
     ngram_words: int = option(13, "words in a row that a record and a benchmark may not have in common", minimum=2)
     substring_words: int = option(
@@ -174,7 +183,7 @@ class CardOptions:
 
     output_path: str | None = option(
         None, "directory of the repository: a new one, an empty one, or one of an earlier card", path="always",
-        alias="output",
+        alias="output", common=True,
     )  # fmt: skip
     pretty_name: str | None = option(None, "name of the dataset for people [default: that of the directory]")
     license: str | None = option(None, "licence of the dataset, by its id on the Hub, as cc-by-4.0")

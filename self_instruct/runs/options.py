@@ -9,4 +9,4 @@ from self_instruct.config.option import option
 class RunPlace:
     """run"""
 
-    batch_dir: str | None = option(None, "directory of a generation run", path="always")
+    batch_dir: str | None = option(None, "directory of a generation run", path="always", common=True)

@@ -218,9 +218,27 @@ def test_one_or_more_of_a_kind_are_asked_for_too() -> None:
 
 def test_help_shows_every_option_and_default_and_exits_with_zero(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        parse_arguments(["--help"], "Generate records.")
+        parse_arguments(["--help_all"], "Generate records.")
     shown = " ".join(capsys.readouterr().out.split())
     assert caught.value.code == 0
     for expected in ("Generate records.", "--threshold", "[default: 0.7]", "{auto,always,never}", "novelty"):
         assert expected in shown
     assert all(f"--{name}" in shown for name in declarations(GROUPS))
+
+
+def test_help_of_many_options_shows_the_common_ones_and_how_to_see_all(capsys: pytest.CaptureFixture[str]) -> None:
+    for argv in (["--help"], ["-h"], ["--seed", "1", "--help"]):
+        with pytest.raises(SystemExit):
+            parse_arguments(argv, "Generate records.")
+        shown = capsys.readouterr().out
+        options = {name for name in declarations(GROUPS) if re.search(rf"^  --{name}\b", shown, re.M)}
+        assert options == {name for name, item in declarations(GROUPS).items() if item.metadata["common"]}
+        assert 20 <= len(options) <= 30
+        assert shown.endswith(f"\n--help_all shows all {len(declarations(GROUPS))} options.\n")
+
+
+def test_help_of_few_options_shows_all(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse_values(["--help"], "test", GROUPS, ["seed", "min_p"])
+    shown = capsys.readouterr().out
+    assert "--seed" in shown and "--min_p" in shown and "--help_all" not in shown
