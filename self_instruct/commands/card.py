@@ -1,4 +1,4 @@
-"""python -m self_instruct.datasets card RUN_OR_FILE --output DIR [--push_to_hub OWNER/NAME]"""
+"""python -m self_instruct.datasets card RUN_OR_FILE --output_path DIR [--push_to_hub OWNER/NAME]"""
 
 import shlex
 import sys
@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 from self_instruct.commands.guard import SOME_UNREADABLE
 from self_instruct.config.option import declarations, taken
 from self_instruct.config.parser import parse_values
-from self_instruct.datasets.options import CardOptions, HubOptions, ReadingOptions
+from self_instruct.datasets.options import CardOptions, HubOptions, InputOptions, ReadingOptions
 from self_instruct.errors import UserError
 from self_instruct.generation.config import GROUPS
 from self_instruct.review.options import ConsistencyOptions, JudgeOptions
 from self_instruct.runs.layout import PIPE
+from self_instruct.runs.options import RunPlace
 
 if TYPE_CHECKING:
     from self_instruct.datasets.publish import Repository
@@ -30,14 +31,21 @@ AFTER_FAILURE = "the output is as it was; the same command begins anew"
 
 def main(argv: Sequence[str]) -> int:
     """Runs the command and returns its exit code."""
-    given, [path] = parse_values(
-        argv, _HELP, positional=("RUN_OR_FILE",), groups=(CardOptions, HubOptions, ReadingOptions)
+    given, paths = parse_values(
+        argv,
+        _HELP,
+        (RunPlace, InputOptions, CardOptions, HubOptions, ReadingOptions),
+        positional=("RUN_OR_FILE",),
+        by={"RUN_OR_FILE": ["input_path", "batch_dir"]},
     )
     options = taken(CardOptions, given)
     hub = taken(HubOptions, given)
     reading = taken(ReadingOptions, given)
-    if options.output is None:
-        raise UserError("--output is missing; give card RUN_OR_FILE --output DIR")
+    if len(paths) > 1:
+        raise UserError(f"RUN_OR_FILE is {' '.join(paths)}; give one of them")
+    path = paths[0]
+    if options.output_path is None:
+        raise UserError("--output_path is missing; give card RUN_OR_FILE --output_path DIR")
     if path == PIPE:
         raise UserError("RUN_OR_FILE -: a card tells of the reports beside a file; give its path")
     if hub.push_to_hub is None and (hub.private or hub.dry_run):
@@ -50,7 +58,7 @@ def main(argv: Sequence[str]) -> int:
         check_name(hub.push_to_hub)
         if not hub.dry_run:
             check_online()
-    folder = Path(options.output)
+    folder = Path(options.output_path)
     repository = write_repository(
         Path(path),
         folder,

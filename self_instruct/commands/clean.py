@@ -1,4 +1,4 @@
-"""python -m self_instruct.datasets clean IN [IN ...] --output OUT [--max_tokens N]"""
+"""python -m self_instruct.datasets clean IN [IN ...] --output_path OUT [--max_tokens N]"""
 
 import sys
 from collections import Counter
@@ -10,7 +10,14 @@ from self_instruct.config.option import resolved, taken
 from self_instruct.config.parser import parse_values
 from self_instruct.datasets.conversation_cleaning import Cleaning, Foreign
 from self_instruct.datasets.convert import Target, losses_told
-from self_instruct.datasets.options import CleaningOptions, ConversationOutputOptions, OutputOptions, ReadingOptions
+from self_instruct.datasets.options import (
+    INPUT,
+    CleaningOptions,
+    ConversationOutputOptions,
+    InputOptions,
+    OutputOptions,
+    ReadingOptions,
+)
 from self_instruct.datasets.reading import Source
 from self_instruct.datasets.splitting import BYTES_A_TOKEN, Count, estimated_tokens
 from self_instruct.errors import UserError
@@ -28,11 +35,11 @@ AFTER_FAILURE = "the output is as it was; the same command begins anew"
 
 def main(argv: Sequence[str]) -> int:
     """Runs the command and returns its exit code."""
-    groups = (ReadingOptions, OutputOptions, ConversationOutputOptions, CleaningOptions)
-    given, inputs = parse_values(argv, _HELP, positional=("IN...",), groups=groups)
-    if given.get("output") is None:
-        raise UserError("--output is missing; give clean IN --output OUT.json")
-    output = str(given["output"])
+    groups = (InputOptions, ReadingOptions, OutputOptions, ConversationOutputOptions, CleaningOptions)
+    given, inputs = parse_values(argv, _HELP, groups, positional=("IN...",), by=INPUT)
+    if given.get("output_path") is None:
+        raise UserError("--output_path is missing; give clean IN --output_path OUT.json")
+    output = str(given["output_path"])
     OutputPaths(Path(output)).check_inputs(inputs, "IN")
     options = taken(CleaningOptions, given)
     reading = taken(ReadingOptions, given)

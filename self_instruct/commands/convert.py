@@ -1,4 +1,4 @@
-"""python -m self_instruct.datasets convert IN [IN ...] --to FORMAT --output OUT"""
+"""python -m self_instruct.datasets convert IN [IN ...] --to FORMAT --output_path OUT"""
 
 import sys
 from collections import Counter
@@ -9,7 +9,7 @@ from self_instruct.commands.guard import SOME_UNREADABLE
 from self_instruct.config.option import resolved, taken
 from self_instruct.config.parser import parse_values
 from self_instruct.datasets.convert import Tally, Target, convert, losses_told
-from self_instruct.datasets.options import ConversionOptions, OutputOptions, ReadingOptions
+from self_instruct.datasets.options import INPUT, ConversionOptions, InputOptions, OutputOptions, ReadingOptions
 from self_instruct.datasets.reading import Source
 from self_instruct.datasets.writing import Format
 from self_instruct.errors import UserError
@@ -28,14 +28,14 @@ AFTER_FAILURE = "the output is as it was; the same command begins anew"
 def main(argv: Sequence[str]) -> int:
     """Runs the command and returns its exit code."""
     given, inputs = parse_values(
-        argv, _HELP, positional=("IN...",), groups=(ReadingOptions, OutputOptions, ConversionOptions)
+        argv, _HELP, (InputOptions, ReadingOptions, OutputOptions, ConversionOptions), positional=("IN...",), by=INPUT
     )
-    for name in ("to", "output"):
+    for name in ("to", "output_path"):
         if given.get(name) is None:
-            raise UserError(f"--{name} is missing; give convert IN --to FORMAT --output OUT")
+            raise UserError(f"--{name} is missing; give convert IN --to FORMAT --output_path OUT")
     options = taken(ConversionOptions, given)
     reading = taken(ReadingOptions, given)
-    output = str(given["output"])
+    output = str(given["output_path"])
     OutputPaths(Path(output)).check_inputs(inputs, "IN")
     sources = [
         Source(path, options.source or "", options.license or "", reading.input_format, reading.split)

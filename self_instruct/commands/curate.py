@@ -19,7 +19,7 @@ from self_instruct.errors import UserError
 from self_instruct.generation.config import RunOptions
 from self_instruct.novelty.options import NoveltyOptions
 from self_instruct.rules.options import FilterOptions
-from self_instruct.runs.layout import OutputPaths, check_jsonl
+from self_instruct.runs.layout import OutputPaths, check_jsonl, records_of
 
 if TYPE_CHECKING:
     from self_instruct.datasets.curate import CurateJob
@@ -53,10 +53,11 @@ def main(argv: Sequence[str]) -> int:
 
 def _read_job(argv: Sequence[str]) -> "CurateJob":
     parts = (CurationOptions, ReadingOptions, FilterOptions, NoveltyOptions)
-    names = ["preset", *(name for part in parts for name in part.__dataclass_fields__)]
-    given, _ = parse_values(
-        argv, _HELP, (CurationOptions, ReadingOptions, RunOptions, FilterOptions, NoveltyOptions), names
-    )
+    names = ["preset", "batch_dir", *(name for part in parts for name in part.__dataclass_fields__)]
+    groups = (CurationOptions, ReadingOptions, RunOptions, FilterOptions, NoveltyOptions)
+    by, about = {"[IN...]": ["input_path", "batch_dir"]}, {"batch_dir": "directory of a run whose records are curated"}
+    given, inputs = parse_values(argv, _HELP, groups, names, tuple(by), about, by)
+    given["input_path"] = [str(records_of(Path(path))) for path in inputs]
     options = taken(CurationOptions, given)
     if not options.input_path or options.output_path is None:
         missing = "--output_path" if options.input_path else "--input_path"

@@ -10,10 +10,14 @@ from pathlib import Path
 
 from self_instruct.config.parser import parse_values
 from self_instruct.report.explain import explain_candidate
+from self_instruct.runs.options import RunPlace
 
 
 def main(argv: list[str]) -> int:
     """Runs the command and returns its exit code."""
-    _, (folder, wanted) = parse_values(argv, (__doc__ or "").splitlines()[0], (), positional=("RUN_DIR", "ID_OR_TEXT"))
+    places = ("RUN_DIR", "ID_OR_TEXT")
+    _, (folder, wanted) = parse_values(
+        argv, (__doc__ or "").splitlines()[0], (RunPlace,), positional=places, by={"RUN_DIR": ["batch_dir"]}
+    )
     print(explain_candidate(Path(folder), wanted))
     return 0

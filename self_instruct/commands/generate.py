@@ -39,6 +39,7 @@ class FormatOptions:
         INSTRUCTION_OUTPUT.name,
         "fields of a record, in the order in which the model writes them",
         choices=tuple(FORMATS),
+        common=True,
     )
 
 

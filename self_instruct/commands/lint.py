@@ -1,4 +1,4 @@
-"""python -m self_instruct.datasets lint IN [IN ...] [--fix --output OUT.jsonl] [--fail_on FAULT ...]"""
+"""python -m self_instruct.datasets lint IN [IN ...] [--fix --output_path OUT.jsonl] [--fail_on FAULT ...]"""
 
 import json
 import sys
@@ -10,7 +10,7 @@ from self_instruct.config.option import resolved, taken
 from self_instruct.config.parser import parse_values
 from self_instruct.datasets.defects import CHECKS, DUPLICATE
 from self_instruct.datasets.lint import Findings, lint
-from self_instruct.datasets.options import LintOptions, OutputOptions, ReadingOptions
+from self_instruct.datasets.options import INPUT, InputOptions, LintOptions, OutputOptions, ReadingOptions
 from self_instruct.datasets.reading import Source
 from self_instruct.errors import UserError
 from self_instruct.runs.layout import PIPE, OutputPaths, check_jsonl
@@ -27,16 +27,16 @@ AFTER_FAILURE = "the output is as it was; the same command begins anew"
 
 def main(argv: Sequence[str]) -> int:
     """Runs the command and returns its exit code."""
-    groups = (ReadingOptions, OutputOptions, LintOptions)
-    given, inputs = parse_values(argv, _HELP, positional=("IN...",), groups=groups)
+    groups = (InputOptions, ReadingOptions, OutputOptions, LintOptions)
+    given, inputs = parse_values(argv, _HELP, groups, positional=("IN...",), by=INPUT)
     options = taken(LintOptions, given)
     reading = taken(ReadingOptions, given)
-    output = given.get("output")
+    output = given.get("output_path")
     if options.fix != (output is not None):
-        raise UserError("--fix and --output OUT.jsonl go together; give both, or neither to look only")
+        raise UserError("--fix and --output_path OUT.jsonl go together; give both, or neither to look only")
     if output is not None:
         OutputPaths(Path(output)).check_inputs(inputs, "IN")
-        check_jsonl(output, "--output", pipe=True)
+        check_jsonl(output, "--output_path", pipe=True)
     if options.report is not None and any(Path(options.report).resolve() == Path(path).resolve() for path in inputs):
         raise UserError(f"--report {options.report}: would replace what is read; give another place")
     unasked = next((name for name in options.fail_on if name not in options.checks), None)
@@ -44,7 +44,7 @@ def main(argv: Sequence[str]) -> int:
         raise UserError(f"--fail_on {unasked}: is not among --checks; add it there, or leave --checks out")
     printed = options.report == PIPE
     if printed and output == PIPE:
-        raise UserError("--report - and --output - both want the pipe; give one of them a file")
+        raise UserError("--report - and --output_path - both want the pipe; give one of them a file")
     sources = [Source(path, format=reading.input_format, split=reading.split) for path in inputs]
     told = resolved(given, ReadingOptions, LintOptions)
     findings = lint(sources, told, output, None if printed else options.report)

@@ -1,4 +1,4 @@
-"""python -m self_instruct.datasets merge --config configs/open_instructions.yaml, or --sources A=PATH ... --output OUT.jsonl"""
+"""python -m self_instruct.datasets merge --config configs/open_instructions.yaml, or --sources A=PATH --output_path OUT"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,13 +30,13 @@ AFTER_FAILURE = "the output is as it was; the same command begins anew"
 def main(argv: Sequence[str]) -> int:
     """Runs the command and returns its exit code."""
     given, _ = parse_values(argv, _HELP, groups=_GROUPS)
-    output = given.get("output")
+    output = given.get("output_path")
     if not given.get("sources") or output is None:
-        missing = "output" if given.get("sources") else "sources"
+        missing = "output_path" if given.get("sources") else "sources"
         raise UserError(
-            f"--{missing} is missing; give merge --sources NAME=PATH ... --output OUT.jsonl, or --config FILE.yaml"
+            f"--{missing} is missing; give merge --sources NAME=PATH ... --output_path OUT.jsonl, or --config FILE.yaml"
         )
-    check_jsonl(output, "--output")
+    check_jsonl(output, "--output_path")
     sources = sources_of(given["sources"], given.get("licenses", []), given.get("input_formats", []))
     benchmarks = [split_name(text) for text in given.get("benchmarks", [])]
     places = OutputPaths(Path(output))

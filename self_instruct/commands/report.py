@@ -1,4 +1,4 @@
-"""A report for eyes: python -m self_instruct.report RUN_OR_FILE [RUN_OR_FILE ...] --output report.html
+"""A report for eyes: python -m self_instruct.report RUN_OR_FILE [RUN_OR_FILE ...] --output_path report.html
 
 One HTML file that needs no network: the funnel, the yield over time, lengths, similarities, verbs and objects, a map, what was
 rejected, and a table of all records that can be searched. Several runs or files are compared. Nothing is judged anew.
@@ -7,10 +7,13 @@ rejected, and a table of all records that can be searched. Several runs or files
 from collections.abc import Sequence
 from pathlib import Path
 
+from self_instruct.config.option import taken
 from self_instruct.config.parser import parse_values
+from self_instruct.datasets.options import InputOptions
 from self_instruct.errors import UserError
 from self_instruct.novelty.options import NoveltyOptions
 from self_instruct.report.options import HtmlReportOptions
+from self_instruct.runs.options import RunPlace
 
 _MODEL = "embedding_model_name_or_path"
 AFTER_FAILURE = "the report is as it was; the same command makes it anew"
@@ -19,18 +22,21 @@ AFTER_FAILURE = "the report is as it was; the same command makes it anew"
 
 def main(argv: Sequence[str]) -> int:
     """Runs the command and returns its exit code."""
-    names = [*HtmlReportOptions.__dataclass_fields__, _MODEL]
-    groups = (HtmlReportOptions, NoveltyOptions)
-    given, inputs = parse_values(argv, (__doc__ or "").splitlines()[0], groups, names, ("RUN_OR_FILE...",))
-    model = given.pop(_MODEL, NoveltyOptions().embedding_model_name_or_path)
-    options = HtmlReportOptions(**given)
-    if options.output is None:
-        raise UserError("--output is missing; give the HTML file that is to be written, as --output report.html")
+    names = ["batch_dir", "input_path", *HtmlReportOptions.__dataclass_fields__, _MODEL]
+    groups = (RunPlace, InputOptions, HtmlReportOptions, NoveltyOptions)
+    by = {"RUN_OR_FILE...": ["input_path", "batch_dir"]}
+    given, inputs = parse_values(argv, (__doc__ or "").splitlines()[0], groups, names, tuple(by), by=by)
+    model = given.get(_MODEL, NoveltyOptions().embedding_model_name_or_path)
+    options = taken(HtmlReportOptions, given)
+    if options.output_path is None:
+        raise UserError(
+            "--output_path is missing; give the HTML file that is to be written, as --output_path report.html"
+        )
     from self_instruct.report.html import write_report
 
     report = write_report(
         inputs,
-        Path(options.output),
+        Path(options.output_path),
         model_name_or_path=model if options.embeddings else None,
         projection=options.projection,
         map_points=options.map_points,

@@ -8,17 +8,23 @@ import shlex
 import sys
 from pathlib import Path
 
+from self_instruct.config.option import taken
 from self_instruct.config.parser import parse_values
 from self_instruct.report.options import StatusOptions
 from self_instruct.report.watch import Status, watch
+from self_instruct.runs.options import RunPlace
 
 
 def main(argv: list[str]) -> int:
     """Runs the command and returns its exit code."""
     given, (place,) = parse_values(
-        argv, (__doc__ or "").splitlines()[0], positional=("RUN_DIR",), groups=(StatusOptions,)
+        argv,
+        (__doc__ or "").splitlines()[0],
+        (RunPlace, StatusOptions),
+        positional=("RUN_DIR",),
+        by={"RUN_DIR": ["batch_dir"]},
     )
-    options = StatusOptions(**given)
+    options = taken(StatusOptions, given)
     for status in watch(Path(place), options.watch_seconds if options.watch else None):
         if options.json:
             print(json.dumps(status.as_dict()))

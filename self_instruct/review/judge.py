@@ -101,7 +101,15 @@ class JudgePlan(Inquiry):
 
 def read_plan(argv: Sequence[str]) -> JudgePlan:
     """The plan that a command line asks for. Raises `UserError`."""
-    given, _ = parse_values(argv, _DESCRIPTION, (CurationOptions, JudgeOptions, *GROUPS), _NAMES, told=_TOLD)
+    given, _ = parse_values(
+        argv,
+        _DESCRIPTION,
+        (CurationOptions, JudgeOptions, *GROUPS),
+        _NAMES,
+        ("[RUN_DIR]",),
+        _TOLD,
+        {"[RUN_DIR]": ["batch_dir"]},
+    )
     folder, inputs, output = given.get("batch_dir"), given.get("input_path"), given.get("output_path")
     if bool(folder) == bool(inputs):
         problem = "both are given" if folder else "neither is given"

@@ -33,6 +33,12 @@ def check_jsonl(path: str, option: str, *, pipe: bool = False) -> None:
         raise UserError(f"{option} {path}: is written as JSONL; give a name that ends in .jsonl")
 
 
+def records_of(path: Path) -> Path:
+    """Return the file of a run's records if the path is the directory of a run, else the path as it is."""
+    records = path / ACCEPTED
+    return records if records.is_file() else path
+
+
 @dataclass(frozen=True)
 class OutputPaths:
     """The files of a curation: what is kept, and all else beside it under its name."""

@@ -188,7 +188,7 @@ def test_tasks_without_answers_have_one_configuration_and_an_old_one_goes(tmp_pa
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["{tmp}/a.jsonl"], "--output is missing"),
+        (["{tmp}/a.jsonl"], "--output_path is missing"),
         (["{tmp}/none.jsonl", "--output", "{tmp}/new"], "cannot be read (No such file"),
         (["{tmp}/empty.jsonl", "--output", "{tmp}/new"], "holds no row"),
         (["{tmp}/cut.jsonl", "--output", "{tmp}/new"], "none of 1 rows could be read"),

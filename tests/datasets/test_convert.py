@@ -280,7 +280,7 @@ def test_a_file_that_is_not_what_it_should_be_is_refused(tmp_path, name, content
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["{a}", "--to", "jsonl"], "--output is missing"),
+        (["{a}", "--to", "jsonl"], "--output_path is missing"),
         (["{a}", "--output", "{tmp}/o.jsonl"], "--to is missing"),
         (["{a}", "--to", "csv", "--output", "{tmp}/o.csv"], "must be one of jsonl, alpaca"),
         (["{a}", "--to", "parquet", "--output", "{tmp}/o.jsonl"], "written to .parquet files"),

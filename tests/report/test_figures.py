@@ -67,7 +67,7 @@ def test_a_page_has_all_records_and_figures_and_is_the_same_again(hostile, tmp_p
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ([], "--output is missing"),
+        ([], "--output_path is missing"),
         (["--output", "{file}"], "would be replaced"),
         (["--output", "{folder}"], "cannot be written"),
         (["--output", "x.html", "--projection", "umap"], "must be one of tsne, pca"),
