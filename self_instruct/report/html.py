@@ -78,9 +78,8 @@ def page(analysis: Analysis, parts: Sequence[Section], payload: Payload) -> byte
 
     script, vega = _file("page.js"), vl_convert.javascript_bundle()  # type: ignore[call-arg]  # its stub asks for what has a default
     rendered = environment().get_template("page.html.jinja").render(
-        names=analysis.names,
-        records=sum(len(source.rows) for source in analysis.inputs),
-        cards=tables.cards(analysis),
+        inputs=analysis.inputs,
+        facts=tables.facts_of(analysis),
         parts=parts,
         pairs=tables.common_pairs(analysis),
         groups=tables.groups(analysis),

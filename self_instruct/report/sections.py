@@ -165,14 +165,8 @@ def novelty_section(analysis: Analysis) -> Section:
     """Similarity to the nearest neighbour by words and, where there are vectors, by meaning."""
     section = Section("novelty", "How new they are")
     words = [[near.score for near in found.words if near] for found in analysis.neighbours]
-    section.figures += _similarities(
-        analysis,
-        "rouge_l",
-        "Nearest neighbour by words",
-        "ROUGE-L F1 with the nearest earlier record or seed.",
-        words,
-        "rouge",
-    )
+    caption = "ROUGE-L F1 with the nearest earlier record or seed."
+    section.figures += _similarities(analysis, "rouge_l", "Nearest neighbour by words", caption, words, "rouge")
     stated = [[row.cosine for row in source.rows if row.cosine is not None] for source in analysis.inputs]
     found = [[near.score for near in item.meaning if near] for item in analysis.neighbours]
     meaning = [said or seen for said, seen in zip(stated, found, strict=True)]

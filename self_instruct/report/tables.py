@@ -15,51 +15,26 @@ _ROWS = 40  # groups of a table
 _PAIRS = 12
 
 
-class Card(NamedTuple):
-    """An input in figures, each with its name."""
-
-    name: str
-    model: str
-    facts: list[tuple[str, str]]
-
-
-class Group(NamedTuple):
-    """The records of a category or a source; words are medians."""
-
-    name: str
-    records: int
-    share: float
-    instruction_words: float
-    output_words: float
-
-
 class GroupTable(NamedTuple):
-    """The largest groups of an input, by its number, and how many more it has."""
+    """The largest groups of an input, by its number: name, records, share, median words of instruction and output."""
 
     by: str
     input: int
-    groups: list[Group]
+    groups: list[tuple[str, int, float, float, float]]
     more: int
 
 
-class Example(NamedTuple):
-    """A rejected candidate, and the text that it was too near to, where that is known."""
-
-    item: Dropped
-    near_text: str | None
-
-
 class Rejections(NamedTuple):
-    """The candidates of an input, by its number, that one reason dropped."""
+    """What one reason dropped of an input, by its number; examples have the text that they were too near to, if known."""
 
     input: int
     stage: str
     reason: str
     number: int
-    examples: list[Example]
+    examples: list[tuple[Dropped, str | None]]
 
 
-def cards(analysis: Analysis) -> list[Card]:
+def facts_of(analysis: Analysis) -> list[list[tuple[str, str]]]:
     """Return the figures of each input."""
     found = []
     for source, near, pairs in zip(analysis.inputs, analysis.neighbours, analysis.pairs, strict=True):
@@ -72,7 +47,7 @@ def cards(analysis: Analysis) -> list[Card]:
         if scores := [item.score for item in near.words if item]:
             facts.append(("ROUGE-L, nearest", f"{statistics.median(scores):.2f}"))
         facts.append(("verb-object pairs", f"{len({pair for pair in pairs if pair.noun}):,}"))
-        found.append(Card(source.name, source.model, facts))
+        found.append(facts)
     return found
 
 
@@ -105,9 +80,15 @@ def _group_table(source: ReportInput, at: int, by: str, look: Callable[[Row], st
         members.setdefault(look(row) or "", []).append(row)
     order = sorted(members.items(), key=lambda item: (-len(item[1]), item[0]))
     largest = [
-        Group(name, len(rows), len(rows) / len(source.rows), *(_median_words(rows, key) for key in ("instruction", "output")))
+        (
+            name,
+            len(rows),
+            len(rows) / len(source.rows),
+            _median_words(rows, "instruction"),
+            _median_words(rows, "output"),
+        )
         for name, rows in order[:_ROWS]
-    ]  # fmt: skip
+    ]
     return GroupTable(by, at, largest, max(0, len(order) - _ROWS))
 
 
@@ -127,6 +108,6 @@ def rejected(analysis: Analysis) -> list[Rejections]:
             items = by_reason[stage, reason]
             # Evenly over the run: its beginning is not like its end.
             chosen = items[:: max(1, len(items) // _EXAMPLES)][:_EXAMPLES]
-            examples = [Example(item, texts.get(item.nearest.id) if item.nearest else None) for item in chosen]
+            examples = [(item, texts.get(item.nearest.id) if item.nearest else None) for item in chosen]
             found.append(Rejections(at, stage, reason, number, examples))
     return found
