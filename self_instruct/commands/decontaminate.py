@@ -43,10 +43,12 @@ def main(argv: Sequence[str]) -> int:
     sources = [Source(path, format=reading.input_format, split=reading.split) for path in inputs]
     told = resolved(given, ReadingOptions, DecontaminationOptions)
     cleared, readers = decontaminate(sources, index, output, told)
-    lines = [*(reader.described for reader in readers), f"{cleared.kept:,} of {cleared.rows:,} rows are kept."]
-    lines += [
-        f"  {stage + ': ' + reason:<40} {-number:>12,}" for (stage, reason), number in sorted(cleared.drops.items())
+    tally = cleared.tally
+    lines = [
+        *(reader.described for reader in readers),
+        f"{tally.kept:,} of {tally.total:,} rows are kept.",
+        *tally.lines(),
     ]
     lines += [f"  found in {name:<31} {number:>12,}" for name, number in sorted(cleared.benchmarks.items())]
     print("\n".join(lines), file=sys.stderr if output == PIPE else sys.stdout)
-    return SOME_UNREADABLE if any(stage == "read" for stage, _ in cleared.drops) else 0
+    return SOME_UNREADABLE if tally.dropped("read") else 0

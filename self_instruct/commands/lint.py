@@ -58,11 +58,11 @@ def main(argv: Sequence[str]) -> int:
 def table(findings: Findings, output: str | None) -> str:
     """What a person reads: faults by how many rows have them, each with the first ones."""
     lines = [f"{source['path']}: {source['rows']:,} rows of {source['format']}" for source in findings.sources]
-    lines.append(f"{findings.clean:,} of {findings.rows:,} rows are without findings.")
+    lines.append(f"{findings.clean:,} of {findings.tally.kept:,} rows are without findings.")
     for name, number in sorted(findings.counts.items(), key=lambda item: (-item[1], item[0])):
         lines.append(f"  {name:<22} {number:>10,}  {CHECKS[name].what if name != DUPLICATE else 'a row over again'}")
         lines += [f"      {printable(place)}  {printable(text)}" for place, text in findings.first.get(name, [])]
-    lines += [f"  unreadable: {reason:<10} {n:>10,}" for reason, n in sorted(findings.unreadable.items())]
+    lines += [f"  unreadable: {reason:<10} {n:>10,}" for reason, n in findings.unreadable.items()]
     if output is not None:
         lines.append(f"{findings.mended_rows:,} rows are mended:")
         lines += [f"  {name:<22} {number:>10,}" for name, number in findings.mended.most_common()]
