@@ -10,7 +10,6 @@ from self_instruct.config.parser import parse_values
 from self_instruct.datasets.conversation_cleaning import Cleaning, Foreign
 from self_instruct.datasets.convert import Target, format_losses
 from self_instruct.datasets.options import CleaningOptions, ConversationOutputOptions, OutputOptions, ReadingOptions
-from self_instruct.datasets.reading import Source
 from self_instruct.datasets.splitting import BYTES_A_TOKEN, Count, estimated_tokens
 from self_instruct.errors import UserError
 from self_instruct.runs.layout import PIPE, OutputPaths
@@ -35,7 +34,6 @@ def main(argv: Sequence[str]) -> int:
     output = str(given["output"])
     OutputPaths(Path(output)).check_inputs(inputs, "IN")
     options = taken(CleaningOptions, given)
-    reading = taken(ReadingOptions, given)
     from self_instruct.datasets.clean import CleanJob, clean_sources
 
     count, counted = _counting(options)
@@ -46,7 +44,7 @@ def main(argv: Sequence[str]) -> int:
     cleaning = Cleaning(options.drop_mentions, options.html == "auto", _foreign(options))
     job = CleanJob(cleaning, options.max_tokens, count, options.repeated_digits, options.wrong_lists)
     target = Target(str(given.get("to", ConversationOutputOptions().to)), output, columns=frozenset(["messages"]))
-    sources = [Source(path, format=reading.input_format, split=reading.split) for path in inputs]
+    sources = taken(ReadingOptions, given).sources(inputs)
     told = resolved(given, ReadingOptions, ConversationOutputOptions, CleaningOptions)
     about = {"options": told, **({"tokens": counted} if options.max_tokens is not None else {})}
     counts, format = clean_sources(sources, target, job, about)

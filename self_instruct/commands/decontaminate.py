@@ -8,7 +8,6 @@ from self_instruct.commands.guard import SOME_UNREADABLE
 from self_instruct.config.option import resolved, taken
 from self_instruct.config.parser import parse_values, split_name
 from self_instruct.datasets.options import DecontaminationOptions, OutputOptions, ReadingOptions
-from self_instruct.datasets.reading import Source
 from self_instruct.errors import UserError
 from self_instruct.runs.layout import PIPE, OutputPaths, check_jsonl
 
@@ -38,9 +37,7 @@ def main(argv: Sequence[str]) -> int:
     from self_instruct.datasets.decontaminate import decontaminate, index_of
 
     index = index_of(benchmarks, options.ngram_words, options.substring_words)
-
-    reading = taken(ReadingOptions, given)
-    sources = [Source(path, format=reading.input_format, split=reading.split) for path in inputs]
+    sources = taken(ReadingOptions, given).sources(inputs)
     told = resolved(given, ReadingOptions, DecontaminationOptions)
     cleared, readers = decontaminate(sources, index, output, told)
     tally = cleared.tally

@@ -11,7 +11,6 @@ from self_instruct.config.parser import parse_values
 from self_instruct.datasets.defects import CHECKS, DUPLICATE
 from self_instruct.datasets.lint import Findings, lint
 from self_instruct.datasets.options import LintOptions, OutputOptions, ReadingOptions
-from self_instruct.datasets.reading import Source
 from self_instruct.errors import UserError
 from self_instruct.runs.layout import PIPE, OutputPaths, check_jsonl
 
@@ -30,7 +29,6 @@ def main(argv: Sequence[str]) -> int:
     groups = (ReadingOptions, OutputOptions, LintOptions)
     given, inputs = parse_values(argv, _HELP, positional=("IN...",), groups=groups)
     options = taken(LintOptions, given)
-    reading = taken(ReadingOptions, given)
     output = given.get("output")
     if options.fix != (output is not None):
         raise UserError("--fix and --output OUT.jsonl go together; give both, or neither to look only")
@@ -45,7 +43,7 @@ def main(argv: Sequence[str]) -> int:
     printed = options.report == PIPE
     if printed and output == PIPE:
         raise UserError("--report - and --output - both want the pipe; give one of them a file")
-    sources = [Source(path, format=reading.input_format, split=reading.split) for path in inputs]
+    sources = taken(ReadingOptions, given).sources(inputs)
     told = resolved(given, ReadingOptions, LintOptions)
     findings = lint(sources, told, output, None if printed else options.report)
     shown = json.dumps(findings.as_dict(), indent=2) if printed else table(findings, output)
