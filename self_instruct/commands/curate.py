@@ -14,7 +14,6 @@ from self_instruct.config.option import resolved, taken
 from self_instruct.config.parser import parse_values
 from self_instruct.config.program import command_line
 from self_instruct.datasets.options import CurationOptions, ReadingOptions
-from self_instruct.datasets.reading import Source
 from self_instruct.errors import UserError
 from self_instruct.generation.config import RunOptions
 from self_instruct.novelty.options import NoveltyOptions
@@ -67,8 +66,7 @@ def _read_job(argv: Sequence[str]) -> "CurateJob":
     places.check_inputs(options.input_path, "--input_path")
     from self_instruct.datasets.curate import CurateJob
 
-    reading = taken(ReadingOptions, given)
-    sources = [Source(path, format=reading.input_format, split=reading.split) for path in options.input_path]
+    sources = taken(ReadingOptions, given).sources(options.input_path)
     told = resolved(given, ReadingOptions)
     return CurateJob(
         sources,

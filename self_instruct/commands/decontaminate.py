@@ -8,7 +8,6 @@ from self_instruct.commands.guard import SOME_UNREADABLE
 from self_instruct.config.option import resolved, taken
 from self_instruct.config.parser import parse_values, split_name
 from self_instruct.datasets.options import INPUT, DecontaminationOptions, InputOptions, OutputOptions, ReadingOptions
-from self_instruct.datasets.reading import Source
 from self_instruct.errors import UserError
 from self_instruct.runs.layout import PIPE, OutputPaths, check_jsonl
 
@@ -42,15 +41,15 @@ def main(argv: Sequence[str]) -> int:
     from self_instruct.datasets.decontaminate import decontaminate, index_of
 
     index = index_of(benchmarks, options.ngram_words, options.substring_words)
-
-    reading = taken(ReadingOptions, given)
-    sources = [Source(path, format=reading.input_format, split=reading.split) for path in inputs]
+    sources = taken(ReadingOptions, given).sources(inputs)
     told = resolved(given, ReadingOptions, DecontaminationOptions)
     cleared, readers = decontaminate(sources, index, output, told)
-    lines = [*(reader.described for reader in readers), f"{cleared.kept:,} of {cleared.rows:,} rows are kept."]
-    lines += [
-        f"  {stage + ': ' + reason:<40} {-number:>12,}" for (stage, reason), number in sorted(cleared.drops.items())
+    tally = cleared.tally
+    lines = [
+        *(reader.described for reader in readers),
+        f"{tally.kept:,} of {tally.total:,} rows are kept.",
+        *tally.lines(),
     ]
     lines += [f"  found in {name:<31} {number:>12,}" for name, number in sorted(cleared.benchmarks.items())]
     print("\n".join(lines), file=sys.stderr if output == PIPE else sys.stdout)
-    return SOME_UNREADABLE if any(stage == "read" for stage, _ in cleared.drops) else 0
+    return SOME_UNREADABLE if tally.dropped("read") else 0

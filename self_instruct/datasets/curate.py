@@ -3,17 +3,17 @@
 import logging
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
 from self_instruct.datasets.contamination import ContaminationIndex
-from self_instruct.datasets.curate_files import CurateCounts, open_outputs, write_curated
+from self_instruct.datasets.curate_files import CurateCounts, Curated
 from self_instruct.datasets.decontaminate import STAGE, contaminated
-from self_instruct.datasets.instruction_file import InstructionFile, Task, read_files
-from self_instruct.datasets.reading import Source
+from self_instruct.datasets.instruction_file import InstructionFile, Task, read_all
+from self_instruct.datasets.pipeline import open_pipeline
+from self_instruct.datasets.reading import Reader, Source
 from self_instruct.novelty.embedding import Encoder, LateEncoder, identity_of
 from self_instruct.novelty.offline import keep_first
 from self_instruct.novelty.options import NoveltyOptions
@@ -64,9 +64,8 @@ class Material:
 
 def curate(job: CurateJob) -> tuple[CurateCounts, bool | None]:
     """Decides and writes. Returns the counts, and whether the embedding model was needed; None where none was asked for."""
-    with ExitStack() as stack:
-        outputs = open_outputs(job.places, stack)
-        material = _prepared(job)
+    with open_pipeline(job.inputs, str(job.places.kept), job.option) as pipeline:
+        material = _prepared(job, pipeline.readers)
         encoder = _Vectors(job) if job.novelty.embedding_threshold is not None else None
         outcomes = _outcomes(job, material.texts, encoder)
         passed, drops = material.passed, dict(material.drops)
@@ -75,17 +74,17 @@ def curate(job: CurateJob) -> tuple[CurateCounts, bool | None]:
                 nearest = Nearest(passed[outcome.nearest.position].record.id, outcome.nearest.score)
                 drops[task.record.id] = Drop("novelty", outcome.reason, nearest=nearest)
         counts = CurateCounts(reasons_of_rules(job.filter))
+        step = Curated(material.files, drops, material.evidence, counts)
+        counts.shares = [pipeline.run(file.lines, step) for file in material.files]
         options = {**job.more, **asdict(job.filter), **asdict(job.novelty)}
-        write_curated(material.files, drops, material.evidence, counts, options, outputs)
+        pipeline.report = counts.as_dict(material.files, options)
     return counts, encoder.loaded if encoder is not None else None
 
 
-def _prepared(job: CurateJob) -> Material:
+def _prepared(job: CurateJob, readers: list[Reader]) -> Material:
     """Reads and filters."""
-    files, filters = (
-        read_files(job.inputs, job.option, uniform=job.uniform),
-        build_rules(job.filter, "", job.novelty.rouge_tokenizer),
-    )
+    files = read_all(readers, uniform=job.uniform)
+    filters = build_rules(job.filter, "", job.novelty.rouge_tokenizer)
     passed, drops = list[Task](), dict[str, Drop]()
     for file in files:
         # Where a file holds tasks alone, their outputs cannot be at fault.

@@ -3,19 +3,16 @@
 Everything here is a function of the files and the decisions. Knows nothing of how decisions come about.
 """
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from self_instruct.datasets.instruction_file import InstructionFile, Task
+from self_instruct.datasets.pipeline import Reject, Result, Step
 from self_instruct.datasets.rows import Unreadable
-from self_instruct.records import Drop, json_line
-from self_instruct.runs.files import NewFile
+from self_instruct.records import Drop
 from self_instruct.runs.funnel import RuleWarning, warnings_of
-from self_instruct.runs.layout import OutputPaths
 from self_instruct.runs.tally import Tally
 
 STAGES = (
@@ -91,61 +88,42 @@ def _about(file: InstructionFile, share: Tally) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def write_curated(
-    files: Sequence[InstructionFile],
-    drops: Mapping[str, Drop],
-    evidence: Mapping[str, Mapping[str, Any]],
-    counts: CurateCounts,
-    options: Mapping[str, Any],
-    outputs: Sequence[NewFile],
-) -> None:
-    """Writes the three files that `open_outputs` has opened, counts, and puts them in place.
-
-    `drops` of tasks by place, and what was found in benchmarks, `evidence`, by place too.
+class Curated(Step[Task]):
+    """The step that writes the lines that are kept. `drops` and `evidence`, the matches in benchmarks, are by the place of a
+    task. The overlap of `files` is counted in `counts`.
     """
-    kept, rejected, report = outputs
-    tasks = {
-        line.record.id: (at, line) for at, file in enumerate(files) for line in file.lines if isinstance(line, Task)
-    }
-    for at, file in enumerate(files):
-        share = Tally()
-        for line in file.lines:
-            drop = (
-                Drop("read", line.reason, line.problem) if isinstance(line, Unreadable) else drops.get(line.record.id)
-            )
-            if drop is not None:
-                share.drop(drop)
-                cause = drop.nearest.id if drop.nearest else drop.detail if drop.reason == "duplicate" else None
-                if cause in tasks:
-                    counts.overlap[at, tasks[cause][0]] += 1
-                rejected.write(_rejected(line, drop, tasks, evidence))
-            elif isinstance(line, Task):
-                share.keep()
-                kept.write(line.content + b"\n")
-        counts.shares.append(share)
-    report.write((json.dumps(counts.as_dict(files, options), indent=2) + "\n").encode())
-    for output in (rejected, report, kept):
-        output.publish()
 
+    def __init__(
+        self,
+        files: Sequence[InstructionFile],
+        drops: Mapping[str, Drop],
+        evidence: Mapping[str, Mapping[str, Any]],
+        counts: CurateCounts,
+    ) -> None:
+        self._drops, self._evidence, self._counts = drops, evidence, counts
+        self._tasks = {
+            line.record.id: (at, line)
+            for at, file in enumerate(files)
+            for line in file.lines
+            if isinstance(line, Task)
+        }
 
-def open_outputs(places: OutputPaths, stack: ExitStack) -> list[NewFile]:
-    """The files of the kept lines, the rejected ones and the report. Raises `UserError` if they cannot be written."""
-    return [stack.enter_context(closing(NewFile(path))) for path in (places.kept, places.rejected, places.report)]
+    def apply_to(self, row: Task) -> Result:
+        """Keep a task, or drop it with the evidence."""
+        drop = self._drops.get(row.record.id)
+        if drop is None:
+            return Result([row.content])
+        cause = drop.nearest.id if drop.nearest else drop.detail if drop.reason == "duplicate" else None
+        if cause in self._tasks:
+            self._counts.overlap[self._tasks[row.record.id][0], self._tasks[cause][0]] += 1
+        about: dict[str, Any] = {"nearest": None}
+        if drop.nearest is not None:
+            _, nearest = self._tasks[drop.nearest.id]
+            about["nearest"] = {"id": nearest.name, "score": drop.nearest.score, "place": nearest.record.id}
+        if row.record.id in self._evidence:
+            about["match"] = self._evidence[row.record.id]
+        return Result((), drop, [Reject(row.record.id, drop, about, {"id": row.name}, row.content)])
 
-
-def _rejected(
-    line: Task | Unreadable,
-    drop: Drop,
-    tasks: Mapping[str, tuple[int, Task]],
-    evidence: Mapping[str, Mapping[str, Any]],
-) -> bytes:
-    about: dict[str, Any] = {"stage": drop.stage, "reason": drop.reason, "detail": drop.detail, "nearest": None}
-    if isinstance(line, Unreadable):
-        return json_line({"id": None, "place": line.place, **about, "text": line.text})
-    if drop.nearest is not None:
-        _, nearest = tasks[drop.nearest.id]
-        about["nearest"] = {"id": nearest.name, "score": drop.nearest.score, "place": nearest.record.id}
-    if line.record.id in evidence:
-        about["match"] = evidence[line.record.id]
-    head = json_line({"id": line.name, "place": line.record.id, **about})
-    return head.removesuffix(b"}\n") + b', "record": ' + line.content + b"}\n"
+    def reject_unreadable(self, row: Unreadable, drop: Drop) -> Reject:
+        """Return the rejected line of a row that could not be read."""
+        return Reject(row.place, drop, {"nearest": None, "text": row.text}, {"id": None})

@@ -1,11 +1,12 @@
 """The options of reading, converting, merging, decontaminating and publishing datasets. None is part of a generation run."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from self_instruct.config.option import option
 from self_instruct.datasets.defects import NAMES as FAULTS
 from self_instruct.datasets.mending import MENDED
-from self_instruct.datasets.reading import AUTO, INPUT_FORMATS
+from self_instruct.datasets.reading import AUTO, INPUT_FORMATS, Source
 from self_instruct.datasets.template import PREAMBLE
 from self_instruct.datasets.writing import LMFLOW_TYPES, SUFFIXES
 from self_instruct.rules.filters import RULES
@@ -50,6 +51,10 @@ class ReadingOptions:
     split: str | None = option(
         None, "which split is read of a folder or Hub dataset [default: train, or the only one]"
     )
+
+    def sources(self, paths: Sequence[str]) -> list[Source]:
+        """Return the sources at these paths, to be read by these options."""
+        return [Source(path, format=self.input_format, split=self.split) for path in paths]
 
 
 @dataclass(frozen=True)
