@@ -21,7 +21,7 @@ from tests.support.runs import DATASET, ROOT, rows, run, start
 
 __all__ = ["asked", "source", "tested"]  # fixtures
 BIN = os.path.dirname(sys.executable)
-JUDGE = ["--model_name_or_path", ROOT / "demo_model", "--max_new_tokens", 24, "--request_batch_size", 2]
+JUDGE = ["--model_name_or_path", ROOT / "demo_model", "--max_new_tokens", 40, "--request_batch_size", 2]
 
 
 def copied(folder, place):
