@@ -85,7 +85,7 @@ def test_the_wheel_has_all_modules_and_all_files_that_commands_read(wheel: Path)
     assert {name for name in tracked() if name.startswith("self_instruct/")} <= held
     wanted = {
         name for name in tracked()
-        if name.startswith(SHIPPED) and not name.endswith(ONLY_IN_A_CLONE)
+        if name.startswith(SHIPPED) and not name.endswith(ONLY_IN_A_CLONE) and "/training/" not in name
     }  # fmt: skip
     assert {"instruction_io/inverse_prompt.txt", "seeds/code.jsonl", "configs/categories/math.yaml"} <= wanted
     assert {name.removeprefix(SCHEME) for name in held if name.startswith(SCHEME)} == wanted
