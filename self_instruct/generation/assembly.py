@@ -18,7 +18,7 @@ from self_instruct.generation.categories.library import drawn_alike
 from self_instruct.generation.categories.quotas import read_shares
 from self_instruct.generation.config import Config
 from self_instruct.generation.demonstrations import DemonstrationMix
-from self_instruct.generation.judging import Curator, seed_curator
+from self_instruct.generation.judging import Curator, compared_text, rules_of
 from self_instruct.generation.prompts import PromptComposer
 from self_instruct.novelty import vector_cache
 from self_instruct.novelty.comparison import Bounds, Novelty
@@ -68,16 +68,10 @@ def build_curator(
 
     Vectors are looked up in the run's directory, and with `keeps_vectors` those that are not there yet are written there.
     """
-    options = config.novelty
-    return seed_curator(
-        format,
-        build_rules(config.filter, header, options.rouge_tokenizer),
-        seeds,
-        build_bounds(config),
-        build_embeddings(config, options.embedding_threshold is not None, keeps_vectors),
-        options.rouge_tokenizer,
-        options.embedding_reference,
-    )
+    filters = build_rules(config.filter, header, config.novelty.rouge_tokenizer)
+    start = [(seed.id, compared_text(seed, format)) for seed in seeds]
+    novelty = build_novelty(config, start, config.novelty.embedding_threshold is not None, keeps_vectors)
+    return Curator({None: rules_of(format, filters, build_bounds(config))}, novelty)
 
 
 def build_novelty(

@@ -45,6 +45,7 @@ class Recipe(ABC):
     """The material of a run, of which all parts are made."""
 
     config: Config
+    format: RecordFormat
 
     @property
     @abstractmethod
@@ -71,13 +72,13 @@ class Recipe(ABC):
     def curator(self, *, limited: bool = True) -> Curator:
         """The curator alone, for a journal that is replayed; not `limited`, it keeps records over the quotas of categories."""
 
-    @abstractmethod
     def writer(self, folder: Path, model_revision: str) -> Writer:
         """What writes the dataset."""
+        return Writer(folder, build_origin(self.config, self.format, model_revision))
 
-    @abstractmethod
     def funnel(self, *, limited: bool = True) -> Funnel:
         """What counts."""
+        return Funnel(self.config.run.patience, spending=build_spending(self.config))
 
     def summary(self, ending: Ending) -> str:
         """The text that a person reads at the end."""
@@ -88,7 +89,6 @@ class Recipe(ABC):
 class SeedRecipe(Recipe):
     """A header and seed tasks."""
 
-    format: RecordFormat
     header: str
     seed_tasks: list[Record]
 
@@ -132,10 +132,6 @@ class SeedRecipe(Recipe):
         """The curator."""
         return build_curator(self.config, self.format, self.header, self.seeds)
 
-    def writer(self, folder: Path, model_revision: str) -> Writer:
-        """The files of the run."""
-        return Writer(folder, build_origin(self.config, self.format, model_revision))
-
     def funnel(self, *, limited: bool = True) -> Funnel:
-        """The counts."""
+        """The counts, also by filter rule."""
         return Funnel(self.config.run.patience, reasons_of_rules(self.config.filter), build_spending(self.config))

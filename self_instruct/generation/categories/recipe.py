@@ -48,7 +48,6 @@ class CategoryRecipe(Recipe):
     which were given in place of what any category sets.
     """
 
-    format: RecordFormat
     shares: Mapping[str, float]
     categories: Mapping[str, Category]
     configs: Mapping[str, Config]
