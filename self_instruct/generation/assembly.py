@@ -64,10 +64,7 @@ def read_header(path: Path) -> str:
 def build_curator(
     config: Config, format: RecordFormat, header: str, seeds: list[Record], *, keeps_vectors: bool = False
 ) -> Curator:
-    """The curator of a run from seed tasks. Loads the embedding model if a threshold for it is given.
-
-    Vectors are looked up in the run's directory, and with `keeps_vectors` those that are not there yet are written there.
-    """
+    """The curator of a run from seed tasks. Loads the embedding model if a threshold for it is given."""
     filters = build_rules(config.filter, header, config.novelty.rouge_tokenizer)
     start = [(seed.id, compared_text(seed, format)) for seed in seeds]
     novelty = build_novelty(config, start, config.novelty.embedding_threshold is not None, keeps_vectors)
@@ -77,8 +74,17 @@ def build_curator(
 def build_novelty(
     config: Config, start: Sequence[tuple[str, str]], by_meaning: bool, keeps_vectors: bool = False
 ) -> Novelty:
-    """The comparison with these texts and all that are kept, by words, and by meaning if that is wanted."""
-    options, embeddings = config.novelty, build_embeddings(config, by_meaning, keeps_vectors)
+    """The comparison with these texts and all that are kept, by words, and by meaning if that is wanted.
+
+    Vectors are looked up in the run's directory, and with `keeps_vectors` those that are not there yet are written there.
+    """
+    options, embeddings = config.novelty, None
+    if by_meaning:
+        encoder = SentenceEncoder(options.embedding_model_name_or_path)
+        embeddings = EmbeddingIndex(encoder)
+        if encoder.identity and config.run.batch_dir:
+            path = Path(config.run.batch_dir) / vector_cache.FILE_NAME
+            embeddings = EmbeddingIndex(CachedEncoder(encoder, encoder.identity, path, keeps_vectors))
     return Novelty(start, embeddings, options.rouge_tokenizer, options.embedding_reference)
 
 
@@ -87,17 +93,6 @@ def build_bounds(config: Config) -> Bounds:
     options = config.novelty
     meaning = 1.0 if options.embedding_threshold is None else options.embedding_threshold
     return Bounds(options.rouge_threshold, meaning, options.rouge_rule)
-
-
-def build_embeddings(config: Config, wanted: bool, keeps_vectors: bool = False) -> EmbeddingIndex | None:
-    """What compares meanings, if that is wanted, with the vectors of the run's directory."""
-    if not wanted:
-        return None
-    encoder = SentenceEncoder(config.novelty.embedding_model_name_or_path)
-    if encoder.identity and config.run.batch_dir:
-        path = Path(config.run.batch_dir) / vector_cache.FILE_NAME
-        return EmbeddingIndex(CachedEncoder(encoder, encoder.identity, path, keeps_vectors))
-    return EmbeddingIndex(encoder)
 
 
 def build_sampling(config: Config) -> Sampling:

@@ -165,8 +165,7 @@ class CategoryRecipe(Recipe):
 
         What each completion gave is added to `outcomes`.
         """
-        quotas: dict[str, int | None] = {**dict.fromkeys(self.categories), **(self.quotas if limited else {})}
-        rules: dict[str | None, Rules] = {}
+        quotas, rules = self._quotas(limited), dict[str | None, Rules]()
         for name, item in self.categories.items():
             config, read_first = self.configs[name], f"{item.prompt.text}\n{item.request.text}"
             filters = build_rules(config.filter, read_first, config.novelty.rouge_tokenizer)
@@ -192,12 +191,13 @@ class CategoryRecipe(Recipe):
 
     def funnel(self, *, limited: bool = True) -> Funnel:
         """The counts, also by category."""
-        quotas: dict[str, int | None] = dict.fromkeys(self.categories)
         rules = {
             name: reasons for item in self.configs.values() for name, reasons in reasons_of_rules(item.filter).items()
         }
-        spending = build_spending(self.config)
-        return Funnel(self.config.run.patience, rules, spending, {**quotas, **(self.quotas if limited else {})})
+        return Funnel(self.config.run.patience, rules, build_spending(self.config), self._quotas(limited))
+
+    def _quotas(self, limited: bool) -> dict[str, int | None]:
+        return {**dict.fromkeys(self.categories), **(self.quotas if limited else {})}
 
     def _writings(self, reader: PromptReader) -> dict[str, Writing]:
         return {name: self._writing(name, reader) for name in self.categories}
@@ -205,11 +205,8 @@ class CategoryRecipe(Recipe):
     def _writing(self, name: str, reader: PromptReader) -> Writing:
         item, config = self.categories[name], self.configs[name]
         shown = item.demonstrations_per_prompt
-        mix = DemonstrationMix(
-            shown,
-            min(config.prompt.num_prompt_synthetic_instructions, shown - 1),
-            config.prompt.max_demonstration_depth,
-        )
+        synthetic = min(config.prompt.num_prompt_synthetic_instructions, shown - 1)
+        mix = DemonstrationMix(shown, synthetic, config.prompt.max_demonstration_depth)
         budget = prompt_budget(config, reader)
         composers = {
             step: PromptComposer("", format, mix, config.run.seed, item.demonstrations, reader.prompt_tokens, budget)
@@ -222,10 +219,7 @@ class CategoryRecipe(Recipe):
 
 def _check_options(config: Config) -> None:
     """Raises `UserError` for what does not go with --categories."""
-    given = {
-        "--seed_tasks_path": config.run.seed_tasks_path,
-        "--prompt_path": config.prompt.prompt_path,
-    }
+    given = {"--seed_tasks_path": config.run.seed_tasks_path, "--prompt_path": config.prompt.prompt_path}
     for name, value in given.items():
         if value is not None:
             raise UserError(
