@@ -1,19 +1,29 @@
 # make quickstart   set up, and generate with the demonstration model on this machine's CPU
 # make test         set up, and run the tests
+# make test-unit    those that start no process, server or browser
+# make test-e2e     the others; `pytest tests/gpu` runs those that need a GPU
 PYTHON ?= python3
 VENV := .venv
 RUN := $(abspath $(VENV))/bin
 QUICKSTART_DIR ?= runs/quickstart
 
-.PHONY: quickstart test style quality bench clean
+.PHONY: quickstart test test-unit test-e2e style quality bench clean
 
 quickstart: $(VENV)/installed
 	cd instruction_io && HF_HUB_OFFLINE=1 $(RUN)/python instruction_output.py \
 		--config ../configs/quickstart.yaml --batch_dir ../$(QUICKSTART_DIR)
 
-# Three at a time on two cores, since some wait for signals, servers and Slurm.
+# Three at a time on two cores, since some wait for signals, servers and Slurm. A file stays in one process, for its fixtures.
+PYTEST := $(RUN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+
 test: $(VENV)/installed-test
-	$(RUN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	$(PYTEST) -m "not gpu"
+
+test-unit: $(VENV)/installed-test
+	$(PYTEST) -m "not e2e and not gpu"
+
+test-e2e: $(VENV)/installed-test
+	$(PYTEST) -m e2e
 
 style: $(VENV)/installed-dev
 	$(RUN)/ruff format .
@@ -44,6 +54,6 @@ $(VENV)/installed-test: $(VENV)/installed tests/requirements.txt
 	$(RUN)/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
 	touch $@
 
-$(VENV)/installed-dev: $(VENV)/installed
-	$(RUN)/python -m pip install --quiet --disable-pip-version-check ruff==0.17.5 mypy==2.4.1 types-PyYAML==6.0.12.20261113
+$(VENV)/installed-dev: $(VENV)/installed tests/requirements-dev.txt
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check -r tests/requirements-dev.txt
 	touch $@

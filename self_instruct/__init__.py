@@ -1,6 +1,47 @@
-"""Self-instruct on your own GPUs: a local language model writes its own instruction-tuning data."""
+"""Self-instruct on your own GPUs: a local language model writes its own instruction-tuning data.
 
+The names of this module are the public API; docs/python.md shows how to use it. Each is loaded when it is first used.
+"""
+
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from self_instruct.engines.base import Engine as Engine
+    from self_instruct.engines.scripted import ScriptedEngine as ScriptedEngine
+    from self_instruct.errors import UserError as UserError
+    from self_instruct.formats import RecordFormat as RecordFormat
+    from self_instruct.records import Drop as Drop
+    from self_instruct.records import Record as Record
+    from self_instruct.rules.plugins import register_filter as register_filter
+    from self_instruct.rules.plugins import register_validator as register_validator
+    from self_instruct.runs.run import Run as Run
+    from self_instruct.runs.run import load_run as load_run
 
 __version__ = "0.1.0"
 __path__.append(str(Path(__file__).with_name("shims")))
+
+_HOMES = {
+    "Drop": "records",
+    "Engine": "engines.base",
+    "Record": "records",
+    "RecordFormat": "formats",
+    "Run": "runs.run",
+    "ScriptedEngine": "engines.scripted",
+    "UserError": "errors",
+    "load_run": "runs.run",
+    "register_filter": "rules.plugins",
+    "register_validator": "rules.plugins",
+}
+__all__ = ["__version__", *_HOMES]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from tests.support.kinds import starts_processes
 from tests.support.tiny_models import save_tiny_model
 
 
@@ -19,10 +21,28 @@ def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_tiny_model("llama", tmp_path_factory.mktemp("tiny_llama"))
 
 
-# Files that keep a process busy for longest, mostly by waiting: begun last, one of them alone would make the others wait.
-LONGEST = ("test_slurm", "test_lost_processes", "test_crashes", "test_launch", "test_signals", "test_finetuning")
+# Files that take longest: started last, one of them alone would make the other workers wait.
+LONGEST = (
+    "test_slurm", "test_lost_processes", "test_crashes", "test_launch", "test_consistency_launch", "test_faults",
+    "test_signals", "test_finetuning", "test_local_slots", "test_kernels_subsequence", "test_local_engine", "test_curate",
+    "test_formats",
+)  # fmt: skip
+E2E, GPU = (Path(__file__).parent / name for name in ("e2e", "gpu"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts the longest files first; `make test` hands files out in this order."""
+    """Mark each test by what it needs, and put the longest files first: `make test` hands files out in this order."""
+    for item in items:
+        if item.path.is_relative_to(GPU):
+            item.add_marker("gpu")
+        elif item.path.is_relative_to(E2E) or starts_processes(*functions_of(item)):
+            item.add_marker("e2e")
     items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
+
+
+def functions_of(item: pytest.Item) -> list[Any]:
+    """Return the function of a test, those of its fixtures, and what it is parametrized with."""
+    if not isinstance(item, pytest.Function):
+        return []
+    fixtures = (definition.func for found in item._fixtureinfo.name2fixturedefs.values() for definition in found)
+    return [item.function, *fixtures, *(item.callspec.params.values() if hasattr(item, "callspec") else ())]

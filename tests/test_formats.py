@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from self_instruct.formats import FORMATS, INSTRUCTION_INPUT_OUTPUT, INSTRUCTION_OUTPUT, Block, RecordFormat
 from self_instruct.records import Record
 
-PROPERTY = settings(deadline=None, max_examples=150, derandomize=True)
+PROPERTY = settings(deadline=None, max_examples=60, derandomize=True)  # for each of eight variants
 IO, IIO = INSTRUCTION_OUTPUT, INSTRUCTION_INPUT_OUTPUT
 VARIANTS = {
     "io": IO,
@@ -94,7 +94,7 @@ def test_nothing_of_a_completion_is_lost_whatever_it_holds(
 
 
 @pytest.mark.parametrize("format", [IO, IIO, VARIANTS["alpaca"]], ids=["io", "iio", "alpaca"])
-@PROPERTY
+@settings(PROPERTY, max_examples=150)
 @given(data=st.data(), number=st.integers(1, 400))
 def test_a_whole_block_is_read_whatever_stands_before_it(
     format: RecordFormat, data: st.DataObject, number: int
@@ -104,7 +104,7 @@ def test_a_whole_block_is_read_whatever_stands_before_it(
     assert read(format.parse(garbage + "\n" + format.render(record, number)))[-1] == fields_of(format, record)
 
 
-@PROPERTY
+@settings(PROPERTY, max_examples=150)
 @given(garbage=texts(IO), record=records(IO))
 @example(garbage="", record=Record("x", "a", "", "b"))
 def test_a_whole_block_is_read_whatever_block_comes_after_it(garbage: str, record: Record) -> None:

@@ -146,6 +146,20 @@ def test_only_commands_print() -> None:
     assert printing == {"commands", "entrances"}
 
 
+def test_tests_mirror_the_rooms() -> None:
+    files = [path.relative_to(ROOT / "tests") for path in ours() if path.name.startswith("test_")]
+    placed = [path for path in files if len(path.parts) > 1 and path.parts[0] not in ("e2e", "gpu")]
+    names = {room: {path.stem for path in (PACKAGE / room).iterdir()} for room in {path.parts[0] for path in placed}}
+    assert {"engines", "runs"} <= names.keys() <= {room for rooms in LINES for room in rooms}
+    stems = {path: path.stem.removeprefix("test_") for path in placed}
+    strange = [
+        path
+        for path, stem in stems.items()
+        if len(path.parts) > 2 or not any(stem == name or stem.startswith(f"{name}_") for name in names[path.parts[0]])
+    ]
+    assert strange == [], "tests/ROOM/test_NAME.py begins with the name of a module or folder of that room"
+
+
 def test_no_file_and_no_function_is_too_long_to_read() -> None:
     files = ours()
     assert {PACKAGE / "generation" / "loop.py", Path(__file__).resolve()} <= set(files)

@@ -1,7 +1,6 @@
-"""python -m self_instruct.datasets clean IN [IN ...] --output OUT [--max_tokens N]"""
+"""python -m self_instruct.datasets clean IN [IN ...] --output_path OUT [--max_tokens N]"""
 
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,12 +8,19 @@ from self_instruct.commands.guard import SOME_UNREADABLE
 from self_instruct.config.option import resolved, taken
 from self_instruct.config.parser import parse_values
 from self_instruct.datasets.conversation_cleaning import Cleaning, Foreign
-from self_instruct.datasets.convert import Target, losses_told
-from self_instruct.datasets.options import CleaningOptions, ConversationOutputOptions, OutputOptions, ReadingOptions
-from self_instruct.datasets.reading import Source
+from self_instruct.datasets.convert import Target, format_losses
+from self_instruct.datasets.options import (
+    INPUT,
+    CleaningOptions,
+    ConversationOutputOptions,
+    InputOptions,
+    OutputOptions,
+    ReadingOptions,
+)
 from self_instruct.datasets.splitting import BYTES_A_TOKEN, Count, estimated_tokens
 from self_instruct.errors import UserError
-from self_instruct.runs.layout import PIPE, Places
+from self_instruct.runs.layout import PIPE, OutputPaths
+from self_instruct.runs.tally import Tally
 
 _HELP = (
     "Clean conversations as they were saved from a chat page: HTML to Markdown, the page's debris off, question and answer in "
@@ -28,15 +34,14 @@ AFTER_FAILURE = "the output is as it was; the same command begins anew"
 
 def main(argv: Sequence[str]) -> int:
     """Runs the command and returns its exit code."""
-    groups = (ReadingOptions, OutputOptions, ConversationOutputOptions, CleaningOptions)
-    given, inputs = parse_values(argv, _HELP, positional=("IN...",), groups=groups)
-    if given.get("output") is None:
-        raise UserError("--output is missing; give clean IN --output OUT.json")
-    output = str(given["output"])
-    Places(Path(output)).check_inputs(inputs, "IN")
+    groups = (InputOptions, ReadingOptions, OutputOptions, ConversationOutputOptions, CleaningOptions)
+    given, inputs = parse_values(argv, _HELP, groups, positional=("IN...",), by=INPUT)
+    if given.get("output_path") is None:
+        raise UserError("--output_path is missing; give clean IN --output_path OUT.json")
+    output = str(given["output_path"])
+    OutputPaths(Path(output)).check_inputs(inputs, "IN")
     options = taken(CleaningOptions, given)
-    reading = taken(ReadingOptions, given)
-    from self_instruct.datasets.clean import Plan, clean_sources
+    from self_instruct.datasets.clean import CleanJob, clean_sources
 
     count, counted = _counting(options)
     if options.html == "auto":
@@ -44,38 +49,23 @@ def main(argv: Sequence[str]) -> int:
 
         check_libraries()
     cleaning = Cleaning(options.drop_mentions, options.html == "auto", _foreign(options))
-    plan = Plan(cleaning, options.max_tokens, count, options.repeated_digits, options.wrong_lists)
+    job = CleanJob(cleaning, options.max_tokens, count, options.repeated_digits, options.wrong_lists)
     target = Target(str(given.get("to", ConversationOutputOptions().to)), output, columns=frozenset(["messages"]))
-    sources = [Source(path, format=reading.input_format, split=reading.split) for path in inputs]
+    sources = taken(ReadingOptions, given).sources(inputs)
     told = resolved(given, ReadingOptions, ConversationOutputOptions, CleaningOptions)
     about = {"options": told, **({"tokens": counted} if options.max_tokens is not None else {})}
-    counts, format = clean_sources(sources, target, plan, about)
+    counts, format = clean_sources(sources, target, job, about)
 
-    rows, drops, turn_drops = 0, Counter[tuple[str, str]](), Counter[tuple[str, str]]()
-    read = written = samples = 0
-    for tally, turns in counts:
-        rows, read, written, samples = (
-            rows + tally.rows,
-            read + turns.read,
-            written + turns.written,
-            samples + turns.samples,
-        )
-        drops.update(tally.drops)
-        turn_drops.update(turns.drops)
-    lines = [
-        f"{samples:,} samples of {rows - drops.total():,} of {rows:,} conversations are written as {format.what}."
-    ]
+    rows, turns = Tally.sum(one.tally for one, _ in counts), Tally.sum(one.tally for _, one in counts)
+    samples, read = sum(one.samples for _, one in counts), sum(one.read for _, one in counts)
+    lines = [f"{samples:,} samples of {rows.kept:,} of {rows.total:,} conversations are written as {format.what}."]
     lines += [f"Tokens are counted by {counted}."] if options.max_tokens is not None else []
-    lines += ["Conversations left out:"] if drops else []
-    lines += [f"  {stage + ': ' + reason:<40} {-number:>12,}" for (stage, reason), number in sorted(drops.items())]
-    lines += [f"Turns: {read:,} read, {written:,} written, {turn_drops.total():,} left out."]
-    lines += [
-        f"  {stage + ': ' + reason:<40} {-number:>12,}" for (stage, reason), number in sorted(turn_drops.items())
-    ]
-    lines += [line for tally, _ in counts for line in tally.reader.told()]
-    lines += losses_told([tally for tally, _ in counts])
+    lines += ["Conversations left out:", *rows.lines()] if rows.drops else []
+    lines += [f"Turns: {read:,} read, {turns.kept:,} written, {turns.drops.total():,} left out.", *turns.lines()]
+    lines += [line for one, _ in counts for line in one.reader.told()]
+    lines += format_losses([one for one, _ in counts])
     print("\n".join(lines), file=sys.stderr if output == PIPE else sys.stdout)
-    return SOME_UNREADABLE if any(stage == "read" for stage, _ in drops) else 0
+    return SOME_UNREADABLE if rows.dropped("read") else 0
 
 
 def _counting(options: CleaningOptions) -> tuple[Count, str]:

@@ -7,7 +7,6 @@ another threshold costs nothing; a model is loaded only for those that are missi
 import json
 import logging
 import shlex
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import cache
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from self_instruct.commands.guard import guarded
+from self_instruct.config.program import command_line
+from self_instruct.config.shipped import shipped
 from self_instruct.runs import logs
 
 if TYPE_CHECKING:
@@ -29,6 +30,11 @@ _log = logging.getLogger(__name__)
 def run(prompt_path: Path, argv: Sequence[str]) -> None:
     """Runs the launch script and exits with the codes of a generation run. `prompt_path` is what the model reads first."""
     guarded(lambda: _run(prompt_path, argv))
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the command and returns its exit code."""
+    return _run(shipped("instruction_io/inverse_prompt.txt"), argv)
 
 
 def _run(prompt_path: Path, argv: Sequence[str]) -> int:
@@ -132,6 +138,6 @@ def _decide(plan: "Plan", file: "PredictionFile") -> str:
             f"  {CONSISTENCY_REPORT:<38} these counts",
             "Next:",
             "  another threshold, without asking again:",
-            f"    {shlex.join([sys.executable, *sys.argv])} {other}",
+            f"    {shlex.join(command_line())} {other}",
         ]
     )  # fmt: skip

@@ -5,7 +5,6 @@ is the instruction with its input; the first instance where there are several.
 """
 
 import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,17 +12,17 @@ from typing import TYPE_CHECKING
 from self_instruct.commands.guard import SOME_UNREADABLE
 from self_instruct.config.option import resolved, taken
 from self_instruct.config.parser import parse_values
+from self_instruct.config.program import command_line
 from self_instruct.datasets.options import CurationOptions, ReadingOptions
-from self_instruct.datasets.reading import Source
 from self_instruct.errors import UserError
 from self_instruct.generation.config import RunOptions
 from self_instruct.novelty.options import NoveltyOptions
 from self_instruct.rules.options import FilterOptions
-from self_instruct.runs.layout import Places, check_jsonl
+from self_instruct.runs.layout import OutputPaths, check_jsonl, records_of
 
 if TYPE_CHECKING:
-    from self_instruct.datasets.curate import Plan
-    from self_instruct.datasets.curate_files import Counts
+    from self_instruct.datasets.curate import CurateJob
+    from self_instruct.datasets.curate_files import CurateCounts
 
 _HELP = (
     "Curate instruction files: keep, in order, every row that passes the filters and is new to the rows kept before it. The "
@@ -39,74 +38,49 @@ AFTER_FAILURE = "the output is as it was; the same command begins anew, with the
 
 def main(argv: Sequence[str]) -> int:
     """Runs the command and returns its exit code."""
-    plan = _read_plan(argv)
+    job = _read_job(argv)
     from self_instruct.engines.fleet.world import current_world
 
     if not current_world().is_main:
-        return 0  # rank 0 works alone; what several machines are to share is divided by --shards
-    from self_instruct.datasets.curate import curate, search
+        return 0  # rank 0 works alone
+    from self_instruct.datasets.curate import curate
 
-    if plan.shard is not None:
-        print(search(plan))
-        return 0
-    counts, encoded = curate(plan)
-    print(_told(plan, counts, encoded))
+    counts, encoded = curate(job)
+    print(_told(job, counts, encoded))
     return SOME_UNREADABLE if counts.unreadable else 0
 
 
-def _read_plan(argv: Sequence[str]) -> "Plan":
+def _read_job(argv: Sequence[str]) -> "CurateJob":
     parts = (CurationOptions, ReadingOptions, FilterOptions, NoveltyOptions)
-    names = ["preset", *(name for part in parts for name in part.__dataclass_fields__)]
-    given, _ = parse_values(
-        argv, _HELP, (CurationOptions, ReadingOptions, RunOptions, FilterOptions, NoveltyOptions), names
-    )
+    names = ["preset", "batch_dir", *(name for part in parts for name in part.__dataclass_fields__)]
+    groups = (CurationOptions, ReadingOptions, RunOptions, FilterOptions, NoveltyOptions)
+    by, about = {"[IN...]": ["input_path", "batch_dir"]}, {"batch_dir": "directory of a run whose records are curated"}
+    given, inputs = parse_values(argv, _HELP, groups, names, tuple(by), about, by)
+    given["input_path"] = [str(records_of(Path(path))) for path in inputs]
     options = taken(CurationOptions, given)
     if not options.input_path or options.output_path is None:
         missing = "--output_path" if options.input_path else "--input_path"
         raise UserError(f"{missing} is missing; give --input_path A.jsonl --output_path B.jsonl")
     check_jsonl(options.output_path, "--output_path")
-    places = Places(Path(options.output_path))
+    places = OutputPaths(Path(options.output_path))
     places.check_inputs(options.input_path, "--input_path")
-    shards = options.shards if options.shards or not options.merge else _shards_there(places)
-    if options.shard_index is not None:
-        if options.merge:
-            raise UserError("--merge decides for all shards, so it takes no --shard_index; leave out one of them")
-        if shards is None or options.shard_index >= shards:
-            raise UserError(
-                f"--shard_index {options.shard_index} needs --shards above it, but that is {shards or 'not given'}; shards are "
-                "counted from 0"
-            )
-    from self_instruct.datasets.curate import Plan
+    from self_instruct.datasets.curate import CurateJob
 
-    reading = taken(ReadingOptions, given)
-    sources = [Source(path, format=reading.input_format, split=reading.split) for path in options.input_path]
+    sources = taken(ReadingOptions, given).sources(options.input_path)
     told = resolved(given, ReadingOptions)
-    return Plan(
+    return CurateJob(
         sources,
         places,
         taken(FilterOptions, given),
         taken(NoveltyOptions, given),
-        shards,
-        options.shard_index,
         more=told,
     )
 
 
-def _shards_there(places: Places) -> int:
-    numbers = {path.name.rpartition("-of-")[2].split(".")[0] for path in places.pairs_there()}
-    if len(numbers) != 1:
-        found = f"those of {' and of '.join(sorted(numbers))} shards" if numbers else "none"
-        raise UserError(
-            f"--merge takes the pairs that shards have found, but beside {places.kept} there are {found}; give --shards"
-        )
-    return int(numbers.pop())
-
-
-def _told(plan: "Plan", counts: "Counts", encoded: bool | None) -> str:
+def _told(job: "CurateJob", counts: "CurateCounts", encoded: bool | None) -> str:
     """What a person reads at the end."""
-    places = plan.places
-    other = 0.8 if plan.shards else 0.6  # shards have found nothing below theirs
-    lines = ["", f"{counts.kept:,} of {counts.lines:,} lines are kept.", "", counts.table(), ""]
+    places = job.places
+    lines = ["", f"{counts.tally.kept:,} of {counts.tally.total:,} lines are kept.", "", counts.table(), ""]
     lines += [
         f"{item.rule} dropped {item.dropped:,} of {item.parsed:,} records ({item.dropped / item.parsed:.0%}); --filter_rules "
         "leaves a rule out"
@@ -126,6 +100,6 @@ def _told(plan: "Plan", counts: "Counts", encoded: bool | None) -> str:
         f"  {places.report.name:<38} these counts",
         "Next:",
         "  another threshold:",
-        f"    {shlex.join([sys.executable, '-m', 'self_instruct.post_processing', *sys.argv[1:]])} --rouge_threshold {other}",
+        f"    {shlex.join(command_line())} --rouge_threshold 0.6",
     ]
     return "\n".join(lines)

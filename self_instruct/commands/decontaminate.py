@@ -1,4 +1,4 @@
-"""python -m self_instruct.datasets decontaminate IN [IN ...] --benchmarks FILE [FILE ...] --output OUT.jsonl"""
+"""python -m self_instruct.datasets decontaminate IN [IN ...] --benchmarks FILE [FILE ...] --output_path OUT.jsonl"""
 
 import sys
 from collections.abc import Sequence
@@ -7,10 +7,9 @@ from pathlib import Path
 from self_instruct.commands.guard import SOME_UNREADABLE
 from self_instruct.config.option import resolved, taken
 from self_instruct.config.parser import parse_values, split_name
-from self_instruct.datasets.options import DecontaminationOptions, OutputOptions, ReadingOptions
-from self_instruct.datasets.reading import Source
+from self_instruct.datasets.options import INPUT, DecontaminationOptions, InputOptions, OutputOptions, ReadingOptions
 from self_instruct.errors import UserError
-from self_instruct.runs.layout import PIPE, Places, check_jsonl
+from self_instruct.runs.layout import PIPE, OutputPaths, check_jsonl
 
 _HELP = (
     "Keep the records that have no words in common with the tasks of benchmarks: no n-gram, and no short task as a whole, in "
@@ -25,28 +24,32 @@ AFTER_FAILURE = "the output is as it was; the same command begins anew"
 def main(argv: Sequence[str]) -> int:
     """Runs the command and returns its exit code."""
     given, inputs = parse_values(
-        argv, _HELP, positional=("IN...",), groups=(ReadingOptions, OutputOptions, DecontaminationOptions)
+        argv,
+        _HELP,
+        (InputOptions, ReadingOptions, OutputOptions, DecontaminationOptions),
+        positional=("IN...",),
+        by=INPUT,
     )
-    for name in ("benchmarks", "output"):
+    for name in ("benchmarks", "output_path"):
         if not given.get(name):
-            raise UserError(f"--{name} is missing; give decontaminate IN --benchmarks FILE --output OUT.jsonl")
+            raise UserError(f"--{name} is missing; give decontaminate IN --benchmarks FILE --output_path OUT.jsonl")
     options = taken(DecontaminationOptions, given)
-    output = str(given["output"])
+    output = str(given["output_path"])
     benchmarks = [split_name(item) for item in options.benchmarks]
-    Places(Path(output)).check_inputs([*inputs, *(path for _, path in benchmarks)], "IN")
-    check_jsonl(output, "--output", pipe=True)
+    OutputPaths(Path(output)).check_inputs([*inputs, *(path for _, path in benchmarks)], "IN")
+    check_jsonl(output, "--output_path", pipe=True)
     from self_instruct.datasets.decontaminate import decontaminate, index_of
 
     index = index_of(benchmarks, options.ngram_words, options.substring_words)
-
-    reading = taken(ReadingOptions, given)
-    sources = [Source(path, format=reading.input_format, split=reading.split) for path in inputs]
+    sources = taken(ReadingOptions, given).sources(inputs)
     told = resolved(given, ReadingOptions, DecontaminationOptions)
     cleared, readers = decontaminate(sources, index, output, told)
-    lines = [*(reader.described for reader in readers), f"{cleared.kept:,} of {cleared.rows:,} rows are kept."]
-    lines += [
-        f"  {stage + ': ' + reason:<40} {-number:>12,}" for (stage, reason), number in sorted(cleared.drops.items())
+    tally = cleared.tally
+    lines = [
+        *(reader.described for reader in readers),
+        f"{tally.kept:,} of {tally.total:,} rows are kept.",
+        *tally.lines(),
     ]
     lines += [f"  found in {name:<31} {number:>12,}" for name, number in sorted(cleared.benchmarks.items())]
     print("\n".join(lines), file=sys.stderr if output == PIPE else sys.stdout)
-    return SOME_UNREADABLE if any(stage == "read" for stage, _ in cleared.drops) else 0
+    return SOME_UNREADABLE if tally.dropped("read") else 0

@@ -9,14 +9,15 @@ outputs, then by its words.
 from pathlib import Path
 
 from self_instruct.config.parser import parse_values
-from self_instruct.report.candidates import find, read_run
-from self_instruct.report.explain import explain
+from self_instruct.report.explain import explain_candidate
+from self_instruct.runs.options import RunPlace
 
 
 def main(argv: list[str]) -> int:
     """Runs the command and returns its exit code."""
-    _, (folder, wanted) = parse_values(argv, (__doc__ or "").splitlines()[0], (), positional=("RUN_DIR", "ID_OR_TEXT"))
-    run = read_run(Path(folder))
-    candidate, found_by = find(run, wanted)
-    print("\n\n".join([*found_by, *explain(run, candidate)]))
+    places = ("RUN_DIR", "ID_OR_TEXT")
+    _, (folder, wanted) = parse_values(
+        argv, (__doc__ or "").splitlines()[0], (RunPlace,), positional=places, by={"RUN_DIR": ["batch_dir"]}
+    )
+    print(explain_candidate(Path(folder), wanted))
     return 0

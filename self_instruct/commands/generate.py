@@ -6,15 +6,18 @@ import shlex
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from self_instruct.commands.guard import guarded, speaks
+from self_instruct.config.option import option
 from self_instruct.config.parser import TRUTHS, parse_values
 from self_instruct.config.presets import PRESETS
+from self_instruct.config.program import command_line
+from self_instruct.config.shipped import shipped
 from self_instruct.errors import UserError
-from self_instruct.formats import RecordFormat
+from self_instruct.formats import FORMATS, INSTRUCTION_INPUT_OUTPUT, INSTRUCTION_OUTPUT, RecordFormat
 from self_instruct.generation.config import GROUPS, Config, assemble
 from self_instruct.runs import logs
 
@@ -22,6 +25,22 @@ if TYPE_CHECKING:
     from self_instruct.generation.recipe import Recipe
 
 _log = logging.getLogger(__name__)
+_PROMPTS = {
+    INSTRUCTION_OUTPUT.name: "instruction_io/prompt.txt",
+    INSTRUCTION_INPUT_OUTPUT.name: "instruction_iio/prompt.txt",
+}
+
+
+@dataclass(frozen=True)
+class FormatOptions:
+    """records"""
+
+    record_format: str = option(
+        INSTRUCTION_OUTPUT.name,
+        "fields of a record, in the order in which the model writes them",
+        choices=tuple(FORMATS),
+        common=True,
+    )
 
 
 def run(format: RecordFormat, prompt_path: Path, argv: Sequence[str]) -> None:
@@ -31,8 +50,19 @@ def run(format: RecordFormat, prompt_path: Path, argv: Sequence[str]) -> None:
     guarded(lambda: _run(format, prompt_path, argv))
 
 
+def main(argv: Sequence[str]) -> int:
+    """Runs the command and returns its exit code."""
+    values, _ = parse_values(argv, "Generate records with a language model.", (FormatOptions, *GROUPS))
+    name = values.pop("record_format", FormatOptions().record_format)
+    return _generate(FORMATS[name], shipped(_PROMPTS[name]), values)
+
+
 def _run(base: RecordFormat, prompt_path: Path, argv: Sequence[str]) -> int:
     values, _ = parse_values(argv, f"Generate {base.name.replace('_', '-')} records with a language model.", GROUPS)
+    return _generate(base, prompt_path, values)
+
+
+def _generate(base: RecordFormat, prompt_path: Path, values: Mapping[str, Any]) -> int:
     config = assemble(values)
     logs.configure(config.reporting.log_level)
     recipe = _recipe(config, base, prompt_path, values)
@@ -80,7 +110,7 @@ def generate(recipe: "Recipe") -> int:
     """Generates from a recipe, prints how it ended and returns the exit code."""
     from self_instruct.generation.run import generate as generate_run
 
-    command = [sys.executable, *_without_overwriting(sys.argv, recipe.config.run.overwrite)]
+    command = _without_overwriting(command_line(), recipe.config.run.overwrite)
     ended = generate_run(
         recipe,
         ask=_ask if sys.stdin.isatty() and sys.stderr.isatty() else None,

@@ -6,10 +6,10 @@ come in, so a stop costs nothing, and another threshold asks nobody.
 
 import json
 import shlex
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from self_instruct.config.program import command_line
 from self_instruct.runs import logs
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def _decide(plan: "JudgePlan", file: "PredictionFile") -> str:
             f"  {plan.report.name:<38} these counts",
             "Next:",
             "  another threshold, without asking again:",
-            f"    {shlex.join([sys.executable, '-m', 'self_instruct.judge', *sys.argv[1:]])} --judge_threshold 4",
+            f"    {shlex.join(command_line())} --judge_threshold 4",
         ]
     )  # fmt: skip
 

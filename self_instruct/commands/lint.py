@@ -1,4 +1,4 @@
-"""python -m self_instruct.datasets lint IN [IN ...] [--fix --output OUT.jsonl] [--fail_on FAULT ...]"""
+"""python -m self_instruct.datasets lint IN [IN ...] [--fix --output_path OUT.jsonl] [--fail_on FAULT ...]"""
 
 import json
 import sys
@@ -10,10 +10,9 @@ from self_instruct.config.option import resolved, taken
 from self_instruct.config.parser import parse_values
 from self_instruct.datasets.defects import CHECKS, DUPLICATE
 from self_instruct.datasets.lint import Findings, lint
-from self_instruct.datasets.options import LintOptions, OutputOptions, ReadingOptions
-from self_instruct.datasets.reading import Source
+from self_instruct.datasets.options import INPUT, InputOptions, LintOptions, OutputOptions, ReadingOptions
 from self_instruct.errors import UserError
-from self_instruct.runs.layout import PIPE, Places, check_jsonl
+from self_instruct.runs.layout import PIPE, OutputPaths, check_jsonl
 
 FAILED = 1
 _HELP = (
@@ -27,16 +26,15 @@ AFTER_FAILURE = "the output is as it was; the same command begins anew"
 
 def main(argv: Sequence[str]) -> int:
     """Runs the command and returns its exit code."""
-    groups = (ReadingOptions, OutputOptions, LintOptions)
-    given, inputs = parse_values(argv, _HELP, positional=("IN...",), groups=groups)
+    groups = (InputOptions, ReadingOptions, OutputOptions, LintOptions)
+    given, inputs = parse_values(argv, _HELP, groups, positional=("IN...",), by=INPUT)
     options = taken(LintOptions, given)
-    reading = taken(ReadingOptions, given)
-    output = given.get("output")
+    output = given.get("output_path")
     if options.fix != (output is not None):
-        raise UserError("--fix and --output OUT.jsonl go together; give both, or neither to look only")
+        raise UserError("--fix and --output_path OUT.jsonl go together; give both, or neither to look only")
     if output is not None:
-        Places(Path(output)).check_inputs(inputs, "IN")
-        check_jsonl(output, "--output", pipe=True)
+        OutputPaths(Path(output)).check_inputs(inputs, "IN")
+        check_jsonl(output, "--output_path", pipe=True)
     if options.report is not None and any(Path(options.report).resolve() == Path(path).resolve() for path in inputs):
         raise UserError(f"--report {options.report}: would replace what is read; give another place")
     unasked = next((name for name in options.fail_on if name not in options.checks), None)
@@ -44,8 +42,8 @@ def main(argv: Sequence[str]) -> int:
         raise UserError(f"--fail_on {unasked}: is not among --checks; add it there, or leave --checks out")
     printed = options.report == PIPE
     if printed and output == PIPE:
-        raise UserError("--report - and --output - both want the pipe; give one of them a file")
-    sources = [Source(path, format=reading.input_format, split=reading.split) for path in inputs]
+        raise UserError("--report - and --output_path - both want the pipe; give one of them a file")
+    sources = taken(ReadingOptions, given).sources(inputs)
     told = resolved(given, ReadingOptions, LintOptions)
     findings = lint(sources, told, output, None if printed else options.report)
     shown = json.dumps(findings.as_dict(), indent=2) if printed else table(findings, output)
@@ -58,11 +56,11 @@ def main(argv: Sequence[str]) -> int:
 def table(findings: Findings, output: str | None) -> str:
     """What a person reads: faults by how many rows have them, each with the first ones."""
     lines = [f"{source['path']}: {source['rows']:,} rows of {source['format']}" for source in findings.sources]
-    lines.append(f"{findings.clean:,} of {findings.rows:,} rows are without findings.")
+    lines.append(f"{findings.clean:,} of {findings.tally.kept:,} rows are without findings.")
     for name, number in sorted(findings.counts.items(), key=lambda item: (-item[1], item[0])):
         lines.append(f"  {name:<22} {number:>10,}  {CHECKS[name].what if name != DUPLICATE else 'a row over again'}")
         lines += [f"      {printable(place)}  {printable(text)}" for place, text in findings.first.get(name, [])]
-    lines += [f"  unreadable: {reason:<10} {n:>10,}" for reason, n in sorted(findings.unreadable.items())]
+    lines += [f"  unreadable: {reason:<10} {n:>10,}" for reason, n in findings.unreadable.items()]
     if output is not None:
         lines.append(f"{findings.mended_rows:,} rows are mended:")
         lines += [f"  {name:<22} {number:>10,}" for name, number in findings.mended.most_common()]

@@ -1,4 +1,4 @@
-"""python -m self_instruct.datasets merge --config configs/open_instructions.yaml, or --sources A=PATH ... --output OUT.jsonl"""
+"""python -m self_instruct.datasets merge --config configs/open_instructions.yaml, or --sources A=PATH --output_path OUT"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,10 +11,10 @@ from self_instruct.datasets.options import DecontaminationOptions, MergeFilterOp
 from self_instruct.datasets.reading import AUTO, INPUT_FORMATS, Source
 from self_instruct.errors import UserError
 from self_instruct.novelty.options import NoveltyOptions
-from self_instruct.runs.layout import Places, check_jsonl
+from self_instruct.runs.layout import OutputPaths, check_jsonl
 
 if TYPE_CHECKING:
-    from self_instruct.datasets.curate_files import Counts
+    from self_instruct.datasets.curate_files import CurateCounts
 
 _HELP = (
     "Merge sources of any format into one set of ours, in order. A record that is too near to one of an earlier source, or of "
@@ -30,24 +30,24 @@ AFTER_FAILURE = "the output is as it was; the same command begins anew"
 def main(argv: Sequence[str]) -> int:
     """Runs the command and returns its exit code."""
     given, _ = parse_values(argv, _HELP, groups=_GROUPS)
-    output = given.get("output")
+    output = given.get("output_path")
     if not given.get("sources") or output is None:
-        missing = "output" if given.get("sources") else "sources"
+        missing = "output_path" if given.get("sources") else "sources"
         raise UserError(
-            f"--{missing} is missing; give merge --sources NAME=PATH ... --output OUT.jsonl, or --config FILE.yaml"
+            f"--{missing} is missing; give merge --sources NAME=PATH ... --output_path OUT.jsonl, or --config FILE.yaml"
         )
-    check_jsonl(output, "--output")
+    check_jsonl(output, "--output_path")
     sources = sources_of(given["sources"], given.get("licenses", []), given.get("input_formats", []))
     benchmarks = [split_name(text) for text in given.get("benchmarks", [])]
-    places = Places(Path(output))
+    places = OutputPaths(Path(output))
     places.check_inputs([*(source.path for source in sources), *(path for _, path in benchmarks)], "--sources")
-    from self_instruct.datasets.curate import Plan, curate
+    from self_instruct.datasets.curate import CurateJob, curate
     from self_instruct.datasets.decontaminate import index_of
 
     about = taken(DecontaminationOptions, given)
     index = index_of(benchmarks, about.ngram_words, about.substring_words) if benchmarks else None
     told = {"input_formats": given.get("input_formats", []), **resolved(given, DecontaminationOptions)}
-    plan = Plan(
+    job = CurateJob(
         sources,
         places,
         taken(MergeFilterOptions, given),
@@ -57,7 +57,7 @@ def main(argv: Sequence[str]) -> int:
         option="--sources",
         more=told,
     )
-    counts, _ = curate(plan)
+    counts, _ = curate(job)
     print(_told([source.name for source in sources], counts, places))
     return SOME_UNREADABLE if counts.unreadable else 0
 
@@ -88,16 +88,16 @@ def _by_name(option: str, texts: Sequence[str], names: Any) -> dict[str, str]:
     return found
 
 
-def _told(names: Sequence[str], counts: "Counts", places: Places) -> str:
+def _told(names: Sequence[str], counts: "CurateCounts", places: OutputPaths) -> str:
     """What a person reads at the end: the funnel, a row for each source, and which sources overlap."""
     stages = [stage for stage, _ in counts.stages]
     width = max(8, *map(len, names))
     head = f"{'source':<{width}} {'rows':>10} " + " ".join(f"{stage:>13}" for stage in stages) + f" {'kept':>10}"
-    lines = [f"{counts.kept:,} of {counts.lines:,} rows are in the set.", "", counts.table(), "", head]
+    lines = [f"{counts.tally.kept:,} of {counts.tally.total:,} rows are in the set.", "", counts.table(), "", head]
     for name, share in zip(names, counts.shares, strict=True):
-        dropped = [-sum(n for (at, _), n in share.drops.items() if at == stage) for stage in stages]
+        dropped = [-share.dropped(stage) for stage in stages]
         lines.append(
-            f"{name:<{width}} {share.lines:>10,} " + " ".join(f"{n:>13,}" for n in dropped) + f" {share.kept:>10,}"
+            f"{name:<{width}} {share.total:>10,} " + " ".join(f"{n:>13,}" for n in dropped) + f" {share.kept:>10,}"
         )
     lines += ["", "Dropped for a record that is too near, by the source (down) and that of the other (across):"]
     lines.append(" ".join(f"{name:>{width}}" for name in ("", *names)))

@@ -7,6 +7,7 @@ here in their place. The old directory is left as it is.
 from pathlib import Path
 
 from self_instruct.config.parser import DEFAULT, parse_values
+from self_instruct.datasets.options import OutputOptions
 from self_instruct.generation.config import GROUPS
 from self_instruct.novelty.options import NoveltyOptions
 from self_instruct.rules.options import FilterOptions
@@ -22,7 +23,10 @@ _OTHERS = (
     "output_trigger",
 )
 _NAMES = (*FilterOptions.__dataclass_fields__, *NoveltyOptions.__dataclass_fields__, *_OTHERS)
+_BY = {"OLD_DIR": "batch_dir", "NEW_DIR": "output_path"}
 _TOLD = {
+    "batch_dir": "directory of the old run",
+    "output_path": "directory of the new dataset",
     **{name: DEFAULT.format("the run's") for name in _NAMES if name != "preset"},
     "num_instructions_to_generate": "stop at exactly this many records [default: all that pass are kept]",
 }
@@ -33,7 +37,11 @@ AFTER_FAILURE = "the old directory is as it was; give a new one that is empty"
 
 def main(argv: list[str]) -> int:
     """Runs the command and returns its exit code."""
-    given, (old, new) = parse_values(argv, _HELP, GROUPS, _NAMES, positional=("OLD_DIR", "NEW_DIR"), told=_TOLD)
+    given, (old, new) = parse_values(
+        argv, _HELP, (*GROUPS, OutputOptions), (*_NAMES, *_BY.values()), tuple(_BY), _TOLD,
+        {shown: [name] for shown, name in _BY.items()},
+    )  # fmt: skip
+    given = {name: value for name, value in given.items() if name not in _BY.values()}
 
     from self_instruct.generation.refilter import refilter
     from self_instruct.generation.summary import summarise

@@ -6,119 +6,38 @@ Reads the directory's files while they are written. The run is not disturbed: no
 import json
 import shlex
 import sys
-import time
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
+from self_instruct.config.option import taken
 from self_instruct.config.parser import parse_values
-from self_instruct.errors import UserError
 from self_instruct.report.options import StatusOptions
-from self_instruct.runs.layout import JOURNAL, PREDICTIONS, REPORT
-
-if TYPE_CHECKING:
-    from self_instruct.report.watch import Holder, Watcher
-
-_BEATS = 3  # heartbeats that may be missed before a process that cannot be seen is taken for gone
-
-
-@dataclass(frozen=True)
-class Status:
-    """All that is told. `state` is running, stopped, ended (without a word) or unknown; rates are of the last ten minutes."""
-
-    folder: str
-    state: str
-    stopped: str | None
-    holder: "Holder | None"
-    accepted: int
-    target: int | None
-    requests: int
-    yield_: float
-    completion_tokens: int
-    records_per_minute: float | None
-    tokens_per_second: float | None
-    seconds_left: int | None
-    in_flight: int | None
-    predictions: int
-    damaged_lines: int
-    drops: dict[str, dict[str, int]]
-    errors: list[str]
+from self_instruct.report.watch import Status, watch
+from self_instruct.runs.options import RunPlace
 
 
 def main(argv: list[str]) -> int:
     """Runs the command and returns its exit code."""
     given, (place,) = parse_values(
-        argv, (__doc__ or "").splitlines()[0], positional=("RUN_DIR",), groups=(StatusOptions,)
+        argv,
+        (__doc__ or "").splitlines()[0],
+        (RunPlace, StatusOptions),
+        positional=("RUN_DIR",),
+        by={"RUN_DIR": ["batch_dir"]},
     )
-    options, folder = StatusOptions(**given), Path(place)
-    if not any((folder / name).is_file() for name in (JOURNAL, PREDICTIONS)):
-        raise UserError(f"{folder}: holds no {JOURNAL}; give the --batch_dir of a generation run")
-    from self_instruct.report.watch import Watcher
-
-    watcher = Watcher(folder)
-    while True:
-        status = look(folder, watcher)
+    options = taken(StatusOptions, given)
+    for status in watch(Path(place), options.watch_seconds if options.watch else None):
         if options.json:
-            print(
-                json.dumps({("yield" if name == "yield_" else name): value for name, value in asdict(status).items()})
-            )
+            print(json.dumps(status.as_dict()))
         else:
-            print(("\033[H\033[2J" if options.watch and sys.stdout.isatty() else "") + shown(status, watcher))
-        if not options.watch or status.state not in ("running", "unknown"):
-            return 0
+            print(("\033[H\033[2J" if options.watch and sys.stdout.isatty() else "") + _summary(status))
         sys.stdout.flush()
-        time.sleep(options.watch_seconds)
+    return 0
 
 
-def look(folder: Path, watcher: "Watcher") -> Status:
-    """How things stand now."""
-    from self_instruct.report.watch import holder, last_events
-    from self_instruct.runs import manifest
-    from self_instruct.runs.funnel import STAGES, drops_of
-
-    held = holder(folder, JOURNAL) or holder(folder, PREDICTIONS)
-    options = (manifest.read(folder) or {}).get("options", {})
-    watcher.catch_up()
-    errors, beat = last_events(folder)
-    state, stopped = _state(folder, held, beat, options.get("heartbeat_seconds"))
-    funnel, target = watcher.funnel, options.get("num_instructions_to_generate")
-    rates = watcher.recently(time.time()) if state in ("running", "unknown") else None
-    per_minute, per_second = rates or (None, None)
-    left = None
-    if per_minute and isinstance(target, int):
-        left = max(0, round(60 * (target - funnel.accepted) / per_minute))
-    return Status(
-        str(folder), state, stopped, held, funnel.accepted, target, funnel.requests, round(funnel.yield_, 4),
-        funnel.completion_tokens, per_minute, per_second, left,
-        beat.get("in_flight") if beat and state == "running" else None, len(watcher.predictions), watcher.damaged,
-        drops_of(funnel.drops, STAGES), [_line(row) for row in errors],
-    )  # fmt: skip
-
-
-def _state(folder: Path, held: "Holder | None", beat: dict[str, Any] | None, every: Any) -> tuple[str, str | None]:
-    """Whether a process writes there; and why the last launch stopped, if it has said so."""
-    from self_instruct.report.watch import seconds_of
-
-    if held is not None and held.runs:
-        return "running", None
-    heard = seconds_of(beat.get("time")) if beat else None
-    if held is not None and held.runs is None:
-        patience = _BEATS * every if isinstance(every, (int, float)) else 0
-        return ("running" if heard is not None and time.time() - heard < patience else "unknown"), None
-    try:
-        report = folder / REPORT
-        if report.stat().st_mtime >= (folder / JOURNAL).stat().st_mtime:
-            return "stopped", str(json.loads(report.read_bytes())["stopped"])
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    return "ended", None
-
-
-def shown(status: Status, watcher: "Watcher") -> str:
-    """What a person reads."""
+def _summary(status: Status) -> str:
     percent = f" ({status.accepted / status.target:.0%})" if status.target else ""
     lines = [
-        f"{status.folder}: {_told(status)}",
+        f"{status.folder}: {_state(status)}",
         f"accepted {status.accepted:,}/{status.target or '?'}{percent}, {status.requests:,} requests answered, yield "
         f"{status.yield_:.0%}, {status.completion_tokens:,} tokens written",
     ]
@@ -137,14 +56,14 @@ def shown(status: Status, watcher: "Watcher") -> str:
         lines.append(f"self-consistency: {status.predictions:,} predictions")
     if status.damaged_lines:
         lines.append(f"{status.damaged_lines} damaged lines were passed over")
-    if watcher.funnel.blocks:
-        lines += ["", watcher.funnel.table()]
+    if status.funnel.blocks:
+        lines += ["", status.funnel.table()]
     if status.errors:
         lines += ["", "Last errors:", *(f"  {line}" for line in status.errors)]
     return "\n".join([*lines, "", *_next(status)])
 
 
-def _told(status: Status) -> str:
+def _state(status: Status) -> str:
     if status.state == "running":
         return f"running, {status.holder}"
     if status.state == "unknown":
@@ -167,8 +86,3 @@ def _next(status: Status) -> list[str]:
             f"  another threshold:\n    {python} -m self_instruct.refilter {place} {place}_strict --rouge_threshold 0.6",
         ]
     return ["Next:", "  the same command as before goes on where this ended"]
-
-
-def _line(row: dict[str, Any]) -> str:
-    first = next(iter(str(row.get("message")).strip().splitlines()[-1:]), "")
-    return f"{row.get('time')} rank {row.get('rank')} on {row.get('host')}: {first}"

@@ -23,13 +23,15 @@ def option(
     plan: bool = False,
     path: PathRule | None = None,
     alias: str | None = None,
+    common: bool = False,
 ) -> Any:
     """One option. `minimum` is inclusive, `above` exclusive; `path` says when the value names a place on disk: a
     `source` does unless it is the id of a dataset on the Hub, and `named` is a source with NAME= before it.
+    The --help of a command with many options shows those that are `common`.
     """
     metadata = {
         "help": help, "choices": choices, "minimum": minimum, "above": above, "maximum": maximum,
-        "plan": plan, "path": path, "alias": alias,
+        "plan": plan, "path": path, "alias": alias, "common": common,
     }  # fmt: skip
     if isinstance(default, list):
         return field(default_factory=lambda: list(default), metadata=metadata)

@@ -9,10 +9,9 @@ import difflib
 import math
 import os
 import re
-import sys
 import types
 import typing
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import Field
 from pathlib import Path
 from typing import Any
@@ -20,10 +19,12 @@ from typing import Any
 from self_instruct.config.hub_names import is_hub_id
 from self_instruct.config.option import declarations
 from self_instruct.config.presets import PRESETS
+from self_instruct.config.program import program
 from self_instruct.errors import UserError
 
 DEFAULT = " [default: {}]"
 _BEFORE_DEFAULT = " [default"
+_MANY = 24  # options that a person reads through; of more, --help shows those that are common
 
 
 class _Parser(argparse.ArgumentParser):
@@ -38,41 +39,88 @@ def parse_values(
     names: Sequence[str] | None = None,
     positional: Sequence[str] = (),
     told: Mapping[str, str] = types.MappingProxyType({}),
+    by: Mapping[str, Sequence[str]] = types.MappingProxyType({}),
 ) -> tuple[dict[str, Any], list[str]]:
     """Only the values that were given, by option name, with what a preset among them sets; and the positional arguments, of
-    which one whose name ends in `...` takes one or more.
+    which one whose name ends in `...` takes one or more, and one in brackets may be left out.
 
     The options are those of `groups`. `told` is what --help says of options that mean something else here than in a run: a
-    text, or only a default, as `DEFAULT.format(0.65)`.
+    text, or only a default, as `DEFAULT.format(0.65)`. `by` names the options that may be given in place of a positional
+    argument; what is given without a name is then a value of the first of them too.
     """
     declared = {name: item for name, item in declarations(groups).items() if names is None or name in names}
-    given, places = _parse_words(argv, description, declared, positional, groups, told)
+    given, words, mistaken = _parse_words(argv, description, declared, positional, groups, told)
     config_path = given.pop("config", None)
     values = _read_yaml(Path(config_path), declared) if config_path is not None else {}
-    for name, raw in given.items():
-        values[name] = convert(declared[name], raw, f"--{name}", Path.cwd())
+    flags = {name: convert(declared[name], raw, f"--{name}", Path.cwd()) for name, raw in given.items()}
+    values.update(flags)
+    places: list[str] = []
+    for shown, its in assigned(
+        words, positional, {shown: valued(by.get(shown, ()), values) for shown in positional}, mistaken
+    ):
+        names = by.get(shown, ())
+        if its and names:
+            _check_same(shown, its, names, flags)
+            values = {name: value for name, value in values.items() if name not in names}
+            values[names[0]] = its if _type_of(declared[names[0]])[1] else its[0]
+        places += its or valued(names, values)
     return {**_preset_values(values.get("preset"), declared), **values}, places
 
 
 def _parse_words(
     argv: Sequence[str], description: str, declared: dict[str, Field], positional: Sequence[str],
     groups: tuple[type, ...], told: Mapping[str, str],
-) -> tuple[dict[str, Any], list[str]]:  # fmt: skip
-    """The options that are given, as text, and the positional arguments."""
-    program = " ".join([_program(argv), *usage(positional)])
-    parser = _build_parser(program, description, declared, groups, told)
+) -> tuple[dict[str, Any], list[str], Callable[[Sequence[str]], str]]:  # fmt: skip
+    """The options that are given, as text; the words without a name; and what to say when too few of those are given."""
+    usage_line = " ".join([program(list(argv)), *usage(positional)])
+    before, after = halves(argv)
+    parser = _build_parser(usage_line, description, declared, groups, told, "--help_all" in before)
     switches = {flag for item in declared.values() if _type_of(item)[0] is bool for flag in _flags(item)}
     lists = {flag for item in declared.values() if _type_of(item)[1] for flag in _flags(item)}
-    before, after = halves(argv)
     known, left = parser.parse_known_args(joined(before, switches, bool(positional)))
     if unknown := strays(left, after, positional):
         flag = unknown[0].split("=")[0]
         hint = _nearest(flag.lstrip("-"), declared, "--") if unknown[0] in left else ""
         raise UserError(f"unknown argument {flag}{hint}")
-    places = [*left, *after]
-    if len(places) < len(positional):
-        raise UserError(missing(positional, len(places), before, switches, lists))
-    return vars(known), places
+    words = [*left, *after]
+    return vars(known), words, lambda wanted: missing(wanted, len(words), before, switches, lists)
+
+
+def valued(names: Sequence[str], values: Mapping[str, Any]) -> list[str]:
+    """The values of these options that are given, in one list."""
+    found = [values[name] for name in names if values.get(name)]
+    return [text for value in found for text in (value if isinstance(value, list) else [value])]
+
+
+def assigned(
+    words: Sequence[str],
+    positional: Sequence[str],
+    named: Mapping[str, Sequence[str]],
+    mistaken: Callable[[Sequence[str]], str],
+) -> list[tuple[str, list[str]]]:
+    """Each positional argument with its words: none where only `named`, the values given by options, has it.
+
+    Raises UserError, with the message that `mistaken` makes of the arguments still wanted, if there are too few words.
+    """
+    wanted = [shown for shown in positional if not named[shown] and not shown.startswith("[")]
+    if len(words) < len(wanted):
+        raise UserError(mistaken(wanted))
+    left, spare, found = list(words), len(words) - len(wanted), list[tuple[str, list[str]]]()
+    for shown in positional:
+        most = len(left) if "..." in shown else 1
+        takes = most if shown in wanted else min(most, spare)
+        spare -= 0 if shown in wanted else takes
+        found.append((shown, left[:takes]))
+        del left[:takes]
+    return found
+
+
+def _check_same(shown: str, words: Sequence[str], names: Sequence[str], flags: Mapping[str, Any]) -> None:
+    """Raises UserError if options give other values than the words without a name."""
+    other = valued(names, flags)
+    if other and [os.path.abspath(text) for text in words] != [os.path.abspath(text) for text in other]:
+        option = next(name for name in names if flags.get(name))
+        raise UserError(f"{bare(shown)} is {' '.join(words)}, but --{option} is {' '.join(other)}; give one of them")
 
 
 def _preset_values(name: str | None, declared: dict[str, Field]) -> dict[str, Any]:
@@ -85,31 +133,26 @@ def _preset_values(name: str | None, declared: dict[str, Field]) -> dict[str, An
     }
 
 
-def _program(argv: Sequence[str]) -> str:
-    """What was typed before the arguments, a module of ours by its name."""
-    typed = sys.argv[: -len(argv)] if argv and sys.argv[-len(argv) :] == list(argv) else sys.argv[:1]
-    path, package = Path(typed[0]).absolute(), Path(__file__).parents[1]
-    if not path.is_relative_to(package):
-        return " ".join([path.name, *typed[1:]])
-    module = path.relative_to(package.parent).with_suffix("")
-    parts = [part for part in module.parts if part not in ("__main__", "shims")]
-    return " ".join(["python -m", ".".join(parts), *typed[1:]])
-
-
 def _build_parser(
-    program: str, description: str, declared: dict[str, Field], groups: tuple[type, ...], told: Mapping[str, str]
-) -> _Parser:
+    program: str, description: str, declared: dict[str, Field], groups: tuple[type, ...], told: Mapping[str, str],
+    everything: bool,
+) -> _Parser:  # fmt: skip
+    short = len(declared) > _MANY and not everything
+    epilog = f"--help_all shows all {len(declared)} options." if short else None
     parser = _Parser(
-        prog=program, description=description, allow_abbrev=False, argument_default=argparse.SUPPRESS,
+        prog=program, description=description, epilog=epilog, allow_abbrev=False, argument_default=argparse.SUPPRESS,
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=119),
     )  # fmt: skip
+    parser.add_argument("--help_all", action="help", help=argparse.SUPPRESS)
     if declared:
         parser.add_argument("--config", metavar="FILE.yaml", help="options by name; flags given beside it win")
     for group in groups:
         items = [item for item in declared.values() if item.name in group.__dataclass_fields__]  # type: ignore[attr-defined]
         section = parser.add_argument_group(group.__doc__ or "")
         for item in items:
-            section.add_argument(*_flags(item), dest=item.name, **_arity(item), help=_help(item, told.get(item.name)))
+            hidden = short and not item.metadata["common"]
+            text = argparse.SUPPRESS if hidden else _help(item, told.get(item.name))
+            section.add_argument(*_flags(item), dest=item.name, **_arity(item), help=text)
     return parser
 
 
@@ -300,12 +343,17 @@ def usage(places: Sequence[str]) -> list[str]:
     return [f"{name[:-3]} [{name}]" if name.endswith("...") else name for name in places]
 
 
+def bare(place: str) -> str:
+    """The name of a place without the signs that say how often it may be given."""
+    return place.strip("[].")
+
+
 def strays(words: Sequence[str], after: Sequence[str], places: Sequence[str]) -> list[str]:
     """What is no option, of `words` that argparse did not know, and no place: flags, and more words than places. `after` stood
     behind `--`.
     """
     flags = [word for word in words if word[:1] == "-" != word and " " not in word and not _NUMBER.fullmatch(word)]
-    many = any(name.endswith("...") for name in places)
+    many = any("..." in name for name in places)
     return flags or ([] if many else [*words, *after][len(places) :])
 
 
@@ -315,7 +363,7 @@ def missing(
     """What to say when only so many of the places are given: which are missing, and what was read as a value of an option that
     takes as many as follow it, one of `lists`, or of a switch.
     """
-    names = [name.removesuffix("...") for name in places]
+    names = [bare(name) for name in places]
     missed = names[given:]
     said = f"{' and '.join(missed)} {'is' if len(missed) == 1 else 'are'} missing"
     option, taken = _last_taken(words, switches, lists)

@@ -1,25 +1,34 @@
-"""The text of a dataset card: front matter as the Hub and the `datasets` library read it, and what a person wants to know.
+"""The dataset card: metadata as the Hub and the `datasets` library read it, and a Markdown text from card.md.jinja.
 
-Everything here is a function of figures, steps and what the user says. Knows nothing of files.
+Every value that the template shows is escaped for Markdown, so that names and texts of models cannot change the card.
 """
 
+import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from self_instruct.datasets.history import Step
 from self_instruct.datasets.ours import row_of
-from self_instruct.datasets.repository import CHATS, MARK, RECORDS, Figures
-from self_instruct.datasets.steps import Step
+from self_instruct.datasets.repository import CHATS, MARK, RECORDS, Statistics
 from self_instruct.records import json_line
+
+if TYPE_CHECKING:
+    from huggingface_hub import DatasetCard, DatasetCardData
+    from jinja2 import Environment
 
 _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"),
           (10**8, "10M<n<100M"), (10**9, "100M<n<1B"))  # fmt: skip
-_LONGEST_TABLE = 20
 _CUT = 1500
+_WHY = {
+    "no_answer": "nothing was answered", "no_instruction": "nothing was asked", "empty": "they hold no text",
+    "other_turns": "they have turns of tools, or turns without a text",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -31,140 +40,84 @@ class Stated:
     language: Sequence[str] = ()
 
 
-def card(figures: Figures, steps: Sequence[Step], licenses: Mapping[str, str], stated: Stated, place: str) -> str:
-    """The whole README.md. `licenses` are those of models, by name, as far as they are known; `place` is what is loaded."""
-    head = yaml.safe_dump(front_matter(figures, stated), sort_keys=False, allow_unicode=True, width=119)
-    parts = [
-        f"# {_plain(stated.name)}", _what_it_is(figures, steps), _loading(figures, place), *_example(figures),
-        *_making(steps), _models(figures, steps, licenses), _sources(figures), *_figures(figures), *_settings(steps), MARK,
-    ]  # fmt: skip
-    return f"---\n{head}---\n\n" + "\n\n".join(part for part in parts if part) + "\n"
+def render_card(
+    statistics: Statistics, steps: Sequence[Step], licenses: Mapping[str, str], stated: Stated, place: str
+) -> "DatasetCard":
+    """Return the card. `licenses` are those of models that are known, by name; `place` is what `load_dataset` takes."""
+    from huggingface_hub import DatasetCard
+
+    body = _environment().get_template("card.md.jinja").render(
+        name=stated.name,
+        models=list(dict.fromkeys(name for name, _ in statistics.models)),
+        statistics=statistics,
+        steps=steps,
+        place=place,
+        why=_WHY,
+        example=_example(statistics),
+        model_rows=_models(statistics, steps, licenses),
+        source_rows=_sources(statistics),
+        figure_rows=_figures(statistics),
+        category_rows=[(name, f"{number:,}") for name, number in statistics.categories.most_common()],
+        settings=_settings(steps),
+        mark=MARK,
+    )  # fmt: skip
+    return DatasetCard(f"---\n{card_data(statistics, stated).to_yaml()}\n---\n\n{body}\n")
 
 
-def front_matter(figures: Figures, stated: Stated) -> dict[str, Any]:
-    """The metadata. Licence and languages are there only if they were said: they cannot be told from the rows."""
-    files = [("default", RECORDS), *([("chat", CHATS)] if figures.chats else [])]
-    configs = [
-        {"config_name": name, **({"default": True} if name == "default" else {}),
-         "data_files": [{"split": "train", "path": path}]} for name, path in files
-    ]  # fmt: skip
-    size = next((name for limit, name in _SIZES if figures.records < limit), "n>1B")
-    made = ["synthetic", "self-instruct"] if figures.models else []
-    said = {"language": list(stated.language)} if stated.language else {}
-    license = {"license": stated.license} if stated.license else {}
-    return {
-        "pretty_name": stated.name, **license, **said, "size_categories": [size], "task_categories": ["text-generation"],
-        "tags": ["instruction-tuning", *made], "configs": configs,
-    }  # fmt: skip
+def card_data(statistics: Statistics, stated: Stated) -> "DatasetCardData":
+    """Return the metadata. Licence and languages are there only if the user states them."""
+    from huggingface_hub import DatasetCardData
 
-
-def _what_it_is(figures: Figures, steps: Sequence[Step]) -> str:
-    kind = "Instructions with their answers"
-    origin = f", written by {_listed(name for name, _ in figures.models)}" if figures.models else ""
-    told = f"{kind}{origin}: {figures.records:,} records."
-    if figures.models:
-        told += (
-            " Tasks and answers were generated by a language model and kept by rules, not by people; expect wrong answers, "
-            "and look at some before you train on them."
-        )
-    if steps:
-        told += " How they were made is told below, with every number of the way."
-    return told
-
-
-def _loading(figures: Figures, place: str) -> str:
-    lines = ["## Loading", "", "```python", "from datasets import load_dataset", ""]
-    lines.append(f'records = load_dataset("{place}", split="train")  # {figures.records:,} rows')
-    if figures.chats:
-        lines.append(f'chat = load_dataset("{place}", "chat", split="train")  # {figures.chats:,} rows')
-    lines += ["```", "", "| configuration | columns |", "|---|---|"]
-    lines.append(
-        "| `default` | `instruction`, `input`, `output`; `system` and `messages` where a record has such; `provenance` |"
+    configs: list[dict[str, Any]] = [
+        {"config_name": "default", "default": True, "data_files": [{"split": "train", "path": RECORDS}]}
+    ]
+    if statistics.chats:
+        configs.append({"config_name": "chat", "data_files": [{"split": "train", "path": CHATS}]})
+    return DatasetCardData(
+        pretty_name=stated.name,
+        license=stated.license or None,
+        language=list(stated.language) or None,
+        size_categories=[next((name for limit, name in _SIZES if statistics.records < limit), "n>1B")],
+        task_categories=["text-generation"],
+        tags=["instruction-tuning", *(["synthetic", "self-instruct"] if statistics.models else [])],
+        configs=configs,
     )
-    if figures.chats:
-        lines.append(
-            "| `chat` | `prompt` and `completion`, lists of messages, as trainers (TRL and others) read them |"
-        )
-    lines += [f"\nNot in `chat`: {number:,} records ({_WHY[why]})." for why, number in sorted(figures.no_chat.items())]
-    if figures.unreadable:
-        lines.append(f"\n{figures.unreadable:,} rows of the source could not be read and are in neither.")
-    return "\n".join(lines)
 
 
-def _example(figures: Figures) -> list[str]:
-    if figures.example is None:
-        return []
-    row = row_of(figures.example, set())
+def _example(statistics: Statistics) -> str:
+    if statistics.example is None:
+        return ""
+    row = row_of(statistics.example, set())
     texts = {name: row[name] for name in ("instruction", "input", "output")}
     cut = {name: text if len(text) <= _CUT else text[:_CUT] + " ..." for name, text in texts.items()}
-    return ["## The first record", _fenced(json_line(cut).decode().strip(), "json")]
+    return json_line(cut).decode().strip()
 
 
-def _making(steps: Sequence[Step]) -> list[str]:
-    """Commands and funnels, step by step."""
-    parts = ["## How it was made"] if steps else []
-    for number, step in enumerate(steps, start=1):
-        head = step.what[0].upper() + step.what[1:]
-        parts += [f"**{number}. {head}.**", _fenced(step.command, "sh")]
-        parts.append(
-            _fenced(step.funnel, "text") if step.funnel else "Its report is not there, so nothing was counted."
-        )
-    if parts:
-        parts.append("Paths are shortened to names. A funnel tells what each stage dropped, and why.")
-    return parts
-
-
-def _models(figures: Figures, steps: Sequence[Step], licenses: Mapping[str, str]) -> str:
-    found = Counter(figures.models)
+def _models(statistics: Statistics, steps: Sequence[Step], licenses: Mapping[str, str]) -> list[tuple[str, ...]]:
+    found = Counter(statistics.models)
     for step in steps:
         if step.model and (step.model, step.revision) not in found:
             found[step.model, step.revision] += 0
-    if not found:
-        return ""
-    rows = [(name, revision or "not known", f"{number:,}", licenses.get(name) or "not known here")
+    return [(name, revision or "not known", f"{number:,}", licenses.get(name) or "not known here")
             for (name, revision), number in found.most_common()]  # fmt: skip
-    note = (
-        "The licence of a model may set terms for what it writes, and for what is trained on that; read it before this set is "
-        "used or passed on."
-    )
-    return "\n\n".join(["## Model", _table(("model", "revision", "records", "licence of the model"), rows), note])
 
 
-def _sources(figures: Figures) -> str:
-    rows = [(source or "not named", license or "not stated", f"{number:,}")
-            for (source, license), number in figures.sources.most_common()]  # fmt: skip
-    if all(not source and not license for source, license in figures.sources):
-        return ""
-    return "## Sources\n\n" + _table(("source", "licence", "records"), rows)
+def _sources(statistics: Statistics) -> list[tuple[str, ...]]:
+    if not any(source or license for source, license in statistics.sources):
+        return []
+    return [(source or "not named", license or "not stated", f"{number:,}")
+            for (source, license), number in statistics.sources.most_common()]  # fmt: skip
 
 
-def _figures(figures: Figures) -> list[str]:
-    rows = [(f"words of {name}", *_quantiles(counts), f"{counts.total():,}") for name, counts in figures.words.items()]
-    if figures.rouge_l:
-        rows.append(("ROUGE-L to the nearest", *_quantiles(figures.rouge_l), f"{figures.rouge_l.total():,}"))
-    parts = ["## Figures", _table(("", "least", "5 %", "median", "95 %", "most", "records that have it"), rows)]
-    if figures.categories:
-        counts = figures.categories.most_common()
-        parts.append(_table(("category", "records"), [(name, f"{number:,}") for name, number in counts]))
-    return parts
-
-
-def _settings(steps: Sequence[Step]) -> list[str]:
-    """All options of each step, folded."""
-    parts = []
-    for number, step in enumerate(steps, start=1):
-        content = {**({"options": dict(step.options)} if step.options else {}),
-                   **({"versions": dict(step.versions)} if step.versions else {})}  # fmt: skip
-        if content:
-            text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=119)
-            parts += [
-                f"<details><summary>All options of step {number}</summary>\n\n{_fenced(text, 'yaml')}\n\n</details>"
-            ]
-    return ["## Configuration", *parts] if parts else []
+def _figures(statistics: Statistics) -> list[tuple[str, ...]]:
+    columns: dict[str, Counter[Any]] = {f"words of {name}": counts for name, counts in statistics.words.items()}
+    if statistics.rouge_l:
+        columns["ROUGE-L to the nearest"] = statistics.rouge_l
+    return [(name, *_quantiles(counts), f"{counts.total():,}") for name, counts in columns.items()]
 
 
 def _quantiles(counts: Counter[Any]) -> list[str]:
-    """Least, 5 %, median, 95 %, most of a distribution: the smallest value that so large a share does not exceed."""
+    """Return least, 5 %, median, 95 % and most of a distribution: the smallest value with such a share up to it."""
     values, total, found = sorted(counts), counts.total(), []
     for share in (0.0, 0.05, 0.5, 0.95, 1.0):
         left = share * total
@@ -176,11 +129,42 @@ def _quantiles(counts: Counter[Any]) -> list[str]:
     return found
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    shown = [[_plain(cell) for cell in row] for row in rows[:_LONGEST_TABLE]]
-    if len(rows) > _LONGEST_TABLE:
-        shown.append([f"and {len(rows) - _LONGEST_TABLE:,} more", *[""] * (len(head) - 1)])
-    return "\n".join("| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *shown))
+def _settings(steps: Sequence[Step]) -> list[tuple[int, str]]:
+    """Return all options of each step that has any, as YAML with the number of the step."""
+    found = []
+    for number, step in enumerate(steps, start=1):
+        content = {
+            key: dict(value) for key, value in (("options", step.options), ("versions", step.versions)) if value
+        }
+        if content:
+            found.append((number, yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=119)))
+    return found
+
+
+# ---- Markdown
+
+
+@cache
+def _environment() -> "Environment":
+    """The template of the card. Autoescaping is on, with Markdown's escapes in place of HTML's."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    made = Environment(
+        loader=PackageLoader("self_instruct.datasets", ""),
+        autoescape=True,
+        finalize=lambda value: Markup(_plain(value)) if type(value) is str else value,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters.update(
+        number=lambda value: format(value, ","),
+        code=lambda text: Markup(_code(text)),
+        fence=lambda text, language: Markup(_fenced(str(text), language)),
+        quoted=lambda text: Markup(json.dumps(text, ensure_ascii=False)),
+    )
+    return made
 
 
 def _plain(text: str) -> str:
@@ -188,18 +172,18 @@ def _plain(text: str) -> str:
     return re.sub(r"([\\`*_|<>\[\]#])", r"\\\1", " ".join(text.split()))[:300]
 
 
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(f"`{name}`" for name in dict.fromkeys(names))
+def _code(text: str) -> str:
+    """Text on one line as inline code."""
+    text = " ".join(text.split())
+    ticks = "`" * (_longest_ticks(text) + 1)
+    return f"{ticks} {text} {ticks}" if "`" in text else f"{ticks}{text}{ticks}"
 
 
 def _fenced(text: str, language: str) -> str:
     """A block of code, with a fence that is longer than any in the text."""
-    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
-    fence = "`" * max(3, longest + 1)
+    fence = "`" * max(3, _longest_ticks(text) + 1)
     return f"{fence}{language}\n{text.rstrip()}\n{fence}"
 
 
-_WHY = {
-    "no_answer": "nothing was answered", "no_instruction": "nothing was asked", "empty": "they hold no text",
-    "other_turns": "they have turns of tools, or turns without a text",
-}  # fmt: skip
+def _longest_ticks(text: str) -> int:
+    return max((len(run) for run in re.findall(r"`+", text)), default=0)

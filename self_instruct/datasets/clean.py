@@ -11,17 +11,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from self_instruct.datasets.conversation_cleaning import Cleaning, Numbered, clean, repeated_digits, wrong_list
-from self_instruct.datasets.convert import Tally, Target, Work, under_way
+from self_instruct.datasets.convert import SourceCounts, Target
 from self_instruct.datasets.example import ASSISTANT, Example, of_turns
 from self_instruct.datasets.naming import made_id
-from self_instruct.datasets.reading import Reader, Source
-from self_instruct.datasets.rows import Row, Unreadable
+from self_instruct.datasets.pipeline import ReadRow, Reject, Result, Step, open_pipeline, reject_of, rejected
+from self_instruct.datasets.reading import Source
+from self_instruct.datasets.rows import Row
 from self_instruct.datasets.splitting import Count, split
 from self_instruct.datasets.writing import Format, Unfit
+from self_instruct.records import Drop
+from self_instruct.runs.tally import Tally
 
 
 @dataclass(frozen=True)
-class Plan:
+class CleanJob:
     """What is done to a conversation. `limit` is in tokens, as `count` counts them; None asks for no split. `digits` in a row
     and lists that begin anew are looked for in the parts of the split.
     """
@@ -35,31 +38,35 @@ class Plan:
 
 @dataclass
 class Turns:
-    """What became of the turns of one source: `read` = `written` + all of `drops`, by stage and reason."""
+    """What became of the turns of one source: `read` of them are kept or dropped in `tally`, the kept ones in `samples`."""
 
     read: int = 0
-    written: int = 0
     samples: int = 0
-    drops: Counter[tuple[str, str]] = field(default_factory=Counter)
+    tally: Tally = field(default_factory=Tally)
 
     def as_dict(self) -> dict[str, Any]:
         """As in the report."""
-        drops = {f"{stage}: {reason}": number for (stage, reason), number in sorted(self.drops.items())}
-        return {"samples": self.samples, "turns": {"read": self.read, "written": self.written, "drops": drops}}
+        turns = {"read": self.read, "written": self.tally.kept, "drops": self.tally.by_name()}
+        return {"samples": self.samples, "turns": turns}
 
 
-Counts = list[tuple[Tally, Turns]]
+CleanCounts = list[tuple[SourceCounts, Turns]]
 
 
 def clean_sources(
-    sources: Sequence[Source], target: Target, plan: Plan, about: dict[str, Any]
-) -> tuple[Counts, Format]:
-    """Reads, cleans, writes and counts; `about` goes into the report as it is. Raises `UserError` as `under_way` does."""
-    with under_way(sources, target) as work:
-        seen = _Seen()
-        counts = [_Source(reader, work, plan, seen).go_through() for reader in work.readers]
-        work.report = {**about, "inputs": [{**tally.as_dict(), **turns.as_dict()} for tally, turns in counts]}
-    return counts, work.format
+    sources: Sequence[Source], target: Target, job: CleanJob, about: dict[str, Any]
+) -> tuple[CleanCounts, Format]:
+    """Read, clean, write and count; `about` goes into the report as it is. Raises UserError as `open_pipeline` does."""
+    target.check()
+    with open_pipeline(sources, target.path) as pipeline:
+        format, seen, counts = target.open_in(pipeline), _Seen(), CleanCounts()
+        for reader in pipeline.readers:
+            step = _Clean(job, format, seen)
+            tally = pipeline.run(reader.rows(), step)
+            counts.append((SourceCounts(reader, tally, step.lost), step.turns))
+        inputs = [{**source.as_dict(), **turns.as_dict()} for source, turns in counts]
+        pipeline.report = {"format": format.name, **about, "inputs": inputs}
+    return counts, format
 
 
 class _Seen:
@@ -83,93 +90,79 @@ class _Seen:
         return found, f"id {example.id}" if found == "id" else f"begins as one before: {pair[0].text[:100]}"
 
 
-class _Source:
-    """One source on its way."""
+class _Clean(Step[ReadRow]):
+    """Clean each conversation, compare it with those before it, and split it."""
 
-    def __init__(self, reader: Reader, work: Work, plan: Plan, seen: _Seen) -> None:
-        self._reader, self._work, self._plan, self._seen = reader, work, plan, seen
-        self._tally, self._turns = Tally(reader), Turns()
+    def __init__(self, job: CleanJob, format: Format, seen: _Seen) -> None:
+        self._job, self._format, self._seen = job, format, seen
+        self.turns, self.lost = Turns(), Counter[str]()
 
-    def go_through(self) -> tuple[Tally, Turns]:
-        """All rows of it."""
-        for item in self._reader.rows():
-            if isinstance(item, Unreadable):
-                self._tally.drops["read", item.reason] += 1
-                self._work.rejects.unreadable(item)
-            else:
-                self._clean(*item)
-        return self._tally, self._turns
-
-    def _clean(self, row: Row, example: Example) -> None:
-        turns = example.turns
-        self._turns.read += len(turns)
+    def apply_to(self, row: ReadRow) -> Result:
+        line, example = row
+        turns, count = example.turns, self.turns.tally
+        self.turns.read += len(turns)
         if example.fields.get("plugins"):
-            self._refuse(row, example, len(turns), "conversation", "plugins", "was held with plugins")
-            return
-        outcome = clean(turns, self._plan.cleaning)
+            return self._refuse(row, len(turns), Drop("conversation", "plugins", "was held with plugins"))
+        outcome = clean(turns, self._job.cleaning)
         if outcome.reason:
-            self._turns.drops.update(("turn" if one.reason != outcome.reason else "conversation", one.reason)
-                                     for one in outcome.dropped)  # fmt: skip
-            self._refuse(row, example, 0, "conversation", outcome.reason, outcome.detail)
-            return
+            for one in outcome.dropped:
+                count.drop(Drop("turn" if one.reason != outcome.reason else "conversation", one.reason))
+            return self._refuse(row, 0, Drop("conversation", outcome.reason, outcome.detail))
         known = self._seen.before(example, outcome.kept[:2])
         if known is not None:
-            self._turns.drops.update(("turn", one.reason) for one in outcome.dropped)
-            self._refuse(row, example, len(outcome.kept), "duplicate", *known)
-            return
+            for one in outcome.dropped:
+                count.drop(Drop("turn", one.reason))
+            return self._refuse(row, len(outcome.kept), Drop("duplicate", *known))
+        rejects = list[Reject]()
         for one in outcome.dropped:
-            self._drop(row, [Numbered(one.number, one.turn)], "turn", one.reason, one.detail)
-        self._write_parts(row, example, outcome.kept)
+            rejects += self._drop(line, [Numbered(one.number, one.turn)], Drop("turn", one.reason, one.detail))
+        return self._split(*row, outcome.kept, rejects)
 
-    def _write_parts(self, row: Row, example: Example, kept: list[Numbered]) -> None:
-        plan, before, reason = self._plan, self._turns.samples, ("sample", "")
+    def _split(self, row: Row, example: Example, kept: list[Numbered], rejects: list[Reject]) -> Result:
+        """Return the parts of a conversation; the row is dropped if none is written, for the reason of the last one."""
+        job, samples, last = self._job, list[dict[str, Any]](), Drop("sample", "")
         parts, too_long = [kept], list[tuple[list[Numbered], int]]()
-        if plan.limit is not None:
-            parts, too_long = split(kept, plan.limit, plan.count, example.system)
+        if job.limit is not None:
+            parts, too_long = split(kept, job.limit, job.count, example.system)
         for pair, tokens in too_long:
-            reason = ("split", "too_long")
-            self._drop(row, pair, *reason, f"the pair alone makes a sample of {tokens:,} tokens")
+            last = Drop("split", "too_long", f"the pair alone makes a sample of {tokens:,} tokens")
+            rejects += self._drop(row, pair, last)
         for part in parts:
             sample = _sample(example, part, whole=not too_long and len(parts) == 1)
-            objection = self._objection(part)
+            drop = self._objection(part)
             try:
-                if objection is None:
-                    self._work.output.write(self._work.format.row(sample))
+                if drop is None:
+                    samples.append(self._format.row(sample))
             except Unfit as error:
-                objection = "format", error.reason, error.problem
-            if objection is None:
-                self._turns.samples += 1
-                self._turns.written += len(part)
-                self._tally.lost.update(self._work.format.lost(sample))
+                drop = Drop("format", error.reason, error.problem)
+            if drop is None:
+                self.turns.tally.keep(len(part))
+                self.lost.update(self._format.lost(sample))
             else:
-                reason = objection[:2]
-                self._turns.drops[reason] += len(part)
-                self._work.rejects.unfit(row, sample, *objection)
-        if self._turns.samples > before:
-            self._tally.written += 1
-        else:
-            self._tally.drops[reason] += 1
+                last = drop
+                self.turns.tally.drop(drop, len(part))
+                rejects.append(reject_of(row, sample, drop))
+        self.turns.samples += len(samples)
+        return Result(samples, None if samples else last, rejects)
 
-    def _objection(self, part: list[Numbered]) -> tuple[str, str, str] | None:
-        """Stage, reason and detail of why a part is not written."""
+    def _objection(self, part: list[Numbered]) -> Drop | None:
+        """Return why a part is not written."""
         for one in part:
-            if self._plan.digits is not None and (found := repeated_digits(one.text, self._plan.digits)) is not None:
-                return "sample", "repeated_digits", f"turn {one.number}: {found[:100]}"
-            if self._plan.wrong_lists and one.turn["role"] == ASSISTANT and (at := wrong_list(one.text)) is not None:
-                return "sample", "wrong_list", f'turn {one.number}: the list begins anew with "{at.strip()}"'
+            if self._job.digits is not None and (found := repeated_digits(one.text, self._job.digits)) is not None:
+                return Drop("sample", "repeated_digits", f"turn {one.number}: {found[:100]}")
+            if self._job.wrong_lists and one.turn["role"] == ASSISTANT and (at := wrong_list(one.text)) is not None:
+                return Drop("sample", "wrong_list", f'turn {one.number}: the list begins anew with "{at.strip()}"')
         return None
 
-    def _refuse(self, row: Row, example: Example, turns: int, stage: str, reason: str, detail: str) -> None:
-        """A whole row is out, and with it so many turns that are not counted yet."""
-        self._tally.drops[stage, reason] += 1
+    def _refuse(self, row: ReadRow, turns: int, drop: Drop) -> Result:
+        """Drop a whole row, and with it that number of turns that are not counted yet."""
         if turns:
-            self._turns.drops[stage, reason] += turns
-        self._work.rejects.unfit(row, example, stage, reason, detail)
+            self.turns.tally.drop(drop, turns)
+        return rejected(row, drop)
 
-    def _drop(self, row: Row, gone: Sequence[Numbered], stage: str, reason: str, detail: str) -> None:
-        self._turns.drops[stage, reason] += len(gone)
-        for one in gone:
-            self._work.rejects.turn(row, one.number, one.turn, stage, reason, detail)
+    def _drop(self, row: Row, gone: Sequence[Numbered], drop: Drop) -> list[Reject]:
+        self.turns.tally.drop(drop, len(gone))
+        return [Reject(row.place, drop, {"turn": one.number, "message": one.turn}) for one in gone]
 
 
 def _sample(example: Example, part: Sequence[Numbered], whole: bool) -> Example:

@@ -6,6 +6,7 @@ No more than a row and what is read ahead is in memory. Knows nothing of what th
 
 import gzip
 import io
+import json
 import re
 import sys
 import zlib
@@ -16,8 +17,6 @@ from typing import Any, BinaryIO, cast
 
 from self_instruct.config.hub_names import is_hub_id
 from self_instruct.datasets.json_documents import LISTS, Documents, begins_with
-from self_instruct.datasets.json_stream import JsonStream, Text
-from self_instruct.datasets.json_text import TolerantDecoder
 from self_instruct.datasets.rows import LONGEST, Row, Unreadable, shown
 from self_instruct.errors import UserError
 from self_instruct.runs.layout import PIPE
@@ -115,7 +114,7 @@ def _of_stream(stream: BinaryIO, name: str, option: str) -> Container:
             return Container(f"JSON list {key!r} in an object", iter(Documents(rejoined, name)), key, header)
         if _is_spread(content):
             rejoined.read(skipped)
-            return Container("JSON objects over several lines", iter(JsonStream(Text(rejoined), name, inside=False)))
+            return Container("JSON objects over several lines", iter(Documents(rejoined, name, spread=True)))
     return Container("JSON lines", _lines(rejoined, name))
 
 
@@ -145,7 +144,7 @@ def _is_spread(content: bytes) -> bool:
 def _first_object(content: bytes) -> dict[str, Any]:
     """The object that a file begins with; empty if it is not all there."""
     try:
-        return dict(TolerantDecoder().decode_at(content.decode("utf-8", "replace"), 0)[0])
+        return dict(json.JSONDecoder().raw_decode(content.decode("utf-8", "replace"))[0])
     except (ValueError, RecursionError):
         return {}
 
@@ -153,26 +152,26 @@ def _first_object(content: bytes) -> dict[str, Any]:
 def _first_line(content: bytes) -> dict[str, Any] | None:
     """The object on the first line, if it holds a whole one."""
     try:
-        return object_of(content.partition(b"\n")[0], "", TolerantDecoder().decode)
+        return object_of(content.partition(b"\n")[0], "")
     except LineError:
         return None
 
 
 def _lines(file: io.BufferedIOBase, name: str) -> Iterator[Row | Unreadable]:
-    decoder, number = TolerantDecoder(), 0
+    number, constants = 0, list[str]()
+    decode = json.JSONDecoder(parse_constant=constants.append).decode  # NaN and infinity become null, and are counted
     for at, (raw, whole) in enumerate(_raw_lines(file), start=1):
         place = f"{name}:{at}"
-        decoder.begin()
+        constants.clear()
         try:
             if not whole:
                 problem = f"has over {LONGEST:,} bytes; is every object on a line of its own?"
                 raise LineError("too_long", place, problem)
-            value = object_of(raw, place, decoder.decode)
+            value = object_of(raw, place, decode)
             if value is None:
                 continue
-            yield Row(
-                place, number, value, raw.decode("utf-8").strip().encode("utf-8"), tuple(sorted(decoder.repairs))
-            )
+            line = raw.decode("utf-8").strip().encode("utf-8")
+            yield Row(place, number, value, line, ("nan",) if constants else ())
         except LineError as error:
             yield Unreadable(place, error.reason, error.problem, shown(raw))
         number += 1

@@ -35,7 +35,7 @@ class Numbered:
 
 @dataclass(frozen=True)
 class Dropped:
-    """A turn that was left out: why in one word, and what was seen."""
+    """A turn that was left out, as it came: why in one word, and what was seen."""
 
     number: int
     turn: Turn
@@ -45,16 +45,19 @@ class Dropped:
 
 @dataclass
 class Outcome:
-    """What is left of a conversation: pairs of a question and its answer. If nothing is, `reason` and `detail` say why."""
+    """What is left of a conversation of `turns`: pairs of a question and its answer. If nothing is, `reason` and `detail` say
+    why.
+    """
 
+    turns: Sequence[Turn]
     kept: list[Numbered]
     dropped: list[Dropped] = field(default_factory=list)
     reason: str = ""
     detail: str = ""
 
     def drop(self, gone: Sequence[Numbered], reason: str, detail: str) -> None:
-        """Turns are out."""
-        self.dropped += [Dropped(one.number, one.turn, reason, detail) for one in gone]
+        """Drop turns, each as it came: `gone` may already be clean."""
+        self.dropped += [Dropped(one.number, self.turns[one.number - 1], reason, detail) for one in gone]
 
     def refuse(self, reason: str, detail: str) -> None:
         """All that is left is out."""
@@ -73,7 +76,7 @@ class Cleaning:
 
 def clean(turns: Sequence[Turn], cleaning: Cleaning) -> Outcome:
     """The conversation's pairs with clean texts, and every other turn with its reason."""
-    outcome = Outcome([Numbered(number, turn) for number, turn in enumerate(turns, start=1)])
+    outcome = Outcome(turns, [Numbered(number, turn) for number, turn in enumerate(turns, start=1)])
     _trim(outcome)
     for step in (_judge_raw, _clean_texts, _judge_clean):
         if outcome.reason:

@@ -1,41 +1,29 @@
-"""Taking the records out of sources that are in a benchmark, row by row; the evidence is kept with each."""
+"""Drop the records that are in a benchmark, row by row, with the evidence for each."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from self_instruct.datasets.benchmarks import read_benchmarks
 from self_instruct.datasets.contamination import Contamination, ContaminationIndex
-from self_instruct.datasets.convert import Rejects
 from self_instruct.datasets.example import ASSISTANT, Example
-from self_instruct.datasets.outputs import open_sink
-from self_instruct.datasets.reading import Reader, Source, open_sources
-from self_instruct.datasets.rows import Row, Unreadable
+from self_instruct.datasets.pipeline import ReadRow, Result, Step, open_pipeline, rejected
+from self_instruct.datasets.reading import Reader, Source
 from self_instruct.errors import UserError
-from self_instruct.runs.files import NewFile
-from self_instruct.runs.layout import PIPE, Places
+from self_instruct.records import Drop
+from self_instruct.runs.tally import Tally
 
-Item = tuple[Row, Example] | Unreadable
 STAGE = "contamination"
 _BATCH = 1024
 
 
 @dataclass
 class Cleared:
-    """What became of so many rows: kept, dropped by stage and reason, and contaminated by benchmark, each with its number."""
+    """What became of the rows of all sources, and how many are in each benchmark."""
 
-    kept: int = 0
-    drops: Counter[tuple[str, str]] = field(default_factory=Counter)
+    tally: Tally = field(default_factory=Tally)
     benchmarks: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def rows(self) -> int:
-        """Rows read, whole or not."""
-        return self.kept + self.drops.total()
 
     def as_dict(self, readers: Sequence[Reader], options: Mapping[str, Any]) -> dict[str, Any]:
         """As in the report, with the options."""
@@ -43,9 +31,9 @@ class Cleared:
             "inputs": [
                 {"path": reader.source.path, "format": reader.schema and reader.schema.name} for reader in readers
             ],
-            "rows": self.rows,
-            "kept": self.kept,
-            "drops": {f"{stage}: {reason}": number for (stage, reason), number in sorted(self.drops.items())},
+            "rows": self.tally.total,
+            "kept": self.tally.kept,
+            "drops": self.tally.by_name(),
             "benchmarks": dict(sorted(self.benchmarks.items())),
             "options": dict(options),
         }
@@ -96,56 +84,34 @@ def index_of(benchmarks: Sequence[tuple[str, str]], ngram_words: int, substring_
     return index
 
 
+class _Decontaminate(Step[ReadRow]):
+    """Keep the rows that are in no benchmark, as lines of ours."""
+
+    batch = _BATCH
+
+    def __init__(self, reader: Reader, columns: set[str], index: ContaminationIndex, found: Counter[str]) -> None:
+        self._reader, self._columns, self._index, self._found = reader, columns, index, found
+
+    def apply(self, rows: Sequence[ReadRow]) -> Iterator[Result]:
+        evidences = contaminated(self._index, [parts_of(example) for _, example in rows])
+        for (row, example), evidence in zip(rows, evidences, strict=True):
+            if evidence is None:
+                yield Result([self._reader.line(row, example, self._columns)])
+            else:
+                self._found[evidence["benchmark"]] += 1
+                drop = Drop(STAGE, evidence["reason"], evidence["detail"])
+                yield rejected((row, example), drop, match=evidence)
+
+
 def decontaminate(
     sources: Sequence[Source], index: ContaminationIndex, output: str, options: Mapping[str, Any]
 ) -> tuple[Cleared, list[Reader]]:
-    """Reads, writes what is in no benchmark, and counts; the report tells the options. Raises `UserError` as `convert` does."""
-    with ExitStack() as stack:
-        sink = stack.enter_context(closing(open_sink(output)))
-        rejects = Rejects(output, stack)
-        report = stack.enter_context(closing(NewFile(Places(Path(output)).report))) if output != PIPE else None
-        readers = open_sources(sources, "IN")
-        columns = set[str]().union(*(reader.columns for reader in readers))
-        cleared = Cleared(benchmarks=Counter(dict.fromkeys(index.benchmarks, 0)))
-        for reader in readers:
-            for batch in _batches(reader):
-                for item in _judged(batch, index, cleared, rejects):
-                    sink.write(reader.line(*item, columns) + b"\n")
-        rejects.publish()
-        if report is not None:
-            report.write((json.dumps(cleared.as_dict(readers, options), indent=2) + "\n").encode())
-            report.publish()
-        sink.publish()
-    return cleared, readers
-
-
-def _judged(
-    batch: list[Item], index: ContaminationIndex, cleared: Cleared, rejects: Rejects
-) -> Iterator[tuple[Row, Example]]:
-    """The rows of a batch that are kept; the others go to the rejected ones."""
-    whole = [parts_of(item[1]) for item in batch if not isinstance(item, Unreadable)]
-    found = iter(contaminated(index, whole))
-    for item in batch:
-        if isinstance(item, Unreadable):
-            cleared.drops["read", item.reason] += 1
-            rejects.unreadable(item)
-            continue
-        evidence = next(found)
-        if evidence is None:
-            cleared.kept += 1
-            yield item
-        else:
-            cleared.drops[STAGE, evidence["reason"]] += 1
-            cleared.benchmarks[evidence["benchmark"]] += 1
-            rejects.unfit(*item, STAGE, evidence["reason"], evidence["detail"], match=evidence)
-
-
-def _batches(reader: Reader) -> Iterator[list[Item]]:
-    batch = list[Item]()
-    for item in reader.rows():
-        batch.append(item)
-        if len(batch) == _BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+    """Read, write what is in no benchmark, and count; the report has the options. Raises UserError as `open_pipeline` does."""
+    with open_pipeline(sources, output) as pipeline:
+        found, columns = Counter(dict.fromkeys(index.benchmarks, 0)), pipeline.columns
+        tallies = [
+            pipeline.run(reader.rows(), _Decontaminate(reader, columns, index, found)) for reader in pipeline.readers
+        ]
+        cleared = Cleared(Tally.sum(tallies), found)
+        pipeline.report = cleared.as_dict(pipeline.readers, options)
+    return cleared, pipeline.readers

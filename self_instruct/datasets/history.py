@@ -1,15 +1,35 @@
-"""How a dataset came to be, told by what the commands have left beside it: the run, then what was done to its records.
+"""How a dataset came to be, read from the reports that the commands leave beside it: the run, then each step on its records.
 
-Commands are told with paths shortened to names, and nothing that may be a secret. Knows nothing of cards.
+Commands are shown with paths shortened to names, and without anything that may be a secret.
 """
 
-from collections.abc import Mapping
-from dataclasses import Field, dataclass
+import json
+import shlex
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import Field, dataclass, field
 from pathlib import Path
+from typing import Any
 
-from self_instruct.datasets.file_steps import of_report
-from self_instruct.datasets.run_steps import consistent, generated, judged
-from self_instruct.datasets.steps import Step
+from self_instruct.config.option import declarations
+from self_instruct.datasets.naming import presentable, short, without_places
+from self_instruct.datasets.options import (
+    CleaningOptions,
+    ConversationOutputOptions,
+    ConversionOptions,
+    DecontaminationOptions,
+    LintOptions,
+    MergeFilterOptions,
+    MergeOptions,
+    ReadingOptions,
+)
+from self_instruct.errors import UserError
+from self_instruct.formats import INSTRUCTION_OUTPUT
+from self_instruct.novelty.options import NoveltyOptions
+from self_instruct.rules.options import FilterOptions
+from self_instruct.runs import manifest
+from self_instruct.runs.funnel import Funnel
 from self_instruct.runs.layout import (
     ACCEPTED,
     CONSISTENCY_REPORT,
@@ -17,10 +37,42 @@ from self_instruct.runs.layout import (
     DESCRIPTION,
     JUDGE_REPORT,
     JUDGED,
-    Places,
+    REPORT,
+    OutputPaths,
 )
+from self_instruct.runs.tally import Tally
 
-_CHOSEN = {JUDGED: JUDGE_REPORT, CONSISTENT: CONSISTENCY_REPORT}
+_SCRIPTS = {True: "instruction_io/instruction_output.py", False: "instruction_iio/instruction_input_output.py"}
+_JUDGE = "python -m self_instruct.judge"
+_CONSISTENCY = "accelerate launch instruction_io/output_instruction.py"
+_REPORTS = {JUDGED: JUDGE_REPORT, CONSISTENT: CONSISTENCY_REPORT}
+_DID: dict[str, tuple[str, tuple[type, ...]]] = {
+    "post_processing": ("curated", (ReadingOptions, FilterOptions, NoveltyOptions)),
+    "merge": ("merged", (MergeOptions, MergeFilterOptions, NoveltyOptions, DecontaminationOptions)),
+    "decontaminate": ("decontaminated", (ReadingOptions, DecontaminationOptions)),
+    "lint": ("mended", (ReadingOptions, LintOptions)),
+    "clean": ("cleaned", (ReadingOptions, ConversationOutputOptions, CleaningOptions)),
+    "convert": ("converted", (ReadingOptions, ConversionOptions)),
+}
+"""What each command does in a word, and its options besides what it reads and writes."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a command did; the command itself and the funnel, as text, the latter empty where nothing tells it; options and
+    versions where they are known; the model and its revision if it generated, and where the model lies here. `inputs` are
+    where it read.
+    """
+
+    what: str
+    command: str
+    funnel: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    model: str = ""
+    revision: str = ""
+    model_place: Path | None = None
+    inputs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -46,22 +98,208 @@ def _history(path: Path, declared: Declared, seen: set[Path]) -> list[Step]:
     if path in seen:
         return []
     seen.add(path)
-    folder, places = path.parent, Places(path)
+    folder, places = path.parent, OutputPaths(path)
     reports = [place for place in (places.report, places.judge_report) if place.is_file()]
     if reports:
         last = max(reports, key=lambda place: place.stat().st_mtime_ns)  # the file is what was written last
-        step = judged(last, path, None, declared.judge) if last == places.judge_report else of_report(last, path.name)
+        step = (
+            _judged(last, path, None, declared.judge) if last == places.judge_report else _of_report(last, path.name)
+        )
         # Reports have paths as they were given: from the working directory then, which may be that of the output.
         found = [at.absolute() for place in step.inputs for at in (Path(place), folder / place) if at.is_file()]
         return [*(one for place in found for one in _history(place, declared, seen)), step]
     is_run = (folder / DESCRIPTION).is_file()
     if path.name == ACCEPTED:
-        return [generated(folder, declared.run)] if is_run else []
-    report = _CHOSEN.get(path.name)
+        return [_generated(folder, declared.run)] if is_run else []
+    report = _REPORTS.get(path.name)
     if report is None or not (is_run or (folder / report).is_file()):
         return []
     if path.name == JUDGED:
-        step = judged(folder / report, path, folder, declared.judge)
+        step = _judged(folder / report, path, folder, declared.judge)
     else:
-        step = consistent(folder, declared.consistency)
+        step = _consistent(folder, declared.consistency)
     return [*_history(folder / ACCEPTED, declared, seen), step]
+
+
+def _generated(folder: Path, declared: Mapping[str, Field]) -> Step:
+    """The generation of a run; without its counts where it has no report. Raises `UserError` for files that are damaged."""
+    described, options = manifest.read_run(folder, declared)
+    script = _SCRIPTS[described["format"] == INSTRUCTION_OUTPUT.name]
+    given = {name: value for name, value in options.items() if name != "batch_dir"}
+    command = {**presentable(_changed(given, declared)), "batch_dir": _named(folder)}
+    report = folder / REPORT
+    what, funnel = _counted(report) if report.is_file() else ("generated", "")
+    return Step(
+        what,
+        _command_line(f"accelerate launch {script}", command),
+        funnel,
+        {**presentable(given), "seed_tasks_sha256": described["seed_tasks_sha256"]},
+        {name: text for name, text in (described.get("versions") or {}).items() if text},
+        str(presentable(options).get("model_name_or_path") or ""),
+        described["model_revision"],
+        Path(options.get("model_name_or_path") or ""),
+    )
+
+
+def _counted(place: Path) -> tuple[str, str]:
+    """Return how many records a run's report counts, in words, and its funnel."""
+    with _report(place) as report:
+        funnel = Funnel(
+            tally=Tally(int(report["accepted"]), _by_stage(report["drops"])),
+            completions=Counter(report["completions"]),
+        )
+        stopped = f"stopped: {report['stopped']}\n{report['requests']:,} requests\n\n"
+    return f"generated {funnel.accepted:,} records", stopped + funnel.table()
+
+
+def _judged(place: Path, kept: Path, folder: Path | None, declared: Mapping[str, Field]) -> Step:
+    """The choice of a judge, of the run in `folder` or of files, as its report tells it; that may be missing for a run."""
+    if not place.is_file() and folder is not None:
+        return Step("judged", _command_line(_JUDGE, {"batch_dir": _named(folder)}), "")
+    with _report(place) as report:
+        verdicts, kept_records = report["verdicts"], int(report["kept"])
+        drops = {("judge", "bad"): int(verdicts["bad"]), ("judge", "below_threshold"): int(verdicts["good"]) - kept_records,
+                 **{("judge", f"unknown: {reason}"): int(number) for reason, number in report["unknown"].items()}}  # fmt: skip
+        paths = tuple(str(one["path"]) for one in report.get("inputs") or [])
+        options = dict(report.get("options") or {"judge_threshold": report["threshold"]})
+        table = _funnel("records", int(report["records"]), drops, "stay")
+    read = {"input_path": [short(path) for path in paths]} if folder is None else {"batch_dir": _named(folder)}
+    given = presentable(_changed(options, declared))
+    command = _command_line(_JUDGE, {**read, **given, **({"output_path": kept.name} if folder is None else {})})
+    shown = {**presentable(options), "judges": without_places(report.get("judges") or [])}
+    return Step(f"judged: {kept_records:,} records", command, table, shown, inputs=paths if folder is None else ())
+
+
+def _consistent(folder: Path, declared: Mapping[str, Field]) -> Step:
+    """The choice of a run's records by self-consistency."""
+    place, read = folder / CONSISTENCY_REPORT, {"batch_dir": _named(folder)}
+    if not place.is_file():
+        return Step("chosen by self-consistency", _command_line(_CONSISTENCY, read), "")
+    with _report(place) as report:
+        kept, options = int(report["kept"]), dict(report.get("options") or {})
+        drops = {("self_consistency", reason): int(number) for reason, number in report["drops"].items()}
+        table = _funnel("records", int(report["records"]), drops, "stay")
+    given = presentable(_changed(options, declared))
+    asked = {name: report[name] for name in ("model", "model_revision", "embedding_model") if report.get(name)}
+    shown = {**presentable(options), "asked": presentable(asked)}
+    return Step(
+        f"chosen by self-consistency: {kept:,} records", _command_line(_CONSISTENCY, {**read, **given}), table, shown
+    )
+
+
+def _named(folder: Path) -> str:
+    return f"runs/{folder.name}"
+
+
+def _of_report(place: Path, output: str) -> Step:
+    """The step of a report, which wrote the file of that name. Raises `UserError` if the report cannot be understood."""
+    with _report(place) as report:
+        inputs = report["inputs"]
+        kept, drops = _kept(report, inputs)
+        paths = [str(one["path"]) for one in inputs]
+        options = dict(report.get("options") or {})
+        command = _command_of(report, inputs)
+        what, groups = _DID[command]
+        given = presentable(_changed(options, declarations(groups)))
+        line = _command(command, report, [short(path) for path in paths], given, output)
+    table = _funnel("rows", kept + drops.total(), drops, "after {stage}")
+    return Step(f"{what}: {kept:,} records", line, table, presentable(options), inputs=tuple(paths))
+
+
+def _command_of(report: Mapping[str, Any], inputs: list[dict[str, Any]]) -> str:
+    """Which command wrote a report."""
+    if "overlap" in report and all(one.get("name") for one in inputs):
+        return "merge"
+    if "overlap" in report or "lines" in report:
+        return "post_processing"
+    if "benchmarks" in report:
+        return "decontaminate"
+    if "findings" in report:
+        return "lint"
+    return "clean" if any("turns" in one for one in inputs) else "convert"
+
+
+def _command(
+    name: str, report: Mapping[str, Any], paths: list[str], given: dict[str, Any], output: str
+) -> str:  # fmt: skip
+    """The command as it is typed, with the options that were given."""
+    if name == "post_processing":
+        return _command_line(
+            "python -m self_instruct.post_processing", {"input_path": paths, **given, "output_path": output}
+        )
+    head = ["python", "-m", "self_instruct.datasets", name]
+    if name == "merge":
+        inputs = report["inputs"]
+        sources = [f"{one['name']}={path}" for one, path in zip(inputs, paths, strict=True)]
+        licenses = [f"{one['name']}={one['license']}" for one in inputs if one.get("license")]
+        return _command_line(shlex.join(head), {"sources": sources, "licenses": licenses, **given, "output": output})
+    fixed = ["--fix"] if name == "lint" else []
+    before = {"benchmarks": list(report["benchmarks"])} if name == "decontaminate" else {"to": report.get("format")}
+    more = {key: value for key, value in {**before, **given}.items() if key != "fix"}
+    return _command_line(shlex.join([*head, *paths, *fixed]), {**more, "output": output})
+
+
+def _kept(report: Mapping[str, Any], inputs: list[dict[str, Any]]) -> tuple[int, Counter[tuple[str, str]]]:
+    """Return how many rows the output has, and the others by stage and reason."""
+    if "findings" in report:  # lint writes every row that it can read, and counts the others apart
+        return int(report["rows"]), _by_stage({"read": report["unreadable"]})
+    if "kept" in report:
+        return int(report["kept"]), _by_stage(report["drops"])
+    drops = sum((Counter(one["drops"]) for one in inputs), Counter[str]())
+    return sum(int(one["written"]) for one in inputs), _by_stage(drops)
+
+
+def _command_line(head: str, options: Mapping[str, Any]) -> str:
+    """A command for a shell, an option a line; options without a value are left out."""
+    lines = [head]
+    for name, value in options.items():
+        if value == [] or value is None:
+            continue
+        words = [f"--{name}", *map(str, value)] if isinstance(value, list) else [f"--{name}", str(value)]
+        lines.append(shlex.join(words))
+    return " \\\n    ".join(lines)
+
+
+def _changed(options: Mapping[str, Any], declared: Mapping[str, Field]) -> dict[str, Any]:
+    """The options that are not at the default that a command declares."""
+    found = {}
+    for name, value in options.items():
+        item = declared.get(name)
+        default = item.default_factory() if item and callable(item.default_factory) else item and item.default
+        if value is not None and value != default:
+            found[name] = value
+    return found
+
+
+@contextmanager
+def _report(place: Path) -> Iterator[dict[str, Any]]:
+    """Read a report. Raises `UserError` if it, or what the block takes from it, has another form than we write."""
+    try:
+        report = json.loads(place.read_text(encoding="utf-8"))
+        if not isinstance(report, dict):
+            raise TypeError(f"it holds a {type(report).__name__}")
+        yield report
+    except (OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise UserError(
+            f"{place}: is not a report of ours ({type(error).__name__}: {error}); restore it, or move it away and the card "
+            "says less"
+        ) from None
+
+
+def _by_stage(drops: Mapping[str, Any]) -> Counter[tuple[str, str]]:
+    """Return drops by stage and reason; reports have them as `{stage: {reason: n}}` or as `{"stage: reason": n}`."""
+    found = Counter[tuple[str, str]]()
+    for key, value in drops.items():
+        if isinstance(value, Mapping):
+            found.update({(key, reason): int(number) for reason, number in value.items()})
+        else:
+            stage, _, reason = key.partition(": ")
+            found[stage, reason] += int(value)
+    return found
+
+
+def _funnel(first: str, number: int, drops: Mapping[tuple[str, str], int], left: str) -> str:
+    """Return the table of a funnel; `left` names the rows that a stage leaves."""
+    found = Counter({key: count for key, count in drops.items() if count})
+    stages = [(stage, left.format(stage=stage)) for stage in dict.fromkeys(stage for stage, _ in found)]
+    return Tally(number - found.total(), found).table(first, stages)

@@ -34,14 +34,16 @@ class InstructionFile:
     has_output: bool
 
 
-def read_files(
-    sources: Sequence[Source], option: str = "--input_path", *, uniform: bool = False
-) -> list[InstructionFile]:
-    """What the sources hold, in any format. Lines of ours are to be written as they stood, unless all are to be `uniform`.
+def read_files(sources: Sequence[Source], option: str = "--input_path") -> list[InstructionFile]:
+    """What the sources hold, in any format.
 
     Raises `UserError` when a source cannot be opened or its format not be told, and when no row of any could be read.
     """
-    readers = open_sources(sources, option)
+    return read_all(open_sources(sources, option))
+
+
+def read_all(readers: Sequence[Reader], *, uniform: bool = False) -> list[InstructionFile]:
+    """Return the rows of opened sources. Lines of ours stay as they are, unless all are to be `uniform`."""
     columns = set[str]().union(*(reader.columns for reader in readers))
     return [_read(reader, columns, uniform) for reader in readers]
 

@@ -1,167 +1,212 @@
-"""The rows of JSON documents, one after the other: lists of objects, and objects that hold such lists, by splits or otherwise.
+"""Rows of JSON documents that follow each other in a stream: lists of objects, and objects that hold such lists.
 
-Of an object, every list of objects is read, and plain values are taken for its header. What stands elsewhere is told: nothing
-is passed over in silence. Knows nothing of what rows and headers mean.
+Each value is decoded by itself, so a list needs no more memory than its longest row. Commas after the last row and between
+documents are accepted. Reading ends at a value that is not JSON: the rows before it are read, and the rest is one `Unreadable`.
 """
 
+import codecs
 import io
 import json
 import re
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
-from self_instruct.datasets.json_stream import JsonStream, Text, said
-from self_instruct.datasets.json_text import TolerantDecoder, end_of_value
 from self_instruct.datasets.rows import LONGEST, Row, Unreadable, shown
+from self_instruct.records import json_line
 
 _ALL_ROWS = ("instances", "data", "rows", "examples", "records")
 _SPLITS = ("train", "test", "validation", "valid", "val", "dev", "eval")
 LISTS = frozenset([*_ALL_ROWS, *_SPLITS])
-"""Keys of lists by which an object is known for a document, and not for a row."""
+"""Keys of lists that mark an object as a document rather than a row."""
 
-_LONGEST_KEY = 4096
+_CHUNK = 1 << 18
+_BETWEEN = re.compile(r"[\s,]*")
 _OPENING = re.compile(r"\[\s*([^\s])")
-_BEHIND = re.compile(r"[\s,}\]]")  # a number goes on till one of these
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_NOT_UTF8 = re.compile("[\udc80-\udcff]")
+_HALF_NUMBER = 2  # characters that a number may have behind its last whole part: "1e+"
+
+
+class _Broken(Exception):
+    """Nothing from here on can be read: the reason in one word, and the problem."""
+
+    def __init__(self, reason: str, problem: str) -> None:
+        super().__init__(problem)
+        self.reason, self.problem = reason, problem
+
+
+class _Text:
+    """A stream of UTF-8 as text. Only what has not been passed is in memory: `content` from the position `at` on."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream, self._decoder = stream, codecs.getincrementaldecoder("utf-8")("surrogateescape")
+        self.content, self.at, self._ended = "", 0, False
+        self.constants = list[str]()  # NaN and infinity of the last value; `append` makes them null
+        self._json = json.JSONDecoder(parse_constant=self.constants.append)
+
+    def more(self) -> bool:
+        """Read as much again as is held, at least a chunk. Return False at the end of the stream."""
+        if self._ended:
+            return False
+        held = len(self.content) - self.at
+        read = self._stream.read(max(_CHUNK, held))
+        self._ended = not read
+        self.content = self.content[self.at :] + self._decoder.decode(read, final=not read)
+        self.at = 0
+        return True
+
+    def next_sign(self) -> str:
+        """Pass white space and commas. Return the character that follows, or an empty text at the end of the stream."""
+        while True:
+            found = _BETWEEN.match(self.content, self.at)
+            self.at = found.end() if found else self.at
+            if self.at < len(self.content):
+                return self.content[self.at]
+            if not self.more():
+                return ""
+
+    def value(self) -> tuple[Any, str]:
+        """Decode and pass the next value. Return it and its text. Raises `_Broken`."""
+        self.next_sign()
+        while True:
+            self.constants.clear()
+            try:
+                value, end = self._json.raw_decode(self.content, self.at)
+                behind = len(self.content) - end
+                if isinstance(value, dict | list | str) or behind > _HALF_NUMBER or self._ended:
+                    raw, self.at = self.content[self.at : end], end
+                    return value, raw
+            except json.JSONDecodeError as error:  # or not all of it is there
+                if self._ended:
+                    raise _Broken("not_json", f"is not JSON ({error.msg})") from None
+            except (ValueError, RecursionError) as error:
+                raise _Broken("not_json", f"is not JSON ({error})") from None
+            if len(self.content) - self.at > LONGEST:
+                raise _Broken("too_long", f"is not JSON, or has over {LONGEST:,} characters")
+            self.more()
+
+    def opens_rows(self) -> bool:
+        """Pass the bracket if a list of objects, or an empty one, comes next."""
+        if self.next_sign() != "[":
+            return False
+        while not (found := _OPENING.match(self.content, self.at)):
+            if len(self.content) - self.at > LONGEST or not self.more():
+                return False
+        if found[1] not in "{]":
+            return False
+        self.at = found.start(1)
+        return True
 
 
 class Documents:
-    """Iterates over the rows of all documents of a stream. Rows of a list whose key does not mean all rows have the key as
-    their `part`; rows are numbered through the whole stream.
+    """Iterate over the rows of all documents of a stream, and over what cannot be read, in order.
+
+    Rows are numbered through the stream. Rows of a list whose key does not mean all rows have the key as their `part`. With
+    `spread`, the objects of the stream are rows themselves.
     """
 
-    def __init__(self, stream: BinaryIO, name: str) -> None:
-        self._text, self._name, self._number = Text(stream), name, 0
-        self._decoder = TolerantDecoder()
+    def __init__(self, stream: BinaryIO, name: str, *, spread: bool = False) -> None:
+        self._text, self._name, self._spread = _Text(stream), name, spread
+        self._number, self._part = 0, ""
 
     def __iter__(self) -> Iterator[Row | Unreadable]:
-        """Rows and what could not be read, in order."""
-        while sign := self._text.next_sign():
-            if sign not in "[{":
-                yield self._rest("after_the_list", "stands after the end of the list")
-                return
-            self._text.at += 1
-            yield from self._rows("", {}) if sign == "[" else self._object()
+        text = self._text
+        try:
+            while sign := text.next_sign():
+                if self._spread:
+                    yield self._row(None)
+                elif sign == "[":
+                    text.at += 1
+                    yield from self._rows("", {})
+                elif sign == "{":
+                    yield from self._object()
+                else:
+                    raise _Broken("after_the_list", "stands after the end of the list")
+        except _Broken as error:
+            rest = "; reading ends here" if error.reason in ("not_json", "too_long") else ""
+            yield Unreadable(self._place, error.reason, error.problem + rest, shown(text.content[text.at :]))
+            while text.more():  # what writes into a pipe is not cut off
+                text.at = len(text.content)
 
     def first_list(self) -> tuple[str, dict[str, Any]] | None:
-        """The key of the first list of rows of the object that the stream begins with, and the plain values before it; None if
-        something else comes first.
+        """Return the key of the first list of rows of the object that the stream begins with, and the plain values before it.
+
+        Return None if something else comes first.
         """
         header = dict[str, Any]()
         if self._text.next_sign() != "{":
             return None
         self._text.at += 1
-        key = self._next_list(header)
+        try:
+            key = self._next_list(header)
+        except _Broken:
+            return None
         return (key, header) if isinstance(key, str) else None
 
     def _object(self) -> Iterator[Row | Unreadable]:
-        header, told = dict[str, Any](), False
+        header, accounted = dict[str, Any](), False
+        self._text.at += 1
         while (found := self._next_list(header)) is not None:
             if isinstance(found, Unreadable):
-                told = True
+                accounted = True
                 yield found
-                if not self._text.next_sign():
-                    return
                 continue
             before = self._number
-            if not (yield from self._rows(found, dict(header))):
-                return
-            told |= found in LISTS or self._number > before
-        if not told:
+            yield from self._rows(found, dict(header))
+            accounted |= found in LISTS or self._number > before
+        if not accounted:
             problem = "is an object without a list of rows, behind what is read"
-            yield Unreadable(self._place(), "after_the_list", problem, shown(json.dumps(header, ensure_ascii=False)))
-
-    def _rows(self, key: str, header: Mapping[str, Any]) -> Generator[Row | Unreadable, None, bool]:
-        """The rows of a list, from behind its bracket to behind the one that closes it. Returns whether that was there."""
-        part = "" if key in _ALL_ROWS else key
-        rows = JsonStream(self._text, self._name, inside=True, number=self._number, part=part, header=header)
-        yield from rows
-        self._number = rows.number
-        closed = self._text.next_sign() == "]"
-        self._text.at += closed
-        return closed
+            yield Unreadable(self._place, "after_the_list", problem, shown(json_line(header)))
 
     def _next_list(self, header: dict[str, Any]) -> str | Unreadable | None:
-        """Goes on inside an object to behind the bracket of its next list of objects, and returns its key, or what cannot be
-        read before it; None behind the end of the object. Plain values go to the header.
+        """Go on inside an object to behind the bracket of its next list of objects, and put plain values into the header.
+
+        Return the list's key; a value that is neither plain nor a list of objects; or None behind the end of the object.
         """
-        while (sign := self._text.next_sign()) != "}":
+        text = self._text
+        while (sign := text.next_sign()) != "}":
             if not sign:
-                return Unreadable(self._place(), "cut", "the file ends inside its object; it may have been cut", "")
-            try:
-                key, _ = self._value(_LONGEST_KEY)
-                if not isinstance(key, str) or self._text.next_sign() != ":":
-                    raise ValueError("a key and a colon are missing")
-                self._text.at += 1
-                if self._opens_rows():
-                    return key
-                value, raw = self._value(LONGEST)
-            except (ValueError, RecursionError) as error:
-                return self._rest("not_json", said(error))
+                raise _Broken("cut", "the file ends inside its object; it may have been cut")
+            key, _ = text.value()
+            if not isinstance(key, str) or text.next_sign() != ":":
+                raise _Broken("not_json", "is not JSON (a key and a colon are missing)")
+            text.at += 1
+            if text.opens_rows():
+                return key
+            value, raw = text.value()
             if not _is_plain(value):
                 problem = (
                     f"{key!r} is neither a list of objects nor a plain value; give its rows as a list of the object"
                 )
-                return Unreadable(f"{self._name}#{key}", "nested", problem, raw)
+                return Unreadable(f"{self._name}#{key}", "nested", problem, shown(raw))
             header[key] = value
-        self._text.at += 1
+        text.at += 1
         return None
 
-    def _opens_rows(self) -> bool:
-        """Goes behind the bracket if a list of objects, or an empty one, comes next."""
-        if self._text.next_sign() != "[":
-            return False
-        while not (found := _OPENING.match(self._text.content, self._text.at)):
-            if not self._text.more():
-                return False
-        if found[1] not in "{]":
-            return False
-        self._text.at = found.start(1)
-        return True
+    def _rows(self, key: str, header: Mapping[str, Any]) -> Iterator[Row | Unreadable]:
+        """Read the rows of a list from behind its bracket to behind the one that closes it."""
+        self._part = "" if key in _ALL_ROWS else key
+        while (sign := self._text.next_sign()) != "]":
+            if not sign:
+                raise _Broken("cut", "the file ends inside its list; it may have been cut")
+            yield self._row(header)
+        self._text.at += 1
+        self._part = ""
 
-    def _value(self, longest: int) -> tuple[Any, str]:
-        """The value that comes next, mended where it has to be, and the beginning of its text. Raises `ValueError` or
-        `RecursionError` if it is none.
-        """
-        text = self._text
-        text.next_sign()
-        while True:
-            try:
-                value, end = self._decoder.decode_at(text.content, text.at)
-                whole = isinstance(value, dict | list | str) or bool(_BEHIND.match(text.content, end)) or text.ended
-                if whole or end - text.at > longest:
-                    return value, self._passed(end)
-            except ValueError:
-                stop = self._end()
-                if stop is not None:
-                    return self._decoder.decode(text.content[text.at : stop]), self._passed(stop)
-                if text.ended or len(text.content) - text.at > longest:
-                    raise
-            text.more()
+    def _row(self, header: Mapping[str, Any] | None) -> Row | Unreadable:
+        value, raw = self._text.value()
+        place = self._place
+        self._number += 1
+        if _NOT_UTF8.search(raw):
+            return Unreadable(place, "not_utf8", "has bytes that are not UTF-8; save the file as UTF-8", shown(raw))
+        if not isinstance(value, dict):
+            problem = f"is a {type(value).__name__}, but every row must be an object"
+            return Unreadable(place, "not_an_object", problem, shown(raw))
+        repairs = ("nan",) if self._text.constants else ()
+        return Row(place, self._number - 1, value, None, repairs, self._part, header)
 
-    def _passed(self, end: int) -> str:
-        """Goes to a position; the beginning of what stands before it."""
-        begin, self._text.at = self._text.at, end
-        return shown(self._text.content[begin:end])
-
-    def _end(self) -> int | None:
-        """Where the value that comes next ends, by its quotes or brackets; None if it is not all there."""
-        content, at = self._text.content, self._text.at
-        if content.startswith('"', at):
-            found = _STRING.match(content, at)
-            return found.end() if found else None
-        return end_of_value(content, at) if content.startswith(("{", "["), at) else None
-
-    def _rest(self, reason: str, problem: str) -> Unreadable:
-        """All that follows, which is passed over."""
-        row = Unreadable(self._place(), reason, problem, shown(self._text.content[self._text.at :]))
-        self._text.at = len(self._text.content)
-        while self._text.more():
-            self._text.at = len(self._text.content)
-        return row
-
+    @property
     def _place(self) -> str:
-        return f"{self._name}[{self._number}]"
+        return f"{self._name}{'#' if self._part else ''}{self._part}[{self._number}]"
 
 
 def begins_with(content: bytes) -> tuple[str, dict[str, Any]] | None:

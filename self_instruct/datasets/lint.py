@@ -7,41 +7,41 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
-from self_instruct.datasets.convert import Rejects
 from self_instruct.datasets.defects import CHECKS, DUPLICATE, Exchange
 from self_instruct.datasets.example import ASSISTANT, USER, Example
 from self_instruct.datasets.mending import mended
 from self_instruct.datasets.ours import row_of
-from self_instruct.datasets.outputs import open_sink
-from self_instruct.datasets.reading import Reader, Source, open_sources
-from self_instruct.datasets.rows import Row, Unreadable
+from self_instruct.datasets.pipeline import ReadRow, Result, Step, open_pipeline
+from self_instruct.datasets.reading import Reader, Source
+from self_instruct.datasets.rows import Row
 from self_instruct.records import json_line
-from self_instruct.runs.files import NewFile
-from self_instruct.runs.layout import PIPE, Places
+from self_instruct.runs.tally import Tally
 
 _LONGEST = 300  # characters of a text that is shown
 
 
 @dataclass
 class Findings:
-    """What was found by some options: rows with each fault, with the first of them as place and text; rows without any; what
-    was mended.
+    """What was found by some options: the rows read, those with each fault, the first of these as place and text, the rows
+    without any, and what was mended.
     """
 
     options: Mapping[str, Any]
-    rows: int = 0
+    tally: Tally = field(default_factory=Tally)
     clean: int = 0
     counts: Counter[str] = field(default_factory=Counter)
     first: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
-    unreadable: Counter[str] = field(default_factory=Counter)
     mended_rows: int = 0
     mended: Counter[str] = field(default_factory=Counter)
     sources: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def unreadable(self) -> dict[str, int]:
+        """Rows that could not be read, by reason."""
+        return self.tally.by_stage(["read"])["read"]
 
     @property
     def names(self) -> Sequence[str]:
@@ -60,9 +60,9 @@ class Findings:
         """As in the report; faults that were looked for and not found are there too."""
         return {
             "inputs": self.sources,
-            "rows": self.rows,
+            "rows": self.tally.kept,
             "without_findings": self.clean,
-            "unreadable": dict(sorted(self.unreadable.items())),
+            "unreadable": self.unreadable,
             "findings": {
                 name: {
                     "rows": self.counts[name],
@@ -82,42 +82,34 @@ def lint(sources: Sequence[Source], options: Mapping[str, Any], output: str | No
     The counts go to `report`, or beside the output. Raises `UserError` where nothing can be read or written.
     """
     findings = Findings(options)
-    with ExitStack() as stack:
-        sink = stack.enter_context(closing(open_sink(output))) if output is not None else None
-        rejects = Rejects(output, stack) if output is not None else None
-        if report is None and output not in (None, PIPE):
-            report = str(Places(Path(str(output))).report)
-        about = stack.enter_context(closing(NewFile(Path(report)))) if report is not None else None
-        readers = open_sources(sources, "IN")
-        columns = set[str]().union(*(reader.columns for reader in readers))
-        seen = dict[bytes, str]()
-        for reader in readers:
-            before = findings.rows, findings.unreadable.total()
-            for item in reader.rows():
-                if isinstance(item, Unreadable):
-                    findings.unreadable[item.reason] += 1
-                    if rejects is not None:
-                        rejects.unreadable(item)
-                    continue
-                _look(*item, findings, seen)
-                if sink is not None:
-                    sink.write(_mended_line(reader, *item, columns, findings) + b"\n")
+    with open_pipeline(sources, output, report=report) as pipeline:
+        columns, seen = pipeline.columns, dict[bytes, str]()
+        for reader in pipeline.readers:
+            tally = pipeline.run(reader.rows(), _Lint(reader, columns, findings, seen, fix=output is not None))
             findings.sources.append(
                 {
                     "path": reader.source.path,
                     "format": reader.schema and reader.schema.name,
-                    "rows": findings.rows - before[0],
-                    "unreadable": findings.unreadable.total() - before[1],
+                    "rows": tally.kept,
+                    "unreadable": tally.dropped("read"),
                 }
             )
-        if rejects is not None:
-            rejects.publish()
-        if about is not None:
-            about.write((json.dumps(findings.as_dict(), indent=2) + "\n").encode())
-            about.publish()
-        if sink is not None:
-            sink.publish()
+            findings.tally = Tally.sum([findings.tally, tally])
+        pipeline.report = findings.as_dict()
     return findings
+
+
+class _Lint(Step[ReadRow]):
+    """Look for faults in each row, and with `fix` write it mended."""
+
+    def __init__(
+        self, reader: Reader, columns: set[str], findings: Findings, seen: dict[bytes, str], *, fix: bool
+    ) -> None:
+        self._reader, self._columns, self._findings, self._seen, self._fix = reader, columns, findings, seen, fix
+
+    def apply_to(self, row: ReadRow) -> Result:
+        _look(*row, self._findings, self._seen)
+        return Result([_mended_line(self._reader, *row, self._columns, self._findings)] if self._fix else [])
 
 
 def exchanges_of(example: Example, stated_input: str) -> Iterator[Exchange]:
@@ -162,7 +154,6 @@ def _look(row: Row, example: Example, findings: Findings, seen: dict[bytes, str]
             found[DUPLICATE] = f"the same as {first}"
     for name, text in found.items():
         findings.add(name, row.place, text)
-    findings.rows += 1
     findings.clean += not found
 
 
@@ -171,7 +162,7 @@ def _mended_line(reader: Reader, row: Row, example: Example, columns: set[str], 
     better, names = mended_example(example, _stated_input(row, example))
     if not names:
         return reader.line(row, example, columns)
-    findings.mended.update(names)
+    findings.mended.update(sorted(names))
     findings.mended_rows += 1
     if reader.is_ours(row) and not example.messages and "instances" not in row.value:
         texts = {name: getattr(better, name) for name in ("instruction", "input", "output", "system")}

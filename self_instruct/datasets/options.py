@@ -1,52 +1,69 @@
 """The options of reading, converting, merging, decontaminating and publishing datasets. None is part of a generation run."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from self_instruct.config.option import option
 from self_instruct.datasets.defects import NAMES as FAULTS
 from self_instruct.datasets.mending import MENDED
-from self_instruct.datasets.reading import AUTO, INPUT_FORMATS
+from self_instruct.datasets.reading import AUTO, INPUT_FORMATS, Source
 from self_instruct.datasets.template import PREAMBLE
 from self_instruct.datasets.writing import LMFLOW_TYPES, SUFFIXES
 from self_instruct.rules.filters import RULES
 from self_instruct.rules.options import FilterOptions
 
+INPUT = {"IN...": ["input_path"]}
+"""The files of a dataset command, with or without the name of the option."""
+
 
 @dataclass(frozen=True)
-class CurationOptions:
-    """what is curated (not part of a generation run)"""
+class InputOptions:
+    """input"""
 
     input_path: list[str] = option(
-        [], "files, folders of the datasets library or Hub ids, in order; - reads from a pipe", path="source"
+        [],
+        "files, folders of the datasets library or Hub ids, in order; - reads from a pipe",
+        path="source",
+        common=True,
     )
+
+
+@dataclass(frozen=True)
+class CurationOptions(InputOptions):
+    """what is curated (not part of a generation run)"""
+
     output_path: str | None = option(
-        None, "JSONL file of what is kept; what is rejected and the counts are put beside it", path="always"
-    )
-    shards: int | None = option(
         None,
-        "the search is shared by so many calls with a --shard_index each; one more without it then decides",
-        minimum=1,
+        "JSONL file of what is kept; what is rejected and the counts are put beside it",
+        path="always",
+        alias="output",
+        common=True,
     )
-    shard_index: int | None = option(None, "which share this call searches, from 0", minimum=0)
-    merge: bool = option(False, "decide from what the shards have found; the same as --shards without --shard_index")
 
 
 @dataclass(frozen=True)
 class ReadingOptions:
     """reading"""
 
-    input_format: str = option(AUTO, "format of the input; auto: told by its content", choices=INPUT_FORMATS)
+    input_format: str = option(
+        AUTO, "format of the input; auto: told by its content", choices=INPUT_FORMATS, common=True
+    )
     split: str | None = option(
         None, "which split is read of a folder or Hub dataset [default: train, or the only one]"
     )
+
+    def sources(self, paths: Sequence[str]) -> list[Source]:
+        """Return the sources at these paths, to be read by these options."""
+        return [Source(path, format=self.input_format, split=self.split) for path in paths]
 
 
 @dataclass(frozen=True)
 class OutputOptions:
     """writing"""
 
-    output: str | None = option(
-        None, "file that is written; what is not in it and the counts are put beside it. - writes to a pipe", path="always"
+    output_path: str | None = option(
+        None, "file that is written; what is not in it and the counts are put beside it. - writes to a pipe", path="always",
+        alias="output", common=True,
     )  # fmt: skip
 
 
@@ -72,9 +89,9 @@ class MergeOptions:
 
     sources: list[str] = option(
         [], "what is merged, as NAME=PATH or NAME=HUB_ID; of records that are too near, the one of the earlier source is kept",
-        path="named",
+        path="named", common=True,
     )  # fmt: skip
-    licenses: list[str] = option([], "licences of sources, as NAME=LICENCE")
+    licenses: list[str] = option([], "licences of sources, as NAME=LICENCE", common=True)
     input_formats: list[str] = option([], "formats of sources, as NAME=FORMAT; the others are told by their content")
 
 
@@ -83,8 +100,8 @@ class MergeFilterOptions(FilterOptions):
     """filters"""
 
     filter_rules: list[str] = option(
-        ["empty", "duplicates"], "rules that are asked of a record, in this order; the first that objects is its reason",
-        choices=tuple(RULES),
+        ["empty", "duplicates"], "rules that are asked of a record, in this order; the first that objects is its reason; there "
+        f"are {', '.join(RULES)}, and those of plugins", common=True,
     )  # fmt: skip
 
 
@@ -94,7 +111,7 @@ class DecontaminationOptions:
 
     benchmarks: list[str] = option(
         [], "files of benchmarks whose tasks must not be in the output: HumanEval, MBPP, GSM8K, or any that can be read as "
-        "instructions", path="named",
+        "instructions", path="named", common=True,
     )  # fmt: skip
     ngram_words: int = option(13, "words in a row that a record and a benchmark may not have in common", minimum=2)
     substring_words: int = option(
@@ -149,7 +166,7 @@ class LintOptions:
     checks: list[str] = option(list(FAULTS), "faults that are looked for", choices=FAULTS)
     examples: int = option(3, "how many rows with each fault are shown", minimum=0)
     fix: bool = option(
-        False, f"mend what has one right answer ({', '.join(MENDED)}) and write all rows to --output"
+        False, f"mend what has one right answer ({', '.join(MENDED)}) and write all rows to --output_path"
     )  # fmt: skip
     fail_on: list[str] = option([], "faults for which the exit code is 1 if any row has them", choices=FAULTS)
     report: str | None = option(
@@ -162,9 +179,10 @@ class LintOptions:
 class CardOptions:
     """card"""
 
-    output: str | None = option(
-        None, "directory of the repository: a new one, an empty one, or one of an earlier card", path="always"
-    )
+    output_path: str | None = option(
+        None, "directory of the repository: a new one, an empty one, or one of an earlier card", path="always",
+        alias="output", common=True,
+    )  # fmt: skip
     pretty_name: str | None = option(None, "name of the dataset for people [default: that of the directory]")
     license: str | None = option(None, "licence of the dataset, by its id on the Hub, as cc-by-4.0")
     language: list[str] = option([], "languages of the dataset, by their codes, as en de")

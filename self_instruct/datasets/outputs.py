@@ -50,6 +50,33 @@ def open_sink(path: str) -> Sink:
     return StandardOutput() if path == PIPE else NewFile(Path(path))
 
 
+class Writer(Protocol):
+    """Write rows to a sink in some form."""
+
+    sink: Sink
+
+    def write(self, row: Any) -> None:
+        """Append a row."""
+
+    def finish(self) -> None:
+        """Write the end and put the output in its place."""
+
+
+class Lines:
+    """Rows that are lines already, without the line break."""
+
+    def __init__(self, sink: Sink) -> None:
+        self.sink = sink
+
+    def write(self, row: bytes) -> None:
+        """Append a row."""
+        self.sink.write(row + b"\n")
+
+    def finish(self) -> None:
+        """Put the output in its place."""
+        self.sink.publish()
+
+
 class JsonLines:
     """An object a line."""
 

@@ -13,7 +13,6 @@ from typing import Any
 from self_instruct.datasets.containers import Container, open_container
 from self_instruct.datasets.example import Example
 from self_instruct.datasets.fields import other_output
-from self_instruct.datasets.json_text import REPAIRS
 from self_instruct.datasets.ours import row_of
 from self_instruct.datasets.rows import Row, Unreadable, shown
 from self_instruct.datasets.schemas import FORMATS, SCHEMAS, Schema, named, of_row, recognise
@@ -24,6 +23,11 @@ from self_instruct.user_files import LineError
 
 AUTO = "auto"
 INPUT_FORMATS = (AUTO, *FORMATS)
+REPAIRS = {
+    "nan": "NaN or infinity, which JSON has not, taken as null",
+    "bytes": "bytes, which JSON has not, taken as text in base64",
+}
+"""What is changed so that a row can be read, in words."""
 _LOOKED_AT = 64
 _PLACES = 5
 

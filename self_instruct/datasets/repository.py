@@ -30,7 +30,7 @@ _ROLES = {SYSTEM, USER, ASSISTANT}
 
 
 @dataclass
-class Figures:
+class Statistics:
     """Counts over the rows of a dataset: `chats` of the `records` are conversations for trainers too, the others counted by
     reason; words and ROUGE-L to the nearest record as so many of each value; the first record as an example.
     """
@@ -106,9 +106,9 @@ def _is_ours(folder: Path) -> bool:
     return all(path in halves for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
 
 
-def lay_out(source: Source, folder: Path, option: str) -> Figures:
+def lay_out(source: Source, folder: Path, option: str) -> Statistics:
     """Writes the records and the conversations, and counts. Raises `UserError` if nothing can be read or written."""
-    figures, chat = Figures(), writable("prompt-completion", {"messages"})
+    statistics, chat = Statistics(), writable("prompt-completion", {"messages"})
     with ExitStack() as stack:
         [reader] = open_sources([source], option)
         files = [stack.enter_context(closing(NewFile(folder / name))) for name in (RECORDS, CHATS)]
@@ -116,8 +116,8 @@ def lay_out(source: Source, folder: Path, option: str) -> Figures:
             stack.enter_context(closing(Parquet(file, schema)))
             for file, schema in zip(files, (None, exchanges()), strict=True)
         )
-        for example in _examples(reader, figures):
-            figures.count(example)
+        for example in _examples(reader, statistics):
+            statistics.count(example)
             records.write(row_of(example, set()))
             try:
                 _check_turns(example)
@@ -125,19 +125,19 @@ def lay_out(source: Source, folder: Path, option: str) -> Figures:
                 if not row["completion"]:
                     raise Unfit("no_answer", "nothing was answered")
             except Unfit as unfit:
-                figures.no_chat[unfit.reason] += 1
+                statistics.no_chat[unfit.reason] += 1
                 continue
-            figures.chats += 1
+            statistics.chats += 1
             chats.write({name: _plain(row[name]) for name in ("prompt", "completion")})
-        if not figures.records:
-            raise UserError(f"{option} {source.path}: none of its rows could be read; {'; '.join(figures.faults)}")
+        if not statistics.records:
+            raise UserError(f"{option} {source.path}: none of its rows could be read; {'; '.join(statistics.faults)}")
         (folder / _BEGUN).write_text(MARK, encoding="utf-8")
         records.finish()
-        if figures.chats:
+        if statistics.chats:
             chats.finish()
         else:
             (folder / CHATS).unlink(missing_ok=True)  # that of an earlier card
-    return figures
+    return statistics
 
 
 def contents(folder: Path) -> list[tuple[str, int]]:
@@ -145,10 +145,10 @@ def contents(folder: Path) -> list[tuple[str, int]]:
     return [(name, (folder / name).stat().st_size) for name in (CARD, RECORDS, CHATS) if (folder / name).is_file()]
 
 
-def _examples(reader: Reader, figures: Figures) -> Iterator[Example]:
+def _examples(reader: Reader, statistics: Statistics) -> Iterator[Example]:
     for item in reader.rows():
         if isinstance(item, Unreadable):
-            figures.fault(item)
+            statistics.fault(item)
         else:
             yield _without_places(item[1])
 

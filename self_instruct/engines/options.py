@@ -9,11 +9,13 @@ from self_instruct.config.option import option
 class ModelOptions:
     """model and engine"""
 
-    model_name_or_path: str | None = option(None, "Hub id or folder of a causal language model", path="if_dotted")
+    model_name_or_path: str | None = option(
+        None, "Hub id or folder of a causal language model", path="if_dotted", common=True
+    )
     model_revision: str | None = option(None, "branch, tag or commit of the model")
     engine: str = option(
         "huggingface", "what generates: a model on this machine, an OpenAI-compatible server, or a file of completions",
-        choices=("huggingface", "openai", "scripted"),
+        choices=("huggingface", "openai", "scripted"), common=True,
     )  # fmt: skip
     script_path: str | None = option(None, "JSONL file with a text per line, for --engine scripted", path="always")
     engine_backend: str = option(
@@ -23,15 +25,15 @@ class ModelOptions:
     )  # fmt: skip
     request_batch_size: int | None = option(
         None, "requests that a process generates together [default: as many as memory has room for, at most 64, or 16 on a "
-        "CPU]", minimum=1,
+        "CPU]", minimum=1, common=True,
     )  # fmt: skip
     dtype: str = option(
         "auto", "type of the weights; auto: as they are stored, on a CPU float32, with --quantization half precision. Many "
-        "models are stored in float32: give bfloat16 on a GPU", choices=("auto", "float32", "float16", "bfloat16"),
+        "models are stored in float32: give bfloat16 on a GPU", choices=("auto", "float32", "float16", "bfloat16"), common=True,
     )  # fmt: skip
     attn_implementation: str | None = option(None, "as in transformers, e.g. sdpa or flash_attention_2")
     quantization: str | None = option(
-        None, "bits of a weight in memory, by bitsandbytes: nf4 or int8", choices=("4bit", "8bit")
+        None, "bits of a weight in memory, by bitsandbytes: nf4 or int8", choices=("4bit", "8bit"), common=True
     )
     device_map: str | None = option(
         None, "auto: one process puts the layers of a large model on all its devices", choices=("auto",)
@@ -46,12 +48,12 @@ class ModelOptions:
 class SamplingOptions:
     """sampling"""
 
-    max_new_tokens: int = option(1024, "tokens that a completion may have", minimum=1, plan=True)
+    max_new_tokens: int = option(1024, "tokens that a completion may have", minimum=1, plan=True, common=True)
     max_length: int | None = option(
         None, "tokens of prompt and completion together [default: the model's context]", minimum=2, plan=True
     )
-    temperature: float = option(0.8, "0 is greedy", minimum=0, plan=True)
-    top_p: float = option(0.95, "nucleus sampling", above=0, maximum=1, plan=True)
+    temperature: float = option(0.8, "0 is greedy", minimum=0, plan=True, common=True)
+    top_p: float = option(0.95, "nucleus sampling", above=0, maximum=1, plan=True, common=True)
     top_k: int = option(0, "sample from the k likeliest tokens; 0 is off", minimum=0, plan=True)
     min_p: float = option(
         0.0, "drop tokens less likely than this share of the likeliest one; 0 is off", minimum=0, maximum=1, plan=True
@@ -70,8 +72,10 @@ class SamplingOptions:
 class EndpointOptions:
     """server, with --engine openai"""
 
-    api_base: list[str] = option([], "addresses of servers that share the requests, as http://localhost:8000/v1")
-    api_model: str | None = option(None, "name by which the server knows the model", plan=True)
+    api_base: list[str] = option(
+        [], "addresses of servers that share the requests, as http://localhost:8000/v1", common=True
+    )
+    api_model: str | None = option(None, "name by which the server knows the model", plan=True, common=True)
     api_key_env: str = option("OPENAI_API_KEY", "environment variable with the key; a server of one's own needs none")
     api_endpoint: str = option(
         "auto", "completions: the model goes on from the prompt; chat: it answers a message; auto: chat where the server "

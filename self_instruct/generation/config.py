@@ -21,20 +21,25 @@ class RunOptions:
 
     preset: str | None = option(
         None, "begin from the rules of an earlier system, where no option says otherwise: "
-        + "; ".join(f"{name}, {preset.summary}" for name, preset in PRESETS.items()), choices=tuple(PRESETS),
+        + "; ".join(f"{name}, {preset.summary}" for name, preset in PRESETS.items()), choices=tuple(PRESETS), common=True,
     )  # fmt: skip
-    batch_dir: str | None = option(None, "directory of the run; an earlier run in it is continued", path="always")
+    batch_dir: str | None = option(
+        None, "directory of the run; an earlier run in it is continued", path="always", common=True
+    )
     append: bool = option(
         False, "go on with the run that is in --batch_dir, as is done in any case unless --overwrite is given"
     )
     overwrite: bool = option(
         False,
         "begin anew; what --batch_dir holds is kept beside it under another name, after a question on a terminal",
+        common=True,
     )
     yes: bool = option(False, "answer the question of --overwrite with yes; needed where there is no terminal")
-    num_instructions_to_generate: int = option(100, "stop at exactly this many accepted records", minimum=1)
-    seed: int = option(42, "decides demonstrations and sampling", plan=True)
-    seed_tasks_path: str | None = option(None, "JSONL file of seed tasks", path="always")
+    num_instructions_to_generate: int = option(
+        100, "stop at exactly this many accepted records", minimum=1, common=True
+    )
+    seed: int = option(42, "decides demonstrations and sampling", plan=True, common=True)
+    seed_tasks_path: str | None = option(None, "JSONL file of seed tasks", path="always", common=True)
     min_yield: float = option(
         0.01, "stop when accepted per parsed block falls below this over the last --patience requests",
         minimum=0, maximum=1,
@@ -42,15 +47,17 @@ class RunOptions:
     patience: int = option(100, "requests over which --min_yield is measured", minimum=1)
     max_requests: int | None = option(None, "stop after this many requests", minimum=1)
     max_tokens: int | None = option(None, "stop when the model has written this many tokens in the run", minimum=1)
-    max_hours: float | None = option(None, "stop after generating for so long in this launch", above=0)
+    max_hours: float | None = option(None, "stop after generating for so long in this launch", above=0, common=True)
     plan: bool = option(
         False, "generate for --plan_seconds, then forecast hours, GPU-hours and cost of the whole run; with --batch_dir the "
-        "pilot is the run's beginning",
+        "pilot is the run's beginning", common=True,
     )  # fmt: skip
     plan_seconds: float = option(60.0, "how long the pilot of --plan generates", above=0)
     gpu_hour_price: float | None = option(None, "price of an hour of a GPU, for --plan", above=0)
     dry_run: bool = option(
-        False, "check options and seeds, show the first prompt and stop; no model is loaded, a word counts as a token"
+        False,
+        "check options and seeds, show the first prompt and stop; no model is loaded, a word counts as a token",
+        common=True,
     )
 
 
@@ -62,7 +69,7 @@ class PromptOptions:
         None, "what the model reads first [default: the file beside the script]", path="always"
     )
     num_prompt_instructions: int = option(
-        8, "demonstrations in a prompt, human and machine together", minimum=1, plan=True
+        8, "demonstrations in a prompt, human and machine together", minimum=1, plan=True, common=True
     )
     num_prompt_synthetic_instructions: int = option(
         2, "of these, at most so many that the model wrote itself", minimum=0, plan=True
@@ -92,7 +99,7 @@ class CategoryOptions:
 
     categories: str | None = option(
         None, "kinds of tasks with their shares, as general:50,coding:30,contextual:20, in place of seed tasks; each is a file "
-        "in --categories_path or one of those that come with the project", plan=True,
+        "in --categories_path or one of those that come with the project", plan=True, common=True,
     )  # fmt: skip
     categories_path: str | None = option(
         None, "directory of your own category files, NAME.yaml; they go before those that come with the project",
@@ -100,7 +107,7 @@ class CategoryOptions:
     )  # fmt: skip
     topics_path: str | None = option(
         None, "text file with a topic a line, for the prompts of categories [default: the list that comes with the project]",
-        path="always",
+        path="always", common=True,
     )  # fmt: skip
     samples_per_request: int | None = option(
         None, "tasks that a request of a category asks for [default: what its file says]", minimum=1, plan=True
@@ -111,15 +118,17 @@ class CategoryOptions:
 class TopicOptions:
     """topics (not part of a generation run)"""
 
-    num_topics: int = option(500, "stop at exactly this many topics", minimum=1)
+    num_topics: int = option(500, "stop at exactly this many topics", minimum=1, common=True)
     output_path: str | None = option(
         None, "text file of the topics, one a line; beside it NAME.run keeps what the model wrote, so that the same command "
-        "goes on", path="always",
+        "goes on", path="always", alias="output", common=True,
     )  # fmt: skip
     topic_avoidance: str | None = option(
-        None, "what to leave out, with commas between; the model is told so, and topics that name it are dropped"
+        None,
+        "what to leave out, with commas between; the model is told so, and topics that name it are dropped",
+        common=True,
     )
-    topics_per_request: int = option(20, "topics that a request asks for", minimum=1)
+    topics_per_request: int = option(20, "topics that a request asks for", minimum=1, common=True)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ class NoveltyOptions:
 
     rouge_threshold: float = option(
         0.7, "keep a record if its ROUGE-L F1 with every seed and every accepted record is below this",
-        above=0, maximum=1.01, plan=True, alias="threshold",
+        above=0, maximum=1.01, plan=True, alias="threshold", common=True,
     )  # fmt: skip
     rouge_rule: str = option(
         "below", "what the threshold allows; not_above keeps a record at the threshold too, as the first self-instruct did",
@@ -23,7 +23,12 @@ class NoveltyOptions:
         choices=("rouge", "unicode"), plan=True,
     )  # fmt: skip
     embedding_threshold: float | None = option(
-        None, "also keep only if the cosine similarity is below this [default: off]", above=-1, maximum=1.01, plan=True
+        None,
+        "also keep only if the cosine similarity is below this [default: off]",
+        above=-1,
+        maximum=1.01,
+        plan=True,
+        common=True,
     )
     embedding_model_name_or_path: str = option(
         "sentence-transformers/all-MiniLM-L6-v2", "sentence-transformers model", path="if_dotted", plan=True

@@ -5,7 +5,7 @@ the kept texts. Knows nothing of records and files.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,18 +25,10 @@ class Outcome(NamedTuple):
     nearest: Match | None
 
 
-class Words(Protocol):
-    """Knows which kept texts are too near by their words. Both are called in the order of positions."""
-
-    def nearest(self, at: int) -> Match | None:
-        """The nearest of the kept texts that the text at a position is too near to, the first of equals."""
-
-    def keep(self, at: int) -> None:
-        """The text at a position is kept."""
-
-
-class SearchedWords:
-    """`Words` by searching all texts kept so far: for a block of texts in threads, and then among those of the block."""
+class _Words:
+    """The texts kept so far, and the search among them by words: for a block of texts in threads, then among those of the
+    block. Both methods are called in the order of positions.
+    """
 
     def __init__(self, texts: Sequence[str], threshold: float, rule: str, tokenizer: str) -> None:
         self._limit, self._tokenizer = highest_allowed(threshold, rule), TOKENIZERS[tokenizer]
@@ -46,7 +38,7 @@ class SearchedWords:
         self._begin_block(0)
 
     def nearest(self, at: int) -> Match | None:
-        """As `Words` says."""
+        """Return the nearest of the kept texts that the text at a position is too near to, the first of equals."""
         if at >= self._first + _BLOCK:
             self._begin_block(at)
         inside = at - self._first
@@ -58,7 +50,6 @@ class SearchedWords:
         return Match(self._kept[place], float(score)) if place >= 0 else None
 
     def keep(self, at: int) -> None:
-        """As `Words` says."""
         self._fresh.add(self._tokens.chosen(np.array([at])))
         self._kept.append(at)
 
@@ -96,13 +87,20 @@ class _Meanings:
         self._scores, self._found = self._index.nearest(self._vectors[first : first + _BLOCK])
 
 
-def keep_new(words: Words, vectors: np.ndarray, threshold: float, reference: str = "kept") -> list[Outcome]:
+def keep_new(
+    texts: Sequence[str],
+    vectors: np.ndarray,
+    threshold: float,
+    reference: str = "kept",
+    words: tuple[float, str, str] = (0.7, "below", "rouge"),
+) -> list[Outcome]:
     """One outcome for each text, in order, from unit vectors [texts, dimensions], float32, and a threshold that cosines must
     stay below. By `reference` "all", meanings are also compared with the texts that were dropped for theirs.
+    `words` are the threshold, rule and tokenizer of ROUGE-L.
     """
-    meanings, outcomes = _Meanings(vectors), list[Outcome]()
+    near_words, meanings, outcomes = _Words(texts, *words), _Meanings(vectors), list[Outcome]()
     for at in range(len(vectors)):
-        near = words.nearest(at)
+        near = near_words.nearest(at)
         if near is not None:
             outcomes.append(Outcome("rouge_l", near))
             continue
@@ -111,6 +109,6 @@ def keep_new(words: Words, vectors: np.ndarray, threshold: float, reference: str
         if new or reference == "all":
             meanings.add(at)
         if new:
-            words.keep(at)
+            near_words.keep(at)
         outcomes.append(Outcome(None, None) if new else Outcome("embedding", near))
     return outcomes

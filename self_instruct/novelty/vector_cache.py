@@ -112,20 +112,18 @@ def model_of(path: Path) -> str | None:
         return None
 
 
-def encode_share(
+def encode_all(
     encoder: CachedEncoder | Encoder,
     texts: Sequence[str],
-    shard: int = 0,
-    shards: int = 1,
     on_part: Callable[[int, int], None] = lambda done, number: None,
 ) -> dict[str, np.ndarray]:
-    """The vectors of the texts that fall to a shard, all of them where there is one.
+    """Return the vector of each text.
 
     Texts are encoded so many at once, always the same together: a vector's last digits may depend on what it is encoded with.
-    `on_part` is told after each of these how far among so many different texts it has come.
+    `on_part` is called after each of these with the number of different texts encoded, and of all.
     """
     unique, vectors = list(dict.fromkeys(texts)), dict[str, np.ndarray]()
-    for at in range(shard * _TOGETHER, len(unique), shards * _TOGETHER):
+    for at in range(0, len(unique), _TOGETHER):
         part = unique[at : at + _TOGETHER]
         vectors.update(zip(part, encoder.encode(part), strict=True))
         on_part(at + len(part), len(unique))

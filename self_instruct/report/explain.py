@@ -2,10 +2,11 @@
 
 import textwrap
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from self_instruct.formats import RecordFormat
-from self_instruct.report.candidates import Candidate, Run, shortened
+from self_instruct.report.candidates import Candidate, Run, find, read_run, shortened
 from self_instruct.runs.journal import Entry
 from self_instruct.runs.layout import JOURNAL
 
@@ -22,6 +23,13 @@ _SAMPLING = (
     "max_new_tokens", "stop_words", "seed",
 )  # fmt: skip
 _SERVERS = ("presence_penalty", "frequency_penalty")  # only these follow them
+
+
+def explain_candidate(folder: Path, id_or_text: str) -> str:
+    """Explain one candidate of a run directory. Raises `UserError` if the text fits none, or several."""
+    run = read_run(folder)
+    candidate, found_by = find(run, id_or_text)
+    return "\n\n".join([*found_by, *explain(run, candidate)])
 
 
 def explain(run: Run, candidate: Candidate) -> Iterator[str]:

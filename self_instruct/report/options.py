@@ -9,7 +9,7 @@ from self_instruct.config.option import option
 class HtmlReportOptions:
     """report"""
 
-    output: str | None = option(None, "HTML file that is written", path="always")
+    output_path: str | None = option(None, "HTML file that is written", path="always", alias="output")
     figures_dir: str | None = option(
         None, "also write each figure there, as a PNG of 300 dots per inch", path="always"
     )

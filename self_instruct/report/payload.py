@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from self_instruct.records import Nearest
-from self_instruct.report.figures import Known
+from self_instruct.report.analysis import Analysis
 
 # Characters of instruction and input, and of the output, that the table keeps: the first pair with which all fit.
 _CUTS = ((20_000, 20_000), (4000, 4000), (2000, 2000), (1000, 1000), (700, 400), (400, 200), (200, 80))
@@ -20,30 +20,30 @@ ROOM = 9_000_000  # bytes of compressed text in base64; the rest of the page has
 class Payload:
     """The compressed columns as base64 `text`; `cut` says which characters were kept at most, and of how many records."""
 
-    def __init__(self, known: Known, room: int = ROOM) -> None:
+    def __init__(self, analysis: Analysis, room: int = ROOM) -> None:
         for longest in _CUTS:
             self.longest, self.cut = longest, 0
-            self.text = self._packed(known)
+            self.text = self._packed(analysis)
             if len(self.text) <= room:
                 break
 
     @property
-    def told(self) -> str:
-        """What a reader has to know of texts that were cut; empty where none was."""
+    def note(self) -> str:
+        """How many texts were cut, and to how many characters; empty if none was."""
         if not self.cut:
             return ""
         task, output = self.longest
         limit = f"{task:,} characters" + (f", outputs to {output:,}" if output != task else "")
         return f"Texts of {self.cut:,} records are cut to {limit} here; the files have them whole."
 
-    def _packed(self, known: Known) -> str:
-        columns = [self._columns(known, at) for at in range(len(known.sources))]
+    def _packed(self, analysis: Analysis) -> str:
+        columns = [self._columns(analysis, at) for at in range(len(analysis.inputs))]
         # Escaped as ASCII, JSON holds any text, lone surrogates too; no time, so that equal pages are equal bytes.
         packed = gzip.compress(json.dumps({"sources": columns}, separators=(",", ":")).encode("ascii"), 6, mtime=0)
         return base64.b64encode(packed).decode("ascii")
 
-    def _columns(self, known: Known, at: int) -> dict[str, Any]:
-        source, near = known.sources[at], known.neighbours[at]
+    def _columns(self, analysis: Analysis, at: int) -> dict[str, Any]:
+        source, near = analysis.inputs[at], analysis.neighbours[at]
         places = {row.record.id: place for place, row in enumerate(source.rows)}
         rows, task, output = source.rows, *self.longest
         long = (
@@ -62,10 +62,10 @@ class Payload:
             "outputLength": [len(row.record.output) for row in rows],
             "category": _folded([row.category for row in rows]),
             "origin": _folded([row.origin for row in rows]),
-            "pair": _folded([f"{pair.verb} {pair.noun}" if pair.noun else pair.verb for pair in known.pairs[at]]),
+            "pair": _folded([f"{pair.verb} {pair.noun}" if pair.noun else pair.verb for pair in analysis.pairs[at]]),
             "words": _near(near.words, places),
             "meaning": _near(near.meaning, places),
-            "known": {name[:200]: source.known[name][:task] for name in sorted(wanted & source.known.keys())},
+            "known": {name[:200]: source.others[name][:task] for name in sorted(wanted & source.others.keys())},
         }
 
 

@@ -1,17 +1,24 @@
 """Each figure as a PNG file, for papers: drawn by vl-convert from the specification that the page draws, without a browser."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from self_instruct.errors import UserError
 from self_instruct.report.charts import theme
-from self_instruct.report.figures import Figure
-from self_instruct.report.wording import visible
+from self_instruct.report.sections import Figure
 from self_instruct.runs.files import put
 
 _WIDTH = {True: 720, False: 400}  # points; wide figures and others
 _DPI = 300
+# What HTML may not hold, no UTF-8 file can, or ends the process that draws.
+_UNSHOWN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
+
+
+def visible(text: str) -> str:
+    """The text with a sign in the place of each character that cannot be shown."""
+    return _UNSHOWN.sub("\ufffd", text)
 
 
 def write_pictures(figures: Sequence[Figure], folder: Path) -> None:

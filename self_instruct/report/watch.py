@@ -9,18 +9,21 @@ import os
 import socket
 import time
 from collections import Counter, deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from self_instruct.runs.funnel import Funnel
-from self_instruct.runs.layout import ACCEPTED, JOURNAL, LOGS, PREDICTIONS, REJECTED
+from self_instruct.errors import UserError
+from self_instruct.runs import manifest
+from self_instruct.runs.funnel import STAGES, Funnel
+from self_instruct.runs.layout import ACCEPTED, JOURNAL, LOGS, PREDICTIONS, REJECTED, REPORT
 
 WINDOW_SECONDS = 600.0
 _END_BYTES = 1 << 18
 _LAST_ERRORS = 5
+_BEATS = 3  # heartbeats that may be missed before a process that cannot be seen is taken for gone
 
 
 class GrowingFile:
@@ -67,7 +70,6 @@ class Watcher:
     """What the files of a run directory hold. `funnel` counts what was judged; `requests` are those that were answered."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
         self.funnel = Funnel()
         self._files = [
             GrowingFile(folder / JOURNAL, self._begin_journal, self._take_entry),
@@ -112,15 +114,15 @@ class Watcher:
         _note(self._tokens, row.get("created_at"), int(row["completion_tokens"]))
 
     def _begin_accepted(self) -> None:
-        self.funnel.accepted = 0
+        self.funnel.tally.kept = 0
         self._records: deque[tuple[float, int]] = deque()
 
     def _take_record(self, row: dict[str, Any]) -> None:
-        self.funnel.accepted += 1
+        self.funnel.tally.keep()
         _note(self._records, row["provenance"].get("created_at"), 1)
 
     def _begin_rejected(self) -> None:
-        self.funnel.drops = Counter()
+        self.funnel.tally.drops.clear()
 
     def _take_drop(self, row: dict[str, Any]) -> None:
         self.funnel.drops[str(row["stage"]), str(row["reason"])] += 1
@@ -215,3 +217,94 @@ def _object(line: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return row if isinstance(row, dict) else None
+
+
+# ---- the status
+
+
+@dataclass(frozen=True)
+class Status:
+    """How a run goes. `state` is running, stopped, ended (without a report) or unknown; rates are of the last ten minutes."""
+
+    folder: str
+    state: str
+    stopped: str | None
+    holder: Holder | None
+    accepted: int
+    target: int | None
+    requests: int
+    yield_: float
+    completion_tokens: int
+    records_per_minute: float | None
+    tokens_per_second: float | None
+    seconds_left: int | None
+    in_flight: int | None
+    predictions: int
+    damaged_lines: int
+    drops: dict[str, dict[str, int]]
+    errors: list[str]
+    funnel: Funnel
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields as plain values, by their names in JSON; the funnel is in them as `accepted` and `drops`."""
+        found = {item.name.rstrip("_"): getattr(self, item.name) for item in fields(self) if item.name != "funnel"}
+        return {**found, "holder": asdict(self.holder) if self.holder else None}
+
+
+def watch(folder: Path, every: float | None = None) -> Iterator[Status]:
+    """Yield the status of a run; with `every`, again after so many seconds until no process writes the directory.
+
+    Raises `UserError` if the directory holds no run.
+    """
+    if not any((folder / name).is_file() for name in (JOURNAL, PREDICTIONS)):
+        raise UserError(f"{folder}: holds no {JOURNAL}; give the --batch_dir of a generation run")
+    watcher = Watcher(folder)
+    while True:
+        status = _status(folder, watcher)
+        yield status
+        if every is None or status.state not in ("running", "unknown"):
+            return
+        time.sleep(every)
+
+
+def _status(folder: Path, watcher: Watcher) -> Status:
+    """Read what the files have gained since the last call, and return the status of the run."""
+    held = holder(folder, JOURNAL) or holder(folder, PREDICTIONS)
+    options = (manifest.read(folder) or {}).get("options", {})
+    watcher.catch_up()
+    errors, beat = last_events(folder)
+    state, stopped = _state(folder, held, beat, options.get("heartbeat_seconds"))
+    funnel, target = watcher.funnel, options.get("num_instructions_to_generate")
+    rates = watcher.recently(time.time()) if state in ("running", "unknown") else None
+    per_minute, per_second = rates or (None, None)
+    left = None
+    if per_minute and isinstance(target, int):
+        left = max(0, round(60 * (target - funnel.accepted) / per_minute))
+    return Status(
+        str(folder), state, stopped, held, funnel.accepted, target, funnel.requests, round(funnel.yield_, 4),
+        funnel.completion_tokens, per_minute, per_second, left,
+        beat.get("in_flight") if beat and state == "running" else None, len(watcher.predictions), watcher.damaged,
+        funnel.tally.by_stage(STAGES), [_line(row) for row in errors], funnel,
+    )  # fmt: skip
+
+
+def _state(folder: Path, held: Holder | None, beat: dict[str, Any] | None, every: Any) -> tuple[str, str | None]:
+    """Return whether a process writes the directory; and why the last launch stopped, where it left a report."""
+    if held is not None and held.runs:
+        return "running", None
+    heard = seconds_of(beat.get("time")) if beat else None
+    if held is not None and held.runs is None:
+        patience = _BEATS * every if isinstance(every, (int, float)) else 0
+        return ("running" if heard is not None and time.time() - heard < patience else "unknown"), None
+    try:
+        report = folder / REPORT
+        if report.stat().st_mtime >= (folder / JOURNAL).stat().st_mtime:
+            return "stopped", str(json.loads(report.read_bytes())["stopped"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    return "ended", None
+
+
+def _line(row: dict[str, Any]) -> str:
+    first = next(iter(str(row.get("message")).strip().splitlines()[-1:]), "")
+    return f"{row.get('time')} rank {row.get('rank')} on {row.get('host')}: {first}"

@@ -101,7 +101,9 @@ class Plan(Inquiry):
 
 def read_plan(argv: Sequence[str], prompt_path: Path) -> Plan:
     """The plan that a command line asks for; `prompt_path` is the header unless another is given. Raises `UserError`."""
-    given, _ = parse_values(argv, _DESCRIPTION, (*GROUPS, ConsistencyOptions), NAMES, told=_TOLD)
+    given, _ = parse_values(
+        argv, _DESCRIPTION, (*GROUPS, ConsistencyOptions), NAMES, ("[RUN_DIR]",), _TOLD, {"[RUN_DIR]": ["batch_dir"]}
+    )
     if "batch_dir" not in given:
         raise UserError("--batch_dir is missing; give the directory of the run whose records are to be tested")
     options = ConsistencyOptions(**{name: given[name] for name in _OWN if name in given})

@@ -22,7 +22,7 @@ from self_instruct.review.judgement import EXAMPLES, HEADER, examples, judged_re
 from self_instruct.review.options import JudgeOptions
 from self_instruct.review.predictions import Trial
 from self_instruct.rules.options import FilterOptions
-from self_instruct.runs.layout import ACCEPTED, JUDGE_REPORT, JUDGED, JUDGEMENTS, Places, check_jsonl
+from self_instruct.runs.layout import ACCEPTED, JUDGE_REPORT, JUDGED, JUDGEMENTS, OutputPaths, check_jsonl
 
 FORMAT = INSTRUCTION_INPUT_OUTPUT.with_triggers(instruction="Task", input="Answer", output="Judgement")
 _FOR_RUNS = ("stop_words", "num_return_sequences", "report_to")
@@ -101,7 +101,15 @@ class JudgePlan(Inquiry):
 
 def read_plan(argv: Sequence[str]) -> JudgePlan:
     """The plan that a command line asks for. Raises `UserError`."""
-    given, _ = parse_values(argv, _DESCRIPTION, (CurationOptions, JudgeOptions, *GROUPS), _NAMES, told=_TOLD)
+    given, _ = parse_values(
+        argv,
+        _DESCRIPTION,
+        (CurationOptions, JudgeOptions, *GROUPS),
+        _NAMES,
+        ("[RUN_DIR]",),
+        _TOLD,
+        {"[RUN_DIR]": ["batch_dir"]},
+    )
     folder, inputs, output = given.get("batch_dir"), given.get("input_path"), given.get("output_path")
     if bool(folder) == bool(inputs):
         problem = "both are given" if folder else "neither is given"
@@ -130,7 +138,7 @@ def read_plan(argv: Sequence[str]) -> JudgePlan:
             raise UserError(f"--batch_dir {folder}: holds no {ACCEPTED}; give the directory of a generation run")
     else:
         check_jsonl(str(output), "--output_path")
-        places = Places(Path(output or ""))
+        places = OutputPaths(Path(output or ""))
         journal, kept, report = places.beside(".judgements.jsonl"), places.kept, places.judge_report
         sources = list(inputs or [])
         for path in map(Path, sources):

@@ -4,13 +4,15 @@ from typing import Any
 
 from self_instruct.errors import UserError
 from self_instruct.novelty.tokens import unicode_tokens
-from self_instruct.rules.filters import RULES, SWITCHES, Filter, asked_rules, build_filters
+from self_instruct.rules.filters import RULES, SWITCHES, Filter, asked_rules, build_filters, check_rules
 from self_instruct.rules.filters.openings import without_programming
 from self_instruct.rules.options import FilterOptions
+from self_instruct.rules.plugins import load_plugins
 
 
 def build_rules(options: FilterOptions, header: str, rouge_tokenizer: str = "rouge") -> list[Filter]:
     """The filter rules of a run, whose prompt begins with `header`. Raises `UserError` if one cannot be used."""
+    load_rules(options)
     low, high = options.min_instruction_length, options.max_instruction_length
     if low is not None and high is not None and low > high:
         raise UserError(
@@ -23,12 +25,19 @@ def build_rules(options: FilterOptions, header: str, rouge_tokenizer: str = "rou
     )  # fmt: skip
 
 
+def load_rules(options: FilterOptions) -> None:
+    """Load the plugins that the options name or need. Raises `UserError` for a plugin or a rule that is not there."""
+    load_plugins(options.plugin, options.filter_rules)
+    check_rules(options.filter_rules)
+
+
 def _switches(options: FilterOptions) -> dict[str, Any]:
     return {name: getattr(options, name) for names in SWITCHES.values() for name in names}
 
 
 def reasons_of_rules(options: FilterOptions) -> dict[str, tuple[str, ...]]:
     """The filter rules that may object in this run, and the reasons that each may give."""
+    load_rules(options)
     idle = {
         "keywords": not any(word.strip() for word in options.filter_keywords),
         "openings": not without_programming(options.filter_openings, options.keep_programming),

@@ -12,14 +12,19 @@ class FilterOptions:
     """filters"""
 
     filter_rules: list[str] = option(
-        list(DEFAULT_RULES), "rules that are asked of a record, in this order; the first that objects is its reason",
-        choices=tuple(RULES), plan=True,
+        list(DEFAULT_RULES), "rules that are asked of a record, in this order; the first that objects is its reason; there "
+        f"are {', '.join(RULES)}, and those of plugins", plan=True, common=True,
+    )  # fmt: skip
+    plugin: list[str] = option(
+        [], "Python modules, or .py files, that register filters or validators of your own; installed packages need no "
+        "--plugin if they have an entry point self_instruct.rules", plan=True, path="if_dotted",
     )  # fmt: skip
     min_instruction_words: int = option(4, "words that an instruction must have", minimum=0, plan=True)
     max_instruction_words: int = option(150, "words that an instruction may have", minimum=1, plan=True)
     filter_keywords: list[str] = option(
         [], "drop instructions with these words; 'default' stands for the words of the Self-Instruct paper "
         "(image, graph, file, ...), 'alpaca' for these and five more: right for plain text, wrong for code", plan=True,
+        common=True,
     )  # fmt: skip
     filter_openings: list[str] = option(
         [PROGRAMMING[0]], "drop instructions that begin so; a text without capitals is found in any case", plan=True

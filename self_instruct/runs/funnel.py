@@ -14,6 +14,7 @@ from self_instruct.runs.files import put
 from self_instruct.runs.journal import Entry
 from self_instruct.runs.layout import JOURNAL, REJECTED, REPORT
 from self_instruct.runs.spending import Spending
+from self_instruct.runs.tally import Tally
 from self_instruct.runs.verdict import Verdict
 
 STAGES = ("generation", "parse", "filter", "validate", "novelty", "limit")
@@ -53,8 +54,7 @@ class Funnel:
     spending: Spending = field(default_factory=Spending)
     quotas: Mapping[str, int | None] = field(default_factory=dict)
     completions: Counter[str] = field(default_factory=Counter)
-    drops: Counter[tuple[str, str]] = field(default_factory=Counter)
-    accepted: int = 0
+    tally: Tally = field(default_factory=Tally)
     prompt_tokens: int = 0
     completion_tokens: int = 0
     _recent: deque[tuple[int, int, int, Counter[str]]] = field(default_factory=deque)
@@ -89,9 +89,21 @@ class Funnel:
     def _add(self, verdicts: list[Verdict]) -> int:
         """Counts verdicts; how many of them keep a record."""
         kept = sum(verdict.drop is None for verdict in verdicts)
-        self.accepted += kept
-        self.drops.update((v.drop.stage, v.drop.reason) for v in verdicts if v.drop is not None)
+        self.tally.keep(kept)
+        for verdict in verdicts:
+            if verdict.drop is not None:
+                self.tally.drop(verdict.drop)
         return kept
+
+    @property
+    def accepted(self) -> int:
+        """Records kept."""
+        return self.tally.kept
+
+    @property
+    def drops(self) -> Counter[tuple[str, str]]:
+        """Drops by stage and reason."""
+        return self.tally.drops
 
     @property
     def requests(self) -> int:
@@ -101,12 +113,12 @@ class Funnel:
     @property
     def blocks(self) -> int:
         """Blocks that the model wrote, readable or not."""
-        return self.accepted + sum(n for (stage, _), n in self.drops.items() if stage != "generation")
+        return self.tally.total - self.tally.dropped("generation")
 
     @property
     def parsed(self) -> int:
         """Blocks that could be read and were judged."""
-        return self.blocks - sum(n for (stage, _), n in self.drops.items() if stage in ("parse", "limit"))
+        return self.blocks - self.tally.dropped("parse", "limit")
 
     @property
     def yield_(self) -> float:
@@ -180,7 +192,7 @@ class Funnel:
             "parsed": self.parsed,
             "accepted": self.accepted,
             "yield": round(self.yield_, 6),
-            "drops": drops_of(self.drops, stages),
+            "drops": self.tally.by_stage(stages),
         }
 
     def table(self) -> str:
@@ -190,7 +202,7 @@ class Funnel:
         stages = [step for step in STEPS if step[0] not in left_out]
         failed = self.completions["error"]
         note = f"\n{failed} requests ended in an error of the engine" if failed else ""
-        return funnel_table(WRITTEN, self.blocks, stages, self.drops) + note
+        return self.tally.table(WRITTEN, stages) + note
 
     def table_of_categories(self) -> str:
         """What each category gave, and what most of its drops were for; empty without categories."""
@@ -219,24 +231,6 @@ def warnings_of(
         elif dropped == 0 and judged >= ENOUGH_BLOCKS:
             found.append(RuleWarning(rule, "never_fired", dropped, judged))
     return found
-
-
-def drops_of(drops: Counter[tuple[str, str]], stages: Sequence[str]) -> dict[str, dict[str, int]]:
-    """The drops by stage and reason, in the order of the stages."""
-    return {
-        stage: {reason: number for (at, reason), number in sorted(drops.items()) if at == stage} for stage in stages
-    }
-
-
-def funnel_table(first: str, number: int, stages: Sequence[tuple[str, str]], drops: Counter[tuple[str, str]]) -> str:
-    """So many that there were at `first`, then for each stage what it dropped and, under the name given, what was left."""
-    left, rows = number, [(first, "", number)]
-    for stage, name in stages:
-        reasons = Counter({reason: n for (at, reason), n in drops.items() if at == stage})
-        rows += [(f"  {stage}", reason, -count) for reason, count in sorted(reasons.items(), key=_commonest)]
-        left -= reasons.total()
-        rows.append((name, "", left))
-    return "\n".join(f"{name:<20} {reason:<26} {count:>12,}" for name, reason, count in rows)
 
 
 def _commonest(item: tuple[str, int]) -> tuple[int, str]:

@@ -33,8 +33,14 @@ def check_jsonl(path: str, option: str, *, pipe: bool = False) -> None:
         raise UserError(f"{option} {path}: is written as JSONL; give a name that ends in .jsonl")
 
 
+def records_of(path: Path) -> Path:
+    """Return the file of a run's records if the path is the directory of a run, else the path as it is."""
+    records = path / ACCEPTED
+    return records if records.is_file() else path
+
+
 @dataclass(frozen=True)
-class Places:
+class OutputPaths:
     """The files of a curation: what is kept, and all else beside it under its name."""
 
     kept: Path
@@ -63,25 +69,10 @@ class Places:
                 if path == output or (path.exists() and output.exists() and path.samefile(output)):
                     raise UserError(f"{option} {path}: would be replaced by the output; give another place for that")
 
-    def vectors(self, share: str = "") -> Path:
-        """The vectors that were encoded, by a shard or by one process."""
-        return self.beside(f".embeddings{share}.cache")
-
-    def pairs(self, share: str) -> Path:
-        """The pairs that a shard has found."""
-        return self.beside(f".pairs{share}.bin")
-
-    def pairs_there(self) -> list[Path]:
-        """The pairs that shards have left, of whatever number of them."""
-        return self._there(".pairs.", ".bin")
-
-    def vectors_there(self) -> list[Path]:
-        """All files of vectors."""
-        return self._there(".embeddings.", ".cache")
-
-    def _there(self, begin: str, end: str) -> list[Path]:
-        found = self.kept.parent.iterdir() if self.kept.parent.is_dir() else iter(())
-        return sorted(path for path in found if path.name.startswith(self._stem + begin) and path.name.endswith(end))
+    @property
+    def vectors(self) -> Path:
+        """The vectors that were encoded."""
+        return self.beside(".embeddings.cache")
 
     def beside(self, ending: str) -> Path:
         """A file beside the output."""

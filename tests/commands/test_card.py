@@ -1,6 +1,7 @@
 """A dataset repository with its card, of a real run and what was done to it."""
 
 import json
+import re
 import shutil
 
 import datasets
@@ -10,6 +11,9 @@ from huggingface_hub import DatasetCard
 
 from self_instruct.commands import curate as post_processing
 from self_instruct.config.option import declarations
+from self_instruct.datasets.card import Stated
+from self_instruct.datasets.history import Declared
+from self_instruct.datasets.publish import write_repository
 from self_instruct.datasets.repository import CARD, CHATS, RECORDS
 from self_instruct.errors import UserError
 from self_instruct.generation.config import GROUPS
@@ -143,6 +147,33 @@ def test_conversations_and_odd_rows_are_laid_out_and_counted(tmp_path, capsys):
     assert "a\\|b c" in told.text and "Not in `chat`: 1 records (nothing was answered)" in told.text
 
 
+HOSTILE = "a`|b\n---\n# [x](y) ``` <script>\r\n| {{ 7 * 7 }} {% raw %}: &amp; \u2028\ud800"
+
+
+def test_hostile_names_break_neither_front_matter_nor_tables_nor_fences(tmp_path):
+    about = {"category": HOSTILE, "source": HOSTILE, "license": HOSTILE}
+    made = {"provenance": {"model": HOSTILE, "model_revision": "|"}}
+    record = {"instruction": f"Sort. {HOSTILE}", "output": "````", **about, **made}
+    source, out = tmp_path / "a.jsonl", tmp_path / "out"
+    source.write_text(json.dumps(record) + "\n")
+    repository = write_repository(
+        source, out, Declared({}, {}, {}), Stated(HOSTILE, HOSTILE, [HOSTILE]), model_license=HOSTILE, repo='"\n```\n#'
+    )
+    assert (repository.statistics.records, [name for name, _ in repository.files]) == (1, [CARD, RECORDS, CHATS])
+    told = DatasetCard((out / CARD).read_text(encoding="utf-8"))
+    about = told.data.to_dict()
+    assert (about["pretty_name"], about["license"], about["language"]) == (HOSTILE, HOSTILE, [HOSTILE])
+    headings = [line for line in told.text.split("\n") if line.startswith("#")]
+    titles = ["## Loading", "## The first record", "## Model", "## Sources", "## Figures"]
+    assert headings[0].startswith("# a\\`\\|b --- \\# \\[x\\]") and headings[1:] == titles
+    widths = [len(re.findall(r"(?<!\\)\|", line)) for line in told.text.split("\n") if line.startswith("| ")]
+    assert widths == [3, 3, 3, *[5] * 3, *[4] * 3, *[8] * 4, *[3] * 3]
+    assert (
+        "{{ 7 \\* 7 }}" in headings[0]
+        and told.text.split("````python\n")[1].split("````")[0].count('split="train"') == 2
+    )
+
+
 def test_tasks_without_answers_have_one_configuration_and_an_old_one_goes(tmp_path):
     source, out = tmp_path / "tasks.jsonl", tmp_path / "out"
     source.write_text(lines({"instruction": "Sort.", "output": "1"}))
@@ -157,7 +188,7 @@ def test_tasks_without_answers_have_one_configuration_and_an_old_one_goes(tmp_pa
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["{tmp}/a.jsonl"], "--output is missing"),
+        (["{tmp}/a.jsonl"], "--output_path is missing"),
         (["{tmp}/none.jsonl", "--output", "{tmp}/new"], "cannot be read (No such file"),
         (["{tmp}/empty.jsonl", "--output", "{tmp}/new"], "holds no row"),
         (["{tmp}/cut.jsonl", "--output", "{tmp}/new"], "none of 1 rows could be read"),
@@ -195,7 +226,7 @@ def test_what_a_card_that_failed_has_left_does_not_hinder_the_next(tmp_path, mon
     (out / f"{RECORDS}.part").write_bytes(b"PAR1")  # of one that was killed
     source.write_text(lines({"instruction": "Sort.", "output": "1"}))
     with monkeypatch.context() as patch, pytest.raises(OSError, match="full"):
-        patch.setattr("self_instruct.datasets.card.card", full)
+        patch.setattr("self_instruct.datasets.publish.render_card", full)
         main(["card", str(source), "--output", str(out)])
     assert (out / RECORDS).is_file() and not (out / "README.md").exists()
     assert card(source, out)[0] == 0

@@ -147,7 +147,7 @@ def test_every_format_can_be_merged_and_nothing_is_lost(tmp_path):
     ("options", "message"),
     [
         (["--output", "o.jsonl"], "--sources is missing"),
-        (["--sources", "a=a.jsonl"], "--output is missing"),
+        (["--sources", "a=a.jsonl"], "--output_path is missing"),
         (["--sources", "a=a.jsonl", "--output", "o.json"], "ends in .jsonl"),
         (["--sources", "a=a.jsonl", "--output", "-"], "cannot be a pipe"),
         (["--sources", "a=a.jsonl", "a=b.jsonl", "--output", "o.jsonl"], "the name a twice"),

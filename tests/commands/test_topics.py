@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from self_instruct.config.shipped import shipped
 from self_instruct.errors import UserError
-from self_instruct.generation.categories.library import shipped
 from self_instruct.generation.categories.topic_lists import LONGEST, listed, normalised, read_topics
 from tests.support.category_runs import script_of
 from tests.support.endpoint_server import EndpointServer
@@ -68,7 +68,7 @@ def test_a_file_without_topics_is_refused(content, tmp_path):
 
 
 def test_the_list_that_comes_with_the_project_is_clean(caplog):
-    assert len(read_topics(shipped("topics.txt"))) > 200 and not caplog.text
+    assert len(read_topics(shipped("configs/topics.txt"))) > 200 and not caplog.text
 
 
 def test_the_command_writes_new_topics_and_goes_on(tmp_path):

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from self_instruct.config.option import declarations
 from self_instruct.config.parser import parse_values
+from self_instruct.datasets.options import InputOptions
 from self_instruct.errors import UserError
 from self_instruct.generation.config import GROUPS, Config, assemble, flatten, parse_arguments
+from self_instruct.runs.options import RunPlace
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -139,6 +141,54 @@ def test_what_has_no_name_may_look_like_a_number_a_pipe_or_a_text_and_behind_two
         {},
         ["a", "--seed", "-x"],
     )
+
+
+BY = {"RUN_DIR": ["batch_dir"], "ID": []}
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["{run}", "7"],
+        ["--batch_dir", "{run}", "7"],
+        ["7", "--batch_dir={run}"],
+        ["{run}", "7", "--batch_dir", "{run}/."],
+    ],
+)
+def test_a_run_is_given_with_or_without_its_name(tmp_path: Path, argv: list[str]) -> None:
+    run = str(tmp_path / "run")
+    values, places = parse_values([part.format(run=run) for part in argv], "test", GROUPS, positional=tuple(BY), by=BY)
+    assert (values, places) == ({"batch_dir": run}, [run, "7"])
+
+
+def test_a_word_without_a_name_beats_yaml_as_a_flag_does(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text("batch_dir: elsewhere")
+    given = {"positional": ("RUN_DIR",), "by": BY}
+    config = ["--config", str(path)]
+    assert parse_values(config, "test", GROUPS, **given) == (
+        {"batch_dir": str(tmp_path / "elsewhere")}, [str(tmp_path / "elsewhere")],
+    )  # fmt: skip
+    assert parse_values([*config, "here"], "test", GROUPS, **given) == ({"batch_dir": "here"}, ["here"])
+
+
+def test_files_are_given_with_or_without_their_name_and_a_run_among_them() -> None:
+    groups, by = (RunPlace, InputOptions), {"IN...": ["input_path", "batch_dir"]}
+    here = Path.cwd()
+    for argv, values, places in (
+        (["a", "b"], {"input_path": ["a", "b"]}, ["a", "b"]),
+        (["--input_path", "a", "b"], {"input_path": [f"{here}/a", f"{here}/b"]}, [f"{here}/a", f"{here}/b"]),
+        (["--batch_dir", "r"], {"batch_dir": f"{here}/r"}, [f"{here}/r"]),
+        (["--batch_dir", "r", "--input_path", "a"], {"batch_dir": f"{here}/r", "input_path": [f"{here}/a"]},
+         [f"{here}/a", f"{here}/r"]),
+    ):  # fmt: skip
+        assert parse_values(argv, "test", groups, positional=("IN...",), by=by) == (values, places)
+
+
+def test_a_place_in_brackets_may_be_left_out() -> None:
+    given = {"positional": ("[RUN_DIR]",), "by": {"[RUN_DIR]": ["batch_dir"]}}
+    assert parse_values([], "test", GROUPS, **given) == ({}, [])
+    assert parse_values(["r"], "test", GROUPS, **given) == ({"batch_dir": "r"}, ["r"])
 
 
 def test_an_option_may_stand_between_several_of_a_kind() -> None:

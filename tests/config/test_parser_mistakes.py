@@ -195,6 +195,22 @@ def test_a_word_in_the_wrong_place_is_told_truly(argv: list[str], message: str) 
     assert words_mistake(*argv) == message
 
 
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ([], "RUN_DIR and ID are missing; --help shows what is given in which order"),
+        (["a"], "ID is missing; --help shows what is given in which order"),
+        (["--batch_dir", "/r"], "ID is missing; --help shows what is given in which order"),
+        (["a", "7", "--batch_dir", "/r"], "RUN_DIR is a, but --batch_dir is /r; give one of them"),
+        (["a", "7", "b", "--batch_dir", "/r"], "unknown argument b"),
+    ],
+)
+def test_what_has_a_name_too_is_told_by_either(argv: list[str], message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        parse_values(argv, "test", GROUPS, positional=("RUN_DIR", "ID"), by={"RUN_DIR": ["batch_dir"]})
+    assert str(caught.value) == message
+
+
 def test_one_or_more_of_a_kind_are_asked_for_too() -> None:
     read = "IN is missing: 'b' was read as a value of --stop_words; give IN first"
     assert words_mistake("--stop_words", "a", "b", positional=("IN...",)) == read
@@ -202,9 +218,27 @@ def test_one_or_more_of_a_kind_are_asked_for_too() -> None:
 
 def test_help_shows_every_option_and_default_and_exits_with_zero(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        parse_arguments(["--help"], "Generate records.")
+        parse_arguments(["--help_all"], "Generate records.")
     shown = " ".join(capsys.readouterr().out.split())
     assert caught.value.code == 0
     for expected in ("Generate records.", "--threshold", "[default: 0.7]", "{auto,always,never}", "novelty"):
         assert expected in shown
     assert all(f"--{name}" in shown for name in declarations(GROUPS))
+
+
+def test_help_of_many_options_shows_the_common_ones_and_how_to_see_all(capsys: pytest.CaptureFixture[str]) -> None:
+    for argv in (["--help"], ["-h"], ["--seed", "1", "--help"]):
+        with pytest.raises(SystemExit):
+            parse_arguments(argv, "Generate records.")
+        shown = capsys.readouterr().out
+        options = {name for name in declarations(GROUPS) if re.search(rf"^  --{name}\b", shown, re.M)}
+        assert options == {name for name, item in declarations(GROUPS).items() if item.metadata["common"]}
+        assert 20 <= len(options) <= 30
+        assert shown.endswith(f"\n--help_all shows all {len(declarations(GROUPS))} options.\n")
+
+
+def test_help_of_few_options_shows_all(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse_values(["--help"], "test", GROUPS, ["seed", "min_p"])
+    shown = capsys.readouterr().out
+    assert "--seed" in shown and "--min_p" in shown and "--help_all" not in shown

@@ -1,7 +1,7 @@
 """Cleaning one conversation."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from self_instruct.datasets.conversation_cleaning import Cleaning, clean, repeated_digits, wrong_list
@@ -108,12 +108,20 @@ TURNS = st.lists(
 )  # fmt: skip
 
 
+COUNTED = [{"role": role, "content": "2 / 3\nx"} for role in ("user", "assistant")]
+
+
+# Dropped only after their texts are cleaned: too short, in a foreign language, and the second pair with its answer gone.
+@example(COUNTED)
+@example([{**turn, "content": f"\r\n {turn['content']} FOREIGN {LONG}"} for turn in COUNTED])
+@example([*COUNTED, COUNTED[0], {"role": "assistant", "content": "2 / 3\n"}])
+@settings(deadline=None, derandomize=True)
 @given(
     TURNS
     | st.lists(st.just({"role": "user", "content": LONG}) | st.just({"role": "assistant", "content": ""}), max_size=6)
 )
 def test_every_turn_is_kept_or_dropped_once(turns):
-    found = clean(turns, Cleaning(mentions=["openai"]))
+    found = clean(turns, Cleaning(mentions=["openai"], foreign=lambda text: "ko" if "FOREIGN" in text else None))
     numbers = [one.number for one in found.kept] + [one.number for one in found.dropped]
     assert sorted(numbers) == list(range(1, len(turns) + 1))
     assert [one.turn["role"] for one in found.kept] == ["user", "assistant"] * (len(found.kept) // 2)

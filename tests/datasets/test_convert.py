@@ -13,7 +13,7 @@ from self_instruct.datasets.template import PREAMBLE
 from self_instruct.datasets.writing import SUFFIXES
 from self_instruct.errors import UserError
 from tests.support.commands import run_command as main
-from tests.support.dataset_files import FORMAT_OF, TURNS, write_all
+from tests.support.dataset_files import FORMAT_OF, TURNS, lines, write_all
 from tests.support.processes import wait_until
 from tests.support.runs import rows, start
 
@@ -139,11 +139,13 @@ def test_several_inputs_stay_in_order_and_carry_their_source(folder, tmp_path):
     assert [one.row for one in found] == [0, 1, 0, 1, 2, 0] and found[0].path == inputs[0]
 
 
-def test_broken_escapes_are_mended_counted_and_located(folder, tmp_path, capsys):
-    _, report, _ = converted(folder / "wild_v2.jsonl", "jsonl", tmp_path / "o.jsonl")
-    place = f"{folder / 'wild_v2.jsonl'}:1"
-    assert report["inputs"][0]["repaired"] == {"escape": {"rows": 1, "first": [place]}}
-    assert place in capsys.readouterr().out
+@pytest.mark.parametrize(("name", "place"), [("a.jsonl", ":2"), ("a.json", "[1]")])
+def test_what_is_not_a_number_is_null_counted_and_located(tmp_path, capsys, name, place):
+    source, given = tmp_path / name, [{"instruction": "a"}, {"instruction": "b", "reward": float("nan")}]
+    source.write_text(lines(*given) if name == "a.jsonl" else json.dumps(given))
+    _, report, _ = converted(source, "jsonl", tmp_path / "o.jsonl")
+    assert report["inputs"][0]["repaired"] == {"nan": {"rows": 1, "first": [f"{source}{place}"]}}
+    assert f"{source}{place}" in capsys.readouterr().out and read(tmp_path / "o.jsonl")[1].fields == {"reward": None}
 
 
 def test_what_we_write_is_loaded_by_the_datasets_library(folder, tmp_path):
@@ -200,8 +202,11 @@ CHAT = b'{"messages": [{"role": "user", "content": "a"}]}\n'
         ("licenses.json", b'{"data": [' + GOOD + b'], "licenses": [{"id": 1}]}', 1, "missing_field"),
         ("types.json", b'{"type": "text2text", "instances": [{"input": "a", "output": "b"}]}\n'
          b'{"type": "image_text", "instances": [{"text": "a"}]}', 1, "other_type"),
-        ("unquoted.json", b"[" + GOOD + b', {"instruction": "x}, ' + GOOD + b"]", 2, "not_json"),
-        ("bare.json", b"[" + GOOD + b", {'instruction': 'x'}, " + GOOD + b"]", 2, "not_json"),
+        ("unquoted.json", b"[" + GOOD + b', {"instruction": "x}, ' + GOOD + b"]", 1, "not_json"),
+        ("bare.json", b"[" + GOOD + b", {'instruction': 'x'}, " + GOOD + b"]", 1, "not_json"),
+        ("escape.jsonl", GOOD + b'\n{"instruction": "snake\\_case"}\n' + GOOD, 2, "not_json"),
+        ("control.jsonl", GOOD + b'\n{"instruction": "a\tb"}\n' + GOOD, 2, "not_json"),
+        ("digits.jsonl", GOOD + b'\n{"instruction": ' + b"1" * 5000 + b"}\n" + GOOD, 2, "not_json"),
         ("scalars.json", b"[1, " + GOOD + b', "a", null]', 1, "not_an_object"),
         ("latin.json", b"[" + GOOD + b', {"instruction": "caf\xe9"}]', 1, "not_utf8"),
         ("latin.jsonl", GOOD + b'\n{"instruction": "caf\xe9"}\n', 1, "not_utf8"),
@@ -275,7 +280,7 @@ def test_a_file_that_is_not_what_it_should_be_is_refused(tmp_path, name, content
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["{a}", "--to", "jsonl"], "--output is missing"),
+        (["{a}", "--to", "jsonl"], "--output_path is missing"),
         (["{a}", "--output", "{tmp}/o.jsonl"], "--to is missing"),
         (["{a}", "--to", "csv", "--output", "{tmp}/o.csv"], "must be one of jsonl, alpaca"),
         (["{a}", "--to", "parquet", "--output", "{tmp}/o.jsonl"], "written to .parquet files"),

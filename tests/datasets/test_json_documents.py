@@ -1,4 +1,4 @@
-"""Documents of lists, splits and several documents in a file: rows in are rows out."""
+"""JSON lists, splits and several documents in a file, whole and damaged: rows in are rows out."""
 
 import io
 import json
@@ -7,13 +7,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from self_instruct.datasets import json_stream
+from self_instruct.datasets import json_documents
 from self_instruct.datasets.json_documents import LISTS, Documents
-from self_instruct.datasets.rows import Row
+from self_instruct.datasets.rows import LONGEST, Row
 from tests.datasets.test_convert import converted, read
-from tests.datasets.test_json_stream import OBJECTS, TEXT
 from tests.support.runs import rows
 
+TEXT = st.text(st.characters(codec="utf-8"), max_size=12) | st.sampled_from(
+    ['"', "\\", "}, {", '{"a": [', "]", "\\\\_"]
+)
+VALUE = st.recursive(
+    st.none() | st.booleans() | st.integers() | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=6,
+)
+OBJECTS = st.lists(st.dictionaries(TEXT, VALUE, max_size=3).map(lambda more: {"instruction": "x", **more}), max_size=6)
 PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT
 HEADER = st.one_of(PLAIN, st.lists(PLAIN, min_size=1, max_size=2), st.dictionaries(TEXT, PLAIN, max_size=2))
 KEYS = st.sampled_from(sorted(LISTS)) | TEXT.map(lambda text: f"_{text}")
@@ -36,6 +44,108 @@ def written(document, indent):
         f"{json.dumps(key)}: {json.dumps(value, indent=indent)}" for key, value in document) + f"{space}}}"  # fmt: skip
 
 
+def read_in_pieces(content, chunk=5, **more):
+    """All that a stream holds, read in small pieces."""
+    before, json_documents._CHUNK = json_documents._CHUNK, chunk
+    try:
+        return list(Documents(io.BytesIO(content), "f", **more))
+    finally:
+        json_documents._CHUNK = before
+
+
+@settings(max_examples=50, deadline=None)
+@given(OBJECTS, st.sampled_from([None, 0, 2]), st.booleans(), st.integers(1, 40))
+def test_a_list_is_read_as_json_reads_it(values, indent, ascii, chunk):
+    content = json.dumps(values, indent=indent, ensure_ascii=ascii).encode()
+    found = read_in_pieces(content, chunk)
+    assert [row.value for row in found] == json.loads(content)
+    assert [(row.number, row.place) for row in found] == [(at, f"f[{at}]") for at in range(len(values))]
+
+
+@settings(max_examples=50, deadline=None)
+@given(OBJECTS.filter(bool), st.data())
+def test_what_stands_before_damage_is_read_and_damage_is_told(values, data):
+    content = json.dumps(values).encode()
+    begins = [len(json.dumps(values[:number]).encode()) for number in range(1, len(values) + 1)]
+    at = data.draw(st.integers(1, len(content) - 1))
+    found = read_in_pieces(content[:at])
+    whole = sum(end - 1 <= at for end in begins)
+    assert [row.value for row in found if isinstance(row, Row)] == values[:whole]
+    assert len(found) == whole + 1 and not isinstance(found[-1], Row) and found[-1].problem
+
+
+@settings(max_examples=50, deadline=None)
+@given(OBJECTS, st.binary(max_size=30), st.integers(1, 300))
+def test_no_damage_ends_the_reading_with_an_error(values, damage, at):
+    content = json.dumps(values).encode()
+    for row in read_in_pieces(content[:at] + damage + content[at:], 7):
+        assert isinstance(row, Row) or (row.reason and row.place)
+
+
+def row_of(text):
+    """A row as it is written, so that a value may be what `json.dumps` would not write."""
+    return b'{"instruction": %b}' % text
+
+
+GOOD = row_of(b'"good"')
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"1" * 400, b"-0", b"-0.0", b"1e400", b"0.1e-5", b"18446744073709551616", b'"\\ud800"', b'"\\udc00"', b'"\\ud83d\\ude00"',
+     b'"\\u0000"', b'{"a": 1, "a": 2}', b'"' + b"a" * (LONGEST - 99) + b'"', b"[" * 300 + b"]" * 300],
+    ids=lambda text: repr(text[:20]),
+)  # fmt: skip
+def test_every_value_is_what_the_json_module_makes_of_it(text):
+    found = list(Documents(io.BytesIO(b"[" + row_of(text) + b", " + GOOD + b",\n]"), "f"))
+    assert [repr(one.value) for one in found] == [repr(json.loads(one)) for one in (row_of(text), GOOD)]
+    (line,) = read_in_pieces(row_of(text), 1 << 20, spread=True)
+    assert repr(line.value) == repr(json.loads(row_of(text)))
+
+
+def test_nan_and_infinity_are_null_and_counted():
+    found = read_in_pieces(b'[{"a": NaN, "b": [-Infinity]}, ' + GOOD + b"]", 1)
+    assert [(one.value, one.repairs) for one in found] == [
+        ({"a": None, "b": [None]}, ("nan",)), ({"instruction": "good"}, ())]  # fmt: skip
+
+
+@pytest.mark.parametrize("spread", [False, True])
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [(b'"tw" o"', "not_json"), (b"x", "not_json"), (b'"\\_"', "not_json"), (b'"a\nb"', "not_json"), (b'"\x00"', "not_json"),
+     (b"1" * 5000, "not_json"), (b"[" * 100_000, "not_json"), (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "not_json"),
+     (b'"' + b"a" * 100_000_000 + b'"', "too_long"), (b'"x', "not_json")],
+    ids=lambda value: repr(value[:20]),
+)  # fmt: skip
+def test_a_broken_row_ends_the_reading_with_its_place(text, reason, spread):
+    content = b"%b %b, %b, %b %b" % (b" " if spread else b"[", GOOD, row_of(text), GOOD, b" " if spread else b"]")
+    stream = io.BytesIO(content)
+    first, broken = Documents(stream, "f", spread=spread)
+    assert first.value == {"instruction": "good"} and not stream.read()
+    assert (broken.place, broken.reason) == ("f[1]", reason) and broken.problem.endswith("reading ends here")
+    assert row_of(text)[:15].decode().strip() in broken.text and len(broken.text) <= 2000
+
+
+@pytest.mark.parametrize("more", [1, 5])
+def test_white_space_inside_a_bracket_is_read_up_to_the_limit(more):
+    stream = io.BytesIO(b'{"train": [' + b" " * (more * LONGEST // 2) + GOOD + b"]}")
+    (found,) = Documents(stream, "f")
+    assert isinstance(found, Row) if more == 1 else found.reason == "too_long"
+
+
+def test_what_utf8_cannot_hold_is_shown_escaped():
+    first, behind = Documents(io.BytesIO(b"[" + GOOD + b'] {"a": "\\ud800"}'), "f")
+    assert first.value == {"instruction": "good"} and (behind.reason, behind.text) == (
+        "after_the_list",
+        r'{"a": "\ud800"}',
+    )
+
+
+def test_a_row_that_is_not_utf8_is_passed_over():
+    found = read_in_pieces(b"[" + GOOD + b", " + row_of(b'"caf\xe9"') + b", " + GOOD + b"]")
+    assert [getattr(one, "reason", "") for one in found] == ["", "not_utf8", ""] and found[1].place == "f[1]"
+
+
 @settings(max_examples=150, deadline=None)
 @given(
     st.lists(DOCUMENT, min_size=1, max_size=3),
@@ -45,11 +155,7 @@ def written(document, indent):
 )
 def test_rows_in_are_rows_out_whatever_the_nesting(documents, indent, chunk, between):
     content = between.join(written(document, indent) for document in documents).encode()
-    before, json_stream._CHUNK = json_stream._CHUNK, chunk
-    try:
-        found = list(Documents(io.BytesIO(content), "f"))
-    finally:
-        json_stream._CHUNK = before
+    found = read_in_pieces(content, chunk)
     wanted = []
     for document in documents:
         for key, value in [("", document)] if not document or isinstance(document[0], dict) else document:

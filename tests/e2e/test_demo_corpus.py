@@ -122,7 +122,9 @@ def test_answers_do_not_reach_files_or_imports() -> None:
 
 
 def test_the_recogniser_inverts_the_grammar(tasks: list[Task]) -> None:
-    for task in tasks:
+    by_family = {family: [task for task in tasks if task.family == family] for family in {t.family for t in tasks}}
+    assert len(by_family) == len(FAMILIES)
+    for task in (task for family in by_family.values() for task in family[:12]):
         meaning = recognise(task.instruction, task.output)
         assert meaning is not None and meaning.pair == task.pair, task.instruction
         assert meaning.answer == task.meaning.answer

@@ -67,7 +67,7 @@ def test_scripts_are_short():
 
 
 ORIGINAL_FLAGS = [
-    "--max_length", 900, "--max_new_tokens", 120, "--num_prompt_instructions", 3, "--temperature", 0.7, "--top_p", 0.9,
+    "--max_length", 900, "--max_new_tokens", 40, "--num_prompt_instructions", 3, "--temperature", 0.7, "--top_p", 0.9,
     "--repetition_penalty", 1.1, "--stop_words", "\\n20", "20.", "20 .", "--threshold", 0.6, "--seed", 1,
     "--request_batch_size", 2, "--num_instructions_to_generate", 2, "--max_requests", 2,
     "--seed_tasks_path", ROOT / "seeds" / "code.jsonl", "--model_name_or_path", ROOT / "demo_model",
@@ -95,7 +95,7 @@ def test_accelerate_launches_both_scripts_from_both_places(script_path, folder, 
     result = run(
         f"{BIN}/accelerate", "launch", "--cpu", "--num_processes", 1, "--num_machines", 1, "--mixed_precision", "no",
         "--dynamo_backend", "no", named, "--config", config, "--batch_dir", tmp_path / "run",
-        "--num_instructions_to_generate", 3, "--max_requests", 16, "--max_new_tokens", 250, "--request_batch_size", 4,
+        "--num_instructions_to_generate", 1, "--max_requests", 8, "--max_new_tokens", 250, "--request_batch_size", 2,
         *triggers,
         cwd=folder, PYTHONPATH="",
     )  # fmt: skip
@@ -105,9 +105,8 @@ def test_accelerate_launches_both_scripts_from_both_places(script_path, folder, 
     assert len(rows(tmp_path / "run/machine_generated_instructions.jsonl")) >= 1
 
 
-@pytest.mark.parametrize("ranks", [3, 4])
-def test_several_ranks_give_the_files_of_one(script, whole, tmp_path, ranks):
-    result = run(f"{BIN}/torchrun", "--standalone", "--nproc_per_node", ranks, IO, *scripted(script, tmp_path / "run"))
+def test_several_ranks_give_the_files_of_one(script, whole, tmp_path):
+    result = run(f"{BIN}/torchrun", "--standalone", "--nproc_per_node", 3, IO, *scripted(script, tmp_path / "run"))
     assert result.returncode == 0, result.stderr
     assert dataset(tmp_path / "run") == dataset(whole[0])
     journals = [{row["request"]: {**row, "rank": 0} for row in rows(folder / "completions.jsonl")}
@@ -149,8 +148,8 @@ def test_one_process_has_the_plan_of_two_ranks(two_ranks, tmp_path):
 
 @pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGTERM])
 def test_a_run_that_is_stopped_in_the_middle_goes_on_without_loss(tmp_path, kill):
-    options = ["--config", QUICKSTART, "--batch_dir", tmp_path / "run", "--num_instructions_to_generate", 12,
-               "--request_batch_size", 2, "--max_new_tokens", 200]  # fmt: skip
+    options = ["--config", QUICKSTART, "--batch_dir", tmp_path / "run", "--num_instructions_to_generate", 8,
+               "--request_batch_size", 2, "--max_new_tokens", 120]  # fmt: skip
     process = start(sys.executable, IO, *options)
     journal = tmp_path / "run/completions.jsonl"
     deadline = time.monotonic() + 200
@@ -172,7 +171,7 @@ def test_a_run_that_is_stopped_in_the_middle_goes_on_without_loss(tmp_path, kill
     assert journal.read_bytes().startswith(before) and len(requests) == len(set(requests))
     accepted = rows(tmp_path / "run/machine_generated_instructions.jsonl")
     ids = [row["provenance"]["id"] for row in accepted] + [row["id"] for row in rows(tmp_path / "run/rejected.jsonl")]
-    assert len(accepted) == 12 and len(ids) == len(set(ids))
+    assert len(accepted) == 8 and len(ids) == len(set(ids))
     assert {row["provenance"]["request"] for row in accepted} <= set(requests)
 
 

@@ -105,17 +105,13 @@ class Generation(Job):
 
 @pytest.fixture(scope="module")
 def small(cluster, tmp_path_factory) -> dict[str, Job]:
-    """Jobs that fail at once, and the tasks of an array that curate."""
+    """Jobs that fail at once, and one that curates."""
     folder = tmp_path_factory.mktemp("small")
     jobs = {name: Job(cluster, folder / name, [], [], **variables) for name, (variables, _) in MISTAKES.items()}
     jobs["late"] = Job(cluster, folder / "late", [], [], CPU_PROCESSES="1", RETRY_AFTER_SECONDS="0")
-    jobs["no zero"] = Job(cluster, folder / "no zero", ["--array=1-2"], [], CURATE)
     files = [written(folder / f"{name}.jsonl", *near_copies(300, seed)) for seed, name in enumerate("ab")]
     options = ["--input_path", *files, "--output_path", folder / "c.jsonl", "--rouge_threshold", 0.6]
-    jobs["shards"] = Job(cluster, folder / "shard-%a", ["--array=0-1"], options, CURATE)
-    after = [f"--dependency=afterok:{jobs['shards'].number}", "--kill-on-invalid-dep=yes"]
-    jobs["merge"] = Job(cluster, folder / "merge", after, ["--merge", *options], CURATE)
-    jobs["alone"] = Job(cluster, folder / "alone", [], [*options, "--output_path", folder / "alone.jsonl"], CURATE)
+    jobs["curate"] = Job(cluster, folder / "curate", [], options, CURATE)
     return jobs
 
 
@@ -134,20 +130,11 @@ def test_a_run_that_fails_late_is_tried_again(cluster, small):
     assert "requeued, and goes on" in job.told()
 
 
-def test_an_array_shares_a_curation_and_the_job_after_it_decides_as_one_process(small):
-    folder, merge = small["merge"].log.parent, small["merge"]
-    merge.wait(lambda: merge.known("JobState") == "COMPLETED")
-    for shard in range(2):
-        assert f"Shard {shard} of 2: " in (folder / f"shard-{shard}").read_text()
-    small["alone"].wait(lambda: small["alone"].known("JobState") == "COMPLETED")
-    assert (folder / "c.jsonl").read_bytes() == (folder / "alone.jsonl").read_bytes()
-    assert 100 < len(rows(folder / "c.jsonl")) < 600
-
-
-def test_an_array_that_does_not_count_from_zero_is_refused(small):
-    job = small["no zero"]
-    job.wait(lambda: job.known("JobState") == "FAILED", lost=("COMPLETED", "CANCELLED"))
-    assert "the array must count from 0, as --array=0-1 does" in job.told()
+def test_a_job_curates(small):
+    job = small["curate"]
+    job.wait(lambda: job.known("JobState") == "COMPLETED")
+    assert job.known("ExitCode") == "0:0"
+    assert 100 < len(rows(job.log.parent / "c.jsonl")) < 600
 
 
 def test_preemption_with_a_time_of_grace_requeues(cluster, tmp_path_factory):

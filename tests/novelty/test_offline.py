@@ -4,14 +4,13 @@ import random
 from collections.abc import Sequence
 from functools import cache
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rouge_score.rouge_scorer import _score_lcs
 
 from self_instruct.novelty import offline
-from self_instruct.novelty.offline import Decision, Match, decide, keep_first, similar_pairs
+from self_instruct.novelty.offline import Decision, Match, keep_first
 from self_instruct.novelty.rouge import RougeIndex
 from self_instruct.novelty.rules import RULES
 from self_instruct.novelty.tokens import TOKENIZERS
@@ -82,8 +81,7 @@ def test_at_the_highest_thresholds_only_repetitions_or_nothing_is_dropped(rule: 
     texts = ["a b", "A, b", "b a", "", ""]
     first = [decision.kept for decision in keep_first(texts, 1.0, rule)]
     assert first == [True, rule == "not_above", True, True, True]
-    assert keep_first(texts, 1.01, rule) == decide(5, similar_pairs(texts, 1.01, rule)) == [Decision(True, None)] * 5
-    assert decide(5, similar_pairs(texts, 1.0, rule)) == keep_first(texts, 1.0, rule)
+    assert keep_first(texts, 1.01, rule) == [Decision(True, None)] * 5
 
 
 def test_the_size_of_a_block_and_the_number_of_threads_decide_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,22 +103,6 @@ def test_the_index_asked_one_by_one_decides_the_same() -> None:
             assert found is not None and (int(found.id), found.score) == decision.nearest
         if decision.kept:
             index.add([str(at)], [text])
-
-
-@pytest.mark.parametrize("rule", RULES)
-@pytest.mark.parametrize("shards", [1, 2, 5, 1000])
-def test_shards_decide_as_one_process_does(shards: int, rule: str) -> None:
-    texts = mixed(600, seed=shards)
-    parts = [similar_pairs(texts, 0.6, rule, shard=at, shards=shards) for at in range(shards)]
-    random.Random(0).shuffle(parts)
-    assert decide(len(texts), np.concatenate(parts)) == keep_first(texts, 0.6, rule)
-    assert sum(len(part) > 0 for part in parts) > shards / 8
-
-
-def test_many_copies_of_a_text_are_a_pair_each() -> None:
-    texts = ["add two numbers"] * 500 + ["", ""]
-    pairs = similar_pairs(texts)
-    assert len(pairs) == 499 and set(pairs["earlier"].tolist()) == {0} and set(pairs["score"].tolist()) == {1.0}
 
 
 @pytest.mark.parametrize("tokenizer", TOKENIZERS)
@@ -147,18 +129,17 @@ def test_long_texts_stand_beside_short_ones() -> None:
     decisions = keep_first(texts, 0.9)
     assert [decision.kept for decision in decisions] == [True] * 5 + [False] * 4 + [True]
     assert [d.nearest.position for d in decisions[5:9] if d.nearest] == [0, 1, 2, 3]
-    assert decide(10, similar_pairs(texts, 0.9)) == decisions
 
 
 def test_no_texts_give_no_decisions() -> None:
-    assert keep_first([]) == decide(0, similar_pairs([])) == []
+    assert keep_first([]) == []
 
 
 def test_unknown_names_are_refused() -> None:
     with pytest.raises(ValueError, match="rule 'under' is none of below, not_above"):
         keep_first(["a"], rule="under")
     with pytest.raises(KeyError, match="stemmed"):
-        similar_pairs(["a"], tokenizer="stemmed")
+        keep_first(["a"], tokenizer="stemmed")
 
 
 TEXT = st.lists(st.sampled_from(WORDS[:4]) | st.sampled_from(ODD), max_size=9).map(" ".join)
@@ -169,6 +150,3 @@ TEXT = st.lists(st.sampled_from(WORDS[:4]) | st.sampled_from(ODD), max_size=9).m
 def test_any_texts_are_decided_as_by_the_reference(texts: list[str], threshold: float, rule: str) -> None:
     wanted = brute(texts, threshold, rule)
     assert keep_first(texts, threshold, rule) == wanted
-    assert decide(len(texts), similar_pairs(texts, threshold, rule, shard=0, shards=1)) == wanted
-    halves = [similar_pairs(texts, threshold, rule, shard=at, shards=2) for at in (1, 0)]
-    assert decide(len(texts), np.concatenate(halves)) == wanted

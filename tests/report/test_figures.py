@@ -13,15 +13,14 @@ from self_instruct.commands.report import main
 from self_instruct.errors import UserError
 from self_instruct.novelty.rouge import RougeIndex
 from self_instruct.records import Nearest
-from self_instruct.report.figures import Known
-from self_instruct.report.meanings import found_meanings
-from self_instruct.report.neighbours import neighbours
+from self_instruct.report.analysis import Analysis, found_meanings, neighbours
+from self_instruct.report.html import environment, write_report
+from self_instruct.report.inputs import read_inputs
 from self_instruct.report.payload import Payload
 from self_instruct.report.projection import project, sample
-from self_instruct.report.sources import read_sources
+from self_instruct.report.sections import share
 from self_instruct.report.verb_noun import VerbNoun
-from self_instruct.report.wording import escaped, share, shown
-from self_instruct.runs.layout import Places
+from self_instruct.runs.layout import OutputPaths
 from tests.support.curation_runs import near_copies, written
 from tests.support.report_files import HOSTILE, hostile_file, with_vectors
 
@@ -30,7 +29,7 @@ from tests.support.report_files import HOSTILE, hostile_file, with_vectors
 def hostile(tmp_path_factory):
     """A file of hostile texts with vectors beside it."""
     path = hostile_file(tmp_path_factory.mktemp("report") / "hostile.jsonl")
-    with_vectors(path, Places(path).vectors())
+    with_vectors(path, OutputPaths(path).vectors)
     return path
 
 
@@ -68,7 +67,7 @@ def test_a_page_has_all_records_and_figures_and_is_the_same_again(hostile, tmp_p
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ([], "--output is missing"),
+        ([], "--output_path is missing"),
         (["--output", "{file}"], "would be replaced"),
         (["--output", "{folder}"], "cannot be written"),
         (["--output", "x.html", "--projection", "umap"], "must be one of tsne, pca"),
@@ -87,6 +86,14 @@ def test_mistakes_are_told_before_anything_is_drawn(tmp_path, options, message):
         main([*first, *rest])
 
 
+def test_a_report_is_written_without_the_command_and_prints_nothing(tmp_path, capsys):
+    path = written(tmp_path / "a.jsonl", {"instruction": "Do something good.", "output": "x"})
+    report = write_report([str(path)], tmp_path / "a.html", projection="pca")
+    assert (report.path, report.records) == (tmp_path / "a.html", 1) and "has no vectors" in report.no_map
+    assert report.figures == report.path.read_text().count("<figure ") > 0
+    assert "".join(capsys.readouterr()) == ""
+
+
 def test_a_pictures_folder_that_cannot_be_is_told_and_the_page_is_there(tmp_path):
     path = written(tmp_path / "a.jsonl", {"instruction": "Do something good.", "output": "x"})
     with pytest.raises(UserError, match=r"--figures_dir .* cannot be written"):
@@ -94,23 +101,23 @@ def test_a_pictures_folder_that_cannot_be_is_told_and_the_page_is_there(tmp_path
     assert (tmp_path / "a.html").stat().st_size > 500_000
 
 
-def known_of(path, vectors=None) -> Known:
-    [source] = read_sources([str(path)])
-    return Known([source], [[VerbNoun(None, None)] * len(source.rows)], [neighbours(source, vectors)], None)
+def analysis_of(path, vectors=None) -> Analysis:
+    [source] = read_inputs([str(path)])
+    return Analysis([source], [[VerbNoun(None, None)] * len(source.rows)], [neighbours(source, vectors)], None)
 
 
 def test_neighbours_by_words_are_those_of_an_exhaustive_search(tmp_path):
-    known = known_of(written(tmp_path / "a.jsonl", *near_copies(80)))
+    analysis = analysis_of(written(tmp_path / "a.jsonl", *near_copies(80)))
     index = RougeIndex()
-    for row, near in zip(known.sources[0].rows, known.neighbours[0].words, strict=True):
+    for row, near in zip(analysis.inputs[0].rows, analysis.neighbours[0].words, strict=True):
         nearest = index.nearest(row.record.task)
         assert near == (nearest if nearest and nearest.score > 0 else None)
         index.add([row.record.id], [row.record.task])
 
 
 def test_neighbours_by_meaning_have_the_highest_cosine_of_those_before(hostile):
-    vectors = found_meanings(read_sources([str(hostile)])).vectors[0]
-    found = known_of(hostile, vectors).neighbours[0].meaning
+    vectors = found_meanings(read_inputs([str(hostile)])).vectors[0]
+    found = analysis_of(hostile, vectors).neighbours[0].meaning
     products = np.tril(vectors.astype(np.float64) @ vectors.T.astype(np.float64), -1) - 2 * np.triu(
         np.ones((len(vectors),) * 2)
     )
@@ -121,27 +128,27 @@ def test_neighbours_by_meaning_have_the_highest_cosine_of_those_before(hostile):
 
 def test_vectors_that_are_not_whole_or_of_two_models_give_no_map_and_the_reason(hostile, tmp_path):
     other = written(tmp_path / "b.jsonl", *near_copies(20))
-    sources = read_sources([str(hostile), str(other)])
-    assert found_meanings(sources).why_not == "b.jsonl has no vectors; give --embeddings to have them encoded."
-    with_vectors(other, Places(other).vectors(), "another")
-    sources = read_sources([str(hostile), str(other)])
-    assert "different models (another, hashed)" in found_meanings(sources).why_not
+    sources = read_inputs([str(hostile), str(other)])
+    assert found_meanings(sources).reason == "b.jsonl has no vectors; give --embeddings to have them encoded."
+    with_vectors(other, OutputPaths(other).vectors, "another")
+    sources = read_inputs([str(hostile), str(other)])
+    assert "different models (another, hashed)" in found_meanings(sources).reason
     written(other, *near_copies(30))
-    assert "those of" in found_meanings(read_sources([str(other)])).why_not
+    assert "those of" in found_meanings(read_inputs([str(other)])).reason
 
 
 def test_texts_are_cut_as_far_as_the_room_asks_and_what_is_cut_is_counted(tmp_path):
     rng = np.random.default_rng(0)
     texts = ["".join(map(chr, rng.integers(97, 123, 3000))) for _ in range(30)]
     path = written(tmp_path / "a.jsonl", *({"instruction": f"Do {text}", "output": text} for text in texts))
-    known = known_of(path)
-    whole = Payload(known)
-    assert (whole.cut, whole.told) == (0, "")
-    tight = Payload(known, room=60_000)
+    analysis = analysis_of(path)
+    whole = Payload(analysis)
+    assert (whole.cut, whole.note) == (0, "")
+    tight = Payload(analysis, room=60_000)
     assert len(tight.text) <= 60_000
     assert tight.cut == 30
-    assert tight.told.startswith("Texts of 30 records are cut to")
-    smallest = Payload(known, room=1)
+    assert tight.note.startswith("Texts of 30 records are cut to")
+    smallest = Payload(analysis, room=1)
     assert smallest.longest == (200, 80)
 
 
@@ -170,11 +177,18 @@ def test_a_sample_is_spread_evenly_and_never_empty():
     assert sample(5, 2, 0.01).tolist() == [0]
 
 
+def rendered(template: str, **values: object) -> str:
+    head = "{% from 'macros.html.jinja' import text %}" if "text(" in template else ""
+    return environment().from_string(head + template).render(**values)
+
+
 def test_text_as_html_does_nothing_and_tells_what_is_cut():
-    assert escaped("<b>&\"'") == "&lt;b&gt;&amp;&quot;&#x27;"
-    assert escaped("a\x00b\ud800") == "a\ufffdb\ufffd"
-    assert "cut: 10 characters" in shown("x" * 10, 4)
-    assert shown("x", 4) == '<div class="text" dir="auto">x</div>'
+    assert rendered("{{ value }}", value="<b>&\"'") == "&lt;b&gt;&amp;&#34;&#39;"
+    assert rendered("{{ value|cut(9) }}", value="a\x00b\ud800") == "a\ufffdb\ufffd"
+    assert "cut: 1,000 characters" in rendered("{{ text(value) }}", value="<" * 1000)
+    assert rendered("{{ text(value) }}", value="x") == '<div class="text" dir="auto">x</div>'
+    assert rendered("{{ value|tojson }}", value="</script><!--'&\ud800").isascii()
+    assert not set("<>&'") & set(rendered("{{ value|tojson }}", value="</script><!--'&"))
     assert [share(part) for part in (0, 0.0001, 0.123)] == ["0.0%", "under 0.1%", "12.3%"]
 
 
@@ -184,7 +198,7 @@ def test_a_neighbour_is_a_place_a_name_or_nothing(tmp_path):
         {"id": "a", "instruction": "Do something good.", "provenance": {"most_similar": {"id": "seed", "score": 0.5}}},
         {"id": "b", "instruction": "Do something else.", "provenance": {"most_similar": {"id": "a", "score": 0.25}}},
     )
-    known = known_of(path)
-    assert known.neighbours[0].words == [Nearest("seed", 0.5), Nearest("a", 0.25)]
-    columns = json.loads(gzip.decompress(base64.b64decode(Payload(known).text)))["sources"][0]
+    analysis = analysis_of(path)
+    assert analysis.neighbours[0].words == [Nearest("seed", 0.5), Nearest("a", 0.25)]
+    columns = json.loads(gzip.decompress(base64.b64decode(Payload(analysis).text)))["sources"][0]
     assert columns["words"] == [["seed", 0.5], [0, 0.25]]

@@ -6,7 +6,7 @@ import pytest
 
 from self_instruct.commands.report import main
 from self_instruct.novelty.vector_cache import FILE_NAME
-from self_instruct.runs.layout import Places
+from self_instruct.runs.layout import OutputPaths
 from tests.support.report_browser import obstacle, started, until
 from tests.support.report_files import HOSTILE, hostile_file, with_vectors
 from tests.support.runs import generate, rows, scripted
@@ -24,7 +24,7 @@ def places(tmp_path_factory):
     assert made.returncode == 0, made.stderr
     path = hostile_file(folder / "hostile.jsonl")
     with_vectors(run, run / FILE_NAME)
-    with_vectors(path, Places(path).vectors())
+    with_vectors(path, OutputPaths(path).vectors)
     assert main([str(path), str(run), "--output", str(folder / "both.html"), "--projection", "pca"]) == 0
     return folder
 

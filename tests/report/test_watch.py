@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from self_instruct.report.watch import GrowingFile, Watcher, holder, last_events
+from self_instruct.report.watch import GrowingFile, Watcher, holder, last_events, watch
 from self_instruct.runs.files import put
 from self_instruct.runs.journal import Journal
 from tests.support.runs import generate, rows, scripted
@@ -36,6 +36,14 @@ def test_the_counts_are_those_of_the_report_wherever_the_reading_began(finished,
     assert {name: found[name] for name in asked} == {name: report[name] for name in asked}
     assert watcher.damaged == 0
     assert found["tokens"]["completion"] == sum(row["completion_tokens"] for row in rows(finished / names[0]))
+
+
+def test_the_status_of_a_run_is_there_without_the_command(finished):
+    [status] = watch(finished, every=60)
+    assert (status.state, status.stopped, status.holder) == ("stopped", "all 30 records are there", None)
+    plain = status.as_dict()
+    assert plain["accepted"] == status.funnel.accepted == 30 and plain["yield"] == round(status.funnel.yield_, 4)
+    assert not {"yield_", "funnel"} & json.loads(json.dumps(plain)).keys()
 
 
 def test_a_file_that_is_replaced_or_removed_is_read_anew(tmp_path):

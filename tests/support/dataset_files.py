@@ -45,8 +45,9 @@ CONTENT = {
         {"instruction": "Give me ideas.", "context": "", "response": "Swim.", "category": "brainstorming"}),
     "gpt4all.jsonl": lines({"prompt": "Why is\nit dark?", "response": "It is night.", "source": "laion/unified_chip2"}),
     "wild_v1.json": json.dumps([{"instruction": "Recommend a film.", "input": "", "output": "Alien."}]),
-    "wild_v2.jsonl": '{"instruction": "Write snake\\_case for \\\'a b\\\'", "instruction_type": "Generation"}\n'
-                     + lines({"instruction": "How are you?", "instruction_type": "Open QA", "special_tag": "immoral"}),
+    "wild_v2.jsonl": lines(
+        {"instruction": "Write snake\\_case for 'a b'", "instruction_type": "Generation"},
+        {"instruction": "How are you?", "instruction_type": "Open QA", "special_tag": "immoral"}),
     "sharegpt.json": json.dumps(
         [{"id": "QWJhYvA_0", "model": "Model: GPT-4", "conversations": TURNS},
          {"id": "QWJhYvA_1", "conversations": TURNS[1:3]}, {"id": "QWJhYvA_2", "conversations": TURNS[1:4]}], indent=2),

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from self_instruct.novelty.vector_cache import CachedEncoder
-from self_instruct.report.sources import read_sources
+from self_instruct.report.inputs import read_inputs
 
 HOSTILE = [
     "</script><script>window.hacked = 1</script>",
@@ -50,5 +50,5 @@ def hostile_file(path: Path, plain: int = 60) -> Path:
 def with_vectors(place: Path, cache: Path, model: str = "hashed") -> None:
     """Leaves the vectors of a run or file beside it."""
     encoder = CachedEncoder(HashedEncoder(), model, cache, writes=True)
-    encoder.encode(read_sources([str(place)])[0].texts)
+    encoder.encode(read_inputs([str(place)])[0].texts)
     encoder.save()

@@ -1,26 +1,18 @@
 """Where category files are: a user's own directory, then those that come with the project."""
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from self_instruct.config.shipped import shipped
 from self_instruct.errors import UserError
 from self_instruct.generation.categories.category import DRAWING
 from self_instruct.generation.categories.category_file import nearest, read_category
 
-_PLACES = (Path(__file__).resolve().parents[3] / "configs", Path(sys.prefix) / "share" / "self_instruct")
-"""Of a clone, and of an installation without one."""
-
-
-def shipped(name: str) -> Path:
-    """The place of a file or directory that comes with the project."""
-    return next((place / name for place in _PLACES if (place / name).exists()), _PLACES[0] / name)
-
 
 def category_files(own: Path | None = None) -> dict[str, Path]:
     """All category files by name; of two with one name the user's own. Raises `UserError` if its directory cannot be read."""
-    found = {path.stem: path for path in sorted(shipped("categories").glob("*.yaml"))}
+    found = {path.stem: path for path in sorted(shipped("configs/categories").glob("*.yaml"))}
     if own is not None:
         if not own.is_dir():
             raise UserError(f"--categories_path {own}: is no directory; give the one that holds your NAME.yaml files")

@@ -8,6 +8,7 @@ from typing import Any
 
 from self_instruct.config.option import declarations
 from self_instruct.config.parser import convert
+from self_instruct.config.shipped import shipped
 from self_instruct.engines.base import PromptReader
 from self_instruct.errors import UserError
 from self_instruct.formats import RecordFormat
@@ -23,7 +24,7 @@ from self_instruct.generation.assembly import (
 from self_instruct.generation.categories.category import COUNT, OPTIONS, SAMPLING, Category
 from self_instruct.generation.categories.category_file import read_category
 from self_instruct.generation.categories.judging import category_rules
-from self_instruct.generation.categories.library import find, shipped
+from self_instruct.generation.categories.library import find
 from self_instruct.generation.categories.plan import CategoryPlan, Writing, filled
 from self_instruct.generation.categories.progress import CategoryProgress, Outcome
 from self_instruct.generation.categories.quotas import quotas_of, read_shares
@@ -79,7 +80,7 @@ class CategoryRecipe(Recipe):
                     raise UserError(f"category file {path}: {key}: {error}") from None
         topics: tuple[str, ...] = ()
         if any(category.uses_topics for category in categories.values()):
-            topics = read_topics(Path(mixture.topics_path) if mixture.topics_path else shipped("topics.txt"))
+            topics = read_topics(Path(mixture.topics_path) if mixture.topics_path else shipped("configs/topics.txt"))
         return cls(config, format, shares, categories, configs, topics, tuple(sorted(over)))
 
     def replaced(self, given: Collection[str]) -> dict[str, Any]:

@@ -12,7 +12,6 @@ import numpy as np
 
 from self_instruct.novelty.kernels import chunks, scan
 from self_instruct.novelty.kernels.subsequence import WIDE
-from self_instruct.novelty.pairs import pairs_above
 from self_instruct.novelty.tokens import Tokenizer
 
 _SHARE = 64  # queries for which a thread is worth waking
@@ -105,11 +104,6 @@ class SequenceIndex:
         kept = scan.greedy(fresh._store, queries.numbers, queries.ends, scores, found, len(self), limit)
         self.add(queries.chosen(np.flatnonzero(kept)))
         return kept
-
-    def pairs(self, positions: np.ndarray, limit: float, threads: int = 1) -> tuple[np.ndarray, np.ndarray]:
-        """The pairs of one of the positions and a lower one whose F1 is above a limit: [pairs, 2], and the F1 [pairs]."""
-        results = in_threads(lambda part: pairs_above(self._store, part, limit), positions, threads)
-        return np.concatenate([found for found, _ in results]), np.concatenate([scores for _, scores in results])
 
     def _make_room(self, added: Tokens) -> None:
         store, lengths = self._store, np.diff(added.ends)

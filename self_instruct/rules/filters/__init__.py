@@ -7,9 +7,11 @@ Adding a rule is a function in one of these files, its name with its reasons in 
 The rules of `SWITCHES` are asked wherever their options are given, whether they are listed or not.
 """
 
+import difflib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from self_instruct.errors import UserError
 from self_instruct.records import Record
 from self_instruct.rules.filters.duplicates import drop_duplicates
 from self_instruct.rules.filters.instances import drop_blank, drop_colon, drop_input_as_output
@@ -63,6 +65,9 @@ DEFAULT_RULES = (
 )  # fmt: skip
 """What is asked unless a run asks otherwise. The others are rules of earlier systems that these make needless or too strict."""
 
+_ADDED: dict[str, Filter] = {}
+"""Filters of plugins."""
+
 _ABOUT_OUTPUTS = ("empty_output", "output_repeats_task", "input_as_output")
 
 SWITCHES: dict[str, tuple[str, ...]] = {
@@ -75,6 +80,22 @@ SWITCHES: dict[str, tuple[str, ...]] = {
     "readability": ("min_readability",),
 }
 """Rules that one of these options switches on, and that ask for nothing without it."""
+
+
+def add_filter(name: str, reasons: tuple[str, ...], rule: Filter) -> None:
+    """Add a filter to `RULES`. Raises ValueError if the name is taken by another one."""
+    if name in RULES and _ADDED.get(name) is not rule:
+        raise ValueError(f"there is a filter {name} already; give yours another name")
+    RULES[name], _ADDED[name] = reasons, rule
+
+
+def check_rules(rules: Sequence[str]) -> None:
+    """Raises `UserError` for the first name that is not in `RULES`."""
+    for at, name in enumerate(rules):
+        if name not in RULES:
+            close = difflib.get_close_matches(name, RULES, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise UserError(f"--filter_rules[{at}] is {name!r}, but must be one of {', '.join(RULES)}{hint}")
 
 
 def asked_rules(rules: Sequence[str], switches: Mapping[str, Any]) -> list[str]:
@@ -130,7 +151,7 @@ def build_filters(
         "language": lambda: drop_language(options.get("language")),
         "readability": lambda: drop_unreadable(options.get("min_readability")),
     }
-    return [made[name]() for name in asked_rules(rules, options)]
+    return [_ADDED[name] if name in _ADDED else made[name]() for name in asked_rules(rules, options)]
 
 
 def about_tasks(filters: Sequence[Filter]) -> list[Filter]:

@@ -65,6 +65,13 @@ _MAKERS: dict[str, Callable[..., Validator]] = {
 }
 
 
+def add_validator(name: str, reasons: tuple[str, ...], maker: Callable[..., Validator]) -> None:
+    """Add a validator to `VALIDATORS`. Raises ValueError if the name is taken by another one."""
+    if name in VALIDATORS and _MAKERS[name] is not maker:
+        raise ValueError(f"there is a validator {name} already; give yours another name")
+    VALIDATORS[name], _MAKERS[name] = reasons, maker
+
+
 def build_validators(specs: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Validator]:
     """The validators of a run from names with their parameters, in the order in which they are asked.
 

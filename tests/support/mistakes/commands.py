@@ -37,11 +37,6 @@ CURATION = [
     _curate("--output_path -", "cannot be a pipe"),
     _curate("--output_path c.parquet", "is written as JSONL"),
     _curate("--seed 1", "unknown argument --seed"),
-    _curate("--shard_index 1", "--shard_index 1 needs --shards above it"),
-    _curate("--shards 2 --shard_index 2", "needs --shards above it, but that is 2"),
-    _curate("--shards 2", "the pairs of shards 0, 1 are not beside c.jsonl yet"),
-    _curate("--merge", "there are none; give --shards"),
-    _curate("--merge --shards 2 --shard_index 0", "leave out one of them"),
     _curate("--embedding_threshold 0.9 --embedding_model_name_or_path ./none", "none: cannot be loaded"),
     _curate("--rouge_threshold 0", "must be above 0"),
 ]

@@ -12,14 +12,14 @@ from typing import Any
 
 from self_instruct.datasets import curate_files as curated
 from self_instruct.datasets.instruction_file import Task, read_files
-from self_instruct.datasets.reading import Source as Place
+from self_instruct.datasets.reading import Source
 from self_instruct.datasets.rows import Unreadable
 from self_instruct.errors import UserError
 from self_instruct.novelty.vector_cache import FILE_NAME
 from self_instruct.records import Nearest, Record
 from self_instruct.report import candidates
 from self_instruct.runs import funnel
-from self_instruct.runs.layout import PIPE, Places
+from self_instruct.runs.layout import PIPE, OutputPaths
 from self_instruct.user_files import read_objects
 
 NAMED = "RUN_OR_FILE"
@@ -54,9 +54,9 @@ class Dropped:
 
 
 @dataclass(frozen=True)
-class Source:
-    """A run or a file. `steps` are the stages that drop, with what is left after each, of `first`; `known` are texts of others
-    that rows may be near to, by id; `vectors` are files that may hold embeddings; `facts` are said of it as a whole.
+class ReportInput:
+    """A run or a file. `steps` are the stages that drop, with what is left after each, of `first`; `others` are texts that
+    rows may be near to, by id; `vectors` are files that may hold embeddings; `facts` are said of it as a whole.
     """
 
     name: str
@@ -65,7 +65,7 @@ class Source:
     first: str
     steps: Sequence[tuple[str, str]]
     vectors: list[Path]
-    known: Mapping[str, str] = field(default_factory=dict)
+    others: Mapping[str, str] = field(default_factory=dict)
     facts: list[tuple[str, str]] = field(default_factory=list)
     model: str = ""
     thresholds: Mapping[str, float] = field(default_factory=dict)
@@ -94,7 +94,7 @@ class Source:
         return [row.record.task for row in self.rows]
 
 
-def read_sources(places: Sequence[str]) -> list[Source]:
+def read_inputs(places: Sequence[str]) -> list[ReportInput]:
     """Each run or file. Raises `UserError` if one is neither, holds no record, or is given twice."""
     if len({Path(place).resolve() for place in places}) < len(places):
         raise UserError(f"{NAMED}: the same is given twice; give each once")
@@ -112,7 +112,7 @@ def _names(places: Sequence[str]) -> list[str]:
     return names
 
 
-def _read(path: Path, name: str) -> Source:
+def _read(path: Path, name: str) -> ReportInput:
     if str(path) == PIPE or not path.exists():
         raise UserError(f"{NAMED} {path}: is not there; give the --batch_dir of a run, or a file of instructions")
     source = _read_run(path, name) if path.is_dir() else _read_file(path, name)
@@ -123,7 +123,7 @@ def _read(path: Path, name: str) -> Source:
     return source
 
 
-def _read_run(folder: Path, name: str) -> Source:
+def _read_run(folder: Path, name: str) -> ReportInput:
     run = candidates.read_run(folder)
     kept = [item for item in run.candidates.values() if item.accepted]
     dropped = [item for item in run.candidates.values() if not item.accepted]
@@ -132,7 +132,7 @@ def _read_run(folder: Path, name: str) -> Source:
     facts = [("requests", f"{requests:,}")]
     if tokens and kept:
         facts.append(("tokens a record", f"{tokens / len(kept):,.0f}"))
-    return Source(
+    return ReportInput(
         name,
         [_row(item.record, item.row, item.request) for item in kept],
         [_dropped(item.record.id, item.row, item.text, item.request) for item in dropped],
@@ -147,9 +147,9 @@ def _read_run(folder: Path, name: str) -> Source:
     )
 
 
-def _read_file(path: Path, name: str) -> Source:
-    places = Places(path)
-    lines = read_files([Place(str(path))], NAMED)[0].lines
+def _read_file(path: Path, name: str) -> ReportInput:
+    places = OutputPaths(path)
+    lines = read_files([Source(str(path))], NAMED)[0].lines
     tasks = [line for line in lines if isinstance(line, Task)]
     broken = [line for line in lines if isinstance(line, Unreadable)]
     dropped = [Dropped(line.place, "read", line.reason, line.problem, line.text, None, None) for line in broken]
@@ -162,8 +162,8 @@ def _read_file(path: Path, name: str) -> Source:
     ids = Counter(task.name for task in tasks)
     named = [_renamed(task.record, _name(task, path, ids)) for task in tasks]
     rows_ = [_row(record, json.loads(task.content), None) for record, task in zip(named, tasks, strict=True)]
-    vectors = places.vectors_there()
-    return Source(name, rows_, dropped, "lines", curated.STAGES, vectors, thresholds=_thresholds(options))
+    vectors = [places.vectors]
+    return ReportInput(name, rows_, dropped, "lines", curated.STAGES, vectors, thresholds=_thresholds(options))
 
 
 def _options(report: Path) -> dict[str, Any]:

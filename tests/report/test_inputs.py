@@ -6,7 +6,7 @@ from math import nan
 import pytest
 
 from self_instruct.errors import UserError
-from self_instruct.report.sources import read_sources
+from self_instruct.report.inputs import read_inputs
 from tests.support.curation_runs import near_copies, written
 from tests.support.report_files import hostile_file
 from tests.support.runs import generate, rows, scripted
@@ -22,7 +22,7 @@ def run(tmp_path_factory):
 
 
 def test_a_run_is_its_records_its_drops_and_its_funnel(run):
-    [source] = read_sources([str(run)])
+    [source] = read_inputs([str(run)])
     report = json.loads((run / "report.json").read_text())
     assert len(source.rows) == report["accepted"] == 40
     assert source.drops == {
@@ -40,7 +40,7 @@ def test_a_run_is_its_records_its_drops_and_its_funnel(run):
     near = first["provenance"]["most_similar"]
     assert (source.rows[0].nearest.id, source.rows[0].nearest.score) == (near["id"], near["score"])
     assert all(
-        row.nearest.id in source.known or row.nearest.id in {r.record.id for r in source.rows} for row in source.rows
+        row.nearest.id in source.others or row.nearest.id in {r.record.id for r in source.rows} for row in source.rows
     )
 
 
@@ -51,7 +51,7 @@ def test_a_file_that_was_curated_brings_what_was_rejected(tmp_path):
     assert (
         main(["--input_path", str(path), "--output_path", str(tmp_path / "c.jsonl"), "--rouge_threshold", "0.5"]) == 3
     )
-    [source] = read_sources([str(tmp_path / "c.jsonl")])
+    [source] = read_inputs([str(tmp_path / "c.jsonl")])
     report = json.loads((tmp_path / "c.report.json").read_text())
     assert source.funnel[0] == ("lines", report["lines"])
     assert source.drops == {
@@ -64,7 +64,7 @@ def test_a_file_that_was_curated_brings_what_was_rejected(tmp_path):
 
 
 def test_a_bare_file_has_names_for_its_lines_and_tells_the_broken_one(tmp_path):
-    [source] = read_sources([str(hostile_file(tmp_path / "h.jsonl"))])
+    [source] = read_inputs([str(hostile_file(tmp_path / "h.jsonl"))])
     assert source.rows[0].record.id == "h.jsonl:1"
     assert [(item.stage, item.reason) for item in source.dropped] == [("read", "not_json")]
     assert {row.origin for row in source.rows} == {"<b>one</b>", "two"}
@@ -75,7 +75,7 @@ def test_a_bare_file_has_names_for_its_lines_and_tells_the_broken_one(tmp_path):
                                    {"most_similar": {"id": "a"}}, {"most_similar": {"id": "a", "score": nan}}])  # fmt: skip
 def test_provenance_of_any_shape_is_passed_over(tmp_path, about):
     path = written(tmp_path / "a.jsonl", {"instruction": "Do something good.", "output": "x", "provenance": about})
-    [source] = read_sources([str(path)])
+    [source] = read_inputs([str(path)])
     assert (source.rows[0].category, source.rows[0].origin, source.rows[0].nearest, source.rows[0].cosine) == (
         None,
     ) * 4
@@ -83,7 +83,7 @@ def test_provenance_of_any_shape_is_passed_over(tmp_path, about):
 
 def test_ids_that_stand_twice_give_way_to_lines(tmp_path):
     twice = [{"id": name, "instruction": f"Do something good {at}.", "output": "x"} for at, name in enumerate("aab")]
-    [source] = read_sources([str(written(tmp_path / "a.jsonl", *twice))])
+    [source] = read_inputs([str(written(tmp_path / "a.jsonl", *twice))])
     assert [row.record.id for row in source.rows] == ["a.jsonl:1", "a.jsonl:2", "b"]
 
 
@@ -91,7 +91,7 @@ def test_sources_of_the_same_name_are_told_apart(tmp_path):
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         written(tmp_path / name / "a.jsonl", {"instruction": "Do something good.", "output": "x"})
-    found = read_sources([str(tmp_path / name / "a.jsonl") for name in ("one", "two")])
+    found = read_inputs([str(tmp_path / name / "a.jsonl") for name in ("one", "two")])
     assert [source.name for source in found] == ["one/a.jsonl", "two/a.jsonl"]
 
 
@@ -109,12 +109,12 @@ def test_what_is_no_source_is_told(tmp_path, content, message):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(UserError, match=f"RUN_OR_FILE .*{message}"):
-        read_sources([str(path)])
+        read_inputs([str(path)])
 
 
 def test_a_folder_that_is_no_run_and_a_source_given_twice_are_told(tmp_path):
     with pytest.raises(UserError, match=r"holds no run\.yaml"):
-        read_sources([str(tmp_path)])
+        read_inputs([str(tmp_path)])
     path = written(tmp_path / "a.jsonl", {"instruction": "Do something good.", "output": "x"})
     with pytest.raises(UserError, match="given twice"):
-        read_sources([str(path), str(tmp_path / "." / "a.jsonl")])
+        read_inputs([str(path), str(tmp_path / "." / "a.jsonl")])

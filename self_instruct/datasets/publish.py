@@ -1,0 +1,152 @@
+"""A dataset as a repository of the Hub: written to a directory with its card, and sent there by huggingface_hub.
+
+The token is that of the environment or the login; it is never asked for, written or shown.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from self_instruct.datasets.card import Stated, render_card
+from self_instruct.datasets.history import Declared, Step, history
+from self_instruct.datasets.reading import AUTO, Source
+from self_instruct.datasets.repository import CARD, Statistics, check_folder, contents, lay_out
+from self_instruct.errors import UserError
+from self_instruct.runs.files import put
+from self_instruct.runs.layout import ACCEPTED
+
+_LOGIN = "log in by `hf auth login`, or set HF_TOKEN, with a token that may write"
+
+
+class HubFailed(Exception):
+    """The Hub, or the way to it, failed; nobody's mistake, and the same command may be given again."""
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A repository in a directory, and the steps that its card tells."""
+
+    folder: Path
+    statistics: Statistics
+    steps: Sequence[Step]
+
+    @property
+    def files(self) -> list[tuple[str, int]]:
+        """The names of its files and their bytes."""
+        return contents(self.folder)
+
+
+def write_repository(
+    path: Path,
+    folder: Path,
+    declared: Declared,
+    stated: Stated | None = None,
+    *,
+    model_license: str | None = None,
+    input_format: str = AUTO,
+    split: str | None = None,
+    repo: str | None = None,
+) -> Repository:
+    """Write the records of a run or a file, their conversations, and a card that loads them from `repo`, or from the folder.
+
+    Raises `UserError` if the input cannot be read, or the folder holds files of others.
+    """
+    source = path / ACCEPTED if (path / ACCEPTED).is_file() else path
+    check_folder(folder, [source])
+    steps = history(path, declared)
+    statistics = lay_out(Source(str(source), format=input_format, split=split), folder, "RUN_OR_FILE")
+    if model_license is None:
+        licenses = {step.model: license_of(step.model_place) for step in steps if step.model_place is not None}
+    else:
+        names = {name for name, _ in statistics.models} | {step.model for step in steps if step.model}
+        licenses = dict.fromkeys(names, model_license)
+    card = render_card(statistics, steps, licenses, stated or Stated(folder.name), repo or folder.name)
+    put(folder / CARD, str(card).encode("utf-8", "backslashreplace"))
+    return Repository(folder, statistics, steps)
+
+
+def license_of(folder: Path) -> str:
+    """Return the licence that a model's folder states in the front matter of its README.md, empty if nothing readable does."""
+    from huggingface_hub import metadata_load
+
+    try:
+        found = metadata_load(folder / "README.md")
+    except Exception:  # whatever is wrong with somebody's README, a licence is then not known
+        return ""
+    license = found.get("license") if isinstance(found, dict) else None
+    return license[:100] if isinstance(license, str) else ""
+
+
+def check_name(repo: str) -> None:
+    """Raises `UserError` if a text cannot be the name of a repository, or nothing may be sent."""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(repo)
+    except HFValidationError:
+        raise UserError(f"--push_to_hub {repo}: is no name of a repository; give OWNER/NAME") from None
+
+
+def check_online() -> None:
+    """Raises `UserError` if the user has forbidden the network."""
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        raise UserError("--push_to_hub: HF_HUB_OFFLINE forbids the network; unset it, or leave --push_to_hub out")
+
+
+def push(repository: Repository, repo: str, private: bool) -> str:
+    """Makes the repository if it is not there, and sends the files in one commit. Returns the address of the commit.
+
+    Raises `UserError` for what the user has to mend, `HubFailed` for the rest.
+    """
+    from huggingface_hub import CommitOperationAdd, HfApi
+    from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled
+    from huggingface_hub.utils import disable_progress_bars
+
+    disable_progress_bars()
+    api = HfApi()
+    operations = [CommitOperationAdd(name, repository.folder / name) for name, _ in repository.files]
+    try:
+        found = api.create_repo(repo, repo_type="dataset", private=private or None, exist_ok=True)
+        commit = api.create_commit(found.repo_id, operations, commit_message="Dataset and card", repo_type="dataset")
+    except HfHubHTTPError as error:
+        raise _refusal(error.response.status_code, repo, error.server_message or "") from None
+    except OfflineModeIsEnabled:
+        check_online()
+        raise
+    except ValueError as error:  # of the validation of the card, or of a missing token
+        raise UserError(f"--push_to_hub {repo}: {_one_line(str(error))}") from None
+    except (HTTPError, OSError, RuntimeError) as error:
+        raise HubFailed(
+            f"--push_to_hub {repo}: {api.endpoint} cannot be reached ({type(error).__name__}); {repository.folder} is whole, "
+            "and the same command sends it"
+        ) from None
+    return str(commit.commit_url)
+
+
+def _refusal(status: int, repo: str, said: str) -> Exception:
+    """Return the error for a status of the Hub."""
+    said = f" ({_one_line(said)})" if said else ""
+    if status == 401:
+        return UserError(f"--push_to_hub {repo}: the Hub does not know who you are{said}; {_LOGIN}")
+    if status == 403:
+        return UserError(f"--push_to_hub {repo}: you may not write there{said}; {_LOGIN} to it")
+    if status == 404:
+        return UserError(
+            f"--push_to_hub {repo}: the Hub has no such place, or your token may not see it{said}; {_LOGIN}"
+        )
+    if status < 500 and status != 429:
+        return UserError(f"--push_to_hub {repo}: the Hub refused it with status {status}{said}")
+    return HubFailed(f"--push_to_hub {repo}: the Hub failed with status {status}{said}; the same command tries again")
+
+
+def _one_line(text: str) -> str:
+    """Text of the Hub on a line, without what may be our token."""
+    from huggingface_hub import get_token
+
+    token = get_token() or os.environ.get("HF_TOKEN")
+    text = " ".join(text.split())[:300]
+    return text.replace(token, "(token)") if token else text

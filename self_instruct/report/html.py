@@ -1,0 +1,127 @@
+"""The report: one HTML file with its style, scripts, data and the library that draws. It loads nothing from a network.
+
+All text passes through the template's autoescaping. The page's policy lets a browser run only the two scripts whose hashes
+it names, so that text of records could do nothing even if it were not escaped.
+"""
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from self_instruct.errors import UserError
+from self_instruct.report import tables
+from self_instruct.report.analysis import Analysis, analyse
+from self_instruct.report.charts import theme
+from self_instruct.report.payload import Payload
+from self_instruct.report.pictures import visible, write_pictures
+from self_instruct.report.sections import Section, sections, share
+from self_instruct.runs.files import NewFile
+from self_instruct.runs.layout import OutputPaths
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+_MOST = 4  # inputs that colours tell apart
+
+
+@dataclass(frozen=True)
+class WrittenReport:
+    """A report that was written: its number of records and figures, and why it has no map, if so."""
+
+    path: Path
+    records: int
+    figures: int
+    no_map: str
+
+
+def write_report(
+    inputs: Sequence[str],
+    output: Path,
+    *,
+    model_name_or_path: str | None = None,
+    projection: str = "tsne",
+    map_points: int = 4000,
+    figures_dir: Path | None = None,
+) -> WrittenReport:
+    """Write the report of up to four run directories or instruction files, and its figures as PNG files where asked for.
+
+    With a model, encode the instructions that have no vector. Raises `UserError` if an input cannot be read, or the output
+    cannot be written or is an input.
+    """
+    if len(inputs) > _MOST:
+        raise UserError(
+            f"{len(inputs)} runs or files were given, but a report compares at most {_MOST}; leave some out"
+        )
+    if any(Path(path).resolve() == output.resolve() for path in inputs):
+        raise UserError(f"--output {output}: is what the report is about, and would be replaced; give another path")
+    with closing(NewFile(output)) as file:
+        analysis = analyse(inputs, model_name_or_path, OutputPaths(output.with_suffix("")).vectors)
+        parts = sections(analysis, projection, map_points)
+        file.write(page(analysis, parts, Payload(analysis)))
+        file.publish()
+    figures = [figure for part in parts for figure in part.figures]
+    if figures_dir is not None:
+        write_pictures(figures, figures_dir)
+    records = sum(len(source.rows) for source in analysis.inputs)
+    return WrittenReport(output, records, len(figures), analysis.no_vectors)
+
+
+def page(analysis: Analysis, parts: Sequence[Section], payload: Payload) -> bytes:
+    """Render the whole file, UTF-8. The same inputs give the same bytes."""
+    import vl_convert
+
+    script, vega = _file("page.js"), vl_convert.javascript_bundle()  # type: ignore[call-arg]  # its stub asks for what has a default
+    rendered = environment().get_template("page.html.jinja").render(
+        inputs=analysis.inputs,
+        facts=tables.facts_of(analysis),
+        parts=parts,
+        pairs=tables.common_pairs(analysis),
+        groups=tables.groups(analysis),
+        rejected=tables.rejected(analysis),
+        payload=payload,
+        themes={name: theme()[name] for name in ("light", "dark")},
+        figures={
+            figure.name: {"spec": figure.spec, "points": figure.points} for part in parts for figure in part.figures
+        },
+        style=_file("style.css"),
+        scripts=(vega, script),
+        hashes=[_hash(vega), _hash(script)],
+    )  # fmt: skip
+    return rendered.encode("utf-8")
+
+
+@cache
+def environment() -> "Environment":
+    """The templates of the report: every value is escaped, and characters that cannot be shown are replaced."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    made = Environment(
+        loader=PackageLoader("self_instruct.report", ""),
+        autoescape=True,
+        finalize=lambda value: visible(value) if type(value) is str else value,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
+    made.filters.update(share=share, number=format, cut=_cut)
+    return made
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[:longest]} …"
+
+
+def _file(name: str) -> str:
+    return (files("self_instruct.report") / name).read_text(encoding="utf-8")
+
+
+def _hash(script: str) -> str:
+    digest = hashlib.sha256(script.encode("utf-8")).digest()
+    return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"

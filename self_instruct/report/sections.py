@@ -1,0 +1,301 @@
+"""The sections of a report: their figures, and notes on those that are missing. Charts are drawn from them elsewhere."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from self_instruct.report import charts
+from self_instruct.report.analysis import Analysis
+from self_instruct.report.inputs import ReportInput, Row
+from self_instruct.report.projection import project, sample
+from self_instruct.runs.funnel import JUDGED
+
+_WINDOWS = 24  # of requests, over which the yield is counted
+_GROUPS = 8  # groups that a map tells apart by colour
+_WHOLE = {"grid": False, "tickCount": 6, "tickMinStep": 1}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A chart with its words. `points` of a map are rows of the page's table, whose text is shown where the pointer is."""
+
+    name: str
+    title: str
+    caption: str
+    spec: dict[str, Any]
+    wide: bool = False
+    points: bool = False
+
+
+@dataclass
+class Section:
+    """A part of the report: its figures, and what is to be said where one is missing."""
+
+    name: str
+    title: str
+    figures: list[Figure] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def sections(analysis: Analysis, projection: str, map_points: int) -> list[Section]:
+    """All figures, in the order of the page."""
+    return [
+        funnel_section(analysis),
+        lengths_section(analysis),
+        novelty_section(analysis),
+        verbs_section(analysis),
+        map_section(analysis, projection, map_points),
+        reasons_section(analysis),
+    ]
+
+
+def share(part: float) -> str:
+    """A share in percent; what is there is never shown as nothing."""
+    return "under 0.1%" if 0 < part < 0.0005 else f"{part:.1%}"
+
+
+def funnel_section(analysis: Analysis) -> Section:
+    """The funnel and, for runs, the yield and the number of records over the requests."""
+    section = Section("funnel", "From what was written to what is kept")
+    steps = {source.name: source.funnel for source in analysis.inputs}
+    caption = "What is left after each stage, as a share of the first."
+    section.figures.append(Figure("funnel", "Funnel", caption, charts.funnel_chart(steps), wide=True))
+    timed = [source for source in analysis.inputs if any(row.request is not None for row in source.rows)]
+    if not timed:
+        section.notes.append("Yield over time: a file does not say which request its records come from.")
+        return section
+    yields = [point for source in timed for point in _windows(source)]
+    y = {"field": "yield", "title": "yield", "axis": {"format": ".0%", "tickCount": 5}, "scale": {"domain": [0, 1]}}
+    section.figures.append(
+        Figure("yield", "Yield over time", "Records accepted, of the blocks that could be read, over windows of requests.",
+               charts.line_chart(yields, analysis.names, y))
+    )  # fmt: skip
+    grown = [point for source in timed for point in _growth(source)]
+    y = {"field": "records", "title": "records", "axis": {"format": "~s", "tickCount": 5}}
+    caption = "Records that were there after each request. A line that bends flat is a model that repeats itself."
+    section.figures.append(Figure("growth", "Records over time", caption, charts.line_chart(grown, analysis.names, y)))
+    return section
+
+
+def _windows(source: ReportInput) -> list[dict[str, Any]]:
+    """The yield over windows of requests."""
+    width = max(1, -(-source.requests // _WINDOWS))
+    kept, read = Counter[int](), Counter[int]()
+    for row in source.rows:
+        if row.request is not None:
+            kept[row.request // width] += 1
+            read[row.request // width] += 1
+    for item in source.dropped:
+        if item.request is not None and item.stage in JUDGED:
+            read[item.request // width] += 1
+    middle = (width - 1) / 2
+    return [
+        {"run": source.name, "request": window * width + middle, "yield": round(kept[window] / read[window], 4)}
+        for window in sorted(read)
+    ]
+
+
+def _growth(source: ReportInput) -> list[dict[str, Any]]:
+    """How many records there were after some 200 of the requests."""
+    requests = np.sort([row.request for row in source.rows if row.request is not None])
+    asked = np.unique(np.linspace(0, max(0, source.requests - 1), 200).round())
+    there = np.searchsorted(requests, asked, side="right")
+    return [{"run": source.name, "request": int(at), "records": int(n)} for at, n in zip(asked, there, strict=True)]
+
+
+def reasons_section(analysis: Analysis) -> Section:
+    """How often each reason dropped a candidate."""
+    section = Section("rejected", "What was not kept, and why")
+    values = []
+    for source in analysis.inputs:
+        total = len(source.rows) + len(source.dropped)
+        for (stage, reason), count in source.drops.items():
+            label = f"{count:,}  ({share(count / total)})"
+            values.append({"run": source.name, "stage": stage, "reason": reason, "count": count, "share": count / total,
+                           "label": label})  # fmt: skip
+    if values:
+        caption = "Candidates by the reason that dropped them, as a share of all candidates."
+        section.figures.append(
+            Figure("reasons", "Reasons", caption, charts.reasons_chart(values, analysis.names), wide=True)
+        )
+    else:
+        section.notes.append("Nothing was dropped, or what was dropped does not lie beside the file.")
+    return section
+
+
+def lengths_section(analysis: Analysis) -> Section:
+    """Words of instructions, inputs and outputs."""
+    section = Section("lengths", "How long they are")
+    for name in ("instruction", "input", "output"):
+        counts = [np.array([_words(row, name) for row in source.rows]) for source in analysis.inputs]
+        with_any = [column[column > 0] for column in counts]
+        if not any(len(column) for column in with_any):
+            section.notes.append(f"No record has an {name}.")
+            continue
+        together = np.concatenate(with_any)
+        # The longest hundredth would press all others against the axis.
+        end = max(5.0, float(np.percentile(together, 99)))
+        width = max(1, round(end / charts.BARS))
+        edges = np.arange(0.5, end + width, width)
+        values = [
+            value
+            for source, column in zip(analysis.inputs, with_any, strict=True)
+            for value in _bars(source.name, column, edges)
+        ]
+        median, beyond = float(np.median(together)), int((together > edges[-1]).sum())
+        caption = f"Words. The middle one has {median:,.0f}, the longest {together.max():,}" + (
+            f"; {beyond:,} are beyond the axis." if beyond else "."
+        )
+        if name == "input":
+            caption += f" {len(together):,} of {sum(map(len, counts)):,} records have an input."
+        title = f"Words of the {name}"
+        spec = charts.histogram(values, f"words of the {name}", analysis.names, x={"axis": _WHOLE})
+        section.figures.append(Figure(f"length_{name}", title, caption, spec))
+    return section
+
+
+def _words(row: Row, name: str) -> int:
+    return len(getattr(row.record, name).split())
+
+
+def novelty_section(analysis: Analysis) -> Section:
+    """Similarity to the nearest neighbour by words and, where there are vectors, by meaning."""
+    section = Section("novelty", "How new they are")
+    words = [[near.score for near in found.words if near] for found in analysis.neighbours]
+    caption = "ROUGE-L F1 with the nearest earlier record or seed."
+    section.figures += _similarities(analysis, "rouge_l", "Nearest neighbour by words", caption, words, "rouge")
+    stated = [[row.cosine for row in source.rows if row.cosine is not None] for source in analysis.inputs]
+    found = [[near.score for near in item.meaning if near] for item in analysis.neighbours]
+    meaning = [said or seen for said, seen in zip(stated, found, strict=True)]
+    if any(meaning):
+        caption = "Cosine of the embeddings with the nearest earlier record."
+        section.figures += _similarities(
+            analysis, "embedding", "Nearest neighbour by meaning", caption, meaning, "embedding"
+        )
+    else:
+        section.notes.append(f"Similarity by meaning: {analysis.no_vectors}")
+    return section
+
+
+def _similarities(
+    analysis: Analysis, reason: str, title: str, caption: str, scores: Sequence[Sequence[float]], threshold: str
+) -> list[Figure]:
+    """The histogram of scores; for one run with what was dropped for its score."""
+    if not any(len(column) for column in scores):
+        return []
+    low = min(0.0, *(min(column, default=0.0) for column in scores))
+    edges = np.linspace(np.floor(low * 20) / 20, 1.0, charts.BARS + 1)
+    values, colour = [], None
+    for source, column in zip(analysis.inputs, scores, strict=True):
+        near = [item.nearest.score for item in source.dropped if item.reason == reason and item.nearest]
+        both = len(analysis.inputs) == 1 and len(near) > 0
+        total = len(column) + len(near) if both else None
+        values += _bars(source.name, np.array(column).clip(max=1.0), edges, total, group="kept")
+        if both:
+            values += _bars(source.name, np.array(near).clip(max=1.0), edges, total, group="dropped for it")
+            scale = {
+                "domain": ["kept", "dropped for it"],
+                "range": [charts.theme()["runs"][0], charts.theme()["other"]],
+            }
+            colour = {"field": "group", "type": "nominal", "scale": scale, "legend": {"title": None}}
+    limits = {
+        source.name: source.thresholds[threshold] for source in analysis.inputs if threshold in source.thresholds
+    }
+    if limits:
+        caption += " The dashed line is the threshold."
+    spec = charts.histogram(
+        values,
+        "similarity",
+        analysis.names,
+        x={"scale": {"domain": [float(edges[0]), 1]}},
+        limits=limits,
+        colour=colour,
+    )
+    return [Figure(f"similarity_{reason}", title, caption, spec)]
+
+
+def _bars(
+    run: str, numbers: np.ndarray, edges: np.ndarray, total: int | None = None, **more: Any
+) -> list[dict[str, Any]]:
+    """The bars of a histogram that are not empty; shares are of all numbers, or of `total`."""
+    counts, _ = np.histogram(numbers, edges)
+    whole = total or len(numbers) or 1
+    return [
+        {"run": run, "low": round(float(low), 4), "high": round(float(high), 4), "count": int(n),
+         "share": round(n / whole, 5), **more}
+        for low, high, n in zip(edges[:-1], edges[1:], counts, strict=True)
+        if n
+    ]  # fmt: skip
+
+
+def verbs_section(analysis: Analysis) -> Section:
+    """A wheel of verbs and objects for each source."""
+    section = Section("verbs", "What they ask for")
+    for at, (source, pairs) in enumerate(zip(analysis.inputs, analysis.pairs, strict=True)):
+        wheel, number = charts.commonest_pairs(pairs), len(source.rows)
+        both = sum(pair.noun is not None for pair in pairs)
+        if not wheel:
+            section.notes.append(f"{source.name}: no instruction has an imperative verb with an object.")
+            continue
+        shown = sum(count for _, nouns in wheel for _, count in nouns)
+        caption = (
+            f"The {len(wheel)} commonest verbs, inside, and up to 4 objects of each: {shown / number:.0%} of {number:,} "
+            f"records. {both / number:.0%} have a verb and an object that rules for English can tell. A click shows them."
+        )
+        title = "Verbs and their objects" + (f": {source.name}" if len(analysis.inputs) > 1 else "")
+        section.figures.append(Figure(f"verbs_{at + 1}", title, caption, charts.sunburst(wheel, number)))
+    return section
+
+
+def map_section(analysis: Analysis, projection: str, most: int) -> Section:
+    """A map for each source, all on one plane, of at most so many points together."""
+    section = Section("map", "Where they lie")
+    if analysis.vectors is None:
+        section.notes.append(f"Map of the instructions: {analysis.no_vectors}")
+        return section
+    sizes = [len(vectors) for vectors in analysis.vectors]
+    chosen = [sample(size, most, size / sum(sizes)) for size in sizes]
+    points = project(
+        np.concatenate([vectors[at] for vectors, at in zip(analysis.vectors, chosen, strict=True)]), projection
+    )
+    groups, what = _groups(analysis, chosen)
+    begin = 0
+    for at, (source, rows) in enumerate(zip(analysis.inputs, chosen, strict=True)):
+        values = [
+            {"x": round(float(x), 4), "y": round(float(y), 4), "s": at, "i": int(row), "group": groups[begin + place]}
+            for place, ((x, y), row) in enumerate(zip(points[begin : begin + len(rows)], rows, strict=True))
+        ]
+        begin += len(rows)
+        shown = (
+            f"{len(rows):,} of {sizes[at]:,} records, evenly spread over them"
+            if len(rows) < sizes[at]
+            else f"All {sizes[at]:,} records"
+        )
+        method = "t-SNE" if projection == "tsne" else "principal components"
+        caption = (
+            f"{shown}; embeddings by {method}. Drag to move, shift and wheel to magnify, double click for the whole."
+        )
+        order = [group for group, _ in Counter(groups).most_common() if group != "other"]
+        spec = charts.map_chart(values, [*order, *(["other"] if "other" in groups else [])], what)
+        title = "Map of the instructions" + (f": {source.name}" if len(analysis.inputs) > 1 else "")
+        section.figures.append(
+            Figure(f"map_{at + 1}", title, caption, spec, wide=len(analysis.inputs) == 1, points=True)
+        )
+    return section
+
+
+def _groups(analysis: Analysis, chosen: Sequence[np.ndarray]) -> tuple[list[str], str]:
+    """What colours a map: the category of each chosen row, else where it comes from, else its verb."""
+    rows = [source.rows[at] for source, rows in zip(analysis.inputs, chosen, strict=True) for at in rows]
+    pairs = [found[at] for found, rows in zip(analysis.pairs, chosen, strict=True) for at in rows]
+    looks: Mapping[str, list[str | None]] = {
+        "category": [row.category for row in rows],
+        "source": [row.origin for row in rows],
+        "verb": [pair.verb for pair in pairs],
+    }
+    what, names = next(((what, names) for what, names in looks.items() if any(names)), ("verb", looks["verb"]))
+    common = [name for name, _ in Counter(name for name in names if name).most_common(_GROUPS)]
+    return [name if name in common else "other" for name in map(str, names)], what

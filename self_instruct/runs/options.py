@@ -1,0 +1,12 @@
+"""The option of the commands that read a run."""
+
+from dataclasses import dataclass
+
+from self_instruct.config.option import option
+
+
+@dataclass(frozen=True)
+class RunPlace:
+    """run"""
+
+    batch_dir: str | None = option(None, "directory of a generation run", path="always", common=True)

@@ -1,0 +1,81 @@
+"""A run, input files and an output are given in the same way in every command."""
+
+import sys
+
+import pytest
+
+from self_instruct.__main__ import COMMANDS
+from tests.support.runs import ROOT, generate, run, scripted
+from tests.support.scripts import write_script
+
+OF_RUNS = ("explain", "status", "report", "judge", "self-consistency", "refilter", "card", "curate")
+OF_FILES = ("curate", "convert", "clean", "lint", "decontaminate", "card", "report", "judge")
+WRITING = (
+    "curate",
+    "convert",
+    "merge",
+    "clean",
+    "lint",
+    "decontaminate",
+    "card",
+    "report",
+    "refilter",
+    "judge",
+    "topics",
+)
+
+
+def called(*argv: object):
+    return run(sys.executable, "-m", "self_instruct.__main__", *argv)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("places")
+    script = write_script(folder / "script.jsonl", 60)
+    assert generate(*scripted(script, folder / "run", 5)).returncode == 0
+    return folder
+
+
+def test_every_command_has_the_names_of_places():
+    for name in COMMANDS:
+        shown = called(name, "--help").stdout
+        assert ("--batch_dir STR" in shown) == (name in (*OF_RUNS, "generate")), name
+        assert ("--input_path [STR" in shown) == (name in OF_FILES), name
+        assert ("--output_path STR, --output STR" in shown) == (name in WRITING), name
+
+
+@pytest.mark.parametrize("given", [["{run}"], ["--batch_dir", "{run}"]])
+def test_a_run_with_and_without_its_name(folder, tmp_path, given):
+    given = [part.format(run=folder / "run") for part in given]
+    explained = called("explain", *given, "000000-01").stdout
+    assert "000000-01" in explained
+    assert "5/5" in called("status", *given).stdout
+    for command, output in (("curate", "c.jsonl"), ("card", "card"), ("report", "r.html"), ("refilter", "again")):
+        for name in ("--output_path", "--output"):
+            place = tmp_path / (name.strip("-") + output)
+            done = called(command, *given, name, place)
+            assert done.returncode == 0 and place.exists(), (command, done.stderr)
+    for command, told in (("judge", "holds no judgements yet"), ("self-consistency", "the run replayed a script")):
+        assert told in called(command, *given).stderr
+
+
+@pytest.mark.parametrize("given", [["{file}"], ["--input_path", "{file}"]])
+def test_files_with_and_without_their_name(folder, tmp_path, given):
+    given = [part.format(file=ROOT / "seeds" / "code.jsonl") for part in given]
+    more = {
+        "convert": ["--to", "alpaca"],
+        "decontaminate": ["--benchmarks", ROOT / "seeds" / "general.jsonl"],
+        "lint": ["--fix"],
+    }
+    for command, suffix in (("convert", "json"), ("lint", "jsonl"), ("decontaminate", "jsonl"), ("curate", "jsonl")):
+        for name in ("--output_path", "--output"):
+            place = tmp_path / f"{command}{name}.{suffix}"
+            done = called(command, *given, *more.get(command, []), name, place)
+            assert done.returncode == 0 and place.exists(), (command, done.stderr)
+
+
+def test_two_runs_where_one_is_meant_are_refused(folder, tmp_path):
+    for command in ("status", "judge", "self-consistency"):
+        refused = called(command, folder / "run", "--batch_dir", tmp_path)
+        assert refused.returncode == 2 and f"--batch_dir is {tmp_path}; give one of them" in refused.stderr, command
