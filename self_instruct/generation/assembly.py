@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from self_instruct.engines import load_engine, load_reader
-from self_instruct.engines.base import ModelEngine, PromptReader, Sampling
+from self_instruct.engines.base import ModelEngine, Sampling, TokenCounter
 from self_instruct.engines.fleet.world import World
 from self_instruct.engines.local.placement import Placement
 from self_instruct.engines.server.connecting import Endpoint, connect, endpoint_for
@@ -108,7 +108,7 @@ def build_sampling(config: Config) -> Sampling:
     )  # fmt: skip
 
 
-def build_reader(config: Config) -> PromptReader:
+def build_reader(config: Config) -> TokenCounter:
     """What composing prompts needs to know of the model."""
     options = config.model
     return load_reader(
@@ -139,11 +139,11 @@ def build_engine(config: Config, world: World, on_step: Callable[[int], None]) -
 
 
 def _drawn_alike(config: Config) -> bool:
-    mixture = config.mixture
-    if mixture.categories is None:
+    options = config.category
+    if options.categories is None:
         return True
-    own = Path(mixture.categories_path) if mixture.categories_path else None
-    return drawn_alike(list(read_shares(mixture.categories)), own, vars(config.sampling))
+    own = Path(options.categories_path) if options.categories_path else None
+    return drawn_alike(list(read_shares(options.categories)), own, vars(config.sampling))
 
 
 def build_endpoint(config: Config, on_tokens: Callable[[int], None]) -> OpenAIEngine:
@@ -188,14 +188,14 @@ def build_mix(config: Config, seeds: list[Record]) -> DemonstrationMix:
     return mix
 
 
-def prompt_budget(config: Config, reader: PromptReader) -> int:
+def prompt_budget(config: Config, reader: TokenCounter) -> int:
     """Tokens that a prompt may have, so that it and the new ones fit the model."""
     limits = [limit for limit in (reader.context_length, config.sampling.max_length) if limit is not None]
     return min(limits, default=10**9) - config.sampling.max_new_tokens
 
 
 def build_composer(
-    config: Config, format: RecordFormat, header: str, seeds: list[Record], reader: PromptReader
+    config: Config, format: RecordFormat, header: str, seeds: list[Record], reader: TokenCounter
 ) -> PromptComposer:
     """What composes the prompts; checked, so that every request will have one. Raises `UserError` if not."""
     budget = prompt_budget(config, reader)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from self_instruct.engines.base import PromptReader
+from self_instruct.engines.base import TokenCounter
 from self_instruct.errors import UserError
 from self_instruct.formats import RecordFormat
 from self_instruct.generation.assembly import (
@@ -61,11 +61,11 @@ class Recipe(ABC):
         """Raises `UserError` for what can be seen to be wrong without a model."""
 
     @abstractmethod
-    def first_prompts(self, reader: PromptReader) -> list[tuple[str, Prompt]]:
+    def first_prompts(self, reader: TokenCounter) -> list[tuple[str, Prompt]]:
         """What the model would read first, each with a word on it."""
 
     @abstractmethod
-    def session(self, reader: PromptReader) -> Session:
+    def session(self, reader: TokenCounter) -> Session:
         """What asks and what decides in a launch; new vectors are kept. Raises `UserError` if no prompt fits the model."""
 
     @abstractmethod
@@ -114,13 +114,13 @@ class SeedRecipe(Recipe):
         build_mix(self.config, self.seeds)
         stop_words(self.config)
 
-    def first_prompts(self, reader: PromptReader) -> list[tuple[str, Prompt]]:
+    def first_prompts(self, reader: TokenCounter) -> list[tuple[str, Prompt]]:
         """The first prompt."""
         prompt = build_composer(self.config, self.format, self.header, self.seeds, reader).compose(0, [])
         shown = f"the first prompt: {len(prompt.demonstrations)} of {len(self.seeds)} seed tasks"
         return [(shown, prompt)]
 
-    def session(self, reader: PromptReader) -> Session:
+    def session(self, reader: TokenCounter) -> Session:
         """The plan of a run from seed tasks, whose prompts are checked to fit the model, and its curator."""
         composer = build_composer(self.config, self.format, self.header, self.seeds, reader)
         prompt, run, sequences = self.config.prompt, self.config.run, self.config.sampling.num_return_sequences

@@ -50,7 +50,7 @@ def build_recipe(config: Config, base: RecordFormat, prompt_path: Path) -> Recip
 
     Raises `UserError` for a mistake in an option or a file.
     """
-    if config.mixture.categories is None:
+    if config.category.categories is None:
         return SeedRecipe.of(config, build_format(base, config), prompt_path)
     return CategoryRecipe.of(config, base)
 
@@ -150,7 +150,7 @@ def launch(
 def _limits(config: Config, capacity: int | None) -> Limits:
     run = config.run
     # Categories are given up one by one.
-    min_yield = run.min_yield if config.mixture.categories is None else 0.0
+    min_yield = run.min_yield if config.category.categories is None else 0.0
     return Limits(run.num_instructions_to_generate, min_yield, run.max_requests, run.max_tokens, capacity)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from self_instruct.engines.base import PromptReader, Request
+from self_instruct.engines.base import Request, TokenCounter
 from self_instruct.errors import UserError
 from self_instruct.generation.assembly import (
     build_bounds,
@@ -113,12 +113,12 @@ class TopicRecipe(Recipe):
         """Raises `UserError` for a temperature that is too low."""
         build_sampling(self.config)
 
-    def first_prompts(self, reader: PromptReader) -> list[tuple[str, Prompt]]:
+    def first_prompts(self, reader: TokenCounter) -> list[tuple[str, Prompt]]:
         """The first prompt."""
         shown = _MIX.choose(self.config.run.seed, 0, _SEEDS, [])
         return [("the first prompt", prompt_of(0, self.header, shown))]
 
-    def session(self, reader: PromptReader) -> Session:
+    def session(self, reader: TokenCounter) -> Session:
         """The plan and its curator. Raises `UserError` if a list does not fit the model."""
         longest = prompt_of(
             0, self.header, [*_SEEDS[:3], *(replace(_SEEDS[0], instruction="word " * 12) for _ in range(3))]

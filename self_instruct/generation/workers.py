@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from self_instruct.engines.base import Engine, ModelEngine, PromptReader
+from self_instruct.engines.base import Engine, ModelEngine, TokenCounter
 from self_instruct.engines.fleet.channel import Channel
 from self_instruct.engines.fleet.pool import WorkerPool
 from self_instruct.engines.fleet.worker import Worker
@@ -36,7 +36,7 @@ class Generators:
     in this one.
     """
 
-    reader: PromptReader
+    reader: TokenCounter
     engine: Engine
     pool: WorkerPool | None = None
 
