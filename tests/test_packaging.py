@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from packaging.utils import canonicalize_name
 from self_instruct.__main__ import COMMANDS
 from tests.support.runs import rows
 from tests.support.scripts import write_script
+from tests.test_rooms import imported
 
 ROOT = Path(__file__).resolve().parents[1]
 SHIPPED = ("instruction_io/", "instruction_iio/", "seeds/", "configs/", "demo_model/")
@@ -167,3 +169,18 @@ def test_the_pins_can_be_installed_beside_vllm() -> None:
 def test_the_makefile_installs_the_pins_and_names_no_version_itself() -> None:
     makefile = (ROOT / "Makefile").read_text()
     assert "==" not in makefile and all(f"-r {name}" in makefile for name in PINNED)
+
+
+def test_every_library_that_the_package_imports_is_required() -> None:
+    modules = {
+        name.split(".")[0] for path in (ROOT / "self_instruct").rglob("*.py") for name in imported(path) if name
+    }
+    foreign = modules - set(sys.stdlib_module_names) - {"self_instruct"}
+    assert {"torch", "numpy", "regex"} <= foreign
+    known = packages_distributions()
+    required = set(names(ranges()))
+    missing = {
+        name for name in foreign
+        if not {canonicalize_name(dist) for dist in known.get(name, [name])} & required
+    }  # fmt: skip
+    assert missing == set()
