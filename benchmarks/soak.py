@@ -262,7 +262,7 @@ def begin(config: Config, engine: PacedEngine, progress: Progress) -> None:
         flatten(config), INSTRUCTION_OUTPUT.name, model_revision="soak", **recipe.described()
     )
     with contextlib.redirect_stdout(sys.stderr):
-        launch.launch(config, recipe, Generators(engine, engine), folder, described, progress, interruption)
+        launch.launch(recipe, Generators(engine, engine), folder, described, progress, interruption)
 
 
 if __name__ == "__main__":

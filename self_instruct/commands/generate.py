@@ -69,12 +69,12 @@ def _generate(base: RecordFormat, prompt_path: Path, values: Mapping[str, Any]) 
     if config.run.dry_run:
         return dry_run(recipe)
     if config.run.batch_dir:
-        return generate(config, base, recipe)
+        return generate(recipe)
     if not config.run.plan:
         raise UserError("--batch_dir is missing; give the directory that the run is to be written to")
     with tempfile.TemporaryDirectory() as folder:
         config = replace(config, run=replace(config.run, batch_dir=folder))
-        return generate(config, base, replace(recipe, config=config))
+        return generate(replace(recipe, config=config))
 
 
 def _recipe(config: Config, base: RecordFormat, prompt_path: Path, values: Mapping[str, Any]) -> "Recipe":
@@ -106,13 +106,13 @@ def dry_run(recipe: "Recipe") -> int:
     return 0
 
 
-def generate(config: Config, base: RecordFormat, recipe: "Recipe") -> int:
+def generate(recipe: "Recipe") -> int:
     """Generates from a recipe, prints how it ended and returns the exit code."""
     from self_instruct.generation.run import generate as generate_run
 
-    command = _without_overwriting(command_line(), config.run.overwrite)
+    command = _without_overwriting(command_line(), recipe.config.run.overwrite)
     ended = generate_run(
-        config, base, recipe,
+        recipe,
         ask=_ask if sys.stdin.isatty() and sys.stderr.isatty() else None,
         again=f"cd {shlex.quote(os.getcwd())} && {shlex.join(command)}",
     )  # fmt: skip

@@ -57,14 +57,14 @@ def main(argv: Sequence[str]) -> int:
 
     output = Path(options.output_path or "topics.txt")
     config = _config(given, options, output)
-    recipe = TopicRecipe(config, options.topics_per_request, options.topic_avoidance or "")
+    recipe = TopicRecipe(config, INSTRUCTION_OUTPUT, options.topics_per_request, options.topic_avoidance or "")
     if config.run.dry_run:
         return dry_run(recipe)
     if output.is_dir():
         raise UserError(f"--output_path {output}: is a directory; give a text file")
     if not config.run.overwrite:
         _check_ours(output, _topics(config))
-    return _generate(config, recipe, output)
+    return _generate(recipe, output)
 
 
 def _config(given: Mapping[str, Any], options: TopicOptions, output: Path) -> Config:
@@ -103,15 +103,15 @@ def _check_ours(output: Path, topics: bytes | None) -> None:
         )
 
 
-def _generate(config: Config, recipe: "TopicRecipe", output: Path) -> int:
+def _generate(recipe: "TopicRecipe", output: Path) -> int:
     from self_instruct.engines.fleet.world import current_world
     from self_instruct.runs.backup import backup_of
     from self_instruct.runs.files import put
 
-    code = generate(config, INSTRUCTION_OUTPUT, recipe)
-    topics = _topics(config) if current_world().is_main else None
+    code = generate(recipe)
+    topics = _topics(recipe.config) if current_world().is_main else None
     if topics is not None:
-        if config.run.overwrite and output.exists() and output.read_bytes() != topics:
+        if recipe.config.run.overwrite and output.exists() and output.read_bytes() != topics:
             backup = backup_of(output)
             output.rename(backup)
             print(f"What {output} held is kept in {backup}.", file=sys.stderr)

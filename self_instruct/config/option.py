@@ -1,6 +1,6 @@
-"""What one option is: default, help, choices, bounds, and whether it is part of the plan.
+"""What one option is: default, help, choices, bounds, and whether it is fixed for the life of a run.
 
-A *plan* option decides what is generated or kept, so a run cannot go on with another value of it; all others may change
+A *fixed* option decides what is generated or kept, so a run cannot go on with another value of it; all others may change
 between two launches of the same run.
 """
 
@@ -20,7 +20,7 @@ def option(
     minimum: float | None = None,
     above: float | None = None,
     maximum: float | None = None,
-    plan: bool = False,
+    fixed: bool = False,
     path: PathRule | None = None,
     alias: str | None = None,
     common: bool = False,
@@ -31,7 +31,7 @@ def option(
     """
     metadata = {
         "help": help, "choices": choices, "minimum": minimum, "above": above, "maximum": maximum,
-        "plan": plan, "path": path, "alias": alias, "common": common,
+        "fixed": fixed, "path": path, "alias": alias, "common": common,
     }  # fmt: skip
     if isinstance(default, list):
         return field(default_factory=lambda: list(default), metadata=metadata)

@@ -5,7 +5,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from self_instruct.engines.base import ModelEngine, PromptReader, Sampling
+from self_instruct.engines.base import ModelEngine, Sampling, TokenCounter
 from self_instruct.engines.local.placement import Machine, Placement, check
 from self_instruct.engines.scripted import ScriptedEngine
 from self_instruct.errors import UserError
@@ -77,7 +77,7 @@ def load_reader(
     trust_remote_code: bool = False,
     chat_template: str = "auto",
     elsewhere: bool = False,
-) -> PromptReader:
+) -> TokenCounter:
     """What composing needs to know of the engine of that name; `elsewhere` says that a model's weights are not on this machine.
     Raises `UserError` as `load_engine` does.
     """

@@ -92,7 +92,7 @@ class EngineLost(Exception):
     """What generates has broken down; the message says what. Completions that came before can still be polled."""
 
 
-class PromptReader(Protocol):
+class TokenCounter(Protocol):
     """What composing prompts needs to know of a model. Loads no weights."""
 
     @property

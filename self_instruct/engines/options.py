@@ -48,23 +48,26 @@ class ModelOptions:
 class SamplingOptions:
     """sampling"""
 
-    max_new_tokens: int = option(1024, "tokens that a completion may have", minimum=1, plan=True, common=True)
+    max_new_tokens: int = option(1024, "tokens that a completion may have", minimum=1, fixed=True, common=True)
     max_length: int | None = option(
-        None, "tokens of prompt and completion together [default: the model's context]", minimum=2, plan=True
+        None, "tokens of prompt and completion together [default: the model's context]", minimum=2, fixed=True
     )
-    temperature: float = option(0.8, "0 is greedy", minimum=0, plan=True, common=True)
-    top_p: float = option(0.95, "nucleus sampling", above=0, maximum=1, plan=True, common=True)
-    top_k: int = option(0, "sample from the k likeliest tokens; 0 is off", minimum=0, plan=True)
+    temperature: float = option(0.8, "0 is greedy", minimum=0, fixed=True, common=True)
+    top_p: float = option(0.95, "nucleus sampling", above=0, maximum=1, fixed=True, common=True)
+    top_k: int = option(0, "sample from the k likeliest tokens; 0 is off", minimum=0, fixed=True)
     min_p: float = option(
-        0.0, "drop tokens less likely than this share of the likeliest one; 0 is off", minimum=0, maximum=1, plan=True
+        0.0, "drop tokens less likely than this share of the likeliest one; 0 is off", minimum=0, maximum=1, fixed=True
     )
-    repetition_penalty: float = option(1.0, "above 1 discourages repeating; hurts code", above=0, plan=True)
+    repetition_penalty: float = option(1.0, "above 1 discourages repeating; hurts code", above=0, fixed=True)
     num_return_sequences: int = option(
-        1, "completions of each prompt, which is read once; fewer different prompts, but cheaper", minimum=1, plan=True
+        1,
+        "completions of each prompt, which is read once; fewer different prompts, but cheaper",
+        minimum=1,
+        fixed=True,
     )
     stop_words: list[str] | None = option(
         None, "texts that end a completion and are cut off; \\n means a line break [default: the number after the last task]",
-        plan=True,
+        fixed=True,
     )  # fmt: skip
 
 
@@ -75,30 +78,30 @@ class EndpointOptions:
     api_base: list[str] = option(
         [], "addresses of servers that share the requests, as http://localhost:8000/v1", common=True
     )
-    api_model: str | None = option(None, "name by which the server knows the model", plan=True, common=True)
+    api_model: str | None = option(None, "name by which the server knows the model", fixed=True, common=True)
     api_key_env: str = option("OPENAI_API_KEY", "environment variable with the key; a server of one's own needs none")
     api_endpoint: str = option(
         "auto", "completions: the model goes on from the prompt; chat: it answers a message; auto: chat where the server "
-        "offers it for the model", choices=("auto", "completions", "chat"), plan=True,
+        "offers it for the model", choices=("auto", "completions", "chat"), fixed=True,
     )  # fmt: skip
     api_continuation: str = option(
         "words", "how a chat model is brought to begin with the open block; words: it is asked to; prefix: the server goes on "
-        "from the beginning of the answer (vLLM, SGLang, llama.cpp)", choices=("words", "prefix"), plan=True,
+        "from the beginning of the answer (vLLM, SGLang, llama.cpp)", choices=("words", "prefix"), fixed=True,
     )  # fmt: skip
     api_context_length: int | None = option(
         None, "tokens of prompt and completion together that the server's model can hold [default: that of "
-        "--model_name_or_path where its tokenizer is at hand, else prompts are not shortened]", minimum=2, plan=True,
+        "--model_name_or_path where its tokenizer is at hand, else prompts are not shortened]", minimum=2, fixed=True,
     )  # fmt: skip
     api_extra_body: str | None = option(
         None,
         "JSON object of more fields for every request, as '{\"repeat_penalty\": 1.1}'; they win over ours",
-        plan=True,
+        fixed=True,
     )
     presence_penalty: float = option(
-        0.0, "above 0 discourages tokens that were there", minimum=-2, maximum=2, plan=True
+        0.0, "above 0 discourages tokens that were there", minimum=-2, maximum=2, fixed=True
     )
     frequency_penalty: float = option(
-        0.0, "above 0 discourages tokens by how often they were there", minimum=-2, maximum=2, plan=True
+        0.0, "above 0 discourages tokens by how often they were there", minimum=-2, maximum=2, fixed=True
     )
     api_max_concurrency: int = option(
         256, "requests under way at each address, at most; --horizon bounds them all together", minimum=1

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from self_instruct.engines import load_engine, load_reader
-from self_instruct.engines.base import ModelEngine, PromptReader, Sampling
+from self_instruct.engines.base import ModelEngine, Sampling, TokenCounter
 from self_instruct.engines.fleet.world import World
 from self_instruct.engines.local.placement import Placement
 from self_instruct.engines.server.connecting import Endpoint, connect, endpoint_for
@@ -18,7 +18,7 @@ from self_instruct.generation.categories.library import drawn_alike
 from self_instruct.generation.categories.quotas import read_shares
 from self_instruct.generation.config import Config
 from self_instruct.generation.demonstrations import DemonstrationMix
-from self_instruct.generation.judging import Curator, seed_curator
+from self_instruct.generation.judging import Curator, compared_text, rules_of
 from self_instruct.generation.prompts import PromptComposer
 from self_instruct.novelty import vector_cache
 from self_instruct.novelty.comparison import Bounds, Novelty
@@ -64,27 +64,27 @@ def read_header(path: Path) -> str:
 def build_curator(
     config: Config, format: RecordFormat, header: str, seeds: list[Record], *, keeps_vectors: bool = False
 ) -> Curator:
-    """The curator of a run from seed tasks. Loads the embedding model if a threshold for it is given.
-
-    Vectors are looked up in the run's directory, and with `keeps_vectors` those that are not there yet are written there.
-    """
-    options = config.novelty
-    return seed_curator(
-        format,
-        build_rules(config.filter, header, options.rouge_tokenizer),
-        seeds,
-        build_bounds(config),
-        build_embeddings(config, options.embedding_threshold is not None, keeps_vectors),
-        options.rouge_tokenizer,
-        options.embedding_reference,
-    )
+    """The curator of a run from seed tasks. Loads the embedding model if a threshold for it is given."""
+    filters = build_rules(config.filter, header, config.novelty.rouge_tokenizer)
+    start = [(seed.id, compared_text(seed, format)) for seed in seeds]
+    novelty = build_novelty(config, start, config.novelty.embedding_threshold is not None, keeps_vectors)
+    return Curator({None: rules_of(format, filters, build_bounds(config))}, novelty)
 
 
 def build_novelty(
     config: Config, start: Sequence[tuple[str, str]], by_meaning: bool, keeps_vectors: bool = False
 ) -> Novelty:
-    """The comparison with these texts and all that are kept, by words, and by meaning if that is wanted."""
-    options, embeddings = config.novelty, build_embeddings(config, by_meaning, keeps_vectors)
+    """The comparison with these texts and all that are kept, by words, and by meaning if that is wanted.
+
+    Vectors are looked up in the run's directory, and with `keeps_vectors` those that are not there yet are written there.
+    """
+    options, embeddings = config.novelty, None
+    if by_meaning:
+        encoder = SentenceEncoder(options.embedding_model_name_or_path)
+        embeddings = EmbeddingIndex(encoder)
+        if encoder.identity and config.run.batch_dir:
+            path = Path(config.run.batch_dir) / vector_cache.FILE_NAME
+            embeddings = EmbeddingIndex(CachedEncoder(encoder, encoder.identity, path, keeps_vectors))
     return Novelty(start, embeddings, options.rouge_tokenizer, options.embedding_reference)
 
 
@@ -93,17 +93,6 @@ def build_bounds(config: Config) -> Bounds:
     options = config.novelty
     meaning = 1.0 if options.embedding_threshold is None else options.embedding_threshold
     return Bounds(options.rouge_threshold, meaning, options.rouge_rule)
-
-
-def build_embeddings(config: Config, wanted: bool, keeps_vectors: bool = False) -> EmbeddingIndex | None:
-    """What compares meanings, if that is wanted, with the vectors of the run's directory."""
-    if not wanted:
-        return None
-    encoder = SentenceEncoder(config.novelty.embedding_model_name_or_path)
-    if encoder.identity and config.run.batch_dir:
-        path = Path(config.run.batch_dir) / vector_cache.FILE_NAME
-        return EmbeddingIndex(CachedEncoder(encoder, encoder.identity, path, keeps_vectors))
-    return EmbeddingIndex(encoder)
 
 
 def build_sampling(config: Config) -> Sampling:
@@ -119,7 +108,7 @@ def build_sampling(config: Config) -> Sampling:
     )  # fmt: skip
 
 
-def build_reader(config: Config) -> PromptReader:
+def build_reader(config: Config) -> TokenCounter:
     """What composing prompts needs to know of the model."""
     options = config.model
     return load_reader(
@@ -150,11 +139,11 @@ def build_engine(config: Config, world: World, on_step: Callable[[int], None]) -
 
 
 def _drawn_alike(config: Config) -> bool:
-    mixture = config.mixture
-    if mixture.categories is None:
+    options = config.category
+    if options.categories is None:
         return True
-    own = Path(mixture.categories_path) if mixture.categories_path else None
-    return drawn_alike(list(read_shares(mixture.categories)), own, vars(config.sampling))
+    own = Path(options.categories_path) if options.categories_path else None
+    return drawn_alike(list(read_shares(options.categories)), own, vars(config.sampling))
 
 
 def build_endpoint(config: Config, on_tokens: Callable[[int], None]) -> OpenAIEngine:
@@ -199,14 +188,14 @@ def build_mix(config: Config, seeds: list[Record]) -> DemonstrationMix:
     return mix
 
 
-def prompt_budget(config: Config, reader: PromptReader) -> int:
+def prompt_budget(config: Config, reader: TokenCounter) -> int:
     """Tokens that a prompt may have, so that it and the new ones fit the model."""
     limits = [limit for limit in (reader.context_length, config.sampling.max_length) if limit is not None]
     return min(limits, default=10**9) - config.sampling.max_new_tokens
 
 
 def build_composer(
-    config: Config, format: RecordFormat, header: str, seeds: list[Record], reader: PromptReader
+    config: Config, format: RecordFormat, header: str, seeds: list[Record], reader: TokenCounter
 ) -> PromptComposer:
     """What composes the prompts; checked, so that every request will have one. Raises `UserError` if not."""
     budget = prompt_budget(config, reader)

@@ -38,7 +38,7 @@ class RunOptions:
     num_instructions_to_generate: int = option(
         100, "stop at exactly this many accepted records", minimum=1, common=True
     )
-    seed: int = option(42, "decides demonstrations and sampling", plan=True, common=True)
+    seed: int = option(42, "decides demonstrations and sampling", fixed=True, common=True)
     seed_tasks_path: str | None = option(None, "JSONL file of seed tasks", path="always", common=True)
     min_yield: float = option(
         0.01, "stop when accepted per parsed block falls below this over the last --patience requests",
@@ -69,27 +69,32 @@ class PromptOptions:
         None, "what the model reads first [default: the file beside the script]", path="always"
     )
     num_prompt_instructions: int = option(
-        8, "demonstrations in a prompt, human and machine together", minimum=1, plan=True, common=True
+        8, "demonstrations in a prompt, human and machine together", minimum=1, fixed=True, common=True
     )
     num_prompt_synthetic_instructions: int = option(
-        2, "of these, at most so many that the model wrote itself", minimum=0, plan=True
+        2, "of these, at most so many that the model wrote itself", minimum=0, fixed=True
     )
     max_demonstration_depth: int = option(
-        3, "generations after which a machine-written task is no longer shown as a demonstration", minimum=1, plan=True
+        3,
+        "generations after which a machine-written task is no longer shown as a demonstration",
+        minimum=1,
+        fixed=True,
     )
     max_tasks_per_request: int = option(
-        16, "stop a completion when it begins its next task after so many", minimum=1, plan=True
+        16, "stop a completion when it begins its next task after so many", minimum=1, fixed=True
     )
-    instruction_trigger: str | None = option(None, "trigger word of the instruction [default: Instruction]", plan=True)
-    input_trigger: str | None = option(None, "trigger word of the input [default: Input]", plan=True)
-    output_trigger: str | None = option(None, "trigger word of the output [default: Output]", plan=True)
+    instruction_trigger: str | None = option(
+        None, "trigger word of the instruction [default: Instruction]", fixed=True
+    )
+    input_trigger: str | None = option(None, "trigger word of the input [default: Input]", fixed=True)
+    output_trigger: str | None = option(None, "trigger word of the output [default: Output]", fixed=True)
     chat_template: str = option(
         "auto", "send prompts through the tokenizer's chat template; auto: when there is one",
-        choices=("auto", "always", "never"), plan=True,
+        choices=("auto", "always", "never"), fixed=True,
     )  # fmt: skip
     horizon: int | None = option(
         None, "request i is composed from what requests up to i - horizon gave [default: a fiftieth of "
-        "--num_instructions_to_generate, 16 to 1024]", minimum=1, plan=True,
+        "--num_instructions_to_generate, 16 to 1024]", minimum=1, fixed=True,
     )  # fmt: skip
 
 
@@ -99,7 +104,7 @@ class CategoryOptions:
 
     categories: str | None = option(
         None, "kinds of tasks with their shares, as general:50,coding:30,contextual:20, in place of seed tasks; each is a file "
-        "in --categories_path or one of those that come with the project", plan=True, common=True,
+        "in --categories_path or one of those that come with the project", fixed=True, common=True,
     )  # fmt: skip
     categories_path: str | None = option(
         None, "directory of your own category files, NAME.yaml; they go before those that come with the project",
@@ -110,7 +115,7 @@ class CategoryOptions:
         path="always", common=True,
     )  # fmt: skip
     samples_per_request: int | None = option(
-        None, "tasks that a request of a category asks for [default: what its file says]", minimum=1, plan=True
+        None, "tasks that a request of a category asks for [default: what its file says]", minimum=1, fixed=True
     )
 
 
@@ -156,7 +161,7 @@ class Config:
     sampling: SamplingOptions
     filter: FilterOptions
     novelty: NoveltyOptions
-    mixture: CategoryOptions
+    category: CategoryOptions
     endpoint: EndpointOptions
     reporting: ReportingOptions
 

@@ -47,7 +47,7 @@ class EarlierRun:
 
         Raises `UserError` if a file is not what it was and was not given anew.
         """
-        if config.mixture.categories is None:
+        if config.category.categories is None:
             path = Path(config.run.seed_tasks_path or "")
             seeds = self.seeds(path, may_differ="seed_tasks_path" in given)
             return SeedRecipe(config, self.format(config), self.described["header"], seeds)

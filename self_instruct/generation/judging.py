@@ -8,10 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from self_instruct.errors import UserError
-from self_instruct.formats import Block, RecordFormat
+from self_instruct.formats import RecordFormat
 from self_instruct.generation.pool import RecordPool
 from self_instruct.novelty.comparison import Bounds, Novelty
-from self_instruct.novelty.embedding import EmbeddingIndex
 from self_instruct.records import Drop, Record, record_id
 from self_instruct.rules.filters import Filter, first_objection
 from self_instruct.rules.validators import Validator, validate
@@ -25,27 +24,19 @@ Observer = Callable[[Entry, Sequence[Verdict], Sequence[str]], None]
 
 
 @dataclass(frozen=True)
-class AnswerRules:
-    """The second step of a category, which answers a task: how an answer is read, and what the whole record must satisfy."""
-
-    parse: Callable[[Entry, Record], Block]
-    check: Check
-
-
-@dataclass(frozen=True)
 class Rules:
     """What the records of one category, or of a run without categories, must satisfy.
 
-    `parse` gives the candidates of a completion, those that cannot be read with a drop; `text` is compared with the pool.
-    `quota` bounds the records of a category. With `answers`, a task that passes is not kept yet: its answer decides.
+    `parse` gives the candidates of a completion, unreadable ones with a drop; `quota` bounds the records of a category.
+    With `answered`, the check of a whole record, `check` is for tasks without their answers, and the answer decides.
     """
 
+    format: RecordFormat
     parse: Callable[[Entry], list[Verdict]]
     check: Check
-    text: Callable[[Record], str]
     bounds: Bounds
     quota: int | None = None
-    answers: AnswerRules | None = None
+    answered: Check | None = None
 
 
 class Curator:
@@ -86,7 +77,7 @@ class Curator:
         else:
             verdicts = self._decide_candidates(entry, rules, room)
         tasks: list[Verdict] = []
-        if entry.step == 1 and rules.answers is not None:
+        if entry.step == 1 and rules.answered is not None:
             tasks = [replace(verdict, source=entry) for verdict in verdicts if verdict.drop is None]
             verdicts = [verdict for verdict in verdicts if verdict.drop is not None]
             self._waiting.update((task.record.id, task) for task in tasks)
@@ -111,7 +102,7 @@ class Curator:
         if entry.category not in self.rules:
             raise UserError(
                 f"request {entry.request} of the journal is of the category {entry.category!r}, which is none of "
-                f"{', '.join(map(str, self.rules))}; restore --categories or the journal"
+                f"{', '.join(filter(None, self.rules)) or 'this run'}; restore --categories or the journal"
             )
         return self.rules[entry.category]
 
@@ -123,9 +114,9 @@ class Curator:
 
     def _decide_candidates(self, entry: Entry, rules: Rules, room: int | None) -> list[Verdict]:
         candidates = [_checked(item, rules.check, entry.variables) for item in rules.parse(entry)]
-        texts = {item.record.id: rules.text(item.record) for item in candidates if item.drop is None}
+        texts = {item.record.id: compared_text(item.record, rules.format) for item in candidates if item.drop is None}
         vectors = self._novelty.vectors(texts, rules.bounds)
-        left = None if rules.answers is not None else self._room(entry.category, rules, room)
+        left = None if rules.answered is not None else self._room(entry.category, rules, room)
         full = "target_reached" if entry.category is None else "quota_reached"
         verdicts: list[Verdict] = []
         for item in candidates:
@@ -143,45 +134,28 @@ class Curator:
     def _decide_answer(self, entry: Entry, rules: Rules) -> list[Verdict]:
         """The verdict on a task whose answer has come; none if the task was dropped, as it is by other rules than the run's."""
         task = self._waiting.pop(entry.answers or "", None)
-        if task is None or rules.answers is None:
+        if task is None or rules.answered is None:
             return []
         if entry.finish_reason == "error":
             return [replace(task, drop=Drop("generation", "error", entry.error or ""))]
-        block = rules.answers.parse(entry, task.record)
+        block = rules.format.parse(entry.text, entry.number, entry.finish_reason == "length", task.record)[0]
         if block.reason:
             return [replace(task, drop=Drop("parse", block.reason), text=block.text)]
         answered = replace(task, record=replace(task.record, output=block.fields["output"]))
         if self._room(entry.category, rules) == 0:
             return [replace(answered, drop=Drop("limit", "quota_reached"))]
-        return [_checked(answered, rules.answers.check, _entry_of(task).variables)]
+        return [_checked(answered, rules.answered, _entry_of(task).variables)]
 
 
-def seed_curator(
-    format: RecordFormat,
-    filters: Sequence[Filter],
-    seeds: Sequence[Record],
-    bounds: Bounds,
-    embeddings: EmbeddingIndex | None = None,
-    rouge_tokenizer: str = "rouge",
-    embedding_reference: str = "kept",
-) -> Curator:
-    """The curator of a run from seed tasks, which compares every candidate with these too."""
-    novelty = Novelty(
-        [(seed.id, compared_text(seed, format)) for seed in seeds], embeddings, rouge_tokenizer, embedding_reference
-    )
-    rules = Rules(
-        lambda entry: candidates(format.parse(entry.text, entry.number, entry.finish_reason == "length"), entry),
-        check_by(filters),
-        lambda record: compared_text(record, format),
-        bounds,
-    )
-    return Curator({None: rules}, novelty)
+def rules_of(format: RecordFormat, filters: Sequence[Filter], bounds: Bounds) -> Rules:
+    """The rules of records that are written whole, in blocks of a format."""
+    return Rules(format, lambda entry: candidates(format, entry), check_by(filters), bounds)
 
 
-def candidates(blocks: Sequence[Block], entry: Entry) -> list[Verdict]:
+def candidates(format: RecordFormat, entry: Entry) -> list[Verdict]:
     """The records of the blocks of a completion, not decided yet but where a block could not be read."""
     found = []
-    for block in blocks:
+    for block in format.parse(entry.text, entry.number, entry.finish_reason == "length"):
         values = {"instruction": "", "input": "", "output": "", **block.fields}
         record = Record(record_id(entry.request, block.position), **values, depth=entry.depth)
         drop = Drop("parse", block.reason) if block.reason else None

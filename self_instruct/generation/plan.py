@@ -17,24 +17,27 @@ from self_instruct.runs.journal import Entry
 
 
 class Plan(Protocol):
-    """The same prompt for the same request, whatever was asked before and whenever it is asked."""
+    """The same prompt for the same request, whatever was asked before and whenever it is asked.
 
-    @property
-    def horizon(self) -> int:
-        """How many requests may be under way at once."""
+    `horizon` is how many requests may be under way at once.
+    """
+
+    horizon: int
 
     def ask(self, index: int) -> tuple[Prompt, Request]:
         """The prompt of a request, and the request itself. All requests up to `index - horizon` have been decided."""
 
     def resume(self, entries: Mapping[int, Entry]) -> None:
-        """Take over what requests of earlier launches asked, from the entries of the journal."""
+        """Take over the requests of earlier launches from the journal."""
+        return None
 
     def ended(self) -> str | None:
         """Why nothing more is to be asked, by what was decided so far; None if there is more."""
+        return None
 
 
 @dataclass
-class SeedPlan:
+class SeedPlan(Plan):
     """More of the seed tasks' kind, from demonstrations that are seeds and records of the pool.
 
     Requests that share a prompt follow each other, and go by the horizon of the first. `stop` gives the stop texts of a
@@ -57,13 +60,6 @@ class SeedPlan:
         prompt = self._latest
         stop = self.stop(self.composer.format, prompt.number)
         return prompt, Request(index, prompt.text, prompt.opening, stop, f"{self.seed}:{index}")
-
-    def resume(self, entries: Mapping[int, Entry]) -> None:
-        """Every prompt follows from the seed and the pool."""
-
-    def ended(self) -> str | None:
-        """There is always more to ask."""
-        return None
 
 
 def numbered_stop(max_tasks: int, words: tuple[str, ...] | None) -> Callable[[RecordFormat, int], tuple[str, ...]]:

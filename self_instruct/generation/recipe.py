@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from self_instruct.engines.base import PromptReader
+from self_instruct.engines.base import TokenCounter
 from self_instruct.errors import UserError
 from self_instruct.formats import RecordFormat
 from self_instruct.generation.assembly import (
@@ -45,6 +45,7 @@ class Recipe(ABC):
     """The material of a run, of which all parts are made."""
 
     config: Config
+    format: RecordFormat
 
     @property
     @abstractmethod
@@ -60,24 +61,24 @@ class Recipe(ABC):
         """Raises `UserError` for what can be seen to be wrong without a model."""
 
     @abstractmethod
-    def first_prompts(self, reader: PromptReader) -> list[tuple[str, Prompt]]:
+    def first_prompts(self, reader: TokenCounter) -> list[tuple[str, Prompt]]:
         """What the model would read first, each with a word on it."""
 
     @abstractmethod
-    def session(self, reader: PromptReader) -> Session:
+    def session(self, reader: TokenCounter) -> Session:
         """What asks and what decides in a launch; new vectors are kept. Raises `UserError` if no prompt fits the model."""
 
     @abstractmethod
     def curator(self, *, limited: bool = True) -> Curator:
         """The curator alone, for a journal that is replayed; not `limited`, it keeps records over the quotas of categories."""
 
-    @abstractmethod
     def writer(self, folder: Path, model_revision: str) -> Writer:
         """What writes the dataset."""
+        return Writer(folder, build_origin(self.config, self.format, model_revision))
 
-    @abstractmethod
     def funnel(self, *, limited: bool = True) -> Funnel:
         """What counts."""
+        return Funnel(self.config.run.patience, spending=build_spending(self.config))
 
     def summary(self, ending: Ending) -> str:
         """The text that a person reads at the end."""
@@ -88,7 +89,6 @@ class Recipe(ABC):
 class SeedRecipe(Recipe):
     """A header and seed tasks."""
 
-    format: RecordFormat
     header: str
     seed_tasks: list[Record]
 
@@ -114,13 +114,13 @@ class SeedRecipe(Recipe):
         build_mix(self.config, self.seeds)
         stop_words(self.config)
 
-    def first_prompts(self, reader: PromptReader) -> list[tuple[str, Prompt]]:
+    def first_prompts(self, reader: TokenCounter) -> list[tuple[str, Prompt]]:
         """The first prompt."""
         prompt = build_composer(self.config, self.format, self.header, self.seeds, reader).compose(0, [])
         shown = f"the first prompt: {len(prompt.demonstrations)} of {len(self.seeds)} seed tasks"
         return [(shown, prompt)]
 
-    def session(self, reader: PromptReader) -> Session:
+    def session(self, reader: TokenCounter) -> Session:
         """The plan of a run from seed tasks, whose prompts are checked to fit the model, and its curator."""
         composer = build_composer(self.config, self.format, self.header, self.seeds, reader)
         prompt, run, sequences = self.config.prompt, self.config.run, self.config.sampling.num_return_sequences
@@ -132,10 +132,6 @@ class SeedRecipe(Recipe):
         """The curator."""
         return build_curator(self.config, self.format, self.header, self.seeds)
 
-    def writer(self, folder: Path, model_revision: str) -> Writer:
-        """The files of the run."""
-        return Writer(folder, build_origin(self.config, self.format, model_revision))
-
     def funnel(self, *, limited: bool = True) -> Funnel:
-        """The counts."""
+        """The counts, also by filter rule."""
         return Funnel(self.config.run.patience, reasons_of_rules(self.config.filter), build_spending(self.config))

@@ -4,17 +4,17 @@ Every completion is decided on again, in request order, with the options of that
 directory is left as it is.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from self_instruct.errors import UserError
 from self_instruct.generation.config import assemble
-from self_instruct.generation.earlier_run import EarlierRun, read_run
+from self_instruct.generation.earlier_run import read_run
 from self_instruct.generation.summary import Ending
 from self_instruct.runs import manifest
 from self_instruct.runs.funnel import write_report
-from self_instruct.runs.journal import Entry, read_journal
+from self_instruct.runs.journal import read_journal
 
 
 def refilter(old: Path, new: Path, given: Mapping[str, Any]) -> Ending:
@@ -27,10 +27,6 @@ def refilter(old: Path, new: Path, given: Mapping[str, Any]) -> Ending:
     # A call that was killed leaves halves of files.
     if new.exists() and (not new.is_dir() or any(path.suffix != ".part" for path in new.iterdir())):
         raise UserError(f"{new}: is not empty; give a new directory")
-    return _refilter(run, entries, new, given)
-
-
-def _refilter(run: EarlierRun, entries: Sequence[Entry], new: Path, given: Mapping[str, Any]) -> Ending:
     options = {**run.options, **given}
     recipe = run.recipe(assemble(options), given)
     hashes = {"response_filters_sha256": manifest.response_filters_hash(options)}

@@ -50,40 +50,33 @@ def build_recipe(config: Config, base: RecordFormat, prompt_path: Path) -> Recip
 
     Raises `UserError` for a mistake in an option or a file.
     """
-    if config.mixture.categories is None:
+    if config.category.categories is None:
         return SeedRecipe.of(config, build_format(base, config), prompt_path)
     return CategoryRecipe.of(config, base)
 
 
-def generate(
-    config: Config,
-    base: RecordFormat,
-    recipe: Recipe,
-    *,
-    ask: Callable[[str], bool] | None = None,
-    again: str | None = None,
-) -> Ended:
+def generate(recipe: Recipe, *, ask: Callable[[str], bool] | None = None, again: str | None = None) -> Ended:
     """Generates from a recipe into --batch_dir, as one process of a launch: rank 0 decides and writes, the others serve it.
 
     `ask` puts a question to the user, None where there is no terminal; `again` is the command that goes on with the run, for
     the text at the end. Raises `UserError` for a mistake of the user's, `OSError` if the disk fails.
     """
+    config, declared = recipe.config, declarations(GROUPS)
     check_installed(config.reporting.report_to)
     check_given(config.endpoint.api_base, config.endpoint.api_extra_body, logs.without_secrets)
     check_engine(config.model.engine, vars(config.endpoint))
     world, folder, run = current_world(), Path(config.run.batch_dir or ""), config.run
     recipe.check()
-    fresh = set_aside(
-        folder, overwrite=run.overwrite, append=run.append, yes=run.yes, is_main=world.is_main, ask=ask
-    )  # fmt: skip
+    holds = {"overwrite": run.overwrite, "append": run.append, "yes": run.yes}
+    fresh = set_aside(folder, **holds, is_main=world.is_main, ask=ask)
     earlier = None if fresh else manifest.of_journal(folder)
     config = with_horizon(config, earlier)
     recipe = replace(recipe, config=config)
-    described = manifest.describe(flatten(config), base.name, model_revision="", **recipe.described())
+    described = manifest.describe(flatten(config), recipe.format.name, model_revision="", **recipe.described())
     if earlier is not None:
         # What can be refused before a model is loaded is refused before.
         likely = {**described, "model_revision": earlier.get("model_revision")}
-        manifest.check_same_plan(folder, earlier, likely, declarations(GROUPS))
+        manifest.check_same_plan(folder, earlier, likely, declared)
     interruption = Interruption()
     logs.write_to(folder, world.rank)
     if not world.is_main:
@@ -95,12 +88,11 @@ def generate(
     with started(config, world, progress.step) as generators:
         described["model_revision"] = generators.reader.model_revision
         if earlier is not None:
-            manifest.check_same_plan(folder, earlier, described, declarations(GROUPS))
-        return launch(config, recipe, generators, folder, described, progress, interruption, again)
+            manifest.check_same_plan(folder, earlier, described, declared)
+        return launch(recipe, generators, folder, described, progress, interruption, again)
 
 
 def launch(
-    config: Config,
     recipe: Recipe,
     generators: Generators,
     folder: Path,
@@ -110,7 +102,7 @@ def launch(
     again: str | None = None,
 ) -> Ended:
     """Rank 0's part: generates into a run directory, which `described` describes."""
-    pool = generators.pool
+    config, pool = recipe.config, generators.pool
     # What can fail for a user's mistake comes before anything is written.
     session = recipe.session(generators.reader)
     build_spending(config)
@@ -158,7 +150,7 @@ def launch(
 def _limits(config: Config, capacity: int | None) -> Limits:
     run = config.run
     # Categories are given up one by one.
-    min_yield = run.min_yield if config.mixture.categories is None else 0.0
+    min_yield = run.min_yield if config.category.categories is None else 0.0
     return Limits(run.num_instructions_to_generate, min_yield, run.max_requests, run.max_tokens, capacity)
 
 

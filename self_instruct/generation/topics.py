@@ -4,31 +4,25 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from operator import attrgetter
-from pathlib import Path
 from typing import Any
 
-from self_instruct.engines.base import PromptReader, Request
+from self_instruct.engines.base import Request, TokenCounter
 from self_instruct.errors import UserError
-from self_instruct.formats import INSTRUCTION_OUTPUT
 from self_instruct.generation.assembly import (
     build_bounds,
     build_novelty,
-    build_origin,
     build_sampling,
-    build_spending,
     prompt_budget,
 )
 from self_instruct.generation.categories.topic_lists import listed
 from self_instruct.generation.demonstrations import DemonstrationMix
 from self_instruct.generation.judging import Check, Curator, Rules
+from self_instruct.generation.plan import Plan
 from self_instruct.generation.recipe import Recipe, Session
 from self_instruct.generation.summary import Ending
 from self_instruct.records import Drop, Prompt, Record, record_id
-from self_instruct.runs.funnel import Funnel
 from self_instruct.runs.journal import Entry
 from self_instruct.runs.verdict import Verdict
-from self_instruct.runs.writer import Writer
 
 _EXAMPLES = (
     "the first snow of the year", "how a lock works", "markets in port towns", "learning to whistle", "volcanic islands",
@@ -39,8 +33,8 @@ _SEEDS = [Record(f"topic_{at}", text, "", "") for at, text in enumerate(_EXAMPLE
 _MIX = DemonstrationMix(6, 3, 1_000_000)
 
 
-@dataclass(frozen=True)
-class TopicPlan:
+@dataclass
+class TopicPlan(Plan):
     """Each request goes on with a list that begins with six topics, up to three of them found before."""
 
     curator: Curator
@@ -55,13 +49,6 @@ class TopicPlan:
         prompt = prompt_of(index, self.header, _MIX.choose(self.seed, index, _SEEDS, pool))
         stop = (f"\n{prompt.number + self.number}.",)
         return prompt, Request(index, prompt.text, prompt.opening, stop, f"topics:{self.seed}:{index}")
-
-    def resume(self, entries: Mapping[int, Entry]) -> None:
-        """Every prompt follows from the seed and the topics kept."""
-
-    def ended(self) -> str | None:
-        """There is always more to ask."""
-        return None
 
 
 def prompt_of(index: int, header: str, shown: list[Record]) -> Prompt:
@@ -126,12 +113,12 @@ class TopicRecipe(Recipe):
         """Raises `UserError` for a temperature that is too low."""
         build_sampling(self.config)
 
-    def first_prompts(self, reader: PromptReader) -> list[tuple[str, Prompt]]:
+    def first_prompts(self, reader: TokenCounter) -> list[tuple[str, Prompt]]:
         """The first prompt."""
         shown = _MIX.choose(self.config.run.seed, 0, _SEEDS, [])
         return [("the first prompt", prompt_of(0, self.header, shown))]
 
-    def session(self, reader: PromptReader) -> Session:
+    def session(self, reader: TokenCounter) -> Session:
         """The plan and its curator. Raises `UserError` if a list does not fit the model."""
         longest = prompt_of(
             0, self.header, [*_SEEDS[:3], *(replace(_SEEDS[0], instruction="word " * 12) for _ in range(3))]
@@ -147,18 +134,10 @@ class TopicRecipe(Recipe):
 
     def curator(self, *, limited: bool = True, keeps_vectors: bool = False) -> Curator:
         """The curator of topics that are new and none of what is to be avoided."""
-        rules = Rules(topics_of, avoid(self._avoided), attrgetter("instruction"), build_bounds(self.config))
+        rules = Rules(self.format, topics_of, avoid(self._avoided), build_bounds(self.config))
         by_meaning = self.config.novelty.embedding_threshold is not None
         start = [(seed.id, seed.instruction) for seed in _SEEDS]
         return Curator({None: rules}, build_novelty(self.config, start, by_meaning, keeps_vectors))
-
-    def writer(self, folder: Path, model_revision: str) -> Writer:
-        """The files of the run."""
-        return Writer(folder, build_origin(self.config, INSTRUCTION_OUTPUT, model_revision))
-
-    def funnel(self, *, limited: bool = True) -> Funnel:
-        """The counts."""
-        return Funnel(self.config.run.patience, spending=build_spending(self.config))
 
     def summary(self, ending: Ending) -> str:
         """Why it ended, and what became of the items."""

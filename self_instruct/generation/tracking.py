@@ -6,6 +6,7 @@ how the figures come about.
 
 import logging
 import time
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -34,10 +35,7 @@ class Tracker:
         self._name, self._compared = name, compared
         self._reported, self._last = float("-inf"), -1
         self._tracker: Any = None
-        try:
-            self._tracker = _started(name, folder, options)
-        except Exception as error:  # whatever it is, the tracker is not what the run is for
-            self._give_up(error)
+        self._tracker = self._attempt(lambda: _started(name, folder, options))
 
     def update(self, funnel: Funnel, tokens_per_second: float) -> None:
         """Called when completions were judged."""
@@ -49,24 +47,22 @@ class Tracker:
         if self._tracker is None or funnel.requests == self._last:
             return
         self._reported, self._last = time.monotonic(), funnel.requests
-        try:
-            self._tracker.log(figures(funnel, tokens_per_second, self._compared), step=funnel.requests)
-        except Exception as error:
-            self._give_up(error)
+        reported = figures(funnel, tokens_per_second, self._compared)
+        self._attempt(lambda: self._tracker.log(reported, step=funnel.requests))
 
     def close(self) -> None:
         """Ends the reporting."""
         if self._tracker is not None:
-            try:
-                self._tracker.finish()
-            except Exception as error:
-                self._give_up(error)
+            self._attempt(self._tracker.finish)
 
-    def _give_up(self, error: Exception) -> None:
-        self._tracker = None
-        _log.warning(
-            "--report_to %s has failed (%s: %s); the run goes on without", self._name, type(error).__name__, error
-        )
+    def _attempt(self, action: Callable[[], Any]) -> Any:
+        try:
+            return action()
+        except Exception as error:  # whatever it is, the tracker is not what the run is for
+            self._tracker = None
+            _log.warning(
+                "--report_to %s has failed (%s: %s); the run goes on without", self._name, type(error).__name__, error
+            )
 
 
 def figures(funnel: Funnel, tokens_per_second: float, compared: int) -> dict[str, float]:

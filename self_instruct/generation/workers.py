@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
 
-from self_instruct.engines.base import Engine, ModelEngine, PromptReader
+from self_instruct.engines.base import Engine, ModelEngine, TokenCounter
 from self_instruct.engines.fleet.channel import Channel
 from self_instruct.engines.fleet.pool import WorkerPool
 from self_instruct.engines.fleet.worker import Worker
@@ -36,7 +36,7 @@ class Generators:
     in this one.
     """
 
-    reader: PromptReader
+    reader: TokenCounter
     engine: Engine
     pool: WorkerPool | None = None
 
@@ -109,7 +109,7 @@ def _load(config: Config, world: World, on_step: Callable[[int], None]) -> Model
     return engine
 
 
-def _start(config: Config, world: World) -> tuple[Connection, Any]:
+def _start(config: Config, world: World) -> tuple[Connection, BaseProcess]:
     """Rank 0's generating process, and the connection to it."""
     context = multiprocessing.get_context("spawn")
     mine, its = context.Pipe()

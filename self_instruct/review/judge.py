@@ -33,7 +33,7 @@ _GENERATION = tuple(
     for name in declarations((group,))
     if name not in _FOR_RUNS
 )
-_DECIDING = ("seed", "chat_template", *(name for name in _GENERATION if declarations(GROUPS)[name].metadata["plan"]))
+_DECIDING = ("seed", "chat_template", *(name for name in _GENERATION if declarations(GROUPS)[name].metadata["fixed"]))
 _NAMES = (
     "batch_dir", "input_path", "output_path", "prompt_path", "seed", "chat_template", *JudgeOptions.__dataclass_fields__,
     *_GENERATION,

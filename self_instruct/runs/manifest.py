@@ -127,7 +127,7 @@ def check_same_plan(
     changes = [
         f"--{name} was {earlier['options'][name]!r} and is now {now['options'][name]!r}"
         for name, item in declared.items()
-        if item.metadata["plan"] and name in earlier["options"] and earlier["options"][name] != now["options"][name]
+        if item.metadata["fixed"] and name in earlier["options"] and earlier["options"][name] != now["options"][name]
     ]
     names = {"format": "the format", "seed_tasks_sha256": "the seed file's content", "header": "the header of the prompt",
              "model_revision": "the model", "response_filters_sha256": "the content of --response_filters_path",

@@ -11,8 +11,8 @@ import pytest
 
 from self_instruct.datasets.rows import LONGEST
 from self_instruct.formats import INSTRUCTION_OUTPUT
-from self_instruct.generation.judging import seed_curator
-from self_instruct.novelty.comparison import Bounds
+from self_instruct.generation.judging import Curator, rules_of
+from self_instruct.novelty.comparison import Bounds, Novelty
 from self_instruct.novelty.embedding import EmbeddingIndex, SentenceEncoder
 from self_instruct.records import Record
 from self_instruct.rules.filters import build_filters
@@ -40,10 +40,9 @@ def source(tmp_path_factory):
 def test_decisions_are_those_of_a_run(source, tmp_path, reference):
     more = [*BY_MEANING, "--embedding_reference", reference, "--rouge_threshold", 0.55]
     assert curate("--input_path", source, "--output_path", tmp_path / "c.jsonl", *more).returncode == 0
-    curator = seed_curator(
-        INSTRUCTION_OUTPUT, build_filters(""), [], Bounds(0.55, 0.8), EmbeddingIndex(SentenceEncoder(MINILM)),
-        embedding_reference=reference,
-    )  # fmt: skip
+    rules = rules_of(INSTRUCTION_OUTPUT, build_filters(""), Bounds(0.55, 0.8))
+    novelty = Novelty([], EmbeddingIndex(SentenceEncoder(MINILM)), embedding_reference=reference)
+    curator = Curator({None: rules}, novelty)
     kept, reasons = [], []
     for at, row in enumerate(rows(source)):
         record = Record("", row["instruction"], row["input"], row["output"])

@@ -44,7 +44,7 @@ def test_option_names_and_aliases_are_unique_over_all_groups() -> None:
 
 
 def test_what_decides_the_dataset_is_part_of_the_plan_and_what_does_not_is_not() -> None:
-    plan = {name for name, item in declarations(GROUPS).items() if item.metadata["plan"]}
+    plan = {name for name, item in declarations(GROUPS).items() if item.metadata["fixed"]}
     assert {"seed", "horizon", "temperature", "rouge_threshold", "filter_keywords", "max_new_tokens"} <= plan
     assert not plan & {"batch_dir", "num_instructions_to_generate", "max_requests", "request_batch_size", "dtype"}
 
@@ -286,7 +286,7 @@ NO_RUNS = {ROOT / "configs" / name for name in ("open_instructions.yaml", "respo
 def test_every_shipped_configuration_parses_and_names_paths_that_exist(path: Path) -> None:
     config: Config = parse_arguments(["--config", str(path)], "test")
     seeds = config.run.seed_tasks_path
-    assert Path(seeds).is_file() if seeds else config.mixture.categories
+    assert Path(seeds).is_file() if seeds else config.category.categories
     for name, item in declarations(GROUPS).items():
         value = flatten(config)[name]
         if item.metadata["path"] == "always" and value is not None and name != "batch_dir":

@@ -52,7 +52,7 @@ def test_a_preset_sets_options_that_exist_to_values_that_can_be_given(name: str)
     for key, value in PRESETS[name].options.items():
         given = list(value) if isinstance(value, list) else value
         assert convert(declared[key], given, key, Path.cwd()) == value
-        assert declared[key].metadata["plan"], f"{key} decides nothing about the data"
+        assert declared[key].metadata["fixed"], f"{key} decides nothing about the data"
     resolved = flatten(preset(name))
     assert {key: resolved[key] for key in PRESETS[name].options} == PRESETS[name].options
 

@@ -9,8 +9,8 @@ import pytest
 from self_instruct.report.candidates import Candidate, Run, read_run
 from self_instruct.report.explain import explain
 from self_instruct.report.watch import Watcher
-from tests.generation.test_categories_recipe import mixture, write
-from tests.support.category_runs import Author, run_mixture, write_category
+from tests.generation.test_categories_recipe import recipe, write
+from tests.support.category_runs import Author, run_recipe, write_category
 from tests.support.runs import IO, dataset, generate, rows, run
 
 BIN = os.path.dirname(sys.executable)
@@ -25,7 +25,7 @@ def launched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[objec
     write_category(files, "answered", steps=2, tasks=4)
     write_category(files, "fielded", format="iio", tasks=1)
     (files / "topics.txt").write_text("harbours\nclocks\nrivers\nbread\n")
-    run_mixture(mixture(files), place / "author", Author(write))
+    run_recipe(recipe(files), place / "author", Author(write))
     options: list[object] = [
         "--categories", "plain:50,answered:30,fielded:20", "--categories_path", files, "--topics_path", files / "topics.txt",
         "--num_instructions_to_generate", 40, "--horizon", 8, "--engine", "scripted",
@@ -104,8 +104,8 @@ def test_what_is_given_to_refilter_goes_before_what_categories_set(tmp_path):
     write_category(files, "plain", tasks=3, more="rouge_threshold: 0.9\ntemperature: 0.25\n")
     write_category(files, "fielded", format="iio", tasks=1, more="rouge_threshold: 0.95\nmax_instruction_words: 90\n")
     (files / "topics.txt").write_text("harbours\nclocks\nrivers\nbread\n")
-    author = mixture(files, 40, "plain,fielded")
-    run_mixture(author, tmp_path / "author", Author(write))
+    author = recipe(files, 40, "plain,fielded")
+    run_recipe(author, tmp_path / "author", Author(write))
     ended = generate(
         "--categories", "plain,fielded", "--categories_path", files, "--topics_path", files / "topics.txt",
         "--num_instructions_to_generate", 40, "--horizon", 8, "--engine", "scripted", "--script_path",

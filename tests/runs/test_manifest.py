@@ -105,8 +105,8 @@ def test_a_damaged_description_is_named(tmp_path: Path, content: bytes, message:
 
 
 BY_CONTENT = "response_filters_path"
-NOT_PLAN = [name for name, item in declarations(GROUPS).items() if not item.metadata["plan"] and name != BY_CONTENT]
-PLAN = [name for name, item in declarations(GROUPS).items() if item.metadata["plan"]]
+NOT_PLAN = [name for name, item in declarations(GROUPS).items() if not item.metadata["fixed"] and name != BY_CONTENT]
+PLAN = [name for name, item in declarations(GROUPS).items() if item.metadata["fixed"]]
 
 
 def test_an_option_of_the_plan_may_not_change() -> None:

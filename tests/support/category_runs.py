@@ -43,8 +43,8 @@ def write_category(
     return path
 
 
-def build_mixture(*argv: object) -> CategoryRecipe:
-    """The mixture that a command line asks for, with the horizon settled."""
+def build_recipe(*argv: object) -> CategoryRecipe:
+    """The recipe that a command line asks for, with the horizon settled."""
     config = with_horizon(parse_arguments([str(part) for part in argv], "A test."), None)
     return CategoryRecipe.of(config, INSTRUCTION_OUTPUT)
 
@@ -67,15 +67,15 @@ class Author(ScriptedEngine):
         return super()._complete(request)
 
 
-def run_mixture(mixture: CategoryRecipe, folder: Path, engine: ScriptedEngine) -> tuple[Loop, str]:
+def run_recipe(recipe: CategoryRecipe, folder: Path, engine: ScriptedEngine) -> tuple[Loop, str]:
     """A whole launch in this process, and why it stopped."""
     folder.mkdir(exist_ok=True)
-    run = mixture.config.run
-    session, journal = mixture.session(engine), Journal(folder)
-    writer = mixture.writer(folder, "r1")
+    run = recipe.config.run
+    session, journal = recipe.session(engine), Journal(folder)
+    writer = recipe.writer(folder, "r1")
     limits = Limits(run.num_instructions_to_generate, 0.0, run.max_requests, capacity=engine.capacity)
     loop = Loop(
-        session.plan, engine, journal, session.curator, writer, mixture.funnel(), limits, lambda: None
+        session.plan, engine, journal, session.curator, writer, recipe.funnel(), limits, lambda: None
     )  # fmt: skip
     try:
         loop.replay()

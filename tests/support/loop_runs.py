@@ -5,12 +5,12 @@ from typing import Any
 
 from self_instruct.formats import INSTRUCTION_OUTPUT
 from self_instruct.generation.demonstrations import DemonstrationMix
-from self_instruct.generation.judging import seed_curator
+from self_instruct.generation.judging import Curator, rules_of
 from self_instruct.generation.loop import Limits, Loop
 from self_instruct.generation.plan import SeedPlan, numbered_stop
 from self_instruct.generation.progress import Progress
 from self_instruct.generation.prompts import PromptComposer
-from self_instruct.novelty.comparison import Bounds
+from self_instruct.novelty.comparison import Bounds, Novelty
 from self_instruct.records import Record
 from self_instruct.rules.filters import build_filters
 from self_instruct.runs.funnel import Funnel, write_report
@@ -39,7 +39,8 @@ def looped(
     bounds = Limits(target, limits.pop("min_yield", 0.0), capacity=capacity, **limits)
     more = dict(more or {})
     interrupted = more.pop("interrupted", lambda: None)
-    curator = seed_curator(INSTRUCTION_OUTPUT, build_filters("Go on."), SEEDS, Bounds(0.6))
+    rules = rules_of(INSTRUCTION_OUTPUT, build_filters("Go on."), Bounds(0.6))
+    curator = Curator({None: rules}, Novelty([(seed.id, seed.task) for seed in SEEDS]))
     plan = SeedPlan(composer, curator, 42, horizon, numbered_stop(99, None), **more)
     loop = Loop(plan, engine, journal, curator, writer, Funnel(patience), bounds, interrupted)
     try:

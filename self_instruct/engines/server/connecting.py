@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from self_instruct.engines.base import PromptReader, Sampling
+from self_instruct.engines.base import Sampling, TokenCounter
 from self_instruct.engines.server.client import addresses, hider, read_key
 from self_instruct.engines.server.engine import OpenAIEngine, Patience
 from self_instruct.engines.server.form import Form
@@ -43,7 +43,7 @@ def connect(
     sampling: Sampling,
     patience: Patience,
     several: bool = False,
-    local: Callable[[], PromptReader] | None = None,
+    local: Callable[[], TokenCounter] | None = None,
     on_tokens: Callable[[int], None] = lambda tokens: None,
 ) -> OpenAIEngine:
     """The engine, once a server has answered a first request of one token. `several` is whether prompts will be completed

@@ -1,6 +1,6 @@
 """How long a prompt is for a model that is elsewhere: by its tokenizer, where that is at hand, else by an estimate."""
 
-from self_instruct.engines.base import PromptReader
+from self_instruct.engines.base import TokenCounter
 
 BYTES_PER_TOKEN = 3
 TEMPLATE_TOKENS = 32
@@ -16,7 +16,7 @@ def estimate_tokens(text: str) -> int:
 class EndpointReader:
     """Counts by `local`, a reader of the model's own tokenizer, or estimates, with some room for the template of a chat."""
 
-    def __init__(self, context_length: int | None, local: PromptReader | None) -> None:
+    def __init__(self, context_length: int | None, local: TokenCounter | None) -> None:
         self._local = local
         self.context_length = context_length or (local.context_length if local else None)
 

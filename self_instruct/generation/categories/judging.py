@@ -3,10 +3,10 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
-from self_instruct.formats import Block, RecordFormat
 from self_instruct.generation.categories.category import Category
-from self_instruct.generation.judging import AnswerRules, Rules, candidates, check_by, compared_text
+from self_instruct.generation.judging import Rules, candidates, check_by
 from self_instruct.novelty.comparison import Bounds
 from self_instruct.records import Record
 from self_instruct.rules.filters import Filter, about_tasks
@@ -19,32 +19,31 @@ NO_ANSWER = "no_answer"
 
 def category_rules(category: Category, filters: Sequence[Filter], bounds: Bounds, quota: int | None) -> Rules:
     """The rules of a category, of which at most `quota` records are kept."""
-    format, whole = category.format, check_by(filters, build_validators(category.validators))
-
-    def parse(entry: Entry) -> list[Verdict]:
-        blocks = category.first_format.parse(entry.text, entry.number, entry.finish_reason == "length")
-        if category.steps == 2:
-            blocks = [_without_output(block, format) for block in blocks]
-        return candidates(blocks, entry)
-
-    def text(record: Record) -> str:
-        return compared_text(record, format)
-
+    whole = check_by(filters, build_validators(category.validators))
     if category.steps == 1:
-        return Rules(parse, whole, text, bounds, quota)
-    of_tasks = [_of_tasks(item) for item in build_validators(category.instruction_validators)]
-    answers = AnswerRules(
-        lambda entry, task: format.parse(entry.text, entry.number, entry.finish_reason == "length", task)[0], whole
+        return Rules(category.format, partial(candidates, category.format), whole, bounds, quota)
+    of_task = check_by(
+        about_tasks(filters), [_of_tasks(item) for item in build_validators(category.instruction_validators)]
     )
-    return Rules(parse, check_by(about_tasks(filters), of_tasks), text, bounds, quota, answers)
+    return Rules(category.format, partial(_tasks, category), of_task, bounds, quota, whole)
 
 
-def _without_output(block: Block, format: RecordFormat) -> Block:
-    """A block of the first of two steps without the output that a model wrote all the same."""
+def _tasks(category: Category, entry: Entry) -> list[Verdict]:
+    """The tasks of the first of two steps, without the outputs that a model wrote all the same."""
     label = re.compile(
-        rf"^[ \t]*\d{{1,6}}[.)][ \t]*{re.escape(format.triggers[-1][1])}[ \t]*:", re.MULTILINE | re.IGNORECASE
+        rf"^[ \t]*\d{{1,6}}[.)][ \t]*{re.escape(category.format.triggers[-1][1])}[ \t]*:", re.MULTILINE | re.IGNORECASE
     )
-    return replace(block, fields={name: label.split(text)[0].strip() for name, text in block.fields.items()})
+
+    def cut(text: str) -> str:
+        return label.split(text)[0].strip()
+
+    found = candidates(category.first_format, entry)
+    return [
+        replace(
+            item, record=replace(item.record, instruction=cut(item.record.instruction), input=cut(item.record.input))
+        )
+        for item in found
+    ]
 
 
 def _of_tasks(validator: Validator) -> Validator:

@@ -14,7 +14,7 @@ from self_instruct.generation.categories.category import TOPIC, Category
 from self_instruct.generation.categories.progress import CategoryProgress, Outcome
 from self_instruct.generation.categories.schedule import Assignment, Schedule
 from self_instruct.generation.judging import Curator
-from self_instruct.generation.plan import numbered_stop
+from self_instruct.generation.plan import Plan, numbered_stop
 from self_instruct.generation.prompts import PromptComposer
 from self_instruct.records import Aim, Prompt, Record
 from self_instruct.runs.journal import Entry
@@ -51,7 +51,7 @@ def filled(composer: PromptComposer, category: Category, step: int, texts: Mappi
 
 
 @dataclass
-class CategoryPlan:
+class CategoryPlan(Plan):
     """The plan of a run from categories. `outcomes` grows as the curator decides, `progress` is what all of them gave."""
 
     writings: Mapping[str, Writing]

@@ -9,7 +9,7 @@ from typing import Any
 from self_instruct.config.option import declarations
 from self_instruct.config.parser import convert
 from self_instruct.config.shipped import shipped
-from self_instruct.engines.base import PromptReader
+from self_instruct.engines.base import TokenCounter
 from self_instruct.errors import UserError
 from self_instruct.formats import RecordFormat
 from self_instruct.generation.assembly import (
@@ -49,7 +49,6 @@ class CategoryRecipe(Recipe):
     which were given in place of what any category sets.
     """
 
-    format: RecordFormat
     shares: Mapping[str, float]
     categories: Mapping[str, Category]
     configs: Mapping[str, Config]
@@ -59,10 +58,10 @@ class CategoryRecipe(Recipe):
     @classmethod
     def of(cls, config: Config, format: RecordFormat, over: Collection[str] = ()) -> "CategoryRecipe":
         """What the options name. Raises `UserError` for an option that does not go with categories, and a mistake in a file."""
-        mixture = config.mixture
+        options = config.category
         _check_options(config)
-        shares = read_shares(mixture.categories or "")
-        own = Path(mixture.categories_path) if mixture.categories_path else None
+        shares = read_shares(options.categories or "")
+        own = Path(options.categories_path) if options.categories_path else None
         paths = dict(zip(shares, find(list(shares), own), strict=True))
         triggers = {name: getattr(config.prompt, f"{name}_trigger") for name in ("instruction", "input", "output")}
         categories, configs = {}, {}
@@ -81,7 +80,7 @@ class CategoryRecipe(Recipe):
                     raise UserError(f"category file {path}: {key}: {error}") from None
         topics: tuple[str, ...] = ()
         if any(category.uses_topics for category in categories.values()):
-            topics = read_topics(Path(mixture.topics_path) if mixture.topics_path else shipped("configs/topics.txt"))
+            topics = read_topics(Path(options.topics_path) if options.topics_path else shipped("configs/topics.txt"))
         return cls(config, format, shares, categories, configs, topics, tuple(sorted(over)))
 
     def replaced(self, given: Collection[str]) -> dict[str, Any]:
@@ -120,7 +119,7 @@ class CategoryRecipe(Recipe):
         for config in self.configs.values():
             build_sampling(config)
 
-    def first_prompts(self, reader: PromptReader) -> list[tuple[str, Prompt]]:
+    def first_prompts(self, reader: TokenCounter) -> list[tuple[str, Prompt]]:
         """The first prompt of each category, and of those in two steps one that asks for an answer."""
         shown = []
         for name, writing in self._writings(reader).items():
@@ -136,7 +135,7 @@ class CategoryRecipe(Recipe):
                 )
         return shown
 
-    def session(self, reader: PromptReader) -> Session:
+    def session(self, reader: TokenCounter) -> Session:
         """The plan of a run from categories, whose prompts are checked to fit the model, and its curator."""
         writings, run = self._writings(reader), self.config.run
         for name, writing in writings.items():
@@ -167,8 +166,7 @@ class CategoryRecipe(Recipe):
 
         What each completion gave is added to `outcomes`.
         """
-        quotas: dict[str, int | None] = {**dict.fromkeys(self.categories), **(self.quotas if limited else {})}
-        rules: dict[str | None, Rules] = {}
+        quotas, rules = self._quotas(limited), dict[str | None, Rules]()
         for name, item in self.categories.items():
             config, read_first = self.configs[name], f"{item.prompt.text}\n{item.request.text}"
             filters = build_rules(config.filter, read_first, config.novelty.rouge_tokenizer)
@@ -194,40 +192,35 @@ class CategoryRecipe(Recipe):
 
     def funnel(self, *, limited: bool = True) -> Funnel:
         """The counts, also by category."""
-        quotas: dict[str, int | None] = dict.fromkeys(self.categories)
         rules = {
             name: reasons for item in self.configs.values() for name, reasons in reasons_of_rules(item.filter).items()
         }
-        spending = build_spending(self.config)
-        return Funnel(self.config.run.patience, rules, spending, {**quotas, **(self.quotas if limited else {})})
+        return Funnel(self.config.run.patience, rules, build_spending(self.config), self._quotas(limited))
 
-    def _writings(self, reader: PromptReader) -> dict[str, Writing]:
+    def _quotas(self, limited: bool) -> dict[str, int | None]:
+        return {**dict.fromkeys(self.categories), **(self.quotas if limited else {})}
+
+    def _writings(self, reader: TokenCounter) -> dict[str, Writing]:
         return {name: self._writing(name, reader) for name in self.categories}
 
-    def _writing(self, name: str, reader: PromptReader) -> Writing:
+    def _writing(self, name: str, reader: TokenCounter) -> Writing:
         item, config = self.categories[name], self.configs[name]
         shown = item.demonstrations_per_prompt
-        mix = DemonstrationMix(
-            shown,
-            min(config.prompt.num_prompt_synthetic_instructions, shown - 1),
-            config.prompt.max_demonstration_depth,
-        )
+        synthetic = min(config.prompt.num_prompt_synthetic_instructions, shown - 1)
+        mix = DemonstrationMix(shown, synthetic, config.prompt.max_demonstration_depth)
         budget = prompt_budget(config, reader)
         composers = {
             step: PromptComposer("", format, mix, config.run.seed, item.demonstrations, reader.prompt_tokens, budget)
             for step, format in ((1, item.first_format), (2, item.format))[: item.steps]
         }
-        tasks = config.mixture.samples_per_request or item.tasks_per_request
+        tasks = config.category.samples_per_request or item.tasks_per_request
         sampling = build_sampling(config) if any(key in item.options for key in SAMPLING) else None
         return Writing(item, composers, tasks, sampling, stop_words(config))
 
 
 def _check_options(config: Config) -> None:
     """Raises `UserError` for what does not go with --categories."""
-    given = {
-        "--seed_tasks_path": config.run.seed_tasks_path,
-        "--prompt_path": config.prompt.prompt_path,
-    }
+    given = {"--seed_tasks_path": config.run.seed_tasks_path, "--prompt_path": config.prompt.prompt_path}
     for name, value in given.items():
         if value is not None:
             raise UserError(
