@@ -17,18 +17,14 @@ from self_instruct.config.presets import PRESETS
 from self_instruct.config.program import command_line
 from self_instruct.config.shipped import shipped
 from self_instruct.errors import UserError
-from self_instruct.formats import FORMATS, INSTRUCTION_INPUT_OUTPUT, INSTRUCTION_OUTPUT, RecordFormat
-from self_instruct.generation.config import GROUPS, Config, assemble
+from self_instruct.formats import FORMATS, INSTRUCTION_OUTPUT, RecordFormat
+from self_instruct.generation.config import GROUPS, PROMPTS, Config, assemble
 from self_instruct.runs import logs
 
 if TYPE_CHECKING:
     from self_instruct.generation.recipe import Recipe
 
 _log = logging.getLogger(__name__)
-_PROMPTS = {
-    INSTRUCTION_OUTPUT.name: "instruction_io/prompt.txt",
-    INSTRUCTION_INPUT_OUTPUT.name: "instruction_iio/prompt.txt",
-}
 
 
 @dataclass(frozen=True)
@@ -54,7 +50,7 @@ def main(argv: Sequence[str]) -> int:
     """Runs the command and returns its exit code."""
     values, _ = parse_values(argv, "Generate records with a language model.", (FormatOptions, *GROUPS))
     name = values.pop("record_format", FormatOptions().record_format)
-    return _generate(FORMATS[name], shipped(_PROMPTS[name]), values)
+    return _generate(FORMATS[name], shipped(PROMPTS[name]), values)
 
 
 def _run(base: RecordFormat, prompt_path: Path, argv: Sequence[str]) -> int:

@@ -8,26 +8,13 @@ from pathlib import Path
 
 from self_instruct.config.parser import DEFAULT, parse_values
 from self_instruct.datasets.options import OutputOptions
-from self_instruct.generation.config import GROUPS
-from self_instruct.novelty.options import NoveltyOptions
-from self_instruct.rules.options import FilterOptions
+from self_instruct.generation.config import GROUPS, REFILTER_OPTIONS
 
-_OTHERS = (
-    "preset",
-    "categories_path",
-    "topics_path",
-    "num_instructions_to_generate",
-    "seed_tasks_path",
-    "instruction_trigger",
-    "input_trigger",
-    "output_trigger",
-)
-_NAMES = (*FilterOptions.__dataclass_fields__, *NoveltyOptions.__dataclass_fields__, *_OTHERS)
 _BY = {"OLD_DIR": "batch_dir", "NEW_DIR": "output_path"}
 _TOLD = {
     "batch_dir": "directory of the old run",
     "output_path": "directory of the new dataset",
-    **{name: DEFAULT.format("the run's") for name in _NAMES if name != "preset"},
+    **{name: DEFAULT.format("the run's") for name in REFILTER_OPTIONS if name != "preset"},
     "num_instructions_to_generate": "stop at exactly this many records [default: all that pass are kept]",
 }
 _HELP = "A new dataset from an old run, without generating. What is not given is as it was in that run."
@@ -38,7 +25,7 @@ AFTER_FAILURE = "the old directory is as it was; give a new one that is empty"
 def main(argv: list[str]) -> int:
     """Runs the command and returns its exit code."""
     given, (old, new) = parse_values(
-        argv, _HELP, (*GROUPS, OutputOptions), (*_NAMES, *_BY.values()), tuple(_BY), _TOLD,
+        argv, _HELP, (*GROUPS, OutputOptions), (*REFILTER_OPTIONS, *_BY.values()), tuple(_BY), _TOLD,
         {shown: [name] for shown, name in _BY.items()},
     )  # fmt: skip
     given = {name: value for name, value in given.items() if name not in _BY.values()}

@@ -211,15 +211,40 @@ def _read_yaml(path: Path, declared: dict[str, Field]) -> dict[str, Any]:
         return {}
     if not isinstance(content, dict):
         raise UserError(f"{path}: must hold one 'option: value' a line, but holds a {type(content).__name__}")
+    return _named_values(content, declared, f"{path}: ", path.resolve().parent)
+
+
+def check_values(
+    options: Mapping[str, Any], groups: tuple[type, ...], names: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """Check options that Python code gives by name, as a YAML file's are, and add what a preset among them sets.
+
+    Paths may be `Path` objects and lists any sequence. Relative paths are resolved from the working directory. Raises UserError
+    for an unknown name, with the nearest one, and for a value that the option cannot have.
+    """
+    declared = {name: item for name, item in declarations(groups).items() if names is None or name in names}
+    values = _named_values({name: _plain(value) for name, value in options.items()}, declared, "", Path.cwd())
+    return {**_preset_values(values.get("preset"), declared), **values}
+
+
+def _plain(value: Any) -> Any:
+    """The value as YAML would give it."""
+    if isinstance(value, Path):
+        return str(value)
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _named_values(content: Mapping[Any, Any], declared: dict[str, Field], where: str, folder: Path) -> dict[str, Any]:
+    """The checked values of options by their names or aliases; `where` begins each message."""
     by_name = {alias: item for item in declared.values() for alias in (item.name, item.metadata["alias"]) if alias}
     values: dict[str, Any] = {}
     for key, raw in content.items():
         item = by_name.get(str(key))
         if item is None:
-            raise UserError(f"{path}: unknown option {key}{_nearest(str(key), by_name)}")
+            raise UserError(f"{where}unknown option {key}{_nearest(str(key), by_name)}")
         if item.name in values:
-            raise UserError(f"{path}: {item.name} is given twice, as {key} too; keep one")
-        values[item.name] = convert(item, raw, f"{path}: {key}", path.resolve().parent)
+            raise UserError(f"{where}{item.name} is given twice, as {key} too; keep one")
+        values[item.name] = convert(item, raw, f"{where}{key}", folder)
     return values
 
 

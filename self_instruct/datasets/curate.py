@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from self_instruct.datasets.contamination import ContaminationIndex
-from self_instruct.datasets.curate_files import CurateCounts, Curated
+from self_instruct.datasets.curate_files import CurateCounts, CurateStep
 from self_instruct.datasets.decontaminate import STAGE, contaminated
 from self_instruct.datasets.instruction_file import InstructionFile, Task, read_all
 from self_instruct.datasets.pipeline import open_pipeline
@@ -74,7 +74,7 @@ def curate(job: CurateJob) -> tuple[CurateCounts, bool | None]:
                 nearest = Nearest(passed[outcome.nearest.position].record.id, outcome.nearest.score)
                 drops[task.record.id] = Drop("novelty", outcome.reason, nearest=nearest)
         counts = CurateCounts(reasons_of_rules(job.filter))
-        step = Curated(material.files, drops, material.evidence, counts)
+        step = CurateStep(material.files, drops, material.evidence, counts)
         counts.shares = [pipeline.run(file.lines, step) for file in material.files]
         options = {**job.more, **asdict(job.filter), **asdict(job.novelty)}
         pipeline.report = counts.as_dict(material.files, options)

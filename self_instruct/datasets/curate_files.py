@@ -88,7 +88,7 @@ def _about(file: InstructionFile, share: Tally) -> dict[str, Any]:
     }  # fmt: skip
 
 
-class Curated(Step[Task]):
+class CurateStep(Step[Task]):
     """The step that writes the lines that are kept. `drops` and `evidence`, the matches in benchmarks, are by the place of a
     task. The overlap of `files` is counted in `counts`.
     """

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 FinishReason = Literal["stop", "length", "error"]
 
@@ -92,6 +92,7 @@ class EngineLost(Exception):
     """What generates has broken down; the message says what. Completions that came before can still be polled."""
 
 
+@runtime_checkable
 class TokenCounter(Protocol):
     """What composing prompts needs to know of a model. Loads no weights."""
 
@@ -109,6 +110,19 @@ class TokenCounter(Protocol):
 
     def prompt_tokens(self, prompt: str, opening: str) -> int:
         """The length of a prompt as the model reads it, in tokens."""
+
+
+@dataclass(frozen=True)
+class WordCounter:
+    """A `TokenCounter` that counts words, for engines that have no tokenizer at hand and no limit."""
+
+    model_revision: str = "unknown"
+    context_length: int | None = None
+    capacity: int | None = None
+
+    def prompt_tokens(self, prompt: str, opening: str) -> int:
+        """Words of the prompt."""
+        return len(prompt.split()) + len(opening.split())
 
 
 class Engine(Protocol):

@@ -8,9 +8,10 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from self_instruct.config.option import option, taken
-from self_instruct.config.parser import parse_values
+from self_instruct.config.parser import check_values, parse_values
 from self_instruct.config.presets import PRESETS
 from self_instruct.engines.options import EndpointOptions, ModelOptions, SamplingOptions
+from self_instruct.formats import INSTRUCTION_INPUT_OUTPUT, INSTRUCTION_OUTPUT
 from self_instruct.novelty.options import NoveltyOptions
 from self_instruct.rules.options import FilterOptions
 
@@ -151,9 +152,15 @@ class ReportingOptions:
     )  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Config:
-    """All options of a run, by concern."""
+    """All options of a run, in the groups that declare them.
+
+    `Config(model_name_or_path="...", seed_tasks_path="seeds/code.jsonl", temperature=0.7)` takes options by the names of the
+    command line; `Config(preset="alpaca")` begins from a preset. Whole groups may be given by their names here, as
+    `dataclasses.replace` does. Raises UserError for an unknown option, with the nearest name, and for a value that it cannot
+    have.
+    """
 
     run: RunOptions
     prompt: PromptOptions
@@ -165,11 +172,30 @@ class Config:
     endpoint: EndpointOptions
     reporting: ReportingOptions
 
+    def __init__(self, **options: Any) -> None:
+        parts = {item.name: options.pop(item.name) for item in fields(self) if item.name in options}
+        values = check_values(options, GROUPS) if options else {}
+        for item, group in zip(fields(self), GROUPS, strict=True):
+            object.__setattr__(self, item.name, parts.get(item.name) or taken(group, values))
+
+
+PROMPTS = {
+    INSTRUCTION_OUTPUT.name: "instruction_io/prompt.txt",
+    INSTRUCTION_INPUT_OUTPUT.name: "instruction_iio/prompt.txt",
+}
+"""The header of each format that comes with the project, by the name of its file in a clone."""
 
 GROUPS: tuple[type, ...] = (
     RunOptions, PromptOptions, ModelOptions, SamplingOptions, FilterOptions, NoveltyOptions, CategoryOptions,
     EndpointOptions, ReportingOptions,
 )  # fmt: skip
+
+
+REFILTER_OPTIONS = (
+    *FilterOptions.__dataclass_fields__, *NoveltyOptions.__dataclass_fields__, "preset", "categories_path", "topics_path",
+    "num_instructions_to_generate", "seed_tasks_path", "instruction_trigger", "input_trigger", "output_trigger",
+)  # fmt: skip
+"""The options that may be others than the run's when its completions are decided on again."""
 
 
 def flatten(config: Config) -> dict[str, Any]:
@@ -180,7 +206,7 @@ def flatten(config: Config) -> dict[str, Any]:
 
 def assemble(values: Mapping[str, Any]) -> Config:
     """A configuration from values by option name; what is absent takes its default."""
-    return Config(*(taken(group, values) for group in GROUPS))
+    return Config(**{item.name: taken(group, values) for item, group in zip(fields(Config), GROUPS, strict=True)})
 
 
 def parse_arguments(argv: Sequence[str], description: str, names: Sequence[str] | None = None) -> Config:

@@ -9,6 +9,7 @@ from typing import Any
 
 from self_instruct import __version__
 from self_instruct.config.option import declarations
+from self_instruct.engines.base import Engine
 from self_instruct.engines.fleet import news
 from self_instruct.engines.fleet.pool import WorkerPool
 from self_instruct.engines.fleet.world import current_world
@@ -55,11 +56,18 @@ def build_recipe(config: Config, base: RecordFormat, prompt_path: Path) -> Recip
     return CategoryRecipe.of(config, base)
 
 
-def generate(recipe: Recipe, *, ask: Callable[[str], bool] | None = None, again: str | None = None) -> Ended:
+def generate(
+    recipe: Recipe,
+    *,
+    ask: Callable[[str], bool] | None = None,
+    again: str | None = None,
+    engine: Engine | None = None,
+) -> Ended:
     """Generates from a recipe into --batch_dir, as one process of a launch: rank 0 decides and writes, the others serve it.
 
     `ask` puts a question to the user, None where there is no terminal; `again` is the command that goes on with the run, for
-    the text at the end. Raises `UserError` for a mistake of the user's, `OSError` if the disk fails.
+    the text at the end; `engine` generates in place of the one that the options name. Raises `UserError` for a mistake of the
+    user's, `OSError` if the disk fails.
     """
     config, declared = recipe.config, declarations(GROUPS)
     check_installed(config.reporting.report_to)
@@ -85,7 +93,7 @@ def generate(recipe: Recipe, *, ask: Callable[[str], bool] | None = None, again:
         except UserError as error:
             raise UserError(str(error), world.rank) from error
     progress = Progress(run.num_instructions_to_generate, every=config.reporting.heartbeat_seconds)
-    with started(config, world, progress.step) as generators:
+    with started(config, world, progress.step, engine) as generators:
         described["model_revision"] = generators.reader.model_revision
         if earlier is not None:
             manifest.check_same_plan(folder, earlier, described, declared)

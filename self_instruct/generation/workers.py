@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from self_instruct.engines.base import Engine, ModelEngine, TokenCounter
+from self_instruct.engines.base import Engine, ModelEngine, TokenCounter, WordCounter
 from self_instruct.engines.fleet.channel import Channel
 from self_instruct.engines.fleet.pool import WorkerPool
 from self_instruct.engines.fleet.worker import Worker
@@ -42,11 +42,19 @@ class Generators:
 
 
 @contextmanager
-def started(config: Config, world: World, on_tokens: Callable[[int], None]) -> Iterator[Generators]:
+def started(
+    config: Config, world: World, on_tokens: Callable[[int], None], own: Engine | None = None
+) -> Iterator[Generators]:
     """Starts rank 0's process and listens for the others; all are ended at the end. Models are loaded meanwhile.
 
-    Raises `UserError` if the model's tokenizer or configuration cannot be loaded.
+    `own` is an engine that generates in this process in place of them. Raises `UserError` if the model's tokenizer or
+    configuration cannot be loaded.
     """
+    if own is not None:
+        if world.size > 1:
+            raise UserError(f"an engine of your own runs in one process, but {world.size} were launched; launch one")
+        yield Generators(own if isinstance(own, TokenCounter) else WordCounter(), own)
+        return
     if config.model.engine == "scripted" and world.size == 1:
         engine = _load(config, world, on_tokens)
         yield Generators(build_reader(config), engine)

@@ -1,0 +1,84 @@
+"""Generate and refilter from Python: the functions behind the commands, without argv and without printing."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from self_instruct.config.parser import check_values
+from self_instruct.config.shipped import shipped
+from self_instruct.engines.base import Engine, EngineLost
+from self_instruct.errors import UserError
+from self_instruct.formats import INSTRUCTION_OUTPUT, RecordFormat
+from self_instruct.generation.config import GROUPS, PROMPTS, REFILTER_OPTIONS, Config
+from self_instruct.generation.refilter import refilter as refilter_run
+from self_instruct.generation.run import build_recipe
+from self_instruct.generation.run import generate as generate_run
+from self_instruct.generation.signals import SIGNALS
+from self_instruct.runs import logs
+from self_instruct.runs.run import Run, load_run
+
+
+def generate(config: Config, *, format: RecordFormat = INSTRUCTION_OUTPUT, engine: Engine | None = None) -> Run:
+    """Generate into the directory that `config` names as `batch_dir`, and return the run.
+
+    A run that is in the directory goes on. `engine` generates in place of the one that the options name. A script that uses a
+    local model calls this under `if __name__ == "__main__":`, since the model is loaded in a process of its own. Raises
+    UserError for a mistake in an option or a file, EngineLost if generation broke down, KeyboardInterrupt after SIGINT and
+    SystemExit after another signal; what was generated until then is in the directory.
+    """
+    folder = config.run.batch_dir
+    if not folder:
+        raise UserError("batch_dir is missing; give the directory that the run is to be written to")
+    if config.run.dry_run or config.run.plan:
+        raise UserError("dry_run and plan print for people; use the command for them")
+    if config.prompt.prompt_path is None and config.category.categories is None and format.name not in PROMPTS:
+        raise UserError(
+            f"prompt_path is missing; give the file that the model reads first in the format {format.name}"
+        )
+    if engine is not None and config.model.model_name_or_path is None:
+        config = replace(config, model=replace(config.model, model_name_or_path=type(engine).__name__))
+    recipe = build_recipe(config, format, shipped(PROMPTS.get(format.name, "")))
+    try:
+        with _signals_restored():
+            ended = generate_run(recipe, engine=engine)
+    finally:
+        logs.close()
+    if ended.code == 128 + signal.SIGINT:
+        raise KeyboardInterrupt
+    if ended.code > 128:
+        raise SystemExit(ended.code)
+    if ended.code:
+        raise EngineLost(ended.text or "generation broke down; the log in the run directory says how")
+    return Run(Path(folder))
+
+
+def refilter(run: Run | str | Path, new_dir: str | Path, **options: Any) -> Run:
+    """Decide again on every completion of a run with other options, and write the result to the new directory `new_dir`.
+
+    Options are those of `self-instruct refilter`; the others are as they were in the run. Nothing is generated. Raises
+    UserError for a mistake in an option or a file.
+    """
+    old = run if isinstance(run, Run) else load_run(run)
+    refilter_run(old.folder, Path(new_dir), check_values(options, GROUPS, REFILTER_OPTIONS))
+    return Run(Path(new_dir))
+
+
+@contextmanager
+def _signals_restored() -> Iterator[None]:
+    """Put back the handlers of signals that a run replaces. Raises UserError outside of the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        raise UserError(
+            "generate handles signals, so it runs in the main thread only; start it in a process of its own"
+        )
+    numbers = (*SIGNALS, signal.SIGALRM)
+    before = {number: signal.getsignal(number) for number in numbers}
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,233 @@
+"""The public API: its names, the examples of docs/python.md, and what each function does with mistakes."""
+
+import importlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import datasets
+import pytest
+
+import self_instruct as si
+from tests.support.runs import ROOT, dataset, generate, scripted
+from tests.support.scripts import write_script
+
+NAMES = {
+    "Completion", "Config", "Converted", "Curated", "Drop", "Engine", "EngineLost", "INSTRUCTION_INPUT_OUTPUT",
+    "INSTRUCTION_OUTPUT", "Record", "RecordFormat", "Request", "Run", "ScriptedEngine", "TokenCounter", "UserError",
+    "__version__", "convert", "curate", "generate", "load_run", "merge", "refilter", "register_filter",
+    "register_validator",
+}  # fmt: skip
+GOOD = {"instruction": "Name three rivers of Europe.", "output": "Rhine, Danube, Loire"}
+NEAR = {"instruction": "Name three rivers of Europe!", "output": "Elbe, Oder, Po"}
+OTHER = {"instruction": "Explain why the sky is blue.", "input": "", "output": "Air scatters blue light most."}
+
+
+def test_the_exported_names_are_these_and_all_can_be_loaded() -> None:
+    assert set(si.__all__) == NAMES == set(dir(si))
+    assert all(getattr(si, name) is not None for name in NAMES)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        si.nothing  # noqa: B018
+    importlib.reload(si)
+
+
+def test_the_type_checker_sees_the_names_that_are_loaded_late() -> None:
+    source = Path(si.__file__).read_text(encoding="utf-8")
+    stated = dict(re.findall(r"from self_instruct\.([\w.]+) import (\w+) as \2", source))
+    pairs = {name: module for module, name in re.findall(r"from self_instruct\.([\w.]+) import (\w+) as \2", source)}
+    assert stated and pairs == si._HOMES
+
+
+def test_importing_the_package_loads_no_other_module_of_it() -> None:
+    code = "import sys, self_instruct; print([name for name in sys.modules if name.startswith('self_instruct.')])"
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
+
+
+def test_the_examples_of_the_documentation_run(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) == 6
+    for name in ("seeds", "demo_model"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    script = tmp_path / "examples.py"
+    first, *others = blocks
+    later = "".join(f"    {line}\n" if line else "\n" for block in others for line in block.splitlines())
+    script.write_text(f"{first}\n{later}")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
+    run = subprocess.run([sys.executable, script], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.startswith("20 {") and "['Count to 0 in Latin.', 'Count to 1 in Latin.'" in run.stdout
+    chat = [json.loads(line) for line in (tmp_path / "runs" / "chat.jsonl").read_text().splitlines()]
+    assert chat and all(row["messages"][-1]["role"] == "assistant" for row in chat)
+
+
+# ---- configuration
+
+
+def test_a_config_takes_options_by_name_as_the_command_line_does(tmp_path: Path) -> None:
+    config = si.Config(
+        temperature=0.5, threshold=0.6, seed_tasks_path=ROOT / "seeds" / "code.jsonl", stop_words=("a", "b")
+    )
+    assert config.sampling.temperature == 0.5 and config.novelty.rouge_threshold == 0.6
+    assert config.run.seed_tasks_path == str(ROOT / "seeds" / "code.jsonl") and config.sampling.stop_words == [
+        "a",
+        "b",
+    ]
+    assert si.Config(preset="alpaca", top_p=0.3).prompt.num_prompt_instructions == 3
+    assert si.Config() == si.Config(temperature=0.8)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"temperatur": 0.5}, "^unknown option temperatur; did you mean temperature?"),
+        ({"temperature": -1}, "^temperature is -1.0, but must be at least 0"),
+        ({"seed": 1.5}, "^seed is 1.5, but must be a whole number"),
+        ({"filter_rules": "empty"}, "^filter_rules is 'empty', but must be a list of texts"),
+        ({"threshold": 0.5, "rouge_threshold": 0.6}, "^rouge_threshold is given twice, as rouge_threshold too"),
+        ({"preset": "alpacca"}, "did you mean alpaca"),
+    ],
+)
+def test_a_wrong_option_is_named(options: dict, message: str) -> None:
+    with pytest.raises(si.UserError, match=message):
+        si.Config(**options)
+
+
+# ---- generating and reading runs
+
+
+@pytest.fixture(scope="module")
+def by_command(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("command")
+    assert generate(*scripted(write_script(folder / "script.jsonl", 60), folder / "run", 30)).returncode == 0
+    return folder
+
+
+def config_of(script: Path, batch_dir: Path, **more: object) -> si.Config:
+    options = {"seed_tasks_path": ROOT / "seeds" / "code.jsonl", "num_instructions_to_generate": 30}
+    argv = [str(part) for part in scripted(script, batch_dir, 30)]
+    given = dict(zip((part.removeprefix("--") for part in argv[::2]), argv[1::2], strict=True))
+    for name, value in given.items():
+        options[name] = int(value) if value.isdigit() else float(value) if re.fullmatch(r"\d*\.\d+", value) else value
+    return si.Config(**{**options, **more})
+
+
+def test_a_run_from_python_is_the_run_of_the_command(by_command: Path, tmp_path: Path) -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)]
+    run = si.generate(config_of(by_command / "script.jsonl", tmp_path / "run"))
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)] == before
+    assert dataset(tmp_path / "run") == dataset(by_command / "run")
+    assert len(run.records) == len(run) == run.report["accepted"] == 30
+    assert len(run.rejected) == run.report["blocks"] - 30
+    table = run.to_dataset()
+    assert table.column_names == ["instruction", "input", "output", "provenance"] and len(table) == 30
+    assert [row["provenance"]["id"] for row in table] == [record.id for record in run.records]
+    opened = si.load_run(tmp_path / "run")
+    assert (opened.records, opened.rejected, opened.report) == (run.records, run.rejected, run.report)
+
+
+def test_refilter_is_the_command_and_leaves_the_old_run(by_command: Path, tmp_path: Path) -> None:
+    before = dataset(by_command / "run")
+    strict = si.refilter(str(by_command / "run"), tmp_path / "strict", rouge_threshold=0.2)
+    assert len(strict.records) < 30 and dataset(by_command / "run") == before
+    near = next(item for item in strict.rejected if item.drop.reason == "rouge_l")
+    assert near.drop.nearest is not None and near.drop.nearest.score >= 0.2
+    with pytest.raises(si.UserError, match="is not empty"):
+        si.refilter(by_command / "run", tmp_path / "strict")
+    with pytest.raises(si.UserError, match="unknown option temperature"):
+        si.refilter(by_command / "run", tmp_path / "other", temperature=0.5)
+
+
+def test_an_engine_of_ones_own_generates(tmp_path: Path) -> None:
+    texts = {at: (f"\nCount to {at} in Latin.\nOutput:\nUnus: {at}.\n", False) for at in range(5)}
+    config = si.Config(
+        seed_tasks_path=ROOT / "seeds" / "general.jsonl", batch_dir=tmp_path / "run", rouge_threshold=1.0,
+        num_instructions_to_generate=3,
+    )  # fmt: skip
+    run = si.generate(config, engine=si.ScriptedEngine(texts))
+    assert [record.instruction for record in run.records] == [f"Count to {at} in Latin." for at in range(3)]
+    row = json.loads((tmp_path / "run" / "machine_generated_instructions.jsonl").read_text().splitlines()[0])
+    assert row["provenance"]["model"] == "ScriptedEngine"
+
+
+def test_mistakes_with_runs_are_one_message(tmp_path: Path) -> None:
+    for call, message in (
+        (lambda: si.generate(si.Config()), "batch_dir is missing"),
+        (lambda: si.generate(si.Config(batch_dir=tmp_path / "x")), "--seed_tasks_path is missing"),
+        (lambda: si.generate(si.Config(batch_dir=tmp_path / "x", plan=True)), "use the command"),
+        (lambda: si.load_run(tmp_path), "holds no machine_generated_instructions.jsonl"),
+        (lambda: si.load_run(tmp_path / "gone"), "holds no machine_generated_instructions.jsonl"),
+    ):
+        with pytest.raises(si.UserError, match=message):
+            call()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_run_is_named_by_its_line(tmp_path: Path) -> None:
+    (tmp_path / "machine_generated_instructions.jsonl").write_text('{"instruction": 1, "provenance": {"id": "a"}}\n')
+    with pytest.raises(si.UserError, match=r"instructions.jsonl:1: is not a record of a run"):
+        _ = si.load_run(tmp_path).records
+    (tmp_path / "report.json").write_text("[" * 100_000)
+    with pytest.raises(si.UserError, match=r"report.json: cannot be read"):
+        _ = si.load_run(tmp_path).report
+
+
+# ---- curating, merging, converting
+
+
+@pytest.mark.parametrize("as_dataset", [False, True])
+def test_rows_in_memory_are_curated(as_dataset: bool) -> None:
+    rows = [GOOD, NEAR, {key: OTHER[key] for key in ("instruction", "output")}]
+    curated = si.curate(datasets.Dataset.from_list(rows) if as_dataset else rows)
+    assert curated.kept == [rows[0], rows[2]]
+    (dropped,) = curated.rejected
+    assert (dropped.place, dropped.stage, dropped.reason, dropped.row) == ("row:2", "novelty", "rouge_l", NEAR)
+    assert dropped.nearest is not None and dropped.nearest["score"] == 1.0
+    assert curated.report["kept"] == 2
+
+
+def test_files_and_runs_are_curated_as_by_the_command(by_command: Path, tmp_path: Path) -> None:
+    run = si.load_run(by_command / "run")
+    for data in (run, run.folder, run.folder / "machine_generated_instructions.jsonl", [str(run.folder)]):
+        curated = si.curate(data, output_path=tmp_path / "out.jsonl", rouge_threshold=0.3)
+        assert 0 < len(curated.kept) < 30 and len(curated.kept) + len(curated.rejected) == 30
+        assert [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()] == curated.kept
+
+
+def test_sources_are_merged_by_name(tmp_path: Path) -> None:
+    merged = si.merge({"a": [GOOD], "b": [NEAR, OTHER]})
+    assert [row["instruction"] for row in merged.kept] == [GOOD["instruction"], OTHER["instruction"]]
+    assert [row["provenance"]["source"] for row in merged.kept] == ["a", "b"]
+    assert [item.place for item in merged.rejected] == ["row:1"]
+
+
+def test_rows_are_converted(tmp_path: Path) -> None:
+    done = si.convert([GOOD, {"nothing": 1}, OTHER], to="messages", output_path=tmp_path / "chat.jsonl")
+    written = [json.loads(line) for line in done.path.read_text().splitlines()]
+    assert [row["messages"][0]["content"] for row in written] == [GOOD["instruction"], OTHER["instruction"]]
+    assert [item.place for item in done.rejected] == ["row:2"]
+    with pytest.raises(si.UserError, match="did you mean messages"):
+        si.convert([GOOD], to="mesages", output_path=tmp_path / "x.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ([], "there are no rows"),
+        ([1], "row 1 is of type int, but data is"),
+        ([GOOD, "a.jsonl"], "row 2 is of type str"),
+        ([{"instruction": object()}], "row 1 cannot be written as JSON"),
+        ("-", "a pipe is read by the command only"),
+        ("gone.jsonl", "gone.jsonl"),
+    ],
+)
+def test_data_that_is_none_is_one_message(data: object, message: str) -> None:
+    with pytest.raises(si.UserError, match=message):
+        si.curate(data)  # type: ignore[arg-type]
+    with pytest.raises(si.UserError, match="unknown option rouge_treshold"):
+        si.curate([GOOD], rouge_treshold=0.5)
