@@ -15,7 +15,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from self_instruct.__main__ import COMMANDS
+from self_instruct.commands import COMMANDS
 from tests.support.runs import rows
 from tests.support.scripts import write_script
 from tests.test_rooms import imported

@@ -143,7 +143,7 @@ def test_only_commands_print() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print":
                 printing.add(room_of(module))
-    assert printing == {"commands", "entrances"}
+    assert printing == {"commands"}
 
 
 def test_tests_mirror_the_rooms() -> None:

@@ -2,7 +2,7 @@
 
 import sys
 
-from self_instruct.__main__ import DATASETS, dispatch
+from self_instruct.commands import DATASETS, dispatch
 
 if __name__ == "__main__":
     dispatch(sys.argv[1:], DATASETS, "python -m self_instruct.datasets")

@@ -2,7 +2,7 @@
 
 import sys
 
-from self_instruct.__main__ import run_command
+from self_instruct.commands import run_command
 
 if __name__ == "__main__":
     run_command("topics", sys.argv[1:])

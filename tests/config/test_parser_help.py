@@ -4,13 +4,13 @@ import re
 import subprocess
 import sys
 
-from self_instruct.__main__ import COMMANDS
+from self_instruct.commands import COMMANDS
 from tests.support.runs import ROOT
 from tests.test_rooms import HEAVY
 
 CODE = """
 import sys
-from self_instruct.__main__ import COMMANDS, run_command
+from self_instruct.commands import COMMANDS, run_command
 for name in COMMANDS:
     print("COMMAND", name)
     try:

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from self_instruct.__main__ import COMMANDS
+from self_instruct.commands import COMMANDS
 from tests.support.runs import ROOT, generate, run, scripted
 from tests.support.scripts import write_script
 
