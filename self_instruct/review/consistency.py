@@ -1,67 +1,224 @@
-"""What a self-consistency launch asks, of which model and how; and whether that agrees with the predictions that are there.
+"""Self-consistency: a model is shown the output of a record and asked for its instruction, and records stay whose instruction
+comes back well enough.
 
-What is not given is as it was in the run. Knows nothing of engines, and writes nothing.
+What is not given is as it was in the run. The decision is a function of the predictions and the thresholds, so it can be made
+again at any time.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from statistics import fmean
+from typing import Any
 
-from self_instruct.config.parser import DEFAULT, parse_values
-from self_instruct.engines.options import EndpointOptions, ModelOptions, SamplingOptions
+from rouge_score.rouge_scorer import RougeScorer
+
 from self_instruct.errors import UserError
 from self_instruct.formats import RecordFormat
-from self_instruct.generation.config import GROUPS, Config, ReportingOptions, assemble
-from self_instruct.records import Record
-from self_instruct.review.inquiry import Inquiry
-from self_instruct.review.options import ConsistencyOptions
-from self_instruct.review.predictions import Prediction, Trial
-from self_instruct.runs.layout import PREDICTIONS
-
-if TYPE_CHECKING:
-    from self_instruct.generation.earlier_run import EarlierRun
-
-_FOR_LISTS = ("prompt_path", "stop_words", "num_return_sequences")
-# What decides a prediction beside model, header, seeds and record.
-_DECIDING = (
-    "seed", "num_prompt_instructions", "chat_template", "api_extra_body", "presence_penalty", "frequency_penalty",
-    *(name for name in SamplingOptions.__dataclass_fields__ if name not in _FOR_LISTS),
-)  # fmt: skip
-_BUDGETS = ("max_usage_tokens", "max_cost")
-_REPORTING = tuple(name for name in ReportingOptions.__dataclass_fields__ if name != "report_to")
-_OWN = tuple(ConsistencyOptions.__dataclass_fields__)
-NAMES = (
-    "batch_dir", "seed_tasks_path", "prompt_path", "embedding_model_name_or_path", *_DECIDING,
-    *ModelOptions.__dataclass_fields__, *EndpointOptions.__dataclass_fields__, *_REPORTING, *_OWN,
-)  # fmt: skip
-# Code of a model is run by whoever asks for it, not because a run's files say so; and what the run might cost is spent.
-_NOT_OF_THE_RUN = (*_FOR_LISTS, *_BUDGETS, "trust_remote_code")
-_TOLD = {
-    **{name: DEFAULT.format("the run's") for name in NAMES if name not in (*_NOT_OF_THE_RUN, *_OWN)},
-    "batch_dir": "directory of the run whose records are asked about",
-}
-_DESCRIPTION = (
-    "Keep the records of a run whose instruction a model can tell from the output. Defaults are the run's own values."
+from self_instruct.generation.assembly import read_header
+from self_instruct.generation.config import Config, assemble
+from self_instruct.generation.earlier_run import EarlierRun, read_run
+from self_instruct.novelty.embedding import Encoder, SentenceEncoder
+from self_instruct.novelty.tokens import TOKENIZERS, Tokenizer
+from self_instruct.records import Record, json_line
+from self_instruct.review.ask import Decision, Reviewer, Score
+from self_instruct.review.options import (
+    CONSISTENCY_DECIDING,
+    CONSISTENCY_OWN,
+    NOT_OF_THE_RUN,
+    ConsistencyOptions,
 )
+from self_instruct.review.predictions import Prediction, PredictionFile, Trial
+from self_instruct.runs.layout import CONSISTENCY_REPORT, CONSISTENT, PREDICTIONS
+
+_ENCODED_TOGETHER = 512
+LEVELS = tuple(tenth / 10 for tenth in range(10))
+NO_PREDICTION, EMBEDDING, ROUGE_L = "no_prediction", "embedding", "rouge_l"
+_RULES: dict[str, Callable[[list[float]], float]] = {"mean": fmean, "best": max}
 
 
 @dataclass(frozen=True)
-class Plan(Inquiry):
-    """A launch: the run with its records and their rows, and the options settled."""
+class Agreement:
+    """The scores of a record over the `trials` in which an instruction was told; None where there is nothing to score.
 
-    run: "EarlierRun"
+    Trials in which nothing was told are left out: they say that the model lost the form, not that the record is bad.
+    """
+
+    embedding: float | None
+    rouge_l: float | None
+    trials: int
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """The least cosine and ROUGE-L F1 with which a record stays; None asks for none."""
+
+    embedding: float | None
+    rouge_l: float | None
+
+    def objection(self, agreement: Agreement) -> str | None:
+        """Why a record does not stay: `no_prediction`, `embedding`, `rouge_l`; or None if it does."""
+        if not agreement.trials:
+            return NO_PREDICTION
+        if self.embedding is not None and (agreement.embedding is None or agreement.embedding < self.embedding):
+            return EMBEDDING
+        if self.rouge_l is not None and (agreement.rouge_l is None or agreement.rouge_l < self.rouge_l):
+            return ROUGE_L
+        return None
+
+
+def agreement(predictions: Sequence[Prediction], rule: str, embeddings: bool = True) -> Agreement:
+    """What a record's predictions come to. The rule, "mean" or "best", is applied to each score by itself.
+
+    The mean estimates what one more trial would give, whatever their number; the best of several grows with their number, so
+    a threshold for it holds for that number only.
+    """
+    told = [item for item in predictions if item.prediction is not None]
+    cosines = [item.embedding for item in told if item.embedding is not None] if embeddings else []
+    overlaps = [item.rouge_l for item in told if item.rouge_l is not None]
+    score = _RULES[rule]
+    return Agreement(score(cosines) if cosines else None, score(overlaps) if overlaps else None, len(told))
+
+
+def statistics(
+    agreements: Sequence[Agreement], predictions: Sequence[Prediction], thresholds: Thresholds, rule: str
+) -> dict[str, Any]:
+    """All counts, as in self_consistency_report.json: what stays, what is dropped and why, and what would stay at other
+    thresholds by either score alone.
+    """
+    objections = [thresholds.objection(item) for item in agreements]
+    drops = Counter(objection for objection in objections if objection)
+    scores = {
+        EMBEDDING: [item.embedding for item in agreements if item.embedding is not None],
+        ROUGE_L: [item.rouge_l for item in agreements if item.rouge_l is not None],
+    }
+    return {
+        "records": len(agreements),
+        "kept": objections.count(None),
+        "drops": {reason: drops[reason] for reason in (NO_PREDICTION, EMBEDDING, ROUGE_L)},
+        "rule": rule,
+        "thresholds": {EMBEDDING: thresholds.embedding, ROUGE_L: thresholds.rouge_l},
+        "stay_at": [
+            {"threshold": level} | {name: sum(score >= level for score in found) for name, found in scores.items()}
+            for level in LEVELS
+        ],
+        "predictions": dict(sorted(Counter(item.reason or "told" for item in predictions).items())),
+        **{name: sorted({str(getattr(item, name)) for item in predictions}) for name in ("model", "model_revision")},
+        "embedding_model": sorted({item.embedding_model for item in predictions if item.embedding_model}),
+    }
+
+
+def table(counts: dict[str, Any]) -> str:
+    """The counts for people: what stays, how many records would stay at each threshold by either score, and the drops."""
+    names = {EMBEDDING: "cosine", ROUGE_L: "ROUGE-L"}
+    asked = [
+        f"{counts['rule']} {names[name]} at least {level:g}"
+        for name, level in counts["thresholds"].items()
+        if level is not None
+    ]
+    lines = [f"{counts['kept']:,} of {counts['records']:,} records stay: {', '.join(asked)}.", ""]
+    lines.append(f"{'would stay at':<30}{names[EMBEDDING]:>12}{names[ROUGE_L]:>12}")
+    lines += [f"  {row['threshold']:<28.1f}{row[EMBEDDING]:>12,}{row[ROUGE_L]:>12,}" for row in counts["stay_at"]]
+    told = counts["predictions"]
+    lines += ["", f"{'predictions asked for':<30}{sum(told.values()):>12,}"]
+    lines += [f"  {reason:<28}{-number:>12,}" for reason, number in told.items() if reason != "told"]
+    lines += [f"{'records':<30}{counts['records']:>12,}"]
+    lines += [f"  {reason:<28}{-number:>12,}" for reason, number in counts["drops"].items() if number]
+    return "\n".join([*lines, f"{'stay':<30}{counts['kept']:>12,}"])
+
+
+@dataclass(frozen=True)
+class _Words:
+    """A tokenizer as `rouge_score` calls it."""
+
+    tokenize: Tokenizer
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Compares what was told with the instructions: ROUGE-L F1 of the words that a tokenizer sees, named as --rouge_tokenizer,
+    and, with an encoder, which has a name, the cosine.
+    """
+
+    encoder: Encoder | None = None
+    name: str | None = None
+    tokenizer: str = "rouge"
+
+    @cached_property
+    def _rouge(self) -> RougeScorer:
+        return RougeScorer(["rougeL"], tokenizer=_Words(TOKENIZERS[self.tokenizer]))
+
+    def score(self, predictions: Sequence[Prediction], instructions: Sequence[str]) -> list[Prediction]:
+        """The predictions with their scores, each against the instruction at its place; those without a text as they are."""
+        told = [at for at, item in enumerate(predictions) if item.prediction is not None]
+        pairs = [(instructions[at], predictions[at].prediction or "") for at in told]
+        cosines = _cosines(pairs, self.encoder) if self.encoder else [None] * len(pairs)
+        found = list(predictions)
+        for at, pair, cosine in zip(told, pairs, cosines, strict=True):
+            overlap = self._rouge.score(*pair)["rougeL"].fmeasure
+            found[at] = replace(found[at], rouge_l=overlap, embedding=cosine, embedding_model=self.name)
+        return found
+
+    def rescore(
+        self,
+        file: PredictionFile,
+        predictions: Sequence[Prediction],
+        instructions: dict[str, str],
+        interrupted: Callable[[], str | None],
+    ) -> str | None:
+        """Scores stored predictions anew and journals them; why it ended early, or None."""
+        for start in range(0, len(predictions), _ENCODED_TOGETHER):
+            if reason := interrupted():
+                return reason
+            part = predictions[start : start + _ENCODED_TOGETHER]
+            file.append(self.score(part, [instructions[item.record] for item in part]))
+        return None
+
+
+def _cosines(pairs: Sequence[tuple[str, str]], encoder: Encoder) -> list[float]:
+    """The cosine of each pair's embeddings."""
+    if not pairs:
+        return []
+    texts = list(dict.fromkeys(text for pair in pairs for text in pair))
+    vectors = dict(zip(texts, encoder.encode(texts), strict=True))
+    return [float(vectors[first] @ vectors[second]) for first, second in pairs]
+
+
+@dataclass
+class Consistency(Reviewer):
+    """The run with its records and their rows, and the options settled."""
+
+    run: EarlierRun
     dataset: Sequence[tuple[Record, dict[str, Any]]]
     options: ConsistencyOptions
+    _scorer: "Scorer | None" = field(default=None, init=False)
 
     purpose = "consistency"
-    deciding = _DECIDING
+    deciding = CONSISTENCY_DECIDING
+    answers = "predictions are there"
+    captions = ("the records that stay", "every prediction with its scores")
 
     @property
     def path(self) -> Path:
         """The run's predictions."""
         return self.run.folder / PREDICTIONS
+
+    @property
+    def kept_path(self) -> Path:
+        """The records that stay."""
+        return self.run.folder / CONSISTENT
+
+    @property
+    def report_path(self) -> Path:
+        """The counts."""
+        return self.run.folder / CONSISTENCY_REPORT
+
+    @property
+    def log_folder(self) -> Path:
+        """The run's directory."""
+        return self.run.folder
 
     @cached_property
     def format(self) -> RecordFormat:
@@ -90,7 +247,7 @@ class Plan(Inquiry):
         return wanted if "embedding_model_name_or_path" in self.given or not stored else stored[-1]
 
     def check(self, found: Mapping[Trial, Prediction]) -> None:
-        """As that of any inquiry; and the model of a run that replayed a script has to be told."""
+        """Check stored predictions; and raise UserError if a run that replayed a script names no model that could be asked."""
         if self.missing(found) and self.config.model.engine == "scripted" and "script_path" not in self.given:
             raise UserError(
                 "the run replayed a script, which cannot tell instructions; give --model_name_or_path, or --engine scripted "
@@ -98,34 +255,82 @@ class Plan(Inquiry):
             )
         super().check(found)
 
+    def scorer(self, found: Mapping[Trial, Prediction]) -> Score:
+        """Compare by ROUGE-L and, unless --no_embeddings is given, by the cosine; loads the embedding model once."""
+        return self._scorer_of(found).score
 
-def read_plan(argv: Sequence[str], prompt_path: Path) -> Plan:
-    """The plan that a command line asks for; `prompt_path` is the header unless another is given. Raises `UserError`."""
-    given, _ = parse_values(
-        argv, _DESCRIPTION, (*GROUPS, ConsistencyOptions), NAMES, ("[RUN_DIR]",), _TOLD, {"[RUN_DIR]": ["batch_dir"]}
-    )
+    def complete(self, file: PredictionFile, interrupted: Callable[[], str | None]) -> str | None:
+        """Add the cosines that stored predictions lack."""
+        if self.options.no_embeddings:
+            return None
+        name = self.embedding_model(file.latest)
+        used = [file.latest[trial] for trial in self.trials if trial in file.latest]
+        lacking = [item for item in used if item.prediction is not None and item.embedding_model != name]
+        if not lacking:
+            return None
+        instructions = {name: record.instruction for name, record in self.records.items()}
+        return self._scorer_of(file.latest).rescore(file, lacking, instructions, interrupted)
+
+    def decide(self, found: Mapping[Trial, Prediction]) -> Decision:
+        """Keep the records whose instruction is told back well enough."""
+        options = self.options
+        cosine = None if options.no_embeddings else options.self_consistency_threshold
+        thresholds = Thresholds(cosine, options.self_consistency_rouge_threshold)
+        used = {name: [found[name, trial] for trial in range(options.num_trials)] for name in self.records}
+        agreements = {
+            name: agreement(items, options.self_consistency_rule, not options.no_embeddings)
+            for name, items in used.items()
+        }
+        kept = []
+        for record, row in self.dataset:
+            scores = agreements[record.id]
+            if thresholds.objection(scores) is None:
+                kept.append(
+                    json_line({**row, "provenance": {**row["provenance"], "self_consistency": asdict(scores)}})
+                )
+        everything = [item for items in used.values() for item in items]
+        counts = statistics(list(agreements.values()), everything, thresholds, options.self_consistency_rule)
+        counts["options"] = {**asdict(options), **self.given_options}
+        other = "--self_consistency_rouge_threshold 0.3" if cosine is None else "--self_consistency_threshold 0.6"
+        unused = len({item.trial for item in found.values()} - set(range(options.num_trials)))
+        note = [f"{unused} more trials are stored and were not used; --num_trials takes them."] if unused else []
+        return Decision(kept, counts, [table(counts), "", *note], other)
+
+    def _scorer_of(self, found: Mapping[Trial, Prediction]) -> "Scorer":
+        if self._scorer is None:
+            words = self.config.novelty.rouge_tokenizer
+            if self.options.no_embeddings:
+                self._scorer = Scorer(tokenizer=words)
+                return self._scorer
+            name = self.embedding_model(found)
+            try:
+                self._scorer = Scorer(SentenceEncoder(name), name, words)
+            except UserError as error:
+                raise UserError(f"{error}; or leave embeddings out by --no_embeddings") from error
+        return self._scorer
+
+
+def consistency_of(given: Mapping[str, Any], prompt_path: Path) -> Consistency:
+    """Return what options ask for; `prompt_path` is the header unless another is given. Raises UserError for a mistake."""
     if "batch_dir" not in given:
         raise UserError("--batch_dir is missing; give the directory of the run whose records are to be tested")
-    options = ConsistencyOptions(**{name: given[name] for name in _OWN if name in given})
+    options = ConsistencyOptions(**{name: given[name] for name in CONSISTENCY_OWN if name in given})
     if options.no_embeddings and "self_consistency_threshold" in given:
         raise UserError(
             "--self_consistency_threshold is a cosine, which --no_embeddings leaves out; give one of the two"
         )
     if options.no_embeddings and options.self_consistency_rouge_threshold is None:
         raise UserError("--no_embeddings leaves nothing to decide by; give --self_consistency_rouge_threshold too")
-    from self_instruct.generation.assembly import read_header
-    from self_instruct.generation.earlier_run import read_run
-
     run = read_run(Path(given["batch_dir"]))
     header = read_header(Path(given.get("prompt_path", prompt_path)))
-    return Plan(_settled(run.options, given), header, given, run, run.dataset(), options)
+    return Consistency(_settled(run.options, given), header, given, run, run.dataset(), options)
 
 
 def _settled(earlier: Mapping[str, Any], given: Mapping[str, Any]) -> Config:
     """The run's options with those given in their place; what belongs to the run's model does not pass to another one."""
-    values = {name: value for name, value in earlier.items() if name not in _NOT_OF_THE_RUN}
+    values = {name: value for name, value in earlier.items() if name not in NOT_OF_THE_RUN}
     if "model_name_or_path" in given or "script_path" in given:
         for name in ("model_name_or_path", "model_revision", "attn_implementation"):
             values[name] = None
         values["engine"] = "huggingface" if "model_name_or_path" in given else "scripted"
-    return assemble({**values, **{name: value for name, value in given.items() if name not in _OWN}})
+    return assemble({**values, **{name: value for name, value in given.items() if name not in CONSISTENCY_OWN}})

@@ -1,78 +1,213 @@
-"""What a judge is asked: the records of a run or of any instruction file, and by which options. Knows nothing of engines."""
+"""The judge: a model grades each record as helpful, correct and clear from 1 to 5, and as good or bad.
+
+What a judge wrote becomes a verdict by a function of the text and the threshold, so it can be decided again at any time; what
+cannot be read is unknown, and never good.
+"""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from self_instruct.config.option import declarations, taken
-from self_instruct.config.parser import DEFAULT, parse_values
 from self_instruct.datasets.instruction_file import Task, read_files
-from self_instruct.datasets.options import CurationOptions
 from self_instruct.datasets.reading import Source
 from self_instruct.errors import UserError
 from self_instruct.formats import INSTRUCTION_INPUT_OUTPUT, RecordFormat
-from self_instruct.generation.config import GROUPS, CategoryOptions, Config, PromptOptions, RunOptions, assemble
-from self_instruct.novelty.options import NoveltyOptions
+from self_instruct.generation.assembly import read_header
+from self_instruct.generation.config import GROUPS, Config, assemble
 from self_instruct.records import Record
-from self_instruct.review.inquiry import Inquiry
-from self_instruct.review.judgement import EXAMPLES, HEADER, examples, judged_record
-from self_instruct.review.options import JudgeOptions
-from self_instruct.review.predictions import Trial
-from self_instruct.rules.options import FilterOptions
+from self_instruct.review.ask import Decision, Reviewer
+from self_instruct.review.options import JUDGE_DECIDING, JUDGE_SAMPLING, JudgeOptions
+from self_instruct.review.predictions import Prediction, Trial, sha256_of_record
 from self_instruct.runs.layout import ACCEPTED, JUDGE_REPORT, JUDGED, JUDGEMENTS, OutputPaths, check_jsonl
 
 FORMAT = INSTRUCTION_INPUT_OUTPUT.with_triggers(instruction="Task", input="Answer", output="Judgement")
-_FOR_RUNS = ("stop_words", "num_return_sequences", "report_to")
-_GENERATION = tuple(
-    name
-    for group in GROUPS
-    if group not in (RunOptions, PromptOptions, FilterOptions, NoveltyOptions, CategoryOptions)
-    for name in declarations((group,))
-    if name not in _FOR_RUNS
-)
-_DECIDING = ("seed", "chat_template", *(name for name in _GENERATION if declarations(GROUPS)[name].metadata["fixed"]))
-_NAMES = (
-    "batch_dir", "input_path", "output_path", "prompt_path", "seed", "chat_template", *JudgeOptions.__dataclass_fields__,
-    *_GENERATION,
-)  # fmt: skip
 _ASKING = ("model_name_or_path", "engine", "script_path", "api_base")
-_LIKE_A_JUDGE = {"temperature": 0.0, "max_new_tokens": 128}
-_TOLD = {
-    **{name: DEFAULT.format(value) for name, value in _LIKE_A_JUDGE.items()},
-    "batch_dir": "directory of the run whose records are judged",
-    "output_path": "JSONL file of the records of --input_path that stay; judgements and counts are put beside it",
-    "prompt_path": DEFAULT.format("ours"),
-}
-_DESCRIPTION = (
-    "Let a model judge the records of a run or of a file: helpful, correct and clear from 1 to 5, good or bad. What cannot be "
-    "read is unknown, and never good. Judgements are stored; without --model_name_or_path, --engine or --api_base nothing is "
-    "asked, and --judge_threshold decides by what is stored. Greedy, unless --temperature says otherwise."
+CRITERIA = ("helpful", "correct", "clear")
+VERDICTS = ("good", "bad", "unknown")
+LEVELS = tuple(1 + half / 2 for half in range(9))
+_SCORE = re.compile(rf"\b({'|'.join(CRITERIA)})\b[*_`\"']*\s*[:=][\s*_`\"']*([^,;\n]*)", re.IGNORECASE)
+_VERDICT = re.compile(r"\bverdict\b[*_`\"']*\s*[:=][ \t*_`\"']*([^\n]*)", re.IGNORECASE)
+_POINTS = re.compile(r"([1-5])(?:\s*(?:/|out of)\s*5)?[*_`\"'.\s]*")
+
+HEADER = (
+    "Below are tasks, each with an answer and a strict judgement of that answer. A judgement has three scores from 1 (worst) "
+    "to 5 (best), helpful: the answer does what the task asks, all of it; correct: what it says is true, and its code or its "
+    "sums are right; clear: it can be understood at once. The verdict is good only if the pair could be shown to a model as an "
+    "example to learn from, else bad. An answer that refuses, is cut off or has little to do with the task is bad, and so is "
+    "any answer to a task that makes no sense."
 )
+"""What a judge reads first."""
+
+EXAMPLES = (
+    ("Name the largest planet of the solar system and say in one sentence why it has bands.",
+     "Jupiter. Its bands are clouds at different heights that strong winds draw out along the parallels.",
+     (5, 5, 5, "good")),
+    ("Write a Python function that returns the average of a list of numbers.",
+     "def average(numbers):\n    return sum(numbers)",
+     (2, 1, 4, "bad")),
+    ("Translate into French: The shop opens at nine.",
+     "Le magasin ouvre à neuf heures.",
+     (5, 5, 5, "good")),
+    ("Give three tips for keeping basil alive indoors.",
+     "As an AI language model, I cannot keep plants, but there are many",
+     (1, 2, 2, "bad")),
+    ("How many minutes are there in two and a half hours?",
+     "2.5 * 60 = 160, so there are 160 minutes.",
+     (3, 1, 5, "bad")),
+    ("Suggest a title for a story about a lighthouse keeper who is afraid of the dark.",
+     "The Keeper of Small Lights",
+     (5, 5, 5, "good")),
+)  # fmt: skip
+"""Tasks, answers and judgements that a judge is shown, good and bad ones by turns."""
 
 
 @dataclass(frozen=True)
-class JudgePlan(Inquiry):
-    """A launch: the records with the line of each, the places of the files, the least mean with which a record stays.
+class Judgement:
+    """What a judge says of a record: `scores` by criterion, the verdict, and why it is unknown where it is."""
+
+    verdict: str
+    scores: dict[str, int]
+    reason: str | None = None
+
+    @property
+    def mean(self) -> float | None:
+        """The mean of the scores; None where the verdict is unknown."""
+        return fmean(self.scores.values()) if self.scores else None
+
+    def passes(self, threshold: float) -> bool:
+        """Whether it is good, with a mean of at least the threshold."""
+        return self.verdict == "good" and self.mean is not None and self.mean >= threshold
+
+
+def judged_record(record: Record, written: str = "") -> Record:
+    """A record as a judge is shown it: the task, its answer, and the judgement, which is what is asked for."""
+    return Record(record.id, record.task, record.output, written)
+
+
+def examples() -> list[Record]:
+    """The demonstrations of a judge."""
+    found = []
+    for number, (task, answer, (helpful, correct, clear, verdict)) in enumerate(EXAMPLES, start=1):
+        written = f"helpful: {helpful}, correct: {correct}, clear: {clear}\nverdict: {verdict}"
+        found.append(judged_record(Record(f"example-{number}", task, "", answer), written))
+    return found
+
+
+def read_judgement(prediction: Prediction | None) -> Judgement:
+    """What a prediction says. Only what has each score once, from 1 to 5, and the verdict good or bad once is known."""
+    if prediction is None:
+        return Judgement("unknown", {}, "not_judged")
+    if prediction.prediction is None:
+        return Judgement("unknown", {}, prediction.reason or "error")
+    text = prediction.prediction
+    scores: dict[str, int] = {}
+    for name, written in _SCORE.findall(text):
+        points = _POINTS.fullmatch(written.strip())
+        if points is None or scores.get(name.lower(), int(points[1])) != int(points[1]):
+            return Judgement("unknown", {}, "no_scores")
+        scores[name.lower()] = int(points[1])
+    if set(scores) != set(CRITERIA):
+        return Judgement("unknown", {}, "no_scores")
+    said = {re.sub(r"[\s*_`\"'.!]+$", "", words).lower() for words in _VERDICT.findall(text)}
+    if len(said) != 1 or not said <= {"good", "bad"}:
+        return Judgement("unknown", {}, "no_verdict")
+    return Judgement(said.pop(), {name: scores[name] for name in CRITERIA})
+
+
+def statistics(judgements: Sequence[Judgement], threshold: float) -> dict[str, Any]:
+    """All counts, as in the report: verdicts, why some are unknown, scores by criterion, and what would stay at thresholds."""
+    return {
+        "records": len(judgements),
+        "kept": sum(item.passes(threshold) for item in judgements),
+        "threshold": threshold,
+        "verdicts": _counted(VERDICTS, (item.verdict for item in judgements)),
+        "unknown": dict(sorted(Counter(item.reason for item in judgements if item.reason is not None).items())),
+        "scores": {
+            name: _counted(range(1, 6), (item.scores[name] for item in judgements if item.scores)) for name in CRITERIA
+        },
+        "means": _counted(LEVELS[:-1], (_level(item.mean) for item in judgements if item.mean is not None)),
+        "stay_at": [
+            {"threshold": level, "records": sum(item.passes(level) for item in judgements)} for level in LEVELS
+        ],
+    }
+
+
+def table(counts: dict[str, Any]) -> str:
+    """The counts for people."""
+    lines = [
+        f"{counts['kept']:,} of {counts['records']:,} records stay: judged good, with a mean of at least "
+        f"{counts['threshold']:g}.", "",
+        *(f"  {name:<10}{number:>10,}" for name, number in counts["verdicts"].items()),
+        *(f"    {name:<18}{number:>10,}" for name, number in counts["unknown"].items()),
+        "", f"{'score':<10}{''.join(f'{points:>10}' for points in range(1, 6))}",
+        *(f"{name:<10}{''.join(f'{number:>10,}' for number in found.values())}" for name, found in counts["scores"].items()),
+        "", "mean of the scores",
+    ]  # fmt: skip
+    most = max(counts["means"].values(), default=0) or 1
+    for level, number in counts["means"].items():
+        upper = "5.0" if float(level) == LEVELS[-2] else f"{float(level) + 0.5:.1f}"
+        lines.append(f"  {float(level):.1f}-{upper}{number:>10,} {'#' * -(-40 * number // most)}")
+    lines += ["", f"{'would stay at':<18}{'records':>10}"]
+    return "\n".join([*lines, *(f"  {row['threshold']:<16.1f}{row['records']:>10,}" for row in counts["stay_at"])])
+
+
+def _level(mean: float) -> float:
+    """The half point at or below a mean; 5 belongs to the last one."""
+    return min(LEVELS[-2], int(mean * 2) / 2)
+
+
+def _counted(names: Iterable[Any], found: Iterable[Any]) -> dict[str, int]:
+    counts = Counter(found)
+    return {str(name): counts[name] for name in names}
+
+
+@dataclass(frozen=True)
+class JudgePaths:
+    """Where a judge's files are."""
+
+    judgements: Path
+    kept: Path
+    report: Path
+
+
+@dataclass
+class Judge(Reviewer):
+    """The records with the line of each, the places of the files, the least mean of scores with which a record stays.
 
     A record stands there as often as lines say it: it is asked about once, and its judgement is that of all its lines.
     """
 
     dataset: Sequence[tuple[Record, bytes]]
-    journal: Path
-    kept: Path
-    report: Path
+    inputs: Sequence[str]
+    places: JudgePaths
     threshold: float
 
     purpose = "judge"
-    deciding = _DECIDING
+    deciding = JUDGE_DECIDING
+    answers = "records are judged"
+    captions = ("the records that stay, as they stood", "every judgement, word for word, with its record's id")
 
     @property
     def path(self) -> Path:
         """The judgements."""
-        return self.journal
+        return self.places.judgements
+
+    @property
+    def kept_path(self) -> Path:
+        """The records that stay."""
+        return self.places.kept
+
+    @property
+    def report_path(self) -> Path:
+        """The counts."""
+        return self.places.report
 
     @property
     def format(self) -> RecordFormat:
@@ -98,18 +233,36 @@ class JudgePlan(Inquiry):
         """Good and bad answers with their judgements."""
         return examples()
 
+    def check(self, found: Mapping[Trial, Prediction]) -> None:
+        """Check stored judgements where a model is asked; without one, raise UserError if there are none to decide by."""
+        if self.asks:
+            super().check(found)
+        elif not found:
+            raise UserError(
+                f"{self.path}: holds no judgements yet; give the model that is to judge, by --model_name_or_path or --engine"
+            )
 
-def read_plan(argv: Sequence[str]) -> JudgePlan:
-    """The plan that a command line asks for. Raises `UserError`."""
-    given, _ = parse_values(
-        argv,
-        _DESCRIPTION,
-        (CurationOptions, JudgeOptions, *GROUPS),
-        _NAMES,
-        ("[RUN_DIR]",),
-        _TOLD,
-        {"[RUN_DIR]": ["batch_dir"]},
-    )
+    def decide(self, found: Mapping[Trial, Prediction]) -> Decision:
+        """Keep the records that are judged good with a mean of at least the threshold."""
+        stored = {name: found.get((name, 0)) for name in self.records}
+        of_these = {
+            name: item if item is not None and item.record_sha256 == sha256_of_record(self.records[name]) else None
+            for name, item in stored.items()
+        }
+        judgements = {name: read_judgement(item) for name, item in of_these.items()}
+        kept = [line + b"\n" for record, line in self.dataset if judgements[record.id].passes(self.threshold)]
+        judges = {(item.model, item.model_revision) for item in of_these.values() if item is not None}
+        counts = statistics([judgements[record.id] for record, _ in self.dataset], self.threshold)
+        repeated = counts["repeated"] = len(self.dataset) - len(judgements)
+        counts["judges"] = [{"model": model, "model_revision": revision} for model, revision in sorted(judges)]
+        counts["inputs"] = [{"path": path} for path in self.inputs]
+        counts["options"] = {"judge_threshold": self.threshold, **self.given_options}
+        note = ["", f"{repeated:,} records repeat an earlier one's texts and were judged with it."] if repeated else []
+        return Decision(kept, counts, [table(counts), *note, ""], "--judge_threshold 4")
+
+
+def judge_of(given: Mapping[str, Any]) -> Judge:
+    """Return the judge that options ask for. Raises UserError for a mistake in them, and for records that cannot be read."""
     folder, inputs, output = given.get("batch_dir"), given.get("input_path"), given.get("output_path")
     if bool(folder) == bool(inputs):
         problem = "both are given" if folder else "neither is given"
@@ -123,37 +276,31 @@ def read_plan(argv: Sequence[str]) -> JudgePlan:
     options = taken(JudgeOptions, given)
     header = HEADER
     if "prompt_path" in given:
-        from self_instruct.generation.assembly import read_header
-
         header = read_header(Path(given["prompt_path"]))
     config = _settled(given)
     if folder:
-        journal = Path(folder) / JUDGEMENTS
-        kept, report, sources = (
-            Path(folder) / JUDGED,
-            Path(folder) / JUDGE_REPORT,
-            [str(Path(folder) / ACCEPTED)],
-        )
+        places = JudgePaths(*(Path(folder) / name for name in (JUDGEMENTS, JUDGED, JUDGE_REPORT)))
+        sources = [str(Path(folder) / ACCEPTED)]
         if not Path(sources[0]).is_file():
             raise UserError(f"--batch_dir {folder}: holds no {ACCEPTED}; give the directory of a generation run")
     else:
         check_jsonl(str(output), "--output_path")
-        places = OutputPaths(Path(output or ""))
-        journal, kept, report = places.beside(".judgements.jsonl"), places.kept, places.judge_report
-        sources = list(inputs or [])
+        beside, sources = OutputPaths(Path(output or "")), list(inputs or [])
+        places = JudgePaths(beside.beside(".judgements.jsonl"), beside.kept, beside.judge_report)
         for path in map(Path, sources):
-            if path == kept or (path.exists() and kept.exists() and path.samefile(kept)):
+            if path == places.kept or (path.exists() and places.kept.exists() and path.samefile(places.kept)):
                 raise UserError(f"--input_path {path}: would be replaced by the output; give another --output_path")
-    return JudgePlan(config, header, given, _dataset(sources), journal, kept, report, options.judge_threshold)
+    return Judge(config, header, given, _dataset(sources), sources, places, options.judge_threshold)
 
 
 def _settled(given: Mapping[str, Any]) -> Config:
+    """The options of the model; greedy and short, unless others are given."""
     known = declarations(GROUPS)
     values = {
         name: value for name, value in given.items() if name in known and name not in ("batch_dir", "prompt_path")
     }
     shown = {"num_prompt_instructions": len(EXAMPLES), "num_prompt_synthetic_instructions": 0}
-    return assemble({**_LIKE_A_JUDGE, **shown, **values})
+    return assemble({**JUDGE_SAMPLING, **shown, **values})
 
 
 def _dataset(sources: Sequence[str]) -> list[tuple[Record, bytes]]:

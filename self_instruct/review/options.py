@@ -1,8 +1,12 @@
-"""The options of self-consistency and of the judge."""
+"""The options of self-consistency and of the judge, and which options of a run they take besides."""
 
 from dataclasses import dataclass
 
-from self_instruct.config.option import option
+from self_instruct.config.option import declarations, option
+from self_instruct.engines.options import EndpointOptions, ModelOptions, SamplingOptions
+from self_instruct.generation.config import GROUPS, CategoryOptions, PromptOptions, ReportingOptions, RunOptions
+from self_instruct.novelty.options import NoveltyOptions
+from self_instruct.rules.options import FilterOptions
 
 
 @dataclass(frozen=True)
@@ -36,3 +40,42 @@ class JudgeOptions:
         3.0, "keep a record that is judged good if the mean of its scores, which go from 1 to 5, is at least this",
         minimum=1, maximum=5, common=True,
     )  # fmt: skip
+
+
+_FOR_RUNS = ("stop_words", "num_return_sequences", "report_to")
+_JUDGE_GENERATION = tuple(
+    name
+    for group in GROUPS
+    if group not in (RunOptions, PromptOptions, FilterOptions, NoveltyOptions, CategoryOptions)
+    for name in declarations((group,))
+    if name not in _FOR_RUNS
+)
+JUDGE_DECIDING = (
+    "seed",
+    "chat_template",
+    *(name for name in _JUDGE_GENERATION if declarations(GROUPS)[name].metadata["fixed"]),
+)
+JUDGE_NAMES = (
+    "batch_dir", "input_path", "output_path", "prompt_path", "seed", "chat_template", *JudgeOptions.__dataclass_fields__,
+    *_JUDGE_GENERATION,
+)  # fmt: skip
+
+FOR_LISTS = ("prompt_path", "stop_words", "num_return_sequences")
+# What decides a prediction beside model, header, seeds and record.
+CONSISTENCY_DECIDING = (
+    "seed", "num_prompt_instructions", "chat_template", "api_extra_body", "presence_penalty", "frequency_penalty",
+    *(name for name in SamplingOptions.__dataclass_fields__ if name not in FOR_LISTS),
+)  # fmt: skip
+BUDGETS = ("max_usage_tokens", "max_cost")
+_REPORTING = tuple(name for name in ReportingOptions.__dataclass_fields__ if name != "report_to")
+CONSISTENCY_OWN = tuple(ConsistencyOptions.__dataclass_fields__)
+CONSISTENCY_NAMES = (
+    "batch_dir", "seed_tasks_path", "prompt_path", "embedding_model_name_or_path", *CONSISTENCY_DECIDING,
+    *ModelOptions.__dataclass_fields__, *EndpointOptions.__dataclass_fields__, *_REPORTING, *CONSISTENCY_OWN,
+)  # fmt: skip
+
+JUDGE_SAMPLING = {"temperature": 0.0, "max_new_tokens": 128}
+"""How a judge samples unless options say otherwise."""
+
+NOT_OF_THE_RUN = (*FOR_LISTS, *BUDGETS, "trust_remote_code")
+"""Code of a model is run by whoever asks for it, not because a run's files say so; and what the run might cost is spent."""

@@ -89,7 +89,7 @@ def answered(found: Mapping[Trial, Prediction], trial: Trial) -> bool:
     return trial in found and found[trial].reason != ERROR
 
 
-def fingerprint(record: Record) -> str:
+def sha256_of_record(record: Record) -> str:
     """SHA-256 of all texts of a record."""
     return hashlib.sha256(json.dumps([record.instruction, record.input, record.output]).encode()).hexdigest()
 

@@ -7,8 +7,8 @@ import pytest
 
 from self_instruct.errors import UserError
 from self_instruct.records import Record
-from self_instruct.review.predictions import PredictionFile, answered, fingerprint, read_predictions
-from tests.review.test_agreement import prediction
+from self_instruct.review.predictions import PredictionFile, answered, read_predictions, sha256_of_record
+from tests.review.test_consistency import prediction
 
 FIRST = prediction("Sort the list.\ud800\n", 0.5, None)
 SECOND = dataclasses.replace(FIRST, trial=1, prediction=None, reason="error", rouge_l=None, error="no memory")
@@ -74,6 +74,6 @@ def test_a_file_that_another_launch_has_open_is_refused(tmp_path):
 
 def test_another_text_in_any_field_is_another_record():
     texts = [("a", "", "b"), ("a", "b", ""), ("ab", "", ""), ("a", "", "\ud800"), ("a", "", "c")]
-    hashes = {fingerprint(Record("x", *fields)) for fields in texts}
+    hashes = {sha256_of_record(Record("x", *fields)) for fields in texts}
     assert len(hashes) == len(texts)
-    assert fingerprint(Record("x", "a", "", "b")) == fingerprint(Record("y", "a", "", "b", 3))
+    assert sha256_of_record(Record("x", "a", "", "b")) == sha256_of_record(Record("y", "a", "", "b", 3))

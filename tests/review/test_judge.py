@@ -5,9 +5,9 @@ import json
 import pytest
 
 from self_instruct.records import Record
-from self_instruct.review.judge import FORMAT
-from self_instruct.review.judgement import (
+from self_instruct.review.judge import (
     EXAMPLES,
+    FORMAT,
     Judgement,
     examples,
     judged_record,
@@ -15,7 +15,7 @@ from self_instruct.review.judgement import (
     statistics,
     table,
 )
-from tests.review.test_agreement import prediction
+from tests.review.test_consistency import prediction
 
 GOOD = "helpful: 4, correct: 5, clear: 3\nverdict: good"
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from self_instruct.review.agreement import Agreement, Thresholds, agreement, statistics, table
+from self_instruct.review.consistency import Agreement, Thresholds, agreement, statistics, table
 from self_instruct.review.predictions import Prediction
 
 
