@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from self_instruct.generation.public import refilter as refilter
     from self_instruct.records import Drop as Drop
     from self_instruct.records import Record as Record
+    from self_instruct.review.public import Judged as Judged
+    from self_instruct.review.public import judge as judge
     from self_instruct.rules.plugins import register_filter as register_filter
     from self_instruct.rules.plugins import register_validator as register_validator
     from self_instruct.runs.run import Run as Run
@@ -46,6 +48,7 @@ _HOMES = {
     "EngineLost": "engines.base",
     "INSTRUCTION_INPUT_OUTPUT": "formats",
     "INSTRUCTION_OUTPUT": "formats",
+    "Judged": "review.public",
     "Record": "records",
     "RecordFormat": "formats",
     "Request": "engines.base",
@@ -56,6 +59,7 @@ _HOMES = {
     "convert": "datasets.public",
     "curate": "datasets.public",
     "generate": "generation.public",
+    "judge": "review.public",
     "load_run": "runs.run",
     "merge": "datasets.public",
     "refilter": "generation.public",

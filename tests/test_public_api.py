@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import datasets
@@ -18,8 +19,8 @@ from tests.support.scripts import write_script
 
 NAMES = {
     "Completion", "Config", "Converted", "Curated", "Drop", "Engine", "EngineLost", "INSTRUCTION_INPUT_OUTPUT",
-    "INSTRUCTION_OUTPUT", "Record", "RecordFormat", "Request", "Run", "ScriptedEngine", "TokenCounter", "UserError",
-    "__version__", "convert", "curate", "generate", "load_run", "merge", "refilter", "register_filter",
+    "INSTRUCTION_OUTPUT", "Judged", "Record", "RecordFormat", "Request", "Run", "ScriptedEngine", "TokenCounter", "UserError",
+    "__version__", "convert", "curate", "generate", "judge", "load_run", "merge", "refilter", "register_filter",
     "register_validator",
 }  # fmt: skip
 GOOD = {"instruction": "Name three rivers of Europe.", "output": "Rhine, Danube, Loire"}
@@ -51,7 +52,7 @@ def test_importing_the_package_loads_no_other_module_of_it() -> None:
 def test_the_examples_of_the_documentation_run(tmp_path: Path) -> None:
     text = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    assert len(blocks) == 6
+    assert len(blocks) == 7
     for name in ("seeds", "demo_model"):
         (tmp_path / name).symlink_to(ROOT / name)
     script = tmp_path / "examples.py"
@@ -231,3 +232,42 @@ def test_data_that_is_none_is_one_message(data: object, message: str) -> None:
         si.curate(data)  # type: ignore[arg-type]
     with pytest.raises(si.UserError, match="unknown option rouge_treshold"):
         si.curate([GOOD], rouge_treshold=0.5)
+
+
+# ---- judging
+
+
+def test_a_judge_decides_and_decides_again_without_a_model(tmp_path: Path) -> None:
+    lines = [{"id": "a", **GOOD}, {"id": "b", **OTHER}]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    answers = ["helpful: 5, correct: 5, clear: 5\nverdict: good", "helpful: 3, correct: 4, clear: 3\nverdict: good"]
+    (tmp_path / "script.jsonl").write_text("".join(json.dumps({"text": f"{one}\n###\n"}) + "\n" for one in answers))
+    places = {"data": tmp_path / "in.jsonl", "output_path": tmp_path / "out.jsonl"}
+    judged = si.judge(**places, engine="scripted", script_path=tmp_path / "script.jsonl")
+    assert judged.kept == lines and judged.scores == {"a": 5.0, "b": pytest.approx(10 / 3)}
+    (tmp_path / "script.jsonl").unlink()
+    again = si.judge(**places, judge_threshold=4)
+    assert again.kept == lines[:1] and again.report["kept"] == 1
+    for options, message in (
+        ({"data": tmp_path / "in.jsonl"}, "--output_path is missing"),
+        ({"data": tmp_path / "gone.jsonl", "output_path": tmp_path / "x.jsonl"}, "gone.jsonl"),
+        ({**places, "judge_treshold": 4}, "did you mean judge_threshold"),
+    ):
+        with pytest.raises(si.UserError, match=message):
+            si.judge(**options)
+
+
+def test_an_engine_that_breaks_down_is_told_and_a_thread_is_refused(tmp_path: Path) -> None:
+    class Broken:
+        def submit(self, requests: object) -> None: ...
+        def poll(self) -> list:
+            raise si.EngineLost("the cable was cut")
+
+        def interrupt(self) -> None: ...
+        def close(self) -> None: ...
+
+    config = si.Config(seed_tasks_path=ROOT / "seeds" / "general.jsonl", batch_dir=tmp_path / "run")
+    with pytest.raises(si.EngineLost, match="the cable was cut"):
+        si.generate(config, engine=Broken())
+    with ThreadPoolExecutor(1) as pool, pytest.raises(si.UserError, match="main thread"):
+        pool.submit(si.generate, config).result()

@@ -83,8 +83,8 @@ def curate(job: CurateJob) -> tuple[CurateCounts, bool | None]:
 
 def _prepared(job: CurateJob, readers: list[Reader]) -> Material:
     """Reads and filters."""
-    files = read_all(readers, uniform=job.uniform)
     filters = build_rules(job.filter, "", job.novelty.rouge_tokenizer)
+    files = read_all(readers, uniform=job.uniform)
     passed, drops = list[Task](), dict[str, Drop]()
     for file in files:
         # Where a file holds tasks alone, their outputs cannot be at fault.

@@ -1,9 +1,5 @@
 """Generate and refilter from Python: the functions behind the commands, without argv and without printing."""
 
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +13,7 @@ from self_instruct.generation.config import GROUPS, PROMPTS, REFILTER_OPTIONS, C
 from self_instruct.generation.refilter import refilter as refilter_run
 from self_instruct.generation.run import build_recipe
 from self_instruct.generation.run import generate as generate_run
-from self_instruct.generation.signals import SIGNALS
+from self_instruct.generation.signals import handled_signals, raise_signal
 from self_instruct.runs import logs
 from self_instruct.runs.run import Run, load_run
 
@@ -43,14 +39,11 @@ def generate(config: Config, *, format: RecordFormat = INSTRUCTION_OUTPUT, engin
         config = replace(config, model=replace(config.model, model_name_or_path=type(engine).__name__))
     recipe = build_recipe(config, format, shipped(PROMPTS.get(format.name, "")))
     try:
-        with _signals_restored():
+        with handled_signals():
             ended = generate_run(recipe, engine=engine)
     finally:
         logs.close()
-    if ended.code == 128 + signal.SIGINT:
-        raise KeyboardInterrupt
-    if ended.code > 128:
-        raise SystemExit(ended.code)
+    raise_signal(ended.code)
     if ended.code:
         raise EngineLost(ended.text or "generation broke down; the log in the run directory says how")
     return Run(Path(folder))
@@ -65,20 +58,3 @@ def refilter(run: Run | str | Path, new_dir: str | Path, **options: Any) -> Run:
     old = run if isinstance(run, Run) else load_run(run)
     refilter_run(old.folder, Path(new_dir), check_values(options, GROUPS, REFILTER_OPTIONS))
     return Run(Path(new_dir))
-
-
-@contextmanager
-def _signals_restored() -> Iterator[None]:
-    """Put back the handlers of signals that a run replaces. Raises UserError outside of the main thread."""
-    if threading.current_thread() is not threading.main_thread():
-        raise UserError(
-            "generate handles signals, so it runs in the main thread only; start it in a process of its own"
-        )
-    numbers = (*SIGNALS, signal.SIGALRM)
-    before = {number: signal.getsignal(number) for number in numbers}
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        for number, handler in before.items():
-            signal.signal(number, handler)

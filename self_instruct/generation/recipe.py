@@ -26,7 +26,7 @@ from self_instruct.generation.judging import Curator
 from self_instruct.generation.plan import Plan, SeedPlan, numbered_stop
 from self_instruct.generation.summary import Ending, summarise
 from self_instruct.records import Prompt, Record
-from self_instruct.rules.build import reasons_of_rules
+from self_instruct.rules.build import load_rules, reasons_of_rules
 from self_instruct.runs.funnel import Funnel
 from self_instruct.runs.writer import Writer
 from self_instruct.seeds import fingerprint, load_seeds
@@ -113,6 +113,7 @@ class SeedRecipe(Recipe):
         """Raises `UserError` if there are not enough seeds, or a stop word is empty."""
         build_mix(self.config, self.seeds)
         stop_words(self.config)
+        load_rules(self.config.filter)
 
     def first_prompts(self, reader: TokenCounter) -> list[tuple[str, Prompt]]:
         """The first prompt."""

@@ -5,8 +5,12 @@ while there is nothing yet to be saved.
 """
 
 import signal
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
+
+from self_instruct.errors import UserError
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
@@ -62,3 +66,30 @@ class Interruption:
             if self._on_signal is None:
                 raise Interrupted(number)
             self._on_signal()
+
+
+@contextmanager
+def handled_signals() -> Iterator[None]:
+    """Put back, at the end, the handlers of signals that a run replaces; for runs that are called from Python.
+
+    Raises UserError outside of the main thread, which alone can handle signals.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        raise UserError(
+            "a run handles signals, so it is called from the main thread only; start it in a process of its own"
+        )
+    before = {number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGALRM)}
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def raise_signal(code: int) -> None:
+    """Raise KeyboardInterrupt for the exit code of SIGINT, and SystemExit for that of another signal."""
+    if code == 128 + signal.SIGINT:
+        raise KeyboardInterrupt
+    if code > 128:
+        raise SystemExit(code)

@@ -25,10 +25,10 @@ def build_rules(options: FilterOptions, header: str, rouge_tokenizer: str = "rou
     )  # fmt: skip
 
 
-def load_rules(options: FilterOptions) -> None:
+def load_rules(options: FilterOptions, where: str = "--filter_rules") -> None:
     """Load the plugins that the options name or need. Raises `UserError` for a plugin or a rule that is not there."""
     load_plugins(options.plugin, options.filter_rules)
-    check_rules(options.filter_rules)
+    check_rules(options.filter_rules, where)
 
 
 def _switches(options: FilterOptions) -> dict[str, Any]:

@@ -115,35 +115,50 @@ def test_several_ranks_give_the_files_of_one(script, whole, tmp_path):
     assert len(common) >= len(journals[1]) - 8 and all(journals[0][i] == journals[1][i] for i in common)
 
 
-SHORT = ["--config", QUICKSTART, "--num_instructions_to_generate", 500, "--max_requests", 10, "--request_batch_size", 2,
+SHORT = ["--config", QUICKSTART, "--num_instructions_to_generate", 500, "--request_batch_size", 2,
          "--max_new_tokens", 100]  # fmt: skip
+
+
+def wait_for(process, is_there):
+    """Waits until a file of a launch says so; however slow the machine, the launch must go on until then."""
+    deadline = time.monotonic() + 250
+    while not is_there():
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
+        time.sleep(0.1)
 
 
 @pytest.fixture(scope="module")
 def two_ranks(tmp_path_factory):
-    """The journal of a short run of two ranks with a real model."""
+    """The journal of two ranks with a real model, stopped when both have answered."""
     folder = tmp_path_factory.mktemp("runs") / "two"
-    result = run(
+    process = start(
         f"{BIN}/accelerate", "launch", "--multi_gpu", "--num_processes", 2, "--num_machines", 1, "--mixed_precision", "no",
         "--dynamo_backend", "no", "--main_process_port", 0, IO, *SHORT, "--batch_dir", folder, ACCELERATE_USE_CPU="true",
     )  # fmt: skip
-    assert result.returncode == 0, result.stderr
-    return rows(folder / "completions.jsonl")
+    journal = folder / "completions.jsonl"
+    wait_for(
+        process, lambda: journal.exists() and all(b'"rank": %d' % rank in journal.read_bytes() for rank in (0, 1))
+    )
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=250)
+    return rows(journal)
 
 
 def test_ranks_share_the_work_of_a_real_model(two_ranks):
-    assert sorted(row["request"] for row in two_ranks) == list(range(10))
-    assert {row["rank"] for row in two_ranks} == {0, 1}
+    requests = [row["request"] for row in two_ranks]
+    assert len(set(requests)) == len(requests) and {row["rank"] for row in two_ranks} == {0, 1}
 
 
 def test_one_process_has_the_plan_of_two_ranks(two_ranks, tmp_path):
-    result = generate(*SHORT, "--batch_dir", tmp_path / "run")
+    result = generate(*SHORT, "--max_requests", 10, "--batch_dir", tmp_path / "run")
     assert result.returncode == 0, result.stderr
     plan, other = (
         {row["request"]: (row["prompt_sha256"], row["seed_ids"]) for row in journal}
         for journal in (two_ranks, rows(tmp_path / "run/completions.jsonl"))
     )
-    assert plan == other and len({prompt for prompt, _ in plan.values()}) == 10
+    assert sorted(other) == list(range(10)) and len({prompt for prompt, _ in other.values()}) == 10
+    common = plan.keys() & other.keys()
+    assert len(common) >= 2 and all(plan[request] == other[request] for request in common)
 
 
 @pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGTERM])
@@ -152,10 +167,7 @@ def test_a_run_that_is_stopped_in_the_middle_goes_on_without_loss(tmp_path, kill
                "--request_batch_size", 2, "--max_new_tokens", 120]  # fmt: skip
     process = start(sys.executable, IO, *options)
     journal = tmp_path / "run/completions.jsonl"
-    deadline = time.monotonic() + 200
-    while not (journal.exists() and journal.read_bytes().count(b"\n") >= 2):
-        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
-        time.sleep(0.02)
+    wait_for(process, lambda: journal.exists() and journal.read_bytes().count(b"\n") >= 2)
     process.send_signal(kill)
     out, err = process.communicate(timeout=60)
     assert process.returncode == (-kill if kill == signal.SIGKILL else 128 + kill)

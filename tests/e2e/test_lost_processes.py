@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -100,7 +101,7 @@ def test_a_signal_while_the_model_is_being_loaded_ends_the_launch(tmp_path):
 
 def test_a_model_that_only_the_generating_process_can_refuse_is_a_users_mistake(tmp_path):
     (tmp_path / "model").mkdir()
-    for path in (ROOT / "demo_model").iterdir():
+    for path in filter(Path.is_file, (ROOT / "demo_model").iterdir()):
         content = path.read_bytes()
         (tmp_path / "model" / path.name).write_bytes(content[:5000] if path.suffix == ".safetensors" else content)
     result = generate(*OPTIONS, "--batch_dir", tmp_path / "run", "--model_name_or_path", tmp_path / "model")

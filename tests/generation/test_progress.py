@@ -27,7 +27,7 @@ def lines(caplog, progress, *accepted):
         progress.step(100)
         for number in accepted:
             funnel = Funnel()
-            funnel.accepted = number
+            funnel.tally.kept = number
             progress.update(funnel)
     return caplog.messages
 

@@ -9,6 +9,7 @@ from self_instruct.errors import UserError
 from self_instruct.generation import tracking
 from self_instruct.generation.tracking import Tracker, check_installed, figures
 from self_instruct.runs.funnel import Funnel
+from self_instruct.runs.tally import Tally
 from tests.support.runs import generate, scripted
 from tests.support.scripts import write_script
 
@@ -78,7 +79,7 @@ def test_reports_are_some_seconds_apart_and_tell_each_drop(tmp_path, monkeypatch
     monkeypatch.setattr(Broken, "log", lambda self, values, step: given.append((step, values)))
     monkeypatch.setattr(tracking, "_started", lambda *rest: Broken())
     tracker = Tracker("tensorboard", tmp_path, 5, {})
-    funnel = Funnel(completions=Counter(stop=3), accepted=4, drops=Counter({("filter", "loops"): 2}))
+    funnel = Funnel(completions=Counter(stop=3), tally=Tally(4, Counter({("filter", "loops"): 2})))
     for _ in range(2):
         tracker.update(funnel, 7.0)
         funnel.completions["stop"] += 1

@@ -36,7 +36,7 @@ from self_instruct.generation.judging import Curator, Rules, compared_text
 from self_instruct.generation.prompts import PromptComposer
 from self_instruct.generation.recipe import Recipe, Session
 from self_instruct.records import Aim, Prompt, Record
-from self_instruct.rules.build import build_rules, reasons_of_rules
+from self_instruct.rules.build import build_rules, load_rules, reasons_of_rules
 from self_instruct.rules.validators import build_validators
 from self_instruct.runs import manifest
 from self_instruct.runs.funnel import Funnel
@@ -73,6 +73,7 @@ class CategoryRecipe(Recipe):
                 raise UserError(f"{error}; change the --..._trigger options") from None
             categories[name] = category
             configs[name] = _own_config(config, category, path, over)
+            load_rules(configs[name].filter, f"category file {path}: filter_rules")
             for key in ("validators", "instruction_validators"):
                 try:
                     build_validators(getattr(category, key))

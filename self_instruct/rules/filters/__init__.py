@@ -89,13 +89,13 @@ def add_filter(name: str, reasons: tuple[str, ...], rule: Filter) -> None:
     RULES[name], _ADDED[name] = reasons, rule
 
 
-def check_rules(rules: Sequence[str]) -> None:
-    """Raises `UserError` for the first name that is not in `RULES`."""
+def check_rules(rules: Sequence[str], where: str = "--filter_rules") -> None:
+    """Raises `UserError` for the first name that is not in `RULES`; `where` begins the message."""
     for at, name in enumerate(rules):
         if name not in RULES:
             close = difflib.get_close_matches(name, RULES, n=1)
             hint = f"; did you mean {close[0]}?" if close else ""
-            raise UserError(f"--filter_rules[{at}] is {name!r}, but must be one of {', '.join(RULES)}{hint}")
+            raise UserError(f"{where}[{at}] is {name!r}, but must be one of {', '.join(RULES)}{hint}")
 
 
 def asked_rules(rules: Sequence[str], switches: Mapping[str, Any]) -> list[str]:
