@@ -1,12 +1,10 @@
 """Showing how a run goes: a bar on a terminal, a line every minute elsewhere and in the log. Knows counts and time."""
 
 import logging
-import resource
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, TextIO
 
 from self_instruct.errors import FILE_ONLY
@@ -140,8 +138,7 @@ def _clock(seconds: int | None) -> str:
 
 
 def resident() -> int:
-    """Bytes of this process in memory; where the system does not tell, at most so far."""
-    try:
-        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize()
-    except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    """Bytes of this process in memory."""
+    import psutil
+
+    return psutil.Process().memory_info().rss

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 
@@ -103,16 +104,10 @@ def free_bytes(place: torch.device) -> int:
 
 
 def main_memory(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup")) -> int:
-    """Bytes of main memory that may still be taken: what the kernel says, or what the process's control group has left.
-
-    Where neither can be asked, half of what the machine has.
+    """Bytes of main memory that may still be taken: what the machine has available, or what the process's control group, which
+    containers and Slurm jobs have, leaves of its limit.
     """
-    try:
-        lines = (line.split() for line in (proc / "meminfo").read_text().splitlines())
-        free = next(int(words[1]) * 1024 for words in lines if words[0] == "MemAvailable:")
-    except (OSError, StopIteration):
-        free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-    return max(0, min([free, *_left_in_groups(proc, groups)]))
+    return max(0, min([psutil.virtual_memory().available, *_left_in_groups(proc, groups)]))
 
 
 def _left_in_groups(proc: Path, groups: Path) -> Iterator[int]:
