@@ -34,9 +34,9 @@ from workload import (
     synchronise,
 )
 
+from self_instruct.engines.local.active_request import EndRules
 from self_instruct.engines.local.paged import PagedBackend
 from self_instruct.engines.local.placement import device
-from self_instruct.engines.local.row import EndRules
 from self_instruct.engines.local.slots import SlotBackend
 
 Method = Callable[[list[MeasuredRow]], list[int]]

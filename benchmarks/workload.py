@@ -11,8 +11,8 @@ import torch
 from transformers import AutoModelForCausalLM, GPTBigCodeConfig, LlamaConfig, Starcoder2Config
 
 from self_instruct.engines.base import Request, Sampling
+from self_instruct.engines.local.active_request import ActiveRequest, EndRules
 from self_instruct.engines.local.placement import device
-from self_instruct.engines.local.row import EndRules, Row
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class NeverReached:
 
 
 @dataclass(eq=False)
-class MeasuredRow(Row):
+class MeasuredRow(ActiveRequest):
     """A row that ends after a given number of tokens."""
 
     wanted: int = 0

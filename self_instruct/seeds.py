@@ -33,8 +33,8 @@ def load_seeds(path: Path) -> list[Record]:
     return seeds
 
 
-def fingerprint(path: Path) -> str:
-    """SHA-256 of the file, by which a resumed run knows that the seeds are the same."""
+def sha256_of_file(path: Path) -> str:
+    """Return the SHA-256 of a file; a resumed run compares that of its seed file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from self_instruct.errors import UserError
 from self_instruct.records import Record
-from self_instruct.seeds import fingerprint, load_seeds
+from self_instruct.seeds import load_seeds, sha256_of_file
 
 WHOLE = {"id": "s1", "instruction": "Add 1 and 2.", "instances": [{"input": "", "output": "3"}]}
 FLAT = {"instruction": "Add.", "input": "1 2", "output": "3"}
@@ -135,6 +135,6 @@ def test_a_missing_file_is_named_with_the_option(tmp_path: Path) -> None:
 def test_the_fingerprint_is_the_hash_of_the_bytes(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"one\r\n")
-    assert fingerprint(path) == hashlib.sha256(b"one\r\n").hexdigest()
+    assert sha256_of_file(path) == hashlib.sha256(b"one\r\n").hexdigest()
     path.write_bytes(b"one\n")
-    assert fingerprint(path) == hashlib.sha256(b"one\n").hexdigest()
+    assert sha256_of_file(path) == hashlib.sha256(b"one\n").hexdigest()

@@ -16,7 +16,7 @@ from self_instruct.generation.recipe import Recipe, SeedRecipe
 from self_instruct.records import Record
 from self_instruct.runs import manifest
 from self_instruct.runs.layout import ACCEPTED
-from self_instruct.seeds import fingerprint, load_seeds
+from self_instruct.seeds import load_seeds, sha256_of_file
 from self_instruct.user_files import read_objects
 
 
@@ -35,7 +35,7 @@ class EarlierRun:
     def seeds(self, path: Path, may_differ: bool) -> list[Record]:
         """The seed tasks of a file, which is to be that of the run unless it may differ. Raises `UserError` if it is not."""
         seeds = load_seeds(path)
-        if fingerprint(path) != self.described["seed_tasks_sha256"] and not may_differ:
+        if sha256_of_file(path) != self.described["seed_tasks_sha256"] and not may_differ:
             raise UserError(
                 f"{path}: is not what it was when the run was made; restore it, or name it by --seed_tasks_path"
             )

@@ -29,7 +29,7 @@ from self_instruct.records import Prompt, Record
 from self_instruct.rules.build import load_rules, reasons_of_rules
 from self_instruct.runs.funnel import Funnel
 from self_instruct.runs.writer import Writer
-from self_instruct.seeds import fingerprint, load_seeds
+from self_instruct.seeds import load_seeds, sha256_of_file
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,10 @@ class SeedRecipe(Recipe):
 
     def described(self) -> dict[str, Any]:
         """Header and hash of the seed file."""
-        return {"header": self.header, "seed_tasks_sha256": fingerprint(Path(self.config.run.seed_tasks_path or ""))}
+        return {
+            "header": self.header,
+            "seed_tasks_sha256": sha256_of_file(Path(self.config.run.seed_tasks_path or "")),
+        }
 
     def check(self) -> None:
         """Raises `UserError` if there are not enough seeds, or a stop word is empty."""

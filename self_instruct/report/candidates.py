@@ -18,7 +18,7 @@ from self_instruct.records import Record
 from self_instruct.runs import manifest
 from self_instruct.runs.journal import Entry, read_journal
 from self_instruct.runs.layout import ACCEPTED, JOURNAL, REJECTED
-from self_instruct.seeds import fingerprint, load_seeds
+from self_instruct.seeds import load_seeds, sha256_of_file
 from self_instruct.user_files import read_objects
 
 LISTED = 10
@@ -134,7 +134,7 @@ def _seeds(described: dict[str, Any], files: list[Category] | None) -> dict[str,
     if described.get("categories"):
         return None if files is None else {record.id: record for item in files for record in item.demonstrations}
     path = Path(str(described["options"].get("seed_tasks_path") or ""))
-    if not path.is_file() or fingerprint(path) != described.get("seed_tasks_sha256"):
+    if not path.is_file() or sha256_of_file(path) != described.get("seed_tasks_sha256"):
         return None
     return {seed.id: seed for seed in load_seeds(path)}
 

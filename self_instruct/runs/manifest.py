@@ -18,7 +18,7 @@ from self_instruct.errors import UserError
 from self_instruct.formats import FORMATS
 from self_instruct.runs.files import put
 from self_instruct.runs.layout import ACCEPTED, DESCRIPTION, JOURNAL, REJECTED
-from self_instruct.seeds import fingerprint
+from self_instruct.seeds import sha256_of_file
 
 FILE_NAME = DESCRIPTION
 OVER_CATEGORIES = "over_categories"
@@ -45,7 +45,7 @@ def describe(
 def response_filters_hash(options: Mapping[str, Any]) -> str | None:
     """SHA-256 of the file of --response_filters_path, or None where none is given. Raises `UserError` if it cannot be read."""
     path = options.get("response_filters_path")
-    return fingerprint(Path(path)) if path else None
+    return sha256_of_file(Path(path)) if path else None
 
 
 def read(folder: Path) -> dict[str, Any] | None:

@@ -14,9 +14,9 @@ from transformers.generation.continuous_batching import ContinuousBatchingManage
 from transformers.generation.continuous_batching.requests import GenerationOutput
 
 from self_instruct.engines.base import Sampling
+from self_instruct.engines.local.active_request import ActiveRequest
 from self_instruct.engines.local.engine import HuggingFaceEngine
 from self_instruct.engines.local.paged import PagedBackend, _Router
-from self_instruct.engines.local.row import Row
 from tests.support.engine_runs import GREEDY, HEADER, PROMPTS, SAMPLED, complete, engine_of, request
 from tests.support.tiny_models import CONTEXT, build_tokenizer, save_tiny_model
 
@@ -187,7 +187,7 @@ def test_a_token_that_comes_after_the_end_is_ignored(tiny_llama):
     # Where steps overlap, as on CUDA, the loop learns of an end one step late.
     rules, names = engine_of(tiny_llama)._backend._rules, []
     router = _Router(rules, names.append)
-    row = Row(request(0, "Add"), [5], replace(GREEDY, max_new_tokens=2))
+    row = ActiveRequest(request(0, "Add"), [5], replace(GREEDY, max_new_tokens=2))
     router.rows["0"] = row, 0
     for tokens in ([7], [7, 8], [7, 8, 9]):
         router.deliver_batch([GenerationOutput("0", generated_tokens=tokens)])

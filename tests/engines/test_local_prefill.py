@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from self_instruct.engines.local.prefill import FULLEST, SHORTEST_SHARE, Held, plan, shared_length
+from self_instruct.engines.local.prefill import FULLEST, SHORTEST_SHARE, Held, schedule_prefill, shared_length
 
 TEXT = st.lists(st.integers(0, 2), min_size=1, max_size=12).map(lambda parts: [p for p in parts for _ in range(9)])
 
@@ -19,7 +19,7 @@ def test_shared_length_is_the_common_beginning(first, second):
 @given(st.lists(TEXT, min_size=1, max_size=8), st.lists(TEXT, max_size=4), st.integers(1, 400), st.data())
 def test_a_plan_copies_only_what_is_cached_and_reads_the_rest(texts, held, budget, data):
     rows = [Held(at, text, data.draw(st.integers(0, len(text)))) for at, text in enumerate(held)]
-    chosen = plan(texts, rows, budget)
+    chosen = schedule_prefill(texts, rows, budget)
     assert chosen[0].index == 0 and len({item.index for item in chosen}) == len(chosen)
     for item in chosen:
         text = texts[item.index]
@@ -35,20 +35,20 @@ def test_a_plan_copies_only_what_is_cached_and_reads_the_rest(texts, held, budge
 def test_a_beginning_that_several_share_is_read_with_one_of_them_first():
     shared = list(range(100))
     texts = [shared + [200 + i] * 40 for i in range(4)]
-    first = plan(texts, [], 10**6)
+    first = schedule_prefill(texts, [], 10**6)
     assert [item.index for item in first] == [0]
-    others = plan(texts[1:], [Held(0, texts[0], 139)], 10**6)
+    others = schedule_prefill(texts[1:], [Held(0, texts[0], 139)], 10**6)
     assert [(item.index, item.known, item.unread) for item in others] == [(i, 100, 39) for i in range(3)]
 
 
 def test_equal_texts_are_read_once():
     text = list(range(60))
-    assert [item.index for item in plan([text, text, text], [], 10**6)] == [0]
-    again = plan([text, text], [Held(3, text, 59)], 10**6)
+    assert [item.index for item in schedule_prefill([text, text, text], [], 10**6)] == [0]
+    again = schedule_prefill([text, text], [Held(3, text, 59)], 10**6)
     assert [(item.index, item.known, item.source, item.unread) for item in again] == [(0, 59, 3, 0), (1, 59, 3, 0)]
 
 
 def test_what_few_tokens_share_is_not_worth_a_copy():
     text = list(range(100))
     other = text[: SHORTEST_SHARE - 1] + [900] * 50
-    assert plan([other], [Held(0, text, 99)], 100)[0].known == 0
+    assert schedule_prefill([other], [Held(0, text, 99)], 100)[0].known == 0

@@ -14,7 +14,7 @@ from transformers import GenerationConfig
 from transformers.utils import is_flash_attn_2_available, is_flash_attn_3_available
 
 from self_instruct.engines.base import Request, Sampling
-from self_instruct.engines.local.row import EndRules, Row
+from self_instruct.engines.local.active_request import ActiveRequest, EndRules
 from self_instruct.engines.local.sampling import check, draw
 from self_instruct.engines.local.slots import SlotBackend
 from self_instruct.engines.local.static import StaticBackend
@@ -40,8 +40,8 @@ class Backend(Protocol):
         """Rows under way."""
 
     def advance(
-        self, waiting: list[Row], on_step: Callable[[int], None], interrupted: Callable[[], bool]
-    ) -> list[Row]:
+        self, waiting: list[ActiveRequest], on_step: Callable[[int], None], interrupted: Callable[[], bool]
+    ) -> list[ActiveRequest]:
         """Takes rows out of `waiting` as it likes, works on some, and returns those that have ended."""
 
     def close(self) -> None:
@@ -129,7 +129,7 @@ def _disagreement(model: Any, tokenizer: Any, rules: EndRules) -> str | None:
     greedy = Sampling(max_new_tokens=PROBE_TOKENS, temperature=0)
     rules = replace(rules, end_tokens=frozenset())
     requests = [Request(at, text, "", (), str(at)) for at, text in enumerate(PROBES)]
-    rows = [Row(request, tokenizer(request.prompt)["input_ids"], greedy) for request in requests]
+    rows = [ActiveRequest(request, tokenizer(request.prompt)["input_ids"], greedy) for request in requests]
     try:
         references = [_reference(model, tokenizer.pad_token_id, row.prompt) for row in rows]
         sizes = {size for _, found in references for size in found}

@@ -12,10 +12,10 @@ from typing import Any
 from transformers import GenerationConfig
 
 from self_instruct.engines.base import Completion, Hardware, Request, Sampling, cut_at_stop, timestamp
+from self_instruct.engines.local.active_request import ActiveRequest, EndRules, free_memory
 from self_instruct.engines.local.backend import choose_backend
 from self_instruct.engines.local.hardware import hardware_of
 from self_instruct.engines.local.loading import end_tokens
-from self_instruct.engines.local.row import EndRules, Row, free_memory
 from self_instruct.engines.local.stopping import StopMatcher
 from self_instruct.engines.local.tokenizer import PromptEncoder, context_length
 
@@ -52,8 +52,8 @@ class HuggingFaceEngine:
         model.generation_config = GenerationConfig()
         rules = EndRules(self._ends, StopMatcher(tokenizer))
         self._backend = choose_backend(backend, model, tokenizer, sampling, rules, batch_size, alike)
-        self._waiting: list[Row] = []
-        self._refused: list[Row] = []
+        self._waiting: list[ActiveRequest] = []
+        self._refused: list[ActiveRequest] = []
         self._interrupted = False
 
     @property
@@ -71,7 +71,7 @@ class HuggingFaceEngine:
         for request in requests:
             sampling = request.sampling or self._sampling
             limit = (self.context_length or 10**9) - sampling.max_new_tokens
-            row = Row(request, self._encoder.encode(request.prompt, request.opening), sampling)
+            row = ActiveRequest(request, self._encoder.encode(request.prompt, request.opening), sampling)
             if fault := self._fault(row.prompt, limit):
                 row.fail(fault)
                 self._refused.append(row)
@@ -113,7 +113,7 @@ class HuggingFaceEngine:
             )
         return None
 
-    def _completion(self, row: Row, created: str) -> Completion:
+    def _completion(self, row: ActiveRequest, created: str) -> Completion:
         request, tokens = row.request, row.tokens
         ended = bool(tokens) and tokens[-1] in self._ends
         text = self._tokenizer.decode(

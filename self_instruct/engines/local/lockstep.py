@@ -22,10 +22,10 @@ import torch
 import torch.distributed as dist
 
 from self_instruct.engines.base import Request, Sampling
+from self_instruct.engines.local.active_request import ActiveRequest, out_of_memory
 from self_instruct.engines.local.backend import Backend
 from self_instruct.engines.local.engine import HuggingFaceEngine
 from self_instruct.engines.local.placement import device
-from self_instruct.engines.local.row import Row, out_of_memory
 from self_instruct.errors import UserError
 
 # An exchange within a layer waits for a member that computes, the next order for a leader that has nothing to do.
@@ -122,7 +122,7 @@ class Lockstep:
     def __init__(self, backend: Backend, model: Any, group: Group) -> None:
         self.limit = backend.limit  # for good: a group whose memory is short ends
         self._backend, self._group = backend, group
-        self._rows: list[Row] = []  # that the leader has told of and that have not ended
+        self._rows: list[ActiveRequest] = []  # that the leader has told of and that have not ended
         self._told = self._stopped = self._failed = self._left = False
         model.forward = _watched(model.forward, group)
 
@@ -132,8 +132,8 @@ class Lockstep:
         return self._backend.active
 
     def advance(
-        self, waiting: list[Row], on_step: Callable[[int], None], interrupted: Callable[[], bool]
-    ) -> list[Row]:
+        self, waiting: list[ActiveRequest], on_step: Callable[[int], None], interrupted: Callable[[], bool]
+    ) -> list[ActiveRequest]:
         """As the back-end's own. Raises `GroupFailed` when the members cannot go on together."""
         self._failed = True  # until the step is whole
         known = set(map(id, self._rows))
@@ -146,7 +146,7 @@ class Lockstep:
         """What a member that does not lead does until the leader closes. Signals are the leader's to heed."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
             signal.signal(number, signal.SIG_IGN)
-        waiting: list[Row] = []
+        waiting: list[ActiveRequest] = []
         while (new := self._heed()) is not None:
             self._rows += new
             waiting += new
@@ -164,8 +164,8 @@ class Lockstep:
         self._group.leave()
 
     def _advance(
-        self, waiting: list[Row], on_step: Callable[[int], None], interrupted: Callable[[], bool]
-    ) -> list[Row]:
+        self, waiting: list[ActiveRequest], on_step: Callable[[int], None], interrupted: Callable[[], bool]
+    ) -> list[ActiveRequest]:
         self._told = True
 
         def step(rows: int) -> None:
@@ -191,7 +191,7 @@ class Lockstep:
         self._failed = False
         return ended
 
-    def _order(self, order: int, new: list[Row]) -> None:
+    def _order(self, order: int, new: list[ActiveRequest]) -> None:
         text = (
             json.dumps([[asdict(row.request), row.prompt, asdict(row.sampling)] for row in new]).encode()
             if new
@@ -200,7 +200,7 @@ class Lockstep:
         self._stopped = order == _STOP
         self._group.tell(order, self._checksum(len(new)), text)
 
-    def _heed(self) -> list[Row] | None:
+    def _heed(self) -> list[ActiveRequest] | None:
         """The rows that the leader tells of, or None when it closes."""
         order, checksum, text = self._group.tell(0, 0, b"")
         if order == _CLOSE:
@@ -213,7 +213,7 @@ class Lockstep:
             )
         self._stopped = order == _STOP
         rows = json.loads(text) if text else []
-        return [Row(Request.of(request), prompt, Sampling(**sampling)) for request, prompt, sampling in rows]
+        return [ActiveRequest(Request.of(request), prompt, Sampling(**sampling)) for request, prompt, sampling in rows]
 
     def _checksum(self, but_last: int = 0) -> int:
         """Of what all rows under way have drawn, but for those that the others do not know yet."""

@@ -23,7 +23,7 @@ from transformers.generation.continuous_batching import RequestStatus
 from transformers.generation.continuous_batching.continuous_api import OutputRouter
 
 from self_instruct.engines.base import Sampling
-from self_instruct.engines.local.row import EndRules, Row, out_of_memory
+from self_instruct.engines.local.active_request import ActiveRequest, EndRules, out_of_memory
 from self_instruct.engines.local.sampling import NO_NUMBERS
 from self_instruct.errors import UserError
 
@@ -45,7 +45,7 @@ class _Router(OutputRouter):
 
     def __init__(self, rules: EndRules, cancel: Callable[[str], None]) -> None:
         super().__init__()
-        self.rows: dict[str, tuple[Row, int]] = {}
+        self.rows: dict[str, tuple[ActiveRequest, int]] = {}
         """Rows handed over, by name, each with the number of tokens that it had then."""
         self.begun: set[str] = set()
         """Names of the rows that were under way when the loop died."""
@@ -90,8 +90,8 @@ class PagedBackend:
         self._share, self._starts, self._capacity = MEMORY_SHARE, 0, 0
         self._manager: Any = None
         self._router: _Router | None = None
-        self._suspects: list[Row] = []
-        self._alone: Row | None = None
+        self._suspects: list[ActiveRequest] = []
+        self._alone: ActiveRequest | None = None
         self._end: Callable[[], Any] = lambda: None
         logging.getLogger("ContinuousBatchingLogger").setLevel(logging.CRITICAL)  # what matters is said by us
 
@@ -101,8 +101,8 @@ class PagedBackend:
         return len(self._suspects) + (len(self._router.rows) if self._router else 0)
 
     def advance(
-        self, waiting: list[Row], on_step: Callable[[int], None], interrupted: Callable[[], bool]
-    ) -> list[Row]:
+        self, waiting: list[ActiveRequest], on_step: Callable[[int], None], interrupted: Callable[[], bool]
+    ) -> list[ActiveRequest]:
         """Hands rows over to the loop, waits a moment for what it draws, and returns the rows that have ended."""
         ended = self._feed(waiting)
         if ended or self._manager is None:
@@ -116,7 +116,7 @@ class PagedBackend:
         self._end()
         self._manager = self._router = self._alone = None
 
-    def _feed(self, waiting: list[Row]) -> list[Row]:
+    def _feed(self, waiting: list[ActiveRequest]) -> list[ActiveRequest]:
         """Hands over as many rows as have room. Returns those that can never be, which would take the others with them."""
         waiting.sort(key=lambda row: row.request.index)
         source, room, refused = waiting, BATCHES_AHEAD * self.limit, []
@@ -146,7 +146,7 @@ class PagedBackend:
                 source.pop(0)
         return refused
 
-    def _fault(self, row: Row) -> str | None:
+    def _fault(self, row: ActiveRequest) -> str | None:
         """Why the model cannot read a row, if so: out of the loop, such an error would end all rows.
 
         Raises `UserError` if its tokens are to be drawn otherwise than all others.
@@ -162,7 +162,7 @@ class PagedBackend:
             )
         return None
 
-    def _make_room(self, row: Row, batch: Sequence[Row]) -> str | None:
+    def _make_room(self, row: ActiveRequest, batch: Sequence[ActiveRequest]) -> str | None:
         """Starts the loop if it is not running, with a cache that holds the row if any can. Returns what speaks against it."""
         if self._manager is None:
             self._start(batch)
@@ -173,7 +173,7 @@ class PagedBackend:
             return None  # on a CPU _hand_over waits until the cache is empty and can be replaced
         return f"prompt and completion need {self._length(row)} tokens, the cache holds {self._capacity}"
 
-    def _hand_over(self, row: Row) -> bool:
+    def _hand_over(self, row: ActiveRequest) -> bool:
         """Whether the loop took the row; it does not if it has died, or while its cache is too small."""
         assert self._router is not None
         if self._length(row) > self._capacity:
@@ -190,10 +190,10 @@ class PagedBackend:
             del self._router.rows[name]
         return taken is not None
 
-    def _length(self, row: Row) -> int:
+    def _length(self, row: ActiveRequest) -> int:
         return len(row.prompt) + row.sampling.max_new_tokens
 
-    def _start(self, rows: Sequence[Row]) -> None:
+    def _start(self, rows: Sequence[ActiveRequest]) -> None:
         seeds = " ".join([str(self._starts), *(row.request.seed for row in rows)])
         self._starts += 1
         pages = math.ceil(self.limit * max(map(self._length, rows)) * CPU_SPARE / CPU_PAGE_TOKENS)
@@ -232,10 +232,10 @@ class PagedBackend:
             min_p=sampling.min_p or None, eos_token_id=ends,
         )  # fmt: skip
 
-    def _collect(self, on_step: Callable[[int], None], seconds: float) -> list[Row]:
+    def _collect(self, on_step: Callable[[int], None], seconds: float) -> list[ActiveRequest]:
         """What has ended, after at most so many seconds."""
         assert self._router is not None
-        ended: list[Row] = []
+        ended: list[ActiveRequest] = []
         try:
             drawn, names = self._router.events.get(timeout=seconds)
             while True:
@@ -248,7 +248,7 @@ class PagedBackend:
             self._alone = None
         return ended
 
-    def _recover(self, waiting: list[Row]) -> list[Row]:
+    def _recover(self, waiting: list[ActiveRequest]) -> list[ActiveRequest]:
         """After the loop has died: sees to what was under way and lets the rest wait. Returns the rows given up."""
         assert self._router is not None
         rows, begun, alone = dict(self._router.rows), self._router.begun, self._alone

@@ -29,7 +29,7 @@ class Reading:
     unread: int
 
 
-def plan(texts: Sequence[Sequence[int]], held: Sequence[Held], budget: int) -> list[Reading]:
+def schedule_prefill(texts: Sequence[Sequence[int]], held: Sequence[Held], budget: int) -> list[Reading]:
     """The texts to read next in one pass: the first one, and others beside it.
 
     A text waits if it could copy more from one that is read now; so the beginning that all share is read once, and equal

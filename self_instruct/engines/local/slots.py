@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from self_instruct.engines.local.prefill import Held, plan
-from self_instruct.engines.local.row import EndRules, Row, free_memory, out_of_memory
+from self_instruct.engines.local.active_request import ActiveRequest, EndRules, free_memory, out_of_memory
+from self_instruct.engines.local.prefill import Held, schedule_prefill
 from self_instruct.engines.local.slot_model import Drawn, SlotModel
 
 # On a CPU a pass over one prompt costs its tokens, so rows enter as soon as there is a place. On an accelerator it costs its
@@ -35,12 +35,12 @@ class SlotBackend:
         self._lag = int(not on_cpu) if lag is None else lag
         self._share, self._read_tokens = (CPU_ADMIT_SHARE, CPU_READ_TOKENS) if on_cpu else (ADMIT_SHARE, READ_TOKENS)
         self._model, self._rules = SlotModel(model), rules
-        self._rows: list[Row] = []
-        self._joining: list[Row] = []
-        self._left: Row | None = None
+        self._rows: list[ActiveRequest] = []
+        self._joining: list[ActiveRequest] = []
+        self._left: ActiveRequest | None = None
         self._asked = 0
-        self._flying: deque[tuple[list[Row], Drawn]] = deque()
-        self._ended: list[Row] = []
+        self._flying: deque[tuple[list[ActiveRequest], Drawn]] = deque()
+        self._ended: list[ActiveRequest] = []
 
     @property
     def active(self) -> int:
@@ -48,8 +48,8 @@ class SlotBackend:
         return len(self._rows)
 
     def advance(
-        self, waiting: list[Row], on_step: Callable[[int], None], interrupted: Callable[[], bool]
-    ) -> list[Row]:
+        self, waiting: list[ActiveRequest], on_step: Callable[[int], None], interrupted: Callable[[], bool]
+    ) -> list[ActiveRequest]:
         """Lets rows in where places are free, then draws a token for every row. Returns those that ended."""
         short = None
         try:
@@ -70,7 +70,7 @@ class SlotBackend:
     def close(self) -> None:
         """Nothing outlives a call."""
 
-    def _admit(self, waiting: list[Row], interrupted: Callable[[], bool]) -> None:
+    def _admit(self, waiting: list[ActiveRequest], interrupted: Callable[[], bool]) -> None:
         free = self.limit - len(self._rows)
         if not waiting or (self._rows and free < max(1, self.limit * self._share)):
             return
@@ -85,13 +85,13 @@ class SlotBackend:
                 return
             self._read(waiting, candidates)
 
-    def _read(self, waiting: list[Row], candidates: list[Row]) -> None:
+    def _read(self, waiting: list[ActiveRequest], candidates: list[ActiveRequest]) -> None:
         """Lets in as many of the candidates as are read in one pass."""
         cache, rows = self._model.cache, len(self._rows)
         texts = [row.prompt + row.tokens for row in candidates]
         under_way = self._rows or ([self._left] if self._left else [])
         held = [Held(at, row.prompt, cache.end - cache.starts[at]) for at, row in enumerate(under_way)]
-        readings = plan(texts, held, self._read_tokens)
+        readings = schedule_prefill(texts, held, self._read_tokens)
         self._joining = [candidates[reading.index] for reading in readings]
         for row in self._joining:
             waiting.remove(row)
@@ -135,13 +135,13 @@ class SlotBackend:
         self._rows[place] = self._rows[-1]
         self._rows.pop()
 
-    def _retreat(self, waiting: list[Row], on_step: Callable[[int], None], short: str) -> None:
+    def _retreat(self, waiting: list[ActiveRequest], on_step: Callable[[int], None], short: str) -> None:
         """After a lack of memory: fewer rows go on, all others are read again when there is a place."""
         self._collect(on_step, 0)
         joining, self._joining = self._joining, []
         unfinished = [row for row in self._rows if row.reason is None]
         total, self._asked = max(len(self._rows) + len(joining), self._asked), 0
-        staying: list[Row] = []
+        staying: list[ActiveRequest] = []
         if total == 1:
             self._ended += [row for row in unfinished + joining if row.fall_short(short)]
         else:
@@ -155,7 +155,7 @@ class SlotBackend:
         waiting[:0] = back
         free_memory()
 
-    def _keep(self, staying: list[Row]) -> list[Row]:
+    def _keep(self, staying: list[ActiveRequest]) -> list[ActiveRequest]:
         """Frees the cache of all other rows. Returns those that go on: none, if there is no memory even for that."""
         del self._model.cache.starts[len(self._rows) :]
         try:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 
-from self_instruct.engines.local.row import EndRules, Row, free_memory, out_of_memory
+from self_instruct.engines.local.active_request import ActiveRequest, EndRules, free_memory, out_of_memory
 from self_instruct.engines.local.sampling import NO_NUMBERS, NOT_A_NUMBER, draw_rows
 
 
@@ -21,8 +21,8 @@ class StaticBackend:
         self._model, self._pad, self._rules = model, pad_token, rules
 
     def advance(
-        self, waiting: list[Row], on_step: Callable[[int], None], interrupted: Callable[[], bool]
-    ) -> list[Row]:
+        self, waiting: list[ActiveRequest], on_step: Callable[[int], None], interrupted: Callable[[], bool]
+    ) -> list[ActiveRequest]:
         """Takes a batch out of `waiting` and completes it. When memory is short, puts it back and halves the limit.
 
         A row for which memory was short twice although it was alone ends as an error.
@@ -46,7 +46,7 @@ class StaticBackend:
     def close(self) -> None:
         """Nothing outlives a call."""
 
-    def _next_batch(self, waiting: list[Row]) -> list[Row]:
+    def _next_batch(self, waiting: list[ActiveRequest]) -> list[ActiveRequest]:
         """The rows nearest in length to the oldest one, which is always among them, longest first."""
         oldest = min(waiting, key=lambda row: row.request.index)
         by_length = sorted(waiting, key=lambda row: (-len(row.prompt), row.request.index))
@@ -55,7 +55,9 @@ class StaticBackend:
         waiting[:] = [row for row in waiting if row not in batch]
         return batch
 
-    def _complete(self, batch: list[Row], on_step: Callable[[int], None], interrupted: Callable[[], bool]) -> None:
+    def _complete(
+        self, batch: list[ActiveRequest], on_step: Callable[[int], None], interrupted: Callable[[], bool]
+    ) -> None:
         width = max(len(row.prompt) for row in batch)
         device = self._model.device
         ids = torch.tensor([[self._pad] * (width - len(row.prompt)) + row.prompt for row in batch], device=device)
@@ -75,7 +77,7 @@ class StaticBackend:
 class _Chooser(LogitsProcessor):
     """Draws each row's next token with the row's own generator and leaves `generate` only that one to pick."""
 
-    def __init__(self, rows: Sequence[Row], ids: torch.Tensor, mask: torch.Tensor) -> None:
+    def __init__(self, rows: Sequence[ActiveRequest], ids: torch.Tensor, mask: torch.Tensor) -> None:
         self._rows, self._width = rows, ids.shape[1]
         # Padding must not count as text that was seen: it often is the end token, which would then be penalised.
         self._prompt = torch.where(mask.bool(), ids, ids[:, -1:])
@@ -97,7 +99,11 @@ class _Watcher(StoppingCriteria):
     """Hands every new token to its row, and ends rows that have ended, or all of them on interruption."""
 
     def __init__(
-        self, rows: Sequence[Row], rules: EndRules, on_step: Callable[[int], None], interrupted: Callable[[], bool]
+        self,
+        rows: Sequence[ActiveRequest],
+        rules: EndRules,
+        on_step: Callable[[int], None],
+        interrupted: Callable[[], bool],
     ) -> None:
         self._rows, self._rules, self._on_step, self._interrupted = rows, rules, on_step, interrupted
 

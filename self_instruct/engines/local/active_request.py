@@ -23,7 +23,7 @@ class EndRules:
 
 
 @dataclass(eq=False)
-class Row:
+class ActiveRequest:
     """A request with its prompt's token ids, how its tokens are drawn, its own random numbers, and the tokens drawn so far.
 
     `failures` counts how often memory was short although it was alone.
