@@ -1,7 +1,8 @@
 """Rows of JSON documents that follow each other in a stream: lists of objects, and objects that hold such lists.
 
 Each value is decoded by itself, so a list needs no more memory than its longest row. Commas after the last row and between
-documents are accepted. Reading ends at a value that is not JSON: the rows before it are read, and the rest is one `Unreadable`.
+documents are accepted. A row that is not JSON is one `Unreadable`, and reading goes on at the next row that begins with the
+same key; where there is none, and at anything else that is not JSON, it ends.
 """
 
 import codecs
@@ -23,6 +24,10 @@ _CHUNK = 1 << 18
 _BETWEEN = re.compile(r"[\s,]*")
 _OPENING = re.compile(r"\[\s*([^\s])")
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")
+_FIRST_KEY = re.compile(r'\{\s*("(?:[^"\\]|\\.){0,1000}")\s*:')
+_LONGEST_KEY = 8192  # characters that the beginning of a row may take, up to the colon behind its first key
+_NEAR = 16  # characters of the longest word or escape that may be cut
+_SHOWN = 4096  # characters that are enough to show the beginning of what is broken
 _HALF_NUMBER = 2  # characters that a number may have behind its last whole part: "1e+"
 
 
@@ -32,6 +37,10 @@ class _Broken(Exception):
     def __init__(self, reason: str, problem: str) -> None:
         super().__init__(problem)
         self.reason, self.problem = reason, problem
+
+
+class _Ended(Exception):
+    """There is no row behind one that could not be read."""
 
 
 class _Text:
@@ -75,14 +84,34 @@ class _Text:
                 if isinstance(value, dict | list | str) or behind > _HALF_NUMBER or self._ended:
                     raw, self.at = self.content[self.at : end], end
                     return value, raw
-            except json.JSONDecodeError as error:  # or not all of it is there
-                if self._ended:
+            except json.JSONDecodeError as error:
+                # Near the end of what is held, or inside a string, it may only be that not all of it is there yet.
+                certain = not error.msg.startswith("Unterminated") and error.pos < len(self.content) - _NEAR
+                if certain or self._ended:
                     raise _Broken("not_json", f"is not JSON ({error.msg})") from None
             except (ValueError, RecursionError) as error:
                 raise _Broken("not_json", f"is not JSON ({error})") from None
             if len(self.content) - self.at > LONGEST:
                 raise _Broken("too_long", f"is not JSON, or has over {LONGEST:,} characters")
             self.more()
+
+    def skip_row(self) -> bool:
+        """Pass a broken row, to the next one that begins with the same key. Return False at the end of the stream."""
+        first = _FIRST_KEY.match(self.content, self.at)
+        alike = re.compile(r"\{\s{0,99}" + re.escape(first[1]) + r"\s{0,99}:") if first else None
+        self.at += 1
+        while alike is not None:
+            for found in alike.finditer(self.content, self.at):
+                before = self.content[max(0, found.start() - 99) : found.start()]
+                ahead = before.rstrip()
+                if ahead.endswith(",") or "\n" in before[len(ahead) :]:
+                    # The json module counts lines up to each mistake, so what is passed is let go of.
+                    self.content, self.at = self.content[found.start() :], 0
+                    return True
+            self.at = max(self.at, len(self.content) - _LONGEST_KEY)
+            if not self.more():
+                break
+        return False
 
     def opens_rows(self) -> bool:
         """Pass the bracket if a list of objects, or an empty one, comes next."""
@@ -113,7 +142,7 @@ class Documents:
         try:
             while sign := text.next_sign():
                 if self._spread:
-                    yield self._row(None)
+                    yield from self._row_or_damage(None)
                 elif sign == "[":
                     text.at += 1
                     yield from self._rows("", {})
@@ -121,11 +150,14 @@ class Documents:
                     yield from self._object()
                 else:
                     raise _Broken("after_the_list", "stands after the end of the list")
+        except _Ended:
+            self._drain()
         except _Broken as error:
             rest = "; reading ends here" if error.reason in ("not_json", "too_long") else ""
-            yield Unreadable(self._place, error.reason, error.problem + rest, shown(text.content[text.at :]))
-            while text.more():  # what writes into a pipe is not cut off
-                text.at = len(text.content)
+            yield Unreadable(
+                self._place, error.reason, error.problem + rest, shown(text.content[text.at : text.at + _SHOWN])
+            )
+            self._drain()
 
     def first_list(self) -> tuple[str, dict[str, Any]] | None:
         """Return the key of the first list of rows of the object that the stream begins with, and the plain values before it.
@@ -188,9 +220,28 @@ class Documents:
         while (sign := self._text.next_sign()) != "]":
             if not sign:
                 raise _Broken("cut", "the file ends inside its list; it may have been cut")
-            yield self._row(header)
+            yield from self._row_or_damage(header)
         self._text.at += 1
         self._part = ""
+
+    def _row_or_damage(self, header: Mapping[str, Any] | None) -> Iterator[Row | Unreadable]:
+        """Read the next row, or pass a broken one. Raises `_Ended` if nothing like it follows."""
+        text = self._text
+        try:
+            yield self._row(header)
+        except _Broken as error:
+            place, damaged = self._place, shown(text.content[text.at : text.at + _SHOWN])
+            self._number += 1
+            goes_on = text.skip_row()
+            rest = "" if goes_on else "; reading ends here"
+            yield Unreadable(place, error.reason, error.problem + rest, damaged)
+            if not goes_on:
+                raise _Ended from None
+
+    def _drain(self) -> None:
+        """Read the rest of the stream, so that what writes into a pipe is not cut off."""
+        while self._text.more():
+            self._text.at = len(self._text.content)
 
     def _row(self, header: Mapping[str, Any] | None) -> Row | Unreadable:
         value, raw = self._text.value()

@@ -117,13 +117,32 @@ def test_nan_and_infinity_are_null_and_counted():
      (b'"' + b"a" * 100_000_000 + b'"', "too_long"), (b'"x', "not_json")],
     ids=lambda value: repr(value[:20]),
 )  # fmt: skip
-def test_a_broken_row_ends_the_reading_with_its_place(text, reason, spread):
-    content = b"%b %b, %b, %b %b" % (b" " if spread else b"[", GOOD, row_of(text), GOOD, b" " if spread else b"]")
+def test_a_broken_row_is_told_with_its_place_and_reading_goes_on_at_the_next(text, reason, spread):
+    content = b"%b %b,\n%b,\n%b %b" % (b" " if spread else b"[", GOOD, row_of(text), GOOD, b" " if spread else b"]")
     stream = io.BytesIO(content)
-    first, broken = Documents(stream, "f", spread=spread)
-    assert first.value == {"instruction": "good"} and not stream.read()
-    assert (broken.place, broken.reason) == ("f[1]", reason) and broken.problem.endswith("reading ends here")
+    first, broken, last = Documents(stream, "f", spread=spread)
+    assert first.value == last.value == {"instruction": "good"} and not stream.read()
+    assert (broken.place, broken.reason, last.place) == ("f[1]", reason, "f[2]")
     assert row_of(text)[:15].decode().strip() in broken.text and len(broken.text) <= 2000
+
+
+@pytest.mark.parametrize("broken", [b'{"other": x}', b"{broken}", b'{"instruction": "cut'])
+def test_where_no_row_like_the_broken_one_follows_reading_ends_there(broken):
+    stream = io.BytesIO(b"[" + GOOD + b", " + broken + b", " + b"[1]" * 100_000)
+    first, damaged = Documents(stream, "f")
+    assert first.value == {"instruction": "good"} and not stream.read()
+    assert damaged.place == "f[1]" and damaged.problem.endswith("reading ends here")
+
+
+def test_many_broken_rows_cost_as_much_each_as_few(monkeypatch):
+    passed = []
+    skip = json_documents._Text.skip_row
+    monkeypatch.setattr(
+        json_documents._Text, "skip_row", lambda text: (skip(text), passed.append(len(text.content)))[0]
+    )
+    rows = list(Documents(io.BytesIO(b"[" + b",".join([b'{"a": x}'] * 60_000) + b"]"), "f"))
+    assert len(rows) == 60_000 and {row.reason for row in rows} == {"not_json"}
+    assert max(passed) <= 2 * json_documents._CHUNK  # never the whole list
 
 
 @pytest.mark.parametrize("more", [1, 5])
