@@ -177,7 +177,7 @@ def test_a_list_from_a_pipe_takes_no_memory_for_the_whole(tmp_path):
     command = f"print('['); [print({row!r}, ',') for at in range(10000)]; print(']')"
     script = f'{sys.executable} -c "$MAKE" | {sys.executable} -c "$GROWING" {out}'
     process = start("sh", "-c", script, MAKE=command, GROWING=GROWING)
-    _, err = process.communicate(timeout=240)
+    _, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
     assert wait_until(out.exists) and out.stat().st_size > 40_000_000
 

@@ -3,7 +3,6 @@
 import os
 import signal
 import sys
-import time
 
 from tests.commands.test_consistency import (
     BY_WORDS,
@@ -17,7 +16,8 @@ from tests.commands.test_consistency import (
     tested,
     told,
 )
-from tests.support.runs import DATASET, ROOT, rows, run, start
+from tests.support.processes import wait_until
+from tests.support.runs import DATASET, ROOT, SECONDS, rows, run, start, whole_rows
 
 __all__ = ["asked", "source", "tested"]  # fixtures
 BIN = os.path.dirname(sys.executable)
@@ -60,12 +60,11 @@ def test_one_that_is_stopped_in_the_middle_goes_on_without_loss(source, tmp_path
     folder = copied(source / "run", tmp_path / "run")
     command = [sys.executable, COMMAND, "--batch_dir", folder, *JUDGE, *BY_WORDS, "--num_trials", 3]
     process = start(*command)
-    journal, deadline = folder / PREDICTIONS, time.monotonic() + 200
-    while not (journal.exists() and journal.read_bytes().count(b"\n") >= 2):
-        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
-        time.sleep(0.02)
+    journal = folder / PREDICTIONS
+    wait_until(lambda: len(whole_rows(journal)) >= 2 or process.poll() is not None)
+    assert process.poll() is None, process.communicate()
     process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=SECONDS)
     before = journal.read_bytes()
     total = 3 * len(rows(folder / DATASET[0]))
     assert before.count(b"\n") < total

@@ -75,7 +75,7 @@ class Started:
 
     def hang_up(self) -> None:
         self.channel.close()
-        self.thread.join(20)
+        self.thread.join(120)
         assert not self.thread.is_alive()
 
 
@@ -139,12 +139,13 @@ def test_a_model_that_cannot_be_loaded_is_told(kind):
     assert started.whole is False
 
 
-def test_it_does_not_go_on_when_the_other_side_is_gone():
+def test_it_does_not_go_on_when_the_other_side_is_gone_and_says_so(caplog):
     started = Started(Slow(TEXTS))
     started.hear("ready")
     started.ask(1, 2)
     started.hang_up()
     assert started.whole is False
+    assert "rank 5: rank 0's process is gone; the same command goes on with the run" in caplog.text
 
 
 def test_a_signal_ends_it_as_the_other_side_would():

@@ -292,5 +292,5 @@ print(len(loops()), flush=True)
 raise RuntimeError("the main thread is lost")
 """
     command = [sys.executable, "-c", script]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert ended.returncode == 1 and ended.stdout == "1\n" and ended.stderr.endswith("main thread is lost\n")

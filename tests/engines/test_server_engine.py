@@ -11,6 +11,7 @@ from self_instruct.engines.server.connecting import Endpoint, connect
 from self_instruct.engines.server.engine import OpenAIEngine, Patience
 from self_instruct.errors import UserError
 from tests.support.endpoint_server import FAULTS, EndpointServer
+from tests.support.processes import wait_until
 
 SAMPLING = Sampling(max_new_tokens=64)
 QUICK = Patience(retries=12, timeout=20, wait=30, concurrency=64)
@@ -179,10 +180,11 @@ def test_retry_after_is_honoured_by_all_requests():
         engine = engine_of(server)
         server.behaviour.status, server.behaviour.headers = 429, {"Retry-After": "1"}
         engine.submit([request(i) for i in range(40)])
-        time.sleep(0.6)
-        asked = len(server.bodies)
+        # By the server's clock: a slow client asks later, never earlier.
+        wait_until(lambda: server.times and time.monotonic() - server.times[0] >= 1)
         server.behaviour.status = 200
-        assert asked <= 1 + 8, "none but those under way"
+        asked = [moment for moment in list(server.times) if moment - server.times[0] < 1]
+        assert len(asked) <= 1 + 8, "none but those under way"
         found = complete(engine, [])
     assert len(found) == 40 and all(item.finish_reason == "stop" for item in found.values())
 
@@ -191,7 +193,7 @@ def test_a_dead_server_is_waited_for_and_then_the_engine_is_lost_with_what_came_
     with EndpointServer() as server:
         engine = engine_of(server, patience=replace(QUICK, wait=1.0))
         engine.submit([request(0)])
-        time.sleep(0.5)
+        wait_until(lambda: not engine._finished.empty())
     engine.submit([request(i) for i in range(1, 20)])
     found = engine.poll()
     assert [item.request for item in found] == [0]

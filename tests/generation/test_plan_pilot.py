@@ -10,9 +10,9 @@ PILOT = ["--config", ROOT / "configs/quickstart.yaml", "--plan", "--max_new_toke
 
 
 def test_a_pilot_is_the_beginning_of_the_run_and_is_gone_on_with(tmp_path):
-    pilot = generate(*PILOT, "--plan_seconds", 10, "--batch_dir", tmp_path / "run")
+    pilot = generate(*PILOT, "--plan_seconds", 36000, "--max_requests", 10, "--batch_dir", tmp_path / "run")
     assert pilot.returncode == 0, pilot.stderr
-    assert "Pilot: the 10 seconds of the pilot are over" in pilot.stdout and "It fits: 2 rows on CPU" in pilot.stdout
+    assert "Pilot: --max_requests 10 are done" in pilot.stdout and "It fits: 2 rows on CPU" in pilot.stdout
     accepted = len(rows(tmp_path / "run/machine_generated_instructions.jsonl"))
     assert f"records to go              {5000 - accepted:,}" in pilot.stdout and accepted > 0
     hours, low, high = map(float, re.search(r"hours +([\d.]+) \(([\d.]+) to ([\d.]+)\)", pilot.stdout).groups())
@@ -25,8 +25,9 @@ def test_a_pilot_is_the_beginning_of_the_run_and_is_gone_on_with(tmp_path):
 
 
 def test_a_pilot_in_which_nothing_was_accepted_says_so_and_needs_no_directory():
-    result = generate(*PILOT, "--plan_seconds", 0.01)
-    assert result.returncode == 0 and "nothing to forecast from; raise --plan_seconds" in result.stdout
+    result = generate(*PILOT, "--plan_seconds", 0.01, "--max_new_tokens", 1)
+    assert result.returncode == 0 and "Pilot: the 0.01 seconds of the pilot are over" in result.stdout
+    assert "nothing to forecast from; raise --plan_seconds" in result.stdout
 
 
 def test_a_script_has_nothing_to_forecast(tmp_path):

@@ -23,7 +23,7 @@ def me(number): os.kill(os.getpid(), number)
 def outcome(code: str) -> tuple[int, str]:
     """Exit code and output of a script that has an `Interruption`."""
     command = [sys.executable, "-c", BEGINNING + code]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert "Traceback" not in result.stderr, result.stderr
     return result.returncode, result.stdout
 
@@ -73,7 +73,7 @@ def signalled(command, ready, number):
         wait_until(lambda: ready(process.pid) or process.poll() is not None)
         assert process.poll() is None, process.communicate()
         process.send_signal(number)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=300)
     finally:
         process.kill()
     assert "Traceback" not in err and f"Stopped: {signal.Signals(number).name} was received" in out + err, err

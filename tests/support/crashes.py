@@ -82,7 +82,7 @@ class Crashes:
                 time.sleep(0.001)
             time.sleep(self.rng.uniform(0, 0.3))
             process.kill()
-        return process.wait(timeout=240)
+        return process.wait(timeout=600)
 
     def _start(self, place: str, number: int) -> subprocess.Popen:
         command = [sys.executable, "-P", BOUNDARIES, *self.command(place, number)]

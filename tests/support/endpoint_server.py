@@ -10,6 +10,7 @@ import json
 import random
 import sys
 import threading
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -60,14 +61,15 @@ class Behaviour:
 
 
 class EndpointServer:
-    """Listens on loopback from `start` on; `bodies` are those of the requests that it read, `answered` the prompts by how often
-    they got a good answer.
+    """Listens on loopback from `start` on; `bodies` and `times` are those of the requests that it read, `answered` the prompts
+    by how often they got a good answer.
     """
 
     def __init__(self, port: int = 0, **behaviour: Any) -> None:
         self.behaviour = Behaviour(**behaviour)
         self.port = port
         self.bodies: list[dict[str, Any]] = []
+        self.times: list[float] = []
         self.headers: list[str] = []
         self.answered: Counter[str] = Counter()
         self.faults: Counter[str] = Counter()
@@ -129,6 +131,7 @@ class EndpointServer:
     async def _answer(self, path: str, head: str, body: dict[str, Any], writer: asyncio.StreamWriter) -> None:
         now = self.behaviour
         self.bodies.append(body)
+        self.times.append(time.monotonic())
         if now.latency:
             await asyncio.sleep(now.latency)
         if now.status != 200:

@@ -33,7 +33,7 @@ def generating(pid: int) -> int | None:
     return None
 
 
-def wait_until(condition, seconds: float = 120.0):
+def wait_until(condition, seconds: float = 300.0):
     """The first true value of a condition."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):

@@ -11,7 +11,7 @@ from tests.support.copies import Copies
 ROOT = Path(__file__).resolve().parents[2]
 IO = ROOT / "instruction_io" / "instruction_output.py"
 IIO = ROOT / "instruction_iio" / "instruction_input_output.py"
-SECONDS = 240.0  # that a process may take
+SECONDS = 600.0  # after which a process hangs, also on a busy machine
 DATASET = ("machine_generated_instructions.jsonl", "rejected.jsonl", "report.json")
 
 _copies = Copies()
@@ -58,6 +58,12 @@ def scripted(script_path: Path, batch_dir: Path, target: int = 40) -> list[objec
 def rows(path: Path) -> list[dict]:
     """The objects of a JSONL file."""
     return [json.loads(line) for line in path.read_bytes().splitlines()]
+
+
+def whole_rows(path: Path) -> list[dict]:
+    """The objects of the whole lines of a JSONL file that may be missing, or be written at this moment."""
+    written = path.read_bytes() if path.exists() else b""
+    return [json.loads(line) for line in written[: written.rfind(b"\n") + 1].splitlines()]
 
 
 def dataset(folder: Path) -> dict[str, bytes]:
