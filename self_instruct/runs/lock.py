@@ -21,6 +21,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
+from filelock import FileLock, Timeout
+
 from self_instruct.errors import UserError
 
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)
@@ -94,25 +96,22 @@ class Lock:
 
     def __init__(self, path: Path) -> None:
         self._path, self._mine = path, Holder.me()
+        self._lock = FileLock(path, timeout=0, thread_local=False, fallback_to_soft=False)
         try:
-            self._file = open_alone(path)
+            self._lock.acquire()
             earlier = Holder.of(path)
-        except BlockingIOError:
+        except Timeout:
             raise _refused(path, Holder.of(path)) from None
         except OSError as error:
             if error.errno not in _NO_LOCKS:
                 raise
             earlier = _without_locks(path)
-            self._file = path.open("ab")
         if earlier is not None:
             _log.warning("%s: is left from %s, which was killed or lost; this launch goes on", path, earlier)
         try:
-            self._file.truncate(0)
-            self._file.write(json.dumps(asdict(self._mine)).encode() + b"\n")
-            self._file.flush()
+            path.write_bytes(json.dumps(asdict(self._mine)).encode() + b"\n")
         except OSError:
-            with suppress(OSError):
-                self._file.close()
+            self._lock.release()
             raise
 
     def check(self) -> None:
@@ -131,8 +130,7 @@ class Lock:
         if holder is not None and holder.token == self._mine.token:
             with suppress(OSError):
                 self._path.unlink()
-        with suppress(OSError):  # a full disk: what it says of the holder is of no use any more
-            self._file.close()
+        self._lock.release()
 
 
 def _without_locks(path: Path) -> Holder | None:

@@ -83,7 +83,7 @@ def test_a_half_written_last_line_is_cut_off_and_told(tmp_path: Path, caplog: py
 
 def test_a_whole_journal_is_opened_without_a_word(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     whole = write(tmp_path, entry(0)).read_bytes()
-    with caplog.at_level(logging.DEBUG):
+    with caplog.at_level(logging.DEBUG, logger="self_instruct"):
         reopened(tmp_path)
     assert caplog.records == []
     assert (tmp_path / FILE_NAME).read_bytes() == whole
