@@ -3,9 +3,6 @@
 The lock ends with the process, however that ends, also on NFS, where the file server keeps it; the file stays behind then, and
 the next launch says whose it was. Where a file system has no locks, or keeps them to each machine, the name in the file is all
 there is: whoever finds another name there has lost the right to write.
-
-The filelock library does not serve here: its lock names no holder, and it raises where a file system answers ENOLCK, EOPNOTSUPP
-or EINVAL, as NFS without a lock service does.
 """
 
 import errno
