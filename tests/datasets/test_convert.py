@@ -202,7 +202,7 @@ CHAT = b'{"messages": [{"role": "user", "content": "a"}]}\n'
         ("licenses.json", b'{"data": [' + GOOD + b'], "licenses": [{"id": 1}]}', 1, "missing_field"),
         ("types.json", b'{"type": "text2text", "instances": [{"input": "a", "output": "b"}]}\n'
          b'{"type": "image_text", "instances": [{"text": "a"}]}', 1, "other_type"),
-        ("unquoted.json", b"[" + GOOD + b', {"instruction": "x}, ' + GOOD + b"]", 1, "not_json"),
+        ("unquoted.json", b"[" + GOOD + b', {"instruction": "x}, ' + GOOD + b"]", 2, "not_json"),
         ("bare.json", b"[" + GOOD + b", {'instruction': 'x'}, " + GOOD + b"]", 1, "not_json"),
         ("escape.jsonl", GOOD + b'\n{"instruction": "snake\\_case"}\n' + GOOD, 2, "not_json"),
         ("control.jsonl", GOOD + b'\n{"instruction": "a\tb"}\n' + GOOD, 2, "not_json"),
