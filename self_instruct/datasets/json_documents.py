@@ -2,7 +2,7 @@
 
 Each value is decoded by itself, so a list needs no more memory than its longest row. Commas after the last row and between
 documents are accepted. A row that is not JSON is one `Unreadable`, and reading goes on at the next row that begins with the
-same key; where there is none, and at anything else that is not JSON, it ends.
+same key, or with that of the row before; where there is none, and at anything else that is not JSON, it ends.
 """
 
 import codecs
@@ -95,10 +95,14 @@ class _Text:
                 raise _Broken("too_long", f"is not JSON, or has over {LONGEST:,} characters")
             self.more()
 
-    def skip_row(self) -> bool:
-        """Pass a broken row, to the next one that begins with the same key. Return False at the end of the stream."""
+    def first_key(self) -> str:
+        """Return the first key of the object that comes next, quoted as it stands; empty if there is none to be read."""
         first = _FIRST_KEY.match(self.content, self.at)
-        alike = re.compile(r"\{\s{0,99}" + re.escape(first[1]) + r"\s{0,99}:") if first else None
+        return first[1] if first else ""
+
+    def skip_row(self, key: str) -> bool:
+        """Pass a broken row, to the next one that begins with this key. Return False at the end of the stream."""
+        alike = re.compile(r"\{\s{0,99}" + re.escape(key) + r"\s{0,99}:") if key else None
         self.at += 1
         while alike is not None:
             for found in alike.finditer(self.content, self.at):
@@ -135,7 +139,7 @@ class Documents:
 
     def __init__(self, stream: BinaryIO, name: str, *, spread: bool = False) -> None:
         self._text, self._name, self._spread = _Text(stream), name, spread
-        self._number, self._part = 0, ""
+        self._number, self._part, self._key = 0, "", ""
 
     def __iter__(self) -> Iterator[Row | Unreadable]:
         text = self._text
@@ -227,12 +231,14 @@ class Documents:
     def _row_or_damage(self, header: Mapping[str, Any] | None) -> Iterator[Row | Unreadable]:
         """Read the next row, or pass a broken one. Raises `_Ended` if nothing like it follows."""
         text = self._text
+        text.next_sign()
+        self._key = text.first_key() or self._key
         try:
             yield self._row(header)
         except _Broken as error:
             place, damaged = self._place, shown(text.content[text.at : text.at + _SHOWN])
             self._number += 1
-            goes_on = text.skip_row()
+            goes_on = text.skip_row(self._key)
             rest = "" if goes_on else "; reading ends here"
             yield Unreadable(place, error.reason, error.problem + rest, damaged)
             if not goes_on:

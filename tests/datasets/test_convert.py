@@ -203,7 +203,7 @@ CHAT = b'{"messages": [{"role": "user", "content": "a"}]}\n'
         ("types.json", b'{"type": "text2text", "instances": [{"input": "a", "output": "b"}]}\n'
          b'{"type": "image_text", "instances": [{"text": "a"}]}', 1, "other_type"),
         ("unquoted.json", b"[" + GOOD + b', {"instruction": "x}, ' + GOOD + b"]", 2, "not_json"),
-        ("bare.json", b"[" + GOOD + b", {'instruction': 'x'}, " + GOOD + b"]", 1, "not_json"),
+        ("bare.json", b"[" + GOOD + b", {'instruction': 'x'}, " + GOOD + b"]", 2, "not_json"),
         ("escape.jsonl", GOOD + b'\n{"instruction": "snake\\_case"}\n' + GOOD, 2, "not_json"),
         ("control.jsonl", GOOD + b'\n{"instruction": "a\tb"}\n' + GOOD, 2, "not_json"),
         ("digits.jsonl", GOOD + b'\n{"instruction": ' + b"1" * 5000 + b"}\n" + GOOD, 2, "not_json"),

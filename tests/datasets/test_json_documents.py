@@ -126,7 +126,7 @@ def test_a_broken_row_is_told_with_its_place_and_reading_goes_on_at_the_next(tex
     assert row_of(text)[:15].decode().strip() in broken.text and len(broken.text) <= 2000
 
 
-@pytest.mark.parametrize("broken", [b'{"other": x}', b"{broken}", b'{"instruction": "cut'])
+@pytest.mark.parametrize("broken", [b'{"other": x}', b"{broken}", b'{"instruction": "cut', b"x"])
 def test_where_no_row_like_the_broken_one_follows_reading_ends_there(broken):
     stream = io.BytesIO(b"[" + GOOD + b", " + broken + b", " + b"[1]" * 100_000)
     first, damaged = Documents(stream, "f")
@@ -138,7 +138,7 @@ def test_many_broken_rows_cost_as_much_each_as_few(monkeypatch):
     passed = []
     skip = json_documents._Text.skip_row
     monkeypatch.setattr(
-        json_documents._Text, "skip_row", lambda text: (skip(text), passed.append(len(text.content)))[0]
+        json_documents._Text, "skip_row", lambda text, key: (skip(text, key), passed.append(len(text.content)))[0]
     )
     rows = list(Documents(io.BytesIO(b"[" + b",".join([b'{"a": x}'] * 60_000) + b"]"), "f"))
     assert len(rows) == 60_000 and {row.reason for row in rows} == {"not_json"}
