@@ -5,11 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 # Processes that tests start inherit these: no hub, and one thread each on a small machine.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# No example has a deadline, since machines are busy at times; continuous integration tries the same examples every time.
+settings.register_profile("suite", deadline=None, max_examples=50, derandomize="CI" in os.environ)
+settings.load_profile("suite")
 
 from tests.support.kinds import starts_processes
 from tests.support.tiny_models import save_tiny_model

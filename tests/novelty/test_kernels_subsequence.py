@@ -27,7 +27,7 @@ def common(one: list[int], other: list[int]) -> int:
 
 
 @given(one=SEQUENCE, other=SEQUENCE)
-@settings(deadline=None, derandomize=True, max_examples=200)
+@settings(deadline=None, derandomize=True, max_examples=100)
 def test_length_and_f1_are_those_of_the_reference(one: list[int], other: list[int]) -> None:
     length = common(one, other)
     assert length == common(other, one) == _lcs_table(one, other)[-1][-1]
@@ -45,7 +45,7 @@ def test_what_is_carried_between_words_is_right(length: int) -> None:
 
 
 @given(one=SEQUENCE, other=SEQUENCE, words=st.sampled_from([1, 4, 16]))
-@settings(deadline=None, derandomize=True, max_examples=200)
+@settings(deadline=None, derandomize=True, max_examples=100)
 def test_signatures_differ_in_no_more_bits_than_texts_in_tokens(one: list[int], other: list[int], words: int) -> None:
     signs = np.full((2, subsequence.WIDE), 9, np.uint64)
     for row, tokens in zip(signs, (one, other), strict=True):
