@@ -13,17 +13,18 @@ quickstart: $(VENV)/installed
 	cd instruction_io && HF_HUB_OFFLINE=1 $(RUN)/python instruction_output.py \
 		--config ../configs/quickstart.yaml --batch_dir ../$(QUICKSTART_DIR)
 
-# Three at a time on two cores, since some wait for signals, servers and Slurm. A file stays in one process, for its fixtures.
-PYTEST := $(RUN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+# Three at a time on two cores, since some wait for signals, servers and Slurm; two where none waits. A file stays in one
+# process, for its fixtures.
+PYTEST := $(RUN)/python -m pytest --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/installed-test
-	$(PYTEST) -m "not gpu"
+	$(PYTEST) -n 3 -m "not gpu"
 
 test-unit: $(VENV)/installed-test
-	$(PYTEST) -m "not e2e and not gpu"
+	$(PYTEST) -n 2 -m "not e2e and not gpu"
 
 test-e2e: $(VENV)/installed-test
-	$(PYTEST) -m e2e
+	$(PYTEST) -n 3 -m e2e
 
 style: $(VENV)/installed-dev
 	$(RUN)/ruff format .
