@@ -4,12 +4,16 @@ The process that composes prompts counts with it, and the one that generates enc
 """
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
 from self_instruct.errors import UserError
 
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+_CONTEXT_FIELDS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
+# Names of the class that reads everything from tokenizer.json.
+_GENERAL_TOKENIZERS = ("PreTrainedTokenizerFast", "TokenizersBackend")
 _FOLDER = "the folder must hold config.json, a tokenizer and safetensors weights, as save_pretrained writes them"
 _TOKENIZER = "the folder must hold a tokenizer, as save_pretrained writes it; weights and config.json are not needed"
 _CONVERT = (
@@ -60,6 +64,7 @@ class ModelReader:
     """
 
     capacity: int | None = None
+    context_length: int | None
 
     def __init__(
         self,
@@ -69,13 +74,57 @@ class ModelReader:
         chat_template: str = "auto",
         elsewhere: bool = False,
     ) -> None:
-        tokenizer, config, self.model_revision = load_text(name, revision, trust_remote_code, elsewhere)
-        self.context_length: int | None = context_length(config, tokenizer)
+        plain = None if trust_remote_code else load_plain_folder(name, elsewhere)
+        if plain is not None:
+            tokenizer, self.context_length = plain
+            self.model_revision = model_revision(name, None)
+        else:
+            tokenizer, config, self.model_revision = load_text(name, revision, trust_remote_code, elsewhere)
+            self.context_length = context_length(config, tokenizer)
         self._encoder = PromptEncoder(tokenizer, chat_template)
 
     def prompt_tokens(self, prompt: str, opening: str) -> int:
         """The length of a prompt as the model reads it, in tokens."""
         return len(self._encoder.encode(prompt, opening))
+
+
+def load_plain_folder(name: str, elsewhere: bool = False) -> tuple[Any, int | None] | None:
+    """Return tokenizer and context length of a folder without importing torch, or None where that takes the whole library.
+
+    Importing `AutoTokenizer` costs some 6 s of CPU time. It is not needed where tokenizer_config.json names the general
+    class and config.json states the context length itself. Raises `UserError` as `read_config` does for missing weights.
+    """
+    folder = Path(name).expanduser()
+    described = [_json_object(folder / file) for file in ("tokenizer_config.json", "config.json")]
+    settings, config = described
+    if settings.get("tokenizer_class") not in _GENERAL_TOKENIZERS or not (folder / "tokenizer.json").is_file():
+        return None
+    if (
+        any("auto_map" in found for found in described)
+        or not {"model_type"} <= config.keys()
+        or "text_config" in config
+    ):
+        return None
+    lengths = [config[field] for field in _CONTEXT_FIELDS if isinstance(config.get(field), int)]
+    if not lengths:
+        return None
+    if not elsewhere:
+        _check_weights(name)
+    from transformers import PreTrainedTokenizerFast
+
+    try:
+        return PreTrainedTokenizerFast.from_pretrained(folder, padding_side="left"), lengths[0]
+    except Exception:  # `load_text` tries again, and explains
+        return None
+
+
+def _json_object(path: Path) -> dict[str, Any]:
+    """Return the object in a JSON file, empty if there is none."""
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def read_config(
@@ -137,7 +186,7 @@ def _check_weights(name: str) -> None:
 def context_length(config: Any, tokenizer: Any) -> int | None:
     """Tokens that the model can attend to, by its configuration or, failing that, its tokenizer's; None if neither says."""
     config = config.get_text_config() if config is not None else None
-    for name in ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length"):
+    for name in _CONTEXT_FIELDS:
         if isinstance(getattr(config, name, None), int):
             return getattr(config, name)
     declared = tokenizer.model_max_length
