@@ -1,9 +1,7 @@
 """What generates: one seam (base.py) and the engines behind it. Model libraries are imported only where they are needed."""
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 from self_instruct.engines.base import ModelEngine, Sampling, TokenCounter
 from self_instruct.engines.local.placement import Machine, Placement, check
@@ -28,45 +26,28 @@ def load_engine(
     on_step: Callable[[int], None] = lambda rows: None,
     backend: str = "auto",
     alike: bool = True,
-    store: Any = None,
-) -> ModelEngine | None:
-    """The engine of that name, ready to generate; or None when the part of a process that follows another is over.
+) -> ModelEngine:
+    """Load the engine of that name.
 
-    `rank` is this process's among the `processes` that generate. With `placement.tensor_parallel_size` N, ranks 0 to N - 1
-    hold one model, the next N another, ...: the first of each N gets an engine, all others generate with it inside this call
-    until it is closed. `store` is a torch.distributed store that all of them share, by default the launcher's. `batch_size`
-    None stands for as many rows of at most `max_length` tokens as memory has room for. `alike` says that no request will have
-    a sampling of its own, but for its number of tokens.
-    Raises `UserError` when what it needs is missing, does not go together or cannot be loaded.
+    `rank` is this process's among the `processes` that generate. `batch_size` None stands for as many rows of at most
+    `max_length` tokens as memory has room for. `alike` says that no request will have a sampling of its own, but for its number
+    of tokens. Raises UserError if something that it needs is missing, conflicts or cannot be loaded.
     """
     if name == "scripted":
         return _scripted(script_path, rank)
     model_name = _named(model_name_or_path)
     from self_instruct.engines.local.engine import HuggingFaceEngine
     from self_instruct.engines.local.loading import check_numbers, load_model
-    from self_instruct.engines.local.lockstep import LockstepEngine, join
     from self_instruct.engines.local.memory import choose_rows, longest_row
     from self_instruct.engines.local.tokenizer import context_length, read_config
 
     placement = placement or Placement()
     check(placement, Machine.here(processes), read_config(model_name, model_revision, trust_remote_code))
-    size = placement.tensor_parallel_size
-    group = join(rank, size, store) if size > 1 else None
     model, tokenizer, revision = load_model(model_name, model_revision, placement, trust_remote_code)
-    with group.watched() if group else nullcontext():
-        check_numbers(model, tokenizer)
-        longest = longest_row(context_length(model.config, tokenizer), max_length, sampling.max_new_tokens)
-        rows = batch_size or choose_rows(model, longest)
-    if group is None:
-        return HuggingFaceEngine(
-            model, tokenizer, revision, sampling, rows, chat_template, rank, on_step, backend, alike
-        )
-    rows = group.smallest(rows)
-    engine = LockstepEngine(group, model, tokenizer, revision, sampling, rows, chat_template, rank, on_step, backend)
-    if group.leads:
-        return engine
-    engine.follow()
-    return None
+    check_numbers(model, tokenizer)
+    longest = longest_row(context_length(model.config, tokenizer), max_length, sampling.max_new_tokens)
+    rows = batch_size or choose_rows(model, longest)
+    return HuggingFaceEngine(model, tokenizer, revision, sampling, rows, chat_template, rank, on_step, backend, alike)
 
 
 def load_reader(

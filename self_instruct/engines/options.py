@@ -38,9 +38,6 @@ class ModelOptions:
     device_map: str | None = option(
         None, "auto: one process puts the layers of a large model on all its devices", choices=("auto",)
     )
-    tensor_parallel_size: int = option(
-        1, "processes that together hold one model, a part of every layer each", minimum=1
-    )
     trust_remote_code: bool = option(False, "run Python code that comes with the model; only for sources you trust")
 
 

@@ -117,17 +117,14 @@ def build_reader(config: Config) -> TokenCounter:
     )  # fmt: skip
 
 
-def build_engine(config: Config, world: World, on_step: Callable[[int], None]) -> ModelEngine | None:
-    """What generates in a process; `on_step` is told at every step how many rows drew a token. None when the process was one
-    of several that hold a model, and not the first: then it has generated with them to the end.
-    """
+def build_engine(config: Config, world: World, on_step: Callable[[int], None]) -> ModelEngine:
+    """Load the engine of a generating process; `on_step` is called at every step with the number of rows that drew a token."""
     options = config.model
     placement = Placement(
         options.dtype,
         options.attn_implementation,
         options.quantization,
         options.device_map,
-        options.tensor_parallel_size,
     )
     return load_engine(
         options.engine, options.model_name_or_path, options.script_path, build_sampling(config),

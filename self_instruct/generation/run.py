@@ -10,8 +10,8 @@ from typing import Any
 from self_instruct import __version__
 from self_instruct.config.option import declarations
 from self_instruct.engines.base import Engine
-from self_instruct.engines.fleet import news
-from self_instruct.engines.fleet.pool import WorkerPool
+from self_instruct.engines.fleet import stats
+from self_instruct.engines.fleet.engine import Fleet
 from self_instruct.engines.fleet.world import current_world
 from self_instruct.engines.server.connecting import check_engine, check_given
 from self_instruct.errors import FILE_ONLY, UserError
@@ -89,11 +89,11 @@ def generate(
     logs.write_to(folder, world.rank)
     if not world.is_main:
         try:
-            return Ended(serve(config, world, interruption))
+            return Ended(serve(config, world, folder, interruption))
         except UserError as error:
             raise UserError(str(error), world.rank) from error
     progress = Progress(run.num_instructions_to_generate, every=config.reporting.heartbeat_seconds)
-    with started(config, world, progress.step, engine) as generators:
+    with started(config, world, folder, interruption, progress.step, engine) as generators:
         described["model_revision"] = generators.reader.model_revision
         if earlier is not None:
             manifest.check_same_plan(folder, earlier, described, declared)
@@ -110,13 +110,13 @@ def launch(
     again: str | None = None,
 ) -> Ended:
     """Rank 0's part: generates into a run directory, which `described` describes."""
-    config, pool = recipe.config, generators.pool
+    config, fleet = recipe.config, generators.fleet
     # What can fail for a user's mistake comes before anything is written.
     session = recipe.session(generators.reader)
     build_spending(config)
     interruption.tell(generators.engine.interrupt)  # until here there was nothing to save
-    if pool is not None:
-        pool.wait_until_ready()
+    if fleet is not None:
+        fleet.wait_until_ready()
     if config.run.plan:
         interruption.after(config.run.plan_seconds, f"the {config.run.plan_seconds:g} seconds of the pilot are over")
     elif config.run.max_hours is not None:
@@ -128,7 +128,7 @@ def launch(
             loop = Loop(
                 session.plan, generators.engine, journal, session.curator, writer, funnel, limits, interruption.reason
             )
-            progress.load = lambda: _load(loop, pool)
+            progress.load = lambda: _load(loop, fleet)
             _log.info(
                 "self_instruct %s begins with %s", __version__, generators.reader.model_revision, extra=FILE_ONLY
             )
@@ -146,9 +146,9 @@ def launch(
             "command goes on."
         )
     elif config.run.plan:
-        text = _forecast(config, loop, pool, stopped, progress.tokens_per_second)
+        text = _forecast(config, loop, fleet, stopped, progress.tokens_per_second)
     else:
-        idle = (news.idleness(pool.news), news.occupancy(pool.news)) if pool is not None else None
+        idle = (stats.idleness(fleet.stats), stats.occupancy(fleet.stats)) if fleet is not None else None
         text = recipe.summary(
             Ending(folder, loop.funnel, session.curator.pool, stopped, progress.seconds, idle, again)
         )
@@ -179,13 +179,13 @@ def _tracked(
         tracker.close()
 
 
-def _load(loop: Loop, pool: WorkerPool | None) -> Load:
+def _load(loop: Loop, fleet: Fleet | None) -> Load:
     """What generation does now."""
-    if pool is None:
+    if fleet is None:
         return Load(loop.under_way, loop.under_way)
-    heard = pool.news
+    heard = fleet.stats
     taken, memory = sum(item.taken for item in heard), sum(item.memory for item in heard)
-    return Load(pool.in_flight, pool.rows, taken, memory, news.devices(heard))
+    return Load(fleet.in_flight, fleet.rows, taken, memory, stats.devices(heard))
 
 
 def _run(loop: Loop, progress: Progress) -> str:
@@ -207,18 +207,18 @@ def _run(loop: Loop, progress: Progress) -> str:
         progress.close()
 
 
-def _forecast(config: Config, loop: Loop, pool: WorkerPool | None, stopped: str, speed: float) -> str:
+def _forecast(config: Config, loop: Loop, fleet: Fleet | None, stopped: str, speed: float) -> str:
     """The text after the pilot of --plan; `speed` is in tokens a second, of the pilot without earlier launches."""
     funnel, target = loop.funnel, config.run.num_instructions_to_generate
     lines = [
         f"Pilot: {stopped}; {funnel.accepted:,} records from {funnel.requests:,} requests, yield {funnel.yield_:.0%}."
     ]
     ratio = tokens_per_record(funnel.samples)
-    if pool is None and config.model.engine == "scripted":
+    if fleet is None and config.model.engine == "scripted":
         return f"{lines[0]} A script takes no time worth a forecast."
-    heard = pool.news if pool is not None else []
-    speed = news.tokens_per_second(heard) if heard else speed
-    lines += [f"It fits: {line}." for line in news.fit(heard)]
+    heard = fleet.stats if fleet is not None else []
+    speed = stats.tokens_per_second(heard) if heard else speed
+    lines += [f"It fits: {line}." for line in stats.memory_lines(heard)]
     if funnel.spending.completions:
         lines.append(funnel.spending.told())
     if ratio is None or not speed:
@@ -227,6 +227,6 @@ def _forecast(config: Config, loop: Loop, pool: WorkerPool | None, stopped: str,
             "nothing to forecast from; raise --plan_seconds, or see what the model writes in the journal of a --batch_dir."
         )
         return "\n".join(lines)
-    forecast = Forecast(target - funnel.accepted, speed, ratio, news.devices(heard), config.run.gpu_hour_price)
+    forecast = Forecast(target - funnel.accepted, speed, ratio, stats.devices(heard), config.run.gpu_hour_price)
     lines.append(f"To {target:,} records, if the yield stays (ranges: 95 %, from the differences between requests):")
     return "\n".join([*lines, *forecast.lines()])

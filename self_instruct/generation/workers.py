@@ -1,8 +1,8 @@
-"""Starting the processes that generate, beside the one that composes, judges and writes.
+"""Start the processes that generate, beside the one that composes, decides and writes.
 
-A Python thread that parses and compares slows generation in the same process by a factor; so rank 0 generates in a process
-of its own, and every other rank is such a process already. A script is replayed where it is read, unless several ranks are
-to share it.
+A Python thread that parses and compares slows generation in the same process by a factor; so rank 0 generates in a child
+process, and every other rank is such a process already. A script is replayed where it is read, unless several ranks share it.
+Rank 0 and its child talk through a pipe, or through the launcher's store if there are other ranks.
 """
 
 import gc
@@ -12,17 +12,24 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from self_instruct.engines.base import Engine, ModelEngine, TokenCounter, WordCounter
-from self_instruct.engines.fleet.channel import Channel
-from self_instruct.engines.fleet.pool import WorkerPool
-from self_instruct.engines.fleet.worker import Worker
-from self_instruct.engines.fleet.world import MeetingPlace, World, connect
+from self_instruct.engines.fleet.engine import Fleet
+from self_instruct.engines.fleet.messages import (
+    PATIENCE_SECONDS,
+    LaunchKey,
+    PipeCarrier,
+    StoreCarrier,
+    open_store,
+    read_key,
+)
+from self_instruct.engines.fleet.worker import Access, Worker
+from self_instruct.engines.fleet.world import World
 from self_instruct.errors import UserError
 from self_instruct.generation.assembly import build_endpoint, build_engine, build_reader
 from self_instruct.generation.config import Config
@@ -32,23 +39,26 @@ from self_instruct.runs import logs
 
 @dataclass(frozen=True)
 class Generators:
-    """What generates: `pool` is all processes, and the engine itself, or None where a script is replayed, or a server asked,
-    in this one.
-    """
+    """The engine, and the fleet if it is one: None where this process replays a script or asks a server."""
 
     reader: TokenCounter
     engine: Engine
-    pool: WorkerPool | None = None
+    fleet: Fleet | None = None
 
 
 @contextmanager
 def started(
-    config: Config, world: World, on_tokens: Callable[[int], None], own: Engine | None = None
+    config: Config,
+    world: World,
+    folder: Path,
+    interruption: Interruption,
+    on_tokens: Callable[[int], None],
+    own: Engine | None = None,
 ) -> Iterator[Generators]:
-    """Starts rank 0's process and listens for the others; all are ended at the end. Models are loaded meanwhile.
+    """Start the generating processes and end them afterwards; models are loaded meanwhile.
 
-    `own` is an engine that generates in this process in place of them. Raises `UserError` if the model's tokenizer or
-    configuration cannot be loaded.
+    `folder` is where ranks find the key of the launch; `own` is an engine that generates in this process instead. Raises
+    UserError if the model's tokenizer or configuration cannot be loaded.
     """
     if own is not None:
         if world.size > 1:
@@ -71,59 +81,66 @@ def started(
         finally:
             asking.close()
         return
-    connection, process = _start(config, world)
-    place = None
+    with _fleet(config, world, folder, interruption, on_tokens) as generators:
+        yield generators
+
+
+@contextmanager
+def _fleet(
+    config: Config, world: World, folder: Path, interruption: Interruption, on_tokens: Callable[[int], None]
+) -> Iterator[Generators]:
+    key = LaunchKey(folder if world.size > 1 else None)
+    process: BaseProcess | None = None
     try:
-        # The process is loading the model by now; this one needs the tokenizer only, and one of the machine's cores.
+        connection, process = _start(config, world, key.key)
+        # The child is loading the model by now; this process needs only the tokenizer, and one of the machine's cores.
         os.environ.setdefault("OMP_NUM_THREADS", "1")
         reader = build_reader(config)
-        pool = WorkerPool(_leaders(config, world), reader.model_revision, on_tokens)
-        pool.add(connection, process)
-        if world.size > 1:
-            place = MeetingPlace(world)
-            pool.listen(place.listener, place.secret)
+        fleet = Fleet(world.size, reader.model_revision, _opener(world, connection), key.key, process, on_tokens)
+        in_order = False
         try:
-            yield Generators(reader, pool, pool)
+            yield Generators(reader, fleet, fleet)
+            in_order = True
         finally:
-            if place is not None:
-                place.close()
-            pool.close()
+            fleet.close(lambda: in_order and interruption.received is None)
     finally:
-        process.kill()
+        if process is not None:
+            process.kill()
+        key.remove()
 
 
-def serve(config: Config, world: World, interruption: Interruption) -> int:
-    """What every rank but 0 does: generates for rank 0 until that says it is enough. The exit code."""
-    if world.rank not in _leaders(config, world):
-        build_engine(config, world, lambda rows: None)
-        return 0
-    connection = connect(world)
-    if connection is None:
-        return 0
-    worker = Worker(Channel(connection), world.rank, partial(_load, config, world))
+def serve(config: Config, world: World, folder: Path, interruption: Interruption) -> int:
+    """Generate for rank 0 until it says stop, as every other rank does; return the exit code."""
+    access = Access(_opener(world), partial(read_key, folder))
+    worker = Worker(world.rank, world.size, partial(_load, config, world), access)
     interruption.tell(worker.end)
-    whole = worker.run()
-    return 128 + interruption.received if interruption.received else int(not whole)
+    succeeded = worker.run()
+    return 128 + interruption.received if interruption.received else int(not succeeded)
 
 
-def _leaders(config: Config, world: World) -> range:
-    """The ranks that are given requests: all, or the first of those that hold a model together."""
-    return range(0, world.size, config.model.tensor_parallel_size)
+def _opener(
+    world: World, connection: Connection | None = None, hosts: bool = False
+) -> Callable[[], StoreCarrier | PipeCarrier]:
+    """What opens the way of the messages: the pipe between rank 0 and its child, unless there are other ranks."""
+    if world.size == 1 and connection is not None:
+        return partial(PipeCarrier, connection)
+    # At the end of a launch the store may be gone first, and torch would print a stack of C++ calls. Read when it is imported.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    return lambda: StoreCarrier(open_store(world, hosts))
 
 
 def _load(config: Config, world: World, on_step: Callable[[int], None]) -> ModelEngine:
-    engine = build_engine(config, world, on_step)
-    assert engine is not None, "only a rank that follows another has no engine"
-    return engine
+    return build_engine(config, world, on_step)
 
 
-def _start(config: Config, world: World) -> tuple[Connection, BaseProcess]:
-    """Rank 0's generating process, and the connection to it."""
+def _start(config: Config, world: World, key: bytes) -> tuple[Connection, BaseProcess]:
+    """Start rank 0's generating process; return the connection to it, and the process."""
     context = multiprocessing.get_context("spawn")
-    mine, its = context.Pipe()
-    process = context.Process(target=_generate, args=(its, config, world), name="generation", daemon=True)
-    # A signal of a terminal or a scheduler reaches both processes, and this one decides what it means: the other is born
-    # with these blocked, and here they wait. multiprocessing's tracker, when it is started, would let them through.
+    ours, its = context.Pipe()
+    process = context.Process(target=_generate, args=(its, config, world, key), name="generation", daemon=True)
+    # A signal from a terminal or a scheduler reaches both processes, and this one decides what it means: the child starts with
+    # these signals blocked, and here they are held back until it is started. Starting multiprocessing's resource tracker would
+    # let them through, so start that first.
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
@@ -131,22 +148,28 @@ def _start(config: Config, world: World) -> tuple[Connection, BaseProcess]:
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     its.close()
-    return mine, process
+    return ours, process
 
 
-def _generate(connection: Connection, config: Config, world: World) -> None:
+def _generate(connection: Connection, config: Config, world: World, key: bytes) -> None:
     logs.configure(config.reporting.log_level)
     if config.run.batch_dir:
         logs.write_to(Path(config.run.batch_dir), 0, "generation")
-    os.environ["TORCHELASTIC_USE_AGENT_STORE"] = (
-        "True"  # the store is kept by the launcher or by rank 0's other process
-    )
     if "OMP_NUM_THREADS" not in os.environ:
-        # Two processes that together use more threads than there are cores slow each other, and judging by meaning keeps a
-        # core busy; judging by words does not.
+        # Two processes with more threads than cores slow each other down, and embedding candidates keeps a core busy;
+        # comparing words does not.
         judging = config.novelty.embedding_threshold is not None
         os.environ["OMP_NUM_THREADS"] = str(max(1, len(os.sched_getaffinity(0)) - judging))
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    # Where the launcher keeps no store, this process does and not its parent: connections from outside can use up the files
+    # that a process may open, and the parent has files to write.
+    opened = cache(_opener(world, connection, hosts=True))
+    access = Access(opened, lambda: key, parent.is_alive)
     try:
-        Worker(Channel(connection), 0, partial(_load, config, world)).run()
+        Worker(0, world.size, partial(_load, config, world), access).run()
+        if world.size > 1:
+            # Ranks that start late still need the store, which lives as long as `opened`; the parent ends this process.
+            parent.join(PATIENCE_SECONDS)
     finally:
-        gc.freeze()  # as in cli.guarded
+        gc.freeze()  # as in commands/guard.py

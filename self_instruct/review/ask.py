@@ -255,7 +255,8 @@ def _ask(
     if before:
         _log.info("Going on with %s: %d of %d predictions are there.", reviewer.path.parent, before, total)
     progress = Progress(total, unit="predictions", every=reviewer.config.reporting.heartbeat_seconds)
-    with started(reviewer.config, world, progress.step) as generators:
+    folder = reviewer.path.parent
+    with started(reviewer.config, world, folder, interruption, progress.step) as generators:
         interruption.tell(generators.engine.interrupt)
         revision = generators.reader.model_revision
         reviewer.check_model(file.latest, revision)
@@ -284,7 +285,7 @@ def _ask(
 def _serve(reviewer: Reviewer, world: World, interruption: Interruption) -> int:
     """Generate for rank 0, as every other rank does; return the exit code."""
     try:
-        return serve(reviewer.config, world, interruption)
+        return serve(reviewer.config, world, reviewer.path.parent, interruption)
     except UserError as error:
         raise UserError(str(error), world.rank) from error
 

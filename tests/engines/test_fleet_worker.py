@@ -1,4 +1,4 @@
-"""A process that generates, seen through its channel."""
+"""A generating process, with the test in the place of rank 0."""
 
 import multiprocessing
 import os
@@ -12,12 +12,13 @@ import pytest
 
 from self_instruct.engines.base import Completion, Request
 from self_instruct.engines.fleet import worker as module
-from self_instruct.engines.fleet.channel import Channel
-from self_instruct.engines.fleet.worker import Worker
+from self_instruct.engines.fleet.messages import CarrierLost, Link, PipeCarrier
+from self_instruct.engines.fleet.worker import Access, Worker, machine, runs
 from self_instruct.engines.scripted import ScriptedEngine
 from self_instruct.errors import UserError
 
 TEXTS = {i: (f"text {i}\n9. end", i % 3 == 0) for i in range(40)}
+KEY = b"k" * 32
 
 
 class Slow(ScriptedEngine):
@@ -32,7 +33,7 @@ class Slow(ScriptedEngine):
 
 
 class Broken(ScriptedEngine):
-    """Answers once and fails then, as its text says."""
+    """Answers request 0 and fails then: with a user's mistake as rank 1, else with a fault."""
 
     def poll(self) -> list[Completion]:
         if 0 in [request.index for request in self._pending]:
@@ -40,16 +41,23 @@ class Broken(ScriptedEngine):
         raise UserError("a mistake") if self._rank == 1 else RuntimeError("the device is lost")
 
 
-class Started:
-    """A worker in a thread, and the other end of its channel."""
+def request(index: int) -> dict:
+    return {"request": asdict(Request(index, "a prompt", "1. Task:\n", ("\n9.",), f"42:{index}"))}
 
-    def __init__(self, engine: ScriptedEngine | None = None, mistake: Exception | None = None) -> None:
-        its, mine = Pipe()
-        self.engine, self.mistake, self.whole = engine, mistake, None
-        self.channel = Channel(mine)
-        self.worker = Worker(Channel(its), 5, self.load)
+
+class Started:
+    """A worker in a thread, and rank 0's end of its pipe."""
+
+    def __init__(
+        self, engine: ScriptedEngine | None = None, mistake: Exception | None = None, key: bytes = KEY
+    ) -> None:
+        ours, its = Pipe()
+        self.engine, self.mistake, self.result = engine, mistake, None
+        self.link = Link(PipeCarrier(ours), "main", KEY, "L")
+        self.worker = Worker(5, 1, self.load, Access(lambda: PipeCarrier(its), lambda: key))
         self.thread = threading.Thread(target=self.run)
         self.thread.start()
+        self.say("run")
 
     def load(self, on_step):
         self.on_step = on_step
@@ -58,144 +66,191 @@ class Started:
         return self.engine
 
     def run(self) -> None:
-        self.whole = self.worker.run()
+        try:
+            self.result = self.worker.run()
+        except UserError as error:
+            self.result = error
+
+    def say(self, state: str) -> None:
+        self.link.send("main/5", {"state": state})
 
     def ask(self, *indices: int) -> None:
-        requests = [asdict(Request(i, "a prompt", "1. Task:\n", ("\n9.",), f"42:{i}")) for i in indices]
-        self.channel.send("requests", requests=requests)
+        for index in indices:
+            self.link.send("requests", request(index))
 
-    def hear(self, *kinds: str) -> list[dict]:
-        """Messages up to one of these kinds, without the signs of life."""
-        heard = []
-        while not heard or heard[-1]["kind"] not in kinds:
-            message = self.channel.receive()
-            assert message is not None, heard
-            heard += [message] if message["kind"] != "alive" else []
-        return heard
+    def hear(self, name: str = "completions", until=lambda message: True) -> dict:
+        """The next message of a queue that is as it should be."""
+        while True:
+            message = self.link.receive(name)
+            if message is not None and until(message):
+                return message
+            time.sleep(0.001)
 
-    def hang_up(self) -> None:
-        self.channel.close()
+    def beat(self, until=lambda message: True) -> dict:
+        return self.hear("alive/5", until)
+
+    def ends(self) -> object:
         self.thread.join(120)
         assert not self.thread.is_alive()
+        return self.result
 
 
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch):
-    monkeypatch.setattr(module, "BEAT_SECONDS", 0.05)
-    monkeypatch.setattr(module, "LAST_WORD_SECONDS", 10.0)
+    monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0.05)
 
 
-def test_it_introduces_itself_answers_every_request_once_and_says_goodbye():
+def test_worker_answers_every_request_once_and_ends_when_it_is_told_to():
     started = Started(ScriptedEngine(TEXTS, rank=5))
-    hello, ready = started.hear("ready")
-    assert hello == {"kind": "hello", "rank": 5, "pid": os.getpid(), "host": socket.gethostname()}
-    assert ready["model_revision"] == started.engine.model_revision and ready["news"]["rows"] == 1
-    started.ask(3, 4)
-    started.ask(5)
-    found = [item for _ in range(3) for item in started.hear("completions")[-1]["completions"]]
-    assert [item["request"] for item in found] == [3, 4, 5]
+    beat = started.beat(lambda message: message["stats"]["rows"] == 1)
+    assert (beat["pid"], beat["host"], beat["machine"]) == (os.getpid(), socket.gethostname(), machine())
+    assert beat["model_revision"] == started.engine.model_revision and not beat["ended"]
+    started.ask(3, 4, 5)
+    found = [started.hear()["completion"] for _ in range(3)]
     reference = ScriptedEngine(TEXTS, rank=5)
-    reference.submit([Request(i, "a prompt", "1. Task:\n", ("\n9.",), "") for i in (3, 4, 5)])
+    reference.submit([Request.of(request(i)["request"]) for i in (3, 4, 5)])
     assert found == [asdict(reference.poll()[0]) for _ in range(3)]
-    started.channel.send("end")
-    assert started.hear("bye")[-1]["kind"] == "bye"
-    started.hang_up()
-    assert started.whole is True
+    started.say("stop")
+    last = started.beat(lambda message: message["ended"])
+    assert (last["sent"], last["pending"], last["failure"]) == (3, 0, None)
+    assert started.ends() is True
 
 
-def test_signs_of_life_come_while_it_generates_and_tell_what_was_drawn():
+def test_worker_takes_twice_its_rows_and_its_heartbeats_carry_the_figures():
     started = Started(Slow(TEXTS))
-    started.hear("ready")
-    started.ask(1)
+    started.beat(lambda message: message["stats"]["rows"])
+    started.ask(*range(8))
+    assert started.beat(lambda message: message["pending"])["pending"] <= 2
     started.on_step(3)
     started.on_step(4)
-    while (message := started.channel.receive())["news"]["tokens"] < 7:
-        assert message["kind"] == "alive"
-    news = message["news"]
-    assert news["steps"] == 2 and news["seconds"] >= news["waited"] >= 0
-    started.channel.send("end")
-    assert [message["kind"] for message in started.hear("bye")] == ["bye"], "what is not whole is not handed in"
-    started.hang_up()
+    stats = started.beat(lambda message: message["stats"]["tokens"] == 7)["stats"]
+    assert stats["steps"] == 2 and stats["seconds"] >= stats["waited"] >= 0
+    assert started.beat(lambda message: message["pending"] == 2)
+    started.say("stop")
+    last = started.beat(lambda message: message["ended"])
+    assert last["sent"] == 0 and started.ends() is True
+    with pytest.raises(CarrierLost):
+        started.hear()  # unfinished requests are not answered
 
 
 @pytest.mark.parametrize(("rank", "kind", "text"), [
-    (1, "mistake", "a mistake"), (0, "failure", "RuntimeError: the device is lost"),
+    (1, "mistake", "a mistake"), (0, "failed", "RuntimeError: the device is lost"),
 ])  # fmt: skip
-def test_what_was_whole_before_a_failure_is_handed_in_and_the_failure_told(rank, kind, text):
+def test_completions_before_a_failure_are_sent_and_the_failure_is_reported(rank, kind, text):
     started = Started(Broken(TEXTS, rank))
-    started.hear("ready")
     started.ask(0, 1)
-    completions, told = started.hear(kind)
-    assert [item["request"] for item in completions["completions"]] == [0] and told == {"kind": kind, "message": text}
-    started.hang_up()
-    assert started.whole is False
+    assert started.hear()["completion"]["request"] == 0
+    beat = started.beat(lambda message: message["failure"])
+    assert beat["failure"] == [kind, text] and not beat["ended"]
+    started.say("stop")
+    assert started.beat(lambda message: message["ended"])["failure"] == [kind, text]
+    assert started.ends() is False
 
 
-@pytest.mark.parametrize("kind", ["mistake", "failure"])
-def test_a_model_that_cannot_be_loaded_is_told(kind):
+@pytest.mark.parametrize("kind", ["mistake", "failed"])
+def test_a_model_that_cannot_be_loaded_is_reported(kind):
     started = Started(mistake=UserError("no such folder") if kind == "mistake" else MemoryError("no memory"))
-    assert [message["kind"] for message in started.hear(kind)] == ["hello", kind]
-    started.hang_up()
-    assert started.whole is False
+    assert started.beat(lambda message: message["failure"])["failure"][0] == kind
+    started.say("stop")
+    assert started.ends() is False
 
 
-def test_it_does_not_go_on_when_the_other_side_is_gone_and_says_so(caplog):
+def test_worker_ends_when_rank_0_is_gone_and_says_so(caplog):
     started = Started(Slow(TEXTS))
-    started.hear("ready")
     started.ask(1, 2)
-    started.hang_up()
-    assert started.whole is False
-    assert "rank 5: rank 0's process is gone; the same command goes on with the run" in caplog.text
+    started.beat(lambda message: message["pending"])
+    started.link.close()
+    assert started.ends() is False
+    assert "rank 5: rank 0 is gone; the same command goes on with the run" in caplog.text
 
 
-def test_a_signal_ends_it_as_the_other_side_would():
+def test_worker_ends_when_rank_0_is_silent(monkeypatch):
+    monkeypatch.setattr(module, "LOADING_SILENCE_SECONDS", 0.3)
     started = Started(Slow(TEXTS))
-    started.hear("ready")
+    with pytest.raises(CarrierLost):
+        while True:
+            started.beat()
+    assert started.ends() is False
+
+
+def test_worker_without_the_key_of_the_launch_says_what_to_do(monkeypatch):
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.3)
+    started = Started(Slow(TEXTS), key=b"another key")
+    started.ask(1)
+    error = started.ends()
+    assert isinstance(error, UserError) and "no message from rank 0 that is signed" in str(error)
+    with pytest.raises(CarrierLost):
+        started.hear()
+    assert started.link.ignored == 0, "it has sent nothing"
+
+
+def test_a_signal_ends_the_worker_as_rank_0_would():
+    started = Started(Slow(TEXTS))
     started.ask(1, 2)
+    started.beat(lambda message: message["pending"])
     started.worker.end()
-    assert started.hear("bye")[-1]["kind"] == "bye"
-    started.hang_up()
-    assert started.whole is True
+    assert started.beat(lambda message: message["ended"])
+    assert started.ends() is True
 
 
-def serve(connection, seconds: float) -> None:
-    def load(on_step):
-        time.sleep(seconds)
-        return Stuck(TEXTS)
-
-    module.BEAT_SECONDS = 0.05
-    module.END_SECONDS = 0.3
-    Worker(Channel(connection), 0, load).run()
+def test_a_completion_that_cannot_be_sent_becomes_an_error(monkeypatch):
+    monkeypatch.setattr(PipeCarrier, "limit", 2_000)
+    started = Started(ScriptedEngine({0: ("x" * 3_000, False)}))
+    started.ask(0)
+    completion = started.hear()["completion"]
+    assert completion["finish_reason"] == "error" and "larger than the 2,000" in completion["error"]
+    started.say("stop")
+    assert started.ends() is True
 
 
 class Stuck(ScriptedEngine):
-    """Hears nothing any more."""
+    """Never returns."""
 
     def poll(self) -> list[Completion]:
         time.sleep(1000)
         return []
 
 
+def stuck(connection, seconds: float) -> None:
+    def load(on_step):
+        time.sleep(seconds)
+        return Stuck(TEXTS)
+
+    module.HEARTBEAT_SECONDS = 0.05
+    module.END_SECONDS = 0.3
+    Worker(0, 1, load, Access(lambda: PipeCarrier(connection), lambda: KEY)).run()
+
+
 @pytest.mark.parametrize("loading", [True, False])
 @pytest.mark.parametrize("asked", [True, False])
 def test_a_process_that_cannot_be_interrupted_ends_all_the_same(loading, asked):
     context = multiprocessing.get_context("spawn")
-    mine, its = context.Pipe()
-    process = context.Process(target=serve, args=(its, 1000.0 if loading else 0.0), daemon=True)
+    ours, its = context.Pipe()
+    process = context.Process(target=stuck, args=(its, 1000.0 if loading else 0.0), daemon=True)
     process.start()
     its.close()
-    channel = Channel(mine)
-    while channel.receive()["kind"] != ("hello" if loading else "ready"):
-        pass
+    link = Link(PipeCarrier(ours), "main", KEY, "L")
+    link.send("main/0", {"state": "run"})
+    while (beat := link.receive("alive/0")) is None or not (loading or beat["stats"]["rows"]):
+        time.sleep(0.01)
+    assert beat["pid"] == process.pid and runs(process.pid)
     if asked:
-        channel.send("requests", requests=[asdict(Request(1, "p", "o", (), ""))])
-        channel.send("end")
-        kinds = []
-        while message := channel.receive():
-            kinds.append(message["kind"])
-        assert kinds[-1] == "bye"
+        link.send("requests", request(1))
+        link.send("main/0", {"state": "stop"})
+        while not (beat := link.receive("alive/0") or beat)["ended"]:
+            time.sleep(0.01)
     else:
-        channel.close()
+        link.close()
     process.join(30)
-    # Stuck in loading it has given nothing up; stuck in generating, an end that was asked for is an end.
-    assert process.exitcode == (0 if asked else 1)
+    # An end that was asked for is an end in order, even if the process was stuck.
+    assert process.exitcode == (0 if asked else 1) and not runs(process.pid)
+
+
+def test_a_key_that_cannot_be_used_is_a_user_error_and_ends_the_worker():
+    def key() -> bytes:
+        raise UserError("the key has 3 characters")
+
+    _, its = Pipe()
+    worker = Worker(5, 1, lambda on_step: Slow(TEXTS), Access(lambda: PipeCarrier(its), key))
+    with pytest.raises(UserError, match="3 characters"):
+        worker.run()

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from transformers import GPTBigCodeConfig, LlamaConfig, LlamaForCausalLM, MambaConfig
+from transformers import LlamaConfig, LlamaForCausalLM, MambaConfig
 
 from self_instruct.engines import load_engine
 from self_instruct.engines.local.loading import load_model
@@ -28,9 +28,6 @@ ONE_GPU = replace(GPU, processes=1, processes_here=1)
         (Placement(dtype="bfloat16", attn_implementation="flash_attention_2", quantization="4bit"), GPU, LLAMA),
         (Placement(quantization="8bit"), CPU, LLAMA),
         (Placement(device_map="auto", quantization="4bit"), ONE_GPU, LLAMA),
-        (Placement(tensor_parallel_size=4), GPU, LLAMA),
-        (Placement(tensor_parallel_size=2), replace(CPU, processes=4, processes_here=4), LLAMA),
-        (Placement(tensor_parallel_size=4), replace(GPU, processes=16), LLAMA),
         (Placement(), replace(CPU, processes=9, processes_here=9), LLAMA),
         (Placement(), replace(GPU, processes=3, processes_here=3), LLAMA),
         (Placement(), replace(GPU, devices=1, shown_one_by="CUDA_VISIBLE_DEVICES"), LLAMA),
@@ -43,26 +40,15 @@ def test_what_goes_together_passes(placement, machine, config):
 @pytest.mark.parametrize(
     ("placement", "machine", "config", "message"),
     [
-        (Placement(device_map="auto", tensor_parallel_size=2), GPU, LLAMA, "two ways to use several devices"),
         (Placement(device_map="auto"), GPU, LLAMA, "one process all devices, but 8 were started"),
-        (Placement(quantization="4bit", tensor_parallel_size=2), GPU, LLAMA, "cannot split quantised weights"),
         (Placement(quantization="4bit"), replace(GPU, packages=frozenset()), LLAMA,
          r"pip install -e '\.\[quantization\]' in the project's folder"),
         (Placement(quantization="8bit", dtype="float32"), GPU, LLAMA, "--dtype float32 .*bfloat16"),
         (Placement(quantization="4bit"), GPU, LlamaConfig(quantization_config={"quant_method": "gptq"}), "quantised already"),
-        (Placement(tensor_parallel_size=3), GPU, LLAMA, "8 generating processes cannot be divided"),
-        (Placement(tensor_parallel_size=2), CPU, LLAMA, "1 generating processes cannot be divided"),
         (Placement(), replace(GPU, devices=4), LLAMA,
          "^8 processes were started on this machine, but it has 4 cuda devices, .* at most: --num_processes 4$"),
         (Placement(), replace(GPU, devices=1), LLAMA, "has 1 cuda device, .*--num_processes 1$"),
         (Placement(), replace(GPU, devices=4, processes=24), LLAMA, "--num_processes 12, for 3 such machines$"),
-        (Placement(tensor_parallel_size=2), replace(GPU, devices=4), LLAMA, "has 4 cuda devices"),
-        (Placement(tensor_parallel_size=2), replace(GPU, devices=1, shown_one_by="CUDA_VISIBLE_DEVICES"), LLAMA,
-         "has 1 cuda device,"),
-        (Placement(tensor_parallel_size=2), replace(GPU, knows_tensor_parallel=False), LLAMA, "too old"),
-        (Placement(tensor_parallel_size=2), GPU, GPTBigCodeConfig(), "no plan for splitting a model of type gpt_bigcode"),
-        (Placement(tensor_parallel_size=8), GPU, LLAMA, "12 attention heads"),
-        (Placement(tensor_parallel_size=6), replace(GPU, processes=6), LLAMA, "4 key-value heads"),
         (Placement(attn_implementation="flash_attention_2"), CPU, LLAMA, "needs a GPU"),
         (Placement(attn_implementation="flash_attention_2"), replace(GPU, packages=frozenset()), LLAMA, "flash_attn, kernels"),
         (Placement(attn_implementation="flash_attention_3"), replace(GPU, packages={"flash_attn"}), LLAMA, "_interface"),
@@ -99,10 +85,8 @@ def test_this_machine_is_described_by_what_there_is_and_what_the_launcher_says(m
 def test_it_is_refused_before_any_weights_are_read(tiny_llama, tmp_path):
     (tmp_path / "config.json").write_bytes((tiny_llama / "config.json").read_bytes())
     (tmp_path / "model.safetensors").write_bytes(b"")
-    with pytest.raises(UserError, match="--tensor_parallel_size is 2, but 3 generating processes"):
-        load_engine(
-            "huggingface", str(tmp_path), None, GREEDY, placement=Placement(tensor_parallel_size=2), processes=3
-        )
+    with pytest.raises(UserError, match="--device_map auto gives one process all devices, but 3 were started"):
+        load_engine("huggingface", str(tmp_path), None, GREEDY, placement=Placement(device_map="auto"), processes=3)
 
 
 def test_a_model_placed_by_accelerate_writes_the_same(tiny_llama):

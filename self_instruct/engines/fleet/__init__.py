@@ -1,6 +1,6 @@
-"""Several processes, one run: rank 0's process composes, judges and writes; processes that generate only move text.
+"""Several processes, one run: rank 0's process composes, decides and writes; the others only generate.
 
-world.py: who takes part, and how they find each other. channel.py: messages between two of them. worker.py: what a
-process that generates does. pool.py: all of those as one engine. news.py: what they tell of themselves, taken together. There
-is no collective operation, so none of them ever waits for a slower one.
+world.py: the processes of a launch. messages.py: signed messages over the launcher's own key-value store, or over a pipe where
+there is no launcher. worker.py: a generating process. engine.py: all of them as one engine. There is no collective operation,
+so no process ever waits for a slower one.
 """

@@ -1,7 +1,7 @@
-"""A process that generates: takes requests from a channel, gives completions back, and says every few seconds that it lives.
+"""A generating process: takes requests from rank 0, gives completions back, and sends a heartbeat every few seconds.
 
-Nothing but the engine keeps it busy: it parses nothing, judges nothing and touches no file but its log. It ends when rank
-0's process says so or is gone, or on a signal.
+Nothing but the engine keeps its main thread busy; a second thread exchanges messages. It parses nothing, decides nothing and
+touches no file but its log. It ends when rank 0 says so or is gone, or on a signal.
 """
 
 import logging
@@ -12,78 +12,102 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import asdict, replace
-from typing import Any
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from pathlib import Path
 
-from self_instruct.engines.base import ModelEngine, Request
-from self_instruct.engines.fleet.channel import Channel
-from self_instruct.engines.fleet.news import News
+from self_instruct.engines.base import Completion, ModelEngine, Request
+from self_instruct.engines.fleet.messages import (
+    KEY_VARIABLE,
+    PATIENCE_SECONDS,
+    CarrierLost,
+    Link,
+    PipeCarrier,
+    StoreCarrier,
+    TooLarge,
+)
+from self_instruct.engines.fleet.stats import Stats
 from self_instruct.errors import FILE_ONLY, UserError
 
-BEAT_SECONDS = 2.0
-LAST_WORD_SECONDS = 15.0
-END_SECONDS = 20.0
+TICK_SECONDS = 0.01
+HEARTBEAT_SECONDS = 2.0
+LOADING_SILENCE_SECONDS = 45.0
+"""How long a heartbeat may be late while models are loaded, which can keep the other threads of a process from running."""
+END_SECONDS = 12.0
+"""How long a process that is asked to end may take."""
 _log = logging.getLogger(__name__)
 
 
-class Worker:
-    """Connects an engine with a channel. `rank` is told to the other side; `load` makes the engine, and is given a function to
-    call at every step with the number of rows that drew a token.
+@dataclass(frozen=True)
+class Access:
+    """How a worker reaches rank 0: `open` may wait inside torch, `key` gives the key of the launch once there is one, and
+    `main_runs` says whether rank 0's process is there, as far as this process can see.
     """
 
-    def __init__(self, channel: Channel, rank: int, load: Callable[[Callable[[int], None]], ModelEngine]) -> None:
-        self._channel, self._rank, self._load = channel, rank, load
-        self._requests: queue.SimpleQueue[list[Request]] = queue.SimpleQueue()
+    open: Callable[[], StoreCarrier | PipeCarrier]
+    key: Callable[[], bytes | None]
+    main_runs: Callable[[], bool] = lambda: True
+
+
+class Worker:
+    """Connects an engine with rank 0. `load` makes the engine; its argument is to be called at every step with the number of
+    rows that produced a token.
+    """
+
+    def __init__(
+        self, rank: int, size: int, load: Callable[[Callable[[int], None]], ModelEngine], access: Access
+    ) -> None:
+        self._rank, self._size, self._load, self._access = rank, size, load, access
+        self._requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
+        self._completions: queue.SimpleQueue[Completion] = queue.SimpleQueue()
         self._engine: ModelEngine | None = None
-        self._ends, self._done = threading.Event(), threading.Event()
+        self._ending = False  # not an Event: a signal handler must not take a lock that its own thread may hold
+        self._done, self._wake, self._arrived = threading.Event(), threading.Event(), threading.Event()
         self._loading = True
         self._asked = self._abandoned = False
-        self._tokens = self._steps = 0
+        self._failure: tuple[str, str] | None = None  # its kind, "mistake" or "failed", and the message
+        self._reported = False  # the failure
+        self._unreachable: UserError | None = None
+        self._taken = self._sent = 0
+        self._exchanged = time.monotonic() + PATIENCE_SECONDS
+        self._tokens = self._steps = self._rows_at_first = 0
         self._begun: float | None = None
         self._waited = 0.0
-        self._rows_at_first = 0
 
     def run(self) -> bool:
-        """Generates until the end; False if it was rank 0's process or this engine that failed."""
-        self._channel.send("hello", rank=self._rank, pid=os.getpid(), host=socket.gethostname())
-        listening, beating = (
-            threading.Thread(target=task, daemon=True, name=task.__name__) for task in (self._listen, self._watch)
-        )
-        listening.start()
-        beating.start()
+        """Generate until the end; return False if rank 0 or this engine has failed.
+
+        Raises UserError if rank 0 cannot be reached.
+        """
+        exchange = threading.Thread(target=self._exchange, daemon=True, name="exchange")
+        exchange.start()
         try:
             self._engine = engine = self._load_engine()
             self._rows_at_first = engine.rows
-            self._channel.send("ready", model_revision=engine.model_revision, **self._news())
             self._generate(engine)
         except UserError as error:
             _log.error("%s", error, extra=FILE_ONLY)
-            self._channel.send("mistake", message=str(error))
-            # A launcher that sees this process fail ends the others: rank 0's is to have its say first.
-            listening.join(LAST_WORD_SECONDS)
-            return False
+            self._fail("mistake", str(error))
         except Exception as error:
             _log.error("%s", traceback.format_exc())
-            self._channel.send("failure", message=f"{type(error).__name__}: {error}")
-            listening.join(LAST_WORD_SECONDS)
-            return False
+            self._fail("failed", f"{type(error).__name__}: {error}")
         finally:
-            _log.info(
-                "rank %d ends after %d tokens in %d steps", self._rank, self._tokens, self._steps, extra=FILE_ONLY
-            )
-            self._channel.send("bye", **self._news())
-            self._channel.close()
-            closing, self._engine = self._engine, None
-            if closing is not None:
-                closing.close()
+            _log.info("rank %d ends: %d tokens in %d steps", self._rank, self._tokens, self._steps, extra=FILE_ONLY)
             self._done.set()
+            self._wake.set()
+            exchange.join(END_SECONDS)
+            if self._engine is not None:
+                self._engine.close()
+        if self._unreachable is not None:
+            raise self._unreachable
         if self._abandoned:
-            _log.error("rank %d: rank 0's process is gone; the same command goes on with the run", self._rank)
-        return not self._abandoned
+            _log.error("rank %d: rank 0 is gone; the same command goes on with the run", self._rank)
+        return not self._abandoned and self._failure is None
 
     def end(self) -> None:
-        """Ends the generation under way; what is whole is still handed in. Safe to call from a signal handler."""
-        self._ends.set()
+        """End the generation under way; completions that have finished are still sent. Safe to call from a signal handler."""
+        self._ending = True
         if self._engine is not None:
             self._engine.interrupt()
 
@@ -93,67 +117,167 @@ class Worker:
         finally:
             self._loading = False
 
+    def _fail(self, kind: str, message: str) -> None:
+        """The launcher kills all ranks when one fails, so give rank 0 time to print the message and to ask this one to end."""
+        self._failure = kind, message
+        self._wake.set()
+        deadline = time.monotonic() + END_SECONDS
+        while not self._ending and time.monotonic() < deadline:
+            time.sleep(TICK_SECONDS)
+
     def _generate(self, engine: ModelEngine) -> None:
         pending = 0
         while True:
-            while not self._ends.is_set() and (pending == 0 or not self._requests.empty()):
-                requests = self._next()
-                engine.submit(requests)
-                pending += len(requests)
-            if self._ends.is_set():
-                engine.interrupt()  # it may have been made after the end was called for
+            requests = self._next(wait=pending == 0)
+            engine.submit(requests)
+            pending += len(requests)
+            if self._ending:
+                engine.interrupt()  # it may have been loaded after the end was asked for
             completions = engine.poll()
             pending -= len(completions)
-            if completions:
-                self._channel.send("completions", completions=[asdict(item) for item in completions])
-            if self._ends.is_set():
+            for completion in completions:
+                self._completions.put(completion)
+            self._wake.set()
+            if self._ending:
                 return
 
-    def _next(self) -> list[Request]:
-        """Waits for requests, or for the end."""
-        begun = time.monotonic()
-        while not self._ends.is_set():
-            try:
-                requests = self._requests.get(timeout=0.2)
-            except queue.Empty:
-                continue
-            if self._begun is None:  # before the first request there was nothing to be late for
-                self._begun = time.monotonic()
-                _log.info("rank %d generates", self._rank, extra=FILE_ONLY)
-            else:
-                self._waited += time.monotonic() - begun
-            return requests
-        return []
+    def _next(self, wait: bool) -> list[Request]:
+        """Return the requests that have arrived; wait for one, or for the end, if there is nothing else to do."""
+        begun, found = time.monotonic(), list[Request]()
+        while not self._ending and (not self._requests.empty() or (wait and not found)):
+            # Not get() with a timeout: in Python 3.11 a signal can make it wait for ever.
+            self._arrived.wait(0.2)
+            self._arrived.clear()
+            while not self._requests.empty():
+                found.append(self._requests.get())
+            if time.monotonic() - self._exchanged > LOADING_SILENCE_SECONDS:
+                self._abandoned = True  # the other thread is stuck in the store
+                self.end()
+        if found and self._begun is None:  # idle time before the first request does not count
+            self._begun = time.monotonic()
+            _log.info("rank %d generates", self._rank, extra=FILE_ONLY)
+        elif found and wait:
+            self._waited += time.monotonic() - begun
+        return found
 
-    def _listen(self) -> None:
-        while (message := self._channel.receive()) is not None:
-            if message["kind"] == "requests":
-                self._requests.put([Request.of(row) for row in message["requests"]])
-            elif message["kind"] == "end":
+    def _exchange(self) -> None:
+        """Exchange messages until the last one is sent; then see to it that the process ends."""
+        try:
+            with closing(Link(self._access.open(), str(self._rank), None)) as link:
+                self._converse(link)
+        except CarrierLost:
+            self._abandoned = not self._asked
+        except UserError as error:
+            self._unreachable = error
+            _log.error("%s", error, extra=FILE_ONLY)
+        self.end()
+        if self._loading or not self._done.wait(END_SECONDS):
+            os._exit(0 if self._asked else 1)
+
+    def _converse(self, link: Link) -> None:
+        heard = time.monotonic() + PATIENCE_SECONDS - LOADING_SILENCE_SECONDS
+        taking = beating = ending = 0.0
+        while True:
+            self._wake.wait(TICK_SECONDS)
+            self._wake.clear()
+            now = self._exchanged = time.monotonic()
+            heard = now if self._listen(link) else heard
+            if not self._access.main_runs() or now - heard > LOADING_SILENCE_SECONDS:
+                raise CarrierLost("rank 0 is gone") if link.launch else self._no_message()
+            ending = ending or (now if self._ending else 0.0)
+            # Loading a model cannot be interrupted, nor can an engine that is stuck.
+            last = self._done.is_set() or (ending and (self._loading or now - ending > END_SECONDS))
+            if link.launch is not None:
+                self._send_completions(link)
+                if last or now > beating or (self._failure and not self._reported):
+                    self._beat(link, bool(last))
+                    beating = now + HEARTBEAT_SECONDS
+                if now > taking and not self._ending:
+                    self._take_requests(link)
+                    # Who has least to do asks most often, so that requests are spread evenly.
+                    taking = now + min(0.5, TICK_SECONDS * (self._taken - self._sent))
+            if last:
+                return
+
+    def _no_message(self) -> UserError:
+        return UserError(
+            f"process {os.getpid()} on {socket.gethostname()} has had no message from rank 0 that is signed with the key of "
+            f"this launch; all machines must see the run directory, or have the same {KEY_VARIABLE}"
+        )
+
+    def _listen(self, link: Link) -> bool:
+        """Read the heartbeats of rank 0; return whether there was one."""
+        if link.launch is None:
+            link.key = self._access.key()
+        heard = False
+        while (message := link.receive(f"main/{self._rank}")) is not None:
+            heard = True
+            if message["state"] == "stop" and not self._asked:
                 self._asked = True
                 self.end()
-        if not self._ends.is_set():
-            self._abandoned = True
-            self.end()
+        return heard
 
-    def _watch(self) -> None:
-        """Says that this process lives. Once it is to end, sees to it that it does: loading a model cannot be interrupted."""
-        while not self._ends.wait(BEAT_SECONDS):
-            self._channel.send("alive", **self._news())
-        if not self._loading and self._done.wait(END_SECONDS):
+    def _take_requests(self, link: Link) -> None:
+        """Take a fair share of the requests, at most twice as many as the engine works on at a time."""
+        if not self._rows_at_first or self._engine is None:
             return
-        self._channel.send("bye", **self._news())
-        self._channel.close()
-        os._exit(not self._asked)
+        share = -(-link.length("requests") // self._size)
+        for _ in range(min(share, 2 * self._engine.rows - self._taken + self._sent)):
+            if (message := link.receive("requests")) is None:
+                return
+            self._taken += 1
+            self._requests.put(Request.of(message["request"]))
+            self._arrived.set()
+
+    def _send_completions(self, link: Link) -> None:
+        while not self._completions.empty():
+            completion = self._completions.get()
+            try:
+                link.send("completions", {"completion": asdict(completion)})
+            except TooLarge as error:
+                completion = replace(completion, text="", finish_reason="error", error=str(error))
+                link.send("completions", {"completion": asdict(completion)})
+            self._sent += 1
+
+    def _beat(self, link: Link, last: bool) -> None:
+        engine, self._reported = self._engine, self._failure is not None
+        link.send(
+            f"alive/{self._rank}",
+            {
+                "ended": last, "failure": self._failure, "model_revision": engine.model_revision if engine else None,
+                "pid": os.getpid(), "host": socket.gethostname(), "machine": machine(), "stats": asdict(self._stats()),
+                "sent": self._sent, "pending": self._taken - self._sent,
+            },
+        )  # fmt: skip
+        link.length(f"alive/{self._rank}")  # once this is answered, the message has arrived
 
     def _on_step(self, rows: int) -> None:
         self._tokens += rows
         self._steps += 1
 
-    def _news(self) -> dict[str, Any]:
+    def _stats(self) -> Stats:
         seconds = time.monotonic() - self._begun if self._begun is not None else 0.0
-        news = News(self._tokens, self._steps, seconds, self._waited)
-        if self._rows_at_first and self._engine is not None:
-            rows, hardware = self._engine.rows, asdict(self._engine.hardware)
-            news = replace(news, rows=rows, rows_at_first=self._rows_at_first, **hardware)
-        return {"news": asdict(news)}
+        stats, engine = Stats(self._tokens, self._steps, seconds, self._waited), self._engine
+        if self._rows_at_first and engine is not None:
+            stats = replace(stats, rows=engine.rows, rows_at_first=self._rows_at_first, **asdict(engine.hardware))
+        return stats
+
+
+@cache
+def machine() -> str:
+    """Return a name for the processes that this one can see: equal for two processes only if a process id means the same to
+    both. Empty where the system does not say.
+    """
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return ""
+
+
+def runs(pid: int) -> bool:
+    """Whether a process of this machine exists and has not ended. Needs /proc."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False

@@ -119,8 +119,6 @@ def _unpageable(model: Any, tokenizer: Any, sampling: Sampling, rules: EndRules)
         return f"{kind} attends in a way of its own, which a paged cache would make wrong without an error"
     if sampling.repetition_penalty != 1.0:
         return "it would ignore --repetition_penalty"
-    if torch.distributed.is_initialized():
-        return "several processes hold the model, and only the other back-ends can move in step"
     return _disagreement(model, tokenizer, rules)
 
 

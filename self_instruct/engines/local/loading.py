@@ -26,8 +26,7 @@ def load_model(
 ) -> tuple[Any, Any, str]:
     """Model in evaluation mode where `placement` puts it, tokenizer that pads on the left, and the model's revision.
 
-    Raises `UserError` when any of them cannot be loaded. Whether the placement can work is for `placement.check` to say;
-    for tensor parallelism the process group must be there.
+    Raises `UserError` when any of them cannot be loaded. Whether the placement can work is for `placement.check` to say.
     """
     from transformers import AutoModelForCausalLM
 
@@ -40,7 +39,7 @@ def load_model(
         )  # fmt: skip
         model, found = loaded
         model.eval()
-        if not where.keys() & {"device_map", "distributed_config"}:
+        if "device_map" not in where:
             model.to(device())
     except Exception as error:  # a broken file can fail anywhere in three libraries
         raise UserError(explain(name, error)) from error

@@ -57,8 +57,7 @@ def choose_rows(model: Any, longest: int) -> int:
         if least > free:
             raise UserError(
                 f"one request of {longest} tokens needs {_gb(least)} on {place} beside the model, and {_gb(free)} are free; "
-                "give a smaller --max_new_tokens or --max_length, --quantization 4bit, or more devices by --device_map auto "
-                "or --tensor_parallel_size"
+                "give a smaller --max_new_tokens or --max_length, --quantization 4bit, or more devices by --device_map auto"
             )
         while rows > 1 and memory_of(model, size, rows, longest) > USABLE * free:
             rows -= 1

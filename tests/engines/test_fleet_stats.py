@@ -1,28 +1,28 @@
-"""What generating processes tell of themselves."""
+"""Figures of generating processes, and their sums."""
 
 import pytest
 
-from self_instruct.engines.fleet.news import News, devices, fit, idleness, occupancy, tokens_per_second
+from self_instruct.engines.fleet.stats import Stats, devices, idleness, memory_lines, occupancy, tokens_per_second
 
-ONE = News(tokens=900, steps=100, seconds=10.0, waited=1.0, rows=10, rows_at_first=10, name="GPU", devices=1,
+ONE = Stats(tokens=900, steps=100, seconds=10.0, waited=1.0, rows=10, rows_at_first=10, name="GPU", devices=1,
            taken=4_000_000_000, memory=80_000_000_000)  # fmt: skip
-OTHER = News(tokens=100, steps=50, seconds=10.0, waited=4.0, rows=4, rows_at_first=8, name="GPU", devices=2,
+OTHER = Stats(tokens=100, steps=50, seconds=10.0, waited=4.0, rows=4, rows_at_first=8, name="GPU", devices=2,
              taken=70_000_000_000, memory=160_000_000_000)  # fmt: skip
-LOADING = News()
+LOADING = Stats()
 
 
-def test_speeds_add_up_and_shares_are_weighed():
+def test_throughputs_are_added_and_shares_weighted():
     assert tokens_per_second([ONE, OTHER, LOADING]) == 100
     assert idleness([ONE, OTHER, LOADING]) == 0.25
     assert occupancy([ONE, OTHER, LOADING]) == pytest.approx(1000 / 1200)
     assert devices([ONE, OTHER, LOADING]) == 3
 
 
-def test_without_news_there_is_nothing_to_share():
+def test_without_processes_all_figures_are_zero():
     assert (tokens_per_second([]), idleness([LOADING]), occupancy([LOADING]), devices([])) == (0, 0, 0, 0)
 
 
-def test_what_did_not_fit_at_first_is_said():
-    whole, halved = fit([ONE, OTHER, LOADING])
+def test_memory_lines_say_when_memory_was_short():
+    whole, halved = memory_lines([ONE, OTHER, LOADING])
     assert whole == "10 rows on GPU, 4.0 of 80.0 GB taken at most"
     assert halved == "4 rows on GPU, 70.0 of 160.0 GB taken at most; memory was short, it began with 8"

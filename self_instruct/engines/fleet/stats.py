@@ -1,0 +1,55 @@
+"""Throughput, idle time, batch rows, devices and memory of the generating processes, and their sums over a launch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Stats:
+    """The figures of one process. `tokens`, `steps`, `seconds` and `waited` count from its first request; `waited` are the
+    seconds without a request to work on. `rows` are generated at a time now, `rows_at_first` before memory ever ran out.
+    `devices` are accelerators; memory is in bytes.
+    """
+
+    tokens: int = 0
+    steps: int = 0
+    seconds: float = 0.0
+    waited: float = 0.0
+    rows: int = 0
+    rows_at_first: int = 0
+    name: str = ""
+    devices: int = 0
+    taken: int = 0
+    memory: int = 0
+
+
+def tokens_per_second(fleet: Sequence[Stats]) -> float:
+    """Return the throughput of all processes together."""
+    return sum(stats.tokens / stats.seconds for stats in fleet if stats.seconds)
+
+
+def idleness(fleet: Sequence[Stats]) -> float:
+    """Return the share of their time in which the processes had no request to work on."""
+    seconds = sum(stats.seconds for stats in fleet)
+    return sum(stats.waited for stats in fleet) / seconds if seconds else 0.0
+
+
+def occupancy(fleet: Sequence[Stats]) -> float:
+    """Return the share of the batch rows that produced a token, over all steps."""
+    rows = sum(stats.steps * stats.rows for stats in fleet)
+    return sum(stats.tokens for stats in fleet) / rows if rows else 0.0
+
+
+def devices(fleet: Sequence[Stats]) -> int:
+    """Return the number of accelerators in use."""
+    return sum(stats.devices for stats in fleet)
+
+
+def memory_lines(fleet: Sequence[Stats]) -> list[str]:
+    """Return one line for each process: its batch rows and its peak memory."""
+    return [
+        f"{stats.rows} rows on {stats.name}, {stats.taken / 1e9:.1f} of {stats.memory / 1e9:.1f} GB taken at most"
+        + (f"; memory was short, it began with {stats.rows_at_first}" if stats.rows < stats.rows_at_first else "")
+        for stats in fleet
+        if stats.rows
+    ]

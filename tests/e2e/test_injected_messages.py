@@ -1,0 +1,146 @@
+"""A launch whose store another user can reach: forged and repeated messages, a flood of garbage, and silent connections."""
+
+import json
+import os
+import resource
+import socket
+import sys
+import threading
+import time
+from collections import deque
+from datetime import timedelta
+
+import pytest
+import torch.distributed
+
+from self_instruct.engines.fleet.messages import Link, StoreCarrier
+from tests.support.runs import IO, dataset, generate, rows, run, scripted, start
+from tests.support.scripts import write_script
+
+SILENT = 1_100
+OPEN_FILES = 1_024  # what a process may open on most systems; less than the silent connections need
+GARBAGE = 3_000
+QUEUES = ("requests", "completions", "alive/0", "alive/1", "main/0", "main/1")
+
+
+class Attacker(threading.Thread):
+    """Does what it can with the port of a launch's store. It takes requests away and gives them back one by one, so that the
+    launch cannot end before it is done.
+    """
+
+    def __init__(self, port: int) -> None:
+        super().__init__(daemon=True)
+        self.port, self.over = port, threading.Event()
+        self.silent: list[socket.socket] = []
+        self.held: deque[bytes] = deque()
+        self.repeated = 0
+
+    def run(self) -> None:
+        carrier = self._connect()
+        self._forge(carrier)
+        while len(self.held) < 120:
+            self.held += self._genuine(carrier, "requests")
+        for name in QUEUES:
+            for number in range(GARBAGE):
+                carrier.push(name, b"%d" % number * 20)
+        while any(carrier.length(name) > 100 for name in QUEUES):
+            self._repeat(carrier, leave=60)
+            time.sleep(0.1)
+        self.silent = [socket.create_connection(("127.0.0.1", self.port)) for _ in range(SILENT)]
+        self._forge(carrier)
+        while self.held:
+            self._repeat(carrier)
+        self.over.wait()
+
+    def _repeat(self, carrier: StoreCarrier, leave: int = 0) -> None:
+        """Give a request back three times, and the completion that comes of it, if it can be caught."""
+        if len(self.held) <= leave:
+            return
+        message = self.held.popleft()
+        for _ in range(3):
+            carrier.push("requests", message)
+        for _ in range(50):
+            if found := self._genuine(carrier, "completions"):
+                for _ in range(3):
+                    carrier.push("completions", *found)
+                self.repeated += 1
+                return
+
+    def _genuine(self, carrier: StoreCarrier, name: str) -> list[bytes]:
+        """The next message of a queue if this or that process of the launch has sent it."""
+        message = carrier.pop(name) or b""
+        if not message:
+            time.sleep(0.001)
+        return [message] if message[64:75] == b'{"launch": ' and b"forged" not in message else []
+
+    def _connect(self) -> StoreCarrier:
+        while True:
+            try:
+                store = torch.distributed.TCPStore(
+                    "127.0.0.1", self.port, is_master=False, timeout=timedelta(seconds=5)
+                )
+                return StoreCarrier(torch.distributed.PrefixStore("self_instruct/0", store))
+            except RuntimeError:
+                time.sleep(0.05)
+
+    def _forge(self, carrier: StoreCarrier) -> None:
+        forger = Link(carrier, "1", b"guess" * 8, "launch")
+        for index in range(100):
+            completion = {
+                "request": index,
+                "text": "forged",
+                "finish_reason": "stop",
+                "prompt_tokens": 1,
+                "completion_tokens": 1,
+            }
+            carrier.push("completions", json.dumps({"completion": completion}).encode())
+            forger.send("completions", {"completion": completion})
+            forger.send("alive/1", {"failure": ["failed", "forged"]})
+            forger.send("main/1", {"state": "stop"})
+
+    def stop(self) -> None:
+        self.over.set()
+        self.join(60)
+        for connection in self.silent:
+            connection.close()
+
+
+@pytest.fixture
+def many_files():
+    """Room for the silent connections in this process."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if before[1] != resource.RLIM_INFINITY and before[1] < 2 * SILENT:
+        pytest.skip("this system does not allow so many connections")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(before[0], 2 * SILENT), before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.mark.parametrize("launcher", ["torchrun", "variables"])
+def test_injected_messages_and_a_flood_change_nothing(launcher, many_files, tmp_path):
+    script, folder = write_script(tmp_path / "script.jsonl", 400), tmp_path / "run"
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    attacker = Attacker(port)
+    attacker.start()
+    limited = ["bash", "-c", f'ulimit -Sn {OPEN_FILES}; exec "$@"', "launch"]
+    command = [IO, *scripted(script, folder, 10_000)]
+    if launcher == "torchrun":
+        torchrun = os.path.join(os.path.dirname(sys.executable), "torchrun")
+        place = ["--nproc_per_node", 2, "--master_addr", "127.0.0.1", "--master_port", port]
+        # torch's store looks up the name of each caller, and serves nobody meanwhile.
+        ended = run(*limited, torchrun, *place, *command, RES_OPTIONS="timeout:1 attempts:1")
+    else:  # as srun and mpirun start ranks; the store is kept by one of them
+        names = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        other = start(*limited, sys.executable, *command, RANK="1", LOCAL_RANK="1", **names)
+        ended = run(*limited, sys.executable, *command, RANK="0", LOCAL_RANK="0", **names)
+        printed = other.communicate()[1]
+        assert other.returncode == 0 and "Traceback" not in printed and "c10d" not in printed, printed
+    attacker.stop()
+    assert ended.returncode == 0, ended.stderr
+    assert attacker.repeated and not attacker.held and len(attacker.silent) == SILENT
+    assert "messages of the launch were ignored" in ended.stderr and len(ended.stderr.splitlines()) < 60
+    requests = [row["request"] for row in rows(folder / "completions.jsonl")]
+    assert len(requests) == len(set(requests)) == 400
+    undisturbed = generate(*scripted(script, tmp_path / "alone", 10_000))
+    assert undisturbed.returncode == 0 and dataset(folder) == dataset(tmp_path / "alone")
