@@ -30,6 +30,13 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
 )
 MODULES = {"self-consistency": "consistency"}
 """Modules of commands/ that have another name than their command."""
+_OUTPUT_UNCHANGED = "the output is unchanged; run the same command again"
+_AFTER_FAILURE = {
+    **dict.fromkeys(("convert", "merge", "clean", "lint", "decontaminate", "card", "report"), _OUTPUT_UNCHANGED),
+    "curate": f"{_OUTPUT_UNCHANGED}, which reuses the embeddings computed so far",
+    "refilter": "the old directory is unchanged; run the command again with a new directory",
+}
+"""What a message says after a full disk or an early signal, by command; the others continue from their journal."""
 DATASETS = ("convert", "merge", "decontaminate", "clean", "lint", "card")
 
 
@@ -48,7 +55,7 @@ def dispatch(argv: Sequence[str], names: Sequence[str], program: str) -> None:
 def run_command(name: str, argv: Sequence[str]) -> None:
     """Runs a command and exits with its code."""
     command = import_module(f"self_instruct.commands.{MODULES.get(name, name)}")
-    guarded(lambda: command.main(argv), getattr(command, "AFTER_FAILURE", AFTER_FAILURE))
+    guarded(lambda: command.main(argv), _AFTER_FAILURE.get(name, AFTER_FAILURE))
 
 
 def _help(argv: Sequence[str], names: Sequence[str], program: str) -> int:

@@ -25,8 +25,6 @@ _HELP = (
     "the same as messages for trainers. Nothing is sent anywhere without --push_to_hub. Exit codes: 0 done, 3 some rows could "
     "not be read, 2 a mistake, 1 the disk, the network or the Hub failed."
 )
-AFTER_FAILURE = "the output is as it was; the same command begins anew"
-"""What a user is told when the disk failed, or a signal came before there was anything to save."""
 
 
 def main(argv: Sequence[str]) -> int:

@@ -28,8 +28,6 @@ _HELP = (
     "with its reason, and counted in OUT.report.json: turns read = turns written + turns dropped. Exit codes are "
     "those of convert."
 )
-AFTER_FAILURE = "the output is as it was; the same command begins anew"
-"""What a user is told when the disk failed, or a signal came before there was anything to save."""
 
 
 def main(argv: Sequence[str]) -> int:

@@ -21,8 +21,6 @@ _HELP = (
     "beside OUT as OUT.rejected.jsonl, and the counts as OUT.report.json. Exit codes: 0 every row was read, 3 some could not "
     "be, 2 a mistake, 1 the disk failed."
 )
-AFTER_FAILURE = "the output is as it was; the same command begins anew"
-"""What a user is told when the disk failed, or a signal came before there was anything to save."""
 
 
 def main(argv: Sequence[str]) -> int:

@@ -32,8 +32,6 @@ _HELP = (
     "reason; C.report.json, the counts; C.embeddings.cache, vectors, so that other thresholds encode nothing again. Exit "
     "codes: 0 every line was read, 3 some could not be and are among the rejected, 2 a mistake, 1 the disk failed."
 )
-AFTER_FAILURE = "the output is as it was; the same command begins anew, with the vectors that are there"
-"""What a user is told when the disk failed, or a signal came before there was anything to save."""
 
 
 def main(argv: Sequence[str]) -> int:

@@ -17,8 +17,6 @@ _HELP = (
     "OUT.rejected.jsonl, the others with the words and the task that they are from; OUT.report.json, the counts. Exit codes "
     "are those of convert."
 )
-AFTER_FAILURE = "the output is as it was; the same command begins anew"
-"""What a user is told when the disk failed, or a signal came before there was anything to save."""
 
 
 def main(argv: Sequence[str]) -> int:

@@ -20,8 +20,6 @@ _HELP = (
     "error. --fix writes all rows to OUT.jsonl, with those faults mended that have one right answer, and the counts beside it. "
     "Exit codes: 0 whatever was found, 1 a fault of --fail_on was, 3 some rows could not be read, 2 a mistake."
 )
-AFTER_FAILURE = "the output is as it was; the same command begins anew"
-"""What a user is told when the disk failed, or a signal came before there was anything to save."""
 
 
 def main(argv: Sequence[str]) -> int:

@@ -23,8 +23,6 @@ _HELP = (
     "each source and the overlaps. Exit codes are those of convert."
 )
 _GROUPS = (MergeOptions, OutputOptions, MergeFilterOptions, NoveltyOptions, DecontaminationOptions)
-AFTER_FAILURE = "the output is as it was; the same command begins anew"
-"""What a user is told when the disk failed, or a signal came before there was anything to save."""
 
 
 def main(argv: Sequence[str]) -> int:

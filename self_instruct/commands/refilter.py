@@ -18,8 +18,6 @@ _TOLD = {
     "num_instructions_to_generate": "stop at exactly this many records [default: all that pass are kept]",
 }
 _HELP = "A new dataset from an old run, without generating. What is not given is as it was in that run."
-AFTER_FAILURE = "the old directory is as it was; give a new one that is empty"
-"""What a user is told when the disk failed, or a signal came before there was anything to save."""
 
 
 def main(argv: list[str]) -> int:

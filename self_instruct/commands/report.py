@@ -16,8 +16,6 @@ from self_instruct.report.options import HtmlReportOptions
 from self_instruct.runs.options import RunPlace
 
 _MODEL = "embedding_model_name_or_path"
-AFTER_FAILURE = "the report is as it was; the same command makes it anew"
-"""What a user is told when the disk failed, or a signal came before there was anything to save."""
 
 
 def main(argv: Sequence[str]) -> int:

@@ -102,7 +102,7 @@ def test_a_full_disk_ends_the_run_with_a_message_and_room_lets_it_go_on(forks, s
     small(pages)
     assert forks.launch() == 1
     (told,) = [line for line in forks.said().splitlines() if line.startswith("error: ")]
-    assert "No space left on device; what was journalled is kept, and the same command goes on" in told
+    assert "No space left on device; the journal is kept; run the same command again to continue" in told
     lines = whole_lines(forks.here / "run")
     assert bool(lines) == (pages > 3) and not list((forks.here / "run").glob("*.lock"))
     remounted(forks.here / "run", "size=1m")
