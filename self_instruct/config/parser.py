@@ -5,7 +5,6 @@ second, it lets YAML values pass unchecked, and `--help` should answer at once.
 """
 
 import argparse
-import difflib
 import math
 import os
 import re
@@ -20,6 +19,7 @@ from self_instruct.config.hub_names import is_hub_id
 from self_instruct.config.option import declarations
 from self_instruct.config.presets import PRESETS
 from self_instruct.config.program import program
+from self_instruct.config.suggestions import nearest, nearest_option
 from self_instruct.errors import UserError
 
 DEFAULT = " [default: {}]"
@@ -80,7 +80,7 @@ def _parse_words(
     known, left = parser.parse_known_args(joined(before, switches, bool(positional)))
     if unknown := strays(left, after, positional):
         flag = unknown[0].split("=")[0]
-        hint = _nearest(flag.lstrip("-"), declared, "--") if unknown[0] in left else ""
+        hint = nearest_option(flag, _by_name(declared), "--") if unknown[0] in left and flag.startswith("-") else ""
         raise UserError(f"unknown argument {flag}{hint}")
     words = [*left, *after]
     return vars(known), words, lambda wanted: missing(wanted, len(words), before, switches, lists)
@@ -152,8 +152,40 @@ def _build_parser(
         for item in items:
             hidden = short and not item.metadata["common"]
             text = argparse.SUPPRESS if hidden else _help(item, told.get(item.name))
-            section.add_argument(*_flags(item), dest=item.name, **_arity(item), help=text)
+            once: dict[str, Any] = {"action": _Once} if item.metadata["alias"] else {}
+            section.add_argument(*_flags(item), dest=item.name, **_arity(item), **once, help=text)
     return parser
+
+
+class _Once(argparse.Action):
+    """Store the value of an option that has two names; refuse another value under the other name."""
+
+    _earlier: tuple[str, Any] | None = None
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        flag = str(option_string)
+        if self._earlier is not None and self._earlier[0] != flag and self._earlier[1] != values:
+            raise UserError(
+                f"{self._earlier[0]} is {_shown(self._earlier[1])}, but {flag} is {_shown(values)}; both name the same "
+                "option, so give one of them"
+            )
+        self._earlier = flag, values
+        setattr(namespace, self.dest, values)
+
+
+def _shown(value: Any) -> str:
+    return " ".join(value) if isinstance(value, list) else str(value)
+
+
+def _by_name(declared: Mapping[str, Field]) -> dict[str, Field]:
+    """The declarations by option name and by alias."""
+    return {name: item for item in declared.values() for name in (item.name, item.metadata["alias"]) if name}
 
 
 def _flags(item: Field) -> list[str]:
@@ -236,14 +268,16 @@ def _plain(value: Any) -> Any:
 
 def _named_values(content: Mapping[Any, Any], declared: dict[str, Field], where: str, folder: Path) -> dict[str, Any]:
     """The checked values of options by their names or aliases; `where` begins each message."""
-    by_name = {alias: item for item in declared.values() for alias in (item.name, item.metadata["alias"]) if alias}
+    by_name = _by_name(declared)
     values: dict[str, Any] = {}
     for key, raw in content.items():
         item = by_name.get(str(key))
         if item is None:
-            raise UserError(f"{where}unknown option {key}{_nearest(str(key), by_name)}")
+            raise UserError(f"{where}unknown option {key}{nearest_option(str(key), by_name)}")
         if item.name in values:
-            raise UserError(f"{where}{item.name} is given twice, as {key} too; keep one")
+            raise UserError(
+                f"{where}{' and '.join(_flags(item)).replace('--', '')} are the same option; give one of them"
+            )
         values[item.name] = convert(item, raw, f"{where}{key}", folder)
     return values
 
@@ -270,7 +304,7 @@ def _scalar(item: Field, kind: type, raw: Any, where: str, folder: Path) -> Any:
     rule = item.metadata
     if rule["choices"] and value not in rule["choices"]:
         raise UserError(
-            f"{where} is {value!r}, but must be one of {', '.join(rule['choices'])}{_nearest(value, rule['choices'])}"
+            f"{where} is {value!r}, but must be one of {', '.join(rule['choices'])}{nearest(value, rule['choices'])}"
         )
     if value == "" and not _type_of(item)[1]:
         raise UserError(f"{where} is empty; give {_article(kind)} or leave it out")
@@ -329,11 +363,6 @@ def _cast(kind: type, raw: Any) -> Any:
 
 def _article(kind: type) -> str:
     return {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}[kind]
-
-
-def _nearest(word: str, names: Any, prefix: str = "") -> str:
-    close = difflib.get_close_matches(word, [str(name) for name in names], n=1)
-    return f"; did you mean {prefix}{close[0]}?" if close else ""
 
 
 def _reason(error: Exception) -> str:
