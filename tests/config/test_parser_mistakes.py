@@ -202,10 +202,10 @@ def words_mistake(*argv: str, positional: tuple[str, ...] = ("OLD_DIR", "NEW_DIR
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        ([], "OLD_DIR and NEW_DIR are missing; --help shows what is given in which order"),
-        (["--dry_run", "a"], "NEW_DIR is missing; --help shows what is given in which order"),
-        (["--seed", "1", "a"], "NEW_DIR is missing; --help shows what is given in which order"),
-        (["--filter_keywords", "--dry_run", "a"], "NEW_DIR is missing; --help shows what is given in which order"),
+        ([], "OLD_DIR and NEW_DIR are missing; --help shows the order of the arguments"),
+        (["--dry_run", "a"], "NEW_DIR is missing; --help shows the order of the arguments"),
+        (["--seed", "1", "a"], "NEW_DIR is missing; --help shows the order of the arguments"),
+        (["--filter_keywords", "--dry_run", "a"], "NEW_DIR is missing; --help shows the order of the arguments"),
         (["--filter_keywords", "x", "a", "b"],
          "OLD_DIR and NEW_DIR are missing: 'a', 'b' were read as values of --filter_keywords; give OLD_DIR NEW_DIR first"),
         (["a", "--filter_keywords", "x"],
@@ -226,9 +226,9 @@ def test_a_word_in_the_wrong_place_is_told_truly(argv: list[str], message: str) 
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        ([], "RUN_DIR and ID are missing; --help shows what is given in which order"),
-        (["a"], "ID is missing; --help shows what is given in which order"),
-        (["--batch_dir", "/r"], "ID is missing; --help shows what is given in which order"),
+        ([], "RUN_DIR and ID are missing; --help shows the order of the arguments"),
+        (["a"], "ID is missing; --help shows the order of the arguments"),
+        (["--batch_dir", "/r"], "ID is missing; --help shows the order of the arguments"),
         (["a", "7", "--batch_dir", "/r"], "RUN_DIR is a, but --batch_dir is /r; give one of them"),
         (["a", "7", "b", "--batch_dir", "/r"], "unknown argument b"),
     ],
