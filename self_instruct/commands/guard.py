@@ -1,4 +1,4 @@
-"""How every command ends: a user's mistake is one message and exit code 2, a signal 128 + its number, a full disk 1."""
+"""End every command the same way: a user's mistake is one message and exit code 2, signal n is 128 + n, a full disk is 1."""
 
 import gc
 import json
@@ -18,19 +18,19 @@ from self_instruct.generation.signals import Interrupted, Interruption
 from self_instruct.runs import logs
 
 SOME_UNREADABLE = 3
-"""The exit code of commands that read data, when some of it could not be read and all else was done."""
+"""The exit code of commands that read data, when some rows could not be read and everything else is done."""
 AFTER_FAILURE = "the journal is kept; run the same command again to continue"
 """The end of the message of a generation run when the disk fails, or a signal arrives before anything was generated."""
 _log = logging.getLogger(__name__)
 
 
 def guarded(command: Callable[[], int], after_failure: str = AFTER_FAILURE) -> None:
-    """Runs a command and exits with its code; a user's mistake is one message and code 2, without a traceback.
+    """Run a command and exit with its code; a user's mistake is one message and code 2, without a traceback.
 
-    `after_failure` is what a user has to know when the disk failed, or a signal came before there was anything to save.
+    `after_failure` ends the message when the disk fails, or a signal arrives before there is anything to save.
     """
     logs.configure()
-    Interruption()  # a command that has something to save makes its own
+    Interruption()  # a command that has something to save installs its own handlers
     try:
         code = command()
         sys.stdout.flush()
@@ -55,16 +55,16 @@ def guarded(command: Callable[[], int], after_failure: str = AFTER_FAILURE) -> N
         raise
     finally:
         logs.close()
-        # The interpreter looks for cycles among all that torch and transformers have made several times before it ends, a
-        # second's work; the system takes the memory back anyway.
+        # At exit the interpreter collects garbage several times, which takes a second with torch and transformers loaded; the
+        # system frees the memory anyway.
         gc.freeze()
     sys.exit(code)
 
 
 def _failed(error: OSError, after_failure: str) -> int:
-    """Says what the system could not do, and returns the exit code."""
+    """Report a failure of the system, and return the exit code."""
     if isinstance(error, BrokenPipeError):
-        # Whoever read our output has left; nothing more can be said, and the files are written.
+        # The reader of our output has closed the pipe: nothing more can be printed, and the files are written.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     file = f"{error.filename}: " if error.filename else ""
@@ -94,5 +94,5 @@ def _report_to_launcher(text: str) -> None:
 
 
 def speaks() -> bool:
-    """Whether this process tells what every rank finds alike: one message a node is enough."""
+    """Return whether this process prints messages that are the same on every rank: one process per machine does."""
     return os.environ.get("LOCAL_RANK", "0") == "0"

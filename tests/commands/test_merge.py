@@ -75,7 +75,7 @@ def test_sources_become_one_set_with_the_provenance_of_every_record(recipe, caps
         assert share["lines"] == share["kept"] + sum(sum(drops.values()) for drops in share["drops"].values())
     shown = capsys.readouterr().out
     assert (
-        "3 of 6 rows are in the set." in shown
+        "3 of 6 rows were kept." in shown
         and "dolly             4            -1            -1            -1          1" in shown
     )
 

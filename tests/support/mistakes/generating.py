@@ -83,7 +83,7 @@ YAML = [
     _yaml("on: true", "unknown option on"),
     _yaml("[seed]: 3", "a list or mapping stands as a key"),
     _yaml("seed: 1\nseed: 2", "seed stands twice"),
-    _yaml("threshold: 0.5\nrouge_threshold: 0.6", "is given twice"),
+    _yaml("threshold: 0.5\nrouge_threshold: 0.6", "are the same option"),
     _yaml("seed: 3\n\ttop_k: 4", "is not YAML"),
     _yaml("- seed: 3", "but holds a list"),
     _yaml("seed: !!python/object/apply:os.system [id]", "is not YAML"),
