@@ -91,7 +91,7 @@ def test_the_command_writes_new_topics_and_goes_on(tmp_path):
     assert "no completion of --script_path is left" in ended.stdout
     assert out.read_text().splitlines()[-2:] == ["Bees", "Bells"]
     ended = run(*command, "--num_topics", 50, "--topic_avoidance", "bees")
-    assert ended.returncode == 2 and "the header of the prompt is another one" in ended.stderr
+    assert ended.returncode == 2 and "the header of the prompt has changed" in ended.stderr
 
 
 def test_a_file_that_the_run_has_not_written_is_not_replaced(tmp_path):
