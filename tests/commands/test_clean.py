@@ -168,7 +168,7 @@ def test_single_tasks_are_conversations_of_two_turns(tmp_path):
 
 @pytest.mark.parametrize(("options", "message"), [
     ([], "--output_path is missing"),
-    (["--output", "{tmp}/in.jsonl"], "would be replaced"),
+    (["--output", "{tmp}/in.jsonl"], "would be overwritten"),
     (["--output", "{tmp}/o.txt"], "written to .json or .jsonl"),
     (["--output", "{tmp}/o.json", "--keep_languages", "en", "--skip_languages", "ko"], "give only one of them"),
     (["--output", "{tmp}/o.json", "--keep_languages", "xx"], "--keep_languages is 'xx'"),

@@ -118,7 +118,7 @@ def test_the_report_can_be_printed(tmp_path, capsys):
     (["--fix"], "need each other"),
     (["--output", "{tmp}/o.jsonl"], "need each other"),
     (["--fix", "--output", "{tmp}/o.json"], "ends in .jsonl"),
-    (["--fix", "--output", "{tmp}/in.jsonl"], "would be replaced"),
+    (["--fix", "--output", "{tmp}/in.jsonl"], "would be overwritten"),
     (["--report", "{tmp}/in.jsonl"], "would overwrite an input file"),
     (["--fix", "--output", "-", "--report", "-"], "both write to standard output"),
     (["--checks", "mojibake", "--fail_on", "truncated"], "is not in --checks"),
