@@ -1,4 +1,4 @@
-"""Test the self-consistency of a run: tell each record's instruction from its output, and keep those that are told back.
+"""Test the self-consistency of a run: predict each record's instruction from its output, and keep those predicted well.
 
 accelerate launch output_instruction.py --batch_dir runs/io
 """

@@ -1,6 +1,6 @@
-"""Self-instruct on your own GPUs: a local language model writes its own instruction-tuning data.
+"""Self-instruct on your own GPUs: a local language model generates instruction-tuning data from seed tasks.
 
-The names of this module are the public API; docs/python.md shows how to use it. Each is loaded when it is first used.
+The names of this module are the public API; docs/python.md shows how to use it. Each name is imported on first use.
 """
 
 from importlib import import_module

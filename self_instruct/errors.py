@@ -1,13 +1,13 @@
-"""The one exception that a user sees as a message instead of a traceback, and what several such messages say."""
+"""The exception that a user sees as a message instead of a traceback, and texts shared by such messages."""
 
 FILE_ONLY = {"file_only": True}
-"""`extra` of a log event that goes to the log file and not to the error stream."""
+"""`extra` of a log event that goes to the log file only, not to standard error."""
 
 
 class UserError(Exception):
-    """A mistake that the user can mend: says what was given, why it cannot work and what to change (exit code 2).
+    """A mistake that the user can fix: the message says what was given, why it cannot work and what to change (exit code 2).
 
-    `rank` names the process that alone knows of it; None for what every process of a launch finds alike.
+    `rank` is the process that found it, if it is the only one; None if every process of a launch finds the same mistake.
     """
 
     def __init__(self, message: str, rank: int | None = None) -> None:
@@ -16,5 +16,5 @@ class UserError(Exception):
 
 
 def install(extra: str) -> str:
-    """What to type for the packages of an extra of setup.cfg."""
-    return f"pip install -e '.[{extra}]' in the project's folder"
+    """Return the command that installs an extra of setup.cfg."""
+    return f"pip install -e '.[{extra}]' in the project's directory"

@@ -7,12 +7,11 @@
     def add(a, b): ...
     ###
 
-One object renders a block and parses it back, so the two cannot drift: `parse(render(x)) == x` for any text, whatever the
-order of the fields. A line of the text that would be read as a label or as the separator gets a backslash in front, and
-loses it again when parsed.
+One object renders and parses blocks, so `parse(render(x)) == x` for any text and any order of the fields. A line of text that
+would be read as a label or separator is escaped with a backslash when rendered and unescaped when parsed.
 
-The parser is made for what models really write. It finds labels wherever they stand and whatever their numbers, so that
-one broken block costs only itself. It knows nothing of the quality of what it reads; filters judge that.
+The parser is tolerant of model output: it finds labels anywhere and with any number, so that one broken block does not affect
+the others. It does not check quality; the filters do.
 """
 
 import re
@@ -37,7 +36,7 @@ _TRAILING_SPACE = re.compile(r"\s\\*\Z")
 
 @dataclass(frozen=True)
 class Block:
-    """What one block of a completion held: its fields, or the reason why it could not be read.
+    """One block of a completion: its fields, or the reason why it could not be read.
 
     `position` counts the blocks of a completion from 1; `text` is the block as the model wrote it.
     """
@@ -78,15 +77,15 @@ class RecordFormat:
 
     @property
     def fields(self) -> tuple[FieldName, ...]:
-        """The names of the fields in the order in which a block shows them."""
+        """The names of the fields in the order of a block."""
         return tuple(name for name, _ in self.triggers)
 
     def with_triggers(self, **words: str | None) -> "RecordFormat":
-        """The same format with other trigger words, by field name; None keeps the present one."""
+        """Return the format with other trigger words by field name; None keeps the current word."""
         return replace(self, triggers=tuple((name, words.get(name) or word) for name, word in self.triggers))
 
     def in_order(self, *names: FieldName) -> "RecordFormat":
-        """The same format with its fields in another order. Raises `ValueError` if the names are not those of its fields."""
+        """Return the format with its fields in another order. Raises ValueError if the names are not its fields."""
         if sorted(names) != sorted(self.fields):
             raise ValueError(f"the fields are {', '.join(self.fields)}, which cannot be ordered as {', '.join(names)}")
         words = dict(self.triggers)
@@ -95,12 +94,13 @@ class RecordFormat:
     # ---- rendering
 
     def render(self, record: Record, number: int) -> str:
-        """The block of a record; without an input field, the input follows the instruction on a line of its own."""
+        """Return the block of a record; without an input field, the input follows the instruction on a new line."""
         return "\n\n".join(self._parts(record, number)) + f"\n{SEPARATOR}\n"
 
     def open_block(self, number: int, record: Record | None = None) -> str:
-        """The beginning of a block, for the model to go on from. Of a record, if one is given, all fields but the last are
-        shown, so that the last is what the model has to tell.
+        """Return the start of a block, for the model to continue.
+
+        With a record, the block has all its fields but the last, which the model is to write.
         """
         name = self.triggers[0 if record is None else -1][1]
         return f"{self._shown(number, record)}{number}. {name}:\n"
@@ -121,7 +121,7 @@ class RecordFormat:
             if _NO_INPUT_LIKE.fullmatch(text):
                 return "\\" + text
         text = self._escapable.sub(r"\1\\\2", text)
-        # The parser strips white space around a field; a backslash keeps what belongs to the text.
+        # The parser strips white space around a field; a backslash protects white space that belongs to the text.
         if _LEADING_SPACE.match(text):
             text = "\\" + text
         return text + "\\" if _TRAILING_SPACE.search(text) else text
@@ -141,29 +141,29 @@ class RecordFormat:
 
     @cached_property
     def _label(self) -> re.Pattern[str]:
-        """A label at the start of a line: number and trigger word, in any case and perhaps as a heading or in bold; or the
-        trigger word alone as it was shown.
+        """A label at the start of a line: a number and a trigger word in any case, possibly as a heading or in bold; or the
+        trigger word alone, spelled exactly.
         """
         numbered = rf"{_HEADING}(\d{{1,6}})[ \t]*[.)]\*{{0,2}}[ \t]*\*{{0,2}}((?i:{self._words}))"
         return re.compile(rf"^[ \t]*(?:{numbered}|\*{{0,2}}({self._words})){_COLON}[ \t]*", re.MULTILINE)
 
     @cached_property
-    def _telling(self) -> str:
-        """What the parser would take for a label or a separator, without indentation and without groups."""
+    def _label_or_separator(self) -> str:
+        """A pattern for a label or separator, without indentation and groups."""
         numbered = rf"{_HEADING}\d{{1,6}}[ \t]*[.)]\*{{0,2}}[ \t]*\*{{0,2}}(?i:{self._words})"
         return rf"(?:{numbered}|\*{{0,2}}(?:{self._words})){_COLON}|{SEPARATOR}[ \t\r]*$"
 
     @cached_property
     def _escapable(self) -> re.Pattern[str]:
-        return re.compile(rf"^([ \t]*)(\\*(?:{self._telling}))", re.MULTILINE)
+        return re.compile(rf"^([ \t]*)(\\*(?:{self._label_or_separator}))", re.MULTILINE)
 
     @cached_property
     def _escaped(self) -> re.Pattern[str]:
-        return re.compile(rf"^([ \t]*)\\(\\*(?:{self._telling}))", re.MULTILINE)
+        return re.compile(rf"^([ \t]*)\\(\\*(?:{self._label_or_separator}))", re.MULTILINE)
 
     @cached_property
     def _label_begun(self) -> re.Pattern[str]:
-        """A text that is over in the middle of a first label."""
+        """A text that ends within a first label."""
         word = self.triggers[0][1]
         begun = "|".join(re.escape(word[:length]) for length in range(len(word), 0, -1))
         return re.compile(rf"\d{{1,6}}[ \t]*(?:[.)][ \t]*)?(?:{begun})?|(?:{begun})")
@@ -173,9 +173,9 @@ class RecordFormat:
     def parse(
         self, completion: str, number: int = 1, truncated: bool = False, record: Record | None = None
     ) -> list[Block]:
-        """The blocks of a completion that goes on from `open_block(number, record)`, in order, readable or not.
+        """Parse a completion that continues `open_block(number, record)` into its blocks, readable or not, in order.
 
-        `truncated` says that the length limit ended the completion: its last block is then dropped unless it is closed.
+        `truncated` means that the completion reached the length limit: its last block is then broken unless it is closed.
         Reasons: `empty_block`, `missing_<field>`, `repeated_<field>`, `cut_by_length`.
         """
         first = self._label.match(completion.lstrip())
@@ -203,7 +203,7 @@ class RecordFormat:
         return [_Label(self._field_of(m), m.group(1), m.start(), m.end()) for m in self._label.finditer(text)]
 
     def _split(self, body: str) -> Iterator[tuple[int, int, bool]]:
-        """Start, end and closedness of each block. A block is closed by a separator line, or by the next block's label."""
+        """Yield start, end and closedness of each block; a separator line or the label of the next block closes one."""
         labels = self._labels(body)
         firsts = {label.start: label for label in labels if label.field == self.fields[0]}
         separators = [m for m in re.finditer(rf"^[ \t]*{SEPARATOR}[ \t\r]*$", body, re.MULTILINE)]
@@ -211,7 +211,7 @@ class RecordFormat:
         for separator in separators:
             rest = _skip_blank(body, separator.end())
             over = self._label_begun.fullmatch(body[rest:].strip()) is not None
-            # Only a separator before a new block or the end divides; any other is a line of the answer.
+            # Only a separator before a new block or the end divides blocks; any other belongs to the answer.
             if rest == len(body) or rest in firsts or over:
                 ends[separator.start()] = rest
         start: int | None = 0
@@ -234,7 +234,7 @@ class RecordFormat:
             yield start, len(body), False
 
     def _read(self, text: str) -> tuple[dict[str, str], str | None]:
-        """The fields of one block and None, or what was found of them and the reason why it is broken."""
+        """Return the fields of one block and None, or the fields found so far and the reason why it is broken."""
         labels = self._labels(text)
         opening = labels[0]
         for numbered_only in (opening.number is not None, False):
@@ -250,7 +250,7 @@ class RecordFormat:
         return fields, reason
 
     def _choose(self, labels: list[_Label], opening: _Label, numbered_only: bool) -> tuple[list[_Label], str | None]:
-        """The labels that divide a block; all others are text that happens to look like one."""
+        """Return the labels that divide a block, and the reason why it is broken; other labels are part of the text."""
         chosen, reason = [opening], None
         for label in labels[1:]:
             at, reached = self.fields.index(label.field), self.fields.index(chosen[-1].field)

@@ -1,4 +1,4 @@
-"""The data that passes between stages: records, drops, prompts, and one JSON line for each."""
+"""The data that passes between stages: records, drops and prompts, and their JSON lines."""
 
 import hashlib
 import json
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Record:
-    """A task with its answer: a seed task, or one that the model wrote.
+    """A task with its answer: a seed task or a generated one.
 
     `depth` counts generations: 0 for a seed task, otherwise one more than the deepest demonstration it was written from.
     """
@@ -22,7 +22,7 @@ class Record:
 
     @property
     def task(self) -> str:
-        """The instruction with its input, one text, as a model without an input field reads it."""
+        """The instruction and input as one text, for formats without an input field."""
         return f"{self.instruction}\n{self.input}" if self.input else self.instruction
 
 
@@ -36,7 +36,7 @@ class Nearest:
 
 @dataclass(frozen=True)
 class Drop:
-    """Why a candidate was not kept: the stage that decided, its reason in one word, and what it saw."""
+    """Why a candidate was dropped: the stage, the reason in one word, and details."""
 
     stage: str
     reason: str
@@ -45,12 +45,12 @@ class Drop:
 
 
 def record_id(request: int, position: int) -> str:
-    """The id of the candidate at a position (from 1) of a request's completion; sorts in commit order."""
+    """Return the id of the candidate at a position (from 1) of a request's completion; ids sort in request order."""
     return f"{request:06d}-{position:02d}"
 
 
 def json_line(row: dict[str, Any]) -> bytes:
-    """One UTF-8 JSON line. Text that UTF-8 cannot hold (lone surrogates) is written with \\u escapes instead."""
+    """Return one UTF-8 JSON line; text that UTF-8 cannot represent (lone surrogates) is written with \\u escapes."""
     try:
         return (json.dumps(row, ensure_ascii=False) + "\n").encode("utf-8")
     except UnicodeEncodeError:
@@ -59,8 +59,10 @@ def json_line(row: dict[str, Any]) -> bytes:
 
 @dataclass(frozen=True)
 class Aim:
-    """What a request of a category is for: the step, 1 for new tasks and 2 for the answer to the candidate `answers`; and the
-    variables that its prompt was composed with, the topic among them.
+    """The purpose of a category's request.
+
+    Step 1 asks for new tasks, step 2 for the answer to the candidate `answers`. `variables` are those of the prompt, such
+    as the topic.
     """
 
     category: str
@@ -71,9 +73,9 @@ class Aim:
 
 @dataclass(frozen=True)
 class Prompt:
-    """What a request sends, and from what it was composed.
+    """The prompt of a request, and the demonstrations it was composed from.
 
-    The model reads `text` and then `opening`, the beginning of block `number`, from which it goes on.
+    The model reads `text` and then `opening`, the start of block `number`, which it continues.
     """
 
     request: int
@@ -90,15 +92,15 @@ class Prompt:
 
     @property
     def parent_ids(self) -> list[str]:
-        """Ids of the demonstrations that the model wrote, in the order shown."""
+        """Ids of the generated demonstrations, in the order shown."""
         return [record.id for record in self.demonstrations if record.depth > 0]
 
     @property
     def depth(self) -> int:
-        """The depth of records written from this prompt."""
+        """The depth of records generated from this prompt."""
         return 1 + max((record.depth for record in self.demonstrations), default=0)
 
     @property
     def sha256(self) -> str:
-        """Hash of all that the model reads, before any chat template."""
+        """Hash of the prompt as the model reads it, before any chat template."""
         return hashlib.sha256((self.text + self.opening).encode("utf-8", "surrogatepass")).hexdigest()

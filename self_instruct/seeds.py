@@ -1,6 +1,6 @@
-"""Reading seed tasks: JSON lines in the Self-Instruct schema, or flat ones. Every fault is named by file, line and field.
+"""Read seed tasks: JSON lines in the Self-Instruct schema or flat ones. Every error names the file, line and field.
 
-Knows what a seed task must have. Whether it is a good demonstration is for the filters, which a test runs over ours.
+This checks that a task is complete. A test runs the filters over our seed files to check that they are good demonstrations.
 """
 
 import hashlib
@@ -13,19 +13,17 @@ from self_instruct.user_files import LineError, read_objects
 
 
 def load_seeds(path: Path) -> list[Record]:
-    """The seed tasks of a file, in order. Raises `UserError` for the first line that is not a whole task.
+    """Return the seed tasks of a file in order. Raises UserError for the first line that is not a complete task.
 
     Schema: `id, name, instruction, instances: [{input, output}], is_classification` (wang2022self), of which the first
-    instance is shown to the model; or `instruction, input, output` flat. A missing id is made from the line's number.
+    instance is used; or `instruction, input, output` flat. A missing id is made from the line's number.
     """
     seeds: list[Record] = []
     places: dict[str, str] = {}
     for place, row in read_objects(path, "--seed_tasks_path"):
         record = task_of(row, place, f"seed_{place.rpartition(':')[2]}")
         if record.id in places:
-            raise UserError(
-                f"{place}: id {record.id!r} stands at {places[record.id]} too; every seed needs its own id"
-            )
+            raise UserError(f"{place}: id {record.id!r} is also at {places[record.id]}; every seed needs a unique id")
         places[record.id] = place
         seeds.append(record)
     if not seeds:
@@ -39,9 +37,9 @@ def sha256_of_file(path: Path) -> str:
 
 
 def task_of(row: dict[str, Any], place: str, name: str) -> Record:
-    """The task that an object holds; `name` is its id if it has none.
+    """Return the task of a JSON object; `name` is its id if it has none.
 
-    Raises `LineError` for what is missing or is not a text.
+    Raises LineError if a field is missing or not a text.
     """
     instance = row
     if "instances" in row:

@@ -1,8 +1,7 @@
-"""Reading the files that users write, JSON lines and YAML, with every fault named by its place.
+"""Read the JSONL and YAML files that users write; every error names file and line.
 
-YAML is read as data only, with two surprises of PyYAML's taken out: a key that stands twice is refused, where PyYAML keeps the
-last one and says nothing; and a key is its text, as `yes`, `on`, `1` or `null` are written, where YAML 1.1 makes
-values of them. The values themselves stay what YAML makes of them.
+YAML is loaded as plain data, with two differences from PyYAML: a repeated key is refused, where PyYAML silently keeps the last
+one; and keys such as `yes`, `on`, `1` or `null` are texts, where YAML 1.1 converts them. Values are converted as usual.
 """
 
 import json
@@ -16,7 +15,7 @@ from self_instruct.errors import UserError
 
 
 class LineError(UserError):
-    """What is wrong with one line: its place, the problem in words, and the reason in one word."""
+    """An error in one line: its place `file:line`, the problem, and the reason in one word."""
 
     def __init__(self, reason: str, place: str, problem: str) -> None:
         super().__init__(f"{place}: {problem}")
@@ -24,9 +23,9 @@ class LineError(UserError):
 
 
 def read_objects(path: Path, what: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each object with its place, `file:line`. Blank lines are passed over; a byte order mark and CRLF are accepted.
+    """Yield each object with its place, `file:line`. Blank lines are skipped; a byte order mark and CRLF are accepted.
 
-    Raises `UserError` when the file cannot be read, or a line is not UTF-8 or not one JSON object.
+    Raises UserError if the file cannot be read, or if a line is not UTF-8 or not one JSON object.
     """
     try:
         content = path.read_bytes()
@@ -43,7 +42,7 @@ def read_objects(path: Path, what: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def object_of(raw: bytes, place: str, decode: Callable[[str], Any] = json.loads) -> dict[str, Any] | None:
-    """The object on one line, None for a blank one. Raises `LineError` when it is not UTF-8 or not one JSON object."""
+    """Return the object on one line, or None for a blank line. Raises LineError if it is not one JSON object in UTF-8."""
     try:
         line = raw.decode("utf-8").strip()
     except UnicodeDecodeError as error:
@@ -65,18 +64,18 @@ _READ_AS_VALUES = {f"tag:yaml.org,2002:{kind}" for kind in ("bool", "int", "floa
 
 
 class UniqueKeyLoader(yaml.SafeLoader):
-    """PyYAML's safe loader. Raises `yaml.YAMLError` for a key that stands twice, is empty, or is a list or mapping."""
+    """PyYAML's safe loader. Raises yaml.YAMLError for a key that is repeated, empty, or a list or mapping."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        """A mapping, after a look at its keys, before those of others are merged into it."""
+        """Check the keys of a mapping, before other mappings are merged into it."""
         node = super().compose_mapping_node(anchor)
         seen: set[str] = set()
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode) or not key.value:
-                problem = "a key is empty" if isinstance(key, yaml.ScalarNode) else "a list or mapping stands as a key"
+                problem = "a key is empty" if isinstance(key, yaml.ScalarNode) else "a key is a list or mapping"
                 raise yaml.composer.ComposerError(None, None, problem, key.start_mark)
             if key.value in seen:
-                raise yaml.composer.ComposerError(None, None, f"{key.value} stands twice", key.start_mark)
+                raise yaml.composer.ComposerError(None, None, f"{key.value} is repeated", key.start_mark)
             seen.add(key.value)
             if key.tag in _READ_AS_VALUES:
                 key.tag = _TEXT

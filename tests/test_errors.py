@@ -39,4 +39,4 @@ def test_a_missing_package_is_told_with_the_command_for_it(
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(UserError) as told:
         needing()
-    assert f": pip install -e '.[{extra}]' in the project's folder" in str(told.value)
+    assert f": pip install -e '.[{extra}]' in the project's directory" in str(told.value)

@@ -90,7 +90,7 @@ def test_a_config_takes_options_by_name_as_the_command_line_does(tmp_path: Path)
         ({"temperature": -1}, "^temperature is -1.0, but must be at least 0"),
         ({"seed": 1.5}, "^seed is 1.5, but must be a whole number"),
         ({"filter_rules": "empty"}, "^filter_rules is 'empty', but must be a list of texts"),
-        ({"threshold": 0.5, "rouge_threshold": 0.6}, "^rouge_threshold is given twice, as rouge_threshold too"),
+        ({"threshold": 0.5, "rouge_threshold": 0.6}, "^rouge_threshold and threshold are the same option"),
         ({"preset": "alpacca"}, "did you mean alpaca"),
     ],
 )

@@ -172,7 +172,7 @@ def test_no_key_of_the_environment_is_left_or_printed_and_files_have_the_mode_th
     ]
     lines = [shlex.join([sys.executable, *map(str, command)]) for command in commands]
     result = run("bash", "-c", f"umask 027; {'; '.join(lines)}", **SECRETS)
-    assert result.returncode == 0 and "was begun with another plan" in result.stderr, result.stderr
+    assert result.returncode == 0 and "was started with another plan" in result.stderr, result.stderr
     left = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert {path.name for path in left} >= {"run.yaml", "completions.jsonl", "report.json", "rejected.jsonl"}
     for secret in SECRETS.values():

@@ -117,7 +117,7 @@ def test_a_line_that_is_no_object_is_named(load, line: bytes, message: str) -> N
 
 @pytest.mark.parametrize("rows", [(WHOLE, FLAT, WHOLE), ({**FLAT, "id": "seed_3"}, WHOLE, FLAT)])
 def test_an_id_that_stands_twice_is_named_with_both_places(load, rows: tuple[dict[str, Any], ...]) -> None:
-    with pytest.raises(UserError, match=r"seeds\.jsonl:3: id '\w+' stands at .*seeds\.jsonl:1 too; every seed needs"):
+    with pytest.raises(UserError, match=r"seeds\.jsonl:3: id '\w+' is also at .*seeds\.jsonl:1; every seed needs"):
         load(*rows)
 
 

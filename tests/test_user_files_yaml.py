@@ -43,10 +43,10 @@ def test_merged_keys_are_texts_too_and_may_be_overridden(text: str, content: dic
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("yes: 1\n'yes': 2", "yes stands twice"),
-        ("a: {1: 2, 1: 3}", "1 stands twice"),
-        ("[1, 2]: 3", "a list or mapping stands as a key"),
-        ("? {a: 1}\n: 3", "a list or mapping stands as a key"),
+        ("yes: 1\n'yes': 2", "yes is repeated"),
+        ("a: {1: 2, 1: 3}", "1 is repeated"),
+        ("[1, 2]: 3", "a key is a list or mapping"),
+        ("? {a: 1}\n: 3", "a key is a list or mapping"),
         ("'': 3", "a key is empty"),
     ],
 )

@@ -20,17 +20,15 @@ if TYPE_CHECKING:
     from self_instruct.datasets.publish import Repository
 
 _HELP = (
-    "Lay out a run's records, or any file that convert reads, as a dataset repository in DIR: README.md, the card, with the "
-    "funnel and configuration of all steps whose reports are still there; data/train.parquet, all records; chat/train.parquet, "
-    "the same as messages for trainers. Nothing is sent anywhere without --push_to_hub. Exit codes: 0 done, 3 some rows could "
-    "not be read, 2 a mistake, 1 the disk, the network or the Hub failed."
+    "Write the records of a run, or of any file that convert reads, as a dataset repository in DIR: README.md, the card, with "
+    "the funnel and configuration of every step whose report still exists; data/train.parquet, all records; "
+    "chat/train.parquet, the same as messages for trainers. Nothing is uploaded without --push_to_hub. Exit codes: 0 done, 3 "
+    "some rows could not be read, 2 a mistake, 1 the disk, the network or the Hub failed."
 )
-AFTER_FAILURE = "the output is as it was; the same command begins anew"
-"""What a user is told when the disk failed, or a signal came before there was anything to save."""
 
 
 def main(argv: Sequence[str]) -> int:
-    """Runs the command and returns its exit code."""
+    """Run the command and return its exit code."""
     given, paths = parse_values(
         argv,
         _HELP,
@@ -47,9 +45,9 @@ def main(argv: Sequence[str]) -> int:
     if options.output_path is None:
         raise UserError("--output_path is missing; give card RUN_OR_FILE --output_path DIR")
     if path == PIPE:
-        raise UserError("RUN_OR_FILE -: a card tells of the reports beside a file; give its path")
+        raise UserError("RUN_OR_FILE -: a card needs the reports beside the file; give the path of a file")
     if hub.push_to_hub is None and (hub.private or hub.dry_run):
-        raise UserError(f"--{'private' if hub.private else 'dry_run'} goes with --push_to_hub OWNER/NAME; add it")
+        raise UserError(f"--{'private' if hub.private else 'dry_run'} needs --push_to_hub OWNER/NAME; add it")
     from self_instruct.datasets.card import Stated
     from self_instruct.datasets.history import Declared
     from self_instruct.datasets.publish import check_name, check_online, write_repository
@@ -81,11 +79,11 @@ def _push(repository: "Repository", hub: HubOptions) -> int:
 
     repo = str(hub.push_to_hub)
     if hub.dry_run:
-        print(f"Nothing was sent. To {'the private ' if hub.private else ''}datasets/{repo} would go:")
+        print(f"Nothing was uploaded. Files for {'the private ' if hub.private else ''}datasets/{repo}:")
         print("\n".join(_files(repository)))
         return 0
     try:
-        print(f"Sent: {push(repository, repo, hub.private)}")
+        print(f"Uploaded: {push(repository, repo, hub.private)}")
     except HubFailed as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -104,11 +102,13 @@ def _summary(repository: "Repository", options: CardOptions) -> str:
     ]
     if statistics.unreadable:
         lines.append(f"  could not be read: {statistics.unreadable:,}, the first: {'; '.join(statistics.faults)}")
-    steps = "; ".join(step.what for step in repository.steps) or "none; no report of ours lies beside the file"
-    lines.append(f"Steps told: {steps}.")
+    steps = (
+        "; ".join(step.what for step in repository.steps) or "none; there is no report of this project beside the file"
+    )
+    lines.append(f"Steps in the card: {steps}.")
     missing = [f"--{name}" for name in ("license", "language") if not getattr(options, name)]
     if missing:
-        lines.append(f"Not stated in the card, since only you know: {', '.join(missing)}.")
+        lines.append(f"Missing from the card; add {', '.join(missing)}.")
     lines.append(f"Files in {folder}:")
     lines += _files(repository)
     lines.append(f"Next:\n  datasets.load_dataset({str(folder)!r})")

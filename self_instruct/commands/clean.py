@@ -23,17 +23,15 @@ from self_instruct.runs.layout import PIPE, OutputPaths
 from self_instruct.runs.tally import Tally
 
 _HELP = (
-    "Clean conversations as they were saved from a chat page: HTML to Markdown, the page's debris off, question and answer in "
-    "turns, duplicates and unwanted languages out, long ones split. Every turn that is not in OUT is in OUT.rejected.jsonl "
-    "with its reason, and counted in OUT.report.json: turns read = turns written + turns dropped. Exit codes are "
-    "those of convert."
+    "Clean conversations that were saved from a chat page: convert HTML to Markdown, remove the page's buttons and labels, "
+    "pair questions and answers, drop duplicates and unwanted languages, split long conversations. Every turn that is not in "
+    "OUT is in OUT.rejected.jsonl with its reason, and counted in OUT.report.json: turns read = turns written + turns dropped. "
+    "Exit codes are the same as for convert."
 )
-AFTER_FAILURE = "the output is as it was; the same command begins anew"
-"""What a user is told when the disk failed, or a signal came before there was anything to save."""
 
 
 def main(argv: Sequence[str]) -> int:
-    """Runs the command and returns its exit code."""
+    """Run the command and return its exit code."""
     groups = (InputOptions, ReadingOptions, OutputOptions, ConversationOutputOptions, CleaningOptions)
     given, inputs = parse_values(argv, _HELP, groups, positional=("IN...",), by=INPUT)
     if given.get("output_path") is None:
@@ -52,16 +50,16 @@ def main(argv: Sequence[str]) -> int:
     job = CleanJob(cleaning, options.max_tokens, count, options.repeated_digits, options.wrong_lists)
     target = Target(str(given.get("to", ConversationOutputOptions().to)), output, columns=frozenset(["messages"]))
     sources = taken(ReadingOptions, given).sources(inputs)
-    told = resolved(given, ReadingOptions, ConversationOutputOptions, CleaningOptions)
-    about = {"options": told, **({"tokens": counted} if options.max_tokens is not None else {})}
+    settings = resolved(given, ReadingOptions, ConversationOutputOptions, CleaningOptions)
+    about = {"options": settings, **({"tokens": counted} if options.max_tokens is not None else {})}
     counts, format = clean_sources(sources, target, job, about)
 
     rows, turns = Tally.sum(one.tally for one, _ in counts), Tally.sum(one.tally for _, one in counts)
     samples, read = sum(one.samples for _, one in counts), sum(one.read for _, one in counts)
-    lines = [f"{samples:,} samples of {rows.kept:,} of {rows.total:,} conversations are written as {format.what}."]
-    lines += [f"Tokens are counted by {counted}."] if options.max_tokens is not None else []
-    lines += ["Conversations left out:", *rows.lines()] if rows.drops else []
-    lines += [f"Turns: {read:,} read, {turns.kept:,} written, {turns.drops.total():,} left out.", *turns.lines()]
+    lines = [f"{samples:,} samples of {rows.kept:,} of {rows.total:,} conversations were written as {format.what}."]
+    lines += [f"Tokens were counted by {counted}."] if options.max_tokens is not None else []
+    lines += ["Dropped conversations:", *rows.lines()] if rows.drops else []
+    lines += [f"Turns: {read:,} read, {turns.kept:,} written, {turns.drops.total():,} dropped.", *turns.lines()]
     lines += [line for one, _ in counts for line in one.reader.told()]
     lines += format_losses([one for one, _ in counts])
     print("\n".join(lines), file=sys.stderr if output == PIPE else sys.stdout)
@@ -69,13 +67,13 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _counting(options: CleaningOptions) -> tuple[Count, str]:
-    """What counts tokens, and that in words."""
+    """Return the function that counts tokens, and its description."""
     if options.model_name_or_path is None:
         return estimated_tokens, f"an estimate, one for every {BYTES_A_TOKEN} bytes of UTF-8"
     if options.max_tokens is None:
         raise UserError(
-            f"--model_name_or_path {options.model_name_or_path} counts tokens, but --max_tokens is not given; give both, or "
-            "leave it out"
+            f"--model_name_or_path {options.model_name_or_path} counts tokens for --max_tokens, which is missing; give both "
+            "or neither"
         )
     from self_instruct.engines.local.tokenizer import load_text
 
@@ -90,10 +88,10 @@ def _counting(options: CleaningOptions) -> tuple[Count, str]:
 
 
 def _foreign(options: CleaningOptions) -> Foreign | None:
-    """What tells unwanted languages: all but those that are kept, or those that are skipped."""
+    """Return the check for unwanted languages, from --keep_languages or --skip_languages; None without either."""
     keep, skip = options.keep_languages, options.skip_languages
     if keep and skip:
-        raise UserError("--keep_languages and --skip_languages are both given; give the one or the other")
+        raise UserError("--keep_languages and --skip_languages are both given; give only one of them")
     if not keep and not skip:
         return None
     from self_instruct.rules.filters.language import unwanted_language

@@ -1,7 +1,7 @@
-"""The self-consistency command: a model is shown the output of every record of a run and asked for the instruction.
+"""The self-consistency command: show a model the output of every record of a run, and ask for the instruction.
 
-Records whose instruction is told back well enough are written to a dataset of their own. Predictions are kept, so that
-another threshold costs nothing; a model is loaded only for those that are missing.
+Records whose instruction is predicted well enough are written to a separate dataset. Predictions are stored, so another
+threshold costs nothing; the model is loaded only if predictions are missing.
 """
 
 import shlex
@@ -16,32 +16,33 @@ from self_instruct.generation.config import GROUPS
 from self_instruct.review.options import CONSISTENCY_NAMES, CONSISTENCY_OWN, NOT_OF_THE_RUN, ConsistencyOptions
 from self_instruct.runs import logs
 
-_TOLD = {
+_HELP_TEXTS = {
     **{
         name: DEFAULT.format("the run's")
         for name in CONSISTENCY_NAMES
         if name not in (*NOT_OF_THE_RUN, *CONSISTENCY_OWN)
     },
-    "batch_dir": "directory of the run whose records are asked about",
+    "batch_dir": "directory of the run whose records are tested",
 }
 _DESCRIPTION = (
-    "Keep the records of a run whose instruction a model can tell from the output. Defaults are the run's own values."
+    "Keep the records of a run whose instruction a model can predict from the output. "
+    "Options default to the values of the run."
 )
 
 
 def run(prompt_path: Path, argv: Sequence[str]) -> None:
-    """Runs the launch script and exits with the codes of a generation run. `prompt_path` is what the model reads first."""
+    """Run the launch script and exit with the codes of a generation run. `prompt_path` is the prompt's header."""
     guarded(lambda: _run(prompt_path, argv))
 
 
 def main(argv: Sequence[str]) -> int:
-    """Runs the command and returns its exit code."""
+    """Run the command and return its exit code."""
     return _run(shipped("instruction_io/inverse_prompt.txt"), argv)
 
 
 def _run(prompt_path: Path, argv: Sequence[str]) -> int:
     groups, by = (*GROUPS, ConsistencyOptions), {"[RUN_DIR]": ["batch_dir"]}
-    given, _ = parse_values(argv, _DESCRIPTION, groups, CONSISTENCY_NAMES, tuple(by), _TOLD, by)
+    given, _ = parse_values(argv, _DESCRIPTION, groups, CONSISTENCY_NAMES, tuple(by), _HELP_TEXTS, by)
     from self_instruct.review.ask import review
     from self_instruct.review.consistency import consistency_of
 

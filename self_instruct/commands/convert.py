@@ -16,17 +16,15 @@ from self_instruct.runs.layout import PIPE, OutputPaths
 from self_instruct.runs.tally import Tally
 
 _HELP = (
-    "Convert files, pipes (-), folders of the datasets library or datasets of the Hub into one file of another format, in "
-    "order. What the input is, is told by its content. Rows that cannot be read, or that the format cannot hold, are put "
-    "beside OUT as OUT.rejected.jsonl, and the counts as OUT.report.json. Exit codes: 0 every row was read, 3 some could not "
-    "be, 2 a mistake, 1 the disk failed."
+    "Convert files, standard input (-), directories of the datasets library or Hub datasets into one file of another "
+    "format, in order. The input format is detected from the content. Rows that cannot be read, or that the output format "
+    "cannot hold, go to OUT.rejected.jsonl, and the counts to OUT.report.json. Exit codes: 0 every row was read, 3 some "
+    "rows could not be read, 2 a mistake, 1 the disk failed."
 )
-AFTER_FAILURE = "the output is as it was; the same command begins anew"
-"""What a user is told when the disk failed, or a signal came before there was anything to save."""
 
 
 def main(argv: Sequence[str]) -> int:
-    """Runs the command and returns its exit code."""
+    """Run the command and return its exit code."""
     given, inputs = parse_values(
         argv, _HELP, (InputOptions, ReadingOptions, OutputOptions, ConversionOptions), positional=("IN...",), by=INPUT
     )
@@ -43,14 +41,14 @@ def main(argv: Sequence[str]) -> int:
     ]
     target = Target(str(options.to), output, options.lmflow_type, options.vicuna_preamble)
     counts, format = convert(sources, target, resolved(given, ReadingOptions, ConversionOptions))
-    print(_told(counts, format, output), file=sys.stderr if output == PIPE else sys.stdout)
+    print(_summary(counts, format, output), file=sys.stderr if output == PIPE else sys.stdout)
     return SOME_UNREADABLE if any(one.tally.dropped("read") for one in counts) else 0
 
 
-def _told(counts: list[SourceCounts], format: Format, output: str) -> str:
-    """What a person reads at the end."""
+def _summary(counts: list[SourceCounts], format: Format, output: str) -> str:
+    """Format the summary for the terminal."""
     tally = Tally.sum(one.tally for one in counts)
-    lines = [f"{tally.kept:,} of {tally.total:,} rows are written as {format.what}.", *tally.lines()]
+    lines = [f"{tally.kept:,} of {tally.total:,} rows were written as {format.what}.", *tally.lines()]
     lines += [line for one in counts for line in one.reader.told()]
     lines += format_losses(counts)
     if output != PIPE:

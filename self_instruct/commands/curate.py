@@ -1,7 +1,7 @@
-"""Curates any instruction file: python -m self_instruct.post_processing --input_path A.jsonl B.json --output_path C.jsonl
+"""Curate instruction files: python -m self_instruct.post_processing --input_path A.jsonl B.json --output_path C.jsonl
 
-Every row that passes the filters and is new to the rows kept before it is kept, in order; a line of ours as it stood. Compared
-is the instruction with its input; the first instance where there are several.
+A row is kept if it passes the filters and its instruction with input is new compared with the rows kept before it. Of a row
+with several instances, the first is compared.
 """
 
 import shlex
@@ -25,19 +25,17 @@ if TYPE_CHECKING:
     from self_instruct.datasets.curate_files import CurateCounts
 
 _HELP = (
-    "Curate instruction files: keep, in order, every row that passes the filters and is new to the rows kept before it. The "
-    "format of a file is told by its content. A line that is an object with an instruction and, if it has them, input and "
-    "output, or a seed task, is written as it stood; rows of other formats as JSONL of ours. Compared are instruction and "
-    "input together. Outputs are judged where a file has any. Beside C.jsonl: C.rejected.jsonl, every other line with the "
-    "reason; C.report.json, the counts; C.embeddings.cache, vectors, so that other thresholds encode nothing again. Exit "
-    "codes: 0 every line was read, 3 some could not be and are among the rejected, 2 a mistake, 1 the disk failed."
+    "Filter and deduplicate instruction files: keep, in order, every row that passes the filters and differs enough from "
+    "the rows kept before it, by instruction and input together. The format is detected from the content. Rows in our "
+    "format and seed tasks are written unchanged, rows of other formats are converted to our JSONL. Outputs are filtered if "
+    "a file has them. Beside C.jsonl: C.rejected.jsonl, the dropped rows with reasons; C.report.json, the counts; "
+    "C.embeddings.cache, embeddings, which runs with other thresholds reuse. Exit codes: 0 every row was read, 3 some rows "
+    "could not be read and are in C.rejected.jsonl, 2 a mistake, 1 the disk failed."
 )
-AFTER_FAILURE = "the output is as it was; the same command begins anew, with the vectors that are there"
-"""What a user is told when the disk failed, or a signal came before there was anything to save."""
 
 
 def main(argv: Sequence[str]) -> int:
-    """Runs the command and returns its exit code."""
+    """Run the command and return its exit code."""
     job = _read_job(argv)
     from self_instruct.engines.fleet.world import current_world
 
@@ -46,7 +44,7 @@ def main(argv: Sequence[str]) -> int:
     from self_instruct.datasets.curate import curate
 
     counts, encoded = curate(job)
-    print(_told(job, counts, encoded))
+    print(_summary(job, counts, encoded))
     return SOME_UNREADABLE if counts.unreadable else 0
 
 
@@ -54,7 +52,10 @@ def _read_job(argv: Sequence[str]) -> "CurateJob":
     parts = (CurationOptions, ReadingOptions, FilterOptions, NoveltyOptions)
     names = ["preset", "batch_dir", *(name for part in parts for name in part.__dataclass_fields__)]
     groups = (CurationOptions, ReadingOptions, RunOptions, FilterOptions, NoveltyOptions)
-    by, about = {"[IN...]": ["input_path", "batch_dir"]}, {"batch_dir": "directory of a run whose records are curated"}
+    by, about = (
+        {"[IN...]": ["input_path", "batch_dir"]},
+        {"batch_dir": "directory of a run whose records are the input"},
+    )
     given, inputs = parse_values(argv, _HELP, groups, names, tuple(by), about, by)
     given["input_path"] = [str(records_of(Path(path))) for path in inputs]
     options = taken(CurationOptions, given)
@@ -67,37 +68,37 @@ def _read_job(argv: Sequence[str]) -> "CurateJob":
     from self_instruct.datasets.curate import CurateJob
 
     sources = taken(ReadingOptions, given).sources(options.input_path)
-    told = resolved(given, ReadingOptions)
+    settings = resolved(given, ReadingOptions)
     return CurateJob(
         sources,
         places,
         taken(FilterOptions, given),
         taken(NoveltyOptions, given),
-        more=told,
+        more=settings,
     )
 
 
-def _told(job: "CurateJob", counts: "CurateCounts", encoded: bool | None) -> str:
-    """What a person reads at the end."""
+def _summary(job: "CurateJob", counts: "CurateCounts", encoded: bool | None) -> str:
+    """Format the summary for the terminal."""
     places = job.places
-    lines = ["", f"{counts.tally.kept:,} of {counts.tally.total:,} lines are kept.", "", counts.table(), ""]
+    lines = ["", f"{counts.tally.kept:,} of {counts.tally.total:,} lines were kept.", "", counts.table(), ""]
     lines += [
-        f"{item.rule} dropped {item.dropped:,} of {item.parsed:,} records ({item.dropped / item.parsed:.0%}); --filter_rules "
-        "leaves a rule out"
+        f"{item.rule} dropped {item.dropped:,} of {item.parsed:,} records ({item.dropped / item.parsed:.0%}); use "
+        "--filter_rules to leave a rule out"
         for item in counts.warnings
         if item.warning == "drops_much"
     ]
     if encoded is not None:
-        lines.append(f"Vectors: {'encoded, and kept' if encoded else 'all were there; no model was loaded'}.")
+        lines.append(f"Embeddings: {'computed and cached' if encoded else 'all were cached; no model was loaded'}.")
     if counts.unreadable:
         lines.append(
-            f"{counts.unreadable:,} lines could not be read; {places.rejected} has them, under the stage read."
+            f"{counts.unreadable:,} lines could not be read; they are in {places.rejected} with the stage read."
         )
     lines += [
         f"Files in {places.kept.parent}:",
-        f"  {places.kept.name:<38} the lines that are kept, as they stood",
-        f"  {places.rejected.name:<38} every other line with its reason",
-        f"  {places.report.name:<38} these counts",
+        f"  {places.kept.name:<38} the kept lines, unchanged",
+        f"  {places.rejected.name:<38} the dropped lines with their reasons",
+        f"  {places.report.name:<38} the counts",
         "Next:",
         "  another threshold:",
         f"    {shlex.join(command_line())} --rouge_threshold 0.6",

@@ -12,17 +12,15 @@ from self_instruct.errors import UserError
 from self_instruct.runs.layout import PIPE, OutputPaths, check_jsonl
 
 _HELP = (
-    "Keep the records that have no words in common with the tasks of benchmarks: no n-gram, and no short task as a whole, in "
-    "the instruction or the output. Lines of ours are written as they stood, other formats as JSONL of ours. Beside OUT: "
-    "OUT.rejected.jsonl, the others with the words and the task that they are from; OUT.report.json, the counts. Exit codes "
-    "are those of convert."
+    "Drop the records whose instruction or output shares an n-gram, or the whole of a short task, with a benchmark. Lines "
+    "in our JSONL format are written unchanged, other formats are converted to it. Beside OUT: OUT.rejected.jsonl, the "
+    "dropped records with the shared words and the benchmark task; OUT.report.json, the counts. Exit codes are the same as "
+    "for convert."
 )
-AFTER_FAILURE = "the output is as it was; the same command begins anew"
-"""What a user is told when the disk failed, or a signal came before there was anything to save."""
 
 
 def main(argv: Sequence[str]) -> int:
-    """Runs the command and returns its exit code."""
+    """Run the command and return its exit code."""
     given, inputs = parse_values(
         argv,
         _HELP,
@@ -42,12 +40,12 @@ def main(argv: Sequence[str]) -> int:
 
     index = index_of(benchmarks, options.ngram_words, options.substring_words)
     sources = taken(ReadingOptions, given).sources(inputs)
-    told = resolved(given, ReadingOptions, DecontaminationOptions)
-    cleared, readers = decontaminate(sources, index, output, told)
+    settings = resolved(given, ReadingOptions, DecontaminationOptions)
+    cleared, readers = decontaminate(sources, index, output, settings)
     tally = cleared.tally
     lines = [
         *(reader.described for reader in readers),
-        f"{tally.kept:,} of {tally.total:,} rows are kept.",
+        f"{tally.kept:,} of {tally.total:,} rows were kept.",
         *tally.lines(),
     ]
     lines += [f"  found in {name:<31} {number:>12,}" for name, number in sorted(cleared.benchmarks.items())]

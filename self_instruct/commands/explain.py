@@ -1,9 +1,8 @@
-"""Why a candidate was accepted or rejected: python -m self_instruct.explain RUN_DIR ID_OR_TEXT
+"""Explain why a candidate was kept or dropped: python -m self_instruct.explain RUN_DIR ID_OR_TEXT
 
-Shows its text, the rule that decided with what it saw, the nearest record, the part of the completion that it was read from,
-what the model had been shown, and how it sampled. Everything is read from the files of the run directory and its seed file:
-nothing is judged again and no model is loaded. A text is looked for as a whole task, then inside tasks, then inside
-outputs, then by its words.
+Shows its text, the rule that decided and why, the nearest record, the part of the completion that it came from, the
+demonstrations in the prompt, and the sampling options. Reads only the files of the run and its seed file: filters nothing
+again and loads no model. A text is searched as a whole task, then inside tasks, then inside outputs, then by its words.
 """
 
 from pathlib import Path
@@ -14,10 +13,10 @@ from self_instruct.runs.options import RunPlace
 
 
 def main(argv: list[str]) -> int:
-    """Runs the command and returns its exit code."""
-    places = ("RUN_DIR", "ID_OR_TEXT")
+    """Run the command and return its exit code."""
+    positional = ("RUN_DIR", "ID_OR_TEXT")
     _, (folder, wanted) = parse_values(
-        argv, (__doc__ or "").splitlines()[0], (RunPlace,), positional=places, by={"RUN_DIR": ["batch_dir"]}
+        argv, (__doc__ or "").splitlines()[0], (RunPlace,), positional=positional, by={"RUN_DIR": ["batch_dir"]}
     )
     print(explain_candidate(Path(folder), wanted))
     return 0

@@ -1,4 +1,4 @@
-"""The generation command: options are checked, the parts put together, the loop run."""
+"""The generation command: check the options, build the recipe, run the loop, print the summary."""
 
 import logging
 import os
@@ -40,14 +40,14 @@ class FormatOptions:
 
 
 def run(format: RecordFormat, prompt_path: Path, argv: Sequence[str]) -> None:
-    """Runs a launch script and exits: 0 when a limit was reached, 1 when the engine or the disk failed, 2 for a user's mistake,
+    """Run a launch script and exit: 0 if a limit was reached, 1 if the engine or the disk failed, 2 for a user's mistake,
     128 + n for signal n.
     """
     guarded(lambda: _run(format, prompt_path, argv))
 
 
 def main(argv: Sequence[str]) -> int:
-    """Runs the command and returns its exit code."""
+    """Run the command and return its exit code."""
     values, _ = parse_values(argv, "Generate records with a language model.", (FormatOptions, *GROUPS))
     name = values.pop("record_format", FormatOptions().record_format)
     return _generate(FORMATS[name], shipped(PROMPTS[name]), values)
@@ -67,14 +67,14 @@ def _generate(base: RecordFormat, prompt_path: Path, values: Mapping[str, Any]) 
     if config.run.batch_dir:
         return generate(recipe)
     if not config.run.plan:
-        raise UserError("--batch_dir is missing; give the directory that the run is to be written to")
+        raise UserError("--batch_dir is missing; give the directory for the run")
     with tempfile.TemporaryDirectory() as folder:
         config = replace(config, run=replace(config.run, batch_dir=folder))
         return generate(replace(recipe, config=config))
 
 
 def _recipe(config: Config, base: RecordFormat, prompt_path: Path, values: Mapping[str, Any]) -> "Recipe":
-    """The recipe of the options; warns of those given that every category replaces."""
+    """Build the recipe of the options; warn of given options that every category overrides."""
     from self_instruct.generation.categories.recipe import CategoryRecipe
     from self_instruct.generation.run import build_recipe
 
@@ -84,7 +84,7 @@ def _recipe(config: Config, base: RecordFormat, prompt_path: Path, values: Mappi
     replaced = recipe.replaced(given) if isinstance(recipe, CategoryRecipe) else {}
     if replaced and speaks():
         _log.warning(
-            "%s: without effect, since every category given sets its own; change it in their files (docs/categories.md)",
+            "%s: no effect, because each category sets its own value; change it in the category files (docs/categories.md)",
             ", ".join(
                 f"--{name} {' '.join(value) if isinstance(value, list) else value}" for name, value in replaced.items()
             ),
@@ -93,7 +93,7 @@ def _recipe(config: Config, base: RecordFormat, prompt_path: Path, values: Mappi
 
 
 def dry_run(recipe: "Recipe") -> int:
-    """Shows what the model would read first."""
+    """Print the first prompt of the recipe, or of each of its categories."""
     from self_instruct.engines.scripted import ScriptedEngine
 
     for shown, prompt in recipe.first_prompts(ScriptedEngine({})):
@@ -103,7 +103,7 @@ def dry_run(recipe: "Recipe") -> int:
 
 
 def generate(recipe: "Recipe") -> int:
-    """Generates from a recipe, prints how it ended and returns the exit code."""
+    """Generate from a recipe, print the summary and return the exit code."""
     from self_instruct.generation.run import generate as generate_run
 
     command = _without_overwriting(command_line(), recipe.config.run.overwrite)
@@ -123,15 +123,15 @@ def _ask(question: str) -> bool:
 
 
 def _without_overwriting(argv: Sequence[str], overwrites: bool) -> list[str]:
-    """The command without what would begin the run anew."""
+    """Return the command without --overwrite and --yes, so that it continues the run."""
     kept: list[str] = []
-    switch = False  # the word before is one that is left out
+    switch = False  # whether the previous word is one of the two
     for part in argv:
         value = switch and part.lower() in TRUTHS
         switch = part in ("--overwrite", "--yes")
         if not (value or part.partition("=")[0] in ("--overwrite", "--yes")):
             kept.append(part)
     flags = {part.partition("=")[0] for part in argv}
-    # A file may say so where no flag does, and whether it does cannot be seen where one won over it.
+    # The --config file may set overwrite too; where a flag overrides it, the value in the file is not known here.
     in_file = "--config" in flags and (overwrites or "--overwrite" in flags)
     return [*kept, "--overwrite", "false"] if in_file else kept

@@ -1,11 +1,16 @@
-"""How every command ends: a user's mistake is one message and exit code 2, a signal 128 + its number, a full disk 1."""
+"""End every command the same way: a user's mistake is one message and exit code 2, signal n is 128 + n, a full disk is 1."""
 
 import gc
+import json
 import logging
 import os
 import signal
 import sys
+import time
+import traceback
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
 from self_instruct.engines.base import EngineLost
 from self_instruct.errors import FILE_ONLY, UserError
@@ -13,32 +18,28 @@ from self_instruct.generation.signals import Interrupted, Interruption
 from self_instruct.runs import logs
 
 SOME_UNREADABLE = 3
-"""The exit code of commands that read data, when some of it could not be read and all else was done."""
-AFTER_FAILURE = "what was journalled is kept, and the same command goes on"
-"""What a user is told when the disk failed, or a signal came before there was anything to save."""
+"""The exit code of commands that read data, when some rows could not be read and everything else is done."""
+AFTER_FAILURE = "the journal is kept; run the same command again to continue"
+"""The end of the message of a generation run when the disk fails, or a signal arrives before anything was generated."""
 _log = logging.getLogger(__name__)
 
 
 def guarded(command: Callable[[], int], after_failure: str = AFTER_FAILURE) -> None:
-    """Runs a command and exits with its code; a user's mistake is one message and code 2, without a traceback.
+    """Run a command and exit with its code; a user's mistake is one message and code 2, without a traceback.
 
-    `after_failure` is what a user has to know when the disk failed, or a signal came before there was anything to save.
+    `after_failure` ends the message when the disk fails, or a signal arrives before there is anything to save.
     """
     logs.configure()
-    Interruption()  # a command that has something to save makes its own
+    Interruption()  # a command that has something to save installs its own handlers
     try:
         code = command()
         sys.stdout.flush()
     except UserError as error:
-        _log.error("%s", error, extra=FILE_ONLY)
-        if error.rank is not None:
-            print(f"error: rank {error.rank}: {error}", file=sys.stderr)
-        elif speaks():
-            print(f"error: {error}", file=sys.stderr)
+        rank = f"rank {error.rank}: " if error.rank is not None else ""
+        _fail(error, f"{rank}{error}", shown=bool(rank) or speaks())
         code = 2
     except EngineLost as error:
-        _log.error("%s", error, extra=FILE_ONLY)
-        print(f"error: {error}", file=sys.stderr)
+        _fail(error, str(error))
         code = 1
     except OSError as error:
         code = _failed(error, after_failure)
@@ -49,28 +50,49 @@ def guarded(command: Callable[[], int], after_failure: str = AFTER_FAILURE) -> N
     except KeyboardInterrupt:
         code = 128 + signal.SIGINT
     except Exception:
-        _log.critical("a fault of the program", exc_info=True, extra=FILE_ONLY)
+        _log.critical("unexpected exception", exc_info=True, extra=FILE_ONLY)
+        _report_to_launcher(traceback.format_exc())
         raise
     finally:
         logs.close()
-        # The interpreter looks for cycles among all that torch and transformers have made several times before it ends, a
-        # second's work; the system takes the memory back anyway.
+        # At exit the interpreter collects garbage several times, which takes a second with torch and transformers loaded; the
+        # system frees the memory anyway.
         gc.freeze()
     sys.exit(code)
 
 
 def _failed(error: OSError, after_failure: str) -> int:
-    """Says what the system could not do, and returns the exit code."""
+    """Report a failure of the system, and return the exit code."""
     if isinstance(error, BrokenPipeError):
-        # Whoever read our output has left; nothing more can be said, and the files are written.
+        # The reader of our output has closed the pipe: nothing more can be printed, and the files are written.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
-    _log.error("%s", error, extra=FILE_ONLY)
-    place = f"{error.filename}: " if error.filename else ""
-    print(f"error: {place}{error.strerror or error}; {after_failure}", file=sys.stderr)
+    file = f"{error.filename}: " if error.filename else ""
+    _fail(error, f"{file}{error.strerror or error}; {after_failure}")
     return 1
 
 
+def _fail(error: Exception, message: str, shown: bool = True) -> None:
+    """Log an error, leave its message for the launcher, and print it if it is to be shown."""
+    _log.error("%s", error, extra=FILE_ONLY)
+    _report_to_launcher(f"error: {message}")
+    if shown:
+        print(f"error: {message}", file=sys.stderr)
+
+
+def _report_to_launcher(text: str) -> None:
+    """Write the text to torchelastic's error file, so that its summary of failed ranks ends with the text.
+
+    The format is the one of torch.distributed.elastic's ErrorHandler; importing that takes seconds.
+    """
+    path = os.environ.get("TORCHELASTIC_ERROR_FILE")
+    if path is None:
+        return
+    more = {"py_callstack": text, "timestamp": str(int(time.time()))}
+    with suppress(OSError):
+        Path(path).write_text(json.dumps({"message": {"message": text, "extraInfo": more}}), encoding="utf-8")
+
+
 def speaks() -> bool:
-    """Whether this process tells what every rank finds alike: one message a node is enough."""
+    """Return whether this process prints messages that are the same on every rank: one process per machine does."""
     return os.environ.get("LOCAL_RANK", "0") == "0"

@@ -1,7 +1,7 @@
 """The judge: self-instruct judge RUN --model_name_or_path MODEL --judge_threshold 4
 
-A model scores every record, and those that it finds good are written to a dataset of their own. Judgements are stored as they
-come in, so a stop costs nothing, and another threshold asks nobody.
+A model scores every record, and the records judged good are written to a separate dataset. Judgements are stored as they
+arrive, so the command can be continued after a stop, and another threshold needs no model.
 """
 
 import shlex
@@ -14,23 +14,23 @@ from self_instruct.generation.config import GROUPS
 from self_instruct.review.options import JUDGE_NAMES, JUDGE_SAMPLING, JudgeOptions
 from self_instruct.runs import logs
 
-_TOLD = {
+_HELP_TEXTS = {
     **{name: DEFAULT.format(value) for name, value in JUDGE_SAMPLING.items()},
     "batch_dir": "directory of the run whose records are judged",
-    "output_path": "JSONL file of the records of --input_path that stay; judgements and counts are put beside it",
-    "prompt_path": DEFAULT.format("ours"),
+    "output_path": "JSONL file of the kept records of --input_path; judgements and counts are written beside it",
+    "prompt_path": DEFAULT.format("built in"),
 }
 _DESCRIPTION = (
-    "Let a model judge the records of a run or of a file: helpful, correct and clear from 1 to 5, good or bad. What cannot be "
-    "read is unknown, and never good. Judgements are stored; without --model_name_or_path, --engine or --api_base nothing is "
-    "asked, and --judge_threshold decides by what is stored. Greedy, unless --temperature says otherwise."
+    "Grade the records of a run or of a file with a model: helpful, correct and clear from 1 to 5, and good or bad overall. An "
+    "answer that cannot be read counts as unknown, and never as good. Judgements are stored; without --model_name_or_path, "
+    "--engine or --api_base no model is asked, and --judge_threshold is applied to the stored judgements."
 )
 
 
 def main(argv: Sequence[str]) -> int:
-    """Runs the command and returns its exit code."""
+    """Run the command and return its exit code."""
     groups, by = (CurationOptions, JudgeOptions, *GROUPS), {"[RUN_DIR]": ["batch_dir"]}
-    given, _ = parse_values(argv, _DESCRIPTION, groups, JUDGE_NAMES, tuple(by), _TOLD, by)
+    given, _ = parse_values(argv, _DESCRIPTION, groups, JUDGE_NAMES, tuple(by), _HELP_TEXTS, by)
     from self_instruct.review.ask import review
     from self_instruct.review.judge import judge_of
 

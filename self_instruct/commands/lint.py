@@ -16,36 +16,36 @@ from self_instruct.runs.layout import PIPE, OutputPaths, check_jsonl
 
 FAILED = 1
 _HELP = (
-    "Look for the usual faults of instruction data, count them and show the first. What is found is to be looked at: it is no "
-    "error. --fix writes all rows to OUT.jsonl, with those faults mended that have one right answer, and the counts beside it. "
-    "Exit codes: 0 whatever was found, 1 a fault of --fail_on was, 3 some rows could not be read, 2 a mistake."
+    "Find common faults of instruction data, count them and show examples. Findings are for review and are not errors. --fix "
+    "corrects the faults that have one right correction, and writes all rows to OUT.jsonl and the counts beside it. "
+    "Exit codes: 0 no fault of --fail_on was found, 1 one was, 3 some rows could not be read, 2 a mistake."
 )
-AFTER_FAILURE = "the output is as it was; the same command begins anew"
-"""What a user is told when the disk failed, or a signal came before there was anything to save."""
 
 
 def main(argv: Sequence[str]) -> int:
-    """Runs the command and returns its exit code."""
+    """Run the command and return its exit code."""
     groups = (InputOptions, ReadingOptions, OutputOptions, LintOptions)
     given, inputs = parse_values(argv, _HELP, groups, positional=("IN...",), by=INPUT)
     options = taken(LintOptions, given)
     output = given.get("output_path")
     if options.fix != (output is not None):
-        raise UserError("--fix and --output_path OUT.jsonl go together; give both, or neither to look only")
+        raise UserError(
+            "--fix and --output_path OUT.jsonl need each other; give both, or neither to only look for faults"
+        )
     if output is not None:
         OutputPaths(Path(output)).check_inputs(inputs, "IN")
         check_jsonl(output, "--output_path", pipe=True)
     if options.report is not None and any(Path(options.report).resolve() == Path(path).resolve() for path in inputs):
-        raise UserError(f"--report {options.report}: would replace what is read; give another place")
+        raise UserError(f"--report {options.report}: would overwrite an input file; give another path")
     unasked = next((name for name in options.fail_on if name not in options.checks), None)
     if unasked is not None:
-        raise UserError(f"--fail_on {unasked}: is not among --checks; add it there, or leave --checks out")
+        raise UserError(f"--fail_on {unasked}: is not in --checks; add it there, or leave --checks out")
     printed = options.report == PIPE
     if printed and output == PIPE:
-        raise UserError("--report - and --output_path - both want the pipe; give one of them a file")
+        raise UserError("--report - and --output_path - both write to standard output; give a file for one of them")
     sources = taken(ReadingOptions, given).sources(inputs)
-    told = resolved(given, ReadingOptions, LintOptions)
-    findings = lint(sources, told, output, None if printed else options.report)
+    settings = resolved(given, ReadingOptions, LintOptions)
+    findings = lint(sources, settings, output, None if printed else options.report)
     shown = json.dumps(findings.as_dict(), indent=2) if printed else table(findings, output)
     print(shown, file=sys.stderr if output == PIPE else sys.stdout)
     if any(findings.counts[name] for name in options.fail_on):
@@ -54,19 +54,22 @@ def main(argv: Sequence[str]) -> int:
 
 
 def table(findings: Findings, output: str | None) -> str:
-    """What a person reads: faults by how many rows have them, each with the first ones."""
+    """Format the faults by number of rows, each with its first examples."""
     lines = [f"{source['path']}: {source['rows']:,} rows of {source['format']}" for source in findings.sources]
-    lines.append(f"{findings.clean:,} of {findings.tally.kept:,} rows are without findings.")
+    lines.append(f"{findings.clean:,} of {findings.tally.kept:,} rows have no findings.")
     for name, number in sorted(findings.counts.items(), key=lambda item: (-item[1], item[0])):
-        lines.append(f"  {name:<22} {number:>10,}  {CHECKS[name].what if name != DUPLICATE else 'a row over again'}")
+        lines.append(
+            f"  {name:<22} {number:>10,}  {CHECKS[name].what if name != DUPLICATE else 'a duplicate of an earlier row'}"
+        )
         lines += [f"      {printable(place)}  {printable(text)}" for place, text in findings.first.get(name, [])]
     lines += [f"  unreadable: {reason:<10} {n:>10,}" for reason, n in findings.unreadable.items()]
     if output is not None:
-        lines.append(f"{findings.mended_rows:,} rows are mended:")
+        fixed = f"{findings.mended_rows:,} rows were fixed:" if findings.mended_rows else "No rows needed fixing."
+        lines.append(fixed)
         lines += [f"  {name:<22} {number:>10,}" for name, number in findings.mended.most_common()]
     return "\n".join(lines)
 
 
 def printable(text: str) -> str:
-    """The text on one line that leaves the terminal as it is: what is not printable is escaped."""
+    """Return the text on one line with unprintable characters escaped, so that it cannot control the terminal."""
     return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)

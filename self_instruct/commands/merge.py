@@ -17,18 +17,16 @@ if TYPE_CHECKING:
     from self_instruct.datasets.curate_files import CurateCounts
 
 _HELP = (
-    "Merge sources of any format into one set of ours, in order. A record that is too near to one of an earlier source, or of "
-    "its own before it, is left out. Every record carries source, licence, path and row, and what our schema has no place for. "
-    "Beside OUT: OUT.rejected.jsonl, the others with the reason and what they are too near to; OUT.report.json, the counts of "
-    "each source and the overlaps. Exit codes are those of convert."
+    "Merge sources of any format into one dataset in our format, in order. A record that is too similar to an earlier one, "
+    "of the same or an earlier source, is dropped. Every record keeps its source, licence, path and row, and the fields "
+    "that our schema lacks. Beside OUT: OUT.rejected.jsonl, the dropped records with the reason and the similar record; "
+    "OUT.report.json, the counts of each source and the overlaps. Exit codes are the same as for convert."
 )
 _GROUPS = (MergeOptions, OutputOptions, MergeFilterOptions, NoveltyOptions, DecontaminationOptions)
-AFTER_FAILURE = "the output is as it was; the same command begins anew"
-"""What a user is told when the disk failed, or a signal came before there was anything to save."""
 
 
 def main(argv: Sequence[str]) -> int:
-    """Runs the command and returns its exit code."""
+    """Run the command and return its exit code."""
     given, _ = parse_values(argv, _HELP, groups=_GROUPS)
     output = given.get("output_path")
     if not given.get("sources") or output is None:
@@ -46,7 +44,7 @@ def main(argv: Sequence[str]) -> int:
 
     about = taken(DecontaminationOptions, given)
     index = index_of(benchmarks, about.ngram_words, about.substring_words) if benchmarks else None
-    told = {"input_formats": given.get("input_formats", []), **resolved(given, DecontaminationOptions)}
+    settings = {"input_formats": given.get("input_formats", []), **resolved(given, DecontaminationOptions)}
     job = CurateJob(
         sources,
         places,
@@ -55,21 +53,21 @@ def main(argv: Sequence[str]) -> int:
         benchmarks=index,
         uniform=True,
         option="--sources",
-        more=told,
+        more=settings,
     )
     counts, _ = curate(job)
-    print(_told([source.name for source in sources], counts, places))
+    print(_summary([source.name for source in sources], counts, places))
     return SOME_UNREADABLE if counts.unreadable else 0
 
 
 def sources_of(named: Sequence[str], licenses: Sequence[str], formats: Sequence[str]) -> list[Source]:
-    """The sources, in order, with what was said of each. Raises `UserError` for a name that stands for none, or for two."""
+    """Return the sources in order, with their licences and formats. Raises UserError for an unknown or repeated name."""
     paths = dict[str, str]()
     for text in named:
         name, path = split_name(text)
         name = name or Path(path).stem
         if name in paths:
-            raise UserError(f"--sources has the name {name} twice; give each source its own, as NAME=PATH")
+            raise UserError(f"--sources has the name {name} twice; give each source its own name, as NAME=PATH")
         paths[name] = path
     license, format = _by_name("licenses", licenses, paths), _by_name("input_formats", formats, paths)
     for name, value in format.items():
@@ -88,18 +86,18 @@ def _by_name(option: str, texts: Sequence[str], names: Any) -> dict[str, str]:
     return found
 
 
-def _told(names: Sequence[str], counts: "CurateCounts", places: OutputPaths) -> str:
-    """What a person reads at the end: the funnel, a row for each source, and which sources overlap."""
+def _summary(names: Sequence[str], counts: "CurateCounts", places: OutputPaths) -> str:
+    """Format the summary: the funnel, a row for each source, and the overlaps between sources."""
     stages = [stage for stage, _ in counts.stages]
     width = max(8, *map(len, names))
     head = f"{'source':<{width}} {'rows':>10} " + " ".join(f"{stage:>13}" for stage in stages) + f" {'kept':>10}"
-    lines = [f"{counts.tally.kept:,} of {counts.tally.total:,} rows are in the set.", "", counts.table(), "", head]
+    lines = [f"{counts.tally.kept:,} of {counts.tally.total:,} rows were kept.", "", counts.table(), "", head]
     for name, share in zip(names, counts.shares, strict=True):
         dropped = [-share.dropped(stage) for stage in stages]
         lines.append(
             f"{name:<{width}} {share.total:>10,} " + " ".join(f"{n:>13,}" for n in dropped) + f" {share.kept:>10,}"
         )
-    lines += ["", "Dropped for a record that is too near, by the source (down) and that of the other (across):"]
+    lines += ["", "Dropped as too similar, by source (rows) and by the source of the similar record (columns):"]
     lines.append(" ".join(f"{name:>{width}}" for name in ("", *names)))
     for row, name in enumerate(names):
         cells = [f"{counts.overlap[row, column]:,}" for column in range(len(names))]

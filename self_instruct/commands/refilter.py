@@ -1,7 +1,7 @@
-"""A new dataset from an old run, without generating: python -m self_instruct.refilter OLD_DIR NEW_DIR --rouge_threshold 0.6
+"""Make a new dataset from a run, without generating: python -m self_instruct.refilter OLD_DIR NEW_DIR --rouge_threshold 0.6
 
-Every completion in the old run's journal is judged again, in request order, with the options of that run and those given
-here in their place. The old directory is left as it is.
+Every completion in the old run's journal is parsed and filtered again, in request order, with the options of that run except
+those given here. The old directory is not changed.
 """
 
 from pathlib import Path
@@ -11,21 +11,19 @@ from self_instruct.datasets.options import OutputOptions
 from self_instruct.generation.config import GROUPS, REFILTER_OPTIONS
 
 _BY = {"OLD_DIR": "batch_dir", "NEW_DIR": "output_path"}
-_TOLD = {
+_HELP_TEXTS = {
     "batch_dir": "directory of the old run",
     "output_path": "directory of the new dataset",
     **{name: DEFAULT.format("the run's") for name in REFILTER_OPTIONS if name != "preset"},
-    "num_instructions_to_generate": "stop at exactly this many records [default: all that pass are kept]",
+    "num_instructions_to_generate": "stop at exactly this number of records [default: no limit]",
 }
-_HELP = "A new dataset from an old run, without generating. What is not given is as it was in that run."
-AFTER_FAILURE = "the old directory is as it was; give a new one that is empty"
-"""What a user is told when the disk failed, or a signal came before there was anything to save."""
+_HELP = "Make a new dataset from a run, without generating. Options default to the values of that run."
 
 
 def main(argv: list[str]) -> int:
-    """Runs the command and returns its exit code."""
+    """Run the command and return its exit code."""
     given, (old, new) = parse_values(
-        argv, _HELP, (*GROUPS, OutputOptions), (*REFILTER_OPTIONS, *_BY.values()), tuple(_BY), _TOLD,
+        argv, _HELP, (*GROUPS, OutputOptions), (*REFILTER_OPTIONS, *_BY.values()), tuple(_BY), _HELP_TEXTS,
         {shown: [name] for shown, name in _BY.items()},
     )  # fmt: skip
     given = {name: value for name, value in given.items() if name not in _BY.values()}

@@ -1,7 +1,7 @@
-"""A report for eyes: python -m self_instruct.report RUN_OR_FILE [RUN_OR_FILE ...] --output_path report.html
+"""Write an HTML report: python -m self_instruct.report RUN_OR_FILE [RUN_OR_FILE ...] --output_path report.html
 
-One HTML file that needs no network: the funnel, the yield over time, lengths, similarities, verbs and objects, a map, what was
-rejected, and a table of all records that can be searched. Several runs or files are compared. Nothing is judged anew.
+One HTML file that works offline: the funnel, the yield over time, lengths, similarities, verbs and objects, a map, rejected
+candidates, and a searchable table of all records. Several runs or files are compared. No record is filtered again.
 """
 
 from collections.abc import Sequence
@@ -16,12 +16,10 @@ from self_instruct.report.options import HtmlReportOptions
 from self_instruct.runs.options import RunPlace
 
 _MODEL = "embedding_model_name_or_path"
-AFTER_FAILURE = "the report is as it was; the same command makes it anew"
-"""What a user is told when the disk failed, or a signal came before there was anything to save."""
 
 
 def main(argv: Sequence[str]) -> int:
-    """Runs the command and returns its exit code."""
+    """Run the command and return its exit code."""
     names = ["batch_dir", "input_path", *HtmlReportOptions.__dataclass_fields__, _MODEL]
     groups = (RunPlace, InputOptions, HtmlReportOptions, NoveltyOptions)
     by = {"RUN_OR_FILE...": ["input_path", "batch_dir"]}
@@ -29,9 +27,7 @@ def main(argv: Sequence[str]) -> int:
     model = given.get(_MODEL, NoveltyOptions().embedding_model_name_or_path)
     options = taken(HtmlReportOptions, given)
     if options.output_path is None:
-        raise UserError(
-            "--output_path is missing; give the HTML file that is to be written, as --output_path report.html"
-        )
+        raise UserError("--output_path is missing; give an HTML file, such as --output_path report.html")
     from self_instruct.report.html import write_report
 
     report = write_report(

@@ -1,6 +1,6 @@
-"""How a run goes, from another shell: python -m self_instruct.status RUN_DIR [--watch] [--json]
+"""Show the progress of a run from another shell: python -m self_instruct.status RUN_DIR [--watch] [--json]
 
-Reads the directory's files while they are written. The run is not disturbed: nothing is locked, nothing written.
+Reads the files of the directory while the run writes them; locks nothing and writes nothing.
 """
 
 import json
@@ -16,7 +16,7 @@ from self_instruct.runs.options import RunPlace
 
 
 def main(argv: list[str]) -> int:
-    """Runs the command and returns its exit code."""
+    """Run the command and return its exit code."""
     given, (place,) = parse_values(
         argv,
         (__doc__ or "").splitlines()[0],
@@ -55,7 +55,7 @@ def _summary(status: Status) -> str:
     if status.predictions:
         lines.append(f"self-consistency: {status.predictions:,} predictions")
     if status.damaged_lines:
-        lines.append(f"{status.damaged_lines} damaged lines were passed over")
+        lines.append(f"{status.damaged_lines} damaged lines were skipped")
     if status.funnel.blocks:
         lines += ["", status.funnel.table()]
     if status.errors:
@@ -67,10 +67,10 @@ def _state(status: Status) -> str:
     if status.state == "running":
         return f"running, {status.holder}"
     if status.state == "unknown":
-        return f"held by {status.holder}, which cannot be seen from here"
+        return f"held by {status.holder}, which cannot be checked from here"
     if status.state == "stopped":
         return f"stopped: {status.stopped}"
-    return "no process writes it, and the last one has not said why it ended; it was killed, or its machine was lost"
+    return "no process is writing to it, and the last one did not record why it ended: it was killed, or its machine failed"
 
 
 def _next(status: Status) -> list[str]:

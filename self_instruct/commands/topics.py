@@ -1,8 +1,8 @@
-"""Topics that a model thinks of: python -m self_instruct.topics --num_topics 500 --output_path topics.txt ...
+"""Generate topics: python -m self_instruct.topics --num_topics 500 --output_path topics.txt ...
 
-The model goes on with a numbered list, of which it is shown some examples and some topics of its own; what it writes is read
-tolerantly, and what is too near to an earlier topic is dropped. It is a run as any other, on any number of processes, in a
-directory beside the file, so that the same command goes on after a stop.
+The model continues a numbered list of example topics and topics that it generated before. The list is parsed tolerantly, and
+near-duplicates are dropped. This is an ordinary run, on any number of processes, in the directory NAME.run beside the output
+file, so the same command continues it after a stop.
 """
 
 import sys
@@ -34,25 +34,23 @@ _NAMES = (
     "horizon", "seed", "min_yield", "patience", "max_requests", "max_tokens", "max_hours", "dry_run", "append", "overwrite",
     "yes",
 )  # fmt: skip
-_HELP = (
-    "Have a model list topics, for the prompts of categories. Near-duplicates are dropped; the same command goes on."
-)
+_HELP = "Generate topics for the prompts of categories. Near-duplicates are dropped; the same command continues after a stop."
 _ROUGE_THRESHOLD = 0.65
-_TOLD = {
-    "max_new_tokens": DEFAULT.format("16 for each of --topics_per_request, at least 256"),
+_HELP_TEXTS = {
+    "max_new_tokens": DEFAULT.format("16 * topics_per_request, at least 256"),
     "rouge_threshold": DEFAULT.format(_ROUGE_THRESHOLD),
-    "horizon": DEFAULT.format("a fiftieth of --num_topics, 16 to 1024"),
-    "append": "go on with the topics that are in OUTPUT_PATH.run, as is done in any case unless --overwrite is given",
-    "overwrite": "begin anew; what OUTPUT_PATH.run holds is kept beside it under another name, after a question on a terminal",
+    "horizon": DEFAULT.format("num_topics / 50, between 16 and 1024"),
+    "append": "continue the run in OUTPUT_PATH.run; this is the default unless --overwrite is given",
+    "overwrite": "start over; OUTPUT_PATH.run is moved to a backup beside it, after confirmation on a terminal",
 }
 
 
 def main(argv: Sequence[str]) -> int:
-    """Runs the command and returns its exit code."""
-    given, _ = parse_values(argv, _HELP, _GROUPS, _NAMES, told=_TOLD)
+    """Run the command and return its exit code."""
+    given, _ = parse_values(argv, _HELP, _GROUPS, _NAMES, help_texts=_HELP_TEXTS)
     options = taken(TopicOptions, given)
     if options.output_path is None and not given.get("dry_run"):
-        raise UserError("--output_path is missing; give the text file that the topics are to be written to")
+        raise UserError("--output_path is missing; give a text file for the topics")
     from self_instruct.generation.topics import TopicRecipe
 
     output = Path(options.output_path or "topics.txt")
@@ -68,8 +66,8 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _config(given: Mapping[str, Any], options: TopicOptions, output: Path) -> Config:
-    """A run's configuration of the options given. Lists need less room than tasks do; and of two topics one of which is half of
-    the other, which have an F1 of 2/3, one is enough.
+    """Return the configuration of the run. Lists need fewer new tokens than tasks. The ROUGE threshold is below 2/3, the F1 of
+    a topic and a half of it, so that only one of the two is kept.
     """
     usual = {"max_new_tokens": max(256, 16 * options.topics_per_request), "rouge_threshold": _ROUGE_THRESHOLD}
     config = assemble({**usual, **given})
@@ -78,7 +76,7 @@ def _config(given: Mapping[str, Any], options: TopicOptions, output: Path) -> Co
 
 
 def _topics(config: Config) -> bytes | None:
-    """The file of what the run has by now, if there is one."""
+    """Return the content of the output file for the topics of the run so far, or None before there are any."""
     from self_instruct.runs.layout import ACCEPTED
     from self_instruct.user_files import read_objects
 
@@ -89,7 +87,7 @@ def _topics(config: Config) -> bytes | None:
 
 
 def _check_ours(output: Path, topics: bytes | None) -> None:
-    """Raises `UserError` if the output is there and is not what the run has written, or a launch of it that ended early."""
+    """Raise UserError if the output file exists and is not what this run, or an interrupted launch of it, wrote."""
     try:
         there = output.read_bytes()
     except FileNotFoundError:
@@ -98,8 +96,8 @@ def _check_ours(output: Path, topics: bytes | None) -> None:
         raise UserError(f"--output_path {output}: cannot be read ({error.strerror}); give another path") from None
     if not (topics or b"").startswith(there):
         raise UserError(
-            f"--output_path {output}: holds what this run has not written, and would be replaced; move it, give another path, "
-            "or --overwrite to begin anew and keep it beside the new one"
+            f"--output_path {output}: was not written by this run and would be overwritten; move it, give another path, or "
+            "give --overwrite to start over and keep a backup"
         )
 
 
@@ -114,7 +112,7 @@ def _generate(recipe: "TopicRecipe", output: Path) -> int:
         if recipe.config.run.overwrite and output.exists() and output.read_bytes() != topics:
             backup = backup_of(output)
             output.rename(backup)
-            print(f"What {output} held is kept in {backup}.", file=sys.stderr)
+            print(f"The old {output} is kept as {backup}.", file=sys.stderr)
         put(output, topics)
-        print(f"{len(topics.splitlines()):,} topics are in {output}; use them by --topics_path {output}")
+        print(f"{len(topics.splitlines()):,} topics are in {output}; use them with --topics_path {output}")
     return code

@@ -1,1 +1,1 @@
-"""How options are declared, parsed and checked; knows no option."""
+"""How options are declared, parsed and checked. The options themselves are declared by the rooms that use them."""

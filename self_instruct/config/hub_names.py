@@ -1,4 +1,4 @@
-"""Telling names of datasets on the Hub from paths. Knows nothing of either's content."""
+"""Distinguish Hub dataset ids from paths."""
 
 import re
 
@@ -7,5 +7,5 @@ _DATA = re.compile(r"\.(jsonl?|parquet|gz|txt|csv|tsv)$")
 
 
 def is_hub_id(text: str) -> bool:
-    """Whether a text reads `owner/name` and does not end as files of data do."""
+    """Return whether a text has the form `owner/name` and no file extension of a data file."""
     return bool(_ID.fullmatch(text)) and not _DATA.search(text)

@@ -1,7 +1,7 @@
-"""What one option is: default, help, choices, bounds, and whether it is fixed for the life of a run.
+"""Declare an option: its default, help, choices and bounds, and whether it is fixed for the life of a run.
 
-A *fixed* option decides what is generated or kept, so a run cannot go on with another value of it; all others may change
-between two launches of the same run.
+A *fixed* option changes what is generated or kept, so a run cannot be continued with a different value. All other options may
+change between two launches of the same run.
 """
 
 from collections.abc import Mapping
@@ -25,9 +25,10 @@ def option(
     alias: str | None = None,
     common: bool = False,
 ) -> Any:
-    """One option. `minimum` is inclusive, `above` exclusive; `path` says when the value names a place on disk: a
-    `source` does unless it is the id of a dataset on the Hub, and `named` is a source with NAME= before it.
-    The --help of a command with many options shows those that are `common`.
+    """Declare an option as a dataclass field. `minimum` is inclusive, `above` is exclusive.
+
+    `path` says when the value is a file path: `always`; `if_dotted` if it starts with `.` or `~`; `source` unless it is a Hub
+    dataset id; `named` is a source after `NAME=`. The --help of a command with many options shows only the `common` ones.
     """
     metadata = {
         "help": help, "choices": choices, "minimum": minimum, "above": above, "maximum": maximum,
@@ -39,15 +40,15 @@ def option(
 
 
 def declarations(groups: tuple[type, ...]) -> dict[str, Field]:
-    """Every option's declaration by name, in the order of --help."""
+    """Return the declaration of each option by name, in the order of --help."""
     return {declared.name: declared for group in groups for declared in fields(group)}
 
 
 def taken(group: type[Options], values: Mapping[str, Any]) -> Options:
-    """The options of one group from values by option name; what is absent takes its default."""
+    """Build a group of options from values by option name; absent options take their defaults."""
     return group(**{item.name: values[item.name] for item in fields(group) if item.name in values})  # type: ignore[arg-type]
 
 
 def resolved(values: Mapping[str, Any], *groups: type) -> dict[str, Any]:
-    """All options of some groups by name, as reports tell them: the values, and defaults for what is absent."""
+    """Return all options of the groups by name, with defaults for absent ones, as reports store them."""
     return {name: value for group in groups for name, value in asdict(taken(group, values)).items()}

@@ -5,7 +5,6 @@ second, it lets YAML values pass unchecked, and `--help` should answer at once.
 """
 
 import argparse
-import difflib
 import math
 import os
 import re
@@ -20,11 +19,12 @@ from self_instruct.config.hub_names import is_hub_id
 from self_instruct.config.option import declarations
 from self_instruct.config.presets import PRESETS
 from self_instruct.config.program import program
+from self_instruct.config.suggestions import nearest, nearest_option
 from self_instruct.errors import UserError
 
 DEFAULT = " [default: {}]"
 _BEFORE_DEFAULT = " [default"
-_MANY = 24  # options that a person reads through; of more, --help shows those that are common
+_MANY = 24  # a command with more options shows only the common ones in --help
 
 
 class _Parser(argparse.ArgumentParser):
@@ -38,23 +38,23 @@ def parse_values(
     groups: tuple[type, ...],
     names: Sequence[str] | None = None,
     positional: Sequence[str] = (),
-    told: Mapping[str, str] = types.MappingProxyType({}),
+    help_texts: Mapping[str, str] = types.MappingProxyType({}),
     by: Mapping[str, Sequence[str]] = types.MappingProxyType({}),
 ) -> tuple[dict[str, Any], list[str]]:
-    """Only the values that were given, by option name, with what a preset among them sets; and the positional arguments, of
-    which one whose name ends in `...` takes one or more, and one in brackets may be left out.
+    """Return the given values by option name, including those set by a preset, and the positional arguments.
 
-    The options are those of `groups`. `told` is what --help says of options that mean something else here than in a run: a
-    text, or only a default, as `DEFAULT.format(0.65)`. `by` names the options that may be given in place of a positional
-    argument; what is given without a name is then a value of the first of them too.
+    The options are those of `groups`, restricted to `names` if given. A positional name that ends in `...` takes one or more
+    arguments; one in brackets is optional. `help_texts` replaces the help of options that mean something else in this command:
+    a whole text, or only a default such as `DEFAULT.format(0.65)`. `by` names the options that can replace a positional
+    argument; the argument also becomes the value of the first of them. Raises UserError if the arguments are invalid.
     """
     declared = {name: item for name, item in declarations(groups).items() if names is None or name in names}
-    given, words, mistaken = _parse_words(argv, description, declared, positional, groups, told)
+    given, words, mistaken = _parse_words(argv, description, declared, positional, groups, help_texts)
     config_path = given.pop("config", None)
     values = _read_yaml(Path(config_path), declared) if config_path is not None else {}
     flags = {name: convert(declared[name], raw, f"--{name}", Path.cwd()) for name, raw in given.items()}
     values.update(flags)
-    places: list[str] = []
+    arguments: list[str] = []
     for shown, its in assigned(
         words, positional, {shown: valued(by.get(shown, ()), values) for shown in positional}, mistaken
     ):
@@ -63,31 +63,31 @@ def parse_values(
             _check_same(shown, its, names, flags)
             values = {name: value for name, value in values.items() if name not in names}
             values[names[0]] = its if _type_of(declared[names[0]])[1] else its[0]
-        places += its or valued(names, values)
-    return {**_preset_values(values.get("preset"), declared), **values}, places
+        arguments += its or valued(names, values)
+    return {**_preset_values(values.get("preset"), declared), **values}, arguments
 
 
 def _parse_words(
     argv: Sequence[str], description: str, declared: dict[str, Field], positional: Sequence[str],
-    groups: tuple[type, ...], told: Mapping[str, str],
+    groups: tuple[type, ...], help_texts: Mapping[str, str],
 ) -> tuple[dict[str, Any], list[str], Callable[[Sequence[str]], str]]:  # fmt: skip
-    """The options that are given, as text; the words without a name; and what to say when too few of those are given."""
+    """Return the options as text, the positional words, and a function that makes the message for missing ones."""
     usage_line = " ".join([program(list(argv)), *usage(positional)])
     before, after = halves(argv)
-    parser = _build_parser(usage_line, description, declared, groups, told, "--help_all" in before)
+    parser = _build_parser(usage_line, description, declared, groups, help_texts, "--help_all" in before)
     switches = {flag for item in declared.values() if _type_of(item)[0] is bool for flag in _flags(item)}
     lists = {flag for item in declared.values() if _type_of(item)[1] for flag in _flags(item)}
     known, left = parser.parse_known_args(joined(before, switches, bool(positional)))
     if unknown := strays(left, after, positional):
         flag = unknown[0].split("=")[0]
-        hint = _nearest(flag.lstrip("-"), declared, "--") if unknown[0] in left else ""
+        hint = nearest_option(flag, _by_name(declared), "--") if unknown[0] in left and flag.startswith("-") else ""
         raise UserError(f"unknown argument {flag}{hint}")
     words = [*left, *after]
     return vars(known), words, lambda wanted: missing(wanted, len(words), before, switches, lists)
 
 
 def valued(names: Sequence[str], values: Mapping[str, Any]) -> list[str]:
-    """The values of these options that are given, in one list."""
+    """Return the given values of these options in one list."""
     found = [values[name] for name in names if values.get(name)]
     return [text for value in found for text in (value if isinstance(value, list) else [value])]
 
@@ -98,9 +98,9 @@ def assigned(
     named: Mapping[str, Sequence[str]],
     mistaken: Callable[[Sequence[str]], str],
 ) -> list[tuple[str, list[str]]]:
-    """Each positional argument with its words: none where only `named`, the values given by options, has it.
+    """Assign the words to the positional arguments; one whose values come from options (`named`) may get none.
 
-    Raises UserError, with the message that `mistaken` makes of the arguments still wanted, if there are too few words.
+    Raises UserError with the message of `mistaken` if there are too few words.
     """
     wanted = [shown for shown in positional if not named[shown] and not shown.startswith("[")]
     if len(words) < len(wanted):
@@ -116,7 +116,7 @@ def assigned(
 
 
 def _check_same(shown: str, words: Sequence[str], names: Sequence[str], flags: Mapping[str, Any]) -> None:
-    """Raises UserError if options give other values than the words without a name."""
+    """Raise UserError if options give other values than the positional words."""
     other = valued(names, flags)
     if other and [os.path.abspath(text) for text in words] != [os.path.abspath(text) for text in other]:
         option = next(name for name in names if flags.get(name))
@@ -124,7 +124,7 @@ def _check_same(shown: str, words: Sequence[str], names: Sequence[str], flags: M
 
 
 def _preset_values(name: str | None, declared: dict[str, Field]) -> dict[str, Any]:
-    """What a preset sets of the options that the command has."""
+    """Return the values of a preset for the options that the command has."""
     settings = PRESETS[name].options if name is not None else {}
     return {
         key: convert(declared[key], raw, f"--preset {name}: {key}", Path.cwd())
@@ -134,7 +134,7 @@ def _preset_values(name: str | None, declared: dict[str, Field]) -> dict[str, An
 
 
 def _build_parser(
-    program: str, description: str, declared: dict[str, Field], groups: tuple[type, ...], told: Mapping[str, str],
+    program: str, description: str, declared: dict[str, Field], groups: tuple[type, ...], help_texts: Mapping[str, str],
     everything: bool,
 ) -> _Parser:  # fmt: skip
     short = len(declared) > _MANY and not everything
@@ -145,15 +145,47 @@ def _build_parser(
     )  # fmt: skip
     parser.add_argument("--help_all", action="help", help=argparse.SUPPRESS)
     if declared:
-        parser.add_argument("--config", metavar="FILE.yaml", help="options by name; flags given beside it win")
+        parser.add_argument("--config", metavar="FILE.yaml", help="YAML file of options by name; flags override it")
     for group in groups:
         items = [item for item in declared.values() if item.name in group.__dataclass_fields__]  # type: ignore[attr-defined]
         section = parser.add_argument_group(group.__doc__ or "")
         for item in items:
             hidden = short and not item.metadata["common"]
-            text = argparse.SUPPRESS if hidden else _help(item, told.get(item.name))
-            section.add_argument(*_flags(item), dest=item.name, **_arity(item), help=text)
+            text = argparse.SUPPRESS if hidden else _help(item, help_texts.get(item.name))
+            once: dict[str, Any] = {"action": _Once} if item.metadata["alias"] else {}
+            section.add_argument(*_flags(item), dest=item.name, **_arity(item), **once, help=text)
     return parser
+
+
+class _Once(argparse.Action):
+    """Store the value of an option that has two names; refuse another value under the other name."""
+
+    _earlier: tuple[str, Any] | None = None
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        flag = str(option_string)
+        if self._earlier is not None and self._earlier[0] != flag and self._earlier[1] != values:
+            raise UserError(
+                f"{self._earlier[0]} is {_shown(self._earlier[1])}, but {flag} is {_shown(values)}; both name the same "
+                "option, so give one of them"
+            )
+        self._earlier = flag, values
+        setattr(namespace, self.dest, values)
+
+
+def _shown(value: Any) -> str:
+    return " ".join(value) if isinstance(value, list) else str(value)
+
+
+def _by_name(declared: Mapping[str, Field]) -> dict[str, Field]:
+    """The declarations by option name and by alias."""
+    return {name: item for item in declared.values() for name in (item.name, item.metadata["alias"]) if name}
 
 
 def _flags(item: Field) -> list[str]:
@@ -169,20 +201,26 @@ def _arity(item: Field) -> dict[str, Any]:
     return {"nargs": "?", "const": "true", "metavar": metavar} if kind is bool else {"metavar": metavar}
 
 
-def _help(item: Field, told: str | None) -> str:
+def _help(item: Field, replacement: str | None) -> str:
     default = " ".join(item.default_factory()) or None if callable(item.default_factory) else item.default
     text = item.metadata["help"]
-    if told is not None:
+    if replacement is not None:
         default = None
-        text = text.partition(_BEFORE_DEFAULT)[0] + told if told.startswith(_BEFORE_DEFAULT) else told
+        text = (
+            text.partition(_BEFORE_DEFAULT)[0] + replacement
+            if replacement.startswith(_BEFORE_DEFAULT)
+            else replacement
+        )
     if _type_of(item)[1] and item.metadata["choices"]:
-        text += f"; there are {', '.join(item.metadata['choices'])}"
-    shown = DEFAULT.format(default) if default not in (None, False) and _BEFORE_DEFAULT not in text else ""
+        text += f". Available: {', '.join(item.metadata['choices'])}"
+    shown = (
+        DEFAULT.format(default) if default is not None and default is not False and _BEFORE_DEFAULT not in text else ""
+    )
     return (text + shown).replace("%", "%%")
 
 
 def _type_of(item: Field) -> tuple[type, bool, bool]:
-    """Plain type, whether it is a list, whether it may be None."""
+    """Return the plain type, whether it is a list, and whether it may be None."""
     kind: Any = item.type
     optional = isinstance(kind, types.UnionType) and type(None) in typing.get_args(kind)
     if optional:
@@ -205,8 +243,8 @@ def _read_yaml(path: Path, declared: dict[str, Field]) -> dict[str, Any]:
     try:
         content = yaml.load(text, UniqueKeyLoader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        told = " ".join(str(error).split()).replace('in "<unicode string>"', "in its text")
-        raise UserError(f"{path}: is not YAML: {told}") from None
+        reason = " ".join(str(error).split()).replace('in "<unicode string>"', "in its text")
+        raise UserError(f"{path}: is not YAML: {reason}") from None
     if content is None:
         return {}
     if not isinstance(content, dict):
@@ -217,10 +255,10 @@ def _read_yaml(path: Path, declared: dict[str, Field]) -> dict[str, Any]:
 def check_values(
     options: Mapping[str, Any], groups: tuple[type, ...], names: Sequence[str] | None = None
 ) -> dict[str, Any]:
-    """Check options that Python code gives by name, as a YAML file's are, and add what a preset among them sets.
+    """Check options given by name in Python code, like those of a YAML file, and add the values of a preset among them.
 
-    Paths may be `Path` objects and lists any sequence. Relative paths are resolved from the working directory. Raises UserError
-    for an unknown name, with the nearest one, and for a value that the option cannot have.
+    Paths may be `Path` objects, and lists any sequence. Relative paths start at the working directory. Raises UserError
+    for an unknown name, with a suggestion, and for an invalid value.
     """
     declared = {name: item for name, item in declarations(groups).items() if names is None or name in names}
     values = _named_values({name: _plain(value) for name, value in options.items()}, declared, "", Path.cwd())
@@ -228,28 +266,30 @@ def check_values(
 
 
 def _plain(value: Any) -> Any:
-    """The value as YAML would give it."""
+    """Return the value in the form that YAML would have."""
     if isinstance(value, Path):
         return str(value)
     return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def _named_values(content: Mapping[Any, Any], declared: dict[str, Field], where: str, folder: Path) -> dict[str, Any]:
-    """The checked values of options by their names or aliases; `where` begins each message."""
-    by_name = {alias: item for item in declared.values() for alias in (item.name, item.metadata["alias"]) if alias}
+    """Return the checked values of options given by name or alias; each message starts with `where`."""
+    by_name = _by_name(declared)
     values: dict[str, Any] = {}
     for key, raw in content.items():
         item = by_name.get(str(key))
         if item is None:
-            raise UserError(f"{where}unknown option {key}{_nearest(str(key), by_name)}")
+            raise UserError(f"{where}unknown option {key}{nearest_option(str(key), by_name)}")
         if item.name in values:
-            raise UserError(f"{where}{item.name} is given twice, as {key} too; keep one")
+            raise UserError(
+                f"{where}{' and '.join(_flags(item)).replace('--', '')} are the same option; give one of them"
+            )
         values[item.name] = convert(item, raw, f"{where}{key}", folder)
     return values
 
 
 def convert(item: Field, raw: Any, where: str, folder: Path) -> Any:
-    """A checked value from a flag's text or a YAML value; relative paths are resolved from `folder`."""
+    """Check and convert the text of a flag or a YAML value; relative paths are resolved from `folder`."""
     kind, many, optional = _type_of(item)
     if raw is None:
         if optional:
@@ -270,7 +310,7 @@ def _scalar(item: Field, kind: type, raw: Any, where: str, folder: Path) -> Any:
     rule = item.metadata
     if rule["choices"] and value not in rule["choices"]:
         raise UserError(
-            f"{where} is {value!r}, but must be one of {', '.join(rule['choices'])}{_nearest(value, rule['choices'])}"
+            f"{where} is {value!r}, but must be one of {', '.join(rule['choices'])}{nearest(value, rule['choices'])}"
         )
     if value == "" and not _type_of(item)[1]:
         raise UserError(f"{where} is empty; give {_article(kind)} or leave it out")
@@ -282,7 +322,7 @@ def _scalar(item: Field, kind: type, raw: Any, where: str, folder: Path) -> Any:
                       f"at most {high:g}" if high is not None else ""]  # fmt: skip
             raise UserError(f"{where} is {value}, but must be {' and '.join(b for b in bounds if b) or 'a number'}")
     if value == "-" and rule["path"] == "always":
-        return value  # standard input, where an option takes it
+        return value  # standard input or output
     if rule["path"] in ("source", "named"):
         name, path = split_name(value) if rule["path"] == "named" else ("", value)
         place = _place(path, where, folder) if path != "-" else path
@@ -293,7 +333,7 @@ def _scalar(item: Field, kind: type, raw: Any, where: str, folder: Path) -> Any:
 
 
 def split_name(text: str) -> tuple[str, str]:
-    """The name, empty if there is none, and the rest of a text that reads NAME=REST."""
+    """Split a text of the form NAME=REST; the name is empty if there is none."""
     name, sign, rest = text.partition("=")
     return (name, rest) if sign and rest and "/" not in name else ("", text)
 
@@ -312,7 +352,7 @@ def _place(value: str, where: str, folder: Path) -> str:
 
 
 def _cast(kind: type, raw: Any) -> Any:
-    """The value as `kind`, or None if it is not one. Flags give text; YAML gives typed values."""
+    """Return the value as `kind`, or None if it cannot be one. Flags give text; YAML gives typed values."""
     if kind is str:
         return raw if isinstance(raw, str) else None
     if kind is bool:
@@ -331,11 +371,6 @@ def _article(kind: type) -> str:
     return {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}[kind]
 
 
-def _nearest(word: str, names: Any, prefix: str = "") -> str:
-    close = difflib.get_close_matches(word, [str(name) for name in names], n=1)
-    return f"; did you mean {prefix}{close[0]}?" if close else ""
-
-
 def _reason(error: Exception) -> str:
     return error.strerror or str(error) if isinstance(error, OSError) else "it is not UTF-8"
 
@@ -345,62 +380,69 @@ _NUMBER = re.compile(r"-\d*\.?\d+")
 
 
 def halves(argv: Sequence[str]) -> tuple[list[str], list[str]]:
-    """What stands before and after `--`, behind which no word is an option."""
+    """Split the arguments at `--`; no word after it is an option."""
     end = list(argv).index("--") if "--" in argv else len(argv)
     return list(argv[:end]), list(argv[end + 1 :])
 
 
-def joined(words: Sequence[str], switches: Collection[str], places: bool) -> list[str]:
-    """The words with each of `switches`, flags of what is true or false, in one word with its value. Where a command has no
-    `places`, any word that follows is taken for the value, so that it is told with the flag when it is none.
+def joined(words: Sequence[str], switches: Collection[str], has_positional: bool) -> list[str]:
+    """Join each boolean flag in `switches` with its value into one word, such as `--dry_run=true`.
+
+    Without positional arguments, any word after a flag is its value, so that an invalid one is reported together with the flag.
     """
     found: list[str] = []
     for word in words:
-        if found and found[-1] in switches and (word.lower() in TRUTHS or not (places or word.startswith("-"))):
+        if (
+            found
+            and found[-1] in switches
+            and (word.lower() in TRUTHS or not (has_positional or word.startswith("-")))
+        ):
             found[-1] += f"={word}"
         else:
             found.append(word)
     return [f"{word}=true" if word in switches else word for word in found]
 
 
-def usage(places: Sequence[str]) -> list[str]:
-    """Places as a usage line shows them; one whose name ends in `...` takes one or more."""
-    return [f"{name[:-3]} [{name}]" if name.endswith("...") else name for name in places]
+def usage(positional: Sequence[str]) -> list[str]:
+    """Return the positional arguments as a usage line shows them."""
+    return [f"{name[:-3]} [{name}]" if name.endswith("...") else name for name in positional]
 
 
-def bare(place: str) -> str:
-    """The name of a place without the signs that say how often it may be given."""
-    return place.strip("[].")
+def bare(shown: str) -> str:
+    """Return the name of a positional argument without `[`, `]` and `...`."""
+    return shown.strip("[].")
 
 
-def strays(words: Sequence[str], after: Sequence[str], places: Sequence[str]) -> list[str]:
-    """What is no option, of `words` that argparse did not know, and no place: flags, and more words than places. `after` stood
-    behind `--`.
+def strays(words: Sequence[str], after: Sequence[str], positional: Sequence[str]) -> list[str]:
+    """Return the unknown arguments: unknown flags in `words`, or else the words beyond the positional arguments.
+
+    `words` are those that argparse did not know, `after` those after `--`.
     """
     flags = [word for word in words if word[:1] == "-" != word and " " not in word and not _NUMBER.fullmatch(word)]
-    many = any("..." in name for name in places)
-    return flags or ([] if many else [*words, *after][len(places) :])
+    many = any("..." in name for name in positional)
+    return flags or ([] if many else [*words, *after][len(positional) :])
 
 
 def missing(
-    places: Sequence[str], given: int, words: Sequence[str], switches: Collection[str], lists: Collection[str]
+    positional: Sequence[str], given: int, words: Sequence[str], switches: Collection[str], lists: Collection[str]
 ) -> str:
-    """What to say when only so many of the places are given: which are missing, and what was read as a value of an option that
-    takes as many as follow it, one of `lists`, or of a switch.
+    """Return the message for missing positional arguments, of which only the first `given` were found.
+
+    It also names the words that were read as values of the list option or switch before them.
     """
-    names = [bare(name) for name in places]
+    names = [bare(name) for name in positional]
     missed = names[given:]
-    said = f"{' and '.join(missed)} {'is' if len(missed) == 1 else 'are'} missing"
+    problem = f"{' and '.join(missed)} {'is' if len(missed) == 1 else 'are'} missing"
     option, taken = _last_taken(words, switches, lists)
     if not taken:
-        return f"{said}; --help shows what is given in which order"
+        return f"{problem}; --help shows the order of the arguments"
     taken = taken[-len(missed) :]
     read = "was read as a value" if len(taken) == 1 else "were read as values"
-    return f"{said}: {', '.join(map(repr, taken))} {read} of {option}; give {' '.join(names)} first"
+    return f"{problem}: {', '.join(map(repr, taken))} {read} of {option}; give {' '.join(names)} first"
 
 
 def _last_taken(words: Sequence[str], switches: Collection[str], lists: Collection[str]) -> tuple[str, list[str]]:
-    """The last option that took words which could have been places, and those."""
+    """Return the last option that took words which may be positional arguments, and these words."""
     last: tuple[str, list[str]] = ("", [])
     option, taken = last
     for word in words:

@@ -1,7 +1,7 @@
-"""The rules of earlier systems, as values of our options: what they show, how they sample, what they drop.
+"""The settings of earlier systems as values of our options: demonstrations, sampling and filters.
 
-docs/presets.md tells where each differs from our defaults and why, and what of each system no option expresses. Knows
-nothing of what the options do; a test checks that every name and value is one that can be given by hand.
+docs/presets.md explains the differences from our defaults, and what no option can reproduce. A test checks that every name
+and value is valid on the command line.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ _PARENT_RULES = ["length", "keywords", "openings", "punctuation", "non_ascii"]
 _ANY_DEPTH = 1_000_000
 
 _COMPLETION = {"max_demonstration_depth": _ANY_DEPTH, "chat_template": "never"}
-"""What those have in common that send plain text and show their own records again without end, or never."""
+"""Settings shared by the systems that use plain completion and have no limit on the depth of demonstrations."""
 
 _CANDIDATES = {
     "min_instruction_words": 4,
@@ -22,12 +22,12 @@ _CANDIDATES = {
     "rouge_tokenizer": "rouge",
     "embedding_threshold": None,
 }
-"""The bounds that Self-Instruct set and its descendants kept."""
+"""The limits of Self-Instruct, which its descendants kept."""
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A system in a few words, and the options that give its decisions."""
+    """A short description of a system, and the options that reproduce it."""
 
     summary: str
     options: dict[str, Any]

@@ -1,4 +1,4 @@
-"""The options of reading, converting, merging, decontaminating and publishing datasets. None is part of a generation run."""
+"""The options of the dataset commands. None of them is an option of a generation run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from self_instruct.rules.filters import RULES
 from self_instruct.rules.options import FilterOptions
 
 INPUT = {"IN...": ["input_path"]}
-"""The files of a dataset command, with or without the name of the option."""
+"""The input files of a dataset command, which may also be given by --input_path."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class InputOptions:
 
     input_path: list[str] = option(
         [],
-        "files, folders of the datasets library or Hub ids, in order; - reads from a pipe",
+        "input files, directories of the datasets library or Hub ids, in order; - reads standard input",
         path="source",
         common=True,
     )
@@ -30,11 +30,11 @@ class InputOptions:
 
 @dataclass(frozen=True)
 class CurationOptions(InputOptions):
-    """what is curated (not part of a generation run)"""
+    """input and output"""
 
     output_path: str | None = option(
         None,
-        "JSONL file of what is kept; what is rejected and the counts are put beside it",
+        "JSONL file of the kept records; rejected records and counts are written beside it",
         path="always",
         alias="output",
         common=True,
@@ -46,11 +46,9 @@ class ReadingOptions:
     """reading"""
 
     input_format: str = option(
-        AUTO, "format of the input; auto: told by its content", choices=INPUT_FORMATS, common=True
+        AUTO, "format of the input; auto: detected from its content", choices=INPUT_FORMATS, common=True
     )
-    split: str | None = option(
-        None, "which split is read of a folder or Hub dataset [default: train, or the only one]"
-    )
+    split: str | None = option(None, "split to read of a directory or Hub dataset [default: train, or the only one]")
 
     def sources(self, paths: Sequence[str]) -> list[Source]:
         """Return the sources at these paths, to be read by these options."""
@@ -62,25 +60,27 @@ class OutputOptions:
     """writing"""
 
     output_path: str | None = option(
-        None, "file that is written; what is not in it and the counts are put beside it. - writes to a pipe", path="always",
-        alias="output", common=True,
-    )  # fmt: skip
+        None,
+        "output file; rejected records and counts are written beside it. - writes to standard output",
+        path="always",
+        alias="output",
+        common=True,
+    )
 
 
 @dataclass(frozen=True)
 class ConversionOptions:
     """converting"""
 
-    to: str | None = option(None, "format that is written", choices=tuple(SUFFIXES))
-    source: str | None = option(None, "name of the source that every record carries")
-    license: str | None = option(None, "licence of the source that every record carries")
+    to: str | None = option(None, "output format", choices=tuple(SUFFIXES))
+    source: str | None = option(None, "name of the source, stored in each record [default: none]")
+    license: str | None = option(None, "licence of the source, stored in each record [default: none]")
     lmflow_type: str = option(
-        "auto", "type of an LMFlow file; auto: conversation if the input is of conversations or has system prompts, else "
-        "text2text", choices=LMFLOW_TYPES,
-    )  # fmt: skip
-    vicuna_preamble: str = option(
-        PREAMBLE, "what the text of Vicuna's template begins with if there is no system prompt"
+        "auto",
+        "type of an LMFlow file; auto: conversation if the input has conversations or system prompts, else text2text",
+        choices=LMFLOW_TYPES,
     )
+    vicuna_preamble: str = option(PREAMBLE, "beginning of Vicuna's text template where there is no system prompt")
 
 
 @dataclass(frozen=True)
@@ -88,11 +88,15 @@ class MergeOptions:
     """merging"""
 
     sources: list[str] = option(
-        [], "what is merged, as NAME=PATH or NAME=HUB_ID; of records that are too near, the one of the earlier source is kept",
-        path="named", common=True,
-    )  # fmt: skip
-    licenses: list[str] = option([], "licences of sources, as NAME=LICENCE", common=True)
-    input_formats: list[str] = option([], "formats of sources, as NAME=FORMAT; the others are told by their content")
+        [],
+        "sources to merge, as NAME=PATH or NAME=HUB_ID; of near-duplicates the one from the earlier source is kept",
+        path="named",
+        common=True,
+    )
+    licenses: list[str] = option([], "licences of the sources, as NAME=LICENCE", common=True)
+    input_formats: list[str] = option(
+        [], "formats of the sources, as NAME=FORMAT; the others are detected from their content"
+    )
 
 
 @dataclass(frozen=True)
@@ -100,8 +104,8 @@ class MergeFilterOptions(FilterOptions):
     """filters"""
 
     filter_rules: list[str] = option(
-        ["empty", "duplicates"], "rules that are asked of a record, in this order; the first that objects is its reason; there "
-        f"are {', '.join(RULES)}, and those of plugins", common=True,
+        ["empty", "duplicates"], "filter rules to apply, in this order; the first that rejects a record is its reason. "
+        f"Available: {', '.join(RULES)}, and the rules of plugins", common=True,
     )  # fmt: skip
 
 
@@ -110,21 +114,28 @@ class DecontaminationOptions:
     """benchmarks"""
 
     benchmarks: list[str] = option(
-        [], "files of benchmarks whose tasks must not be in the output: HumanEval, MBPP, GSM8K, or any that can be read as "
-        "instructions", path="named", common=True,
-    )  # fmt: skip
-    ngram_words: int = option(13, "words in a row that a record and a benchmark may not have in common", minimum=2)
+        [],
+        "benchmark files whose tasks must not be in the output: HumanEval, MBPP, GSM8K, or any file of "
+        "instructions that convert can read",
+        path="named",
+        common=True,
+    )
+    ngram_words: int = option(
+        13, "drop a record that shares this number of consecutive words with a benchmark", minimum=2
+    )
     substring_words: int = option(
-        8, "a benchmark's text of fewer words than --ngram_words counts as found if all of it stands in a record, and it has "
-        "at least so many", minimum=1,
-    )  # fmt: skip
+        8,
+        "a benchmark text shorter than --ngram_words, but of at least this number of words, matches if a "
+        "record contains all of it",
+        minimum=1,
+    )
 
 
 @dataclass(frozen=True)
 class ConversationOutputOptions:
     """format"""
 
-    to: str = option("sharegpt", "format that is written", choices=tuple(SUFFIXES))
+    to: str = option("sharegpt", "output format", choices=tuple(SUFFIXES))
 
 
 @dataclass(frozen=True)
@@ -132,47 +143,51 @@ class CleaningOptions:
     """cleaning"""
 
     html: str = option(
-        "auto", "convert HTML that a page was saved as to Markdown; auto: where a text is nothing else",
-        choices=("auto", "never"),
-    )  # fmt: skip
+        "auto", "convert HTML to Markdown; auto: only texts that are HTML throughout", choices=("auto", "never")
+    )
     drop_mentions: list[str] = option(
-        [], "words that nobody may say in a conversation, whatever their case; Vicuna's are openai chatgpt"
+        [], "drop conversations that contain one of these words, in any case; Vicuna uses openai chatgpt"
     )
     keep_languages: list[str] = option(
-        [], "leave out conversations that are in another language than these, as en de (needs py3langid)"
+        [], "drop conversations in languages other than these, such as en de (needs py3langid)"
     )
-    skip_languages: list[str] = option([], "leave out conversations in these languages, as ko (needs py3langid)")
+    skip_languages: list[str] = option([], "drop conversations in these languages, such as ko (needs py3langid)")
     repeated_digits: int | None = option(
-        None, "leave out samples in which a digit stands so many times in a row; FastChat's is 9 [default: off]", minimum=2
-    )  # fmt: skip
+        None, "drop samples with this number of equal digits in a row; FastChat uses 9 [default: off]", minimum=2
+    )
     wrong_lists: bool = option(
-        True, "leave out samples in which a numbered list of an answer begins anew before it came to 2"
+        True, "drop samples in which a numbered list of an answer restarts at 1 before it reaches 2"
     )
     max_tokens: int | None = option(
-        None, "split conversations at so many tokens, with 6 for every turn and the system prompt; Vicuna's is 2048 "
-        "[default: off]", minimum=1,
-    )  # fmt: skip
-    model_name_or_path: str | None = option(
-        None, "whose tokenizer counts tokens [default: an estimate by bytes]", path="if_dotted"
+        None,
+        "split conversations that are longer than this number of tokens, counting 6 more for each turn "
+        "and the system prompt; Vicuna uses 2048 [default: off]",
+        minimum=1,
     )
-    model_revision: str | None = option(None, "branch, tag or commit of that model")
-    trust_remote_code: bool = option(False, "run Python code that comes with that model; only for sources you trust")
+    model_name_or_path: str | None = option(
+        None, "model whose tokenizer counts tokens [default: an estimate from bytes]", path="if_dotted"
+    )
+    model_revision: str | None = option(None, "branch, tag or commit of that model [default: the main branch]")
+    trust_remote_code: bool = option(
+        False, "run Python code that comes with that model; use only with models that you trust"
+    )
 
 
 @dataclass(frozen=True)
 class LintOptions:
     """faults"""
 
-    checks: list[str] = option(list(FAULTS), "faults that are looked for", choices=FAULTS)
-    examples: int = option(3, "how many rows with each fault are shown", minimum=0)
+    checks: list[str] = option(list(FAULTS), "faults to look for", choices=FAULTS)
+    examples: int = option(3, "number of example rows to show for each fault", minimum=0)
     fix: bool = option(
-        False, f"mend what has one right answer ({', '.join(MENDED)}) and write all rows to --output_path"
+        False, f"fix the faults that have one right correction ({', '.join(MENDED)}) and write all rows to --output_path"
     )  # fmt: skip
-    fail_on: list[str] = option([], "faults for which the exit code is 1 if any row has them", choices=FAULTS)
+    fail_on: list[str] = option([], "faults that make the exit code 1 if any row has them", choices=FAULTS)
     report: str | None = option(
-        None, "file of JSON for the counts; - prints it in place of the table [default: with --fix, OUT.report.json]",
+        None,
+        "JSON file for the counts; - prints them in place of the table [default: with --fix, OUT.report.json]",
         path="always",
-    )  # fmt: skip
+    )
 
 
 @dataclass(frozen=True)
@@ -180,14 +195,17 @@ class CardOptions:
     """card"""
 
     output_path: str | None = option(
-        None, "directory of the repository: a new one, an empty one, or one of an earlier card", path="always",
-        alias="output", common=True,
-    )  # fmt: skip
-    pretty_name: str | None = option(None, "name of the dataset for people [default: that of the directory]")
-    license: str | None = option(None, "licence of the dataset, by its id on the Hub, as cc-by-4.0")
-    language: list[str] = option([], "languages of the dataset, by their codes, as en de")
+        None,
+        "directory of the repository: new, empty, or written by an earlier card command",
+        path="always",
+        alias="output",
+        common=True,
+    )
+    pretty_name: str | None = option(None, "display name of the dataset [default: the name of the directory]")
+    license: str | None = option(None, "licence of the dataset, as a Hub id such as cc-by-4.0")
+    language: list[str] = option([], "language codes of the dataset, such as en de")
     model_license: str | None = option(
-        None, "licence of the model that wrote the records [default: what a model's folder says in its README.md]"
+        None, "licence of the model that generated the records [default: from README.md in a model directory]"
     )
 
 
@@ -195,8 +213,6 @@ class CardOptions:
 class HubOptions:
     """publishing"""
 
-    push_to_hub: str | None = option(
-        None, "send the repository to this one of the Hub, OWNER/NAME; made if it is not there"
-    )
-    private: bool = option(False, "a new repository is private")
-    dry_run: bool = option(False, "only tell what would be sent")
+    push_to_hub: str | None = option(None, "upload the repository to OWNER/NAME on the Hub; it is created if needed")
+    private: bool = option(False, "create a new repository as private")
+    dry_run: bool = option(False, "only list what would be uploaded")

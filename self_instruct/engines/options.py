@@ -1,4 +1,4 @@
-"""The options of models, sampling and servers. Addresses, keys and time limits of a server do not change the plan."""
+"""The options of models, sampling and servers. Addresses, keys and time limits of a server may change between launches."""
 
 from dataclasses import dataclass
 
@@ -10,62 +10,100 @@ class ModelOptions:
     """model and engine"""
 
     model_name_or_path: str | None = option(
-        None, "Hub id or folder of a causal language model", path="if_dotted", common=True
+        None, "Hub id or directory of a causal language model", path="if_dotted", common=True
     )
-    model_revision: str | None = option(None, "branch, tag or commit of the model")
+    model_revision: str | None = option(None, "branch, tag or commit of the model [default: the main branch]")
     engine: str = option(
-        "huggingface", "what generates: a model on this machine, an OpenAI-compatible server, or a file of completions",
-        choices=("huggingface", "openai", "scripted"), common=True,
-    )  # fmt: skip
-    script_path: str | None = option(None, "JSONL file with a text per line, for --engine scripted", path="always")
+        "huggingface",
+        "huggingface: a local model; openai: an OpenAI-compatible server; scripted: completions from a file",
+        choices=("huggingface", "openai", "scripted"),
+        common=True,
+    )
+    script_path: str | None = option(
+        None, "JSONL file with one completion per line, for --engine scripted", path="always"
+    )
     engine_backend: str = option(
-        "auto", "slots: a request leaves its batch the moment it ends; paged: the same by transformers, for flash attention; "
-        "static: batches by generate; auto: the first of paged, slots and static that suits model and device",
+        "auto",
+        "slots: a finished request leaves its batch at once; paged: continuous batching of transformers, "
+        "for flash attention; static: batches with generate; auto: the first of paged, slots, static that "
+        "supports model and device",
         choices=("auto", "paged", "slots", "static"),
-    )  # fmt: skip
+    )
     request_batch_size: int | None = option(
-        None, "requests that a process generates together [default: as many as memory has room for, at most 64, or 16 on a "
-        "CPU]", minimum=1, common=True,
-    )  # fmt: skip
+        None,
+        "requests that one process generates together [default: as many as fit in memory, at most 64, or 16 on a CPU]",
+        minimum=1,
+        common=True,
+    )
     dtype: str = option(
-        "auto", "type of the weights; auto: as they are stored, on a CPU float32, with --quantization half precision. Many "
-        "models are stored in float32: give bfloat16 on a GPU", choices=("auto", "float32", "float16", "bfloat16"), common=True,
-    )  # fmt: skip
-    attn_implementation: str | None = option(None, "as in transformers, e.g. sdpa or flash_attention_2")
+        "auto",
+        "data type of the weights; auto: as stored, float32 on a CPU, half precision with --quantization. "
+        "Many models are stored in float32: use bfloat16 on a GPU",
+        choices=("auto", "float32", "float16", "bfloat16"),
+        common=True,
+    )
+    attn_implementation: str | None = option(
+        None, "attention of transformers, such as sdpa or flash_attention_2 [default: chosen by transformers]"
+    )
     quantization: str | None = option(
-        None, "bits of a weight in memory, by bitsandbytes: nf4 or int8", choices=("4bit", "8bit"), common=True
+        None,
+        "quantize the weights with bitsandbytes: nf4 (4bit) or int8 (8bit) [default: off]",
+        choices=("4bit", "8bit"),
+        common=True,
     )
     device_map: str | None = option(
-        None, "auto: one process puts the layers of a large model on all its devices", choices=("auto",)
+        None,
+        "auto: one process spreads the layers of a large model over all devices [default: off]",
+        choices=("auto",),
     )
-    trust_remote_code: bool = option(False, "run Python code that comes with the model; only for sources you trust")
+    trust_remote_code: bool = option(
+        False, "run Python code that comes with the model; use only with models that you trust"
+    )
 
 
 @dataclass(frozen=True)
 class SamplingOptions:
     """sampling"""
 
-    max_new_tokens: int = option(1024, "tokens that a completion may have", minimum=1, fixed=True, common=True)
+    max_new_tokens: int = option(1024, "maximum number of tokens in a completion", minimum=1, fixed=True, common=True)
     max_length: int | None = option(
-        None, "tokens of prompt and completion together [default: the model's context]", minimum=2, fixed=True
+        None,
+        "maximum number of tokens in prompt and completion together [default: the model's context]",
+        minimum=2,
+        fixed=True,
     )
-    temperature: float = option(0.8, "0 is greedy", minimum=0, fixed=True, common=True)
-    top_p: float = option(0.95, "nucleus sampling", above=0, maximum=1, fixed=True, common=True)
+    temperature: float = option(0.8, "sampling temperature; 0 is greedy decoding", minimum=0, fixed=True, common=True)
+    top_p: float = option(
+        0.95,
+        "sample from the likeliest tokens whose probabilities add up to this; 1 is off",
+        above=0,
+        maximum=1,
+        fixed=True,
+        common=True,
+    )
     top_k: int = option(0, "sample from the k likeliest tokens; 0 is off", minimum=0, fixed=True)
     min_p: float = option(
-        0.0, "drop tokens less likely than this share of the likeliest one; 0 is off", minimum=0, maximum=1, fixed=True
+        0.0,
+        "drop tokens whose probability is below this share of the likeliest token's; 0 is off",
+        minimum=0,
+        maximum=1,
+        fixed=True,
     )
-    repetition_penalty: float = option(1.0, "above 1 discourages repeating; hurts code", above=0, fixed=True)
+    repetition_penalty: float = option(
+        1.0, "values above 1 discourage repetition, and harm code; 1 is off", above=0, fixed=True
+    )
     num_return_sequences: int = option(
         1,
-        "completions of each prompt, which is read once; fewer different prompts, but cheaper",
+        "completions per prompt; more are cheaper, since each prompt is read once, but give fewer different prompts",
         minimum=1,
         fixed=True,
     )
     stop_words: list[str] | None = option(
-        None, "texts that end a completion and are cut off; \\n means a line break [default: the number after the last task]",
+        None,
+        "texts that end a completion and are cut off; \\n means a line break [default: the number after "
+        "the last task]",
         fixed=True,
-    )  # fmt: skip
+    )
 
 
 @dataclass(frozen=True)
@@ -73,43 +111,68 @@ class EndpointOptions:
     """server, with --engine openai"""
 
     api_base: list[str] = option(
-        [], "addresses of servers that share the requests, as http://localhost:8000/v1", common=True
+        [], "addresses of servers that share the requests, such as http://localhost:8000/v1", common=True
     )
-    api_model: str | None = option(None, "name by which the server knows the model", fixed=True, common=True)
-    api_key_env: str = option("OPENAI_API_KEY", "environment variable with the key; a server of one's own needs none")
+    api_model: str | None = option(
+        None, "the server's name for the model; required with --engine openai", fixed=True, common=True
+    )
+    api_key_env: str = option(
+        "OPENAI_API_KEY", "environment variable that holds the API key; local servers usually need none"
+    )
     api_endpoint: str = option(
-        "auto", "completions: the model goes on from the prompt; chat: it answers a message; auto: chat where the server "
-        "offers it for the model", choices=("auto", "completions", "chat"), fixed=True,
-    )  # fmt: skip
+        "auto",
+        "completions: the model continues the prompt; chat: the prompt is a message; auto: chat if the "
+        "server offers it for the model",
+        choices=("auto", "completions", "chat"),
+        fixed=True,
+    )
     api_continuation: str = option(
-        "words", "how a chat model is brought to begin with the open block; words: it is asked to; prefix: the server goes on "
-        "from the beginning of the answer (vLLM, SGLang, llama.cpp)", choices=("words", "prefix"), fixed=True,
-    )  # fmt: skip
+        "words",
+        "how a chat model starts its answer with the open block; words: the message asks for it; prefix: "
+        "the server continues a partial answer (vLLM, SGLang, llama.cpp)",
+        choices=("words", "prefix"),
+        fixed=True,
+    )
     api_context_length: int | None = option(
-        None, "tokens of prompt and completion together that the server's model can hold [default: that of "
-        "--model_name_or_path where its tokenizer is at hand, else prompts are not shortened]", minimum=2, fixed=True,
-    )  # fmt: skip
+        None,
+        "the model's context on the server, in tokens [default: from the tokenizer of "
+        "--model_name_or_path; without one, prompts are not shortened]",
+        minimum=2,
+        fixed=True,
+    )
     api_extra_body: str | None = option(
         None,
-        "JSON object of more fields for every request, as '{\"repeat_penalty\": 1.1}'; they win over ours",
+        "JSON object of additional fields for each request, such as '{\"repeat_penalty\": 1.1}'; they "
+        "override ours [default: none]",
         fixed=True,
     )
     presence_penalty: float = option(
-        0.0, "above 0 discourages tokens that were there", minimum=-2, maximum=2, fixed=True
+        0.0, "values above 0 discourage tokens that have appeared; 0 is off", minimum=-2, maximum=2, fixed=True
     )
     frequency_penalty: float = option(
-        0.0, "above 0 discourages tokens by how often they were there", minimum=-2, maximum=2, fixed=True
+        0.0,
+        "values above 0 discourage tokens by the number of times they have appeared; 0 is off",
+        minimum=-2,
+        maximum=2,
+        fixed=True,
     )
     api_max_concurrency: int = option(
-        256, "requests under way at each address, at most; --horizon bounds them all together", minimum=1
+        256, "maximum number of concurrent requests per address; --horizon limits all addresses together", minimum=1
     )
-    api_timeout_seconds: float = option(600.0, "how long an answer may take", above=0)
-    api_max_retries: int = option(5, "how often a request is asked again after an answer that is of no use", minimum=0)
-    api_wait_minutes: float = option(10.0, "how long a server that is down or refuses all is waited for", minimum=0)
+    api_timeout_seconds: float = option(600.0, "seconds to wait for an answer", above=0)
+    api_max_retries: int = option(5, "retries of a request after an unusable answer", minimum=0)
+    api_wait_minutes: float = option(
+        10.0, "minutes to wait for a server that is down or refuses every request", minimum=0
+    )
     max_usage_tokens: int | None = option(
-        None, "stop when the server has counted this many tokens in the run, prompts and completions", minimum=1
+        None,
+        "stop after this number of tokens as counted by the server, prompts and completions together, in "
+        "the whole run [default: no limit]",
+        minimum=1,
     )
     price_per_million_tokens: str | None = option(
-        None, "IN or IN,OUT: price of a million tokens of prompts, and of completions where it differs"
+        None,
+        "price of a million tokens as IN,OUT (prompts, completions), or one price for both [default: no "
+        "cost is counted]",
     )
-    max_cost: float | None = option(None, "stop when the run has cost this much", above=0)
+    max_cost: float | None = option(None, "stop when the whole run has cost this much [default: no limit]", above=0)

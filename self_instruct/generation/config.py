@@ -21,43 +21,55 @@ class RunOptions:
     """run"""
 
     preset: str | None = option(
-        None, "begin from the rules of an earlier system, where no option says otherwise: "
+        None, "start from the settings of an earlier system; other options override them: "
         + "; ".join(f"{name}, {preset.summary}" for name, preset in PRESETS.items()), choices=tuple(PRESETS), common=True,
     )  # fmt: skip
     batch_dir: str | None = option(
-        None, "directory of the run; an earlier run in it is continued", path="always", common=True
+        None, "directory of the run; an existing run in it is continued", path="always", common=True
     )
-    append: bool = option(
-        False, "go on with the run that is in --batch_dir, as is done in any case unless --overwrite is given"
-    )
+    append: bool = option(False, "continue the run in --batch_dir; this is the default unless --overwrite is given")
     overwrite: bool = option(
         False,
-        "begin anew; what --batch_dir holds is kept beside it under another name, after a question on a terminal",
+        "start over; the old contents of --batch_dir are moved to a backup beside it, after confirmation "
+        "on a terminal",
         common=True,
     )
-    yes: bool = option(False, "answer the question of --overwrite with yes; needed where there is no terminal")
+    yes: bool = option(False, "confirm --overwrite without asking; required where there is no terminal")
     num_instructions_to_generate: int = option(
-        100, "stop at exactly this many accepted records", minimum=1, common=True
+        100, "stop at exactly this number of accepted records", minimum=1, common=True
     )
-    seed: int = option(42, "decides demonstrations and sampling", fixed=True, common=True)
+    seed: int = option(42, "random seed for demonstrations and sampling", fixed=True, common=True)
     seed_tasks_path: str | None = option(None, "JSONL file of seed tasks", path="always", common=True)
     min_yield: float = option(
-        0.01, "stop when accepted per parsed block falls below this over the last --patience requests",
-        minimum=0, maximum=1,
-    )  # fmt: skip
-    patience: int = option(100, "requests over which --min_yield is measured", minimum=1)
-    max_requests: int | None = option(None, "stop after this many requests", minimum=1)
-    max_tokens: int | None = option(None, "stop when the model has written this many tokens in the run", minimum=1)
-    max_hours: float | None = option(None, "stop after generating for so long in this launch", above=0, common=True)
+        0.01,
+        "stop when the yield (accepted records per parsed block) over the last --patience requests falls below this",
+        minimum=0,
+        maximum=1,
+    )
+    patience: int = option(100, "number of recent requests used to measure --min_yield", minimum=1)
+    max_requests: int | None = option(None, "stop after this number of requests [default: no limit]", minimum=1)
+    max_tokens: int | None = option(
+        None,
+        "stop after this number of generated tokens in the whole run; for the length of one completion "
+        "see --max_new_tokens [default: no limit]",
+        minimum=1,
+    )
+    max_hours: float | None = option(
+        None, "stop after this number of hours in this launch [default: no limit]", above=0, common=True
+    )
     plan: bool = option(
-        False, "generate for --plan_seconds, then forecast hours, GPU-hours and cost of the whole run; with --batch_dir the "
-        "pilot is the run's beginning", common=True,
-    )  # fmt: skip
-    plan_seconds: float = option(60.0, "how long the pilot of --plan generates", above=0)
-    gpu_hour_price: float | None = option(None, "price of an hour of a GPU, for --plan", above=0)
+        False,
+        "generate for --plan_seconds, then estimate hours, GPU-hours and cost of the whole run; with "
+        "--batch_dir the pilot is the start of the run",
+        common=True,
+    )
+    plan_seconds: float = option(60.0, "seconds to generate for --plan", above=0)
+    gpu_hour_price: float | None = option(
+        None, "price of one GPU-hour, for --plan [default: no cost is shown]", above=0
+    )
     dry_run: bool = option(
         False,
-        "check options and seeds, show the first prompt and stop; no model is loaded, a word counts as a token",
+        "check options and seeds, print the first prompt and stop; loads no model, and counts a word as a token",
         common=True,
     )
 
@@ -67,36 +79,40 @@ class PromptOptions:
     """prompt"""
 
     prompt_path: str | None = option(
-        None, "what the model reads first [default: the file beside the script]", path="always"
+        None, "text file of the prompt's header [default: the file beside the script]", path="always"
     )
     num_prompt_instructions: int = option(
-        8, "demonstrations in a prompt, human and machine together", minimum=1, fixed=True, common=True
+        8, "demonstrations in a prompt, seeds and generated records together", minimum=1, fixed=True, common=True
     )
     num_prompt_synthetic_instructions: int = option(
-        2, "of these, at most so many that the model wrote itself", minimum=0, fixed=True
+        2, "maximum number of generated records among the demonstrations", minimum=0, fixed=True
     )
     max_demonstration_depth: int = option(
         3,
-        "generations after which a machine-written task is no longer shown as a demonstration",
+        "maximum depth of a demonstration; seeds have depth 0, and a generated record has one more than the "
+        "deepest demonstration of its prompt",
         minimum=1,
         fixed=True,
     )
-    max_tasks_per_request: int = option(
-        16, "stop a completion when it begins its next task after so many", minimum=1, fixed=True
-    )
+    max_tasks_per_request: int = option(16, "end a completion after this number of tasks", minimum=1, fixed=True)
     instruction_trigger: str | None = option(
-        None, "trigger word of the instruction [default: Instruction]", fixed=True
+        None, "trigger word before the instruction [default: Instruction]", fixed=True
     )
-    input_trigger: str | None = option(None, "trigger word of the input [default: Input]", fixed=True)
-    output_trigger: str | None = option(None, "trigger word of the output [default: Output]", fixed=True)
+    input_trigger: str | None = option(None, "trigger word before the input [default: Input]", fixed=True)
+    output_trigger: str | None = option(None, "trigger word before the output [default: Output]", fixed=True)
     chat_template: str = option(
-        "auto", "send prompts through the tokenizer's chat template; auto: when there is one",
-        choices=("auto", "always", "never"), fixed=True,
-    )  # fmt: skip
+        "auto",
+        "send prompts through the tokenizer's chat template; auto: if it has one",
+        choices=("auto", "always", "never"),
+        fixed=True,
+    )
     horizon: int | None = option(
-        None, "request i is composed from what requests up to i - horizon gave [default: a fiftieth of "
-        "--num_instructions_to_generate, 16 to 1024]", minimum=1, fixed=True,
-    )  # fmt: skip
+        None,
+        "compose request i from the results of the requests up to i - horizon [default: "
+        "num_instructions_to_generate / 50, between 16 and 1024]",
+        minimum=1,
+        fixed=True,
+    )
 
 
 @dataclass(frozen=True)
@@ -104,52 +120,68 @@ class CategoryOptions:
     """categories"""
 
     categories: str | None = option(
-        None, "kinds of tasks with their shares, as general:50,coding:30,contextual:20, in place of seed tasks; each is a file "
-        "in --categories_path or one of those that come with the project", fixed=True, common=True,
-    )  # fmt: skip
+        None,
+        "task categories and their shares, such as general:50,coding:30,contextual:20, used in place of "
+        "seed tasks; each is a file in --categories_path or a built-in category",
+        fixed=True,
+        common=True,
+    )
     categories_path: str | None = option(
-        None, "directory of your own category files, NAME.yaml; they go before those that come with the project",
+        None,
+        "directory of your own category files, NAME.yaml; they take precedence over the built-in ones",
         path="always",
-    )  # fmt: skip
+    )
     topics_path: str | None = option(
-        None, "text file with a topic a line, for the prompts of categories [default: the list that comes with the project]",
-        path="always", common=True,
-    )  # fmt: skip
+        None,
+        "text file with one topic per line, for the prompts of categories [default: the built-in list]",
+        path="always",
+        common=True,
+    )
     samples_per_request: int | None = option(
-        None, "tasks that a request of a category asks for [default: what its file says]", minimum=1, fixed=True
+        None,
+        "tasks to ask for in each request of a category [default: set by the category's file]",
+        minimum=1,
+        fixed=True,
     )
 
 
 @dataclass(frozen=True)
 class TopicOptions:
-    """topics (not part of a generation run)"""
+    """topics"""
 
-    num_topics: int = option(500, "stop at exactly this many topics", minimum=1, common=True)
+    num_topics: int = option(500, "stop at exactly this number of topics", minimum=1, common=True)
     output_path: str | None = option(
-        None, "text file of the topics, one a line; beside it NAME.run keeps what the model wrote, so that the same command "
-        "goes on", path="always", alias="output", common=True,
-    )  # fmt: skip
-    topic_avoidance: str | None = option(
         None,
-        "what to leave out, with commas between; the model is told so, and topics that name it are dropped",
+        "text file of topics, one per line; the run directory NAME.run beside it lets the same command continue",
+        path="always",
+        alias="output",
         common=True,
     )
-    topics_per_request: int = option(20, "topics that a request asks for", minimum=1, common=True)
+    topic_avoidance: str | None = option(
+        None,
+        "comma-separated subjects to avoid; the prompt lists them, and topics that mention one are dropped",
+        common=True,
+    )
+    topics_per_request: int = option(20, "topics to ask for in each request", minimum=1, common=True)
 
 
 @dataclass(frozen=True)
 class ReportingOptions:
-    """observing"""
+    """logging and tracking"""
 
     log_level: str = option(
-        "info", "what is shown on the error stream; logs/ in --batch_dir has it too, and never less than info",
+        "info",
+        "lowest level of messages on standard error; log files in logs/ of --batch_dir have info and "
+        "above in any case",
         choices=("debug", "info", "warning", "error"),
-    )  # fmt: skip
-    heartbeat_seconds: float = option(60.0, "how often a line tells how the run goes, where no bar does", above=0)
+    )
+    heartbeat_seconds: float = option(60.0, "seconds between progress lines where no progress bar is shown", above=0)
     report_to: str = option(
-        "none", "a tracker that is given the figures of the run, through accelerate; tensorboard: files in --batch_dir; "
-        "wandb: as its own environment variables say", choices=("tensorboard", "wandb", "none"),
-    )  # fmt: skip
+        "none",
+        "experiment tracker, through accelerate; tensorboard writes to --batch_dir, wandb is set up by "
+        "its environment variables",
+        choices=("tensorboard", "wandb", "none"),
+    )
 
 
 @dataclass(frozen=True, init=False)

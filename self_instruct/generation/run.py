@@ -220,7 +220,7 @@ def _forecast(config: Config, loop: Loop, fleet: Fleet | None, stopped: str, spe
     speed = stats.tokens_per_second(heard) if heard else speed
     lines += [f"It fits: {line}." for line in stats.memory_lines(heard)]
     if funnel.spending.completions:
-        lines.append(funnel.spending.told())
+        lines.append(funnel.spending.summary())
     if ratio is None or not speed:
         lines.append(
             f"No record was accepted in the pilot ({funnel.blocks:,} blocks from {funnel.requests:,} requests), so there is "

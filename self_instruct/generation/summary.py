@@ -45,7 +45,7 @@ def summarise(ending: Ending) -> str:
         waited, full = ending.idle
         headline += f"\nGeneration waited for prompts {waited:.1%} of its time; its rows were {full:.0%} full."
     if funnel.spending.completions:
-        headline += f"\n{funnel.spending.told()}"
+        headline += f"\n{funnel.spending.summary()}"
     categories = [funnel.table_of_categories()] if funnel.categories else []
     parts = [
         "",

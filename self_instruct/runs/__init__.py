@@ -1,1 +1,1 @@
-"""The files of a run, and how they survive."""
+"""The files of a run directory, and how they survive crashes."""

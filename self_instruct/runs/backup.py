@@ -1,7 +1,7 @@
-"""--overwrite: a run begins anew, and what its directory held is kept beside it under another name.
+"""--overwrite: move the old run directory to a backup beside it, so that the run starts over.
 
-Nothing is deleted. On a terminal the user is asked, elsewhere --yes has to say so. A launcher that starts the same command
-again after a failure means to go on, so it is then not begun anew.
+Nothing is deleted. On a terminal the user is asked; elsewhere --yes is required. When a launcher restarts the same command
+after a failure, --overwrite is ignored, so that the run continues.
 """
 
 import logging
@@ -21,14 +21,14 @@ _RESTARTS = ("TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT")
 def set_aside(
     folder: Path, *, overwrite: bool, append: bool, yes: bool, is_main: bool, ask: Callable[[str], bool] | None
 ) -> bool:
-    """Whether the run begins anew, as --overwrite asks; then rank 0 has moved what was in its directory out of the way.
+    """Return whether the run starts over because of --overwrite; rank 0 moves the old directory to a backup.
 
-    `ask` puts a question to the user; None where there is no terminal. Raises `UserError` if that was not agreed to, if another
-    launch is writing there, or if it cannot be moved.
+    `ask` asks the user; it is None without a terminal. Raises UserError if the user does not confirm, if another launch is
+    writing there, or if the directory cannot be moved.
     """
     if append and overwrite:
         raise UserError(
-            "--append and --overwrite are given; one goes on with the run, the other begins anew: keep one"
+            "--append and --overwrite are both given; --append continues the run and --overwrite starts over: give one of them"
         )
     if not overwrite or any(os.environ.get(name, "0") not in ("", "0") for name in _RESTARTS):
         return False
@@ -40,18 +40,18 @@ def set_aside(
             folder.rename(backup)
         except OSError as error:
             raise UserError(f"--overwrite: {folder} cannot be moved to {backup} ({error.strerror})") from None
-        _log.info("What %s held is kept in %s.", folder, backup)
+        _log.info("The old %s is kept as %s.", folder, backup)
     return True
 
 
 def backup_of(path: Path) -> Path:
-    """A name beside a file or directory that is free."""
-    places = (path.with_name(f"{path.name}.backup-{number}") for number in count(1))
-    return next(place for place in places if not place.exists())
+    """Return the first unused backup name beside a file or directory."""
+    backups = (path.with_name(f"{path.name}.backup-{number}") for number in count(1))
+    return next(backup for backup in backups if not backup.exists())
 
 
 def _holdings(folder: Path) -> list[Path]:
-    """What a directory holds, beside the logs that another rank of this launch may have begun."""
+    """Return the content of a directory except the logs, which another rank of this launch may have started."""
     return [path for path in folder.iterdir() if path.name != LOGS] if folder.is_dir() else []
 
 
@@ -60,14 +60,14 @@ def _agree(folder: Path, yes: bool, ask: Callable[[str], bool] | None) -> None:
         return
     if ask is None:
         raise UserError(
-            f"--overwrite: {folder} is not empty, and there is no terminal to ask; add --yes to begin anew (what is there is "
-            "kept beside it), or leave --overwrite out to go on"
+            f"--overwrite: {folder} is not empty, and there is no terminal to ask; add --yes to start over (the old run is "
+            "kept as a backup), or leave --overwrite out to continue the run"
         )
-    if not ask(f"{folder} holds {len(_holdings(folder))} files. Begin anew, and keep them beside it? [y/N] "):
-        raise UserError("--overwrite: nothing was changed; leave it out to go on with the run that is there")
+    if not ask(f"{folder} holds {len(_holdings(folder))} files. Move them to a backup and start over? [y/N] "):
+        raise UserError("--overwrite: nothing was changed; leave it out to continue the existing run")
 
 
 def _check_unused(folder: Path) -> None:
-    """Raises `UserError` if a launch is writing the journal that is there."""
+    """Raise UserError if a launch is writing the journal."""
     if (folder / JOURNAL).is_file():
         Lock(folder / f"{JOURNAL}.lock").release()

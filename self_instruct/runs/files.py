@@ -1,7 +1,7 @@
-"""Files that survive whatever ends a process: lines appended and synced to disk, and whole files put in place in one step.
+"""Crash-safe files: lines appended and synced to disk, and whole files replaced atomically.
 
-A launch that was killed leaves at most a half-written last line, which is cut off when the file is opened again; lines that
-were damaged otherwise are moved to a file beside it. Knows nothing of what the lines mean.
+A killed launch leaves at most a half-written last line, which is cut off when the file is opened again; lines that were
+damaged in another way are moved to a quarantine file beside it.
 """
 
 import errno
@@ -25,10 +25,9 @@ _log = logging.getLogger(__name__)
 
 
 class AppendedFile(Generic[Line]):
-    """A file in a run directory, opened for appending. `found` are the lines that were there, as `read(line, place)` gives
-    them.
+    """A file in a run directory, opened for appending. `found` has its existing lines, parsed by `read(line, place)`.
 
-    Raises `UserError` if another process has it open, it cannot be written, or most of its lines are damaged.
+    Raises UserError if another process has it open, it cannot be written, or most of its lines are damaged.
     """
 
     def __init__(self, path: Path, read: Callable[[bytes, str], Line]) -> None:
@@ -50,8 +49,10 @@ class AppendedFile(Generic[Line]):
             raise
 
     def append(self, rows: Iterable[dict[str, Any]]) -> None:
-        """Writes rows and returns when they are on disk. Raises `OSError` if that fails, with the file's lines whole, or if the
-        file is no longer in its place, or no longer this process's to write.
+        """Write rows and return when they are on disk.
+
+        Raises OSError if that fails (the file then still has whole lines only), if the file was moved or removed, or if another
+        process has taken the lock.
         """
         content = memoryview(b"".join(map(json_line, rows)))
         if not content:
@@ -68,12 +69,12 @@ class AppendedFile(Generic[Line]):
         self._check_place()
 
     def close(self) -> None:
-        """Closes the file, and lets others write to it."""
+        """Close the file and release its lock."""
         self._file.close()
         self._lock.release()
 
     def _check_place(self) -> None:
-        """What a process writes to a file that was removed is lost with it, and no write says so."""
+        """Raise OSError if the file was moved or removed: writes to it would succeed and be lost."""
         try:
             in_place = os.path.samestat(os.fstat(self._file.fileno()), os.stat(self.path))
         except FileNotFoundError:
@@ -81,14 +82,14 @@ class AppendedFile(Generic[Line]):
         if not in_place:
             raise OSError(
                 errno.ESTALE,
-                "was moved or removed while the launch wrote to it; put it back if it was moved",
+                "was moved or removed while the launch was writing to it; put it back if it was moved",
                 str(self.path),
             )
         self._lock.check()
 
     def _recover(self, read: Callable[[bytes, str], Line]) -> list[Line]:
-        """The lines of the file, which loses a half-written last one, and damaged ones to the file beside it."""
-        lines = read_lines(self.path, read, told=False)
+        """Return the lines of the file; cut off a half-written last line, and move damaged lines to the quarantine file."""
+        lines = read_lines(self.path, read, warn=False)
         surplus = self.path.stat().st_size - lines.whole
         if surplus:
             _log.warning(
@@ -98,33 +99,33 @@ class AppendedFile(Generic[Line]):
                 file.truncate(lines.whole)
                 os.fsync(file.fileno())
         if lines.damaged:
-            place = _quarantine(self.path, set(lines.damaged))
-            _log.warning("%s; they were moved to %s, and what they held is generated again", lines.told(), place)
+            moved_to = _quarantine(self.path, set(lines.damaged))
+            _log.warning(
+                "%s; they were moved to %s, and their requests are generated again", lines.summary(), moved_to
+            )
         return lines.found
 
 
 @dataclass(frozen=True)
 class Lines(Generic[Line]):
-    """What a file holds: its lines as they were read, how many bytes all whole lines take, and what is wrong with those that
-    could not be read, by number.
-    """
+    """The content of a file: its parsed lines, the bytes of all whole lines, and the errors of damaged lines by number."""
 
     path: Path
     found: list[Line]
     whole: int
     damaged: dict[int, LineError]
 
-    def told(self) -> str:
-        """How many lines are damaged, and how the first."""
+    def summary(self) -> str:
+        """Return how many lines are damaged, and the error of the first."""
         first = next(iter(self.damaged.values()))
         return f"{self.path}: {len(self.damaged)} of {len(self.damaged) + len(self.found)} lines are damaged; {first}"
 
 
-def read_lines(path: Path, read: Callable[[bytes, str], Line], told: bool = True) -> Lines[Line]:
-    """All whole lines, as `read(line, place)` gives them, but for those that it raises `LineError` for; with `told` these are
-    logged. The file is left as it is.
+def read_lines(path: Path, read: Callable[[bytes, str], Line], warn: bool = True) -> Lines[Line]:
+    """Parse all whole lines with `read(line, place)`, which raises LineError for a damaged one. Does not change the file.
 
-    Raises `UserError` if more lines are damaged than not: then it is another file than was meant.
+    With `warn`, damaged lines are logged. Raises UserError if more than half of the lines are damaged: it is then probably
+    the wrong file.
     """
     found, whole, damaged = list[Line](), 0, dict[int, LineError]()
     with path.open("rb") as file:
@@ -139,21 +140,21 @@ def read_lines(path: Path, read: Callable[[bytes, str], Line], told: bool = True
     lines = Lines(path, found, whole, damaged)
     if len(damaged) > len(found):
         raise UserError(
-            f"{lines.told()}. So many are no accident: was the file written by another version, or edited? Restore it, or give "
-            "another directory"
+            f"{lines.summary()}. That is more than a crash would damage: was the file written by another version, or edited? "
+            "Restore it, or give another directory"
         )
-    if damaged and told:
-        _log.warning("%s; they are left out", lines.told())
+    if damaged and warn:
+        _log.warning("%s; they are ignored", lines.summary())
     return lines
 
 
 def _quarantine(path: Path, numbers: set[int]) -> Path:
-    """Moves lines of a file to one beside it, which it returns. Whatever ends it, no line is lost."""
-    place = path.with_name(f"{path.stem}.quarantine{path.suffix}")
+    """Move lines to the quarantine file, and return its path. No line is lost if the process is killed meanwhile."""
+    target = path.with_name(f"{path.stem}.quarantine{path.suffix}")
     with path.open("rb") as file:
         moved = b"".join(line for number, line in enumerate(file, start=1) if number in numbers)
-    if not (place.exists() and place.read_bytes().endswith(moved)):  # as a launch that was killed here left it
-        with place.open("ab") as file:
+    if not (target.exists() and target.read_bytes().endswith(moved)):  # a launch may have been killed after writing it
+        with target.open("ab") as file:
             file.write(moved)
             file.flush()
             os.fsync(file.fileno())
@@ -163,18 +164,18 @@ def _quarantine(path: Path, numbers: set[int]) -> Path:
             if number not in numbers:
                 new.write(line)
         new.publish()
-    return place
+    return target
 
 
 def _unwritable(path: Path, error: OSError) -> Exception:
-    """What cannot be written for want of room is no mistake."""
+    """Return the exception for a file that cannot be written: a full or failing disk is not the user's mistake."""
     if error.errno in _FAILURES:
         return OSError(error.errno, error.strerror, str(path))
     return UserError(f"--batch_dir {path.parent}: cannot be written ({error.strerror}); give another directory")
 
 
 def _sync_folder(folder: Path) -> None:
-    """Sees to it that names that were given or changed in a directory are on disk; not all file systems can."""
+    """Sync new and changed names in a directory to disk, if the file system supports it."""
     with suppress(OSError):
         number = os.open(folder, os.O_RDONLY)
         try:
@@ -184,10 +185,9 @@ def _sync_folder(folder: Path) -> None:
 
 
 def line_reader(made: Callable[..., Line], kinds: Mapping[str, Any], what: str) -> Callable[[bytes, str], Line]:
-    """What reads a line as an object of the dataclass `made`, some of whose fields are checked to be of certain types.
+    """Return a function that parses a line into the dataclass `made` and checks the types of the fields in `kinds`.
 
-    It passes over what the class has no field for, takes the default of a field that the line has not, and raises `LineError`
-    for a line that is not `what`.
+    It ignores unknown fields, uses the defaults of missing ones, and raises LineError for a line that is not `what`.
     """
     needed = {item.name: not _has_default(item) for item in fields(made)}  # type: ignore[arg-type]
 
@@ -210,8 +210,9 @@ def _has_default(item: Field) -> bool:
 
 
 class NewFile:
-    """A file written beside its place, `PATH.part`, and put there by `publish`. Raises `UserError` if it cannot be written, or
-    another process is writing it.
+    """A file written as `PATH.part` and moved to PATH by `publish`.
+
+    Raises UserError if it cannot be written, or if another process is writing it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -232,11 +233,11 @@ class NewFile:
             raise UserError(f"{path}: cannot be written ({error.strerror}); give another path") from None
 
     def write(self, content: bytes) -> None:
-        """Appends to the file."""
+        """Append to the file."""
         self._file.write(content)
 
     def publish(self) -> None:
-        """Puts the file in its place, on disk; whoever reads there sees the old content or the new."""
+        """Sync the file and move it to its path; a reader sees either the old content or the new."""
         self._file.flush()
         os.fsync(self._file.fileno())
         self._part.replace(self.path)
@@ -244,14 +245,14 @@ class NewFile:
         _sync_folder(self.path.parent)
 
     def close(self) -> None:
-        """Ends the writing; what was not published is removed."""
+        """Close the file, and remove it if it was not published."""
         if not self._published:
             self._part.unlink(missing_ok=True)
         self._file.close()
 
 
 def put(path: Path, content: bytes) -> None:
-    """Writes a file in one step: whoever reads it sees the old content or the new, also after the machine went down."""
+    """Write a file atomically: a reader sees either the old content or the new, even after a power failure."""
     part = path.with_name(f"{path.name}.part")
     try:
         with part.open("wb") as file:

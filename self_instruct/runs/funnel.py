@@ -1,6 +1,6 @@
 """The funnel of a run: how many candidates each stage saw and dropped, and why. Counts, a table, and report.json.
 
-Everything here is a function of the verdicts, so that a replay gives the same report. Knows nothing of time and place.
+Everything here depends on the verdicts only, and not on time or machine, so a replay gives the same report.
 """
 
 import json
@@ -19,7 +19,7 @@ from self_instruct.runs.verdict import Verdict
 
 STAGES = ("generation", "parse", "filter", "validate", "novelty", "limit")
 JUDGED = ("filter", "validate", "novelty")
-# What is left after each stage that drops blocks, in the order in which they decide.
+# The stages that drop blocks, in order, and the name of the blocks that remain after each.
 STEPS = (
     ("parse", "could be read"),
     ("limit", "were judged"),
@@ -34,7 +34,7 @@ MUCH = 0.15
 
 @dataclass(frozen=True)
 class RuleWarning:
-    """A filter rule that may not do what was meant: `never_fired`, or `drops_much`; `dropped` of the `parsed` blocks."""
+    """A filter rule to check: it `never_fired`, or `drops_much`; it dropped `dropped` of the `parsed` blocks."""
 
     rule: str
     warning: str
@@ -44,9 +44,11 @@ class RuleWarning:
 
 @dataclass
 class Funnel:
-    """Counts over the completions judged so far. `patience` is the number of requests that `recent_yield` looks back, `rules`
-    the filter rules of the run with the reasons that each may give, `spending` what a server has counted for all of the
-    journal, `quotas` how many records each category is to give. `categories` has the counts of each of these.
+    """Counts over the completions decided so far.
+
+    `patience` is the number of recent requests used for `recent_yield`; `rules` maps each filter rule to its possible reasons;
+    `spending` is the server's usage for the whole journal; `quotas` has the number of records wanted from each
+    category, and `categories` the counts of each.
     """
 
     patience: int = 100
@@ -64,13 +66,13 @@ class Funnel:
         self.categories.update((name, Funnel(self.patience)) for name in self.quotas)
 
     def count(self, entry: Entry, verdicts: list[Verdict]) -> None:
-        """Counts one completion and what became of its blocks."""
+        """Count one completion and the verdicts on its blocks."""
         self.completions[entry.finish_reason] += 1
         self.prompt_tokens += entry.prompt_tokens
         self.completion_tokens += entry.completion_tokens
         kept = self._add(verdicts)
         parsed = sum(verdict.drop is None or verdict.drop.stage in JUDGED for verdict in verdicts)
-        # What the engine could not answer says nothing of the model.
+        # An error of the engine says nothing about the model.
         if entry.finish_reason != "error":
             filtered = Counter(v.drop.reason for v in verdicts if v.drop is not None and v.drop.stage == "filter")
             self._recent.append((parsed, kept, entry.completion_tokens, filtered))
@@ -80,14 +82,14 @@ class Funnel:
             self.categories[entry.category].count(replace(entry, category=None), verdicts)
 
     def settle(self, verdicts: list[Verdict]) -> None:
-        """Counts what was decided without a completion."""
+        """Count verdicts that were decided without a completion."""
         self._add(verdicts)
         for verdict in verdicts:
             if verdict.source is not None and verdict.source.category is not None:
                 self.categories[verdict.source.category].settle([replace(verdict, source=None)])
 
     def _add(self, verdicts: list[Verdict]) -> int:
-        """Counts verdicts; how many of them keep a record."""
+        """Count verdicts, and return how many of them keep a record."""
         kept = sum(verdict.drop is None for verdict in verdicts)
         self.tally.keep(kept)
         for verdict in verdicts:
@@ -107,7 +109,7 @@ class Funnel:
 
     @property
     def requests(self) -> int:
-        """Completions judged."""
+        """Completions decided."""
         return self.completions.total()
 
     @property
@@ -117,17 +119,17 @@ class Funnel:
 
     @property
     def parsed(self) -> int:
-        """Blocks that could be read and were judged."""
+        """Blocks that could be read and were decided on."""
         return self.blocks - self.tally.dropped("parse", "limit")
 
     @property
     def yield_(self) -> float:
-        """Accepted per parsed block."""
+        """Accepted records per parsed block."""
         return self.accepted / self.parsed if self.parsed else 0.0
 
     @property
     def recent_yield(self) -> float | None:
-        """The same over the last `patience` requests; None before there were so many."""
+        """The yield over the last `patience` requests; None before there were that many."""
         if len(self._recent) < self.patience:
             return None
         parsed = sum(parsed for parsed, *_ in self._recent)
@@ -135,7 +137,7 @@ class Funnel:
 
     @property
     def likely_cause(self) -> str:
-        """What a low `recent_yield` most likely comes from."""
+        """The most likely cause of a low `recent_yield`."""
         parsed = sum(parsed for parsed, *_ in self._recent)
         filtered = sum((reasons for *_, reasons in self._recent), Counter[str]())
         if 2 * filtered.total() > parsed:
@@ -155,19 +157,19 @@ class Funnel:
 
     @property
     def samples(self) -> list[tuple[int, int]]:
-        """Tokens written and records accepted of each of the last `patience` requests."""
+        """Generated tokens and accepted records of each of the last `patience` requests."""
         return [(tokens, kept) for _, kept, tokens, _ in self._recent]
 
     @property
     def warnings(self) -> list[RuleWarning]:
-        """Rules that dropped over 15 % of the blocks that could be read, and rules that dropped none of 200 or more.
+        """Rules that dropped over 15 % of the parsed blocks, and rules that dropped none of at least 200.
 
-        The bounds are ours. A rule sees only what those before it let pass, so it may be idle because of them.
+        These limits are our choice. A rule sees only the blocks that passed the rules before it, so it may never fire.
         """
         return warnings_of(self.rules, self.drops, self.parsed)
 
     def as_dict(self, stopped: str) -> dict[str, Any]:
-        """All counts, as in report.json; `stopped` is the reason why the run ended."""
+        """Return all counts in the form of report.json; `stopped` is the reason why the run ended."""
         # Only categories have validators.
         stages = [stage for stage in STAGES if stage != "validate" or self.categories]
         counts = {
@@ -196,16 +198,16 @@ class Funnel:
         }
 
     def table(self) -> str:
-        """The funnel for people: what is left after each stage, and what it dropped, commonest reason first."""
+        """Format the funnel: what remains after each stage and what it dropped, most frequent reason first."""
         rare = {"limit"} if self.categories else {"limit", "validate"}
         left_out = rare - {stage for stage, _ in self.drops}
         stages = [step for step in STEPS if step[0] not in left_out]
         failed = self.completions["error"]
-        note = f"\n{failed} requests ended in an error of the engine" if failed else ""
+        note = f"\n{failed} requests failed with an error of the engine" if failed else ""
         return self.tally.table(WRITTEN, stages) + note
 
     def table_of_categories(self) -> str:
-        """What each category gave, and what most of its drops were for; empty without categories."""
+        """Format the records and the most frequent drop reasons of each category; empty without categories."""
         if not self.categories:
             return ""
         rows = [f"{'category':<28} {'records':>9} {'of':>9} {'requests':>9} {'yield':>6}  dropped most for"]
@@ -222,7 +224,7 @@ class Funnel:
 def warnings_of(
     rules: Mapping[str, tuple[str, ...]], drops: Counter[tuple[str, str]], judged: int
 ) -> list[RuleWarning]:
-    """The filter rules that dropped over 15 % of what was judged, or none of 200 or more; `rules` with the reasons of each."""
+    """Return the rules that dropped over 15 % of the judged items, or none of at least 200; `rules` maps rules to reasons."""
     found = []
     for rule, reasons in rules.items():
         dropped = sum(drops["filter", reason] for reason in reasons)
@@ -238,5 +240,5 @@ def _commonest(item: tuple[str, int]) -> tuple[int, str]:
 
 
 def write_report(folder: Path, funnel: Funnel, stopped: str) -> None:
-    """Writes report.json in one step."""
+    """Write report.json atomically."""
     put(folder / REPORT, (json.dumps(funnel.as_dict(stopped), indent=2) + "\n").encode())

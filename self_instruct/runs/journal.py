@@ -1,7 +1,6 @@
-"""The journal: every completion as the model wrote it, on disk before anything is parsed. All else follows from it.
+"""The journal: every completion as the model wrote it, on disk before it is parsed. All other files are made from it.
 
-One JSON line a completion, appended in the order of arrival and synced to disk. Knows nothing of blocks, filters or
-records.
+One JSON line per completion, appended in the order of arrival and synced to disk.
 """
 
 from collections.abc import Iterable
@@ -26,9 +25,9 @@ _OF_CATEGORIES = ("category", "step", "answers", "variables")
 
 @dataclass(frozen=True)
 class Entry:
-    """A completion with the plan of its prompt: what was shown, the hash of the text, and the depth of what comes of it.
+    """A completion with the demonstrations and hash of its prompt, and the depth of the records made from it.
 
-    `category`, `step`, `answers` and `variables` are those of the prompt's aim, in a run from categories.
+    `category`, `step`, `answers` and `variables` come from the prompt's aim, in a run with categories.
     """
 
     request: int
@@ -51,7 +50,7 @@ class Entry:
 
     @classmethod
     def of(cls, prompt: Prompt, completion: Completion) -> "Entry":
-        """The entry of a prompt's completion."""
+        """Return the entry for a prompt and its completion."""
         plan: dict[str, Any] = {"seed_ids": prompt.seed_ids, "parent_ids": prompt.parent_ids, "depth": prompt.depth}
         if prompt.aim is not None:
             plan.update(asdict(prompt.aim))
@@ -67,11 +66,12 @@ _read_entry = line_reader(Entry, _KINDS, "a journal entry")
 
 
 class Journal:
-    """The journal of a run directory, opened for appending. `entries` are those that were there, by request; errors after
-    the last completion are left out, so that what a broken machine could not answer is asked for again. `spent` is what a
-    server counted for answers that are left out.
+    """The journal of a run directory, opened for appending.
 
-    Raises `UserError` if another process has it open, it cannot be written, or most of its lines are damaged.
+    `entries` has the existing entries by request, without errors after the last completion, so that requests which a broken
+    machine could not answer are generated again. `spent` is the server's usage for the ignored entries.
+
+    Raises UserError if another process has it open, it cannot be written, or most of its lines are damaged.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -79,25 +79,25 @@ class Journal:
         self._file = AppendedFile(self.path, _read_entry)
         self.entries = _by_request(self._file.found)
         self.spent = [item.usage for item in self._file.found if self.entries.get(item.request) is not item]
-        self._file.found.clear()  # whoever has judged the entries may let go of them
+        self._file.found.clear()  # keep no second reference: the loop drops entries that it has decided on
 
     def append(self, entries: Iterable[Entry]) -> None:
-        """Writes entries and returns when they are on disk."""
+        """Write entries and return when they are on disk."""
         self._file.append(map(_row, entries))
 
     def close(self) -> None:
-        """Closes the file."""
+        """Close the file."""
         self._file.close()
 
 
 def _row(entry: Entry) -> dict[str, Any]:
-    """What is written of an entry; in a run without categories, nothing of them."""
+    """Return the row of an entry; a run without categories has no fields for them."""
     row = asdict(entry)
     return row if entry.category is not None else {name: row[name] for name in row if name not in _OF_CATEGORIES}
 
 
 def read_journal(folder: Path) -> list[Entry]:
-    """The entries of a run directory in request order, the directory left as it is. Raises `UserError` if it has no journal."""
+    """Return the entries of a run directory in request order, without changing it. Raises UserError if it has no journal."""
     path = folder / JOURNAL
     if not path.is_file():
         raise UserError(f"{folder}: holds no {JOURNAL}; give the --batch_dir of a generation run")
@@ -105,7 +105,7 @@ def read_journal(folder: Path) -> list[Entry]:
 
 
 def _by_request(entries: list[Entry]) -> dict[int, Entry]:
-    """The entries in request order: of several for one request the first that is no error. Errors at the end are left out."""
+    """Return the entries in request order: the first without an error for each request, and no errors at the end."""
     chosen: dict[int, Entry] = {}
     for entry in entries:
         if entry.request not in chosen or chosen[entry.request].finish_reason == "error":

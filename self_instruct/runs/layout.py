@@ -1,4 +1,4 @@
-"""The names of the files that more than one module has to know: of a run directory, and of a curation."""
+"""File names of a run directory and of the outputs of dataset commands that several modules need."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,11 +19,11 @@ JUDGED = "judged_instructions.jsonl"
 CONSISTENCY_REPORT = "self_consistency_report.json"
 JUDGE_REPORT = "judge_report.json"
 PIPE = "-"
-"""What is given instead of a file to read from standard input, or to write to standard output."""
+"""The path that means standard input or standard output."""
 
 
 def check_jsonl(path: str, option: str, *, pipe: bool = False) -> None:
-    """Raises `UserError` unless an output of JSON lines is named as such, or goes to a pipe where one is taken."""
+    """Raise UserError unless a JSONL output ends in .jsonl, or is a pipe and `pipe` is true."""
     if path == PIPE:
         if not pipe:
             raise UserError(
@@ -34,20 +34,20 @@ def check_jsonl(path: str, option: str, *, pipe: bool = False) -> None:
 
 
 def records_of(path: Path) -> Path:
-    """Return the file of a run's records if the path is the directory of a run, else the path as it is."""
+    """Return the file of accepted records if the path is a run directory, else the path."""
     records = path / ACCEPTED
     return records if records.is_file() else path
 
 
 @dataclass(frozen=True)
 class OutputPaths:
-    """The files of a curation: what is kept, and all else beside it under its name."""
+    """The output files of a dataset command: `kept`, and the others beside it under its name."""
 
     kept: Path
 
     @property
     def rejected(self) -> Path:
-        """The lines that are not kept."""
+        """The dropped lines."""
         return self.beside(".rejected.jsonl")
 
     @property
@@ -61,21 +61,21 @@ class OutputPaths:
         return self.beside(f".{JUDGE_REPORT}")
 
     def check_inputs(self, inputs: Sequence[str], option: str) -> None:
-        """Raises `UserError` if one of the inputs would be replaced by an output; a pipe replaces nothing."""
+        """Raise UserError if an output would overwrite an input; a pipe overwrites nothing."""
         if str(self.kept) == PIPE:
             return
         for path in map(Path, inputs):
             for output in (self.kept, self.rejected, self.report):
                 if path == output or (path.exists() and output.exists() and path.samefile(output)):
-                    raise UserError(f"{option} {path}: would be replaced by the output; give another place for that")
+                    raise UserError(f"{option} {path}: would be overwritten by the output; give another output path")
 
     @property
     def vectors(self) -> Path:
-        """The vectors that were encoded."""
+        """The cached embeddings."""
         return self.beside(".embeddings.cache")
 
     def beside(self, ending: str) -> Path:
-        """A file beside the output."""
+        """Return the path of a file beside the output."""
         return self.kept.with_name(self._stem + ending)
 
     @property

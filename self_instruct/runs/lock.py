@@ -1,8 +1,8 @@
-"""One writer at a time: a lock file beside what is written says who that is, and the system's lock on it decides.
+"""One writer at a time: a lock file beside the written file names the writer, and the system's lock on it decides.
 
-The lock ends with the process, however that ends, also on NFS, where the file server keeps it; the file stays behind then, and
-the next launch says whose it was. Where a file system has no locks, or keeps them to each machine, the name in the file is all
-there is: whoever finds another name there has lost the right to write.
+The system releases the lock when the process ends in any way, also on NFS, where the file server holds it. A killed process
+leaves the file behind, and the next launch reports who left it. On a file system without locks, or with locks per machine only,
+the token in the file decides: a process that finds another token there must stop writing.
 """
 
 import errno
@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Holder:
-    """The process that holds a lock: the machine, its number there, when it took the lock, and a name that no other has."""
+    """The process that holds a lock: its machine, its process id, when it took the lock, and a unique token."""
 
     host: str
     pid: int
@@ -37,13 +37,13 @@ class Holder:
 
     @classmethod
     def me(cls) -> "Holder":
-        """This process, from now on."""
+        """Return this process as the holder, starting now."""
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         return cls(socket.gethostname(), os.getpid(), now, uuid.uuid4().hex)
 
     @classmethod
     def of(cls, path: Path) -> "Holder | None":
-        """Whom a lock file names, or None where it names nobody."""
+        """Return the holder named by a lock file, or None if there is none or it cannot be read."""
         try:
             return cls(**json.loads(path.read_bytes()))
         except (OSError, ValueError, TypeError):
@@ -51,12 +51,12 @@ class Holder:
 
     @property
     def is_here(self) -> bool:
-        """Whether it is a process of this machine."""
+        """Whether the holder is on this machine."""
         return self.host == socket.gethostname()
 
     @property
     def runs(self) -> bool:
-        """Whether a process of this machine has its number."""
+        """Whether a process on this machine has the holder's process id."""
         try:
             os.kill(int(self.pid), 0)
         except ProcessLookupError:
@@ -70,7 +70,7 @@ class Holder:
 
 
 def open_alone(path: Path) -> BinaryIO:
-    """Opens a file for appending, for as long as no other process has opened it so. Raises `BlockingIOError` if one has."""
+    """Open a file for appending with an exclusive lock. Raises BlockingIOError if another process holds the lock."""
     while True:
         file = path.open("ab")
         try:
@@ -78,7 +78,7 @@ def open_alone(path: Path) -> BinaryIO:
             if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
                 return file
         except FileNotFoundError:
-            pass  # what was locked was put in place or removed meanwhile: not ours to write
+            pass  # the locked file was renamed or removed in the meantime; open the new one
         except OSError:
             file.close()
             raise
@@ -86,9 +86,9 @@ def open_alone(path: Path) -> BinaryIO:
 
 
 class Lock:
-    """The right to write in a directory, taken by making a file there and given up by `release`.
+    """The exclusive right to write in a directory, acquired by creating a lock file and given up by `release`.
 
-    Raises `UserError` if another process has it, `OSError` if the file cannot be written.
+    Raises UserError if another process holds it, OSError if the file cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -104,7 +104,7 @@ class Lock:
                 raise
             earlier = _without_locks(path)
         if earlier is not None:
-            _log.warning("%s: is left from %s, which was killed or lost; this launch goes on", path, earlier)
+            _log.warning("%s: was left by %s, which was killed or lost; this launch continues", path, earlier)
         try:
             path.write_bytes(json.dumps(asdict(self._mine)).encode() + b"\n")
         except OSError:
@@ -112,17 +112,17 @@ class Lock:
             raise
 
     def check(self) -> None:
-        """Raises `OSError` if another process has taken over, which only where locks do not reach other machines it can."""
+        """Raise OSError if another process has taken the lock, which is possible if locks do not reach other machines."""
         holder = Holder.of(self._path)
         if holder is not None and holder.token != self._mine.token:
             raise OSError(
                 errno.EBUSY,
-                f"another launch ({holder}) has begun to write there, on a file system whose locks do not reach it",
+                f"another launch ({holder}) has started to write there; the locks of this file system do not reach it",
                 str(self._path.parent),
             )
 
     def release(self) -> None:
-        """Gives up the right, and removes the file if it is still this one's."""
+        """Release the lock, and remove the file if it still names this process."""
         holder = Holder.of(self._path)
         if holder is not None and holder.token == self._mine.token:
             with suppress(OSError):
@@ -131,12 +131,12 @@ class Lock:
 
 
 def _without_locks(path: Path) -> Holder | None:
-    """Who held a lock before, on a file system without locks. Raises `UserError` if that one may still be there."""
+    """Return the earlier holder on a file system without locks. Raises UserError if it may still be running."""
     holder = Holder.of(path)
     if holder is not None and not (holder.is_here and not holder.runs):
         raise UserError(
-            f"--batch_dir {path.parent}: another launch may be writing to it ({holder}), and this file system has no locks by "
-            f"which to tell; if that process has ended, remove {path}, else wait for it, or give another directory"
+            f"--batch_dir {path.parent}: another launch may be writing to it ({holder}), and this file system has no locks to "
+            f"check; if that process has ended, remove {path}, else wait for it, or give another directory"
         )
     return holder
 
@@ -146,7 +146,7 @@ def _refused(path: Path, holder: Holder | None) -> UserError:
     if holder is not None and not holder.is_here:
         more = "; if that machine has crashed, the file server frees the lock within minutes"
     elif holder is not None and not holder.runs:
-        more = f"; that process has ended, but one that it started still has {path} open"
+        more = f"; that process has ended, but a process that it started still has {path} open"
     return UserError(
         f"--batch_dir {path.parent}: another launch is writing to it{who}; wait for it to end, or give another directory{more}"
     )

@@ -1,9 +1,9 @@
-"""What goes to the error stream and into the log files of a run directory: the same in every process of a run.
+"""Logging to standard error and to the log files of a run directory, set up in the same way in every process of a run.
 
-A process writes a file of its own, `logs/rank-N.jsonl`: one JSON object an event, with time in UTC, level, rank, host, process
-and message, and figures where there are some. What is written is kept back until the directory holds a run, so that a launch
-that is refused leaves nothing. A log that cannot be written says so once and is done without. Values of environment variables
-that are named like secrets are shown nowhere.
+Each process writes its own file, `logs/rank-N.jsonl`, with one JSON object per event: time in UTC, level, rank, host, process,
+message, and numbers for some events. Events are buffered until the directory holds a run, so that a refused launch leaves no
+file. A log that cannot be written is reported once and then skipped. Values of environment variables whose names look like
+secrets are replaced everywhere.
 """
 
 import fcntl
@@ -22,13 +22,13 @@ from self_instruct.records import json_line
 from self_instruct.runs.layout import DESCRIPTION, LOGS
 
 _OURS = "self_instruct"
-_KEPT_BACK = 1000
+_BUFFERED = 1000
 _SECRET = re.compile(r"(?:^|_)(?:TOKEN|KEY|APIKEY|SECRET|PASSWORD|PASSWD|CREDENTIALS?)(?:_|$)", re.IGNORECASE)
 _SHORTEST_SECRET = 8
 
 
 def configure(level: str = "info") -> None:
-    """Plain lines from the project, only errors from the libraries, and no failure on signs that the terminal has not."""
+    """Set up plain log lines, only errors from libraries, and escapes for characters that the terminal cannot show."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
     for handler in logging.getLogger().handlers:
         if type(handler) is logging.StreamHandler:
@@ -44,13 +44,13 @@ def configure(level: str = "info") -> None:
 
 
 def write_to(folder: Path, rank: int, part: str = "") -> None:
-    """Writes what is logged from now on into a file of a run directory; `part` tells a rank's processes apart."""
+    """Write log events to a file of a run directory from now on; `part` distinguishes the processes of a rank."""
     name = f"rank-{rank}-{part}.jsonl" if part else f"rank-{rank}.jsonl"
     logging.getLogger().addHandler(LogFile(folder / LOGS / name, folder / DESCRIPTION, rank))
 
 
 def close() -> None:
-    """Ends the writing into files."""
+    """Stop writing log files."""
     root = logging.getLogger()
     for handler in [handler for handler in root.handlers if isinstance(handler, LogFile)]:
         root.removeHandler(handler)
@@ -58,19 +58,17 @@ def close() -> None:
 
 
 class LogFile(logging.Handler):
-    """Appends events to a file once another, `sign`, is there. Only one process writes it: where one does already, this one
-    does not.
-    """
+    """Append events to a file once the file `sign` exists. If another process already writes the file, this one does not."""
 
     def __init__(self, path: Path, sign: Path, rank: int) -> None:
         super().__init__()
         self._path, self._sign, self._rank = path, sign, rank
-        self._lines: deque[bytes] = deque(maxlen=_KEPT_BACK)
+        self._lines: deque[bytes] = deque(maxlen=_BUFFERED)
         self._file: BinaryIO | None = None
         self._given_up = False
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Writes an event, or keeps it back. Never raises `OSError`."""
+        """Write or buffer an event. Never raises OSError."""
         if self._given_up:
             return
         self._lines.append(json_line(self._row(record)))
@@ -78,19 +76,20 @@ class LogFile(logging.Handler):
             if self._file is None and self._sign.exists():
                 self._open()
             if self._file is not None:
-                # One write a line: what is killed in between leaves whole lines.
+                # One write per line, so that a kill in between leaves whole lines.
                 while self._lines:
                     self._file.write(self._lines[0])
                     self._lines.popleft()
         except BlockingIOError:
-            self._given_up = True  # whoever writes it is about to refuse this launch
+            self._given_up = True  # another launch writes it, and its lock will refuse this one
         except OSError as error:
             self._given_up = True
-            told = f"{self._path}: cannot be written ({error.strerror}); the run goes on without this log\n"
-            sys.stderr.write(told)
+            sys.stderr.write(
+                f"{self._path}: cannot be written ({error.strerror}); the run continues without this log\n"
+            )
 
     def close(self) -> None:
-        """Closes the file."""
+        """Close the file."""
         self._given_up = True
         if self._file is not None:
             self._file.close()
@@ -131,7 +130,7 @@ class _Plain(logging.Formatter):
 
 
 def without_secrets(text: str) -> str:
-    """The text without the values of environment variables that are named like secrets."""
+    """Return the text with the values of environment variables whose names look like secrets replaced."""
     for name, value in os.environ.items():
         if len(value) >= _SHORTEST_SECRET and _SECRET.search(name):
             text = text.replace(value, f"<{name}>")

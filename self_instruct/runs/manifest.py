@@ -1,7 +1,7 @@
-"""run.yaml: what a run directory was made from, and whether a launch may go on with it.
+"""run.yaml: the inputs of a run, and the check that a later launch may continue it.
 
-Holds every option as resolved, the header's text, the hash of the seed file, the model's revision, and versions. A launch
-that would change the plan is refused with the option named. Holds nothing secret and no time.
+Contains the resolved options, the header's text, the hash of the seed file, the model's revision and package versions, but no
+secrets and no time. A launch that would change the plan is refused, naming the options that differ.
 """
 
 import platform
@@ -22,14 +22,14 @@ from self_instruct.seeds import sha256_of_file
 
 FILE_NAME = DESCRIPTION
 OVER_CATEGORIES = "over_categories"
-"""The key of the options that were given in place of those that categories set for themselves."""
+"""The key for options that were given to override those of the category files."""
 _PACKAGES = ("torch", "transformers", "accelerate", "tokenizers", "rouge-score", "numba", "sentence-transformers")
 
 
 def describe(
     options: Mapping[str, Any], format: str, header: str, seed_tasks_sha256: str, model_revision: str, **more: Any
 ) -> dict[str, Any]:
-    """The content of run.yaml; `more` is what only some runs are made from, as categories."""
+    """Return the content of run.yaml; `more` has inputs that only some runs have, such as categories."""
     return {
         "format": format,
         "model_revision": model_revision,
@@ -43,13 +43,13 @@ def describe(
 
 
 def response_filters_hash(options: Mapping[str, Any]) -> str | None:
-    """SHA-256 of the file of --response_filters_path, or None where none is given. Raises `UserError` if it cannot be read."""
+    """Return the SHA-256 of the file of --response_filters_path, or None without the option."""
     path = options.get("response_filters_path")
     return sha256_of_file(Path(path)) if path else None
 
 
 def read(folder: Path) -> dict[str, Any] | None:
-    """The content of a directory's run.yaml, or None if it has none. Raises `UserError` if it cannot be understood."""
+    """Return the content of a directory's run.yaml, or None if it has none. Raises UserError if it is damaged."""
     path = folder / FILE_NAME
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -65,9 +65,9 @@ def read(folder: Path) -> dict[str, Any] | None:
 
 
 def read_run(folder: Path, declared: Mapping[str, Field]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The content of a run's run.yaml, and its options that are declared, each checked again.
+    """Return the content of run.yaml, and its declared options, checked again.
 
-    Raises `UserError` if the directory holds no run, or its description is not whole.
+    Raises UserError if the directory holds no run, or if run.yaml is incomplete.
     """
     described = read(folder)
     if described is None:
@@ -80,20 +80,20 @@ def read_run(folder: Path, declared: Mapping[str, Field]) -> tuple[dict[str, Any
     }
     whole = all(isinstance(described.get(key), str) for key in ("header", "model_revision", "seed_tasks_sha256"))
     if described.get("format") not in FORMATS or not whole:
-        raise UserError(f"the run's {FILE_NAME} is not whole, or names an unknown format; restore it")
+        raise UserError(f"the run's {FILE_NAME} is incomplete, or names an unknown format; restore it")
     return described, options
 
 
 def over_categories(content: Mapping[str, Any]) -> tuple[str, ...]:
-    """The names of the options that a run.yaml says were given in place of those that categories set for themselves."""
+    """Return the names of the options in a run.yaml that override those of the category files."""
     names = content.get(OVER_CATEGORIES)
     return tuple(map(str, names)) if isinstance(names, list) else ()
 
 
 def of_journal(folder: Path) -> dict[str, Any] | None:
-    """The description of the run that a directory's journal belongs to, or None where there is no journal to go on with.
+    """Return the content of run.yaml if the directory has a journal, else None.
 
-    Raises `UserError` if files are there that a launch would replace although they did not come from a journal.
+    Raises UserError if the directory holds files that a launch would overwrite, but no journal that they came from.
     """
     journal = folder / JOURNAL
     if journal.is_file() and journal.stat().st_size:
@@ -107,15 +107,16 @@ def of_journal(folder: Path) -> dict[str, Any] | None:
         place = folder / name
         if place.exists() and (not place.is_file() or place.stat().st_size):
             raise UserError(
-                f"{place}: was not made by a run in this directory and would be replaced; move it, or give another --batch_dir"
+                f"{place}: was not made by a run in this directory and would be overwritten; move it, or give another "
+                "--batch_dir"
             )
     return None
 
 
 def write(folder: Path, content: Mapping[str, Any]) -> None:
-    """Writes run.yaml in one step."""
+    """Write run.yaml atomically."""
     text = yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True, width=119)
-    if yaml.safe_load(text) != content:  # PyYAML folds a few rare line ends unless they are escaped
+    if yaml.safe_load(text) != content:  # PyYAML changes a few rare line ends unless they are escaped
         text = yaml.safe_dump(dict(content), sort_keys=False, width=119)
     put(folder / FILE_NAME, text.encode("utf-8"))
 
@@ -123,7 +124,7 @@ def write(folder: Path, content: Mapping[str, Any]) -> None:
 def check_same_plan(
     folder: Path, earlier: Mapping[str, Any], now: Mapping[str, Any], declared: Mapping[str, Field]
 ) -> None:
-    """Raises `UserError`, naming what differs, if going on would change the plan of the run; `declared` are its options."""
+    """Raise UserError naming the differences if continuing would change the plan; `declared` are the options."""
     changes = [
         f"--{name} was {earlier['options'][name]!r} and is now {now['options'][name]!r}"
         for name, item in declared.items()
@@ -131,17 +132,17 @@ def check_same_plan(
     ]
     names = {"format": "the format", "seed_tasks_sha256": "the seed file's content", "header": "the header of the prompt",
              "model_revision": "the model", "response_filters_sha256": "the content of --response_filters_path",
-             "topics_sha256": "the list of topics", OVER_CATEGORIES: "what goes before the options of categories"}  # fmt: skip
+             "topics_sha256": "the list of topics", OVER_CATEGORIES: "the options that override categories"}  # fmt: skip
     for key, name in names.items():
         if earlier.get(key) != now.get(key):
             shown = f" (was {earlier.get(key)}, is now {now[key]})" if key in ("format", "model_revision") else ""
-            changes.append(f"{name} is another one{shown}")
+            changes.append(f"{name} has changed{shown}")
     before, after = earlier.get("categories") or {}, now.get("categories") or {}
-    changes += [f"the file of category {name} is another one" for name in before if before[name] != after.get(name)]
+    changes += [f"the file of category {name} has changed" for name in before if before[name] != after.get(name)]
     if changes:
         raise UserError(
-            f"{folder} was begun with another plan: {'; '.join(changes)}. Give the earlier values to go on, or another "
-            "--batch_dir to begin anew; thresholds and filters can be changed without generating, by python -m "
+            f"{folder} was started with another plan: {'; '.join(changes)}. Give the earlier values to continue it, or another "
+            "--batch_dir to start a new run; to change thresholds and filters without generating, use python -m "
             "self_instruct.refilter"
         )
 

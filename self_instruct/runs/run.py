@@ -1,4 +1,4 @@
-"""A run as its directory holds it: the records that were kept, what was rejected, and the report."""
+"""Read a run directory: accepted records, rejected candidates and the report."""
 
 import json
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Rejected:
-    """A candidate that was dropped: its record as far as it could be read, the drop, and the text of an unreadable block."""
+    """A dropped candidate: its record as far as it could be read, the drop, and the text of an unreadable block."""
 
     record: Record
     drop: Drop
@@ -26,7 +26,7 @@ class Rejected:
 
 @dataclass(frozen=True)
 class Run:
-    """A run directory. Its files are read when they are first asked for; a run that is still going on is read as it is now."""
+    """A run directory. Each file is read on first use; of a run that is still going, the current state is read."""
 
     folder: Path
 
@@ -37,7 +37,7 @@ class Run:
 
     @cached_property
     def rejected(self) -> list[Rejected]:
-        """Every other candidate with the stage and reason of its drop. Raises UserError for a damaged file."""
+        """The dropped candidates with stage and reason. Raises UserError for a damaged file."""
         return [_rejected(row, place) for place, row in _rows(self.folder / REJECTED)]
 
     @cached_property
@@ -53,7 +53,7 @@ class Run:
         return content
 
     def to_dataset(self) -> "Dataset":
-        """The records as a `datasets.Dataset` with the columns instruction, input, output and provenance."""
+        """Return the records as a `datasets.Dataset` with the columns instruction, input, output and provenance."""
         from datasets import Dataset
 
         return Dataset.from_list([row for _, row in _rows(self.folder / ACCEPTED)])

@@ -1,7 +1,4 @@
-"""What a run has used of a server: tokens as it counts them, what they cost, and when a budget is spent.
-
-Knows nothing of servers and currencies.
-"""
+"""The usage of a server by a run: tokens as the server counts them, their cost, and the budgets."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +6,7 @@ from typing import Any
 
 from self_instruct.errors import UserError
 
-# Before anything is known of what a request costs, a budget lets so many through at once.
+# Concurrent requests that a budget allows before the cost of a request is known.
 FIRST_REQUESTS = 8
 _KEYS = ("prompt_tokens", "completion_tokens", "estimated")
 
@@ -23,25 +20,25 @@ class Prices:
 
     @classmethod
     def parse(cls, text: str) -> "Prices":
-        """From "IN" or "IN,OUT". Raises `UserError` if these are no prices."""
+        """Parse "IN" or "IN,OUT". Raises UserError if these are not prices."""
         try:
             prices = [float(part) for part in text.split(",")]
         except ValueError:
             prices = []
         if len(prices) not in (1, 2) or not all(0 <= price < float("inf") for price in prices):
-            raise UserError(f"--price_per_million_tokens is '{text}', but must be a number, or two as 0.15,0.6")
+            raise UserError(f"--price_per_million_tokens is '{text}', but must be one number, or two such as 0.15,0.6")
         return cls(prices[0], prices[-1])
 
     def cost(self, prompt_tokens: int, completion_tokens: int) -> float:
-        """Of so many tokens."""
+        """Return the cost of these numbers of tokens."""
         return (self.prompt * prompt_tokens + self.completion * completion_tokens) / 1e6
 
 
 @dataclass
 class Spending:
-    """The usage of the completions counted so far, those of earlier launches too, and the budgets that it must keep to.
+    """The usage of all completions so far, including those of earlier launches, and the budgets.
 
-    `estimated` counts completions whose usage the server did not tell.
+    `estimated` counts completions whose usage the server did not report.
     """
 
     prices: Prices | None = None
@@ -54,10 +51,10 @@ class Spending:
 
     def __post_init__(self) -> None:
         if self.max_cost is not None and self.prices is None:
-            raise UserError("--max_cost needs --price_per_million_tokens, to know what tokens cost")
+            raise UserError("--max_cost needs --price_per_million_tokens to compute the cost; give both")
 
     def count(self, usage: Mapping[str, Any] | None) -> None:
-        """Adds what one completion took; None where nothing is counted, as for a model in this process."""
+        """Add the usage of one completion; None if there is none to count, as for a local model."""
         if usage is None:
             return
         self.completions += 1
@@ -67,18 +64,18 @@ class Spending:
 
     @property
     def tokens(self) -> int:
-        """Of prompts and completions."""
+        """Tokens of prompts and completions."""
         return self.prompt_tokens + self.completion_tokens
 
     @property
     def cost(self) -> float | None:
-        """So far, where prices are known."""
+        """The cost so far; None without prices."""
         return self.prices.cost(self.prompt_tokens, self.completion_tokens) if self.prices else None
 
     def allows(self, under_way: int) -> bool:
-        """Whether one more request beside so many under way would, if all are like those before, keep to the budgets.
+        """Return whether one more request fits the budgets, if it and the `under_way` ones use the average so far.
 
-        The first one is let through until a budget is spent, so the last one may overstep it.
+        A request is always allowed if no other is under way and no budget is spent, so the last one may exceed the budget.
         """
         if self.spent() is not None:
             return False
@@ -86,13 +83,13 @@ class Spending:
             return True
         if not self.completions:
             return under_way < FIRST_REQUESTS
-        foreseen = 1 + (under_way + 1) / self.completions
-        return (self.max_tokens is None or self.tokens * foreseen <= self.max_tokens) and (
-            self.max_cost is None or (self.cost or 0.0) * foreseen <= self.max_cost
+        growth = 1 + (under_way + 1) / self.completions
+        return (self.max_tokens is None or self.tokens * growth <= self.max_tokens) and (
+            self.max_cost is None or (self.cost or 0.0) * growth <= self.max_cost
         )
 
     def spent(self) -> str | None:
-        """Which budget is spent, or None."""
+        """Return the reason to stop if a budget is spent, or None."""
         if self.max_tokens is not None and self.tokens >= self.max_tokens:
             return f"--max_usage_tokens {self.max_tokens} are spent ({self.tokens:,} tokens)"
         if self.max_cost is not None and (self.cost or 0.0) >= self.max_cost:
@@ -100,15 +97,15 @@ class Spending:
         return None
 
     def as_dict(self) -> dict[str, Any]:
-        """As in report.json."""
-        told: dict[str, Any] = {name: getattr(self, name) for name in _KEYS}
-        return {**told, "cost": None if self.cost is None else round(self.cost, 6)}
+        """Return the usage in the form of report.json."""
+        usage: dict[str, Any] = {name: getattr(self, name) for name in _KEYS}
+        return {**usage, "cost": None if self.cost is None else round(self.cost, 6)}
 
-    def told(self) -> str:
-        """For people."""
+    def summary(self) -> str:
+        """Format the usage for the terminal."""
         cost = f", {self.cost:,.4g} at the prices given" if self.cost is not None else ""
         estimated = f"; estimated for {self.estimated:,} completions" if self.estimated else ""
         return (
-            f"The server counted {self.prompt_tokens:,} tokens of prompts and {self.completion_tokens:,} of completions"
+            f"The server counted {self.prompt_tokens:,} prompt tokens and {self.completion_tokens:,} completion tokens"
             f"{cost}{estimated}."
         )

@@ -1,4 +1,4 @@
-"""Count what became of rows or candidates: how many were kept, and how many dropped at which stage for which reason."""
+"""Count rows or candidates: how many were kept, and how many were dropped, by stage and reason."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -50,12 +50,13 @@ class Tally:
         return {f"{stage}: {reason}": number for (stage, reason), number in sorted(self.drops.items())}
 
     def lines(self) -> list[str]:
-        """Return the drops for people, one reason a line."""
+        """Format the drops, one reason per line."""
         return [f"  {name:<40} {-number:>12,}" for name, number in self.by_name().items()]
 
     def table(self, first: str, stages: Sequence[tuple[str, str]]) -> str:
-        """Return the funnel for people: the number at `first`, then for each stage its drops and, under the given name, the
-        number that is left. Drops of other stages are not counted.
+        """Format the funnel: the number at `first`, then the drops of each stage and the number that remains, with its name.
+
+        Drops of other stages are not counted.
         """
         left = self.kept + self.dropped(*(stage for stage, _ in stages))
         rows = [(first, "", left)]

@@ -1,4 +1,4 @@
-"""What became of one candidate."""
+"""The decision on one candidate."""
 
 from dataclasses import dataclass
 
@@ -8,9 +8,9 @@ from self_instruct.runs.journal import Entry
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of one candidate: its record as far as it could be read, and why it was dropped, or None if kept.
+    """The decision on one candidate: its record as far as it could be read, and its drop, or None if it was kept.
 
-    `source` is the completion that the candidate was written in, where that is not the one that decided.
+    `source` is the completion that contains the candidate, if a later completion decided on it.
     """
 
     record: Record

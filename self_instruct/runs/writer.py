@@ -1,7 +1,7 @@
-"""Writing verdicts: accepted records to one JSONL file, drops with their reasons to another.
+"""Write verdicts: accepted records to one JSONL file, drops with their reasons to another.
 
-Both files are functions of the journal. A launch writes them anew beside the old ones while it replays the journal, puts
-them in place in one step, and appends from there. Knows nothing of how verdicts come about.
+Both files can be made again from the journal. A launch writes new versions beside the old ones while it replays the journal,
+replaces the old files, and appends from there.
 """
 
 import os
@@ -19,7 +19,7 @@ from self_instruct.runs.verdict import Verdict
 
 @dataclass(frozen=True)
 class Origin:
-    """What all records of a run have in common: model, format, trigger words, sampling."""
+    """Provenance that all records of a run share: model, format, trigger words, sampling."""
 
     model: str
     model_revision: str
@@ -29,7 +29,7 @@ class Origin:
 
 
 class Writer:
-    """The two files of a run directory, begun anew. `origins` are those of categories, where the run has any."""
+    """The two output files of a run directory, written from the start. `origins` has the provenance of each category."""
 
     def __init__(self, folder: Path, origin: Origin, origins: Mapping[str, Origin] | None = None) -> None:
         self._folder, self._origin = folder, asdict(origin)
@@ -38,7 +38,7 @@ class Writer:
         self._published = False
 
     def write(self, entry: Entry | None, verdicts: list[Verdict]) -> None:
-        """Writes the verdicts that one completion brought, or those for which no completion came."""
+        """Write the verdicts of one completion; `entry` is None for verdicts without a completion."""
         for verdict in verdicts:
             if verdict.drop is None:
                 self._files[ACCEPTED].write(json_line(self._accepted(entry, verdict)))
@@ -48,12 +48,12 @@ class Writer:
             self._flush()
 
     def records_before(self) -> int:
-        """How many records the file of an earlier launch holds."""
-        place = self._folder / ACCEPTED
-        return place.read_bytes().count(b"\n") if place.exists() else 0
+        """Return the number of records in the file of the earlier launch."""
+        path = self._folder / ACCEPTED
+        return path.read_bytes().count(b"\n") if path.exists() else 0
 
     def publish(self) -> None:
-        """Puts the files in the place of those of an earlier launch; what is written from now on is seen at once."""
+        """Replace the files of an earlier launch; later writes are visible immediately."""
         self._flush()
         self._sync()
         for name in self._files:
@@ -61,10 +61,11 @@ class Writer:
         self._published = True
 
     def close(self) -> None:
-        """Closes both files; before `publish`, the earlier launch's files stay as they are. Raises `OSError` if what
-        was written cannot be put on disk.
+        """Close both files; before `publish`, the files of the earlier launch stay unchanged.
+
+        Raises OSError if the content cannot be synced to disk.
         """
-        with ExitStack() as stack:  # whatever fails, the others are closed
+        with ExitStack() as stack:  # if one step fails, the others still run
             for name, file in self._files.items():
                 stack.callback(file.close)
                 if not self._published:
@@ -126,9 +127,9 @@ class Writer:
 
 
 def _source(entry: Entry | None, verdict: Verdict) -> Entry:
-    """The completion that a candidate was written in."""
+    """Return the completion that contains a candidate."""
     source = verdict.source or entry
-    assert source is not None, "what no completion brought was written in an earlier one"
+    assert source is not None, "a verdict without a completion has a source"
     return source
 
 

@@ -140,7 +140,7 @@ def test_reports_that_are_gone_are_left_out(chosen, tmp_path, capsys):
     run = shutil.copytree(chosen / "chosen", tmp_path / "run")
     for name in ("report.json", "judge_report.json", "self_consistency_report.json"):
         (run / name).unlink()
-    assert card(run, tmp_path / "a")[0] == 0 and "Steps told: generated." in capsys.readouterr().out
+    assert card(run, tmp_path / "a")[0] == 0 and "Steps in the card: generated." in capsys.readouterr().out
     text = card(run / "judged_instructions.jsonl", tmp_path / "b")[1].text
     assert "**2. Judged.**" in text and text.count("Its report is not there") == 2 and "stopped:" not in text
     assert (

@@ -64,7 +64,7 @@ def test_a_file_is_cleaned_and_told(tmp_path, capsys):
     assert about["turns"] == {"read": 15, "written": 4, "drops": {
         "conversation: plugins": 2, "conversation: roles": 3, "duplicate: first_pair": 2, "duplicate: id": 2,
         "turn: before_question": 1, "turn: unanswered": 1}}  # fmt: skip
-    assert "Turns: 15 read, 4 written, 11 left out" in capsys.readouterr().out
+    assert "Turns: 15 read, 4 written, 11 dropped" in capsys.readouterr().out
 
 
 def test_an_id_of_another_file_is_another_id(tmp_path):
@@ -168,12 +168,12 @@ def test_single_tasks_are_conversations_of_two_turns(tmp_path):
 
 @pytest.mark.parametrize(("options", "message"), [
     ([], "--output_path is missing"),
-    (["--output", "{tmp}/in.jsonl"], "would be replaced"),
+    (["--output", "{tmp}/in.jsonl"], "would be overwritten"),
     (["--output", "{tmp}/o.txt"], "written to .json or .jsonl"),
-    (["--output", "{tmp}/o.json", "--keep_languages", "en", "--skip_languages", "ko"], "the one or the other"),
+    (["--output", "{tmp}/o.json", "--keep_languages", "en", "--skip_languages", "ko"], "give only one of them"),
     (["--output", "{tmp}/o.json", "--keep_languages", "xx"], "--keep_languages is 'xx'"),
     (["--output", "{tmp}/o.json", "--max_tokens", "0"], "must be at least 1"),
-    (["--output", "{tmp}/o.json", "--model_name_or_path", "x/y"], "--max_tokens is not given"),
+    (["--output", "{tmp}/o.json", "--model_name_or_path", "x/y"], "counts tokens for --max_tokens, which is missing"),
     (["--output", "{tmp}/o.json", "--max_tokens", "9", "--model_name_or_path", "{tmp}/none"], "there is no such folder"),
     (["--output", "{tmp}/o.json", "--html", "yes"], "must be one of auto, never"),
 ])  # fmt: skip

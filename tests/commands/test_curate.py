@@ -178,7 +178,7 @@ def test_an_output_that_an_input_links_to_is_not_replaced(tmp_path):
     written(tmp_path / "a.jsonl", GOOD)
     (tmp_path / "link.jsonl").symlink_to(tmp_path / "a.jsonl")
     result = curate("--input_path", tmp_path / "link.jsonl", "--output_path", tmp_path / "a.jsonl")
-    assert result.returncode == 2 and "would be replaced" in result.stderr and "Traceback" not in result.stderr
+    assert result.returncode == 2 and "would be overwritten" in result.stderr and "Traceback" not in result.stderr
     assert rows(tmp_path / "a.jsonl") == [GOOD]
 
 

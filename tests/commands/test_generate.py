@@ -54,7 +54,7 @@ def test_a_change_of_plan_is_refused_and_the_journal_left_as_it_is(tmp_path, scr
     before = (tmp_path / "run/completions.jsonl").read_bytes()
     change = ["--temperature", 0.3, "--prompt_path", ROOT / "instruction_iio/prompt.txt"]
     told = refused(generate(*scripted(script, tmp_path / "run", 9), *change))
-    assert "--temperature was 0.8 and is now 0.3; the header of the prompt is another one" in told
+    assert "--temperature was 0.8 and is now 0.3; the header of the prompt has changed" in told
     assert (tmp_path / "run/completions.jsonl").read_bytes() == before
 
 

@@ -46,7 +46,7 @@ def test_findings_are_counted_and_shown_but_are_no_errors(tmp_path, capsys):
     ]
     assert set(report["findings"]) == set(NAMES)
     shown = capsys.readouterr().out
-    assert "1 of 7 rows are without findings." in shown and f"{tmp_path}/in.jsonl:7  output: As an AI, no." in shown
+    assert "1 of 7 rows have no findings." in shown and f"{tmp_path}/in.jsonl:7  output: As an AI, no." in shown
     assert "\x00" not in shown
 
 
@@ -60,7 +60,7 @@ def test_a_mended_file_has_none_of_the_faults_left(tmp_path, capsys):
         {"instruction": "Add.", "input": "", "output": ""}, {"instruction": "Name it.", "input": "", "output": "    a\n    b"},
     ]  # fmt: skip
     assert out.read_bytes().splitlines()[0] == lines(GOOD).encode().strip()
-    assert rows(tmp_path / "out.rejected.jsonl") == [] and "3 rows are mended" in capsys.readouterr().out
+    assert rows(tmp_path / "out.rejected.jsonl") == [] and "3 rows were fixed" in capsys.readouterr().out
     again = tmp_path / "again.jsonl"
     main(["lint", str(out), "--fix", "--output", str(again)])
     report = json.loads((tmp_path / "again.report.json").read_text())
@@ -115,13 +115,13 @@ def test_the_report_can_be_printed(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(("options", "message"), [
-    (["--fix"], "go together"),
-    (["--output", "{tmp}/o.jsonl"], "go together"),
+    (["--fix"], "need each other"),
+    (["--output", "{tmp}/o.jsonl"], "need each other"),
     (["--fix", "--output", "{tmp}/o.json"], "ends in .jsonl"),
-    (["--fix", "--output", "{tmp}/in.jsonl"], "would be replaced"),
-    (["--report", "{tmp}/in.jsonl"], "would replace what is read"),
-    (["--fix", "--output", "-", "--report", "-"], "both want the pipe"),
-    (["--checks", "mojibake", "--fail_on", "truncated"], "is not among --checks"),
+    (["--fix", "--output", "{tmp}/in.jsonl"], "would be overwritten"),
+    (["--report", "{tmp}/in.jsonl"], "would overwrite an input file"),
+    (["--fix", "--output", "-", "--report", "-"], "both write to standard output"),
+    (["--checks", "mojibake", "--fail_on", "truncated"], "is not in --checks"),
     (["--checks", "mojibak"], "must be one of"),
 ])  # fmt: skip
 def test_mistakes_are_told_before_anything_is_written(tmp_path, options, message):

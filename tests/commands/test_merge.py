@@ -75,7 +75,7 @@ def test_sources_become_one_set_with_the_provenance_of_every_record(recipe, caps
         assert share["lines"] == share["kept"] + sum(sum(drops.values()) for drops in share["drops"].values())
     shown = capsys.readouterr().out
     assert (
-        "3 of 6 rows are in the set." in shown
+        "3 of 6 rows were kept." in shown
         and "dolly             4            -1            -1            -1          1" in shown
     )
 
@@ -154,7 +154,7 @@ def test_every_format_can_be_merged_and_nothing_is_lost(tmp_path):
         (["--sources", "a=a.jsonl", "--licenses", "b=MIT", "--output", "o.jsonl"], "must be NAME=..."),
         (["--sources", "a=a.jsonl", "--input_formats", "a=csv", "--output", "o.jsonl"], "must be one of auto"),
         (["--sources", "a=none.jsonl", "--output", "o.jsonl"], "--sources /"),
-        (["--sources", "a=a.jsonl", "--output", "a.jsonl"], "would be replaced"),
+        (["--sources", "a=a.jsonl", "--output", "a.jsonl"], "would be overwritten"),
     ],
 )
 def test_mistakes_are_named(tmp_path, monkeypatch, options, message):

@@ -69,14 +69,14 @@ def test_a_run_under_way_has_its_holder_its_speed_and_its_end(finished, tmp_path
 def test_a_killed_run_is_told_apart_from_a_stopped_one(finished, tmp_path, capsys):
     (tmp_path / "completions.jsonl").write_bytes((finished / "completions.jsonl").read_bytes()[:-20])
     shown = told(capsys, tmp_path)
-    assert "has not said why it ended" in shown and "accepted 0/?" in shown and "goes on where this ended" in shown
+    assert "did not record why it ended" in shown and "accepted 0/?" in shown and "goes on where this ended" in shown
 
 
 def test_a_holder_on_another_machine_is_named_and_believed_while_its_heart_beats(finished, tmp_path, capsys):
     for name in ("completions.jsonl", "run.yaml"):
         (tmp_path / name).write_bytes((finished / name).read_bytes())
     (tmp_path / "completions.jsonl.lock").write_text('{"host": "node7", "pid": 41}')
-    assert "held by process 41 on node7, which cannot be seen from here" in told(capsys, tmp_path)
+    assert "held by process 41 on node7, which cannot be checked from here" in told(capsys, tmp_path)
     (tmp_path / "logs").mkdir()
     beat = {"time": time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime()), "event": "heartbeat", "in_flight": 8}
     (tmp_path / "logs/rank-0.jsonl").write_text(json.dumps(beat) + "\n")

@@ -91,7 +91,7 @@ def test_the_command_writes_new_topics_and_goes_on(tmp_path):
     assert "no completion of --script_path is left" in ended.stdout
     assert out.read_text().splitlines()[-2:] == ["Bees", "Bells"]
     ended = run(*command, "--num_topics", 50, "--topic_avoidance", "bees")
-    assert ended.returncode == 2 and "the header of the prompt is another one" in ended.stderr
+    assert ended.returncode == 2 and "the header of the prompt has changed" in ended.stderr
 
 
 def test_a_file_that_the_run_has_not_written_is_not_replaced(tmp_path):
@@ -101,10 +101,10 @@ def test_a_file_that_the_run_has_not_written_is_not_replaced(tmp_path):
     command = [sys.executable, "-m", "self_instruct.topics", "--engine", "scripted", "--script_path", script,
                "--output_path", out]  # fmt: skip
     refused = run(*command, "--num_topics", 2)
-    assert refused.returncode == 2 and "holds what this run has not written" in refused.stderr
+    assert refused.returncode == 2 and "was not written by this run" in refused.stderr
     assert out.read_text() == "a topic of mine\n" and not (tmp_path / "topics.txt.run").exists()
     ended = run(*command, "--num_topics", 2, "--overwrite", "--yes")
-    assert ended.returncode == 0 and out.read_text() == "Bees\nBells\n" and f"kept in {backup}" in ended.stderr
+    assert ended.returncode == 0 and out.read_text() == "Bees\nBells\n" and f"kept as {backup}" in ended.stderr
     assert backup.read_text() == "a topic of mine\n"
     out.write_text("Bees\n")  # as a launch would have left it that ended earlier
     assert run(*command, "--num_topics", 3).returncode == 0 and out.read_text().startswith("Bees\nBells\n")

@@ -7,6 +7,7 @@ import pytest
 
 from self_instruct.config.option import declarations
 from self_instruct.config.parser import parse_values
+from self_instruct.datasets.options import OutputOptions
 from self_instruct.errors import UserError
 from self_instruct.generation.config import GROUPS, parse_arguments
 
@@ -80,7 +81,7 @@ def test_a_yaml_value_of_the_wrong_kind_is_named(tmp_path: Path, line: str, mess
         (["--seed"], "argument --seed: expected one argument"),
         (["--config"], "argument --config: expected one argument"),
         (["--sed", "3"], "unknown argument --sed; did you mean --seed?"),
-        (["--num_instructions=3"], "unknown argument --num_instructions; did you mean --num_prompt_instructions?"),
+        (["--num_instructions=3"], "unknown argument --num_instructions; did you mean --num_instructions_to_generate?"),
         (["--see", "3"], "unknown argument --see; did you mean --seed?"),
         (["--qqqq"], "unknown argument --qqqq"),
         (["stray"], "unknown argument stray"),
@@ -95,6 +96,27 @@ def test_a_flag_that_cannot_be_taken_is_named(argv: list[str], message: str) -> 
 
 
 @pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--threshold", "0.5", "--rouge_threshold", "0.6"], "--threshold is 0.5, but --rouge_threshold is 0.6; "),
+        (["--rouge_threshold=0.6", "--threshold=0.5"], "--rouge_threshold is 0.6, but --threshold is 0.5; "),
+    ],
+)
+def test_two_names_of_an_option_cannot_have_different_values(argv: list[str], message: str) -> None:
+    assert mistake(*argv) == f"{message}both name the same option, so give one of them"
+
+
+def test_output_and_output_path_cannot_differ() -> None:
+    with pytest.raises(UserError, match=r"^--output is a\.jsonl, but --output_path is b\.jsonl; "):
+        parse_values(["--output", "a.jsonl", "--output_path", "b.jsonl"], "", (OutputOptions,))
+
+
+def test_two_names_of_an_option_may_have_the_same_value_and_one_name_the_last() -> None:
+    assert parse_arguments(["--threshold", "0.5", "--rouge_threshold", "0.5"], "").novelty.rouge_threshold == 0.5
+    assert parse_arguments(["--threshold", "0.5", "--threshold", "0.6"], "").novelty.rouge_threshold == 0.6
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [
         ("sede: 3", "unknown option sede; did you mean seed?"),
@@ -106,8 +128,14 @@ def test_a_flag_that_cannot_be_taken_is_named(argv: list[str], message: str) -> 
         ("yes: 1", "yes is 1, but must be true or false"),
         ("config: other.yaml", "unknown option config"),
         ("--seed: 3", "unknown option --seed; did you mean seed?"),
-        ("threshold: 0.5\nrouge_threshold: 0.6", "rouge_threshold is given twice, as rouge_threshold too; keep one"),
-        ("rouge_threshold: 0.6\nthreshold: 0.6", "rouge_threshold is given twice, as threshold too; keep one"),
+        (
+            "threshold: 0.5\nrouge_threshold: 0.6",
+            "rouge_threshold and threshold are the same option; give one of them",
+        ),
+        (
+            "rouge_threshold: 0.6\nthreshold: 0.6",
+            "rouge_threshold and threshold are the same option; give one of them",
+        ),
         ("- seed: 3", "must hold one 'option: value' a line, but holds a list"),
         ("seed", "must hold one 'option: value' a line, but holds a str"),
         (b"seed: 3\nengine: \xff", "--config cannot be read (it is not UTF-8); give the path of a UTF-8 YAML file"),
@@ -174,10 +202,10 @@ def words_mistake(*argv: str, positional: tuple[str, ...] = ("OLD_DIR", "NEW_DIR
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        ([], "OLD_DIR and NEW_DIR are missing; --help shows what is given in which order"),
-        (["--dry_run", "a"], "NEW_DIR is missing; --help shows what is given in which order"),
-        (["--seed", "1", "a"], "NEW_DIR is missing; --help shows what is given in which order"),
-        (["--filter_keywords", "--dry_run", "a"], "NEW_DIR is missing; --help shows what is given in which order"),
+        ([], "OLD_DIR and NEW_DIR are missing; --help shows the order of the arguments"),
+        (["--dry_run", "a"], "NEW_DIR is missing; --help shows the order of the arguments"),
+        (["--seed", "1", "a"], "NEW_DIR is missing; --help shows the order of the arguments"),
+        (["--filter_keywords", "--dry_run", "a"], "NEW_DIR is missing; --help shows the order of the arguments"),
         (["--filter_keywords", "x", "a", "b"],
          "OLD_DIR and NEW_DIR are missing: 'a', 'b' were read as values of --filter_keywords; give OLD_DIR NEW_DIR first"),
         (["a", "--filter_keywords", "x"],
@@ -198,9 +226,9 @@ def test_a_word_in_the_wrong_place_is_told_truly(argv: list[str], message: str) 
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        ([], "RUN_DIR and ID are missing; --help shows what is given in which order"),
-        (["a"], "ID is missing; --help shows what is given in which order"),
-        (["--batch_dir", "/r"], "ID is missing; --help shows what is given in which order"),
+        ([], "RUN_DIR and ID are missing; --help shows the order of the arguments"),
+        (["a"], "ID is missing; --help shows the order of the arguments"),
+        (["--batch_dir", "/r"], "ID is missing; --help shows the order of the arguments"),
         (["a", "7", "--batch_dir", "/r"], "RUN_DIR is a, but --batch_dir is /r; give one of them"),
         (["a", "7", "b", "--batch_dir", "/r"], "unknown argument b"),
     ],

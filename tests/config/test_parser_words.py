@@ -1,4 +1,4 @@
-"""Which words of a command line are options' and which are places, beside what argparse makes of them."""
+"""Which words of a command line belong to options and which are positional, compared with argparse."""
 
 import argparse
 
@@ -28,7 +28,7 @@ def parsed(words: list[str]) -> tuple[dict[str, object], list[str]]:
 def test_a_flag_takes_a_word_of_true_and_false_and_leaves_every_other(words: list[str]) -> None:
     taken = [at > 0 and words[at - 1] in SWITCHES and word.lower() in TRUTHS for at, word in enumerate(words)]
     try:
-        known, left = parsed(joined(words, SWITCHES, places=True))
+        known, left = parsed(joined(words, SWITCHES, has_positional=True))
     except argparse.ArgumentError:  # --size without a value
         return
     assert {value for name, value in known.items() if name in ("on", "off")} <= {"true", "No", "no", "1"}
@@ -39,7 +39,7 @@ def test_a_flag_takes_a_word_of_true_and_false_and_leaves_every_other(words: lis
 
 @given(st.lists(WORD, max_size=6))
 @settings(deadline=None, derandomize=True)
-def test_without_places_all_is_as_argparse_has_it(words: list[str]) -> None:
+def test_without_positional_arguments_words_are_joined_as_argparse_does(words: list[str]) -> None:
     def outcome(given: list[str]) -> object:
         try:
             return parsed(given)
@@ -50,7 +50,7 @@ def test_without_places_all_is_as_argparse_has_it(words: list[str]) -> None:
         return not word.startswith("-")
 
     if all(map(plain, (word for word in words if not word.startswith("--")))):
-        assert outcome(joined(words, SWITCHES, places=False)) == outcome(words)
+        assert outcome(joined(words, SWITCHES, has_positional=False)) == outcome(words)
 
 
 @given(st.lists(st.sampled_from(["--", "a", "-x"]), max_size=5))
@@ -59,7 +59,7 @@ def test_two_dashes_part_the_words(words: list[str]) -> None:
     assert "--" not in before and [*before, "--", *after] == (words if "--" in words else [*words, "--"])
 
 
-def test_strays_are_flags_first_and_then_more_words_than_places() -> None:
+def test_unknown_flags_are_reported_before_surplus_words() -> None:
     assert strays(["a", "--x", "b"], [], ["IN"]) == ["--x"]
     assert strays(["a", "b"], ["c"], ["IN"]) == ["b", "c"]
     assert strays(["a", "-5", "-.5", "- b", "-"], ["--x"], ["IN..."]) == []
@@ -71,5 +71,5 @@ def test_what_took_a_word_is_the_last_that_could_take_more() -> None:
     assert told == "RUN is missing: 'a' was read as a value of --names; give RUN first"
     assert "'1' was read as a value of --on" in missing(["RUN"], 0, ["--names", "a", "--on", "1"], SWITCHES, LISTS)
     assert missing(["RUN"], 0, ["--on=1", "--names=a"], SWITCHES, LISTS) == (
-        "RUN is missing; --help shows what is given in which order"
+        "RUN is missing; --help shows the order of the arguments"
     )

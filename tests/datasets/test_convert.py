@@ -284,7 +284,7 @@ def test_a_file_that_is_not_what_it_should_be_is_refused(tmp_path, name, content
         (["{a}", "--output", "{tmp}/o.jsonl"], "--to is missing"),
         (["{a}", "--to", "csv", "--output", "{tmp}/o.csv"], "must be one of jsonl, alpaca"),
         (["{a}", "--to", "parquet", "--output", "{tmp}/o.jsonl"], "written to .parquet files"),
-        (["{a}", "--to", "jsonl", "--output", "{a}"], "would be replaced"),
+        (["{a}", "--to", "jsonl", "--output", "{a}"], "would be overwritten"),
         (["{a}", "{a}", "--to", "jsonl", "--output", "{tmp}/o.jsonl"], "every row of it would be a duplicate"),
         (["{tmp}", "--to", "jsonl", "--output", "{tmp}/o.jsonl"], "is a directory"),
         (["nobody/nothing", "--to", "jsonl", "--output", "{tmp}/o.jsonl"], "HF_HUB_OFFLINE is set"),

@@ -14,7 +14,7 @@ from tests.support.curation_runs import BY_MEANING, curate, files, near_copies, 
 def test_another_threshold_loads_no_model(tmp_path):
     source = written(tmp_path / "a.jsonl", *near_copies(300))
     command = ["--input_path", source, "--output_path", tmp_path / "c.jsonl", *BY_MEANING]
-    assert "Vectors: encoded, and kept." in curate(*command).stdout
+    assert "Embeddings: computed and cached." in curate(*command).stdout
     cache, before = tmp_path / "c.embeddings.cache", files(tmp_path)
     times = cache.stat().st_mtime_ns
     result = curate(*command, "--embedding_threshold", 0.7, "--rouge_threshold", 0.9)

@@ -58,7 +58,7 @@ def test_a_dry_run_asks_nothing_of_the_hub_and_lists_what_would_go(hub, push, tm
     code, said = push("--dry_run")
     assert code == 0 and hub.asked == []
     for name, content in on_disk(tmp_path / "out").items():
-        assert f"  {name:<24} {len(content):>14,} bytes" in said.split("Nothing was sent")[1]
+        assert f"  {name:<24} {len(content):>14,} bytes" in said.split("Nothing was uploaded")[1]
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ def test_a_changed_file_and_an_unknown_category_are_told_before_anything_is_load
     for name in ("plain", "fielded"):
         (tmp_path / "mine" / f"{name}.yaml").write_bytes((place / "categories" / f"{name}.yaml").read_bytes())
     ended = generate(*options, "--batch_dir", place / "one", "--categories_path", tmp_path / "mine")
-    assert ended.returncode == 2 and "the file of category answered is another one" in ended.stderr
+    assert ended.returncode == 2 and "the file of category answered has changed" in ended.stderr
     ended = generate("--categories", "genral", "--batch_dir", tmp_path / "run")
     assert ended.returncode == 2 and "did you mean general?" in ended.stderr and not (tmp_path / "run").exists()
 

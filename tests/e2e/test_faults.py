@@ -102,7 +102,7 @@ def test_a_full_disk_ends_the_run_with_a_message_and_room_lets_it_go_on(forks, s
     small(pages)
     assert forks.launch() == 1
     (told,) = [line for line in forks.said().splitlines() if line.startswith("error: ")]
-    assert "No space left on device; what was journalled is kept, and the same command goes on" in told
+    assert "No space left on device; the journal is kept; run the same command again to continue" in told
     lines = whole_lines(forks.here / "run")
     assert bool(lines) == (pages > 3) and not list((forks.here / "run").glob("*.lock"))
     remounted(forks.here / "run", "size=1m")
@@ -154,7 +154,7 @@ def test_a_damaged_line_in_the_middle_is_generated_again_and_every_reader_does_w
     told = f"{journal}: 1 of 3 lines are damaged"
     for command in (["refilter", forks.here / "run", tmp_path / "new"], ["explain", forks.here / "run", "000000-01"]):
         result = run(*MODULE, f"self_instruct.{command[0]}", *command[1:])
-        assert result.returncode == 0 and told in result.stderr and "they are left out" in result.stderr
+        assert result.returncode == 0 and told in result.stderr and "they are ignored" in result.stderr
     assert {row["request"] for row in rows(tmp_path / "new" / REJECTED)} <= {0, 2}
     assert forks.launch() == 0 and told in forks.said()
     found = contents(forks.here / "run")
@@ -175,7 +175,7 @@ def test_a_seed_file_that_was_edited_is_refused(forks, tmp_path, monkeypatch):
     assert forks.launch() == 0
     before = contents(forks.here / "run")
     seeds.write_text(seeds.read_text().replace("list", "tuple", 1))
-    assert forks.launch() == 2 and "the seed file's content is another one" in forks.said()
+    assert forks.launch() == 2 and "the seed file's content has changed" in forks.said()
     assert contents(forks.here / "run") == before
 
 

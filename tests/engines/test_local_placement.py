@@ -42,7 +42,7 @@ def test_what_goes_together_passes(placement, machine, config):
     [
         (Placement(device_map="auto"), GPU, LLAMA, "one process all devices, but 8 were started"),
         (Placement(quantization="4bit"), replace(GPU, packages=frozenset()), LLAMA,
-         r"pip install -e '\.\[quantization\]' in the project's folder"),
+         r"pip install -e '\.\[quantization\]' in the project's directory"),
         (Placement(quantization="8bit", dtype="float32"), GPU, LLAMA, "--dtype float32 .*bfloat16"),
         (Placement(quantization="4bit"), GPU, LlamaConfig(quantization_config={"quant_method": "gptq"}), "quantised already"),
         (Placement(), replace(GPU, devices=4), LLAMA,

@@ -89,7 +89,7 @@ def test_a_signal_while_seeds_are_encoded_ends_a_launch_before_anything_is_writt
     script = write_script(tmp_path / "script.jsonl", 20)
     command = [sys.executable, IO, *scripted(script, tmp_path / "run"), *BY_MEANING]
     code, told = signalled(command, loads("libtorch_cpu"), signal.SIGTERM)
-    assert code == 128 + signal.SIGTERM and "what was journalled is kept, and the same command goes on" in told
+    assert code == 128 + signal.SIGTERM and "the journal is kept; run the same command again to continue" in told
     assert not (tmp_path / "run").exists()
 
 
@@ -97,5 +97,5 @@ def test_a_signal_ends_a_curation_and_leaves_no_half_of_a_file(tmp_path):
     source = written(tmp_path / "a.jsonl", *near_copies(20))
     command = [*COMMAND, "--input_path", source, "--output_path", tmp_path / "c.jsonl", *BY_MEANING]
     code, told = signalled(command, loads("libtorch_cpu"), signal.SIGUSR1)
-    assert code == 128 + signal.SIGUSR1 and "the output is as it was; the same command begins anew" in told
+    assert code == 128 + signal.SIGUSR1 and "the output is unchanged; run the same command again" in told
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl"]

@@ -57,7 +57,7 @@ def test_on_a_terminal_it_is_asked(folder, agreed):
         with pytest.raises(UserError, match="nothing was changed"):
             aside({"overwrite": True}, folder, True, ask)
     assert folder.exists() is not agreed and asked == [
-        f"{folder} holds 2 files. Begin anew, and keep them beside it? [y/N] "
+        f"{folder} holds 2 files. Move them to a backup and start over? [y/N] "
     ]
 
 

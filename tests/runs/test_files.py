@@ -54,7 +54,7 @@ def test_a_directory_that_goes_away_in_the_middle_is_noticed(tmp_path, moved):
         (tmp_path / "run").rename(tmp_path / "elsewhere")
     else:
         shutil.rmtree(tmp_path / "run")
-    with pytest.raises(OSError, match=r"was moved or removed while the launch wrote to it.*completions\.jsonl"):
+    with pytest.raises(OSError, match=r"was moved or removed while the launch was writing to it.*completions\.jsonl"):
         journal.append([entry(1)])
     journal.close()
     if moved:

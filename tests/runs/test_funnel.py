@@ -143,7 +143,7 @@ def test_the_table_shows_what_is_left_after_each_stage_commonest_reason_first() 
 
 
 def test_the_table_says_how_many_requests_failed() -> None:
-    assert "2 requests ended in an error of the engine" in funnel((KEPT,), (FAILED,), (FAILED,)).table()
+    assert "2 requests failed with an error of the engine" in funnel((KEPT,), (FAILED,), (FAILED,)).table()
     assert "error" not in funnel((KEPT,)).table()
 
 

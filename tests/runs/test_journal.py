@@ -163,7 +163,7 @@ def test_a_damaged_line_is_moved_to_a_file_beside_and_told(
     told = f"{path}: 1 of 3 lines are damaged; {path}:2: is not a journal entry ({reason}"
     with caplog.at_level(logging.WARNING):
         assert [item.request for item in read_journal(tmp_path)] == [0, 1]
-    assert told in caplog.text and "they are left out" in caplog.text and path.read_bytes() == before
+    assert told in caplog.text and "they are ignored" in caplog.text and path.read_bytes() == before
     caplog.clear()
     for _ in range(2):
         assert sorted(reopened(tmp_path)) == [0, 1]
@@ -189,7 +189,9 @@ def test_a_file_of_which_most_is_damaged_is_refused_and_left_as_it_is(tmp_path: 
     path = tmp_path / FILE_NAME
     path.write_bytes(content)
     for read in (read_journal, Journal):
-        with pytest.raises(UserError, match=rf"{FILE_NAME}:1: is not a journal entry .* So many are no accident"):
+        with pytest.raises(
+            UserError, match=rf"{FILE_NAME}:1: is not a journal entry .* That is more than a crash would damage"
+        ):
             read(tmp_path)
     assert path.read_bytes() == content and [place.name for place in tmp_path.iterdir()] == [FILE_NAME]
 

@@ -63,9 +63,7 @@ def test_a_lock_of_a_process_that_was_killed_is_free_and_told(tmp_path, caplog):
     process.send_signal(signal.SIGKILL)
     process.communicate()
     lock = Lock(tmp_path / NAME)
-    assert (
-        f"is left from process {process.pid} on {HOST}, since" in caplog.text and "was killed or lost" in caplog.text
-    )
+    assert f"was left by process {process.pid} on {HOST}, since" in caplog.text and "was killed or lost" in caplog.text
     lock.release()
     assert list(tmp_path.iterdir()) == []
 
@@ -74,7 +72,7 @@ def test_a_lock_of_a_process_that_was_killed_is_free_and_told(tmp_path, caplog):
     ("changes", "expected"),
     [
         ({"host": "node7"}, "process 7 on node7, since .* the file server frees the lock within minutes"),
-        ({}, "that process has ended, but one that it started still has"),
+        ({}, "that process has ended, but a process that it started still has"),
     ],
 )
 def test_a_refusal_says_what_may_be_the_matter(tmp_path, changes, expected):
@@ -116,7 +114,7 @@ def test_without_locks_a_process_of_this_machine_that_has_ended_is_no_hindrance(
 def test_a_launch_whose_place_was_taken_ends_with_what_it_had_on_disk(tmp_path):
     journal = Journal(tmp_path)
     holder(tmp_path / NAME, host="node7")  # as one does whose locks do not reach this machine
-    with pytest.raises(OSError, match=r"another launch \(process \d+ on node7, since .* has begun to write there"):
+    with pytest.raises(OSError, match=r"another launch \(process \d+ on node7, since .* has started to write there"):
         journal.append([entry(0)])
     journal.close()
     assert [item.request for item in read_journal(tmp_path)] == [0] and (tmp_path / NAME).exists()

@@ -90,7 +90,7 @@ def test_a_log_that_cannot_be_written_says_so_once_and_is_done_without(log, tmp_
     for number in range(3):
         LOGGER.warning("event %d", number)
     told = [line for line in capsys.readouterr().err.splitlines() if "rank-3" in line]
-    assert told == [f"{log}: cannot be written ({reason}); the run goes on without this log"]
+    assert told == [f"{log}: cannot be written ({reason}); the run continues without this log"]
 
 
 def test_values_that_are_named_like_secrets_are_shown_nowhere(log, tmp_path, monkeypatch, capsys):

@@ -114,7 +114,7 @@ def test_an_option_of_the_plan_may_not_change() -> None:
     wrong = {}
     for name in PLAN:
         message = refusal(earlier, described(**{name: "other"}))
-        start = f"runs/x was begun with another plan: --{name} was {OPTIONS[name]!r} and is now 'other'. "
+        start = f"runs/x was started with another plan: --{name} was {OPTIONS[name]!r} and is now 'other'. "
         if not (message.startswith(start) and "--batch_dir" in message and "refilter" in message):
             wrong[name] = message
     assert wrong == {} and len(PLAN) > 30
@@ -137,17 +137,17 @@ def test_a_file_of_patterns_may_lie_elsewhere_but_not_hold_others(tmp_path: Path
     (tmp_path / "other").write_text("- never")
     one, same, other = (described(**{BY_CONTENT: str(tmp_path / name)}) for name in ("one", "same", "other"))
     check_same_plan(Path("runs/x"), one, same)
-    assert "the content of --response_filters_path is another one" in refusal(one, other)
-    assert "the content of --response_filters_path is another one" in refusal(described(), one)
+    assert "the content of --response_filters_path has changed" in refusal(one, other)
+    assert "the content of --response_filters_path has changed" in refusal(described(), one)
 
 
 @pytest.mark.parametrize(
     ("key", "message"),
     [
-        ("format", "the format is another one (was instruction_output, is now other)"),
-        ("model_revision", "the model is another one (was rev, is now other)"),
-        ("seed_tasks_sha256", "the seed file's content is another one."),
-        ("header", "the header of the prompt is another one."),
+        ("format", "the format has changed (was instruction_output, is now other)"),
+        ("model_revision", "the model has changed (was rev, is now other)"),
+        ("seed_tasks_sha256", "the seed file's content has changed."),
+        ("header", "the header of the prompt has changed."),
     ],
 )
 def test_what_is_compared_by_content_may_not_change(key: str, message: str) -> None:

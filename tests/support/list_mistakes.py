@@ -1,6 +1,6 @@
-"""Tries every known mistake with the real command and writes what each is told: python tests/support/list_mistakes.py
+"""Try every known mistake with the real command and record its message: python tests/support/list_mistakes.py
 
-Writes docs/mistakes.md, or with --check only says whether it is as it would be written. Loads no weights.
+Writes docs/mistakes.md, or with --check only checks that it is current. Loads no weights.
 """
 
 import os
@@ -18,17 +18,17 @@ from tests.support.mistakes.running import Mistake, Outcome, furnished, message,
 PLACE = ROOT / "docs" / "mistakes.md"
 GROUPS: dict[str, list[Mistake]] = {**generating.CASES, **commands.CASES}
 _HEAD = """\
-# Mistakes, and what is said of them
+# Mistakes and their messages
 
-`python tests/support/list_mistakes.py` tries each of these {number} with the real command and writes this file;
-`tests/e2e/test_mistakes.py` checks that each ends with exit code 2, this one message, no traceback, and no file made or
-changed but a run's own log. Where a file is named, the folder holds `seeds.jsonl` with 3 seed tasks and a finished `run`;
-all that is not shown is in order.
+`python tests/support/list_mistakes.py` tries each of these {number} mistakes with the real command and writes this file.
+`tests/e2e/test_mistakes.py` checks that each ends with exit code 2, this one message, no traceback, and no file created or
+changed except the run's log. The directory holds `seeds.jsonl` with 3 seed tasks and a finished `run`; options that are not
+shown are valid.
 """
 
 
 def outcomes(folder: Path) -> dict[str, list[tuple[Mistake, Outcome]]]:
-    """What came of each mistake, by group; the folder is furnished for it."""
+    """Try each mistake in a prepared folder; return the outcomes by group."""
     with furnished(folder) as place:
         return {title: [(mistake, tried(mistake, place)) for mistake in group] for title, group in GROUPS.items()}
 
@@ -37,7 +37,7 @@ def page(found: dict[str, list[tuple[Mistake, Outcome]]]) -> str:
     """The content of docs/mistakes.md."""
     parts = [_HEAD.format(number=sum(map(len, found.values())))]
     for title, pairs in found.items():
-        lines = [f"## {title}\n", "| given | told |", "|---|---|"]
+        lines = [f"## {title}\n", "| given | message |", "|---|---|"]
         lines += [f"| {_given(mistake)} | {_cell(message(outcome))} |" for mistake, outcome in pairs]
         parts.append("\n".join(lines) + "\n")
     return "\n".join(parts)
