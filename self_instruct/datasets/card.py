@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -26,28 +27,52 @@ _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "
           (10**8, "10M<n<100M"), (10**9, "100M<n<1B"))  # fmt: skip
 _CUT = 1500
 _WHY = {
-    "no_answer": "nothing was answered", "no_instruction": "nothing was asked", "empty": "they hold no text",
-    "other_turns": "they have turns of tools, or turns without a text",
+    "no_answer": "no answer", "no_instruction": "no instruction", "empty": "no text",
+    "other_turns": "turns of tools, or turns without text",
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Stated:
-    """What only the user knows: a name for people, the licence by its id on the Hub, languages by their codes."""
+    """Facts that only the user knows, None where not stated: a name for people, the licence's id on the Hub, language codes,
+    the licence of the model.
+    """
 
-    name: str
+    pretty_name: str | None = None
     license: str | None = None
-    language: Sequence[str] = ()
+    language: Sequence[str] | None = None
+    model_license: str | None = None
+
+
+def read_stated(path: Path) -> Stated:
+    """Return the facts in the front matter of an earlier card; none if there is no card of ours, or it cannot be read."""
+    from huggingface_hub import metadata_load
+
+    try:
+        found = metadata_load(path) if MARK in path.read_text(encoding="utf-8") else None
+    except Exception:  # a missing or damaged card states nothing, whatever is wrong with it
+        return Stated()
+    about = found if isinstance(found, dict) else {}
+    texts = {name: about.get(name) for name in ("pretty_name", "license", "model_license")}
+    language = about.get("language")
+    language = [language] if isinstance(language, str) else language
+    known = isinstance(language, list) and all(isinstance(code, str) for code in language)
+    return Stated(
+        language=language if known else None,
+        **{name: text for name, text in texts.items() if isinstance(text, str)},
+    )
 
 
 def render_card(
-    statistics: Statistics, steps: Sequence[Step], licenses: Mapping[str, str], stated: Stated, place: str
+    statistics: Statistics, steps: Sequence[Step], licenses: Mapping[str, str], stated: Stated, name: str, place: str
 ) -> "DatasetCard":
-    """Return the card. `licenses` are those of models that are known, by name; `place` is what `load_dataset` takes."""
+    """Return the card. `licenses` maps models to their known licences, `name` is the title unless another is stated, `place`
+    the argument of `load_dataset`.
+    """
     from huggingface_hub import DatasetCard
 
     body = _environment().get_template("card.md.jinja").render(
-        name=stated.name,
+        name=stated.pretty_name or name,
         models=list(dict.fromkeys(name for name, _ in statistics.models)),
         statistics=statistics,
         steps=steps,
@@ -65,7 +90,7 @@ def render_card(
 
 
 def card_data(statistics: Statistics, stated: Stated) -> "DatasetCardData":
-    """Return the metadata. Licence and languages are there only if the user states them."""
+    """Return the metadata. The facts of `stated` are left out unless the user gave them."""
     from huggingface_hub import DatasetCardData
 
     configs: list[dict[str, Any]] = [
@@ -74,9 +99,10 @@ def card_data(statistics: Statistics, stated: Stated) -> "DatasetCardData":
     if statistics.chats:
         configs.append({"config_name": "chat", "data_files": [{"split": "train", "path": CHATS}]})
     return DatasetCardData(
-        pretty_name=stated.name,
-        license=stated.license or None,
-        language=list(stated.language) or None,
+        pretty_name=stated.pretty_name,
+        license=stated.license,
+        language=list(stated.language) if stated.language else None,
+        model_license=stated.model_license,
         size_categories=[next((name for limit, name in _SIZES if statistics.records < limit), "n>1B")],
         task_categories=["text-generation"],
         tags=["instruction-tuning", *(["synthetic", "self-instruct"] if statistics.models else [])],

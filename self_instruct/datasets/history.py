@@ -6,14 +6,14 @@ Commands are shown with paths shortened to names, and without anything that may 
 import json
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import Field, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from self_instruct.config.option import declarations
-from self_instruct.datasets.naming import presentable, short, without_places
+from self_instruct.datasets.naming import pasteable, presentable, without_places
 from self_instruct.datasets.options import (
     CleaningOptions,
     ConversationOutputOptions,
@@ -42,12 +42,10 @@ from self_instruct.runs.layout import (
 )
 from self_instruct.runs.tally import Tally
 
-_SCRIPTS = {True: "instruction_io/instruction_output.py", False: "instruction_iio/instruction_input_output.py"}
-_JUDGE = "python -m self_instruct.judge"
-_CONSISTENCY = "accelerate launch instruction_io/output_instruction.py"
+_OF_ONE_LAUNCH = ("batch_dir", "append", "overwrite", "yes", "dry_run", "plan")
 _REPORTS = {JUDGED: JUDGE_REPORT, CONSISTENT: CONSISTENCY_REPORT}
 _DID: dict[str, tuple[str, tuple[type, ...]]] = {
-    "post_processing": ("curated", (ReadingOptions, FilterOptions, NoveltyOptions)),
+    "curate": ("curated", (ReadingOptions, FilterOptions, NoveltyOptions)),
     "merge": ("merged", (MergeOptions, MergeFilterOptions, NoveltyOptions, DecontaminationOptions)),
     "decontaminate": ("decontaminated", (ReadingOptions, DecontaminationOptions)),
     "lint": ("mended", (ReadingOptions, LintOptions)),
@@ -102,11 +100,8 @@ def _history(path: Path, declared: Declared, seen: set[Path]) -> list[Step]:
     reports = [place for place in (places.report, places.judge_report) if place.is_file()]
     if reports:
         last = max(reports, key=lambda place: place.stat().st_mtime_ns)  # the file is what was written last
-        step = (
-            _judged(last, path, None, declared.judge) if last == places.judge_report else _of_report(last, path.name)
-        )
-        # Reports have paths as they were given: from the working directory then, which may be that of the output.
-        found = [at.absolute() for place in step.inputs for at in (Path(place), folder / place) if at.is_file()]
+        step = _judged(last, path, None, declared.judge) if last == places.judge_report else _of_report(last, path)
+        found = [place for named in step.inputs for place in _located(named, folder)]
         return [*(one for place in found for one in _history(place, declared, seen)), step]
     is_run = (folder / DESCRIPTION).is_file()
     if path.name == ACCEPTED:
@@ -124,18 +119,22 @@ def _history(path: Path, declared: Declared, seen: set[Path]) -> list[Step]:
 def _generated(folder: Path, declared: Mapping[str, Field]) -> Step:
     """The generation of a run; without its counts where it has no report. Raises `UserError` for files that are damaged."""
     described, options = manifest.read_run(folder, declared)
-    script = _SCRIPTS[described["format"] == INSTRUCTION_OUTPUT.name]
     given = {name: value for name, value in options.items() if name != "batch_dir"}
-    command = {**presentable(_changed(given, declared)), "batch_dir": _named(folder)}
+    format = described["format"]
+    command = {
+        "record_format": format if format != INSTRUCTION_OUTPUT.name else None,
+        **presentable(_changed({name: given[name] for name in given if name not in _OF_ONE_LAUNCH}, declared)),
+        "batch_dir": pasteable(str(folder)),
+    }
     report = folder / REPORT
     what, funnel = _counted(report) if report.is_file() else ("generated", "")
     return Step(
         what,
-        _command_line(f"accelerate launch {script}", command),
+        _command_line("generate", command),
         funnel,
         {**presentable(given), "seed_tasks_sha256": described["seed_tasks_sha256"]},
         {name: text for name, text in (described.get("versions") or {}).items() if text},
-        str(presentable(options).get("model_name_or_path") or ""),
+        str(without_places({"model": options.get("model_name_or_path") or ""})["model"]),
         described["model_revision"],
         Path(options.get("model_name_or_path") or ""),
     )
@@ -155,7 +154,7 @@ def _counted(place: Path) -> tuple[str, str]:
 def _judged(place: Path, kept: Path, folder: Path | None, declared: Mapping[str, Field]) -> Step:
     """The choice of a judge, of the run in `folder` or of files, as its report tells it; that may be missing for a run."""
     if not place.is_file() and folder is not None:
-        return Step("judged", _command_line(_JUDGE, {"batch_dir": _named(folder)}), "")
+        return Step("judged", _command_line("judge", {"batch_dir": pasteable(str(folder))}), "")
     with _report(place) as report:
         verdicts, kept_records = report["verdicts"], int(report["kept"])
         drops = {("judge", "bad"): int(verdicts["bad"]), ("judge", "below_threshold"): int(verdicts["good"]) - kept_records,
@@ -163,18 +162,21 @@ def _judged(place: Path, kept: Path, folder: Path | None, declared: Mapping[str,
         paths = tuple(str(one["path"]) for one in report.get("inputs") or [])
         options = dict(report.get("options") or {"judge_threshold": report["threshold"]})
         table = _funnel("records", int(report["records"]), drops, "stay")
-    read = {"input_path": [short(path) for path in paths]} if folder is None else {"batch_dir": _named(folder)}
-    given = presentable(_changed(options, declared))
-    command = _command_line(_JUDGE, {**read, **given, **({"output_path": kept.name} if folder is None else {})})
+    command = presentable(_changed(options, declared))
+    if folder is None:
+        command = {"input_path": _inputs(paths, kept.parent), **command, "output_path": pasteable(str(kept))}
+    else:
+        command = {"batch_dir": pasteable(str(folder)), **command}
     shown = {**presentable(options), "judges": without_places(report.get("judges") or [])}
-    return Step(f"judged: {kept_records:,} records", command, table, shown, inputs=paths if folder is None else ())
+    line = _command_line("judge", command)
+    return Step(f"judged: {kept_records:,} records", line, table, shown, inputs=paths if folder is None else ())
 
 
 def _consistent(folder: Path, declared: Mapping[str, Field]) -> Step:
     """The choice of a run's records by self-consistency."""
-    place, read = folder / CONSISTENCY_REPORT, {"batch_dir": _named(folder)}
+    place, read = folder / CONSISTENCY_REPORT, {"batch_dir": pasteable(str(folder))}
     if not place.is_file():
-        return Step("chosen by self-consistency", _command_line(_CONSISTENCY, read), "")
+        return Step("chosen by self-consistency", _command_line("self-consistency", read), "")
     with _report(place) as report:
         kept, options = int(report["kept"]), dict(report.get("options") or {})
         drops = {("self_consistency", reason): int(number) for reason, number in report["drops"].items()}
@@ -182,17 +184,24 @@ def _consistent(folder: Path, declared: Mapping[str, Field]) -> Step:
     given = presentable(_changed(options, declared))
     asked = {name: report[name] for name in ("model", "model_revision", "embedding_model") if report.get(name)}
     shown = {**presentable(options), "asked": presentable(asked)}
-    return Step(
-        f"chosen by self-consistency: {kept:,} records", _command_line(_CONSISTENCY, {**read, **given}), table, shown
-    )
+    line = _command_line("self-consistency", {**read, **given})
+    return Step(f"chosen by self-consistency: {kept:,} records", line, table, shown)
 
 
-def _named(folder: Path) -> str:
-    return f"runs/{folder.name}"
+def _located(path: str, folder: Path) -> list[Path]:
+    """Return where a report's input may be: a relative path counts from the working directory of that command, which may be
+    the current one or the folder of its output.
+    """
+    return [place.absolute() for place in (Path(path), folder / path) if place.is_file()]
 
 
-def _of_report(place: Path, output: str) -> Step:
-    """The step of a report, which wrote the file of that name. Raises `UserError` if the report cannot be understood."""
+def _inputs(paths: Sequence[str], folder: Path) -> list[str]:
+    """Return the inputs of a report as a command may have them."""
+    return [pasteable(next(map(str, _located(path, folder)), path)) for path in paths]
+
+
+def _of_report(place: Path, output: Path) -> Step:
+    """Return the step that wrote a report and its output. Raises UserError if the report cannot be understood."""
     with _report(place) as report:
         inputs = report["inputs"]
         kept, drops = _kept(report, inputs)
@@ -201,7 +210,7 @@ def _of_report(place: Path, output: str) -> Step:
         command = _command_of(report, inputs)
         what, groups = _DID[command]
         given = presentable(_changed(options, declarations(groups)))
-        line = _command(command, report, [short(path) for path in paths], given, output)
+        line = _command(command, report, _inputs(paths, output.parent), given, pasteable(str(output)))
     table = _funnel("rows", kept + drops.total(), drops, "after {stage}")
     return Step(f"{what}: {kept:,} records", line, table, presentable(options), inputs=tuple(paths))
 
@@ -211,7 +220,7 @@ def _command_of(report: Mapping[str, Any], inputs: list[dict[str, Any]]) -> str:
     if "overlap" in report and all(one.get("name") for one in inputs):
         return "merge"
     if "overlap" in report or "lines" in report:
-        return "post_processing"
+        return "curate"
     if "benchmarks" in report:
         return "decontaminate"
     if "findings" in report:
@@ -222,21 +231,16 @@ def _command_of(report: Mapping[str, Any], inputs: list[dict[str, Any]]) -> str:
 def _command(
     name: str, report: Mapping[str, Any], paths: list[str], given: dict[str, Any], output: str
 ) -> str:  # fmt: skip
-    """The command as it is typed, with the options that were given."""
-    if name == "post_processing":
-        return _command_line(
-            "python -m self_instruct.post_processing", {"input_path": paths, **given, "output_path": output}
-        )
-    head = ["python", "-m", "self_instruct.datasets", name]
+    """Return the command line with the options that were given."""
+    if name == "curate":
+        return _command_line(name, {"input_path": paths, **given, "output_path": output})
     if name == "merge":
         inputs = report["inputs"]
         sources = [f"{one['name']}={path}" for one, path in zip(inputs, paths, strict=True)]
         licenses = [f"{one['name']}={one['license']}" for one in inputs if one.get("license")]
-        return _command_line(shlex.join(head), {"sources": sources, "licenses": licenses, **given, "output": output})
-    fixed = ["--fix"] if name == "lint" else []
+        return _command_line(name, {"sources": sources, "licenses": licenses, **given, "output_path": output})
     before = {"benchmarks": list(report["benchmarks"])} if name == "decontaminate" else {"to": report.get("format")}
-    more = {key: value for key, value in {**before, **given}.items() if key != "fix"}
-    return _command_line(shlex.join([*head, *paths, *fixed]), {**more, "output": output})
+    return _command_line(name, {**before, **given, "output_path": output}, paths)
 
 
 def _kept(report: Mapping[str, Any], inputs: list[dict[str, Any]]) -> tuple[int, Counter[tuple[str, str]]]:
@@ -249,13 +253,19 @@ def _kept(report: Mapping[str, Any], inputs: list[dict[str, Any]]) -> tuple[int,
     return sum(int(one["written"]) for one in inputs), _by_stage(drops)
 
 
-def _command_line(head: str, options: Mapping[str, Any]) -> str:
-    """A command for a shell, an option a line; options without a value are left out."""
-    lines = [head]
+def _command_line(command: str, options: Mapping[str, Any], positional: Sequence[str] = ()) -> str:
+    """Return a command for a shell, one option per line; options without a value are left out."""
+    lines = [shlex.join(["self-instruct", command, *positional])]
     for name, value in options.items():
         if value == [] or value is None:
             continue
-        words = [f"--{name}", *map(str, value)] if isinstance(value, list) else [f"--{name}", str(value)]
+        if value is True:
+            words = [f"--{name}"]
+        elif isinstance(value, list):
+            words = [f"--{name}", *map(str, value)]
+        else:
+            text = str(value).lower() if isinstance(value, bool) else str(value)
+            words = [f"--{name}={text}"] if text.startswith("-") else [f"--{name}", text]
         lines.append(shlex.join(words))
     return " \\\n    ".join(lines)
 

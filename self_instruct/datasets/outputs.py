@@ -45,6 +45,29 @@ class StandardOutput:
         """Nothing is left to be done."""
 
 
+class Sized:
+    """Count the bytes that go to a sink; with None, only count them."""
+
+    def __init__(self, sink: Sink | None) -> None:
+        self._sink, self.size = sink, 0
+
+    def write(self, content: bytes) -> None:
+        """Append."""
+        self.size += len(content)
+        if self._sink is not None:
+            self._sink.write(content)
+
+    def publish(self) -> None:
+        """Publish the sink."""
+        if self._sink is not None:
+            self._sink.publish()
+
+    def close(self) -> None:
+        """Close the sink."""
+        if self._sink is not None:
+            self._sink.close()
+
+
 def open_sink(path: str) -> Sink:
     """The pipe, or a new file. Raises `UserError` if it cannot be written."""
     return StandardOutput() if path == PIPE else NewFile(Path(path))

@@ -14,7 +14,7 @@ from typing import Any
 from self_instruct.datasets.example import ASSISTANT, SYSTEM, USER, Example
 from self_instruct.datasets.naming import short, without_places
 from self_instruct.datasets.ours import row_of
-from self_instruct.datasets.outputs import Parquet, exchanges
+from self_instruct.datasets.outputs import Parquet, Sized, exchanges
 from self_instruct.datasets.reading import Reader, Source, open_sources
 from self_instruct.datasets.rows import Unreadable
 from self_instruct.datasets.writing import Unfit, writable
@@ -106,15 +106,23 @@ def _is_ours(folder: Path) -> bool:
     return all(path in halves for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
 
 
-def lay_out(source: Source, folder: Path, option: str) -> Statistics:
-    """Writes the records and the conversations, and counts. Raises `UserError` if nothing can be read or written."""
+def lay_out(
+    source: Source, folder: Path, option: str, *, write: bool = True
+) -> tuple[Statistics, list[tuple[str, int]]]:
+    """Write the records and the conversations, and count. Return the counts, and the files with their sizes in bytes.
+
+    Without `write` only the sizes are measured. Raises UserError if nothing can be read or written.
+    """
     statistics, chat = Statistics(), writable("prompt-completion", {"messages"})
     with ExitStack() as stack:
         [reader] = open_sources([source], option)
-        files = [stack.enter_context(closing(NewFile(folder / name))) for name in (RECORDS, CHATS)]
+        files = {
+            name: stack.enter_context(closing(Sized(NewFile(folder / name) if write else None)))
+            for name in (RECORDS, CHATS)
+        }
         records, chats = (
             stack.enter_context(closing(Parquet(file, schema)))
-            for file, schema in zip(files, (None, exchanges()), strict=True)
+            for file, schema in zip(files.values(), (None, exchanges()), strict=True)
         )
         for example in _examples(reader, statistics):
             statistics.count(example)
@@ -131,18 +139,14 @@ def lay_out(source: Source, folder: Path, option: str) -> Statistics:
             chats.write({name: _plain(row[name]) for name in ("prompt", "completion")})
         if not statistics.records:
             raise UserError(f"{option} {source.path}: none of its rows could be read; {'; '.join(statistics.faults)}")
-        (folder / _BEGUN).write_text(MARK, encoding="utf-8")
+        if write:
+            (folder / _BEGUN).write_text(MARK, encoding="utf-8")
         records.finish()
         if statistics.chats:
             chats.finish()
-        else:
-            (folder / CHATS).unlink(missing_ok=True)  # that of an earlier card
-    return statistics
-
-
-def contents(folder: Path) -> list[tuple[str, int]]:
-    """The files of the repository and their bytes; nothing else that lies in the directory."""
-    return [(name, (folder / name).stat().st_size) for name in (CARD, RECORDS, CHATS) if (folder / name).is_file()]
+        elif write:
+            (folder / CHATS).unlink(missing_ok=True)  # left by an earlier card
+    return statistics, [(name, file.size) for name, file in files.items() if name == RECORDS or statistics.chats]
 
 
 def _examples(reader: Reader, statistics: Statistics) -> Iterator[Example]:

@@ -5,8 +5,9 @@ import re
 import pytest
 
 from self_instruct.config.option import declarations
+from self_instruct.config.shipped import shipped
 from self_instruct.datasets.example import Example
-from self_instruct.datasets.naming import made_id, presentable, short, without_places
+from self_instruct.datasets.naming import made_id, pasteable, presentable, short, without_places
 from self_instruct.generation.config import GROUPS
 
 
@@ -26,6 +27,18 @@ from self_instruct.generation.config import GROUPS
 )  # fmt: skip
 def test_paths_are_shortened_and_secrets_left_out(given, shown):
     assert presentable(given) == shown
+
+
+def test_paths_below_the_working_directory_and_of_the_project_stay_relative(tmp_path, monkeypatch):
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    found = presentable(
+        {"a": [f"{tmp_path}/work/x/y.jsonl", "./x", "../z/y.jsonl", f"he={tmp_path}/work/b", f"{tmp_path}/c"]}
+    )
+    assert found == {"a": ["x/y.jsonl", "x", "y.jsonl", "he=b", "c"]}
+    assert pasteable(str(shipped("seeds/code.jsonl"))) == "seeds/code.jsonl"
+    monkeypatch.chdir("/")
+    assert pasteable(f"{tmp_path}/work/x.jsonl") == "x.jsonl"
 
 
 def test_an_id_is_made_of_the_name_of_a_file():

@@ -54,11 +54,22 @@ def test_the_files_are_sent_in_one_commit_and_again_to_the_same_place(hub, push,
     assert TOKEN.encode() not in b"".join(on_disk(tmp_path / "out").values()) and TOKEN not in said
 
 
-def test_a_dry_run_asks_nothing_of_the_hub_and_lists_what_would_go(hub, push, tmp_path):
+def test_dry_run_writes_and_sends_nothing_and_lists_the_files(hub, push, tmp_path):
     code, said = push("--dry_run")
-    assert code == 0 and hub.asked == []
-    for name, content in on_disk(tmp_path / "out").items():
-        assert f"  {name:<24} {len(content):>14,} bytes" in said.split("Nothing was sent")[1]
+    assert code == 0 and hub.asked == [] and [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
+    assert push("--license", "mit")[0] == 0
+    content, asked = on_disk(tmp_path / "out"), list(hub.asked)
+    code, again = push("--dry_run", repo="ada/another")
+    assert code == 0 and hub.asked == asked and on_disk(tmp_path / "out") == content
+    assert "Kept from the earlier card: --license." in again
+    for name in (RECORDS, CHATS):
+        assert f"  {name:<24} {len(content[name]):>14,} bytes" in said.split("nothing was written or sent")[1]
+    missing = len(content[CARD]) - len(b"license: mit\n")
+    assert f"  {CARD:<24} {missing:>14,} bytes" in said
+    with pytest.raises(UserError, match="holds files, but no card of ours"):
+        (tmp_path / "theirs").mkdir()
+        (tmp_path / "theirs" / "notes.txt").write_text("mine")
+        push("--dry_run", "--output_path", str(tmp_path / "theirs"))
 
 
 @pytest.mark.parametrize(
