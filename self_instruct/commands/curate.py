@@ -79,6 +79,8 @@ def _read_job(argv: Sequence[str]) -> "CurateJob":
 
 def _told(job: "CurateJob", counts: "CurateCounts", encoded: bool | None) -> str:
     """What a person reads at the end."""
+    from self_instruct.datasets.pipeline import written_files
+
     places = job.places
     lines = ["", f"{counts.tally.kept:,} of {counts.tally.total:,} lines are kept.", "", counts.table(), ""]
     lines += [
@@ -93,11 +95,14 @@ def _told(job: "CurateJob", counts: "CurateCounts", encoded: bool | None) -> str
         lines.append(
             f"{counts.unreadable:,} lines could not be read; {places.rejected} has them, under the stage read."
         )
+    captions = {
+        places.kept.name: "the lines that are kept, as they stood",
+        places.rejected.name: "every other line with its reason",
+        places.report.name: "these counts",
+    }
     lines += [
         f"Files in {places.kept.parent}:",
-        f"  {places.kept.name:<38} the lines that are kept, as they stood",
-        f"  {places.rejected.name:<38} every other line with its reason",
-        f"  {places.report.name:<38} these counts",
+        *(f"  {name:<38} {captions[name]}" for name in written_files(places)),
         "Next:",
         "  another threshold:",
         f"    {shlex.join(command_line())} --rouge_threshold 0.6",

@@ -1,6 +1,7 @@
 """Pass the rows of sources through the step of a command: each row is kept, rewritten, or dropped with a reason.
 
-The kept rows, the rejected ones and the report are published together at the end; an error leaves the old files as they were.
+All files are published together at the end; an error leaves the old files unchanged. If no row was rejected, no file of
+rejected rows is written, and one from an earlier call is removed.
 """
 
 import json
@@ -92,7 +93,7 @@ class Pipeline:
     def __init__(self, stack: ExitStack, output: str | None, report: str | None) -> None:
         self.readers: list[Reader] = []
         self.report: dict[str, Any] = {}
-        self._logged = 0
+        self._rejected = 0
         beside = OutputPaths(Path(output)) if output not in (None, PIPE) else None
         if report is None and beside is not None:
             report = str(beside.report)
@@ -131,9 +132,11 @@ class Pipeline:
         return tally
 
     def publish(self) -> None:
-        """Put all files in their places, the output last."""
-        if self._rejects is not None:
+        """Publish all files, the output last."""
+        if self._rejects is not None and self._rejected:
             self._rejects.publish()
+        elif self._rejects is not None:
+            self._rejects.path.unlink(missing_ok=True)
         if self._report is not None:
             self._report.write((json.dumps(self.report, indent=2) + "\n").encode())
             self._report.publish()
@@ -141,12 +144,17 @@ class Pipeline:
             self.writer.finish()
 
     def _reject(self, reject: Reject) -> None:
-        """Write a rejected row; beside a pipe, log the first ones."""
+        """Write a rejected row; if the output is a pipe, log the first ones."""
+        self._rejected += 1
         if self._rejects is not None:
             self._rejects.write(reject.line())
-        elif self.writer is not None and self._logged < _LOGGED:
-            self._logged += 1
+        elif self.writer is not None and self._rejected <= _LOGGED:
             _log.warning("%s: %s", reject.place, reject.drop.detail)
+
+
+def written_files(paths: OutputPaths) -> list[str]:
+    """Return the names of the files that a command has written: the output, and the rejected rows if there are any."""
+    return [path.name for path in (paths.kept, paths.rejected, paths.report) if path.is_file()]
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from self_instruct.errors import UserError
 from tests.support.commands import run_command as main
 from tests.support.dataset_files import FORMAT_OF, TURNS, lines, write_all
 from tests.support.processes import wait_until
-from tests.support.runs import rows, start
+from tests.support.runs import rejected_rows, rows, start
 
 LMFLOW = ("text_only", "text2text", "conversation")
 
@@ -35,7 +35,11 @@ def converted(path, to, out, *more):
     """The code of a conversion, its report, and what it did not write."""
     code = main(["convert", str(path), "--to", to, "--output", str(out), *map(str, more)])
     stem = out.with_suffix("")
-    return code, json.loads(stem.with_suffix(".report.json").read_text()), rows(stem.with_suffix(".rejected.jsonl"))
+    return (
+        code,
+        json.loads(stem.with_suffix(".report.json").read_text()),
+        rejected_rows(stem.with_suffix(".rejected.jsonl")),
+    )
 
 
 @pytest.mark.parametrize("name", FORMAT_OF)

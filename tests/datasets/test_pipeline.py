@@ -1,13 +1,15 @@
 """Rows on their way through a step: counted, written, rejected, and published together."""
 
 import json
+from pathlib import Path
 
 import pytest
 
-from self_instruct.datasets.pipeline import Reject, Result, Step, open_pipeline, rejected
+from self_instruct.datasets.pipeline import Reject, Result, Step, open_pipeline, rejected, written_files
 from self_instruct.datasets.reading import Source
 from self_instruct.errors import UserError
 from self_instruct.records import Drop
+from self_instruct.runs.layout import OutputPaths
 from tests.support.dataset_files import lines
 from tests.support.runs import rows
 
@@ -77,6 +79,22 @@ def test_an_error_leaves_the_old_files_and_no_parts(tmp_path, source):
     assert {path.name: path.read_text() for path in tmp_path.iterdir() if path.name != "a.jsonl"} == dict.fromkeys(
         FILES, "old"
     )
+
+
+def test_no_empty_file_of_rejected_rows_is_written_and_a_stale_one_goes(tmp_path, source):
+    class All(_LongOnly):
+        def apply_to(self, row):
+            return Result([row[0].raw])
+
+    output, beside = tmp_path / "o.jsonl", tmp_path / "o.rejected.jsonl"
+    passed(source, str(output), _LongOnly())
+    assert written_files(OutputPaths(output)) == FILES and len(rows(beside)) == 2
+    Path(source.path).write_text(lines({"instruction": "Name a river."}, {"instruction": "Sort."}))
+    passed(source, str(output), All())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl", "o.jsonl", "o.report.json"]
+    assert written_files(OutputPaths(output)) == ["o.jsonl", "o.report.json"]
+    passed(source, str(output), _LongOnly())
+    assert [row["reason"] for row in rows(beside)] == ["short"]
 
 
 def test_what_cannot_be_read_leaves_nothing(tmp_path):
