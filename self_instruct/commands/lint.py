@@ -62,7 +62,9 @@ def table(findings: Findings, output: str | None) -> str:
         lines += [f"      {printable(place)}  {printable(text)}" for place, text in findings.first.get(name, [])]
     lines += [f"  unreadable: {reason:<10} {n:>10,}" for reason, n in findings.unreadable.items()]
     if output is not None:
-        lines.append(f"{findings.mended_rows:,} rows are mended:")
+        lines.append(
+            f"{findings.mended_rows:,} rows were fixed:" if findings.mended_rows else "No rows needed fixing."
+        )
         lines += [f"  {name:<22} {number:>10,}" for name, number in findings.mended.most_common()]
     return "\n".join(lines)
 

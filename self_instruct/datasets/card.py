@@ -1,6 +1,6 @@
-"""The dataset card: metadata as the Hub and the `datasets` library read it, and a Markdown text from card.md.jinja.
+"""Render the dataset card: metadata for the Hub and the `datasets` library, and Markdown from card.md.jinja.
 
-Every value that the template shows is escaped for Markdown, so that names and texts of models cannot change the card.
+The template escapes every value for Markdown, so that names and model output cannot break the card.
 """
 
 import json
@@ -143,7 +143,7 @@ def _figures(statistics: Statistics) -> list[tuple[str, ...]]:
 
 
 def _quantiles(counts: Counter[Any]) -> list[str]:
-    """Return least, 5 %, median, 95 % and most of a distribution: the smallest value with such a share up to it."""
+    """Return minimum, 5 %, median, 95 % and maximum of a distribution, each as a value that occurs in it."""
     values, total, found = sorted(counts), counts.total(), []
     for share in (0.0, 0.05, 0.5, 0.95, 1.0):
         left = share * total
@@ -156,7 +156,7 @@ def _quantiles(counts: Counter[Any]) -> list[str]:
 
 
 def _settings(steps: Sequence[Step]) -> list[tuple[int, str]]:
-    """Return all options of each step that has any, as YAML with the number of the step."""
+    """Return the number of each step that has options, with its options as YAML."""
     found = []
     for number, step in enumerate(steps, start=1):
         content = {
@@ -172,7 +172,7 @@ def _settings(steps: Sequence[Step]) -> list[tuple[int, str]]:
 
 @cache
 def _environment() -> "Environment":
-    """The template of the card. Autoescaping is on, with Markdown's escapes in place of HTML's."""
+    """Return the template environment. It escapes automatically, for Markdown instead of HTML."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -194,19 +194,19 @@ def _environment() -> "Environment":
 
 
 def _plain(text: str) -> str:
-    """Text on one line that Markdown does not take for its own."""
+    """Return the text on one line, escaped for Markdown."""
     return re.sub(r"([\\`*_|<>\[\]#])", r"\\\1", " ".join(text.split()))[:300]
 
 
 def _code(text: str) -> str:
-    """Text on one line as inline code."""
+    """Return the text on one line as inline code."""
     text = " ".join(text.split())
     ticks = "`" * (_longest_ticks(text) + 1)
     return f"{ticks} {text} {ticks}" if "`" in text else f"{ticks}{text}{ticks}"
 
 
 def _fenced(text: str, language: str) -> str:
-    """A block of code, with a fence that is longer than any in the text."""
+    """Return a code block whose fence is longer than any in the text."""
     fence = "`" * max(3, _longest_ticks(text) + 1)
     return f"{fence}{language}\n{text.rstrip()}\n{fence}"
 

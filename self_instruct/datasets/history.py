@@ -1,6 +1,6 @@
-"""How a dataset came to be, read from the reports that the commands leave beside it: the run, then each step on its records.
+"""Reconstruct the steps that made a dataset from the reports beside it: the run, then each command on its records.
 
-Commands are shown with paths shortened to names, and without anything that may be a secret.
+Commands are shown with shortened paths, and without options that may be secret.
 """
 
 import json
@@ -52,14 +52,13 @@ _DID: dict[str, tuple[str, tuple[type, ...]]] = {
     "clean": ("cleaned", (ReadingOptions, ConversationOutputOptions, CleaningOptions)),
     "convert": ("converted", (ReadingOptions, ConversionOptions)),
 }
-"""What each command does in a word, and its options besides what it reads and writes."""
+"""For each command its past participle, and its options other than inputs and outputs."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """What a command did; the command itself and the funnel, as text, the latter empty where nothing tells it; options and
-    versions where they are known; the model and its revision if it generated, and where the model lies here. `inputs` are
-    where it read.
+    """A command that ran: a summary, the command line, the funnel (empty without a report), options and versions if known, the
+    model with its revision and local path if it generated, and the paths of its `inputs`.
     """
 
     what: str
@@ -75,7 +74,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Declared:
-    """The options of what makes records and of what asks a model about them, which rooms above this one declare."""
+    """The options of the generation, judge and self-consistency commands, which rooms above this one declare."""
 
     run: Mapping[str, Field]
     judge: Mapping[str, Field]
@@ -83,9 +82,9 @@ class Declared:
 
 
 def history(path: Path, declared: Declared) -> list[Step]:
-    """The steps that led to a file or a run's directory, first to last, as far as reports are still there.
+    """Return the steps that made a file or a run's directory, first to last, as far as their reports exist.
 
-    Raises `UserError` if one that is there cannot be understood.
+    Raises UserError if a report is damaged.
     """
     return _history(path.absolute(), declared, set())
 
@@ -99,7 +98,7 @@ def _history(path: Path, declared: Declared, seen: set[Path]) -> list[Step]:
     folder, places = path.parent, OutputPaths(path)
     reports = [place for place in (places.report, places.judge_report) if place.is_file()]
     if reports:
-        last = max(reports, key=lambda place: place.stat().st_mtime_ns)  # the file is what was written last
+        last = max(reports, key=lambda place: place.stat().st_mtime_ns)  # the later command wrote the file
         step = _judged(last, path, None, declared.judge) if last == places.judge_report else _of_report(last, path)
         found = [place for named in step.inputs for place in _located(named, folder)]
         return [*(one for place in found for one in _history(place, declared, seen)), step]
@@ -117,7 +116,7 @@ def _history(path: Path, declared: Declared, seen: set[Path]) -> list[Step]:
 
 
 def _generated(folder: Path, declared: Mapping[str, Field]) -> Step:
-    """The generation of a run; without its counts where it has no report. Raises `UserError` for files that are damaged."""
+    """Return the generation step of a run, without counts if it has no report. Raises UserError for damaged files."""
     described, options = manifest.read_run(folder, declared)
     given = {name: value for name, value in options.items() if name != "batch_dir"}
     format = described["format"]
@@ -152,7 +151,7 @@ def _counted(place: Path) -> tuple[str, str]:
 
 
 def _judged(place: Path, kept: Path, folder: Path | None, declared: Mapping[str, Field]) -> Step:
-    """The choice of a judge, of the run in `folder` or of files, as its report tells it; that may be missing for a run."""
+    """Return the step of a judge on the run in `folder`, or on files; the report may be missing for a run."""
     if not place.is_file() and folder is not None:
         return Step("judged", _command_line("judge", {"batch_dir": pasteable(str(folder))}), "")
     with _report(place) as report:
@@ -173,7 +172,7 @@ def _judged(place: Path, kept: Path, folder: Path | None, declared: Mapping[str,
 
 
 def _consistent(folder: Path, declared: Mapping[str, Field]) -> Step:
-    """The choice of a run's records by self-consistency."""
+    """Return the self-consistency step of a run."""
     place, read = folder / CONSISTENCY_REPORT, {"batch_dir": pasteable(str(folder))}
     if not place.is_file():
         return Step("chosen by self-consistency", _command_line("self-consistency", read), "")
@@ -216,7 +215,7 @@ def _of_report(place: Path, output: Path) -> Step:
 
 
 def _command_of(report: Mapping[str, Any], inputs: list[dict[str, Any]]) -> str:
-    """Which command wrote a report."""
+    """Return the command that wrote a report."""
     if "overlap" in report and all(one.get("name") for one in inputs):
         return "merge"
     if "overlap" in report or "lines" in report:
@@ -245,7 +244,7 @@ def _command(
 
 def _kept(report: Mapping[str, Any], inputs: list[dict[str, Any]]) -> tuple[int, Counter[tuple[str, str]]]:
     """Return how many rows the output has, and the others by stage and reason."""
-    if "findings" in report:  # lint writes every row that it can read, and counts the others apart
+    if "findings" in report:  # lint writes every readable row and counts the others separately
         return int(report["rows"]), _by_stage({"read": report["unreadable"]})
     if "kept" in report:
         return int(report["kept"]), _by_stage(report["drops"])
@@ -271,7 +270,7 @@ def _command_line(command: str, options: Mapping[str, Any], positional: Sequence
 
 
 def _changed(options: Mapping[str, Any], declared: Mapping[str, Field]) -> dict[str, Any]:
-    """The options that are not at the default that a command declares."""
+    """Return the options that differ from their declared defaults."""
     found = {}
     for name, value in options.items():
         item = declared.get(name)
@@ -283,7 +282,7 @@ def _changed(options: Mapping[str, Any], declared: Mapping[str, Field]) -> dict[
 
 @contextmanager
 def _report(place: Path) -> Iterator[dict[str, Any]]:
-    """Read a report. Raises `UserError` if it, or what the block takes from it, has another form than we write."""
+    """Read a report. Raises UserError if it, or a field that the block reads, is not as our commands write it."""
     try:
         report = json.loads(place.read_text(encoding="utf-8"))
         if not isinstance(report, dict):
@@ -291,8 +290,8 @@ def _report(place: Path) -> Iterator[dict[str, Any]]:
         yield report
     except (OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise UserError(
-            f"{place}: is not a report of ours ({type(error).__name__}: {error}); restore it, or move it away and the card "
-            "says less"
+            f"{place}: is not a report of ours ({type(error).__name__}: {error}); restore it, or move it away to "
+            "get a card without it"
         ) from None
 
 

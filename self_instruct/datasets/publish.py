@@ -94,30 +94,30 @@ def _with_earlier(stated: Stated, earlier: Stated) -> tuple[Stated, list[str]]:
 
 
 def license_of(folder: Path) -> str:
-    """Return the licence that a model's folder states in the front matter of its README.md, empty if nothing readable does."""
+    """Return the licence in the front matter of a model folder's README.md; empty if there is none or it cannot be read."""
     from huggingface_hub import metadata_load
 
     try:
         found = metadata_load(folder / "README.md")
-    except Exception:  # whatever is wrong with somebody's README, a licence is then not known
+    except Exception:  # any damaged README means an unknown licence
         return ""
     license = found.get("license") if isinstance(found, dict) else None
     return license[:100] if isinstance(license, str) else ""
 
 
 def check_name(repo: str) -> None:
-    """Raises `UserError` if a text cannot be the name of a repository, or nothing may be sent."""
+    """Raise UserError if a text cannot be the name of a repository."""
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id
 
     try:
         validate_repo_id(repo)
     except HFValidationError:
-        raise UserError(f"--push_to_hub {repo}: is no name of a repository; give OWNER/NAME") from None
+        raise UserError(f"--push_to_hub {repo}: is not a valid repository name; give OWNER/NAME") from None
 
 
 def check_online() -> None:
-    """Raises `UserError` if the user has forbidden the network."""
+    """Raise UserError if HF_HUB_OFFLINE is set."""
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:
@@ -125,9 +125,9 @@ def check_online() -> None:
 
 
 def push(repository: Repository, repo: str, private: bool) -> str:
-    """Makes the repository if it is not there, and sends the files in one commit. Returns the address of the commit.
+    """Create the repository if needed, and send the files in one commit. Return the URL of the commit.
 
-    Raises `UserError` for what the user has to mend, `HubFailed` for the rest.
+    Raises UserError for errors that the user can fix, HubFailed for all others.
     """
     from huggingface_hub import CommitOperationAdd, HfApi
     from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled
@@ -144,12 +144,12 @@ def push(repository: Repository, repo: str, private: bool) -> str:
     except OfflineModeIsEnabled:
         check_online()
         raise
-    except ValueError as error:  # of the validation of the card, or of a missing token
+    except ValueError as error:  # an invalid card or a missing token
         raise UserError(f"--push_to_hub {repo}: {_one_line(str(error))}") from None
     except (HTTPError, OSError, RuntimeError) as error:
         raise HubFailed(
-            f"--push_to_hub {repo}: {api.endpoint} cannot be reached ({type(error).__name__}); {repository.folder} is whole, "
-            "and the same command sends it"
+            f"--push_to_hub {repo}: {api.endpoint} cannot be reached ({type(error).__name__}); all files are in "
+            f"{repository.folder}, run the same command again to send them"
         ) from None
     return str(commit.commit_url)
 
@@ -158,20 +158,22 @@ def _refusal(status: int, repo: str, said: str) -> Exception:
     """Return the error for a status of the Hub."""
     said = f" ({_one_line(said)})" if said else ""
     if status == 401:
-        return UserError(f"--push_to_hub {repo}: the Hub does not know who you are{said}; {_LOGIN}")
+        return UserError(f"--push_to_hub {repo}: the Hub did not accept your login{said}; {_LOGIN}")
     if status == 403:
-        return UserError(f"--push_to_hub {repo}: you may not write there{said}; {_LOGIN} to it")
+        return UserError(f"--push_to_hub {repo}: you do not have write access{said}; {_LOGIN} to it")
     if status == 404:
         return UserError(
-            f"--push_to_hub {repo}: the Hub has no such place, or your token may not see it{said}; {_LOGIN}"
+            f"--push_to_hub {repo}: the repository or its owner does not exist, or your token has no access{said}; {_LOGIN}"
         )
     if status < 500 and status != 429:
-        return UserError(f"--push_to_hub {repo}: the Hub refused it with status {status}{said}")
-    return HubFailed(f"--push_to_hub {repo}: the Hub failed with status {status}{said}; the same command tries again")
+        return UserError(f"--push_to_hub {repo}: the Hub refused the request with status {status}{said}")
+    return HubFailed(
+        f"--push_to_hub {repo}: the Hub failed with status {status}{said}; try the same command again later"
+    )
 
 
 def _one_line(text: str) -> str:
-    """Text of the Hub on a line, without what may be our token."""
+    """Return text of the Hub on one line, with our token replaced."""
     from huggingface_hub import get_token
 
     token = get_token() or os.environ.get("HF_TOKEN")

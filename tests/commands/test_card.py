@@ -202,9 +202,9 @@ def test_tasks_without_answers_have_one_configuration_and_an_old_one_goes(tmp_pa
         (["{tmp}", "--output", "{tmp}/new"], "is a directory"),
         (["-", "--output", "{tmp}/new"], "give its path"),
         (["{tmp}/a.jsonl", "--output", "{tmp}/a.jsonl"], "is a file; give a directory"),
-        (["{tmp}/a.jsonl", "--output", "{tmp}/full"], "no card of ours"),
+        (["{tmp}/a.jsonl", "--output", "{tmp}/full"], "no card written by this command"),
         (["{tmp}/a.jsonl", "--output", "{tmp}/new", "--private"], "goes with --push_to_hub"),
-        (["{tmp}/a.jsonl", "--output", "{tmp}/new", "--push_to_hub", "a b/c"], "no name of a repository"),
+        (["{tmp}/a.jsonl", "--output", "{tmp}/new", "--push_to_hub", "a b/c"], "not a valid repository name"),
         (["{tmp}/a.jsonl", "--output", "{tmp}/new", "--push_to_hub", "a/b"], "HF_HUB_OFFLINE forbids"),
         (["{tmp}/b.jsonl", "--output", "{tmp}/new"], "b.report.json: is not a report of ours"),
     ],
@@ -241,7 +241,7 @@ def test_what_a_card_that_failed_has_left_does_not_hinder_the_next(tmp_path, mon
     for folder, name in (("theirs", RECORDS), ("hidden", ".git/config"), ("part", "mine.part")):
         (tmp_path / folder / name).parent.mkdir(parents=True)
         (tmp_path / folder / name).write_bytes(b"PAR1")
-        with pytest.raises(UserError, match="no card of ours"):
+        with pytest.raises(UserError, match="no card written by this command"):
             main(["card", str(source), "--output", str(tmp_path / folder)])
 
 
@@ -253,7 +253,7 @@ def test_what_is_read_is_not_replaced(tmp_path):
     source, out = tmp_path / "a.jsonl", tmp_path / "out"
     source.write_text(lines({"instruction": "Sort.", "output": "1"}))
     card(source, out)
-    with pytest.raises(UserError, match="would be replaced"):
+    with pytest.raises(UserError, match="that the output would replace"):
         main(["card", str(out / CHATS), "--output", str(out)])
 
 

@@ -107,9 +107,9 @@ def test_hits_are_those_of_a_plain_search(seed, ngram, least):
     [
         ("", [], "holds no row"),
         ("{}\n", [], "has the fields"),
-        (json.dumps(GSM8K) + "\n{", [], "so that nothing is overlooked"),
-        (json.dumps(GSM8K), ["--ngram_words", "99", "--substring_words", "90"], "none of 2 texts has"),
-        (json.dumps(GSM8K), ["--ngram_words", "5"], "give at most that"),
+        (json.dumps(GSM8K) + "\n{", [], "so that no task is overlooked"),
+        (json.dumps(GSM8K), ["--ngram_words", "99", "--substring_words", "90"], "none of the 2 texts has"),
+        (json.dumps(GSM8K), ["--ngram_words", "5"], "use at most 5"),
     ],
 )
 def test_benchmarks_that_would_be_overlooked_are_refused(tmp_path, content, options, message):

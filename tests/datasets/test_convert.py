@@ -253,7 +253,7 @@ def test_a_row_that_cannot_be_read_is_told_and_the_rest_is_converted(tmp_path, n
         ("a.json", b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "pointer of a Git LFS file"),
         ("a.json", b"<!DOCTYPE html>", "download the raw file"),
         ("a.zip", b"PK\x03\x04rest", "is a zip archive"),
-        ("a.parquet", b"PAR1 and no more", "is not a whole Parquet file"),
+        ("a.parquet", b"PAR1 and no more", "is damaged or incomplete Parquet"),
         ("a.gz", b"\x1f\x8b\x08\x00cut", "is cut or damaged"),
         ("a.csv", b"instruction,output\na,b\n", "none of 2 rows could be read"),
         (

@@ -66,7 +66,7 @@ def test_dry_run_writes_and_sends_nothing_and_lists_the_files(hub, push, tmp_pat
         assert f"  {name:<24} {len(content[name]):>14,} bytes" in said.split("nothing was written or sent")[1]
     missing = len(content[CARD]) - len(b"license: mit\n")
     assert f"  {CARD:<24} {missing:>14,} bytes" in said
-    with pytest.raises(UserError, match="holds files, but no card of ours"):
+    with pytest.raises(UserError, match="holds files but no card written by this command"):
         (tmp_path / "theirs").mkdir()
         (tmp_path / "theirs" / "notes.txt").write_text("mine")
         push("--dry_run", "--output_path", str(tmp_path / "theirs"))
@@ -75,10 +75,10 @@ def test_dry_run_writes_and_sends_nothing_and_lists_the_files(hub, push, tmp_pat
 @pytest.mark.parametrize(
     ("part", "status", "message"),
     [
-        ("/repos/create", 401, "does not know who you are"),
-        ("/repos/create", 403, "you may not write there"),
-        ("/preupload/", 404, "has no such place"),
-        ("/commit/", 413, "refused it with status 413"),
+        ("/repos/create", 401, "did not accept your login"),
+        ("/repos/create", 403, "you do not have write access"),
+        ("/preupload/", 404, "or your token has no access"),
+        ("/commit/", 413, "refused the request with status 413"),
     ],
 )
 def test_what_the_user_has_to_mend_is_said_without_the_token(hub, push, tmp_path, part, status, message):
