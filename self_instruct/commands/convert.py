@@ -52,7 +52,7 @@ def _told(counts: list[SourceCounts], format: Format, output: str) -> str:
     """What a person reads at the end."""
     tally = Tally.sum(one.tally for one in counts)
     lines = [f"{tally.kept:,} of {tally.total:,} rows are written as {format.what}.", *tally.lines()]
-    lines += [line for one in counts for line in one.reader.told()]
+    lines += [line for one in counts for line in one.reader.notes()]
     lines += format_losses(counts)
     if output != PIPE:
         places = OutputPaths(Path(output))

@@ -85,12 +85,12 @@ def magpie(row: dict[str, Any], place: str) -> Example:
     asked, answer = (text_of(row, name, place, required=True) for name in ("instruction", "response"))
     about = about_of(row, "instruction", "response", "conversations", "system", id="uuid", category="task_category")
     turns = row.get("conversations")
-    told = turns_of(turns, place) if isinstance(turns, list) else ()
+    found = turns_of(turns, place) if isinstance(turns, list) else ()
     system = text_of(row, "system", place)
-    if told and told[0] == {"role": SYSTEM, "content": system or told[0]["content"]}:
-        system, told = told[0]["content"], told[1:]
-    if told and list(told) != [{"role": USER, "content": asked}, {"role": ASSISTANT, "content": answer}]:
-        return of_turns(list(told), system=system, **about)
+    if found and found[0] == {"role": SYSTEM, "content": system or found[0]["content"]}:
+        system, found = found[0]["content"], found[1:]
+    if found and list(found) != [{"role": USER, "content": asked}, {"role": ASSISTANT, "content": answer}]:
+        return of_turns(list(found), system=system, **about)
     return Example(asked, "", answer, system, **about)
 
 

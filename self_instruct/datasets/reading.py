@@ -93,7 +93,7 @@ class Reader:
         """Return whether the row is a line in a format that is kept unchanged."""
         return row.raw is not None and self._schema_of(row).native
 
-    def told(self) -> list[str]:
+    def notes(self) -> list[str]:
         """Return lines for people: repaired rows with the first locations, and rows of other formats."""
         return [
             f"{self.source.path}: {number:,} rows were read as {SCHEMAS[name].what}, the only format that fits them"

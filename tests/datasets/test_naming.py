@@ -1,4 +1,4 @@
-"""What may be shown of options and provenance."""
+"""Preparing options and provenance for publication."""
 
 import re
 
@@ -41,7 +41,7 @@ def test_paths_below_the_working_directory_and_of_the_project_stay_relative(tmp_
     assert pasteable(f"{tmp_path}/work/x.jsonl") == "x.jsonl"
 
 
-def test_an_id_is_made_of_the_name_of_a_file():
+def test_made_id_uses_source_or_file_name():
     def made(path, **more):
         return made_id(Example("", path=path, row=7, **more))
 
@@ -50,12 +50,12 @@ def test_an_id_is_made_of_the_name_of_a_file():
     assert made("tatsu-lab/alpaca") == "tatsu-lab/alpaca_7" and made("/b/\udcff/a").startswith("a-")
 
 
-def test_few_options_of_ours_are_taken_for_secrets():
+def test_hardly_any_option_is_mistaken_for_a_secret():
     names = set(declarations(GROUPS))
     assert names - set(presentable(dict.fromkeys(names, 1))) <= {"api_base", "api_extra_body"}
 
 
-def test_only_keys_that_name_places_are_shortened():
+def test_only_path_and_model_keys_are_shortened():
     row = {"text": "/etc/passwd", "provenance": [{"model": "/m/mine", "note": "/a/b", "path": None}]}
     kept = {"text": "/etc/passwd", "provenance": [{"model": "mine", "note": "/a/b", "path": None}]}
     assert without_places(row) == kept

@@ -1,4 +1,4 @@
-"""Sending a dataset to a fake of the Hub on the loopback."""
+"""Pushing a dataset to a fake Hub on localhost."""
 
 import sys
 
@@ -22,7 +22,7 @@ def hub():
 
 @pytest.fixture
 def push(hub, tmp_path, monkeypatch, capfd):
-    """Sends; gives the code and all that was said."""
+    """Push a dataset; return the exit code and all output."""
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.url)
@@ -39,7 +39,7 @@ def on_disk(folder):
     return {name: (folder / name).read_bytes() for name in (CARD, RECORDS, CHATS)}
 
 
-def test_the_files_are_sent_in_one_commit_and_again_to_the_same_place(hub, push, tmp_path):
+def test_files_are_pushed_in_one_commit_and_again_to_the_same_repository(hub, push, tmp_path):
     (tmp_path / "out").mkdir()
     code, said = push("--private")
     (tmp_path / "out" / "notes.txt").write_text("not for others")
@@ -81,7 +81,7 @@ def test_dry_run_writes_and_sends_nothing_and_lists_the_files(hub, push, tmp_pat
         ("/commit/", 413, "refused the request with status 413"),
     ],
 )
-def test_what_the_user_has_to_mend_is_said_without_the_token(hub, push, tmp_path, part, status, message):
+def test_user_errors_are_reported_without_the_token(hub, push, tmp_path, part, status, message):
     hub.failing[part] = status
     if status in (401, 403):
         hub.failing["/api/datasets/"] = status
@@ -92,20 +92,20 @@ def test_what_the_user_has_to_mend_is_said_without_the_token(hub, push, tmp_path
 
 
 @pytest.mark.parametrize("part", ["/repos/create", "/commit/"])
-def test_a_hub_that_fails_is_told_once_with_code_1(hub, push, part):
+def test_hub_failure_is_reported_once_with_exit_code_1(hub, push, part):
     hub.failing[part] = 500
     code, said = push()
     assert code == 1 and said.count("error: ") == 1 and "status 500" in said and TOKEN not in said
 
 
-def test_without_a_network_the_files_are_there_and_the_code_is_1(push, tmp_path, monkeypatch):
+def test_without_network_files_are_written_and_exit_code_is_1(push, tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     code, said = push()
     assert code == 1 and said.count("error: ") == 1 and "cannot be reached" in said and "Traceback" not in said
     assert set(on_disk(tmp_path / "out"))
 
 
-def test_the_command_takes_address_and_token_from_the_environment(hub, tmp_path):
+def test_command_reads_endpoint_and_token_from_the_environment(hub, tmp_path):
     (tmp_path / "a.jsonl").write_text(lines({"instruction": "Sort.", "output": "1 2"}))
     hub.failing["/commit/"] = 401
     done = run(
