@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from self_instruct.commands.guard import SOME_UNREADABLE
 from self_instruct.config.option import declarations, taken
 from self_instruct.config.parser import parse_values
+from self_instruct.config.shipped import shipped
 from self_instruct.datasets.options import CardOptions, HubOptions, InputOptions, ReadingOptions
 from self_instruct.errors import UserError
 from self_instruct.generation.config import GROUPS
@@ -63,13 +64,15 @@ def main(argv: Sequence[str]) -> int:
         Declared(
             declarations(GROUPS), declarations((*GROUPS, JudgeOptions)), declarations((*GROUPS, ConsistencyOptions))
         ),
-        Stated(options.pretty_name or folder.name, options.license, options.language),
-        model_license=options.model_license,
+        Stated(options.pretty_name, options.license, options.language or None, options.model_license),
         input_format=reading.input_format,
         split=reading.split,
         repo=hub.push_to_hub,
+        dry_run=hub.dry_run,
     )
-    print(_summary(repository, options))
+    print("\n".join(_summary(repository)))
+    if not hub.dry_run:
+        print("\n".join(_written(repository)))
     code = SOME_UNREADABLE if repository.statistics.unreadable else 0
     return _push(repository, hub) or code if hub.push_to_hub is not None else code
 
@@ -79,7 +82,9 @@ def _push(repository: "Repository", hub: HubOptions) -> int:
 
     repo = str(hub.push_to_hub)
     if hub.dry_run:
-        print(f"Nothing was uploaded. Files for {'the private ' if hub.private else ''}datasets/{repo}:")
+        print(
+            f"Dry run: nothing was written or sent. Files for {'the private ' if hub.private else ''}datasets/{repo}:"
+        )
         print("\n".join(_files(repository)))
         return 0
     try:
@@ -94,28 +99,35 @@ def _files(repository: "Repository") -> list[str]:
     return [f"  {name:<24} {size:>14,} bytes" for name, size in repository.files]
 
 
-def _summary(repository: "Repository", options: CardOptions) -> str:
-    statistics, folder = repository.statistics, repository.folder
+def _summary(repository: "Repository") -> list[str]:
+    statistics = repository.statistics
     lines = [f"{statistics.records:,} records, {statistics.chats:,} of them as messages for trainers."]
     lines += [
         f"  not as messages: {reason:<30} {number:>12,}" for reason, number in sorted(statistics.no_chat.items())
     ]
     if statistics.unreadable:
         lines.append(f"  could not be read: {statistics.unreadable:,}, the first: {'; '.join(statistics.faults)}")
-    steps = (
-        "; ".join(step.what for step in repository.steps) or "none; there is no report of this project beside the file"
-    )
+    steps = "; ".join(step.what for step in repository.steps) or "none; no report of ours lies beside the file"
     lines.append(f"Steps in the card: {steps}.")
-    missing = [f"--{name}" for name in ("license", "language") if not getattr(options, name)]
+    if repository.kept:
+        lines.append(f"Kept from the earlier card: {', '.join(f'--{name}' for name in repository.kept)}.")
+    missing = [f"--{name}" for name in ("license", "language") if not getattr(repository.stated, name)]
     if missing:
         lines.append(f"Missing from the card; add {', '.join(missing)}.")
-    lines.append(f"Files in {folder}:")
-    lines += _files(repository)
-    lines.append(f"Next:\n  datasets.load_dataset({str(folder)!r})")
-    if statistics.chats:
-        lines.append(
-            "  trl sft --config configs/finetune/lora.yaml --model_name_or_path MODEL --dataset_name "
-            f"{shlex.quote(str(folder))} --output_dir runs/adapter\n    (a base model has no chat template: "
-            "--chat_template_path configs/finetune/chat_template.jinja)"
+    return lines
+
+
+def _written(repository: "Repository") -> list[str]:
+    """Return the files, and the commands that may come next."""
+    folder = repository.folder
+    lines = [f"Files in {folder}:", *_files(repository), f"Next:\n  datasets.load_dataset({str(folder)!r})"]
+    if repository.statistics.chats:
+        tuning, template = (
+            shlex.quote(str(shipped(f"configs/finetune/{name}"))) for name in ("lora.yaml", "chat_template.jinja")
         )
-    return "\n".join(lines)
+        lines.append(
+            f"  trl sft --config {tuning} --model_name_or_path MODEL --dataset_name "
+            f"{shlex.quote(str(folder))} --output_dir runs/adapter\n    (a base model has no chat template: "
+            f"--chat_template_path {template})"
+        )
+    return lines

@@ -60,7 +60,7 @@ def main(argv: Sequence[str]) -> int:
     lines += [f"Tokens were counted by {counted}."] if options.max_tokens is not None else []
     lines += ["Dropped conversations:", *rows.lines()] if rows.drops else []
     lines += [f"Turns: {read:,} read, {turns.kept:,} written, {turns.drops.total():,} dropped.", *turns.lines()]
-    lines += [line for one, _ in counts for line in one.reader.told()]
+    lines += [line for one, _ in counts for line in one.reader.notes()]
     lines += format_losses([one for one, _ in counts])
     print("\n".join(lines), file=sys.stderr if output == PIPE else sys.stdout)
     return SOME_UNREADABLE if rows.dropped("read") else 0

@@ -9,6 +9,7 @@ from self_instruct.config.option import resolved, taken
 from self_instruct.config.parser import parse_values
 from self_instruct.datasets.convert import SourceCounts, Target, convert, format_losses
 from self_instruct.datasets.options import INPUT, ConversionOptions, InputOptions, OutputOptions, ReadingOptions
+from self_instruct.datasets.pipeline import written_files
 from self_instruct.datasets.reading import Source
 from self_instruct.datasets.writing import Format
 from self_instruct.errors import UserError
@@ -49,9 +50,9 @@ def _summary(counts: list[SourceCounts], format: Format, output: str) -> str:
     """Format the summary for the terminal."""
     tally = Tally.sum(one.tally for one in counts)
     lines = [f"{tally.kept:,} of {tally.total:,} rows were written as {format.what}.", *tally.lines()]
-    lines += [line for one in counts for line in one.reader.told()]
+    lines += [line for one in counts for line in one.reader.notes()]
     lines += format_losses(counts)
     if output != PIPE:
         places = OutputPaths(Path(output))
-        lines += [f"Files in {places.kept.parent}: {places.kept.name}, {places.rejected.name}, {places.report.name}"]
+        lines.append(f"Files in {places.kept.parent}: {', '.join(written_files(places))}")
     return "\n".join(lines)

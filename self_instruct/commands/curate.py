@@ -80,6 +80,8 @@ def _read_job(argv: Sequence[str]) -> "CurateJob":
 
 def _summary(job: "CurateJob", counts: "CurateCounts", encoded: bool | None) -> str:
     """Format the summary for the terminal."""
+    from self_instruct.datasets.pipeline import written_files
+
     places = job.places
     lines = ["", f"{counts.tally.kept:,} of {counts.tally.total:,} lines were kept.", "", counts.table(), ""]
     lines += [
@@ -94,11 +96,14 @@ def _summary(job: "CurateJob", counts: "CurateCounts", encoded: bool | None) -> 
         lines.append(
             f"{counts.unreadable:,} lines could not be read; they are in {places.rejected} with the stage read."
         )
+    captions = {
+        places.kept.name: "the kept lines, unchanged",
+        places.rejected.name: "the dropped lines with their reasons",
+        places.report.name: "the counts",
+    }
     lines += [
         f"Files in {places.kept.parent}:",
-        f"  {places.kept.name:<38} the kept lines, unchanged",
-        f"  {places.rejected.name:<38} the dropped lines with their reasons",
-        f"  {places.report.name:<38} the counts",
+        *(f"  {name:<38} {captions[name]}" for name in written_files(places)),
         "Next:",
         "  another threshold:",
         f"    {shlex.join(command_line())} --rouge_threshold 0.6",

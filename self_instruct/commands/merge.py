@@ -88,6 +88,8 @@ def _by_name(option: str, texts: Sequence[str], names: Any) -> dict[str, str]:
 
 def _summary(names: Sequence[str], counts: "CurateCounts", places: OutputPaths) -> str:
     """Format the summary: the funnel, a row for each source, and the overlaps between sources."""
+    from self_instruct.datasets.pipeline import written_files
+
     stages = [stage for stage, _ in counts.stages]
     width = max(8, *map(len, names))
     head = f"{'source':<{width}} {'rows':>10} " + " ".join(f"{stage:>13}" for stage in stages) + f" {'kept':>10}"
@@ -102,5 +104,4 @@ def _summary(names: Sequence[str], counts: "CurateCounts", places: OutputPaths) 
     for row, name in enumerate(names):
         cells = [f"{counts.overlap[row, column]:,}" for column in range(len(names))]
         lines.append(f"{name:>{width}} " + " ".join(f"{cell:>{width}}" for cell in cells))
-    found = f"{places.kept.name}, {places.rejected.name}, {places.report.name}"
-    return "\n".join([*lines, "", f"Files in {places.kept.parent}: {found}"])
+    return "\n".join([*lines, "", f"Files in {places.kept.parent}: {', '.join(written_files(places))}"])

@@ -31,7 +31,6 @@ OTHER_NAMES: Mapping[str, str] = MappingProxyType(
         "attn_implementation": "attention attn use_flash_attention_2",
         "quantization 4bit": "load_in_4bit 4bit",
         "quantization 8bit": "load_in_8bit 8bit",
-        "tensor_parallel_size": "tp tp_size tensor_parallel num_gpus",
         "max_new_tokens": "max_tokens max_output_tokens max_completion_tokens max_gen_toks",
         "max_length": "max_model_len max_seq_length max_seq_len context_length",
         "temperature": "t temp",

@@ -1,4 +1,4 @@
-"""Datasets of others, and ours: read in any of the usual formats, converted, merged, and cleared of benchmarks.
+"""Read instruction data in any common format; curate, convert, merge, clean, lint, decontaminate and publish it.
 
-`import datasets` inside this package is the library of that name: all imports are absolute.
+`import datasets` inside this package is the Hugging Face library, because all imports are absolute.
 """

@@ -1,4 +1,4 @@
-"""Reading the tasks of benchmarks: HumanEval, MBPP and GSM8K by their fields, others as instructions with answers."""
+"""Read benchmark tasks: HumanEval, MBPP and GSM8K by their fields, any other as instructions with answers."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,9 +19,9 @@ _FIELDS = (
 
 
 def read_benchmarks(named: Sequence[tuple[str, str]]) -> list[BenchmarkText]:
-    """The texts of all tasks of benchmarks, each given by name and path.
+    """Return the texts of all benchmark tasks; `named` holds names and paths.
 
-    Raises `UserError` if one cannot be read whole: what a damaged file does not tell would be missed in silence.
+    Raises UserError if a file cannot be read completely, since contamination by its missing tasks would go unnoticed.
     """
     return [text for name, path in named for text in _texts(name or Path(path).name.partition(".")[0], path)]
 
@@ -32,7 +32,7 @@ def _texts(name: str, path: str) -> Iterator[BenchmarkText]:
     broken = next((row for row in rows if isinstance(row, Unreadable)), None)
     if broken is not None or not rows:
         problem = f"{broken.place}: {broken.problem}" if broken else f"{path}: holds no task"
-        raise UserError(f"--benchmarks {problem}; give the whole file, so that nothing is overlooked")
+        raise UserError(f"--benchmarks {problem}; give the complete file, so that no task is overlooked")
     whole = [row for row in rows if isinstance(row, Row)]
     values = [row.value for row in whole]
     schema = None if all(map(_parts, values)) else recognise(values[:64], container.header, container.key, path)
@@ -50,7 +50,7 @@ def _texts(name: str, path: str) -> Iterator[BenchmarkText]:
 
 
 def _parts(row: dict[str, Any]) -> dict[str, str]:
-    """The fields of a benchmark's task that must not be found elsewhere; none if it is no known benchmark's."""
+    """Return the fields of a known benchmark's task that must not appear elsewhere; empty for other rows."""
     names = next((names for names in _FIELDS if all(isinstance(row.get(name), str) for name in names)), ())
-    # What follows the sign is the bare result.
+    # The bare result follows "####".
     return {name: row[name].rpartition("####")[0] or row[name] if name == "answer" else row[name] for name in names}

@@ -1,6 +1,6 @@
-"""The dataset card: metadata as the Hub and the `datasets` library read it, and a Markdown text from card.md.jinja.
+"""Render the dataset card: metadata for the Hub and the `datasets` library, and Markdown from card.md.jinja.
 
-Every value that the template shows is escaped for Markdown, so that names and texts of models cannot change the card.
+The template escapes every value for Markdown, so that names and model output cannot break the card.
 """
 
 import json
@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -26,28 +27,52 @@ _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "
           (10**8, "10M<n<100M"), (10**9, "100M<n<1B"))  # fmt: skip
 _CUT = 1500
 _WHY = {
-    "no_answer": "nothing was answered", "no_instruction": "nothing was asked", "empty": "they hold no text",
-    "other_turns": "they have turns of tools, or turns without a text",
+    "no_answer": "no answer", "no_instruction": "no instruction", "empty": "no text",
+    "other_turns": "turns of tools, or turns without text",
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Stated:
-    """What only the user knows: a name for people, the licence by its id on the Hub, languages by their codes."""
+    """Facts that only the user knows, None where not stated: a name for people, the licence's id on the Hub, language codes,
+    the licence of the model.
+    """
 
-    name: str
+    pretty_name: str | None = None
     license: str | None = None
-    language: Sequence[str] = ()
+    language: Sequence[str] | None = None
+    model_license: str | None = None
+
+
+def read_stated(path: Path) -> Stated:
+    """Return the facts in the front matter of an earlier card; none if there is no card of ours, or it cannot be read."""
+    from huggingface_hub import metadata_load
+
+    try:
+        found = metadata_load(path) if MARK in path.read_text(encoding="utf-8") else None
+    except Exception:  # a missing or damaged card states nothing, whatever is wrong with it
+        return Stated()
+    about = found if isinstance(found, dict) else {}
+    texts = {name: about.get(name) for name in ("pretty_name", "license", "model_license")}
+    language = about.get("language")
+    language = [language] if isinstance(language, str) else language
+    known = isinstance(language, list) and all(isinstance(code, str) for code in language)
+    return Stated(
+        language=language if known else None,
+        **{name: text for name, text in texts.items() if isinstance(text, str)},
+    )
 
 
 def render_card(
-    statistics: Statistics, steps: Sequence[Step], licenses: Mapping[str, str], stated: Stated, place: str
+    statistics: Statistics, steps: Sequence[Step], licenses: Mapping[str, str], stated: Stated, name: str, place: str
 ) -> "DatasetCard":
-    """Return the card. `licenses` are those of models that are known, by name; `place` is what `load_dataset` takes."""
+    """Return the card. `licenses` maps models to their known licences, `name` is the title unless another is stated, `place`
+    the argument of `load_dataset`.
+    """
     from huggingface_hub import DatasetCard
 
     body = _environment().get_template("card.md.jinja").render(
-        name=stated.name,
+        name=stated.pretty_name or name,
         models=list(dict.fromkeys(name for name, _ in statistics.models)),
         statistics=statistics,
         steps=steps,
@@ -65,7 +90,7 @@ def render_card(
 
 
 def card_data(statistics: Statistics, stated: Stated) -> "DatasetCardData":
-    """Return the metadata. Licence and languages are there only if the user states them."""
+    """Return the metadata. The facts of `stated` are left out unless the user gave them."""
     from huggingface_hub import DatasetCardData
 
     configs: list[dict[str, Any]] = [
@@ -74,9 +99,10 @@ def card_data(statistics: Statistics, stated: Stated) -> "DatasetCardData":
     if statistics.chats:
         configs.append({"config_name": "chat", "data_files": [{"split": "train", "path": CHATS}]})
     return DatasetCardData(
-        pretty_name=stated.name,
-        license=stated.license or None,
-        language=list(stated.language) or None,
+        pretty_name=stated.pretty_name,
+        license=stated.license,
+        language=list(stated.language) if stated.language else None,
+        model_license=stated.model_license,
         size_categories=[next((name for limit, name in _SIZES if statistics.records < limit), "n>1B")],
         task_categories=["text-generation"],
         tags=["instruction-tuning", *(["synthetic", "self-instruct"] if statistics.models else [])],
@@ -117,7 +143,7 @@ def _figures(statistics: Statistics) -> list[tuple[str, ...]]:
 
 
 def _quantiles(counts: Counter[Any]) -> list[str]:
-    """Return least, 5 %, median, 95 % and most of a distribution: the smallest value with such a share up to it."""
+    """Return minimum, 5 %, median, 95 % and maximum of a distribution, each as a value that occurs in it."""
     values, total, found = sorted(counts), counts.total(), []
     for share in (0.0, 0.05, 0.5, 0.95, 1.0):
         left = share * total
@@ -130,7 +156,7 @@ def _quantiles(counts: Counter[Any]) -> list[str]:
 
 
 def _settings(steps: Sequence[Step]) -> list[tuple[int, str]]:
-    """Return all options of each step that has any, as YAML with the number of the step."""
+    """Return the number of each step that has options, with its options as YAML."""
     found = []
     for number, step in enumerate(steps, start=1):
         content = {
@@ -146,7 +172,7 @@ def _settings(steps: Sequence[Step]) -> list[tuple[int, str]]:
 
 @cache
 def _environment() -> "Environment":
-    """The template of the card. Autoescaping is on, with Markdown's escapes in place of HTML's."""
+    """Return the template environment. It escapes automatically, for Markdown instead of HTML."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -168,19 +194,19 @@ def _environment() -> "Environment":
 
 
 def _plain(text: str) -> str:
-    """Text on one line that Markdown does not take for its own."""
+    """Return the text on one line, escaped for Markdown."""
     return re.sub(r"([\\`*_|<>\[\]#])", r"\\\1", " ".join(text.split()))[:300]
 
 
 def _code(text: str) -> str:
-    """Text on one line as inline code."""
+    """Return the text on one line as inline code."""
     text = " ".join(text.split())
     ticks = "`" * (_longest_ticks(text) + 1)
     return f"{ticks} {text} {ticks}" if "`" in text else f"{ticks}{text}{ticks}"
 
 
 def _fenced(text: str, language: str) -> str:
-    """A block of code, with a fence that is longer than any in the text."""
+    """Return a code block whose fence is longer than any in the text."""
     fence = "`" * max(3, _longest_ticks(text) + 1)
     return f"{fence}{language}\n{text.rstrip()}\n{fence}"
 

@@ -1,4 +1,4 @@
-"""Reading conversations: ShareGPT, chat messages, LMFlow, Magpie, prompts and completions. A fault is a `LineError`."""
+"""Read conversations: ShareGPT, chat messages, LMFlow, Magpie, prompts and completions. A bad row raises `LineError`."""
 
 from typing import Any
 
@@ -18,12 +18,12 @@ _ROLES = {
     "model": ASSISTANT,
     **{role: role for role in (USER, ASSISTANT, SYSTEM, TOOL)},
 }
-"""Names of roles, whatever their case."""
+"""Names of roles, compared in lower case."""
 _NAMES = {USER: "human", ASSISTANT: "gpt"}
 
 
 def style(row: dict[str, Any]) -> str | None:
-    """How the turns of a row name who speaks: `from` or `role`; None if the row has no turns."""
+    """Return the key that names the speaker of a turn, `from` or `role`; None if the row has no turns."""
     turns = next((row[name] for name in _LISTS if isinstance(row.get(name), list)), None)
     if not turns or not isinstance(turns[0], dict):
         return None
@@ -31,12 +31,12 @@ def style(row: dict[str, Any]) -> str | None:
 
 
 def turns_of(turns: list[Any], place: str) -> tuple[Turn, ...]:
-    """The turns of a conversation, with `role` and `content` first; unusual names of roles are kept as `from`."""
+    """Return the turns of a conversation, with `role` and `content` first; unusual role names are kept as `from`."""
     return tuple(_turn(turn, number, place) for number, turn in enumerate(turns, start=1))
 
 
 def from_and_value(turn: Turn) -> dict[str, Any]:
-    """A turn as ShareGPT writes it."""
+    """Return a turn in ShareGPT's form."""
     role = turn.get("from") or _NAMES.get(turn["role"], turn["role"])
     return {"from": role, "value": turn["content"], **rest_of(turn, "role", "content", "from")}
 
@@ -68,7 +68,7 @@ def _turn(turn: Any, number: int, place: str) -> Turn:
 
 
 def conversation(row: dict[str, Any], place: str) -> Example:
-    """A row with a list of turns under any of the usual names."""
+    """Read a row with a list of turns under any of the usual names."""
     name = next((name for name in _LISTS if name in row), "messages")
     turns = row.get(name)
     if not isinstance(turns, list) or not turns:
@@ -76,26 +76,26 @@ def conversation(row: dict[str, Any], place: str) -> Example:
     id = "conversation_id" if "conversation_id" in row else "id"
     about, system = about_of(row, name, "system", id=id), text_of(row, "system", place)
     if row.get("provenance"):
-        about["fields"].pop("id", None)  # which the provenance has
+        about["fields"].pop("id", None)  # the provenance has it
     return of_turns(list(turns_of(turns, place)), system=system, **about)
 
 
 def magpie(row: dict[str, Any], place: str) -> Example:
-    """A row of Magpie, whose conversation repeats instruction and response unless it has more turns."""
+    """Read a row of Magpie, whose conversation repeats instruction and response unless it has more turns."""
     asked, answer = (text_of(row, name, place, required=True) for name in ("instruction", "response"))
     about = about_of(row, "instruction", "response", "conversations", "system", id="uuid", category="task_category")
     turns = row.get("conversations")
-    told = turns_of(turns, place) if isinstance(turns, list) else ()
+    found = turns_of(turns, place) if isinstance(turns, list) else ()
     system = text_of(row, "system", place)
-    if told and told[0] == {"role": SYSTEM, "content": system or told[0]["content"]}:
-        system, told = told[0]["content"], told[1:]
-    if told and list(told) != [{"role": USER, "content": asked}, {"role": ASSISTANT, "content": answer}]:
-        return of_turns(list(told), system=system, **about)
+    if found and found[0] == {"role": SYSTEM, "content": system or found[0]["content"]}:
+        system, found = found[0]["content"], found[1:]
+    if found and list(found) != [{"role": USER, "content": asked}, {"role": ASSISTANT, "content": answer}]:
+        return of_turns(list(found), system=system, **about)
     return Example(asked, "", answer, system, **about)
 
 
 def comparison(row: dict[str, Any], place: str) -> Example:
-    """A task with several answers; the better one is taken, all others stay among the fields."""
+    """Read a task with several answers: the best one becomes the output, the others stay among the fields."""
     rated = row.get("responses_and_scores")
     if rated is None:
         answer = text_of(row, "completion_a", place, required=True)
@@ -113,7 +113,7 @@ def comparison(row: dict[str, Any], place: str) -> Example:
 
 
 def prompt_completion(row: dict[str, Any], place: str) -> Example:
-    """Two texts, or two lists of messages."""
+    """Read a prompt and a completion: two texts, or two lists of messages."""
     check_output(row, place, "completion")
     prompt, completion = row.get("prompt"), row.get("completion")
     about = about_of(row, "prompt", "completion", "system")
@@ -125,12 +125,12 @@ def prompt_completion(row: dict[str, Any], place: str) -> Example:
 
 
 def is_vicuna(text: Any) -> bool:
-    """Whether a text is in the template of Vicuna."""
+    """Return whether a value is text in Vicuna's template."""
     return isinstance(text, str) and template.holds_turns(text)
 
 
 def templated(row: dict[str, Any], place: str) -> Example:
-    """A text in the template of Vicuna, or one that is nothing but text."""
+    """Read text in Vicuna's template, or plain text."""
     text = text_of(row, "text", place, required=True)
     about = about_of(row, "text")
     if not template.holds_turns(text):

@@ -1,6 +1,6 @@
-"""Cleaning conversations of any format, row by row: each is cleaned, compared with those before it, split and written.
+"""Clean conversations of any format, row by row: clean each, compare it with the earlier ones, split it and write it.
 
-Every turn is written or counted by the reason why it is not.
+Every turn is either written or counted under the reason for dropping it.
 """
 
 import hashlib
@@ -25,8 +25,8 @@ from self_instruct.runs.tally import Tally
 
 @dataclass(frozen=True)
 class CleanJob:
-    """What is done to a conversation. `limit` is in tokens, as `count` counts them; None asks for no split. `digits` in a row
-    and lists that begin anew are looked for in the parts of the split.
+    """Options for cleaning a conversation. `limit` is in tokens, counted by `count`; None means no split. Repeated `digits`
+    and numbered lists that restart are checked in each part after the split.
     """
 
     cleaning: Cleaning
@@ -38,14 +38,14 @@ class CleanJob:
 
 @dataclass
 class Turns:
-    """What became of the turns of one source: `read` of them are kept or dropped in `tally`, the kept ones in `samples`."""
+    """Counts for one source: the turns read, the turns kept or dropped, and the samples written."""
 
     read: int = 0
     samples: int = 0
     tally: Tally = field(default_factory=Tally)
 
     def as_dict(self) -> dict[str, Any]:
-        """As in the report."""
+        """Return the counts for the report."""
         turns = {"read": self.read, "written": self.tally.kept, "drops": self.tally.by_name()}
         return {"samples": self.samples, "turns": turns}
 
@@ -56,7 +56,7 @@ CleanCounts = list[tuple[SourceCounts, Turns]]
 def clean_sources(
     sources: Sequence[Source], target: Target, job: CleanJob, about: dict[str, Any]
 ) -> tuple[CleanCounts, Format]:
-    """Read, clean, write and count; `about` goes into the report as it is. Raises UserError as `open_pipeline` does."""
+    """Read, clean, write and count; `about` is added to the report. Raises UserError as `open_pipeline` does."""
     target.check()
     with open_pipeline(sources, target.path) as pipeline:
         format, seen, counts = target.open_in(pipeline), _Seen(), CleanCounts()
@@ -70,13 +70,13 @@ def clean_sources(
 
 
 class _Seen:
-    """The ids and the first pairs of the conversations that passed, as digests."""
+    """Digests of the ids and the first pairs of the conversations that passed."""
 
     def __init__(self) -> None:
         self._digests = set[bytes]()
 
     def before(self, example: Example, pair: Sequence[Numbered]) -> tuple[str, str] | None:
-        """What was there before, as a reason and a detail: the id in the same file, or the first question with its answer."""
+        """Return a reason and a detail if an earlier conversation has the same id in the same file, or the same first pair."""
         keys = {"first_pair": json.dumps([one.text for one in pair])}
         if example.id:
             keys = {"id": json.dumps([example.path, example.id]), **keys}
@@ -146,7 +146,7 @@ class _Clean(Step[ReadRow]):
         return Result(samples, None if samples else last, rejects)
 
     def _objection(self, part: list[Numbered]) -> Drop | None:
-        """Return why a part is not written."""
+        """Return the reason to drop a part, or None."""
         for one in part:
             if self._job.digits is not None and (found := repeated_digits(one.text, self._job.digits)) is not None:
                 return Drop("sample", "repeated_digits", f"turn {one.number}: {found[:100]}")
@@ -155,7 +155,7 @@ class _Clean(Step[ReadRow]):
         return None
 
     def _refuse(self, row: ReadRow, turns: int, drop: Drop) -> Result:
-        """Drop a whole row, and with it that number of turns that are not counted yet."""
+        """Drop a whole row, and count `turns` of its turns as dropped."""
         if turns:
             self.turns.tally.drop(drop, turns)
         return rejected(row, drop)
@@ -166,7 +166,7 @@ class _Clean(Step[ReadRow]):
 
 
 def _sample(example: Example, part: Sequence[Numbered], whole: bool) -> Example:
-    """The example of a part. Of a conversation that was split, the id gets the number of the part's first turn."""
+    """Return the example of a part. If the conversation was split, the number of the first turn is appended to the id."""
     id = example.id
     if not whole:
         id = f"{id or made_id(example)}_{part[0].number}"

@@ -1,7 +1,7 @@
-"""Finding out by its content how a file holds its rows, and reading them: JSON lines, JSON lists, lists inside objects, JSON
-objects over several lines, Parquet, a folder of the `datasets` library, or a dataset of the Hub; gzip is unpacked.
+"""Detect from its content how a file stores rows, and read them: JSON lines, JSON lists, lists inside objects, JSON objects
+over several lines, Parquet, a folder of the `datasets` library, or a Hub dataset; gzip is unpacked.
 
-No more than a row and what is read ahead is in memory. Knows nothing of what the rows mean.
+Only one row and a read-ahead buffer are in memory. The meaning of rows is decided in schemas.py.
 """
 
 import gzip
@@ -24,7 +24,7 @@ from self_instruct.user_files import LineError, object_of
 
 _HEAD = 1 << 20
 _BOM = b"\xef\xbb\xbf"
-_TASKS = frozenset(["instruction", "prompt", "question"])  # what has one of these is a row
+_TASKS = frozenset(["instruction", "prompt", "question"])  # an object with one of these keys is a row
 _FOREIGN = (
     (
         b"version https://git-lfs.github.com",
@@ -40,8 +40,8 @@ _FOREIGN = (
 
 @dataclass(frozen=True)
 class Container:
-    """How a source holds its rows, in words, and the rows. Where they stand in a list of an object, `key` is its name and
-    `header` the plain values before it.
+    """How a source stores rows, in words, and the rows. If they are in a list inside an object, `key` is the list's key and
+    `header` holds the scalar values before it.
     """
 
     kind: str
@@ -51,9 +51,9 @@ class Container:
 
 
 def open_container(path: str, split: str | None = None, option: str = "--input_path") -> Container:
-    """Opens a source; `-` is standard input, and what is no path but reads `owner/name` is a dataset of the Hub.
+    """Open a source: `-` is standard input, and `owner/name` is a Hub dataset unless such a path exists.
 
-    Raises `UserError`, which names the option, when it cannot be opened or is nothing that holds rows.
+    Raises UserError, naming the option, if the source cannot be opened or is in an unsupported format.
     """
     place = Path(path)
     if path == PIPE:
@@ -82,7 +82,7 @@ def open_container(path: str, split: str | None = None, option: str = "--input_p
 
 
 def _closing(rows: Iterator[Row | Unreadable], stream: BinaryIO) -> Iterator[Row | Unreadable]:
-    """The rows; the stream is closed after them, or when nobody wants more."""
+    """Yield the rows; close the stream after the last one, or when the consumer stops."""
     with stream:
         yield from rows
 
@@ -119,7 +119,7 @@ def _of_stream(stream: BinaryIO, name: str, option: str) -> Container:
 
 
 def _document(content: bytes) -> tuple[str, dict[str, Any]] | None:
-    """The key of the first list of an object, and the plain values before it, if the file holds such objects and no rows."""
+    """Return the key of the object's first list and the scalar values before it; None if the file's objects are rows."""
     found = begins_with(content)
     if found is None:
         return None
@@ -134,7 +134,7 @@ def _document(content: bytes) -> tuple[str, dict[str, Any]] | None:
 
 
 def _is_spread(content: bytes) -> bool:
-    """Whether an object goes on over several lines, as indented JSON does."""
+    """Return whether an object spans several lines, like indented JSON."""
     first, _, rest = content.partition(b"\n")
     return first.strip() == b"{" or (
         rest[:1] in b" \t" and bool(re.match(rb'\s*"', rest)) and _first_line(content) is None
@@ -142,7 +142,7 @@ def _is_spread(content: bytes) -> bool:
 
 
 def _first_object(content: bytes) -> dict[str, Any]:
-    """The object that a file begins with; empty if it is not all there."""
+    """Return the object at the beginning of a file; empty if it is incomplete."""
     try:
         return dict(json.JSONDecoder().raw_decode(content.decode("utf-8", "replace"))[0])
     except (ValueError, RecursionError):
@@ -150,7 +150,7 @@ def _first_object(content: bytes) -> dict[str, Any]:
 
 
 def _first_line(content: bytes) -> dict[str, Any] | None:
-    """The object on the first line, if it holds a whole one."""
+    """Return the object on the first line, or None if the line is not a complete object."""
     try:
         return object_of(content.partition(b"\n")[0], "")
     except LineError:
@@ -178,7 +178,7 @@ def _lines(file: io.BufferedIOBase, name: str) -> Iterator[Row | Unreadable]:
 
 
 def _raw_lines(file: io.BufferedIOBase) -> Iterator[tuple[bytes, bool]]:
-    """Each line, and whether it is whole; of one that is too long only the beginning is kept in memory."""
+    """Yield each line and whether it is complete; of a line that is too long, only the beginning is kept in memory."""
     first = True
     while line := file.readline(LONGEST + 1):
         part, whole = line, line.endswith(b"\n") or len(line) <= LONGEST
@@ -196,22 +196,20 @@ def _read(stream: BinaryIO, size: int) -> bytes:
 
 
 class _Rejoined(io.RawIOBase):
-    """A stream, with what was read of it put back."""
+    """A stream preceded by the bytes that were already read from it."""
 
     def __init__(self, head: bytes, rest: BinaryIO) -> None:
         self._head, self._rest = memoryview(head), rest
 
     @classmethod
     def back(cls, head: bytes, rest: BinaryIO) -> io.BufferedReader:
-        """The whole stream."""
+        """Return a buffered reader of the whole stream."""
         return io.BufferedReader(cls(head, rest), 1 << 16)
 
     def readable(self) -> bool:
-        """As streams ask."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Fills a buffer."""
         if self._head:
             number = min(len(buffer), len(self._head))
             buffer[:number], self._head = self._head[:number], self._head[number:]

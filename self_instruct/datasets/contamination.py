@@ -1,7 +1,7 @@
-"""Which texts share words in a row with a benchmark: by hashes of n-grams, each hit compared word by word.
+"""Find texts that share consecutive words with a benchmark: look up hashes of n-grams, then compare each hit word by word.
 
-Words are compared, in lower case and without punctuation, so code that is laid out otherwise is found too. Annotations of
-calculators (`<<48/2=24>>`), which copies of GSM8K leave out, are not words. Knows nothing of files.
+Words are lower-cased and without punctuation, so code with a different layout is found too. Calculator annotations
+(`<<48/2=24>>`), which copies of GSM8K leave out, are not words.
 """
 
 import re
@@ -18,7 +18,7 @@ _BASE = np.uint64(0x9E3779B97F4A7C15)  # odd, so that every power of it keeps al
 
 @dataclass(frozen=True)
 class BenchmarkText:
-    """A field of a benchmark's task: the benchmark, the place of the task, its id, the field's name and its text."""
+    """A field of a benchmark task: the benchmark, the task's location and id, the field's name and its text."""
 
     benchmark: str
     place: str
@@ -29,7 +29,7 @@ class BenchmarkText:
 
 @dataclass(frozen=True)
 class Contamination:
-    """What was found of a benchmark in a text: `ngram`, words in a row, or `substring`, a whole short text; and the words."""
+    """A match with a benchmark: its kind (`ngram`, consecutive words, or `substring`, a whole short text) and the words."""
 
     kind: str
     found: BenchmarkText
@@ -37,14 +37,14 @@ class Contamination:
 
     @property
     def detail(self) -> str:
-        """In words."""
+        """The match in words."""
         where = f"{self.found.benchmark}, {self.found.id or self.found.place}, {self.found.field}"
         return f"{len(self.words.split())} words of {where}: {self.words}"
 
 
 class ContaminationIndex:
-    """The texts of benchmarks. Of those with `ngram_words` words or more every n-gram counts; shorter ones count as a whole, if
-    they have at least `substring_words`.
+    """An index of benchmark texts. Texts of `ngram_words` words or more are indexed by n-gram, shorter ones as a whole if they
+    have at least `substring_words` words.
     """
 
     def __init__(self, texts: Sequence[BenchmarkText], ngram_words: int = 13, substring_words: int = 8) -> None:
@@ -68,11 +68,11 @@ class ContaminationIndex:
 
     @property
     def benchmarks(self) -> list[str]:
-        """The names of the benchmarks, in order."""
+        """The names of the benchmarks in order."""
         return list(dict.fromkeys(text.benchmark for text in self._texts))
 
     def find(self, texts: Sequence[str]) -> list[Contamination | None]:
-        """For each text the first n-gram of it that is in a benchmark, or a benchmark's text that is in it; None if neither."""
+        """Return for each text its first n-gram that is in a benchmark, or a short benchmark text that it contains, or None."""
         rows = [words_of(text) for text in texts]
         ends = np.cumsum([0, *map(len, rows)])
         number = self._vocabulary.get
@@ -88,7 +88,7 @@ class ContaminationIndex:
         return found
 
     def _hits(self, numbers: np.ndarray, length: int) -> list[tuple[int, int]]:
-        """Where so many words in a row are those of a benchmark's text, and the position of that text."""
+        """Return the positions of `length` consecutive words that match a benchmark text, each with the index of that text."""
         known, starts, owners = self._hashes[length]
         asked = _hashes(numbers, length)
         places = np.minimum(np.searchsorted(known, asked), len(known) - 1)
@@ -101,12 +101,12 @@ class ContaminationIndex:
 
 
 def words_of(text: str) -> list[str]:
-    """The words that are compared."""
+    """Return the words to compare."""
     return unicode_tokens(_ANNOTATION.sub(" ", text) if "<<" in text else text)
 
 
 def _hashes(numbers: np.ndarray, length: int) -> np.ndarray:
-    """The hash of every so many numbers in a row [numbers - length + 1], uint64."""
+    """Return the hash of every `length` consecutive numbers, uint64 [numbers - length + 1]."""
     hashes = np.zeros(max(0, len(numbers) - length + 1), np.uint64)
     for offset in range(length):
         hashes = hashes * _BASE + numbers[offset : offset + len(hashes)]

@@ -1,6 +1,6 @@
-"""Cleaning one conversation: questions and answers in turns, each cleaned, or the reason why a turn or all of it is left out.
+"""Clean one conversation of alternating questions and answers, and record why a turn or the whole of it is dropped.
 
-No turn is lost without being told: those left and those in `Outcome.dropped` are those that came. Knows nothing of files.
+Every input turn ends up in `Outcome.kept` or in `Outcome.dropped`.
 """
 
 import re
@@ -12,30 +12,30 @@ from self_instruct.datasets.fences import prose_of
 from self_instruct.datasets.markup import NotConverted, is_page, is_rendering, speaks_of_html
 from self_instruct.datasets.turn_cleaning import cleaned, is_rate_limit
 
-SHORTEST = 16  # characters of a conversation, FastChat's
+SHORTEST = 16  # characters of a conversation, as in FastChat
 _NUMBERED = re.compile(r"^(?P<indent>[ \t]*)(?P<number>\d{1,3})\.[ \t]+\S", re.MULTILINE)
 _SHOWN = 200
 
 Foreign = Callable[[str], str | None]
-"""What says of a text in which unwanted language it is; None if it is in none."""
+"""Return the unwanted language that a text is in, or None."""
 
 
 @dataclass(frozen=True)
 class Numbered:
-    """A turn and its place among those of its conversation, from 1."""
+    """A turn and its position in the conversation, from 1."""
 
     number: int
     turn: Turn
 
     @property
     def text(self) -> str:
-        """What is said."""
+        """The content of the turn."""
         return str(self.turn["content"])
 
 
 @dataclass(frozen=True)
 class Dropped:
-    """A turn that was left out, as it came: why in one word, and what was seen."""
+    """A dropped turn, unchanged, with the reason and a detail."""
 
     number: int
     turn: Turn
@@ -45,9 +45,7 @@ class Dropped:
 
 @dataclass
 class Outcome:
-    """What is left of a conversation of `turns`: pairs of a question and its answer. If nothing is, `reason` and `detail` say
-    why.
-    """
+    """The pairs kept of a conversation of `turns`. If none are, `reason` and `detail` say why."""
 
     turns: Sequence[Turn]
     kept: list[Numbered]
@@ -56,18 +54,18 @@ class Outcome:
     detail: str = ""
 
     def drop(self, gone: Sequence[Numbered], reason: str, detail: str) -> None:
-        """Drop turns, each as it came: `gone` may already be clean."""
+        """Drop turns, recording each as it was before cleaning."""
         self.dropped += [Dropped(one.number, self.turns[one.number - 1], reason, detail) for one in gone]
 
     def refuse(self, reason: str, detail: str) -> None:
-        """All that is left is out."""
+        """Drop all remaining turns."""
         self.drop(self.kept, reason, detail)
         self.kept, self.reason, self.detail = [], reason, detail
 
 
 @dataclass(frozen=True)
 class Cleaning:
-    """What is asked of a conversation: words that nobody may say, whether HTML is converted, and the unwanted languages."""
+    """Requirements for a conversation: words that must not occur, whether to convert HTML, and unwanted languages."""
 
     mentions: Sequence[str] = ()
     html: bool = True
@@ -75,7 +73,7 @@ class Cleaning:
 
 
 def clean(turns: Sequence[Turn], cleaning: Cleaning) -> Outcome:
-    """The conversation's pairs with clean texts, and every other turn with its reason."""
+    """Return the conversation's pairs with clean texts, and every other turn with its reason."""
     outcome = Outcome(turns, [Numbered(number, turn) for number, turn in enumerate(turns, start=1)])
     _trim(outcome)
     for step in (_judge_raw, _clean_texts, _judge_clean):
@@ -86,7 +84,7 @@ def clean(turns: Sequence[Turn], cleaning: Cleaning) -> Outcome:
 
 
 def wrong_list(text: str) -> str | None:
-    """The second "1." of a numbered list that begins anew without having come to "2."; None if there is none."""
+    """Return the second "1." of a numbered list that restarts before reaching "2."; None if there is none."""
     last: dict[str, int] = {}
     for found in _NUMBERED.finditer(prose_of(text)):
         indent, number = found["indent"], int(found["number"])
@@ -97,13 +95,13 @@ def wrong_list(text: str) -> str | None:
 
 
 def repeated_digits(text: str, number: int) -> str | None:
-    """A digit that stands so many times in a row; None if none does."""
+    """Return the first run of `number` equal digits, or None."""
     found = re.search(rf"(\d)\1{{{number - 1}}}", text)
     return found.group() if found else None
 
 
 def _trim(outcome: Outcome) -> None:
-    """Takes off what comes before the first question, and questions at the end that have no answer."""
+    """Drop turns before the first question, and unanswered questions at the end."""
     kept = outcome.kept
     first = next((at for at, one in enumerate(kept) if one.turn["role"] == USER), len(kept))
     outcome.drop(kept[:first], "before_question", "stands before the first question")
@@ -131,7 +129,7 @@ def _judge_raw(outcome: Outcome, cleaning: Cleaning) -> None:
 
 
 def _clean_texts(outcome: Outcome, cleaning: Cleaning) -> None:
-    """Cleans each text; where nothing is left of one, or what no one can read, the conversation ends before its pair."""
+    """Clean each text; end the conversation before the first pair whose text is then empty or unprintable."""
     are_html = _html_turns(outcome.kept) if cleaning.html else set[int]()
     before, done = outcome.kept, list[Numbered]()
     for one in before:
@@ -170,10 +168,10 @@ def _judge_clean(outcome: Outcome, cleaning: Cleaning) -> None:
 
 
 def _html_turns(kept: Sequence[Numbered]) -> set[int]:
-    """The turns that are HTML of a page.
+    """Return the numbers of the turns that are HTML saved from a chat page.
 
-    Where the page's classes are gone, answers are HTML if all of them are what a page makes of Markdown, and no question
-    speaks of HTML. A question without these classes is as the user has typed it.
+    If the page's classes are gone, answers count as HTML only if all of them look like rendered Markdown and no question
+    mentions HTML. A question without these classes is what the user typed.
     """
     pages = {one.number for one in kept if is_page(one.text)}
     answers = [one for one in kept if one.turn["role"] == ASSISTANT]

@@ -1,5 +1,5 @@
-"""Convert sources of any format to another one, row by row. Rows that the format cannot hold are rejected, and what the
-written rows lose is counted.
+"""Convert sources of any format to another one, row by row. Rows that the format cannot hold are rejected, and fields that
+the written rows lose are counted.
 """
 
 import json
@@ -24,14 +24,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class SourceCounts:
-    """What became of the rows of one source, and what the written rows have lost, by name."""
+    """Counts of the rows of one source, and of the fields that the written rows have lost."""
 
     reader: Reader
     tally: Tally
     lost: Counter[str] = field(default_factory=Counter)
 
     def as_dict(self) -> dict[str, Any]:
-        """As in the report."""
+        """Return the counts for the report."""
         reader = self.reader
         return {
             "path": reader.source.path,
@@ -50,7 +50,7 @@ class SourceCounts:
 
 @dataclass(frozen=True)
 class Target:
-    """What is to be written, and where: a format's name, a path or `-`, and what some formats ask besides."""
+    """The output: a format's name, a path or `-`, and settings of some formats."""
 
     format: str
     path: str
@@ -61,14 +61,14 @@ class Target:
 
     @property
     def suffix(self) -> str:
-        """The ending of the path, which says how rows are held."""
+        """The file name extension, which decides how rows are stored."""
         return SUFFIXES[self.format][0] if self.path == PIPE else Path(self.path).suffix
 
     def check(self) -> None:
         """Raise UserError if the format is not written to files of this ending."""
         if self.suffix not in (endings := SUFFIXES[self.format]):
             raise UserError(
-                f"--output {self.path}: {self.format} is written to {' or '.join(endings)} files; give a name that ends so"
+                f"--output {self.path}: {self.format} is written to {' or '.join(endings)} files; use that extension"
             )
 
     def open_in(self, pipeline: Pipeline) -> Format:
@@ -120,7 +120,7 @@ def convert(
 
 
 def format_losses(counts: Sequence[SourceCounts]) -> list[str]:
-    """Return what the written rows have lost, for people; nothing if that is nothing."""
+    """Return lines that list the fields that written rows have lost; empty if none."""
     lost = sum((one.lost for one in counts), Counter[str]())
-    head = ["Not held by the format, in so many of the rows that are written:"] if lost else []
+    head = ["Fields that the format cannot hold, by number of rows:"] if lost else []
     return head + [f"  {name:<40} {number:>12,}" for name, number in lost.most_common()]

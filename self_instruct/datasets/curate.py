@@ -1,4 +1,4 @@
-"""The steps of a curation: read, filter, search, decide, write."""
+"""Curate files: read, filter, compare, decide and write."""
 
 import logging
 import time
@@ -32,9 +32,8 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class CurateJob:
-    """The inputs, outputs and options of a curation. Records found in `benchmarks` are dropped. `uniform` output has every
-    line as we write it, with provenance. Messages name the inputs by `option`. The report tells filters, novelty and `more`
-    options.
+    """The inputs, outputs and options of a curation. Records found in `benchmarks` are dropped. `uniform` rewrites every line
+    in our format with provenance. Messages name the inputs by `option`. The report has filter, novelty and `more` options.
     """
 
     inputs: list[Source]
@@ -49,7 +48,7 @@ class CurateJob:
 
 @dataclass(frozen=True)
 class Material:
-    """The files as read, the tasks that pass the filters, and what dropped the others, by place; with the evidence."""
+    """The files, the tasks that pass the filters, and the drops and benchmark matches of the others, keyed by location."""
 
     files: list[InstructionFile]
     passed: list[Task]
@@ -58,12 +57,12 @@ class Material:
 
     @property
     def texts(self) -> list[str]:
-        """What is compared."""
+        """The texts to compare."""
         return [task.record.task for task in self.passed]
 
 
 def curate(job: CurateJob) -> tuple[CurateCounts, bool | None]:
-    """Decides and writes. Returns the counts, and whether the embedding model was needed; None where none was asked for."""
+    """Curate. Return the counts, and whether the embedding model was loaded; None if no embeddings were requested."""
     with open_pipeline(job.inputs, str(job.places.kept), job.option) as pipeline:
         material = _prepared(job, pipeline.readers)
         encoder = _Vectors(job) if job.novelty.embedding_threshold is not None else None
@@ -82,12 +81,12 @@ def curate(job: CurateJob) -> tuple[CurateCounts, bool | None]:
 
 
 def _prepared(job: CurateJob, readers: list[Reader]) -> Material:
-    """Reads and filters."""
+    """Read and filter."""
     filters = build_rules(job.filter, "", job.novelty.rouge_tokenizer)
     files = read_all(readers, uniform=job.uniform)
     passed, drops = list[Task](), dict[str, Drop]()
     for file in files:
-        # Where a file holds tasks alone, their outputs cannot be at fault.
+        # If a file has no outputs, only check its tasks.
         asked = filters if file.has_output else about_tasks(filters)
         for line in file.lines:
             if not isinstance(line, Task):
@@ -104,7 +103,7 @@ def _prepared(job: CurateJob, readers: list[Reader]) -> Material:
 
 
 def _evidence(index: ContaminationIndex, tasks: list[Task]) -> dict[str, dict[str, Any]]:
-    """What of tasks is in a benchmark, by place."""
+    """Return benchmark matches, keyed by task location."""
     evidence = dict[str, dict[str, Any]]()
     for begin in range(0, len(tasks), _BATCH):
         batch = tasks[begin : begin + _BATCH]
@@ -126,39 +125,39 @@ def _outcomes(job: CurateJob, texts: list[str], encoder: "_Vectors | None") -> l
     words = (options.rouge_threshold, options.rouge_rule, options.rouge_tokenizer)
     if encoder is None or options.embedding_threshold is None:
         return [Outcome(None if kept else "rouge_l", nearest) for kept, nearest in keep_first(texts, *words)]
-    found = encode_all(encoder.encoder, texts, _told_at_times())
+    found = encode_all(encoder.encoder, texts, _log_progress())
     vectors = np.stack([found[text] for text in texts]) if texts else np.empty((0, 0), np.float32)
     return keep_new(texts, vectors, options.embedding_threshold, options.embedding_reference, words)
 
 
-def _told_at_times() -> Callable[[int, int], None]:
-    """What logs now and then how many texts of how many have their vectors."""
+def _log_progress() -> Callable[[int, int], None]:
+    """Return a callback that logs now and then how many texts are encoded."""
     said = time.monotonic()
 
     def on_part(done: int, number: int) -> None:
         nonlocal said
         if time.monotonic() - said >= _LINE_EVERY:
             said = time.monotonic()
-            _log.warning("%d of %d different texts have their vectors", done, number)
+            _log.warning("encoded %d of %d distinct texts", done, number)
 
     return on_part
 
 
 class _Vectors:
-    """Where vectors come from: the file that an earlier call has left beside the output, and the model for the others."""
+    """Provide vectors, from the cache file beside the output or from the model."""
 
     def __init__(self, job: CurateJob) -> None:
         name = job.novelty.embedding_model_name_or_path
         self._late = LateEncoder(name)
-        # What was not fetched before has no version until it is loaded.
+        # A model that is not downloaded yet has no version before it is loaded.
         identity = identity_of(name) or self._late.model.identity
         self.encoder: Encoder = self._late
         if identity is None:
-            _log.warning("%s: which version of the model this is cannot be told; its vectors are not kept", name)
+            _log.warning("%s: the model's version is unknown, so its vectors are not cached", name)
             return
         self.encoder = CachedEncoder(self._late, identity, job.places.vectors, writes=True)
 
     @property
     def loaded(self) -> bool:
-        """Whether the model was needed."""
+        """Whether the model was loaded."""
         return self._late.loaded

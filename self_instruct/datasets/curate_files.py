@@ -1,7 +1,4 @@
-"""What a curation leaves behind: the lines that are kept, those that are not with the reason, and the counts.
-
-Everything here is a function of the files and the decisions. Knows nothing of how decisions come about.
-"""
+"""Build the output of a curation from its files and decisions: kept lines, rejected lines with reasons, and counts."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -22,16 +19,15 @@ STAGES = (
 
 
 def stages_of(tally: Tally) -> list[tuple[str, str]]:
-    """Return the stages in order, and what is left after each; benchmarks only if anything was found in them."""
+    """Return the stages in order, each with a caption for the remaining lines; contamination only if it dropped any."""
     return [item for item in STAGES if item[0] != "contamination" or tally.dropped("contamination")]
 
 
 @dataclass
 class CurateCounts:
-    """What became of the lines of all inputs; `rules` are the filter rules with the reasons of each.
+    """Counts of the lines of all inputs; `rules` maps filter rules to their reasons.
 
-    `shares` are the counts of each input, and `overlap` how many of the first input's lines were dropped for one of the
-    second's, both by position.
+    `shares` has the counts per input. `overlap[a, b]` counts lines of input a that were dropped as too near to one of input b.
     """
 
     rules: Mapping[str, tuple[str, ...]]
@@ -50,20 +46,20 @@ class CurateCounts:
 
     @property
     def warnings(self) -> list[RuleWarning]:
-        """As a run's."""
+        """Filter rules that dropped much or never fired."""
         return warnings_of(self.rules, self.tally.drops, self.tally.total - self.unreadable)
 
     @property
     def stages(self) -> list[tuple[str, str]]:
-        """The stages in order, and what is left after each."""
+        """The stages in order, each with a caption for the remaining lines."""
         return stages_of(self.tally)
 
     def table(self) -> str:
-        """The funnel for people."""
+        """Return the funnel as text."""
         return self.tally.table("lines", self.stages)
 
     def as_dict(self, files: Sequence[InstructionFile], options: Mapping[str, Any]) -> dict[str, Any]:
-        """All counts and the options, as in the report."""
+        """Return all counts and the options for the report."""
         stages, tally = [stage for stage, _ in self.stages], self.tally
         return {
             "inputs": [_about(file, share) for file, share in zip(files, self.shares, strict=True)],
@@ -89,8 +85,8 @@ def _about(file: InstructionFile, share: Tally) -> dict[str, Any]:
 
 
 class CurateStep(Step[Task]):
-    """The step that writes the lines that are kept. `drops` and `evidence`, the matches in benchmarks, are by the place of a
-    task. The overlap of `files` is counted in `counts`.
+    """Write the kept lines. `drops` and `evidence`, the benchmark matches, are keyed by task location. The overlap of `files`
+    is counted in `counts`.
     """
 
     def __init__(

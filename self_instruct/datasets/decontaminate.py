@@ -1,4 +1,4 @@
-"""Drop the records that are in a benchmark, row by row, with the evidence for each."""
+"""Drop records that overlap with a benchmark, row by row, with the matching words as evidence."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,13 +20,13 @@ _BATCH = 1024
 
 @dataclass
 class Cleared:
-    """What became of the rows of all sources, and how many are in each benchmark."""
+    """Counts of the rows of all sources, and of the matches per benchmark."""
 
     tally: Tally = field(default_factory=Tally)
     benchmarks: Counter[str] = field(default_factory=Counter)
 
     def as_dict(self, readers: Sequence[Reader], options: Mapping[str, Any]) -> dict[str, Any]:
-        """As in the report, with the options."""
+        """Return the counts and the options for the report."""
         return {
             "inputs": [
                 {"path": reader.source.path, "format": reader.schema and reader.schema.name} for reader in readers
@@ -40,7 +40,7 @@ class Cleared:
 
 
 def parts_of(example: Example) -> list[tuple[str, str]]:
-    """The texts of an example that are looked at, each as what is asked or what is answered."""
+    """Return the texts of an example to search, each labelled `instruction` or `output`."""
     if not example.messages:
         return [("instruction", example.prompt), ("output", example.output)]
     return [("output" if turn["role"] == ASSISTANT else "instruction", turn["content"]) for turn in example.messages]
@@ -49,7 +49,7 @@ def parts_of(example: Example) -> list[tuple[str, str]]:
 def contaminated(
     index: ContaminationIndex, examples: Sequence[Sequence[tuple[str, str]]]
 ) -> list[dict[str, Any] | None]:
-    """For each example, given by its parts, the evidence that it is in a benchmark; None if it is in none."""
+    """Return for each example, given as labelled texts, the evidence of a benchmark match, or None."""
     owners = [at for at, parts in enumerate(examples) for _ in parts]
     names = [name for parts in examples for name, _ in parts]
     found = index.find([text for parts in examples for _, text in parts])
@@ -69,23 +69,23 @@ def _evidence(part: str, hit: Contamination) -> dict[str, Any]:
 
 
 def index_of(benchmarks: Sequence[tuple[str, str]], ngram_words: int, substring_words: int) -> ContaminationIndex:
-    """What finds the benchmarks, each given by name and path. Raises `UserError` if there is nothing in them to be found."""
+    """Return an index of benchmarks, given by name and path. Raises UserError if no text is long enough to search."""
     if substring_words > ngram_words:
         raise UserError(
-            f"--substring_words is {substring_words}, but texts of --ngram_words {ngram_words} are found by n-grams; give at "
-            "most that"
+            f"--substring_words {substring_words} is above --ngram_words {ngram_words}: n-grams find texts that long; use "
+            f"at most {ngram_words}"
         )
     texts = read_benchmarks(benchmarks)
     index = ContaminationIndex(texts, ngram_words, substring_words)
     if not index.searched:
         raise UserError(
-            f"--benchmarks: none of {len(texts)} texts has --substring_words {substring_words} words; lower it"
+            f"--benchmarks: none of the {len(texts)} texts has {substring_words} words; lower --substring_words"
         )
     return index
 
 
 class _Decontaminate(Step[ReadRow]):
-    """Keep the rows that are in no benchmark, as lines of ours."""
+    """Write the rows without a benchmark match in our format."""
 
     batch = _BATCH
 
@@ -106,7 +106,7 @@ class _Decontaminate(Step[ReadRow]):
 def decontaminate(
     sources: Sequence[Source], index: ContaminationIndex, output: str, options: Mapping[str, Any]
 ) -> tuple[Cleared, list[Reader]]:
-    """Read, write what is in no benchmark, and count; the report has the options. Raises UserError as `open_pipeline` does."""
+    """Write the rows without a benchmark match, and count; `options` go into the report."""
     with open_pipeline(sources, output) as pipeline:
         found, columns = Counter(dict.fromkeys(index.benchmarks, 0)), pipeline.columns
         tallies = [

@@ -1,7 +1,7 @@
-"""Faults of instruction data, as AlpacaDataCleaned and others have found them: one function a fault, which tells from a task
-and its answer the words that show it. They point at what to look at; none of them is proof.
+"""Checks for faults of instruction data known from AlpacaDataCleaned and others: one function per fault, which returns the text
+that shows it. A finding is a hint, not proof.
 
-Knows nothing of files. Faults between records are found where they pass.
+Duplicates need more than one record, so lint.py finds them.
 """
 
 import re
@@ -65,7 +65,7 @@ _LOST = re.compile("[\ufffd\x80-\x84\x86-\x9f\ud800-\udfff]")
 
 @dataclass(frozen=True)
 class Exchange(Record):
-    """A task with its answer; in a conversation, with the texts `before` it."""
+    """A task with its answer, and in a conversation the texts `before` it."""
 
     before: tuple[str, ...] = ()
 
@@ -75,24 +75,24 @@ Find = Callable[[Exchange], str | None]
 
 @dataclass(frozen=True)
 class Check:
-    """A fault: what it is in words, and what finds it in a task with its answer."""
+    """A fault: a description, and the function that finds it in an exchange."""
 
     what: str
     find: Find
 
 
 def texts_of(record: Record) -> tuple[str, str, str]:
-    """Instruction, input and output."""
+    """Return instruction, input and output."""
     return record.instruction, record.input, record.output
 
 
 def around(text: str, start: int, end: int) -> str:
-    """A place in a text with some of what is around it, on one line."""
+    """Return a span of a text with some context, on one line."""
     return " ".join(text[max(0, start - _SHOWN // 2) : end + _SHOWN].split())
 
 
 def _searched(pattern: re.Pattern[str], *parts: str) -> Find:
-    """What finds the pattern in these parts of a record."""
+    """Return a check that searches these parts of a record for a pattern."""
 
     def find(record: Exchange) -> str | None:
         for part in parts:
@@ -105,7 +105,7 @@ def _searched(pattern: re.Pattern[str], *parts: str) -> Find:
 
 
 def _changed(mend: Callable[[str], str]) -> Find:
-    """What finds a text that mending would change, shown with its signs escaped."""
+    """Return a check for a text that `mend` would change; the finding is escaped."""
 
     def find(record: Exchange) -> str | None:
         for part, text in zip(("instruction", "input", "output"), texts_of(record), strict=True):
@@ -120,34 +120,34 @@ def _changed(mend: Callable[[str], str]) -> Find:
 
 
 def empty_instruction(record: Exchange) -> str | None:
-    """An instruction without a letter or a digit."""
+    """Find an instruction without a letter or digit."""
     return repr(record.instruction[:_SHOWN]) if drop_empty(record) == "empty_instruction" else None
 
 
 def empty_output(record: Exchange) -> str | None:
-    """An output that is nothing."""
+    """Find an output that is empty or blank."""
     return repr(record.output[:_SHOWN]) if not record.output.strip() else None
 
 
 def empty_code(record: Exchange) -> str | None:
-    """A code block with nothing in it."""
+    """Find an empty code block."""
     found = next((piece for piece in pieces(record.output) if piece.is_empty_block), None)
     return found.text if found else None
 
 
 def no_input(record: Exchange) -> str | None:
-    """An input that says that there is none."""
+    """Find an input such as "N/A" or "No input required."."""
     return record.input if is_no_input(record.input) else None
 
 
 def na_output(record: Exchange) -> str | None:
-    """An output that says that there is none."""
+    """Find an output such as "N/A" or "no output"."""
     return record.output if _NO_OUTPUT.fullmatch(record.output.strip()) else None
 
 
 def invented_url(record: Exchange) -> str | None:
-    """An address in the output that is not in the task or said before; those that are reserved for examples, and XML's
-    namespaces, may be.
+    """Find a URL in the output that is in neither the task nor the earlier turns; addresses reserved for examples and XML
+    namespaces are allowed.
     """
     if "//" not in record.output and "www." not in record.output:
         return None
@@ -162,7 +162,7 @@ def invented_url(record: Exchange) -> str | None:
 
 
 def truncated(record: Exchange) -> str | None:
-    """An output that ends amid a sentence or a code block."""
+    """Find an output that ends inside a sentence or a code block."""
     last = next(iter(deque(pieces(record.output), maxlen=1)), None)
     if last is None or (last.is_code and last.closed):
         return None
@@ -177,18 +177,18 @@ def truncated(record: Exchange) -> str | None:
 
 
 def repeated_input(record: Exchange) -> str | None:
-    """An output that is the input, the instruction or both."""
+    """Find an output that repeats the input, the instruction or both."""
     return record.output[:_SHOWN] if record.output.strip() and drop_output_repeats_task(record) else None
 
 
 def wrong_arithmetic(record: Exchange) -> str | None:
-    """A sum that is not right."""
+    """Find wrong arithmetic."""
     verdict = _ARITHMETIC(record, {})
     return verdict if isinstance(verdict, str) else None
 
 
 def image_task(record: Exchange) -> str | None:
-    """A task that shows or wants an image."""
+    """Find a task that refers to an image or asks for one."""
     found = _IMAGE_TASK.search(record.task)
     if found is None or (_NOT_PICTURES.search(record.task) and "![" not in found.group()):
         return None
@@ -196,12 +196,12 @@ def image_task(record: Exchange) -> str | None:
 
 
 def comma_end(record: Exchange) -> str | None:
-    """An instruction that breaks off at a comma."""
+    """Find an instruction that ends in a comma."""
     return record.instruction[-_SHOWN:] if record.instruction.rstrip().endswith((",", "、", "，")) else None
 
 
 def merged_turns(record: Exchange) -> str | None:
-    """An output in which the next turn of a conversation begins, and no task that has such a label itself."""
+    """Find a label of another turn in the output, unless the task has the same label."""
     text = prose_of(record.output)
     for found in _TURN.finditer(text):
         if found.group().casefold() not in record.task.casefold():
@@ -210,7 +210,7 @@ def merged_turns(record: Exchange) -> str | None:
 
 
 def mojibake(record: Exchange) -> str | None:
-    """A text that was read in the wrong encoding, or signs that stand for lost ones."""
+    """Find text decoded in the wrong encoding, or replacement characters."""
     for part, text in zip(("instruction", "input", "output"), texts_of(record), strict=True):
         found = _MIXED_UP.search(text) or _LOST.search(text)
         if found is not None:
@@ -222,22 +222,22 @@ _ARITHMETIC = arithmetic()
 CHECKS = {
     "merged_instructions": Check('another "N. Instruction:" within a text',
                                  _searched(_MERGED, "instruction", "input", "output")),
-    "empty_instruction": Check("nothing is asked", empty_instruction),
-    "empty_output": Check("nothing is answered", empty_output),
-    "empty_code": Check("a code block holds nothing", empty_code),
-    NO_INPUT: Check("the input says that there is none", no_input),
-    "na_output": Check("the output says that there is none", na_output),
-    "invented_url": Check("an address in the output that is not in the task", invented_url),
-    "as_an_ai": Check("the output speaks of itself as an AI", _searched(_AS_AN_AI, "output")),
-    "truncated": Check("the output ends amid a sentence or a code block", truncated),
-    "repeated_input": Check("the output is the task or its input over again", repeated_input),
-    "wrong_arithmetic": Check("a sum that is not right", wrong_arithmetic),
-    "image_task": Check("the task shows or wants an image", image_task),
+    "empty_instruction": Check("the instruction is empty", empty_instruction),
+    "empty_output": Check("the output is empty", empty_output),
+    "empty_code": Check("a code block is empty", empty_code),
+    NO_INPUT: Check('the input is "N/A", "No input" or similar', no_input),
+    "na_output": Check('the output is "N/A", "No output" or similar', na_output),
+    "invented_url": Check("a URL in the output that is not in the task", invented_url),
+    "as_an_ai": Check("the output calls itself an AI", _searched(_AS_AN_AI, "output")),
+    "truncated": Check("the output ends inside a sentence or a code block", truncated),
+    "repeated_input": Check("the output repeats the instruction or the input", repeated_input),
+    "wrong_arithmetic": Check("wrong arithmetic", wrong_arithmetic),
+    "image_task": Check("the task refers to an image or asks for one", image_task),
     "comma_end": Check("the instruction ends in a comma", comma_end),
     "merged_turns": Check("another turn begins within the output", merged_turns),
-    "mojibake": Check("text in the wrong encoding, or lost signs", mojibake),
+    "mojibake": Check("text in the wrong encoding, or replacement characters", mojibake),
     **{name: Check(what, _changed(mend)) for name, (what, mend) in TEXTS.items()},
 }  # fmt: skip
 DUPLICATE = "duplicate"
 NAMES = (*CHECKS, DUPLICATE)
-"""All faults, by name; a duplicate is found where records pass."""
+"""Names of all faults, including duplicates, which lint.py finds."""

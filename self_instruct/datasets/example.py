@@ -1,7 +1,4 @@
-"""One schema for all formats: an instruction with input and output, or a whole conversation, and where it comes from.
-
-Knows nothing of formats and files.
-"""
+"""The common schema of all formats: an instruction with input and output, or a conversation, and where it comes from."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,20 +6,20 @@ from typing import Any
 from self_instruct.records import Record
 
 Turn = dict[str, Any]
-"""A message: `role` (system, user, assistant, tool ...), `content`, and whatever else the format says of it."""
+"""A message: `role` (system, user, assistant, tool ...), `content`, and any further fields of the format."""
 
 USER, ASSISTANT, SYSTEM = "user", "assistant", "system"
 OPTIONAL = ("system", "messages")
-"""Columns that a file of ours has if it needs them: in every row, since loaders take a file's columns from its first rows."""
+"""Columns that a file has only if a row needs them; then all rows have them, as loaders infer columns from the first ones."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """What a row of any format says.
+    """The content of a row of any format.
 
-    `messages` is empty unless the format tells conversations; it is then the whole truth but for the system prompt, and
-    instruction and output are the first user turn and the first answer. An absent output is empty. `fields` is what the
-    schema has no place for, as it stood. `path` and `row` (from 0) say where the row stood in its source.
+    `messages` is empty unless the format has conversations; it then holds all turns but the system prompt, and instruction
+    and output are the first user turn and the first answer. A missing output is empty. `fields` holds all other fields
+    unchanged. `path` and `row` (from 0) locate the row in its source.
     """
 
     instruction: str
@@ -40,12 +37,12 @@ class Example:
 
     @property
     def prompt(self) -> str:
-        """Instruction and input as one text."""
+        """The instruction and the input as one text."""
         return Record("", self.instruction, self.input, "").task
 
     @property
     def turns(self) -> list[Turn]:
-        """The conversation without the system prompt, also of what was not one."""
+        """The conversation without the system prompt; a single exchange is one of two turns."""
         if self.messages:
             return list(self.messages)
         answer = [{"role": ASSISTANT, "content": self.output}] if self.output else []
@@ -54,18 +51,18 @@ class Example:
 
     @property
     def is_single_turn(self) -> bool:
-        """Whether instruction, input and output say all of it."""
+        """Whether instruction, input and output hold the whole example."""
         return [turn["role"] for turn in self.turns] in ([USER, ASSISTANT], [USER], [ASSISTANT], [])
 
     @property
     def columns(self) -> set[str]:
-        """The optional columns that it needs."""
+        """The optional columns that the example needs."""
         return {name for name in OPTIONAL if getattr(self, name)}
 
 
 def of_turns(turns: list[Turn], **more: Any) -> Example:
-    """The example of a conversation, whose first turn may be the system prompt; what else that turn says is kept among the
-    fields, under its role.
+    """Return the example of a conversation, whose first turn may be the system prompt; further fields of that turn are kept in
+    `fields`, under its role.
     """
     system, rest = more.pop("system", ""), turns
     if not system and turns and turns[0]["role"] == SYSTEM:

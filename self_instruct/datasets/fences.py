@@ -1,4 +1,4 @@
-"""Fenced code blocks of Markdown: which lines of a text are code. A block that is not closed goes on to the end."""
+"""Fenced code blocks of Markdown: which lines of a text are code. An unclosed block extends to the end."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ _FENCE = re.compile(r"[ \t]*(?:[-*+] |\d+[.)] )?[ \t]*(?P<fence>`{3,}|~{3,})(?P<
 
 @dataclass(frozen=True)
 class Piece:
-    """Some whole lines of a text: prose, or a code block with its fences. `closed` is of blocks."""
+    """Consecutive lines of a text: prose, or a code block with its fences. `closed` applies to blocks only."""
 
     text: str
     is_code: bool
@@ -17,12 +17,12 @@ class Piece:
 
     @property
     def is_empty_block(self) -> bool:
-        """Whether it is a block with nothing between the fences."""
+        """Whether the piece is a block with only white space between the fences."""
         return self.is_code and self.closed and not "".join(self.text.splitlines()[1:-1]).strip()
 
 
 def pieces(text: str) -> Iterator[Piece]:
-    """The pieces, in order; joined they are the text."""
+    """Split a text into pieces, which joined give the text."""
     lines, fence = list[str](), ""
     for line in text.splitlines(keepends=True):
         found = _FENCE.match(line.rstrip("\r\n"))
@@ -40,10 +40,10 @@ def pieces(text: str) -> Iterator[Piece]:
 
 
 def outside_code(text: str, change: Callable[[str], str]) -> str:
-    """The text, its prose changed."""
+    """Return the text with `change` applied to its prose."""
     return "".join(piece.text if piece.is_code else change(piece.text) for piece in pieces(text))
 
 
 def prose_of(text: str) -> str:
-    """The text without its code blocks."""
+    """Return the text without its code blocks."""
     return "".join(piece.text for piece in pieces(text) if not piece.is_code)

@@ -1,4 +1,4 @@
-"""Reading rows whose fields stand side by side, and what any row may say of itself. A fault is a `LineError` with its place."""
+"""Read flat rows, and the id, category, source and licence of any row. A bad row raises `LineError` with its location."""
 
 import json
 from collections.abc import Callable
@@ -10,11 +10,11 @@ from self_instruct.user_files import LineError
 ABOUT = ("id", "category", "source", "license")
 INPUTS = ("input", "context")
 OUTPUTS = ("output", "response", "generation", "completion", "answer")
-"""Names under which formats have an input and an output."""
+"""Field names that formats use for the input and the output."""
 
 
 def text_of(row: dict[str, Any], name: str, place: str, *, required: bool = False) -> str:
-    """A field's text as it stands; empty if it is null or absent, and not `required`."""
+    """Return a field's text; empty if it is null or absent and not `required`."""
     value = row.get(name)
     if isinstance(value, str):
         return value
@@ -25,20 +25,20 @@ def text_of(row: dict[str, Any], name: str, place: str, *, required: bool = Fals
 
 
 def input_of(row: dict[str, Any], name: str, place: str) -> str:
-    """The input, empty where Self-Instruct and Alpaca write that there is none."""
+    """Return the input; empty for "<noinput>", which Self-Instruct and Alpaca write."""
     value = text_of(row, name, place) if name else ""
     return "" if value.strip().lower() == "<noinput>" else value
 
 
 def rest_of(row: dict[str, Any], *taken: str) -> dict[str, Any]:
-    """The fields that were not taken."""
+    """Return the other fields of a row."""
     return {key: value for key, value in row.items() if key not in taken}
 
 
 def about_of(row: dict[str, Any], *taken: str, id: str = "id", category: str = "category") -> dict[str, Any]:
-    """What a row says of itself, by the names of `Example`; `taken` are its fields that were read already.
+    """Return the metadata of a row by the field names of `Example`; `taken` are fields that were already read.
 
-    Where the row was written by us, its provenance says it; that of a run stays among the fields but for its id.
+    For rows written by this package it comes from the provenance. The provenance of a run stays in `fields`, without its id.
     """
     rest, provenance = rest_of(row, *taken), row.get("provenance")
     ours = stated(provenance.get("fields")) if isinstance(provenance, dict) else None
@@ -61,14 +61,14 @@ def about_of(row: dict[str, Any], *taken: str, id: str = "id", category: str = "
 
 
 def other_output(row: dict[str, Any], *names: str) -> str | None:
-    """Under which name a row has an output, where it has none under the given ones; None if under no other."""
+    """Return the name of an output field other than `names`; None if one of `names` has a value, or there is no other."""
     if any(row.get(name) is not None for name in names):
         return None
     return next((other for other in OUTPUTS if row.get(other) and isinstance(row[other], str)), None)
 
 
 def check_output(row: dict[str, Any], place: str, *names: str) -> None:
-    """Raises `LineError` for a row whose output has none of the names, but another: it would be lost in silence."""
+    """Raise LineError if a row has its output under another name, since it would be lost silently."""
     other = other_output(row, *names)
     if other is not None:
         problem = (
@@ -80,7 +80,7 @@ def check_output(row: dict[str, Any], place: str, *names: str) -> None:
 def flat(
     instruction: str, *outputs: str, inputs: tuple[str, ...] = INPUTS, system: str = "system", category: str = "category"
 ) -> Callable[[dict[str, Any], str], Example]:  # fmt: skip
-    """What reads rows by the names of their fields: output and input stand in the first of their names that a row has."""
+    """Return a function that reads flat rows; output and input come from the first of their names that a row has."""
 
     def read(row: dict[str, Any], place: str) -> Example:
         check_output(row, place, *outputs)
@@ -101,7 +101,7 @@ def flat(
 
 
 def stated(text: Any) -> dict[str, Any] | None:
-    """The fields that a row of ours carries as JSON in one text; None if it is no such text."""
+    """Return the fields stored as JSON in a text; None if the value is not a JSON object in a text."""
     try:
         value = json.loads(text) if isinstance(text, str) else None
     except (ValueError, RecursionError):

@@ -1,19 +1,19 @@
-"""How a dataset came to be, read from the reports that the commands leave beside it: the run, then each step on its records.
+"""Reconstruct the steps that made a dataset from the reports beside it: the run, then each command on its records.
 
-Commands are shown with paths shortened to names, and without anything that may be a secret.
+Commands are shown with shortened paths, and without options that may be secret.
 """
 
 import json
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import Field, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from self_instruct.config.option import declarations
-from self_instruct.datasets.naming import presentable, short, without_places
+from self_instruct.datasets.naming import pasteable, presentable, without_places
 from self_instruct.datasets.options import (
     CleaningOptions,
     ConversationOutputOptions,
@@ -42,26 +42,23 @@ from self_instruct.runs.layout import (
 )
 from self_instruct.runs.tally import Tally
 
-_SCRIPTS = {True: "instruction_io/instruction_output.py", False: "instruction_iio/instruction_input_output.py"}
-_JUDGE = "python -m self_instruct.judge"
-_CONSISTENCY = "accelerate launch instruction_io/output_instruction.py"
+_OF_ONE_LAUNCH = ("batch_dir", "append", "overwrite", "yes", "dry_run", "plan")
 _REPORTS = {JUDGED: JUDGE_REPORT, CONSISTENT: CONSISTENCY_REPORT}
 _DID: dict[str, tuple[str, tuple[type, ...]]] = {
-    "post_processing": ("curated", (ReadingOptions, FilterOptions, NoveltyOptions)),
+    "curate": ("curated", (ReadingOptions, FilterOptions, NoveltyOptions)),
     "merge": ("merged", (MergeOptions, MergeFilterOptions, NoveltyOptions, DecontaminationOptions)),
     "decontaminate": ("decontaminated", (ReadingOptions, DecontaminationOptions)),
     "lint": ("mended", (ReadingOptions, LintOptions)),
     "clean": ("cleaned", (ReadingOptions, ConversationOutputOptions, CleaningOptions)),
     "convert": ("converted", (ReadingOptions, ConversionOptions)),
 }
-"""What each command does in a word, and its options besides what it reads and writes."""
+"""For each command its past participle, and its options other than inputs and outputs."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """What a command did; the command itself and the funnel, as text, the latter empty where nothing tells it; options and
-    versions where they are known; the model and its revision if it generated, and where the model lies here. `inputs` are
-    where it read.
+    """A command that ran: a summary, the command line, the funnel (empty without a report), options and versions if known, the
+    model with its revision and local path if it generated, and the paths of its `inputs`.
     """
 
     what: str
@@ -77,7 +74,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Declared:
-    """The options of what makes records and of what asks a model about them, which rooms above this one declare."""
+    """The options of the generation, judge and self-consistency commands, which rooms above this one declare."""
 
     run: Mapping[str, Field]
     judge: Mapping[str, Field]
@@ -85,9 +82,9 @@ class Declared:
 
 
 def history(path: Path, declared: Declared) -> list[Step]:
-    """The steps that led to a file or a run's directory, first to last, as far as reports are still there.
+    """Return the steps that made a file or a run's directory, first to last, as far as their reports exist.
 
-    Raises `UserError` if one that is there cannot be understood.
+    Raises UserError if a report is damaged.
     """
     return _history(path.absolute(), declared, set())
 
@@ -101,12 +98,9 @@ def _history(path: Path, declared: Declared, seen: set[Path]) -> list[Step]:
     folder, places = path.parent, OutputPaths(path)
     reports = [place for place in (places.report, places.judge_report) if place.is_file()]
     if reports:
-        last = max(reports, key=lambda place: place.stat().st_mtime_ns)  # the file is what was written last
-        step = (
-            _judged(last, path, None, declared.judge) if last == places.judge_report else _of_report(last, path.name)
-        )
-        # Reports have paths as they were given: from the working directory then, which may be that of the output.
-        found = [at.absolute() for place in step.inputs for at in (Path(place), folder / place) if at.is_file()]
+        last = max(reports, key=lambda place: place.stat().st_mtime_ns)  # the later command wrote the file
+        step = _judged(last, path, None, declared.judge) if last == places.judge_report else _of_report(last, path)
+        found = [place for named in step.inputs for place in _located(named, folder)]
         return [*(one for place in found for one in _history(place, declared, seen)), step]
     is_run = (folder / DESCRIPTION).is_file()
     if path.name == ACCEPTED:
@@ -122,20 +116,24 @@ def _history(path: Path, declared: Declared, seen: set[Path]) -> list[Step]:
 
 
 def _generated(folder: Path, declared: Mapping[str, Field]) -> Step:
-    """The generation of a run; without its counts where it has no report. Raises `UserError` for files that are damaged."""
+    """Return the generation step of a run, without counts if it has no report. Raises UserError for damaged files."""
     described, options = manifest.read_run(folder, declared)
-    script = _SCRIPTS[described["format"] == INSTRUCTION_OUTPUT.name]
     given = {name: value for name, value in options.items() if name != "batch_dir"}
-    command = {**presentable(_changed(given, declared)), "batch_dir": _named(folder)}
+    format = described["format"]
+    command = {
+        "record_format": format if format != INSTRUCTION_OUTPUT.name else None,
+        **presentable(_changed({name: given[name] for name in given if name not in _OF_ONE_LAUNCH}, declared)),
+        "batch_dir": pasteable(str(folder)),
+    }
     report = folder / REPORT
     what, funnel = _counted(report) if report.is_file() else ("generated", "")
     return Step(
         what,
-        _command_line(f"accelerate launch {script}", command),
+        _command_line("generate", command),
         funnel,
         {**presentable(given), "seed_tasks_sha256": described["seed_tasks_sha256"]},
         {name: text for name, text in (described.get("versions") or {}).items() if text},
-        str(presentable(options).get("model_name_or_path") or ""),
+        str(without_places({"model": options.get("model_name_or_path") or ""})["model"]),
         described["model_revision"],
         Path(options.get("model_name_or_path") or ""),
     )
@@ -153,9 +151,9 @@ def _counted(place: Path) -> tuple[str, str]:
 
 
 def _judged(place: Path, kept: Path, folder: Path | None, declared: Mapping[str, Field]) -> Step:
-    """The choice of a judge, of the run in `folder` or of files, as its report tells it; that may be missing for a run."""
+    """Return the step of a judge on the run in `folder`, or on files; the report may be missing for a run."""
     if not place.is_file() and folder is not None:
-        return Step("judged", _command_line(_JUDGE, {"batch_dir": _named(folder)}), "")
+        return Step("judged", _command_line("judge", {"batch_dir": pasteable(str(folder))}), "")
     with _report(place) as report:
         verdicts, kept_records = report["verdicts"], int(report["kept"])
         drops = {("judge", "bad"): int(verdicts["bad"]), ("judge", "below_threshold"): int(verdicts["good"]) - kept_records,
@@ -163,18 +161,21 @@ def _judged(place: Path, kept: Path, folder: Path | None, declared: Mapping[str,
         paths = tuple(str(one["path"]) for one in report.get("inputs") or [])
         options = dict(report.get("options") or {"judge_threshold": report["threshold"]})
         table = _funnel("records", int(report["records"]), drops, "stay")
-    read = {"input_path": [short(path) for path in paths]} if folder is None else {"batch_dir": _named(folder)}
-    given = presentable(_changed(options, declared))
-    command = _command_line(_JUDGE, {**read, **given, **({"output_path": kept.name} if folder is None else {})})
+    command = presentable(_changed(options, declared))
+    if folder is None:
+        command = {"input_path": _inputs(paths, kept.parent), **command, "output_path": pasteable(str(kept))}
+    else:
+        command = {"batch_dir": pasteable(str(folder)), **command}
     shown = {**presentable(options), "judges": without_places(report.get("judges") or [])}
-    return Step(f"judged: {kept_records:,} records", command, table, shown, inputs=paths if folder is None else ())
+    line = _command_line("judge", command)
+    return Step(f"judged: {kept_records:,} records", line, table, shown, inputs=paths if folder is None else ())
 
 
 def _consistent(folder: Path, declared: Mapping[str, Field]) -> Step:
-    """The choice of a run's records by self-consistency."""
-    place, read = folder / CONSISTENCY_REPORT, {"batch_dir": _named(folder)}
+    """Return the self-consistency step of a run."""
+    place, read = folder / CONSISTENCY_REPORT, {"batch_dir": pasteable(str(folder))}
     if not place.is_file():
-        return Step("chosen by self-consistency", _command_line(_CONSISTENCY, read), "")
+        return Step("chosen by self-consistency", _command_line("self-consistency", read), "")
     with _report(place) as report:
         kept, options = int(report["kept"]), dict(report.get("options") or {})
         drops = {("self_consistency", reason): int(number) for reason, number in report["drops"].items()}
@@ -182,17 +183,24 @@ def _consistent(folder: Path, declared: Mapping[str, Field]) -> Step:
     given = presentable(_changed(options, declared))
     asked = {name: report[name] for name in ("model", "model_revision", "embedding_model") if report.get(name)}
     shown = {**presentable(options), "asked": presentable(asked)}
-    return Step(
-        f"chosen by self-consistency: {kept:,} records", _command_line(_CONSISTENCY, {**read, **given}), table, shown
-    )
+    line = _command_line("self-consistency", {**read, **given})
+    return Step(f"chosen by self-consistency: {kept:,} records", line, table, shown)
 
 
-def _named(folder: Path) -> str:
-    return f"runs/{folder.name}"
+def _located(path: str, folder: Path) -> list[Path]:
+    """Return where a report's input may be: a relative path counts from the working directory of that command, which may be
+    the current one or the folder of its output.
+    """
+    return [place.absolute() for place in (Path(path), folder / path) if place.is_file()]
 
 
-def _of_report(place: Path, output: str) -> Step:
-    """The step of a report, which wrote the file of that name. Raises `UserError` if the report cannot be understood."""
+def _inputs(paths: Sequence[str], folder: Path) -> list[str]:
+    """Return the inputs of a report as a command may have them."""
+    return [pasteable(next(map(str, _located(path, folder)), path)) for path in paths]
+
+
+def _of_report(place: Path, output: Path) -> Step:
+    """Return the step that wrote a report and its output. Raises UserError if the report cannot be understood."""
     with _report(place) as report:
         inputs = report["inputs"]
         kept, drops = _kept(report, inputs)
@@ -201,17 +209,17 @@ def _of_report(place: Path, output: str) -> Step:
         command = _command_of(report, inputs)
         what, groups = _DID[command]
         given = presentable(_changed(options, declarations(groups)))
-        line = _command(command, report, [short(path) for path in paths], given, output)
+        line = _command(command, report, _inputs(paths, output.parent), given, pasteable(str(output)))
     table = _funnel("rows", kept + drops.total(), drops, "after {stage}")
     return Step(f"{what}: {kept:,} records", line, table, presentable(options), inputs=tuple(paths))
 
 
 def _command_of(report: Mapping[str, Any], inputs: list[dict[str, Any]]) -> str:
-    """Which command wrote a report."""
+    """Return the command that wrote a report."""
     if "overlap" in report and all(one.get("name") for one in inputs):
         return "merge"
     if "overlap" in report or "lines" in report:
-        return "post_processing"
+        return "curate"
     if "benchmarks" in report:
         return "decontaminate"
     if "findings" in report:
@@ -222,26 +230,21 @@ def _command_of(report: Mapping[str, Any], inputs: list[dict[str, Any]]) -> str:
 def _command(
     name: str, report: Mapping[str, Any], paths: list[str], given: dict[str, Any], output: str
 ) -> str:  # fmt: skip
-    """The command as it is typed, with the options that were given."""
-    if name == "post_processing":
-        return _command_line(
-            "python -m self_instruct.post_processing", {"input_path": paths, **given, "output_path": output}
-        )
-    head = ["python", "-m", "self_instruct.datasets", name]
+    """Return the command line with the options that were given."""
+    if name == "curate":
+        return _command_line(name, {"input_path": paths, **given, "output_path": output})
     if name == "merge":
         inputs = report["inputs"]
         sources = [f"{one['name']}={path}" for one, path in zip(inputs, paths, strict=True)]
         licenses = [f"{one['name']}={one['license']}" for one in inputs if one.get("license")]
-        return _command_line(shlex.join(head), {"sources": sources, "licenses": licenses, **given, "output": output})
-    fixed = ["--fix"] if name == "lint" else []
+        return _command_line(name, {"sources": sources, "licenses": licenses, **given, "output_path": output})
     before = {"benchmarks": list(report["benchmarks"])} if name == "decontaminate" else {"to": report.get("format")}
-    more = {key: value for key, value in {**before, **given}.items() if key != "fix"}
-    return _command_line(shlex.join([*head, *paths, *fixed]), {**more, "output": output})
+    return _command_line(name, {**before, **given, "output_path": output}, paths)
 
 
 def _kept(report: Mapping[str, Any], inputs: list[dict[str, Any]]) -> tuple[int, Counter[tuple[str, str]]]:
     """Return how many rows the output has, and the others by stage and reason."""
-    if "findings" in report:  # lint writes every row that it can read, and counts the others apart
+    if "findings" in report:  # lint writes every readable row and counts the others separately
         return int(report["rows"]), _by_stage({"read": report["unreadable"]})
     if "kept" in report:
         return int(report["kept"]), _by_stage(report["drops"])
@@ -249,19 +252,25 @@ def _kept(report: Mapping[str, Any], inputs: list[dict[str, Any]]) -> tuple[int,
     return sum(int(one["written"]) for one in inputs), _by_stage(drops)
 
 
-def _command_line(head: str, options: Mapping[str, Any]) -> str:
-    """A command for a shell, an option a line; options without a value are left out."""
-    lines = [head]
+def _command_line(command: str, options: Mapping[str, Any], positional: Sequence[str] = ()) -> str:
+    """Return a command for a shell, one option per line; options without a value are left out."""
+    lines = [shlex.join(["self-instruct", command, *positional])]
     for name, value in options.items():
         if value == [] or value is None:
             continue
-        words = [f"--{name}", *map(str, value)] if isinstance(value, list) else [f"--{name}", str(value)]
+        if value is True:
+            words = [f"--{name}"]
+        elif isinstance(value, list):
+            words = [f"--{name}", *map(str, value)]
+        else:
+            text = str(value).lower() if isinstance(value, bool) else str(value)
+            words = [f"--{name}={text}"] if text.startswith("-") else [f"--{name}", text]
         lines.append(shlex.join(words))
     return " \\\n    ".join(lines)
 
 
 def _changed(options: Mapping[str, Any], declared: Mapping[str, Field]) -> dict[str, Any]:
-    """The options that are not at the default that a command declares."""
+    """Return the options that differ from their declared defaults."""
     found = {}
     for name, value in options.items():
         item = declared.get(name)
@@ -273,7 +282,7 @@ def _changed(options: Mapping[str, Any], declared: Mapping[str, Field]) -> dict[
 
 @contextmanager
 def _report(place: Path) -> Iterator[dict[str, Any]]:
-    """Read a report. Raises `UserError` if it, or what the block takes from it, has another form than we write."""
+    """Read a report. Raises UserError if it, or a field that the block reads, is not as our commands write it."""
     try:
         report = json.loads(place.read_text(encoding="utf-8"))
         if not isinstance(report, dict):
@@ -281,8 +290,8 @@ def _report(place: Path) -> Iterator[dict[str, Any]]:
         yield report
     except (OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise UserError(
-            f"{place}: is not a report of ours ({type(error).__name__}: {error}); restore it, or move it away and the card "
-            "says less"
+            f"{place}: is not a report of ours ({type(error).__name__}: {error}); restore it, or move it away to "
+            "get a card without it"
         ) from None
 
 

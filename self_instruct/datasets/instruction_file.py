@@ -1,6 +1,6 @@
-"""Reading files of instructions whole, whoever wrote them: each row is a task, or is told with its place and what is wrong.
+"""Read instruction files of any format completely: each row is a task, or an unreadable row with its location and problem.
 
-A faulty row does not end the reading. Knows nothing of what makes a good task.
+An unreadable row does not end the reading.
 """
 
 from collections.abc import Sequence
@@ -15,8 +15,8 @@ from self_instruct.records import Record, json_line
 
 @dataclass(frozen=True)
 class Task:
-    """A row that could be read: the task, whose id is its place, the name that the row gives it, and the line that is written
-    if it is kept. `further` are the turns of a conversation after the first exchange.
+    """A readable row: the record, whose id is its location, the row's own id as `name`, and the line to write if it is kept.
+    `further` are the turns of a conversation after the first exchange.
     """
 
     record: Record
@@ -35,15 +35,15 @@ class InstructionFile:
 
 
 def read_files(sources: Sequence[Source], option: str = "--input_path") -> list[InstructionFile]:
-    """What the sources hold, in any format.
+    """Return the rows of sources in any format.
 
-    Raises `UserError` when a source cannot be opened or its format not be told, and when no row of any could be read.
+    Raises UserError if a source cannot be opened, its format is unknown, or no row of any source can be read.
     """
     return read_all(open_sources(sources, option))
 
 
 def read_all(readers: Sequence[Reader], *, uniform: bool = False) -> list[InstructionFile]:
-    """Return the rows of opened sources. Lines of ours stay as they are, unless all are to be `uniform`."""
+    """Return the rows of opened sources. Lines in our format stay unchanged unless `uniform` rewrites all."""
     columns = set[str]().union(*(reader.columns for reader in readers))
     return [_read(reader, columns, uniform) for reader in readers]
 
@@ -64,7 +64,7 @@ def _read(reader: Reader, columns: set[str], uniform: bool) -> InstructionFile:
 
 
 def _task(example: Example, place: str, line: bytes) -> Task:
-    # Ids may stand twice in files from several sources; places do not.
+    # Ids may repeat across files; locations do not.
     record = Record(place, example.instruction.strip(), example.input.strip(), example.output.strip())
     shown = {example.instruction, example.output}
     further = tuple(turn["content"] for turn in example.messages if turn["content"] not in shown)

@@ -1,8 +1,8 @@
-"""Rows of JSON documents that follow each other in a stream: lists of objects, and objects that hold such lists.
+"""Iterate over the rows of JSON documents in a stream: lists of objects, and objects that hold such lists.
 
-Each value is decoded by itself, so a list needs no more memory than its longest row. Commas after the last row and between
-documents are accepted. A row that is not JSON is one `Unreadable`, and reading goes on at the next row that begins with the
-same key, or with that of the row before; where there is none, and at anything else that is not JSON, it ends.
+Values are decoded one at a time, so a list needs no more memory than its longest row. Commas after the last row and between
+documents are accepted. A row that is not JSON becomes one `Unreadable`, and reading continues at the next row that begins with
+the same key as it or the row before; if there is none, and at anything else that is not JSON, reading ends.
 """
 
 import codecs
@@ -32,7 +32,7 @@ _HALF_NUMBER = 2  # characters that a number may have behind its last whole part
 
 
 class _Broken(Exception):
-    """Nothing from here on can be read: the reason in one word, and the problem."""
+    """The text from here on cannot be read; holds a reason code and the problem."""
 
     def __init__(self, reason: str, problem: str) -> None:
         super().__init__(problem)
@@ -40,11 +40,11 @@ class _Broken(Exception):
 
 
 class _Ended(Exception):
-    """There is no row behind one that could not be read."""
+    """No row follows one that could not be read."""
 
 
 class _Text:
-    """A stream of UTF-8 as text. Only what has not been passed is in memory: `content` from the position `at` on."""
+    """A UTF-8 stream as text. Only the unread part is in memory: `content` from position `at`."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream, self._decoder = stream, codecs.getincrementaldecoder("utf-8")("surrogateescape")
@@ -53,7 +53,7 @@ class _Text:
         self._json = json.JSONDecoder(parse_constant=self.constants.append)
 
     def more(self) -> bool:
-        """Read as much again as is held, at least a chunk. Return False at the end of the stream."""
+        """Double the buffered text, reading at least a chunk. Return False at the end of the stream."""
         if self._ended:
             return False
         held = len(self.content) - self.at
@@ -85,7 +85,7 @@ class _Text:
                     raw, self.at = self.content[self.at : end], end
                     return value, raw
             except json.JSONDecodeError as error:
-                # Near the end of what is held, or inside a string, it may only be that not all of it is there yet.
+                # Near the end of the buffer, or inside a string, the value may just be incomplete.
                 certain = not error.msg.startswith("Unterminated") and error.pos < len(self.content) - _NEAR
                 if certain or self._ended:
                     raise _Broken("not_json", f"is not JSON ({error.msg})") from None
@@ -96,20 +96,20 @@ class _Text:
             self.more()
 
     def first_key(self) -> str:
-        """Return the first key of the object that comes next, quoted as it stands; empty if there is none to be read."""
+        """Return the first key of the next object, with its quotes; empty if it cannot be read."""
         first = _FIRST_KEY.match(self.content, self.at)
         return first[1] if first else ""
 
     def skip_row(self, key: str) -> bool:
         """Pass a broken row, to the next one that begins with this key. Return False at the end of the stream."""
-        alike = re.compile(r"\{\s{0,99}" + re.escape(key) + r"\s{0,99}:") if key else None
+        beginning = re.compile(r"\{\s{0,99}" + re.escape(key) + r"\s{0,99}:") if key else None
         self.at += 1
-        while alike is not None:
-            for found in alike.finditer(self.content, self.at):
+        while beginning is not None:
+            for found in beginning.finditer(self.content, self.at):
                 before = self.content[max(0, found.start() - 99) : found.start()]
                 ahead = before.rstrip()
                 if ahead.endswith(",") or "\n" in before[len(ahead) :]:
-                    # The json module counts lines up to each mistake, so what is passed is let go of.
+                    # The json module counts lines up to each error, so drop the text before.
                     self.content, self.at = self.content[found.start() :], 0
                     return True
             self.at = max(self.at, len(self.content) - _LONGEST_KEY)
@@ -131,10 +131,10 @@ class _Text:
 
 
 class Documents:
-    """Iterate over the rows of all documents of a stream, and over what cannot be read, in order.
+    """Iterate over the rows of all documents of a stream, and over unreadable parts, in order.
 
-    Rows are numbered through the stream. Rows of a list whose key does not mean all rows have the key as their `part`. With
-    `spread`, the objects of the stream are rows themselves.
+    Rows are numbered across the stream. If a list's key names a split, its rows have the key as their `part`. With `spread`,
+    the objects of the stream are the rows.
     """
 
     def __init__(self, stream: BinaryIO, name: str, *, spread: bool = False) -> None:
@@ -164,9 +164,9 @@ class Documents:
             self._drain()
 
     def first_list(self) -> tuple[str, dict[str, Any]] | None:
-        """Return the key of the first list of rows of the object that the stream begins with, and the plain values before it.
+        """Return the key of the first list of rows in the stream's first object, and the scalar values before it.
 
-        Return None if something else comes first.
+        Return None if the stream begins otherwise.
         """
         header = dict[str, Any]()
         if self._text.next_sign() != "{":
@@ -194,9 +194,10 @@ class Documents:
             yield Unreadable(self._place, "after_the_list", problem, shown(json_line(header)))
 
     def _next_list(self, header: dict[str, Any]) -> str | Unreadable | None:
-        """Go on inside an object to behind the bracket of its next list of objects, and put plain values into the header.
+        """Read on in an object until after the opening bracket of its next list of objects; put plain values into the header.
 
-        Return the list's key; a value that is neither plain nor a list of objects; or None behind the end of the object.
+        Return the list's key, an `Unreadable` for a value that is neither plain nor a list of objects, or None after the
+        object's end.
         """
         text = self._text
         while (sign := text.next_sign()) != "}":
@@ -219,7 +220,7 @@ class Documents:
         return None
 
     def _rows(self, key: str, header: Mapping[str, Any]) -> Iterator[Row | Unreadable]:
-        """Read the rows of a list from behind its bracket to behind the one that closes it."""
+        """Read the rows of a list from after its opening bracket to after its closing one."""
         self._part = "" if key in _ALL_ROWS else key
         while (sign := self._text.next_sign()) != "]":
             if not sign:
@@ -229,7 +230,7 @@ class Documents:
         self._part = ""
 
     def _row_or_damage(self, header: Mapping[str, Any] | None) -> Iterator[Row | Unreadable]:
-        """Read the next row, or pass a broken one. Raises `_Ended` if nothing like it follows."""
+        """Read the next row, or skip a broken one. Raises `_Ended` if no similar row follows."""
         text = self._text
         text.next_sign()
         self._key = text.first_key() or self._key
@@ -245,7 +246,7 @@ class Documents:
                 raise _Ended from None
 
     def _drain(self) -> None:
-        """Read the rest of the stream, so that what writes into a pipe is not cut off."""
+        """Read the rest of the stream, so that the writer of a pipe does not get SIGPIPE."""
         while self._text.more():
             self._text.at = len(self._text.content)
 
@@ -267,11 +268,11 @@ class Documents:
 
 
 def begins_with(content: bytes) -> tuple[str, dict[str, Any]] | None:
-    """As `Documents.first_list`, of the beginning of a file."""
+    """Call `Documents.first_list` on the beginning of a file."""
     return Documents(io.BytesIO(content), "").first_list()
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether a value is no object and no list, or one of plain values."""
+    """Return whether a value is a scalar, or a list or object of scalars."""
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return not any(isinstance(item, dict | list) for item in inner)

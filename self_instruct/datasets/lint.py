@@ -1,6 +1,6 @@
-"""Looking for faults in sources of any format, row by row, and mending those that have one right answer.
+"""Find faults in sources of any format, row by row, and fix those that have one right answer.
 
-A line of ours that needs no mending is written as it stood. Every mending is counted by its name.
+A line in our format that needs no fix is written unchanged. Fixes are counted by fault.
 """
 
 import hashlib
@@ -25,9 +25,7 @@ _LONGEST = 300  # characters of a text that is shown
 
 @dataclass
 class Findings:
-    """What was found by some options: the rows read, those with each fault, the first of these as place and text, the rows
-    without any, and what was mended.
-    """
+    """Counts of rows by fault, the first findings as location and text, the `clean` rows without findings, and the fixes."""
 
     options: Mapping[str, Any]
     tally: Tally = field(default_factory=Tally)
@@ -45,19 +43,19 @@ class Findings:
 
     @property
     def names(self) -> Sequence[str]:
-        """The faults that are looked for."""
+        """The faults to look for."""
         names: Sequence[str] = self.options["checks"]
         return names
 
     def add(self, name: str, place: str, text: str) -> None:
-        """A row has this fault."""
+        """Count a row with this fault."""
         self.counts[name] += 1
         shown = self.first.setdefault(name, [])
         if len(shown) < self.options["examples"]:
             shown.append((place, text[:_LONGEST]))
 
     def as_dict(self) -> dict[str, Any]:
-        """As in the report; faults that were looked for and not found are there too."""
+        """Return the counts for the report, including faults that were not found."""
         return {
             "inputs": self.sources,
             "rows": self.tally.kept,
@@ -76,10 +74,10 @@ class Findings:
 
 
 def lint(sources: Sequence[Source], options: Mapping[str, Any], output: str | None, report: str | None) -> Findings:
-    """Looks for the faults of `checks`, of which the first `examples` are told, both among the options; with `output`, mends
-    what has one right answer and writes every row.
+    """Look for the faults in the option `checks`, and keep the first `examples` of each. With `output`, also fix faults that
+    have one right answer and write every row.
 
-    The counts go to `report`, or beside the output. Raises `UserError` where nothing can be read or written.
+    The counts go to `report`, or beside the output. Raises UserError if nothing can be read or written.
     """
     findings = Findings(options)
     with open_pipeline(sources, output, report=report) as pipeline:
@@ -125,7 +123,7 @@ def exchanges_of(example: Example, stated_input: str) -> Iterator[Exchange]:
                 yield Exchange("", asked, "", "", before=contents[: at - 1])
             asked = turn["content"]
         elif turn["role"] == ASSISTANT and not turn.get("tool_calls"):
-            # An answer that follows a tool's, or another answer, has no question of its own.
+            # An answer after a tool's turn or another answer has no question.
             if asked is not None:
                 yield Exchange("", asked, "", turn["content"], before=contents[: at - 1])
             asked = None
@@ -134,7 +132,7 @@ def exchanges_of(example: Example, stated_input: str) -> Iterator[Exchange]:
 
 
 def _stated_input(row: Row, example: Example) -> str:
-    """The input as the row has it: readers pass over what earlier systems write for none."""
+    """Return the input as the row has it; readers replace placeholders such as "<noinput>" by an empty text."""
     stated = row.value.get("input")
     return stated if isinstance(stated, str) and not example.input and not example.messages else example.input
 
@@ -158,7 +156,7 @@ def _look(row: Row, example: Example, findings: Findings, seen: dict[bytes, str]
 
 
 def _mended_line(reader: Reader, row: Row, example: Example, columns: set[str], findings: Findings) -> bytes:
-    """The row as a line of ours, mended."""
+    """Return the fixed row as a line in our format."""
     better, names = mended_example(example, _stated_input(row, example))
     if not names:
         return reader.line(row, example, columns)
@@ -173,7 +171,7 @@ def _mended_line(reader: Reader, row: Row, example: Example, columns: set[str], 
 
 
 def mended_example(example: Example, stated_input: str) -> tuple[Example, set[str]]:
-    """The example with every text mended, and the names of the faults that are gone."""
+    """Return the example with every text fixed, and the names of the fixed faults."""
     names = set[str]()
 
     def text(value: str, *, is_input: bool = False) -> str:

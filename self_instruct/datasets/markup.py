@@ -1,7 +1,7 @@
-"""HTML that a chat page was saved as, told from text that is about HTML, and made Markdown by markdownify and Beautiful Soup.
+"""Recognise HTML saved from a chat page, and convert it to Markdown with markdownify and Beautiful Soup.
 
-Code is full of `<` and `>`, and an answer may be nothing but HTML. So a text is converted only if it begins with the page's own
-elements, or if it is what a page makes of Markdown and nothing else: closed elements of those few kinds, without indentation.
+Code is full of `<` and `>`, and an answer may rightly be HTML. So a text is converted only if it begins with elements of the
+chat page, or consists entirely of rendered Markdown: closed elements of the few kinds that it uses, without indentation.
 """
 
 import re
@@ -31,16 +31,16 @@ _DROPPED = ("button", "svg", "script", "style", "head")
 
 
 class NotConverted(Exception):
-    """HTML that the parser could not read."""
+    """The parser could not read the HTML."""
 
 
 def is_page(text: str) -> bool:
-    """Whether the text begins with an element of a chat page, by its classes."""
+    """Return whether the text begins with an element that has classes of a chat page."""
     return _PAGE.match(text) is not None
 
 
 def is_rendering(text: str) -> bool:
-    """Whether the text is nothing but what a page makes of Markdown."""
+    """Return whether the text consists entirely of rendered Markdown."""
     if not _BEGINS.match(text) or text.rstrip()[-1:] != ">":
         return False
     shape = _Shape()
@@ -50,12 +50,12 @@ def is_rendering(text: str) -> bool:
 
 
 def speaks_of_html(text: str) -> bool:
-    """Whether a text asks for HTML or holds some, so that the answer may be meant as HTML."""
+    """Return whether a text mentions or contains HTML, so that the answer may be HTML on purpose."""
     return _ABOUT_HTML.search(text) is not None
 
 
 def to_markdown(text: str) -> str:
-    """The HTML as Markdown. Raises `NotConverted`."""
+    """Convert HTML to Markdown. Raises NotConverted."""
     from bs4 import BeautifulSoup
     from bs4.exceptions import ParserRejectedMarkup
 
@@ -73,7 +73,7 @@ def to_markdown(text: str) -> str:
 
 
 def check_libraries() -> None:
-    """Raises `UserError` if markdownify is missing."""
+    """Raise UserError if markdownify is missing."""
     try:
         import markdownify  # noqa: F401
     except ImportError:
@@ -81,7 +81,7 @@ def check_libraries() -> None:
 
 
 def _set_code(soup: Any, block: Any) -> None:
-    """Leaves the code of a block, and its language as the class; its caption and its button go."""
+    """Reduce a block to its code, with the language as class; remove the caption and the button."""
     code = block.find("code")
     if code is None:
         return
@@ -97,7 +97,7 @@ def _set_code(soup: Any, block: Any) -> None:
 
 
 def _set_formula(element: Any) -> None:
-    """Leaves the formula's source, which the page shows twice over."""
+    """Replace a formula, which the page holds twice, by its source."""
     source = element.find("annotation")
     if source is None:
         return
@@ -111,7 +111,7 @@ def _converter() -> Any:
     from markdownify import ATX, MarkdownConverter
 
     class Converter(MarkdownConverter):
-        """As chat models write Markdown: nothing escaped, and fences that no code can close."""
+        """Write Markdown as chat models do: nothing escaped, and fences longer than any in the code."""
 
         def convert_pre(self, el: Any, text: str, parent_tags: set[str]) -> str:
             code = el.get_text().strip("\n")
@@ -126,7 +126,7 @@ def _converter() -> Any:
 
 
 class _Shape(HTMLParser):
-    """Whether elements are those of Markdown, closed in order, without text beside them or indentation between them."""
+    """Checks that elements are those of rendered Markdown, closed in order, without text or indentation between them."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)

@@ -1,7 +1,4 @@
-"""Faults of a text that have one right answer, and that answer. Applied in the order of the table, none of them is left.
-
-Knows nothing of files and conversations.
-"""
+"""Fixes for text faults that have one right answer. Applied in the order of `TEXTS`, they leave none of these faults."""
 
 import re
 from collections.abc import Callable
@@ -19,19 +16,19 @@ _NO_INPUT = re.compile(
 
 
 def without_line_ends(text: str) -> str:
-    """The text with a line feed where Windows or an old Mac ended lines."""
+    """Replace Windows and old Mac line ends by line feeds."""
     return _LINE_END.sub("\n", text)
 
 
 def without_controls(text: str) -> str:
-    """The text without control characters: terminal colours and byte order marks go, form feeds are ends of lines."""
+    """Remove control characters, terminal colours and byte order marks; form feeds become line feeds."""
     return _CONTROLS.sub("", _FEEDS.sub("\n", _ANSI.sub("", text)))
 
 
 def without_space(text: str) -> str:
-    """The text without blank lines before it, and white space after it or before its first word.
+    """Remove blank lines before the text, white space after it, and the indentation of its first line.
 
-    A first line that is indented stays so where others are too: the lines of code belong together.
+    If other lines are indented too, as in code, the first line keeps its indentation.
     """
     text = _LEADING_LINES.sub("", text.rstrip())
     _, *others = text.split("\n")
@@ -39,24 +36,24 @@ def without_space(text: str) -> str:
 
 
 def is_no_input(text: str) -> bool:
-    """Whether the text of an input says that there is none."""
+    """Return whether the text of an input means that there is none, such as "N/A"."""
     return _NO_INPUT.fullmatch(text.strip()) is not None
 
 
 TEXTS: dict[str, tuple[str, Callable[[str], str]]] = {
-    "line_ends": ("lines end as Windows or an old Mac ends them", without_line_ends),
+    "line_ends": ("Windows or old Mac line ends", without_line_ends),
     "control_characters": ("control characters, terminal colours or byte order marks", without_controls),
     "surrounding_space": ("white space or blank lines around a text", without_space),
 }
-"""What is asked of every text: the fault in words, and the text without it."""
+"""Faults of any text, each with a description and the function that fixes it."""
 
 NO_INPUT = "no_input"
 MENDED = (*TEXTS, NO_INPUT)
-"""What has one right answer, by name."""
+"""Names of the faults that can be fixed."""
 
 
 def mended(text: str, *, is_input: bool = False) -> tuple[str, list[str]]:
-    """The text without these faults, and the names of those that it had."""
+    """Return the text without these faults, and the names of those it had."""
     names = list[str]()
     for name, (_, mend) in TEXTS.items():
         better = mend(text)

@@ -1,13 +1,14 @@
-"""What of options and provenance may be shown to others: paths shortened to names, and nothing that may be a secret."""
+"""Prepare paths, options and provenance for publication: shorten paths, and leave out anything that may be a secret."""
 
 import hashlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from self_instruct.config.hub_names import is_hub_id
+from self_instruct.config.shipped import ROOTS
 from self_instruct.datasets.example import Example
 
 _SECRET_KEY = re.compile(
@@ -15,17 +16,33 @@ _SECRET_KEY = re.compile(
 )
 _SECRET_TEXT = re.compile(r"\b(hf_\w{8,}|sk-[\w-]{8,}|gh[pousr]_\w{8,}|AKIA\w{12,})|//[^/\s@]+@")
 _PLACE = re.compile(r"([^\s/=]+=)?(?=/|\./|\.\./|~|file:|[A-Za-z]:[\\/])")
+_ELSEWHERE = re.compile(r"~|file:|[A-Za-z]:[\\/]")
 _NAMING_KEYS = ("model", "path")
 
 
 def short(path: str) -> str:
-    """The name of a file; the id of a dataset or model on the Hub as it is."""
-    return path if is_hub_id(path) and not os.path.exists(path) else Path(path.replace("\\", "/")).name
+    """Return the name of a file; the id of a dataset or model on the Hub unchanged."""
+    return path if _is_on_hub(path) else Path(path.replace("\\", "/")).name
+
+
+def pasteable(path: str) -> str:
+    """Return a path as a published command may have it: relative to the working directory, or for a file of this project to
+    its root; of any other path the name.
+    """
+    if _is_on_hub(path) or _ELSEWHERE.match(path):
+        return short(path)
+    place, here = Path(os.path.abspath(path)), Path.cwd()
+    roots = [here, *ROOTS] if here.parent != here else ROOTS  # below the root of the disk is every path
+    return next((str(place.relative_to(root)) for root in roots if place.is_relative_to(root)), short(path))
+
+
+def _is_on_hub(path: str) -> bool:
+    return is_hub_id(path) and not os.path.exists(path)
 
 
 def made_id(example: Example) -> str:
-    """An id for a row that has none: its source or the name of its file, and its number. Files of one name in different
-    folders stay apart by a few digits, which do not tell the folder.
+    """Return an id for a row that has none: its source or file name, and its number. Files of the same name in different
+    folders differ by a few digits, which do not reveal the folder.
     """
     name = example.source
     if not name:
@@ -37,26 +54,28 @@ def made_id(example: Example) -> str:
 
 
 def without_places(value: Any) -> Any:
-    """A value with every path shortened that a key says to be one, also inside objects and lists."""
+    """Return a value with the paths shortened that are under keys for paths and models, also in nested objects and lists."""
     if isinstance(value, list):
         return [without_places(item) for item in value]
     if not isinstance(value, dict):
         return value
-    return {key: _shortened(item) if key in _NAMING_KEYS else without_places(item) for key, item in value.items()}
+    return {
+        key: _shortened(item, short) if key in _NAMING_KEYS else without_places(item) for key, item in value.items()
+    }
 
 
 def presentable(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options with paths shortened. What may be a secret, by its key or by its look, is left out."""
+    """Return options with paths as `pasteable` has them, without those whose name or value looks like a secret."""
     return {
-        name: _shortened(value)
+        name: _shortened(value, pasteable)
         for name, value in options.items()
         if not _SECRET_KEY.search(name) and not _SECRET_TEXT.search(str(value))
     }
 
 
-def _shortened(value: Any) -> Any:
-    """Names instead of what begins as paths do, also after NAME=."""
+def _shortened(value: Any, shorten: Callable[[str], str]) -> Any:
+    """Shorten texts that begin like paths, also after NAME=."""
     if isinstance(value, list):
-        return [_shortened(item) for item in value]
+        return [_shortened(item, shorten) for item in value]
     found = _PLACE.match(value) if isinstance(value, str) and "\n" not in value else None
-    return found[0] + short(value[found.end() :]) if found else value
+    return found[0] + shorten(value[found.end() :]) if found else value

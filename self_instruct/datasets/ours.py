@@ -1,4 +1,4 @@
-"""A row of ours: an example as we write it to JSONL and Parquet, and read it back; seed tasks and flat rows are read too."""
+"""Our format: write examples as rows of JSONL and Parquet, and read them back; also read seed tasks and flat rows."""
 
 import json
 from dataclasses import replace
@@ -13,7 +13,7 @@ _flat = flat("instruction", "output", inputs=("input",))
 
 
 def row_of(example: Example, columns: set[str]) -> dict[str, Any]:
-    """A row: the three columns, the optional ones that the file has or this example needs, and the provenance."""
+    """Return a row: three text columns, the optional ones that the file has or the example needs, and the provenance."""
     row: dict[str, Any] = {"instruction": example.instruction, "input": example.input, "output": example.output}
     wanted = columns | example.columns
     if "system" in wanted:
@@ -24,8 +24,8 @@ def row_of(example: Example, columns: set[str]) -> dict[str, Any]:
 
 
 def provenance_of(example: Example) -> dict[str, Any]:
-    """All but the text. What the schema did not take is JSON in one text: its type is the same whatever it holds, which
-    loaders and Parquet ask of a column.
+    """Return the provenance. Other fields are JSON in one text, because loaders and Parquet need the same type in every
+    row.
     """
     return {
         "id": example.id,
@@ -38,7 +38,7 @@ def provenance_of(example: Example) -> dict[str, Any]:
 
 
 def read(row: dict[str, Any], place: str) -> Example:
-    """A record of a run, one that `row_of` has written, a seed task by its first instance, or a flat row."""
+    """Read a record of a run, a row from `row_of`, a seed task (its first instance), or a flat row."""
     if "instances" in row:
         return _seed_task(row, place)
     example = _flat(row, place)
@@ -49,13 +49,13 @@ def read(row: dict[str, Any], place: str) -> Example:
     turns = list(turns_of([_unfolded(turn) for turn in row["messages"]], place))
     about = {name: getattr(example, name) for name in (*ABOUT, "path", "row")}
     about["fields"] = rest_of(example.fields, "messages")
-    if turns == example.turns:  # the column is there for other rows
+    if turns == example.turns:  # other rows need the column
         return replace(example, fields=about["fields"])
     return of_turns(turns, system=example.system, **about)
 
 
 def folded(turn: Turn) -> dict[str, Any]:
-    """A turn by the columns of a table: what it has besides role and content is JSON in one text."""
+    """Return a turn for a table: fields other than role and content are JSON in one text."""
     more = rest_of(turn, "role", "content")
     return {
         **{key: turn[key] for key in ("role", "content")},
@@ -64,7 +64,7 @@ def folded(turn: Turn) -> dict[str, Any]:
 
 
 def _unfolded(turn: Any) -> Any:
-    """The turn that `folded` was given."""
+    """Return the turn that `folded` was given."""
     if not isinstance(turn, dict) or set(turn) != {"role", "content", "more"}:
         return turn
     return {**rest_of(turn, "more"), **(stated(turn["more"]) or {})}

@@ -1,7 +1,4 @@
-"""Where rows are written to: JSON lines, a JSON list, the list of an LMFlow object, Parquet; on disk in one step, or to a pipe.
-
-Knows nothing of what the rows mean.
-"""
+"""Write rows as JSON lines, a JSON list, the list of an LMFlow object, or Parquet, to a pipe or atomically to a file."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,35 +15,58 @@ _ROWS = 1024  # of a row group of Parquet
 
 
 class Sink(Protocol):
-    """What takes bytes, and keeps them once all are there."""
+    """Takes bytes, and makes them visible only when all are written."""
 
     def write(self, content: bytes) -> None:
-        """Appends."""
+        """Append bytes."""
 
     def publish(self) -> None:
-        """All is written."""
+        """Make the output visible."""
 
     def close(self) -> None:
-        """Ends the writing."""
+        """Close; without `publish`, discard the output."""
 
 
 class StandardOutput:
-    """The pipe as a sink; what was written cannot be taken back."""
+    """Standard output as a sink; written bytes cannot be taken back."""
 
     def write(self, content: bytes) -> None:
-        """Appends."""
+        """Append bytes."""
         sys.stdout.buffer.write(content)
 
     def publish(self) -> None:
-        """All is written."""
+        """Flush."""
         sys.stdout.buffer.flush()
 
     def close(self) -> None:
-        """Nothing is left to be done."""
+        """Do nothing."""
+
+
+class Sized:
+    """Count the bytes that go to a sink; with None, only count them."""
+
+    def __init__(self, sink: Sink | None) -> None:
+        self._sink, self.size = sink, 0
+
+    def write(self, content: bytes) -> None:
+        """Append bytes."""
+        self.size += len(content)
+        if self._sink is not None:
+            self._sink.write(content)
+
+    def publish(self) -> None:
+        """Publish the sink."""
+        if self._sink is not None:
+            self._sink.publish()
+
+    def close(self) -> None:
+        """Close the sink."""
+        if self._sink is not None:
+            self._sink.close()
 
 
 def open_sink(path: str) -> Sink:
-    """The pipe, or a new file. Raises `UserError` if it cannot be written."""
+    """Open standard output or a new file. Raises UserError if it cannot be written."""
     return StandardOutput() if path == PIPE else NewFile(Path(path))
 
 
@@ -59,11 +79,11 @@ class Writer(Protocol):
         """Append a row."""
 
     def finish(self) -> None:
-        """Write the end and put the output in its place."""
+        """Write the end and publish the output."""
 
 
 class Lines:
-    """Rows that are lines already, without the line break."""
+    """Writes rows that are lines already, without the line break."""
 
     def __init__(self, sink: Sink) -> None:
         self.sink = sink
@@ -73,45 +93,45 @@ class Lines:
         self.sink.write(row + b"\n")
 
     def finish(self) -> None:
-        """Put the output in its place."""
+        """Publish the output."""
         self.sink.publish()
 
 
 class JsonLines:
-    """An object a line."""
+    """Writes one object per line."""
 
     def __init__(self, sink: Sink) -> None:
         self.sink = sink
 
     def write(self, row: Mapping[str, Any]) -> None:
-        """Appends a row."""
+        """Append a row."""
         self.sink.write(json_line(dict(row)))
 
     def finish(self) -> None:
-        """Puts the output in its place."""
+        """Publish the output."""
         self.sink.publish()
 
 
 class JsonList:
-    """A list of objects, an object a line, after `head` and before `tail`."""
+    """Writes a list of objects, one per line, between `head` and `tail`."""
 
     def __init__(self, sink: Sink, head: str = "[", tail: str = "]") -> None:
         self.sink, self._before, self._tail = sink, f"{head}\n", f"\n{tail}\n"
 
     def write(self, row: Mapping[str, Any]) -> None:
-        """Appends a row."""
+        """Append a row."""
         self.sink.write(self._before.encode() + json_line(dict(row)).rstrip(b"\n"))
         self._before = ",\n"
 
     def finish(self) -> None:
-        """Closes the list and puts the output in its place."""
+        """Close the list and publish the output."""
         self.sink.write((("" if self._before == ",\n" else self._before) + self._tail).encode())
         self.sink.publish()
 
 
 class Parquet:
-    """Rows of ours, or of another schema of Arrow, as a table; a row group at a time is in memory. Of ours, optional columns
-    are there, and null where not needed: which ones later rows need is not known when the table is begun.
+    """Writes rows in our format, or of another Arrow schema, as a table; one row group is in memory. Our optional columns are
+    always written, null where not needed, because later rows are not known when the table is opened.
     """
 
     def __init__(self, sink: Sink, schema: Any = None) -> None:
@@ -123,7 +143,7 @@ class Parquet:
         self._writer = pq.ParquetWriter(pa.PythonFile(_Written(sink), mode="w"), self._schema)
 
     def write(self, row: Mapping[str, Any]) -> None:
-        """Appends a row, whose turns are cut to what the table's columns hold."""
+        """Append a row, with its turns folded into the table's columns."""
         if "messages" in row:
             row = {**row, "messages": [folded(turn) for turn in row["messages"]]}
         self._rows.append(_storable(dict(row)))
@@ -131,13 +151,13 @@ class Parquet:
             self._flush()
 
     def finish(self) -> None:
-        """Writes the end of the table and puts the output in its place."""
+        """Write the end of the table and publish the output."""
         self._flush()
         self._writer.close()
         self.sink.publish()
 
     def close(self) -> None:
-        """Ends the table; if `finish` was not called, the output is not put in its place."""
+        """Close the table; without `finish`, the output is not published."""
         self._writer.close()
 
     def _flush(self) -> None:
@@ -147,7 +167,7 @@ class Parquet:
 
 
 def _records() -> Any:
-    """The columns of rows of ours."""
+    """Return the Arrow schema of our format."""
     import pyarrow as pa
 
     text, turn = pa.string(), pa.struct([("role", pa.string()), ("content", pa.string()), ("more", pa.string())])
@@ -162,7 +182,7 @@ def _records() -> Any:
 
 
 def exchanges() -> Any:
-    """The columns of rows with `prompt` and `completion`, each a list of messages."""
+    """Return the Arrow schema of rows with `prompt` and `completion`, each a list of messages."""
     import pyarrow as pa
 
     turns = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
@@ -170,7 +190,7 @@ def exchanges() -> Any:
 
 
 class _Written:
-    """A sink as pyarrow wants files."""
+    """A sink as a file object for pyarrow."""
 
     closed = False
 
@@ -193,7 +213,7 @@ class _Written:
 
 
 def _storable(value: Any) -> Any:
-    """The value without what UTF-8 cannot hold, lone surrogates, which become `\\udXXX`."""
+    """Replace lone surrogates, which UTF-8 cannot hold, by `\\udXXX`."""
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode("utf-8")
     if isinstance(value, dict):

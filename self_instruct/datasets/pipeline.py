@@ -1,6 +1,7 @@
-"""Pass the rows of sources through the step of a command: each row is kept, rewritten, or dropped with a reason.
+"""Pass the rows of sources through a command's step, which keeps, rewrites or drops each with a reason.
 
-The kept rows, the rejected ones and the report are published together at the end; an error leaves the old files as they were.
+All files are published together at the end; an error leaves the old files unchanged. If no row was rejected, no file of
+rejected rows is written, and one from an earlier call is removed.
 """
 
 import json
@@ -24,14 +25,14 @@ from self_instruct.runs.tally import Tally
 
 ReadRow = tuple[Row, Example]
 T = TypeVar("T")
-_LOGGED = 5  # rejected rows, where no file takes them
+_LOGGED = 5  # rejected rows, if there is no file for them
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Reject:
-    """A line of the rejected rows: where the row is, why it was dropped, the fields `before` and `after` these, and `record`,
-    a JSON object that is written as it is.
+    """A line of the rejected rows: the row's location, its drop, the fields `before` and `after` these, and `record`, JSON
+    that is written unchanged.
     """
 
     place: str
@@ -49,7 +50,7 @@ class Reject:
 
 @dataclass(frozen=True)
 class Result:
-    """What a step makes of one row: the rows to write, why the row counts as dropped if it does, and the rejected lines."""
+    """The result of a step for one row: the rows to write, the drop if there is one, and the rejected lines."""
 
     rows: Sequence[Any] = ()
     drop: Drop | None = None
@@ -57,7 +58,7 @@ class Result:
 
 
 class Step(Generic[T]):
-    """The work of a command, which sees `batch` rows at once."""
+    """The work of a command, on `batch` rows at a time."""
 
     batch = 1
 
@@ -75,24 +76,24 @@ class Step(Generic[T]):
 
 
 def rejected(row: ReadRow, drop: Drop, **more: Any) -> Result:
-    """Return the result of a row that is dropped, whose example goes to the rejected ones as a record of ours."""
+    """Return the result for a dropped row, whose example is rejected as a record in our format."""
     return Result((), drop, [reject_of(*row, drop, **more)])
 
 
 def reject_of(row: Row, example: Example, drop: Drop, **more: Any) -> Reject:
-    """Return the rejected line of an example, as a record of ours."""
+    """Return the rejected line of an example, as a record in our format."""
     return Reject(row.place, drop, {**more, "record": row_of(example, set())})
 
 
 class Pipeline:
-    """The files of a command: `readers` of its sources; the `writer` of its output, which the command replaces unless it
-    writes lines of ours; and `report`, which the command fills in. Without an output nothing is written but the report.
+    """The files of a command: `readers` of its sources; the `writer` of its output, which writes lines unless the command
+    replaces it; and `report`, which the command fills in. Without an output only the report is written.
     """
 
     def __init__(self, stack: ExitStack, output: str | None, report: str | None) -> None:
         self.readers: list[Reader] = []
         self.report: dict[str, Any] = {}
-        self._logged = 0
+        self._rejected = 0
         beside = OutputPaths(Path(output)) if output not in (None, PIPE) else None
         if report is None and beside is not None:
             report = str(beside.report)
@@ -131,9 +132,11 @@ class Pipeline:
         return tally
 
     def publish(self) -> None:
-        """Put all files in their places, the output last."""
-        if self._rejects is not None:
+        """Publish all files, the output last."""
+        if self._rejects is not None and self._rejected:
             self._rejects.publish()
+        elif self._rejects is not None:
+            self._rejects.path.unlink(missing_ok=True)
         if self._report is not None:
             self._report.write((json.dumps(self.report, indent=2) + "\n").encode())
             self._report.publish()
@@ -141,12 +144,17 @@ class Pipeline:
             self.writer.finish()
 
     def _reject(self, reject: Reject) -> None:
-        """Write a rejected row; beside a pipe, log the first ones."""
+        """Write a rejected row; if the output is a pipe, log the first ones."""
+        self._rejected += 1
         if self._rejects is not None:
             self._rejects.write(reject.line())
-        elif self.writer is not None and self._logged < _LOGGED:
-            self._logged += 1
+        elif self.writer is not None and self._rejected <= _LOGGED:
             _log.warning("%s: %s", reject.place, reject.drop.detail)
+
+
+def written_files(paths: OutputPaths) -> list[str]:
+    """Return the names of the files that a command has written: the output, and the rejected rows if there are any."""
+    return [path.name for path in (paths.kept, paths.rejected, paths.report) if path.is_file()]
 
 
 @contextmanager

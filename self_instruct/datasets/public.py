@@ -32,7 +32,7 @@ from self_instruct.user_files import read_objects
 Rows = Iterable[Mapping[str, Any]]
 """Rows in memory: a list of dicts, or a `datasets.Dataset`."""
 Data = str | Path | Run | Sequence[str | Path] | Rows
-"""Rows, or the place of some: a file, a folder of the datasets library, a Hub id, a run, or a list of files."""
+"""Rows, a run, or where rows are: a file, a folder of the datasets library, a Hub id, or a list of files."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class RejectedRow:
 
 @dataclass(frozen=True)
 class Curated:
-    """The rows that were kept, in order, those that were not, and the counts of report.json."""
+    """The kept rows in order, the rejected ones, and the counts of report.json."""
 
     kept: list[dict[str, Any]]
     rejected: list[RejectedRow]
@@ -60,7 +60,7 @@ class Curated:
 
 @dataclass(frozen=True)
 class Converted:
-    """The file that was written, the rows that it does not hold, and the counts of report.json."""
+    """The written file, the rejected rows, and the counts of report.json."""
 
     path: Path
     rejected: list[RejectedRow]
@@ -71,7 +71,7 @@ def curate(data: Data, *, output_path: str | Path | None = None, **options: Any)
     """Keep, in order, every row that passes the filters and is new to the rows kept before it.
 
     Options are those of `self-instruct curate`: filters, novelty, `input_format`, `split`. With `output_path`, a JSONL file,
-    the rows are also written there, with what was rejected and the counts beside it. Raises UserError for a mistake in an
+    the rows are also written there, with rejected rows and counts beside it. Raises UserError for a mistake in an
     option or a file.
     """
     values = check_values(options, (ReadingOptions, FilterOptions, NoveltyOptions))
@@ -90,8 +90,8 @@ def curate(data: Data, *, output_path: str | Path | None = None, **options: Any)
 def merge(sources: Mapping[str, Data], *, output_path: str | Path | None = None, **options: Any) -> Curated:
     """Merge sources, by name, into one set without near-duplicates; each record carries its source.
 
-    Options are those of `self-instruct merge` but for the sources: filters, novelty, `benchmarks`. Of two records that are too
-    near, the one of the earlier source is kept. Raises UserError for a mistake in an option or a file.
+    Options are those of `self-instruct merge` except the sources: filters, novelty, `benchmarks`. Of two records that are
+    too similar, the one from the earlier source is kept. Raises UserError for a mistake in an option or a file.
     """
     values = check_values(options, (MergeFilterOptions, NoveltyOptions, DecontaminationOptions))
     about = taken(DecontaminationOptions, values)
@@ -131,7 +131,7 @@ def convert(data: Data, *, to: str, output_path: str | Path, **options: Any) -> 
 
 @contextmanager
 def _files(data: Data, output_path: str | Path | None) -> Iterator[tuple[list[str], OutputPaths, str]]:
-    """Files for data in memory, and outputs for a call that asked for none, in a folder that is removed at the end."""
+    """Provide files for rows in memory, and for outputs without a path, in a folder that is removed at the end."""
     with tempfile.TemporaryDirectory() as folder:
         paths = _paths(data, Path(folder, "rows.jsonl"))
         places = _outputs(output_path, folder)
@@ -146,7 +146,7 @@ def _outputs(output_path: str | Path | None, folder: str) -> OutputPaths:
 
 
 def _paths(data: Data, rows: Path) -> list[str]:
-    """Where data is; rows in memory are written to the file `rows`. Raises UserError for anything else."""
+    """Return the paths of data; rows in memory are written to the file `rows`. Raises UserError for anything else."""
     if isinstance(data, Run):
         return [str(records_of(data.folder))]
     if isinstance(data, (str, Path)):
@@ -182,7 +182,7 @@ def _curated(places: OutputPaths, folder: str) -> Curated:
 
 
 def _rejected(places: OutputPaths, folder: str) -> list[RejectedRow]:
-    """The rows of the file of rejected ones; places in files of `folder` are shown as rows."""
+    """Return the rejected rows, none if the file is missing; locations in files of `folder` become `row:N`."""
     if not places.rejected.is_file():
         return []
     return [

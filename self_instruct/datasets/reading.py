@@ -1,7 +1,7 @@
-"""Reading sources of any format as examples: the format is told by the content unless it is named, and what cannot be read is
-told row by row.
+"""Read sources of any format as examples. The format is detected from the content unless it is named; unreadable rows are
+reported one by one.
 
-A source is a file, a pipe, a folder of the `datasets` library or a dataset of the Hub. Its rows pass one at a time.
+A source is a file, a pipe, a folder of the `datasets` library or a Hub dataset, read one row at a time.
 """
 
 import itertools
@@ -24,17 +24,17 @@ from self_instruct.user_files import LineError
 AUTO = "auto"
 INPUT_FORMATS = (AUTO, *FORMATS)
 REPAIRS = {
-    "nan": "NaN or infinity, which JSON has not, taken as null",
-    "bytes": "bytes, which JSON has not, taken as text in base64",
+    "nan": "NaN or infinity, read as null",
+    "bytes": "bytes, read as base64 text",
 }
-"""What is changed so that a row can be read, in words."""
+"""Changes that make a row readable, by name, with a description."""
 _LOOKED_AT = 64
 _PLACES = 5
 
 
 @dataclass(frozen=True)
 class Source:
-    """What is to be read: a path, `-` or a Hub id; a name and a licence that its records carry; its format; its split."""
+    """A source: a path, `-` or a Hub id; a name and a licence for its records; a format; a split."""
 
     path: str
     name: str = ""
@@ -45,8 +45,8 @@ class Source:
 
 @dataclass
 class Reader:
-    """A source under way. `schema` is None if no row could be read. What was mended is counted as the rows pass, and so are
-    rows of another format, by its name.
+    """An open source. `schema` is None if no row could be read. Repairs, and rows of other formats, are counted during
+    iteration.
     """
 
     source: Source
@@ -59,19 +59,19 @@ class Reader:
 
     @property
     def columns(self) -> set[str]:
-        """The optional columns that its format needs."""
+        """The optional columns that the format needs."""
         return set(self.schema.columns) if self.schema else set()
 
     @property
     def described(self) -> str:
-        """What the source was found to be."""
+        """The source with its detected format, for people."""
         shown = "stdin" if self.source.path == PIPE else self.source.path
         return (
             f"{shown}: {self.schema.what if self.schema else 'nothing that could be read'}, in {self.container.kind}"
         )
 
     def rows(self) -> Iterator[tuple[Row, Example] | Unreadable]:
-        """Each row with what it says, or what is wrong with it, in order. Can be gone through once."""
+        """Yield each row with its example, or as unreadable, in order. Can be iterated once."""
         for row in itertools.chain(self.first, self.container.rows):
             if isinstance(row, Unreadable):
                 yield row
@@ -84,19 +84,19 @@ class Reader:
                 yield Unreadable(row.place, error.reason, error.problem, text)
 
     def line(self, row: Row, example: Example, columns: set[str]) -> bytes:
-        """The row as a line of ours, without its line break: as it stood, if it is one already and needed no mending."""
+        """Return the row as a line in our format, without its line break; unchanged if it already is one without repairs."""
         if row.raw is not None and self.is_ours(row) and not row.repairs:
             return row.raw
         return json_line(row_of(example, columns)).removesuffix(b"\n")
 
     def is_ours(self, row: Row) -> bool:
-        """Whether the row is a line that we read as it stands."""
+        """Return whether the row is a line in a format that is kept unchanged."""
         return row.raw is not None and self._schema_of(row).native
 
-    def told(self) -> list[str]:
-        """What was mended, for people: how many rows, and where the first of them are; and how many were of another format."""
+    def notes(self) -> list[str]:
+        """Return lines for people: repaired rows with the first locations, and rows of other formats."""
         return [
-            f"{self.source.path}: {number:,} rows were read as {SCHEMAS[name].what}, which they are"
+            f"{self.source.path}: {number:,} rows were read as {SCHEMAS[name].what}, the only format that fits them"
             for name, number in sorted(self.others.items())
         ] + [
             f"{self.source.path}: {number:,} rows had {REPAIRS[kind]}: {', '.join(self.mended[kind])}"
@@ -121,7 +121,7 @@ class Reader:
 
     def _schema_of(self, row: Row) -> Schema:
         assert self.schema is not None
-        if self.source.format in SCHEMAS:  # the user has said it
+        if self.source.format in SCHEMAS:  # named by the user
             return self.schema
         return of_row(self.schema, row.value, row.header or {}, row.place)
 
@@ -134,10 +134,10 @@ class Reader:
 
 
 def open_sources(sources: Sequence[Source], option: str = "--input_path") -> list[Reader]:
-    """All sources, opened, and their formats found out.
+    """Open all sources and detect their formats.
 
-    Raises `UserError`, which names the option, when one cannot be opened or its format not be told, and when no row of any
-    could be read.
+    Raises UserError, naming the option, if a source cannot be opened, its format is unknown, or no row of any source can be
+    read.
     """
     twice = next((path for path, number in Counter(source.path for source in sources).items() if number > 1), None)
     if twice is not None:
@@ -183,9 +183,7 @@ def _open(source: Source, option: str) -> Reader:
 
 
 def _with_replaced(example: Example, named: Mapping[str, str]) -> dict[str, Any]:
-    """The fields, with the source and the licence that another one stands for now; under each name what was there first is
-    first.
-    """
+    """Return the fields, with the example's own source and licence if `named` replaces them; earlier values come first."""
     fields = dict(example.fields)
     for name, value in named.items():
         before = getattr(example, name)

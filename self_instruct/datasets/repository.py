@@ -1,7 +1,6 @@
-"""A dataset laid out as a repository of the Hub: all records as a table, and their conversations as trainers read them; with
-what there is to count of them.
+"""Write a dataset as a Hub repository, and count: all records as one table, their conversations as another for trainers.
 
-Paths are shortened to names, since who is shown a dataset need not know the disk that it came from. Knows nothing of cards.
+Paths in records are shortened to names, so that a published dataset does not reveal directories.
 """
 
 from collections import Counter
@@ -14,7 +13,7 @@ from typing import Any
 from self_instruct.datasets.example import ASSISTANT, SYSTEM, USER, Example
 from self_instruct.datasets.naming import short, without_places
 from self_instruct.datasets.ours import row_of
-from self_instruct.datasets.outputs import Parquet, exchanges
+from self_instruct.datasets.outputs import Parquet, Sized, exchanges
 from self_instruct.datasets.reading import Reader, Source, open_sources
 from self_instruct.datasets.rows import Unreadable
 from self_instruct.datasets.writing import Unfit, writable
@@ -22,17 +21,17 @@ from self_instruct.errors import UserError
 from self_instruct.runs.files import NewFile
 
 CARD, RECORDS, CHATS = "README.md", "data/train.parquet", "chat/train.parquet"
-# Both are Parquet: the datasets library reads a repository by one reader.
+# Both are Parquet, since the datasets library reads a repository with one reader.
 MARK = "<!-- written by self_instruct.datasets card -->"
-_BEGUN = f"{CARD}.part"  # with the mark in it while tables are put in place; the card takes its place
+_BEGUN = f"{CARD}.part"  # holds the mark while tables are written, until the card replaces it
 _PLACES = 5
 _ROLES = {SYSTEM, USER, ASSISTANT}
 
 
 @dataclass
 class Statistics:
-    """Counts over the rows of a dataset: `chats` of the `records` are conversations for trainers too, the others counted by
-    reason; words and ROUGE-L to the nearest record as so many of each value; the first record as an example.
+    """Counts over the rows of a dataset: records, those that are also `chats` for trainers, the others by reason; histograms of
+    words and of ROUGE-L to the nearest record; the first record as an example.
     """
 
     records: int = 0
@@ -48,7 +47,7 @@ class Statistics:
     example: Example | None = None
 
     def count(self, example: Example) -> None:
-        """Counts a record."""
+        """Count a record."""
         self.records += 1
         self.example = self.example or example
         self.sources[example.source, example.license] += 1
@@ -68,34 +67,36 @@ class Statistics:
             self.rouge_l[round(score, 2)] += 1
 
     def fault(self, row: Unreadable) -> None:
-        """Counts a row that could not be read."""
+        """Count a row that could not be read."""
         self.unreadable += 1
         if len(self.faults) < _PLACES:
             self.faults.append(f"{row.place}: {row.problem}")
 
 
 def provenance_of_run(example: Example) -> dict[str, Any]:
-    """What the run that wrote a record says of it; empty if none did."""
+    """Return the provenance that a run gave a record; empty if there is none."""
     found = example.fields.get("provenance")
     return found if isinstance(found, dict) else {}
 
 
 def check_folder(folder: Path, inputs: list[Path]) -> None:
-    """Raises `UserError` if files would be replaced that are not ours, or that are read. Folders without files are nobody's,
-    and what a card that was not finished has left is ours.
+    """Raise UserError if files would be replaced that are inputs, or not from an earlier card. Folders without files, or with
+    the rest of an unfinished card, are accepted.
     """
     if folder.exists() and not folder.is_dir():
         raise UserError(f"--output {folder}: is a file; give a directory")
     if not _is_ours(folder):
-        raise UserError(f"--output {folder}: holds files, but no card of ours; give a new or an empty directory")
+        raise UserError(
+            f"--output {folder}: holds files but no card written by this command; give a new or empty directory"
+        )
     for path in inputs:
         for output in (folder / RECORDS, folder / CHATS):
             if output.exists() and path.exists() and path.samefile(output):
-                raise UserError(f"{path}: would be replaced by the output; give another --output")
+                raise UserError(f"{path}: is an input that the output would replace; give another --output")
 
 
 def _is_ours(folder: Path) -> bool:
-    """Whether a card may be written to a folder: it has one of ours, finished or begun, or no file but halves of ours."""
+    """Return whether a folder has a card of ours, finished or not, or no files except parts of one."""
     for name in (CARD, _BEGUN):
         try:
             if MARK in (folder / name).read_text(encoding="utf-8"):
@@ -106,15 +107,23 @@ def _is_ours(folder: Path) -> bool:
     return all(path in halves for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
 
 
-def lay_out(source: Source, folder: Path, option: str) -> Statistics:
-    """Writes the records and the conversations, and counts. Raises `UserError` if nothing can be read or written."""
+def lay_out(
+    source: Source, folder: Path, option: str, *, write: bool = True
+) -> tuple[Statistics, list[tuple[str, int]]]:
+    """Write the records and the conversations, and count. Return the counts, and the files with their sizes in bytes.
+
+    Without `write` only the sizes are measured. Raises UserError if nothing can be read or written.
+    """
     statistics, chat = Statistics(), writable("prompt-completion", {"messages"})
     with ExitStack() as stack:
         [reader] = open_sources([source], option)
-        files = [stack.enter_context(closing(NewFile(folder / name))) for name in (RECORDS, CHATS)]
+        files = {
+            name: stack.enter_context(closing(Sized(NewFile(folder / name) if write else None)))
+            for name in (RECORDS, CHATS)
+        }
         records, chats = (
             stack.enter_context(closing(Parquet(file, schema)))
-            for file, schema in zip(files, (None, exchanges()), strict=True)
+            for file, schema in zip(files.values(), (None, exchanges()), strict=True)
         )
         for example in _examples(reader, statistics):
             statistics.count(example)
@@ -131,18 +140,14 @@ def lay_out(source: Source, folder: Path, option: str) -> Statistics:
             chats.write({name: _plain(row[name]) for name in ("prompt", "completion")})
         if not statistics.records:
             raise UserError(f"{option} {source.path}: none of its rows could be read; {'; '.join(statistics.faults)}")
-        (folder / _BEGUN).write_text(MARK, encoding="utf-8")
+        if write:
+            (folder / _BEGUN).write_text(MARK, encoding="utf-8")
         records.finish()
         if statistics.chats:
             chats.finish()
-        else:
-            (folder / CHATS).unlink(missing_ok=True)  # that of an earlier card
-    return statistics
-
-
-def contents(folder: Path) -> list[tuple[str, int]]:
-    """The files of the repository and their bytes; nothing else that lies in the directory."""
-    return [(name, (folder / name).stat().st_size) for name in (CARD, RECORDS, CHATS) if (folder / name).is_file()]
+        elif write:
+            (folder / CHATS).unlink(missing_ok=True)  # left by an earlier card
+    return statistics, [(name, file.size) for name, file in files.items() if name == RECORDS or statistics.chats]
 
 
 def _examples(reader: Reader, statistics: Statistics) -> Iterator[Example]:
@@ -158,7 +163,7 @@ def _without_places(example: Example) -> Example:
 
 
 def _check_turns(example: Example) -> None:
-    """Raises `Unfit` for turns that are more than a role and a text, such as calls of tools: chat templates differ in them."""
+    """Raise Unfit for turns with more than a role and a text, such as tool calls, since chat templates differ in them."""
     for turn in example.turns:
         if turn["role"] not in _ROLES or not isinstance(turn["content"], str) or not turn["content"].strip():
             raise Unfit("other_turns", f"has a turn of the role {turn['role']}, or one without a text")

@@ -1,4 +1,4 @@
-"""A row of a file as it was read, and one that could not be."""
+"""A row of a file as it was read, or a row that could not be read."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ _SHOWN = 2000
 
 @dataclass(frozen=True)
 class Row:
-    """An object: its place (`file:line`, or `file[index]` where there are no lines), its number among the rows from 0, the line
-    as it stood where it is one, and what was mended to read it. In a file of several lists, `part` is the name of its list, and
-    `header` holds the plain values before that list in its object.
+    """An object: its location (`file:line`, or `file[index]` without lines), its number from 0, the raw line if it is one, and
+    the repairs made to read it. In a file of several lists, `part` is the name of its list, and `header` holds the scalar
+    values before that list in its object.
     """
 
     place: str
@@ -26,7 +26,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A row that could not be read: the reason in one word, the problem in words, and the beginning of its text."""
+    """A row that could not be read: its location, a reason code, the problem in words, and the beginning of its text."""
 
     place: str
     reason: str
@@ -35,7 +35,7 @@ class Unreadable:
 
 
 def shown(text: bytes | str) -> str:
-    """The beginning of a faulty row's text."""
+    """Return the beginning of a bad row's text."""
     if isinstance(text, bytes):
         text = text[:_SHOWN].decode("utf-8", "backslashreplace")
     return text[:_SHOWN].encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace").strip()

@@ -1,6 +1,6 @@
-"""What rows of each format mean: which keys tell it, and how a row is read as an example.
+"""The formats that can be read: which keys identify each, and how a row becomes an example.
 
-A format of flat rows is a line here; its name is then a choice of `--input_format`. Knows nothing of files.
+A format of flat rows is one line here; its name then is a choice of `--input_format`.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -16,8 +16,8 @@ from self_instruct.user_files import LineError
 
 @dataclass(frozen=True)
 class Schema:
-    """A format: its name, what it is in words, whether a row looks like it, how a row is read (raising `LineError`), which
-    optional columns its rows need, and whether a line of it is read by us as it stands.
+    """A format: its name, a description, whether a row fits it, how a row is read (raises `LineError`), the optional columns
+    that its rows need, and whether its lines are kept unchanged (`native`).
     """
 
     name: str
@@ -90,14 +90,14 @@ _LMFLOW = {
     "conversation": Schema("lmflow", "LMFlow conversation", _keys("messages"), chats.conversation, _BOTH),
 }
 FORMATS = (*SCHEMAS, "lmflow")
-"""What can be read, by name."""
+"""Names of the formats that can be read."""
 
 
 def recognise(rows: list[dict[str, Any]], header: dict[str, Any], key: str, path: str) -> Schema | None:
-    """The format of a source by its first rows; None if none fits at least half of them.
+    """Return the format that fits at least half of a source's first rows, or None.
 
-    `key` is the name of the list that the rows stand in and `header` the values before it, where they are in an object. Raises
-    `UserError` for a type of LMFlow that holds no instructions.
+    If the rows are in a list inside an object, `key` is the list's key and `header` the values before it. Raises UserError
+    for a type of LMFlow without instructions.
     """
     if key == "instances":
         return _lmflow(rows, header.get("type"), path)
@@ -105,9 +105,9 @@ def recognise(rows: list[dict[str, Any]], header: dict[str, Any], key: str, path
 
 
 def of_row(schema: Schema, row: dict[str, Any], header: Mapping[str, Any], place: str) -> Schema:
-    """What a row is read by: the format of its source; where another fits it and that does not, the other one.
+    """Return the format to read a row by: its source's, unless only another one fits the row.
 
-    Raises `LineError` where the header of its own list states a type of LMFlow that holds no instructions.
+    Raises LineError if the header of the row's list states a type of LMFlow without instructions.
     """
     if schema.name == "lmflow":
         stated = header.get("type")
@@ -120,8 +120,8 @@ def of_row(schema: Schema, row: dict[str, Any], header: Mapping[str, Any], place
 
 
 def _fitting(rows: list[dict[str, Any]]) -> Schema | None:
-    """The first format that fits at least half of some rows. Null is no field, since tables have it in columns for other rows,
-    unless none fits so.
+    """Return the first format that fits at least half of the rows. Null fields, which tables have in columns for other rows,
+    are ignored first, and counted if no format fits.
     """
     for values in ([_filled(row) for row in rows], rows):
         for schema in _ALL:
@@ -135,12 +135,12 @@ def _filled(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def named(name: str, rows: list[dict[str, Any]], header: dict[str, Any], path: str) -> Schema | None:
-    """The format that a user has named. Raises `UserError` as `recognise` does."""
+    """Return the format that a user named. Raises UserError as `recognise` does."""
     return _lmflow(rows, header.get("type"), path) if name == "lmflow" else _with_columns(SCHEMAS[name], rows)
 
 
 def _with_columns(schema: Schema | None, rows: list[dict[str, Any]]) -> Schema | None:
-    """The schema with the optional columns that the rows have."""
+    """Add the optional columns that the rows have to a schema."""
     if schema is None:
         return None
     found = {name for name in OPTIONAL if any(row.get(name) for row in rows)}

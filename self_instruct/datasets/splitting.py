@@ -1,6 +1,6 @@
-"""Splitting a conversation at a limit of tokens, between pairs of a question and its answer.
+"""Split a conversation at a token limit, between pairs of a question and its answer.
 
-Every pair is in one part or is told to be too long; no part is over the limit or empty. Knows nothing of models.
+Every pair is in exactly one part or returned as too long; no part is empty or over the limit.
 """
 
 import math
@@ -8,28 +8,28 @@ from collections.abc import Callable, Sequence
 
 from self_instruct.datasets.conversation_cleaning import Numbered
 
-PER_TURN = 6  # tokens that a template puts around a turn, FastChat's
+PER_TURN = 6  # tokens that a template puts around a turn, as in FastChat
 BYTES_A_TOKEN = 3
-"""Of the estimate: English text has about four, Chinese and Japanese three a sign and about a token a sign."""
+"""For the estimate. English has about four bytes a token; Chinese and Japanese have three bytes and a token per character."""
 
 Count = Callable[[str], int]
 
 
 def estimated_tokens(text: str) -> int:
-    """How many tokens a text has, as long as no tokenizer says: one for every three bytes of UTF-8."""
+    """Estimate the tokens of a text without a tokenizer: one for every three bytes of UTF-8."""
     return math.ceil(len(text.encode("utf-8", "surrogatepass")) / BYTES_A_TOKEN)
 
 
 def tokens_of(turns: Sequence[Numbered], count: Count) -> int:
-    """The tokens of turns, each with what a template puts around it."""
+    """Return the tokens of turns, including those of the template."""
     return sum(count(one.text) + PER_TURN for one in turns)
 
 
 def split(
     turns: Sequence[Numbered], limit: int, count: Count, system: str = ""
 ) -> tuple[list[list[Numbered]], list[tuple[list[Numbered], int]]]:
-    """The parts, whose tokens with those of the system prompt are within the limit; and the pairs that no part can hold, with
-    what each would make. `turns` are pairs.
+    """Return the parts, each within the limit together with the system prompt, and the pairs that are too long, each with its
+    tokens. `turns` alternate between question and answer.
     """
     room = limit - (count(system) + PER_TURN if system else 0)
     parts, too_long = list[list[Numbered]](), list[tuple[list[Numbered], int]]()

@@ -1,7 +1,7 @@
-"""Rows of tables: Parquet files, folders of the `datasets` library, and datasets of the Hub; the library is imported here only.
+"""Read rows of Parquet files, folders of the `datasets` library and Hub datasets; only this module imports that library.
 
-Cells become what JSON has, at any depth: dates and times by ISO 8601, bytes by base64, NaN and infinity null, and decimals,
-durations and what else a table may hold their text. Knows nothing of what the rows mean.
+Cells become JSON values at any depth: dates and times in ISO 8601, bytes in base64, NaN and infinity as null, and decimals,
+durations and other types as text.
 """
 
 import base64
@@ -21,7 +21,7 @@ _JSON = "arrow.json"
 
 
 def parquet_rows(path: str, option: str) -> Iterator[Row | Unreadable]:
-    """The rows of a Parquet file, a few hundred in memory. Raises `UserError` if it is none, or is damaged."""
+    """Yield the rows of a Parquet file, with one batch in memory. Raises UserError if the file is damaged."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -30,14 +30,16 @@ def parquet_rows(path: str, option: str) -> Iterator[Row | Unreadable]:
             yield from _rows(file.iter_batches(_BATCH), path)
     except (pa.ArrowException, OSError) as error:
         problem = " ".join(str(error).split())[:200]
-        raise UserError(f"{option} {path}: is not a whole Parquet file ({problem}); fetch or write it again") from None
+        raise UserError(
+            f"{option} {path}: is damaged or incomplete Parquet ({problem}); download or write it again"
+        ) from None
 
 
 def folder_rows(path: str, split: str | None, option: str) -> Iterator[Row | Unreadable]:
-    """The rows of a folder that `save_to_disk` of the `datasets` library has written. Raises `UserError` if it is none."""
+    """Return the rows of a folder saved with `Dataset.save_to_disk`. Raises UserError for other folders."""
     if not any((Path(path) / name).is_file() for name in ("dataset_info.json", "dataset_dict.json", "state.json")):
         raise UserError(
-            f"{option} {path}: is a directory, and none that save_to_disk of the datasets library wrote; give the files in it"
+            f"{option} {path}: is a directory, but not a dataset saved with datasets.Dataset.save_to_disk; give the files in it"
         )
     import datasets
 
@@ -49,17 +51,17 @@ def folder_rows(path: str, split: str | None, option: str) -> Iterator[Row | Unr
 
 
 def hub_rows(name: str, split: str | None, option: str) -> Iterator[Row | Unreadable]:
-    """The rows of a dataset of the Hub, or of its copy in the cache. Raises `UserError` if it cannot be had."""
+    """Return the rows of a Hub dataset, or of its cached copy. Raises UserError if it cannot be loaded."""
     import datasets
 
     try:
         loaded = datasets.load_dataset(name)
-    except Exception as error:  # the library raises what its many readers do
+    except Exception as error:  # the library raises whatever its readers raise
         offline = os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0")
         hint = "HF_HUB_OFFLINE is set, so only what is in the cache can be read; " if offline else ""
         raise UserError(
-            f"{option} {name}: is no file here, and the Hub's dataset of that name cannot be loaded ({_said(error)}); {hint}"
-            "give a path, or fetch it where there is a network"
+            f"{option} {name}: is not a local file, and the Hub dataset of that name cannot be loaded ({_said(error)}); {hint}"
+            "give a path, or download it on a machine with network access"
         ) from None
     return _rows(_batches(_split_of(loaded, name, split, option)), name)
 
@@ -82,7 +84,7 @@ def _batches(table: Any) -> Iterator[Any]:
 
 
 def _rows(batches: Iterable[Any], name: str) -> Iterator[Row | Unreadable]:
-    """The rows of tables or record batches of Arrow. One with a cell that Python cannot hold, as the year 30000, is told."""
+    """Yield the rows of Arrow tables or record batches. One with a cell that Python cannot hold (year 30000) is unreadable."""
     number = 0
     for batch in batches:
         for value in _values(batch):
@@ -95,7 +97,7 @@ def _rows(batches: Iterable[Any], name: str) -> Iterator[Row | Unreadable]:
 
 
 def _values(batch: Any) -> list[dict[str, Any] | Exception]:
-    """Each row as Python holds it, or why it cannot."""
+    """Return each row as Python values, or the error of converting it."""
     types = {field.name: field.type for field in batch.schema if _JSON in str(field.type)}
     try:
         return [
@@ -108,7 +110,7 @@ def _values(batch: Any) -> list[dict[str, Any] | Exception]:
 
 
 def _decoded(value: Any, type: Any) -> Any:
-    """The value with what its type says is JSON, the type that the `datasets` library gives to objects that differ in keys."""
+    """Decode values of the JSON type, which the `datasets` library gives to objects with varying keys."""
     if value is None or _JSON not in str(type):
         return value
     if getattr(type, "extension_name", "") == _JSON:
@@ -119,7 +121,7 @@ def _decoded(value: Any, type: Any) -> Any:
 
 
 def _plain(value: Any, repairs: set[str]) -> Any:
-    """The value as JSON has it; what is lost by that, or looks otherwise than it was meant, is named in `repairs`."""
+    """Return the value as JSON has it; lossy conversions are named in `repairs`."""
     if isinstance(value, dict):
         return {str(key): _plain(item, repairs) for key, item in value.items()}
     if isinstance(value, list | tuple):

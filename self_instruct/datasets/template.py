@@ -1,7 +1,7 @@
 """The template of Vicuna 1.1, as the cards of airoboros models describe it: a preamble, one space, `USER: ` and the prompt, one
-space, `ASSISTANT: ` and the answer. Later exchanges follow the end-of-sequence sign; FastChat writes it after the last one too.
+space, `ASSISTANT: ` and the answer. Later exchanges follow the end-of-sequence token; FastChat also writes it at the end.
 
-Texts are carried as they are, blocks of context among them. A system prompt stands in place of the preamble.
+Texts are kept unchanged, including blocks of context. A system prompt replaces the preamble.
 """
 
 import re
@@ -19,17 +19,17 @@ _LABEL = re.compile(r"(?:^| |</s>)(USER|ASSISTANT):(?: |$)")
 
 
 def render(system: str, turns: list[Turn], preamble: str = PREAMBLE) -> str:
-    """The text of a conversation, whose roles must be user and assistant, in turns."""
+    """Return the text of a conversation of alternating user and assistant turns."""
     exchanges = [turns[at : at + 2] for at in range(0, len(turns), 2)]
-    told = [" ".join(f"{_LABELS[turn['role']]}: {turn['content']}" for turn in pair) for pair in exchanges]
+    texts = [" ".join(f"{_LABELS[turn['role']]}: {turn['content']}" for turn in pair) for pair in exchanges]
     opening = "" if len(turns) % 2 == 0 else " ASSISTANT: "
-    # Of an answer that ends in the sign, one is taken off when it is read.
+    # Reading removes one token from the end of an answer, so add one to an answer that ends in it.
     closing = END if turns and turns[-1]["role"] == ASSISTANT and turns[-1]["content"].endswith(END) else ""
-    return f"{system or preamble} {END.join(told)}{opening}{closing}"
+    return f"{system or preamble} {END.join(texts)}{opening}{closing}"
 
 
 def parse(text: str, preamble: str = PREAMBLE) -> tuple[str, list[Turn]] | None:
-    """The system prompt, empty for the preamble, and the turns; None if user and assistant do not take turns in the text."""
+    """Return the system prompt (empty for the preamble) and the turns; None if user and assistant do not alternate."""
     begin, *parts = _LABEL.split(text)
     turns: list[Turn] = [
         {"role": _ROLES[label], "content": content} for label, content in zip(parts[::2], parts[1::2], strict=True)
@@ -44,5 +44,5 @@ def parse(text: str, preamble: str = PREAMBLE) -> tuple[str, list[Turn]] | None:
 
 
 def holds_turns(text: str) -> bool:
-    """Whether the text looks like one of this template."""
+    """Return whether the text looks like this template."""
     return {found[1] for found in _LABEL.finditer(text)} == set(_ROLES)

@@ -1,4 +1,4 @@
-"""Cleaning the text of one turn of what the page around it has left there. Knows nothing of conversations and files."""
+"""Remove what a chat page has left in the text of one turn."""
 
 import re
 
@@ -19,9 +19,9 @@ _RATE_LIMIT = re.compile(r"!?Too many requests in \d+ hours?\. Try again later\.
 
 
 def cleaned(text: str, *, html: bool, answer: bool) -> str:
-    """The text as Markdown without debris; the counter "2 / 3" of an answer's versions is taken off answers only.
+    """Return the text as clean Markdown; the version counter "2 / 3" is removed from answers only.
 
-    Raises `NotConverted` for HTML that cannot be read.
+    Raises NotConverted for HTML that cannot be read.
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if html:
@@ -35,12 +35,12 @@ def cleaned(text: str, *, html: bool, answer: bool) -> str:
 
 
 def is_rate_limit(text: str) -> bool:
-    """Whether an answer is the page's message that too much was asked."""
+    """Return whether an answer is the page's rate limit message."""
     return _RATE_LIMIT.match(text.strip()) is not None
 
 
 def _without_copy_buttons(text: str) -> str:
-    """Code blocks without the caption of the button; where it has run into the code, fences get lines of their own."""
+    """Remove captions of copy buttons from code blocks; put fences on separate lines where the caption joined the code."""
     text = _ONE_LINE.sub(r"\g<fence>\g<language>Copy code\n\g<code>\n\g<fence>", text)
     if not all(piece.closed for piece in pieces(text)):
         text = _GLUED.sub(r"\n\g<fence>", text)

@@ -1,7 +1,4 @@
-"""The formats that can be written: how an example becomes a row of each, what it cannot be, and what is lost on the way.
-
-Knows nothing of files.
-"""
+"""The formats that can be written: how an example becomes a row, when it cannot, and which fields are lost."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,7 +15,7 @@ LMFLOW_TYPES = ("auto", "text2text", "conversation", "text_only")
 
 
 class Unfit(Exception):
-    """An example that a format cannot hold: the reason in one word, and in words."""
+    """A format cannot hold an example; has a reason code and a description."""
 
     def __init__(self, reason: str, problem: str) -> None:
         super().__init__(problem)
@@ -27,8 +24,8 @@ class Unfit(Exception):
 
 @dataclass(frozen=True)
 class Format:
-    """A format: how a row is made (raising `Unfit`), and which of `input`, `system`, `provenance`, `id`, `tools` it
-    holds, and of turns what is more than role and content, `turns`.
+    """A format: how a row is made (raises `Unfit`), and what it `holds`: `input`, `system`, `provenance`, `id`, `tools`, and
+    `turns` for fields of turns other than role and content.
     """
 
     name: str
@@ -37,7 +34,7 @@ class Format:
     holds: frozenset[str]
 
     def lost(self, example: Example) -> Iterator[str]:
-        """What a row of it does not say of an example, by name."""
+        """Yield the names of the fields of an example that a row loses."""
         if example.input and not example.messages and "input" not in self.holds:
             yield "input (joined to the instruction)"
         if example.system and "system" not in self.holds:
@@ -53,7 +50,7 @@ class Format:
 
 
 def writable(name: str, columns: set[str], lmflow_type: str = "auto", preamble: str = template.PREAMBLE) -> Format:
-    """The format of a name, for a file whose examples need the optional columns."""
+    """Return the format of a name, for a file whose examples need these optional columns."""
     if name == "lmflow":
         if lmflow_type == "auto":
             lmflow_type = "conversation" if columns else "text2text"
@@ -142,7 +139,7 @@ def _need_instruction(example: Example) -> None:
 
 
 def _need_turns(example: Example) -> None:
-    """Raises `Unfit` unless user and assistant take turns, the user first."""
+    """Raise Unfit unless user and assistant alternate, the user first."""
     roles = [turn["role"] for turn in example.turns]
     if not roles or roles != ([USER, ASSISTANT] * len(roles))[: len(roles)]:
         raise Unfit(
@@ -173,9 +170,9 @@ SUFFIXES = {
     "sharegpt": (".json", ".jsonl"), "prompt-completion": (".jsonl", ".json"), "lmflow": (".json",),
     "vicuna": (".jsonl", ".json"), "parquet": (".parquet",),
 }  # fmt: skip
-"""What can be written, by name, and how files of it may end; a pipe gets what the first ending says."""
+"""Writable formats with their file name extensions; a pipe gets the form of the first one."""
 
 
 def lmflow_type(format: Format) -> str:
-    """The type that an LMFlow file states."""
+    """Return the type that an LMFlow file states."""
     return next(name for name, one in _LMFLOW.items() if one is format)

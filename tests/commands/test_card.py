@@ -11,10 +11,10 @@ from huggingface_hub import DatasetCard
 
 from self_instruct.commands import curate as post_processing
 from self_instruct.config.option import declarations
-from self_instruct.datasets.card import Stated
+from self_instruct.datasets.card import Stated, read_stated
 from self_instruct.datasets.history import Declared
-from self_instruct.datasets.publish import write_repository
-from self_instruct.datasets.repository import CARD, CHATS, RECORDS
+from self_instruct.datasets.publish import default_name, write_repository
+from self_instruct.datasets.repository import CARD, CHATS, MARK, RECORDS
 from self_instruct.errors import UserError
 from self_instruct.generation.config import GROUPS
 from tests.support.commands import run_command as main
@@ -59,7 +59,11 @@ def test_the_front_matter_says_what_the_hub_reads(published):
         "default": [{"split": "train", "path": RECORDS}],
         "chat": [{"split": "train", "path": CHATS}],
     }
-    assert "synthetic" in about["tags"] and about["pretty_name"] == "published"
+    assert (
+        "synthetic" in about["tags"]
+        and "pretty_name" not in about
+        and published.text.lstrip().startswith("# strict\n")
+    )
 
 
 def test_the_datasets_library_loads_both_configurations(folder, published, tmp_path):
@@ -86,7 +90,7 @@ def test_the_card_tells_every_step_with_its_counts(folder, published):
         for found in report.values():
             for reason, number in found.items():
                 assert f"{reason:<26} {-number:>12,}" in text
-    assert "accelerate launch instruction_io/instruction_output.py" in text
+    assert "self-instruct generate" in text and "self-instruct curate" in text
     assert "--input_path machine_generated_instructions.jsonl" in text and "--rouge_threshold 0.5" in text
     assert f"{rows(folder / 'strict.jsonl')[0]['provenance']['model']}" in text
 
@@ -96,7 +100,9 @@ def test_the_options_in_the_card_are_those_of_the_run(folder, published):
     block = published.text.split("All options of step 1</summary>\n\n```yaml\n")[1].split("```")[0]
     told = yaml.safe_load(block)["options"]
     assert told["rouge_threshold"] == described["options"]["rouge_threshold"] == 0.6
-    assert told["seed_tasks_path"] == "code.jsonl" and set(told) - {"seed_tasks_sha256"} <= set(declarations(GROUPS))
+    assert told["seed_tasks_path"] == "seeds/code.jsonl" and set(told) - {"seed_tasks_sha256"} <= set(
+        declarations(GROUPS)
+    )
 
 
 def test_no_path_and_no_secret_of_this_machine_is_in_what_is_published(folder, tmp_path):
@@ -144,7 +150,7 @@ def test_conversations_and_odd_rows_are_laid_out_and_counted(tmp_path, capsys):
     assert len(loaded(tmp_path / "out", tmp_path / "cache")) == 4
     chat = loaded(tmp_path / "out", tmp_path / "cache", "chat")
     assert [len(row["prompt"]) for row in chat] == [1, 3] and chat[1]["completion"] == LONGER[3:]
-    assert "a\\|b c" in told.text and "Not in `chat`: 1 records (nothing was answered)" in told.text
+    assert "a\\|b c" in told.text and "Not in `chat`: 1 records (no answer)" in told.text
 
 
 HOSTILE = "a`|b\n---\n# [x](y) ``` <script>\r\n| {{ 7 * 7 }} {% raw %}: &amp; \u2028\ud800"
@@ -157,8 +163,9 @@ def test_hostile_names_break_neither_front_matter_nor_tables_nor_fences(tmp_path
     source, out = tmp_path / "a.jsonl", tmp_path / "out"
     source.write_text(json.dumps(record) + "\n")
     repository = write_repository(
-        source, out, Declared({}, {}, {}), Stated(HOSTILE, HOSTILE, [HOSTILE]), model_license=HOSTILE, repo='"\n```\n#'
+        source, out, Declared({}, {}, {}), Stated(HOSTILE, HOSTILE, [HOSTILE], HOSTILE), repo='"\n```\n#'
     )
+    assert read_stated(out / CARD) == Stated(HOSTILE, HOSTILE, [HOSTILE], HOSTILE)
     assert (repository.statistics.records, [name for name, _ in repository.files]) == (1, [CARD, RECORDS, CHATS])
     told = DatasetCard((out / CARD).read_text(encoding="utf-8"))
     about = told.data.to_dict()
@@ -195,9 +202,9 @@ def test_tasks_without_answers_have_one_configuration_and_an_old_one_goes(tmp_pa
         (["{tmp}", "--output", "{tmp}/new"], "is a directory"),
         (["-", "--output", "{tmp}/new"], "give the path of a file"),
         (["{tmp}/a.jsonl", "--output", "{tmp}/a.jsonl"], "is a file; give a directory"),
-        (["{tmp}/a.jsonl", "--output", "{tmp}/full"], "no card of ours"),
+        (["{tmp}/a.jsonl", "--output", "{tmp}/full"], "no card written by this command"),
         (["{tmp}/a.jsonl", "--output", "{tmp}/new", "--private"], "needs --push_to_hub"),
-        (["{tmp}/a.jsonl", "--output", "{tmp}/new", "--push_to_hub", "a b/c"], "no name of a repository"),
+        (["{tmp}/a.jsonl", "--output", "{tmp}/new", "--push_to_hub", "a b/c"], "not a valid repository name"),
         (["{tmp}/a.jsonl", "--output", "{tmp}/new", "--push_to_hub", "a/b"], "HF_HUB_OFFLINE forbids"),
         (["{tmp}/b.jsonl", "--output", "{tmp}/new"], "b.report.json: is not a report of ours"),
     ],
@@ -234,7 +241,7 @@ def test_what_a_card_that_failed_has_left_does_not_hinder_the_next(tmp_path, mon
     for folder, name in (("theirs", RECORDS), ("hidden", ".git/config"), ("part", "mine.part")):
         (tmp_path / folder / name).parent.mkdir(parents=True)
         (tmp_path / folder / name).write_bytes(b"PAR1")
-        with pytest.raises(UserError, match="no card of ours"):
+        with pytest.raises(UserError, match="no card written by this command"):
             main(["card", str(source), "--output", str(tmp_path / folder)])
 
 
@@ -246,5 +253,77 @@ def test_what_is_read_is_not_replaced(tmp_path):
     source, out = tmp_path / "a.jsonl", tmp_path / "out"
     source.write_text(lines({"instruction": "Sort.", "output": "1"}))
     card(source, out)
-    with pytest.raises(UserError, match="would be replaced"):
+    with pytest.raises(UserError, match="that the output would replace"):
         main(["card", str(out / CHATS), "--output", str(out)])
+
+
+def test_rewritten_card_keeps_facts_given_before(tmp_path, capsys):
+    source, out = tmp_path / "a.jsonl", tmp_path / "out"
+    made = {"provenance": {"model": "toy", "model_revision": "1"}}
+    source.write_text(lines({"instruction": "Sort.", "output": "1", **made}))
+    facts = [
+        "--license",
+        "cc-by-4.0",
+        "--language",
+        "en",
+        "de",
+        "--pretty_name",
+        "Sorted: 1",
+        "--model_license",
+        "mit",
+    ]
+    _, first = card(source, out, *facts)
+    capsys.readouterr()
+    _, again = card(source, out)
+    assert again.content == first.content
+    kept = "Kept from the earlier card: --pretty_name, --license, --language, --model_license."
+    assert kept in capsys.readouterr().out
+    _, changed = card(source, out, "--license", "mit")
+    about = changed.data.to_dict()
+    assert (about["license"], about["language"], about["pretty_name"]) == ("mit", ["en", "de"], "Sorted: 1")
+    assert changed.text.lstrip().startswith("# Sorted: 1\n") and "| toy | 1 | 1 | mit |" in changed.text
+
+
+@pytest.mark.parametrize(
+    "front", ["license: [", "license: 5\nlanguage: {a: 1}\npretty_name: [x]", "- license", "a: 1\nlanguage: en"]
+)
+def test_damaged_or_odd_front_matter_of_an_earlier_card_is_not_kept(tmp_path, front):
+    source, out = tmp_path / "a.jsonl", tmp_path / "out"
+    source.write_text(lines({"instruction": "Sort.", "output": "1"}))
+    card(source, out)
+    (out / CARD).write_text(f"---\n{front}\n---\n{MARK}\n")
+    about = card(source, out)[1].data.to_dict()
+    assert set(about) & {"license", "pretty_name", "a", "language"} == (
+        {"language"} if "language: en" in front else set()
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "repo", "name"),
+    [
+        ("mine/machine_generated_instructions.jsonl", None, "mine"),
+        ("mine", None, "mine"),
+        ("mine/../mine/.", None, "mine"),
+        ("mine/judged_instructions.jsonl", None, "mine"),
+        ("mine", "ada/tasks.v1", "tasks.v1"),
+        ("data/tasks.v1.jsonl", None, "tasks.v1"),
+        ("data/tasks.v1.txt", None, "tasks.v1.txt"),
+    ],
+)
+def test_title_is_name_of_repository_or_run_or_file(tmp_path, path, repo, name):
+    (tmp_path / "mine").mkdir()
+    assert default_name(tmp_path / path, repo) == name
+
+
+def test_load_dataset_line_of_a_local_card_works(tmp_path, monkeypatch):
+    source = tmp_path / "a.jsonl"
+    source.write_text(lines({"instruction": "Sort.", "output": "1"}))
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    monkeypatch.chdir(tmp_path)
+    for working, place in ((tmp_path, "my data/the card"), (tmp_path / "my data/the card", "../the card")):
+        monkeypatch.chdir(working)
+        code = card(source, tmp_path / "my data/the card")[1].text.split("```python\n")[1].split("```")[0]
+        found = dict[str, object]()
+        exec(code, found)
+        assert f'load_dataset("{place}", split="train")' in code
+        assert len(found["records"]) == len(found["chat"]) == 1  # type: ignore[arg-type]

@@ -1,8 +1,10 @@
 """The steps that a card tells, of real runs and commands."""
 
 import json
+import os
 import shlex
 import shutil
+import sys
 
 import pytest
 import yaml
@@ -13,7 +15,7 @@ from tests.commands.test_card import card
 from tests.support.commands import run_command as main
 from tests.support.curation_runs import written
 from tests.support.dataset_files import lines
-from tests.support.runs import ROOT, generate, rows, scripted
+from tests.support.runs import ROOT, generate, rows, run, scripted
 from tests.support.scripts import write_script
 
 CONSISTENCY = ROOT / "instruction_io" / "output_instruction.py"
@@ -43,10 +45,15 @@ def test_steps_of_every_command_are_told_in_order(tmp_path, monkeypatch):
     told = [f"**{n}. {what}: 3 records.**" for n, what in enumerate(
         ("Converted", "Mended", "Decontaminated", "Cleaned", "Merged"), start=1)]  # fmt: skip
     assert [text.index(title) for title in told] == sorted(text.index(title) for title in told)
-    assert "lint b.jsonl --fix" in text and "--sources mine=e.jsonl" in text and "| mine | MIT | 3 |" in text
+    assert (
+        "lint b.jsonl" in text
+        and "--fix \\\n" in text
+        and "--sources mine=e.jsonl" in text
+        and "| mine | MIT | 3 |" in text
+    )
     commands = [block.split("```")[0].replace(" \\\n   ", "") for block in text.split("```sh\n")[1:]]
-    assert commands[2].split()[4:] == ["c.jsonl", *decided, "--output", "d.jsonl"]
-    assert sorted(commands[3].split()[5:]) == sorted(["--to", "jsonl", *cleaning[:-1], "False", "--output", "e.jsonl"])
+    assert commands[2].split()[2:] == ["c.jsonl", *decided, "--output_path", "d.jsonl"]
+    assert sorted(commands[3].split()[3:]) == sorted(["--to", "jsonl", *cleaning, "--output_path", "e.jsonl"])
     assert set(commands[4].split()) > {*merging, "mine=e.jsonl"} and str(tmp_path) not in text
     told = [yaml.safe_load(block.split("```")[0])["options"] for block in text.split("```yaml\n")[1:]]
     assert len(told) == 5 and told[2]["benchmarks"] == told[4]["benchmarks"] == ["he=bench.jsonl"]
@@ -57,10 +64,57 @@ def test_steps_of_every_command_are_told_in_order(tmp_path, monkeypatch):
         9,
     )
     for at, command in enumerate(commands):  # each is a command that does the same again
-        again = shlex.split(command)[4:-1] + [f"again{at}.jsonl"]
-        main([shlex.split(command)[3], *again])
+        again = shlex.split(command)[1:-1] + [f"again{at}.jsonl"]
+        main(again)
         assert (tmp_path / f"again{at}.jsonl").read_bytes() == (tmp_path / f"{'bcdef'[at]}.jsonl").read_bytes()
     assert f"{'not_json':<26} {-1:>12,}" in text
+
+
+def test_commands_in_a_card_can_be_pasted_into_a_shell(tmp_path):
+    """A directory and files whose names need quotes, and a word that begins with a dash."""
+    program = "self-instruct"
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / program).write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m self_instruct "$@"\n')
+    (tmp_path / "bin" / program).chmod(0o755)
+    home, work = tmp_path / "home", tmp_path / "again"
+    for folder in (home, work):
+        (folder / "it's $HOME").mkdir(parents=True)
+        write_script(folder / "it's $HOME" / "a script.jsonl", 60)
+
+    def shell(command, folder):
+        path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
+        done = run("bash", "-c", command, cwd=folder, PATH=path, PYTHONPATH=str(ROOT))
+        assert done.returncode == 0, done.stderr
+
+    seeds = ROOT / "seeds" / "code.jsonl"
+    for folder in (home, work):
+        shutil.copy(seeds, folder / "it's $HOME" / "seeds.jsonl")
+    made = ["generate", "--engine", "scripted", "--script_path", "it's $HOME/a script.jsonl", "--batch_dir", "runs/a b",
+            "--seed_tasks_path", "it's $HOME/seeds.jsonl", "--num_instructions_to_generate", "20", "--overwrite"]  # fmt: skip
+    curated = ["curate", "runs/a b", "--rouge_threshold", "0.5", "--output_path", "it's $HOME/kept.jsonl"]
+    shown = [
+        "convert",
+        "it's $HOME/kept.jsonl",
+        "--to",
+        "vicuna",
+        "--vicuna_preamble=-- Be nice",
+        "--output",
+        "v.jsonl",
+    ]
+    for words in (made, curated, shown, ["card", "v.jsonl", "--output_path", "the card"]):
+        shell(shlex.join([program, *words]), home)
+    text = (home / "the card" / "README.md").read_text()
+    commands = [block.split("```")[0] for block in text.split("```sh\n")[1:]]
+    assert len(commands) == 3 and "--overwrite" not in text.split("## Configuration")[0]
+    for command in commands:
+        shell(command, work)
+    for name in ("runs/a b/machine_generated_instructions.jsonl", "it's $HOME/kept.jsonl", "v.jsonl"):
+        assert texts(work / name) == texts(home / name)
+
+
+def texts(path):
+    """The rows without the times at which they were made."""
+    return [{key: value for key, value in row.items() if key != "provenance"} for row in rows(path)]
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +163,7 @@ def test_what_a_judge_chose_is_told_with_its_counts(chosen, tmp_path):
     below = report["verdicts"]["good"] - report["kept"]
     for reason, number in (("bad", report["verdicts"]["bad"]), ("below_threshold", below), ("unknown: no_scores", 1)):
         assert number and f"{reason:<26} {-number:>12,}" in text
-    assert "self_instruct.judge \\\n    --batch_dir runs/chosen \\\n    --judge_threshold 4" in text
+    assert "self-instruct judge \\\n    --batch_dir chosen \\\n    --judge_threshold 4" in text
     told = yaml.safe_load(text.split("All options of step 2</summary>\n\n```yaml\n")[1].split("```")[0])["options"]
     assert (told["judge_threshold"], told["judges"]) == (4.0, report["judges"]) and str(chosen) not in text
     text = card(chosen / "good.jsonl", tmp_path / "b")[1].text
@@ -142,7 +196,9 @@ def test_reports_that_are_gone_are_left_out(chosen, tmp_path, capsys):
         (run / name).unlink()
     assert card(run, tmp_path / "a")[0] == 0 and "Steps in the card: generated." in capsys.readouterr().out
     text = card(run / "judged_instructions.jsonl", tmp_path / "b")[1].text
-    assert "**2. Judged.**" in text and text.count("Its report is not there") == 2 and "stopped:" not in text
+    assert (
+        "**2. Judged.**" in text and text.count("The report of this step is missing") == 2 and "stopped:" not in text
+    )
     assert (
         "**2. Chosen by self-consistency.**"
         in card(run / "self_consistent_instructions.jsonl", tmp_path / "c")[1].text

@@ -14,7 +14,7 @@ from self_instruct.datasets.splitting import PER_TURN, estimated_tokens
 from self_instruct.errors import UserError
 from tests.support.commands import run_command as main
 from tests.support.dataset_files import conversation, lines
-from tests.support.runs import rows, run
+from tests.support.runs import rejected_rows, rows, run
 from tests.support.tiny_models import build_tokenizer, save_tiny_model
 
 LONG = "an answer that is long enough"
@@ -32,7 +32,7 @@ def cleaned(folder, *given, options=()):
     source.write_text(lines(*given))
     code = main(["clean", str(source), "--output", str(out), *map(str, options)])
     return (
-        code, json.loads(out.read_text()), rows(folder / "out.rejected.jsonl"),
+        code, json.loads(out.read_text()), rejected_rows(folder / "out.rejected.jsonl"),
         json.loads((folder / "out.report.json").read_text()),
     )  # fmt: skip
 

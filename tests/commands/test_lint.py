@@ -60,9 +60,10 @@ def test_a_mended_file_has_none_of_the_faults_left(tmp_path, capsys):
         {"instruction": "Add.", "input": "", "output": ""}, {"instruction": "Name it.", "input": "", "output": "    a\n    b"},
     ]  # fmt: skip
     assert out.read_bytes().splitlines()[0] == lines(GOOD).encode().strip()
-    assert rows(tmp_path / "out.rejected.jsonl") == [] and "3 rows were fixed" in capsys.readouterr().out
+    assert not (tmp_path / "out.rejected.jsonl").exists() and "3 rows were fixed:" in capsys.readouterr().out
     again = tmp_path / "again.jsonl"
     main(["lint", str(out), "--fix", "--output", str(again)])
+    assert "No rows needed fixing." in capsys.readouterr().out
     report = json.loads((tmp_path / "again.report.json").read_text())
     assert not set(counts(report)) & set(MENDED) and report["mended"] == {"rows": 0, "faults": {}}
     assert again.read_bytes() == out.read_bytes()

@@ -1,4 +1,4 @@
-"""What turns say, and that none of it is lost in silence."""
+"""Reading turns without silent loss."""
 
 import json
 
@@ -16,21 +16,21 @@ from tests.support.runs import rows
 CALL = [{"name": "clock"}]
 
 
-def told(*turns):
+def read_turns(*turns):
     return conversation({"messages": [dict(zip(("role", "content"), turn, strict=True)) for turn in turns]}, "place")
 
 
 @pytest.mark.parametrize("change", [str.upper, str.title, str.lower])
-def test_the_case_of_a_role_does_not_matter(change):
+def test_role_names_are_case_insensitive(change):
     roles = ("system", "user", "assistant", "tool")
-    one = told(*((change(role), f"of {role}") for role in roles))
+    one = read_turns(*((change(role), f"of {role}") for role in roles))
     assert (one.system, one.instruction, one.output) == ("of system", "of user", "of assistant")
     assert [turn["role"] for turn in one.messages] == list(roles[1:]) and one.fields == {}
     assert all(set(turn) == {"role", "content"} for turn in one.messages)
-    assert told(("Narrator", "Once."), ("GPT", "So.")).messages[0]["role"] == "Narrator"
+    assert read_turns(("Narrator", "Once."), ("GPT", "So.")).messages[0]["role"] == "Narrator"
 
 
-def test_a_first_system_turn_is_the_system_prompt_whatever_else_it_says(tmp_path):
+def test_first_system_turn_becomes_system_prompt_with_extra_fields_kept(tmp_path):
     row = {"conversations": [{"from": "System", "value": "Be brief.", "weight": 0}, {"from": "human", "value": "Hi."},
                              {"from": "gpt", "value": "Hello."}]}  # fmt: skip
     one = conversation(row, "place")
@@ -42,7 +42,7 @@ def test_a_first_system_turn_is_the_system_prompt_whatever_else_it_says(tmp_path
 
 
 @pytest.mark.parametrize("text", ["USER: a ASSISTANT: b</s>", "p USER: a ASSISTANT: b</s>USER: c ASSISTANT: d</s>"])
-def test_the_last_answer_does_not_keep_the_end_sign(text):
+def test_end_token_is_removed_from_last_answer(text):
     one = templated({"text": text}, "place")
     assert one.turns[-1]["content"] in ("b", "d") and template.END not in json.dumps(one.turns)
 
@@ -51,7 +51,7 @@ TEXT = st.text("ab </s>", max_size=12).filter(lambda text: text.strip())
 
 
 @given(TEXT, st.lists(st.tuples(TEXT, TEXT), min_size=1, max_size=3), st.booleans())
-def test_turns_come_back_from_the_template(system, pairs, answered):
+def test_turns_survive_rendering_and_parsing_the_template(system, pairs, answered):
     turns = [
         {"role": role, "content": text} for pair in pairs for role, text in zip((USER, ASSISTANT), pair, strict=True)
     ]
@@ -63,7 +63,7 @@ def test_turns_come_back_from_the_template(system, pairs, answered):
     ("alpaca", "json", True), ("vicuna", "jsonl", True), ("prompt-completion", "jsonl", False), ("messages", "jsonl", False),
     ("sharegpt", "json", False), ("lmflow", "json", False), ("jsonl", "jsonl", False), ("parquet", "parquet", False),
 ])  # fmt: skip
-def test_what_turns_say_besides_is_held_or_counted(tmp_path, capsys, to, ending, lost):
+def test_extra_fields_of_turns_are_kept_or_counted_as_lost(tmp_path, capsys, to, ending, lost):
     asked = {"role": "user", "content": "What time is it?"}
     first = {"role": "assistant", "content": "Noon.", "reasoning_content": "The sun is high.", "tool_calls": CALL}
     row = {"messages": [asked, first]}
@@ -75,7 +75,7 @@ def test_what_turns_say_besides_is_held_or_counted(tmp_path, capsys, to, ending,
     assert lost is (b"The sun is high." not in (tmp_path / f"b.{ending}").read_bytes())
 
 
-def test_a_row_of_magpie_keeps_what_its_turns_say():
+def test_magpie_row_keeps_fields_of_its_turns():
     row = {"instruction": "Why?", "response": "So.", "system": "Be brief.", "conversations": [
         {"from": "human", "value": "Why?"}, {"from": "gpt", "value": "So.", "reasoning_content": "Hm."}]}  # fmt: skip
     one = magpie(row, "place")

@@ -40,7 +40,7 @@ def benchmarks(tmp_path):
     return [f"{tmp_path}/HumanEval.jsonl.gz", f"mbpp={tmp_path}/mbpp.json", f"gsm8k={tmp_path}/gsm8k.jsonl"]
 
 
-def test_what_is_in_a_benchmark_is_taken_out_with_the_evidence(tmp_path, benchmarks):
+def test_benchmark_matches_are_rejected_with_evidence(tmp_path, benchmarks):
     solution = HUMANEVAL["canonical_solution"].replace("    ", "\t").replace("numbers", "numbers ")
     copied = GSM8K["answer"].replace("<<12/2=6>>", "").replace("<<12+6=18>>", "").partition("\n####")[0]
     tasks = [
@@ -77,7 +77,7 @@ def test_what_is_in_a_benchmark_is_taken_out_with_the_evidence(tmp_path, benchma
     assert report["benchmarks"] == {"HumanEval": 1, "gsm8k": 1, "mbpp": 1}
 
 
-def test_every_turn_of_a_conversation_is_looked_at(tmp_path, benchmarks):
+def test_every_turn_of_a_conversation_is_searched(tmp_path, benchmarks):
     turns = [("user", "Hi."), ("assistant", "Hello."), ("user", MBPP["text"]), ("assistant", "Here.")]
     chat = {"messages": [{"role": role, "content": content} for role, content in turns]}
     (tmp_path / "a.jsonl").write_text(json.dumps(chat) + "\n" + json.dumps({"messages": chat["messages"][:2]}) + "\n")
@@ -88,7 +88,7 @@ def test_every_turn_of_a_conversation_is_looked_at(tmp_path, benchmarks):
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10**6), st.integers(2, 5), st.integers(1, 2))
-def test_hits_are_those_of_a_plain_search(seed, ngram, least):
+def test_matches_equal_those_of_a_brute_force_search(seed, ngram, least):
     rng = random.Random(seed)
     texts = [" ".join(rng.choices(WORDS[:6], k=rng.randint(0, 9))) for _ in range(5)]
     asked = [" ".join(rng.choices(WORDS[:7], k=rng.randint(0, 12))) for _ in range(30)]
@@ -107,12 +107,12 @@ def test_hits_are_those_of_a_plain_search(seed, ngram, least):
     [
         ("", [], "holds no row"),
         ("{}\n", [], "has the fields"),
-        (json.dumps(GSM8K) + "\n{", [], "so that nothing is overlooked"),
-        (json.dumps(GSM8K), ["--ngram_words", "99", "--substring_words", "90"], "none of 2 texts has"),
-        (json.dumps(GSM8K), ["--ngram_words", "5"], "give at most that"),
+        (json.dumps(GSM8K) + "\n{", [], "so that no task is overlooked"),
+        (json.dumps(GSM8K), ["--ngram_words", "99", "--substring_words", "90"], "none of the 2 texts has"),
+        (json.dumps(GSM8K), ["--ngram_words", "5"], "use at most 5"),
     ],
 )
-def test_benchmarks_that_would_be_overlooked_are_refused(tmp_path, content, options, message):
+def test_benchmarks_that_cannot_be_fully_searched_are_refused(tmp_path, content, options, message):
     (tmp_path / "b.jsonl").write_text(content)
     (tmp_path / "a.jsonl").write_text('{"instruction": "a", "output": "b"}\n')
     with pytest.raises(UserError) as raised:

@@ -13,7 +13,7 @@ ANSWER_IN_HTML = "<p>Use <code>a &lt; b</code></p>"
 
 
 def outcome(turns, **more):
-    """The texts that are left, and the places and reasons of the turns that are not."""
+    """Return the kept texts, and the positions and reasons of the dropped turns."""
     found = clean(turns, Cleaning(**more))
     return [one.text for one in found.kept], [(one.number, one.reason) for one in found.dropped], found.reason
 
@@ -37,7 +37,7 @@ def outcome(turns, **more):
     ("u:q a:" + LONG + " u: a:t", ["q", LONG], [(3, "empty"), (4, "after_cut")], ""),
     ("u:q a:\x07" + LONG, [], [(1, "unanswered"), (2, "unprintable")], "no_pair"),
 ])  # fmt: skip
-def test_turns(turns, kept, dropped, reason):
+def test_turns_are_kept_or_dropped_with_reason(turns, kept, dropped, reason):
     assert outcome(talk(turns)) == (kept, dropped, reason)
 
 
@@ -50,7 +50,7 @@ def test_turns(turns, kept, dropped, reason):
     ('<div class="whitespace-pre-wrap">all &lt; HTML</div>', [ANSWER_IN_HTML], ["Use `a < b`"]),
     ("sort a list", ["if a<b and c>d: x = y<z>"], ["if a<b and c>d: x = y<z>"]),
 ])  # fmt: skip
-def test_only_what_is_html_is_converted(asked, answers, kept):
+def test_only_html_turns_are_converted(asked, answers, kept):
     turns = [turn for answer in answers for turn in ({"role": "user", "content": asked},
                                                      {"role": "assistant", "content": answer})]  # fmt: skip
     assert outcome(turns)[0][1::2] == kept
@@ -62,7 +62,7 @@ def test_a_question_without_the_classes_of_a_page_is_left_as_typed():
     assert outcome(turns)[0][0] == "<p>1</p>"
 
 
-def test_html_that_cannot_be_read_is_told():
+def test_unreadable_html_drops_the_conversation():
     turns = [
         {"role": "user", "content": "q"},
         {"role": "assistant", "content": '<div class="markdown prose">' + "<i>" * 5000},
@@ -71,12 +71,12 @@ def test_html_that_cannot_be_read_is_told():
 
 
 @pytest.mark.parametrize(("mentions", "reason"), [([], ""), (["OpenAI"], "mention"), (["bard"], "")])
-def test_mentions(mentions, reason):
+def test_mentioned_words_drop_the_conversation(mentions, reason):
     found = clean(talk("u:q a:I am made by openai"), Cleaning(mentions))
     assert found.reason == reason and (not reason or found.detail == "turn 2 says OpenAI")
 
 
-def test_a_foreign_language():
+def test_unwanted_language_drops_the_conversation():
     found = clean(talk("u:q a:" + LONG), Cleaning(foreign=lambda text: "ko" if LONG in text else None))
     assert (found.reason, found.detail) == ("language", "ko")
 
@@ -86,7 +86,7 @@ def test_a_foreign_language():
     ("1. a\n   1. x\n   2. y\n2. b\n   1. z", None), ("1. a\n```\n1. b\n```\n2. c", None), ("1.5 a\n1.6 b", None),
     ("1. a\n  1. x\n2. b\n  1. y\n  1. z", "  1. z"), ("", None),
 ])  # fmt: skip
-def test_lists_that_begin_anew(text, found):
+def test_numbered_lists_that_restart_are_found(text, found):
     begun = wrong_list(text)
     assert begun is None if found is None else begun is not None and found.startswith(begun)
 
@@ -94,7 +94,7 @@ def test_lists_that_begin_anew(text, found):
 @pytest.mark.parametrize(("text", "number", "found"), [
     ("0x000000001", 8, "00000000"), ("1234567890", 2, None), ("11 111", 3, "111"), ("", 2, None),
 ])  # fmt: skip
-def test_repeated_digits(text, number, found):
+def test_repeated_digits_are_found(text, number, found):
     assert repeated_digits(text, number) == found
 
 

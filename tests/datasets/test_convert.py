@@ -15,7 +15,7 @@ from self_instruct.errors import UserError
 from tests.support.commands import run_command as main
 from tests.support.dataset_files import FORMAT_OF, TURNS, lines, write_all
 from tests.support.processes import wait_until
-from tests.support.runs import rows, start
+from tests.support.runs import rejected_rows, rows, start
 
 LMFLOW = ("text_only", "text2text", "conversation")
 
@@ -26,38 +26,42 @@ def folder(tmp_path_factory):
 
 
 def read(path, **more):
-    """What a file holds."""
+    """Return the examples of a file."""
     (reader,) = open_sources([Source(str(path), **more)])
     return [item[1] for item in reader.rows()]
 
 
 def converted(path, to, out, *more):
-    """The code of a conversion, its report, and what it did not write."""
+    """Return the exit code of a conversion, its report and the rejected rows."""
     code = main(["convert", str(path), "--to", to, "--output", str(out), *map(str, more)])
     stem = out.with_suffix("")
-    return code, json.loads(stem.with_suffix(".report.json").read_text()), rows(stem.with_suffix(".rejected.jsonl"))
+    return (
+        code,
+        json.loads(stem.with_suffix(".report.json").read_text()),
+        rejected_rows(stem.with_suffix(".rejected.jsonl")),
+    )
 
 
 @pytest.mark.parametrize("name", FORMAT_OF)
-def test_the_format_is_told_by_the_content(folder, name):
+def test_format_is_detected_from_content(folder, name):
     (reader,) = open_sources([Source(str(folder / name))])
     assert reader.schema.name == FORMAT_OF[name] and reader.schema.what in reader.described
     assert all(not hasattr(item, "reason") for item in reader.rows())
 
 
-def test_what_rows_say_is_found(folder):
-    def told(name):
+def test_fields_of_every_format_are_read(folder):
+    def texts(name):
         return [(one.instruction, one.input, one.output, one.category) for one in read(folder / name)]
 
-    assert told("alpaca.json")[:2] == [("Name a river.", "", "The Rhine.", ""), ("Sort.", "3 1", "1 3", "")]
-    assert told("comparison.json") == told("comparison_v2.json") == [("Say hi.", "", "Hi!", "")]
-    assert told("seeds.jsonl")[1] == ("What is the relation?", "Night : Day", "opposites", "")
-    assert told("dolly.jsonl")[0] == ("When did it open?", "The line opened in 1903.[42]", "In 1903.", "closed_qa")
-    assert told("airoboros_input.jsonl") == [("Sort.", "3 1", "1 3", "")]
-    assert told("distilabel.jsonl") == [("Name a river.", "", "The Rhine.", ""), ("Sort.", "3 1", "1 3", "")]
+    assert texts("alpaca.json")[:2] == [("Name a river.", "", "The Rhine.", ""), ("Sort.", "3 1", "1 3", "")]
+    assert texts("comparison.json") == texts("comparison_v2.json") == [("Say hi.", "", "Hi!", "")]
+    assert texts("seeds.jsonl")[1] == ("What is the relation?", "Night : Day", "opposites", "")
+    assert texts("dolly.jsonl")[0] == ("When did it open?", "The line opened in 1903.[42]", "In 1903.", "closed_qa")
+    assert texts("airoboros_input.jsonl") == [("Sort.", "3 1", "1 3", "")]
+    assert texts("distilabel.jsonl") == [("Name a river.", "", "The Rhine.", ""), ("Sort.", "3 1", "1 3", "")]
     assert [one.system for one in read(folder / "distilabel.jsonl")] == ["Be brief.", ""]
-    assert told("context.jsonl") == [("Who grazes?", "Sheep graze.", "Sheep.", "")]
-    assert told("wild_v2.jsonl")[0] == ("Write snake\\_case for 'a b'", "", "", "Generation")
+    assert texts("context.jsonl") == [("Who grazes?", "Sheep graze.", "Sheep.", "")]
+    assert texts("wild_v2.jsonl")[0] == ("Write snake\\_case for 'a b'", "", "", "Generation")
     assert [one.category for one in read(folder / "magpie.parquet")] == ["Reasoning"] * 2
     assert [len(one.turns) for one in read(folder / "magpie.parquet")] == [2, 4]
     assert read(folder / "magpie.parquet")[1].fields["reward"] is None
@@ -75,7 +79,7 @@ def test_what_rows_say_is_found(folder):
 
 @pytest.mark.parametrize("to", SUFFIXES)
 @pytest.mark.parametrize("name", FORMAT_OF)
-def test_what_a_format_holds_comes_back_and_the_rest_is_told(folder, tmp_path, name, to):
+def test_round_trip_keeps_fields_of_the_format_and_reports_losses(folder, tmp_path, name, to):
     before, out = read(folder / name), tmp_path / f"out{SUFFIXES[to][0]}"
     code, report, rejected = converted(folder / name, to, out)
     (share,) = report["inputs"]
@@ -97,14 +101,14 @@ def test_what_a_format_holds_comes_back_and_the_rest_is_told(folder, tmp_path, n
         if to in ("messages", "sharegpt"):
             assert (new.fields, new.id, new.category, new.turns) == (old.fields, old.id, old.category, old.turns)
             assert (new.path, new.row) == (old.path, old.row)
-        told = share["lost"]
-        assert old.output or not old.is_single_turn or told["output (there was none)"]
-        assert new.system == old.system or told["system"]
-        assert to in ("messages", "sharegpt", "prompt-completion") or not old.category or told["category"]
-        assert not old.input or old.messages or to == "alpaca" or told["input (joined to the instruction)"]
+        lost = share["lost"]
+        assert old.output or not old.is_single_turn or lost["output (there was none)"]
+        assert new.system == old.system or lost["system"]
+        assert to in ("messages", "sharegpt", "prompt-completion") or not old.category or lost["category"]
+        assert not old.input or old.messages or to == "alpaca" or lost["input (joined to the instruction)"]
 
 
-def test_each_format_is_written_as_it_is_known(folder, tmp_path):
+def test_each_format_is_written_in_its_usual_form(folder, tmp_path):
     def first(name, to):
         out = tmp_path / f"o{SUFFIXES[to][0]}"
         converted(folder / name, to, out)
@@ -140,7 +144,7 @@ def test_several_inputs_stay_in_order_and_carry_their_source(folder, tmp_path):
 
 
 @pytest.mark.parametrize(("name", "place"), [("a.jsonl", ":2"), ("a.json", "[1]")])
-def test_what_is_not_a_number_is_null_counted_and_located(tmp_path, capsys, name, place):
+def test_nan_becomes_null_and_is_counted_with_locations(tmp_path, capsys, name, place):
     source, given = tmp_path / name, [{"instruction": "a"}, {"instruction": "b", "reward": float("nan")}]
     source.write_text(lines(*given) if name == "a.jsonl" else json.dumps(given))
     _, report, _ = converted(source, "jsonl", tmp_path / "o.jsonl")
@@ -148,7 +152,7 @@ def test_what_is_not_a_number_is_null_counted_and_located(tmp_path, capsys, name
     assert f"{source}{place}" in capsys.readouterr().out and read(tmp_path / "o.jsonl")[1].fields == {"reward": None}
 
 
-def test_what_we_write_is_loaded_by_the_datasets_library(folder, tmp_path):
+def test_written_files_load_with_the_datasets_library(folder, tmp_path):
     out = tmp_path / "o.jsonl"
     inputs = [str(folder / name) for name in FORMAT_OF]
     assert main(["convert", *inputs, "--to", "jsonl", "--output", str(out)]) == 0
@@ -171,7 +175,7 @@ sys.exit(main(["-", "--to", "alpaca", "--output", sys.argv[1]]))
 """
 
 
-def test_a_list_from_a_pipe_takes_no_memory_for_the_whole(tmp_path):
+def test_list_from_a_pipe_is_read_in_constant_memory(tmp_path):
     out = tmp_path / "o.json"
     row = json.dumps({"instruction": "a", "output": "b" * 4000})
     command = f"print('['); [print({row!r}, ',') for at in range(10000)]; print(']')"
@@ -228,7 +232,7 @@ CHAT = b'{"messages": [{"role": "user", "content": "a"}]}\n'
          "wrong_type"),
     ],
 )  # fmt: skip
-def test_a_row_that_cannot_be_read_is_told_and_the_rest_is_converted(tmp_path, name, content, kept, problem):
+def test_unreadable_row_is_rejected_and_the_rest_converted(tmp_path, name, content, kept, problem):
     source = tmp_path / name
     source.write_bytes(content)
     code, report, rejected = converted(source, "jsonl", tmp_path / "o.jsonl")
@@ -249,7 +253,7 @@ def test_a_row_that_cannot_be_read_is_told_and_the_rest_is_converted(tmp_path, n
         ("a.json", b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "pointer of a Git LFS file"),
         ("a.json", b"<!DOCTYPE html>", "download the raw file"),
         ("a.zip", b"PK\x03\x04rest", "is a zip archive"),
-        ("a.parquet", b"PAR1 and no more", "is not a whole Parquet file"),
+        ("a.parquet", b"PAR1 and no more", "is damaged or incomplete Parquet"),
         ("a.gz", b"\x1f\x8b\x08\x00cut", "is cut or damaged"),
         ("a.csv", b"instruction,output\na,b\n", "none of 2 rows could be read"),
         (
@@ -267,7 +271,7 @@ def test_a_row_that_cannot_be_read_is_told_and_the_rest_is_converted(tmp_path, n
         ("none.json", None, "cannot be read (No such file"),
     ],
 )
-def test_a_file_that_is_not_what_it_should_be_is_refused(tmp_path, name, content, message):
+def test_unsupported_or_damaged_file_is_refused(tmp_path, name, content, message):
     if content is not None:
         (tmp_path / name).write_bytes(content)
     (tmp_path / "o.jsonl").write_bytes(GOOD)
@@ -291,7 +295,7 @@ def test_a_file_that_is_not_what_it_should_be_is_refused(tmp_path, name, content
         (["{a}", "--input_format", "alpacca", "--to", "jsonl", "--output", "{tmp}/o.jsonl"], "did you mean alpaca?"),
     ],
 )
-def test_mistakes_are_named(tmp_path, monkeypatch, options, message):
+def test_mistakes_are_reported_by_option(tmp_path, monkeypatch, options, message):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     (tmp_path / "a.jsonl").write_bytes(GOOD)
     with pytest.raises(UserError) as raised:
@@ -299,7 +303,7 @@ def test_mistakes_are_named(tmp_path, monkeypatch, options, message):
     assert message in str(raised.value) and [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
 
 
-def test_a_format_that_is_named_is_believed(tmp_path):
+def test_named_format_overrides_detection(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"prompt": "a", "response": "b", "completion": "c"}\n')
     (gpt4all,), (pairs,) = (read(tmp_path / "a.jsonl", format=name) for name in ("gpt4all", "prompt-completion"))
     assert (gpt4all.output, pairs.output) == ("b", "c")

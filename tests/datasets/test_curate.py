@@ -29,7 +29,7 @@ def test_another_threshold_loads_no_model(tmp_path):
 @pytest.mark.parametrize("reference", ["kept", "all"])
 @settings(max_examples=12, deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from([40, 513, 1100]), st.sampled_from([0.5, 0.7]))
-def test_joint_decisions_are_those_of_a_loop_over_the_indices(reference, seed, number, threshold):
+def test_joint_decisions_equal_those_of_the_sequential_indices(reference, seed, number, threshold):
     texts = [row["instruction"] for row in near_copies(number, seed)]
     vectors = np.random.default_rng(seed).normal(size=(number, 3)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -50,5 +50,5 @@ def test_joint_decisions_are_those_of_a_loop_over_the_indices(reference, seed, n
     assert keep_new(texts, vectors, bound, reference, (threshold, "below", "rouge")) == wanted
 
 
-def test_an_empty_file_has_no_decisions():
+def test_no_texts_give_no_decisions():
     assert keep_new([], np.empty((0, 0), np.float32), 0.9) == []

@@ -1,4 +1,4 @@
-"""What each check finds, and what it leaves alone."""
+"""What each check finds and ignores."""
 
 import pytest
 from hypothesis import given
@@ -77,17 +77,17 @@ def test_a_fault_is_found_and_shown(name, parts):
 
 
 @pytest.mark.parametrize(("name", "parts"), [(name, parts) for name, some in LEFT_ALONE.items() for parts in some])
-def test_what_is_no_fault_is_left_alone(name, parts):
+def test_correct_records_have_no_finding(name, parts):
     assert CHECKS[name].find(exchange(**parts)) is None
 
 
-def test_every_check_has_samples_and_says_what_it_is():
+def test_every_check_has_samples_and_a_description():
     assert set(FOUND) == set(LEFT_ALONE) == set(CHECKS) >= set(MENDED)
     assert all(check.what and check.find(GOOD) is None for check in CHECKS.values())
 
 
 @given(st.text(max_size=60), st.text(max_size=60), st.text(max_size=120))
-def test_any_text_is_looked_at(instruction, input, output):
+def test_checks_accept_any_text(instruction, input, output):
     for check in CHECKS.values():
         found = check.find(Exchange("", instruction, input, output))
         assert found is None or isinstance(found, str)

@@ -18,7 +18,7 @@ from self_instruct.datasets.fences import outside_code, pieces, prose_of
     ("```x```", []),
     ("no code", []),
 ])  # fmt: skip
-def test_blocks(text: str, code: list[str]) -> None:
+def test_code_blocks_are_found(text: str, code: list[str]) -> None:
     found = [piece for piece in pieces(text) if piece.is_code]
     assert [piece.text for piece in found] == code
     assert all(piece.closed for piece in found)
@@ -28,16 +28,16 @@ def test_blocks(text: str, code: list[str]) -> None:
     ("```\n```", True), ("```python\n \n\n```", True), ("```\nx\n```", False), ("```\n", False),
     ("```\nx\n```\n\n```\ny\n```", False),
 ])  # fmt: skip
-def test_empty_blocks(text: str, empty: bool) -> None:
+def test_empty_blocks_are_recognised(text: str, empty: bool) -> None:
     assert any(piece.is_empty_block for piece in pieces(text)) is empty
 
 
-def test_a_block_that_is_not_closed_goes_on() -> None:
+def test_unclosed_block_extends_to_the_end() -> None:
     assert [(piece.is_code, piece.closed) for piece in pieces("a\n```\nx")] == [(False, True), (True, False)]
 
 
 @given(st.text(alphabet="`~a \n\r\x0b\u2028-", max_size=60))
-def test_pieces_are_the_text(text: str) -> None:
+def test_joined_pieces_equal_the_text(text: str) -> None:
     assert "".join(piece.text for piece in pieces(text)) == text
     assert outside_code(text, lambda prose: prose) == text
     assert len(prose_of(text)) <= len(text)

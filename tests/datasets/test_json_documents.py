@@ -1,4 +1,4 @@
-"""JSON lists, splits and several documents in a file, whole and damaged: rows in are rows out."""
+"""Intact and damaged JSON lists, splits and several documents in a file."""
 
 import io
 import json
@@ -36,7 +36,7 @@ def is_rows(value):
 
 
 def written(document, indent):
-    """A document as JSON; keys may stand twice, as files may have them."""
+    """A document as JSON; keys may repeat, as in real files."""
     if not document or isinstance(document[0], dict):
         return json.dumps(document, indent=indent)
     space = "\n" if indent else ""
@@ -45,7 +45,7 @@ def written(document, indent):
 
 
 def read_in_pieces(content, chunk=5, **more):
-    """All that a stream holds, read in small pieces."""
+    """Return all rows of a stream, read in small chunks."""
     before, json_documents._CHUNK = json_documents._CHUNK, chunk
     try:
         return list(Documents(io.BytesIO(content), "f", **more))
@@ -55,7 +55,7 @@ def read_in_pieces(content, chunk=5, **more):
 
 @settings(max_examples=50, deadline=None)
 @given(OBJECTS, st.sampled_from([None, 0, 2]), st.booleans(), st.integers(1, 40))
-def test_a_list_is_read_as_json_reads_it(values, indent, ascii, chunk):
+def test_list_rows_equal_those_of_the_json_module(values, indent, ascii, chunk):
     content = json.dumps(values, indent=indent, ensure_ascii=ascii).encode()
     found = read_in_pieces(content, chunk)
     assert [row.value for row in found] == json.loads(content)
@@ -64,7 +64,7 @@ def test_a_list_is_read_as_json_reads_it(values, indent, ascii, chunk):
 
 @settings(max_examples=50, deadline=None)
 @given(OBJECTS.filter(bool), st.data())
-def test_what_stands_before_damage_is_read_and_damage_is_told(values, data):
+def test_rows_before_damage_are_read_and_damage_is_reported(values, data):
     content = json.dumps(values).encode()
     begins = [len(json.dumps(values[:number]).encode()) for number in range(1, len(values) + 1)]
     at = data.draw(st.integers(1, len(content) - 1))
@@ -76,14 +76,14 @@ def test_what_stands_before_damage_is_read_and_damage_is_told(values, data):
 
 @settings(max_examples=50, deadline=None)
 @given(OBJECTS, st.binary(max_size=30), st.integers(1, 300))
-def test_no_damage_ends_the_reading_with_an_error(values, damage, at):
+def test_damage_never_raises(values, damage, at):
     content = json.dumps(values).encode()
     for row in read_in_pieces(content[:at] + damage + content[at:], 7):
         assert isinstance(row, Row) or (row.reason and row.place)
 
 
 def row_of(text):
-    """A row as it is written, so that a value may be what `json.dumps` would not write."""
+    """A row as text, so that values may be ones that `json.dumps` would not write."""
     return b'{"instruction": %b}' % text
 
 
@@ -96,7 +96,7 @@ GOOD = row_of(b'"good"')
      b'"\\u0000"', b'{"a": 1, "a": 2}', b'"' + b"a" * (LONGEST - 99) + b'"', b"[" * 300 + b"]" * 300],
     ids=lambda text: repr(text[:20]),
 )  # fmt: skip
-def test_every_value_is_what_the_json_module_makes_of_it(text):
+def test_values_equal_those_of_the_json_module(text):
     found = list(Documents(io.BytesIO(b"[" + row_of(text) + b", " + GOOD + b",\n]"), "f"))
     assert [repr(one.value) for one in found] == [repr(json.loads(one)) for one in (row_of(text), GOOD)]
     (line,) = read_in_pieces(row_of(text), 1 << 20, spread=True)
@@ -117,7 +117,7 @@ def test_nan_and_infinity_are_null_and_counted():
      (b'"' + b"a" * 100_000_000 + b'"', "too_long"), (b'"x', "not_json")],
     ids=lambda value: repr(value[:20]),
 )  # fmt: skip
-def test_a_broken_row_is_told_with_its_place_and_reading_goes_on_at_the_next(text, reason, spread):
+def test_broken_row_is_located_and_reading_continues_at_the_next(text, reason, spread):
     content = b"%b %b,\n%b,\n%b %b" % (b" " if spread else b"[", GOOD, row_of(text), GOOD, b" " if spread else b"]")
     stream = io.BytesIO(content)
     first, broken, last = Documents(stream, "f", spread=spread)
@@ -127,14 +127,14 @@ def test_a_broken_row_is_told_with_its_place_and_reading_goes_on_at_the_next(tex
 
 
 @pytest.mark.parametrize("broken", [b'{"other": x}', b"{broken}", b'{"instruction": "cut', b"x"])
-def test_where_no_row_like_the_broken_one_follows_reading_ends_there(broken):
+def test_reading_ends_if_no_row_with_the_same_key_follows(broken):
     stream = io.BytesIO(b"[" + GOOD + b", " + broken + b", " + b"[1]" * 100_000)
     first, damaged = Documents(stream, "f")
     assert first.value == {"instruction": "good"} and not stream.read()
     assert damaged.place == "f[1]" and damaged.problem.endswith("reading ends here")
 
 
-def test_many_broken_rows_cost_as_much_each_as_few(monkeypatch):
+def test_cost_per_broken_row_is_constant(monkeypatch):
     passed = []
     skip = json_documents._Text.skip_row
     monkeypatch.setattr(
@@ -152,7 +152,7 @@ def test_white_space_inside_a_bracket_is_read_up_to_the_limit(more):
     assert isinstance(found, Row) if more == 1 else found.reason == "too_long"
 
 
-def test_what_utf8_cannot_hold_is_shown_escaped():
+def test_invalid_utf8_is_shown_escaped():
     first, behind = Documents(io.BytesIO(b"[" + GOOD + b'] {"a": "\\ud800"}'), "f")
     assert first.value == {"instruction": "good"} and (behind.reason, behind.text) == (
         "after_the_list",
@@ -160,7 +160,7 @@ def test_what_utf8_cannot_hold_is_shown_escaped():
     )
 
 
-def test_a_row_that_is_not_utf8_is_passed_over():
+def test_row_with_invalid_utf8_is_skipped():
     found = read_in_pieces(b"[" + GOOD + b", " + row_of(b'"caf\xe9"') + b", " + GOOD + b"]")
     assert [getattr(one, "reason", "") for one in found] == ["", "not_utf8", ""] and found[1].place == "f[1]"
 
@@ -172,7 +172,7 @@ def test_a_row_that_is_not_utf8_is_passed_over():
     st.integers(1, 60),
     st.sampled_from(["", "\n", ","]),
 )
-def test_rows_in_are_rows_out_whatever_the_nesting(documents, indent, chunk, between):
+def test_every_row_is_read_at_any_nesting(documents, indent, chunk, between):
     content = between.join(written(document, indent) for document in documents).encode()
     found = read_in_pieces(content, chunk)
     wanted = []
@@ -187,7 +187,7 @@ def test_rows_in_are_rows_out_whatever_the_nesting(documents, indent, chunk, bet
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(DOCUMENT, min_size=1, max_size=2), st.binary(max_size=20), st.integers(0, 300))
-def test_no_damage_ends_the_reading_or_is_passed_over(documents, damage, at):
+def test_damage_never_raises_and_is_always_reported(documents, damage, at):
     content = "\n".join(written(document, None) for document in documents).encode()
     for row in Documents(io.BytesIO(content[:at] + damage + content[at:]), "f"):
         assert isinstance(row, Row) or (row.reason and row.place and row.problem)
@@ -220,7 +220,7 @@ CHAT = {"type": "conversation", "instances": [{"messages": [{"role": "user", "co
         (json.dumps({"examples": [row("x")], **row("a")}, indent=1), "several lines", [("a", "f.json", 0)]),
     ],
 )  # fmt: skip
-def test_files_of_several_lists_are_read_whole(tmp_path, content, kind, wanted):
+def test_all_lists_of_a_file_are_read(tmp_path, content, kind, wanted):
     source = tmp_path / "f.json"
     source.write_text(content)
     code, report, _ = converted(source, "jsonl", tmp_path / "o.jsonl")

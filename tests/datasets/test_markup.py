@@ -1,4 +1,4 @@
-"""HTML told from text about HTML, and made Markdown."""
+"""Recognising saved HTML, and converting it to Markdown."""
 
 import pytest
 
@@ -34,7 +34,7 @@ CODE = [
 
 
 @pytest.mark.parametrize("text", CODE)
-def test_code_and_text_about_html_are_no_html_of_a_page(text: str) -> None:
+def test_code_and_text_about_html_are_not_converted(text: str) -> None:
     assert not is_page(text)
     assert not is_rendering(text)
 
@@ -45,12 +45,12 @@ def test_code_and_text_about_html_are_no_html_of_a_page(text: str) -> None:
     '<h2>Title</h2><p><a href="https://a.b" target="_new">here</a><br></p>',
     "<pre><code class=\"language-c\">if (a &lt; b) {\n    f();\n}\n</code></pre>",
 ])  # fmt: skip
-def test_what_a_page_makes_of_markdown_is_told(text: str) -> None:
+def test_rendered_markdown_is_recognised(text: str) -> None:
     assert is_rendering(text) and not is_page(text)
 
 
 @pytest.mark.parametrize("begin", [PAGE, f"<div>2 / 3{PAGE}", "1 / 1" + PAGE, '<p class="whitespace-pre-wrap">'])
-def test_a_page_is_told_by_its_classes(begin: str) -> None:
+def test_chat_page_is_recognised_by_its_classes(begin: str) -> None:
     assert is_page(f"{begin}<p>Hello</p>")
 
 
@@ -58,7 +58,7 @@ def test_a_page_is_told_by_its_classes(begin: str) -> None:
     ("How do I centre a <div>?", True), ("Write a web page", True), ("Explain HTML5", True), ("Is a<b here?", False),
     ("Sort the list", False), ("x < 3 and y > 2", False),
 ])  # fmt: skip
-def test_questions_that_speak_of_html(text: str, speaks: bool) -> None:
+def test_questions_about_html_are_recognised(text: str, speaks: bool) -> None:
     assert speaks_of_html(text) is speaks
 
 
@@ -81,6 +81,6 @@ def test_html_becomes_markdown(html: str, markdown: str) -> None:
     assert to_markdown(html).strip() == markdown
 
 
-def test_html_that_is_nested_too_deep_is_told() -> None:
+def test_deeply_nested_html_raises_not_converted() -> None:
     with pytest.raises(NotConverted, match="RecursionError"):
         to_markdown("<div>" * 5000 + "x")

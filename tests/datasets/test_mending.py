@@ -1,4 +1,4 @@
-"""Faults with one right answer."""
+"""Fixing faults that have one right answer."""
 
 import pytest
 from hypothesis import given
@@ -23,7 +23,7 @@ from self_instruct.datasets.mending import MENDED, TEXTS, is_no_input, mended
     (" \r\n\x00 ", "", ["line_ends", "control_characters", "surrounding_space"]),
     ("", "", []),
 ])  # fmt: skip
-def test_texts(text, better, names):
+def test_texts_are_fixed(text, better, names):
     assert mended(text) == (better, names)
 
 
@@ -31,7 +31,7 @@ def test_texts(text, better, names):
     "<noinput>", "<no input>", "noinput", "No Input", "no_input", "N/A", "n/a.", "(n/a)", "[No input]", "no input required",
     "No input needed.", "No additional input is required.", "not applicable", "Input: none", "No inputs",
 ])  # fmt: skip
-def test_inputs_that_say_that_there_is_none(text):
+def test_placeholder_inputs_are_emptied(text):
     assert is_no_input(text) and mended(text, is_input=True) == ("", ["no_input"])
     assert mended(text)[0] == text
 
@@ -40,12 +40,12 @@ def test_inputs_that_say_that_there_is_none(text):
     "", "None", "null", "-", "0", "The device has no input.", "no input was found in the log", "na", "Names: N/A",
     "no inputs, 3 outputs",
 ])  # fmt: skip
-def test_inputs_that_are_some(text):
+def test_real_inputs_are_kept(text):
     assert not is_no_input(text)
 
 
 @given(st.text(alphabet="a \t\r\n\x00\x0b\x0c\x1b[m;\ufeff\x85\u2028n/o input<>", max_size=30), st.booleans())
-def test_none_of_them_is_left(text, is_input):
+def test_fixed_text_has_none_of_the_faults(text, is_input):
     better, names = mended(text, is_input=is_input)
     assert (better, []) == mended(better, is_input=is_input)
     assert (better == text) == (not names) and set(names) <= set(MENDED)

@@ -1,12 +1,13 @@
-"""What may be shown of options and provenance."""
+"""Preparing options and provenance for publication."""
 
 import re
 
 import pytest
 
 from self_instruct.config.option import declarations
+from self_instruct.config.shipped import shipped
 from self_instruct.datasets.example import Example
-from self_instruct.datasets.naming import made_id, presentable, short, without_places
+from self_instruct.datasets.naming import made_id, pasteable, presentable, short, without_places
 from self_instruct.generation.config import GROUPS
 
 
@@ -28,7 +29,19 @@ def test_paths_are_shortened_and_secrets_left_out(given, shown):
     assert presentable(given) == shown
 
 
-def test_an_id_is_made_of_the_name_of_a_file():
+def test_paths_below_the_working_directory_and_of_the_project_stay_relative(tmp_path, monkeypatch):
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    found = presentable(
+        {"a": [f"{tmp_path}/work/x/y.jsonl", "./x", "../z/y.jsonl", f"he={tmp_path}/work/b", f"{tmp_path}/c"]}
+    )
+    assert found == {"a": ["x/y.jsonl", "x", "y.jsonl", "he=b", "c"]}
+    assert pasteable(str(shipped("seeds/code.jsonl"))) == "seeds/code.jsonl"
+    monkeypatch.chdir("/")
+    assert pasteable(f"{tmp_path}/work/x.jsonl") == "x.jsonl"
+
+
+def test_made_id_uses_source_or_file_name():
     def made(path, **more):
         return made_id(Example("", path=path, row=7, **more))
 
@@ -37,12 +50,12 @@ def test_an_id_is_made_of_the_name_of_a_file():
     assert made("tatsu-lab/alpaca") == "tatsu-lab/alpaca_7" and made("/b/\udcff/a").startswith("a-")
 
 
-def test_few_options_of_ours_are_taken_for_secrets():
+def test_hardly_any_option_is_mistaken_for_a_secret():
     names = set(declarations(GROUPS))
     assert names - set(presentable(dict.fromkeys(names, 1))) <= {"api_base", "api_extra_body"}
 
 
-def test_only_keys_that_name_places_are_shortened():
+def test_only_path_and_model_keys_are_shortened():
     row = {"text": "/etc/passwd", "provenance": [{"model": "/m/mine", "note": "/a/b", "path": None}]}
     kept = {"text": "/etc/passwd", "provenance": [{"model": "mine", "note": "/a/b", "path": None}]}
     assert without_places(row) == kept

@@ -1,13 +1,15 @@
-"""Rows on their way through a step: counted, written, rejected, and published together."""
+"""Rows passing through a step: counted, written, rejected and published together."""
 
 import json
+from pathlib import Path
 
 import pytest
 
-from self_instruct.datasets.pipeline import Reject, Result, Step, open_pipeline, rejected
+from self_instruct.datasets.pipeline import Reject, Result, Step, open_pipeline, rejected, written_files
 from self_instruct.datasets.reading import Source
 from self_instruct.errors import UserError
 from self_instruct.records import Drop
+from self_instruct.runs.layout import OutputPaths
 from tests.support.dataset_files import lines
 from tests.support.runs import rows
 
@@ -18,7 +20,7 @@ FILES = ["o.jsonl", "o.rejected.jsonl", "o.report.json"]
 
 
 class _LongOnly(Step):
-    """Keep what has more than one word; `seen` are the sizes of the batches."""
+    """Keep instructions of several words; `seen` has the batch sizes."""
 
     def __init__(self, batch=1):
         self.batch, self.seen = batch, []
@@ -79,7 +81,23 @@ def test_an_error_leaves_the_old_files_and_no_parts(tmp_path, source):
     )
 
 
-def test_what_cannot_be_read_leaves_nothing(tmp_path):
+def test_no_empty_rejected_file_is_written_and_stale_one_is_removed(tmp_path, source):
+    class All(_LongOnly):
+        def apply_to(self, row):
+            return Result([row[0].raw])
+
+    output, beside = tmp_path / "o.jsonl", tmp_path / "o.rejected.jsonl"
+    passed(source, str(output), _LongOnly())
+    assert written_files(OutputPaths(output)) == FILES and len(rows(beside)) == 2
+    Path(source.path).write_text(lines({"instruction": "Name a river."}, {"instruction": "Sort."}))
+    passed(source, str(output), All())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl", "o.jsonl", "o.report.json"]
+    assert written_files(OutputPaths(output)) == ["o.jsonl", "o.report.json"]
+    passed(source, str(output), _LongOnly())
+    assert [row["reason"] for row in rows(beside)] == ["short"]
+
+
+def test_unreadable_source_leaves_no_files(tmp_path):
     with pytest.raises(UserError, match="IN "):
         passed(Source(str(tmp_path / "none.jsonl")), str(tmp_path / "o.jsonl"), _LongOnly())
     assert list(tmp_path.iterdir()) == []
@@ -96,7 +114,7 @@ def test_beside_a_pipe_rejected_rows_are_logged(source, capfdbinary, caplog):
     assert caplog.messages[0].endswith(": Sort.")
 
 
-def test_a_rejected_record_is_written_as_it_stood():
+def test_rejected_record_is_written_unchanged():
     reject = Reject("a:1", Drop("s", "r", "d"), {"nearest": None}, {"id": "x"}, b'{"a":1,  "b": 2}')
     assert reject.line() == (
         b'{"id": "x", "place": "a:1", "stage": "s", "reason": "r", "detail": "d", "nearest": null, '

@@ -1,4 +1,4 @@
-"""Sending a dataset to a fake of the Hub on the loopback."""
+"""Pushing a dataset to a fake Hub on localhost."""
 
 import sys
 
@@ -22,7 +22,7 @@ def hub():
 
 @pytest.fixture
 def push(hub, tmp_path, monkeypatch, capfd):
-    """Sends; gives the code and all that was said."""
+    """Push a dataset; return the exit code and all output."""
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.url)
@@ -39,7 +39,7 @@ def on_disk(folder):
     return {name: (folder / name).read_bytes() for name in (CARD, RECORDS, CHATS)}
 
 
-def test_the_files_are_sent_in_one_commit_and_again_to_the_same_place(hub, push, tmp_path):
+def test_files_are_pushed_in_one_commit_and_again_to_the_same_repository(hub, push, tmp_path):
     (tmp_path / "out").mkdir()
     code, said = push("--private")
     (tmp_path / "out" / "notes.txt").write_text("not for others")
@@ -54,23 +54,34 @@ def test_the_files_are_sent_in_one_commit_and_again_to_the_same_place(hub, push,
     assert TOKEN.encode() not in b"".join(on_disk(tmp_path / "out").values()) and TOKEN not in said
 
 
-def test_a_dry_run_asks_nothing_of_the_hub_and_lists_what_would_go(hub, push, tmp_path):
+def test_dry_run_writes_and_sends_nothing_and_lists_the_files(hub, push, tmp_path):
     code, said = push("--dry_run")
-    assert code == 0 and hub.asked == []
-    for name, content in on_disk(tmp_path / "out").items():
-        assert f"  {name:<24} {len(content):>14,} bytes" in said.split("Nothing was uploaded")[1]
+    assert code == 0 and hub.asked == [] and [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
+    assert push("--license", "mit")[0] == 0
+    content, asked = on_disk(tmp_path / "out"), list(hub.asked)
+    code, again = push("--dry_run", repo="ada/another")
+    assert code == 0 and hub.asked == asked and on_disk(tmp_path / "out") == content
+    assert "Kept from the earlier card: --license." in again
+    for name in (RECORDS, CHATS):
+        assert f"  {name:<24} {len(content[name]):>14,} bytes" in said.split("nothing was written or sent")[1]
+    missing = len(content[CARD]) - len(b"license: mit\n")
+    assert f"  {CARD:<24} {missing:>14,} bytes" in said
+    with pytest.raises(UserError, match="holds files but no card written by this command"):
+        (tmp_path / "theirs").mkdir()
+        (tmp_path / "theirs" / "notes.txt").write_text("mine")
+        push("--dry_run", "--output_path", str(tmp_path / "theirs"))
 
 
 @pytest.mark.parametrize(
     ("part", "status", "message"),
     [
-        ("/repos/create", 401, "does not know who you are"),
-        ("/repos/create", 403, "you may not write there"),
-        ("/preupload/", 404, "has no such place"),
-        ("/commit/", 413, "refused it with status 413"),
+        ("/repos/create", 401, "did not accept your login"),
+        ("/repos/create", 403, "you do not have write access"),
+        ("/preupload/", 404, "or your token has no access"),
+        ("/commit/", 413, "refused the request with status 413"),
     ],
 )
-def test_what_the_user_has_to_mend_is_said_without_the_token(hub, push, tmp_path, part, status, message):
+def test_user_errors_are_reported_without_the_token(hub, push, tmp_path, part, status, message):
     hub.failing[part] = status
     if status in (401, 403):
         hub.failing["/api/datasets/"] = status
@@ -81,20 +92,20 @@ def test_what_the_user_has_to_mend_is_said_without_the_token(hub, push, tmp_path
 
 
 @pytest.mark.parametrize("part", ["/repos/create", "/commit/"])
-def test_a_hub_that_fails_is_told_once_with_code_1(hub, push, part):
+def test_hub_failure_is_reported_once_with_exit_code_1(hub, push, part):
     hub.failing[part] = 500
     code, said = push()
     assert code == 1 and said.count("error: ") == 1 and "status 500" in said and TOKEN not in said
 
 
-def test_without_a_network_the_files_are_there_and_the_code_is_1(push, tmp_path, monkeypatch):
+def test_without_network_files_are_written_and_exit_code_is_1(push, tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     code, said = push()
     assert code == 1 and said.count("error: ") == 1 and "cannot be reached" in said and "Traceback" not in said
     assert set(on_disk(tmp_path / "out"))
 
 
-def test_the_command_takes_address_and_token_from_the_environment(hub, tmp_path):
+def test_command_reads_endpoint_and_token_from_the_environment(hub, tmp_path):
     (tmp_path / "a.jsonl").write_text(lines({"instruction": "Sort.", "output": "1 2"}))
     hub.failing["/commit/"] = 401
     done = run(

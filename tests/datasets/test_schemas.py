@@ -1,4 +1,4 @@
-"""Rows whose format is not that of their file, and answers under names that a format has not."""
+"""Rows in another format than their file, and outputs under foreign field names."""
 
 import json
 
@@ -20,7 +20,7 @@ ANSWERED = {
 
 @pytest.mark.parametrize("container", ["jsonl", "json", "parquet"])
 @pytest.mark.parametrize("most", ANSWERED)
-def test_rows_of_other_formats_in_a_file_lose_nothing(tmp_path, most, container, capsys):
+def test_rows_of_other_formats_in_a_file_keep_all_fields(tmp_path, most, container, capsys):
     found = [ANSWERED[most]] * 9 + list(ANSWERED.values())
     source, out = tmp_path / f"mixed.{container}", tmp_path / "o.jsonl"
     if container == "parquet":  # a table has all columns, and null in most of them
@@ -47,7 +47,7 @@ def test_rows_of_other_formats_in_a_file_lose_nothing(tmp_path, most, container,
         ({"prompt": "a", "answer": "lost?"}, "prompt-completion"), ({"instruction": "a", "output": "lost?"}, "distilabel"),
     ],
 )  # fmt: skip
-def test_an_answer_under_a_name_that_the_format_has_not_is_told(tmp_path, row, format):
+def test_output_under_a_foreign_field_name_is_reported(tmp_path, row, format):
     source, out = tmp_path / "a.jsonl", tmp_path / "o.jsonl"
     source.write_bytes((GOOD + b"\n" if format == "auto" else b"") + json.dumps(row).encode())
     code, _, rejected = converted(source, "jsonl", out, "--input_format", format)

@@ -1,4 +1,4 @@
-"""Splitting conversations at a limit of tokens."""
+"""Splitting conversations at a token limit."""
 
 import pytest
 from hypothesis import given
@@ -9,7 +9,7 @@ from self_instruct.datasets.splitting import PER_TURN, estimated_tokens, split, 
 
 
 def conversation(*lengths):
-    """Turns of so many characters each."""
+    """Return turns of these lengths in characters."""
     roles = ["user", "assistant"] * len(lengths)
     return [Numbered(at, {"role": roles[at - 1], "content": "x" * n}) for at, n in enumerate(lengths, start=1)]
 
@@ -30,12 +30,12 @@ def numbers(parts):
     ((19, 19), 50, [[1, 2]], []),
     ((), 50, [], []),
 ])  # fmt: skip
-def test_parts(lengths, limit, parts, too_long):
+def test_conversation_is_split_at_the_limit(lengths, limit, parts, too_long):
     found, lost = split(conversation(*lengths), limit, len)
     assert (numbers(found), [tokens for _, tokens in lost]) == (parts, too_long)
 
 
-def test_a_system_prompt_is_in_every_part():
+def test_system_prompt_counts_in_every_part():
     turns = conversation(10, 10, 10, 10)
     assert numbers(split(turns, 64, len)[0]) == [[1, 2, 3, 4]]
     assert numbers(split(turns, 64, len, system="s")[0]) == [[1, 2], [3, 4]]
@@ -56,5 +56,5 @@ def test_no_pair_is_lost_and_no_part_is_too_long_or_empty(lengths, limit, system
 
 
 @pytest.mark.parametrize(("text", "tokens"), [("", 0), ("a", 1), ("abcd", 2), ("日本", 2), ("\ud800", 1)])
-def test_the_estimate(text, tokens):
+def test_tokens_are_estimated_from_bytes(text, tokens):
     assert estimated_tokens(text) == tokens

@@ -1,4 +1,4 @@
-"""Cells of tables as JSON has them, through every command that reads tables."""
+"""Table cells as JSON, through every command that reads tables."""
 
 import base64
 import json
@@ -50,8 +50,8 @@ def test_every_command_reads_dates_numbers_and_bytes(folder, tmp_path, name, cap
     assert main(["convert", source, "--to", "jsonl", "--output", str(out)]) == 0
     for row in rows(out):
         assert json.loads(row["provenance"]["fields"]) == FIELDS
-    told = capsys.readouterr().out
-    assert "2 rows had bytes" in told and "2 rows had NaN or infinity" in told
+    shown = capsys.readouterr().out
+    assert "2 rows had bytes" in shown and "2 rows had NaN or infinity" in shown
     assert main(["card", source, "--output", str(tmp_path / "card")]) == 0
     assert post_processing.main(["--input_path", source, "--output_path", str(tmp_path / "p.jsonl")]) == 0
     assert json.loads((tmp_path / "p.report.json").read_text())["inputs"][0]["lines"] == 2
@@ -70,7 +70,7 @@ CELLS = st.one_of(
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cells=st.lists(CELLS, min_size=1, max_size=4), deep=st.booleans())
-def test_any_cell_becomes_json_that_says_the_same(cells, deep, tmp_path):
+def test_any_cell_becomes_equivalent_json(cells, deep, tmp_path):
     wrapped = [[{"x": cell}] if deep else cell for cell in cells]
     try:
         table = pa.table({f"c{at}": pa.array([cell]) for at, cell in enumerate(wrapped)})
@@ -93,7 +93,7 @@ def test_any_cell_becomes_json_that_says_the_same(cells, deep, tmp_path):
             assert said == cell
 
 
-def test_a_cell_that_python_cannot_hold_loses_its_row_alone(tmp_path):
+def test_cell_that_python_cannot_hold_loses_only_its_row(tmp_path):
     far = pa.array([1, 10**18, 2], pa.timestamp("us"))
     pq.write_table(pa.table({"instruction": ["a", "b", "c"], "when": far}), tmp_path / "far.parquet")
     found = list(parquet_rows(str(tmp_path / "far.parquet"), "IN"))
@@ -101,8 +101,8 @@ def test_a_cell_that_python_cannot_hold_loses_its_row_alone(tmp_path):
     assert found[1].reason == "wrong_value" and found[1].place.endswith("far.parquet[1]") and found[2].number == 2
 
 
-def test_columns_of_the_library_are_read_as_they_are_stored(tmp_path):
-    """Arrays, images (not decoded), objects that differ in keys (which are stored as JSON), and a format that was set."""
+def test_special_columns_of_the_datasets_library_are_read(tmp_path):
+    """Arrays, undecoded images, objects with varying keys (stored as JSON), and a dataset with a format set."""
     features = {
         "grid": datasets.Array2D((1, 2), "int32"),
         "image": datasets.Image(),

@@ -1,4 +1,4 @@
-"""The text of a turn, without what a page left in it."""
+"""Cleaning the text of a turn."""
 
 import re
 
@@ -35,15 +35,15 @@ from self_instruct.datasets.turn_cleaning import cleaned, is_rate_limit
     ("  a  \n", "a"),
     ("if a<b and c>d: <b>x</b>", "if a<b and c>d: <b>x</b>"),
 ])  # fmt: skip
-def test_debris(raw: str, clean: str) -> None:
+def test_page_debris_is_removed(raw: str, clean: str) -> None:
     assert cleaned(raw, html=False, answer=True) == clean
 
 
-def test_a_counter_in_a_question_is_a_fraction() -> None:
+def test_counter_in_a_question_is_kept_as_fraction() -> None:
     assert cleaned("1 / 2\nas a decimal?", html=False, answer=False) == "1 / 2\nas a decimal?"
 
 
-def test_html_becomes_markdown_before_the_rest_is_cleaned() -> None:
+def test_html_is_converted_before_the_rest_is_cleaned() -> None:
     assert cleaned("<div>1 / 2<p>Hello</p></div>", html=True, answer=True) == "Hello"
 
 
@@ -52,17 +52,17 @@ def test_html_becomes_markdown_before_the_rest_is_cleaned() -> None:
     (" Too many requests in 1 hour. Try again later.!", True), ("Too many requests.", False),
     ('Say "Too many requests in 1 hour. Try again later."', False),
 ])  # fmt: skip
-def test_rate_limits(text: str, limit: bool) -> None:
+def test_rate_limit_messages_are_recognised(text: str, limit: bool) -> None:
     assert is_rate_limit(text) is limit
 
 
 @given(st.text(max_size=80).filter(lambda text: "Copy" not in text and "/" not in text))
-def test_nothing_but_white_space_is_taken_from_a_text_without_debris(text: str) -> None:
+def test_text_without_debris_loses_only_white_space(text: str) -> None:
     assert cleaned(text, html=False, answer=True).split() == text.split()
 
 
 def without_caption(text: str) -> bool:
-    """Whether no button has an x before it, which is then the language of the block, and goes with a block without code."""
+    """Return whether no button follows an x, which would be a block's language and go with a block without code."""
     return re.search(r"x\w*Copy", "".join(text.split())) is None
 
 
@@ -71,5 +71,5 @@ def without_caption(text: str) -> bool:
     .map("".join)
     .filter(without_caption)
 )
-def test_of_any_mixture_of_fences_and_buttons_the_code_is_left(text: str) -> None:
+def test_code_survives_any_mix_of_fences_and_buttons(text: str) -> None:
     assert cleaned(text, html=False, answer=True).count("x") == text.count("x")

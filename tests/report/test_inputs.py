@@ -1,15 +1,18 @@
 """What a report is about: runs and files as they are read, with what was dropped; and what is no source."""
 
 import json
+import shutil
 from math import nan
 
 import pytest
 
 from self_instruct.errors import UserError
 from self_instruct.report.inputs import read_inputs
+from self_instruct.runs.run import load_run
+from tests.support.commands import run_command
 from tests.support.curation_runs import near_copies, written
 from tests.support.report_files import hostile_file
-from tests.support.runs import generate, rows, scripted
+from tests.support.runs import dataset, generate, rows, scripted
 from tests.support.scripts import write_script
 
 
@@ -19,6 +22,20 @@ def run(tmp_path_factory):
     made = generate(*scripted(write_script(folder.parent / "script.jsonl", 40), folder, 40))
     assert made.returncode == 0, made.stderr
     return folder
+
+
+def test_readers_take_a_missing_file_of_rejected_candidates_as_empty(run, tmp_path, capsys):
+    folder = shutil.copytree(run, tmp_path / "run")
+    (folder / "rejected.jsonl").unlink()
+    [source] = read_inputs([str(folder)])
+    assert len(source.rows) == 40 and source.drops == {}
+    opened = load_run(folder)
+    assert len(opened.records) == 40 and opened.rejected == []
+    assert run_command(["explain", str(folder), opened.records[0].id]) == 0
+    assert run_command(["status", str(folder)]) == 0
+    assert "40" in capsys.readouterr().out
+    again = generate(*scripted(run.parent / "script.jsonl", folder, 40))
+    assert again.returncode == 0 and dataset(folder) == dataset(run)
 
 
 def test_a_run_is_its_records_its_drops_and_its_funnel(run):

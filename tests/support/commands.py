@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from importlib import import_module
 
+from self_instruct.commands import MODULES
+
 
 def run_command(argv: Sequence[str]) -> int:
     """Runs the command that the first argument names, and returns its exit code."""
-    return import_module(f"self_instruct.commands.{argv[0]}").main(argv[1:])
+    return import_module(f"self_instruct.commands.{MODULES.get(argv[0], argv[0])}").main(argv[1:])

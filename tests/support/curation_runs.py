@@ -29,7 +29,9 @@ def written(path, *lines):
 
 
 def files(folder, name="c"):
-    return [(folder / file.replace("c", name, 1)).read_bytes() for file in FILES]
+    """The contents of the files of a curation, None for one that is missing."""
+    paths = [folder / file.replace("c", name, 1) for file in FILES]
+    return [path.read_bytes() if path.exists() else None for path in paths]
 
 
 def near_copies(number, seed=0):

@@ -60,6 +60,13 @@ def rows(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_bytes().splitlines()]
 
 
+def rejected_rows(path: Path) -> list[dict]:
+    """The objects of a file of rejected rows, which is never empty, and missing if no row was rejected."""
+    found = rows(path) if path.exists() else []
+    assert bool(found) == path.exists(), f"{path} is empty"
+    return found
+
+
 def whole_rows(path: Path) -> list[dict]:
     """The objects of the whole lines of a JSONL file that may be missing, or be written at this moment."""
     written = path.read_bytes() if path.exists() else b""

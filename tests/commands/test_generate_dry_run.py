@@ -1,0 +1,63 @@
+"""Every command with --dry_run leaves the disk as it was."""
+
+import contextlib
+import hashlib
+
+import pytest
+
+from self_instruct.commands import COMMANDS
+from self_instruct.errors import UserError
+from tests.support.commands import run_command
+from tests.support.dataset_files import lines
+from tests.support.runs import ROOT, generate, scripted
+from tests.support.scripts import write_script
+
+DRY = {
+    "generate": ["--config", f"{ROOT}/configs/quickstart.yaml", "--batch_dir", "{tmp}/run", "--overwrite"],
+    "topics": ["--output_path", "{tmp}/topics.txt"],
+    "card": ["{tmp}/run", "--output_path", "{tmp}/card", "--push_to_hub", "ada/tasks", "--language", "de"],
+}
+
+
+def hashed(folder):
+    """Every file and folder below one, with the time of its last change."""
+    return {
+        (str(path), path.stat().st_mtime_ns, hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "")
+        for path in [folder, *folder.rglob("*")]
+    }
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A run, a list of topics with its run directory, and a card with facts given."""
+    place = tmp_path_factory.mktemp("dry")
+    assert generate(*scripted(write_script(place / "script.jsonl", 60), place / "run", 5)).returncode == 0
+    (place / "topics.txt.run").mkdir()
+    (place / "topics.txt").write_text("bees\n")
+    (place / "a.jsonl").write_text(lines({"instruction": "Sort.", "output": "1"}))
+    assert run_command(["card", f"{place}/a.jsonl", "--output_path", f"{place}/card", "--license", "mit"]) == 0
+    return place
+
+
+@pytest.mark.parametrize("name", DRY)
+@pytest.mark.parametrize("fresh", [False, True], ids=["over earlier output", "without earlier output"])
+def test_dry_run_changes_nothing_on_disk(folder, name, fresh, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    argv = [word.format(tmp=folder) for word in DRY[name]]
+    if fresh:
+        argv = [f"{word}.new" if word in (f"{folder}/topics.txt", f"{folder}/card") else word for word in argv]
+        argv = [f"{word}.new" if name == "generate" and word == f"{folder}/run" else word for word in argv]
+    before = hashed(folder)
+    assert run_command([name, *argv, "--dry_run"]) == 0
+    assert hashed(folder) == before and capsys.readouterr().out
+
+
+def test_no_other_command_has_a_dry_run(capsys):
+    found = set[str]()
+    for name in COMMANDS:
+        for help in ("--help", "--help_all"):
+            with contextlib.suppress(SystemExit, UserError):
+                run_command([name, help])
+        if "--dry_run" in capsys.readouterr().out:
+            found.add(name)
+    assert found == set(DRY)
