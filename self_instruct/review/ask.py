@@ -9,7 +9,7 @@ shares the beginnings of prompts reads them once.
 import json
 import logging
 from abc import ABC, abstractmethod
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -43,6 +43,7 @@ from self_instruct.runs.files import put
 from self_instruct.runs.spending import Spending
 
 UNDER_WAY = 512
+_SAMPLES, _SAMPLE_LENGTH = 3, 200  # texts, characters
 TOO_LONG = "prompt_too_long"
 Score = Callable[[Sequence[Prediction], Sequence[str]], list[Prediction]]
 """Scores predictions, each against the instruction of its record."""
@@ -52,14 +53,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Decision:
-    """What follows from the answers: the lines of the records that stay, the counts of the report, and the counts for people;
-    `option` is another threshold to try, as it is typed.
+    """The lines of the records that stay, the counts of the report, and the summary to print.
+
+    `option` is another threshold to try, as it is typed; None if no threshold would keep a record.
     """
 
     kept: Sequence[bytes]
     counts: Mapping[str, Any]
     summary: Sequence[str]
-    option: str
+    option: str | None
 
 
 @dataclass
@@ -237,10 +239,18 @@ def _written(reviewer: Reviewer, file: PredictionFile, again: str) -> str:
             *(f"  {path.name:<38} {caption}" for path, caption in captions),
             f"  {report.name:<38} these counts",
             "Next:",
-            "  another threshold, without asking again:",
-            f"    {again} {decision.option}",
+            *_next(reviewer.path, again, decision.option),
         ]
     )  # fmt: skip
+
+
+def _next(path: Path, again: str, option: str | None) -> list[str]:
+    if option is not None:
+        return ["  another threshold, without asking again:", f"    {again} {option}"]
+    return [
+        "  ask a model that follows examples better, or allow longer answers with --max_new_tokens;",
+        f"  move {path} away first, because stored answers are not asked for again",
+    ]
 
 
 def _ask(
@@ -291,6 +301,27 @@ def _serve(reviewer: Reviewer, world: World, interruption: Interruption) -> int:
 
 def _answers(found: Mapping[Trial, Prediction]) -> Iterable[Prediction]:
     return (item for item in found.values() if item.reason != ERROR)
+
+
+def unread_lines(noun: str, unread: Sequence[tuple[Prediction, str]], total: int) -> list[str]:
+    """Return lines on the answers that could not be read, each given with its reason: their number, the reasons, and what the
+    model wrote, escaped. `total` counts all answers, and `noun` names one.
+    """
+    if not unread:
+        return []
+    counts = Counter(reason for _, reason in unread)
+    reasons = ", ".join(f"{reason} {number:,}" for reason, number in sorted(counts.items()))
+    if len(unread) == total:
+        head = f"No {noun} could be read, so no record stays ({reasons})."
+    else:
+        head = f"{len(unread):,} of {total:,} {noun}s could not be read ({reasons})."
+    return [f"{head} The model wrote, for example:", *(_sample(item) for item, _ in unread[:_SAMPLES])]
+
+
+def _sample(item: Prediction) -> str:
+    written = repr(item.text[:_SAMPLE_LENGTH]) + (" ..." if len(item.text) > _SAMPLE_LENGTH else "")
+    failed = f" (the request failed: {item.error!r})" if item.error else ""
+    return f"  {item.record}: {written}{failed}"
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from self_instruct.generation.earlier_run import EarlierRun, read_run
 from self_instruct.novelty.embedding import Encoder, SentenceEncoder
 from self_instruct.novelty.tokens import TOKENIZERS, Tokenizer
 from self_instruct.records import Record, json_line
-from self_instruct.review.ask import Decision, Reviewer, Score
+from self_instruct.review.ask import Decision, Reviewer, Score, unread_lines
 from self_instruct.review.options import (
     CONSISTENCY_DECIDING,
     CONSISTENCY_OWN,
@@ -294,7 +294,11 @@ class Consistency(Reviewer):
         other = "--self_consistency_rouge_threshold 0.3" if cosine is None else "--self_consistency_threshold 0.6"
         unused = len({item.trial for item in found.values()} - set(range(options.num_trials)))
         note = [f"{unused} more trials are stored and were not used; --num_trials takes them."] if unused else []
-        return Decision(kept, counts, [table(counts), "", *note], other)
+        unread = [(item, item.reason or "") for item in everything if item.prediction is None]
+        lines = unread_lines("prediction", unread, len(everything))
+        if unread and len(unread) == len(everything):
+            return Decision(kept, counts, [*lines, "", *note], None)
+        return Decision(kept, counts, [table(counts), "", *lines, *([""] if lines else []), *note], other)
 
     def _scorer_of(self, found: Mapping[Trial, Prediction]) -> "Scorer":
         if self._scorer is None:

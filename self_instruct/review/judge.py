@@ -22,7 +22,7 @@ from self_instruct.formats import INSTRUCTION_INPUT_OUTPUT, RecordFormat
 from self_instruct.generation.assembly import read_header
 from self_instruct.generation.config import GROUPS, Config, assemble
 from self_instruct.records import Record
-from self_instruct.review.ask import Decision, Reviewer
+from self_instruct.review.ask import Decision, Reviewer, unread_lines
 from self_instruct.review.options import JUDGE_DECIDING, JUDGE_SAMPLING, JudgeOptions
 from self_instruct.review.predictions import Prediction, Trial, sha256_of_record
 from self_instruct.runs.layout import ACCEPTED, JUDGE_REPORT, JUDGED, JUDGEMENTS, OutputPaths, check_jsonl
@@ -258,7 +258,16 @@ class Judge(Reviewer):
         counts["inputs"] = [{"path": path} for path in self.inputs]
         counts["options"] = {"judge_threshold": self.threshold, **self.given_options}
         note = ["", f"{repeated:,} records repeat an earlier one's texts and were judged with it."] if repeated else []
-        return Decision(kept, counts, [table(counts), *note, ""], "--judge_threshold 4")
+        answers = {name: item for name, item in of_these.items() if item is not None}
+        unread = [
+            (item, judgements[name].reason or "") for name, item in answers.items() if not judgements[name].scores
+        ]
+        lines = unread_lines("judgement", unread, len(answers))
+        if unread and len(unread) == len(answers):
+            return Decision(kept, counts, [*lines, *note, ""], None)
+        return Decision(
+            kept, counts, [table(counts), *note, *(["", *lines] if lines else []), ""], "--judge_threshold 4"
+        )
 
 
 def judge_of(given: Mapping[str, Any]) -> Judge:

@@ -113,6 +113,16 @@ def test_records_told_back_stay(tested, source):
     assert report["predictions"] == {"empty_instruction": 3, "told": 9} and len(report["stay_at"]) == 10
 
 
+def test_predictions_that_cannot_be_read_are_counted_and_quoted(tested, source, folder):
+    assert "3 of 12 predictions could not be read (empty_instruction 3). The model wrote" in tested[1].stdout
+    (source / "mute.jsonl").write_text(12 * (json.dumps({"text": "\n###\n"}) + "\n"))
+    mute = ["--engine", "scripted", "--script_path", source / "mute.jsonl", "--num_trials", 2]
+    result = consistency(folder, *mute, *BY_WORDS)
+    assert result.returncode == 0 and kept(folder) == []
+    assert "No prediction could be read, so no record stays (empty_instruction 12). The model wrote" in result.stdout
+    assert f"move {folder / PREDICTIONS} away first" in result.stdout and "would stay at" not in result.stdout
+
+
 def test_another_decision_asks_nobody(asked):
     ids = [row["provenance"]["id"] for row in rows(asked / DATASET[0])]
     predictions, folder = (asked / PREDICTIONS).read_bytes(), asked
