@@ -14,12 +14,13 @@ class NoveltyOptions:
         above=0, maximum=1.01, fixed=True, alias="threshold", common=True,
     )  # fmt: skip
     rouge_rule: str = option(
-        "below", "what the threshold allows; not_above keeps a record at the threshold too, as the first self-instruct did",
+        "below", "below: keep scores below the threshold; not_above: also keep scores equal to it, as in the original "
+        "self-instruct",
         choices=("below", "not_above"), fixed=True,
     )  # fmt: skip
     rouge_tokenizer: str = option(
-        "rouge", "words that ROUGE-L compares; rouge: a-z and 0-9 only, as rouge_score; unicode: of any script, also where "
-        "filters count words and look at how a text begins, for text that is not in English",
+        "rouge", "words that ROUGE-L compares; rouge: runs of a-z and 0-9, as in rouge_score; unicode: words of any script, "
+        "for text that is not in English; also used by filters that count words or check how a text begins",
         choices=("rouge", "unicode"), fixed=True,
     )  # fmt: skip
     embedding_threshold: float | None = option(
@@ -34,6 +35,6 @@ class NoveltyOptions:
         "sentence-transformers/all-MiniLM-L6-v2", "sentence-transformers model", path="if_dotted", fixed=True
     )
     embedding_reference: str = option(
-        "kept", "what meanings are compared with; kept: seeds and accepted records; all: also the candidates dropped for their "
-        "meaning, which keeps fewer", choices=("kept", "all"), fixed=True,
+        "kept", "texts whose embeddings are compared; kept: seeds and accepted records; all: also candidates dropped by "
+        "--embedding_threshold, which keeps fewer", choices=("kept", "all"), fixed=True,
     )  # fmt: skip

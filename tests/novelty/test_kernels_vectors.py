@@ -91,7 +91,7 @@ def test_an_empty_index_finds_nothing_and_no_vectors_are_chosen_from_none() -> N
 
 
 def test_another_reference_is_refused() -> None:
-    with pytest.raises(ValueError, match="reference 'accepted' is none of kept, all"):
+    with pytest.raises(ValueError, match="reference 'accepted' is unknown; use one of kept, all"):
         choose(clustered(2, 2), 0.5, "accepted")
 
 

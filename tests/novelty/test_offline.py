@@ -136,7 +136,7 @@ def test_no_texts_give_no_decisions() -> None:
 
 
 def test_unknown_names_are_refused() -> None:
-    with pytest.raises(ValueError, match="rule 'under' is none of below, not_above"):
+    with pytest.raises(ValueError, match="rule 'under' is unknown; use one of below, not_above"):
         keep_first(["a"], rule="under")
     with pytest.raises(KeyError, match="stemmed"):
         keep_first(["a"], tokenizer="stemmed")
