@@ -12,43 +12,45 @@ class FilterOptions:
     """filters"""
 
     filter_rules: list[str] = option(
-        list(DEFAULT_RULES), "rules that are asked of a record, in this order; the first that objects is its reason; there "
+        list(DEFAULT_RULES), "filters to apply, in this order; the first that rejects a record gives the reason; there "
         f"are {', '.join(RULES)}, and those of plugins", fixed=True, common=True,
     )  # fmt: skip
     plugin: list[str] = option(
-        [], "Python modules, or .py files, that register filters or validators of your own; installed packages need no "
-        "--plugin if they have an entry point self_instruct.rules", fixed=True, path="if_dotted",
+        [], "Python modules or .py files that register your own filters or validators; installed packages with an entry "
+        "point self_instruct.rules need no --plugin", fixed=True, path="if_dotted",
     )  # fmt: skip
-    min_instruction_words: int = option(4, "words that an instruction must have", minimum=0, fixed=True)
-    max_instruction_words: int = option(150, "words that an instruction may have", minimum=1, fixed=True)
+    min_instruction_words: int = option(4, "minimum number of words in an instruction", minimum=0, fixed=True)
+    max_instruction_words: int = option(150, "maximum number of words in an instruction", minimum=1, fixed=True)
     filter_keywords: list[str] = option(
-        [], "drop instructions with these words; 'default' stands for the words of the Self-Instruct paper "
-        "(image, graph, file, ...), 'alpaca' for these and five more: right for plain text, wrong for code", fixed=True,
+        [], "drop instructions with these words; 'default' is the list of the Self-Instruct paper "
+        "(image, graph, file, ...), 'alpaca' adds five words: suited to plain text, not to code", fixed=True,
         common=True,
     )  # fmt: skip
     filter_openings: list[str] = option(
-        [PROGRAMMING[0]], "drop instructions that begin so; a text without capitals is found in any case", fixed=True
+        [PROGRAMMING[0]],
+        "drop instructions that begin with one of these texts; a text in lower case matches any case",
+        fixed=True,
     )
     keep_programming: bool = option(
         False, "keep instructions that begin with 'Write a program' or 'Write a function'", fixed=True
     )
     min_instruction_length: int | None = option(
-        None, "characters that an instruction must have [default: off]", minimum=0, fixed=True
+        None, "minimum number of characters in an instruction [default: off]", minimum=0, fixed=True
     )
     max_instruction_length: int | None = option(
-        None, "characters that an instruction may have [default: off]", minimum=1, fixed=True
+        None, "maximum number of characters in an instruction [default: off]", minimum=1, fixed=True
     )
     skip_instruction_re: list[str] = option(
-        [], "drop instructions in which one of these regular expressions is found, in any case", fixed=True
+        [], "drop instructions that match one of these regular expressions, ignoring case", fixed=True
     )
     code_gen_re: list[str] = option(
-        [], "drop instructions that ask for a program, as told by these regular expressions; 'default' stands for a rule after "
-        "that of airoboros (write, generate, create, develop, implement or code ... a script, program, code or function)",
+        [], "drop instructions that ask for a program, found by these regular expressions; 'default' is a rule modelled on "
+        "airoboros (write, generate, create, develop, implement or code ... a script, program, code or function)",
         fixed=True,
     )  # fmt: skip
     response_filters_path: str | None = option(
-        None, "drop outputs in which a pattern of this YAML file is found, as configs/response_filters.yaml; each is tried on "
-        "its own examples first", path="always",
+        None, "drop outputs that match a pattern of this YAML file, such as configs/response_filters.yaml; each pattern is "
+        "first tested on its own examples", path="always",
     )  # fmt: skip
     input_rouge_threshold: float | None = option(
         None, "drop records whose input and output have a ROUGE-L F1 of at least this [default: off]",
@@ -56,7 +58,7 @@ class FilterOptions:
     )  # fmt: skip
     language: str | None = option(
         None,
-        "drop instructions that are in another language than this, as en (needs py3langid) [default: off]",
+        "drop instructions in another language than this, e.g. en (needs py3langid) [default: off]",
         fixed=True,
     )
     min_readability: float | None = option(
