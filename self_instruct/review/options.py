@@ -1,4 +1,4 @@
-"""The options of self-consistency and of the judge, and which options of a run they take besides."""
+"""The options of self-consistency and the judge, and the generation options that they also accept."""
 
 from dataclasses import dataclass
 
@@ -15,14 +15,14 @@ class ConsistencyOptions:
 
     num_trials: int = option(3, "predictions of each record's instruction", minimum=1, common=True)
     self_consistency_threshold: float = option(
-        0.5, "keep a record if its instruction and what is predicted from its output have at least this cosine similarity",
+        0.5, "keep a record if the cosine similarity of its instruction and the one predicted from its output is at least this",
         minimum=-1, maximum=1, common=True,
     )  # fmt: skip
     self_consistency_rouge_threshold: float | None = option(
-        None, "also keep only if their ROUGE-L F1 is at least this [default: off]", minimum=0, maximum=1, common=True
+        None, "also require this ROUGE-L F1 [default: off]", minimum=0, maximum=1, common=True
     )
     self_consistency_rule: str = option(
-        "mean", "the score of a record: mean of its trials, which more trials make steadier; or best, which more trials raise",
+        "mean", "score of a record over its trials; mean: steadier with more trials; best: higher with more trials",
         choices=("mean", "best"), common=True,
     )  # fmt: skip
     no_embeddings: bool = option(
@@ -37,7 +37,7 @@ class JudgeOptions:
     """judge (not part of a generation run)"""
 
     judge_threshold: float = option(
-        3.0, "keep a record that is judged good if the mean of its scores, which go from 1 to 5, is at least this",
+        3.0, "keep a record judged good if its mean score (1 to 5) is at least this",
         minimum=1, maximum=5, common=True,
     )  # fmt: skip
 
@@ -61,7 +61,7 @@ JUDGE_NAMES = (
 )  # fmt: skip
 
 FOR_LISTS = ("prompt_path", "stop_words", "num_return_sequences")
-# What decides a prediction beside model, header, seeds and record.
+# Options that change a prediction, besides model, header, seeds and record.
 CONSISTENCY_DECIDING = (
     "seed", "num_prompt_instructions", "chat_template", "api_extra_body", "presence_penalty", "frequency_penalty",
     *(name for name in SamplingOptions.__dataclass_fields__ if name not in FOR_LISTS),
@@ -75,7 +75,7 @@ CONSISTENCY_NAMES = (
 )  # fmt: skip
 
 JUDGE_SAMPLING = {"temperature": 0.0, "max_new_tokens": 128}
-"""How a judge samples unless options say otherwise."""
+"""The default sampling options of a judge."""
 
 NOT_OF_THE_RUN = (*FOR_LISTS, *BUDGETS, "trust_remote_code")
-"""Code of a model is run by whoever asks for it, not because a run's files say so; and what the run might cost is spent."""
+"""Options that are not taken from the run: only the user may allow a model's code to run, and the run's budgets are used up."""

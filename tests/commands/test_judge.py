@@ -159,7 +159,7 @@ def judge_error():
         "would be replaced"),
         (["--input_path", "in.jsonl", "--output_path", "out.jsonl"], "holds no judgements yet"),
         (["--input_path", "twice.jsonl", "--output_path", "o.jsonl"], "has the id a"), (["--input_path", "bad.jsonl",
-        "--output_path", "o.jsonl"], "mend the line"),
+        "--output_path", "o.jsonl"], "fix the line"),
         (["--input_path", "in.jsonl", "--output_path", "-"], "cannot be a pipe"),
         (["--input_path", "in.jsonl", "--output_path", "out.parquet"], "is written as JSONL"),
         (["--judge_threshold", "6"], "at most 5"), (["--judge_treshold", "3"], "did you mean --judge_threshold"),

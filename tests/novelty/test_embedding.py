@@ -62,7 +62,7 @@ def test_vectors_are_float32_of_unit_length(encoder: SentenceEncoder) -> None:
     assert np.allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-6)
 
 
-def test_the_nearest_is_what_a_double_loop_over_all_pairs_gives(encoder: SentenceEncoder) -> None:
+def test_the_nearest_equals_a_double_loop_over_all_pairs(encoder: SentenceEncoder) -> None:
     rows = encoder.encode(TEXTS)
     index = EmbeddingIndex(encoder)
     index.add([str(at) for at in range(3)], rows[:3])
@@ -197,7 +197,7 @@ def test_growing_keeps_every_vector(steps: list[int]) -> None:
         assert (found.id, found.score) == (str(number), pytest.approx(1, abs=1e-6))
 
 
-def test_among_many_rows_the_nearest_is_that_of_the_double_loop() -> None:
+def test_the_nearest_of_many_rows_equals_a_double_loop() -> None:
     rows = random_rows(1500)
     index = EmbeddingIndex(Vectors())
     index.add([str(at) for at in range(len(rows))], rows)

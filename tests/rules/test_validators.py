@@ -40,7 +40,7 @@ def test_every_name_can_be_made_and_every_reason_that_stands_in_the_source_is_de
         (("cot", {1: 2}), "unknown parameter"),
     ],
 )
-def test_a_mistake_is_told_with_what_would_be_right(spec: tuple[str, dict], message: str) -> None:
+def test_a_mistake_names_the_right_choice(spec: tuple[str, dict], message: str) -> None:
     with pytest.raises(UserError, match=re.escape(message)):
         build_validators([spec])
 
