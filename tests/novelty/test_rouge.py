@@ -191,7 +191,7 @@ TEXT = st.lists(PIECE, max_size=8).map(" ".join)
     one_by_one=st.booleans(),
 )
 @settings(deadline=None, derandomize=True, max_examples=200)
-def test_the_nearest_is_what_comparing_with_every_text_gives(
+def test_the_nearest_equals_comparison_with_every_text(
     texts: list[str], query: str, size: int, one_by_one: bool
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:

@@ -50,8 +50,8 @@ def compiled(text: str, option: str, any_case: bool = True) -> Any:
         at = getattr(error, "pos", None)
         shown = f" at position {max(0, at - len(prefix))}" if at is not None else ""
         raise UserError(
-            f"{option} {text!r}: is no regular expression ({getattr(error, 'msg', error)}{shown}); mend it, or put a backslash "
-            "before signs that are meant as they stand"
+            f"{option} {text!r}: is not a valid regular expression ({getattr(error, 'msg', error)}{shown}); correct it, or "
+            "put a backslash before characters that are meant literally"
         ) from None
     for probe in _probes(text):
         try:
@@ -71,7 +71,7 @@ def search(pattern: Any, text: str, option: str) -> str | None:
     except TimeoutError:
         raise UserError(
             f"{option} {pattern.pattern!r}: took over {_SECONDS:g} seconds on {len(text)} characters; make it simpler. "
-            "What is generated is journalled, and python -m self_instruct.refilter judges it by another pattern"
+            "The completions are in the journal; python -m self_instruct.refilter applies another pattern to them"
         ) from None
     return found.group() if found else None
 

@@ -90,18 +90,18 @@ def _pattern(item: Any, place: str) -> ResponsePattern:
     missing = [key for key in _NEEDED if key not in item]
     if missing:
         raise UserError(
-            f"{place}: {missing[0]} is missing; drops are examples that the pattern must find, one at least"
+            f"{place}: {missing[0]} is missing; drops lists at least one example that the pattern must find"
         )
     named = f"{place} ({item['name']})"
     text = rf"\A\W*(?:{item['pattern']})" if item.get("at_start") else item["pattern"]
     made = ResponsePattern(item["name"], compiled(text, named, item.get("any_case", True)), named)
     for example in item["drops"]:
         if made.found_in(example) is None:
-            raise UserError(f"{named}: the pattern does not find its own example {example!r}; mend one of them")
+            raise UserError(f"{named}: the pattern does not find its own example {example!r}; correct one of them")
     for example in item.get("keeps", []):
         if (words := made.found_in(example)) is not None:
             raise UserError(
-                f"{named}: the pattern finds {words!r} in {example!r}, which it should keep; mend one of them"
+                f"{named}: the pattern finds {words!r} in {example!r}, which it should keep; correct one of them"
             )
     return made
 
