@@ -413,12 +413,12 @@ class Asker:
                 self.stopped = f"the last {ERRORS_IN_A_ROW} requests could not be answered: {item.error}"
 
     def _prediction(self, question: Question, prompt: Prompt, completion: Completion) -> Prediction:
-        told, reason = read_last(self.composer.format, prompt.number, question.record, completion)
+        predicted, reason = read_last(self.composer.format, prompt.number, question.record, completion)
         answer = asdict(completion)
         del answer["request"]
         return Prediction(
             record=question.record.id, record_sha256=sha256_of_record(question.record), trial=question.trial,
-            prediction=told, reason=reason, rouge_l=None, embedding=None, embedding_model=None, **self.origin,
+            prediction=predicted, reason=reason, rouge_l=None, embedding=None, embedding_model=None, **self.origin,
             header_sha256=header_hash(self.composer.header), prompt_sha256=prompt.sha256,
             seed_ids=prompt.seed_ids, **answer,
         )  # fmt: skip
@@ -439,5 +439,5 @@ def read_last(
     block = format.parse(completion.text, number, completion.finish_reason == "length", record)[0]
     if block.reason:
         return None, block.reason
-    told = block.fields[format.fields[-1]]
-    return (told, None) if told else (None, f"empty_{format.fields[-1]}")
+    field = block.fields[format.fields[-1]]
+    return (field, None) if field else (None, f"empty_{format.fields[-1]}")
