@@ -16,7 +16,7 @@ MODULES = {
     for path in sorted(PACKAGE.rglob("*.py"))
 }
 LINES = (
-    ("records", "errors"),
+    ("records", "errors", "hub"),
     ("formats", "user_files"),
     ("config", "seeds"),
     ("engines", "novelty"),

@@ -15,6 +15,7 @@ from typing import Any
 
 from self_instruct.datasets.rows import Row, Unreadable
 from self_instruct.errors import UserError
+from self_instruct.hub import offline_if_unreachable
 
 _BATCH = 256
 _JSON = "arrow.json"
@@ -55,8 +56,9 @@ def hub_rows(name: str, split: str | None, option: str) -> Iterator[Row | Unread
     import datasets
 
     try:
-        loaded = datasets.load_dataset(name)
-    except Exception as error:  # the library raises whatever its readers raise
+        with offline_if_unreachable(name):
+            loaded = datasets.load_dataset(name)
+    except Exception as error:  # the library raises what its many readers do
         offline = os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0")
         hint = "HF_HUB_OFFLINE is set, so only what is in the cache can be read; " if offline else ""
         raise UserError(

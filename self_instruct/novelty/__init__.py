@@ -1,1 +1,1 @@
-"""Is a record new against all that was kept? By words (rouge.py) and, if wanted, by meaning (embedding.py)."""
+"""Compare a record with every kept one: by ROUGE-L (rouge.py) and, optionally, by embeddings (embedding.py)."""

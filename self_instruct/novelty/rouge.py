@@ -1,8 +1,8 @@
-"""ROUGE-L novelty: the nearest earlier text by longest common subsequence of words, exactly as `rouge_score` scores it.
+"""ROUGE-L novelty: the nearest earlier text by longest common subsequence of words, scored exactly as by `rouge_score`.
 
-F1 is 2PR / (P + R) with P and R the subsequence's share of either text (lin2004rouge), 0 if nothing is common. It is computed
-from the subsequence's length by the same operations on the same floats, so that ties at a threshold fall on the same side.
-Knows nothing of records: texts and ids only.
+F1 is 2PR / (P + R), where P and R are the subsequence's share of the two texts (lin2004rouge), and 0 without a common word.
+It is computed from the length of the subsequence by the same floating-point operations as in `rouge_score`, so a tie at a
+threshold is decided the same way.
 """
 
 from collections.abc import Sequence
@@ -16,9 +16,9 @@ RECENT = 1024
 
 
 class RougeIndex:
-    """The texts that new ones are compared with, in the order in which they were added.
+    """The earlier texts, in the order in which they were added.
 
-    The latest, fewer than `RECENT`, are scanned; all before them stand in lists by token, which are made anew for many at once.
+    The latest ones, fewer than `RECENT`, are scanned; all others are in postings lists, which are rebuilt for many at once.
     """
 
     def __init__(self, tokenizer: Tokenizer = rouge_tokens) -> None:
@@ -29,7 +29,7 @@ class RougeIndex:
         return len(self._ids)
 
     def add(self, ids: Sequence[str], texts: Sequence[str]) -> None:
-        """Adds texts under their ids; many at once is several times faster than one by one."""
+        """Add texts under their ids; one call for many texts is several times faster than many calls."""
         if len(ids) != len(texts):
             raise ValueError(f"{len(ids)} ids for {len(texts)} texts")
         added = self._recent.tokens(texts)
@@ -40,7 +40,7 @@ class RougeIndex:
         self._ids.extend(ids)
 
     def nearest(self, text: str) -> Nearest | None:
-        """The text added first among those with the highest ROUGE-L F1, and that F1; None while the index is empty."""
+        """Return the text with the highest ROUGE-L F1 (the first added of equals) and the F1, or None if the index is empty."""
         if not self._ids:
             return None
         query = self._recent.tokens([text])
@@ -51,5 +51,5 @@ class RougeIndex:
         return Nearest(self._ids[max(0, found)], score)
 
     def nearest_each(self, texts: Sequence[str]) -> list[Nearest | None]:
-        """The nearest of each text."""
+        """Return the nearest earlier text for each text."""
         return [self.nearest(text) for text in texts]

@@ -1,4 +1,4 @@
-"""When is a score too high? The two rules in use, by name."""
+"""The two rules, by name, for when a similarity score is too high."""
 
 import math
 
@@ -6,10 +6,10 @@ RULES = ("below", "not_above")
 
 
 def highest_allowed(threshold: float, rule: str) -> float:
-    """The highest score that a record may have: `below` keeps scores under the threshold, `not_above` the threshold too.
+    """Return the highest score that a record may have: `below` excludes the threshold, `not_above` includes it.
 
-    Scores above it are too high under either rule. Raises `ValueError` for another rule.
+    Raises ValueError for an unknown rule.
     """
     if rule not in RULES:
-        raise ValueError(f"rule {rule!r} is none of {', '.join(RULES)}")
+        raise ValueError(f"rule {rule!r} is unknown; use one of {', '.join(RULES)}")
     return math.nextafter(threshold, -math.inf) if rule == "below" else threshold

@@ -1,7 +1,7 @@
-"""Which texts are kept if each must be new to those kept before it by its words and by its meaning, a whole file at once.
+"""ROUGE-L and embedding novelty of a whole file: keep each text that is new by both measures.
 
-The decisions are those of a run that compares text after text: words first, then meaning, and what either drops joins neither
-the kept texts. Knows nothing of records and files.
+Decisions equal those of a run that compares one text at a time: ROUGE-L first, then the embedding; a text that either drops is
+not kept.
 """
 
 from collections.abc import Sequence
@@ -19,15 +19,16 @@ _BLOCK = 512
 
 
 class Outcome(NamedTuple):
-    """Why a text is not kept, `rouge_l` or `embedding`, and the kept text that it is nearest to; both None if it is kept."""
+    """Why a text is dropped (`rouge_l` or `embedding`), and the nearest kept text; both None if it is kept."""
 
     reason: str | None
     nearest: Match | None
 
 
 class _Words:
-    """The texts kept so far, and the search among them by words: for a block of texts in threads, then among those of the
-    block. Both methods are called in the order of positions.
+    """Search by ROUGE-L among the texts kept so far: among earlier blocks for a whole block in threads, then within the block.
+
+    Call both methods in the order of positions.
     """
 
     def __init__(self, texts: Sequence[str], threshold: float, rule: str, tokenizer: str) -> None:
@@ -38,16 +39,16 @@ class _Words:
         self._begin_block(0)
 
     def nearest(self, at: int) -> Match | None:
-        """Return the nearest of the kept texts that the text at a position is too near to, the first of equals."""
+        """Return the nearest kept text if its score is too high, the first of equals; else None."""
         if at >= self._first + _BLOCK:
             self._begin_block(at)
         inside = at - self._first
-        score, place = self._scores[inside], self._found[inside]
-        # What stands in earlier blocks stands before: a higher score is needed.
+        score, position = self._scores[inside], self._found[inside]
+        # Texts of earlier blocks come first, so only a higher score replaces them.
         scores, found = self._fresh.nearest(self._tokens.chosen(np.array([at])), max(score, self._limit))
         if found[0] >= 0:
-            score, place = scores[0], len(self._index) + found[0]
-        return Match(self._kept[place], float(score)) if place >= 0 else None
+            score, position = scores[0], len(self._index) + found[0]
+        return Match(self._kept[position], float(score)) if position >= 0 else None
 
     def keep(self, at: int) -> None:
         self._fresh.add(self._tokens.chosen(np.array([at])))
@@ -61,7 +62,7 @@ class _Words:
 
 
 class _Meanings:
-    """The texts that others are compared with by meaning, and the search among them, by blocks as with words."""
+    """Search by embedding among the texts added so far, by blocks as in `_Words`."""
 
     def __init__(self, vectors: np.ndarray) -> None:
         self._vectors, self._index, self._fresh = vectors, VectorIndex(), VectorIndex()
@@ -71,11 +72,11 @@ class _Meanings:
     def nearest(self, at: int) -> Match | None:
         if at >= self._first + _BLOCK:
             self._begin_block(at)
-        score, place = self._scores[at - self._first], self._found[at - self._first]
+        score, position = self._scores[at - self._first], self._found[at - self._first]
         scores, found = self._fresh.nearest(self._vectors[at : at + 1])
         if scores[0] > score:
-            score, place = scores[0], len(self._index) + found[0]
-        return Match(self._added[place], float(score)) if place >= 0 else None
+            score, position = scores[0], len(self._index) + found[0]
+        return Match(self._added[position], float(score)) if position >= 0 else None
 
     def add(self, at: int) -> None:
         self._fresh.add(self._vectors[at : at + 1])
@@ -94,9 +95,11 @@ def keep_new(
     reference: str = "kept",
     words: tuple[float, str, str] = (0.7, "below", "rouge"),
 ) -> list[Outcome]:
-    """One outcome for each text, in order, from unit vectors [texts, dimensions], float32, and a threshold that cosines must
-    stay below. By `reference` "all", meanings are also compared with the texts that were dropped for theirs.
-    `words` are the threshold, rule and tokenizer of ROUGE-L.
+    """Return one outcome for each text, in order.
+
+    `vectors` are unit vectors [texts, dimensions], float32; cosines must be below `threshold`. If `reference` is "all",
+    embeddings are also compared with those of texts that their embedding dropped. `words` are the threshold, rule and
+    tokenizer of ROUGE-L.
     """
     near_words, meanings, outcomes = _Words(texts, *words), _Meanings(vectors), list[Outcome]()
     for at in range(len(vectors)):

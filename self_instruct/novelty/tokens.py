@@ -1,8 +1,7 @@
-"""From a text to the words that ROUGE-L compares. Two rules, by name: `rouge` and `unicode`.
+"""The two tokenizers of ROUGE-L, `rouge` and `unicode`.
 
-`rouge` is the rule of `rouge_score` without stemming: lower case, and only runs of a-z and 0-9 count, so that a text in
-Chinese, Greek or Arabic has no words, or only its figures. `unicode` takes words of any script, and agrees with `rouge` on
-ASCII text. Knows nothing of scores.
+`rouge` is the tokenizer of `rouge_score` without stemming: lower case, and only runs of a-z and 0-9, so a text in Chinese,
+Greek or Arabic has no words except its numbers. `unicode` finds words of any script, and agrees with `rouge` on ASCII text.
 """
 
 import re
@@ -25,12 +24,12 @@ _UNSPACED = (
 
 
 def rouge_tokens(text: str) -> list[str]:
-    """The tokens that `rouge_score` takes from a text, without stemming."""
+    """Return the tokens of `rouge_score`, without stemming."""
     return NON_ALPHANUM_RE.sub(" ", text.lower()).split()
 
 
 def unicode_tokens(text: str) -> list[str]:
-    """Words of any script, in lower case and composed (NFC), with their marks; single characters where words are not spaced."""
+    """Return lower-case words of any script, composed (NFC), with their marks; single characters in scripts without spaces."""
     if text.isascii():
         return rouge_tokens(text)
     return _pattern().findall(unicodedata.normalize("NFC", text.lower()))
@@ -49,7 +48,7 @@ def _pattern() -> re.Pattern[str]:
 
 
 def _ranges(points: list[int]) -> str:
-    """Code points in ascending order as the inside of a character class."""
+    """Return ascending code points as the inside of a character class."""
     ranges: list[list[int]] = []
     for point in points:
         if ranges and ranges[-1][1] == point - 1:

@@ -1,7 +1,7 @@
-"""Vectors kept on disk, so that a text is encoded once however often a run goes on.
+"""A file of vectors, so that a resumed run does not encode a text again.
 
-One file: a line of JSON that names the model and the vectors' size, then for each text 16 bytes of its hash and its vector.
-It is a cache: what is broken or belongs to another model is encoded again. Knows nothing of records and models.
+The file is one line of JSON with the model and the vectors' size, then for each text 16 bytes of its hash and its vector.
+It is a cache: damaged vectors, and those of another model, are encoded again.
 """
 
 import json
@@ -20,10 +20,10 @@ _TOGETHER = 1024
 
 
 class CachedEncoder:
-    """An encoder that looks up in a file what it has encoded before; with `writes` it adds to it, without it only reads.
+    """An encoder that looks vectors up in a file; with `writes` it also adds new ones.
 
-    `identity` says which model the vectors come from: a file with another one is begun anew. The vectors stay on disk. New
-    ones are written by the call after, or by `save`: the first comes before a run has made its directory and locked it.
+    `identity` names the model; a file with another identity is overwritten. Vectors stay on disk. New ones are written by the
+    next call, or by `save`: the first call comes before a run has created and locked its directory.
     """
 
     def __init__(self, encoder: Encoder, identity: str, path: Path, writes: bool) -> None:
@@ -33,7 +33,7 @@ class CachedEncoder:
         self._end = self._read()
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """One vector for each text; all that are not in the file are encoded together."""
+        """Return one vector for each text; texts that are not in the file are encoded together."""
         self.save()
         keys = [_key(text) for text in texts]
         vectors = self._looked_up(set(keys))
@@ -45,18 +45,18 @@ class CachedEncoder:
         return np.stack([vectors[key] for key in keys])
 
     def known(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
-        """The vectors of those texts that the file holds; nothing is encoded."""
+        """Return the vectors of the texts that are in the file; nothing is encoded."""
         keys = {text: _key(text) for text in texts}
         vectors = self._looked_up(set(keys.values()))
         return {text: vectors[key] for text, key in keys.items() if key in vectors}
 
     def save(self) -> None:
-        """Writes what the last call has encoded."""
+        """Write the vectors that the last call encoded."""
         if self._pending:
             self._append(self._pending)
 
     def _read(self) -> int:
-        """Notes which texts the file holds, and returns where its last whole row ends; 0 where nothing can be used."""
+        """Index the texts of the file, and return the end of its last whole row; 0 if the file cannot be used."""
         try:
             with self._path.open("rb") as file:
                 head = file.readline(100_000)
@@ -81,7 +81,7 @@ class CachedEncoder:
                 for key in known:
                     file.seek(self._offsets[key])
                     vector = np.frombuffer(file.read(self._size), np.float32)
-                    if abs(float(vector @ vector) - 1) < 1e-3:  # a crash may have left a row without its content
+                    if abs(float(vector @ vector) - 1) < 1e-3:  # a crash can leave a row without content
                         vectors[key] = vector
         return vectors
 
@@ -104,7 +104,7 @@ def _key(text: str) -> bytes:
 
 
 def model_of(path: Path) -> str | None:
-    """The identity of the model that a file's vectors come from; None if there is no such file, or it is none."""
+    """Return the identity of the model of a file's vectors, or None if the file is missing or has another format."""
     try:
         with path.open("rb") as file:
             return str(json.loads(file.readline(100_000))["model"])
@@ -119,8 +119,8 @@ def encode_all(
 ) -> dict[str, np.ndarray]:
     """Return the vector of each text.
 
-    Texts are encoded so many at once, always the same together: a vector's last digits may depend on what it is encoded with.
-    `on_part` is called after each of these with the number of different texts encoded, and of all.
+    Texts are encoded in fixed batches, because a vector's last digits may depend on the other texts of its batch.
+    `on_part` is called after each batch with the number of different texts encoded so far and in total.
     """
     unique, vectors = list(dict.fromkeys(texts)), dict[str, np.ndarray]()
     for at in range(0, len(unique), _TOGETHER):

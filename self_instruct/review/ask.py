@@ -1,15 +1,15 @@
-"""Asking a model about records that exist: one or more trials for each, journalled as predictions, scored, and decided on.
+"""Ask a model about existing records: one or more trials for each, journalled as predictions, scored, and decided on.
 
-A `Reviewer` says what is asked about which records and what follows from the answers; the judge and self-consistency are
-reviewers. `review` does the rest: it asks for what is missing, goes on after a stop, and writes the records that stay and the
-report. A trial shows the same demonstrations for every record, so that records are compared on equal terms and an engine that
-shares the beginnings of prompts reads them once.
+A `Reviewer` defines the questions about records and the decision from the answers; the judge and self-consistency are
+reviewers. `review` asks for missing answers, resumes after a stop, and writes the records that stay and the report. A trial
+shows the same demonstrations for every record, so records are compared on equal terms, and an engine with a prefix cache reads
+them once.
 """
 
 import json
 import logging
 from abc import ABC, abstractmethod
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -43,6 +43,7 @@ from self_instruct.runs.files import put
 from self_instruct.runs.spending import Spending
 
 UNDER_WAY = 512
+_SAMPLES, _SAMPLE_LENGTH = 3, 200  # texts, characters
 TOO_LONG = "prompt_too_long"
 Score = Callable[[Sequence[Prediction], Sequence[str]], list[Prediction]]
 """Scores predictions, each against the instruction of its record."""
@@ -52,23 +53,23 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Decision:
-    """What follows from the answers: the lines of the records that stay, the counts of the report, and the counts for people;
-    `option` is another threshold to try, as it is typed.
+    """The lines of the records that stay, the counts of the report, and the summary to print.
+
+    `option` is another threshold to try, as it is typed; None if no threshold would keep a record.
     """
 
     kept: Sequence[bytes]
     counts: Mapping[str, Any]
     summary: Sequence[str]
-    option: str
+    option: str | None
 
 
 @dataclass
 class Reviewer(ABC):
-    """What is asked about records, of which model and how, and what follows from the answers. `given` are the options of this
-    launch.
+    """Defines the questions about records, the model and its options, and the decision from the answers.
 
-    `purpose` seeds the requests, `deciding` names the options that change an answer, `answers` is the end of a sentence that
-    counts them, and `captions` say what the files of the records that stay and of the predictions hold.
+    `given` are the options of this launch. `purpose` seeds the requests, `deciding` names the options that change an answer,
+    `answers` ends a sentence that counts them, and `captions` describe the files of kept records and predictions.
     """
 
     config: Config
@@ -98,7 +99,7 @@ class Reviewer(ABC):
     @property
     @abstractmethod
     def format(self) -> RecordFormat:
-        """What is shown; the last field is asked for."""
+        """The format of a record; the model writes the last field."""
 
     @property
     @abstractmethod
@@ -112,7 +113,7 @@ class Reviewer(ABC):
 
     @abstractmethod
     def demonstrations(self) -> list[Record]:
-        """The records of which the last field is shown too. Raises `UserError` if they cannot be read."""
+        """Return the demonstrations, with all fields. Raises UserError if they cannot be read."""
 
     @abstractmethod
     def decide(self, found: Mapping[Trial, Prediction]) -> Decision:
@@ -125,47 +126,47 @@ class Reviewer(ABC):
 
     @property
     def log_folder(self) -> Path | None:
-        """The run directory that gets the log of this launch, None where there is none."""
+        """The run directory for the log of this launch, or None."""
         return None
 
     def scorer(self, found: Mapping[Trial, Prediction]) -> Score | None:
-        """Return what scores new predictions, None if they are stored as they are."""
+        """Return the function that scores new predictions, or None to store them unscored."""
         return None
 
     def complete(self, file: PredictionFile, interrupted: Callable[[], str | None]) -> str | None:
-        """Add what stored predictions lack before they can be decided on; return why that ended early, or None."""
+        """Add scores that stored predictions lack; return why that ended early, or None."""
         return None
 
     @property
     def model(self) -> str:
-        """The name of the model that is asked."""
+        """The name of the model."""
         return build_origin(self.config, self.format, "").model
 
     @property
     def deciding_options(self) -> dict[str, Any]:
-        """What decides a prediction, by option name."""
+        """The options that change a prediction, by name."""
         values = flatten(self.config)
         return {name: values[name] for name in self.deciding}
 
     @property
     def given_options(self) -> dict[str, Any]:
-        """The options of this launch, for the report: without the places of what is read and written."""
+        """The options of this launch for the report, without input and output paths."""
         return {name: value for name, value in self.given.items() if name not in _PLACES}
 
     def missing(self, found: Mapping[Trial, Prediction]) -> list[int]:
-        """The places of the trials that have no answer yet."""
+        """Return the indices of the trials without an answer."""
         return [at for at, trial in enumerate(self.trials) if not answered(found, trial)]
 
     def check(self, found: Mapping[Trial, Prediction]) -> None:
-        """Raises `UserError` if predictions that are there were made of other records, or otherwise than is asked now.
+        """Raise UserError if stored predictions are about other records, or were made with other options.
 
-        Where none is missing, only what was given counts, since nothing will be asked.
+        If none is missing, only options that were given are compared, since nothing will be asked.
         """
         for item in found.values():
             if item.record in self.records and item.record_sha256 != sha256_of_record(self.records[item.record]):
                 raise UserError(
-                    f"{self.path}: holds a prediction for a record {item.record} that is another one now; the records were "
-                    "made anew, so move that file away to begin anew too"
+                    f"{self.path}: holds a prediction for record {item.record}, which has changed since; the records "
+                    "were generated again, so move that file away to start over"
                 )
         asks = bool(self.missing(found))
         now = self.deciding_options
@@ -176,13 +177,13 @@ class Reviewer(ABC):
                 if (asks or name in self.given) and item.options.get(name) != value
             ]
             if (asks or "prompt_path" in self.given) and item.header_sha256 != header_hash(self.header):
-                changes.append("the header of the prompt is another one")
+                changes.append("the header of the prompt has changed")
             if not asks and "model_name_or_path" in self.given and item.model != self.model:
                 changes.append(f"the model was {item.model} and is now {self.model}")
             self._refuse(changes)
 
     def check_model(self, found: Mapping[Trial, Prediction], revision: str) -> None:
-        """Raises `UserError` if predictions that are there come from another model."""
+        """Raise UserError if stored predictions come from another model."""
         for item in _answers(found):
             if item.model_revision != revision:
                 self._refuse(
@@ -192,16 +193,16 @@ class Reviewer(ABC):
     def _refuse(self, changes: list[str]) -> None:
         if changes:
             raise UserError(
-                f"{self.path}: holds predictions that were asked for otherwise: {'; '.join(changes)}. Give the earlier values, "
-                "or move that file away to begin anew"
+                f"{self.path}: holds predictions made with other options: {'; '.join(changes)}. Give the earlier values, "
+                "or move that file away to start over"
             )
 
 
 def review(reviewer: Reviewer, again: str) -> Ended:
-    """Ask for the predictions that are missing, as one process of a launch, and write what follows from all of them.
+    """Ask for the missing predictions, as one process of a launch, and write the records that stay and the report.
 
-    `again` is the command that decides again, for the text at the end. Raises UserError for a mistake of the user's, or if
-    stored predictions were asked for otherwise.
+    `again` is the command for another decision, printed at the end. Raises UserError for a wrong option, or if stored
+    predictions were made with other options.
     """
     world, path = current_world(), reviewer.path
     found = read_predictions(path.parent, path.name)
@@ -218,14 +219,14 @@ def review(reviewer: Reviewer, again: str) -> Ended:
         if stopped is None:
             return Ended(0, _written(reviewer, file, again))
         there, total = len(reviewer.trials) - len(reviewer.missing(file.latest)), len(reviewer.trials)
-        text = f"Stopped: {stopped}.\n{there:,} of {total:,} {reviewer.answers}; the same command goes on."
+        text = f"Stopped: {stopped}.\n{there:,} of {total:,} {reviewer.answers}; run the same command to continue."
         return Ended(128 + interruption.received if interruption.received and not failed else 1, text)
     finally:
         file.close()
 
 
 def _written(reviewer: Reviewer, file: PredictionFile, again: str) -> str:
-    """Write the records that stay and the report; return the text for people."""
+    """Write the records that stay and the report; return the summary to print."""
     decision, kept, report = reviewer.decide(file.latest), reviewer.kept_path, reviewer.report_path
     put(kept, b"".join(decision.kept))
     put(report, (json.dumps(decision.counts, indent=2) + "\n").encode())
@@ -237,10 +238,18 @@ def _written(reviewer: Reviewer, file: PredictionFile, again: str) -> str:
             *(f"  {path.name:<38} {caption}" for path, caption in captions),
             f"  {report.name:<38} these counts",
             "Next:",
-            "  another threshold, without asking again:",
-            f"    {again} {decision.option}",
+            *_next(reviewer.path, again, decision.option),
         ]
     )  # fmt: skip
+
+
+def _next(path: Path, again: str, option: str | None) -> list[str]:
+    if option is not None:
+        return ["  another threshold, without asking again:", f"    {again} {option}"]
+    return [
+        "  ask a model that follows examples better, or allow longer answers with --max_new_tokens;",
+        f"  move {path} away first, because stored answers are not asked for again",
+    ]
 
 
 def _ask(
@@ -253,7 +262,7 @@ def _ask(
         spending.count(item.usage)
     before = total - len(missing)
     if before:
-        _log.info("Going on with %s: %d of %d predictions are there.", reviewer.path.parent, before, total)
+        _log.info("Resuming %s with %d of %d predictions.", reviewer.path.parent, before, total)
     progress = Progress(total, unit="predictions", every=reviewer.config.reporting.heartbeat_seconds)
     folder = reviewer.path.parent
     with started(reviewer.config, world, folder, interruption, progress.step) as generators:
@@ -294,9 +303,30 @@ def _answers(found: Mapping[Trial, Prediction]) -> Iterable[Prediction]:
     return (item for item in found.values() if item.reason != ERROR)
 
 
+def unread_lines(noun: str, unread: Sequence[tuple[Prediction, str]], total: int) -> list[str]:
+    """Return lines on the answers that could not be read, each given with its reason: their number, the reasons, and what the
+    model wrote, escaped. `total` counts all answers, and `noun` names one.
+    """
+    if not unread:
+        return []
+    counts = Counter(reason for _, reason in unread)
+    reasons = ", ".join(f"{reason} {number:,}" for reason, number in sorted(counts.items()))
+    if len(unread) == total:
+        head = f"No {noun} could be read, so no record stays ({reasons})."
+    else:
+        head = f"{len(unread):,} of {total:,} {noun}s could not be read ({reasons})."
+    return [f"{head} The model wrote, for example:", *(_sample(item) for item, _ in unread[:_SAMPLES])]
+
+
+def _sample(item: Prediction) -> str:
+    written = repr(item.text[:_SAMPLE_LENGTH]) + (" ..." if len(item.text) > _SAMPLE_LENGTH else "")
+    failed = f" (the request failed: {item.error!r})" if item.error else ""
+    return f"  {item.record}: {written}{failed}"
+
+
 @dataclass(frozen=True)
 class Question:
-    """One trial of one record; `index` numbers it among all of a launch, whether they are asked or not."""
+    """One trial of one record; `index` is its number among all trials, answered or not."""
 
     index: int
     record: Record
@@ -305,11 +335,11 @@ class Question:
 
 @dataclass
 class Asker:
-    """Asks for what is missing. `origin` is what all predictions of the launch have in common; without `score` they are
-    journalled as they are. Seeds follow from the `purpose`.
+    """Asks questions and journals the predictions. `origin` holds the fields that all predictions of the launch share; without
+    `score` they are journalled unscored. Seeds are derived from the `purpose`.
 
-    `spending` is what answers have taken so far, with the budgets that nothing more is asked beyond. `failed` says that the
-    engine broke down, `stopped` why not all was asked.
+    `spending` holds the tokens and costs so far, and the budgets. `failed` says that the engine failed, `stopped` why not all
+    questions were asked.
     """
 
     composer: PromptComposer
@@ -326,8 +356,8 @@ class Asker:
     _errors: int = 0
 
     def run(self, questions: Sequence[Question], progress: Progress, before: int) -> None:
-        """Asks all questions, or as many as it can; what was answered is journalled in any case. Progress counts from `before`,
-        what earlier launches have asked.
+        """Ask the questions, as many as possible, and journal every answer. Progress counts from `before`, the number that
+        earlier launches answered.
         """
         waiting = deque(questions)
         try:
@@ -358,7 +388,7 @@ class Asker:
             question = waiting.popleft()
             prompt = self.composer.compose(question.trial, [], question.record)
             if not self.composer.fits(prompt):
-                # The same for every launch, so it is an answer.
+                # Every launch gives the same result, so store it as an answer.
                 refused.append(self._prediction(question, prompt, Completion(question.index, "", "error", 0, 0)))
                 continue
             self._under_way[question.index] = question, prompt
@@ -384,19 +414,19 @@ class Asker:
                 self.stopped = f"the last {ERRORS_IN_A_ROW} requests could not be answered: {item.error}"
 
     def _prediction(self, question: Question, prompt: Prompt, completion: Completion) -> Prediction:
-        told, reason = read_last(self.composer.format, prompt.number, question.record, completion)
+        predicted, reason = read_last(self.composer.format, prompt.number, question.record, completion)
         answer = asdict(completion)
         del answer["request"]
         return Prediction(
             record=question.record.id, record_sha256=sha256_of_record(question.record), trial=question.trial,
-            prediction=told, reason=reason, rouge_l=None, embedding=None, embedding_model=None, **self.origin,
+            prediction=predicted, reason=reason, rouge_l=None, embedding=None, embedding_model=None, **self.origin,
             header_sha256=header_hash(self.composer.header), prompt_sha256=prompt.sha256,
             seed_ids=prompt.seed_ids, **answer,
         )  # fmt: skip
 
 
 def stop_texts(format: RecordFormat, number: int) -> tuple[str, ...]:
-    """What ends the last field of block `number`: the separator, another block, or the same one told over again."""
+    """Return the texts that end the last field of block `number`: the separator, this block repeated, or the next block."""
     again = tuple("\n" + format.open_block(at).rstrip() for at in (number, number + 1))
     return (f"\n{SEPARATOR}\n", *again)
 
@@ -404,11 +434,11 @@ def stop_texts(format: RecordFormat, number: int) -> tuple[str, ...]:
 def read_last(
     format: RecordFormat, number: int, record: Record, completion: Completion
 ) -> tuple[str | None, str | None]:
-    """The last field of the format, as a completion tells it, or None and the reason why there is none."""
+    """Parse the last field of the format from a completion; return it, or None and the reason."""
     if completion.finish_reason == "error":
         return None, ERROR
     block = format.parse(completion.text, number, completion.finish_reason == "length", record)[0]
     if block.reason:
         return None, block.reason
-    told = block.fields[format.fields[-1]]
-    return (told, None) if told else (None, f"empty_{format.fields[-1]}")
+    field = block.fields[format.fields[-1]]
+    return (field, None) if field else (None, f"empty_{format.fields[-1]}")

@@ -1,8 +1,7 @@
-"""Self-consistency: a model is shown the output of a record and asked for its instruction, and records stay whose instruction
-comes back well enough.
+"""Self-consistency: keep records whose instruction the model can recover from the output.
 
-What is not given is as it was in the run. The decision is a function of the predictions and the thresholds, so it can be made
-again at any time.
+Options default to those of the run. The decision is a function of the stored predictions and the thresholds, so other
+thresholds need no model.
 """
 
 from collections import Counter
@@ -23,7 +22,7 @@ from self_instruct.generation.earlier_run import EarlierRun, read_run
 from self_instruct.novelty.embedding import Encoder, SentenceEncoder
 from self_instruct.novelty.tokens import TOKENIZERS, Tokenizer
 from self_instruct.records import Record, json_line
-from self_instruct.review.ask import Decision, Reviewer, Score
+from self_instruct.review.ask import Decision, Reviewer, Score, unread_lines
 from self_instruct.review.options import (
     CONSISTENCY_DECIDING,
     CONSISTENCY_OWN,
@@ -41,9 +40,9 @@ _RULES: dict[str, Callable[[list[float]], float]] = {"mean": fmean, "best": max}
 
 @dataclass(frozen=True)
 class Agreement:
-    """The scores of a record over the `trials` in which an instruction was told; None where there is nothing to score.
+    """The scores of a record over the `trials` with a readable prediction; None without a score.
 
-    Trials in which nothing was told are left out: they say that the model lost the form, not that the record is bad.
+    Unreadable predictions are left out: they show that the model lost the format, not that the record is bad.
     """
 
     embedding: float | None
@@ -53,13 +52,13 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """The least cosine and ROUGE-L F1 with which a record stays; None asks for none."""
+    """The minimum cosine and ROUGE-L F1 of a kept record; None means no minimum."""
 
     embedding: float | None
     rouge_l: float | None
 
     def objection(self, agreement: Agreement) -> str | None:
-        """Why a record does not stay: `no_prediction`, `embedding`, `rouge_l`; or None if it does."""
+        """Return why a record is dropped (`no_prediction`, `embedding` or `rouge_l`), or None if it is kept."""
         if not agreement.trials:
             return NO_PREDICTION
         if self.embedding is not None and (agreement.embedding is None or agreement.embedding < self.embedding):
@@ -70,23 +69,23 @@ class Thresholds:
 
 
 def agreement(predictions: Sequence[Prediction], rule: str, embeddings: bool = True) -> Agreement:
-    """What a record's predictions come to. The rule, "mean" or "best", is applied to each score by itself.
+    """Combine the scores of a record's predictions; the rule, "mean" or "best", applies to each score separately.
 
-    The mean estimates what one more trial would give, whatever their number; the best of several grows with their number, so
-    a threshold for it holds for that number only.
+    The mean estimates the score of one more trial, whatever the number of trials. The best score grows with that number, so
+    its threshold is only valid for the same number of trials.
     """
-    told = [item for item in predictions if item.prediction is not None]
-    cosines = [item.embedding for item in told if item.embedding is not None] if embeddings else []
-    overlaps = [item.rouge_l for item in told if item.rouge_l is not None]
+    readable = [item for item in predictions if item.prediction is not None]
+    cosines = [item.embedding for item in readable if item.embedding is not None] if embeddings else []
+    overlaps = [item.rouge_l for item in readable if item.rouge_l is not None]
     score = _RULES[rule]
-    return Agreement(score(cosines) if cosines else None, score(overlaps) if overlaps else None, len(told))
+    return Agreement(score(cosines) if cosines else None, score(overlaps) if overlaps else None, len(readable))
 
 
 def statistics(
     agreements: Sequence[Agreement], predictions: Sequence[Prediction], thresholds: Thresholds, rule: str
 ) -> dict[str, Any]:
-    """All counts, as in self_consistency_report.json: what stays, what is dropped and why, and what would stay at other
-    thresholds by either score alone.
+    """Return the counts of self_consistency_report.json: records kept, drops by reason, and records that each score alone would
+    keep at other thresholds.
     """
     objections = [thresholds.objection(item) for item in agreements]
     drops = Counter(objection for objection in objections if objection)
@@ -111,7 +110,7 @@ def statistics(
 
 
 def table(counts: dict[str, Any]) -> str:
-    """The counts for people: what stays, how many records would stay at each threshold by either score, and the drops."""
+    """Format the counts: records kept, records that either score would keep at each threshold, and drops."""
     names = {EMBEDDING: "cosine", ROUGE_L: "ROUGE-L"}
     asked = [
         f"{counts['rule']} {names[name]} at least {level:g}"
@@ -131,15 +130,15 @@ def table(counts: dict[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class _Words:
-    """A tokenizer as `rouge_score` calls it."""
+    """A tokenizer with the interface of `rouge_score`."""
 
     tokenize: Tokenizer
 
 
 @dataclass(frozen=True)
 class Scorer:
-    """Compares what was told with the instructions: ROUGE-L F1 of the words that a tokenizer sees, named as --rouge_tokenizer,
-    and, with an encoder, which has a name, the cosine.
+    """Compares predictions with instructions by ROUGE-L F1, with a tokenizer of --rouge_tokenizer, and, with an encoder and its
+    name, by cosine similarity.
     """
 
     encoder: Encoder | None = None
@@ -151,7 +150,7 @@ class Scorer:
         return RougeScorer(["rougeL"], tokenizer=_Words(TOKENIZERS[self.tokenizer]))
 
     def score(self, predictions: Sequence[Prediction], instructions: Sequence[str]) -> list[Prediction]:
-        """The predictions with their scores, each against the instruction at its place; those without a text as they are."""
+        """Return the predictions, scored against the instruction of the same index; unreadable ones are unchanged."""
         told = [at for at, item in enumerate(predictions) if item.prediction is not None]
         pairs = [(instructions[at], predictions[at].prediction or "") for at in told]
         cosines = _cosines(pairs, self.encoder) if self.encoder else [None] * len(pairs)
@@ -168,7 +167,7 @@ class Scorer:
         instructions: dict[str, str],
         interrupted: Callable[[], str | None],
     ) -> str | None:
-        """Scores stored predictions anew and journals them; why it ended early, or None."""
+        """Score stored predictions again and journal them; return why that ended early, or None."""
         for start in range(0, len(predictions), _ENCODED_TOGETHER):
             if reason := interrupted():
                 return reason
@@ -178,7 +177,7 @@ class Scorer:
 
 
 def _cosines(pairs: Sequence[tuple[str, str]], encoder: Encoder) -> list[float]:
-    """The cosine of each pair's embeddings."""
+    """Return the cosine of each pair's embeddings."""
     if not pairs:
         return []
     texts = list(dict.fromkeys(text for pair in pairs for text in pair))
@@ -188,7 +187,7 @@ def _cosines(pairs: Sequence[tuple[str, str]], encoder: Encoder) -> list[float]:
 
 @dataclass
 class Consistency(Reviewer):
-    """The run with its records and their rows, and the options settled."""
+    """Self-consistency of the records of a run."""
 
     run: EarlierRun
     dataset: Sequence[tuple[Record, dict[str, Any]]]
@@ -207,12 +206,12 @@ class Consistency(Reviewer):
 
     @property
     def kept_path(self) -> Path:
-        """The records that stay."""
+        """The file of the records that stay."""
         return self.run.folder / CONSISTENT
 
     @property
     def report_path(self) -> Path:
-        """The counts."""
+        """The file of the counts."""
         return self.run.folder / CONSISTENCY_REPORT
 
     @property
@@ -222,7 +221,7 @@ class Consistency(Reviewer):
 
     @cached_property
     def format(self) -> RecordFormat:
-        """The run's format the other way round: the output first, then the input if there is one, the instruction last."""
+        """The run's format in reverse: the output, the input if there is one, the instruction last."""
         format = self.run.format(self.config)
         return format.in_order(*reversed(format.fields))
 
@@ -241,13 +240,13 @@ class Consistency(Reviewer):
         return self.run.recipe(self.config, given=()).seeds
 
     def embedding_model(self, found: Mapping[Trial, Prediction]) -> str:
-        """The embedding model: the one given, else that of the scores that are there, else the run's."""
+        """Return the embedding model: the given one, else that of the stored scores, else the run's."""
         stored = [item.embedding_model for item in found.values() if item.embedding_model]
         wanted = self.config.novelty.embedding_model_name_or_path
         return wanted if "embedding_model_name_or_path" in self.given or not stored else stored[-1]
 
     def check(self, found: Mapping[Trial, Prediction]) -> None:
-        """Check stored predictions; and raise UserError if a run that replayed a script names no model that could be asked."""
+        """Check stored predictions; also raise UserError if the run replayed a script and no model is given."""
         if self.missing(found) and self.config.model.engine == "scripted" and "script_path" not in self.given:
             raise UserError(
                 "the run replayed a script, which cannot tell instructions; give --model_name_or_path, or --engine scripted "
@@ -272,7 +271,7 @@ class Consistency(Reviewer):
         return self._scorer_of(file.latest).rescore(file, lacking, instructions, interrupted)
 
     def decide(self, found: Mapping[Trial, Prediction]) -> Decision:
-        """Keep the records whose instruction is told back well enough."""
+        """Keep the records whose scores reach the thresholds."""
         options = self.options
         cosine = None if options.no_embeddings else options.self_consistency_threshold
         thresholds = Thresholds(cosine, options.self_consistency_rouge_threshold)
@@ -293,8 +292,12 @@ class Consistency(Reviewer):
         counts["options"] = {**asdict(options), **self.given_options}
         other = "--self_consistency_rouge_threshold 0.3" if cosine is None else "--self_consistency_threshold 0.6"
         unused = len({item.trial for item in found.values()} - set(range(options.num_trials)))
-        note = [f"{unused} more trials are stored and were not used; --num_trials takes them."] if unused else []
-        return Decision(kept, counts, [table(counts), "", *note], other)
+        note = [f"{unused} more trials are stored but not used; raise --num_trials to use them."] if unused else []
+        unread = [(item, item.reason or "") for item in everything if item.prediction is None]
+        lines = unread_lines("prediction", unread, len(everything))
+        if unread and len(unread) == len(everything):
+            return Decision(kept, counts, [*lines, "", *note], None)
+        return Decision(kept, counts, [table(counts), "", *lines, *([""] if lines else []), *note], other)
 
     def _scorer_of(self, found: Mapping[Trial, Prediction]) -> "Scorer":
         if self._scorer is None:
@@ -306,14 +309,14 @@ class Consistency(Reviewer):
             try:
                 self._scorer = Scorer(SentenceEncoder(name), name, words)
             except UserError as error:
-                raise UserError(f"{error}; or leave embeddings out by --no_embeddings") from error
+                raise UserError(f"{error}; or compare without embeddings by --no_embeddings") from error
         return self._scorer
 
 
 def consistency_of(given: Mapping[str, Any], prompt_path: Path) -> Consistency:
-    """Return what options ask for; `prompt_path` is the header unless another is given. Raises UserError for a mistake."""
+    """Return the reviewer for the given options; `prompt_path` is the default header. Raises UserError for a wrong option."""
     if "batch_dir" not in given:
-        raise UserError("--batch_dir is missing; give the directory of the run whose records are to be tested")
+        raise UserError("--batch_dir is missing; give the directory of the run to test")
     options = ConsistencyOptions(**{name: given[name] for name in CONSISTENCY_OWN if name in given})
     if options.no_embeddings and "self_consistency_threshold" in given:
         raise UserError(
@@ -327,7 +330,7 @@ def consistency_of(given: Mapping[str, Any], prompt_path: Path) -> Consistency:
 
 
 def _settled(earlier: Mapping[str, Any], given: Mapping[str, Any]) -> Config:
-    """The run's options with those given in their place; what belongs to the run's model does not pass to another one."""
+    """Return the run's options, replaced by the given ones; options of the run's model do not apply to another model."""
     values = {name: value for name, value in earlier.items() if name not in NOT_OF_THE_RUN}
     if "model_name_or_path" in given or "script_path" in given:
         for name in ("model_name_or_path", "model_revision", "attn_implementation"):

@@ -1,7 +1,7 @@
-"""The judge: a model grades each record as helpful, correct and clear from 1 to 5, and as good or bad.
+"""The judge: a model scores each record as helpful, correct and clear from 1 to 5, with a verdict of good or bad.
 
-What a judge wrote becomes a verdict by a function of the text and the threshold, so it can be decided again at any time; what
-cannot be read is unknown, and never good.
+The decision is a function of the stored text and the threshold, so another threshold needs no model. A text that cannot be
+parsed gives the verdict unknown, and its record is not kept.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from self_instruct.formats import INSTRUCTION_INPUT_OUTPUT, RecordFormat
 from self_instruct.generation.assembly import read_header
 from self_instruct.generation.config import GROUPS, Config, assemble
 from self_instruct.records import Record
-from self_instruct.review.ask import Decision, Reviewer
+from self_instruct.review.ask import Decision, Reviewer, unread_lines
 from self_instruct.review.options import JUDGE_DECIDING, JUDGE_SAMPLING, JudgeOptions
 from self_instruct.review.predictions import Prediction, Trial, sha256_of_record
 from self_instruct.runs.layout import ACCEPTED, JUDGE_REPORT, JUDGED, JUDGEMENTS, OutputPaths, check_jsonl
@@ -43,7 +43,7 @@ HEADER = (
     "example to learn from, else bad. An answer that refuses, is cut off or has little to do with the task is bad, and so is "
     "any answer to a task that makes no sense."
 )
-"""What a judge reads first."""
+"""The header of the judge's prompt."""
 
 EXAMPLES = (
     ("Name the largest planet of the solar system and say in one sentence why it has bands.",
@@ -65,12 +65,12 @@ EXAMPLES = (
      "The Keeper of Small Lights",
      (5, 5, 5, "good")),
 )  # fmt: skip
-"""Tasks, answers and judgements that a judge is shown, good and bad ones by turns."""
+"""The demonstrations of the judge: tasks, answers and judgements, good and bad in turn."""
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a judge says of a record: `scores` by criterion, the verdict, and why it is unknown where it is."""
+    """The scores of a record by criterion, its verdict, and the reason if the verdict is unknown."""
 
     verdict: str
     scores: dict[str, int]
@@ -78,21 +78,21 @@ class Judgement:
 
     @property
     def mean(self) -> float | None:
-        """The mean of the scores; None where the verdict is unknown."""
+        """The mean score; None if the verdict is unknown."""
         return fmean(self.scores.values()) if self.scores else None
 
     def passes(self, threshold: float) -> bool:
-        """Whether it is good, with a mean of at least the threshold."""
+        """Return whether the verdict is good and the mean at least the threshold."""
         return self.verdict == "good" and self.mean is not None and self.mean >= threshold
 
 
 def judged_record(record: Record, written: str = "") -> Record:
-    """A record as a judge is shown it: the task, its answer, and the judgement, which is what is asked for."""
+    """Return a record in the judge's format: task, answer, and the judgement that the model writes."""
     return Record(record.id, record.task, record.output, written)
 
 
 def examples() -> list[Record]:
-    """The demonstrations of a judge."""
+    """Return the demonstrations of the judge."""
     found = []
     for number, (task, answer, (helpful, correct, clear, verdict)) in enumerate(EXAMPLES, start=1):
         written = f"helpful: {helpful}, correct: {correct}, clear: {clear}\nverdict: {verdict}"
@@ -101,7 +101,7 @@ def examples() -> list[Record]:
 
 
 def read_judgement(prediction: Prediction | None) -> Judgement:
-    """What a prediction says. Only what has each score once, from 1 to 5, and the verdict good or bad once is known."""
+    """Parse a prediction. It needs each score from 1 to 5 and a verdict of good or bad, without contradictions."""
     if prediction is None:
         return Judgement("unknown", {}, "not_judged")
     if prediction.prediction is None:
@@ -122,7 +122,7 @@ def read_judgement(prediction: Prediction | None) -> Judgement:
 
 
 def statistics(judgements: Sequence[Judgement], threshold: float) -> dict[str, Any]:
-    """All counts, as in the report: verdicts, why some are unknown, scores by criterion, and what would stay at thresholds."""
+    """Return the counts of the report: verdicts, reasons for unknown ones, scores, and records kept at each threshold."""
     return {
         "records": len(judgements),
         "kept": sum(item.passes(threshold) for item in judgements),
@@ -140,7 +140,7 @@ def statistics(judgements: Sequence[Judgement], threshold: float) -> dict[str, A
 
 
 def table(counts: dict[str, Any]) -> str:
-    """The counts for people."""
+    """Format the counts for printing."""
     lines = [
         f"{counts['kept']:,} of {counts['records']:,} records stay: judged good, with a mean of at least "
         f"{counts['threshold']:g}.", "",
@@ -159,7 +159,7 @@ def table(counts: dict[str, Any]) -> str:
 
 
 def _level(mean: float) -> float:
-    """The half point at or below a mean; 5 belongs to the last one."""
+    """Return the half point at or below a mean; 5 belongs to the last one."""
     return min(LEVELS[-2], int(mean * 2) / 2)
 
 
@@ -170,7 +170,7 @@ def _counted(names: Iterable[Any], found: Iterable[Any]) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class JudgePaths:
-    """Where a judge's files are."""
+    """The paths of a judge's files."""
 
     judgements: Path
     kept: Path
@@ -179,9 +179,9 @@ class JudgePaths:
 
 @dataclass
 class Judge(Reviewer):
-    """The records with the line of each, the places of the files, the least mean of scores with which a record stays.
+    """Judges the records of `dataset`, each with its line, and keeps those with a mean score of at least `threshold`.
 
-    A record stands there as often as lines say it: it is asked about once, and its judgement is that of all its lines.
+    A record on several lines is judged once, and the judgement applies to all of them.
     """
 
     dataset: Sequence[tuple[Record, bytes]]
@@ -192,21 +192,21 @@ class Judge(Reviewer):
     purpose = "judge"
     deciding = JUDGE_DECIDING
     answers = "records are judged"
-    captions = ("the records that stay, as they stood", "every judgement, word for word, with its record's id")
+    captions = ("the records that stay, unchanged", "every judgement as written, with its record's id")
 
     @property
     def path(self) -> Path:
-        """The judgements."""
+        """The file of the judgements."""
         return self.places.judgements
 
     @property
     def kept_path(self) -> Path:
-        """The records that stay."""
+        """The file of the records that stay."""
         return self.places.kept
 
     @property
     def report_path(self) -> Path:
-        """The counts."""
+        """The file of the counts."""
         return self.places.report
 
     @property
@@ -216,7 +216,7 @@ class Judge(Reviewer):
 
     @cached_property
     def records(self) -> dict[str, Record]:
-        """What is judged, as it is shown, by id."""
+        """The records in the judge's format, by id."""
         return {record.id: judged_record(record) for record, _ in self.dataset}
 
     @cached_property
@@ -226,7 +226,7 @@ class Judge(Reviewer):
 
     @property
     def asks(self) -> bool:
-        """Whether a model was named that is to be asked."""
+        """Whether the options name a model."""
         return any(name in self.given for name in _ASKING)
 
     def demonstrations(self) -> list[Record]:
@@ -234,16 +234,16 @@ class Judge(Reviewer):
         return examples()
 
     def check(self, found: Mapping[Trial, Prediction]) -> None:
-        """Check stored judgements where a model is asked; without one, raise UserError if there are none to decide by."""
+        """Check stored judgements if a model is given; without one, raise UserError if there are no judgements."""
         if self.asks:
             super().check(found)
         elif not found:
             raise UserError(
-                f"{self.path}: holds no judgements yet; give the model that is to judge, by --model_name_or_path or --engine"
+                f"{self.path}: holds no judgements yet; give a model with --model_name_or_path, --engine or --api_base"
             )
 
     def decide(self, found: Mapping[Trial, Prediction]) -> Decision:
-        """Keep the records that are judged good with a mean of at least the threshold."""
+        """Keep the records with the verdict good and a mean of at least the threshold."""
         stored = {name: found.get((name, 0)) for name in self.records}
         of_these = {
             name: item if item is not None and item.record_sha256 == sha256_of_record(self.records[name]) else None
@@ -258,17 +258,24 @@ class Judge(Reviewer):
         counts["inputs"] = [{"path": path} for path in self.inputs]
         counts["options"] = {"judge_threshold": self.threshold, **self.given_options}
         note = ["", f"{repeated:,} records repeat an earlier one's texts and were judged with it."] if repeated else []
-        return Decision(kept, counts, [table(counts), *note, ""], "--judge_threshold 4")
+        answers = {name: item for name, item in of_these.items() if item is not None}
+        unread = [
+            (item, judgements[name].reason or "") for name, item in answers.items() if not judgements[name].scores
+        ]
+        lines = unread_lines("judgement", unread, len(answers))
+        if unread and len(unread) == len(answers):
+            return Decision(kept, counts, [*lines, *note, ""], None)
+        return Decision(
+            kept, counts, [table(counts), *note, *(["", *lines] if lines else []), ""], "--judge_threshold 4"
+        )
 
 
 def judge_of(given: Mapping[str, Any]) -> Judge:
-    """Return the judge that options ask for. Raises UserError for a mistake in them, and for records that cannot be read."""
+    """Return the judge for the given options. Raises UserError for a wrong option, and for records that cannot be read."""
     folder, inputs, output = given.get("batch_dir"), given.get("input_path"), given.get("output_path")
     if bool(folder) == bool(inputs):
         problem = "both are given" if folder else "neither is given"
-        raise UserError(
-            f"--batch_dir RUN or --input_path FILES: {problem}; give the one whose records are to be judged"
-        )
+        raise UserError(f"--batch_dir RUN or --input_path FILES: {problem}; give one of them")
     if inputs and not output:
         raise UserError("--output_path is missing; give the JSONL file for the records that stay")
     if folder and output:
@@ -294,7 +301,7 @@ def judge_of(given: Mapping[str, Any]) -> Judge:
 
 
 def _settled(given: Mapping[str, Any]) -> Config:
-    """The options of the model; greedy and short, unless others are given."""
+    """Return the options of the model; greedy and short by default."""
     known = declarations(GROUPS)
     values = {
         name: value for name, value in given.items() if name in known and name not in ("batch_dir", "prompt_path")
@@ -304,22 +311,23 @@ def _settled(given: Mapping[str, Any]) -> Config:
 
 
 def _dataset(sources: Sequence[str]) -> list[tuple[Record, bytes]]:
-    """Every line in order, with its record by the id that the line gives, or one made of its texts. Raises `UserError` for a
-    line that cannot be read, and where two different records have one id.
+    """Return every line in order with its record, whose id is the line's or a hash of its texts.
+
+    Raises UserError for a line that cannot be read, and if two different records have the same id.
     """
     found, dataset = dict[str, Record](), list[tuple[Record, bytes]]()
     for file in read_files([Source(path) for path in sources]):
         for line in file.lines:
             if not isinstance(line, Task):
-                raise UserError(f"{line.place}: {line.problem}; mend the line, or curate the file first")
+                raise UserError(f"{line.place}: {line.problem}; fix the line, or curate the file first")
             texts = (line.record.instruction, line.record.input, line.record.output)
             name = line.name
-            if name == line.record.id:  # its place, which other lines may move
+            if name == line.record.id:  # made from the line number, which changes with other lines
                 name = hashlib.sha256("\0".join(texts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
             record = found.setdefault(name, Record(name, *texts))
             if record != Record(name, *texts):
                 raise UserError(
-                    f"{line.record.id}: has the id {name}, as another record before it; give each an id of its own, or none"
+                    f"{line.record.id}: has the id {name} of a different record before it; give each record its own id, or none"
                 )
             dataset.append((record, line.content))
     return dataset

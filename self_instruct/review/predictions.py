@@ -1,7 +1,7 @@
-"""The journal of an inquiry: what a model took one field of a record to be, seeing only the rest of it.
+"""The journal of predictions: one field of a record as a model predicts it from the other fields.
 
-One JSON line a prediction, appended as it comes in; a record and the number of a trial name it. Of several lines for one
-trial the last counts, so that a score can be added later. Knows nothing of models, thresholds or options.
+Each prediction is one JSON line, identified by its record and trial. Of several lines for one trial the last counts, so a
+score can be added later.
 """
 
 import hashlib
@@ -24,10 +24,10 @@ _KINDS: dict[str, type] = {
 
 @dataclass(frozen=True)
 class Prediction:
-    """What came of one trial. `prediction` is the field told, or None for the `reason` given.
+    """The result of one trial: `prediction` is the predicted field, or None with a `reason`.
 
-    `rouge_l` is the ROUGE-L F1 of the record's instruction and the one told, `embedding` the cosine of their embeddings by
-    `embedding_model`. `options` and the header's hash are what, beside the model, decides what a trial gives.
+    `rouge_l` is the ROUGE-L F1 of the record's instruction and the predicted one, `embedding` the cosine of their embeddings by
+    `embedding_model`. Besides the model, `options` and the header's hash determine the result.
     """
 
     record: str
@@ -69,33 +69,33 @@ class PredictionFile:
         self.latest: dict[Trial, Prediction] = _latest(self._file.found)
 
     def append(self, predictions: Sequence[Prediction]) -> None:
-        """Writes predictions and returns when they are on disk."""
+        """Write predictions, and return when they are on disk."""
         self._file.append(asdict(item) for item in predictions)
         self.latest.update(_latest(predictions))
 
     def close(self) -> None:
-        """Closes the file."""
+        """Close the file."""
         self._file.close()
 
 
 def read_predictions(folder: Path, name: str = PREDICTIONS) -> dict[Trial, Prediction]:
-    """The predictions of a directory by record id and trial, the directory left as it is; none if it has no such file."""
+    """Return the predictions of a directory by record id and trial, empty without a file; the directory is not changed."""
     path = folder / name
     return _latest(read_lines(path, _read_prediction).found) if path.is_file() else {}
 
 
 def answered(found: Mapping[Trial, Prediction], trial: Trial) -> bool:
-    """Whether a trial needs not be asked again; an error of the engine says nothing of the model."""
+    """Return whether a trial has an answer; an engine error does not count as one."""
     return trial in found and found[trial].reason != ERROR
 
 
 def sha256_of_record(record: Record) -> str:
-    """SHA-256 of all texts of a record."""
+    """Return the SHA-256 of all texts of a record."""
     return hashlib.sha256(json.dumps([record.instruction, record.input, record.output]).encode()).hexdigest()
 
 
 def header_hash(header: str) -> str:
-    """SHA-256 of what the model reads first."""
+    """Return the SHA-256 of the prompt's header."""
     return hashlib.sha256(header.encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -20,7 +20,7 @@ from self_instruct.user_files import read_objects
 
 @dataclass(frozen=True)
 class Judged:
-    """The rows that stay, as they stood; the mean score of each record by its id, None where it is unknown; and the counts."""
+    """The kept rows, unchanged; the mean score of each record by id, None if unknown; and the counts."""
 
     kept: list[dict[str, Any]]
     scores: dict[str, float | None]
@@ -30,10 +30,10 @@ class Judged:
 def judge(data: Run | str | Path, *, output_path: str | Path | None = None, **options: Any) -> Judged:
     """Have a model grade the records of a run or a file, and keep those that it finds good.
 
-    Options are those of `self-instruct judge`. Judgements are stored in the run directory, or beside `output_path`, a JSONL
-    file that a file needs; so the same call goes on after a stop, and one without a model decides again by another
-    `judge_threshold`. Raises UserError for a mistake in an option or a file, EngineLost if the model broke down, and for a
-    signal what `generate` raises.
+    Options are those of `self-instruct judge`. A file needs `output_path`, a JSONL file. Judgements are stored in the run
+    directory, or beside `output_path`, so the same call resumes after a stop, and a call without a model decides again with
+    another `judge_threshold`. Raises UserError for a wrong option or file, EngineLost if the engine failed, and on a signal
+    the same exception as `generate`.
     """
     folder = data.folder if isinstance(data, Run) else Path(data)
     place = {"batch_dir": folder} if folder.is_dir() else {"input_path": [folder], "output_path": output_path}
@@ -43,7 +43,7 @@ def judge(data: Run | str | Path, *, output_path: str | Path | None = None, **op
         ended = review(reviewer, "")
     raise_signal(ended.code)
     if ended.code:
-        raise EngineLost(ended.text or "the model broke down")
+        raise EngineLost(ended.text or "the engine failed")
     found = read_predictions(reviewer.path.parent, reviewer.path.name)
     means = {name: read_judgement(found.get((name, 0))).mean for name in reviewer.records}
     report = json.loads(reviewer.report_path.read_bytes())

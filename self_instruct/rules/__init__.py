@@ -1,1 +1,1 @@
-"""What a record must satisfy by itself: filters and validators."""
+"""Filters and validators: checks of a single record, independent of the other records."""

@@ -1,4 +1,4 @@
-"""From the options of the filters to the rules themselves."""
+"""Build the filters of a run from its options."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from self_instruct.rules.plugins import load_plugins
 
 
 def build_rules(options: FilterOptions, header: str, rouge_tokenizer: str = "rouge") -> list[Filter]:
-    """The filter rules of a run, whose prompt begins with `header`. Raises `UserError` if one cannot be used."""
+    """Return the filters of a run whose prompt begins with `header`. Raises UserError if one cannot be used."""
     load_rules(options)
     low, high = options.min_instruction_length, options.max_instruction_length
     if low is not None and high is not None and low > high:
@@ -26,7 +26,7 @@ def build_rules(options: FilterOptions, header: str, rouge_tokenizer: str = "rou
 
 
 def load_rules(options: FilterOptions, where: str = "--filter_rules") -> None:
-    """Load the plugins that the options name or need. Raises `UserError` for a plugin or a rule that is not there."""
+    """Load the plugins that the options name or need. Raises UserError for an unknown plugin or rule."""
     load_plugins(options.plugin, options.filter_rules)
     check_rules(options.filter_rules, where)
 
@@ -36,7 +36,7 @@ def _switches(options: FilterOptions) -> dict[str, Any]:
 
 
 def reasons_of_rules(options: FilterOptions) -> dict[str, tuple[str, ...]]:
-    """The filter rules that may object in this run, and the reasons that each may give."""
+    """Return the active filters of this run, each with its possible reasons."""
     load_rules(options)
     idle = {
         "keywords": not any(word.strip() for word in options.filter_keywords),

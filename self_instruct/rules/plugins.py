@@ -1,4 +1,4 @@
-"""Filters and validators of a user's own, found by entry point or by --plugin.
+"""User-defined filters and validators, found by entry point or --plugin.
 
 A plugin is a Python module that calls `register_filter` or `register_validator` when it is imported. An installed package
 names it in the entry point group `self_instruct.rules`; any other module on the path, or a file ending in .py, is given by
@@ -27,7 +27,7 @@ OwnFilter = TypeVar("OwnFilter", bound=Filter)
 def register_filter(name: str, reasons: Sequence[str]) -> Callable[[OwnFilter], OwnFilter]:
     """Decorate a function `Record -> reason or None` to make it a filter of that name, for --filter_rules.
 
-    `reasons` lists every reason that it may give, without details. Raises ValueError if the name is taken.
+    `reasons` lists all possible reasons, without details. Raises ValueError if the name is taken.
     """
 
     def decorate(rule: OwnFilter) -> OwnFilter:
@@ -40,7 +40,7 @@ def register_filter(name: str, reasons: Sequence[str]) -> Callable[[OwnFilter], 
 def register_validator(name: str, reasons: Sequence[str]) -> Callable[[Maker], Maker]:
     """Decorate a function that returns a validator, to make it one of that name for category files.
 
-    Its parameters, which need type annotations, are what a category file may set. Raises ValueError if the name is taken.
+    Its parameters can be set in a category file, and need type annotations. Raises ValueError if the name is taken.
     """
 
     def decorate(maker: Maker) -> Maker:
@@ -85,7 +85,7 @@ def _load(module: str) -> None:
 
 
 def _import(what: str, load: Callable[[], object]) -> None:
-    """Call `load`; any exception is the user's to mend, since the code is theirs."""
+    """Call `load`, and turn any exception of the user's code into a UserError."""
     try:
         load()
     except Exception as error:

@@ -113,6 +113,16 @@ def test_records_told_back_stay(tested, source):
     assert report["predictions"] == {"empty_instruction": 3, "told": 9} and len(report["stay_at"]) == 10
 
 
+def test_predictions_that_cannot_be_read_are_counted_and_quoted(tested, source, folder):
+    assert "3 of 12 predictions could not be read (empty_instruction 3). The model wrote" in tested[1].stdout
+    (source / "mute.jsonl").write_text(12 * (json.dumps({"text": "\n###\n"}) + "\n"))
+    mute = ["--engine", "scripted", "--script_path", source / "mute.jsonl", "--num_trials", 2]
+    result = consistency(folder, *mute, *BY_WORDS)
+    assert result.returncode == 0 and kept(folder) == []
+    assert "No prediction could be read, so no record stays (empty_instruction 12). The model wrote" in result.stdout
+    assert f"move {folder / PREDICTIONS} away first" in result.stdout and "would stay at" not in result.stdout
+
+
 def test_another_decision_asks_nobody(asked):
     ids = [row["provenance"]["id"] for row in rows(asked / DATASET[0])]
     predictions, folder = (asked / PREDICTIONS).read_bytes(), asked
@@ -158,7 +168,7 @@ def test_a_file_cut_at_any_place_is_completed(source, asked, cut):
     lines = whole.splitlines(keepends=True)
     (folder / PREDICTIONS).write_bytes(b"".join(lines[:7]) + lines[7][:cut])
     again = consistency(folder, *told(source), *BY_WORDS)
-    assert again.returncode == 0 and "7 of 12 predictions are there" in again.stderr
+    assert again.returncode == 0 and "with 7 of 12 predictions" in again.stderr
     assert ("half-written" in again.stderr) == (cut > 0)
     assert (folder / PREDICTIONS).read_bytes() == whole and (folder / KEPT).read_bytes() == result
 
@@ -179,7 +189,7 @@ def test_a_run_with_an_input_field_shows_the_input(tmp_path):
     ("change", "message"),
     [
         (["--temperature", 0.3], "--temperature was 0.8 and is now 0.3"),
-        (["--prompt_path", ROOT / "instruction_io/prompt.txt"], "the header of the prompt is another one"),
+        (["--prompt_path", ROOT / "instruction_io/prompt.txt"], "the header of the prompt has changed"),
         (["--script_path", "{other}"], "the model was scripted (script-"),
     ],
 )
@@ -196,7 +206,7 @@ def test_predictions_made_otherwise_are_not_mixed(source, asked, tmp_path, refus
     [
         (["--temperature", 0.3], "--temperature was 0.8 and is now 0.3"),
         (["--model_name_or_path", ROOT / "demo_model"], "the model was scripted and is now demo_model"),
-        (["--prompt_path", ROOT / "instruction_io/prompt.txt"], "the header of the prompt is another one"),
+        (["--prompt_path", ROOT / "instruction_io/prompt.txt"], "the header of the prompt has changed"),
     ],
 )
 def test_what_would_not_be_heeded_is_refused_where_nothing_is_asked(asked, refused, given, message):
@@ -224,10 +234,12 @@ def test_other_seeds_are_noticed(source, folder):
     assert result.returncode == 2 and "is not what it was when the run was made" in result.stderr
 
 
-def test_a_run_made_anew_is_noticed(asked, refused):
+def test_regenerated_records_are_noticed(asked, refused):
     path = asked / DATASET[0]
     path.write_bytes(path.read_bytes().replace(b"answer", b"reply"))
-    assert "another one now; the records were made anew" in refused("--batch_dir", asked, "--num_trials", 2, *BY_WORDS)
+    assert "has changed since; the records were generated again" in refused(
+        "--batch_dir", asked, "--num_trials", 2, *BY_WORDS
+    )
 
 
 def test_a_file_in_use_is_refused(asked):

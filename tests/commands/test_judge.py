@@ -60,6 +60,24 @@ def test_good_records_stay_as_they_stood_and_thresholds_ask_nobody(place, capsys
     assert (place / "out.judgements.jsonl").read_bytes() == journal
 
 
+def test_judgements_that_cannot_be_read_are_counted_and_quoted(place, capsys):
+    assert judged(place) == 0
+    out = capsys.readouterr().out
+    assert "1 of 4 judgements could not be read (no_scores 1). The model wrote, for example:\n" in out
+    assert "\n  000001-02: 'I cannot say.'\n" in out and "would stay at" in out
+
+
+def test_without_any_readable_judgement_its_text_is_quoted_instead_of_a_table(place, capsys):
+    script(place, "I\x1b[31m cannot say.", "x" * 300, "verdict: good", "?")
+    assert judged(place) == 0 and kept(place) == []
+    out = capsys.readouterr().out
+    assert "No judgement could be read, so no record stays (no_scores 4). The model wrote, for example:\n" in out
+    assert "\n  a: 'I\\x1b[31m cannot say.'\n" in out and f"'{'x' * 200}' ...\n" in out
+    assert "would stay at" not in out and "another threshold" not in out
+    assert f"move {place / 'out.judgements.jsonl'} away first" in out and "--max_new_tokens" in out
+    assert json.loads((place / "out.judge_report.json").read_text())["unknown"] == {"no_scores": 4}
+
+
 def test_all_lines_of_a_record_share_its_judgement_and_are_counted(place, capsys):
     turns = [("user", "Add 2 and 3."), ("assistant", "5"), ("user", "Twice?"), ("assistant", "10")]
     longer = [{"role": role, "content": text} for role, text in turns]
@@ -141,7 +159,7 @@ def judge_error():
         "would be replaced"),
         (["--input_path", "in.jsonl", "--output_path", "out.jsonl"], "holds no judgements yet"),
         (["--input_path", "twice.jsonl", "--output_path", "o.jsonl"], "has the id a"), (["--input_path", "bad.jsonl",
-        "--output_path", "o.jsonl"], "mend the line"),
+        "--output_path", "o.jsonl"], "fix the line"),
         (["--input_path", "in.jsonl", "--output_path", "-"], "cannot be a pipe"),
         (["--input_path", "in.jsonl", "--output_path", "out.parquet"], "is written as JSONL"),
         (["--judge_threshold", "6"], "at most 5"), (["--judge_treshold", "3"], "did you mean --judge_threshold"),

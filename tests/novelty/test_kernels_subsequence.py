@@ -36,7 +36,7 @@ def test_length_and_f1_are_those_of_the_reference(one: list[int], other: list[in
 
 
 @pytest.mark.parametrize("length", [63, 64, 65, 127, 128, 129, 400])
-def test_what_is_carried_between_words_is_right(length: int) -> None:
+def test_carries_between_words_are_right(length: int) -> None:
     one = list(range(length))
     assert common(one, one) == length
     assert common(one, one[1:]) == common(one[1:], one) == length - 1
@@ -77,7 +77,7 @@ def test_it_works_where_machine_code_cannot_be_kept() -> None:
     assert run.stdout.split() == ["1.0", "1"]
 
 
-def test_machine_code_is_made_anew_when_another_file_changes(tmp_path) -> None:
+def test_machine_code_is_recompiled_when_another_file_changes(tmp_path) -> None:
     shutil.copytree(ROOT / "self_instruct", tmp_path / "self_instruct", ignore=shutil.ignore_patterns("__pycache__"))
     script = (
         "from self_instruct.novelty.kernels.sequences import SequenceIndex\n"

@@ -84,14 +84,14 @@ def test_real_embeddings_are_chosen_as_by_a_double_loop() -> None:
         assert (choice.kept.tolist(), choice.nearest.tolist()) == double_loop(rows, 0.5, reference)
 
 
-def test_an_empty_index_finds_nothing_and_no_vectors_are_chosen_from_none() -> None:
+def test_an_empty_index_finds_and_chooses_nothing() -> None:
     scores, found = VectorIndex().nearest(clustered(2, 2))
     assert scores.tolist() == [-np.inf] * 2 and found.tolist() == [-1] * 2
     assert [len(column) for column in choose(np.empty((0, 5), np.float32), 0.5)] == [0, 0, 0]
 
 
 def test_another_reference_is_refused() -> None:
-    with pytest.raises(ValueError, match="reference 'accepted' is none of kept, all"):
+    with pytest.raises(ValueError, match="reference 'accepted' is unknown; use one of kept, all"):
         choose(clustered(2, 2), 0.5, "accepted")
 
 

@@ -64,7 +64,7 @@ def test_decisions_are_those_of_a_loop_over_the_reference(threshold: float, rule
     assert 0 < sum(decision.kept for decision in wanted) < len(texts)
 
 
-def test_kept_texts_can_be_told_their_nearest() -> None:
+def test_kept_texts_have_their_nearest_on_request() -> None:
     texts = mixed(200, seed=3)
     assert keep_first(texts, 0.7, nearest_of_kept=True) == brute(texts, 0.7, "below", of_kept=True)
 
@@ -106,7 +106,7 @@ def test_the_index_asked_one_by_one_decides_the_same() -> None:
 
 
 @pytest.mark.parametrize("tokenizer", TOKENIZERS)
-def test_text_in_other_scripts_is_compared_by_its_own_words_if_wanted(tokenizer: str) -> None:
+def test_unicode_tokenizer_compares_words_of_other_scripts(tokenizer: str) -> None:
     texts = [
         "用 3 个词写一首诗",
         "把 3 个数加起来",
@@ -122,7 +122,7 @@ def test_text_in_other_scripts_is_compared_by_its_own_words_if_wanted(tokenizer:
     }[tokenizer]
 
 
-def test_long_texts_stand_beside_short_ones() -> None:
+def test_long_texts_are_compared_with_short_ones() -> None:
     rng = random.Random(4)
     texts = [" ".join(rng.choices(WORDS, k=length)) for length in (5000, 300, 64, 65, 1)]
     texts += [" ".join(text.split()[1:]) for text in texts]
@@ -136,7 +136,7 @@ def test_no_texts_give_no_decisions() -> None:
 
 
 def test_unknown_names_are_refused() -> None:
-    with pytest.raises(ValueError, match="rule 'under' is none of below, not_above"):
+    with pytest.raises(ValueError, match="rule 'under' is unknown; use one of below, not_above"):
         keep_first(["a"], rule="under")
     with pytest.raises(KeyError, match="stemmed"):
         keep_first(["a"], tokenizer="stemmed")

@@ -165,7 +165,7 @@ def test_asking_does_not_change_the_answers() -> None:
     assert len(index) == 2
 
 
-def test_more_different_words_than_the_basic_plane_holds_are_told_apart(recent: int) -> None:
+def test_more_different_words_than_the_basic_plane_has_are_distinguished(recent: int) -> None:
     # Words around the places where code points are surrogates or need more than 16 bits.
     index = index_of([" ".join(f"w{at}" for at in range(54_000)), " ".join(f"w{at}" for at in range(54_000, 70_000))])
     around = [f"w{at}" for at in (55_290, 55_294, 55_295, 57_341, 57_342, 57_344, 65_535, 69_999)]
@@ -191,7 +191,7 @@ TEXT = st.lists(PIECE, max_size=8).map(" ".join)
     one_by_one=st.booleans(),
 )
 @settings(deadline=None, derandomize=True, max_examples=200)
-def test_the_nearest_is_what_comparing_with_every_text_gives(
+def test_the_nearest_equals_comparison_with_every_text(
     texts: list[str], query: str, size: int, one_by_one: bool
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:

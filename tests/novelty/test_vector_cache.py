@@ -45,7 +45,7 @@ def test_what_was_encoded_is_not_encoded_again(filled: Path) -> None:
     assert inner.asked == []
 
 
-def test_what_is_new_is_encoded_in_one_call_each_text_once(filled: Path) -> None:
+def test_new_texts_are_encoded_once_in_one_call(filled: Path) -> None:
     encoder, inner = encoder_of(filled)
     mixture = ["new", "one", "newer", "new", "two"]
     assert np.array_equal(encoder.encode(mixture), Hashed().encode(mixture))
@@ -105,7 +105,7 @@ def test_a_row_without_its_content_is_encoded_again(filled: Path) -> None:
 @pytest.mark.parametrize(
     "content", [b"", b"\n", b"[]\n", b"{}\n", b'{"model": "model 1"}\n', b"\x80" * 200, b'{"model":']
 )
-def test_what_is_no_cache_is_begun_anew(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_cache_is_overwritten(tmp_path: Path, content: bytes) -> None:
     (tmp_path / FILE_NAME).write_bytes(content)
     for asked in (1, 0):
         encoder, inner = encoder_of(tmp_path)

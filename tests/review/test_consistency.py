@@ -1,4 +1,4 @@
-"""From predictions to what stays."""
+"""From predictions to the records that are kept."""
 
 from statistics import fmean
 
@@ -25,7 +25,7 @@ TOLD = [prediction("a", 0.2, 0.6), prediction("b", 0.8, 0.1), prediction(None, N
 
 
 @pytest.mark.parametrize(("rule", "expected"), [("mean", (0.35, 0.5)), ("best", (0.6, 0.8))])
-def test_a_rule_is_applied_to_each_score_over_the_trials_that_told_something(rule, expected):
+def test_a_rule_applies_to_each_score_over_readable_trials(rule, expected):
     found = agreement(TOLD, rule)
     assert (found.embedding, found.rouge_l, found.trials) == pytest.approx((*expected, 2))
 
@@ -71,7 +71,7 @@ def test_the_counts_add_up_and_agree_with_a_plain_count(records, rule, threshold
     assert sum(counts["predictions"].values()) == sum(map(len, records))
 
 
-def test_people_read_what_stays_what_would_and_why_not():
+def test_the_table_shows_kept_records_thresholds_and_drops():
     agreements = [agreement(TOLD, "mean"), agreement(TOLD[2:], "mean")]
     shown = table(statistics(agreements, [*TOLD, TOLD[2]], Thresholds(0.3, 0.4), "mean"))
     assert shown.startswith("1 of 2 records stay: mean cosine at least 0.3, mean ROUGE-L at least 0.4.")

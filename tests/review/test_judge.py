@@ -1,4 +1,4 @@
-"""Reading judgements: good and bad only where it is said beyond doubt; counts and thresholds."""
+"""Parsing judgements, good and bad only without contradictions; counts and thresholds."""
 
 import json
 
@@ -49,7 +49,7 @@ def test_a_judgement_is_read_in_the_usual_forms(text: str, verdict: str) -> None
      GOOD.split("\n")[0],
      GOOD.replace("good", ""), "I refuse to judge this as good."],
 )  # fmt: skip
-def test_what_cannot_be_read_is_unknown_and_never_good(text: str) -> None:
+def test_unreadable_text_is_unknown_and_never_good(text: str) -> None:
     found = read(text)
     assert (found.verdict, found.scores, found.mean, found.passes(1)) == ("unknown", {}, None, False) and found.reason
 
@@ -64,7 +64,7 @@ def test_a_record_passes_if_it_is_good_and_its_mean_reaches_the_threshold() -> N
     assert not read(GOOD.replace("good", "bad")).passes(1)
 
 
-def test_the_examples_are_read_as_what_they_are_and_of_both_kinds() -> None:
+def test_the_examples_have_their_verdicts_and_both_kinds() -> None:
     shown = examples()
     assert [read(record.output).verdict for record in shown] == [example[2][3] for example in EXAMPLES]
     assert {example[2][3] for example in EXAMPLES} == {"good", "bad"}

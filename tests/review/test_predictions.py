@@ -54,7 +54,7 @@ def test_a_half_written_last_line_is_cut_off_when_the_file_is_opened(tmp_path, c
     assert path.read_bytes() == whole and "half-written last line of 40 bytes" in caplog.text
 
 
-def test_a_damaged_line_is_told_and_moved(tmp_path, caplog):
+def test_a_damaged_line_is_reported_and_moved(tmp_path, caplog):
     path = write(tmp_path, FIRST, SECOND)
     path.write_bytes(path.read_bytes().replace(b'"trial": 1', b'"trial": "one"'))
     assert list(read_predictions(tmp_path)) == [("000000-01", 0)]

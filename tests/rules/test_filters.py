@@ -58,7 +58,7 @@ def test_the_bounds_of_length_are_inclusive(words: int, reason: str | None) -> N
 
 
 @pytest.mark.parametrize("word", PAPER_KEYWORDS)
-def test_default_stands_for_the_words_of_the_paper(word: str) -> None:
+def test_default_means_the_words_of_the_paper(word: str) -> None:
     for shown in (word, word.upper(), word.title()):
         assert reason_of(drop_keywords(["default"])(record(f"Please {shown}, now."))) == "keyword"
 

@@ -55,7 +55,7 @@ def test_what_ends_in_a_colon_is_not_finished(input: str, output: str, reason: s
 # ---- keywords
 
 
-def test_alpaca_stands_for_the_paper_and_five_words_more() -> None:
+def test_alpaca_means_the_paper_and_five_more_words() -> None:
     assert set(ALPACA_KEYWORDS) - set(PAPER_KEYWORDS) == {"video", "audio", "music", "flowchart", "diagram"}
     for word in ALPACA_KEYWORDS:
         assert drop_keywords(["alpaca"])(record(f"Please {word.upper()} it")) == f"keyword: {word.upper()}"
@@ -130,7 +130,7 @@ def test_the_first_of_the_same_records_stays_and_is_named() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("cd"), st.sampled_from("ef")), max_size=30))
 @settings(deadline=None, derandomize=True)
-def test_what_is_left_is_the_set_of_what_came_in_its_order(rows: list[tuple[str, str, str]]) -> None:
+def test_the_kept_records_are_the_distinct_ones_in_order(rows: list[tuple[str, str, str]]) -> None:
     rule = drop_duplicates()
     left = [row for at, row in enumerate(rows) if rule(Record(str(at), *row)) is None]
     assert left == list(dict.fromkeys(rows))

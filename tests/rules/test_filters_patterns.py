@@ -27,7 +27,7 @@ def test_a_pattern_is_found_anywhere_in_the_instruction_and_in_any_case() -> Non
      ("write me a function", True), ("Write a poem about a program.", False), ("Describe the script.", False),
      ("Rewrite code", False)],
 )  # fmt: skip
-def test_default_stands_for_how_programs_are_asked_for(instruction: str, asks: bool) -> None:
+def test_default_means_requests_for_programs(instruction: str, asks: bool) -> None:
     rule = drop_matching(["default"], "--code_gen_re", "asks_for_code")
     assert ((rule(Record("x", instruction, "", "")) or "").startswith("asks_for_code: ")) == asks
 

@@ -66,7 +66,7 @@ def test_a_list_of_ones_own(tmp_path: Path) -> None:
     [
         ([item(drops=["As an aide, no."])], "does not find its own example 'As an aide, no.'"),
         ([item(keeps=["Speaking as an AI."])], "which it should keep"),
-        ([item(pattern="as an ai{$")], "does not find"), ([item(pattern="(as")], "is no regular expression"),
+        ([item(pattern="as an ai{$")], "does not find"), ([item(pattern="(as")], "is not a valid regular expression"),
         ([item(drops=[])], "drops is []"), ([item(drops="As an AI")], "must be a list of texts"), ([item(drops=[3])],
         "must be a list of texts"),
         ([item(name="")], "name is ''"), ([item(at_start="yes")], "must be true or false"), ([item(patern="x")],
@@ -82,7 +82,7 @@ def test_a_mistake_stops_the_run_with_its_place(tmp_path: Path, items: list, mes
     assert message in str(caught.value)
 
 
-def test_a_file_that_is_none(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="--response_filters_path"):
         read_patterns(tmp_path / "none.yaml")
     for content in (b"\xff\xfe\x00", b"a: [", b"- {name: x, name: y}", b"just text"):

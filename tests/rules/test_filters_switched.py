@@ -64,7 +64,7 @@ def test_no_seed_and_no_short_english_task_is_taken_for_another(english) -> None
         assert english(record(text)) is None
 
 
-def test_code_and_what_is_too_short_or_broken_says_nothing(english) -> None:
+def test_code_and_short_or_broken_text_passes(english) -> None:
     assert english(record("Explain this:\n```\nfür jeden Eintrag in der Liste gib ihn aus\n```")) is None
     assert (
         english(record("Ja, gut")) is None and english(record("")) is None and english(record("\ud800 12345")) is None
@@ -188,9 +188,7 @@ def test_a_line_of_a_chinese_header_is_an_echo_if_it_is_long_enough() -> None:
 
 
 @pytest.mark.parametrize(("times", "reason"), [(2, None), (3, "loops"), (9, "loops")])
-def test_chinese_that_goes_in_circles_is_a_loop_and_a_list_with_a_pattern_is_none(
-    times: int, reason: str | None
-) -> None:
+def test_repetitive_chinese_is_a_loop_but_a_patterned_list_is_not(times: int, reason: str | None) -> None:
     sentence = "风能是一种取之不尽用之不竭的可再生能源之一。"
     assert objection(record(output=f"答案如下：{sentence * times}")) == reason
     assert first_objection(build_filters(""), record(output=sentence * 9)) is None

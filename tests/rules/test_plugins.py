@@ -92,8 +92,11 @@ def test_an_entry_point_is_loaded_when_a_rule_is_not_built_in(plugin, monkeypatc
         ("import nothing_like_this", r"ModuleNotFoundError: No module named 'nothing_like_this'"),
         ("1 / 0", "ZeroDivisionError"),
         ("def broken(:", "SyntaxError"),
-        ("import self_instruct as si\nsi.register_filter('empty', ['x'])(len)", "there is a filter empty already"),
-        ("import self_instruct as si\nsi.register_validator('cot', ['x'])(len)", "there is a validator cot already"),
+        ("import self_instruct as si\nsi.register_filter('empty', ['x'])(len)", "a filter named empty already exists"),
+        (
+            "import self_instruct as si\nsi.register_validator('cot', ['x'])(len)",
+            "a validator named cot already exists",
+        ),
     ],
 )
 def test_a_plugin_that_cannot_be_imported_is_one_message(tmp_path, source, message):

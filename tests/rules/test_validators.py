@@ -13,7 +13,7 @@ from self_instruct.records import Record
 from self_instruct.rules.validators import VALIDATORS, build_validators, closed_context_blocks, validate
 
 
-def test_every_name_can_be_made_and_every_reason_that_stands_in_the_source_is_declared() -> None:
+def test_every_name_can_be_built_and_every_reason_in_the_source_is_declared() -> None:
     assert len(build_validators([(name, {}) for name in VALIDATORS])) == len(VALIDATORS)
     files = set(Path(package.__file__).parent.glob("*.py")) - {Path(closed_context_blocks.__file__)}
     source = "".join(path.read_text(encoding="utf-8") for path in files)
@@ -40,7 +40,7 @@ def test_every_name_can_be_made_and_every_reason_that_stands_in_the_source_is_de
         (("cot", {1: 2}), "unknown parameter"),
     ],
 )
-def test_a_mistake_is_told_with_what_would_be_right(spec: tuple[str, dict], message: str) -> None:
+def test_a_mistake_names_the_right_choice(spec: tuple[str, dict], message: str) -> None:
     with pytest.raises(UserError, match=re.escape(message)):
         build_validators([spec])
 

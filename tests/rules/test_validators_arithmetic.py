@@ -62,7 +62,7 @@ def test_what_cannot_be_checked_passes(output: str) -> None:
 
 
 @pytest.mark.parametrize(("output", "right"), WRONG)
-def test_a_false_sum_is_told_with_what_it_is(output: str, right: str) -> None:
+def test_a_false_sum_is_rejected_with_the_right_result(output: str, right: str) -> None:
     reason = judged(output) or ""
     assert reason.startswith("wrong_sum: ") and reason.endswith(f"; it is {right}")
 

@@ -28,7 +28,7 @@ def test_one_gap_and_what_fills_it(task: str, answer: str, reason: str | None) -
     assert (found if isinstance(found, str) else None) == reason
 
 
-def test_words_to_choose_from_may_stand_there_where_that_is_meant() -> None:
+def test_a_word_bank_may_contain_the_answer() -> None:
     record = Record("x", "Choose from red, blue: The sky is ____.", "", "blue")
     assert fill_in_the_blank()(record, {}) == "answer_in_text: blue"
     assert fill_in_the_blank(word_bank=True)(record, {}) is record

@@ -60,7 +60,7 @@ def test_an_answer_is_read_by_letter_or_text(output: str, letter: str) -> None:
      "no_answer"),
      ("Either Rome or Bonn", "no_answer")],
 )  # fmt: skip
-def test_an_answer_that_is_no_option_is_none(output: str, reason: str) -> None:
+def test_an_answer_that_is_not_an_option_is_rejected(output: str, reason: str) -> None:
     assert (judged(output) or "").startswith(reason)
 
 
@@ -77,7 +77,7 @@ def test_the_letter_that_was_asked_for_is_wanted() -> None:
     assert judged("A", letter="C") == "wrong_letter: asked for C, is A"
 
 
-def test_options_may_stand_in_the_input() -> None:
+def test_options_may_be_in_the_input() -> None:
     assert not isinstance(multiple_choice()(Record("x", "Which?", "A) u\nB) v", "v"), {}), str)
 
 

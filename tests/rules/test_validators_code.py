@@ -32,7 +32,7 @@ def test_a_fence_is_unwrapped_and_code_alone_stays(output: str) -> None:
         "does_not_compile: over"),
     ],
 )  # fmt: skip
-def test_what_is_not_code_alone_is_dropped(output: str, reason: str) -> None:
+def test_answers_that_are_not_only_code_are_dropped(output: str, reason: str) -> None:
     found = judged(output)
     assert isinstance(found, str) and found.startswith(reason)
 

@@ -34,7 +34,7 @@ def test_sums_are_exact(text: str, expected: Fraction | int) -> None:
     "(" * 60 + "1" + ")" * 60,
      "1 + " * 300 + "1", "5 of 3", "((9^64)^64)^64", "% 3", "()"],
 )  # fmt: skip
-def test_what_is_none_or_too_much_is_refused(text: str) -> None:
+def test_invalid_or_too_large_expressions_are_refused(text: str) -> None:
     with pytest.raises(NoExpression):
         evaluate(tokens_of(text))
 

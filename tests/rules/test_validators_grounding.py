@@ -125,7 +125,7 @@ def test_a_context_that_the_answer_outgrows_or_repeats_is_removed() -> None:
     assert validator(Record("x", "Write about a heron.", "", "A long answer that has no context."), {}).input == ""
 
 
-def test_an_instruction_that_speaks_of_the_context_cannot_stand_without_it() -> None:
+def test_an_instruction_that_refers_to_the_context_needs_it() -> None:
     record = Record("x", "Continue the text above.", CONTEXT, CONTEXT)
     assert reason(needless_context()(record, {})) == "context_does_not_help"
 

@@ -55,9 +55,7 @@ def test_a_story_a_question_and_an_answer_from_the_story(task: str, answer: str,
         ("Gustav Lindt built it.", {"counterfact": "Rome"}, "ignores_context"), ("Rome", {"fact": "Rome"}, None),
     ],
 )  # fmt: skip
-def test_an_answer_follows_the_context_and_not_what_is_known(
-    answer: str, variables: dict, expected: str | None
-) -> None:
+def test_an_answer_follows_the_context_not_world_knowledge(answer: str, variables: dict, expected: str | None) -> None:
     for record in (
         Record("x", "Where does it stand?", CONTEXT, answer),
         Record("x", f"{CONTEXT} Where does it stand?", "", answer),

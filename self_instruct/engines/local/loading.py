@@ -13,6 +13,7 @@ from self_instruct.engines.local.placement import Placement, device, loading_opt
 from self_instruct.engines.local.sampling import check, draw
 from self_instruct.engines.local.tokenizer import explain, load_text
 from self_instruct.errors import UserError
+from self_instruct.hub import offline_if_unreachable
 
 _ONE_DEVICE = Placement()
 _log = logging.getLogger(__name__)
@@ -33,10 +34,11 @@ def load_model(
     tokenizer, _, found_revision = load_text(name, revision, trust_remote_code)
     where = loading_options(placement)
     try:
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            name, revision=revision or "main", trust_remote_code=trust_remote_code, use_safetensors=True,
-            output_loading_info=True, **where,
-        )  # fmt: skip
+        with offline_if_unreachable(name):
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                name, revision=revision or "main", trust_remote_code=trust_remote_code, use_safetensors=True,
+                output_loading_info=True, **where,
+            )  # fmt: skip
         model, found = loaded
         model.eval()
         if "device_map" not in where:

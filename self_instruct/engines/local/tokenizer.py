@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from self_instruct.errors import UserError
+from self_instruct.hub import offline_if_unreachable
 
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _CONTEXT_FIELDS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
@@ -146,7 +147,8 @@ def read_config(
     elif Path(name).expanduser().is_dir() and not (Path(name).expanduser() / "config.json").is_file():
         return None
     try:
-        return AutoConfig.from_pretrained(name, revision=revision or "main", trust_remote_code=trust_remote_code)
+        with offline_if_unreachable(name):
+            return AutoConfig.from_pretrained(name, revision=revision or "main", trust_remote_code=trust_remote_code)
     except Exception as error:  # a broken file can fail anywhere in three libraries
         raise UserError(explain(name, error, elsewhere)) from error
 
@@ -162,9 +164,10 @@ def load_text(
 
     config = read_config(name, revision, trust_remote_code, elsewhere)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(
-            name, padding_side="left", revision=revision or "main", trust_remote_code=trust_remote_code
-        )
+        with offline_if_unreachable(name):
+            tokenizer = AutoTokenizer.from_pretrained(
+                name, padding_side="left", revision=revision or "main", trust_remote_code=trust_remote_code
+            )
     except Exception as error:  # a broken file can fail anywhere in three libraries
         raise UserError(explain(name, error, elsewhere)) from error
     if tokenizer.pad_token_id is None:
@@ -203,9 +206,7 @@ def explain(name: str, error: Exception, elsewhere: bool = False) -> str:
     elif "safetensors" in str(error):
         advice = f"there may be weights in a pickle only, {_CONVERT.format(name=name)}"
     else:
-        advice = (
-            "check the name; a machine without network needs a model folder, or a filled cache and HF_HUB_OFFLINE=1"
-        )
+        advice = f"check the name; without network, give a model's folder, or fill the cache beforehand by `hf download {name}`"
     return f"--model_name_or_path {name}: cannot be loaded ({reason[:300]}); {advice}"
 
 

@@ -1,5 +1,5 @@
-"""Token sequences laid out for search: chunks of one length each, with signatures (subsequence.py) word by word, so that a
-chunk is ruled out in a few vector operations. Compiled. Knows nothing of texts, ids and scores.
+"""Compiled storage of token sequences for search: chunks of equal length, with signatures (subsequence.py) stored word by word,
+so that a few vector operations rule out a chunk.
 """
 
 from typing import NamedTuple
@@ -17,8 +17,8 @@ _LANES = 32  # signatures that a turn of the vectorised loops takes
 class Sequences(NamedTuple):
     """Token sequences in the order in which they were added, with room for more.
 
-    `chunks` holds, for each chunk: where its signatures begin in `bits`, how many sequences it has, the chunk of the same
-    length before it (-1: none), and where its tokens begin in `columns`. `heads` has the latest chunk of each length; `used`
+    `chunks` holds for each chunk: the start of its signatures in `bits`, its number of sequences, the previous chunk of the
+    same length (-1: none), and the start of its tokens in `columns`. `heads` has the latest chunk of each length; `used`
     counts sequences, chunks, words of bits and tokens in columns.
     """
 
@@ -37,7 +37,7 @@ class Sequences(NamedTuple):
 
 @compiled
 def insert(store: Sequences, tokens: np.ndarray, ends: np.ndarray) -> None:
-    """Adds the sequences tokens[ends[i]:ends[i + 1]]. There must be room for them."""
+    """Add the sequences tokens[ends[i]:ends[i + 1]]. The caller makes sure that there is room."""
     signature = np.zeros(WIDE, np.uint64)
     for at in range(ends.size - 1):
         position = store.used[0]
@@ -67,11 +67,11 @@ def insert(store: Sequences, tokens: np.ndarray, ends: np.ndarray) -> None:
 
 @compiled
 def differ(store: Sequences, chunk: int, words: int, signature: np.ndarray, most: int, differing: np.ndarray) -> int:
-    """Counts in how many bits each signature of a chunk differs from a query's. How many differ in at most so many; if none
-    does the counts may be too low.
+    """Count the bits in which each signature of a chunk differs from a query's, and return how many signatures are within the
+    limit; if none is, the counts may be too low.
     """
     begin, size = store.chunks[chunk, 0], min(CHUNK, (store.chunks[chunk, 1] + _LANES - 1) // _LANES * _LANES)
-    # Slices from 0: an index that might be negative would keep the loops from being vectorised.
+    # Slices from 0, because an index that might be negative prevents vectorisation.
     row, word, counts = store.bits[begin : begin + size], signature[0], differing[:size]
     for place in range(size):
         counts[place] = popcount(row[place] ^ word)

@@ -1,7 +1,7 @@
-"""Exact search of token sequences for the highest ROUGE-L F1: what is compared, and in which order, compiled.
+"""Compiled exact search of token sequences for the highest ROUGE-L F1.
 
-Signatures rule out what cannot reach the score that was found already; what is left is scored. Several queries share a chunk
-while it is in the processor's cache. Knows nothing of texts, ids and threads.
+Signatures rule out sequences that cannot reach the score found so far; the others are scored. Several queries share a chunk
+while it is in the processor's cache.
 """
 
 import numpy as np
@@ -35,11 +35,11 @@ def nearest(
     found: np.ndarray,
     dense: np.ndarray,
 ) -> None:
-    """For each chosen query the position of the sequence with the highest F1, the first of equals, and that F1.
+    """Find, for each chosen query, the position and the F1 of the sequence with the highest F1, the first of equals.
 
-    `scores` and `found` hold what has to be beaten: a higher F1, or the same at a lower position. What nothing beats stays.
-    `chosen` should be in ascending order of length. `dense` is working space, uint64 zeros [different tokens] and zeros again
-    afterwards, which no other call may use meanwhile; without it (empty) chunks of many near texts take several times longer.
+    `scores` and `found` are updated where a sequence has a higher F1, or the same F1 at a lower position. `chosen` should be
+    in ascending order of length. `dense` is a buffer of uint64 zeros [different tokens], zeros again after the call, and not
+    shared between concurrent calls; if it is empty, chunks of many near texts take several times longer.
     """
     begin = 0
     while begin < chosen.size:
@@ -117,7 +117,7 @@ def _best_together(
     score: float,
     found: int,
 ) -> tuple[float, int]:
-    """As `_best_of_chunk`, for texts of at most 64 tokens: those that differ in at most so many bits are scored together."""
+    """As `_best_of_chunk`, for texts of at most 64 tokens: score all texts within the limit of differing bits together."""
     near, count = np.empty(CHUNK, np.uint32), 0
     for place in range(store.chunks[chunk, 1]):
         if differing[place] <= np.uint64(most):
@@ -139,8 +139,8 @@ def _best_together(
 def _common_together(
     store: Sequences, chunk: int, query: np.ndarray, n: int, near: np.ndarray, dense: np.ndarray
 ) -> np.ndarray:
-    """Length of the longest common subsequence of a query with each text at some places of a chunk, as `common` computes it,
-    but token by token for all, so that the steps of one need not wait for those of another.
+    """Compute the length of the longest common subsequence of a query with several texts of a chunk, as `common` does, but
+    token by token for all texts, so that the processor can overlap their steps.
     """
     for at in range(query.size):
         if query[at] < dense.size:
@@ -174,7 +174,7 @@ def _best_of_chunk(
     score: float,
     found: int,
 ) -> tuple[float, int]:
-    """The F1 and the position that a query of m tokens has after a chunk of texts of n tokens."""
+    """Return the best F1 and position of a query of m tokens after a chunk of texts of n tokens."""
     least = least_common(score, m, n)
     for place in range(store.chunks[chunk, 1]):
         other, most = store.members[chunk, place], (m + n - np.int64(differing[place])) // 2
@@ -200,14 +200,14 @@ def greedy(
     base: int,
     limit: float,
 ) -> np.ndarray:
-    """Which queries are kept [queries], judged in order: those that have nothing above the limit among what `nearest` found
-    and among the queries kept before, which the store takes up. It must be empty, with room for all; its positions are
-    counted from `base`.
+    """Return which queries are kept [queries], in order: those with no score above the limit, neither in the results of
+    `nearest` nor among the queries kept before. Kept queries go to the store, which must be empty with room for all; its
+    positions count from `base`.
     """
     kept = np.zeros(ends.size - 1, np.bool_)
     score, place, only, dense = np.empty(1), np.empty(1, np.int64), np.zeros(1, np.int64), np.empty(0, np.uint64)
     for query in range(kept.size):
-        # What was found before stands before these: a higher score is needed.
+        # Earlier results have lower positions, so only a higher score replaces them.
         score[0], place[0] = scores[query], -1
         _nearest(store, tokens, ends[query : query + 2], only, score, place, dense)
         if place[0] >= 0:

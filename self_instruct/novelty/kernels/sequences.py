@@ -1,6 +1,6 @@
-"""Texts as token sequences that can be searched: numbers for words, room that grows, threads where they pay.
+"""A searchable index of texts as token sequences: it numbers words, grows its arrays, and uses threads for many queries.
 
-Positions count from 0 in the order of adding. Knows nothing of ids, thresholds and records.
+Positions count from 0 in the order of adding.
 """
 
 import os
@@ -14,7 +14,7 @@ from self_instruct.novelty.kernels import chunks, scan
 from self_instruct.novelty.kernels.subsequence import WIDE
 from self_instruct.novelty.tokens import Tokenizer
 
-_SHARE = 64  # queries for which a thread is worth waking
+_SHARE = 64  # queries that justify a thread
 
 
 class Tokens(NamedTuple):
@@ -27,7 +27,7 @@ class Tokens(NamedTuple):
         return len(self.ends) - 1
 
     def chosen(self, positions: np.ndarray) -> "Tokens":
-        """The sequences at some positions."""
+        """Return the sequences at the positions."""
         lengths = np.diff(self.ends)[positions]
         ends = np.concatenate([[0], np.cumsum(lengths)])
         inside = np.arange(ends[-1]) - np.repeat(ends[:-1], lengths)
@@ -60,33 +60,33 @@ class SequenceIndex:
         return int(self._store.used[0])
 
     def tokens(self, texts: Sequence[str]) -> Tokens:
-        """The words of texts as numbers; new words get the next ones."""
+        """Return the words of texts as numbers; new words get the next numbers."""
         rows = [list(map(self._vocabulary.__getitem__, self._tokenizer(text))) for text in texts]
         ends = np.zeros(len(rows) + 1, np.int64)
         np.cumsum([len(row) for row in rows], out=ends[1:])
         return Tokens(np.fromiter((number for row in rows for number in row), np.int32, ends[-1]), ends)
 
     def add(self, added: Tokens) -> None:
-        """Adds sequences, which `tokens` of this index has made."""
+        """Add sequences that `tokens` of this index made."""
         self._make_room(added)
         chunks.insert(self._store, added.numbers, added.ends)
 
     def drain(self) -> Tokens:
-        """All sequences, which are taken out; the numbers of words stay."""
+        """Remove and return all sequences; the numbering of words stays."""
         ends = self._store.ends[: len(self) + 1]
         taken = Tokens(self._store.tokens[: ends[-1]], ends)
         self._clear()
         return taken
 
     def nearest(self, queries: Tokens, above: float = 0.0, threads: int = 1) -> tuple[np.ndarray, np.ndarray]:
-        """For each query the highest F1 above a score [queries], and the position that has it [queries], the first of equals;
-        the score given and -1 where there is none.
+        """Return, for each query, the highest F1 above a score and its position, the first of equals [queries]; the given score
+        and -1 where no F1 is above it.
         """
         scores, found = np.full(len(queries), above), np.full(len(queries), -1)
         order = np.argsort(np.diff(queries.ends), kind="stable")
 
         dense = self._dense = _grown(self._dense, len(self._vocabulary))
-        if threads > 1:  # the working space is for one
+        if threads > 1:  # the buffer serves one thread
             dense = dense[:0]
 
         def search(part: np.ndarray) -> None:
@@ -96,8 +96,8 @@ class SequenceIndex:
         return scores, found
 
     def take(self, queries: Tokens, scores: np.ndarray, found: np.ndarray, limit: float) -> np.ndarray:
-        """Adds, in order, the queries that have nothing above a limit among what was there, as `nearest` found it, and among
-        those added before them. Returns which these are [queries], and mends `scores` and `found` for all.
+        """Add, in order, the queries with no score above a limit, neither in the results of `nearest` nor with a query added
+        before them. Return which ones were added [queries], and update `scores` and `found` for all.
         """
         fresh = SequenceIndex(self._tokenizer)
         fresh._make_room(queries)
@@ -130,12 +130,12 @@ class SequenceIndex:
 
 
 def processors() -> int:
-    """Processors that this process may use."""
+    """Return the number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def in_threads(work: Callable[[np.ndarray], Any], items: np.ndarray, threads: int) -> list[Any]:
-    """What the work gives for parts of the items, in their order."""
+    """Run the work on parts of the items in threads, and return the results in order."""
     share = max(_SHARE, -(-len(items) // (4 * threads)))
     if threads == 1 or len(items) <= share:
         return [work(items)]
@@ -144,7 +144,7 @@ def in_threads(work: Callable[[np.ndarray], Any], items: np.ndarray, threads: in
 
 
 def _grown(rows: np.ndarray, needed: int, fill: int = 0) -> np.ndarray:
-    """The rows with room for at least as many as needed."""
+    """Return the rows in an array with room for at least as many as needed."""
     if needed <= len(rows):
         return rows
     grown = np.full((max(needed, len(rows) * 3 // 2), *rows.shape[1:]), fill, rows.dtype)

@@ -1,11 +1,11 @@
-"""Longest common subsequences of token sequences, compiled: their length, the F1 it gives, and bounds that spare computing it.
+"""Compiled longest common subsequences of token sequences: their length, its F1, and bounds that avoid computing it.
 
-Tokens are whole numbers from 0. Signatures have bit h(t) set if the tokens t with that hash are odd in number; the bits in
-which two differ are at most the tokens that the texts do not share (both counted with repetition), so
+Tokens are integers from 0. A signature has bit h(t) set if the number of tokens t with that hash is odd; two signatures differ
+in at most as many bits as there are tokens that the texts do not share (counted with repetition), so
 
     common subsequence <= (m + n - differing bits) / 2
 
-for texts of m and n tokens. Knows nothing of texts, indexes and thresholds.
+for texts of m and n tokens.
 """
 
 import math
@@ -28,10 +28,10 @@ _ONE, _ZERO = np.uint64(1), np.uint64(0)
 
 
 def compiled(function: Callable[..., Any]) -> Any:
-    """Machine code of a function, kept on disk between processes where a folder for it can be written.
+    """Compile a function, and cache the machine code on disk if there is a writable folder.
 
-    numba takes it for that of today as long as the function's own file is unchanged, whatever became of constants and functions
-    from others. So the name under which it is kept tells the state of all files here.
+    numba checks only the function's own file for changes, not the constants and functions that it imports, so the name of the
+    cache contains a hash of all files here.
     """
     function.__qualname__ += f"_{_SOURCES}"
     try:
@@ -52,8 +52,8 @@ popcount: Any = intrinsic(_popcount)  # bits set in a 64-bit word
 
 @compiled
 def f1(common: int, m: int, n: int) -> float:
-    """ROUGE-L F1 = 2PR / (P + R), P = common / n, R = common / m (lin2004rouge), by the operations of `rouge_score` in their
-    order on the same floats: bit for bit its value. `common`, `m` and `n` are at least 1.
+    """ROUGE-L F1 = 2PR / (P + R), P = common / n, R = common / m (lin2004rouge), by the same
+    floating-point operations as `rouge_score`, so equal to it bit for bit. `common`, `m` and `n` are at least 1.
     """
     precision, recall = common / n, common / m
     return 2 * precision * recall / (precision + recall)
@@ -61,16 +61,16 @@ def f1(common: int, m: int, n: int) -> float:
 
 @compiled
 def least_common(score: float, m: int, n: int) -> int:
-    """The least common subsequence with which texts of m and n tokens reach an F1; more than either has if none does."""
+    """Return the shortest common subsequence with which texts of m and n tokens reach an F1; longer than both if none does."""
     exact = score * (m + n) / 2
     least = max(1, math.ceil(exact - 1e-6))
-    # Only next to a whole number does rounding decide, and then as it does in F1 itself.
+    # Rounding matters only next to an integer, where F1 itself decides.
     return least + 1 if least <= min(m, n) and least < exact + 1e-6 and f1(least, m, n) < score else least
 
 
 @compiled
 def sign(tokens: np.ndarray, start: int, end: int, words: int, signature: np.ndarray) -> None:
-    """Writes the signature of tokens[start:end] into its first `words` (a power of 2, at most `WIDE`) words."""
+    """Write the signature of tokens[start:end] into its first `words` (a power of 2, at most `WIDE`) words."""
     signature[:words] = _ZERO
     for at in range(start, end):
         # The finaliser of splitmix64 (steele2014splittable).
@@ -83,8 +83,8 @@ def sign(tokens: np.ndarray, start: int, end: int, words: int, signature: np.nda
 
 @compiled
 def match_tables(texts: int, longest: int) -> tuple[np.ndarray, np.ndarray]:
-    """Empty hash tables for texts of at most so many tokens, one for every 64: tokens [texts, tables, size] (-1: free), and
-    the positions at which each stands, as bits [texts, tables, size]. 24 bytes a token.
+    """Return empty hash tables, one for every 64 of the texts' tokens: tokens [texts, tables, size] (-1: free), and the
+    positions of each token as bits [texts, tables, size]. 24 bytes a token.
     """
     shape = (texts, max(1, (longest + 63) // 64), _SLOTS)
     return np.full(shape, -1, np.int32), np.zeros(shape, np.uint64)
@@ -92,7 +92,7 @@ def match_tables(texts: int, longest: int) -> tuple[np.ndarray, np.ndarray]:
 
 @compiled
 def fill(keys: np.ndarray, places: np.ndarray, tokens: np.ndarray, start: int, end: int) -> None:
-    """Fills the empty tables of a text with tokens[start:end]."""
+    """Fill the empty tables of a text with tokens[start:end]."""
     for at in range(end - start):
         table = at >> 6
         slot = find(keys[table], tokens[start + at])
@@ -102,7 +102,7 @@ def fill(keys: np.ndarray, places: np.ndarray, tokens: np.ndarray, start: int, e
 
 @compiled
 def find(keys: np.ndarray, token: int) -> int:
-    """The slot that holds a token, or the free one where it belongs."""
+    """Return the slot of a token, or the free slot where it belongs."""
     slot = (token * 0x9E3779B1 >> 7) & (_SLOTS - 1)
     while keys[slot] != -1 and keys[slot] != token:
         slot = (slot + 1) & (_SLOTS - 1)
@@ -111,8 +111,9 @@ def find(keys: np.ndarray, token: int) -> int:
 
 @compiled
 def common(keys: np.ndarray, places: np.ndarray, tokens: np.ndarray, start: int, end: int) -> np.int64:
-    """Length of the longest common subsequence of the text of some tables and tokens[start:end], 64 columns of the dynamic
-    programme in one operation (hyyro2004bit); columns to the right take over what is carried out of those before them.
+    """Return the length of the longest common subsequence of the text in the tables and tokens[start:end].
+
+    One operation computes 64 columns of the dynamic programme (hyyro2004bit); carries go to the next 64 columns.
     """
     if keys.shape[0] == 1:
         row = _ALL

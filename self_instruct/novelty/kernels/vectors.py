@@ -1,7 +1,7 @@
 """Exact search of unit vectors by cosine similarity, and greedy choice among them, by blocks of matrix products.
 
-Products are float32. What they cannot tell from the highest is summed again in float64, so that neither the size of a block
-nor the order of a sum decides. Memory: the vectors, up to half as much again to grow, and 32 MiB. Knows nothing of texts.
+Products are float32. Candidates within rounding error of the highest are summed again in float64, so results do not depend on
+the block size or the order of summation. Memory: the vectors, up to half as much again to grow, and 32 MiB.
 """
 
 from typing import NamedTuple
@@ -15,8 +15,8 @@ _QUERIES, _ROWS = 512, 8192  # of a block of products
 
 
 class Choice(NamedTuple):
-    """Which vectors are kept [vectors]; the highest cosine of each with those it was compared with [vectors], float64; and the
-    position that has it [vectors]. -inf and -1 where there was none to compare with.
+    """Which vectors are kept [vectors], the highest cosine of each with the vectors before it [vectors], float64, and the
+    position of that vector [vectors]; -inf and -1 where there was nothing to compare with.
     """
 
     kept: np.ndarray
@@ -35,7 +35,7 @@ class VectorIndex:
         return self._used
 
     def add(self, vectors: np.ndarray) -> None:
-        """Adds vectors [vectors, dimensions]."""
+        """Add vectors [vectors, dimensions]."""
         needed = self._used + len(vectors)
         if needed > len(self._rows):
             grown = np.empty((max(needed, 1024, len(self._rows) * 3 // 2), vectors.shape[1]), np.float32)
@@ -47,7 +47,7 @@ class VectorIndex:
         self._used = needed
 
     def nearest(self, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """For each query [queries, dimensions] the highest cosine [queries], float64, and the first position that has it
+        """Return, for each query [queries, dimensions], the highest cosine [queries], float64, and the first position with it
         [queries]; -inf and -1 while the index is empty.
         """
         scores, found = np.full(len(queries), -np.inf), np.full(len(queries), -1)
@@ -61,13 +61,13 @@ class VectorIndex:
 
 
 def choose(vectors: np.ndarray, threshold: float, reference: str = "kept") -> Choice:
-    """Keeps, in order, the vectors [vectors, dimensions] whose highest cosine with the earlier ones is below a threshold.
+    """Keep, in order, the vectors [vectors, dimensions] whose highest cosine with the earlier ones is below a threshold.
 
-    The earlier ones are those `kept`, or `all`: the second keeps much less, and promises no more.
-    Raises `ValueError` for another reference.
+    `reference` selects the earlier ones: `kept` or `all`. With `all` far fewer are kept, and they are no more diverse.
+    Raises ValueError for an unknown reference.
     """
     if reference not in REFERENCES:
-        raise ValueError(f"reference {reference!r} is none of {', '.join(REFERENCES)}")
+        raise ValueError(f"reference {reference!r} is unknown; use one of {', '.join(REFERENCES)}")
     index, positions, parts = VectorIndex(), np.empty(0, np.int64), []
     for first in range(0, len(vectors), _QUERIES):
         block = vectors[first : first + _QUERIES]
@@ -95,7 +95,7 @@ def _cosine(one: np.ndarray, other: np.ndarray) -> float:
 def _best(
     products: np.ndarray, rows: np.ndarray, block: np.ndarray, begin: int, scores: np.ndarray, found: np.ndarray
 ) -> None:
-    """Mends the highest cosine of each query by rows that stand behind those it was found among, the first at `begin`."""
+    """Update the highest cosine of each query with later rows, the first of which is at `begin`."""
     error = (
         block.shape[1] * 2.0**-23
     )  # no float32 sum of a product of unit vectors is further off (higham2002accuracy)
@@ -118,7 +118,7 @@ def _greedy(
     scores: np.ndarray,
     found: np.ndarray,
 ) -> np.ndarray:
-    """Which vectors of a block are kept, each compared with those before it; mends their scores and what was found."""
+    """Return which vectors of a block are kept, each compared with those before it; update `scores` and `found`."""
     error = block.shape[1] * 2.0**-23
     kept = np.zeros(block.shape[0], np.bool_)
     for query in range(block.shape[0]):

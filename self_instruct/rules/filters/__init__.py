@@ -1,10 +1,10 @@
-"""Rules that a record must pass, whatever else is in the pool. Each is a function `Record -> reason | None`.
+"""Filters: functions `Record -> reason | None` that accept or reject a record by itself.
 
-A reason is one word, perhaps with what was seen: `too_long` or `too_long: 212 words`. Only `duplicates` remembers earlier
+A reason is one word, optionally with details: `too_long` or `too_long: 212 words`. Only `duplicates` remembers earlier
 records, so a list of filters serves one run.
 
-Adding a rule is a function in one of these files, its name with its reasons in `RULES`, a line in `build_filters`, a test.
-The rules of `SWITCHES` are asked wherever their options are given, whether they are listed or not.
+To add a filter, write a function in one of these files, add its name with its reasons to `RULES` and a line to
+`build_filters`, and test it. The filters of `SWITCHES` are active whenever their options are given, listed or not.
 """
 
 import difflib
@@ -58,15 +58,15 @@ RULES: dict[str, tuple[str, ...]] = {
     "language": ("wrong_language",),
     "readability": ("hard_to_read",),
 }
-"""The name of every rule, and the reasons that it may give."""
+"""Every filter by name, with its possible reasons."""
 
 DEFAULT_RULES = (
     "empty", "length", "keywords", "openings", "punctuation", "non_ascii", "repeats_task", "echo", "loops",
 )  # fmt: skip
-"""What is asked unless a run asks otherwise. The others are rules of earlier systems that these make needless or too strict."""
+"""The filters that are active by default. The others are rules of earlier systems, too strict or covered by these."""
 
 _ADDED: dict[str, Filter] = {}
-"""Filters of plugins."""
+"""Filters that plugins registered."""
 
 _ABOUT_OUTPUTS = ("empty_output", "output_repeats_task", "input_as_output")
 
@@ -79,18 +79,18 @@ SWITCHES: dict[str, tuple[str, ...]] = {
     "language": ("language",),
     "readability": ("min_readability",),
 }
-"""Rules that one of these options switches on, and that ask for nothing without it."""
+"""Filters that are active exactly if one of these options is given."""
 
 
 def add_filter(name: str, reasons: tuple[str, ...], rule: Filter) -> None:
-    """Add a filter to `RULES`. Raises ValueError if the name is taken by another one."""
+    """Add a filter to `RULES`. Raises ValueError if another filter has the name."""
     if name in RULES and _ADDED.get(name) is not rule:
-        raise ValueError(f"there is a filter {name} already; give yours another name")
+        raise ValueError(f"a filter named {name} already exists; choose another name")
     RULES[name], _ADDED[name] = reasons, rule
 
 
 def check_rules(rules: Sequence[str], where: str = "--filter_rules") -> None:
-    """Raises `UserError` for the first name that is not in `RULES`; `where` begins the message."""
+    """Raise UserError for the first name that is not in `RULES`; `where` begins the message."""
     for at, name in enumerate(rules):
         if name not in RULES:
             close = difflib.get_close_matches(name, RULES, n=1)
@@ -99,7 +99,7 @@ def check_rules(rules: Sequence[str], where: str = "--filter_rules") -> None:
 
 
 def asked_rules(rules: Sequence[str], switches: Mapping[str, Any]) -> list[str]:
-    """The rules that are asked: those listed, then those that a switch turns on, without those that have none of theirs."""
+    """Return the active filters: those listed, then those that an option switches on, without those whose option is missing."""
     on = [
         name for name, options in SWITCHES.items() if any(switches.get(option) not in (None, []) for option in options)
     ]
@@ -117,11 +117,11 @@ def build_filters(
     switches: Mapping[str, Any] | None = None,
     tokenizer: Callable[[str], list[str]] | None = None,
 ) -> list[Filter]:
-    """The filters of a run in the order in which they are asked; the first that objects names the reason. `switches` are the
-    options of `SWITCHES` by name. With a `tokenizer`, which finds the words of any script, words are counted by it, and a text
-    may begin in any script; without one, words stand between white space and a text begins in ASCII.
+    """Return the filters of a run in the order of application; the first that rejects a record gives the reason.
 
-    Raises `UserError` for a pattern, a file or a language that cannot be used.
+    `switches` are the options of `SWITCHES` by name. With a `tokenizer` for words of any script, words are counted by it, and
+    a text may begin in any script; without one, words are separated by white space, and a text must begin in ASCII.
+    Raises UserError for a pattern, a file or a language that cannot be used.
     """
     options = switches or {}
     made: dict[str, Callable[[], Filter]] = {
@@ -155,7 +155,7 @@ def build_filters(
 
 
 def about_tasks(filters: Sequence[Filter]) -> list[Filter]:
-    """The rules for tasks that have no output: what they say of outputs is no fault."""
+    """Adapt filters to tasks without an output: reasons that concern the output are ignored."""
     return [_forgiving(rule) for rule in filters]
 
 
@@ -168,5 +168,5 @@ def _forgiving(rule: Filter) -> Filter:
 
 
 def first_objection(filters: Sequence[Filter], record: Record) -> str | None:
-    """The reason of the first rule that a record fails, or None."""
+    """Return the reason of the first filter that rejects a record, or None."""
     return next((reason for rule in filters if (reason := rule(record)) is not None), None)

@@ -1,4 +1,4 @@
-"""The same record over again. ROUGE-L drops nearly all of these; it sees only words of a-z and 0-9, this sees every sign."""
+"""Exact duplicates. ROUGE-L drops nearly all of them, but compares only words of a-z and 0-9; this compares every character."""
 
 from collections.abc import Callable
 
@@ -6,9 +6,9 @@ from self_instruct.records import Record
 
 
 def drop_duplicates() -> Callable[[Record], str | None]:
-    """`duplicate` with the id of the first when instruction, input and output are those of a record asked about before.
+    """Reject with `duplicate` and the id of the first record if instruction, input and output equal those of an earlier record.
 
-    It does not matter what became of the first: what dropped it would drop its copy.
+    The earlier record need not have been kept: whatever dropped it would also drop its copy.
     """
     first: dict[tuple[str, str, str], str] = {}
 

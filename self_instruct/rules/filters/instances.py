@@ -1,24 +1,24 @@
-"""What earlier systems ask of a finished task: the rules by which Self-Instruct cleans its instances, word for word.
+"""The rules by which the original Self-Instruct cleans its instances, reproduced exactly.
 
-`drop_empty` and `drop_output_repeats_task` in output.py see more; these are for who wants the decisions of then.
+`drop_empty` and `drop_output_repeats_task` in output.py find more; use these to reproduce the original decisions.
 """
 
 from self_instruct.records import Record
 
 
 def drop_blank(record: Record) -> str | None:
-    """`empty_instruction` or `empty_output`: nothing but white space."""
+    """Reject with `empty_instruction` or `empty_output` if there is only white space."""
     if not record.instruction.strip():
         return "empty_instruction"
     return None if record.output.strip() else "empty_output"
 
 
 def drop_input_as_output(record: Record) -> str | None:
-    """`input_as_output`: the output is the input, sign for sign (wang2022self)."""
+    """Reject with `input_as_output` if the output equals the input exactly (wang2022self)."""
     return "input_as_output" if record.output.strip() == record.input.strip() else None
 
 
 def drop_colon(record: Record) -> str | None:
-    """`ends_with_colon`: the input or the output announces what does not come (wang2022self)."""
+    """Reject with `ends_with_colon` if the input or the output ends by announcing something (wang2022self)."""
     ends = {name: text.strip().endswith(":") for name, text in (("input", record.input), ("output", record.output))}
     return next((f"ends_with_colon: {name}" for name, found in ends.items() if found), None)

@@ -1,4 +1,4 @@
-"""Words that point at what a language model cannot see or do. Right for plain text; for code, "file" and "map" are harmless."""
+"""Words for things that a language model cannot see or do. Suited to plain text; in code, "file" and "map" are harmless."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -17,11 +17,12 @@ _LISTS = {"default": PAPER_KEYWORDS, "alpaca": ALPACA_KEYWORDS}
 
 
 def drop_keywords(words: Sequence[str]) -> Callable[[Record], str | None]:
-    """`keyword` when the instruction holds one of the words, whole and in any case; "default" stands for the paper's list,
-    "alpaca" for Alpaca's.
+    """Reject with `keyword` if the instruction contains one of the words as a whole word, ignoring case.
+
+    "default" means the list of the paper, "alpaca" that of Alpaca.
     """
     wanted = [word for given in words for word in _LISTS.get(given, (given,)) if word.strip()]
-    # Look-arounds instead of \\b, which finds no border beside a word such as "c++".
+    # Look-arounds, because \\b finds no boundary next to a word such as "c++".
     pattern = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, wanted))})(?!\w)", re.IGNORECASE) if wanted else None
 
     def rule(record: Record) -> str | None:

@@ -1,4 +1,4 @@
-"""The language of an instruction, told by py3langid (a naive Bayes classifier of byte sequences, the same on every machine)."""
+"""The language of an instruction, identified by py3langid (naive Bayes over byte sequences, the same on every machine)."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -17,10 +17,10 @@ _LONGEST = 4000
 
 
 def drop_language(wanted: str | None) -> Callable[[Record], str | None]:
-    """`wrong_language` with the likelier language when the instruction, without code, is in another than the one `wanted`, a
-    code of ISO 639-1 such as "en". Under eight letters cannot be told, and pass. None asks for none.
+    """Reject with `wrong_language` and the likelier language if the instruction, without code, is not in the language `wanted`,
+    an ISO 639-1 code such as "en". Fewer than eight letters cannot be identified, and pass; so does everything if it is None.
 
-    Raises `UserError` if py3langid is missing or does not know the language.
+    Raises UserError if py3langid is missing or does not know the language.
     """
     if wanted is None:
         return lambda record: None
@@ -36,10 +36,10 @@ def drop_language(wanted: str | None) -> Callable[[Record], str | None]:
 def unwanted_language(
     names: Sequence[str], option: str, *, all_but_these: bool = False
 ) -> Callable[[str], str | None]:
-    """What tells the language of a text, without code, if it is none of those wanted: the `names`, or all but these.
+    """Return a function that gives the language of a text, without code, if it is unwanted, else None.
 
-    An unwanted language must be `ODDS` times likelier than every wanted one. Raises `UserError`, which names the option, if
-    py3langid is missing or does not know a language.
+    The wanted languages are `names`, or all others with `all_but_these`. An unwanted language must be `ODDS` times likelier
+    than every wanted one. Raises UserError, which names the option, if py3langid is missing or does not know a language.
     """
     identifier = _identifier(names, option)
     wanted = set(map(str, identifier.labels)) - set(names) if all_but_these else set(names)

@@ -1,4 +1,4 @@
-"""How long an instruction may be, in words or in characters."""
+"""Limits on the length of an instruction, in words or characters."""
 
 from collections.abc import Callable
 
@@ -8,8 +8,9 @@ from self_instruct.records import Record
 def drop_length(
     minimum: int, maximum: int, words_of: Callable[[str], list[str]] = str.split
 ) -> Callable[[Record], str | None]:
-    """`too_short` below `minimum` words, `too_long` above `maximum`; the papers' rule is 4 to 150 (wang2022self), counted
-    between white space.
+    """Reject with `too_short` below `minimum` words and `too_long` above `maximum`.
+
+    The papers use 4 to 150 words separated by white space (wang2022self).
     """
 
     def rule(record: Record) -> str | None:
@@ -22,8 +23,9 @@ def drop_length(
 
 
 def drop_characters(minimum: int | None, maximum: int | None) -> Callable[[Record], str | None]:
-    """`too_few_characters` below the minimum, `too_many_characters` above the maximum, white space around it not counted; None
-    asks for none.
+    """Reject with `too_few_characters` below the minimum and `too_many_characters` above the maximum; None means no limit.
+
+    White space around the instruction is not counted.
     """
 
     def rule(record: Record) -> str | None:

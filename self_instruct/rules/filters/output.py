@@ -1,4 +1,4 @@
-"""What an answer must not be: nothing, the task over again, or the prompt."""
+"""Outputs that are empty, repeat the task, or repeat the prompt."""
 
 import re
 from collections.abc import Callable
@@ -7,16 +7,16 @@ from self_instruct.records import Record
 
 
 def drop_empty(record: Record) -> str | None:
-    """`empty_instruction` and `empty_output`; a code fence around nothing, or only punctuation, is empty too."""
+    """Reject with `empty_instruction` or `empty_output`; an empty code fence, or only punctuation, counts as empty."""
     if not re.search(r"\w", record.instruction):
         return "empty_instruction"
     bare = re.sub(r"^```\w*\s*$", "", record.output, flags=re.MULTILINE)
-    # One sign can be an answer ("+"); only fences and white space are none.
+    # One character can be an answer ("+"), fences and white space cannot.
     return None if bare.strip() else "empty_output"
 
 
 def drop_output_repeats_task(record: Record) -> str | None:
-    """`output_repeats_task`: the output is the instruction, the input, or both, but for case and spacing."""
+    """Reject with `output_repeats_task` if the output is the instruction, the input, or both, ignoring case and spacing."""
     output = _folded(record.output)
     return "output_repeats_task" if output in {_folded(record.instruction), _folded(record.task)} or (
         record.input and output == _folded(record.input)
@@ -28,8 +28,9 @@ TELLING_SIGNS = 10
 
 
 def drop_echo(header: str, tokenizer: Callable[[str], list[str]] | None = None) -> Callable[[Record], str | None]:
-    """`echoes_prompt`: a whole line of the header, five words or longer, stands in the instruction or the output. Where the
-    words are those of a tokenizer, which may be single signs, the line must have ten signs too.
+    """Reject with `echoes_prompt` if a whole line of the header, five words or longer, is in the instruction or the output.
+
+    With a tokenizer, whose words may be single characters, the line must also have ten characters.
     """
     lines = [_folded(re.sub(r"^\s*(?:\d+[.)]|[-*])\s*", "", line)) for line in header.splitlines()]
     words_of, signs = (tokenizer, TELLING_SIGNS) if tokenizer else (str.split, 0)
@@ -46,8 +47,10 @@ def drop_echo(header: str, tokenizer: Callable[[str], list[str]] | None = None) 
 def drop_copied_input(
     threshold: float | None, tokenizer: Callable[[str], list[str]] | None = None
 ) -> Callable[[Record], str | None]:
-    """`copies_input` when the ROUGE-L F1 of input and output is at least the threshold: airoboros, which has 0.7, takes such an
-    input for no help and removes it. None, or no input, asks for none. Without a tokenizer words are those of `rouge_score`.
+    """Reject with `copies_input` if the ROUGE-L F1 of input and output is at least the threshold (None: never).
+
+    airoboros uses 0.7, and removes such an input as useless. A record without input passes. Without a tokenizer, words are
+    those of `rouge_score`.
     """
 
     def rule(record: Record) -> str | None:

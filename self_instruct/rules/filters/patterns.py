@@ -1,7 +1,7 @@
-"""Instructions told by regular expressions that the user gives, or by one for how programs are asked for, after airoboros.
+"""Reject instructions by the user's regular expressions, or by one for requests to write a program, modelled on airoboros.
 
-Patterns are those of the `regex` library, found anywhere and in any case, over the first 20,000 characters. One that backtracks
-without end is refused when it is made, by trying it on texts that bring that out.
+Patterns are those of the `regex` library, searched without regard to case in the first 20,000 characters. A pattern with
+catastrophic backtracking is refused when it is compiled, by a test on texts that provoke it.
 """
 
 import re
@@ -15,7 +15,7 @@ CODE_GENERATION = (
     r"^\W*(?:please\s+)?(?:write|generate|create|develop|implement|code)\s+(?:me\s+)?(?:an?\s+)?(?:\S+\s+){0,2}?"
     r"(?:script|program|code|function)s?\b"
 )
-"""How a program is asked for: the rule of airoboros with more verbs, "function", and one word more between."""
+"""Requests for a program: the rule of airoboros with more verbs, "function", and one more word between."""
 
 _LISTS = {"default": CODE_GENERATION}
 LONGEST = 20_000
@@ -25,7 +25,7 @@ _SECONDS = 20.0
 
 
 def drop_matching(patterns: Sequence[str], option: str, reason: str) -> Callable[[Record], str | None]:
-    """The `reason` when a pattern is found in the instruction; "default" stands for `CODE_GENERATION`."""
+    """Reject with `reason` if a pattern matches in the instruction; "default" means `CODE_GENERATION`."""
     made = [compiled(_LISTS.get(text, text), option) for text in patterns if text.strip()]
 
     def rule(record: Record) -> str | None:
@@ -36,8 +36,10 @@ def drop_matching(patterns: Sequence[str], option: str, reason: str) -> Callable
 
 
 def compiled(text: str, option: str, any_case: bool = True) -> Any:
-    """A pattern of the `regex` library. Raises `UserError`, with the position, for one that is none, and for one that takes
-    over a second on a short text of what it may repeat, where any other takes microseconds.
+    """Compile a pattern of the `regex` library.
+
+    Raises UserError for a syntax error, with its position, and for a pattern that takes over a second on a short text of
+    repeated parts, where others take microseconds.
     """
     import regex
 
@@ -48,8 +50,8 @@ def compiled(text: str, option: str, any_case: bool = True) -> Any:
         at = getattr(error, "pos", None)
         shown = f" at position {max(0, at - len(prefix))}" if at is not None else ""
         raise UserError(
-            f"{option} {text!r}: is no regular expression ({getattr(error, 'msg', error)}{shown}); mend it, or put a backslash "
-            "before signs that are meant as they stand"
+            f"{option} {text!r}: is not a valid regular expression ({getattr(error, 'msg', error)}{shown}); correct it, or "
+            "put a backslash before characters that are meant literally"
         ) from None
     for probe in _probes(text):
         try:
@@ -63,21 +65,19 @@ def compiled(text: str, option: str, any_case: bool = True) -> Any:
 
 
 def search(pattern: Any, text: str, option: str) -> str | None:
-    """What a pattern finds in the beginning of a text, or None. Raises `UserError` if it takes over 20 seconds."""
+    """Return what a pattern finds in the beginning of a text, or None. Raises UserError after 20 seconds."""
     try:
         found = pattern.search(text[:LONGEST], timeout=_SECONDS)
     except TimeoutError:
         raise UserError(
             f"{option} {pattern.pattern!r}: took over {_SECONDS:g} seconds on {len(text)} characters; make it simpler. "
-            "What is generated is journalled, and python -m self_instruct.refilter judges it by another pattern"
+            "The completions are in the journal; python -m self_instruct.refilter applies another pattern to them"
         ) from None
     return found.group() if found else None
 
 
 def _probes(text: str) -> list[str]:
-    """Texts on which a pattern that can read the same thing in many ways tries them all: what it may repeat, over and over,
-    and then a sign that it does not expect.
-    """
+    """Return texts that make an ambiguous pattern try every alternative: repeated parts, then an unexpected character."""
     words = re.findall(r"\w+", text)
     signs = sorted({*(sign for word in words for sign in word), *"a0 -_.,\n", *re.findall(r"[^\w\s]", text)})
     pieces = [*signs, *dict.fromkeys(words), "ab ", "a b", "a, ", "a.b"]

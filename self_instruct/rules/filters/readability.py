@@ -1,4 +1,4 @@
-"""How easy English prose is to read: Flesch's reading ease, 100 for very easy, under 30 for very hard."""
+"""Readability of English prose: Flesch's reading ease, 100 for very easy, under 30 for very hard."""
 
 import re
 from collections.abc import Callable
@@ -10,8 +10,9 @@ _FEWEST_WORDS = 20
 
 
 def drop_unreadable(minimum: float | None) -> Callable[[Record], str | None]:
-    """`hard_to_read` when the output's prose has a reading ease below the minimum. Under 20 words of it pass, and so does all
-    where the minimum is None.
+    """Reject with `hard_to_read` if the reading ease of the output's prose is below the minimum (None: never).
+
+    Fewer than 20 words of prose pass.
     """
 
     def rule(record: Record) -> str | None:
@@ -32,7 +33,7 @@ def reading_ease(text: str) -> float | None:
 
 
 def _syllables(word: str) -> int:
-    """Groups of vowels, without a silent e at the end."""
+    """Count groups of vowels, without a silent e at the end."""
     lower = word.lower()
     groups = len(re.findall(r"[aeiouy]+", lower))
     silent = re.search(r"[^aeiouyl]e$|[aeiouy]le$|[^aeiouyscxzgh]es$|[^aeiouytd]ed$", lower) is not None

@@ -1,7 +1,7 @@
-"""Answers in which a chat model speaks of itself, excuses itself or refuses: the telling words of airoboros.
+"""Outputs in which a chat model speaks of itself, apologises or refuses, found by the phrases of airoboros.
 
-They are looked for anywhere, also inside longer words, so "was an aid" counts as "as an ai": right for the chat models whose
-refusals they were collected from, too much for code or for a base model.
+Phrases also match inside longer words, so "was an aid" counts as "as an ai". This suits the chat models from whose refusals the
+phrases were collected, but is too strict for code or for a base model.
 """
 
 import re
@@ -30,8 +30,10 @@ _FROM = 2
 
 
 def drop_refusal(record: Record) -> str | None:
-    """`refusal` with the words that tell it. As in airoboros, telling words that begin in the output's first two characters
-    do not count: it passes a flag where a position is expected, and its published data were chosen so.
+    """Reject with `refusal` and the phrase found.
+
+    As in airoboros, phrases that begin in the first two characters of the output do not count: its code passes a flag where a
+    position is expected, and its published data were filtered that way.
     """
     found = _TELLING.search(record.output, _FROM)
     begins = next((words for words in _APOLOGIES if record.output.startswith(words)), None)

@@ -1,4 +1,4 @@
-"""Answers in which the model ran in circles."""
+"""Texts in which the model repeats itself."""
 
 from collections.abc import Callable
 from itertools import accumulate
@@ -15,12 +15,12 @@ LOOP_TIMES = 3
 
 
 def drop_loop(tokenizer: Callable[[str], list[str]] | None = None) -> Callable[[Record], str | None]:
-    """`loops`: in the instruction or the output, one line stands five times in a row with the same indentation (twenty
-    times if it has fewer than three words, as brackets and numbers do), or five-word sequences that come three times or
-    more make up over half of the text. The bounds are ours.
+    """Reject with `loops` if the instruction or the output repeats one line five times in a row with the same indentation
+    (twenty times if it has fewer than three words, such as brackets and numbers), or if five-word sequences that occur three
+    times or more make up over half of the text. The limits are our own.
 
-    Where the words are those of a tokenizer, which may be single signs, a sequence is as long as it takes to have twenty
-    signs too: five signs in a row recur in any text of a script without spaces.
+    With a tokenizer, whose words may be single characters, a sequence must also have twenty characters: five characters in a
+    row recur in any text of a script without spaces.
     """
     words_of, signs = (tokenizer, LOOP_SIGNS) if tokenizer else (str.split, 0)
 
@@ -41,7 +41,7 @@ def _repeats_lines(text: str, words_of: Callable[[str], list[str]]) -> bool:
 
 
 def _repeats(words: list[str], signs: int) -> bool:
-    """Whether sequences of five words with so many signs, if they recur, are most of a text."""
+    """Return whether recurring sequences of five words, with at least that many characters, make up most of a text."""
     ends = _ends(words, signs)
     counts: dict[tuple[str, ...], int] = {}
     last: dict[tuple[str, ...], int] = {}
@@ -49,7 +49,7 @@ def _repeats(words: list[str], signs: int) -> bool:
         sequence = tuple(words[at:end])
         if at >= last.get(sequence, 0):  # "0 0 0 0 0 0" is not a repetition of itself
             counts[sequence], last[sequence] = counts.get(sequence, 0) + 1, end
-    # Words covered by sequences that come three times or more, as a share of all words.
+    # Share of words that are covered by sequences that occur three times or more.
     covered = bytearray(len(words))
     for at, end in enumerate(ends):
         if counts[tuple(words[at:end])] >= LOOP_TIMES:
@@ -58,7 +58,7 @@ def _repeats(words: list[str], signs: int) -> bool:
 
 
 def _ends(words: list[str], signs: int) -> list[int]:
-    """Where the sequence that begins with each word ends, as far as there is one."""
+    """Yield the end of the sequence that begins with each word, if there is one."""
     begins = [0, *accumulate(map(len, words))]
     ends: list[int] = []
     end = 0

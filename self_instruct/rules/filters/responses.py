@@ -1,10 +1,10 @@
-"""Answers told by lists of patterns in a YAML file, each of which shows by examples that it does what it is there for.
+"""Reject outputs by patterns of a YAML file, each with examples that test it:
 
 - name: speaks_as_ai
   pattern: "as an? (?:ai|language model)"
   drops: ["As an AI, I cannot say."]
-  keeps: ["He worked as an aide."]          # may be left out
-  at_start: false                           # may be left out, and so may any_case, true unless it is said
+  keeps: ["He worked as an aide."]          # optional
+  at_start: false                           # optional, like any_case (default true)
 """
 
 from collections.abc import Callable
@@ -23,19 +23,19 @@ _OPTION = "--response_filters_path"
 
 @dataclass(frozen=True)
 class ResponsePattern:
-    """One pattern by name, compiled and tested."""
+    """A named pattern, compiled and tested."""
 
     name: str
     pattern: Any
     place: str
 
     def found_in(self, text: str) -> str | None:
-        """The words by which it is found, or None."""
+        """Return the matching words, or None."""
         return search(self.pattern, text, self.place)
 
 
 def drop_responses(path: str | None) -> Callable[[Record], str | None]:
-    """`response` with the name of the first pattern that is found in the output, and the words; without a path, nothing."""
+    """Reject with `response`, the name of the first pattern that matches the output, and the words (no path: never)."""
     patterns = read_patterns(Path(path)) if path is not None else []
 
     def rule(record: Record) -> str | None:
@@ -49,8 +49,10 @@ def drop_responses(path: str | None) -> Callable[[Record], str | None]:
 
 
 def read_patterns(path: Path) -> list[ResponsePattern]:
-    """The patterns of a file, in order. Raises `UserError`, naming the file and the pattern, for a mistake in it, and for a
-    pattern that misses an example it should drop or finds one it should keep: a rule that never fires is not noticed otherwise.
+    """Return the patterns of a file, in order.
+
+    Raises UserError, with the file and the pattern, for a mistake in the file, and for a pattern that misses one of its `drops`
+    or matches one of its `keeps`: otherwise nobody would notice a pattern that never matches.
     """
     import yaml
 
@@ -68,7 +70,7 @@ def read_patterns(path: Path) -> list[ResponsePattern]:
     names = [item.name for item in found]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise UserError(f"{path}: two patterns are named {twice}; give each a name of its own")
+        raise UserError(f"{path}: two patterns are named {twice}; give each its own name")
     return found
 
 
@@ -88,18 +90,18 @@ def _pattern(item: Any, place: str) -> ResponsePattern:
     missing = [key for key in _NEEDED if key not in item]
     if missing:
         raise UserError(
-            f"{place}: {missing[0]} is missing; drops are examples that the pattern must find, one at least"
+            f"{place}: {missing[0]} is missing; drops lists at least one example that the pattern must find"
         )
     named = f"{place} ({item['name']})"
     text = rf"\A\W*(?:{item['pattern']})" if item.get("at_start") else item["pattern"]
     made = ResponsePattern(item["name"], compiled(text, named, item.get("any_case", True)), named)
     for example in item["drops"]:
         if made.found_in(example) is None:
-            raise UserError(f"{named}: the pattern does not find its own example {example!r}; mend one of them")
+            raise UserError(f"{named}: the pattern does not find its own example {example!r}; correct one of them")
     for example in item.get("keeps", []):
         if (words := made.found_in(example)) is not None:
             raise UserError(
-                f"{named}: the pattern finds {words!r} in {example!r}, which it should keep; mend one of them"
+                f"{named}: the pattern finds {words!r} in {example!r}, which it should keep; correct one of them"
             )
     return made
 

@@ -1,12 +1,12 @@
-"""What a record of a category must be: a multiple choice with one right option, sums that are right, code and nothing else.
+"""Validators: checks of a record of one category, such as one right option, correct sums, or code without prose.
 
-A validator takes a record and the variables of its request (topic, language, letter, ...) and returns the record, as it is
-or mended, or the reason why it is none: one word, perhaps with what was seen, as `no_answer` or `many_blanks: 2`. What it
-cannot check it lets pass. Some remember earlier records, so a list of validators serves one run; what they say follows
-from the order of the records alone.
+A validator takes a record and the variables of its request (topic, language, letter, ...), and returns the record, possibly
+corrected, or the reason to reject it: one word, optionally with details, such as `no_answer` or `many_blanks: 2`. It accepts
+what it cannot check. Some remember earlier records, so a list of validators serves one run; decisions depend only on the
+order of the records.
 
-Adding one is a function in one of these files that takes the parameters and returns the validator, its name with its reasons in
-`VALIDATORS`, a line in `_MAKERS`, a test.
+To add one, write a function in one of these files that takes the parameters and returns the validator, add its name with its
+reasons to `VALIDATORS` and a line to `_MAKERS`, and test it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -45,7 +45,7 @@ VALIDATORS: dict[str, tuple[str, ...]] = {
     "editor": ("nothing_to_edit", "no_answer", "unchanged"),
     "cot": ("no_reasoning", "no_final_answer", "answers_disagree"),
 }  # fmt: skip
-"""The name of every validator, and the reasons that it may give."""
+"""Every validator by name, with its possible reasons."""
 
 _MAKERS: dict[str, Callable[..., Validator]] = {
     "multiple_choice": multiple_choice,
@@ -66,22 +66,22 @@ _MAKERS: dict[str, Callable[..., Validator]] = {
 
 
 def add_validator(name: str, reasons: tuple[str, ...], maker: Callable[..., Validator]) -> None:
-    """Add a validator to `VALIDATORS`. Raises ValueError if the name is taken by another one."""
+    """Add a validator to `VALIDATORS`. Raises ValueError if another validator has the name."""
     if name in VALIDATORS and _MAKERS[name] is not maker:
-        raise ValueError(f"there is a validator {name} already; give yours another name")
+        raise ValueError(f"a validator named {name} already exists; choose another name")
     VALIDATORS[name], _MAKERS[name] = reasons, maker
 
 
 def build_validators(specs: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Validator]:
-    """The validators of a run from names with their parameters, in the order in which they are asked.
+    """Return the validators of a run, in the order of application, from their names and parameters.
 
-    Raises `UserError` for an unknown name, with the nearest one, and for a parameter that is unknown or has a wrong value.
+    Raises UserError for an unknown name (with the most similar one), and for an unknown parameter or a wrong value.
     """
     return [checked(name, parameters, _MAKERS) for name, parameters in specs]
 
 
 def validate(validators: Sequence[Validator], record: Record, variables: Variables) -> Record | str:
-    """The record as all validators leave it, each seeing what those before it have mended; or the first reason."""
+    """Apply validators in turn, each to the record that the previous one returned; return the record or the first reason."""
     for validator in validators:
         found = validator(record, variables)
         if isinstance(found, str):

@@ -1,4 +1,4 @@
-"""Reading an answer: the part of an output that states it, and texts brought into a form in which they can be compared."""
+"""Find the answer in an output, and normalise texts for comparison."""
 
 import re
 import string
@@ -20,7 +20,7 @@ _FUNCTION_WORDS = frozenset(
 
 
 def stated_answer(output: str) -> str:
-    """The answer in an output: after "Answer:" on its first or last line, after "the answer is", else the output as a whole."""
+    """Return the text after "Answer:" on the first or last line, or after "the answer is", else the whole output."""
     lines = [line for line in output.strip().splitlines() if line.strip()]
     for line in (lines[-1:] + lines[:1]) if lines else []:
         label = _LABEL.match(line)
@@ -33,21 +33,21 @@ def stated_answer(output: str) -> str:
 
 
 def bare(text: str) -> str:
-    """The text in lower case, with single spaces, without signs or quotation marks around it."""
+    """Return the text in lower case, with single spaces, without surrounding punctuation or quotation marks."""
     return " ".join(text.casefold().split()).strip(_DECORATION)
 
 
 def content_words(text: str) -> list[str]:
-    """The words of a text in lower case, without those that only join others ("the", "of", "is")."""
+    """Return the words of a text in lower case, without function words ("the", "of", "is")."""
     return [word for word in words(text) if word not in _FUNCTION_WORDS]
 
 
 def words(text: str) -> list[str]:
-    """The words of a text in lower case, of any script."""
+    """Return the words of a text in lower case, in any script."""
     return re.findall(r"[^\W_]+(?:['’][^\W_]+)*", text.casefold())
 
 
 def stands_in(phrase: str, text: str) -> bool:
-    """Whether the words of a phrase, of which there are some, stand side by side in a text."""
+    """Return whether the words of a phrase are consecutive in a text; False for a phrase without words."""
     wanted = words(phrase)
     return bool(wanted) and f" {' '.join(wanted)} " in f" {' '.join(words(text))} "

@@ -1,8 +1,8 @@
-"""Arithmetic: every sum that an answer states is right, and so is the result of a task that is nothing but a sum.
+"""Check every equation that an answer states, and the result of a task that is only an arithmetic expression.
 
-Checked are equations between numbers, "12 × 3 = 36" or "15% of 80 is 12". What holds a variable, a unit within the sum or
-anything else that is no number cannot be checked, and passes; so does "2 is 2 * 2": what is said of a single number in words
-tells what it means, and is no result.
+Equations between numbers are checked, "12 × 3 = 36" or "15% of 80 is 12". An equation with a variable, a unit within the
+expression or anything else that is not a number cannot be checked, and passes. So does "2 is 2 * 2": "is" after a single number
+explains the number and states no result.
 """
 
 import re
@@ -50,11 +50,11 @@ _GOES_ON = re.compile(
 
 
 def arithmetic() -> Validator:
-    """`wrong_sum` when an equation of the output is not true, `wrong_result` when the task is a sum and the answer another
-    number.
+    """Reject with `wrong_sum` if an equation of the output is false, and with `wrong_result` if the task is an arithmetic
+    expression and the answer another number.
 
-    A result that shows decimals may be rounded or cut to these; one that shows none is to be exact, unless it is said to be
-    "about" so much or has a remainder.
+    A result with decimals may be rounded or truncated to them; one without decimals must be exact, unless it is marked as
+    approximate ("about") or has a remainder.
     """
 
     def validator(record: Record, variables: Variables) -> Record | str:
@@ -68,7 +68,7 @@ def arithmetic() -> Validator:
 
 
 def wrong_sum(line: str) -> str | None:
-    """The first equation of a line that is not true, with what would be; None if all that can be checked are true."""
+    """Return the first false equation of a line with the right result, or None if all that can be checked are true."""
     line = _LABEL.sub("", line)
     for left, right, approximate in _equations(line):
         try:
@@ -76,14 +76,14 @@ def wrong_sum(line: str) -> str | None:
         except NoExpression:
             continue
         if not any(token.text in _OPERATORS for token in (*left, *right)) or _discounts(left) or _discounts(right):
-            continue  # "3 is 5" is said of much else, and "100 - 20%" is meant as 80
+            continue  # "3 is 5" can mean many things, and "100 - 20%" is meant as 80
         if not _agree(first, second, approximate):
             return f"{line[left[0].start : right[-1].end].strip()[:120]}; it is {_shown(first.exact)}"
     return None
 
 
 def _equations(line: str) -> Iterator[tuple[list[Token], list[Token], bool]]:
-    """Both sides of each equation between numbers: as much to the left and the right of the sign as is arithmetic."""
+    """Yield both sides of each equation between numbers: the arithmetic to the left and right of the equals sign."""
     for sign in _EQUALS.finditer(line):
         left, right = _side_before(line, sign.start()), _side_after(line, sign.end())
         if left and right:
@@ -100,14 +100,14 @@ def _equations(line: str) -> Iterator[tuple[list[Token], list[Token], bool]]:
 
 
 def _side_before(line: str, end: int) -> list[Token] | None:
-    """The longest arithmetic that ends at a place, or None if what stands before it may belong to it."""
+    """Return the longest expression that ends at a position, or None if the text before may be part of it."""
     start = max((at.end() for at in _EQUALS.finditer(line, 0, end)), default=0)
     begin = start
     while begin < end:
         tokens = tokens_of(line[:end], begin)
         if tokens and not line[tokens[-1].end : end].strip():
             break
-        # On to the next place at which a number or a bracket may begin.
+        # Continue at the next position where a number or a bracket may begin.
         reached = tokens[-1].end if tokens else begin
         found = re.compile(r"[\d(.$€£-]").search(line, reached + (not tokens), end)
         begin = found.start() if found else end
@@ -130,12 +130,12 @@ def _side_before(line: str, end: int) -> list[Token] | None:
 
 
 def _side_after(line: str, start: int) -> list[Token] | None:
-    """The arithmetic with which the text goes on, or None if what follows may belong to it."""
+    """Return the expression at the start of the text, or None if the text after it may be part of it."""
     next_sign = _EQUALS.search(line, start)
     end = next_sign.start() if next_sign else len(line)
     begin = _ABOUT.match(line, start)
     tokens = tokens_of(line[:end], begin.end() if begin else start)
-    # "= 7 - so much" goes on in words.
+    # "= 7 - so much" continues in words.
     while (
         tokens
         and tokens[-1].text in ("-", "of")
@@ -166,13 +166,13 @@ def _agree(first: Value, second: Value, approximate: bool) -> bool:
 
 
 def _discounts(tokens: list[Token]) -> bool:
-    """Whether a percentage is added or taken off."""
+    """Return whether a percentage is added or subtracted."""
     texts = [token.text for token in tokens]
     return any(sign in "+-" and end == "%" for sign, end in zip(texts[1:], texts[3:], strict=False))
 
 
 def _wrong_result(record: Record) -> str | None:
-    """What the task's sum is, where the answer has numbers and none of them is that."""
+    """Return the result of the task's expression if the answer has numbers but not this one, else None."""
     last = record.task.rstrip().rpartition("\n")[2]
     asked = _ASKED.match(_plain(last[:_LONGEST_LINE]).strip())
     expected = _result(asked["sum"]) if asked else None
@@ -187,7 +187,7 @@ def _wrong_result(record: Record) -> str | None:
 
 
 def _result(text: str) -> Value | None:
-    """The value of a text that is a sum and nothing else; None where it is a single number or something else."""
+    """Return the value of a text that is only an expression; None for a single number or any other text."""
     tokens = tokens_of(text)
     if not tokens or text[tokens[-1].end :].strip() or text[: tokens[0].start].strip("$€£ "):
         return None
@@ -207,7 +207,7 @@ def _numbers(text: str) -> Iterator[Value]:
 
 
 def _plain(text: str) -> str:
-    """The text without bold type, with spoken and typeset operators as signs."""
+    """Return the text without bold markup, with operators in words or TeX replaced by symbols."""
     text = _BOLD.sub(" ", text)
     for pattern, sign in _SPOKEN:
         text = pattern.sub(sign, text)

@@ -1,4 +1,4 @@
-"""Fill in the blank: one gap, and what belongs into it."""
+"""Fill-in-the-blank tasks: one gap and its answer."""
 
 import re
 
@@ -13,11 +13,11 @@ _BLANK = re.compile(
 
 
 def fill_in_the_blank(max_answer_words: int = 12, word_bank: bool = False) -> Validator:
-    """`no_blank` and `many_blanks` unless the task has exactly one gap; `no_answer`; `answer_too_long`; `answer_in_text` when
-    the answer can be read off the task, unless it may have a `word_bank` to choose from.
+    """Reject with `no_blank` or `many_blanks` unless the task has exactly one gap; with `no_answer`; with `answer_too_long`;
+    and with `answer_in_text` if the task contains the answer, unless a `word_bank` to choose from is allowed.
 
-    A gap is written ____ or [blank]; gaps side by side, for an answer of several words, are one. An output that gives the whole
-    sentence anew is judged by what it puts in the gap.
+    A gap is written ____ or [blank]; adjacent gaps, for an answer of several words, count as one. If the output repeats the
+    whole sentence, the words in the gap are the answer.
     """
 
     def validator(record: Record, variables: Variables) -> Record | str:
@@ -37,7 +37,7 @@ def fill_in_the_blank(max_answer_words: int = 12, word_bank: bool = False) -> Va
 
 
 def _filled(task: str, gap: re.Match[str], output: str) -> str | None:
-    """What an output that repeats the line of the gap puts into it."""
+    """Return the words in the gap of an output that repeats the line with the gap."""
     before = task[: gap.start()].rpartition("\n")[2]
     after = task[gap.end() :].partition("\n")[0]
     if len((before + after).split()) < 2:

@@ -1,4 +1,4 @@
-"""Multiple choice: options that can be told apart, an answer that is one of them, letters that come up equally often."""
+"""Multiple choice: distinct options, an answer that is one of them, and balanced letters."""
 
 import re
 from collections import Counter
@@ -11,7 +11,7 @@ from self_instruct.rules.validators.contract import Validator, Variables
 _BOLD = r"(?:\*\*|__)?"
 _LABELS = r"(?P<label>[A-Za-j1-9])"
 _MARKERS = [
-    # On lines of their own: "A) x", "(b) x", "C. x", "- D: x", "**A.** x"; then within a line.
+    # Each on its own line: "A) x", "(b) x", "C. x", "- D: x", "**A.** x"; then within a line.
     re.compile(rf"^[ \t]*(?:[-*•][ \t]+)?{_BOLD}[(\[]?{_LABELS}(?:[)\].:]+|[ \t]+[-–—](?=[ \t])){_BOLD}[ \t]*", re.MULTILINE),
     re.compile(rf"(?<![^\s,;:/]){_BOLD}[(\[]?{_LABELS}[)\]]{_BOLD}[ \t]*"),
     re.compile(rf"(?<![^\s,;/]){_BOLD}{_LABELS}[.:]{_BOLD}[ \t]+"),
@@ -29,18 +29,18 @@ class Options:
     texts: dict[str, str]
 
     def named_by(self, text: str) -> str | None:
-        """The letter of the longest option with which a text begins, a whole word at least; None if there is none."""
+        """Return the letter of the longest option with which a text begins, up to a word boundary, or None."""
         wanted = bare(text)
         found = [(len(own), letter) for letter, own in self._bare() if _begins(wanted, own)]
         return max(found)[1] if found else None
 
     def mentioned_in(self, text: str) -> list[str]:
-        """The letters of the options whose texts stand in a text."""
+        """Return the letters of the options whose texts are in a text."""
         return [letter for letter, own in self._bare() if stands_in(own, text)]
 
     @property
     def alike(self) -> bool:
-        """Whether two options have the same text."""
+        """Return whether two options have the same text."""
         texts = [own for _, own in self._bare()]
         return len(set(texts)) < len(texts)
 
@@ -49,8 +49,9 @@ class Options:
 
 
 def read_options(text: str) -> Options | None:
-    """The options of a question, labelled in sequence from A, a or 1: on lines of their own, or within a line. None if there
-    are fewer than two.
+    """Return the options of a question, labelled in sequence from A, a or 1, each on its own line or all within a line.
+
+    None if there are fewer than two.
     """
     for marker in _MARKERS:
         run = _sequence(list(marker.finditer(text)))
@@ -65,7 +66,7 @@ def read_options(text: str) -> Options | None:
 
 
 def _sequence(marks: list[re.Match[str]]) -> list[re.Match[str]]:
-    """The last run of labels that follow each other from the first one: an article "A." before the options is passed over."""
+    """Return the last sequence of consecutive labels from the first one; an article "A." before the options is skipped."""
     run: list[re.Match[str]] = []
     best: list[re.Match[str]] = []
     for mark in marks:
@@ -79,7 +80,7 @@ def _sequence(marks: list[re.Match[str]]) -> list[re.Match[str]]:
 
 
 def _end_of_last(text: str, start: int) -> int:
-    """Where the last option ends: with its paragraph, or its line if nothing but options came before."""
+    """Return the end of the last option: the end of its paragraph, or of its line if there are only options before."""
     end = re.compile(
         r"\n\s*\n|\n(?=\s*(?:answer|question|please|choose|select|explain|which|what)\b)|\Z", re.IGNORECASE
     )
@@ -88,14 +89,15 @@ def _end_of_last(text: str, start: int) -> int:
 
 
 def multiple_choice(options: int | None = None, balance: float | None = 5.0) -> Validator:
-    """`no_options`, or not so many as `options` says; `same_options`; `no_answer`; `not_an_option` for a letter or a text that
-    is none; `letter_disagrees` with the text beside it; `wrong_letter` if the variable `letter` asks for another one.
+    """Reject with `no_options` (none, or another number than `options`); `same_options`; `no_answer`; `not_an_option` if the
+    letter or text is not an option; `letter_disagrees` if the text beside it belongs to another letter; `wrong_letter` if the
+    variable `letter` asks for another one.
 
-    `letter_overused`: a letter may come up at most `balance` times more often than by chance among what has passed, where a
-    record of k options counts 1/k for each of its letters; None lets any mixture pass.
+    `letter_overused`: among the accepted records a letter may be at most `balance` times as frequent as by chance, where a
+    record of k options counts 1/k for each of its letters; None accepts any distribution.
     """
     if balance is not None and balance < 1:
-        raise ValueError(f"balance is {balance:g}, but must be at least 1, or not even a first answer can pass")
+        raise ValueError(f"balance is {balance:g}, but must be at least 1; below 1 no first answer could pass")
     seen: Counter[str] = Counter()
     expected: Counter[str] = Counter()
 
@@ -122,14 +124,12 @@ def multiple_choice(options: int | None = None, balance: float | None = 5.0) -> 
 
 
 def chosen(options: Options, output: str) -> tuple[str | None, str | None]:
-    """The letter that an output chooses, by letter, by letter and text, or by text; or None and the reason why there is
-    none.
-    """
+    """Return the letter that an output chooses, by letter, by letter and text, or by text; or None and the reason."""
     answer = stated_answer(output)
     line = next((line for line in answer.splitlines() if line.strip()), "")
     mark = _CHOSEN.match(line)
     by_text = options.named_by(line)
-    # "A" and "I" may be words; a letter counts if it stands alone, is marked, or is another one.
+    # "A" and "I" may be words, so they count only alone or marked; other letters always count.
     if (
         mark
         and not (by_text and mark["label"].upper() not in options.texts)
@@ -143,7 +143,7 @@ def chosen(options: Options, output: str) -> tuple[str | None, str | None]:
 
 
 def _by_letter(options: Options, letter: str, rest: str, marked: bool) -> tuple[str | None, str | None]:
-    """The letter if it is an option, and what stands beside it is its text or, where the letter is not `marked` by a sign, an
+    """Return the letter if it is an option and the text beside it is its own or, unless the letter is `marked` by a sign, an
     explanation.
     """
     if letter not in options.texts:

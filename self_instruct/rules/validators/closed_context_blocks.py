@@ -1,4 +1,4 @@
-"""Closed-context questions, in the block form of airoboros: texts with metadata, and what is asked of them.
+"""Closed-context questions in the block format of airoboros: texts with metadata, and an instruction about them.
 
     BEGININPUT
     BEGINCONTEXT
@@ -10,9 +10,9 @@
     What is asked.
     ENDINSTRUCTION
 
-One to four blocks, then the instruction. Any text can be rendered and `parse(render(x)) == x`: a line of it that is a marker
-is written with a backslash before it, and one that has backslashes before a marker with one more. Metadata, one line a pair, is
-refused where it would not come back. Knows nothing of records and models.
+There are one to four blocks, then the instruction. Any text can be rendered, and `parse(render(x)) == x`: a line that is a
+marker, with or without backslashes before it, is written with one more backslash. Metadata has one pair a line, and is refused
+if it could not be parsed back.
 """
 
 import re
@@ -25,7 +25,7 @@ _ESCAPED = re.compile(rf"\\+(?:{'|'.join(MARKERS)})[ \t\r]*")
 
 
 class ClosedContextError(ValueError):
-    """A text that is not of this form: the reason in one word, and what was seen."""
+    """The text does not have this format: the reason in one word, and the offending text."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
@@ -34,10 +34,10 @@ class ClosedContextError(ValueError):
 
 @dataclass(frozen=True)
 class Block:
-    """A text and what is known of it, as pairs of key and value in order.
+    """A text and its metadata, as pairs of key and value in order.
 
-    Raises `ClosedContextError` for a key that is empty or holds a colon, and for a key or a value that is no single line or has
-    white space around it.
+    Raises ClosedContextError for a key that is empty or contains a colon, and for a key or value of several lines or with
+    surrounding white space.
     """
 
     text: str
@@ -54,7 +54,7 @@ class Block:
 
 @dataclass(frozen=True)
 class ClosedContext:
-    """One to four blocks and an instruction. Raises `ClosedContextError` for another number."""
+    """One to four blocks and an instruction. Raises ClosedContextError for another number of blocks."""
 
     blocks: tuple[Block, ...]
     instruction: str
@@ -75,12 +75,12 @@ class ClosedContext:
 
 
 def render(context: ClosedContext) -> str:
-    """The text form, without a line break at its end."""
+    """Render a question, without a final line break."""
     return f"{render_blocks(context.blocks)}\nBEGININSTRUCTION\n{_guarded(context.instruction)}\nENDINSTRUCTION"
 
 
 def render_blocks(blocks: Sequence[Block]) -> str:
-    """The blocks alone, as a record's input may hold them."""
+    """Render only the blocks, as in a record's input."""
     parts = []
     for block in blocks:
         pairs = "".join(f"{key}: {value}".rstrip(" ") + "\n" for key, value in block.metadata)
@@ -89,9 +89,9 @@ def render_blocks(blocks: Sequence[Block]) -> str:
 
 
 def parse(text: str) -> ClosedContext:
-    """The blocks and the instruction of a text that is wholly of this form; blank lines between its parts are passed over.
+    """Parse a text that has this format throughout; blank lines between its parts are skipped.
 
-    Raises `ClosedContextError`: `no_block`, `too_many_blocks`, `unclosed`, `bad_metadata`, `no_instruction`, `text_outside`.
+    Raises ClosedContextError: `no_block`, `too_many_blocks`, `unclosed`, `bad_metadata`, `no_instruction`, `text_outside`.
     """
     lines = _Lines(text)
     blocks = tuple(_blocks(lines))
@@ -108,7 +108,7 @@ def parse(text: str) -> ClosedContext:
 
 
 def parse_blocks(text: str) -> tuple[Block, ...]:
-    """The blocks of a text that holds nothing else, as a record's input may. Raises `ClosedContextError` as `parse` does."""
+    """Parse a text of blocks only, as in a record's input. Raises ClosedContextError as `parse` does."""
     lines = _Lines(text)
     blocks = tuple(_blocks(lines))
     lines.skip_blank()
@@ -139,7 +139,7 @@ def _pairs(text: str) -> Iterator[tuple[str, str]]:
 
 
 class _Lines:
-    """The lines of a text, read once from the first to the last."""
+    """The lines of a text, read once from first to last."""
 
     def __init__(self, text: str) -> None:
         self._lines, self._at = text.split("\n"), 0
@@ -156,13 +156,13 @@ class _Lines:
             self._at += 1
 
     def at_marker(self, marker: str) -> bool:
-        """Whether the line is that marker, which is then passed."""
+        """Return whether the current line is the marker, and skip it if so."""
         found = not self.ended and self._lines[self._at].strip() == marker
         self._at += found
         return found
 
     def until(self, marker: str) -> str:
-        """The text up to a line that is that marker. Raises `ClosedContextError` if another comes first, or none."""
+        """Return the text up to the marker. Raises ClosedContextError if another marker comes first, or none comes."""
         start = self._at
         while not self.ended:
             line = self._lines[self._at].rstrip(" \t\r")

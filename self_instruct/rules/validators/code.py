@@ -1,4 +1,4 @@
-"""Code in the plain form: an answer that is code and nothing else."""
+"""The plain format of code: an answer that is only code."""
 
 import re
 import warnings
@@ -20,9 +20,11 @@ _SPEECH = re.compile(
 
 
 def plain_code(always: bool = False) -> Validator:
-    """Where the plain form is asked for, by the variable `plain_format`, by PLAINFORMAT in the instruction or `always`: a
-    single fenced block is unwrapped; `prose_around_code`, `several_blocks`, `no_code`; `does_not_compile` when the variable
-    `language`, or the block itself, says Python and it is none for the Python that runs this. Other records pass as they are.
+    """Require the plain format if the variable `plain_format`, PLAINFORMAT in the instruction, or `always` asks for it.
+
+    A single fenced block is unwrapped. Reject with `prose_around_code`, `several_blocks` or `no_code`, and with
+    `does_not_compile` if the variable `language` or the fence names Python and the running Python cannot compile it. Other
+    records pass unchanged.
     """
 
     def validator(record: Record, variables: Variables) -> Record | str:
@@ -40,7 +42,7 @@ def plain_code(always: bool = False) -> Validator:
 
 
 def _unwrapped(output: str) -> tuple[str, str, str | None]:
-    """The code of an output, the language that its fence names, and the reason why it is not code alone, or None."""
+    """Return the code of an output, the language of its fence, and the reason why it is not only code, or None."""
     fences = list(_FENCE.finditer(output))
     if not fences:
         code, tag = output.strip("\n"), ""
@@ -62,7 +64,9 @@ def _unwrapped(output: str) -> tuple[str, str, str | None]:
 
 
 def _is_prose(line: str) -> bool:
-    """Whether a line is a sentence, and no comment or statement. SQL and shell read like words, but end in no full stop."""
+    """Return whether a line is a sentence, not a comment or a statement. SQL and shell look like prose, but end without a full
+    stop.
+    """
     text = line.strip()
     if not text or _COMMENT.match(text) or line.startswith((" ", "\t")):
         return False
@@ -73,12 +77,12 @@ def _is_prose(line: str) -> bool:
 
 
 def _fault(code: str) -> str | None:
-    """What keeps a text from being Python, or None. It is compiled and never run."""
+    """Return why a text is not valid Python, or None. It is compiled, never run."""
     if len(code) > _LONGEST:
         return f"over {_LONGEST:,} characters"
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of "\\d" and the like, which is the code's business
+            warnings.simplefilter("ignore")  # such as for "\\d" in generated code
             compile(code, "<answer>", "exec", dont_inherit=True)
     except SyntaxError as error:
         return f"line {error.lineno}: {error.msg}"

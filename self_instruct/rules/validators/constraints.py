@@ -1,6 +1,6 @@
-"""What a task demands of the letters and the form of its answer, as it is stated: "starts with 'B'", "a five-letter word".
+"""Constraints that a task states on the letters and the form of its answer: "starts with 'B'", "a five-letter word".
 
-Read are the usual English ways to say it; what is said in another way is not seen, and passes.
+Only the usual English phrasings are recognised; an unrecognised constraint is not checked.
 """
 
 import re
@@ -24,7 +24,7 @@ _SENTENCE = 8
 
 @dataclass(frozen=True)
 class Constraint:
-    """What an answer must be: a name, which is the reason when it is not, what was stated, and whether one text of it is so."""
+    """A constraint: its name (the reason for a rejection), its statement, and a test of one text."""
 
     name: str
     stated: str
@@ -32,9 +32,7 @@ class Constraint:
     each_word: bool = False
 
     def objection(self, output: str) -> str | None:
-        """The reason why an output does not keep to it, or None. Of a list every item is to keep to it; of a sentence, one
-        word.
-        """
+        """Return why an output violates it, or None. All items of a list must satisfy it; of a sentence, one word."""
         answer = stated_answer(output)
         items = words(answer) if self.each_word else [answer] if self.name in _OF_ALL else _items(answer)
         if len(items) == 1 and len(items[0].split()) > _SENTENCE and self.name not in _OF_ALL:
@@ -56,12 +54,12 @@ _OF_ALL = ("avoids", "word_count", "acrostic", "contains")
 
 
 def stated_constraints(task: str) -> list[Constraint]:
-    """All that a task demands in a way that can be read."""
+    """Return all recognised constraints of a task."""
     return [constraint for read in _READERS for constraint in read(task)]
 
 
 def _placed(task: str) -> Iterator[Constraint]:
-    """Starts with, ends with, contains 'x', and that it does not."""
+    """Yield constraints such as starts with, ends with, contains 'x', and their negations."""
     verbs = {
         "starts_with": r"(?:start|begin|commenc)(?:s|ing|ning|es|e)?\s+with",
         "ends_with": r"(?:end|finish|terminat)(?:s|ing|es|e)?\s+(?:with|in)",
@@ -71,7 +69,7 @@ def _placed(task: str) -> Iterator[Constraint]:
         for found in re.finditer(rf"{_NOT}\b{verb}\s+{_PLACED}", task, re.IGNORECASE):
             text = (found["text"] or found["letter"]).casefold().strip()
             if not text or (name == "contains" and found["not"] is None and found["kind"] is None):
-                # "using 'x'" and "has 'x'" are said of much else than letters.
+                # "using 'x'" and "has 'x'" often do not refer to letters.
                 if not text or not re.match(rf"{_NOT}\bcontain", found.group(), re.IGNORECASE):
                     continue
             holds = _holds(
@@ -101,7 +99,7 @@ def _negated(holds: Callable[[str], bool]) -> Callable[[str], bool]:
 
 
 def _each(task: str, found: re.Match[str]) -> bool:
-    """Whether it is said of each word."""
+    """Return whether the constraint applies to each word."""
     before = task[max(0, found.start() - 60) : found.start()].rpartition(".")[2]
     return (
         re.search(r"\b(?:each|every|all)\s+(?:of\s+)?(?:the\s+|its\s+)?(?:\w+\s+)?words?\b", before, re.I) is not None
@@ -109,7 +107,7 @@ def _each(task: str, found: re.Match[str]) -> bool:
 
 
 def _sized(task: str) -> Iterator[Constraint]:
-    """A five-letter word; a word of 5 letters; exactly ten words."""
+    """Yield constraints such as a five-letter word, a word of 5 letters, exactly ten words."""
     for found in re.finditer(
         rf"\b{COUNT}[- ]letter\s+(?:\w+\s+)?(?:word|name|noun|verb|adjective|answer|animal|fruit|country|city|colou?r)"
         rf"|\bword\s+(?:of|with)\s+(?:exactly\s+)?{COUNT.replace('count', 'other')}\s+letters",
@@ -124,7 +122,7 @@ def _sized(task: str) -> Iterator[Constraint]:
 
 
 def _rearranged(task: str) -> Iterator[Constraint]:
-    """Anagrams of a word, palindromes, acrostics."""
+    """Yield constraints for anagrams, palindromes and acrostics."""
     for found in re.finditer(
         rf"\b(?:anagram|rearrang\w+|unscrambl\w+|scrambled)\b[^.?!\n]{{0,40}}?{_QUOTED}", task, re.I
     ):
@@ -149,12 +147,12 @@ _READERS = (_placed, _sized, _rearranged)
 
 
 def number(text: str) -> int:
-    """A number in figures, or a word up to twenty."""
+    """Return a number in digits, or as a word up to twenty."""
     return int(text) if text.isdigit() else NUMBERS[text.lower()]
 
 
 def _items(answer: str) -> list[str]:
-    """The items of an answer: lines that are marked as such, or what commas divide, if each is short; else the whole."""
+    """Return the items of an answer: bulleted or numbered lines, or comma-separated parts if each is short; else the whole."""
     lines = [line.strip() for line in answer.splitlines() if line.strip()]
     marked = [found[1] for line in lines if (found := re.match(r"(?:[-*•]|\d{1,3}[.)])\s+(.+)", line))]
     if marked:

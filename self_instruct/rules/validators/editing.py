@@ -1,4 +1,4 @@
-"""Editing: a text to be changed, and the text as changed."""
+"""Editing tasks: a text to change, and the changed text."""
 
 import re
 
@@ -9,8 +9,8 @@ _QUOTED = re.compile(r"[\"“](?P<text>[^\"“”]+)[\"”]|'(?P<single>[^'\n]+)
 
 
 def editor(min_words: int = 4) -> Validator:
-    """`nothing_to_edit` when the task names no text of at least `min_words` words: its input, or what follows the first line or
-    a colon, or stands in quotation marks; `no_answer`; `unchanged` when the answer is that text.
+    """Reject with `nothing_to_edit` if the task has no text of at least `min_words` words (its input, the text after the first
+    line or a colon, or a quotation); with `no_answer`; and with `unchanged` if the answer is that text.
     """
 
     def validator(record: Record, variables: Variables) -> Record | str:
@@ -26,7 +26,7 @@ def editor(min_words: int = 4) -> Validator:
 
 
 def _given_texts(record: Record) -> list[str]:
-    """Where the text to be edited may stand."""
+    """Yield the texts that the task may ask to edit."""
     task = record.instruction
     _, _, rest = task.partition("\n")
     after_colon = task.partition(":")[2]

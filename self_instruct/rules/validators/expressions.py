@@ -5,9 +5,9 @@
     power   := signed ("^" signed)?
     signed  := "-"? number "%"? | "-"? "(" sum ")" "%"?
 
-An "x" is a sign where a number or a bracket follows it; in "3x - 7" it is a variable.
+An "x" before a number or a bracket is a multiplication sign; in "3x - 7" it is a variable.
 
-Nothing is executed. What is too long, too deep or too large to evaluate is no expression.
+Nothing is executed. A text that is too long, too deep or too large to evaluate is not an expression.
 """
 
 import re
@@ -27,7 +27,7 @@ _SAME = {"×": "*", "·": "*", "∙": "*", "x": "*", "÷": "/", "−": "-", "–
 
 @dataclass(frozen=True)
 class Value:
-    """What an expression comes to. `decimals` is how many it shows where it is a single number, `None` where it is computed."""
+    """The value of an expression. `decimals` is the number of decimals of a single number, None for a computed value."""
 
     exact: Fraction
     decimals: int | None = None
@@ -35,12 +35,12 @@ class Value:
 
 
 class NoExpression(ValueError):
-    """A text that is none, or one that is not evaluated."""
+    """The text is not an expression, or is not evaluated."""
 
 
 @dataclass(frozen=True)
 class Token:
-    """A number or a sign of the grammar, and the places in the text between which it stands."""
+    """A number or a symbol of the grammar, with its start and end in the text."""
 
     text: str
     start: int
@@ -48,12 +48,12 @@ class Token:
 
     @property
     def is_number(self) -> bool:
-        """Whether it is a number."""
+        """Return whether it is a number."""
         return self.text[0].isdigit() or self.text[0] == "."
 
 
 def tokens_of(text: str, start: int = 0) -> list[Token]:
-    """The tokens with which a text goes on from a place, as far as they are some. Currency signs are passed over."""
+    """Return the tokens of a text from a position up to the first text that is not one. Currency signs are skipped."""
     found: list[Token] = []
     while (match := _TOKEN.match(text, start)) and len(found) <= LONGEST:
         kind = str(match.lastgroup)
@@ -65,7 +65,7 @@ def tokens_of(text: str, start: int = 0) -> list[Token]:
 
 
 def evaluate(tokens: list[Token]) -> Value:
-    """The value of an expression. Raises `NoExpression` if it is none, divides by zero, or is too much to evaluate."""
+    """Return the value of an expression. Raises NoExpression if it is invalid, divides by zero, or is too large to evaluate."""
     if len(tokens) > LONGEST:
         raise NoExpression("too long")
     parser = _Parser([token.text for token in tokens])

@@ -1,4 +1,4 @@
-"""Answers that must come from a context: cited from its metadata, supported by its text, or said to be not in it."""
+"""Answers that must come from a context: citing its metadata, supported by its text, or stating that it has no answer."""
 
 import re
 from dataclasses import replace
@@ -38,9 +38,10 @@ _SPEAKS_OF_CONTEXT = re.compile(
 
 
 def needless_context(max_overlap: float = 0.7) -> Validator:
-    """A context, which is the record's input or the blocks of its instruction, that does not help is removed: the output is
-    longer than it, or says the same (ROUGE-L F1 of at least `max_overlap`), as in airoboros. `context_does_not_help` where it
-    does not, but the instruction speaks of it and cannot stand alone.
+    """Remove a useless context (the record's input, or the blocks of its instruction), as airoboros does.
+
+    A context is useless if the output is longer, or repeats it (ROUGE-L F1 of at least `max_overlap`). Reject with
+    `context_does_not_help` if it is useless but the instruction refers to it and makes no sense alone.
     """
     _check_share("max_overlap", max_overlap)
 
@@ -63,12 +64,12 @@ def needless_context(max_overlap: float = 0.7) -> Validator:
 
 
 def closed_context(min_support: float = 0.5, max_overlap: float = 0.7) -> Validator:
-    """`grammar` unless the instruction is a whole closed-context question, or the input is its blocks; `no_answer`.
+    """Reject with `grammar` unless the instruction is a whole closed-context question, or the input is its blocks; `no_answer`.
 
-    With the variable `unanswerable`, `answered_anyway` unless the answer says that the text does not tell. Otherwise a context
-    that does not help is treated as by `needless_context`; `citation` for a source that is not in the metadata, `no_citation`
-    when the variable `source` asks for one and there is none; `unsupported` when less than `min_support` of the telling words
-    of the answer stand in the texts and their metadata, unless it says that they do not tell.
+    With the variable `unanswerable`, reject with `answered_anyway` unless the answer says that the text does not contain it.
+    Otherwise a useless context is treated as by `needless_context`; `citation` is for a source that is not in the metadata,
+    `no_citation` for a missing one if the variable `source` asks for it, and `unsupported` if less than `min_support` of the
+    answer's content words are in the texts and their metadata, unless it says that these contain no answer.
     """
     _check_share("min_support", min_support)
     helps = needless_context(max_overlap)
@@ -93,7 +94,7 @@ def closed_context(min_support: float = 0.5, max_overlap: float = 0.7) -> Valida
 
 
 def _objection(context: ClosedContext, output: str, needs_source: bool, min_support: float) -> str | None:
-    """What is wrong with an answer's sources, or that the texts do not support it."""
+    """Return what is wrong with an answer's sources, or that the texts do not support it, or None."""
     body, references = _references(output)
     if (wrong := _wrong_citation(context, output, references)) is not None:
         return f"citation: {wrong}"
@@ -104,9 +105,9 @@ def _objection(context: ClosedContext, output: str, needs_source: bool, min_supp
 
 
 def read_context(record: Record) -> ClosedContext:
-    """The closed-context question that a record is: its instruction, or its input with the instruction.
+    """Return the closed-context question of a record: its instruction, or its input with the instruction.
 
-    Raises `ClosedContextError` if it is none.
+    Raises ClosedContextError if the record has another format.
     """
     if record.input.strip():
         return ClosedContext(parse_blocks(record.input), record.instruction)
@@ -114,8 +115,10 @@ def read_context(record: Record) -> ClosedContext:
 
 
 def support(answer: str, context: ClosedContext) -> float:
-    """The share of an answer's telling words, each as often as it stands there, that the texts or their metadata hold too:
-    ROUGE-1 precision without words that only join others, a word being its first letters. 1 where there is none.
+    """Return the share of an answer's content words, with repetition, that are in the texts or their metadata.
+
+    This is ROUGE-1 precision without function words, with words cut to their first letters; 1 for an answer without content
+    words.
     """
     there = {_stem(word) for block in context.blocks for word in content_words(_whole(block))}
     said = [_stem(word) for word in content_words(answer)]
@@ -127,12 +130,12 @@ def _whole(block: Block) -> str:
 
 
 def _stem(word: str) -> str:
-    """Five letters tell most words apart and their forms alike; figures are taken as they are."""
+    """Return the first five letters of a word, which distinguish most words but not their forms; numbers stay whole."""
     return word if any(sign.isdigit() for sign in word) else word.removesuffix("'s")[:5].rstrip("s") or word
 
 
 def _needless(context: str, output: str, max_overlap: float) -> str | None:
-    """Why a context does not help, or None."""
+    """Return why a context is useless, or None."""
     if len(output) > len(context):
         return f"the answer has {len(output)} characters, the context {len(context)}"
     from self_instruct.novelty.rouge import RougeIndex
@@ -146,7 +149,7 @@ def _needless(context: str, output: str, max_overlap: float) -> str | None:
 
 
 def _references(output: str) -> tuple[str, list[str]]:
-    """The answer without its lists of references, and their lines."""
+    """Return the answer without its lists of references, and the lines of these."""
     lines = [
         line
         for found in _REFERENCES.finditer(output)
@@ -157,7 +160,7 @@ def _references(output: str) -> tuple[str, list[str]]:
 
 
 def _wrong_citation(context: ClosedContext, output: str, references: list[str]) -> str | None:
-    """A reference of which nothing is in the metadata, a pair with another value than there, or an address that is nowhere."""
+    """Return a reference that is not in the metadata, a pair with another value, or an address that is nowhere; or None."""
     everything = "\n".join(_whole(block) for block in context.blocks)
     for url in _URL.findall(output):
         if url.rstrip(".,;") not in everything:

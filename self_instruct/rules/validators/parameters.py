@@ -1,4 +1,4 @@
-"""Making a validator from a name and parameters that a user wrote, each mistake told with what would be right."""
+"""Make a validator from a name and parameters that a user wrote, with a helpful message for each mistake."""
 
 import difflib
 import inspect
@@ -13,10 +13,10 @@ Made = TypeVar("Made")
 
 
 def checked(name: str, parameters: Mapping[str, Any], makers: Mapping[str, Callable[..., Made]]) -> Made:
-    """What the maker of that name makes of the parameters, whose names and types are those of its signature.
+    """Call the maker of that name with the parameters, checked against its signature.
 
-    Raises `UserError` for an unknown name or parameter, with the nearest one, and for a value of another type or one that the
-    maker refuses by `ValueError`.
+    Raises UserError for an unknown name or parameter (with the most similar one), for a value of another type, and for one that
+    the maker refuses with ValueError.
     """
     if name not in makers:
         raise UserError(f"validator {name!r} is unknown{_nearest(name, makers)}; there are {', '.join(makers)}")

@@ -1,4 +1,4 @@
-"""Answers that are reasoned out, and answers that must come from what the task tells: stories, and facts that are not so."""
+"""Answers with reasoning, and answers that must come from the task: stories and counterfactual contexts."""
 
 import re
 
@@ -16,8 +16,9 @@ _SENTENCE = re.compile(r"[^.!?\n]*[^\W_][^.!?\n]*(?:[.!?]+(?=\s|$)|\n|$)")
 
 
 def cot(min_reasoning_words: int = 15) -> Validator:
-    """`no_final_answer` unless a line says "Answer: ..." or "Therefore, the answer is ..."; `no_reasoning` when fewer than
-    `min_reasoning_words` words come before it; `answers_disagree` when the last lines of that kind name different numbers.
+    """Reject with `no_final_answer` unless a line says "Answer: ..." or "Therefore, the answer is ..."; with `no_reasoning` if
+    fewer than `min_reasoning_words` words precede it; and with `answers_disagree` if the last such lines state different
+    numbers.
     """
 
     def validator(record: Record, variables: Variables) -> Record | str:
@@ -37,8 +38,8 @@ def cot(min_reasoning_words: int = 15) -> Validator:
 
 
 def theory_of_mind(min_sentences: int = 2) -> Validator:
-    """`no_story` of `min_sentences` sentences beside the question, `no_question`; `no_answer`; `answer_not_in_story` when the
-    answer has no telling word of the story, as a place or a person of it is.
+    """Reject with `no_story` if there are fewer than `min_sentences` sentences besides the question; with `no_question`,
+    `no_answer`, and `answer_not_in_story` if the answer has no content word of the story, such as a place or a person.
     """
 
     def validator(record: Record, variables: Variables) -> Record | str:
@@ -61,9 +62,11 @@ def theory_of_mind(min_sentences: int = 2) -> Validator:
 
 
 def counterfactual(min_support: float = 0.5) -> Validator:
-    """`no_context`; `no_answer`; `unsupported` when less than this share of the telling words of a short answer stand in the
-    context; with the variable `fact`, what is true outside of it, `answers_from_memory` when the answer holds that and the
-    context does not; with `counterfact`, `ignores_context` when the answer lacks what the context claims.
+    """Reject with `no_context`, `no_answer`, and `unsupported` if less than `min_support` of the content words of a short
+    answer are in the context.
+
+    With the variable `fact` (the real-world fact), `answers_from_memory` if the answer contains it and the context does not;
+    with `counterfact`, `ignores_context` if the answer lacks what the context claims.
     """
     if not 0 <= min_support <= 1:
         raise ValueError(f"min_support is {min_support:g}, but must be between 0 and 1")

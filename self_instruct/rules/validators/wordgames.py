@@ -1,4 +1,4 @@
-"""Trivia and word games: the letters that the task asks for."""
+"""Trivia and word games: constraints on letters."""
 
 from self_instruct.records import Record
 from self_instruct.rules.validators.answers import bare, content_words, stands_in, stated_answer
@@ -16,11 +16,11 @@ CONSTRAINTS = (
     "palindrome",
     "acrostic",
 )
-"""The reasons that a constraint of the task may give."""  # fmt: skip
+"""The reasons that the constraints of a task can give."""  # fmt: skip
 
 
 def constraints() -> Validator:
-    """`no_answer`, or the name of a constraint that the task states and the answer does not keep to, as `starts_with`."""
+    """Reject with `no_answer`, or with the name of a constraint that the answer violates, such as `starts_with`."""
 
     def validator(record: Record, variables: Variables) -> Record | str:
         if not bare(record.output):
@@ -32,7 +32,7 @@ def constraints() -> Validator:
 
 
 def wordgame(required: bool = False) -> Validator:
-    """As `constraints`; with `required` a task that states none is dropped too, as `no_constraint`."""
+    """As `constraints`; with `required`, also reject a task without constraints with `no_constraint`."""
     asked = constraints()
 
     def validator(record: Record, variables: Variables) -> Record | str:
@@ -44,7 +44,7 @@ def wordgame(required: bool = False) -> Validator:
 
 
 def riddle() -> Validator:
-    """`no_answer`; `answer_in_question` when a short answer (up to six words, as "an echo") stands in the question."""
+    """Reject with `no_answer`, or with `answer_in_question` if a short answer (up to six words) is in the question."""
 
     def validator(record: Record, variables: Variables) -> Record | str:
         answer = stated_answer(record.output)

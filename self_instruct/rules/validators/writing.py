@@ -1,4 +1,4 @@
-"""Writing: the length and the form that the task asks for."""
+"""Writing tasks: the length and form that the task asks for."""
 
 import re
 from collections.abc import Iterator
@@ -20,9 +20,10 @@ _ASKED = re.compile(
 
 
 def writing(min_words: int = 20, tolerance: float = 0.25) -> Validator:
-    """`no_text` below `min_words` words, unless the task asks for a number; `wrong_word_count` when it asks for so many words
-    and the text differs by over `tolerance` of that ("exactly", "at least", "at most": by a tenth); `wrong_lines` and
-    `wrong_paragraphs` when it asks for so many of these, or for a haiku, a sonnet, a limerick.
+    """Reject with `no_text` below `min_words` words, unless the task asks for a number of words; with `wrong_word_count` if the
+    number of words differs from the requested one by more than the share `tolerance` (a tenth for "exactly", "at least", "at
+    most"); and with `wrong_lines` or `wrong_paragraphs` if the task asks for a number of these, or for a haiku, a sonnet or a
+    limerick.
     """
     if not 0 <= tolerance < 1:
         raise ValueError(f"tolerance is {tolerance:g}, but must be at least 0 and below 1")
@@ -53,7 +54,7 @@ def writing(min_words: int = 20, tolerance: float = 0.25) -> Validator:
 
 
 def _bounds(task: str, tolerance: float) -> Iterator[tuple[str, float, float]]:
-    """What may be counted of a text: words, lines or paragraphs, and how many at least and at most."""
+    """Yield the requested counts: words, lines or paragraphs, with minimum and maximum."""
     for found in _ASKED.finditer(task):
         size, unit, bound = number(found["count"]), f"{found['unit'].lower()}s", (found["bound"] or "").lower()
         slack = size * 0.1 if unit == "words" else 0

@@ -1,0 +1,65 @@
+"""Whether the Hugging Face Hub can be reached, found out by one request.
+
+The libraries that load models retry each file for half a minute when there is no network, so ask here before they do.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Thread
+
+_VALID_FOR = 60.0  # seconds
+_answers: dict[str, tuple[float, bool]] = {}
+
+
+def reachable() -> bool:
+    """Return whether the Hub answers at all within `HF_HUB_ETAG_TIMEOUT` seconds; never under `HF_HUB_OFFLINE`.
+
+    An answer holds for a minute, so that loading the parts of a model asks once.
+    """
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return False
+    asked, answered = _answers.get(constants.ENDPOINT, (0.0, False))
+    if not asked or time.monotonic() - asked > _VALID_FOR:
+        answered = _asked(constants.ENDPOINT, constants.HF_HUB_ETAG_TIMEOUT)
+        _answers[constants.ENDPOINT] = time.monotonic(), answered
+    return answered
+
+
+@contextmanager
+def offline_if_unreachable(name: str) -> Iterator[None]:
+    """Inside, if `name` is no folder and the Hub cannot be reached, the libraries read their cache and send no request.
+
+    `local_files_only=True` is not enough: transformers does not pass it on to its search for adapters.
+    """
+    if Path(name).expanduser().is_dir() or reachable():
+        yield
+        return
+    from huggingface_hub import constants
+
+    before, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def _asked(endpoint: str, timeout: float) -> bool:
+    from huggingface_hub import get_session
+
+    answers = list[int]()
+
+    def ask() -> None:
+        try:
+            answers.append(get_session().head(endpoint, timeout=timeout).status_code)
+        except Exception:  # no network, a broken proxy, a malformed HF_ENDPOINT: no answer in any case
+            return
+
+    # The lookup of a host's name has no timeout of its own, and nothing can interrupt it.
+    thread = Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(timeout)
+    return bool(answers)
