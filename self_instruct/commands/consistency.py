@@ -4,7 +4,6 @@ Records whose instruction is told back well enough are written to a dataset of t
 another threshold costs nothing; a model is loaded only for those that are missing.
 """
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -47,7 +46,7 @@ def _run(prompt_path: Path, argv: Sequence[str]) -> int:
 
     consistency = consistency_of(given, prompt_path)
     logs.configure(consistency.config.reporting.log_level)
-    ended = review(consistency, shlex.join(command_line()))
+    ended = review(consistency, command_line())
     if ended.text is not None:
         print(ended.text)
     return ended.code

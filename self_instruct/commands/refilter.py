@@ -15,7 +15,8 @@ _TOLD = {
     "batch_dir": "directory of the old run",
     "output_path": "directory of the new dataset",
     **{name: DEFAULT.format("the run's") for name in REFILTER_OPTIONS if name != "preset"},
-    "num_instructions_to_generate": "stop at exactly this many records [default: all that pass are kept]",
+    "num_instructions_to_generate": "stop at exactly this many records; a larger number than the run's also judges the "
+    "completions that lay beyond its target [default: the run's]",
 }
 _HELP = "A new dataset from an old run, without generating. What is not given is as it was in that run."
 AFTER_FAILURE = "the old directory is as it was; give a new one that is empty"

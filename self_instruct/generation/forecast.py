@@ -5,8 +5,10 @@ which falls when a model begins to repeat itself; the range says only how far th
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+from self_instruct.generation.progress import clock
 
 CONFIDENCE = 1.96  # standard errors to either side: 95 %
 
@@ -35,7 +37,7 @@ class Forecast:
             ("tokens a second", f"{self.tokens_per_second:,.0f}"),
             ("new tokens a record", _range(self.tokens_per_record)),
             ("records to go", f"{self.records:,}"),
-            ("hours", _range(self.hours)),
+            ("time to go", _range(self.hours, lambda hours: clock(3600 * hours))),
         ]
         if self.devices:
             spent = [hours * self.devices for hours in self.hours]
@@ -61,12 +63,12 @@ def tokens_per_record(samples: Sequence[tuple[int, int]]) -> tuple[float, float,
     return ratio, max(0.0, ratio - CONFIDENCE * error), ratio + CONFIDENCE * error
 
 
-def _range(values: Sequence[float]) -> str:
-    expected, low, high = (_shown(value) for value in values)
-    return f"{expected} ({low} to {high})"
-
-
-def _shown(value: float) -> str:
+def _number(value: float) -> str:
     if math.isinf(value):
         return "unknown"
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _range(values: Sequence[float], show: Callable[[float], str] = _number) -> str:
+    expected, low, high = map(show, values)
+    return f"{expected} ({low} to {high})"

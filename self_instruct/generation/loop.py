@@ -118,6 +118,11 @@ class Loop:
         """Requests that the engine has and has not answered."""
         return len(self._under_way)
 
+    @property
+    def waiting(self) -> int:
+        """Completions that are in the journal and not decided: an earlier request is missing, or the run ended first."""
+        return len(self._waiting)
+
     def _take_the_rest(self) -> None:
         """What is whole by now was paid for, so it is journalled, and the next launch decides on it."""
         self.engine.interrupt()

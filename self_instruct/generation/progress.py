@@ -61,8 +61,9 @@ class Progress:
             from tqdm import tqdm
 
             self._bar = tqdm(
-                total=self._target, initial=accepted, unit=f" {self._unit}", file=self._stream, dynamic_ncols=True
-            )
+                total=self._target, initial=accepted, unit=f" {self._unit}", file=self._stream, dynamic_ncols=True,
+                bar_format="{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}{unit} [{elapsed}{postfix}]",
+            )  # fmt: skip
 
     def step(self, tokens: int) -> None:
         """Called while tokens are drawn."""
@@ -72,7 +73,7 @@ class Progress:
 
     def update(self, funnel: Funnel) -> None:
         """Called when completions were judged."""
-        self._yield = funnel.yield_
+        self._yield = funnel.yield_of_written
         self.reach(funnel.accepted)
         for observe in self.observers:
             observe(funnel, self.tokens_per_second)
@@ -87,7 +88,7 @@ class Progress:
     def close(self) -> None:
         """Ends the bar, with the figures of the whole launch."""
         if self._bar is not None:
-            self._bar.set_postfix_str(self._speed(), refresh=False)
+            self._bar.set_postfix_str(f"ETA {clock(self._seconds_left())}, {self._speed()}", refresh=False)
             self._bar.close()
 
     @property
@@ -104,7 +105,7 @@ class Progress:
         now = time.monotonic()
         if self._bar is not None and now - self._shown_at >= REFRESH_EVERY:
             self._shown_at = now
-            self._bar.set_postfix_str(self._speed())
+            self._bar.set_postfix_str(f"ETA {clock(self._seconds_left())}, {self._speed()}")
         if now - self._said >= self._every:
             self._said = now
             self._tell()
@@ -117,7 +118,7 @@ class Progress:
         """One line, on the error stream where no bar is, and always in the log file, with the figures."""
         done = "accepted" if self._unit == "records" else self._unit
         left, memory, load = self._seconds_left(), resident(), self.load() if self.load is not None else None
-        parts = [f"{done} {self._accepted}/{self._target}", self._speed(), f"ETA {_clock(left)}"]
+        parts = [f"{done} {self._accepted}/{self._target}", self._speed(), f"ETA {clock(left)}"]
         parts += [f"{load}"] if load is not None else []
         figures = {
             "done": self._accepted, "target": self._target, "unit": self._unit, "yield": round(self._yield, 4),
@@ -133,8 +134,12 @@ class Progress:
         return round(self.seconds / gained * (self._target - self._accepted)) if gained else None
 
 
-def _clock(seconds: int | None) -> str:
-    return "unknown" if seconds is None else f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+def clock(seconds: float | None) -> str:
+    """Return a duration as H:MM:SS, the form of every estimate of the time left; "unknown" for None and infinity."""
+    if seconds is None or seconds == float("inf"):
+        return "unknown"
+    whole = round(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
 
 
 def resident() -> int:

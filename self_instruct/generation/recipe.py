@@ -69,14 +69,14 @@ class Recipe(ABC):
         """What asks and what decides in a launch; new vectors are kept. Raises `UserError` if no prompt fits the model."""
 
     @abstractmethod
-    def curator(self, *, limited: bool = True) -> Curator:
-        """The curator alone, for a journal that is replayed; not `limited`, it keeps records over the quotas of categories."""
+    def curator(self) -> Curator:
+        """Return the curator alone, for a journal that is replayed."""
 
     def writer(self, folder: Path, model_revision: str) -> Writer:
         """What writes the dataset."""
         return Writer(folder, build_origin(self.config, self.format, model_revision))
 
-    def funnel(self, *, limited: bool = True) -> Funnel:
+    def funnel(self) -> Funnel:
         """What counts."""
         return Funnel(self.config.run.patience, spending=build_spending(self.config))
 
@@ -132,10 +132,10 @@ class SeedRecipe(Recipe):
         curator = build_curator(self.config, self.format, self.header, self.seeds, keeps_vectors=True)
         return Session(SeedPlan(composer, curator, run.seed, prompt.horizon or 1, stop, sequences), curator)
 
-    def curator(self, *, limited: bool = True) -> Curator:
+    def curator(self) -> Curator:
         """The curator."""
         return build_curator(self.config, self.format, self.header, self.seeds)
 
-    def funnel(self, *, limited: bool = True) -> Funnel:
+    def funnel(self) -> Funnel:
         """The counts, also by filter rule."""
         return Funnel(self.config.run.patience, reasons_of_rules(self.config.filter), build_spending(self.config))

@@ -1,7 +1,7 @@
 """A launch: the options are checked against the directory, the journal is replayed, the loop generates."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +24,7 @@ from self_instruct.generation.loop import Limits, Loop
 from self_instruct.generation.progress import Load, Progress
 from self_instruct.generation.recipe import Recipe, SeedRecipe
 from self_instruct.generation.signals import Interruption
-from self_instruct.generation.summary import Ending
+from self_instruct.generation.summary import Ending, yield_text
 from self_instruct.generation.tracking import Tracker, check_installed
 from self_instruct.generation.workers import Generators, serve, started
 from self_instruct.runs import logs, manifest
@@ -60,14 +60,14 @@ def generate(
     recipe: Recipe,
     *,
     ask: Callable[[str], bool] | None = None,
-    again: str | None = None,
+    again: Sequence[str] | None = None,
     engine: Engine | None = None,
 ) -> Ended:
     """Generates from a recipe into --batch_dir, as one process of a launch: rank 0 decides and writes, the others serve it.
 
-    `ask` puts a question to the user, None where there is no terminal; `again` is the command that goes on with the run, for
-    the text at the end; `engine` generates in place of the one that the options name. Raises `UserError` for a mistake of the
-    user's, `OSError` if the disk fails.
+    `ask` puts a question to the user, None where there is no terminal; `again` is the command of this launch, word by word,
+    for the text at the end; `engine` generates in place of the one that the options name. Raises `UserError` for a mistake
+    of the user's, `OSError` if the disk fails.
     """
     config, declared = recipe.config, declarations(GROUPS)
     check_installed(config.reporting.report_to)
@@ -107,7 +107,7 @@ def launch(
     described: dict[str, Any],
     progress: Progress,
     interruption: Interruption,
-    again: str | None = None,
+    again: Sequence[str] | None = None,
 ) -> Ended:
     """Rank 0's part: generates into a run directory, which `described` describes."""
     config, pool = recipe.config, generators.pool
@@ -149,9 +149,14 @@ def launch(
         text = _forecast(config, loop, pool, stopped, progress.tokens_per_second)
     else:
         idle = (news.idleness(pool.news), news.occupancy(pool.news)) if pool is not None else None
+        # A user's engine may be the reader, and need not say so.
+        demonstration = getattr(generators.reader, "demonstration", False)
         text = recipe.summary(
-            Ending(folder, loop.funnel, session.curator.pool, stopped, progress.seconds, idle, again)
-        )
+            Ending(
+                folder, loop.funnel, session.curator.pool, stopped, described["options"], progress.seconds, idle, again,
+                loop.waiting, loop.failed, demonstration,
+            )
+        )  # fmt: skip
     return Ended(128 + interruption.received if interruption.received else int(loop.failed), text)
 
 
@@ -210,9 +215,7 @@ def _run(loop: Loop, progress: Progress) -> str:
 def _forecast(config: Config, loop: Loop, pool: WorkerPool | None, stopped: str, speed: float) -> str:
     """The text after the pilot of --plan; `speed` is in tokens a second, of the pilot without earlier launches."""
     funnel, target = loop.funnel, config.run.num_instructions_to_generate
-    lines = [
-        f"Pilot: {stopped}; {funnel.accepted:,} records from {funnel.requests:,} requests, yield {funnel.yield_:.0%}."
-    ]
+    lines = [f"Pilot: {stopped}; {funnel.accepted:,} records from {funnel.requests:,} requests, {yield_text(funnel)}."]
     ratio = tokens_per_record(funnel.samples)
     if pool is None and config.model.engine == "scripted":
         return f"{lines[0]} A script takes no time worth a forecast."

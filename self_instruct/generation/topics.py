@@ -19,7 +19,7 @@ from self_instruct.generation.demonstrations import DemonstrationMix
 from self_instruct.generation.judging import Check, Curator, Rules
 from self_instruct.generation.plan import Plan
 from self_instruct.generation.recipe import Recipe, Session
-from self_instruct.generation.summary import Ending
+from self_instruct.generation.summary import Ending, why
 from self_instruct.records import Drop, Prompt, Record, record_id
 from self_instruct.runs.journal import Entry
 from self_instruct.runs.verdict import Verdict
@@ -132,7 +132,7 @@ class TopicRecipe(Recipe):
         curator, horizon = self.curator(keeps_vectors=True), self.config.prompt.horizon or 1
         return Session(TopicPlan(curator, self.config.run.seed, horizon, self.header, self.number), curator)
 
-    def curator(self, *, limited: bool = True, keeps_vectors: bool = False) -> Curator:
+    def curator(self, *, keeps_vectors: bool = False) -> Curator:
         """The curator of topics that are new and none of what is to be avoided."""
         rules = Rules(self.format, topics_of, avoid(self._avoided), build_bounds(self.config))
         by_meaning = self.config.novelty.embedding_threshold is not None
@@ -141,4 +141,4 @@ class TopicRecipe(Recipe):
 
     def summary(self, ending: Ending) -> str:
         """Why it ended, and what became of the items."""
-        return f"\nStopped: {ending.stopped.replace('records', 'topics')}.\n\n{ending.funnel.table()}\n"
+        return f"\n{why(ending, 'topics')}\n\n{ending.funnel.table()}\n"

@@ -71,7 +71,7 @@ def figures(funnel: Funnel, tokens_per_second: float, compared: int) -> dict[str
     return {
         "accepted": funnel.accepted,
         "requests": funnel.requests,
-        "yield": funnel.yield_,
+        "yield": funnel.yield_of_written,
         **({"recent_yield": recent} if recent is not None else {}),
         "tokens_per_second": tokens_per_second,
         "completion_tokens": funnel.completion_tokens,

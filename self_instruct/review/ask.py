@@ -8,6 +8,7 @@ shares the beginnings of prompts reads them once.
 
 import json
 import logging
+import shlex
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,6 +16,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+from self_instruct.config.program import with_option
 from self_instruct.engines.base import Completion, Engine, EngineLost, Request
 from self_instruct.engines.fleet.world import World, current_world
 from self_instruct.errors import UserError
@@ -53,13 +55,13 @@ _log = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Decision:
     """What follows from the answers: the lines of the records that stay, the counts of the report, and the counts for people;
-    `option` is another threshold to try, as it is typed.
+    `option` is another threshold to try: the name of its option and the value.
     """
 
     kept: Sequence[bytes]
     counts: Mapping[str, Any]
     summary: Sequence[str]
-    option: str
+    option: tuple[str, float]
 
 
 @dataclass
@@ -197,11 +199,11 @@ class Reviewer(ABC):
             )
 
 
-def review(reviewer: Reviewer, again: str) -> Ended:
+def review(reviewer: Reviewer, again: Sequence[str]) -> Ended:
     """Ask for the predictions that are missing, as one process of a launch, and write what follows from all of them.
 
-    `again` is the command that decides again, for the text at the end. Raises UserError for a mistake of the user's, or if
-    stored predictions were asked for otherwise.
+    `again` is the command that decides again, word by word, for the text at the end. Raises UserError for a mistake of the
+    user's, or if stored predictions were asked for otherwise.
     """
     world, path = current_world(), reviewer.path
     found = read_predictions(path.parent, path.name)
@@ -224,9 +226,10 @@ def review(reviewer: Reviewer, again: str) -> Ended:
         file.close()
 
 
-def _written(reviewer: Reviewer, file: PredictionFile, again: str) -> str:
+def _written(reviewer: Reviewer, file: PredictionFile, again: Sequence[str]) -> str:
     """Write the records that stay and the report; return the text for people."""
     decision, kept, report = reviewer.decide(file.latest), reviewer.kept_path, reviewer.report_path
+    name, value = decision.option
     put(kept, b"".join(decision.kept))
     put(report, (json.dumps(decision.counts, indent=2) + "\n").encode())
     captions = zip((kept, reviewer.path), reviewer.captions, strict=True)
@@ -238,7 +241,7 @@ def _written(reviewer: Reviewer, file: PredictionFile, again: str) -> str:
             f"  {report.name:<38} these counts",
             "Next:",
             "  another threshold, without asking again:",
-            f"    {again} {decision.option}",
+            f"    {shlex.join(with_option(again, [f'--{name}'], f'{value:g}'))}",
         ]
     )  # fmt: skip
 

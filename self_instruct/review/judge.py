@@ -258,7 +258,9 @@ class Judge(Reviewer):
         counts["inputs"] = [{"path": path} for path in self.inputs]
         counts["options"] = {"judge_threshold": self.threshold, **self.given_options}
         note = ["", f"{repeated:,} records repeat an earlier one's texts and were judged with it."] if repeated else []
-        return Decision(kept, counts, [table(counts), *note, ""], "--judge_threshold 4")
+        return Decision(
+            kept, counts, [table(counts), *note, ""], ("judge_threshold", 3.0 if self.threshold == 4 else 4.0)
+        )
 
 
 def judge_of(given: Mapping[str, Any]) -> Judge:

@@ -43,7 +43,12 @@ def test_hours_and_cost_follow_from_speed_and_records():
     forecast = Forecast(36_000, 1_000.0, (200.0, 100.0, 400.0), devices=4, price=2.5)
     assert forecast.hours == pytest.approx((2.0, 1.0, 4.0))
     text = "\n".join(forecast.lines())
-    assert "2 (1 to 4)" in text and "8 (4 to 16)" in text and "20 (10 to 40)" in text and "36,000" in text
+    assert (
+        "2:00:00 (1:00:00 to 4:00:00)" in text
+        and "8 (4 to 16)" in text
+        and "20 (10 to 40)" in text
+        and "36,000" in text
+    )
 
 
 def test_without_a_gpu_there_are_no_gpu_hours():

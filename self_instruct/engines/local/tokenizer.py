@@ -71,6 +71,7 @@ class ModelReader:
     ) -> None:
         tokenizer, config, self.model_revision = load_text(name, revision, trust_remote_code, elsewhere)
         self.context_length: int | None = context_length(config, tokenizer)
+        self.demonstration = getattr(config, "demonstration_model", None) is True  # as config.json of demo_model/ says
         self._encoder = PromptEncoder(tokenizer, chat_template)
 
     def prompt_tokens(self, prompt: str, opening: str) -> int:

@@ -160,14 +160,12 @@ class CategoryRecipe(Recipe):
         plan = CategoryPlan(writings, curator, outcomes, schedule, progress, run.seed, horizon, self.topics)
         return Session(plan, curator)
 
-    def curator(
-        self, *, limited: bool = True, keeps_vectors: bool = False, outcomes: list[Outcome] | None = None
-    ) -> Curator:
+    def curator(self, *, keeps_vectors: bool = False, outcomes: list[Outcome] | None = None) -> Curator:
         """The curator of all categories, which compares their records with each other and with all demonstrations.
 
         What each completion gave is added to `outcomes`.
         """
-        quotas, rules = self._quotas(limited), dict[str | None, Rules]()
+        quotas, rules = self.quotas, dict[str | None, Rules]()
         for name, item in self.categories.items():
             config, read_first = self.configs[name], f"{item.prompt.text}\n{item.request.text}"
             filters = build_rules(config.filter, read_first, config.novelty.rouge_tokenizer)
@@ -191,15 +189,12 @@ class CategoryRecipe(Recipe):
         }
         return Writer(folder, build_origin(self.config, self.format, model_revision), origins)
 
-    def funnel(self, *, limited: bool = True) -> Funnel:
+    def funnel(self) -> Funnel:
         """The counts, also by category."""
         rules = {
             name: reasons for item in self.configs.values() for name, reasons in reasons_of_rules(item.filter).items()
         }
-        return Funnel(self.config.run.patience, rules, build_spending(self.config), self._quotas(limited))
-
-    def _quotas(self, limited: bool) -> dict[str, int | None]:
-        return {**dict.fromkeys(self.categories), **(self.quotas if limited else {})}
+        return Funnel(self.config.run.patience, rules, build_spending(self.config), self.quotas)
 
     def _writings(self, reader: TokenCounter) -> dict[str, Writing]:
         return {name: self._writing(name, reader) for name in self.categories}
