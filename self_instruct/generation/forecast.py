@@ -1,7 +1,7 @@
-"""What a run will take, from a pilot of it: speed, tokens a record, hours, GPU-hours and cost to the target.
+"""Forecast a run from a pilot: speed, tokens a record, time, GPU-hours and cost to the target.
 
-The pilot is the run's own beginning, so nothing that it generates is wasted. The forecast holds as long as the yield does,
-which falls when a model begins to repeat itself; the range says only how far the pilot's requests differ from each other.
+The pilot is the beginning of the run, so its completions are kept. The forecast assumes a constant yield, although the yield
+falls when a model begins to repeat itself; the range only reflects the differences between the pilot's requests.
 """
 
 import math
@@ -25,14 +25,14 @@ class Forecast:
 
     @property
     def hours(self) -> tuple[float, float, float]:
-        """Until the records are there: expected, low, high."""
+        """Hours to the target: expected, low, high."""
         expected, low, high = (
             self.records * tokens / self.tokens_per_second / 3600 for tokens in self.tokens_per_record
         )
         return expected, low, high
 
     def lines(self) -> list[str]:
-        """The forecast for people."""
+        """Return the forecast as lines of text."""
         rows = [
             ("tokens a second", f"{self.tokens_per_second:,.0f}"),
             ("new tokens a record", _range(self.tokens_per_record)),
@@ -48,9 +48,9 @@ class Forecast:
 
 
 def tokens_per_record(samples: Sequence[tuple[int, int]]) -> tuple[float, float, float] | None:
-    """Expected, low and high tokens per accepted record, from (tokens, accepted) of some requests; None if none was accepted.
+    """Return expected, low and high tokens per accepted record, from (tokens, accepted) of each request; None without records.
 
-    A ratio of sums, its standard error by linearisation (cochran1977sampling, 6.4). With one request the range is open.
+    A ratio of sums, with its standard error by linearisation (cochran1977sampling, 6.4). One request gives an open range.
     """
     tokens, accepted = (sum(column) for column in zip(*samples, strict=True)) if samples else (0, 0)
     if not accepted:

@@ -1,7 +1,7 @@
-"""A new dataset from the journal of an old run, without generating.
+"""Make a new dataset from the journal of an old run, without generating.
 
-Every completion is decided on again, in request order, with the options of that run and those given in their place. The old
-directory is left as it is.
+Completions are decided on again in request order, with the run's options except for those given. The old directory does not
+change.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ def refilter(old: Path, new: Path, given: Mapping[str, Any]) -> Ending:
     cannot be used, or a file of the run has changed.
     """
     run, entries = read_run(old), read_journal(old)
-    # A call that was killed leaves halves of files.
+    # A killed call leaves .part files.
     if new.exists() and (not new.is_dir() or any(path.suffix != ".part" for path in new.iterdir())):
         raise UserError(f"{new}: is not empty; give a new directory")
     options = {**run.options, **given}

@@ -1,4 +1,4 @@
-"""A launch: the options are checked against the directory, the journal is replayed, the loop generates."""
+"""Launch a run: check the options against the directory, replay the journal, run the loop."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -37,9 +37,9 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Ended:
-    """How a process of a launch has ended: its exit code, and the text for people, which rank 0 alone has.
+    """How a process of a launch ended: its exit code, and on rank 0 the text to print.
 
-    The code is 0 when a limit was reached, 1 when the engine failed, 128 + n for signal n.
+    The code is 0 when a limit was reached, 1 when the engine failed, 128 + n after signal n.
     """
 
     code: int
@@ -47,7 +47,7 @@ class Ended:
 
 
 def build_recipe(config: Config, base: RecordFormat, prompt_path: Path) -> Recipe:
-    """The recipe that the options name; `prompt_path` is the header where no option gives one.
+    """Build the recipe that the options name; `prompt_path` is the header where no option gives one.
 
     Raises `UserError` for a mistake in an option or a file.
     """
@@ -63,9 +63,9 @@ def generate(
     again: Sequence[str] | None = None,
     engine: Engine | None = None,
 ) -> Ended:
-    """Generates from a recipe into --batch_dir, as one process of a launch: rank 0 decides and writes, the others serve it.
+    """Generate from a recipe into --batch_dir, as one process of a launch: rank 0 decides and writes, the others serve it.
 
-    `ask` puts a question to the user, None where there is no terminal; `again` is the command of this launch, word by word,
+    `ask` asks the user a question and is None where there is no terminal; `again` is the command of this launch, word by word,
     for the text at the end; `engine` generates in place of the one that the options name. Raises `UserError` for a mistake
     of the user's, `OSError` if the disk fails.
     """
@@ -82,7 +82,7 @@ def generate(
     recipe = replace(recipe, config=config)
     described = manifest.describe(flatten(config), recipe.format.name, model_revision="", **recipe.described())
     if earlier is not None:
-        # What can be refused before a model is loaded is refused before.
+        # Refuse what can be refused before a model is loaded.
         likely = {**described, "model_revision": earlier.get("model_revision")}
         manifest.check_same_plan(folder, earlier, likely, declared)
     interruption = Interruption()
@@ -109,12 +109,12 @@ def launch(
     interruption: Interruption,
     again: Sequence[str] | None = None,
 ) -> Ended:
-    """Rank 0's part: generates into a run directory, which `described` describes."""
+    """Generate into a run directory, as rank 0; `described` is the content of its run.yaml."""
     config, pool = recipe.config, generators.pool
-    # What can fail for a user's mistake comes before anything is written.
+    # Find the user's mistakes before anything is written.
     session = recipe.session(generators.reader)
     build_spending(config)
-    interruption.tell(generators.engine.interrupt)  # until here there was nothing to save
+    interruption.tell(generators.engine.interrupt)  # before this there was nothing to save
     if pool is not None:
         pool.wait_until_ready()
     if config.run.plan:
@@ -142,8 +142,8 @@ def launch(
                 write_report(folder, loop.funnel, stopped)
     if not loop.replayed:
         text = (
-            f"Stopped: {stopped}, before all that the journal holds was judged again; the files are as they were, and the same "
-            "command goes on."
+            f"Stopped: {stopped}, before the whole journal was judged again. The dataset is unchanged; run the same command to "
+            "continue."
         )
     elif config.run.plan:
         text = _forecast(config, loop, pool, stopped, progress.tokens_per_second)
@@ -162,7 +162,7 @@ def launch(
 
 def _limits(config: Config, capacity: int | None) -> Limits:
     run = config.run
-    # Categories are given up one by one.
+    # Each category is given up separately.
     min_yield = run.min_yield if config.category.categories is None else 0.0
     return Limits(run.num_instructions_to_generate, min_yield, run.max_requests, run.max_tokens, capacity)
 
@@ -171,7 +171,7 @@ def _limits(config: Config, capacity: int | None) -> Limits:
 def _tracked(
     config: Config, folder: Path, compared: int, described: dict[str, Any], progress: Progress, funnel: Funnel
 ) -> Iterator[None]:
-    """Reports the run to the tracker that is asked for."""
+    """Report the run to the tracker of --report_to."""
     if config.reporting.report_to == "none":
         yield
         return
@@ -185,7 +185,7 @@ def _tracked(
 
 
 def _load(loop: Loop, pool: WorkerPool | None) -> Load:
-    """What generation does now."""
+    """Return the current load of generation."""
     if pool is None:
         return Load(loop.under_way, loop.under_way)
     heard = pool.news
@@ -194,7 +194,7 @@ def _load(loop: Loop, pool: WorkerPool | None) -> Load:
 
 
 def _run(loop: Loop, progress: Progress) -> str:
-    """Replays the journal, then generates; the reason why it stopped."""
+    """Replay the journal, then generate; return why the run stopped."""
     before = loop.writer.records_before()
     if reason := loop.replay():
         return reason
@@ -213,12 +213,12 @@ def _run(loop: Loop, progress: Progress) -> str:
 
 
 def _forecast(config: Config, loop: Loop, pool: WorkerPool | None, stopped: str, speed: float) -> str:
-    """The text after the pilot of --plan; `speed` is in tokens a second, of the pilot without earlier launches."""
+    """Return the text after the pilot of --plan; `speed` is the pilot's tokens a second, without earlier launches."""
     funnel, target = loop.funnel, config.run.num_instructions_to_generate
     lines = [f"Pilot: {stopped}; {funnel.accepted:,} records from {funnel.requests:,} requests, {yield_text(funnel)}."]
     ratio = tokens_per_record(funnel.samples)
     if pool is None and config.model.engine == "scripted":
-        return f"{lines[0]} A script takes no time worth a forecast."
+        return f"{lines[0]} A script has no speed to forecast from."
     heard = pool.news if pool is not None else []
     speed = news.tokens_per_second(heard) if heard else speed
     lines += [f"It fits: {line}." for line in news.fit(heard)]

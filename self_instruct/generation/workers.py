@@ -1,8 +1,7 @@
-"""Starting the processes that generate, beside the one that composes, judges and writes.
+"""Start the processes that generate, beside the process that composes, decides and writes.
 
-A Python thread that parses and compares slows generation in the same process by a factor; so rank 0 generates in a process
-of its own, and every other rank is such a process already. A script is replayed where it is read, unless several ranks are
-to share it.
+Parsing and comparing in a thread would slow generation in the same process several times, so rank 0 starts a separate
+process to generate; every other rank only generates. With one rank, a script is replayed in the main process.
 """
 
 import gc
@@ -32,9 +31,7 @@ from self_instruct.runs import logs
 
 @dataclass(frozen=True)
 class Generators:
-    """What generates: `pool` is all processes, and the engine itself, or None where a script is replayed, or a server asked,
-    in this one.
-    """
+    """The engine of a run, and the pool of generating processes: None if this process replays a script or asks a server."""
 
     reader: TokenCounter
     engine: Engine
@@ -45,14 +42,14 @@ class Generators:
 def started(
     config: Config, world: World, on_tokens: Callable[[int], None], own: Engine | None = None
 ) -> Iterator[Generators]:
-    """Starts rank 0's process and listens for the others; all are ended at the end. Models are loaded meanwhile.
+    """Start rank 0's generating process and accept connections from the other ranks; end all of them on exit.
 
-    `own` is an engine that generates in this process in place of them. Raises `UserError` if the model's tokenizer or
-    configuration cannot be loaded.
+    `own` is an engine to use in this process instead. Raises `UserError` if the model's tokenizer or configuration cannot be
+    loaded.
     """
     if own is not None:
         if world.size > 1:
-            raise UserError(f"an engine of your own runs in one process, but {world.size} were launched; launch one")
+            raise UserError(f"an engine object runs in one process, but {world.size} were launched; launch one")
         yield Generators(own if isinstance(own, TokenCounter) else WordCounter(), own)
         return
     if config.model.engine == "scripted" and world.size == 1:
@@ -60,7 +57,7 @@ def started(
         yield Generators(build_reader(config), engine)
         return
     if config.model.engine == "openai":
-        # A thread of this process asks; the work is done elsewhere.
+        # A thread of this process asks; the server does the work.
         if world.size > 1:
             raise UserError(
                 f"--engine openai needs one process, which asks for all, but {world.size} were launched; use --num_processes 1"
@@ -74,7 +71,7 @@ def started(
     connection, process = _start(config, world)
     place = None
     try:
-        # The process is loading the model by now; this one needs the tokenizer only, and one of the machine's cores.
+        # The other process is loading the model; this one needs only the tokenizer and one core.
         os.environ.setdefault("OMP_NUM_THREADS", "1")
         reader = build_reader(config)
         pool = WorkerPool(_leaders(config, world), reader.model_revision, on_tokens)
@@ -93,7 +90,7 @@ def started(
 
 
 def serve(config: Config, world: World, interruption: Interruption) -> int:
-    """What every rank but 0 does: generates for rank 0 until that says it is enough. The exit code."""
+    """Generate for rank 0 until it ends the work, as any other rank; return the exit code."""
     if world.rank not in _leaders(config, world):
         build_engine(config, world, lambda rows: None)
         return 0
@@ -107,23 +104,23 @@ def serve(config: Config, world: World, interruption: Interruption) -> int:
 
 
 def _leaders(config: Config, world: World) -> range:
-    """The ranks that are given requests: all, or the first of those that hold a model together."""
+    """Return the ranks that receive requests: all, or the first of each group that holds one model."""
     return range(0, world.size, config.model.tensor_parallel_size)
 
 
 def _load(config: Config, world: World, on_step: Callable[[int], None]) -> ModelEngine:
     engine = build_engine(config, world, on_step)
-    assert engine is not None, "only a rank that follows another has no engine"
+    assert engine is not None, "only the later ranks of a group have no engine"
     return engine
 
 
 def _start(config: Config, world: World) -> tuple[Connection, BaseProcess]:
-    """Rank 0's generating process, and the connection to it."""
+    """Start rank 0's generating process; return the connection to it and the process."""
     context = multiprocessing.get_context("spawn")
     mine, its = context.Pipe()
     process = context.Process(target=_generate, args=(its, config, world), name="generation", daemon=True)
-    # A signal of a terminal or a scheduler reaches both processes, and this one decides what it means: the other is born
-    # with these blocked, and here they wait. multiprocessing's tracker, when it is started, would let them through.
+    # A signal from a terminal or a scheduler reaches both processes, and only this one handles it: block the signals while
+    # the other starts, so that it inherits the mask. Start multiprocessing's tracker before, since it unblocks them.
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
@@ -138,12 +135,10 @@ def _generate(connection: Connection, config: Config, world: World) -> None:
     logs.configure(config.reporting.log_level)
     if config.run.batch_dir:
         logs.write_to(Path(config.run.batch_dir), 0, "generation")
-    os.environ["TORCHELASTIC_USE_AGENT_STORE"] = (
-        "True"  # the store is kept by the launcher or by rank 0's other process
-    )
+    os.environ["TORCHELASTIC_USE_AGENT_STORE"] = "True"  # the launcher or rank 0's other process holds the store
     if "OMP_NUM_THREADS" not in os.environ:
-        # Two processes that together use more threads than there are cores slow each other, and judging by meaning keeps a
-        # core busy; judging by words does not.
+        # More threads than cores in both processes together slow each other. Comparing embeddings keeps a core busy; comparing
+        # words does not.
         judging = config.novelty.embedding_threshold is not None
         os.environ["OMP_NUM_THREADS"] = str(max(1, len(os.sched_getaffinity(0)) - judging))
     try:

@@ -27,7 +27,7 @@ def ended(tmp_path_factory):
     return folder / "run", result.stdout
 
 
-def test_it_tells_why_it_stopped_how_much_there_is_and_what_it_looks_like(ended):
+def test_the_summary_shows_why_the_run_stopped_its_counts_and_samples(ended):
     folder, shown = ended
     accepted = rows(folder / "machine_generated_instructions.jsonl")
     assert "Done: 12 of 12 records." in shown and re.search(r"12 records from \d+ requests in", shown)
@@ -39,7 +39,7 @@ def test_it_tells_why_it_stopped_how_much_there_is_and_what_it_looks_like(ended)
 
 
 @pytest.mark.parametrize(("what", "number"), [("more records:", 24), ("another threshold", None)])
-def test_the_commands_that_it_proposes_work(ended, what, number):
+def test_the_proposed_commands_work(ended, what, number):
     folder, shown = ended
     command = shown.split(what)[1].split("\n")[1].strip()
     result = run("bash", "-c", command, cwd=ROOT)
@@ -61,14 +61,14 @@ def test_the_first_record_can_be_explained_as_proposed(ended):
 @pytest.mark.parametrize(
     "words", [["--overwrite", "true", "--yes"], ["--overwrite", "--yes", "1"], ["--overwrite=yes"], []]
 )
-def test_the_command_that_goes_on_does_not_begin_anew(words):
+def test_the_command_that_continues_a_run_does_not_overwrite_it(words):
     command = ["launch.py", *words, "--seed", "1", "--max_hours", "1"]
     assert _without_overwriting(command, bool(words)) == ["launch.py", "--seed", "1", "--max_hours", "1"]
     again = _without_overwriting([*command, "--config", "a.yaml"], True)
     assert again[-4:] == ["--config", "a.yaml", "--overwrite", "false"] and _without_overwriting(again, False) == again
 
 
-def test_a_run_that_ended_early_is_gone_on_with_and_not_made_smaller(tmp_path):
+def test_a_run_that_ended_early_is_continued_with_another_limit(tmp_path):
     script = write_script(tmp_path / "script.jsonl", 60)
     shown = generate(*scripted(script, tmp_path / "run", 5000), "--max_requests", 5).stdout
     assert "go on, with another --max_requests:" in shown and "more records:" not in shown
@@ -105,11 +105,11 @@ def test_filter_rules_that_drop_much_or_nothing_are_named_in_the_text_and_in_the
     assert json.loads((tmp_path / "new/report.json").read_text())["warnings"] == []
 
 
-def test_a_short_run_says_nothing_of_its_rules(ended):
+def test_a_short_run_has_no_warnings_about_rules(ended):
     assert "filter rules" not in ended[1]
 
 
-def test_an_engine_that_cannot_answer_is_no_success(tmp_path):
+def test_an_engine_that_cannot_answer_fails_the_run(tmp_path):
     (tmp_path / "script.jsonl").write_text('{"request": 90, "text": ""}\n')
     result = generate(*scripted(tmp_path / "script.jsonl", tmp_path / "run"))
     assert result.returncode == 1 and "the last 20 requests could not be answered" in result.stdout

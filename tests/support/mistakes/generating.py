@@ -101,7 +101,7 @@ FILES = [
     _seeds("no instances", '{"instruction": "Add.", "instances": []}\n', 'field "instances" must be a list'),
     _seeds("an id that stands twice", _FIRST + "\n" + _FIRST + "\n", "every seed needs its own id"),
     _flag("--prompt_path none.txt", "--prompt_path none.txt: cannot be read"),
-    _file("prompt_path", "empty", "", "is empty; the model needs to be told what to do"),
+    _file("prompt_path", "empty", "", "is empty; write what the model is to do"),
     _file("prompt_path", "saved as Latin-1", b"\xe9", "cannot be read (it is not UTF-8"),
     _missing("script_path", "needs --script_path"),
     _flag("--script_path none.jsonl", "--script_path none.jsonl: cannot be read"),
