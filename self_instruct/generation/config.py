@@ -27,12 +27,10 @@ class RunOptions:
     batch_dir: str | None = option(
         None, "directory of the run; an earlier run in it is continued", path="always", common=True
     )
-    append: bool = option(
-        False, "go on with the run that is in --batch_dir, as is done in any case unless --overwrite is given"
-    )
+    append: bool = option(False, "continue the run in --batch_dir, which is the default unless --overwrite is given")
     overwrite: bool = option(
         False,
-        "begin anew; what --batch_dir holds is kept beside it under another name, after a question on a terminal",
+        "start a new run; --batch_dir is first moved to a backup beside it, after a question on a terminal",
         common=True,
     )
     yes: bool = option(False, "answer the question of --overwrite with yes; needed where there is no terminal")
@@ -45,10 +43,12 @@ class RunOptions:
         0.01, "stop when accepted per parsed block falls below this over the last --patience requests",
         minimum=0, maximum=1,
     )  # fmt: skip
-    patience: int = option(100, "requests over which --min_yield is measured", minimum=1)
+    patience: int = option(100, "number of recent requests over which --min_yield is measured", minimum=1)
     max_requests: int | None = option(None, "stop after this many requests", minimum=1)
     max_tokens: int | None = option(None, "stop when the model has written this many tokens in the run", minimum=1)
-    max_hours: float | None = option(None, "stop after generating for so long in this launch", above=0, common=True)
+    max_hours: float | None = option(
+        None, "stop after generating for this many hours in this launch", above=0, common=True
+    )
     plan: bool = option(
         False, "generate for --plan_seconds, then forecast hours, GPU-hours and cost of the whole run; with --batch_dir the "
         "pilot is the run's beginning", common=True,
@@ -73,7 +73,7 @@ class PromptOptions:
         8, "demonstrations in a prompt, human and machine together", minimum=1, fixed=True, common=True
     )
     num_prompt_synthetic_instructions: int = option(
-        2, "of these, at most so many that the model wrote itself", minimum=0, fixed=True
+        2, "of these, the largest number that the model wrote", minimum=0, fixed=True
     )
     max_demonstration_depth: int = option(
         3,
@@ -131,7 +131,7 @@ class TopicOptions:
     )  # fmt: skip
     topic_avoidance: str | None = option(
         None,
-        "what to leave out, with commas between; the model is told so, and topics that name it are dropped",
+        "subjects to leave out, separated by commas: the prompt names them, and topics that contain them are dropped",
         common=True,
     )
     topics_per_request: int = option(20, "topics that a request asks for", minimum=1, common=True)
@@ -145,7 +145,7 @@ class ReportingOptions:
         "info", "what is shown on the error stream; logs/ in --batch_dir has it too, and never less than info",
         choices=("debug", "info", "warning", "error"),
     )  # fmt: skip
-    heartbeat_seconds: float = option(60.0, "how often a line tells how the run goes, where no bar does", above=0)
+    heartbeat_seconds: float = option(60.0, "seconds between progress lines, where there is no progress bar", above=0)
     report_to: str = option(
         "none", "a tracker that is given the figures of the run, through accelerate; tensorboard: files in --batch_dir; "
         "wandb: as its own environment variables say", choices=("tensorboard", "wandb", "none"),
@@ -199,18 +199,18 @@ REFILTER_OPTIONS = (
 
 
 def flatten(config: Config) -> dict[str, Any]:
-    """All values by option name."""
+    """Return all values by option name."""
     return {name: getattr(group, name) for part in fields(config)
             for group in [getattr(config, part.name)] for name in (f.name for f in fields(group))}  # fmt: skip
 
 
 def assemble(values: Mapping[str, Any]) -> Config:
-    """A configuration from values by option name; what is absent takes its default."""
+    """Build a configuration from values by option name; missing options take their defaults."""
     return Config(**{item.name: taken(group, values) for item, group in zip(fields(Config), GROUPS, strict=True)})
 
 
 def parse_arguments(argv: Sequence[str], description: str, names: Sequence[str] | None = None) -> Config:
-    """The configuration that a command line asks for.
+    """Parse a command line into a configuration.
 
     `names` limits which options exist. Raises `UserError` naming the option, the value and what is expected.
     """

@@ -1,4 +1,4 @@
-"""A run that asks for topics: a numbered list goes on, its items are read, and what is new is kept."""
+"""A run that asks for topics: the model continues a numbered list, and new items are kept."""
 
 import hashlib
 import re
