@@ -102,7 +102,7 @@ FILES = [
     _seeds("an id that stands twice", _FIRST + "\n" + _FIRST + "\n", "every seed needs its own id"),
     _flag("--prompt_path none.txt", "--prompt_path none.txt: cannot be read"),
     _file("prompt_path", "empty", "", "is empty; write what the model is to do"),
-    _file("prompt_path", "saved as Latin-1", b"\xe9", "cannot be read (it is not UTF-8"),
+    _file("prompt_path", "saved as Latin-1", b"\xe9", "cannot be read (not UTF-8"),
     _missing("script_path", "needs --script_path"),
     _flag("--script_path none.jsonl", "--script_path none.jsonl: cannot be read"),
     _file("script_path", "a line without a text", '{"completion": "a"}', 'field "text" must hold the completion'),
