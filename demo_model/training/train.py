@@ -129,6 +129,7 @@ def build_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> torch.nn.Modul
         bos_token_id=tokenizer.eos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
+        demonstration_model=True,  # a run says that its records are not for training
     )
     return AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")
 

@@ -4,7 +4,6 @@ Records whose instruction is predicted well enough are written to a separate dat
 threshold costs nothing; the model is loaded only if predictions are missing.
 """
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -48,7 +47,7 @@ def _run(prompt_path: Path, argv: Sequence[str]) -> int:
 
     consistency = consistency_of(given, prompt_path)
     logs.configure(consistency.config.reporting.log_level)
-    ended = review(consistency, shlex.join(command_line()))
+    ended = review(consistency, command_line())
     if ended.text is not None:
         print(ended.text)
     return ended.code

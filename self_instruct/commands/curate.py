@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from self_instruct.commands.guard import SOME_UNREADABLE
 from self_instruct.config.option import resolved, taken
 from self_instruct.config.parser import parse_values
-from self_instruct.config.program import command_line
+from self_instruct.config.program import command_line, other_threshold, with_option
 from self_instruct.datasets.options import CurationOptions, ReadingOptions
 from self_instruct.errors import UserError
 from self_instruct.generation.config import RunOptions
@@ -82,7 +82,7 @@ def _summary(job: "CurateJob", counts: "CurateCounts", encoded: bool | None) -> 
     """Format the summary for the terminal."""
     from self_instruct.datasets.pipeline import written_files
 
-    places = job.places
+    places, other = job.places, other_threshold(job.novelty.rouge_threshold)
     lines = ["", f"{counts.tally.kept:,} of {counts.tally.total:,} lines were kept.", "", counts.table(), ""]
     lines += [
         f"{item.rule} dropped {item.dropped:,} of {item.parsed:,} records ({item.dropped / item.parsed:.0%}); use "
@@ -106,6 +106,6 @@ def _summary(job: "CurateJob", counts: "CurateCounts", encoded: bool | None) -> 
         *(f"  {name:<38} {captions[name]}" for name in written_files(places)),
         "Next:",
         "  another threshold:",
-        f"    {shlex.join(command_line())} --rouge_threshold 0.6",
+        f"    {shlex.join(with_option(command_line(), ('--rouge_threshold', '--threshold'), other))}",
     ]
     return "\n".join(lines)

@@ -1,8 +1,6 @@
 """The generation command: check the options, build the recipe, run the loop, print the summary."""
 
 import logging
-import os
-import shlex
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -110,7 +108,7 @@ def generate(recipe: "Recipe") -> int:
     ended = generate_run(
         recipe,
         ask=_ask if sys.stdin.isatty() and sys.stderr.isatty() else None,
-        again=f"cd {shlex.quote(os.getcwd())} && {shlex.join(command)}",
+        again=command,
     )  # fmt: skip
     if ended.text is not None:
         print(ended.text)

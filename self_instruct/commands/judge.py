@@ -4,7 +4,6 @@ A model scores every record, and the records judged good are written to a separa
 arrive, so the command can be continued after a stop, and another threshold needs no model.
 """
 
-import shlex
 from collections.abc import Sequence
 
 from self_instruct.config.parser import DEFAULT, parse_values
@@ -36,7 +35,7 @@ def main(argv: Sequence[str]) -> int:
 
     judge = judge_of(given)
     logs.configure(judge.config.reporting.log_level)
-    ended = review(judge, shlex.join(command_line()))
+    ended = review(judge, command_line())
     if ended.text is not None:
         print(ended.text)
     return ended.code

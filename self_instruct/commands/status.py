@@ -10,6 +10,16 @@ from pathlib import Path
 
 from self_instruct.config.option import taken
 from self_instruct.config.parser import parse_values
+from self_instruct.generation.progress import clock
+from self_instruct.generation.summary import (
+    changed_limit,
+    explain_command,
+    first_dropped,
+    refilter_command,
+    tokens_text,
+    waiting_text,
+    yield_text,
+)
 from self_instruct.report.options import StatusOptions
 from self_instruct.report.watch import Status, watch
 from self_instruct.runs.options import RunPlace
@@ -38,19 +48,17 @@ def _summary(status: Status) -> str:
     percent = f" ({status.accepted / status.target:.0%})" if status.target else ""
     lines = [
         f"{status.folder}: {_state(status)}",
-        f"accepted {status.accepted:,}/{status.target or '?'}{percent}, {status.requests:,} requests answered, yield "
-        f"{status.yield_:.0%}, {status.completion_tokens:,} tokens written",
+        f"accepted {status.accepted:,}/{status.target or '?'}{percent} from {status.judged:,} requests; "
+        f"{yield_text(status.funnel)}; {tokens_text(status.judged_tokens, status.accepted)}",
     ]
+    if status.requests > status.judged:
+        complete = status.target is not None and status.accepted >= status.target
+        lines.append(waiting_text(status.requests - status.judged, complete))
     if status.records_per_minute is not None and status.tokens_per_second is not None:
-        left = (
-            "unknown"
-            if status.seconds_left is None
-            else f"{status.seconds_left // 3600}:{status.seconds_left // 60 % 60:02d} h"
-        )
         flying = f", {status.in_flight} rows in flight" if status.in_flight is not None else ""
         lines.append(
             f"last ten minutes: {status.records_per_minute:,.1f} records/min, {status.tokens_per_second:,.0f} tokens/s, "
-            f"ETA {left}{flying}"
+            f"ETA {clock(status.seconds_left)}{flying}"
         )
     if status.predictions:
         lines.append(f"self-consistency: {status.predictions:,} predictions")
@@ -79,10 +87,16 @@ def _next(status: Status) -> list[str]:
         return ["Next:", f"  watch it:\n    {python} -m self_instruct.status {place} --watch"]
     if status.state == "unknown":
         return ["Next:", f"  if {status.holder} has ended, the same command as before goes on"]
+    lines, folder, threshold = ["Next:"], Path(status.folder), status.options.get("rouge_threshold")
+    limit = changed_limit(status.stopped or "")
     if status.target is not None and status.accepted >= status.target:
-        return [
-            "Next:",
-            "  more records: the same command with a larger --num_instructions_to_generate",
-            f"  another threshold:\n    {python} -m self_instruct.refilter {place} {place}_strict --rouge_threshold 0.6",
-        ]
-    return ["Next:", "  the same command as before goes on where this ended"]
+        lines.append("  more records: the same command with a larger --num_instructions_to_generate")
+    elif limit:
+        lines.append(f"  go on: the same command with another --{limit}")
+    else:
+        lines.append("  go on: the same command")
+    if status.accepted and isinstance(threshold, float):
+        lines.append(f"  another threshold:\n    {refilter_command(folder, threshold)}")
+    elif dropped := first_dropped(folder):
+        lines.append(f"  why the first candidate was dropped:\n    {explain_command(folder, dropped)}")
+    return lines

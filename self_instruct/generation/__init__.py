@@ -1,1 +1,1 @@
-"""The bootstrapping loop: what is asked, what is kept. Read loop.py first."""
+"""The bootstrapping loop: compose requests, decide which records to keep. Read loop.py first."""

@@ -1,4 +1,4 @@
-"""From a configuration to the parts of a run. The only place where options become arguments of the stages."""
+"""Build the parts of a run from its configuration. Only this module turns options into arguments of the stages."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -33,7 +33,7 @@ COLDEST = 1e-3
 
 
 def build_format(base: RecordFormat, config: Config) -> RecordFormat:
-    """The format with the trigger words asked for. Raises `UserError` if they cannot be told apart from text."""
+    """Return the format with the given trigger words. Raises `UserError` if text could be mistaken for them."""
     words = {
         "instruction": config.prompt.instruction_trigger,
         "input": config.prompt.input_trigger,
@@ -50,21 +50,21 @@ def build_format(base: RecordFormat, config: Config) -> RecordFormat:
 
 
 def read_header(path: Path) -> str:
-    """What the model reads first. Raises `UserError` if the file cannot be read or is empty."""
+    """Read the header of the prompt. Raises `UserError` if the file cannot be read or is empty."""
     try:
         header = path.read_text(encoding="utf-8-sig").strip()
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8, or the path is none"
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8, or not a valid path"
         raise UserError(f"--prompt_path {path}: cannot be read ({reason}); give a UTF-8 text file") from None
     if not header:
-        raise UserError(f"--prompt_path {path}: is empty; the model needs to be told what to do")
+        raise UserError(f"--prompt_path {path}: is empty; write what the model is to do")
     return header
 
 
 def build_curator(
     config: Config, format: RecordFormat, header: str, seeds: list[Record], *, keeps_vectors: bool = False
 ) -> Curator:
-    """The curator of a run from seed tasks. Loads the embedding model if a threshold for it is given."""
+    """Build the curator of a run from seed tasks. Loads the embedding model if it has a threshold."""
     filters = build_rules(config.filter, header, config.novelty.rouge_tokenizer)
     start = [(seed.id, compared_text(seed, format)) for seed in seeds]
     novelty = build_novelty(config, start, config.novelty.embedding_threshold is not None, keeps_vectors)
@@ -74,9 +74,9 @@ def build_curator(
 def build_novelty(
     config: Config, start: Sequence[tuple[str, str]], by_meaning: bool, keeps_vectors: bool = False
 ) -> Novelty:
-    """The comparison with these texts and all that are kept, by words, and by meaning if that is wanted.
+    """Build the comparison with these texts and all kept records: by words, and by embeddings if `by_meaning`.
 
-    Vectors are looked up in the run's directory, and with `keeps_vectors` those that are not there yet are written there.
+    Vectors are looked up in the run's directory; with `keeps_vectors`, new ones are written there.
     """
     options, embeddings = config.novelty, None
     if by_meaning:
@@ -89,14 +89,14 @@ def build_novelty(
 
 
 def build_bounds(config: Config) -> Bounds:
-    """How near a record may be to what is kept."""
+    """Return how similar a record may be to the kept records."""
     options = config.novelty
     meaning = 1.0 if options.embedding_threshold is None else options.embedding_threshold
     return Bounds(options.rouge_threshold, meaning, options.rouge_rule)
 
 
 def build_sampling(config: Config) -> Sampling:
-    """How tokens are drawn."""
+    """Return the sampling options. Raises `UserError` for a temperature that is too low."""
     options = config.sampling
     if 0 < options.temperature < COLDEST:
         raise UserError(
@@ -109,7 +109,7 @@ def build_sampling(config: Config) -> Sampling:
 
 
 def build_reader(config: Config) -> TokenCounter:
-    """What composing prompts needs to know of the model."""
+    """Build the token counter with which prompts are composed."""
     options = config.model
     return load_reader(
         options.engine, options.model_name_or_path, options.script_path, options.model_revision, options.trust_remote_code,
@@ -118,7 +118,7 @@ def build_reader(config: Config) -> TokenCounter:
 
 
 def build_engine(config: Config, world: World, on_step: Callable[[int], None]) -> ModelEngine:
-    """Load the engine of a generating process; `on_step` is called at every step with the number of rows that drew a token."""
+    """Load the engine of a process; `on_step` is called at every step with the number of rows that drew a token."""
     options = config.model
     placement = Placement(
         options.dtype,
@@ -144,7 +144,7 @@ def _drawn_alike(config: Config) -> bool:
 
 
 def build_endpoint(config: Config, on_tokens: Callable[[int], None]) -> OpenAIEngine:
-    """The engine that asks a server, which has answered once; it counts prompts too."""
+    """Build the engine that asks a server, after the server has answered once; it also counts the tokens of prompts."""
     options, model = config.endpoint, config.model
     endpoint = Endpoint(
         options.api_base, options.api_model, options.api_key_env,
@@ -169,14 +169,14 @@ def build_endpoint(config: Config, on_tokens: Callable[[int], None]) -> OpenAIEn
 
 
 def build_spending(config: Config) -> Spending:
-    """Prices and budgets of a run. Raises `UserError` if they cannot be understood."""
+    """Build the prices and budgets of a run. Raises `UserError` if they are invalid."""
     options = config.endpoint
     prices = Prices.parse(options.price_per_million_tokens) if options.price_per_million_tokens else None
     return Spending(prices, options.max_usage_tokens, options.max_cost)
 
 
 def build_mix(config: Config, seeds: list[Record]) -> DemonstrationMix:
-    """How demonstrations are chosen. Raises `UserError` if there are not enough seeds for it."""
+    """Build the choice of demonstrations. Raises `UserError` if there are not enough seeds."""
     options = config.prompt
     mix = DemonstrationMix(
         options.num_prompt_instructions, options.num_prompt_synthetic_instructions, options.max_demonstration_depth
@@ -186,7 +186,7 @@ def build_mix(config: Config, seeds: list[Record]) -> DemonstrationMix:
 
 
 def prompt_budget(config: Config, reader: TokenCounter) -> int:
-    """Tokens that a prompt may have, so that it and the new ones fit the model."""
+    """Return how many tokens a prompt may have beside the new tokens."""
     limits = [limit for limit in (reader.context_length, config.sampling.max_length) if limit is not None]
     return min(limits, default=10**9) - config.sampling.max_new_tokens
 
@@ -194,7 +194,7 @@ def prompt_budget(config: Config, reader: TokenCounter) -> int:
 def build_composer(
     config: Config, format: RecordFormat, header: str, seeds: list[Record], reader: TokenCounter
 ) -> PromptComposer:
-    """What composes the prompts; checked, so that every request will have one. Raises `UserError` if not."""
+    """Build the composer of prompts. Raises `UserError` if a prompt would not fit the model."""
     budget = prompt_budget(config, reader)
     composer = PromptComposer(
         header, format, build_mix(config, seeds), config.run.seed, seeds, reader.prompt_tokens, budget
@@ -204,7 +204,7 @@ def build_composer(
 
 
 def build_origin(config: Config, format: RecordFormat, model_revision: str) -> Origin:
-    """What the records of the run have in common. A local model is named by its folder, whatever path led to it."""
+    """Build the provenance that all records of a run share. A local model is named by its folder, without the path."""
     name = config.model.model_name_or_path or config.model.engine
     penalties = {}
     if config.model.engine == "openai":
@@ -232,7 +232,7 @@ def build_origin(config: Config, format: RecordFormat, model_revision: str) -> O
 
 
 def stop_words(config: Config) -> tuple[str, ...] | None:
-    """The stop words given, with \\n and \\t read as they are meant: shells and YAML often pass them as two characters."""
+    """Return the given stop words, with \\n and \\t unescaped: shells and YAML often pass them as two characters."""
     words = config.sampling.stop_words
     if words is None:
         return None
@@ -242,11 +242,11 @@ def stop_words(config: Config) -> tuple[str, ...] | None:
 
 
 def with_horizon(config: Config, earlier: Mapping[str, Any] | None) -> Config:
-    """The configuration with the horizon settled: as given, else as in the run that is gone on with, else by its size."""
+    """Return the configuration with its horizon: as given, else as in the earlier run, else by the number of records."""
     settled = (
         config.prompt.horizon
         or (earlier or {}).get("options", {}).get("horizon")
-        # The machine has no say in it: the plan would be another one on another number of GPUs.
+        # It must not depend on the machine, or the plan would change with the number of GPUs.
         or max(16, min(1024, config.run.num_instructions_to_generate // 50))
     )
     return replace(config, prompt=replace(config.prompt, horizon=settled))

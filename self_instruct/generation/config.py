@@ -231,18 +231,18 @@ REFILTER_OPTIONS = (
 
 
 def flatten(config: Config) -> dict[str, Any]:
-    """All values by option name."""
+    """Return all values by option name."""
     return {name: getattr(group, name) for part in fields(config)
             for group in [getattr(config, part.name)] for name in (f.name for f in fields(group))}  # fmt: skip
 
 
 def assemble(values: Mapping[str, Any]) -> Config:
-    """A configuration from values by option name; what is absent takes its default."""
+    """Build a configuration from values by option name; missing options take their defaults."""
     return Config(**{item.name: taken(group, values) for item, group in zip(fields(Config), GROUPS, strict=True)})
 
 
 def parse_arguments(argv: Sequence[str], description: str, names: Sequence[str] | None = None) -> Config:
-    """The configuration that a command line asks for.
+    """Parse a command line into a configuration.
 
     `names` limits which options exist. Raises `UserError` naming the option, the value and what is expected.
     """

@@ -1,6 +1,6 @@
-"""Choosing the demonstrations of a request: seed tasks, mixed with some that the model wrote itself.
+"""Choose the demonstrations of a request: seed tasks and some tasks that the model wrote.
 
-The choice is a function of (seed, request, the pool that it is given) and of nothing else. Knows nothing of prompts.
+The choice depends only on the seed, the request number and the pool.
 """
 
 import random
@@ -14,9 +14,9 @@ from self_instruct.records import Record
 
 @dataclass(frozen=True)
 class DemonstrationMix:
-    """How many demonstrations a prompt shows: `total`, of which up to `synthetic` from the pool, none deeper than `max_depth`.
+    """The number of demonstrations in a prompt: `total`, up to `synthetic` of them from the pool, none deeper than `max_depth`.
 
-    Six human and two machine-written ones are the mix of the Self-Instruct paper; the cap on depth is ours, against drift.
+    The Self-Instruct paper shows six human and two machine-written tasks; the limit on depth is ours, against drift.
     """
 
     total: int
@@ -24,7 +24,7 @@ class DemonstrationMix:
     max_depth: int
 
     def choose(self, seed: int, request: int, seeds: Sequence[Record], pool: Sequence[Record]) -> list[Record]:
-        """The demonstrations in the order in which they are shown; while the pool is short, seeds take its places."""
+        """Return the demonstrations in the order shown; seeds fill up while the pool is short."""
         generator = random.Random(f"demonstrations:{seed}:{request}")
         eligible = shallow(pool, self.max_depth)
         machine = generator.sample(eligible, min(self.synthetic, self.total, len(eligible)))
@@ -34,7 +34,7 @@ class DemonstrationMix:
         return chosen
 
     def check(self, seeds: Sequence[Record]) -> None:
-        """Raises `UserError` if there are fewer seeds than demonstrations, or the numbers contradict each other."""
+        """Raise `UserError` if there are fewer seeds than demonstrations, or the numbers contradict each other."""
         if self.total > len(seeds):
             raise UserError(
                 f"--num_prompt_instructions is {self.total}, but there are only {len(seeds)} seed tasks to show; "

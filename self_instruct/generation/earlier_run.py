@@ -1,4 +1,4 @@
-"""A run that is there already, for commands that work on from it: its options, its format and its seed tasks."""
+"""An existing run, for commands that start from it: its options, format and seed tasks."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -22,30 +22,29 @@ from self_instruct.user_files import read_objects
 
 @dataclass(frozen=True)
 class EarlierRun:
-    """What a directory's run.yaml says: `described` is its content, `options` its options, each checked again."""
+    """The content of a directory's run.yaml, and its `options`, each checked again."""
 
     folder: Path
     described: dict[str, Any]
     options: dict[str, Any]
 
     def format(self, config: Config) -> RecordFormat:
-        """The run's format with the trigger words of a configuration."""
+        """Return the run's format with the trigger words of a configuration."""
         return build_format(FORMATS[self.described["format"]], config)
 
     def seeds(self, path: Path, may_differ: bool) -> list[Record]:
-        """The seed tasks of a file, which is to be that of the run unless it may differ. Raises `UserError` if it is not."""
+        """Read a seed file. Raises `UserError` if it is not the run's, unless it may differ."""
         seeds = load_seeds(path)
         if sha256_of_file(path) != self.described["seed_tasks_sha256"] and not may_differ:
             raise UserError(
-                f"{path}: is not what it was when the run was made; restore it, or name it by --seed_tasks_path"
+                f"{path}: is not what it was when the run was made; restore it, or give it as --seed_tasks_path"
             )
         return seeds
 
     def recipe(self, config: Config, given: Collection[str]) -> Recipe:
-        """What the run was made from, with the options of a configuration, of which `given` are others than the run's, and go
-        before those that categories set for themselves.
+        """Return the recipe of the run with the options of a configuration; those in `given` override what categories set.
 
-        Raises `UserError` if a file is not what it was and was not given anew.
+        Raises `UserError` if a file has changed and was not given again.
         """
         if config.category.categories is None:
             path = Path(config.run.seed_tasks_path or "")
@@ -63,7 +62,7 @@ class EarlierRun:
         return recipe
 
     def dataset(self) -> list[tuple[Record, dict[str, Any]]]:
-        """The accepted records in order, each with its row. Raises `UserError` if there are none, or one is damaged."""
+        """Return the accepted records in order, each with its row. Raises `UserError` if there is none, or one is damaged."""
         path, found = self.folder / ACCEPTED, {}
         if not path.is_file():
             raise UserError(f"{self.folder}: holds no {ACCEPTED}; give the --batch_dir of a generation run")
@@ -83,5 +82,5 @@ class EarlierRun:
 
 
 def read_run(folder: Path) -> EarlierRun:
-    """The run of a directory. Raises `UserError` if it holds none."""
+    """Read the run of a directory. Raises `UserError` if it holds none."""
     return EarlierRun(folder, *manifest.read_run(folder, declarations(GROUPS)))

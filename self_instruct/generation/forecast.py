@@ -1,12 +1,14 @@
-"""What a run will take, from a pilot of it: speed, tokens a record, hours, GPU-hours and cost to the target.
+"""Forecast a run from a pilot: speed, tokens a record, time, GPU-hours and cost to the target.
 
-The pilot is the run's own beginning, so nothing that it generates is wasted. The forecast holds as long as the yield does,
-which falls when a model begins to repeat itself; the range says only how far the pilot's requests differ from each other.
+The pilot is the beginning of the run, so its completions are kept. The forecast assumes a constant yield, although the yield
+falls when a model begins to repeat itself; the range only reflects the differences between the pilot's requests.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+from self_instruct.generation.progress import clock
 
 CONFIDENCE = 1.96  # standard errors to either side: 95 %
 
@@ -23,19 +25,19 @@ class Forecast:
 
     @property
     def hours(self) -> tuple[float, float, float]:
-        """Until the records are there: expected, low, high."""
+        """Hours to the target: expected, low, high."""
         expected, low, high = (
             self.records * tokens / self.tokens_per_second / 3600 for tokens in self.tokens_per_record
         )
         return expected, low, high
 
     def lines(self) -> list[str]:
-        """The forecast for people."""
+        """Return the forecast as lines of text."""
         rows = [
             ("tokens a second", f"{self.tokens_per_second:,.0f}"),
             ("new tokens a record", _range(self.tokens_per_record)),
             ("records to go", f"{self.records:,}"),
-            ("hours", _range(self.hours)),
+            ("time to go", _range(self.hours, lambda hours: clock(3600 * hours))),
         ]
         if self.devices:
             spent = [hours * self.devices for hours in self.hours]
@@ -46,9 +48,9 @@ class Forecast:
 
 
 def tokens_per_record(samples: Sequence[tuple[int, int]]) -> tuple[float, float, float] | None:
-    """Expected, low and high tokens per accepted record, from (tokens, accepted) of some requests; None if none was accepted.
+    """Return expected, low and high tokens per accepted record, from (tokens, accepted) of each request; None without records.
 
-    A ratio of sums, its standard error by linearisation (cochran1977sampling, 6.4). With one request the range is open.
+    A ratio of sums, with its standard error by linearisation (cochran1977sampling, 6.4). One request gives an open range.
     """
     tokens, accepted = (sum(column) for column in zip(*samples, strict=True)) if samples else (0, 0)
     if not accepted:
@@ -61,12 +63,12 @@ def tokens_per_record(samples: Sequence[tuple[int, int]]) -> tuple[float, float,
     return ratio, max(0.0, ratio - CONFIDENCE * error), ratio + CONFIDENCE * error
 
 
-def _range(values: Sequence[float]) -> str:
-    expected, low, high = (_shown(value) for value in values)
-    return f"{expected} ({low} to {high})"
-
-
-def _shown(value: float) -> str:
+def _number(value: float) -> str:
     if math.isinf(value):
         return "unknown"
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _range(values: Sequence[float], show: Callable[[float], str] = _number) -> str:
+    expected, low, high = map(show, values)
+    return f"{expected} ({low} to {high})"

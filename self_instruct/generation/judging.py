@@ -1,7 +1,7 @@
-"""Deciding on candidates: blocks are parsed, checked, and compared with the pool; what passes joins the pool.
+"""Decide on candidates: parse blocks, check them, and compare them with the pool, to which the kept records are added.
 
-Completions are decided in request order, so the verdicts are a function of the completions and the options alone: the same
-for a run, its resumption, and `refilter`. Runs from seed tasks, from categories and for topics differ in their `Rules` only.
+Completions are decided in request order, so the verdicts depend only on the completions and the options: they are the same in
+a run, its resumption and `refilter`. Runs from seed tasks, from categories and for topics differ only in their `Rules`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -25,10 +25,10 @@ Observer = Callable[[Entry, Sequence[Verdict], Sequence[str]], None]
 
 @dataclass(frozen=True)
 class Rules:
-    """What the records of one category, or of a run without categories, must satisfy.
+    """The requirements for the records of one category, or of a run without categories.
 
-    `parse` gives the candidates of a completion, unreadable ones with a drop; `quota` bounds the records of a category.
-    With `answered`, the check of a whole record, `check` is for tasks without their answers, and the answer decides.
+    `parse` returns the candidates of a completion, unreadable ones with a drop; `quota` limits the records of a category.
+    In categories of two steps, `check` is for tasks without answers, and `answered` for whole records.
     """
 
     format: RecordFormat
@@ -40,9 +40,9 @@ class Rules:
 
 
 class Curator:
-    """Decides which candidates are kept. `pool` holds the records kept so far, in request order.
+    """Decides which candidates to keep. `pool` holds the records kept so far, in request order.
 
-    `rules` are by category, under None in a run without categories; all candidates are compared with each other.
+    `rules` are keyed by category, with None for a run without categories; candidates of all categories are compared.
     """
 
     def __init__(
@@ -54,19 +54,19 @@ class Curator:
         self._waiting: dict[str, Verdict] = {}
 
     def pool_before(self, category: str, request: int) -> Sequence[Record]:
-        """The records of a category kept by requests below this one: the same whatever was decided since."""
+        """Return the records of a category from requests below this one; later decisions do not change them."""
         return self._kept[category].before(request)
 
     def waiting(self, name: str) -> tuple[Record, Mapping[str, str]]:
-        """The task of that id, which waits for its answer, and the variables of the request that gave it."""
+        """Return the task of that id, which waits for its answer, and the variables of its request."""
         task = self._waiting[name]
         return task.record, _entry_of(task).variables
 
     def decide(self, entry: Entry, room: int | None = None) -> list[Verdict]:
-        """One verdict for each candidate that a completion decides, in order; None for `room` is any number of records.
+        """Return a verdict for each candidate that a completion decides, in order.
 
-        What comes after `room` kept records is not compared. In a category its quota takes the place of `room`. Raises
-        `UserError` if the run has no such category.
+        Candidates after `room` kept records are not compared; None means no limit. In a category, the quota replaces `room`.
+        Raises `UserError` if the run does not have the category.
         """
         rules = self._rules_of(entry)
         if entry.step == 2:
@@ -90,7 +90,7 @@ class Curator:
         return verdicts
 
     def unfinished(self) -> list[Verdict]:
-        """The tasks that no answer came to, because the run ended or their category was full."""
+        """Return the tasks without an answer, because the run ended or their category was full."""
         full = {name for name, rules in self.rules.items() if self._room(name, rules) == 0}
         reasons = {True: "quota_reached", False: "awaiting_response"}
         return [
@@ -101,13 +101,13 @@ class Curator:
     def _rules_of(self, entry: Entry) -> Rules:
         if entry.category not in self.rules:
             raise UserError(
-                f"request {entry.request} of the journal is of the category {entry.category!r}, which is none of "
-                f"{', '.join(filter(None, self.rules)) or 'this run'}; restore --categories or the journal"
+                f"request {entry.request} of the journal is of the category {entry.category!r}, but this run has "
+                f"{', '.join(filter(None, self.rules)) or 'no categories'}; restore --categories or the journal"
             )
         return self.rules[entry.category]
 
     def _room(self, category: str | None, rules: Rules, room: int | None = None) -> int | None:
-        """How many more records may be kept: of a category what its quota leaves, else `room`."""
+        """Return how many more records may be kept: what the quota of a category leaves, else `room`."""
         if category is None:
             return room
         return None if rules.quota is None else max(0, rules.quota - len(self._kept[category]))
@@ -132,7 +132,7 @@ class Curator:
         return verdicts
 
     def _decide_answer(self, entry: Entry, rules: Rules) -> list[Verdict]:
-        """The verdict on a task whose answer has come; none if the task was dropped, as it is by other rules than the run's."""
+        """Return the verdict on an answered task; no verdict if other rules than the run's dropped the task."""
         task = self._waiting.pop(entry.answers or "", None)
         if task is None or rules.answered is None:
             return []
@@ -148,12 +148,12 @@ class Curator:
 
 
 def rules_of(format: RecordFormat, filters: Sequence[Filter], bounds: Bounds) -> Rules:
-    """The rules of records that are written whole, in blocks of a format."""
+    """Return the rules of records that are written whole, in blocks of a format."""
     return Rules(format, lambda entry: candidates(format, entry), check_by(filters), bounds)
 
 
 def candidates(format: RecordFormat, entry: Entry) -> list[Verdict]:
-    """The records of the blocks of a completion, not decided yet but where a block could not be read."""
+    """Return the records of a completion's blocks; only unreadable blocks have a verdict already."""
     found = []
     for block in format.parse(entry.text, entry.number, entry.finish_reason == "length"):
         values = {"instruction": "", "input": "", "output": "", **block.fields}
@@ -164,7 +164,7 @@ def candidates(format: RecordFormat, entry: Entry) -> list[Verdict]:
 
 
 def check_by(filters: Sequence[Filter], validators: Sequence[Validator] = ()) -> Check:
-    """The check that asks filters, then validators; the first that objects gives the reason."""
+    """Return a check that applies filters, then validators; the first objection is the reason."""
 
     def check(record: Record, variables: Mapping[str, str]) -> Record | Drop:
         stage, found = "filter", first_objection(filters, record) or record
@@ -179,7 +179,7 @@ def check_by(filters: Sequence[Filter], validators: Sequence[Validator] = ()) ->
 
 
 def compared_text(record: Record, format: RecordFormat) -> str:
-    """The text of a record that is compared: its input only in a format that has no input field of its own."""
+    """Return the text to compare: with the input only if the format has no input field."""
     return record.instruction if "input" in format.fields else record.task
 
 
@@ -191,5 +191,5 @@ def _checked(verdict: Verdict, check: Check, variables: Mapping[str, str]) -> Ve
 
 
 def _entry_of(task: Verdict) -> Entry:
-    assert task.source is not None, "a task that waits was written in some completion"
+    assert task.source is not None, "a waiting task has a completion"
     return task.source

@@ -2,9 +2,9 @@
 
     compose a prompt -> submit it -> journal the completion -> decide on its blocks in request order -> grow the pool
 
-Request i is composed from the seeds and from what requests up to i - horizon gave, so it depends on the seed and the
-completions, never on timing or the number of processes. At most `horizon` requests are under way at once. What a request
-asks is the business of a plan (plan.py), what is kept of its completion that of a curator (judging.py).
+Request i is composed from the seeds and from the records of requests up to i - horizon, so it depends on the seed and the
+completions, never on timing or the number of processes. At most `horizon` requests are in flight at once. A plan (plan.py)
+composes the requests, a curator (judging.py) decides which records to keep.
 """
 
 import logging
@@ -24,7 +24,7 @@ from self_instruct.runs.journal import Entry, Journal
 from self_instruct.runs.writer import Writer
 
 ERRORS_IN_A_ROW = 20
-JUDGING_SECONDS = 3.0  # a scheduler kills what has not ended some 30 seconds after its signal
+JUDGING_SECONDS = 3.0  # a scheduler kills a process some 30 seconds after its signal
 _log = logging.getLogger(__name__)
 
 
@@ -43,7 +43,7 @@ class Limits:
 
 @dataclass
 class Loop:
-    """One generation run, from whatever its journal holds already to the first limit that is reached."""
+    """One generation run, from the entries that its journal already holds to the first limit reached."""
 
     plan: Plan
     engine: Engine
@@ -64,10 +64,10 @@ class Loop:
     _submitted: int = 0
 
     def replay(self) -> str | None:
-        """Decides on what the journal holds and puts the dataset in place: then it is `replayed`. The reason if it is
-        interrupted before that: then the files of an earlier launch stay as they are.
+        """Decide on the journal's entries, publish the dataset and set `replayed`. If interrupted before that, return the
+        reason and leave the files of the earlier launch unchanged.
 
-        Raises `UserError` if the prompts of this launch would be others than those that the journal was written from.
+        Raises `UserError` if this launch would compose other prompts than those in the journal.
         """
         self.plan.resume(self.journal.entries)
         first = self.journal.entries.get(0)
@@ -76,7 +76,7 @@ class Loop:
                 f"{self.journal.path}: request 0 was asked with another prompt than this launch would compose; go on with the "
                 "same seeds, options, tokenizer and version, or give another --batch_dir"
             )
-        # From here on the numbers suffice: the texts of a long run, kept to its end, would fill the memory.
+        # Keep only the request numbers: the texts of a long run would fill the memory.
         self._waiting, self.journal.entries = self.journal.entries, {}
         self._earlier = frozenset(self._waiting)
         for usage in (*(entry.usage for entry in self._waiting.values()), *self.journal.spent):
@@ -88,7 +88,7 @@ class Loop:
         return None
 
     def run(self, progress: Progress) -> str:
-        """Generates until a limit is reached, and returns which one."""
+        """Generate until a limit is reached; return which one."""
         reason = self._commit()
         try:
             while reason is None:
@@ -108,23 +108,28 @@ class Loop:
         return reason
 
     def finish(self) -> None:
-        """Writes what is still undecided when no more will come, so that every candidate has its verdict."""
+        """Write a verdict for every candidate that is still undecided at the end of the run."""
         verdicts = self.curator.unfinished()
         self.writer.write(None, verdicts)
         self.funnel.settle(verdicts)
 
     @property
     def under_way(self) -> int:
-        """Requests that the engine has and has not answered."""
+        """The number of requests submitted and not answered yet."""
         return len(self._under_way)
 
+    @property
+    def waiting(self) -> int:
+        """Completions that are in the journal and not decided: an earlier request is missing, or the run ended first."""
+        return len(self._waiting)
+
     def _take_the_rest(self) -> None:
-        """What is whole by now was paid for, so it is journalled, and the next launch decides on it."""
+        """Journal the completions that have already finished; the next launch decides on them."""
         self.engine.interrupt()
         self._take(self.engine.poll())
 
     def _take(self, completions: list[Completion]) -> None:
-        """Journals completions before anything is parsed: whatever happens next, these tokens are not lost."""
+        """Journal completions before they are parsed, so that no later failure loses them."""
         entries = [Entry.of(self._under_way.pop(item.request), item) for item in completions]
         self.journal.append(entries)
         self._waiting.update((entry.request, entry) for entry in entries)
@@ -132,7 +137,7 @@ class Loop:
             self.funnel.spending.count(entry.usage)
 
     def _submit(self) -> None:
-        """Submits every request that the horizon allows and no launch has answered yet."""
+        """Submit every request that the horizon allows and no launch has answered yet."""
         end = self._committed + self.plan.horizon
         for limit in (self.limits.max_requests, self.limits.capacity):
             end = end if limit is None else min(end, limit)
@@ -148,9 +153,9 @@ class Loop:
         self.engine.submit(requests)
 
     def _commit(self) -> str | None:
-        """Decides on completions in request order, as far as they have arrived; the limit that was reached, if any.
+        """Decide on the completions that have arrived, in request order; return the limit that was reached, if any.
 
-        Once the run is to end, only for a while: what is not decided then is in the journal.
+        After a signal, stop after JUDGING_SECONDS; the next launch decides on the rest from the journal.
         """
         begun = time.monotonic()
         while (reason := self._limit_reached()) is None and self._committed in self._waiting:
@@ -161,7 +166,7 @@ class Loop:
             verdicts = self.curator.decide(entry, room)
             self.writer.write(entry, verdicts)
             self.funnel.count(entry, verdicts)
-            # Errors of an earlier launch say nothing of this one.
+            # Errors of an earlier launch do not count for this one.
             self._errors = self._errors + 1 if entry.error and entry.request not in self._earlier else 0
             if self._errors:
                 self._error = entry.error or ""

@@ -1,7 +1,7 @@
-"""Which prompt request i gets, from the seed and from what requests up to i - horizon gave.
+"""Compose the prompt of request i from the seed and the records of requests up to i - horizon.
 
-This is the plan of a run from seed tasks: every request asks for more tasks of one kind. categories/plan.py has the plan of a
-run from categories.
+This is the plan of a run from seed tasks, in which every request asks for tasks of the same kind. categories/plan.py has
+the plan of a run from categories.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,31 +17,31 @@ from self_instruct.runs.journal import Entry
 
 
 class Plan(Protocol):
-    """The same prompt for the same request, whatever was asked before and whenever it is asked.
+    """Composes requests. The same request always has the same prompt, whatever was asked before.
 
-    `horizon` is how many requests may be under way at once.
+    `horizon` is the number of requests that may be in flight at once.
     """
 
     horizon: int
 
     def ask(self, index: int) -> tuple[Prompt, Request]:
-        """The prompt of a request, and the request itself. All requests up to `index - horizon` have been decided."""
+        """Return the prompt of a request and the request. All requests up to `index - horizon` must have been decided."""
 
     def resume(self, entries: Mapping[int, Entry]) -> None:
         """Take over the requests of earlier launches from the journal."""
         return None
 
     def ended(self) -> str | None:
-        """Why nothing more is to be asked, by what was decided so far; None if there is more."""
+        """Return why there is nothing more to ask, or None if there is."""
         return None
 
 
 @dataclass
 class SeedPlan(Plan):
-    """More of the seed tasks' kind, from demonstrations that are seeds and records of the pool.
+    """Asks for more tasks like the seed tasks, with seeds and records of the pool as demonstrations.
 
-    Requests that share a prompt follow each other, and go by the horizon of the first. `stop` gives the stop texts of a
-    request whose open block has a given number.
+    Requests that share a prompt are consecutive and use the horizon of the first. `stop` returns the stop texts for the number
+    of the open block.
     """
 
     composer: PromptComposer
@@ -53,7 +53,7 @@ class SeedPlan(Plan):
     _latest: Prompt | None = None
 
     def ask(self, index: int) -> tuple[Prompt, Request]:
-        """The prompt of a request, which is that of the first request of those that share it."""
+        """Return the prompt and the request; requests that share a prompt use that of the first."""
         first = index - index % self.num_return_sequences
         if self._latest is None or self._latest.request != first:
             self._latest = self.composer.compose(first, self.curator.pool.before(first - self.horizon + 1))
@@ -63,8 +63,8 @@ class SeedPlan(Plan):
 
 
 def numbered_stop(max_tasks: int, words: tuple[str, ...] | None) -> Callable[[RecordFormat, int], tuple[str, ...]]:
-    """The stop texts of a request whose open block has a given number: the words given, or else the beginning of the block
-    after `max_tasks` more. It is bound to the start of a line and to the trigger word, so that no answer holds it.
+    """Return a function from the number of the open block to stop texts: the given words, or the heading of the block after
+    `max_tasks` more. The heading starts a line and contains the trigger word, so that answers do not contain it by chance.
     """
 
     def stop(format: RecordFormat, number: int) -> tuple[str, ...]:

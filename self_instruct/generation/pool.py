@@ -1,7 +1,7 @@
-"""The pool: the records kept so far, in request order, and any beginning of it without a copy.
+"""The pool of records kept so far, in request order, with views of its prefixes.
 
-A prompt sees the pool as of an earlier request, and of that only records that are not too deep. Both are found by bisection
-in lists that only grow, so that composing takes as long at a million records as at a thousand. Knows nothing of prompts.
+A prompt sees the pool as of an earlier request, without the records that are too deep. Both limits are found by bisection in
+append-only lists, so that composing takes as long with a million records as with a thousand.
 """
 
 from array import array
@@ -31,7 +31,7 @@ class Beginning(Sequence[Record]):
 
 
 class RecordPool(Beginning):
-    """Records with the request that each came from, added in request order."""
+    """Records and the request of each, added in request order."""
 
     def __init__(self) -> None:
         super().__init__([], 0)
@@ -40,17 +40,17 @@ class RecordPool(Beginning):
         self._looked_at: dict[int, int] = {}
 
     def add(self, record: Record, request: int) -> None:
-        """Adds a record at the end."""
+        """Append a record."""
         self._records.append(record)
         self._requests.append(request)
         self._size += 1
 
     def before(self, request: int) -> "PoolBefore":
-        """The records of requests below this one: the same whatever is added later."""
+        """Return the records of requests below this one; records added later do not change it."""
         return PoolBefore(self, bisect_left(self._requests, request))
 
     def up_to(self, depth: int, size: int) -> Beginning:
-        """Those of the first `size` records that are of at most this depth. The list of them is brought up to date."""
+        """Return the records of at most this depth among the first `size`."""
         records, places = self._shallow.setdefault(depth, ([], array("q")))
         for place in range(self._looked_at.get(depth, 0), self._size):
             if self._records[place].depth <= depth:
@@ -61,17 +61,17 @@ class RecordPool(Beginning):
 
 
 class PoolBefore(Beginning):
-    """The pool as it was before some request was judged."""
+    """The pool as it was before some request was decided."""
 
     def __init__(self, pool: RecordPool, size: int) -> None:
         super().__init__(pool._records, size)
         self._pool = pool
 
     def up_to(self, depth: int) -> Beginning:
-        """Those that are of at most this depth."""
+        """Return the records of at most this depth."""
         return self._pool.up_to(depth, self._size)
 
 
 def shallow(pool: Sequence[Record], depth: int) -> Sequence[Record]:
-    """The records of at most some depth, in order."""
+    """Return the records of at most this depth, in order."""
     return pool.up_to(depth) if isinstance(pool, PoolBefore) else [item for item in pool if item.depth <= depth]

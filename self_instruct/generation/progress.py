@@ -1,4 +1,4 @@
-"""Showing how a run goes: a bar on a terminal, a line every minute elsewhere and in the log. Knows counts and time."""
+"""Show the progress of a run: a bar on a terminal; elsewhere, and in the log, a line every minute."""
 
 import logging
 import sys
@@ -17,9 +17,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Load:
-    """What generation does: `rows` of those that it has are at work; bytes of memory that it has taken at most, of all that
-    are there, on so many accelerators, or on none.
-    """
+    """The load of generation: rows in flight, of `rows`; the peak of memory used and the total, in bytes; accelerators."""
 
     in_flight: int
     rows: int
@@ -34,10 +32,10 @@ class Load:
 
 
 class Progress:
-    """Accepted of target, yield, tokens a second and the time that is left; nothing is shown before `begin`.
+    """Shows accepted of target, yield, tokens a second and the time left, from `begin` on.
 
-    Where something else than records is counted, `unit` names it, and there is no yield. `observers` are told the funnel and
-    the tokens a second when completions were judged, `load` is asked for what each line tells of generation.
+    `unit` names what is counted; only records have a yield. `observers` are called with the funnel and the tokens a second
+    after completions were judged; `load` returns the load of generation for each line.
     """
 
     def __init__(
@@ -53,7 +51,7 @@ class Progress:
         self.observers: list[Callable[[Funnel, float], None]] = []
 
     def begin(self, accepted: int) -> None:
-        """Generation begins, with so many records from earlier launches."""
+        """Start the clock, with the number of records from earlier launches."""
         self._begun = self._said = self._shown_at = time.monotonic()
         self._first = self._accepted = accepted
         self._shown = True
@@ -61,50 +59,51 @@ class Progress:
             from tqdm import tqdm
 
             self._bar = tqdm(
-                total=self._target, initial=accepted, unit=f" {self._unit}", file=self._stream, dynamic_ncols=True
-            )
+                total=self._target, initial=accepted, unit=f" {self._unit}", file=self._stream, dynamic_ncols=True,
+                bar_format="{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}{unit} [{elapsed}{postfix}]",
+            )  # fmt: skip
 
     def step(self, tokens: int) -> None:
-        """Called while tokens are drawn."""
+        """Count tokens that were generated."""
         self._tokens += tokens
         if self._shown:
             self._show()
 
     def update(self, funnel: Funnel) -> None:
-        """Called when completions were judged."""
-        self._yield = funnel.yield_
+        """Take the counts after completions were judged, and call the observers."""
+        self._yield = funnel.yield_of_written
         self.reach(funnel.accepted)
         for observe in self.observers:
             observe(funnel, self.tokens_per_second)
 
     def reach(self, done: int) -> None:
-        """Called when so many are done."""
+        """Show the number of units done."""
         if self._bar is not None:
             self._bar.update(done - self._accepted)
         self._accepted = done
         self._show()
 
     def close(self) -> None:
-        """Ends the bar, with the figures of the whole launch."""
+        """Close the bar, with the figures of the whole launch."""
         if self._bar is not None:
-            self._bar.set_postfix_str(self._speed(), refresh=False)
+            self._bar.set_postfix_str(f"ETA {clock(self._seconds_left())}, {self._speed()}", refresh=False)
             self._bar.close()
 
     @property
     def seconds(self) -> float:
-        """Since the launch began to generate."""
+        """Seconds since the launch began to generate."""
         return time.monotonic() - self._begun
 
     @property
     def tokens_per_second(self) -> float:
-        """Tokens drawn by all processes, since the launch began to generate."""
+        """Tokens a second of all processes, since the launch began to generate."""
         return self._tokens / max(self.seconds, 1e-9)
 
     def _show(self) -> None:
         now = time.monotonic()
         if self._bar is not None and now - self._shown_at >= REFRESH_EVERY:
             self._shown_at = now
-            self._bar.set_postfix_str(self._speed())
+            self._bar.set_postfix_str(f"ETA {clock(self._seconds_left())}, {self._speed()}")
         if now - self._said >= self._every:
             self._said = now
             self._tell()
@@ -114,10 +113,10 @@ class Progress:
         return f"yield {self._yield:.0%}, {speed}" if self._unit == "records" else speed
 
     def _tell(self) -> None:
-        """One line, on the error stream where no bar is, and always in the log file, with the figures."""
+        """Log one line with the figures: to the log file, and to the error stream where there is no bar."""
         done = "accepted" if self._unit == "records" else self._unit
         left, memory, load = self._seconds_left(), resident(), self.load() if self.load is not None else None
-        parts = [f"{done} {self._accepted}/{self._target}", self._speed(), f"ETA {_clock(left)}"]
+        parts = [f"{done} {self._accepted}/{self._target}", self._speed(), f"ETA {clock(left)}"]
         parts += [f"{load}"] if load is not None else []
         figures = {
             "done": self._accepted, "target": self._target, "unit": self._unit, "yield": round(self._yield, 4),
@@ -133,12 +132,16 @@ class Progress:
         return round(self.seconds / gained * (self._target - self._accepted)) if gained else None
 
 
-def _clock(seconds: int | None) -> str:
-    return "unknown" if seconds is None else f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+def clock(seconds: float | None) -> str:
+    """Return a duration as H:MM:SS, the form of every estimate of the time left; "unknown" for None and infinity."""
+    if seconds is None or seconds == float("inf"):
+        return "unknown"
+    whole = round(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
 
 
 def resident() -> int:
-    """Bytes of this process in memory."""
+    """Return the resident memory of this process, in bytes."""
     import psutil
 
     return psutil.Process().memory_info().rss

@@ -1,6 +1,6 @@
-"""Composing prompts: the header, as many demonstrations as fit the token budget, and an open block to go on from.
+"""Compose prompts: the header, as many demonstrations as fit the token budget, and an open block for the model to continue.
 
-Knows the model only as a function that counts tokens. Chat templates are the engine's business.
+The model is only a function that counts tokens. Engines apply chat templates.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,8 +16,8 @@ from self_instruct.records import Prompt, Record
 class PromptComposer:
     """Composes the prompt of any request.
 
-    `count_tokens(text, opening)` is the length of the prompt as the model will read it, in tokens; `budget` is how many
-    it may have so that prompt and new tokens fit the model. `lead` stands between the demonstrations and the open block.
+    `count_tokens(text, opening)` returns the length of the prompt in tokens; `budget` is the largest length that leaves room
+    for the new tokens. `lead` is put between the demonstrations and the open block.
     """
 
     header: str
@@ -30,10 +30,10 @@ class PromptComposer:
     lead: str = ""
 
     def compose(self, request: int, pool: Sequence[Record], record: Record | None = None) -> Prompt:
-        """The prompt of a request: demonstrations are taken in their drawn order, and those that do not fit left out.
+        """Compose the prompt of a request: take demonstrations in the order drawn and leave out those that do not fit.
 
-        When none of those drawn fits, the shortest seed is shown; `check` has made sure that it does, unless a record is given,
-        of which the open block shows all fields but the last: then `fits` tells.
+        If none fits, show the shortest seed, which `check` has tested. With a `record`, the open block shows all its fields but
+        the last, and the prompt may be too long: test it with `fits`.
         """
         chosen: list[Record] = []
         for candidate in self.mix.choose(self.seed, request, self.seeds, pool):
@@ -42,11 +42,11 @@ class PromptComposer:
         return self._prompt(request, chosen or [self._shortest()], record)
 
     def fits(self, prompt: Prompt) -> bool:
-        """Whether a prompt keeps to the budget."""
+        """Return whether a prompt is within the budget."""
         return self._length(prompt) <= self.budget
 
     def check(self) -> None:
-        """Raises `UserError` if not even the shortest seed fits the budget."""
+        """Raise `UserError` if the shortest seed does not fit the budget."""
         if self.budget < 1:
             raise UserError(
                 f"--max_new_tokens leaves no token for a prompt within the model's context or --max_length, it is "

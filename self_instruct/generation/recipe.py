@@ -1,7 +1,7 @@
-"""What a run is made from, checked before anything is loaded: seed tasks and a prompt, categories, or a list of topics.
+"""Recipes: the material of a run (seed tasks and a prompt, categories, or topics), checked before a model is loaded.
 
-A recipe puts together what asks, what decides and what is written of it, so that a launch, a dry run and a refilter treat all
-recipes the same.
+A recipe builds the plan, the curator, the writer and the counts, so that a launch, a dry run and a refilter treat all recipes
+the same.
 """
 
 from abc import ABC, abstractmethod
@@ -34,7 +34,7 @@ from self_instruct.seeds import load_seeds, sha256_of_file
 
 @dataclass(frozen=True)
 class Session:
-    """A plan, and the curator whose decisions it follows."""
+    """A plan and the curator whose decisions it follows."""
 
     plan: Plan
     curator: Curator
@@ -42,7 +42,7 @@ class Session:
 
 @dataclass(frozen=True)
 class Recipe(ABC):
-    """The material of a run, of which all parts are made."""
+    """The material from which all parts of a run are built."""
 
     config: Config
     format: RecordFormat
@@ -50,38 +50,38 @@ class Recipe(ABC):
     @property
     @abstractmethod
     def seeds(self) -> list[Record]:
-        """The tasks written by people that it begins with."""
+        """The human-written tasks that the run begins with."""
 
     @abstractmethod
     def described(self) -> dict[str, Any]:
-        """What run.yaml says of it: the header, the hash of the seeds, and of categories what they are."""
+        """Return the entries for run.yaml: the header, the hash of the seeds, and the categories."""
 
     @abstractmethod
     def check(self) -> None:
-        """Raises `UserError` for what can be seen to be wrong without a model."""
+        """Raise `UserError` for mistakes that can be found without a model."""
 
     @abstractmethod
     def first_prompts(self, reader: TokenCounter) -> list[tuple[str, Prompt]]:
-        """What the model would read first, each with a word on it."""
+        """Return the first prompts, each with a caption."""
 
     @abstractmethod
     def session(self, reader: TokenCounter) -> Session:
-        """What asks and what decides in a launch; new vectors are kept. Raises `UserError` if no prompt fits the model."""
+        """Return the plan and the curator of a launch; new vectors are stored. Raises `UserError` if no prompt fits."""
 
     @abstractmethod
-    def curator(self, *, limited: bool = True) -> Curator:
-        """The curator alone, for a journal that is replayed; not `limited`, it keeps records over the quotas of categories."""
+    def curator(self) -> Curator:
+        """Return the curator alone, for a journal that is replayed."""
 
     def writer(self, folder: Path, model_revision: str) -> Writer:
-        """What writes the dataset."""
+        """Return the writer of the dataset."""
         return Writer(folder, build_origin(self.config, self.format, model_revision))
 
-    def funnel(self, *, limited: bool = True) -> Funnel:
-        """What counts."""
+    def funnel(self) -> Funnel:
+        """Return empty counts."""
         return Funnel(self.config.run.patience, spending=build_spending(self.config))
 
     def summary(self, ending: Ending) -> str:
-        """The text that a person reads at the end."""
+        """Return the text printed at the end."""
         return summarise(ending)
 
 
@@ -94,7 +94,7 @@ class SeedRecipe(Recipe):
 
     @classmethod
     def of(cls, config: Config, format: RecordFormat, prompt_path: Path) -> "SeedRecipe":
-        """What the options name. Raises `UserError` for a file that is missing or holds no seeds."""
+        """Read the files that the options name. Raises `UserError` for a file that is missing or has no seeds."""
         if not config.run.seed_tasks_path:
             raise UserError("--seed_tasks_path is missing; give a JSONL file of seed tasks, as seeds/code.jsonl")
         header = read_header(Path(config.prompt.prompt_path or prompt_path))
@@ -106,36 +106,36 @@ class SeedRecipe(Recipe):
         return self.seed_tasks
 
     def described(self) -> dict[str, Any]:
-        """Header and hash of the seed file."""
+        """Return the header and the hash of the seed file."""
         return {
             "header": self.header,
             "seed_tasks_sha256": sha256_of_file(Path(self.config.run.seed_tasks_path or "")),
         }
 
     def check(self) -> None:
-        """Raises `UserError` if there are not enough seeds, or a stop word is empty."""
+        """Raise `UserError` if there are not enough seeds, or a stop word is empty."""
         build_mix(self.config, self.seeds)
         stop_words(self.config)
         load_rules(self.config.filter)
 
     def first_prompts(self, reader: TokenCounter) -> list[tuple[str, Prompt]]:
-        """The first prompt."""
+        """Return the first prompt."""
         prompt = build_composer(self.config, self.format, self.header, self.seeds, reader).compose(0, [])
         shown = f"the first prompt: {len(prompt.demonstrations)} of {len(self.seeds)} seed tasks"
         return [(shown, prompt)]
 
     def session(self, reader: TokenCounter) -> Session:
-        """The plan of a run from seed tasks, whose prompts are checked to fit the model, and its curator."""
+        """Return the plan, whose prompts are checked to fit the model, and its curator."""
         composer = build_composer(self.config, self.format, self.header, self.seeds, reader)
         prompt, run, sequences = self.config.prompt, self.config.run, self.config.sampling.num_return_sequences
         stop = numbered_stop(prompt.max_tasks_per_request, stop_words(self.config))
         curator = build_curator(self.config, self.format, self.header, self.seeds, keeps_vectors=True)
         return Session(SeedPlan(composer, curator, run.seed, prompt.horizon or 1, stop, sequences), curator)
 
-    def curator(self, *, limited: bool = True) -> Curator:
-        """The curator."""
+    def curator(self) -> Curator:
+        """Return the curator."""
         return build_curator(self.config, self.format, self.header, self.seeds)
 
-    def funnel(self, *, limited: bool = True) -> Funnel:
-        """The counts, also by filter rule."""
+    def funnel(self) -> Funnel:
+        """Return empty counts, with those by filter rule."""
         return Funnel(self.config.run.patience, reasons_of_rules(self.config.filter), build_spending(self.config))

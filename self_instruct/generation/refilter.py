@@ -1,7 +1,7 @@
-"""A new dataset from the journal of an old run, without generating.
+"""Make a new dataset from the journal of an old run, without generating.
 
-Every completion is decided on again, in request order, with the options of that run and those given in their place. The old
-directory is left as it is.
+Completions are decided on again in request order, with the run's options except for those given. The old directory does not
+change.
 """
 
 from collections.abc import Mapping
@@ -13,38 +13,39 @@ from self_instruct.generation.config import assemble
 from self_instruct.generation.earlier_run import read_run
 from self_instruct.generation.summary import Ending
 from self_instruct.runs import manifest
-from self_instruct.runs.funnel import write_report
+from self_instruct.runs.funnel import Funnel, write_report
 from self_instruct.runs.journal import read_journal
+from self_instruct.runs.run import load_run
 
 
 def refilter(old: Path, new: Path, given: Mapping[str, Any]) -> Ending:
-    """Writes the dataset of the run in `old`, with the options `given` in place of its own, into the empty directory `new`.
+    """Write the dataset of the run in `old`, with the options `given` in place of its own, into the empty directory `new`.
 
-    With `num_instructions_to_generate` among them it ends at that many records, else all that pass are kept. Raises `UserError`
-    if a directory or an option cannot be used, or a file of the run is not what it was.
+    It ends at the run's `num_instructions_to_generate`, or at the one given. Raises `UserError` if a directory or an option
+    cannot be used, or a file of the run has changed.
     """
     run, entries = read_run(old), read_journal(old)
-    # A call that was killed leaves halves of files.
+    # A killed call leaves .part files.
     if new.exists() and (not new.is_dir() or any(path.suffix != ".part" for path in new.iterdir())):
         raise UserError(f"{new}: is not empty; give a new directory")
     options = {**run.options, **given}
     recipe = run.recipe(assemble(options), given)
+    target = recipe.config.run.num_instructions_to_generate
     hashes = {"response_filters_sha256": manifest.response_filters_hash(options)}
     described = {**run.described, "options": options, **recipe.described(), **hashes}
-    target = given.get("num_instructions_to_generate")
-    curator = recipe.curator(limited=target is not None)
+    curator = recipe.curator()
     try:
         new.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{new}: cannot be made ({error.strerror}); give another directory") from None
-    writer, funnel = recipe.writer(new, described["model_revision"]), recipe.funnel(limited=target is not None)
+    writer, funnel = recipe.writer(new, described["model_revision"]), recipe.funnel()
     stopped = f"all {len(entries)} completions were judged again"
     try:
         for entry in entries:
-            if target is not None and funnel.accepted >= target:
+            if funnel.accepted >= target:
                 stopped = f"all {target} records are there"
                 break
-            verdicts = curator.decide(entry, None if target is None else target - funnel.accepted)
+            verdicts = curator.decide(entry, target - funnel.accepted)
             writer.write(entry, verdicts)
             funnel.count(entry, verdicts)
         undecided = curator.unfinished()
@@ -55,4 +56,20 @@ def refilter(old: Path, new: Path, given: Mapping[str, Any]) -> Ending:
         writer.close()
     manifest.write(new, described)
     write_report(new, funnel, stopped)
-    return Ending(new, funnel, curator.pool, stopped)
+    note = _note(funnel, target, len(entries), load_run(old).report.get("requests"))
+    return Ending(new, funnel, curator.pool, stopped, {"num_instructions_to_generate": target}, note=note)
+
+
+def _note(funnel: Funnel, target: int, completions: int, before: Any) -> str:
+    """Return what the number of records depends on: how many completions were judged, and `before`, in the run itself."""
+    if left := completions - funnel.requests:
+        return (
+            f"{left:,} of the run's {completions:,} completions {'were' if left > 1 else 'was'} not needed; a larger "
+            "--num_instructions_to_generate judges more."
+        )
+    more = completions - before if isinstance(before, int) else 0
+    beyond = f", {more:,} of them beyond what the run itself had judged" if more > 0 else ""
+    given = f"{funnel.accepted:,} of the {target:,} records asked for"
+    return (
+        f"The run's {completions:,} completions{beyond}, give {given}." if beyond else f"The completions give {given}."
+    )

@@ -1,7 +1,7 @@
-"""A launch: the options are checked against the directory, the journal is replayed, the loop generates."""
+"""Launch a run: check the options against the directory, replay the journal, run the loop."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +24,7 @@ from self_instruct.generation.loop import Limits, Loop
 from self_instruct.generation.progress import Load, Progress
 from self_instruct.generation.recipe import Recipe, SeedRecipe
 from self_instruct.generation.signals import Interruption
-from self_instruct.generation.summary import Ending
+from self_instruct.generation.summary import Ending, yield_text
 from self_instruct.generation.tracking import Tracker, check_installed
 from self_instruct.generation.workers import Generators, serve, started
 from self_instruct.runs import logs, manifest
@@ -37,9 +37,9 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Ended:
-    """How a process of a launch has ended: its exit code, and the text for people, which rank 0 alone has.
+    """How a process of a launch ended: its exit code, and on rank 0 the text to print.
 
-    The code is 0 when a limit was reached, 1 when the engine failed, 128 + n for signal n.
+    The code is 0 when a limit was reached, 1 when the engine failed, 128 + n after signal n.
     """
 
     code: int
@@ -47,7 +47,7 @@ class Ended:
 
 
 def build_recipe(config: Config, base: RecordFormat, prompt_path: Path) -> Recipe:
-    """The recipe that the options name; `prompt_path` is the header where no option gives one.
+    """Build the recipe that the options name; `prompt_path` is the header where no option gives one.
 
     Raises `UserError` for a mistake in an option or a file.
     """
@@ -60,14 +60,14 @@ def generate(
     recipe: Recipe,
     *,
     ask: Callable[[str], bool] | None = None,
-    again: str | None = None,
+    again: Sequence[str] | None = None,
     engine: Engine | None = None,
 ) -> Ended:
-    """Generates from a recipe into --batch_dir, as one process of a launch: rank 0 decides and writes, the others serve it.
+    """Generate from a recipe into --batch_dir, as one process of a launch: rank 0 decides and writes, the others serve it.
 
-    `ask` puts a question to the user, None where there is no terminal; `again` is the command that goes on with the run, for
-    the text at the end; `engine` generates in place of the one that the options name. Raises `UserError` for a mistake of the
-    user's, `OSError` if the disk fails.
+    `ask` asks the user a question and is None where there is no terminal; `again` is the command of this launch, word by word,
+    for the text at the end; `engine` generates in place of the one that the options name. Raises `UserError` for a mistake
+    of the user's, `OSError` if the disk fails.
     """
     config, declared = recipe.config, declarations(GROUPS)
     check_installed(config.reporting.report_to)
@@ -82,7 +82,7 @@ def generate(
     recipe = replace(recipe, config=config)
     described = manifest.describe(flatten(config), recipe.format.name, model_revision="", **recipe.described())
     if earlier is not None:
-        # What can be refused before a model is loaded is refused before.
+        # Refuse what can be refused before a model is loaded.
         likely = {**described, "model_revision": earlier.get("model_revision")}
         manifest.check_same_plan(folder, earlier, likely, declared)
     interruption = Interruption()
@@ -107,14 +107,14 @@ def launch(
     described: dict[str, Any],
     progress: Progress,
     interruption: Interruption,
-    again: str | None = None,
+    again: Sequence[str] | None = None,
 ) -> Ended:
-    """Rank 0's part: generates into a run directory, which `described` describes."""
+    """Generate into a run directory, as rank 0; `described` is the content of its run.yaml."""
     config, fleet = recipe.config, generators.fleet
-    # What can fail for a user's mistake comes before anything is written.
+    # Find the user's mistakes before anything is written.
     session = recipe.session(generators.reader)
     build_spending(config)
-    interruption.tell(generators.engine.interrupt)  # until here there was nothing to save
+    interruption.tell(generators.engine.interrupt)  # before this there was nothing to save
     if fleet is not None:
         fleet.wait_until_ready()
     if config.run.plan:
@@ -142,22 +142,27 @@ def launch(
                 write_report(folder, loop.funnel, stopped)
     if not loop.replayed:
         text = (
-            f"Stopped: {stopped}, before all that the journal holds was judged again; the files are as they were, and the same "
-            "command goes on."
+            f"Stopped: {stopped}, before the whole journal was judged again. The dataset is unchanged; run the same command to "
+            "continue."
         )
     elif config.run.plan:
         text = _forecast(config, loop, fleet, stopped, progress.tokens_per_second)
     else:
         idle = (stats.idleness(fleet.stats), stats.occupancy(fleet.stats)) if fleet is not None else None
+        # A user's engine may be the reader, and need not say so.
+        demonstration = getattr(generators.reader, "demonstration", False)
         text = recipe.summary(
-            Ending(folder, loop.funnel, session.curator.pool, stopped, progress.seconds, idle, again)
-        )
+            Ending(
+                folder, loop.funnel, session.curator.pool, stopped, described["options"], progress.seconds, idle, again,
+                loop.waiting, loop.failed, demonstration,
+            )
+        )  # fmt: skip
     return Ended(128 + interruption.received if interruption.received else int(loop.failed), text)
 
 
 def _limits(config: Config, capacity: int | None) -> Limits:
     run = config.run
-    # Categories are given up one by one.
+    # Each category is given up separately.
     min_yield = run.min_yield if config.category.categories is None else 0.0
     return Limits(run.num_instructions_to_generate, min_yield, run.max_requests, run.max_tokens, capacity)
 
@@ -166,7 +171,7 @@ def _limits(config: Config, capacity: int | None) -> Limits:
 def _tracked(
     config: Config, folder: Path, compared: int, described: dict[str, Any], progress: Progress, funnel: Funnel
 ) -> Iterator[None]:
-    """Reports the run to the tracker that is asked for."""
+    """Report the run to the tracker of --report_to."""
     if config.reporting.report_to == "none":
         yield
         return
@@ -180,7 +185,7 @@ def _tracked(
 
 
 def _load(loop: Loop, fleet: Fleet | None) -> Load:
-    """What generation does now."""
+    """Return the current load of generation."""
     if fleet is None:
         return Load(loop.under_way, loop.under_way)
     heard = fleet.stats
@@ -189,7 +194,7 @@ def _load(loop: Loop, fleet: Fleet | None) -> Load:
 
 
 def _run(loop: Loop, progress: Progress) -> str:
-    """Replays the journal, then generates; the reason why it stopped."""
+    """Replay the journal, then generate; return why the run stopped."""
     before = loop.writer.records_before()
     if reason := loop.replay():
         return reason
@@ -208,14 +213,12 @@ def _run(loop: Loop, progress: Progress) -> str:
 
 
 def _forecast(config: Config, loop: Loop, fleet: Fleet | None, stopped: str, speed: float) -> str:
-    """The text after the pilot of --plan; `speed` is in tokens a second, of the pilot without earlier launches."""
+    """Return the text after the pilot of --plan; `speed` is the pilot's tokens a second, without earlier launches."""
     funnel, target = loop.funnel, config.run.num_instructions_to_generate
-    lines = [
-        f"Pilot: {stopped}; {funnel.accepted:,} records from {funnel.requests:,} requests, yield {funnel.yield_:.0%}."
-    ]
+    lines = [f"Pilot: {stopped}; {funnel.accepted:,} records from {funnel.requests:,} requests, {yield_text(funnel)}."]
     ratio = tokens_per_record(funnel.samples)
     if fleet is None and config.model.engine == "scripted":
-        return f"{lines[0]} A script takes no time worth a forecast."
+        return f"{lines[0]} A script has no speed to forecast from."
     heard = fleet.stats if fleet is not None else []
     speed = stats.tokens_per_second(heard) if heard else speed
     lines += [f"It fits: {line}." for line in stats.memory_lines(heard)]

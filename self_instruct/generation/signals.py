@@ -1,7 +1,7 @@
-"""Ending a run cleanly on SIGTERM, SIGINT and SIGUSR1, which schedulers send ahead of the time limit, or when its time is up.
+"""End a run cleanly on SIGTERM, SIGINT and SIGUSR1, which schedulers send ahead of the time limit, or when its time is up.
 
-The first signal asks the engine to return what is whole; a second SIGINT ends the process at once, and so does any signal
-while there is nothing yet to be saved.
+The first signal asks the engine to return its finished completions. A second SIGINT ends the process at once, and so does any
+signal before there is anything to save.
 """
 
 import signal

@@ -1,63 +1,144 @@
-"""What a person reads when a run has ended: why, the funnel, three records, where the files lie, what to do next."""
+"""The text at the end of a run: why it stopped, the funnel, three records, the files, and what to do next."""
 
+import os
 import shlex
 import sys
 import textwrap
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, count
 from pathlib import Path
+from typing import Any
 
+from self_instruct.config.program import other_threshold, with_option
 from self_instruct.records import Record
 from self_instruct.runs.funnel import Funnel
 from self_instruct.runs.layout import ACCEPTED, JOURNAL, LOGS, REJECTED, REPORT
+from self_instruct.user_files import read_objects
 
 SAMPLE_LIMIT = 500
-_CHANGED = ("--max_requests", "--max_tokens", "--min_yield", "--script_path", "--max_usage_tokens", "--max_cost")
+DEMONSTRATION = (
+    "The demonstration model is a toy whose answers are often wrong: these records show how a run works, and are not for "
+    "training."
+)
+_LIMITS = ("max_requests", "max_tokens", "max_usage_tokens", "max_cost", "min_yield", "script_path")
+"""Options that end a run, so that the same command would end at once."""
 
 
 @dataclass(frozen=True)
 class Ending:
-    """How a run has ended: why it stopped, its counts, and the records kept.
+    """How a run ended: why it stopped, its options, its counts, and the records kept.
 
-    `seconds` is how long this launch generated, `idle` the share of it in which generation had no prompt to work on, and the
-    share of its rows that were in use. `again` is the command that goes on with the run, None if it is unknown.
+    `seconds` is how long this launch generated; `idle` is the share of that time in which generation waited for prompts, and
+    the share of its rows in use. `again` is the command of this launch, word by word, None if it is unknown. `waiting` counts
+    completions in the journal that were not judged. `note` is a sentence about a run that was judged again.
     """
 
     folder: Path
     funnel: Funnel
     pool: Sequence[Record]
     stopped: str
+    options: Mapping[str, Any] = field(default_factory=dict)
     seconds: float | None = None
     idle: tuple[float, float] | None = None
-    again: str | None = None
+    again: Sequence[str] | None = None
+    waiting: int = 0
+    failed: bool = False
+    demonstration: bool = False
+    note: str = ""
+
+    @property
+    def complete(self) -> bool:
+        """Whether all records that were asked for are there."""
+        return self.funnel.accepted >= self.options.get("num_instructions_to_generate", float("inf"))
 
 
 def summarise(ending: Ending) -> str:
-    """The text for people."""
-    folder, funnel, pool = ending.folder, ending.funnel, ending.pool
-    accepted, tokens = funnel.accepted, funnel.completion_tokens
-    took = f" in {ending.seconds:,.0f} s" if ending.seconds is not None else ""
-    headline = (
-        f"Stopped: {ending.stopped}.\n{accepted:,} records from {funnel.requests:,} requests{took}; yield "
-        f"{funnel.yield_:.0%} of the blocks that could be read; {tokens / max(accepted, 1):,.0f} new tokens a record."
-    )
-    if ending.idle is not None:
-        waited, full = ending.idle
-        headline += f"\nGeneration waited for prompts {waited:.1%} of its time; its rows were {full:.0%} full."
-    if funnel.spending.completions:
-        headline += f"\n{funnel.spending.summary()}"
-    categories = [funnel.table_of_categories()] if funnel.categories else []
+    """Return the text for people."""
+    funnel = ending.funnel
     parts = [
         "",
-        headline,
+        _headline(ending),
+        *([DEMONSTRATION] if ending.demonstration else []),
         funnel.table(),
-        *categories,
+        *([funnel.table_of_categories()] if funnel.categories else []),
         *_warnings(funnel),
-        *_samples(pool),
-        _files(folder),
+        *_samples(ending.pool),
+        _files(ending.folder),
         _next(ending),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def why(ending: Ending, noun: str = "records") -> str:
+    """Return the first line: how many of the records that were asked for are there, or why the run stopped before."""
+    if not ending.complete:
+        return f"Stopped: {ending.stopped}."
+    target = ending.options["num_instructions_to_generate"]
+    return f"Done: {ending.funnel.accepted:,} of {target:,} {noun}."
+
+
+def yield_text(funnel: Funnel) -> str:
+    """Return the share of the blocks written that was kept, and beside it the share of those that were compared."""
+    return (
+        f"yield {funnel.yield_of_written:.0%} of {funnel.blocks:,} blocks written ({funnel.yield_:.0%} of the "
+        f"{funnel.parsed:,} that were read and judged)"
+    )
+
+
+def tokens_text(tokens: int, accepted: int) -> str:
+    """Return the new tokens of the judged requests, for each record if there is one."""
+    return f"{tokens / accepted:,.0f} new tokens a record" if accepted else f"{tokens:,} new tokens"
+
+
+def waiting_text(number: int, complete: bool) -> str:
+    """Return a sentence on the answered requests that were not judged."""
+    if complete:
+        verb = "requests were" if number > 1 else "request was"
+        return f"{number:,} more {verb} answered, but not needed; {JOURNAL} keeps the completions."
+    verb = "requests are answered and wait" if number > 1 else "request is answered and waits"
+    return (
+        f"{number:,} more {verb} to be judged: an earlier one has no answer yet, or the run ended first. The next launch takes "
+        f"them from {JOURNAL}."
+    )
+
+
+def changed_limit(stopped: str) -> str | None:
+    """Return the option that ended a run, without which the same command would end at once."""
+    return next((name for name in _LIMITS if f"--{name}" in stopped), None)
+
+
+def explain_command(folder: Path, name: str) -> str:
+    """Return the command that explains a candidate by its id."""
+    return f"{_module('explain', folder)} {name}"
+
+
+def refilter_command(folder: Path, threshold: float) -> str:
+    """Return a command that judges a run's completions again, by another threshold, into a directory that is not there."""
+    names = chain([f"{folder}_strict"], (f"{folder}_strict_{number}" for number in count(2)))
+    new = next(name for name in names if not Path(name).exists())
+    option = f"--rouge_threshold {other_threshold(threshold):g}"
+    return f"{_module('refilter', folder)} {shlex.quote(new)} {option}"
+
+
+def _headline(ending: Ending) -> str:
+    funnel = ending.funnel
+    took = f" in {ending.seconds:,.0f} s" if ending.seconds is not None else ""
+    lines = [
+        why(ending),
+        f"{funnel.accepted:,} records from {funnel.requests:,} requests{took}; {yield_text(funnel)}; "
+        f"{tokens_text(funnel.completion_tokens, funnel.accepted)}.",
+    ]
+    if ending.waiting:
+        lines.append(waiting_text(ending.waiting, ending.complete))
+    if ending.note:
+        lines.append(ending.note)
+    if ending.idle is not None:
+        waited, full = ending.idle
+        lines.append(f"Generation waited for prompts {waited:.1%} of its time; its rows were {full:.0%} full.")
+    if funnel.spending.completions:
+        lines.append(funnel.spending.summary())
+    return "\n".join(lines)
 
 
 def _warnings(funnel: Funnel) -> list[str]:
@@ -70,51 +151,82 @@ def _warnings(funnel: Funnel) -> list[str]:
     idle = [item.rule for item in funnel.warnings if item.warning == "never_fired"]
     if idle:
         lines.append(
-            f"  {', '.join(idle)} never fired over {funnel.parsed:,} blocks; that is well if the model writes no such thing"
+            f"  {', '.join(idle)} dropped none of {funnel.parsed:,} blocks; that is fine if the model writes no such thing"
         )
-    return ["\n".join(["Look at these filter rules:", *lines])] if lines else []
+    return ["\n".join(["Check these filter rules:", *lines])] if lines else []
 
 
 def _samples(pool: Sequence[Record]) -> list[str]:
-    places = sorted({0, len(pool) // 2, len(pool) - 1}) if pool else []
-    return [
-        f"[{pool[at].id}] {_shown(pool[at].task)}\n{textwrap.indent(_shown(pool[at].output), '    ')}" for at in places
-    ]
+    positions = sorted({0, len(pool) // 2, len(pool) - 1}) if pool else []
+    return [_sample(pool[at]) for at in positions]
 
 
-def _shown(text: str) -> str:
-    return text if len(text) <= SAMPLE_LIMIT else text[:SAMPLE_LIMIT] + " ..."
+def _sample(record: Record) -> str:
+    """Return a record with each of its fields labelled; a text of several lines begins below its label."""
+    lines = [f"[{record.id}]"]
+    for label, text in (("Instruction", record.instruction), ("Input", record.input), ("Output", record.output)):
+        if text:
+            shown = text if len(text) <= SAMPLE_LIMIT else text[:SAMPLE_LIMIT] + " ..."
+            lines.append(f"  {label}:" + ("\n" + textwrap.indent(shown, "    ") if "\n" in shown else f" {shown}"))
+    return "\n".join(lines)
 
 
 def _files(folder: Path) -> str:
     captions = {
         ACCEPTED: "the records",
-        REJECTED: "every drop with its reason",
+        REJECTED: "every dropped candidate with its reason",
         JOURNAL: "what the model wrote, word for word",
         REPORT: "these counts",
-        LOGS: "what each process told, a file a rank",
+        LOGS: "the log of each process",
     }
     present = [f"  {name:<38} {caption}" for name, caption in captions.items() if (folder / name).exists()]
     return "\n".join([f"Files in {folder}:", *present])
 
 
 def _next(ending: Ending) -> str:
-    folder, pool = ending.folder, ending.pool
-    python, place = shlex.quote(sys.executable), shlex.quote(str(folder))
-    lines = ["Next:"]
-    if (folder / JOURNAL).exists():
-        changed = next((name for name in _CHANGED if name in ending.stopped), None)
-        if ending.again is not None and ending.stopped.startswith("all "):
-            lines.append(f"  more records:\n    {ending.again} --num_instructions_to_generate {2 * len(pool)}")
-        elif ending.again is not None:
-            lines.append(f"  go on{f', with another {changed}' if changed else ''}:\n    {ending.again}")
-        lines.append(
-            f"  another threshold, without generating:\n    {python} -m self_instruct.refilter {place} {place}_strict "
-            "--rouge_threshold 0.6"
-        )
+    folder, pool, lines = ending.folder, ending.pool, ["Next:"]
+    if ending.again is not None:
+        lines += _continuing(ending, ending.again)
     if pool:
+        if (folder / JOURNAL).exists() and "rouge_threshold" in ending.options:
+            command = refilter_command(folder, ending.options["rouge_threshold"])
+            lines.append(f"  another threshold, without generating:\n    {command}")
         lines.append(
-            f"  why one was kept or dropped, by its id or text:\n    {python} -m self_instruct.explain {place} {pool[0].id}"
+            f"  why a candidate was kept or dropped, by its id or text:\n    {explain_command(folder, pool[0].id)}"
         )
-    lines.append(f'  load them:\n    datasets.load_dataset("json", data_files="{folder / ACCEPTED}")')
-    return "\n".join(lines)
+        lines.append(f'  load the records:\n    datasets.load_dataset("json", data_files="{folder / ACCEPTED}")')
+    elif dropped := first_dropped(folder):
+        lines.append(f"  why the first candidate was dropped:\n    {explain_command(folder, dropped)}")
+    return "\n".join(lines) if len(lines) > 1 else f"Next: give other options; {folder} holds no record."
+
+
+def _continuing(ending: Ending, again: Sequence[str]) -> list[str]:
+    """Return how to go on with a run by the command of this launch, with another value of the option that ended it."""
+    if ending.complete:
+        number = 2 * len(ending.pool)
+        return [f"  more records:\n    {_typed(with_option(again, ['--num_instructions_to_generate'], number))}"]
+    if ending.failed:
+        return [f"  go on, once the cause above is removed:\n    {_typed(again)}"]
+    limit = changed_limit(ending.stopped)
+    value = ending.options.get(limit or "")
+    if limit is None:
+        return [f"  go on:\n    {_typed(again)}"]
+    if isinstance(value, str) or not value:
+        return [f"  go on, with another --{limit}:\n    {_typed(again)}"]
+    changed = value / 2 if limit == "min_yield" else 2 * value
+    return [f"  go on, with another --{limit}:\n    {_typed(with_option(again, [f'--{limit}'], f'{changed:.12g}'))}"]
+
+
+def first_dropped(folder: Path) -> str | None:
+    """Return the id of the first candidate that was dropped."""
+    path = folder / REJECTED
+    row = next((row for _, row in read_objects(path, "the run")), {}) if path.is_file() else {}
+    return str(row["id"]) if "id" in row else None
+
+
+def _module(name: str, folder: Path) -> str:
+    return f"{shlex.quote(sys.executable)} -m self_instruct.{name} {shlex.quote(str(folder))}"
+
+
+def _typed(words: Sequence[str]) -> str:
+    return f"cd {shlex.quote(os.getcwd())} && {shlex.join(words)}"

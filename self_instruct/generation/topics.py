@@ -1,4 +1,4 @@
-"""A run that asks for topics: a numbered list goes on, its items are read, and what is new is kept."""
+"""A run that asks for topics: the model continues a numbered list, and new items are kept."""
 
 import hashlib
 import re
@@ -19,7 +19,7 @@ from self_instruct.generation.demonstrations import DemonstrationMix
 from self_instruct.generation.judging import Check, Curator, Rules
 from self_instruct.generation.plan import Plan
 from self_instruct.generation.recipe import Recipe, Session
-from self_instruct.generation.summary import Ending
+from self_instruct.generation.summary import Ending, why
 from self_instruct.records import Drop, Prompt, Record, record_id
 from self_instruct.runs.journal import Entry
 from self_instruct.runs.verdict import Verdict
@@ -58,7 +58,7 @@ def prompt_of(index: int, header: str, shown: list[Record]) -> Prompt:
 
 
 def topics_of(entry: Entry) -> list[Verdict]:
-    """The items of a list, not decided yet but where one names no topic; an empty list is one that names none."""
+    """Return the items of a list; those that name no topic have a verdict already, and so has an empty list."""
     found = []
     for at, (item, topic) in enumerate(listed(f"{entry.number}. {entry.text}", entry.finish_reason == "length"), 1):
         record = Record(record_id(entry.request, at), topic or "", "", "", entry.depth)
@@ -67,7 +67,7 @@ def topics_of(entry: Entry) -> list[Verdict]:
 
 
 def avoid(words: Sequence[str]) -> Check:
-    """The check that drops topics which name one of these words."""
+    """Return a check that drops topics that contain one of these words."""
     pattern = re.compile("|".join(rf"(?<!\w){re.escape(word)}(?!\w)" for word in words) or r"(?!)", re.IGNORECASE)
 
     def check(record: Record, variables: Mapping[str, str]) -> Record | Drop:
@@ -79,19 +79,19 @@ def avoid(words: Sequence[str]) -> Check:
 
 @dataclass(frozen=True)
 class TopicRecipe(Recipe):
-    """What a run for topics is made from: the number of topics in a request, and what to avoid, with commas between."""
+    """The recipe of a run for topics: the number of topics in a request, and what to avoid, separated by commas."""
 
     number: int
     avoidance: str
 
     @property
     def seeds(self) -> list[Record]:
-        """The examples that the first lists begin with."""
+        """The examples at the beginning of the first lists."""
         return _SEEDS
 
     @property
     def header(self) -> str:
-        """What the model reads first."""
+        """The beginning of the prompt."""
         avoided = f"\nLeave out: {', '.join(self._avoided)}." if self._avoided else ""
         return (
             f"A numbered list of {self.number + 6} topics that people talk, read and ask about. They come from all walks of "
@@ -103,23 +103,23 @@ class TopicRecipe(Recipe):
         return [part.strip() for part in self.avoidance.split(",") if part.strip()]
 
     def described(self) -> dict[str, Any]:
-        """The header; the examples count as seeds."""
+        """Return the header and the hash of the examples, which count as seeds."""
         return {
             "header": self.header,
             "seed_tasks_sha256": hashlib.sha256("\n".join(_EXAMPLES).encode("utf-8")).hexdigest(),
         }
 
     def check(self) -> None:
-        """Raises `UserError` for a temperature that is too low."""
+        """Raise `UserError` for a temperature that is too low."""
         build_sampling(self.config)
 
     def first_prompts(self, reader: TokenCounter) -> list[tuple[str, Prompt]]:
-        """The first prompt."""
+        """Return the first prompt."""
         shown = _MIX.choose(self.config.run.seed, 0, _SEEDS, [])
         return [("the first prompt", prompt_of(0, self.header, shown))]
 
     def session(self, reader: TokenCounter) -> Session:
-        """The plan and its curator. Raises `UserError` if a list does not fit the model."""
+        """Return the plan and its curator. Raises `UserError` if a list does not fit the model."""
         longest = prompt_of(
             0, self.header, [*_SEEDS[:3], *(replace(_SEEDS[0], instruction="word " * 12) for _ in range(3))]
         )
@@ -132,13 +132,13 @@ class TopicRecipe(Recipe):
         curator, horizon = self.curator(keeps_vectors=True), self.config.prompt.horizon or 1
         return Session(TopicPlan(curator, self.config.run.seed, horizon, self.header, self.number), curator)
 
-    def curator(self, *, limited: bool = True, keeps_vectors: bool = False) -> Curator:
-        """The curator of topics that are new and none of what is to be avoided."""
+    def curator(self, *, keeps_vectors: bool = False) -> Curator:
+        """Return the curator of topics, which drops those that are not new or are to be avoided."""
         rules = Rules(self.format, topics_of, avoid(self._avoided), build_bounds(self.config))
         by_meaning = self.config.novelty.embedding_threshold is not None
         start = [(seed.id, seed.instruction) for seed in _SEEDS]
         return Curator({None: rules}, build_novelty(self.config, start, by_meaning, keeps_vectors))
 
     def summary(self, ending: Ending) -> str:
-        """Why it ended, and what became of the items."""
-        return f"\nStopped: {ending.stopped.replace('records', 'topics')}.\n\n{ending.funnel.table()}\n"
+        """Return why the run ended, and its funnel."""
+        return f"\n{why(ending, 'topics')}\n\n{ending.funnel.table()}\n"

@@ -1,7 +1,6 @@
-"""Giving the figures of a run to a tracker, TensorBoard or Weights & Biases, through accelerate's own classes for them.
+"""Report the figures of a run to TensorBoard or Weights & Biases, through accelerate's trackers.
 
-Only the process that judges does so. A tracker that fails is given up with a warning: it never ends a run. Knows nothing of
-how the figures come about.
+Only rank 0 reports. A tracker that fails is dropped with a warning; it never ends a run.
 """
 
 import logging
@@ -20,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 def check_installed(name: str) -> None:
-    """Raises `UserError` if a tracker's package is missing."""
+    """Raise `UserError` if a tracker's package is missing."""
     if name != "none" and find_spec(name) is None:
         raise UserError(f"--report_to {name} needs its package: pip install {name}; or leave --report_to out")
 
@@ -38,12 +37,12 @@ class Tracker:
         self._tracker = self._attempt(lambda: _started(name, folder, options))
 
     def update(self, funnel: Funnel, tokens_per_second: float) -> None:
-        """Called when completions were judged."""
+        """Report the figures, at most every REPORT_EVERY seconds."""
         if time.monotonic() - self._reported >= REPORT_EVERY:
             self.report(funnel, tokens_per_second)
 
     def report(self, funnel: Funnel, tokens_per_second: float) -> None:
-        """Reports the figures as they are, unless these have been."""
+        """Report the current figures, unless they were reported already."""
         if self._tracker is None or funnel.requests == self._last:
             return
         self._reported, self._last = time.monotonic(), funnel.requests
@@ -51,27 +50,27 @@ class Tracker:
         self._attempt(lambda: self._tracker.log(reported, step=funnel.requests))
 
     def close(self) -> None:
-        """Ends the reporting."""
+        """Finish the tracker."""
         if self._tracker is not None:
             self._attempt(self._tracker.finish)
 
     def _attempt(self, action: Callable[[], Any]) -> Any:
         try:
             return action()
-        except Exception as error:  # whatever it is, the tracker is not what the run is for
+        except Exception as error:  # a tracker must not end the run
             self._tracker = None
             _log.warning(
-                "--report_to %s has failed (%s: %s); the run goes on without", self._name, type(error).__name__, error
+                "--report_to %s failed (%s: %s); the run continues without it", self._name, type(error).__name__, error
             )
 
 
 def figures(funnel: Funnel, tokens_per_second: float, compared: int) -> dict[str, float]:
-    """What is reported: counts, ratios and speed; drops under `drops/STAGE/REASON`."""
+    """Return the figures to report: counts, ratios and speed; drops under `drops/STAGE/REASON`."""
     recent = funnel.recent_yield
     return {
         "accepted": funnel.accepted,
         "requests": funnel.requests,
-        "yield": funnel.yield_,
+        "yield": funnel.yield_of_written,
         **({"recent_yield": recent} if recent is not None else {}),
         "tokens_per_second": tokens_per_second,
         "completion_tokens": funnel.completion_tokens,

@@ -62,7 +62,7 @@ def started(
     """
     if own is not None:
         if world.size > 1:
-            raise UserError(f"an engine of your own runs in one process, but {world.size} were launched; launch one")
+            raise UserError(f"an engine object runs in one process, but {world.size} were launched; launch one")
         yield Generators(own if isinstance(own, TokenCounter) else WordCounter(), own)
         return
     if config.model.engine == "scripted" and world.size == 1:
@@ -70,7 +70,7 @@ def started(
         yield Generators(build_reader(config), engine)
         return
     if config.model.engine == "openai":
-        # A thread of this process asks; the work is done elsewhere.
+        # A thread of this process asks; the server does the work.
         if world.size > 1:
             raise UserError(
                 f"--engine openai needs one process, which asks for all, but {world.size} were launched; use --num_processes 1"

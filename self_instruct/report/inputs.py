@@ -18,6 +18,7 @@ from self_instruct.errors import UserError
 from self_instruct.novelty.vector_cache import FILE_NAME
 from self_instruct.records import Nearest, Record
 from self_instruct.report import candidates
+from self_instruct.report.watch import fresh_report, judged_of, last_request
 from self_instruct.runs import funnel
 from self_instruct.runs.layout import PIPE, OutputPaths
 from self_instruct.user_files import read_objects
@@ -56,7 +57,8 @@ class Dropped:
 @dataclass(frozen=True)
 class ReportInput:
     """A run or a file. `steps` are the stages that drop, with what is left after each, of `first`; `others` are texts that
-    rows may be near to, by id; `vectors` are files that may hold embeddings; `facts` are said of it as a whole.
+    rows may be near to, by id; `vectors` are files that may hold embeddings; `facts` are said of it as a whole; `requests` is
+    one more than the number of the last request that was judged.
     """
 
     name: str
@@ -127,11 +129,13 @@ def _read_run(folder: Path, name: str) -> ReportInput:
     run = candidates.read_run(folder)
     kept = [item for item in run.candidates.values() if item.accepted]
     dropped = [item for item in run.candidates.values() if not item.accepted]
-    tokens = sum(entry.completion_tokens for entry in run.entries.values()) if run.entries else 0
-    requests = 1 + max((item.request for item in run.candidates.values()), default=-1)
+    last = max((last_request(item.row.get("provenance") or item.row) for item in run.candidates.values()), default=-1)
+    judged = [entry for entry in (run.entries or {}).values() if entry.request <= last]
+    counted = judged_of(fresh_report(folder))
+    requests, tokens = counted or (len(judged), sum(entry.completion_tokens for entry in judged))
     facts = [("requests", f"{requests:,}")]
     if tokens and kept:
-        facts.append(("tokens a record", f"{tokens / len(kept):,.0f}"))
+        facts.append(("new tokens a record", f"{tokens / len(kept):,.0f}"))
     return ReportInput(
         name,
         [_row(item.record, item.row, item.request) for item in kept],
@@ -143,7 +147,7 @@ def _read_run(folder: Path, name: str) -> ReportInput:
         facts,
         Path(str(run.options.get("model_name_or_path") or run.options.get("engine") or "")).name,
         _thresholds(run.options),
-        requests,
+        last + 1,
     )
 
 

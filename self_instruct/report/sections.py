@@ -11,7 +11,6 @@ from self_instruct.report import charts
 from self_instruct.report.analysis import Analysis
 from self_instruct.report.inputs import ReportInput, Row
 from self_instruct.report.projection import project, sample
-from self_instruct.runs.funnel import JUDGED
 
 _WINDOWS = 24  # of requests, over which the yield is counted
 _GROUPS = 8  # groups that a map tells apart by colour
@@ -69,13 +68,17 @@ def funnel_section(analysis: Analysis) -> Section:
         return section
     yields = [point for source in timed for point in _windows(source)]
     y = {"field": "yield", "title": "yield", "axis": {"format": ".0%", "tickCount": 5}, "scale": {"domain": [0, 1]}}
+    caption = "Records accepted per block written, over windows of requests; without the blocks after the last record."
     section.figures.append(
-        Figure("yield", "Yield over time", "Records accepted, of the blocks that could be read, over windows of requests.",
+        Figure("yield", "Yield over time", caption,
                charts.line_chart(yields, analysis.names, y))
     )  # fmt: skip
     grown = [point for source in timed for point in _growth(source)]
     y = {"field": "records", "title": "records", "axis": {"format": "~s", "tickCount": 5}}
-    caption = "Records that were there after each request. A line that bends flat is a model that repeats itself."
+    caption = (
+        "Records that were there after each request. The line flattens where fewer blocks are kept: because the model repeats "
+        "itself, the filters drop more, or the target was reached."
+    )
     section.figures.append(Figure("growth", "Records over time", caption, charts.line_chart(grown, analysis.names, y)))
     return section
 
@@ -83,18 +86,18 @@ def funnel_section(analysis: Analysis) -> Section:
 def _windows(source: ReportInput) -> list[dict[str, Any]]:
     """The yield over windows of requests."""
     width = max(1, -(-source.requests // _WINDOWS))
-    kept, read = Counter[int](), Counter[int]()
+    kept, written = Counter[int](), Counter[int]()
     for row in source.rows:
         if row.request is not None:
             kept[row.request // width] += 1
-            read[row.request // width] += 1
+            written[row.request // width] += 1
     for item in source.dropped:
-        if item.request is not None and item.stage in JUDGED:
-            read[item.request // width] += 1
+        if item.request is not None and item.stage not in ("generation", "limit"):
+            written[item.request // width] += 1
     middle = (width - 1) / 2
     return [
-        {"run": source.name, "request": window * width + middle, "yield": round(kept[window] / read[window], 4)}
-        for window in sorted(read)
+        {"run": source.name, "request": window * width + middle, "yield": round(kept[window] / written[window], 4)}
+        for window in sorted(written)
     ]
 
 

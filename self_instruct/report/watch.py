@@ -9,7 +9,7 @@ import os
 import socket
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -82,7 +82,21 @@ class Watcher:
         """Reads what has come since the last call."""
         for file in self._files:
             file.catch_up()
-        self.funnel.completions = Counter(self._answers.values())
+        self.funnel.completions = Counter(reason for reason, _ in self._answers.values())
+
+    @property
+    def answered(self) -> int:
+        """Requests in the journal, judged or not."""
+        return len(self._answers)
+
+    @property
+    def judged(self) -> tuple[int, int]:
+        """Requests that were judged, and the tokens written for them: requests are judged in order, so all up to the last that
+        a record or a drop names.
+        """
+        last = max(self._last_accepted, self._last_dropped)
+        tokens = [number for request, (_, number) in self._answers.items() if request <= last]
+        return len(tokens), sum(tokens)
 
     @property
     def damaged(self) -> int:
@@ -100,32 +114,35 @@ class Watcher:
         return 60 * len(self._records) / seconds, sum(tokens for _, tokens in self._tokens) / seconds
 
     def _begin_journal(self) -> None:
-        self._answers: dict[int, str] = {}
+        self._answers: dict[int, tuple[str, int]] = {}
         self._tokens: deque[tuple[float, int]] = deque()
         self.funnel.prompt_tokens = self.funnel.completion_tokens = 0
 
     def _take_entry(self, row: dict[str, Any]) -> None:
         request, reason = int(row["request"]), str(row["finish_reason"])
-        if self._answers.get(request, "error") != "error":
+        if self._answers.get(request, ("error", 0))[0] != "error":
             return
-        self._answers[request] = reason
+        self._answers[request] = reason, int(row["completion_tokens"])
         self.funnel.prompt_tokens += int(row["prompt_tokens"])
         self.funnel.completion_tokens += int(row["completion_tokens"])
         _note(self._tokens, row.get("created_at"), int(row["completion_tokens"]))
 
     def _begin_accepted(self) -> None:
-        self.funnel.tally.kept = 0
+        self.funnel.tally.kept, self._last_accepted = 0, -1
         self._records: deque[tuple[float, int]] = deque()
 
     def _take_record(self, row: dict[str, Any]) -> None:
         self.funnel.tally.keep()
+        self._last_accepted = max(self._last_accepted, last_request(row["provenance"]))
         _note(self._records, row["provenance"].get("created_at"), 1)
 
     def _begin_rejected(self) -> None:
         self.funnel.tally.drops.clear()
+        self._last_dropped = -1
 
     def _take_drop(self, row: dict[str, Any]) -> None:
         self.funnel.drops[str(row["stage"]), str(row["reason"])] += 1
+        self._last_dropped = max(self._last_dropped, last_request(row))
 
     def _begin_predictions(self) -> None:
         self.predictions: set[tuple[str, int]] = set()
@@ -186,6 +203,32 @@ def last_events(folder: Path) -> tuple[list[dict[str, Any]], dict[str, Any] | No
     return sorted(errors, key=lambda row: str(row.get("time")))[-_LAST_ERRORS:], beat
 
 
+def last_request(row: Mapping[str, Any]) -> int:
+    """Return the request whose completion decided on a candidate, of its provenance or its row among the rejected ones."""
+    response = row.get("response")
+    answered = response.get("request") if isinstance(response, dict) else row.get("response_request")
+    return max(int(row.get("request", -1)), int(answered if answered is not None else -1))
+
+
+def fresh_report(folder: Path) -> dict[str, Any] | None:
+    """Return the content of report.json, or None where it is missing, damaged, or older than the journal."""
+    try:
+        report, journal = folder / REPORT, folder / JOURNAL
+        if journal.exists() and report.stat().st_mtime < journal.stat().st_mtime:
+            return None
+        return _object(report.read_bytes())
+    except OSError:
+        return None
+
+
+def judged_of(report: Mapping[str, Any] | None) -> tuple[int, int] | None:
+    """Return how many requests a report says were judged, and the tokens written for them; None where it does not say."""
+    try:
+        return (int(report["requests"]), int(report["tokens"]["completion"])) if report is not None else None
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
 def seconds_of(moment: Any) -> float | None:
     """Seconds since 1970 of a time as it is written in the files, or None."""
     try:
@@ -224,7 +267,10 @@ def _object(line: bytes) -> dict[str, Any] | None:
 
 @dataclass(frozen=True)
 class Status:
-    """How a run goes. `state` is running, stopped, ended (without a report) or unknown; rates are of the last ten minutes."""
+    """How a run goes. `state` is running, stopped, ended (without a report) or unknown; rates are of the last ten minutes.
+
+    `requests` were answered, of which `judged` were judged, with `judged_tokens` written for them.
+    """
 
     folder: str
     state: str
@@ -233,6 +279,8 @@ class Status:
     accepted: int
     target: int | None
     requests: int
+    judged: int
+    judged_tokens: int
     yield_: float
     completion_tokens: int
     records_per_minute: float | None
@@ -244,10 +292,12 @@ class Status:
     drops: dict[str, dict[str, int]]
     errors: list[str]
     funnel: Funnel
+    options: Mapping[str, Any]
 
     def as_dict(self) -> dict[str, Any]:
         """The fields as plain values, by their names in JSON; the funnel is in them as `accepted` and `drops`."""
-        found = {item.name.rstrip("_"): getattr(self, item.name) for item in fields(self) if item.name != "funnel"}
+        found = {item.name.rstrip("_"): getattr(self, item.name) for item in fields(self)
+                 if item.name not in ("funnel", "options")}  # fmt: skip
         return {**found, "holder": asdict(self.holder) if self.holder else None}
 
 
@@ -277,14 +327,16 @@ def _status(folder: Path, watcher: Watcher) -> Status:
     funnel, target = watcher.funnel, options.get("num_instructions_to_generate")
     rates = watcher.recently(time.time()) if state in ("running", "unknown") else None
     per_minute, per_second = rates or (None, None)
+    judged = (judged_of(fresh_report(folder)) if state == "stopped" else None) or watcher.judged
     left = None
     if per_minute and isinstance(target, int):
         left = max(0, round(60 * (target - funnel.accepted) / per_minute))
     return Status(
-        str(folder), state, stopped, held, funnel.accepted, target, funnel.requests, round(funnel.yield_, 4),
+        str(folder), state, stopped, held, funnel.accepted, target, watcher.answered, *judged,
+        round(funnel.yield_of_written, 4),
         funnel.completion_tokens, per_minute, per_second, left,
         beat.get("in_flight") if beat and state == "running" else None, len(watcher.predictions), watcher.damaged,
-        funnel.tally.by_stage(STAGES), [_line(row) for row in errors], funnel,
+        funnel.tally.by_stage(STAGES), [_line(row) for row in errors], funnel, options,
     )  # fmt: skip
 
 
@@ -296,13 +348,8 @@ def _state(folder: Path, held: Holder | None, beat: dict[str, Any] | None, every
     if held is not None and held.runs is None:
         patience = _BEATS * every if isinstance(every, (int, float)) else 0
         return ("running" if heard is not None and time.time() - heard < patience else "unknown"), None
-    try:
-        report = folder / REPORT
-        if report.stat().st_mtime >= (folder / JOURNAL).stat().st_mtime:
-            return "stopped", str(json.loads(report.read_bytes())["stopped"])
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    return "ended", None
+    report = fresh_report(folder) or {}
+    return ("stopped", str(report["stopped"])) if "stopped" in report else ("ended", None)
 
 
 def _line(row: dict[str, Any]) -> str:

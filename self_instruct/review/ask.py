@@ -8,6 +8,7 @@ them once.
 
 import json
 import logging
+import shlex
 from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,6 +16,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+from self_instruct.config.program import with_option
 from self_instruct.engines.base import Completion, Engine, EngineLost, Request
 from self_instruct.engines.fleet.world import World, current_world
 from self_instruct.errors import UserError
@@ -55,13 +57,13 @@ _log = logging.getLogger(__name__)
 class Decision:
     """The lines of the records that stay, the counts of the report, and the summary to print.
 
-    `option` is another threshold to try, as it is typed; None if no threshold would keep a record.
+    `option` is another threshold to try, as option name and value; None if no threshold would keep a record.
     """
 
     kept: Sequence[bytes]
     counts: Mapping[str, Any]
     summary: Sequence[str]
-    option: str | None
+    option: tuple[str, float] | None
 
 
 @dataclass
@@ -198,11 +200,11 @@ class Reviewer(ABC):
             )
 
 
-def review(reviewer: Reviewer, again: str) -> Ended:
+def review(reviewer: Reviewer, again: Sequence[str]) -> Ended:
     """Ask for the missing predictions, as one process of a launch, and write the records that stay and the report.
 
-    `again` is the command for another decision, printed at the end. Raises UserError for a wrong option, or if stored
-    predictions were made with other options.
+    `again` is the command for another decision, word by word, printed at the end. Raises UserError for a wrong option, or if
+    stored predictions were made with other options.
     """
     world, path = current_world(), reviewer.path
     found = read_predictions(path.parent, path.name)
@@ -225,7 +227,7 @@ def review(reviewer: Reviewer, again: str) -> Ended:
         file.close()
 
 
-def _written(reviewer: Reviewer, file: PredictionFile, again: str) -> str:
+def _written(reviewer: Reviewer, file: PredictionFile, again: Sequence[str]) -> str:
     """Write the records that stay and the report; return the summary to print."""
     decision, kept, report = reviewer.decide(file.latest), reviewer.kept_path, reviewer.report_path
     put(kept, b"".join(decision.kept))
@@ -243,9 +245,10 @@ def _written(reviewer: Reviewer, file: PredictionFile, again: str) -> str:
     )  # fmt: skip
 
 
-def _next(path: Path, again: str, option: str | None) -> list[str]:
+def _next(path: Path, again: Sequence[str], option: tuple[str, float] | None) -> list[str]:
     if option is not None:
-        return ["  another threshold, without asking again:", f"    {again} {option}"]
+        command = with_option(again, [f"--{option[0]}"], f"{option[1]:g}")
+        return ["  another threshold, without asking again:", f"    {shlex.join(command)}"]
     return [
         "  ask a model that follows examples better, or allow longer answers with --max_new_tokens;",
         f"  move {path} away first, because stored answers are not asked for again",

@@ -14,6 +14,7 @@ from typing import Any
 
 from rouge_score.rouge_scorer import RougeScorer
 
+from self_instruct.config.program import other_threshold
 from self_instruct.errors import UserError
 from self_instruct.formats import RecordFormat
 from self_instruct.generation.assembly import read_header
@@ -290,7 +291,8 @@ class Consistency(Reviewer):
         everything = [item for items in used.values() for item in items]
         counts = statistics(list(agreements.values()), everything, thresholds, options.self_consistency_rule)
         counts["options"] = {**asdict(options), **self.given_options}
-        other = "--self_consistency_rouge_threshold 0.3" if cosine is None else "--self_consistency_threshold 0.6"
+        name = "self_consistency_rouge_threshold" if cosine is None else "self_consistency_threshold"
+        other = name, other_threshold(getattr(options, name) or 0.5)
         unused = len({item.trial for item in found.values()} - set(range(options.num_trials)))
         note = [f"{unused} more trials are stored but not used; raise --num_trials to use them."] if unused else []
         unread = [(item, item.reason or "") for item in everything if item.prediction is None]

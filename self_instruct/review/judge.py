@@ -265,9 +265,8 @@ class Judge(Reviewer):
         lines = unread_lines("judgement", unread, len(answers))
         if unread and len(unread) == len(answers):
             return Decision(kept, counts, [*lines, *note, ""], None)
-        return Decision(
-            kept, counts, [table(counts), *note, *(["", *lines] if lines else []), ""], "--judge_threshold 4"
-        )
+        option = ("judge_threshold", 3.0 if self.threshold == 4 else 4.0)
+        return Decision(kept, counts, [table(counts), *note, *(["", *lines] if lines else []), ""], option)
 
 
 def judge_of(given: Mapping[str, Any]) -> Judge:

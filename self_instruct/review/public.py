@@ -40,7 +40,7 @@ def judge(data: Run | str | Path, *, output_path: str | Path | None = None, **op
     given = {name: value for name, value in {**place, **options}.items() if value is not None}
     reviewer = judge_of(check_values(given, (CurationOptions, JudgeOptions, *GROUPS), JUDGE_NAMES))
     with handled_signals():
-        ended = review(reviewer, "")
+        ended = review(reviewer, ())
     raise_signal(ended.code)
     if ended.code:
         raise EngineLost(ended.text or "the engine failed")

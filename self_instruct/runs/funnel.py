@@ -54,7 +54,7 @@ class Funnel:
     patience: int = 100
     rules: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     spending: Spending = field(default_factory=Spending)
-    quotas: Mapping[str, int | None] = field(default_factory=dict)
+    quotas: Mapping[str, int] = field(default_factory=dict)
     completions: Counter[str] = field(default_factory=Counter)
     tally: Tally = field(default_factory=Tally)
     prompt_tokens: int = 0
@@ -124,8 +124,13 @@ class Funnel:
 
     @property
     def yield_(self) -> float:
-        """Accepted records per parsed block."""
+        """Accepted per block that could be read, as in report.json and for --min_yield."""
         return self.accepted / self.parsed if self.parsed else 0.0
+
+    @property
+    def yield_of_written(self) -> float:
+        """Accepted per block that the model wrote, readable or not: the yield that people are shown."""
+        return self.accepted / self.blocks if self.blocks else 0.0
 
     @property
     def recent_yield(self) -> float | None:
@@ -212,12 +217,10 @@ class Funnel:
             return ""
         rows = [f"{'category':<28} {'records':>9} {'of':>9} {'requests':>9} {'yield':>6}  dropped most for"]
         for name, funnel in self.categories.items():
-            quota = "any" if self.quotas[name] is None else f"{self.quotas[name]:,}"
             drops = sorted(funnel.drops.items(), key=lambda item: (-item[1], item[0]))
             reasons = ", ".join(f"{reason} {number:,}" for (_, reason), number in drops[:2])
-            rows.append(
-                f"{name:<28} {funnel.accepted:>9,} {quota:>9} {funnel.requests:>9,} {funnel.yield_:>6.0%}  {reasons}"
-            )
+            counts = f"{funnel.accepted:>9,} {self.quotas[name]:>9,} {funnel.requests:>9,}"
+            rows.append(f"{name:<28} {counts} {funnel.yield_of_written:>6.0%}  {reasons}")
         return "\n".join(row.rstrip() for row in rows)
 
 

@@ -96,6 +96,22 @@ def test_a_number_of_records_and_other_filters_can_be_asked_for(old, tmp_path):
     assert {row["reason"] for row in rows(tmp_path / "new" / DATASET[1])} >= {"keyword"}
 
 
+def test_it_keeps_to_the_target_of_the_run_and_says_what_it_judged(tmp_path):
+    script = write_script(tmp_path / "script.jsonl", 60)
+    for target in (60, 30):
+        assert generate(*scripted(script, tmp_path / "run", target)).returncode == 0
+    judged = json.loads((tmp_path / "run/report.json").read_text())["requests"]
+    answered = len(rows(tmp_path / "run/completions.jsonl"))
+    same = refilter(tmp_path / "run", tmp_path / "same", "--rouge_threshold", 0.9)
+    assert len(rows(tmp_path / "same" / DATASET[0])) == 30 and "Done: 30 of 30 records." in same.stdout
+    assert (
+        f"of the run's {answered} completions were not needed; a larger --num_instructions_to_generate" in same.stdout
+    )
+    more = refilter(tmp_path / "run", tmp_path / "more", "--num_instructions_to_generate", 1000)
+    assert f"The run's {answered} completions, {answered - judged} of them beyond what the run itself" in more.stdout
+    assert len(rows(tmp_path / "more" / DATASET[0])) > 30
+
+
 def test_it_refilters_its_own_result_no_more_than_it_can(old, tmp_path):
     assert refilter(old, tmp_path / "new").returncode == 0
     result = refilter(tmp_path / "new", tmp_path / "newer")

@@ -86,7 +86,7 @@ def test_the_command_writes_new_topics_and_goes_on(tmp_path):
         tmp_path / "topics.txt.run/rejected.jsonl")}  # fmt: skip
     assert rejected == {("rouge_l", "rope making"), ("avoided", "politics"), ("no_topic", "A long list:"),
                         ("rouge_l", "night trains and ferries")}  # fmt: skip
-    assert "Stopped: all 4 topics are there." in ended.stdout and str(out) in ended.stdout
+    assert "Done: 4 of 4 topics." in ended.stdout and str(out) in ended.stdout
     ended = run(*command, "--num_topics", 50)
     assert "no completion of --script_path is left" in ended.stdout
     assert out.read_text().splitlines()[-2:] == ["Bees", "Bells"]

@@ -1,10 +1,13 @@
 """The command as it was typed, and the one that runs it again."""
 
+import subprocess
 import sys
+from ast import literal_eval
+from pathlib import Path
 
 import pytest
 
-from self_instruct.config.program import command_line, program
+from self_instruct.config.program import command_line, other_threshold, program, with_option
 from tests.support.runs import ROOT
 
 
@@ -25,3 +28,42 @@ def test_a_module_of_ours_is_run_again_by_its_name(
     monkeypatch.setattr(sys, "argv", [script.format(root=ROOT), "curate", "--seed", "1"])
     assert command_line() == [sys.executable, *again, "curate", "--seed", "1"]
     assert program(["--seed", "1"]) == f"{shown} curate"
+
+
+@pytest.mark.parametrize("launcher", ["accelerate", "torchrun"])
+def test_the_command_of_a_launcher_is_kept_as_it_was_typed(tmp_path: Path, launcher: str) -> None:
+    (tmp_path / launcher).write_text(
+        "import subprocess, sys\nat = sys.argv.index('child.py')\n"
+        "sys.exit(subprocess.call([sys.executable, *sys.argv[at:]]))\n"
+    )
+    (tmp_path / "child.py").write_text(
+        f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n"
+        "from self_instruct.config.program import command_line\nprint(command_line())\n"
+    )
+    typed = [str(tmp_path / launcher), "launch", "--config_file", "two gpus.yaml", "child.py", "--seed", "1"]
+    shown = subprocess.run([sys.executable, *typed], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert literal_eval(shown) == typed
+    (tmp_path / launcher).rename(tmp_path / "wrapper")
+    typed[0] = str(tmp_path / "wrapper")
+    shown = subprocess.run([sys.executable, *typed], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert literal_eval(shown) == [sys.executable, "child.py", "--seed", "1"]
+
+
+@pytest.mark.parametrize(
+    ("words", "changed"),
+    [
+        (["x.py"], ["x.py", "--seed", "2"]),
+        (["x.py", "--seed", "1", "--top_k", "5"], ["x.py", "--top_k", "5", "--seed", "2"]),
+        (["x.py", "--seed=1", "--s", "3"], ["x.py", "--seed", "2"]),
+        (["x.py", "--seed", "1", "--", "-a"], ["x.py", "--seed", "2", "--", "-a"]),
+        (["x.py", "--seed", "-1", "a"], ["x.py", "a", "--seed", "2"]),
+    ],
+)
+def test_an_option_is_replaced_under_each_of_its_names(words: list[str], changed: list[str]) -> None:
+    assert with_option(words, ["--seed", "--s"], 2) == changed
+
+
+@pytest.mark.parametrize("threshold", [1.01, 0.7, 0.6, 0.11, 0.1, 0.05, 0.0, -0.3])
+def test_another_threshold_is_never_the_given_one(threshold: float) -> None:
+    assert other_threshold(threshold) != threshold
+    assert other_threshold(0.7) == 0.6 and other_threshold(0.1) == 0.05

@@ -33,7 +33,7 @@ def launched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[objec
     ]  # fmt: skip
     ended = generate(*options, "--batch_dir", place / "one")
     assert ended.returncode == 0, ended.stderr
-    assert "Stopped: all 40 records are there." in ended.stdout and "\nanswered" in ended.stdout
+    assert "Done: 40 of 40 records." in ended.stdout and "\nanswered" in ended.stdout
     return place, options
 
 

@@ -60,7 +60,7 @@ def test_a_signal_while_files_are_written_leaves_them_whole(forks, number, place
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_while_the_report_is_written_lets_it_be_finished(forks, number):
     assert forks.launch("report.json:write:1:middle", number) == 128 + number
-    assert "Stopped: all 8 records are there." in forks.said()
+    assert "Done: 8 of 8 records." in forks.said()
     assert contents(forks.here / "run") == contents(forks.reference)
 
 

@@ -47,7 +47,7 @@ def test_a_run_leaves_its_files_and_tells_the_story(whole):
     assert sorted(path.name for path in folder.iterdir()) == sorted(
         [*DATASET, "completions.jsonl", "logs", "run.yaml"]
     )
-    assert "Stopped: all 40 records are there." in result.stdout
+    assert "Done: 40 of 40 records." in result.stdout
     for line in ("blocks written", "could be read", "passed the filters", "are new", "refilter", "load_dataset"):
         assert line in result.stdout
     assert "Traceback" not in result.stderr

@@ -1,4 +1,4 @@
-"""What a run will take."""
+"""The forecast of a run."""
 
 import math
 import random
@@ -8,12 +8,12 @@ import pytest
 from self_instruct.generation.forecast import Forecast, tokens_per_record
 
 
-def test_the_ratio_is_that_of_the_sums():
+def test_the_ratio_is_a_ratio_of_sums():
     expected, low, high = tokens_per_record([(100, 1), (300, 3), (50, 0), (150, 2)])
     assert expected == pytest.approx(600 / 6) and low < 100 < high
 
 
-def test_requests_that_are_all_alike_leave_no_doubt():
+def test_equal_requests_give_a_range_without_width():
     assert tokens_per_record([(120, 4)] * 9) == pytest.approx((30, 30, 30))
 
 
@@ -22,7 +22,7 @@ def test_without_a_record_there_is_nothing_to_forecast_from(samples):
     assert tokens_per_record(samples) is None
 
 
-def test_one_request_says_little():
+def test_one_request_gives_an_open_range():
     assert tokens_per_record([(80, 2)]) == (40, 0, math.inf)
 
 
@@ -43,7 +43,12 @@ def test_hours_and_cost_follow_from_speed_and_records():
     forecast = Forecast(36_000, 1_000.0, (200.0, 100.0, 400.0), devices=4, price=2.5)
     assert forecast.hours == pytest.approx((2.0, 1.0, 4.0))
     text = "\n".join(forecast.lines())
-    assert "2 (1 to 4)" in text and "8 (4 to 16)" in text and "20 (10 to 40)" in text and "36,000" in text
+    assert (
+        "2:00:00 (1:00:00 to 4:00:00)" in text
+        and "8 (4 to 16)" in text
+        and "20 (10 to 40)" in text
+        and "36,000" in text
+    )
 
 
 def test_without_a_gpu_there_are_no_gpu_hours():

@@ -1,4 +1,4 @@
-"""Loops that end before their time, by a signal or by a disk that fails."""
+"""Loops that end early, by a signal or a failing disk."""
 
 import pytest
 
@@ -23,7 +23,7 @@ def test_an_interruption_while_the_journal_is_judged_again_leaves_the_files_as_t
     assert dataset(tmp_path / "run") == before
 
 
-def test_a_disk_that_fails_loses_nothing_that_was_whole(script, tmp_path, monkeypatch):
+def test_a_failing_disk_loses_no_finished_completion(script, tmp_path, monkeypatch):
     folder, write = tmp_path / "run", Writer.write
 
     def fail(self, entry, verdicts):

@@ -1,4 +1,4 @@
-"""How a run shows itself."""
+"""The progress of a run: lines and the bar."""
 
 import fcntl
 import io
@@ -19,7 +19,7 @@ from tests.support.scripts import write_script
 
 
 def lines(caplog, progress, *accepted):
-    """What is told of a run that began with 5 records and came to others."""
+    """The lines of a run that began with 5 records and reached the given numbers."""
     with caplog.at_level(logging.INFO):
         progress.step(10)
         assert caplog.messages == []
@@ -51,17 +51,17 @@ def test_lines_come_no_more_often_than_asked(caplog):
 @pytest.mark.parametrize(
     ("devices", "memory"), [(0, "generation's memory 1.5 of 8.0 GB"), (2, "device memory 1.5 of 8.0 GB")]
 )
-def test_a_line_tells_what_generation_does(caplog, devices, memory):
+def test_a_line_shows_the_load_of_generation(caplog, devices, memory):
     progress = Progress(40, io.StringIO(), every=0.0)
     progress.load = lambda: Load(6, 8, 1_500_000_000, 8_000_000_000, devices)
     assert f"6 of 8 rows in flight, {memory}, memory " in lines(caplog, progress, 15)[-1]
 
 
-def test_observers_are_told_the_funnel_and_the_speed(caplog):
-    told, progress = [], Progress(40, io.StringIO())
-    progress.observers.append(lambda funnel, speed: told.append((funnel.accepted, speed > 0)))
+def test_observers_get_the_funnel_and_the_speed(caplog):
+    seen, progress = [], Progress(40, io.StringIO())
+    progress.observers.append(lambda funnel, speed: seen.append((funnel.accepted, speed > 0)))
     lines(caplog, progress, 15, 16)
-    assert told == [(15, True), (16, True)]
+    assert seen == [(15, True), (16, True)]
 
 
 def test_a_terminal_gets_a_bar(tmp_path):
@@ -87,6 +87,6 @@ def test_a_terminal_gets_a_bar(tmp_path):
         shown += piece
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert b"30/30" in shown and b"\r" in shown and "█".encode() in shown
-    assert re.search(rb"\d+:\d\d<\d+:\d\d.*yield \d+%, [\d,]+ tokens/s", shown), "time left, yield and speed"
-    assert b"ETA" not in shown, "the log has the lines, the terminal has the bar"
+    assert re.search(rb"ETA \d+:\d\d:\d\d, yield \d+%, [\d,]+ tokens/s", shown), "time left, yield and speed"
+    assert b"accepted" not in shown.split(b"Done:")[0], "the log has the lines, the terminal has the bar"
     assert any(row.get("event") == "heartbeat" for row in rows(tmp_path / "run/logs/rank-0.jsonl"))

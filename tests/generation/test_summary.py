@@ -1,4 +1,4 @@
-"""What a run says at its end can be typed as it stands."""
+"""The summary of a run: its counts, and commands that work as they are printed."""
 
 import json
 import re
@@ -8,6 +8,12 @@ import sys
 import pytest
 
 from self_instruct.commands.generate import _without_overwriting
+from self_instruct.engines.local.tokenizer import ModelReader
+from self_instruct.generation.summary import Ending, summarise
+from self_instruct.records import Record
+from self_instruct.report.inputs import read_inputs
+from self_instruct.report.watch import watch
+from self_instruct.runs.funnel import Funnel
 from tests.support.runs import ROOT, generate, rows, run, scripted
 from tests.support.scripts import write_script
 
@@ -21,19 +27,19 @@ def ended(tmp_path_factory):
     return folder / "run", result.stdout
 
 
-def test_it_tells_why_it_stopped_how_much_there_is_and_what_it_looks_like(ended):
+def test_the_summary_shows_why_the_run_stopped_its_counts_and_samples(ended):
     folder, shown = ended
     accepted = rows(folder / "machine_generated_instructions.jsonl")
-    assert "Stopped: all 12 records are there." in shown and re.search(r"12 records from \d+ requests in", shown)
+    assert "Done: 12 of 12 records." in shown and re.search(r"12 records from \d+ requests in", shown)
     for at in (0, 6, 11):
-        assert f"[{accepted[at]['provenance']['id']}] {accepted[at]['instruction']}" in shown
-        assert accepted[at]["output"] in shown
+        assert f"[{accepted[at]['provenance']['id']}]\n  Instruction: {accepted[at]['instruction']}\n" in shown
+        assert f"  Output: {accepted[at]['output']}\n" in shown
     for path in folder.iterdir():
         assert path.name == "run.yaml" or path.name in shown
 
 
 @pytest.mark.parametrize(("what", "number"), [("more records:", 24), ("another threshold", None)])
-def test_the_commands_that_it_proposes_work(ended, what, number):
+def test_the_proposed_commands_work(ended, what, number):
     folder, shown = ended
     command = shown.split(what)[1].split("\n")[1].strip()
     result = run("bash", "-c", command, cwd=ROOT)
@@ -41,7 +47,8 @@ def test_the_commands_that_it_proposes_work(ended, what, number):
     place = folder if number else folder.parent / "run_strict"
     accepted = rows(place / "machine_generated_instructions.jsonl")
     assert len(accepted) == number if number else accepted
-    assert shlex.split(command)
+    options = [word for word in shlex.split(command) if word.startswith("--")]
+    assert len(set(options)) == len(options) and (number or "--rouge_threshold 0.5" in command)
 
 
 def test_the_first_record_can_be_explained_as_proposed(ended):
@@ -54,22 +61,23 @@ def test_the_first_record_can_be_explained_as_proposed(ended):
 @pytest.mark.parametrize(
     "words", [["--overwrite", "true", "--yes"], ["--overwrite", "--yes", "1"], ["--overwrite=yes"], []]
 )
-def test_the_command_that_goes_on_does_not_begin_anew(words):
+def test_the_command_that_continues_a_run_does_not_overwrite_it(words):
     command = ["launch.py", *words, "--seed", "1", "--max_hours", "1"]
     assert _without_overwriting(command, bool(words)) == ["launch.py", "--seed", "1", "--max_hours", "1"]
     again = _without_overwriting([*command, "--config", "a.yaml"], True)
     assert again[-4:] == ["--config", "a.yaml", "--overwrite", "false"] and _without_overwriting(again, False) == again
 
 
-def test_a_run_that_ended_early_is_gone_on_with_and_not_made_smaller(tmp_path):
+def test_a_run_that_ended_early_is_continued_with_another_limit(tmp_path):
     script = write_script(tmp_path / "script.jsonl", 60)
     shown = generate(*scripted(script, tmp_path / "run", 5000), "--max_requests", 5).stdout
-    assert "go on, with another --max_requests:" in shown and "more records" not in shown
+    assert "go on, with another --max_requests:" in shown and "more records:" not in shown
     spent = generate(*scripted(script, tmp_path / "tokens", 5000), "--max_tokens", 100).stdout
     used = generate(*scripted(script, tmp_path / "script", 5000), "--min_yield", 0).stdout
     assert "another --max_tokens:" in spent and "another --script_path:" in used
     command = shown.split("--max_requests:\n")[1].split("\n")[0]
-    assert "--num_instructions_to_generate 5000" in command
+    assert "--num_instructions_to_generate 5000" in command and command.endswith("--max_requests 10")
+    assert command.count("--max_requests") == 1 and "--max_tokens 200" in spent
 
 
 def test_filter_rules_that_drop_much_or_nothing_are_named_in_the_text_and_in_the_report(tmp_path):
@@ -89,20 +97,63 @@ def test_filter_rules_that_drop_much_or_nothing_are_named_in_the_text_and_in_the
         f"  keywords dropped {drops['keyword']} of {parsed} blocks ({drops['keyword'] / parsed:.0%}); rejected.jsonl"
         in shown
     )
-    assert f"  length, echo never fired over {parsed} blocks" in shown
+    assert f"  length, echo dropped none of {parsed} blocks" in shown
     again = [tmp_path / "run", tmp_path / "new", "--filter_keywords", "--filter_rules", "keywords", "openings"]
     result = run(sys.executable, "-m", "self_instruct.refilter", *again, cwd=ROOT)
-    assert result.returncode == 0 and "Look at these filter rules" not in result.stdout
+    assert result.returncode == 0 and "Check these filter rules" not in result.stdout
     # Without a word to look for, the rule is not asked, so it cannot be idle.
     assert json.loads((tmp_path / "new/report.json").read_text())["warnings"] == []
 
 
-def test_a_short_run_says_nothing_of_its_rules(ended):
+def test_a_short_run_has_no_warnings_about_rules(ended):
     assert "filter rules" not in ended[1]
 
 
-def test_an_engine_that_cannot_answer_is_no_success(tmp_path):
+def test_an_engine_that_cannot_answer_fails_the_run(tmp_path):
     (tmp_path / "script.jsonl").write_text('{"request": 90, "text": ""}\n')
     result = generate(*scripted(tmp_path / "script.jsonl", tmp_path / "run"))
     assert result.returncode == 1 and "the last 20 requests could not be answered" in result.stdout
     assert "request 0 was not answered: the script has no completion for request 0" in result.stderr
+    assert "go on, once the cause above is removed:" in result.stdout and "refilter" not in result.stdout
+    assert "load_dataset" not in result.stdout and "0 records from 20 requests" in result.stdout
+
+
+def test_a_run_without_a_record_proposes_what_can_be_looked_at(tmp_path):
+    script = write_script(tmp_path / "script.jsonl", 60)
+    shown = generate(*scripted(script, tmp_path / "run"), "--min_instruction_words", 100).stdout
+    assert "0 records from" in shown and "new tokens." in shown and "a record" not in shown
+    assert "load_dataset" not in shown and "refilter" not in shown
+    dropped = rows(tmp_path / "run/rejected.jsonl")[0]["id"]
+    assert f"explain {tmp_path / 'run'} {dropped}" in shown
+
+
+def test_the_yield_is_per_block_written_and_requests_agree_with_the_report_and_the_status(tmp_path):
+    folder, script = tmp_path / "run", write_script(tmp_path / "script.jsonl", 60)
+    generate(*scripted(script, folder, 30))
+    shown = generate(*scripted(script, folder, 12)).stdout
+    report, found = json.loads((folder / "report.json").read_text()), next(watch(folder))
+    assert f"yield {12 / report['blocks']:.0%} of {report['blocks']} blocks written" in shown
+    answered = len(rows(folder / "completions.jsonl"))
+    assert (found.judged, found.requests, found.yield_) == (
+        report["requests"],
+        answered,
+        round(12 / report["blocks"], 4),
+    )
+    facts = dict(read_inputs([str(folder)])[0].facts)
+    tokens = f"{report['tokens']['completion'] / 12:,.0f}"
+    assert f"12 records from {facts['requests']} requests" in shown and facts["requests"] == str(report["requests"])
+    assert f"{tokens} new tokens a record." in shown and facts["new tokens a record"] == tokens
+    assert f"{answered - found.judged} more requests were answered, but not needed" in shown
+
+
+@pytest.mark.parametrize("said", [True, False])
+def test_the_summary_says_of_the_demonstration_model_that_it_is_a_toy(tmp_path, said):
+    ending = Ending(tmp_path, Funnel(), [], "SIGINT was received", demonstration=said)
+    assert ("is a toy whose answers are often wrong" in summarise(ending)) == said
+    assert ModelReader(str(ROOT / "demo_model")).demonstration
+
+
+def test_a_sample_has_each_field_with_its_name(tmp_path):
+    record = Record("000001-01", "Add them.", "1, 2", "a = 3\nb = 4")
+    shown = summarise(Ending(tmp_path, Funnel(), [record], "x"))
+    assert "[000001-01]\n  Instruction: Add them.\n  Input: 1, 2\n  Output:\n    a = 3\n    b = 4\n" in shown

@@ -70,7 +70,7 @@ def test_a_tracker_that_fails_is_given_up_and_the_run_goes_on(tmp_path, monkeypa
         tracker.close()
     assert broken.calls == 1
     assert caplog.messages == [
-        "--report_to wandb has failed (ConnectionError: the server has gone); the run goes on without"
+        "--report_to wandb failed (ConnectionError: the server has gone); the run continues without it"
     ]
 
 

@@ -42,8 +42,22 @@ def test_the_status_of_a_run_is_there_without_the_command(finished):
     [status] = watch(finished, every=60)
     assert (status.state, status.stopped, status.holder) == ("stopped", "all 30 records are there", None)
     plain = status.as_dict()
-    assert plain["accepted"] == status.funnel.accepted == 30 and plain["yield"] == round(status.funnel.yield_, 4)
-    assert not {"yield_", "funnel"} & json.loads(json.dumps(plain)).keys()
+    assert plain["accepted"] == status.funnel.accepted == 30 and plain["yield"] == round(
+        status.funnel.yield_of_written, 4
+    )
+    assert not {"yield_", "funnel", "options"} & json.loads(json.dumps(plain)).keys()
+
+
+def test_completions_behind_an_unanswered_request_wait(finished, tmp_path):
+    """The files of a run that was killed when request 3 had no answer yet and later ones had."""
+    entries = [row for row in rows(finished / "completions.jsonl") if row["request"] != 3]
+    (tmp_path / "completions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in entries))
+    for name in ("machine_generated_instructions.jsonl", "rejected.jsonl"):
+        kept = [row for row in rows(finished / name) if (row.get("provenance") or row)["request"] < 3]
+        (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in kept))
+    [status] = watch(tmp_path)
+    assert (status.state, status.judged, status.requests) == ("ended", 3, len(entries))
+    assert status.judged_tokens == sum(row["completion_tokens"] for row in entries if row["request"] < 3)
 
 
 def test_a_file_that_is_replaced_or_removed_is_read_anew(tmp_path):

@@ -77,11 +77,14 @@ class ModelReader:
     ) -> None:
         plain = None if trust_remote_code else load_plain_folder(name, elsewhere)
         if plain is not None:
-            tokenizer, self.context_length = plain
+            tokenizer, self.context_length, self.demonstration = plain
             self.model_revision = model_revision(name, None)
         else:
             tokenizer, config, self.model_revision = load_text(name, revision, trust_remote_code, elsewhere)
             self.context_length = context_length(config, tokenizer)
+            self.demonstration = (
+                getattr(config, "demonstration_model", None) is True
+            )  # config.json of demo_model/ says so
         self._encoder = PromptEncoder(tokenizer, chat_template)
 
     def prompt_tokens(self, prompt: str, opening: str) -> int:
@@ -89,8 +92,10 @@ class ModelReader:
         return len(self._encoder.encode(prompt, opening))
 
 
-def load_plain_folder(name: str, elsewhere: bool = False) -> tuple[Any, int | None] | None:
-    """Return tokenizer and context length of a folder without importing torch, or None where that takes the whole library.
+def load_plain_folder(name: str, elsewhere: bool = False) -> tuple[Any, int, bool] | None:
+    """Read a model folder without importing torch; None where that takes the whole library.
+
+    Returns the tokenizer, the context length in tokens, and whether it is the demonstration model.
 
     Importing `AutoTokenizer` costs some 6 s of CPU time. It is not needed where tokenizer_config.json names the general
     class and config.json states the context length itself. Raises `UserError` as `read_config` does for missing weights.
@@ -114,9 +119,10 @@ def load_plain_folder(name: str, elsewhere: bool = False) -> tuple[Any, int | No
     from transformers import PreTrainedTokenizerFast
 
     try:
-        return PreTrainedTokenizerFast.from_pretrained(folder, padding_side="left"), lengths[0]
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, padding_side="left")
     except Exception:  # `load_text` tries again, and explains
         return None
+    return tokenizer, lengths[0], config.get("demonstration_model") is True
 
 
 def _json_object(path: Path) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""Kinds of tasks as data: what is asked for, shown, required and compared, each kind in a YAML file of its own."""
+"""Categories: kinds of tasks, each with prompts, demonstrations, requirements and thresholds from a YAML file."""

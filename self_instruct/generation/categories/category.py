@@ -1,4 +1,4 @@
-"""A category: one kind of task, as its file describes it. Knows nothing of files, options and models."""
+"""A category: one kind of task, as its file describes it."""
 
 import random
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ OPTIONS = (
     *SAMPLING, "rouge_threshold", "embedding_threshold", "min_instruction_words", "max_instruction_words", "filter_rules",
     "filter_keywords", "filter_openings", "keep_programming",
 )  # fmt: skip
-"""What a category may set for itself, by the names that the options of a run have."""
+"""Options of a run that a category may set."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Variable:
         return self.values[turn % len(self.values)] if self.in_turn else random.Random(seed).choice(self.values)
 
     def text(self, value: str) -> str:
-        """What a prompt says for a value."""
+        """Return the text of a value in a prompt."""
         return (self.shown or {}).get(value, value)
 
 
@@ -72,26 +72,26 @@ class Category:
 
     @cached_property
     def first_format(self) -> RecordFormat:
-        """What the first step writes."""
+        """The format of the first step."""
         return first_format(self.format, self.steps)
 
     @property
     def uses_topics(self) -> bool:
-        """Whether its prompts name a topic that no variable of its own gives."""
+        """Whether its prompts use a topic from the list of topics."""
         return TOPIC not in self.variables and any(TOPIC in template.names for template in self.templates)
 
     @property
     def templates(self) -> tuple[Template, ...]:
-        """All texts that a model may read."""
+        """The templates of all prompts."""
         return self.prompt, self.request, self.response_prompt, self.response_request
 
     def texts(self, values: Mapping[str, str], count: int) -> dict[str, str]:
-        """What the templates say for each variable, given the values of a request that asks for `count` tasks."""
+        """Return the text of each variable for a request that asks for `count` tasks."""
         own = {name: variable.text(values[name]) for name, variable in self.variables.items() if name in values}
         return {**values, **own, COUNT: str(count)}
 
     def longest(self, topics: tuple[str, ...]) -> dict[str, str]:
-        """The values that make its prompts longest."""
+        """Return the values that make the prompts longest."""
         values = {
             name: max(item.values, key=lambda value: len(item.text(value))) for name, item in self.variables.items()
         }
@@ -99,5 +99,5 @@ class Category:
 
 
 def first_format(format: RecordFormat, steps: int) -> RecordFormat:
-    """What the first step of a category writes: whole blocks, or where there are two steps all fields but the output."""
+    """Return the format of the first step: whole blocks, or with two steps all fields except the output."""
     return format if steps == 1 else replace(format, triggers=format.triggers[:-1])

@@ -1,4 +1,4 @@
-"""Reading a category's file. Every mistake is told by file and key, with the nearest key that there is.
+"""Read a category's file. Every mistake is reported with its file and key, and the nearest known key.
 
 Options of the run that a file sets are named here only; what values they may have is checked where options are known.
 """

@@ -1,4 +1,4 @@
-"""Where category files are: a user's own directory, then those that come with the project."""
+"""Find category files: in the user's directory first, then among those that come with the project."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +11,7 @@ from self_instruct.generation.categories.category_file import nearest, read_cate
 
 
 def category_files(own: Path | None = None) -> dict[str, Path]:
-    """All category files by name; of two with one name the user's own. Raises `UserError` if its directory cannot be read."""
+    """Return all category files by name; the user's go first. Raises `UserError` if the directory cannot be read."""
     found = {path.stem: path for path in sorted(shipped("configs/categories").glob("*.yaml"))}
     if own is not None:
         if not own.is_dir():
@@ -21,7 +21,7 @@ def category_files(own: Path | None = None) -> dict[str, Path]:
 
 
 def find(names: list[str], own: Path | None = None) -> list[Path]:
-    """The files of these categories. Raises `UserError` for a name that has none, with the nearest one."""
+    """Return the files of these categories. Raises `UserError` for an unknown name, with the nearest known one."""
     files = category_files(own)
     for name in names:
         if name not in files:
@@ -33,7 +33,7 @@ def find(names: list[str], own: Path | None = None) -> list[Path]:
 
 
 def drawn_alike(names: list[str], own: Path | None, run: Mapping[str, Any]) -> bool:
-    """Whether requests of these categories draw their tokens as a run with such options does, but for how many.
+    """Return whether these categories sample tokens as the run's options do, except for their number.
 
     Raises `UserError` if a file cannot be read.
     """

@@ -1,7 +1,7 @@
-"""What does request i ask, in a run from categories? Its category and step, its topic and variables, and the prompt of these.
+"""Compose request i of a run from categories: its category, step, topic, variables and prompt.
 
-All of it follows from the seed and the outcomes of requests up to i - horizon. What an earlier launch has asked stands in its
-journal and is taken from there.
+They depend only on the seed and the outcomes of requests up to i - horizon. Requests of earlier launches are taken from the
+journal.
 """
 
 import random
@@ -22,7 +22,7 @@ from self_instruct.runs.journal import Entry
 
 @dataclass(frozen=True)
 class Writing:
-    """How a category's prompts are put together: a composer for each step, the number of tasks that the first asks for, its own
+    """Composes a category's prompts: a composer for each step, the number of tasks that the first asks for, the category's
     sampling, and the stop words of the run.
     """
 
@@ -35,7 +35,7 @@ class Writing:
     def compose(
         self, index: int, aim: Aim, pool: Sequence[Record], record: Record | None, seed: int
     ) -> tuple[Prompt, Request]:
-        """The prompt of a request and the request: of the second step, for a record without its output."""
+        """Return the prompt of a request and the request; the second step asks for the output of a `record`."""
         number = self.tasks if aim.step == 1 else 1
         texts = self.category.texts(aim.variables, number)
         composer = filled(self.composers[aim.step], self.category, aim.step, texts)
@@ -45,14 +45,14 @@ class Writing:
 
 
 def filled(composer: PromptComposer, category: Category, step: int, texts: Mapping[str, str]) -> PromptComposer:
-    """The composer of a step with what the templates say for a request."""
+    """Return the composer of a step with the templates filled in for a request."""
     first, last = category.templates[:2] if step == 1 else category.templates[2:]
     return replace(composer, header=first.fill(texts), lead=last.fill(texts))
 
 
 @dataclass
 class CategoryPlan(Plan):
-    """The plan of a run from categories. `outcomes` grows as the curator decides, `progress` is what all of them gave."""
+    """The plan of a run from categories. `outcomes` grows as the curator decides; `progress` counts all of them."""
 
     writings: Mapping[str, Writing]
     curator: Curator
@@ -71,7 +71,7 @@ class CategoryPlan(Plan):
     _asked: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def ask(self, index: int) -> tuple[Prompt, Request]:
-        """The prompt of a request, and the request itself."""
+        """Return the prompt of a request, and the request."""
         while self._next <= index:
             self._advance(self._next - self.horizon)
             self._aims[self._next] = self._aim(self._next)
@@ -90,14 +90,14 @@ class CategoryPlan(Plan):
         }
 
     def ended(self) -> str | None:
-        """Why nothing more is to be asked although records are missing: categories were given up, and the others are full."""
+        """Return why nothing more is asked although records are missing: categories were given up and the others are full."""
         for outcome in self.outcomes[self._counted :]:
             self.progress.add(outcome)
         self._counted = len(self.outcomes)
         return self.progress.ended()
 
     def _advance(self, request: int) -> None:
-        """Brings the outcomes of requests up to this one into view."""
+        """Show the outcomes of requests up to this one to the schedule."""
         while self._seen < len(self.outcomes) and self.outcomes[self._seen].request <= request:
             self.schedule.see(self.outcomes[self._seen])
             del self._aims[self.outcomes[self._seen].request]
@@ -116,7 +116,7 @@ class CategoryPlan(Plan):
         return aim
 
     def _variables(self, index: int, assigned: Assignment) -> dict[str, str]:
-        """The values of a request's variables; those of an answer are the ones that its task was asked for with."""
+        """Return the values of a request's variables; an answer has those of its task."""
         if assigned.answers is not None:
             return dict(self.curator.waiting(assigned.answers)[1])
         category = self.writings[assigned.category].category
@@ -128,8 +128,8 @@ class CategoryPlan(Plan):
         return {**({TOPIC: self._topic(index, category.name)} if category.uses_topics else {}), **values}
 
     def _topic(self, index: int, category: str) -> str:
-        """One of the topics that the category has asked for and got records of least, drawn: a topic of which nothing comes is
-        asked for no more often than the others give records.
+        """Draw one of the topics with the fewest requests and records in the category, so that a topic that yields nothing
+        is not asked for again and again.
         """
         used = [self._asked[category, topic] + self.schedule.progress.topics[category, topic] for topic in self.topics]
         least = min(used)

@@ -1,7 +1,7 @@
-"""What the completions decided so far have given each category, and which are given up.
+"""Count the records of each category, and give up categories with too low a yield.
 
-Progress is a function of the outcomes that were added to it, in request order: one holds all of them, another lags behind by
-the horizon, and both say the same of the same outcomes.
+Progress depends only on the outcomes added to it, in request order. A run has two: one with all outcomes, and one that lags
+behind by the horizon.
 """
 
 from collections import Counter, deque
@@ -16,8 +16,8 @@ from self_instruct.runs.verdict import Verdict
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one request gave: how many candidates could be read and decided, and how many passed, as records or, in the first of
-    two steps, as tasks that `awaiting` names and that an answer is to be asked for. `failed`: the engine could not answer.
+    """The outcome of one request: how many candidates were decided, and how many passed, as records or, in the first of two
+    steps, as the tasks in `awaiting`, which need an answer. `failed`: the engine could not answer.
     """
 
     request: int
@@ -32,7 +32,7 @@ class Outcome:
 
     @classmethod
     def of(cls, entry: Entry, verdicts: Sequence[Verdict], awaiting: Sequence[str]) -> "Outcome":
-        """The outcome of a completion with its verdicts, and the ids of the tasks in it that wait for an answer."""
+        """Build the outcome of a completion from its verdicts and the ids of its tasks that wait for an answer."""
         records = sum(verdict.drop is None for verdict in verdicts)
         passed = records + len(awaiting)
         decided = passed + sum(verdict.drop is not None and verdict.drop.stage in JUDGED for verdict in verdicts)
@@ -61,12 +61,12 @@ class CategoryProgress:
     _recent: dict[tuple[str, int], deque[tuple[int, int]]] = field(default_factory=dict)
 
     def add(self, outcome: Outcome) -> None:
-        """Adds what the next request gave."""
+        """Add the outcome of the next request."""
         key = outcome.category, outcome.step
         self.records[outcome.category] += outcome.records
         self.topics[outcome.category, outcome.topic] += outcome.records
         if outcome.failed:
-            return  # says nothing of the model
+            return  # an error of the engine does not count against the category
         self.requests[key] += 1
         self.passed[key] += outcome.passed
         self.barren[key] = 0 if outcome.passed else self.barren[key] + 1
@@ -81,16 +81,16 @@ class CategoryProgress:
             )
 
     def is_full(self, category: str) -> bool:
-        """Whether a category has all its records."""
+        """Return whether a category has all its records."""
         return self.records[category] >= self.quotas[category]
 
     @property
     def open(self) -> list[str]:
-        """The categories that more is to be asked of."""
+        """The categories that need more records."""
         return [name for name in self.quotas if not self.is_full(name) and name not in self.given_up]
 
     def ended(self) -> str | None:
-        """Why no more is to be asked although records are missing; None if there is more to ask, or nothing is missing."""
+        """Return why nothing more is asked although records are missing; None if there is more to ask, or none is missing."""
         if self.open or all(map(self.is_full, self.quotas)):
             return None
         reasons = [

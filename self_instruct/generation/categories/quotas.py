@@ -1,4 +1,4 @@
-"""How many records each category is to give: shares, as a command line names them, and the whole numbers that follow."""
+"""Compute the number of records of each category from the shares on the command line."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""A run from categories: their files, shares and topics are read, and what asks and decides is made of them."""
+"""The recipe of a run from categories: read their files, shares and topics, and build the plan and the curator."""
 
 import hashlib
 from collections.abc import Collection, Mapping
@@ -93,7 +93,7 @@ class CategoryRecipe(Recipe):
 
     @property
     def quotas(self) -> dict[str, int]:
-        """How many records each category is to give."""
+        """The number of records of each category."""
         return quotas_of(self.shares, self.config.run.num_instructions_to_generate)
 
     @property
@@ -102,7 +102,7 @@ class CategoryRecipe(Recipe):
         return [record for item in self.categories.values() for record in item.demonstrations]
 
     def described(self) -> dict[str, Any]:
-        """What each category is, by the hash of its file, and the topics by theirs; there is no header and no seed file."""
+        """Return the hashes of the category files and of the topics; there is no header and no seed file."""
         return {
             "header": "",
             "seed_tasks_sha256": hashlib.sha256(b"").hexdigest(),
@@ -115,13 +115,13 @@ class CategoryRecipe(Recipe):
         }
 
     def check(self) -> None:
-        """Raises `UserError` if a stop word is empty, or a temperature too low."""
+        """Raise `UserError` if a stop word is empty, or a temperature is too low."""
         stop_words(self.config)
         for config in self.configs.values():
             build_sampling(config)
 
     def first_prompts(self, reader: TokenCounter) -> list[tuple[str, Prompt]]:
-        """The first prompt of each category, and of those in two steps one that asks for an answer."""
+        """Return the first prompt of each category, and for categories of two steps one that asks for an answer."""
         shown = []
         for name, writing in self._writings(reader).items():
             category = writing.category
@@ -137,7 +137,7 @@ class CategoryRecipe(Recipe):
         return shown
 
     def session(self, reader: TokenCounter) -> Session:
-        """The plan of a run from categories, whose prompts are checked to fit the model, and its curator."""
+        """Return the plan, whose prompts are checked to fit the model, and its curator."""
         writings, run = self._writings(reader), self.config.run
         for name, writing in writings.items():
             category = writing.category
@@ -160,14 +160,12 @@ class CategoryRecipe(Recipe):
         plan = CategoryPlan(writings, curator, outcomes, schedule, progress, run.seed, horizon, self.topics)
         return Session(plan, curator)
 
-    def curator(
-        self, *, limited: bool = True, keeps_vectors: bool = False, outcomes: list[Outcome] | None = None
-    ) -> Curator:
+    def curator(self, *, keeps_vectors: bool = False, outcomes: list[Outcome] | None = None) -> Curator:
         """The curator of all categories, which compares their records with each other and with all demonstrations.
 
         What each completion gave is added to `outcomes`.
         """
-        quotas, rules = self._quotas(limited), dict[str | None, Rules]()
+        quotas, rules = self.quotas, dict[str | None, Rules]()
         for name, item in self.categories.items():
             config, read_first = self.configs[name], f"{item.prompt.text}\n{item.request.text}"
             filters = build_rules(config.filter, read_first, config.novelty.rouge_tokenizer)
@@ -184,22 +182,19 @@ class CategoryRecipe(Recipe):
         return Curator(rules, novelty, lambda *decided: outcomes.append(Outcome.of(*decided)))
 
     def writer(self, folder: Path, model_revision: str) -> Writer:
-        """The files of the run."""
+        """Return the writer of the dataset."""
         origins = {
             name: build_origin(self.configs[name], item.format, model_revision)
             for name, item in self.categories.items()
         }
         return Writer(folder, build_origin(self.config, self.format, model_revision), origins)
 
-    def funnel(self, *, limited: bool = True) -> Funnel:
-        """The counts, also by category."""
+    def funnel(self) -> Funnel:
+        """Return empty counts, with those by category."""
         rules = {
             name: reasons for item in self.configs.values() for name, reasons in reasons_of_rules(item.filter).items()
         }
-        return Funnel(self.config.run.patience, rules, build_spending(self.config), self._quotas(limited))
-
-    def _quotas(self, limited: bool) -> dict[str, int | None]:
-        return {**dict.fromkeys(self.categories), **(self.quotas if limited else {})}
+        return Funnel(self.config.run.patience, rules, build_spending(self.config), self.quotas)
 
     def _writings(self, reader: TokenCounter) -> dict[str, Writing]:
         return {name: self._writing(name, reader) for name in self.categories}
@@ -220,7 +215,7 @@ class CategoryRecipe(Recipe):
 
 
 def _check_options(config: Config) -> None:
-    """Raises `UserError` for what does not go with --categories."""
+    """Raise `UserError` for options that cannot be used with --categories."""
     given = {"--seed_tasks_path": config.run.seed_tasks_path, "--prompt_path": config.prompt.prompt_path}
     for name, value in given.items():
         if value is not None:
@@ -229,7 +224,7 @@ def _check_options(config: Config) -> None:
             )
     if config.sampling.num_return_sequences != 1:
         raise UserError(
-            "--num_return_sequences does not go with --categories: every request has an aim of its own; leave it out"
+            "--num_return_sequences does not go with --categories: every request has its own category and topic; leave it out"
         )
 
 

@@ -1,4 +1,4 @@
-"""Texts with variables: `{topic}` stands for a value, and everything else stands for itself.
+"""Texts with variables: `{topic}` is replaced by a value, and everything else is kept.
 
 Unlike `str.format`, a value is never read as a template, and a brace that does not enclose a name is a brace: prompts may
 hold code and JSON. What looks like a variable and is none is a mistake, told when the text is read.

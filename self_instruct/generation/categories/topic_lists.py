@@ -44,7 +44,7 @@ def read_topics(path: Path) -> tuple[str, ...]:
 
 
 def _line(raw: bytes) -> tuple[str | None, str | None]:
-    """The topic of a line, or None for a line without one; and what is wrong with it."""
+    """Return the topic of a line, or None for a line without one; and the fault of the line."""
     try:
         text = " ".join(raw.decode("utf-8").split())
     except UnicodeDecodeError:
