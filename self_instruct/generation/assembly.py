@@ -217,7 +217,7 @@ def build_origin(config: Config, format: RecordFormat, model_revision: str) -> O
         }  # fmt: skip
     options = config.sampling
     return Origin(
-        model=Path(name).name if Path(name).is_dir() else name,
+        model=Path(name).name if Path(name).exists() else name,
         model_revision=model_revision,
         format=format.name,
         trigger_words=dict(format.triggers),

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 
 from self_instruct.engines.base import Sampling
+from self_instruct.engines.local.gguf import model_path
+from self_instruct.engines.local.model_files import check_complete
 from self_instruct.engines.local.placement import Placement, device, loading_options
 from self_instruct.engines.local.sampling import check, draw
 from self_instruct.engines.local.tokenizer import explain, load_text
@@ -35,7 +37,7 @@ def load_model(
     where = loading_options(placement)
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
-            name, revision=revision or "main", trust_remote_code=trust_remote_code, use_safetensors=True,
+            model_path(name), revision=revision or "main", trust_remote_code=trust_remote_code, use_safetensors=True,
             output_loading_info=True, **where,
         )  # fmt: skip
         model, found = loaded
@@ -44,13 +46,7 @@ def load_model(
             model.to(device())
     except Exception as error:  # a broken file can fail anywhere in three libraries
         raise UserError(explain(name, error)) from error
-    absent = sorted(found["missing_keys"]) + sorted(str(item[0]) for item in found["mismatched_keys"])
-    if absent:
-        # They would be filled with random numbers, and the model would write nonsense.
-        raise UserError(
-            f"--model_name_or_path {name}: {len(absent)} weights are missing or have another shape than config.json says, "
-            f"as {absent[0]}; the folder must hold a whole model of the kind that its config.json names"
-        )
+    check_complete(name, found)
     slow = [part for part, place in getattr(model, "hf_device_map", {}).items() if place in ("cpu", "disk")]
     if slow and device().type != "cpu":
         _log.warning("the devices are too small: %d parts of the model are kept off them, which is slow", len(slow))

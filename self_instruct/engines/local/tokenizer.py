@@ -3,20 +3,14 @@
 The process that composes prompts counts with it, and the one that generates encodes with it, so both see the same tokens.
 """
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
+from self_instruct.engines.local.gguf import model_path
+from self_instruct.engines.local.model_files import CONVERT, FOLDER, check_weights, model_revision
 from self_instruct.errors import UserError
 
-_PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
-_FOLDER = "the folder must hold config.json, a tokenizer and safetensors weights, as save_pretrained writes them"
 _TOKENIZER = "the folder must hold a tokenizer, as save_pretrained writes it; weights and config.json are not needed"
-_CONVERT = (
-    'which can run any code when it is read, so it is not; if you trust its source, convert it: python -c "from transformers '
-    "import AutoModelForCausalLM as M, AutoTokenizer as T; M.from_pretrained('{name}', use_safetensors=False)"
-    ".save_pretrained('converted'); T.from_pretrained('{name}').save_pretrained('converted')\", and give ./converted"
-)
 
 
 class PromptEncoder:
@@ -90,14 +84,16 @@ def read_config(
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    if name.startswith(("/", ".", "~")) and not Path(name).expanduser().is_dir():
+    place = model_path(name, weights=not elsewhere)
+    folder = Path(place).expanduser()
+    if place.startswith(("/", ".", "~")) and not folder.is_dir():
         raise UserError(f"--model_name_or_path {name}: there is no such folder; give a model's folder or a Hub id")
     if not elsewhere:
-        _check_weights(name)
-    elif Path(name).expanduser().is_dir() and not (Path(name).expanduser() / "config.json").is_file():
+        check_weights(place)
+    elif folder.is_dir() and not (folder / "config.json").is_file():
         return None
     try:
-        return AutoConfig.from_pretrained(name, revision=revision or "main", trust_remote_code=trust_remote_code)
+        return AutoConfig.from_pretrained(place, revision=revision or "main", trust_remote_code=trust_remote_code)
     except Exception as error:  # a broken file can fail anywhere in three libraries
         raise UserError(explain(name, error, elsewhere)) from error
 
@@ -114,24 +110,14 @@ def load_text(
     config = read_config(name, revision, trust_remote_code, elsewhere)
     try:
         tokenizer = AutoTokenizer.from_pretrained(
-            name, padding_side="left", revision=revision or "main", trust_remote_code=trust_remote_code
-        )
+            model_path(name, weights=not elsewhere), padding_side="left", revision=revision or "main",
+            trust_remote_code=trust_remote_code,
+        )  # fmt: skip
     except Exception as error:  # a broken file can fail anywhere in three libraries
         raise UserError(explain(name, error, elsewhere)) from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
     return tokenizer, config, model_revision(name, config)
-
-
-def _check_weights(name: str) -> None:
-    """Raises `UserError` for a folder without safetensors weights, which no other kind stands in for."""
-    folder = Path(name).expanduser()
-    if not folder.is_dir() or any(folder.glob("*.safetensors")):
-        return
-    pickled = sorted(path.name for path in folder.iterdir() if path.suffix in _PICKLED)
-    if pickled:
-        raise UserError(f"--model_name_or_path {name}: {pickled[0]} is a pickle, {_CONVERT.format(name=name)}")
-    raise UserError(f"--model_name_or_path {name}: holds no safetensors weights; {_FOLDER}")
 
 
 def context_length(config: Any, tokenizer: Any) -> int | None:
@@ -150,35 +136,11 @@ def explain(name: str, error: Exception, elsewhere: bool = False) -> str:
     if "trust_remote_code" in str(error):
         advice = "it needs code of its own; if you trust its source, add --trust_remote_code"
     elif Path(name).is_dir():
-        advice = _TOKENIZER if elsewhere else _FOLDER
+        advice = _TOKENIZER if elsewhere else FOLDER
     elif "safetensors" in str(error):
-        advice = f"there may be weights in a pickle only, {_CONVERT.format(name=name)}"
+        advice = f"there may be weights in a pickle only, {CONVERT.format(name=name)}"
     else:
         advice = (
             "check the name; a machine without network needs a model folder, or a filled cache and HF_HUB_OFFLINE=1"
         )
     return f"--model_name_or_path {name}: cannot be loaded ({reason[:300]}); {advice}"
-
-
-def model_revision(name: str, config: Any) -> str:
-    """The Hub's commit, or for a folder a hash of all small files and of samples from its weights."""
-    commit = getattr(config, "_commit_hash", None)
-    if commit:
-        return str(commit)
-    digest = hashlib.sha256()
-    for path in sorted(Path(name).expanduser().glob("*")):
-        if path.suffix in (".json", ".jinja", ".txt", ".model"):
-            digest.update(path.name.encode() + path.read_bytes())
-        elif path.suffix == ".safetensors":
-            digest.update(f"{path.name} {path.stat().st_size}".encode())
-            _sample(path, digest)
-    return f"local-{digest.hexdigest()[:12]}"
-
-
-def _sample(path: Path, digest: Any, pieces: int = 64, size: int = 4096) -> None:
-    """Feeds evenly spaced pieces of a large file: other weights differ everywhere, so a few of them tell."""
-    total = path.stat().st_size
-    with path.open("rb") as file:
-        for at in range(pieces):
-            file.seek(at * max(total - size, 0) // (pieces - 1))
-            digest.update(file.read(size))

@@ -116,7 +116,7 @@ MODELS = [
     _model("--model_name_or_path ./nothing", "there is no such folder"),
     _model("--model_name_or_path nobody/no-such-model", "nobody/no-such-model: cannot be loaded"),
     _model("--model_name_or_path ./model", "holds no safetensors weights", "a configuration alone", config__json=_CONFIG),
-    _model("--model_name_or_path ./model", "pytorch_model.bin is a pickle, which can run any code when it is read",
+    _model("--model_name_or_path ./model", "pytorch_model.bin is a pickle, which can run any code when it is loaded",
            "weights in a pickle", config__json=_CONFIG, pytorch_model__bin="x"),
     _model("--model_name_or_path ./model", "cannot be loaded", "weights and no tokenizer", config__json=_CONFIG,
            model__safetensors="x"),
