@@ -10,7 +10,7 @@ class ModelOptions:
     """model and engine"""
 
     model_name_or_path: str | None = option(
-        None, "Hub id or folder of a causal language model", path="if_dotted", common=True
+        None, "Hub id, folder or GGUF file of a causal language model", path="if_dotted", common=True
     )
     model_revision: str | None = option(None, "branch, tag or commit of the model")
     engine: str = option(

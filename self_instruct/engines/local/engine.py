@@ -70,9 +70,8 @@ class HuggingFaceEngine:
         """Queues requests; one whose prompt does not fit the context is refused alone."""
         for request in requests:
             sampling = request.sampling or self._sampling
-            limit = (self.context_length or 10**9) - sampling.max_new_tokens
             row = ActiveRequest(request, self._encoder.encode(request.prompt, request.opening), sampling)
-            if fault := self._fault(row.prompt, limit):
+            if fault := self._unusable(row.prompt, sampling.max_new_tokens):
                 row.fail(fault)
                 self._refused.append(row)
             else:
@@ -102,14 +101,21 @@ class HuggingFaceEngine:
         self._model = self._backend = None  # type: ignore[assignment]
         free_memory()
 
-    def _fault(self, prompt: Sequence[int], limit: int) -> str | None:
-        """Why the model cannot read a prompt, if so: what it would do then is a matter of chance."""
-        if not 0 < len(prompt) <= limit:
-            return f"the prompt has {len(prompt)} tokens, but must have 1 to {limit} beside max_new_tokens"
+    def _unusable(self, prompt: Sequence[int], max_new_tokens: int) -> str | None:
+        """Return why the prompt is unusable (empty, too long, or token ids outside the vocabulary), or None."""
+        if not prompt:
+            return "the prompt has no tokens"
+        if self.context_length and len(prompt) + max_new_tokens > self.context_length:
+            largest = self.context_length - len(prompt)
+            advice = f"use at most --max_new_tokens {largest}" if largest > 0 else "shorten the prompt"
+            return (
+                f"the prompt has {len(prompt):,} tokens, which with --max_new_tokens {max_new_tokens} is more than the "
+                f"model's context of {self.context_length:,} tokens; {advice}"
+            )
         if max(prompt) >= self._vocabulary:
             return (
-                f"the prompt holds token {max(prompt)}, but the model's vocabulary has {self._vocabulary}; the tokenizer is "
-                "that of another model"
+                f"the prompt holds token {max(prompt)}, but the model's vocabulary has {self._vocabulary} tokens; the "
+                "tokenizer belongs to another model"
             )
         return None
 
