@@ -1,4 +1,4 @@
-"""What generates: one seam (base.py) and the engines behind it. Model libraries are imported only where they are needed."""
+"""Load engines, which complete prompts; base.py defines their interface. Model libraries are imported only when needed."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -30,14 +30,15 @@ def load_engine(
     alike: bool = True,
     store: Any = None,
 ) -> ModelEngine | None:
-    """The engine of that name, ready to generate; or None when the part of a process that follows another is over.
+    """Return an engine that is ready to generate, or None in a process that has served as a tensor-parallel follower.
 
-    `rank` is this process's among the `processes` that generate. With `placement.tensor_parallel_size` N, ranks 0 to N - 1
-    hold one model, the next N another, ...: the first of each N gets an engine, all others generate with it inside this call
-    until it is closed. `store` is a torch.distributed store that all of them share, by default the launcher's. `batch_size`
-    None stands for as many rows of at most `max_length` tokens as memory has room for. `alike` says that no request will have
-    a sampling of its own, but for its number of tokens.
-    Raises `UserError` when what it needs is missing, does not go together or cannot be loaded.
+    `rank` is this process's rank among `processes` generating ones. With `placement.tensor_parallel_size` N, ranks 0 to N - 1
+    hold one model, the next N another, and so on: the first rank of each group gets the engine, and the others work for it
+    inside this call until it is closed. `store` is a torch.distributed store shared by all ranks; None is the launcher's.
+    With `batch_size` None, the batch has as many rows of at most `max_length` tokens as fit into memory. `alike` promises
+    that all requests use the same sampling, except for the number of new tokens.
+
+    Raises UserError if options contradict each other, or a package or a file is missing or cannot be loaded.
     """
     if name == "scripted":
         return _scripted(script_path, rank)
@@ -78,8 +79,9 @@ def load_reader(
     chat_template: str = "auto",
     elsewhere: bool = False,
 ) -> TokenCounter:
-    """What composing needs to know of the engine of that name; `elsewhere` says that a model's weights are not on this machine.
-    Raises `UserError` as `load_engine` does.
+    """Return what counts the prompt tokens of an engine; `elsewhere` says that the weights are not on this machine.
+
+    Raises UserError as `load_engine` does.
     """
     if name == "scripted":
         return _scripted(script_path)
@@ -97,6 +99,6 @@ def _scripted(script_path: str | None, rank: int = 0) -> ScriptedEngine:
 def _named(model_name_or_path: str | None) -> str:
     if not model_name_or_path:
         raise UserError(
-            "--model_name_or_path is missing; give a Hub id, as bigcode/starcoder2-3b, or a model's folder"
+            "--model_name_or_path is missing; give a Hub id, such as bigcode/starcoder2-3b, a model's folder or a GGUF file"
         )
     return model_name_or_path

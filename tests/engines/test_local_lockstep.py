@@ -82,4 +82,4 @@ def test_a_launch_generates_with_a_model_that_two_processes_hold(tiny_llama, tmp
     assert result.returncode == 0, result.stderr
     journal = rows(tmp_path / "run/completions.jsonl")
     assert [row["request"] for row in journal] == [0, 1, 2] and {row["rank"] for row in journal} == {0}
-    assert result.stderr.count("rows: 16,") == 1
+    assert result.stderr.count("Rows: 16,") == 1

@@ -1,6 +1,6 @@
-"""The text side of a model: what a prompt is in tokens. Loads tokenizer and configuration, never weights.
+"""Load a model's tokenizer and configuration, without weights, and encode prompts.
 
-The process that composes prompts counts with it, and the one that generates encodes with it, so both see the same tokens.
+The process that composes prompts counts tokens with the same code that the generating process encodes with.
 """
 
 from pathlib import Path
@@ -14,24 +14,26 @@ _TOKENIZER = "the folder must hold a tokenizer, as save_pretrained writes it; we
 
 
 class PromptEncoder:
-    """Turns a prompt and the opening of its answer into token ids, through the chat template where one is used.
+    """Encodes a prompt and the opening of its answer as token ids, with the chat template if there is one.
 
-    `chat_template` is "auto" (where the tokenizer has one), "always" or "never". Raises `UserError` if it cannot be used.
+    `chat_template` is "auto" (if the tokenizer has one), "always" or "never". Raises UserError if the template cannot be used.
     """
 
     def __init__(self, tokenizer: Any, chat_template: str = "auto") -> None:
         if chat_template == "always" and not tokenizer.chat_template:
-            raise UserError("--chat_template is 'always', but the model's tokenizer has none; use 'auto' or 'never'")
+            raise UserError(
+                "--chat_template is 'always', but the model's tokenizer has no chat template; use 'auto' or 'never'"
+            )
         self._tokenizer = tokenizer
         self._chat = chat_template == "always" or (chat_template == "auto" and bool(tokenizer.chat_template))
         if self._chat:
             self._check_template()
 
     def encode(self, prompt: str, opening: str) -> list[int]:
-        """The token ids that the model reads before the first token that it writes."""
+        """Return the token ids that the model reads before its first new token."""
         if not self._chat:
             return self._tokenizer(prompt + opening)["input_ids"]
-        # The opening begins the answer, so a chat model goes on from it as a base model does.
+        # The opening is the beginning of the answer, so a chat model continues it as a base model does.
         messages = [{"role": "user", "content": prompt.rstrip()}]
         text = self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
         return self._tokenizer(text + opening, add_special_tokens=False)["input_ids"]
@@ -39,18 +41,18 @@ class PromptEncoder:
     def _check_template(self) -> None:
         try:
             self.encode("A task.", "1. ")
-        except Exception as error:  # templates are programs, and fail as programs do
+        except Exception as error:  # templates are programs and can raise anything
             raise UserError(
-                f"the chat template of the model's tokenizer does not take a user's message ({type(error).__name__}: {error}); "
-                "mend it, or use --chat_template never"
+                f"the chat template of the model's tokenizer cannot render a user message ({type(error).__name__}: {error}); "
+                "correct it, or use --chat_template never"
             ) from error
 
 
 class ModelReader:
-    """What composing needs to know of a model that another process runs; it can answer any number of requests.
+    """Counts tokens for a model that runs in another process.
 
-    Raises `UserError` if tokenizer or configuration cannot be loaded. With `elsewhere`, the model runs on another machine, and
-    a folder with its tokenizer is enough.
+    Raises UserError if tokenizer or configuration cannot be loaded. With `elsewhere`, the model runs on another machine, and
+    a folder with only its tokenizer is enough.
     """
 
     capacity: int | None = None
@@ -68,16 +70,16 @@ class ModelReader:
         self._encoder = PromptEncoder(tokenizer, chat_template)
 
     def prompt_tokens(self, prompt: str, opening: str) -> int:
-        """The length of a prompt as the model reads it, in tokens."""
+        """Return the number of tokens in a prompt as the model reads it."""
         return len(self._encoder.encode(prompt, opening))
 
 
 def read_config(
     name: str, revision: str | None = None, trust_remote_code: bool = False, elsewhere: bool = False
 ) -> Any:
-    """The configuration of a model. Raises `UserError` if it cannot be loaded, or if a folder lacks the weights.
+    """Return the configuration of a model. Raises UserError if it cannot be loaded, or if a folder has no weights.
 
-    With `elsewhere`, weights are not asked for, and a folder without a configuration gives None.
+    With `elsewhere`, weights are not required, and the result is None for a folder without a configuration.
     """
     from transformers import AutoConfig
     from transformers.utils import logging
@@ -94,16 +96,16 @@ def read_config(
         return None
     try:
         return AutoConfig.from_pretrained(place, revision=revision or "main", trust_remote_code=trust_remote_code)
-    except Exception as error:  # a broken file can fail anywhere in three libraries
+    except Exception as error:  # a broken file can raise any exception in three libraries
         raise UserError(explain(name, error, elsewhere)) from error
 
 
 def load_text(
     name: str, revision: str | None = None, trust_remote_code: bool = False, elsewhere: bool = False
 ) -> tuple[Any, Any, str]:
-    """Tokenizer that pads on the left, configuration, and the model's revision. Raises `UserError` if one cannot be loaded.
+    """Return the tokenizer, which pads on the left, the configuration and the model's revision.
 
-    `elsewhere` is as in `read_config`.
+    `elsewhere` is as in `read_config`. Raises UserError if one cannot be loaded.
     """
     from transformers import AutoTokenizer
 
@@ -113,7 +115,7 @@ def load_text(
             model_path(name, weights=not elsewhere), padding_side="left", revision=revision or "main",
             trust_remote_code=trust_remote_code,
         )  # fmt: skip
-    except Exception as error:  # a broken file can fail anywhere in three libraries
+    except Exception as error:  # a broken file can raise any exception in three libraries
         raise UserError(explain(name, error, elsewhere)) from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
@@ -121,7 +123,7 @@ def load_text(
 
 
 def context_length(config: Any, tokenizer: Any) -> int | None:
-    """Tokens that the model can attend to, by its configuration or, failing that, its tokenizer's; None if neither says."""
+    """Return the context length in tokens, from the configuration or else the tokenizer; None if neither has it."""
     config = config.get_text_config() if config is not None else None
     for name in ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length"):
         if isinstance(getattr(config, name, None), int):
@@ -131,16 +133,17 @@ def context_length(config: Any, tokenizer: Any) -> int | None:
 
 
 def explain(name: str, error: Exception, elsewhere: bool = False) -> str:
-    """What to say of a model that cannot be loaded, or of its tokenizer alone where the model is `elsewhere`."""
+    """Return the message for a model that cannot be loaded, or for its tokenizer if the model is `elsewhere`."""
     reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
     if "trust_remote_code" in str(error):
-        advice = "it needs code of its own; if you trust its source, add --trust_remote_code"
+        advice = "it comes with its own code; if you trust its source, add --trust_remote_code"
     elif Path(name).is_dir():
         advice = _TOKENIZER if elsewhere else FOLDER
     elif "safetensors" in str(error):
-        advice = f"there may be weights in a pickle only, {CONVERT.format(name=name)}"
+        advice = f"its only weights may be in a pickle, {CONVERT.format(name=name)}"
     else:
         advice = (
-            "check the name; a machine without network needs a model folder, or a filled cache and HF_HUB_OFFLINE=1"
+            "check the name; without network access, give a model folder, or download the model first and set "
+            "HF_HUB_OFFLINE=1"
         )
     return f"--model_name_or_path {name}: cannot be loaded ({reason[:300]}); {advice}"

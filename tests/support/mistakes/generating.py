@@ -124,7 +124,7 @@ MODELS = [
            model__safetensors="x"),
     _model("--model_name_or_path ./model", "if you trust its source, add --trust_remote_code", "code of its own",
            config__json=_REMOTE, model__safetensors="x"),
-    _model("--model_name_or_path {root}/demo_model --chat_template always", "the model's tokenizer has none"),
+    _model("--model_name_or_path {root}/demo_model --chat_template always", "the model's tokenizer has no chat template"),
     _model("--model_name_or_path {root}/demo_model --max_new_tokens 1000", "Use at most 880"),
     _model("--model_name_or_path {root}/demo_model --max_new_tokens 100000", "use a model with a longer context"),
 ]  # fmt: skip
