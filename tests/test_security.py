@@ -113,7 +113,7 @@ def test_weights_in_a_pickle_are_refused_and_the_command_that_is_told_converts_t
     torch.save(expected, folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
     with pytest.raises(
-        UserError, match=r"pytorch_model.bin is a pickle, which can run any code .* so it is not"
+        UserError, match=r"pytorch_model.bin is a pickle, which can run any code .* so it is refused"
     ) as caught:
         load_model(str(folder))
     (command,) = re.findall(r'python -c "([^"]+)", and give ./converted', str(caught.value))

@@ -1,4 +1,4 @@
-"""What generates: one seam (base.py) and the engines behind it. Model libraries are imported only where they are needed."""
+"""Load engines, which complete prompts; base.py defines their interface. Model libraries are imported only when needed."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -59,8 +59,9 @@ def load_reader(
     chat_template: str = "auto",
     elsewhere: bool = False,
 ) -> TokenCounter:
-    """What composing needs to know of the engine of that name; `elsewhere` says that a model's weights are not on this machine.
-    Raises `UserError` as `load_engine` does.
+    """Return what counts the prompt tokens of an engine; `elsewhere` says that the weights are not on this machine.
+
+    Raises UserError as `load_engine` does.
     """
     if name == "scripted":
         return _scripted(script_path)
@@ -78,6 +79,6 @@ def _scripted(script_path: str | None, rank: int = 0) -> ScriptedEngine:
 def _named(model_name_or_path: str | None) -> str:
     if not model_name_or_path:
         raise UserError(
-            "--model_name_or_path is missing; give a Hub id, as bigcode/starcoder2-3b, or a model's folder"
+            "--model_name_or_path is missing; give a Hub id, such as bigcode/starcoder2-3b, a model's folder or a GGUF file"
         )
     return model_name_or_path

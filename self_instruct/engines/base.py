@@ -1,4 +1,4 @@
-"""The seam between the loop and whatever generates: requests go in, completions come out as they finish, in any order."""
+"""The interface of engines: requests go in, and completions come out as they finish, in any order."""
 
 import os
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ FinishReason = Literal["stop", "length", "error"]
 
 @dataclass(frozen=True)
 class Sampling:
-    """How tokens are drawn. `temperature` 0 is greedy, `top_k` and `min_p` 0 are off; `max_new_tokens` bounds a completion."""
+    """How tokens are sampled. `temperature` 0 is greedy; `top_k` 0 and `min_p` 0 are off."""
 
     max_new_tokens: int
     temperature: float = 0.8
@@ -23,10 +23,10 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Request:
-    """One prompt to complete. The completion goes on from `opening` and ends, at the latest, before any text of `stop`.
+    """One prompt to complete. The completion continues `opening` and ends before any text of `stop`.
 
-    `seed` decides the request's random numbers, whatever else is generated beside it. `sampling` takes the place of the
-    engine's own, for this request alone.
+    `seed` determines the request's random numbers, independently of other requests. `sampling` replaces the engine's sampling
+    for this request.
     """
 
     index: int
@@ -38,14 +38,14 @@ class Request:
 
     @classmethod
     def of(cls, row: dict[str, Any]) -> "Request":
-        """The request whose `dataclasses.asdict` has been through JSON."""
+        """Restore a request from its `dataclasses.asdict` after a round trip through JSON."""
         sampling = Sampling(**row["sampling"]) if row["sampling"] else None
         return cls(**{**row, "stop": tuple(row["stop"]), "sampling": sampling})
 
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens that a server counted; `estimated` where it told none and they were estimated."""
+    """Tokens counted by a server, or `estimated` if it reported none."""
 
     prompt_tokens: int
     completion_tokens: int
@@ -61,10 +61,10 @@ class Usage:
 
 @dataclass(frozen=True)
 class Completion:
-    """What came of a request: the text after its opening, without the stop text. Counts are in tokens.
+    """The result of a request: the text after its opening, without the stop text. Counts are in tokens.
 
-    `error` says why there is no text, when `finish_reason` is "error". `created_at` is UTC, ISO 8601. `usage` is what a server
-    counted for it, lost attempts included; of completions that share a prompt, the first has the prompt's.
+    If `finish_reason` is "error", `error` says why there is no text. `created_at` is UTC, ISO 8601. `usage` is what a server
+    counted, failed attempts included; of several completions that share a prompt, the first carries the prompt's tokens.
     """
 
     request: int
@@ -80,7 +80,7 @@ class Completion:
 
 @dataclass(frozen=True)
 class Hardware:
-    """What a model runs on. `devices` are accelerators, 0 on a CPU. Memory is in bytes: taken at most, and there in all."""
+    """What a model runs on. `devices` counts accelerators, 0 on a CPU. `taken` is peak memory, `memory` total, in bytes."""
 
     name: str
     devices: int
@@ -89,85 +89,85 @@ class Hardware:
 
 
 class EngineLost(Exception):
-    """What generates has broken down; the message says what. Completions that came before can still be polled."""
+    """The engine has failed, for the reason in the message. Completions that finished before can still be polled."""
 
 
 @runtime_checkable
 class TokenCounter(Protocol):
-    """What composing prompts needs to know of a model. Loads no weights."""
+    """Counts the tokens of prompts for a model, without loading its weights."""
 
     @property
     def context_length(self) -> int | None:
-        """Tokens of prompt and completion together that the model can hold; None when there is no limit."""
+        """Most tokens of prompt and completion together; None if there is no limit."""
 
     @property
     def capacity(self) -> int | None:
-        """How many requests can be answered at all; None when there is no limit."""
+        """Most requests that can be answered; None if there is no limit."""
 
     @property
     def model_revision(self) -> str:
-        """Which version of the model answers."""
+        """The version of the model."""
 
     def prompt_tokens(self, prompt: str, opening: str) -> int:
-        """The length of a prompt as the model reads it, in tokens."""
+        """Return the number of tokens in a prompt as the model reads it."""
 
 
 @dataclass(frozen=True)
 class WordCounter:
-    """A `TokenCounter` that counts words, for engines that have no tokenizer at hand and no limit."""
+    """A `TokenCounter` that counts words, for engines without a tokenizer and without a limit."""
 
     model_revision: str = "unknown"
     context_length: int | None = None
     capacity: int | None = None
 
     def prompt_tokens(self, prompt: str, opening: str) -> int:
-        """Words of the prompt."""
+        """Return the number of words in the prompt."""
         return len(prompt.split()) + len(opening.split())
 
 
 class Engine(Protocol):
-    """Generates. Submitting never waits; `poll` waits for at least one completion and returns all that have finished."""
+    """Completes prompts. `submit` never waits; `poll` waits for at least one completion and returns all that have finished."""
 
     def submit(self, requests: Sequence[Request]) -> None:
-        """Hands over requests; each ends in exactly one completion unless the engine is interrupted."""
+        """Queue requests. Each ends in exactly one completion unless the engine is interrupted."""
 
     def poll(self) -> list[Completion]:
-        """The completions that have finished since the last call; empty only if nothing is pending or on interruption.
+        """Return the completions that finished since the last call: none only if nothing is pending or on interruption.
 
-        Raises `EngineLost` when no more will come.
+        Raises EngineLost if no more completions will come.
         """
 
     def interrupt(self) -> None:
-        """Makes the `poll` under way return soon with what is whole. Safe to call from a signal handler."""
+        """Make a running `poll` return soon with the finished completions. Safe to call from a signal handler."""
 
     def close(self) -> None:
-        """Frees the device. What is pending is given up."""
+        """Free the device and drop pending requests."""
 
 
 class ModelEngine(Engine, Protocol):
-    """An engine that holds a model, or stands for one, in this process."""
+    """An engine that holds a model, or replays one, in this process."""
 
     @property
     def model_revision(self) -> str:
-        """Which version of the model answers."""
+        """The version of the model."""
 
     @property
     def rows(self) -> int:
-        """How many requests it works on at a time."""
+        """Most requests processed at a time."""
 
     @property
     def hardware(self) -> Hardware:
-        """What it runs on."""
+        """What the model runs on."""
 
 
 def timestamp() -> str:
-    """Now in UTC, or the time in SOURCE_DATE_EPOCH where it is set, for runs that must not differ by a byte."""
+    """Return the time in UTC, or the time in SOURCE_DATE_EPOCH if set, which makes runs reproducible byte for byte."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     now = datetime.fromtimestamp(int(epoch), UTC) if epoch and epoch.isdigit() else datetime.now(UTC)
     return now.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def cut_at_stop(text: str, stop: Sequence[str]) -> tuple[str, bool]:
-    """The text before the first stop text in it, and whether there was one."""
-    places = [at for at in (text.find(word) for word in stop) if at >= 0]
-    return (text[: min(places)], True) if places else (text, False)
+    """Return the text before the first stop text in it, and whether there was one."""
+    found = [position for position in (text.find(word) for word in stop) if position >= 0]
+    return (text[: min(found)], True) if found else (text, False)

@@ -10,7 +10,7 @@ class ModelOptions:
     """model and engine"""
 
     model_name_or_path: str | None = option(
-        None, "Hub id or directory of a causal language model", path="if_dotted", common=True
+        None, "Hub id, directory or GGUF file of a causal language model", path="if_dotted", common=True
     )
     model_revision: str | None = option(None, "branch, tag or commit of the model [default: the main branch]")
     engine: str = option(

@@ -1,7 +1,7 @@
-"""An engine that replays given completions: for tests, dry runs, and texts that were generated elsewhere.
+"""An engine that replays completions from a file: for tests, dry runs, and texts that were generated elsewhere.
 
-Request i is answered by line i of the script (from 0), or by the line that names it in `request`, as a run's journal does;
-whatever the order of asking. A token is a word here.
+Line i of the file (from 0) answers request i, or the request that its field `request` names, as in a run's journal. The order
+of requests does not matter. Tokens are words.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from self_instruct.user_files import read_objects
 
 
 class ScriptedEngine:
-    """Answers from `texts`: by request, the completion and whether the length limit cut it."""
+    """Answers from `texts`, which maps a request to its completion and whether the length limit cut it off."""
 
     context_length: int | None = None
     rows = 1
@@ -31,7 +31,7 @@ class ScriptedEngine:
 
     @classmethod
     def from_file(cls, path: Path, rank: int = 0) -> "ScriptedEngine":
-        """From JSON lines `{"text": ..., "finish_reason": "stop" | "length"}`. Raises `UserError` when one has no text."""
+        """Read JSON lines `{"text": ..., "finish_reason": "stop" | "length"}`. Raises UserError if one has no text."""
         texts: dict[int, tuple[str, bool]] = {}
         for place, row in read_objects(path, "--script_path"):
             if not isinstance(row.get("text"), str):
@@ -47,23 +47,23 @@ class ScriptedEngine:
         return cls(texts, rank)
 
     def prompt_tokens(self, prompt: str, opening: str) -> int:
-        """Words of the prompt."""
+        """Return the number of words in the prompt."""
         return len(prompt.split()) + len(opening.split())
 
     def submit(self, requests: Sequence[Request]) -> None:
-        """Queues requests."""
+        """Queue requests."""
         self._pending.extend(requests)
 
     def poll(self) -> list[Completion]:
-        """The completion of the oldest pending request."""
+        """Return the completion of the oldest pending request."""
         return [self._complete(self._pending.popleft())] if self._pending and not self._interrupted else []
 
     def interrupt(self) -> None:
-        """Ends it: nothing is under way between two polls."""
+        """Answer nothing more."""
         self._interrupted = True
 
     def close(self) -> None:
-        """Forgets what is pending."""
+        """Drop pending requests."""
         self._pending.clear()
 
     def _complete(self, request: Request) -> Completion:

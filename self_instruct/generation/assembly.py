@@ -19,7 +19,7 @@ from self_instruct.generation.categories.quotas import read_shares
 from self_instruct.generation.config import Config
 from self_instruct.generation.demonstrations import DemonstrationMix
 from self_instruct.generation.judging import Curator, compared_text, rules_of
-from self_instruct.generation.prompts import PromptComposer
+from self_instruct.generation.prompts import PromptBudget, PromptComposer
 from self_instruct.novelty import vector_cache
 from self_instruct.novelty.comparison import Bounds, Novelty
 from self_instruct.novelty.embedding import EmbeddingIndex, SentenceEncoder
@@ -185,10 +185,14 @@ def build_mix(config: Config, seeds: list[Record]) -> DemonstrationMix:
     return mix
 
 
-def prompt_budget(config: Config, reader: TokenCounter) -> int:
-    """Return how many tokens a prompt may have beside the new tokens."""
-    limits = [limit for limit in (reader.context_length, config.sampling.max_length) if limit is not None]
-    return min(limits, default=10**9) - config.sampling.max_new_tokens
+def prompt_budget(config: Config, reader: TokenCounter) -> PromptBudget:
+    """Return how many tokens a prompt can have, from the model's context, --max_length and --max_new_tokens."""
+    new, length, api = config.sampling.max_new_tokens, config.sampling.max_length, config.endpoint.api_context_length
+    if length is not None and (reader.context_length is None or length < reader.context_length):
+        return PromptBudget(new, length, "--max_length is", "raise --max_length")
+    if config.model.engine == "openai" and api is not None:
+        return PromptBudget(new, api, "--api_context_length is", "raise --api_context_length")
+    return PromptBudget(new, reader.context_length, "the model's context is", "use a model with a longer context")
 
 
 def build_composer(
@@ -214,7 +218,7 @@ def build_origin(config: Config, format: RecordFormat, model_revision: str) -> O
         }  # fmt: skip
     options = config.sampling
     return Origin(
-        model=Path(name).name if Path(name).is_dir() else name,
+        model=Path(name).name if Path(name).exists() else name,
         model_revision=model_revision,
         format=format.name,
         trigger_words=dict(format.triggers),

@@ -13,11 +13,41 @@ from self_instruct.records import Prompt, Record
 
 
 @dataclass(frozen=True)
+class PromptBudget:
+    """How many tokens a prompt can have: `limit`, which prompt and completion share, less `max_new_tokens`.
+
+    `source` says in words where the limit comes from, and `remedy` how to raise it. A `limit` of None is no limit.
+    """
+
+    max_new_tokens: int
+    limit: int | None = None
+    source: str = ""
+    remedy: str = ""
+
+    @property
+    def tokens(self) -> int:
+        """Tokens left for the prompt; below 1 if `max_new_tokens` takes the whole limit."""
+        return (10**9 if self.limit is None else self.limit) - self.max_new_tokens
+
+    def check(self, needed: int, prompt: str) -> None:
+        """Raise UserError if `prompt`, described in words, needs more tokens than are left."""
+        if self.limit is None or needed <= self.tokens:
+            return
+        room = f"{self.tokens:,} tokens for the prompt" if self.tokens > 0 else "no room for the prompt"
+        largest = self.limit - needed
+        advice = f"Use at most {largest}" if largest > 0 else "Shorten the prompt"
+        raise UserError(
+            f"--max_new_tokens {self.max_new_tokens} leaves {room}: {self.source} {self.limit:,} tokens, and {prompt} has "
+            f"{needed:,}. {advice}, or {self.remedy}."
+        )
+
+
+@dataclass(frozen=True)
 class PromptComposer:
     """Composes the prompt of any request.
 
-    `count_tokens(text, opening)` returns the length of the prompt in tokens; `budget` is the largest length that leaves room
-    for the new tokens. `lead` is put between the demonstrations and the open block.
+    `count_tokens(text, opening)` returns the length of the prompt in tokens. `lead` is put between the demonstrations and the
+    open block.
     """
 
     header: str
@@ -26,7 +56,7 @@ class PromptComposer:
     seed: int
     seeds: Sequence[Record]
     count_tokens: Callable[[str, str], int]
-    budget: int
+    budget: PromptBudget
     lead: str = ""
 
     def compose(self, request: int, pool: Sequence[Record], record: Record | None = None) -> Prompt:
@@ -43,21 +73,12 @@ class PromptComposer:
 
     def fits(self, prompt: Prompt) -> bool:
         """Return whether a prompt is within the budget."""
-        return self._length(prompt) <= self.budget
+        return self._length(prompt) <= self.budget.tokens
 
     def check(self) -> None:
-        """Raise `UserError` if the shortest seed does not fit the budget."""
-        if self.budget < 1:
-            raise UserError(
-                f"--max_new_tokens leaves no token for a prompt within the model's context or --max_length, it is "
-                f"{1 - self.budget} too high at least; lower it, raise --max_length, or use a model with a longer context"
-            )
+        """Raise UserError if even a prompt with only the shortest seed exceeds the budget."""
         needed = self._length(self._prompt(0, [self._shortest()]))
-        if needed > self.budget:
-            raise UserError(
-                f"a prompt with the shortest seed task needs {needed} tokens, but only {self.budget} are left beside "
-                "--max_new_tokens; lower --max_new_tokens, raise --max_length, or use a model with a longer context"
-            )
+        self.budget.check(needed, "a prompt with only the shortest seed task")
 
     def _shortest(self) -> Record:
         return min(self.seeds, key=lambda seed: (len(seed.task) + len(seed.output), seed.id))

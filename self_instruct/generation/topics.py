@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from self_instruct.engines.base import Request, TokenCounter
-from self_instruct.errors import UserError
 from self_instruct.generation.assembly import (
     build_bounds,
     build_novelty,
@@ -123,12 +122,9 @@ class TopicRecipe(Recipe):
         longest = prompt_of(
             0, self.header, [*_SEEDS[:3], *(replace(_SEEDS[0], instruction="word " * 12) for _ in range(3))]
         )
-        needed, budget = reader.prompt_tokens(longest.text, longest.opening), prompt_budget(self.config, reader)
-        if needed > budget:
-            raise UserError(
-                f"a prompt for topics needs up to {needed} tokens, but only {budget} are left beside --max_new_tokens; lower "
-                "that, or --topics_per_request"
-            )
+        needed = reader.prompt_tokens(longest.text, longest.opening)
+        budget = replace(prompt_budget(self.config, reader), remedy="lower --topics_per_request")
+        budget.check(needed, "a prompt for topics")
         curator, horizon = self.curator(keeps_vectors=True), self.config.prompt.horizon or 1
         return Session(TopicPlan(curator, self.config.run.seed, horizon, self.header, self.number), curator)
 

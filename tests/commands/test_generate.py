@@ -33,7 +33,10 @@ def refused(result) -> str:
     [
         (["--max_lenght", 900], "unknown argument --max_lenght; did you mean --max_length?"),
         (["--model_name_or_path", "./nothing"], "there is no such folder"),
-        (["--max_new_tokens", 1000], "lower --max_new_tokens"),
+        (
+            ["--max_new_tokens", 1000],
+            "--max_new_tokens 1000 leaves 24 tokens for the prompt: the model's context is 1,024",
+        ),
     ],
 )
 def test_a_process_with_a_mistake_says_so_and_makes_nothing(tmp_path, flags, message):

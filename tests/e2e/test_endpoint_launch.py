@@ -107,7 +107,7 @@ def test_mistakes_are_told_in_one_message(tmp_path):
             told = generate(
                 "--batch_dir", tmp_path / "run", "--seed_tasks_path", ROOT / "seeds/code.jsonl", *more, **SECRET
             )
-            assert told.returncode == 2 and "would stand in run.yaml" in told.stderr and KEY not in told.stderr
+            assert told.returncode == 2 and "would be written to run.yaml" in told.stderr and KEY not in told.stderr
             assert not (tmp_path / "run").exists()
         ranks = generate(*asking(server, tmp_path / "run"), RANK="0", WORLD_SIZE="2")
         assert ranks.returncode == 2 and "needs one process" in ranks.stderr

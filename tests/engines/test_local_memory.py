@@ -52,7 +52,7 @@ def test_rows_are_as_many_as_fit_and_no_more_than_help(model, monkeypatch, caplo
         for spare, expected in [(1, rows), (-1, rows - 1)]:
             monkeypatch.setattr(memory, "free_bytes", lambda place, free=needs[rows] / 0.8 + spare: int(free))
             assert choose_rows(model, 1000) == max(1, min(16, expected))
-    assert set(caplog.messages[-2:]) == {"rows: 16, 0.0 GB of cache for 1000 tokens each"}
+    assert set(caplog.messages[-2:]) == {"Rows: 16, 0.0 GB of cache for 1000 tokens each."}
     assert len(caplog.messages) == 2 * len(needs)
 
 

@@ -151,12 +151,15 @@ def test_a_model_that_names_no_end_token_anywhere_ends_by_length(tmp_path):
     assert {item.finish_reason for item in found.values()} == {"length"}
 
 
-def test_a_prompt_longer_than_the_context_is_refused_alone(tiny_llama):
+def test_prompt_that_does_not_fit_the_context_is_refused_alone(tiny_llama):
     engine = engine_of(tiny_llama)
     assert engine.context_length == CONTEXT
-    found = complete(engine, [request(0, "Add"), request(1, "é " * CONTEXT)])
+    found = complete(engine, [request(0, "Add"), request(1, "é " * CONTEXT), request(2, "\n" * 1010)])
     assert found[0].finish_reason != "error" and found[0].text
-    assert found[1].finish_reason == "error" and "must have 1 to 1000" in found[1].error
+    assert found[1].finish_reason == "error" and found[1].error.endswith(
+        " tokens, which with --max_new_tokens 24 is more than the model's context of 1,024 tokens; shorten the prompt"
+    )
+    assert found[2].error.endswith("context of 1,024 tokens; use at most --max_new_tokens 14")
 
 
 def test_a_tokenizer_of_another_model_is_told(tmp_path):

@@ -133,7 +133,7 @@ def test_auto_takes_chat_where_the_server_has_it():
         ({"text": "one ### two", "finish_reason": "length"}, "stop", None),
         ({"text": None, "finish_reason": "length"}, "length", None),
         ({"text": "", "finish_reason": "stop", "refusal": "I won't."}, "error", "refused: I won't."),
-        ({"text": None, "finish_reason": "stop"}, "error", "asked 3 times; at last: the answer has no choice with a text"),
+        ({"text": None, "finish_reason": "stop"}, "error", "failed 3 times; the last time: the answer has no choice"),
         ({"text": 7, "finish_reason": "stop"}, "error", "no choice with a text"),
         ({"text": "a", "finish_reason": "abort"}, "error", "no choice with a text"),
     ],
@@ -172,7 +172,7 @@ def test_a_server_that_never_answers_in_time_is_told():
         engine = engine_of(server, patience=replace(QUICK, timeout=0.3, retries=1))
         server.behaviour.faults, server.behaviour.kinds, server.behaviour.drip = 1.0, ("drip",), 0.2
         found = complete(engine, [request(0)])[0]
-    assert found.error == "asked 2 times; at last: no answer within 0.3 seconds"
+    assert found.error == "failed 2 times; the last time: no answer within 0.3 seconds"
 
 
 def test_retry_after_is_honoured_by_all_requests():
@@ -198,7 +198,7 @@ def test_a_dead_server_is_waited_for_and_then_the_engine_is_lost_with_what_came_
     found = engine.poll()
     assert [item.request for item in found] == [0]
     with pytest.raises(
-        EngineLost, match=r"no server has answered for .* cannot be reached .* the same command goes on"
+        EngineLost, match=r"no server has answered for .* cannot be reached .* run the same command again to continue"
     ):
         while completions := engine.poll():
             found += completions
@@ -279,11 +279,11 @@ def test_text_that_cannot_be_sent_ends_as_an_error():
         ({"model": None}, "needs --api_model"),
         ({"key_variable": "sk-abc"}, "never the key itself"),
         ({"key_variable": "NOT_SET_ANYWHERE"}, "is not set"),
-        ({"extra": "{"}, "is no JSON"),
+        ({"extra": "{"}, "is not JSON"),
         ({"extra": "[1]"}, "must be a JSON object"),
         ({"extra": '{"n": 3}'}, "sets n"),
-        ({"extra": '{"more": [{"API-Key": "abc"}]}'}, "holds a key, which would stand in run.yaml"),
-        ({"extra": '{"a": NaN}'}, "is no JSON"),
+        ({"extra": '{"more": [{"API-Key": "abc"}]}'}, "holds a key, which would be written to run.yaml"),
+        ({"extra": '{"a": NaN}'}, "is not JSON"),
     ],
 )
 def test_mistakes_are_told_before_anything_is_asked(options, message):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from self_instruct.errors import UserError
 from self_instruct.formats import INSTRUCTION_INPUT_OUTPUT, INSTRUCTION_OUTPUT
 from self_instruct.generation.demonstrations import DemonstrationMix
-from self_instruct.generation.prompts import PromptComposer
+from self_instruct.generation.prompts import PromptBudget, PromptComposer
 from self_instruct.records import Prompt, Record
 
 SEEDS = [Record(f"s{at:02d}", f"Do task {at}.", "", "x " * (at + 1)) for at in range(10)]
@@ -21,9 +21,14 @@ def count_words(text: str, opening: str) -> int:
     return len(text.split()) + len(opening.split())
 
 
+def allowed(tokens: int) -> PromptBudget:
+    """Return a budget of so many tokens, beside 100 new ones."""
+    return PromptBudget(100, tokens + 100, "the model's context is", "use a model with a longer context")
+
+
 def composer(budget: int = 10_000, total: int = 4, synthetic: int = 2, **changes: object) -> PromptComposer:
     mix = DemonstrationMix(total, synthetic, 3)
-    plain = PromptComposer("Write tasks.", INSTRUCTION_OUTPUT, mix, 42, SEEDS, count_words, budget)
+    plain = PromptComposer("Write tasks.", INSTRUCTION_OUTPUT, mix, 42, SEEDS, count_words, allowed(budget))
     return replace(plain, **changes)
 
 
@@ -158,9 +163,19 @@ def test_no_record_is_written_from_demonstrations_deeper_than_the_cap(cap: int) 
 @pytest.mark.parametrize(
     ("budget", "message"),
     [
-        (14, "shortest seed task needs 15 tokens, but only 14 are left beside --max_new_tokens; lower --max_new_to"),
-        (0, "no token for a prompt .* it is 1 too high at least; lower it"),
-        (-5, "no token for a prompt .* it is 6 too high at least; lower it"),
+        (
+            14,
+            "leaves 14 tokens for the prompt: the model's context is 114 tokens, and .* has 15. Use at most 99, or use",
+        ),
+        (
+            0,
+            "leaves no room for the prompt: the model's context is 100 tokens, and .* has 15. Use at most 85, or use a",
+        ),
+        (-84, "leaves no room for the prompt: the model's context is 16 tokens, and .* has 15. Use at most 1, or"),
+        (
+            -85,
+            "leaves no room for the prompt: the model's context is 15 tokens, and .* has 15. Shorten the prompt, or",
+        ),
     ],
 )
 def test_a_budget_that_no_seed_fits_is_refused(budget: int, message: str) -> None:

@@ -12,7 +12,7 @@ from self_instruct.errors import UserError
 from self_instruct.formats import INSTRUCTION_INPUT_OUTPUT, INSTRUCTION_OUTPUT
 from self_instruct.generation.demonstrations import DemonstrationMix
 from self_instruct.generation.progress import Progress
-from self_instruct.generation.prompts import PromptComposer
+from self_instruct.generation.prompts import PromptBudget, PromptComposer
 from self_instruct.novelty.embedding import SentenceEncoder
 from self_instruct.novelty.rouge import RougeIndex
 from self_instruct.records import Record
@@ -42,7 +42,7 @@ class Recording(ScriptedEngine):
 def asker(folder, texts, budget=10_000, interrupted=lambda: None, format=INVERSE, scorer=None):
     engine = Recording(dict(enumerate(texts)))
     mix = DemonstrationMix(3, 0, 3)
-    composer = PromptComposer("Tell the task.", format, mix, 7, SEEDS, engine.prompt_tokens, budget)
+    composer = PromptComposer("Tell the task.", format, mix, 7, SEEDS, engine.prompt_tokens, PromptBudget(0, budget))
     return Asker(composer, engine, PredictionFile(folder), (scorer or Scorer()).score, ORIGIN, interrupted)
 
 

@@ -9,7 +9,7 @@ from self_instruct.generation.judging import Curator, rules_of
 from self_instruct.generation.loop import Limits, Loop
 from self_instruct.generation.plan import SeedPlan, numbered_stop
 from self_instruct.generation.progress import Progress
-from self_instruct.generation.prompts import PromptComposer
+from self_instruct.generation.prompts import PromptBudget, PromptComposer
 from self_instruct.novelty.comparison import Bounds, Novelty
 from self_instruct.records import Record
 from self_instruct.rules.filters import build_filters
@@ -33,7 +33,7 @@ def looped(
     journal, writer = Journal(folder), Writer(folder, ORIGIN)
     composer = PromptComposer(
         "Go on.", INSTRUCTION_OUTPUT, DemonstrationMix(3, 2, 3), 42, SEEDS,
-        lambda prompt, opening: len(prompt.split()) + len(opening.split()), 10**9,
+        lambda prompt, opening: len(prompt.split()) + len(opening.split()), PromptBudget(0),
     )  # fmt: skip
     patience, capacity = limits.pop("patience", 100), getattr(engine, "capacity", None)
     bounds = Limits(target, limits.pop("min_yield", 0.0), capacity=capacity, **limits)

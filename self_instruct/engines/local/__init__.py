@@ -1,1 +1,1 @@
-"""A Hugging Face model in this process."""
+"""Hugging Face causal language models in this process."""

@@ -1,4 +1,4 @@
-"""One request while its tokens are drawn: what every back-end keeps of it, and when it ends."""
+"""The state of a request while its tokens are drawn, shared by all back-ends."""
 
 import gc
 import random
@@ -10,13 +10,13 @@ from self_instruct.engines.base import FinishReason, Request, Sampling
 from self_instruct.engines.local.sampling import NO_NUMBERS, NOT_A_NUMBER
 from self_instruct.engines.local.stopping import StopMatcher
 
-# How torch says it where it has no exception of its own for it.
+# How torch reports a lack of memory where it raises no OutOfMemoryError.
 _OUT_OF_MEMORY = ("can't allocate memory", "ALLOC_FAILED")
 
 
 @dataclass(frozen=True)
 class EndRules:
-    """What ends a row, beside the number of its new tokens: an end token, or one of its request's stop texts."""
+    """What ends a request before its token limit: an end token, or one of its stop texts."""
 
     end_tokens: frozenset[int]
     matcher: StopMatcher
@@ -24,9 +24,9 @@ class EndRules:
 
 @dataclass(eq=False)
 class ActiveRequest:
-    """A request with its prompt's token ids, how its tokens are drawn, its own random numbers, and the tokens drawn so far.
+    """A request with the token ids of its prompt, its sampling, its random numbers, and the tokens drawn so far.
 
-    `failures` counts how often memory was short although it was alone.
+    `failures` counts how often memory ran out although no other request was active.
     """
 
     request: Request
@@ -41,7 +41,7 @@ class ActiveRequest:
         self.generator = random.Random(f"tokens:{self.request.seed}")
 
     def accept(self, token: int, rules: EndRules) -> None:
-        """Takes the next token, and with it perhaps the end. A row whose logits are no numbers ends without a text."""
+        """Append a token, and end the request if it is the last one. `NOT_A_NUMBER` ends it without a text."""
         if token == NOT_A_NUMBER:
             self.fail(NO_NUMBERS)
             return
@@ -52,30 +52,30 @@ class ActiveRequest:
             self.reason = "length"
 
     def fail(self, error: str) -> None:
-        """Ends the row without a text."""
+        """End the request without a text."""
         self.reason, self.error, self.tokens = "error", error, []
 
     def rewind(self) -> None:
-        """Puts the random numbers where they have to be after the tokens drawn so far, one number a token."""
+        """Reset the random numbers to their state after the tokens drawn so far: one number per token."""
         self.__post_init__()
         for _ in self.tokens:
             self.generator.random()
 
     def fall_short(self, error: str) -> bool:
-        """Notes that memory was short for this row alone. Once may be chance; the second time it ends without a text."""
+        """Record that memory ran out for this request alone; the second time, end it. Return whether it has ended."""
         self.failures += 1
         if self.failures > 1:
             self.fail(error)
         return self.reason is not None
 
     def restart(self) -> None:
-        """Forgets what was drawn, as if it had never begun."""
+        """Drop all tokens drawn so far."""
         self.tokens, self.reason = [], None
         self.rewind()
 
 
 def out_of_memory(error: RuntimeError) -> str:
-    """What to say of an error that is a lack of memory, on an accelerator or the CPU. Raises any other error again."""
+    """Return the message for an out-of-memory error, on an accelerator or the CPU. Raises any other error again."""
     text = next(iter(str(error).splitlines()), "")
     if not isinstance(error, torch.OutOfMemoryError) and not any(sign in str(error) for sign in _OUT_OF_MEMORY):
         raise error
@@ -83,7 +83,7 @@ def out_of_memory(error: RuntimeError) -> str:
 
 
 def free_memory() -> None:
-    """Gives memory that nothing refers to any more back to the device."""
+    """Return unreferenced memory to the device."""
     gc.collect()
     if torch.accelerator.is_available():
         torch.accelerator.empty_cache()

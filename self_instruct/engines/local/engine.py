@@ -1,8 +1,7 @@
-"""Any Hugging Face causal language model, in this process.
+"""Generate with a Hugging Face causal language model in this process.
 
-Knows text, tokens and chat templates; how tokens are drawn is the business of a back-end (choice.py says of which). Knows
-nothing of tasks, blocks or files. What decides a completion is set here and nowhere else: the model's own generation
-defaults are not used.
+The engine converts between text and tokens; a back-end (backend.py) draws the tokens. The model's own generation defaults are
+ignored, so that only our options decide a completion.
 """
 
 import logging
@@ -25,8 +24,8 @@ _log = logging.getLogger(__name__)
 class HuggingFaceEngine:
     """Completes requests, at most `batch_size` at a time.
 
-    When the device runs out of memory that number is halved, for good, and rows wait their turn again; a request that does
-    not fit even alone ends as an error. `on_step` is told, at every step, how many rows drew a token.
+    If the device runs out of memory, the batch size is halved permanently and the requests are queued again; a request that
+    does not fit even alone ends as an error. `on_step` is called at every step with the number of rows that drew a token.
     """
 
     def __init__(
@@ -48,7 +47,7 @@ class HuggingFaceEngine:
         self._model, self._tokenizer, self._sampling, self._rank = model, tokenizer, sampling, rank
         self._vocabulary = model.get_input_embeddings().weight.shape[0]
         self._ends = frozenset(end_tokens(model, tokenizer))
-        # Else `generate` would fill what is not set by us from the model's own defaults.
+        # Without this, `generate` would take options that we do not set from the model's own defaults.
         model.generation_config = GenerationConfig()
         rules = EndRules(self._ends, StopMatcher(tokenizer))
         self._backend = choose_backend(backend, model, tokenizer, sampling, rules, batch_size, alike)
@@ -58,7 +57,7 @@ class HuggingFaceEngine:
 
     @property
     def rows(self) -> int:
-        """How many requests are worked on at a time."""
+        """Most requests processed at a time."""
         return self._backend.limit
 
     @property
@@ -67,49 +66,55 @@ class HuggingFaceEngine:
         return hardware_of(self._model)
 
     def submit(self, requests: Sequence[Request]) -> None:
-        """Queues requests; one whose prompt does not fit the context is refused alone."""
+        """Queue requests. One whose prompt is unusable ends as an error; the others are not affected."""
         for request in requests:
             sampling = request.sampling or self._sampling
-            limit = (self.context_length or 10**9) - sampling.max_new_tokens
             row = ActiveRequest(request, self._encoder.encode(request.prompt, request.opening), sampling)
-            if fault := self._fault(row.prompt, limit):
-                row.fail(fault)
+            if reason := self._unusable(row.prompt, sampling.max_new_tokens):
+                row.fail(reason)
                 self._refused.append(row)
             else:
                 self._waiting.append(row)
 
     def poll(self) -> list[Completion]:
-        """Generates until at least one request has ended."""
+        """Generate until at least one request has ended."""
         ended, self._refused = self._refused, []
         while not ended and (self._waiting or self._backend.active) and not self._interrupted:
             limit = self._backend.limit
             ended = self._backend.advance(self._waiting, self.on_step, lambda: self._interrupted)
             if self._backend.limit < limit:
-                _log.warning("out of memory with %d rows; going on with %d", limit, self._backend.limit)
+                _log.warning("Out of memory with %d rows; continuing with %d.", limit, self._backend.limit)
                 free_memory()
         created = timestamp()
         return [self._completion(row, created) for row in ended]
 
     def interrupt(self) -> None:
-        """Ends generation at the next token; only rows that are whole are returned."""
+        """Stop generating at the next token; only finished rows are returned."""
         self._interrupted = True
 
     def close(self) -> None:
-        """Forgets what is pending and lets go of the model."""
+        """Drop pending requests and free the model."""
         self._waiting.clear()
         if self._backend is not None:
             self._backend.close()
         self._model = self._backend = None  # type: ignore[assignment]
         free_memory()
 
-    def _fault(self, prompt: Sequence[int], limit: int) -> str | None:
-        """Why the model cannot read a prompt, if so: what it would do then is a matter of chance."""
-        if not 0 < len(prompt) <= limit:
-            return f"the prompt has {len(prompt)} tokens, but must have 1 to {limit} beside max_new_tokens"
+    def _unusable(self, prompt: Sequence[int], max_new_tokens: int) -> str | None:
+        """Return why the prompt is unusable (empty, too long, or token ids outside the vocabulary), or None."""
+        if not prompt:
+            return "the prompt has no tokens"
+        if self.context_length and len(prompt) + max_new_tokens > self.context_length:
+            largest = self.context_length - len(prompt)
+            advice = f"use at most --max_new_tokens {largest}" if largest > 0 else "shorten the prompt"
+            return (
+                f"the prompt has {len(prompt):,} tokens, which with --max_new_tokens {max_new_tokens} is more than the "
+                f"model's context of {self.context_length:,} tokens; {advice}"
+            )
         if max(prompt) >= self._vocabulary:
             return (
-                f"the prompt holds token {max(prompt)}, but the model's vocabulary has {self._vocabulary}; the tokenizer is "
-                "that of another model"
+                f"the prompt holds token {max(prompt)}, but the model's vocabulary has {self._vocabulary} tokens; the "
+                "tokenizer belongs to another model"
             )
         return None
 

@@ -1,6 +1,6 @@
-"""Loading a causal language model and its tokenizer from the Hub or a folder, with every failure told in one message.
+"""Load a causal language model and its tokenizer from the Hub, a folder or a GGUF file. Every failure is one UserError.
 
-Weights are read from safetensors only, and code that comes with a model is run only when asked for.
+Weights are read from safetensors only, and code that comes with a model runs only with --trust_remote_code.
 """
 
 import logging
@@ -9,6 +9,8 @@ from typing import Any
 import torch
 
 from self_instruct.engines.base import Sampling
+from self_instruct.engines.local.gguf import model_path
+from self_instruct.engines.local.model_files import check_complete
 from self_instruct.engines.local.placement import Placement, device, loading_options
 from self_instruct.engines.local.sampling import check, draw
 from self_instruct.engines.local.tokenizer import explain, load_text
@@ -25,9 +27,9 @@ def load_model(
     placement: Placement = _ONE_DEVICE,
     trust_remote_code: bool = False,
 ) -> tuple[Any, Any, str]:
-    """Model in evaluation mode where `placement` puts it, tokenizer that pads on the left, and the model's revision.
+    """Return the model in evaluation mode, its tokenizer, which pads on the left, and the model's revision.
 
-    Raises `UserError` when any of them cannot be loaded. Whether the placement can work is for `placement.check` to say.
+    The placement must have passed `placement.check`. Raises UserError if something cannot be loaded.
     """
     from transformers import AutoModelForCausalLM
 
@@ -36,30 +38,27 @@ def load_model(
     try:
         with offline_if_unreachable(name):
             loaded: Any = AutoModelForCausalLM.from_pretrained(
-                name, revision=revision or "main", trust_remote_code=trust_remote_code, use_safetensors=True,
+                model_path(name), revision=revision or "main", trust_remote_code=trust_remote_code, use_safetensors=True,
                 output_loading_info=True, **where,
             )  # fmt: skip
         model, found = loaded
         model.eval()
         if "device_map" not in where:
             model.to(device())
-    except Exception as error:  # a broken file can fail anywhere in three libraries
+    except Exception as error:  # a broken file can raise any exception in three libraries
         raise UserError(explain(name, error)) from error
-    absent = sorted(found["missing_keys"]) + sorted(str(item[0]) for item in found["mismatched_keys"])
-    if absent:
-        # They would be filled with random numbers, and the model would write nonsense.
-        raise UserError(
-            f"--model_name_or_path {name}: {len(absent)} weights are missing or have another shape than config.json says, "
-            f"as {absent[0]}; the folder must hold a whole model of the kind that its config.json names"
-        )
+    check_complete(name, found)
     slow = [part for part, place in getattr(model, "hf_device_map", {}).items() if place in ("cpu", "disk")]
     if slow and device().type != "cpu":
-        _log.warning("the devices are too small: %d parts of the model are kept off them, which is slow", len(slow))
+        _log.warning(
+            "The model does not fit on the devices: %d parts of it are in main memory or on disk, which is slow.",
+            len(slow),
+        )
     return model, tokenizer, found_revision
 
 
 def check_numbers(model: Any, tokenizer: Any) -> None:
-    """Raises `UserError` if a model in place gives no numbers even for a short text: then it gives none for any."""
+    """Raise UserError if the logits of a short text are not finite numbers: then no text will have finite ones."""
     ids = torch.tensor([tokenizer("A task.", add_special_tokens=False)["input_ids"] or [0]], device=model.device)
     ids = ids.clamp(max=model.get_input_embeddings().weight.shape[0] - 1)
     with torch.inference_mode():
@@ -68,7 +67,7 @@ def check_numbers(model: Any, tokenizer: Any) -> None:
 
 
 def end_tokens(model: Any, tokenizer: Any) -> set[int]:
-    """Ids that end a text: the generation config's, the model config's and the tokenizer's."""
+    """Return the ids of end tokens in the generation config, the model config and the tokenizer."""
     declared = [
         model.generation_config.eos_token_id,
         model.config.get_text_config().eos_token_id,

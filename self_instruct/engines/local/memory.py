@@ -1,7 +1,7 @@
-"""How many rows fit into memory: what a row's cache takes, what is free, and what one goes into the other.
+"""Compute how many rows fit into memory.
 
-The cache is measured, not derived: two short texts are read, and what the model keeps of them tells the bytes that a token
-takes on each device, whatever the attention (grouped, multi-query, latent, split among processes) or the quantisation.
+The cache size per token is measured with two short texts rather than derived from the configuration, so it is right for any
+attention (grouped, multi-query, latent, tensor-parallel) and any quantization.
 """
 
 import logging
@@ -24,31 +24,31 @@ ASSUMED_PROMPT = 2048
 USABLE = 0.8
 MOST_ROWS, MOST_ROWS_ON_CPU = 64, 16
 _READ = (8, 16)
-# Sampling holds a row's logits in single precision many times over, sorted and summed up, with ids of eight bytes.
+# Sampling holds several copies of a row's logits in single precision (sorted, cumulated), with 8-byte ids.
 _BYTES_A_LOGIT = 64
-# Hidden states and the inside of an MLP that are alive together while a layer reads a prompt.
+# Hidden states and MLP activations that are alive at the same time while a layer reads a prompt.
 _HIDDEN_STATES, _INNER_STATES = 8, 3
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class CacheSize:
-    """Bytes that a model keeps: for every token of a row, and for a row whatever its length (0 for ordinary caches)."""
+    """Bytes of cache per token of a row, and per row regardless of its length (0 for ordinary caches)."""
 
     per_token: int
     per_row: int
 
 
 def longest_row(context_length: int | None, max_length: int | None, max_new_tokens: int) -> int:
-    """Tokens to have room for in a row: no more than the context or `max_length`, nor than a prompt of 2048 and the new."""
+    """Return the tokens to reserve per row: the least of the context, `max_length`, and 2048 plus the new tokens."""
     limits = (context_length, max_length, ASSUMED_PROMPT + max_new_tokens)
     return min(limit for limit in limits if limit is not None)
 
 
 def choose_rows(model: Any, longest: int) -> int:
-    """How many rows of `longest` tokens the model's devices have room for: 1 to 64, on a CPU to 16.
+    """Return how many rows of `longest` tokens fit into memory: 1 to 64, or to 16 on a CPU.
 
-    Raises `UserError` if there is no room for one.
+    Raises UserError if not even one fits.
     """
     sizes = measure_cache(model)
     rows = MOST_ROWS_ON_CPU if model.device.type == "cpu" else MOST_ROWS
@@ -56,22 +56,23 @@ def choose_rows(model: Any, longest: int) -> int:
         free, least = free_bytes(place), _least(model, size, longest)
         if least > free:
             raise UserError(
-                f"one request of {longest} tokens needs {_gb(least)} on {place} beside the model, and {_gb(free)} are free; "
-                "give a smaller --max_new_tokens or --max_length, --quantization 4bit, or more devices by --device_map auto"
+                f"one request of {longest} tokens needs {_gb(least)} on {place} in addition to the model, but only "
+                f"{_gb(free)} are free; lower --max_new_tokens or --max_length, use --quantization 4bit, or use more devices "
+                "with --device_map auto"
             )
         while rows > 1 and memory_of(model, size, rows, longest) > USABLE * free:
             rows -= 1
     if os.environ.get("LOCAL_RANK", "0") == "0":
         taken = rows * sum(size.per_token * longest + size.per_row for size in sizes.values())
-        _log.info("rows: %d, %s of cache for %d tokens each", rows, _gb(taken), longest)
+        _log.info("Rows: %d, %s of cache for %d tokens each.", rows, _gb(taken), longest)
     return rows
 
 
 def memory_of(model: Any, size: CacheSize, rows: int, longest: int) -> float:
-    """Bytes at the height of generating so many rows with the slots back-end, beside the model.
+    """Return the peak memory in bytes, without the model, of generating `rows` rows with the slots back-end.
 
-    Caches and logits of all rows; what reading a prompt takes; the prompts that are read together, alone and joined; and
-    three copies of a layer, while rows of other lengths are put below those under way.
+    It consists of the caches and logits of all rows, the activations for reading a prompt, two copies of the prompts that are
+    read together, and three copies of one layer, which joining rows of different lengths needs.
     """
     row = size.per_token * longest + size.per_row
     joined = 2 * size.per_token * min(rows * longest, READ_TOKENS + longest)
@@ -80,7 +81,7 @@ def memory_of(model: Any, size: CacheSize, rows: int, longest: int) -> float:
 
 
 def measure_cache(model: Any) -> dict[torch.device, CacheSize]:
-    """What the model keeps of a text it has read, by device."""
+    """Measure the model's cache size on each device."""
     short, long = (_held(model, tokens) for tokens in _READ)
     sizes = {}
     for place, held in long.items():
@@ -90,27 +91,28 @@ def measure_cache(model: Any) -> dict[torch.device, CacheSize]:
 
 
 def free_bytes(place: torch.device) -> int:
-    """Memory of a device that this process may still take; processes that share the device share what is free."""
+    """Return the free bytes of a device for this process, which shares them with other processes on that device."""
     if place.type == "cpu":
         return main_memory() // processes_here()
     library = getattr(torch, place.type)
     torch.accelerator.empty_cache()
     if hasattr(library, "mem_get_info"):
         free = library.mem_get_info(place)[0]
-    else:  # Apple's GPUs share main memory and name a share of it
+    else:  # Apple GPUs use main memory and recommend a maximum
         free = library.recommended_max_memory() - library.driver_allocated_memory()
     return free // math.ceil(processes_here() / torch.accelerator.device_count())
 
 
 def main_memory(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup")) -> int:
-    """Bytes of main memory that may still be taken: what the machine has available, or what the process's control group, which
-    containers and Slurm jobs have, leaves of its limit.
+    """Return the free bytes of main memory: of the machine, or less if the process's control group has a lower limit.
+
+    Containers and Slurm jobs have control groups.
     """
     return max(0, min([psutil.virtual_memory().available, *_left_in_groups(proc, groups)]))
 
 
 def _left_in_groups(proc: Path, groups: Path) -> Iterator[int]:
-    """What the process's control group and those above it have left, in both versions of the interface."""
+    """Yield the bytes left in the process's control group and its parents, for both versions of the interface."""
     try:
         lines = (proc / "self" / "cgroup").read_text().splitlines()
     except OSError:
@@ -129,7 +131,7 @@ def _left_in_groups(proc: Path, groups: Path) -> Iterator[int]:
                 limit, used = (int((folder / name).read_text()) for name in names[:2])
                 stat = dict(row.split() for row in (folder / "memory.stat").read_text().splitlines())
                 yield limit - used + int(stat.get(names[2], 0))
-            except (OSError, ValueError):  # no such group here, or "max"
+            except (OSError, ValueError):  # this group does not exist, or has no limit ("max")
                 pass
             if folder == top:
                 break
@@ -161,7 +163,7 @@ def _logits(model: Any) -> int:
 
 
 def _least(model: Any, size: CacheSize, tokens: int) -> int:
-    """Bytes without which not even one row can be generated: its cache and logits, and what reading its prompt takes."""
+    """Return the bytes that one row needs: its cache, its logits, and the activations for reading its prompt."""
     config = model.config.get_text_config()
     inner = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
     states = tokens * (_HIDDEN_STATES * config.hidden_size + _INNER_STATES * inner) * model.dtype.itemsize

@@ -1,6 +1,6 @@
-"""Weights laid out for oneDNN, for models on an x86 CPU: with few rows its products are about twice as fast as torch's own.
+"""Pack the weights of linear layers for oneDNN on x86 CPUs, which about doubles their speed for small batches.
 
-The sums are the same up to rounding. Knows linear layers, not models.
+The results are the same up to rounding.
 """
 
 from typing import Any
@@ -12,10 +12,10 @@ FEWEST_ROWS = 2
 
 
 def pack_linears(model: torch.nn.Module) -> int:
-    """Gives a model's linear layers a packed copy of their weights and returns how many have one.
+    """Pack copies of the weights of a model's linear layers and return how many layers were packed.
 
-    The weights must not change afterwards. The copy costs their memory again, so models with more than `PACK_BYTES` of them
-    keep theirs as they are, and so does all that is not single precision on an x86 CPU.
+    The weights must not change afterwards. The copies double their memory, so models with more than `PACK_BYTES` of them are
+    left unchanged, as are weights that are not float32 on an x86 CPU.
     """
     layers = [layer for layer in model.modules() if type(layer) is torch.nn.Linear and _can_pack(layer)]
     if sum(layer.weight.nbytes for layer in layers) > PACK_BYTES:
@@ -27,7 +27,7 @@ def pack_linears(model: torch.nn.Module) -> int:
 
 
 class PackedLinear:
-    """The product of a linear layer, by its packed weights [out, in]."""
+    """The forward pass of a linear layer, with packed weights [out, in]."""
 
     def __init__(self, layer: torch.nn.Linear) -> None:
         self._weight, self._bias = layer.weight, layer.bias
@@ -35,7 +35,7 @@ class PackedLinear:
             self._packed = torch.ops.mkldnn._reorder_linear_weight(layer.weight.detach(), None)
 
     def __call__(self, input: torch.Tensor) -> torch.Tensor:
-        """[..., in] to [..., out]. A single row is faster by a plain product, which only reads."""
+        """Map [..., in] to [..., out]. For a single row, the plain product is faster."""
         if input.numel() < FEWEST_ROWS * input.shape[-1]:
             return torch.nn.functional.linear(input, self._weight, self._bias)
         return torch.ops.mkldnn._linear_pointwise(input, self._packed, self._bias, "none", [], "")
@@ -43,7 +43,7 @@ class PackedLinear:
 
 def _can_pack(layer: Any) -> bool:
     return (
-        type(layer.weight.data) is torch.Tensor  # not one that is split among processes
+        type(layer.weight.data) is torch.Tensor  # not a tensor that is sharded among processes
         and layer.weight.device.type == "cpu"
         and layer.weight.dtype == torch.float32
         and torch.backends.mkldnn.is_available()

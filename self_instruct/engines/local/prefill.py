@@ -1,4 +1,4 @@
-"""Which prompts are read together, and how much of each is known from a row that has been read: pure planning, no tensors."""
+"""Schedule the prefill: which prompts are read in one pass, and how many tokens of each are copied from the cache."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ FULLEST = 0.75
 
 @dataclass(frozen=True)
 class Held:
-    """Tokens of a row, of which the first `cached` are in the cache at `place`."""
+    """Tokens of a row, the first `cached` of which are in the cache at slot `place`."""
 
     place: int
     tokens: Sequence[int]
@@ -18,9 +18,9 @@ class Held:
 
 @dataclass(frozen=True)
 class Reading:
-    """The `index`th of the new texts: its first `known` tokens are copied from the row at `source`, `unread` ones are read.
+    """How to prefill text `index`: its first `known` tokens are copied from slot `source`, the next `unread` are read.
 
-    The last token is neither: it is the input of the row's first step.
+    The last token is neither copied nor read: it is the input of the row's first step.
     """
 
     index: int
@@ -30,10 +30,10 @@ class Reading:
 
 
 def schedule_prefill(texts: Sequence[Sequence[int]], held: Sequence[Held], budget: int) -> list[Reading]:
-    """The texts to read next in one pass: the first one, and others beside it.
+    """Return which texts to read in the next pass: the first one, and others with it.
 
-    A text waits if it could copy more from one that is read now; so the beginning that all share is read once, and equal
-    texts are. The pass has at most `budget` tokens, unless one text alone has more, and is mostly not padding.
+    A text waits if it can copy more from a text that is read now, so a prefix shared by all texts is read once. The pass has
+    at most `budget` tokens, unless one text alone has more, and at least `FULLEST` of them are not padding.
     """
     chosen = [_best(0, texts[0], held)]
     for index in range(1, len(texts)):
@@ -49,7 +49,7 @@ def schedule_prefill(texts: Sequence[Sequence[int]], held: Sequence[Held], budge
 
 
 def shared_length(first: Sequence[int], second: Sequence[int]) -> int:
-    """How many tokens two texts have in common at their beginning."""
+    """Return the length of the longest common prefix of two texts, in tokens."""
     same, differ = 0, min(len(first), len(second)) + 1
     while differ - same > 1:
         middle = (same + differ) // 2
@@ -66,11 +66,11 @@ def _best(index: int, text: Sequence[int], held: Sequence[Held]) -> Reading:
         ((min(shared_length(text, row.tokens), row.cached, wanted), row.place) for row in held), default=(0, 0)
     )
     if known < min(SHORTEST_SHARE, wanted):
-        known = 0  # to copy so few costs more than to read them
+        known = 0  # copying so few costs more than reading them
     return Reading(index, known, source, wanted - known)
 
 
 def _gains(reading: Reading, text: Sequence[int], other: Sequence[int]) -> bool:
-    """Whether a text that waits for another one could copy clearly more."""
+    """Return whether a text could copy at least `SHORTEST_SHARE` more tokens after waiting for another one."""
     more = min(reading.known + SHORTEST_SHARE, len(text) - 1)
     return reading.unread > 0 and more <= len(other) - 1 and text[:more] == other[:more]

@@ -1,4 +1,4 @@
-"""What a server answered: bytes become texts, or the reason why they are of no use. Knows no network."""
+"""Parse server responses into texts, or into the reason why they are unusable."""
 
 import json
 from dataclasses import dataclass
@@ -14,9 +14,7 @@ SHOWN = 200
 
 @dataclass(frozen=True)
 class Choice:
-    """One text. `error` says why there is none, when `finish_reason` is "error"; None stands for a server that did not say why
-    the text ends.
-    """
+    """One text of a response. If `finish_reason` is "error", `error` says why; None means that the server gave no reason."""
 
     text: str
     finish_reason: FinishReason | None
@@ -25,14 +23,14 @@ class Choice:
 
 @dataclass(frozen=True)
 class Answer:
-    """The texts, in the server's order, and the tokens that it counted for all of them."""
+    """The texts in the server's order, and the tokens that it counted for all of them together."""
 
     choices: list[Choice]
     usage: Usage | None
 
 
 class BadAnswer(Exception):
-    """An answer that is of no use, so that the same may be asked again. `usage` is what it took all the same."""
+    """An unusable response; the request can be retried. `usage` holds the tokens that it still cost."""
 
     def __init__(self, reason: str, usage: Usage | None = None) -> None:
         super().__init__(reason)
@@ -40,7 +38,7 @@ class BadAnswer(Exception):
 
 
 def read_answer(content: bytes, chat: bool) -> Answer:
-    """Reads the body of an answer to a request for completions, or for chat completions. Raises `BadAnswer`."""
+    """Parse the response to a request for completions or chat completions. Raises BadAnswer."""
     body = read_object(content)
     usage = _usage(body.get("usage"))
     if body.get("error"):
@@ -56,18 +54,18 @@ def read_answer(content: bytes, chat: bool) -> Answer:
 
 
 def read_object(content: bytes) -> dict[str, Any]:
-    """The JSON object in a body. Raises `BadAnswer`."""
+    """Parse a response body as a JSON object. Raises BadAnswer."""
     try:
         body = json.loads(content.decode("utf-8"), parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
-        raise BadAnswer(f"the answer is no JSON ({str(error)[:SHOWN]})") from None
+        raise BadAnswer(f"the answer is not JSON ({str(error)[:SHOWN]})") from None
     if not isinstance(body, dict):
-        raise BadAnswer("the answer is no JSON object")
+        raise BadAnswer("the answer is not a JSON object")
     return body
 
 
 def message_of(body: Any) -> str:
-    """What the body of a refusal says, in whichever of the common forms."""
+    """Return the error message in a response body, in any of the common layouts."""
     for key in ("error", "message", "detail"):
         if isinstance(body, dict) and body.get(key):
             body = body[key]
@@ -75,7 +73,7 @@ def message_of(body: Any) -> str:
 
 
 def _choice(row: dict[str, Any], chat: bool) -> Choice | None:
-    """The text of a choice; None if it has none, which is no answer."""
+    """Return a choice, or None if it has no text."""
     message = row.get("message") if chat else row
     if not isinstance(message, dict):
         return None
@@ -84,16 +82,16 @@ def _choice(row: dict[str, Any], chat: bool) -> Choice | None:
         return Choice("", "error", "the server's content filter ended the completion (content_filter)")
     if not text and isinstance(refusal, str) and refusal:
         return Choice("", "error", f"the model refused: {refusal[:SHOWN]}")
-    if text is None and said in _CUT:  # the model may have spent all tokens on what it does not show
+    if text is None and said in _CUT:  # the model can spend all tokens on reasoning that the server hides
         text = ""
     if not isinstance(text, str):
         return None
-    text = text.encode("utf-8", "replace").decode("utf-8")  # JSON may hold halves of characters
+    text = text.encode("utf-8", "replace").decode("utf-8")  # JSON can hold lone surrogates
     return _ended(text, said)
 
 
 def _ended(text: str, said: Any) -> Choice | None:
-    """A text with the server's word for why it ends; None where the server gave it up."""
+    """Return a text with its finish reason, or None if the server aborted it."""
     if said is None:
         return Choice(text, None)
     if said in _STOPPED or said in _CUT:
@@ -111,4 +109,4 @@ def _usage(found: Any) -> Usage | None:
 
 
 def _refuse(constant: str) -> Any:
-    raise ValueError(f"{constant} is no JSON")
+    raise ValueError(f"{constant} is not JSON")

@@ -1,4 +1,4 @@
-"""From what a user says of a server to an engine that has been answered once."""
+"""Turn the user's description of a server into an engine whose server has answered a first request."""
 
 import asyncio
 import json
@@ -24,8 +24,9 @@ _KEYS = ("api_key", "apikey", "authorization", "password", "secret", "access_tok
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A server as the user describes it: `kind` is "auto", "completions" or "chat", `continuation` "words" or "prefix".
-    `penalties` are sent where they are not 0, `extra` is a JSON object of more fields.
+    """A server as the user describes it. `kind` is "auto", "completions" or "chat"; `continuation` is "words" or "prefix".
+
+    `penalties` are sent if they are not 0; `extra` is a JSON object with further fields.
     """
 
     addresses: Sequence[str]
@@ -46,10 +47,10 @@ def connect(
     local: Callable[[], TokenCounter] | None = None,
     on_tokens: Callable[[int], None] = lambda tokens: None,
 ) -> OpenAIEngine:
-    """The engine, once a server has answered a first request of one token. `several` is whether prompts will be completed
-    several times, `local` loads the reader of a tokenizer that counts as the model's does.
+    """Return an engine after a server has answered a first request for one token.
 
-    Raises `UserError` for what cannot work, and `EngineLost` if no server answers in time.
+    `several` says whether prompts are completed more than once; `local` loads a counter with the model's own tokenizer.
+    Raises UserError if the server cannot serve the requests, and EngineLost if no server answers in time.
     """
     urls, key = addresses(endpoint.addresses), read_key(endpoint.key_variable)
     if not endpoint.model:
@@ -71,8 +72,8 @@ def connect(
                 return engine
             refusals.append(f"{'chat' if engine.form.chat else 'completions'}: {refusal}")
         raise UserError(
-            f"the server at --api_base does not serve --api_model {endpoint.model} as asked ({'; '.join(refusals)}); leave out "
-            "or change what it names"
+            f"the server at --api_base does not serve --api_model {endpoint.model} as asked ({'; '.join(refusals)}); remove "
+            "or change the options that it names"
         )
     except BaseException:
         engine.close()
@@ -80,27 +81,30 @@ def connect(
 
 
 def read_extra(text: str | None, hide: Callable[[str], str]) -> dict[str, Any]:
-    """The fields of --api_extra_body. Raises `UserError` if it is no JSON object, or holds what `hide` takes out of a text."""
+    """Return the fields of --api_extra_body. Raises UserError if it is not a JSON object, or holds a key (see `hide`)."""
     try:
         fields = json.loads(text) if text else {}
         json.dumps(fields, allow_nan=False)
     except (ValueError, RecursionError) as error:
-        raise UserError(f'--api_extra_body is no JSON ({error}); it must be an object, as {{"top_k": 40}}') from None
+        raise UserError(
+            f'--api_extra_body is not JSON ({error}); it must be an object, for example {{"top_k": 40}}'
+        ) from None
     if not isinstance(fields, dict):
-        raise UserError('--api_extra_body must be a JSON object, as {"top_k": 40}')
+        raise UserError('--api_extra_body must be a JSON object, for example {"top_k": 40}')
     if (text and hide(text) != text) or _named_as_keys(fields):
         raise UserError(
-            "--api_extra_body holds a key, which would stand in run.yaml; keys belong into the environment variable that "
+            "--api_extra_body holds a key, which would be written to run.yaml; put the key into the environment variable that "
             "--api_key_env names"
         )
     if taken := sorted({"model", "prompt", "messages", "n", "stream"} & set(fields)):
-        raise UserError(f"--api_extra_body sets {taken[0]}, which is the engine's business; leave it out")
+        raise UserError(f"--api_extra_body sets {taken[0]}, which the engine sets itself; leave it out")
     return fields
 
 
 def endpoint_for(chat_template: str, kind: str) -> str:
-    """Which endpoint is asked where prompts are to be sent through the model's chat template "always", "never" or, with "auto",
-    as `kind` says. Raises `UserError` where both were said and differ.
+    """Return the endpoint for --chat_template: chat for "always", completions for "never", `kind` for "auto".
+
+    Raises UserError if --chat_template and --api_endpoint contradict each other.
     """
     wanted = {"auto": kind, "always": "chat", "never": "completions"}[chat_template]
     if kind not in ("auto", wanted):
@@ -112,7 +116,7 @@ def endpoint_for(chat_template: str, kind: str) -> str:
 
 
 def check_engine(engine: str, options: Mapping[str, Any]) -> None:
-    """Raises `UserError` for an option that only a server can follow, if none is asked."""
+    """Raise UserError for an option that only works with a server, if the engine is another one."""
     given = [name for name in _FOR_SERVERS if options[name]]
     if engine != "openai" and given:
         raise UserError(
@@ -121,8 +125,9 @@ def check_engine(engine: str, options: Mapping[str, Any]) -> None:
 
 
 def check_given(bases: Sequence[str], extra: str | None, hide: Callable[[str], str]) -> None:
-    """Raises `UserError` for addresses and fields that cannot be used, or would bring a secret into run.yaml, whether a server
-    will be asked or not. `hide` takes secrets out of a text.
+    """Raise UserError for addresses and fields that are unusable or would write a secret to run.yaml, whatever the engine.
+
+    `hide` removes secrets from a text.
     """
     if bases:
         addresses(bases)
@@ -130,7 +135,7 @@ def check_given(bases: Sequence[str], extra: str | None, hide: Callable[[str], s
 
 
 def _named_as_keys(content: Any) -> bool:
-    """Whether something in a JSON value, at any depth, is named as a key or a password."""
+    """Return whether a field of a JSON value, at any depth, is named like a key or a password."""
     if isinstance(content, list):
         return any(map(_named_as_keys, content))
     if not isinstance(content, dict):
@@ -141,7 +146,7 @@ def _named_as_keys(content: Any) -> bool:
 async def _first_answer(
     engine: OpenAIEngine, sampling: Sampling, patience: Patience, several: bool, hide: Callable[[str], str]
 ) -> str | None:
-    """What the first server that answers refuses, or None."""
+    """Return the refusal of the first server that answers, or None."""
     one = replace(sampling, max_new_tokens=1)
     asking = [
         asyncio.ensure_future(

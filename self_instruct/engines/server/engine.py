@@ -1,8 +1,8 @@
-"""Any OpenAI-compatible server: vLLM, SGLang, TGI, llama.cpp, `transformers serve`, a paid one. Several may share the load.
+"""Generate with any OpenAI-compatible server: vLLM, SGLang, TGI, llama.cpp, `transformers serve`, or a paid one.
 
-Hundreds of requests are under way at once, in an event loop that has a thread of its own. Each ends in exactly one
-completion: what fails is asked again, and a server that is down is waited for. Once that has taken too long, nothing more
-comes, and what is pending is asked for by the next launch. Knows requests and servers, not tasks or files.
+Several servers can share the load. Hundreds of requests are active at once, in an event loop that runs in its own thread.
+Each request ends in exactly one completion: failures are retried, and the engine waits for a server that is down. When that
+takes too long, the engine stops, and the next launch sends the pending requests again.
 """
 
 import asyncio
@@ -30,9 +30,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Patience:
-    """How much is borne: `retries` of a request, seconds for an answer and for a server that is down, and requests under way
-    at each address.
-    """
+    """Retry and timeout limits (in seconds), and the number of concurrent requests per address."""
 
     retries: int = 5
     timeout: float = 600.0
@@ -41,8 +39,9 @@ class Patience:
 
 
 class OpenAIEngine:
-    """Asks the servers at `urls` in the form given, and counts prompts by `reader`. `hide` takes the key out of a text;
-    `on_tokens` is told how many tokens came, in the thread that polls.
+    """Sends requests, rendered by `form`, to the servers at `urls`; `reader` counts prompt tokens.
+
+    `hide` removes the key from a text. `on_tokens` is called in the polling thread with the number of new tokens.
     """
 
     capacity: int | None = None
@@ -79,39 +78,39 @@ class OpenAIEngine:
 
     @property
     def model_revision(self) -> str:
-        """How the model is asked; which version of it answers only the server knows."""
+        """The way prompts are sent; the version of the model is unknown."""
         return self.form.name
 
     @property
     def rows(self) -> int:
-        """How many requests are under way at most."""
+        """Most requests active at a time."""
         return self._patience.concurrency * len(self.servers.all)
 
     @property
     def hardware(self) -> Hardware:
-        """None here."""
+        """A remote server reports no local hardware."""
         return Hardware("server", 0, 0, 0)
 
     def prompt_tokens(self, prompt: str, opening: str) -> int:
-        """The length of a prompt, in tokens."""
+        """Return the number of tokens in a prompt."""
         return self._reader.prompt_tokens(prompt, opening)
 
     def wait_for(self, coroutine: Any) -> Any:
-        """Runs a coroutine in the engine's loop and waits for it."""
+        """Run a coroutine in the engine's event loop and wait for its result."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
     def carry(self, usage: Usage | None) -> None:
-        """Counts what was used before the first request as a part of it."""
+        """Add tokens used before the first request to the usage of the next completion."""
         self._carried += usage or Usage(0, 0)
 
     def submit(self, requests: Sequence[Request]) -> None:
-        """Queues requests; those that share a prompt are asked together where the server takes it."""
+        """Queue requests. Those that share a prompt are sent together if the server allows it."""
         jobs = jobs_of(requests, self.form.takes_several())
         self._pending += len(requests)
         self._loop.call_soon_threadsafe(self._enqueue, jobs)
 
     def poll(self) -> list[Completion]:
-        """Waits for a completion, and returns all that have come."""
+        """Wait for a completion and return all that have arrived. Raises EngineLost."""
         while True:
             found: list[Completion] = []
             try:
@@ -135,12 +134,12 @@ class OpenAIEngine:
                 self._finished.put(found)
 
     def interrupt(self) -> None:
-        """Makes `poll` return what has come. What is under way is given up, and asked for by the next launch."""
+        """Make `poll` return what has arrived. Active requests are abandoned; the next launch sends them again."""
         self._interrupted = True
         self._finished.put([])
 
     def close(self) -> None:
-        """Hangs up and ends the thread."""
+        """Close all connections and end the thread."""
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(lambda: self._loop.create_task(self._end()))
             self._thread.join(CLOSE_SECONDS)
@@ -161,7 +160,7 @@ class OpenAIEngine:
         self._pump()
 
     def _pump(self) -> None:
-        """Starts as many requests as the servers take."""
+        """Start as many requests as the servers accept."""
         while self._queue and self._lost is None and not self._interrupted:
             now = time.monotonic()
             server = self.servers.free(now)
@@ -179,7 +178,7 @@ class OpenAIEngine:
             task.add_done_callback(self._tasks.discard)
 
     def _wake_later(self, seconds: float) -> None:
-        """Pumps again then; when all servers are busy, whatever ends does it."""
+        """Schedule `_pump`. If all servers are busy, the next request to end calls it."""
         if seconds > 0:
             if self._waking is not None:
                 self._waking.cancel()
@@ -188,16 +187,14 @@ class OpenAIEngine:
     async def _ask(self, job: Job, server: Server) -> None:
         begun, fields = time.monotonic(), self.form.fields(job.requests)
         try:
-            async with asyncio.timeout(
-                self._patience.timeout
-            ):  # the library's own is for the silence between two bytes
+            async with asyncio.timeout(self._patience.timeout):  # the library's timeout restarts with every byte
                 content = await server.ask(fields, self.form.chat)
             answer = read_answer(content, self.form.chat)
             server.went_well()
             found, rest = share_out(job, answer, self.form, self._sampling)
             if rest is not None:
                 if len(answer.choices) == 1 and self.form.withhold("n"):
-                    _log.info("The server gives one completion a request, so each is asked for alone.")
+                    _log.info("The server returns one completion per request, so they are requested one by one.")
                 heapq.heappush(self._queue, rest)
             self._finished.put(found)
         except asyncio.CancelledError:
@@ -205,14 +202,14 @@ class OpenAIEngine:
         except Exception as error:
             try:
                 self._bear(job, server, begun, fields, fault_of(error, self._patience.timeout, self._hide))
-            except Exception as bug:  # else the requests would never end
+            except Exception as bug:  # without this, the requests would never end
                 self._lose(f"the engine failed ({type(bug).__name__}: {self._hide(str(bug))[:200]})")
         finally:
             server.in_flight -= 1
             self._pump()
 
     def _bear(self, job: Job, server: Server, begun: float, fields: dict[str, Any], fault: Fault) -> None:
-        """What follows from a fault: the job is asked again, at once or later, or ends, or all do."""
+        """Handle a failed attempt: retry the job, now or later, or end it, or end the engine."""
         now = time.monotonic()
         job.lost += fault.usage or Usage(0, 0)
         if fault.kind == "unwell":
@@ -230,7 +227,7 @@ class OpenAIEngine:
                 server.slowed(begun, now)
             job.attempts += 1
             if job.attempts > self._patience.retries:
-                self._finished.put(job.fail(f"asked {job.attempts} times; at last: {fault.message}"))
+                self._finished.put(job.fail(f"failed {job.attempts} times; the last time: {fault.message}"))
             else:
                 self._loop.call_later(pause(job.attempts, fault.retry_after), self._enqueue, [job])
 
@@ -239,13 +236,13 @@ class OpenAIEngine:
         server.failed(begun, now, fault.retry_after)
         if fresh:
             _log.warning(
-                "%s: %s; it is asked again in %.1f s", server.url, fault.message, max(0.0, server.rests_until - now)
+                "%s: %s; trying again in %.1f s", server.url, fault.message, max(0.0, server.rests_until - now)
             )
         waited = self.servers.troubled_for(now)
         if waited > self._patience.wait:
             self._lose(
                 f"no server has answered for {waited / 60:.1f} minutes (--api_wait_minutes); the last one, {server.url}: "
-                f"{fault.message}; the same command goes on"
+                f"{fault.message}; run the same command again to continue"
             )
 
     def _lose(self, reason: str) -> None:

@@ -1,7 +1,7 @@
-"""What went wrong with a request, and what follows from it.
+"""Classify failed requests by what to do next.
 
-`unwell`: the server is down or takes no more; the request waits for it and loses none of its attempts. `again`: this attempt
-is lost. `refused`: the request itself will not do. `fatal`: no request will.
+`unwell`: the server is down or overloaded; the request waits and the attempt does not count. `again`: retry, and count the
+attempt. `refused`: this request can never succeed. `fatal`: no request can.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ _AGAIN = (404, 408, 409, 425)
 
 @dataclass(frozen=True)
 class Fault:
-    """`retry_after` is in seconds, `usage` what the lost attempt took; `overload` says that fewer requests at once might do."""
+    """A failed attempt. `retry_after` is in seconds; `usage` holds the tokens it cost; `overload` asks for fewer at a time."""
 
     kind: Literal["unwell", "again", "refused", "fatal"]
     message: str
@@ -30,9 +30,9 @@ class Fault:
 
 
 def fault_of(error: Exception, timeout: float, hide: Callable[[str], str]) -> Fault:
-    """The fault that an exception of the client or of reading the answer stands for. `hide` takes the key out of a text.
+    """Return the fault for an exception from the client or from reading the answer. `hide` removes the key from a text.
 
-    Raises the exception again if it is none of these.
+    Raises the exception again if it is of any other kind.
     """
     import openai
 
@@ -54,7 +54,7 @@ def _of_connection(error: Any, timeout: float, hide: Callable[[str], str]) -> Fa
 
     cause = error.__cause__ or error
     reason = hide(f"{type(cause).__name__}: {cause}")[:200]
-    # The transport calls a refused connection a time-out too.
+    # The transport reports a refused connection as a time-out, too.
     if type(cause).__name__ in _UNREACHED:
         return Fault("unwell", f"it cannot be reached ({reason})")
     if isinstance(error, openai.APITimeoutError):

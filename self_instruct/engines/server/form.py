@@ -1,7 +1,7 @@
-"""What a server is sent for a request, as a completion or as a chat, and what it is sent no more once it has refused it.
+"""Build the request body for a server, for its completions or its chat endpoint, and adapt it to fields the server refuses.
 
-What only helps (a seed, several choices at once, stop texts) is left out where a server does not take it; what was asked
-for is not.
+Optional fields (a seed, several choices at once, stop texts) are dropped if the server refuses them. Sampling options that
+the user set are never dropped.
 """
 
 import hashlib
@@ -18,8 +18,10 @@ _ASK = "Go on with the list. Begin your answer with exactly this line:"
 
 
 class Form:
-    """Renders requests. `chat` says which endpoint they go to; `prefix` whether a chat's answer is begun for the model, which
-    otherwise is asked in words to begin so. `more` are fields of every request.
+    """Renders requests for one endpoint: chat or completions.
+
+    In a chat, the model has to continue the opening. With `prefix` the opening is sent as the beginning of the answer;
+    otherwise the message asks for it in words. `more` and `own` are fields of every request; `own` overrides all others.
     """
 
     def __init__(
@@ -32,21 +34,21 @@ class Form:
 
     @property
     def name(self) -> str:
-        """How the model is asked: what it reads differs from one to another."""
+        """The way prompts are sent, which changes what the model reads."""
         return ("chat-prefix" if self._prefix else "chat-words") if self.chat else "completions"
 
     def takes_several(self) -> bool:
-        """Whether one request may ask for several texts."""
+        """Return whether one request can ask for several texts."""
         return "n" not in self._withheld
 
     def withhold(self, name: str) -> bool:
-        """Sends a field no more; whether it was sent until now."""
+        """Stop sending a field. Return whether it was sent before."""
         fresh = name not in self._withheld
         self._withheld.add(name)
         return fresh
 
     def fields(self, requests: Sequence[Request]) -> dict[str, Any]:
-        """The body for requests that share prompt and sampling: one choice for each."""
+        """Return the body for requests that share prompt and sampling, with one choice for each."""
         first = requests[0]
         sampling = first.sampling or self._sampling
         body: dict[str, Any] = {"model": self._model, **self.prompt(first.prompt, first.opening)}
@@ -70,7 +72,7 @@ class Form:
         return {**body, **self._own}
 
     def prompt(self, prompt: str, opening: str) -> dict[str, Any]:
-        """What the model reads: as a model in this process would read it, as far as the server lets it."""
+        """Return the fields with the prompt, as close to what a local model reads as the server allows."""
         if not self.chat:
             return {"prompt": prompt + opening}
         if not self._prefix:
@@ -83,7 +85,7 @@ class Form:
         }
 
     def read(self, text: str, opening: str) -> str:
-        """What follows the opening in an answer, which in a chat may repeat it, after a few words or in a code fence."""
+        """Return the part of an answer after the opening. A chat model may repeat it, after a few words or in a code fence."""
         if not self.chat or not opening.strip():
             return text
         begun = re.compile(r"^[ \t*#]*" + re.escape(opening.strip()) + r"\**[ \t]*\n?", re.MULTILINE)
@@ -93,11 +95,11 @@ class Form:
         return text[found.end() :]
 
     def forgo(self, refusal: str, sent: Mapping[str, Any]) -> bool:
-        """Whether the request may be sent again without what a refusal names. What was asked for is never left out."""
+        """Drop the optional fields that a refusal names. Return whether the request should be sent again."""
         if "max_completion_tokens" in refusal and self._length_name in sent and self.chat:
             self._length_name = "max_completion_tokens"
             return "max_tokens" in sent
-        # A letter alone is a word of its own in no message, unless it is quoted.
+        # Match one-letter field names such as `n` only when quoted.
         named = [name for name in _OPTIONAL if name in sent and re.search(rf"['\"`]{name}['\"`]", refusal)]
         for name in named:
             self.withhold(name)
@@ -105,5 +107,5 @@ class Form:
 
 
 def _number(seed: str) -> int:
-    """The seed as servers take it: 31 bits."""
+    """Return the seed as 31 bits, the range that servers accept."""
     return int.from_bytes(hashlib.sha256(seed.encode("utf-8", "surrogatepass")).digest()[:4]) >> 1

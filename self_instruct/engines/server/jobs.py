@@ -1,7 +1,4 @@
-"""Requests on their way: those that share a prompt go together, and one answer is shared out among them.
-
-Knows requests, texts and token counts, not servers.
-"""
+"""Group requests that share a prompt into jobs, and distribute a response's texts and token counts over them."""
 
 import itertools
 from collections.abc import Iterable, Sequence
@@ -17,7 +14,7 @@ _numbers = itertools.count()
 
 @dataclass
 class Job:
-    """Requests that are asked together, with what was tried so far. Jobs are in the order of their first requests."""
+    """Requests sent together, and their failed attempts so far. Jobs sort by their first request."""
 
     requests: list[Request]
     attempts: int = 0
@@ -28,13 +25,13 @@ class Job:
         return (self.requests[0].index, self.number) < (other.requests[0].index, other.number)
 
     def split(self) -> list["Job"]:
-        """One job for each request; what was lost counts for the first."""
+        """Return one job per request; the first carries the tokens lost so far."""
         alone = [Job([request], self.attempts) for request in self.requests]
         alone[0].lost = self.lost
         return alone
 
     def fail(self, reason: str) -> list[Completion]:
-        """The requests without a text, for a reason."""
+        """Return completions without a text, with the reason as their error."""
         created = timestamp()
         found = [Completion(r.index, "", "error", 0, 0, 0, created, reason) for r in self.requests]
         if self.lost != Usage(0, 0):
@@ -43,7 +40,7 @@ class Job:
 
 
 def jobs_of(requests: Iterable[Request], together: bool) -> list[Job]:
-    """Requests that follow each other and differ in their number and seed only are one job, if they may go together."""
+    """Group requests into jobs: with `together`, consecutive ones that differ only in index and seed share a job."""
     jobs: list[Job] = []
     for request in requests:
         if together and jobs and _same(jobs[-1].requests[0], request):
@@ -58,7 +55,7 @@ def _same(first: Request, other: Request) -> bool:
 
 
 def share_out(job: Job, answer: Answer, form: Form, sampling: Sampling) -> tuple[list[Completion], Job | None]:
-    """A completion for each choice that came, in order; and a job of the requests for which none did."""
+    """Return a completion for each choice received, and a job with the requests that got none."""
     first = job.requests[0]
     answered, rest = job.requests[: len(answer.choices)], job.requests[len(answer.choices) :]
     choices = answer.choices[: len(answered)]
@@ -92,7 +89,7 @@ def _reason(choice: Choice, length: int, most: int) -> FinishReason:
 
 
 def _shares(total: int, weights: Sequence[int]) -> list[int]:
-    """Whole numbers in proportion to the weights, whose sum is the total."""
+    """Split a total into whole numbers proportional to the weights."""
     scale, shares, given = max(1, sum(weights)), [], 0
     seen = 0
     for weight in weights:

@@ -1,5 +1,6 @@
-"""The first request to a server, of one token: finds out which endpoint it has and what it takes, so that a mistake is told
-at once. A server that is down is waited for.
+"""Send a server a first request for one token, to learn which endpoint and fields it supports and to report mistakes early.
+
+Waits for a server that is down.
 """
 
 import asyncio
@@ -28,9 +29,9 @@ async def probe(
     wait: float,
     hide: Callable[[str], str],
 ) -> str | None:
-    """Asks for one token; what the server refuses of it, or None. Optional fields that it refuses are withheld from then on.
+    """Request one token and return why the server refuses, or None. Optional fields that it refuses are not sent again.
 
-    Raises `UserError` if it does not accept the key, and `EngineLost` if it has not answered after `wait` seconds.
+    Raises UserError if it rejects the key, and EngineLost if it has not answered after `wait` seconds.
     """
     asked = [Request(at, "Write a line.\n", "", ("\n###",), f"probe:{at}", sampling) for at in range(1 + several)]
     begun, times = time.monotonic(), 0
@@ -44,7 +45,7 @@ async def probe(
         if form.forgo(fault.message, fields):
             continue
         times += 1
-        # A server that lacks an endpoint, or cannot serve the model there, says so in many ways.
+        # Servers report a missing endpoint, or a model that it does not support, in many ways.
         if fault.kind == "refused" or fault.status == 404 or (fault.kind == "again" and times >= TRIES):
             return fault.message
         if times == 1:
@@ -52,7 +53,7 @@ async def probe(
         seconds = pause(times, fault.retry_after)
         if time.monotonic() - begun + seconds > wait:
             raise EngineLost(
-                f"{server.url}: {fault.message}; it was waited for {wait / 60:g} minutes (--api_wait_minutes)"
+                f"{server.url}: {fault.message}; gave up after {wait / 60:g} minutes (--api_wait_minutes)"
             )
         await asyncio.sleep(seconds)
 

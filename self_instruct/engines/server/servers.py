@@ -1,7 +1,7 @@
-"""Several servers that share the requests: who gets the next one, how many each is given at a time, and when one rests.
+"""Distribute requests over servers: which one gets the next request, how many it gets at a time, and when to back off.
 
-How many is found out as TCP does it (AIMD, chiu1989analysis): one more for every round that went well, at first doubled with
-every round, and half of it when the server was overloaded. Knows times and counts, not requests.
+The concurrency limit adapts as in TCP (AIMD, chiu1989analysis): it doubles with every successful round at first, then grows
+by one, and is halved when the server is overloaded.
 """
 
 import math
@@ -16,7 +16,7 @@ FIRST_REST, LONGEST_REST = 0.5, 30.0
 
 
 class Server:
-    """One address: `ask` sends it a body and gives the bytes of the answer. Times are in seconds, of a monotonic clock."""
+    """One address. `ask` sends a body and returns the bytes of the response. Times are seconds of a monotonic clock."""
 
     def __init__(self, url: str, ask: Callable[..., Any], most: int) -> None:
         self.url, self.ask = url, ask
@@ -28,22 +28,22 @@ class Server:
 
     @property
     def limit(self) -> int:
-        """Requests that it is given at a time: one, to see how it is, until it has answered again after a trouble."""
+        """Requests allowed at a time. After a failure, only one until the server has answered again."""
         return int(self._limit) if self.troubled_since is None else 1
 
     def went_well(self) -> None:
-        """It answered."""
+        """Record a successful response."""
         self._troubles, self.troubled_since = 0, None
-        if self.in_flight >= self.limit - 1:  # what was not used says nothing of more
+        if self.in_flight >= self.limit - 1:  # an unused limit says nothing about a higher one
             self._limit = min(self._most, self._limit + (1 if self._doubling else 1 / self._limit))
 
     def slowed(self, begun: float, now: float) -> None:
-        """A request begun at that time shows that it has too many at once. Others of the same time are no news."""
+        """Record an overload seen by a request sent at `begun`. Requests sent before the last overload are ignored."""
         if begun > self._last_trouble:
             self._limit, self._doubling, self._last_trouble = max(1.0, self._limit / 2), False, now
 
     def failed(self, begun: float, now: float, retry_after: float | None) -> None:
-        """It is down, or takes no more: it rests as long as it asks for, or longer each time."""
+        """Record that the server is down or refuses requests: pause for as long as it asks, or longer each time."""
         if begun > self._last_trouble:
             self._troubles += 1
         self.slowed(begun, now)
@@ -53,29 +53,29 @@ class Server:
 
 
 class Servers:
-    """All addresses."""
+    """All servers of a run."""
 
     def __init__(self, servers: Sequence[Server]) -> None:
         self.all = list(servers)
 
     def free(self, now: float) -> Server | None:
-        """The one with the fewest requests under way of those that take one; None if none does."""
+        """Return the server with the fewest active requests among those below their limit, or None."""
         able = [server for server in self.all if server.rests_until <= now and server.in_flight < server.limit]
         return min(able, key=lambda server: server.in_flight, default=None)
 
     def next_start(self) -> float:
-        """When the first of those that rest can be asked again."""
+        """Return when the first paused server can be tried again."""
         return min(server.rests_until for server in self.all)
 
     def troubled_for(self, now: float) -> float:
-        """For how long every one has answered nothing; 0 if one has no trouble."""
+        """Return for how many seconds all servers have failed; 0 if one has not."""
         since = [server.troubled_since for server in self.all]
         return min((now - at for at in since if at is not None), default=0.0) if None not in since else 0.0
 
 
 def pause(times: int, retry_after: float | None = None) -> float:
-    """Seconds to wait after something failed so many times in a row: what the server asks for and a little more, or twice as
-    long each time; with jitter, so that not all come back at once.
+    """Return the seconds to wait after `times` consecutive failures: a little more than the server asks for, or else twice as
+    long each time. Jitter keeps requests from returning all at once.
     """
     if retry_after is not None:
         return retry_after + random.uniform(0, min(1.0, 0.1 * retry_after))
@@ -83,7 +83,7 @@ def pause(times: int, retry_after: float | None = None) -> float:
 
 
 def retry_after(value: str | None) -> float | None:
-    """The seconds that a Retry-After header asks for, as a number or a date (RFC 9110, 10.2.3); None if it is neither."""
+    """Return the seconds in a Retry-After header, a number or a date (RFC 9110, 10.2.3), or None if it is neither."""
     if value is None:
         return None
     try:

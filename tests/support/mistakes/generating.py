@@ -67,8 +67,8 @@ OPTIONS = [
     _flag("--input_trigger Data", "this format has no input"),
     _flag("--num_prompt_instructions 500", "there are only 3 seed tasks"),
     _flag("--num_prompt_synthetic_instructions 9", "more than the 3 of --num_prompt_instructions"),
-    _flag("--max_length 20 --max_new_tokens 30", "no token for a prompt"),
-    _flag("--max_length 40 --max_new_tokens 10", "only 30 are left beside --max_new_tokens"),
+    _flag("--max_length 20 --max_new_tokens 30", "leaves no room for the prompt: --max_length is 20 tokens"),
+    _flag("--max_length 40 --max_new_tokens 10", "leaves 30 tokens for the prompt: --max_length is 40 tokens"),
 ]
 YAML = [
     Mistake(IO, "--config none.yaml", "none.yaml: cannot be read", sound=SOUND),
@@ -119,7 +119,7 @@ MODELS = [
     _model("--model_name_or_path ./nothing", "there is no such folder"),
     _model("--model_name_or_path nobody/no-such-model", "nobody/no-such-model: cannot be loaded"),
     _model("--model_name_or_path ./model", "holds no safetensors weights", "a configuration alone", config__json=_CONFIG),
-    _model("--model_name_or_path ./model", "pytorch_model.bin is a pickle, which can run any code when it is read",
+    _model("--model_name_or_path ./model", "pytorch_model.bin is a pickle, which can run any code when it is loaded",
            "weights in a pickle", config__json=_CONFIG, pytorch_model__bin="x"),
     _model("--model_name_or_path ./model", "cannot be loaded", "weights and no tokenizer", config__json=_CONFIG,
            model__safetensors="x"),
@@ -127,8 +127,8 @@ MODELS = [
            model__safetensors="x"),
     _model("--model_name_or_path ./model", "if you trust its source, add --trust_remote_code", "code of its own",
            config__json=_REMOTE, model__safetensors="x"),
-    _model("--model_name_or_path {root}/demo_model --chat_template always", "the model's tokenizer has none"),
-    _model("--model_name_or_path {root}/demo_model --max_new_tokens 1000", "lower --max_new_tokens"),
+    _model("--model_name_or_path {root}/demo_model --chat_template always", "the model's tokenizer has no chat template"),
+    _model("--model_name_or_path {root}/demo_model --max_new_tokens 1000", "Use at most 880"),
     _model("--model_name_or_path {root}/demo_model --max_new_tokens 100000", "use a model with a longer context"),
 ]  # fmt: skip
 DIRECTORIES = [

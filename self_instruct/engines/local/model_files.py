@@ -1,0 +1,71 @@
+"""The files of a local model: whether a folder holds usable weights, and a revision computed from its content.
+
+Weights are read from safetensors only, because a pickle can run code. GGUF files are converted first (gguf.py).
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from self_instruct.errors import UserError
+
+FOLDER = "the folder must hold config.json, a tokenizer and safetensors weights, as save_pretrained writes them"
+CONVERT = (
+    'which can run any code when it is loaded, so it is refused; if you trust its source, convert it: python -c "from '
+    "transformers import AutoModelForCausalLM as M, AutoTokenizer as T; M.from_pretrained('{name}', use_safetensors=False)"
+    ".save_pretrained('converted'); T.from_pretrained('{name}').save_pretrained('converted')\", and give ./converted"
+)
+_PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+_TEXTS = (".json", ".jinja", ".txt", ".model")
+_WEIGHTS = (".safetensors", ".gguf")
+
+
+def check_weights(name: str) -> None:
+    """Raise UserError if `name` is a folder without safetensors weights."""
+    folder = Path(name).expanduser()
+    if not folder.is_dir() or any(folder.glob("*.safetensors")):
+        return
+    pickled = sorted(path.name for path in folder.iterdir() if path.suffix in _PICKLED)
+    if pickled:
+        raise UserError(f"--model_name_or_path {name}: {pickled[0]} is a pickle, {CONVERT.format(name=name)}")
+    raise UserError(f"--model_name_or_path {name}: holds no safetensors weights; {FOLDER}")
+
+
+def check_complete(name: str, loading_info: dict[str, Any]) -> None:
+    """Raise UserError if `from_pretrained` found no weights for a parameter: it fills those with random numbers."""
+    missing = sorted(loading_info["missing_keys"]) + sorted(str(item[0]) for item in loading_info["mismatched_keys"])
+    if missing:
+        raise UserError(
+            f"--model_name_or_path {name}: {len(missing)} weights are missing or differ in shape from the configuration, "
+            f"for example {missing[0]}; the files must hold all weights of the model that the configuration describes"
+        )
+
+
+def model_revision(name: str, config: Any) -> str:
+    """Return the commit of a Hub model, or a hash of a local model's small files and samples of its weights."""
+    commit = getattr(config, "_commit_hash", None)
+    if commit:
+        return str(commit)
+    path = Path(name).expanduser()
+    return f"local-{content_hash(sorted(path.glob('*')) if path.is_dir() else [path])}"
+
+
+def content_hash(paths: list[Path]) -> str:
+    """Return 12 hex digits that depend on the names and content of files; large files are sampled."""
+    digest = hashlib.sha256()
+    for path in paths:
+        if path.suffix in _TEXTS:
+            digest.update(path.name.encode() + path.read_bytes())
+        elif path.suffix in _WEIGHTS:
+            digest.update(f"{path.name} {path.stat().st_size}".encode())
+            _sample(path, digest)
+    return digest.hexdigest()[:12]
+
+
+def _sample(path: Path, digest: Any, pieces: int = 64, size: int = 4096) -> None:
+    """Hash evenly spaced pieces of a large file. Different weights differ everywhere, so a few pieces suffice."""
+    total = path.stat().st_size
+    with path.open("rb") as file:
+        for number in range(pieces):
+            file.seek(number * max(total - size, 0) // (pieces - 1))
+            digest.update(file.read(size))
