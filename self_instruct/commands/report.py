@@ -1,9 +1,10 @@
-"""A report for eyes: python -m self_instruct.report RUN_OR_FILE [RUN_OR_FILE ...] --output_path report.html
+"""Write an HTML report: python -m self_instruct.report RUN_OR_FILE [RUN_OR_FILE ...] --output_path report.html
 
-One HTML file that needs no network: the funnel, the yield over time, lengths, similarities, verbs and objects, a map, what was
-rejected, and a table of all records that can be searched. Several runs or files are compared. Nothing is judged anew.
+One HTML file that needs no network: the options of each run, the funnel, the yield over time, lengths, similarities, verbs and
+objects, a map, rejected candidates, and a table of all records that can be searched. Several runs or files are compared.
 """
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,12 +17,12 @@ from self_instruct.report.options import HtmlReportOptions
 from self_instruct.runs.options import RunPlace
 
 _MODEL = "embedding_model_name_or_path"
-AFTER_FAILURE = "the report is as it was; the same command makes it anew"
-"""What a user is told when the disk failed, or a signal came before there was anything to save."""
+AFTER_FAILURE = "an earlier report is unchanged; run the same command again"
+"""The advice after a disk error or a signal."""
 
 
 def main(argv: Sequence[str]) -> int:
-    """Runs the command and returns its exit code."""
+    """Run the command and return its exit code."""
     names = ["batch_dir", "input_path", *HtmlReportOptions.__dataclass_fields__, _MODEL]
     groups = (RunPlace, InputOptions, HtmlReportOptions, NoveltyOptions)
     by = {"RUN_OR_FILE...": ["input_path", "batch_dir"]}
@@ -29,9 +30,7 @@ def main(argv: Sequence[str]) -> int:
     model = given.get(_MODEL, NoveltyOptions().embedding_model_name_or_path)
     options = taken(HtmlReportOptions, given)
     if options.output_path is None:
-        raise UserError(
-            "--output_path is missing; give the HTML file that is to be written, as --output_path report.html"
-        )
+        raise UserError("--output_path is missing; give the HTML file to write, such as --output_path report.html")
     from self_instruct.report.html import write_report
 
     report = write_report(
@@ -41,6 +40,7 @@ def main(argv: Sequence[str]) -> int:
         projection=options.projection,
         map_points=options.map_points,
         figures_dir=None if options.figures_dir is None else Path(options.figures_dir),
+        on_encoded=_show_progress,
     )
     size = report.path.stat().st_size / 1e6
     print(f"{report.path}: {report.records:,} records, {report.figures} figures, {size:.1f} MB. Open it in a browser.")
@@ -49,3 +49,9 @@ def main(argv: Sequence[str]) -> int:
     if report.no_map:
         print(f"No map: {report.no_map}")
     return 0
+
+
+def _show_progress(done: int, number: int) -> None:
+    """Print how many texts are encoded, to stderr; on a terminal, over the line before."""
+    end = "\r" if sys.stderr.isatty() and done < number else "\n"
+    print(f"encoded {done:,} of {number:,} texts", end=end, file=sys.stderr, flush=True)

@@ -18,6 +18,7 @@ from self_instruct.errors import UserError
 from self_instruct.novelty.vector_cache import FILE_NAME
 from self_instruct.records import Nearest, Record
 from self_instruct.report import candidates
+from self_instruct.report.run_settings import file_settings, run_settings
 from self_instruct.runs import funnel
 from self_instruct.runs.layout import PIPE, OutputPaths
 from self_instruct.user_files import read_objects
@@ -67,6 +68,7 @@ class ReportInput:
     vectors: list[Path]
     others: Mapping[str, str] = field(default_factory=dict)
     facts: list[tuple[str, str]] = field(default_factory=list)
+    settings: list[tuple[str, str]] = field(default_factory=list)
     model: str = ""
     thresholds: Mapping[str, float] = field(default_factory=dict)
     requests: int = 0
@@ -131,7 +133,7 @@ def _read_run(folder: Path, name: str) -> ReportInput:
     requests = 1 + max((item.request for item in run.candidates.values()), default=-1)
     facts = [("requests", f"{requests:,}")]
     if tokens and kept:
-        facts.append(("tokens a record", f"{tokens / len(kept):,.0f}"))
+        facts.append(("tokens per record", f"{tokens / len(kept):,.0f}"))
     return ReportInput(
         name,
         [_row(item.record, item.row, item.request) for item in kept],
@@ -141,6 +143,7 @@ def _read_run(folder: Path, name: str) -> ReportInput:
         [folder / FILE_NAME],
         {seed.id: seed.task for seed in (run.seeds or {}).values()},
         facts,
+        run_settings(run),
         Path(str(run.options.get("model_name_or_path") or run.options.get("engine") or "")).name,
         _thresholds(run.options),
         requests,
@@ -163,7 +166,8 @@ def _read_file(path: Path, name: str) -> ReportInput:
     named = [_renamed(task.record, _name(task, path, ids)) for task in tasks]
     rows_ = [_row(record, json.loads(task.content), None) for record, task in zip(named, tasks, strict=True)]
     vectors = [places.vectors]
-    return ReportInput(name, rows_, dropped, "lines", curated.STAGES, vectors, thresholds=_thresholds(options))
+    return ReportInput(name, rows_, dropped, "lines", curated.STAGES, vectors, settings=file_settings(options),
+                       thresholds=_thresholds(options))  # fmt: skip
 
 
 def _options(report: Path) -> dict[str, Any]:

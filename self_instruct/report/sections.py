@@ -11,10 +11,9 @@ from self_instruct.report import charts
 from self_instruct.report.analysis import Analysis
 from self_instruct.report.inputs import ReportInput, Row
 from self_instruct.report.projection import project, sample
-from self_instruct.runs.funnel import JUDGED
 
-_WINDOWS = 24  # of requests, over which the yield is counted
-_GROUPS = 8  # groups that a map tells apart by colour
+_WINDOWS = 24  # windows of requests, in each of which the yield is counted
+_GROUPS = 8  # groups with a colour of their own on a map
 _WHOLE = {"grid": False, "tickCount": 6, "tickMinStep": 1}
 
 
@@ -41,13 +40,13 @@ class Section:
 
 
 def sections(analysis: Analysis, projection: str, map_points: int) -> list[Section]:
-    """All figures, in the order of the page."""
+    """Return the sections in the order of the page; without vectors, there is no map."""
     return [
         funnel_section(analysis),
         lengths_section(analysis),
         novelty_section(analysis),
         verbs_section(analysis),
-        map_section(analysis, projection, map_points),
+        *([map_section(analysis, projection, map_points)] if analysis.vectors is not None else []),
         reasons_section(analysis),
     ]
 
@@ -68,33 +67,39 @@ def funnel_section(analysis: Analysis) -> Section:
         section.notes.append("Yield over time: a file does not say which request its records come from.")
         return section
     yields = [point for source in timed for point in _windows(source)]
-    y = {"field": "yield", "title": "yield", "axis": {"format": ".0%", "tickCount": 5}, "scale": {"domain": [0, 1]}}
-    section.figures.append(
-        Figure("yield", "Yield over time", "Records accepted, of the blocks that could be read, over windows of requests.",
-               charts.line_chart(yields, analysis.names, y))
-    )  # fmt: skip
+    y = {"field": "yield", "title": "accepted per block written", "axis": {"format": ".0%", "tickCount": 5},
+         "scale": {"domain": [0, 1]}}  # fmt: skip
+    widths = sorted({_window_width(source) for source in timed})
+    window = " or ".join(f"{width:,}" for width in widths) + (" request" if widths == [1] else " requests")
+    caption = (
+        f"Yield: records accepted / blocks written, in windows of {window}. Blocks beyond the target are not accepted."
+    )
+    section.figures.append(Figure("yield", "Yield over time", caption, charts.line_chart(yields, analysis.names, y)))
     grown = [point for source in timed for point in _growth(source)]
-    y = {"field": "records", "title": "records", "axis": {"format": "~s", "tickCount": 5}}
-    caption = "Records that were there after each request. A line that bends flat is a model that repeats itself."
+    y = {"field": "records", "title": "records accepted so far", "axis": {"format": "~s", "tickCount": 5}}
+    caption = "Records accepted up to each request. The line flattens when the model repeats itself."
     section.figures.append(Figure("growth", "Records over time", caption, charts.line_chart(grown, analysis.names, y)))
     return section
 
 
+def _window_width(source: ReportInput) -> int:
+    """Return the number of requests in a window."""
+    return max(1, -(-source.requests // _WINDOWS))
+
+
 def _windows(source: ReportInput) -> list[dict[str, Any]]:
-    """The yield over windows of requests."""
-    width = max(1, -(-source.requests // _WINDOWS))
-    kept, read = Counter[int](), Counter[int]()
-    for row in source.rows:
-        if row.request is not None:
-            kept[row.request // width] += 1
-            read[row.request // width] += 1
-    for item in source.dropped:
-        if item.request is not None and item.stage in JUDGED:
-            read[item.request // width] += 1
+    """Return the records accepted per block written, in windows of requests."""
+    width = _window_width(source)
+    kept = Counter(row.request // width for row in source.rows if row.request is not None)
+    written = kept + Counter(
+        item.request // width
+        for item in source.dropped
+        if item.request is not None and item.stage != "generation"  # a request that failed wrote no block
+    )
     middle = (width - 1) / 2
     return [
-        {"run": source.name, "request": window * width + middle, "yield": round(kept[window] / read[window], 4)}
-        for window in sorted(read)
+        {"run": source.name, "request": window * width + middle, "yield": round(kept[window] / written[window], 4)}
+        for window in sorted(written)
     ]
 
 
@@ -145,14 +150,23 @@ def lengths_section(analysis: Analysis) -> Section:
             for source, column in zip(analysis.inputs, with_any, strict=True)
             for value in _bars(source.name, column, edges)
         ]
-        median, beyond = float(np.median(together)), int((together > edges[-1]).sum())
-        caption = f"Words. The middle one has {median:,.0f}, the longest {together.max():,}" + (
-            f"; {beyond:,} are beyond the axis." if beyond else "."
+        beyond = int((together > edges[-1]).sum())
+        caption = f"The line is the median; the longest has {together.max():,} words" + (
+            f"; {beyond:,} records are beyond the axis." if beyond else "."
         )
+        markers = [
+            charts.Marker(
+                source.name,
+                float(np.median(column)),
+                f"median {np.median(column):,.0f} words",
+            )
+            for source, column in zip(analysis.inputs, with_any, strict=True)
+            if len(column)
+        ]
         if name == "input":
             caption += f" {len(together):,} of {sum(map(len, counts)):,} records have an input."
-        title = f"Words of the {name}"
-        spec = charts.histogram(values, f"words of the {name}", analysis.names, x={"axis": _WHOLE})
+        title = f"Words per {name}"
+        spec = charts.histogram(values, f"words per {name}", analysis.names, x={"axis": _WHOLE}, markers=markers)
         section.figures.append(Figure(f"length_{name}", title, caption, spec))
     return section
 
@@ -201,17 +215,31 @@ def _similarities(
                 "range": [charts.theme()["runs"][0], charts.theme()["other"]],
             }
             colour = {"field": "group", "type": "nominal", "scale": scale, "legend": {"title": None}}
-    limits = {
-        source.name: source.thresholds[threshold] for source in analysis.inputs if threshold in source.thresholds
-    }
-    if limits:
-        caption += " The dashed line is the threshold."
+    medians = [
+        charts.Marker(source.name, float(np.median(column)), f"median {np.median(column):.2f}")
+        for source, column in zip(analysis.inputs, scores, strict=True)
+        if len(column)
+    ]
+    limits = [
+        charts.Marker(
+            source.name,
+            source.thresholds[threshold],
+            f"threshold {source.thresholds[threshold]:g}",
+            True,
+        )
+        for source in analysis.inputs
+        if threshold in source.thresholds
+    ]
+    caption += " The solid line is the median of the records kept" + (
+        "; the dashed line is the threshold." if limits else "."
+    )
+    measure = "ROUGE-L F1" if reason == "rouge_l" else "cosine similarity"
     spec = charts.histogram(
         values,
-        "similarity",
+        f"{measure} with the nearest",
         analysis.names,
         x={"scale": {"domain": [float(edges[0]), 1]}},
-        limits=limits,
+        markers=[*medians, *limits],
         colour=colour,
     )
     return [Figure(f"similarity_{reason}", title, caption, spec)]
@@ -234,28 +262,29 @@ def _bars(
 def verbs_section(analysis: Analysis) -> Section:
     """A wheel of verbs and objects for each source."""
     section = Section("verbs", "What they ask for")
-    for at, (source, pairs) in enumerate(zip(analysis.inputs, analysis.pairs, strict=True)):
-        wheel, number = charts.commonest_pairs(pairs), len(source.rows)
+    wheels = [charts.commonest_pairs(pairs) for pairs in analysis.pairs]
+    colours = charts.verb_colours(wheels)
+    for at, (source, pairs, wheel) in enumerate(zip(analysis.inputs, analysis.pairs, wheels, strict=True)):
+        number = len(source.rows)
         both = sum(pair.noun is not None for pair in pairs)
         if not wheel:
             section.notes.append(f"{source.name}: no instruction has an imperative verb with an object.")
             continue
         shown = sum(count for _, nouns in wheel for _, count in nouns)
         caption = (
-            f"The {len(wheel)} commonest verbs, inside, and up to 4 objects of each: {shown / number:.0%} of {number:,} "
-            f"records. {both / number:.0%} have a verb and an object that rules for English can tell. A click shows them."
+            f"The {len(wheel)} most frequent verbs (inside), and up to 4 objects of each: {shown / number:.0%} of {number:,} "
+            f"records. In {both / number:.0%}, rules for English found a verb and an object. Click one to list its records."
         )
         title = "Verbs and their objects" + (f": {source.name}" if len(analysis.inputs) > 1 else "")
-        section.figures.append(Figure(f"verbs_{at + 1}", title, caption, charts.sunburst(wheel, number)))
+        section.figures.append(Figure(f"verbs_{at + 1}", title, caption, charts.sunburst(wheel, number, colours)))
     return section
 
 
 def map_section(analysis: Analysis, projection: str, most: int) -> Section:
     """A map for each source, all on one plane, of at most so many points together."""
-    section = Section("map", "Where they lie")
+    section = Section("map", "Map of the instructions")
     if analysis.vectors is None:
-        section.notes.append(f"Map of the instructions: {analysis.no_vectors}")
-        return section
+        raise ValueError("a map needs vectors")
     sizes = [len(vectors) for vectors in analysis.vectors]
     chosen = [sample(size, most, size / sum(sizes)) for size in sizes]
     points = project(
@@ -288,7 +317,7 @@ def map_section(analysis: Analysis, projection: str, most: int) -> Section:
 
 
 def _groups(analysis: Analysis, chosen: Sequence[np.ndarray]) -> tuple[list[str], str]:
-    """What colours a map: the category of each chosen row, else where it comes from, else its verb."""
+    """Return the group of each chosen row, and its kind: the category if there are any, else the source, else the verb."""
     rows = [source.rows[at] for source, rows in zip(analysis.inputs, chosen, strict=True) for at in rows]
     pairs = [found[at] for found, rows in zip(analysis.pairs, chosen, strict=True) for at in rows]
     looks: Mapping[str, list[str | None]] = {

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from self_instruct.report.analysis import Analysis
 from self_instruct.report.inputs import Dropped, ReportInput, Row
+from self_instruct.report.sections import share
 from self_instruct.report.verb_noun import VerbNoun
-from self_instruct.runs.funnel import JUDGED
 
 _EXAMPLES = 5  # of each reason
 _ROWS = 40  # groups of a table
@@ -40,12 +40,11 @@ def facts_of(analysis: Analysis) -> list[list[tuple[str, str]]]:
     for source, near, pairs in zip(analysis.inputs, analysis.neighbours, analysis.pairs, strict=True):
         facts = [("records", f"{len(source.rows):,}")]
         if source.dropped:
-            decided = len(source.rows) + sum(item.stage in JUDGED for item in source.dropped)
-            facts.append(("yield", f"{len(source.rows) / decided:.0%}"))
+            facts.append((f"yield, of {source.first}", share(len(source.rows) / source.funnel[0][1])))
         facts += source.facts
-        facts.append(("words an instruction", f"{_median_words(source.rows, 'instruction'):,.0f}"))
+        facts.append(("words per instruction (median)", f"{_median_words(source.rows, 'instruction'):,.0f}"))
         if scores := [item.score for item in near.words if item]:
-            facts.append(("ROUGE-L, nearest", f"{statistics.median(scores):.2f}"))
+            facts.append(("ROUGE-L with the nearest (median)", f"{statistics.median(scores):.2f}"))
         facts.append(("verb-object pairs", f"{len({pair for pair in pairs if pair.noun}):,}"))
         found.append(facts)
     return found
