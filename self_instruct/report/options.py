@@ -1,4 +1,4 @@
-"""The options of the report for eyes."""
+"""Options of the HTML report and of the status command."""
 
 from dataclasses import dataclass
 
@@ -9,24 +9,24 @@ from self_instruct.config.option import option
 class HtmlReportOptions:
     """report"""
 
-    output_path: str | None = option(None, "HTML file that is written", path="always", alias="output")
+    output_path: str | None = option(None, "HTML file to write", path="always", alias="output")
     figures_dir: str | None = option(
-        None, "also write each figure there, as a PNG of 300 dots per inch", path="always"
+        None, "also write each figure to this folder, as a PNG of 300 dots per inch", path="always"
     )
     embeddings: bool = option(
-        False, "encode the instructions whose vectors are not at hand; they are kept beside the output"
+        False, "encode the instructions without a stored vector; vectors are kept beside the output"
     )
     projection: str = option(
-        "tsne", "how vectors become points of a plane; tsne keeps neighbours together, pca keeps distances, and is fast",
+        "tsne", "projection of the map: tsne keeps neighbours together; pca keeps distances and is fast",
         choices=("tsne", "pca"),
     )  # fmt: skip
-    map_points: int = option(4000, "points of the map, of all that is shown together", minimum=2, maximum=50_000)
+    map_points: int = option(4000, "number of points on all maps together", minimum=2, maximum=50_000)
 
 
 @dataclass(frozen=True)
 class StatusOptions:
-    """what is shown of a run (not part of a run)"""
+    """status (not part of a run)"""
 
-    watch: bool = option(False, "show it again and again, until the run ends or Ctrl-C")
-    watch_seconds: float = option(5.0, "how often --watch looks", above=0)
-    json: bool = option(False, "one JSON object, a line each time, for scripts")
+    watch: bool = option(False, "repeat until the run ends or Ctrl-C is pressed")
+    watch_seconds: float = option(5.0, "seconds between two updates of --watch", above=0)
+    json: bool = option(False, "print one line of JSON per update, for scripts")

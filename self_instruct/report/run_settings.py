@@ -1,6 +1,6 @@
 """The options of a run or of a curated file as the header of a report shows them, read from the files beside the records.
 
-Options that are missing or not set are left out. Paths are shortened to their last two parts, since reports are passed on.
+Options that are missing or not set are left out. Paths are shortened to their last parts, since reports are passed on.
 """
 
 import re
@@ -77,7 +77,8 @@ def _seeds(options: Mapping[str, Any], described: Mapping[str, Any]) -> str:
     if isinstance(categories, dict) and categories:
         return "categories " + ", ".join(map(str, categories))
     path, digest = str(options.get("seed_tasks_path") or ""), str(described.get("seed_tasks_sha256") or "")
-    return f"{_shortened(path)} (sha256 {digest[:12]})" if path and digest else _shortened(path)
+    shown = _shortened(path, 2)
+    return f"{shown} (sha256 {digest[:12]})" if shown and digest else shown
 
 
 def _target(options: Mapping[str, Any]) -> str:
@@ -108,6 +109,6 @@ def _versions(folder: Path, described: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def _shortened(path: str) -> str:
-    """Return the last two parts of an absolute path; a name of the Hub stays as it is."""
-    return "/".join(Path(path).parts[-2:]) if path.startswith("/") else path
+def _shortened(path: str, parts: int = 1) -> str:
+    """Return the last parts of an absolute path; a name of the Hub stays as it is."""
+    return "/".join(Path(path).parts[-parts:]) if path.startswith("/") else path

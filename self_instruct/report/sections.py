@@ -1,4 +1,4 @@
-"""The sections of a report: their figures, and notes on those that are missing. Charts are drawn from them elsewhere."""
+"""Build the sections of a report: their figures, and notes on figures that are missing."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ _WHOLE = {"grid": False, "tickCount": 6, "tickMinStep": 1}
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart with its words. `points` of a map are rows of the page's table, whose text is shown where the pointer is."""
+    """A chart with its title and caption. With `points`, each point is a row of the page's table, whose text is its tooltip."""
 
     name: str
     title: str
@@ -31,7 +31,7 @@ class Figure:
 
 @dataclass
 class Section:
-    """A part of the report: its figures, and what is to be said where one is missing."""
+    """A part of the report: its figures, and notes on missing ones."""
 
     name: str
     title: str
@@ -52,19 +52,19 @@ def sections(analysis: Analysis, projection: str, map_points: int) -> list[Secti
 
 
 def share(part: float) -> str:
-    """A share in percent; what is there is never shown as nothing."""
+    """Format a share in percent; a small share is never shown as zero."""
     return "under 0.1%" if 0 < part < 0.0005 else f"{part:.1%}"
 
 
 def funnel_section(analysis: Analysis) -> Section:
-    """The funnel and, for runs, the yield and the number of records over the requests."""
-    section = Section("funnel", "From what was written to what is kept")
+    """Build the funnel and, for runs, the yield and the number of records over the requests."""
+    section = Section("funnel", "From blocks written to records kept")
     steps = {source.name: source.funnel for source in analysis.inputs}
-    caption = "What is left after each stage, as a share of the first."
+    caption = "Candidates left after each stage, with their share of the first."
     section.figures.append(Figure("funnel", "Funnel", caption, charts.funnel_chart(steps), wide=True))
     timed = [source for source in analysis.inputs if any(row.request is not None for row in source.rows)]
     if not timed:
-        section.notes.append("Yield over time: a file does not say which request its records come from.")
+        section.notes.append("Yield over time is shown for runs only: a file does not state the request of a record.")
         return section
     yields = [point for source in timed for point in _windows(source)]
     y = {"field": "yield", "title": "accepted per block written", "axis": {"format": ".0%", "tickCount": 5},
@@ -104,7 +104,7 @@ def _windows(source: ReportInput) -> list[dict[str, Any]]:
 
 
 def _growth(source: ReportInput) -> list[dict[str, Any]]:
-    """How many records there were after some 200 of the requests."""
+    """Return the number of records after each of about 200 requests."""
     requests = np.sort([row.request for row in source.rows if row.request is not None])
     asked = np.unique(np.linspace(0, max(0, source.requests - 1), 200).round())
     there = np.searchsorted(requests, asked, side="right")
@@ -112,8 +112,8 @@ def _growth(source: ReportInput) -> list[dict[str, Any]]:
 
 
 def reasons_section(analysis: Analysis) -> Section:
-    """How often each reason dropped a candidate."""
-    section = Section("rejected", "What was not kept, and why")
+    """Build the chart of reasons and their shares."""
+    section = Section("rejected", "Rejected candidates")
     values = []
     for source in analysis.inputs:
         total = len(source.rows) + len(source.dropped)
@@ -127,13 +127,13 @@ def reasons_section(analysis: Analysis) -> Section:
             Figure("reasons", "Reasons", caption, charts.reasons_chart(values, analysis.names), wide=True)
         )
     else:
-        section.notes.append("Nothing was dropped, or what was dropped does not lie beside the file.")
+        section.notes.append("Nothing was dropped, or the file of dropped candidates is missing.")
     return section
 
 
 def lengths_section(analysis: Analysis) -> Section:
-    """Words of instructions, inputs and outputs."""
-    section = Section("lengths", "How long they are")
+    """Build the histograms of words per instruction, input and output."""
+    section = Section("lengths", "Length")
     for name in ("instruction", "input", "output"):
         counts = [np.array([_words(row, name) for row in source.rows]) for source in analysis.inputs]
         with_any = [column[column > 0] for column in counts]
@@ -141,7 +141,7 @@ def lengths_section(analysis: Analysis) -> Section:
             section.notes.append(f"No record has an {name}.")
             continue
         together = np.concatenate(with_any)
-        # The longest hundredth would press all others against the axis.
+        # The axis ends at the 99th percentile: a few very long texts would compress the rest.
         end = max(5.0, float(np.percentile(together, 99)))
         width = max(1, round(end / charts.BARS))
         edges = np.arange(0.5, end + width, width)
@@ -176,14 +176,14 @@ def _words(row: Row, name: str) -> int:
 
 
 def novelty_section(analysis: Analysis) -> Section:
-    """Similarity to the nearest neighbour by words and, where there are vectors, by meaning."""
-    section = Section("novelty", "How new they are")
+    """Build the histograms of similarity with the nearest neighbour by words and, with vectors, by meaning."""
+    section = Section("novelty", "Novelty")
     words = [[near.score for near in found.words if near] for found in analysis.neighbours]
     caption = "ROUGE-L F1 with the nearest earlier record or seed."
     section.figures += _similarities(analysis, "rouge_l", "Nearest neighbour by words", caption, words, "rouge")
     stated = [[row.cosine for row in source.rows if row.cosine is not None] for source in analysis.inputs]
     found = [[near.score for near in item.meaning if near] for item in analysis.neighbours]
-    meaning = [said or seen for said, seen in zip(stated, found, strict=True)]
+    meaning = [known or computed for known, computed in zip(stated, found, strict=True)]
     if any(meaning):
         caption = "Cosine of the embeddings with the nearest earlier record."
         section.figures += _similarities(
@@ -197,7 +197,7 @@ def novelty_section(analysis: Analysis) -> Section:
 def _similarities(
     analysis: Analysis, reason: str, title: str, caption: str, scores: Sequence[Sequence[float]], threshold: str
 ) -> list[Figure]:
-    """The histogram of scores; for one run with what was dropped for its score."""
+    """Build the histogram of scores; for one run, include the candidates dropped for their score."""
     if not any(len(column) for column in scores):
         return []
     low = min(0.0, *(min(column, default=0.0) for column in scores))
@@ -209,9 +209,9 @@ def _similarities(
         total = len(column) + len(near) if both else None
         values += _bars(source.name, np.array(column).clip(max=1.0), edges, total, group="kept")
         if both:
-            values += _bars(source.name, np.array(near).clip(max=1.0), edges, total, group="dropped for it")
+            values += _bars(source.name, np.array(near).clip(max=1.0), edges, total, group="dropped for similarity")
             scale = {
-                "domain": ["kept", "dropped for it"],
+                "domain": ["kept", "dropped for similarity"],
                 "range": [charts.theme()["runs"][0], charts.theme()["other"]],
             }
             colour = {"field": "group", "type": "nominal", "scale": scale, "legend": {"title": None}}
@@ -248,7 +248,7 @@ def _similarities(
 def _bars(
     run: str, numbers: np.ndarray, edges: np.ndarray, total: int | None = None, **more: Any
 ) -> list[dict[str, Any]]:
-    """The bars of a histogram that are not empty; shares are of all numbers, or of `total`."""
+    """Return the bars of a histogram that are not empty; shares are of all numbers, or of `total`."""
     counts, _ = np.histogram(numbers, edges)
     whole = total or len(numbers) or 1
     return [
@@ -260,8 +260,8 @@ def _bars(
 
 
 def verbs_section(analysis: Analysis) -> Section:
-    """A wheel of verbs and objects for each source."""
-    section = Section("verbs", "What they ask for")
+    """Build a wheel of verbs and objects for each input."""
+    section = Section("verbs", "Verbs and objects")
     wheels = [charts.commonest_pairs(pairs) for pairs in analysis.pairs]
     colours = charts.verb_colours(wheels)
     for at, (source, pairs, wheel) in enumerate(zip(analysis.inputs, analysis.pairs, wheels, strict=True)):
@@ -281,7 +281,7 @@ def verbs_section(analysis: Analysis) -> Section:
 
 
 def map_section(analysis: Analysis, projection: str, most: int) -> Section:
-    """A map for each source, all on one plane, of at most so many points together."""
+    """Build a map for each input, all with the same projection, of at most `most` points together."""
     section = Section("map", "Map of the instructions")
     if analysis.vectors is None:
         raise ValueError("a map needs vectors")
@@ -299,14 +299,12 @@ def map_section(analysis: Analysis, projection: str, most: int) -> Section:
         ]
         begin += len(rows)
         shown = (
-            f"{len(rows):,} of {sizes[at]:,} records, evenly spread over them"
+            f"{len(rows):,} of {sizes[at]:,} records, evenly sampled"
             if len(rows) < sizes[at]
             else f"All {sizes[at]:,} records"
         )
         method = "t-SNE" if projection == "tsne" else "principal components"
-        caption = (
-            f"{shown}; embeddings by {method}. Drag to move, shift and wheel to magnify, double click for the whole."
-        )
+        caption = f"{shown}; embeddings by {method}. Drag to move, shift and wheel to zoom, double click to reset."
         order = [group for group, _ in Counter(groups).most_common() if group != "other"]
         spec = charts.map_chart(values, [*order, *(["other"] if "other" in groups else [])], what)
         title = "Map of the instructions" + (f": {source.name}" if len(analysis.inputs) > 1 else "")

@@ -1,4 +1,4 @@
-"""The tables and examples of a report as plain data: the inputs in figures, categories and sources, and rejected candidates."""
+"""Compute the tables and examples of a report: key figures, categories and sources, and rejected candidates."""
 
 import statistics
 from collections import Counter
@@ -16,7 +16,7 @@ _PAIRS = 12
 
 
 class GroupTable(NamedTuple):
-    """The largest groups of an input, by its number: name, records, share, median words of instruction and output."""
+    """The largest groups of input number `input`: name, records, share, median words of instruction and output."""
 
     by: str
     input: int
@@ -25,7 +25,7 @@ class GroupTable(NamedTuple):
 
 
 class Rejections(NamedTuple):
-    """What one reason dropped of an input, by its number; examples have the text that they were too near to, if known."""
+    """The candidates of input number `input` that one reason dropped; examples include the text of the neighbour, if known."""
 
     input: int
     stage: str
@@ -51,7 +51,7 @@ def facts_of(analysis: Analysis) -> list[list[tuple[str, str]]]:
 
 
 def common_pairs(analysis: Analysis) -> list[tuple[VerbNoun, int, float]]:
-    """Return the commonest verbs with an object, their counts and shares, for a report of one input."""
+    """Return the most frequent verb-object pairs with their counts and shares, for a report of one input."""
     if len(analysis.inputs) > 1:
         return []
     counts = Counter(pair for pair in analysis.pairs[0] if pair.noun)
@@ -105,7 +105,7 @@ def rejected(analysis: Analysis) -> list[Rejections]:
             by_reason.setdefault((item.stage, item.reason), []).append(item)
         for (stage, reason), number in Counter(source.drops).most_common():
             items = by_reason[stage, reason]
-            # Evenly over the run: its beginning is not like its end.
+            # Evenly over the run, since its beginning and its end differ.
             chosen = items[:: max(1, len(items) // _EXAMPLES)][:_EXAMPLES]
             examples = [(item, texts.get(item.nearest.id) if item.nearest else None) for item in chosen]
             found.append(Rejections(at, stage, reason, number, examples))

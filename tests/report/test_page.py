@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(obstacle() is not None, reason=obstacle() or "")
 
 
 @pytest.fixture(scope="module")
-def places(tmp_path_factory):
+def folder(tmp_path_factory):
     """Write a file of hostile texts, a run, and the report of both; return the folder."""
     folder = tmp_path_factory.mktemp("report")
     run = folder / "run"
@@ -30,11 +30,11 @@ def places(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def browser(places, tmp_path_factory):
+def browser(folder, tmp_path_factory):
     """Return the browser with the report of both, once its records are unpacked."""
     driver = started(tmp_path_factory.mktemp("profile"))
     try:
-        driver.get((places / "both.html").as_uri())
+        driver.get((folder / "both.html").as_uri())
         until(lambda: driver.execute_script("return document.documentElement.dataset.ready"))
         yield driver
     finally:
@@ -92,8 +92,8 @@ def test_figures_are_drawn_when_they_come_into_view(browser):
     assert {"verbs_1", "verbs_2", "map_1", "map_2"} <= set(names)
 
 
-def test_search_finds_and_marks_all_words(browser, places):
-    number = len(rows(places / "run" / "machine_generated_instructions.jsonl")) + len(HOSTILE) + 61
+def test_search_finds_and_marks_all_words(browser, folder):
+    number = len(rows(folder / "run" / "machine_generated_instructions.jsonl")) + len(HOSTILE) + 61
     assert count(browser) == f"{number} records"
     assert typed(browser, "number7. POEM kettle") == f"1 of {number} records"
     marks = script(browser, "return [...document.querySelectorAll('#table mark')].map((found) => found.textContent)")
@@ -192,7 +192,7 @@ def test_long_text_is_cut_and_the_cut_is_shown(browser):
     assert kept == 20_000
     assert cut == "cut: 1,319,999 characters"
     note = script(browser, "return document.querySelector('#records > .note:last-child').textContent")
-    assert note == "Texts of 1 records are cut to 20,000 characters here; the files have them whole."
+    assert note == "Texts of 1 records are cut to 20,000 characters here; the files hold the full texts."
     typed(browser, "")
 
 

@@ -75,6 +75,6 @@ def test_dates_of_any_shape_are_left_out(folder, tmp_path, moment):
 
 def test_thresholds_of_a_file_are_stated():
     options = {"rouge_threshold": 0.7, "embedding_threshold": 0.9, "embedding_model_name_or_path": "/a/b/c"}
-    assert thresholds_text(options) == "ROUGE-L 0.7, cosine 0.9 by b/c"
-    assert file_settings(options) == [("thresholds", "ROUGE-L 0.7, cosine 0.9 by b/c")]
+    assert thresholds_text(options) == "ROUGE-L 0.7, cosine 0.9 by c"
+    assert file_settings(options) == [("thresholds", "ROUGE-L 0.7, cosine 0.9 by c")]
     assert file_settings({}) == []
