@@ -1,9 +1,9 @@
-"""How large a report is, and how soon it can be used: python benchmarks/report.py [FILE ...] [--records 50000] [--embeddings]
+"""Measure the size and load time of a report: python benchmarks/report.py [FILE ...] [--records 50000] [--embeddings]
 
-The records of the files, then synthetic ones like them, become one file; the report command reads it in a process of its own,
-and a headless Chromium opens the page three times. `ready` is told by the page's own clock, from the start of the navigation
-until the table of records can be searched and paged (figures are drawn as they come into view); `search` is a search of all
-the records for a word that many have, until its first page is shown.
+Writes the records of the files, and synthetic ones like them, to one file, runs the report command on it in a separate process,
+and opens the page three times in a headless Chromium. `ready` is measured by the clock of the page, from the start of the
+navigation until the table can be searched (figures are drawn as they come into view); `search` is the time of a search of all
+records for a frequent word until its first results are shown.
 """
 
 import argparse
@@ -36,7 +36,7 @@ box.value = 'number'; box.dispatchEvent(new Event('input', { bubbles: true }));
 
 
 def write(path: Path, files: list[str], number: int) -> int:
-    """The file of so many records; how many of them are real."""
+    """Write a file of `number` records, and return how many of them are real."""
     texts, real = instructions(files, number)
     outputs = [json.loads(line)["output"] for name in files for line in Path(name).read_bytes().splitlines()]
     rng = random.Random(0)
@@ -48,16 +48,16 @@ def write(path: Path, files: list[str], number: int) -> int:
 
 
 def opened(page: Path, folder: Path) -> tuple[float, float]:
-    """Seconds until it is ready, and of a search, in a browser without a cache."""
+    """Return the seconds until the page is ready and the seconds of a search, in a browser without a cache."""
     browser = started(folder)
     try:
         browser.get(page.as_uri())
         until(lambda: browser.execute_script("return document.documentElement.dataset.ready"))
         ready = float(browser.execute_script("return document.documentElement.dataset.ready"))
         search = float(browser.execute_async_script(SEARCH))
-        faults = [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
-        if faults:
-            raise SystemExit(f"the page reports {faults}")
+        errors = [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+        if errors:
+            raise SystemExit(f"the page logged errors: {errors}")
     finally:
         browser.quit()
     return ready / 1000, search / 1000
@@ -67,7 +67,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="*")
     parser.add_argument("--records", type=int, default=50_000)
-    parser.add_argument("--embeddings", action="store_true", help="also encode, so that there is a map")
+    parser.add_argument("--embeddings", action="store_true", help="also encode the records, to draw the map")
     given = parser.parse_args()
     if reason := obstacle():
         sys.exit(reason)

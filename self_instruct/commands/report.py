@@ -1,9 +1,10 @@
 """Write an HTML report: python -m self_instruct.report RUN_OR_FILE [RUN_OR_FILE ...] --output_path report.html
 
-One HTML file that works offline: the funnel, the yield over time, lengths, similarities, verbs and objects, a map, rejected
-candidates, and a searchable table of all records. Several runs or files are compared. No record is filtered again.
+One HTML file that needs no network: the options of each run, the funnel, the yield over time, lengths, similarities, verbs and
+objects, a map, rejected candidates, and a table of all records that can be searched. Several runs or files are compared.
 """
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -37,6 +38,7 @@ def main(argv: Sequence[str]) -> int:
         projection=options.projection,
         map_points=options.map_points,
         figures_dir=None if options.figures_dir is None else Path(options.figures_dir),
+        on_encoded=_show_progress,
     )
     size = report.path.stat().st_size / 1e6
     print(f"{report.path}: {report.records:,} records, {report.figures} figures, {size:.1f} MB. Open it in a browser.")
@@ -45,3 +47,9 @@ def main(argv: Sequence[str]) -> int:
     if report.no_map:
         print(f"No map: {report.no_map}")
     return 0
+
+
+def _show_progress(done: int, number: int) -> None:
+    """Print how many texts are encoded, to stderr; on a terminal, over the line before."""
+    end = "\r" if sys.stderr.isatty() and done < number else "\n"
+    print(f"encoded {done:,} of {number:,} texts", end=end, file=sys.stderr, flush=True)

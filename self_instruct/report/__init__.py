@@ -1,1 +1,1 @@
-"""A report for eyes: one HTML file of runs or instruction files, with figures, examples and a table that can be searched."""
+"""Inspect runs and instruction files: the HTML report, the status of a run, and the explanation of one candidate."""

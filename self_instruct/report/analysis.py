@@ -1,10 +1,10 @@
-"""What a report computes about its inputs: verbs and objects, vectors, and the nearest earlier neighbour of each record.
+"""Compute what a report shows of its inputs: verbs and objects, vectors, and the nearest earlier neighbour of each record.
 
-Vectors are those that a run or a curation left beside its files, or are encoded on demand. Neighbours are taken from the
-records' provenance where it names them, and searched for otherwise.
+Vectors are read from the files that a run or a curation left, or encoded on request. Neighbours are taken from the records'
+provenance where it names them, and searched for otherwise.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -20,20 +20,27 @@ from self_instruct.records import Nearest
 from self_instruct.report.inputs import ReportInput, read_inputs
 from self_instruct.report.verb_noun import VerbNoun, verb_noun
 
-_ASK = "give --embeddings to have them encoded"
-_ALL = 1.01  # a threshold that every score is below: all are kept, so each is compared with all before it
-_LONGEST = 4096  # words; longer texts are compared by their beginning
+_ASK = "give --embeddings to encode them"
+_ALL = 1.01  # a threshold above every score: all texts are kept, so each is compared with all earlier ones
+_LONGEST = 4096  # words; of longer texts, only the beginning is compared
+
+OnEncoded = Callable[[int, int], None]
+"""Called while texts are encoded, with the number of texts that have a vector and the number of all."""
+
+
+def _ignore(done: int, number: int) -> None:
+    """Show no progress."""
 
 
 class Meanings(NamedTuple):
-    """Unit vectors [records, dimensions], float32, of each source; or None for all, and why there are none."""
+    """Unit vectors [records, dimensions], float32, for each input; or None and the reason why there are none."""
 
     vectors: list[np.ndarray] | None
     reason: str = ""
 
 
 class Neighbours(NamedTuple):
-    """Of each record the nearest before it, by ROUGE-L and by cosine; None where it has none, or there are no vectors."""
+    """For each record the nearest earlier one, by ROUGE-L and by cosine; None where there is none, or no vectors."""
 
     words: list[Nearest | None]
     meaning: list[Nearest | None]
@@ -41,7 +48,7 @@ class Neighbours(NamedTuple):
 
 @dataclass(frozen=True)
 class Analysis:
-    """What was found out about the inputs, in their order; `no_vectors` says why there are no vectors."""
+    """The results for the inputs, in their order; `no_vectors` is the reason why there are no vectors."""
 
     inputs: Sequence[ReportInput]
     pairs: list[list[VerbNoun]]
@@ -51,18 +58,22 @@ class Analysis:
 
     @property
     def names(self) -> list[str]:
-        """The names of the inputs."""
+        """Return the names of the inputs."""
         return [source.name for source in self.inputs]
 
 
-def analyse(paths: Sequence[str], model_name_or_path: str | None, cache: Path) -> Analysis:
-    """Read and analyse runs or files. With a model, encode the texts that have no vector, and keep their vectors in `cache`.
+def analyse(
+    paths: Sequence[str], model_name_or_path: str | None, cache: Path, on_encoded: OnEncoded = _ignore
+) -> Analysis:
+    """Read and analyse runs or files. With a model, encode texts without a vector, and keep their vectors in `cache`.
 
-    Raises `UserError` if one is neither a run nor a file of instructions, or the model cannot be loaded.
+    Raises UserError if an input is neither a run nor a file of instructions, or the model cannot be loaded.
     """
     inputs = read_inputs(paths)
     meanings = (
-        found_meanings(inputs) if model_name_or_path is None else encoded_meanings(inputs, model_name_or_path, cache)
+        found_meanings(inputs)
+        if model_name_or_path is None
+        else encoded_meanings(inputs, model_name_or_path, cache, on_encoded)
     )
     vectors = meanings.vectors
     return Analysis(
@@ -75,26 +86,32 @@ def analyse(paths: Sequence[str], model_name_or_path: str | None, cache: Path) -
 
 
 def found_meanings(inputs: Sequence[ReportInput]) -> Meanings:
-    """The vectors that lie beside the sources, if all of them have those of all records, by the same model."""
+    """Return the vectors stored beside the inputs, if they cover all records and come from the same model."""
     models, vectors = set(), []
     for source in inputs:
         known, model = _best(source)
         if len(known) < len(set(source.texts)):
-            had = (
-                f"those of {len(known):,} of its {len(set(source.texts)):,} different tasks" if known else "no vectors"
+            missing = (
+                f"vectors for only {len(known):,} of its {len(set(source.texts)):,} distinct tasks"
+                if known
+                else "no vectors"
             )
-            return Meanings(None, f"{source.name} has {had}; {_ASK}.")
+            return Meanings(None, f"{source.name} has {missing}; {_ASK}.")
         models.add(model)
         vectors.append(np.stack([known[text] for text in source.texts]))
     if len(models) > 1:
-        return Meanings(None, f"The vectors come from different models ({', '.join(sorted(models))}); {_ASK} by one.")
+        return Meanings(
+            None, f"The vectors come from different models ({', '.join(sorted(models))}); {_ASK} with one."
+        )
     return Meanings(vectors)
 
 
-def encoded_meanings(inputs: Sequence[ReportInput], model_name_or_path: str, cache: Path) -> Meanings:
-    """The vectors of all records by one model, which is loaded if some are not known yet; these are added to a file.
+def encoded_meanings(
+    inputs: Sequence[ReportInput], model_name_or_path: str, cache: Path, on_encoded: OnEncoded = _ignore
+) -> Meanings:
+    """Return the vectors of all records by one model; encode the missing ones and add them to `cache`.
 
-    Raises `UserError` if the model cannot be loaded.
+    The model is loaded only if vectors are missing. Raises UserError if it cannot be loaded.
     """
     late = LateEncoder(model_name_or_path)
     encoder: Encoder = late
@@ -103,24 +120,26 @@ def encoded_meanings(inputs: Sequence[ReportInput], model_name_or_path: str, cac
         for path in (path for source in inputs for path in source.vectors):
             encoder = CachedEncoder(encoder, identity, path, writes=False)
         encoder = CachedEncoder(encoder, identity, cache, writes=True)
-    found = encode_all(encoder, [text for source in inputs for text in source.texts])
+    texts = [text for source in inputs for text in source.texts]
+    on_encoded(0, len(set(texts)))
+    found = encode_all(encoder, texts, on_encoded)
     return Meanings([np.stack([found[text] for text in source.texts]) for source in inputs])
 
 
 def _best(source: ReportInput) -> tuple[dict[str, np.ndarray], str]:
-    """The vectors of the file beside a source that has most of its texts, and their model."""
+    """Return the vectors of the file that covers most texts of an input, and their model."""
     best: tuple[dict[str, np.ndarray], str] = {}, ""
     for path in source.vectors:
         model = model_of(path)
         if model is not None:
-            nothing = LateEncoder(model)  # is never asked, so never loaded
-            known = CachedEncoder(nothing, model, path, writes=False).known(source.texts)
+            unused = LateEncoder(model)  # `known` encodes nothing, so it is never loaded
+            known = CachedEncoder(unused, model, path, writes=False).known(source.texts)
             best = max(best, (known, model), key=lambda item: len(item[0]))
     return best
 
 
 def neighbours(source: ReportInput, vectors: np.ndarray | None) -> Neighbours:
-    """The neighbours of each row of a source; `vectors` are those of its rows [rows, dimensions], if there are any."""
+    """Return the neighbours of each row of an input; `vectors` [rows, dimensions] are in the order of the rows."""
     ids = [row.record.id for row in source.rows]
     words = [row.nearest for row in source.rows]
     if sum(near is None for near in words) > len(words) // 2:

@@ -1,6 +1,6 @@
-"""The candidates of a run directory: reading what became of each, and finding one by its id or its text.
+"""Read the candidates of a run directory with their outcomes, and find one by its id or text.
 
-Reads the accepted and the rejected records, the journal, run.yaml, and the seed file if it is what it was. Judges nothing.
+Reads the accepted and rejected records, the journal, run.yaml, and the seed file if it has not changed since the run.
 """
 
 import re
@@ -27,7 +27,7 @@ _ID = r"\d{6,}-\d{2,}"
 
 @dataclass(frozen=True)
 class Candidate:
-    """A row of a run's two files: what was read, and the drop, or the provenance if it was kept."""
+    """A row of the accepted or rejected file: the record, and its provenance or the reason for dropping it."""
 
     record: Record
     request: int
@@ -36,12 +36,12 @@ class Candidate:
 
     @property
     def text(self) -> str:
-        """The task, or the block as the model wrote it where no task could be read."""
+        """Return the task, or the block as the model wrote it if no task could be parsed."""
         return self.record.task or str(self.row.get("text") or "")
 
     @property
     def outcome(self) -> str:
-        """What became of it, in a few words."""
+        """Return the outcome in a few words."""
         if self.accepted:
             return "accepted"
         detail = f" ({self.row['detail']})" if self.row.get("detail") else ""
@@ -50,9 +50,10 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Run:
-    """What the files of a run directory hold. `entries` is None where there is no journal, `seeds` where the seed file is not
-    what it was. `own_options` are those that categories set for themselves, where their files are what they were; `over` names
-    those given in place of any category's.
+    """The content of a run directory.
+
+    `entries` is None without a journal, and `seeds` is None if the seed file has changed. `own_options` are the options that
+    unchanged category files set; `over` names the options that override those of every category.
     """
 
     folder: Path
@@ -66,11 +67,11 @@ class Run:
     over: tuple[str, ...] = ()
 
     def format_of(self, entry: Entry) -> RecordFormat:
-        """What a completion was read by."""
+        """Return the format that a completion was parsed with."""
         return self.categories.get(entry.category or "", self.format)
 
     def options_of(self, candidate: Candidate) -> Mapping[str, Any]:
-        """The options that a candidate was made and judged by, without those that its category may have set unknown to us."""
+        """Return the options that applied to a candidate, without those that a changed category file may have set."""
         name = (candidate.row.get("provenance") or candidate.row).get("category")
         if name is None:
             return self.options
@@ -80,7 +81,7 @@ class Run:
 
 
 def read_run(folder: Path) -> Run:
-    """Reads a run directory. Raises `UserError` if it is none, or a file of it cannot be understood."""
+    """Read a run directory. Raises UserError if it is not a run, or one of its files cannot be parsed."""
     described = manifest.read(folder)
     if described is None:
         raise UserError(
@@ -96,7 +97,7 @@ def read_run(folder: Path) -> Run:
         }
     except (KeyError, ValueError, TypeError, AttributeError):
         raise UserError(
-            f"the run's {manifest.FILE_NAME} is not whole, or names an unknown format; restore it"
+            f"{folder / manifest.FILE_NAME}: is incomplete, or names an unknown format; restore it"
         ) from None
     candidates = {}
     for name in (ACCEPTED, REJECTED):
@@ -105,7 +106,9 @@ def read_run(folder: Path) -> Run:
                 candidate = _candidate(row, name == ACCEPTED, place)
                 candidates[candidate.record.id] = candidate
     if not candidates:
-        raise UserError(f"{folder}: holds no candidate yet, neither in {ACCEPTED} nor in {REJECTED}")
+        raise UserError(
+            f"{folder}: holds no candidate yet in {ACCEPTED} or {REJECTED}; wait for the first, or generate some"
+        )
     entries = None
     if (folder / JOURNAL).is_file():
         entries = {entry.request: entry for entry in read_journal(folder)}
@@ -126,11 +129,11 @@ def _candidate(row: dict[str, Any], accepted: bool, place: str) -> Candidate:
             raise ValueError
         return Candidate(record, int(request), accepted, row)
     except (KeyError, TypeError, ValueError):
-        raise UserError(f"{place}: is no row that a run wrote; restore the file, or launch the run again") from None
+        raise UserError(f"{place}: is not a row written by a run; restore the file, or launch the run again") from None
 
 
 def _seeds(described: dict[str, Any], files: list[Category] | None) -> dict[str, Record] | None:
-    """What the model was shown of human tasks, by id; None if it is not what it was."""
+    """Return the seed tasks of the run by id, or None if their file has changed."""
     if described.get("categories"):
         return None if files is None else {record.id: record for item in files for record in item.demonstrations}
     path = Path(str(described["options"].get("seed_tasks_path") or ""))
@@ -140,7 +143,7 @@ def _seeds(described: dict[str, Any], files: list[Category] | None) -> dict[str,
 
 
 def _categories(categories: dict[str, Any], own: str | None) -> list[Category] | None:
-    """The files of a run's categories, or None if one is not what it was."""
+    """Return the categories of a run, or None if one of their files has changed."""
     try:
         found = [read_category(path) for path in find_files(list(categories), Path(own) if own else None)]
     except UserError:
@@ -154,32 +157,34 @@ def _categories(categories: dict[str, Any], own: str | None) -> list[Category] |
 
 
 def find(run: Run, wanted: str) -> tuple[Candidate, list[str]]:
-    """The one candidate with that id or text, and how it was found where that is not plain.
+    """Return the candidate with an id or text, and a note on how it was found if the match is not exact.
 
-    Raises `UserError` if there is none, or several: these are listed.
+    Raises UserError if none matches, or several do; the message lists them.
     """
     if wanted in run.candidates:
         return run.candidates[wanted], []
     if run.seeds and wanted in run.seeds:
         raise UserError(
-            f"{wanted} is a seed task, which is never judged; give the id or text of something that was generated"
+            f"{wanted} is a seed task, which no rule is applied to; give the id or text of a generated candidate"
         )
     if re.fullmatch(_ID, wanted):
         last = max(candidate.request for candidate in run.candidates.values())
-        raise UserError(f"{run.folder}: has no candidate {wanted}; those of requests 0 to {last} were judged")
+        raise UserError(f"{run.folder}: has no candidate {wanted}; it has candidates of requests 0 to {last}")
     text = wanted.strip()
     if not text:
         raise UserError("ID_OR_TEXT is empty; give an id as in provenance.id or rejected.jsonl, or a text")
     looks: dict[str, Callable[[Candidate], bool]] = {
         "": lambda item: text in (item.text, item.record.instruction),
-        "The text stands in its task.": lambda item: text in item.text,
-        "The text stands in its output.": lambda item: text in item.record.output,
+        "The text is part of its task.": lambda item: text in item.text,
+        "The text is part of its output.": lambda item: text in item.record.output,
     }
     for found_by, fits in looks.items():
         if found := [item for item in run.candidates.values() if fits(item)]:
             return _only(found, text), [found_by] if found_by else []
     found, score = _nearest(run, text)
-    return _only(found, text), [f"Nothing has this text; this one is nearest, with a ROUGE-L F1 of {score:.2f}."]
+    return _only(found, text), [
+        f"No candidate contains this text; the most similar one has a ROUGE-L F1 of {score:.2f}."
+    ]
 
 
 def _nearest(run: Run, text: str) -> tuple[list[Candidate], float]:
@@ -191,7 +196,7 @@ def _nearest(run: Run, text: str) -> tuple[list[Candidate], float]:
     scores = {item.record.id: near.score for item in run.candidates.values() if (near := index.nearest(item.text))}
     best = max(scores.values())
     if best == 0:
-        raise UserError(f"{run.folder}: no candidate has a word of {text[:100]!r}; give an id, or other words")
+        raise UserError(f"{run.folder}: no candidate shares a word with {text[:100]!r}; give an id, or another text")
     return [run.candidates[name] for name, score in scores.items() if best - score < 1e-9], best
 
 
@@ -202,12 +207,16 @@ def _only(found: list[Candidate], text: str) -> Candidate:
     more = [f"  and {len(found) - LISTED} more"] if len(found) > LISTED else []
     raise UserError(
         "\n".join(
-            [f"{text[:100]!r} fits {len(found)} candidates; give the id of one, or more of its text:", *lines, *more]
+            [
+                f"{text[:100]!r} matches {len(found)} candidates; give the id of one, or more of its text:",
+                *lines,
+                *more,
+            ]
         )
     )
 
 
 def shortened(text: str, width: int) -> str:
-    """The text on one line of at most so many signs."""
+    """Return the text on one line of at most `width` characters."""
     line = " ".join(text.split())
     return line if len(line) <= width else f"{line[: width - 4]} ..."

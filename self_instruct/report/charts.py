@@ -1,11 +1,13 @@
-"""The charts of a report as Vega-Lite specifications: plain data in, a dictionary out. Page and PNG files draw the same.
+"""Build the charts of a report as Vega-Lite and Vega specifications: plain data in, a dictionary out.
 
-Colours of runs, stages and groups are the same on light and dark ground; all else is the theme's. Knows nothing of records.
+The page and the PNG files draw the same specifications. Colours of runs, stages and groups are the same on a light and a dark
+background; everything else comes from the theme.
 """
 
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -14,17 +16,31 @@ SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 BARS = 30
 _SHARE = {"format": ".0%"}
 VERBS, NOUNS = 20, 4
+OVERLAP = "overlap of both"
 _ROOT = "*"  # no verb
+_LABEL_ROOM = 110  # pixels right of the longest bar, for its label
+_RIGHT = 0.71  # markers up to this part of the axis have their label on the right
+_LINE_LABEL = 14  # pixels of height of the label of a marker
+
+
+@dataclass(frozen=True)
+class Marker:
+    """A vertical line with a label, drawn over the histogram of a run: a median, or a threshold (dashed)."""
+
+    run: str
+    value: float
+    label: str
+    dashed: bool = False
 
 
 @cache
 def theme() -> dict[str, Any]:
-    """Colours, and the configuration of Vega on light and on dark ground."""
+    """Return the colours, and the configuration of Vega for a light and a dark background."""
     return json.loads((files("self_instruct.report") / "theme.json").read_text(encoding="utf-8"))
 
 
 def chart(values: Sequence[Mapping[str, Any]], height: int, **rest: Any) -> dict[str, Any]:
-    """A specification as wide as what it stands in."""
+    """Return a specification that is as wide as its container."""
     fit = {"type": "fit-x", "contains": "padding"}
     data = {"values": list(values)}
     return {"$schema": SCHEMA, "data": data, "width": "container", "height": height, "autosize": fit, **rest}
@@ -39,26 +55,32 @@ def _name(field: str, **rest: Any) -> dict[str, Any]:
 
 
 def by_run(names: Sequence[str], legend: bool = True) -> dict[str, Any]:
-    """The colour of each run; one run needs no legend."""
+    """Return the encoding of colour by run; one run needs no legend."""
     shown = {"title": None} if legend and len(names) > 1 else None
     return _name("run", scale={"domain": list(names), "range": theme()["runs"][: len(names)]}, legend=shown)
 
 
+def _by_run_and_overlap(names: Sequence[str]) -> dict[str, Any]:
+    """Return the encoding of colour by run for two runs whose bars overlap, with the overlap in the legend."""
+    scale = {"domain": [*names, OVERLAP], "range": [*theme()["runs"][:2], theme()["overlap"]]}
+    return _name("run", scale=scale, legend={"title": None})
+
+
 def funnel_chart(steps: Mapping[str, Sequence[tuple[str, int]]]) -> dict[str, Any]:
-    """What is left after each step, of each run."""
+    """Draw what is left after each step, as a bar for each run."""
     names, values = list(steps), list[dict[str, Any]]()
     for run, rows in steps.items():
         for name, left in rows:
             part = left / rows[0][1] if rows[0][1] else 0.0
             values.append({"run": run, "step": name, "count": left, "share": part, "label": f"{left:,}  ({part:.0%})"})
-    # A run that has every step says where those stand that others have not.
+    # The run with the most steps gives the order; steps that only others have follow.
     longest = max(steps.values(), key=len, default=[])
     order = list(dict.fromkeys([*(name for name, _ in longest), *(str(value["step"]) for value in values)]))
     return _named_bars(values, names, "step", order, by_run(names))
 
 
 def reasons_chart(values: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict[str, Any]:
-    """Why candidates were dropped, commonest first: bars of the share of the run's candidates, coloured by stage or by run."""
+    """Draw the share of candidates that each reason dropped, most frequent first, coloured by stage or by run."""
     order = list(dict.fromkeys(value["reason"] for value in sorted(values, key=lambda value: -value["share"])))
     colour: dict[str, Any] = by_run(names)
     if len(names) == 1:
@@ -75,13 +97,14 @@ def _named_bars(
     order: Sequence[str],
     colour: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """A bar for each `share`, with its `label`; the lines are named by a field, and have a bar for each run."""
+    """Draw a labelled horizontal bar for each `share`, grouped by a field, with one bar for each run."""
     lines = {"y": _name(field, sort=list(order), title=None, axis={"domain": False, "ticks": False})}
     if len(names) > 1:
         lines["yOffset"] = {"field": "run", "sort": list(names)}
-    # Shares, not counts: runs of different sizes can be compared. The label needs room behind the longest.
+    # Shares, not counts, so that runs of different sizes can be compared.
     most = max((value["share"] for value in values), default=1.0)
-    x = _number("share", scale={"domain": [0, most * 1.2]}, axis=None)
+    room = {"expr": f"max(30, width - {_LABEL_ROOM})"}
+    x = _number("share", scale={"domain": [0, most], "range": [0, room]}, axis=None)
     tip = [{"field": "run"}, {"field": field}, {"field": "count", "format": ","}, {"field": "share", "format": ".1%"}]
     bars = {"mark": {"type": "bar", "cornerRadiusEnd": 3}, "encoding": {"x": x, "color": colour, "tooltip": tip}}
     labels = {"mark": {"type": "text", "align": "left", "dx": 6}, "encoding": {"x": x, "text": {"field": "label"}}}
@@ -90,8 +113,8 @@ def _named_bars(
 
 
 def line_chart(values: Sequence[Mapping[str, Any]], names: Sequence[str], y: Mapping[str, Any]) -> dict[str, Any]:
-    """A line of each run over its requests; `y` is the encoding of the height."""
-    x = _number("request", title="request", axis={"grid": False, "tickMinStep": 1})
+    """Draw a line for each run over its requests; `y` is the encoding of the height."""
+    x = _number("request", title="request number", axis={"grid": False, "tickMinStep": 1})
     tip = [{"field": "run"}, {"field": "request", "format": ","}, {**y, "title": y["title"]}]
     mark = {"type": "line", "strokeWidth": 2.2, "point": {"size": 24, "opacity": 0}}
     encoding = {"x": x, "y": {**y, "type": "quantitative"}, "color": by_run(names), "tooltip": tip}
@@ -104,49 +127,90 @@ def histogram(
     names: Sequence[str],
     *,
     x: Mapping[str, Any] | None = None,
-    limits: Mapping[str, float] | None = None,
+    markers: Sequence[Marker] = (),
     colour: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Bars from `low` to `high`, with the share of the run's records in each; runs lie over each other.
+    """Draw bars from `low` to `high` with the share of the run's records in each, and lines for the markers.
 
-    `limits` are thresholds by run, drawn as lines.
+    Bars of several runs are drawn over each other; of two runs, the overlap has a colour of its own.
     """
-    several = len(names) > 1
-    height = _number("share", title="share of records", axis={**_SHARE, "tickCount": 4})
+    several, both = len(names) > 1, len(names) == 2
+    totals = Counter[tuple[str, float]]()
+    for value in values:
+        totals[value["run"], value["low"]] += value["share"]
+    most = max(totals.values(), default=1.0) * (1.04 + _LINE_LABEL * len(markers) / 200)
+    height = _number("share", title="share of records", axis={**_SHARE, "tickCount": 4}, scale={"domain": [0, most]})
+    fill = colour or (_by_run_and_overlap(names) if both else by_run(names))
     tip = [{"field": "group" if colour else "run", "title": "of"}]
     tip += [{"field": at, "title": title, "format": ".3~f"} for at, title in (("low", "from"), ("high", "to"))]
     tip += [{"field": "count", "format": ","}, {"field": "share", "format": ".1%"}]
     bars = {
-        "mark": {"type": "bar", "binSpacing": 1, "opacity": 0.6 if several else 0.95},
+        "mark": {"type": "bar", "binSpacing": 1, "opacity": 0.6 if several and not both else 0.95},
         "encoding": {
             "x": _number("low", bin="binned", title=title, axis={"grid": False, "tickCount": 6}) | dict(x or {}),
             "x2": {"field": "high"},
             "y": {**height, "stack": None} if several else height,
-            "color": colour or by_run(names),
+            "color": fill,
             "tooltip": tip,
         },
     }
-    lines = [
-        {
-            "data": {"values": [{"limit": limit, "run": run}]},
-            "mark": {"type": "rule", "strokeDash": [4, 3], "strokeWidth": 1.5},
-            "encoding": {"x": _number("limit"), "tooltip": [{"field": "limit", "title": f"threshold of {run}"}]},
-        }
-        for run, limit in (limits or {}).items()
+    common = _overlaps(values) if both else []
+    layers = [bars, *([_overlap(bars, common)] if common else [])]
+    begin, end = (x or {}).get("scale", {}).get("domain") or (0, max((value["high"] for value in values), default=1))
+    for place, marker in enumerate(markers):
+        colours = {"color": theme()["runs"][list(names).index(marker.run)]} if several else {}
+        layers += _line(marker, place, marker.value <= begin + _RIGHT * (end - begin), colours)
+    return chart(values, 200, layer=layers)
+
+
+def _overlaps(values: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the bars that two runs have in common: the smaller share of each pair at the same place."""
+    shares: dict[tuple[float, float], list[float]] = {}
+    for value in values:
+        shares.setdefault((value["low"], value["high"]), []).append(value["share"])
+    return [
+        {"run": OVERLAP, "low": low, "high": high, "share": min(found)}
+        for (low, high), found in shares.items()
+        if len(found) > 1
     ]
-    return chart(values, 200, layer=[bars, *lines])
+
+
+def _overlap(bars: Mapping[str, Any], common: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the layer of overlapping bars, drawn like the bars of the runs."""
+    tip = [{"field": "run", "title": "of"}, {"field": "share", "format": ".1%"}]
+    return {**bars, "data": {"values": list(common)}, "encoding": {**bars["encoding"], "tooltip": tip}}
+
+
+def _line(marker: Marker, place: int, left: bool, colours: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return the layers of a marker; labels are below each other, beside their lines."""
+    data = {"values": [{"value": marker.value, "label": marker.label}]}
+    stroke = {"strokeDash": [4, 3]} if marker.dashed else {}
+    side = {"align": "left", "dx": 5} if left else {"align": "right", "dx": -5}
+    text = {"text": {"field": "label", "type": "nominal"}, "y": {"value": 7 + _LINE_LABEL * place}}
+    return [
+        {
+            "data": data,
+            "mark": {"type": "rule", "strokeWidth": 1.5, **stroke, **colours},
+            "encoding": {"x": _number("value")},
+        },
+        {
+            "data": data,
+            "mark": {"type": "text", "fontSize": 11.5, **side, **colours},
+            "encoding": {"x": _number("value"), **text},
+        },
+    ]
 
 
 def map_chart(values: Sequence[Mapping[str, Any]], groups: Sequence[str], what: str) -> dict[str, Any]:
-    """Points of a plane, coloured by group; they can be moved and magnified. Their text comes with the page."""
+    """Draw points coloured by group, which can be moved and zoomed. The page adds their texts."""
     plane = {name: _number(name, axis=None, scale={"domain": [-1.05, 1.05]}) for name in ("x", "y")}
-    # A wheel that always magnifies would hold up whoever scrolls past.
+    # Zooming needs shift, so that scrolling past the map does not zoom it.
     zoom = {"name": "view", "bind": "scales", "select": {"type": "interval", "zoom": "wheel![event.shiftKey]"}}
     palette = [
         theme()["other"] if group == "other" else colour
         for group, colour in zip(groups, theme()["groups"], strict=False)
     ]
-    scale, legend = {"domain": list(groups), "range": palette}, {"title": what, "orient": "bottom", "columns": 5}
+    scale, legend = {"domain": list(groups), "range": palette}, {"title": what, "orient": "bottom"}
     return chart(
         values,
         420,
@@ -157,7 +221,7 @@ def map_chart(values: Sequence[Mapping[str, Any]], groups: Sequence[str], what: 
 
 
 def commonest_pairs(pairs: Sequence[tuple[str | None, str | None]]) -> list[tuple[str, list[tuple[str, int]]]]:
-    """The 20 commonest verbs that have an object, each with its 4 commonest and how often; ties in order of the alphabet."""
+    """Return the 20 most frequent verbs with an object, each with its 4 most frequent objects; ties in alphabetical order."""
     objects: dict[str, Counter[str]] = {}
     for verb, noun in pairs:
         if verb and noun:
@@ -166,25 +230,32 @@ def commonest_pairs(pairs: Sequence[tuple[str | None, str | None]]) -> list[tupl
     return [(verb, sorted(objects[verb].items(), key=lambda item: (-item[1], item[0]))[:NOUNS]) for verb in verbs]
 
 
-def sunburst(wheel: Sequence[tuple[str, Sequence[tuple[str, int]]]], number: int) -> dict[str, Any]:
-    """The specification for what `commonest_pairs` gives, of so many records."""
+def verb_colours(wheels: Sequence[Sequence[tuple[str, Sequence[tuple[str, int]]]]]) -> dict[str, str]:
+    """Return a colour for each verb of what `commonest_pairs` gives for several runs; a verb has the same in all of them."""
+    colours, verbs = theme()["wheel"], dict.fromkeys(verb for wheel in wheels for verb, _ in wheel)
+    # Every fifth colour, so that neighbours on the wheel differ.
+    return {verb: colours[place * 5 % len(colours)] for place, verb in enumerate(verbs)}
+
+
+def sunburst(
+    wheel: Sequence[tuple[str, Sequence[tuple[str, int]]]], number: int, colours: Mapping[str, str]
+) -> dict[str, Any]:
+    """Draw what `commonest_pairs` gives for `number` records as two rings: verbs inside, their objects outside."""
     nodes: list[dict[str, Any]] = [{"id": _ROOT, "parent": None}]
-    colours = theme()["wheel"]
-    for place, (verb, nouns) in enumerate(wheel):
+    for verb, nouns in wheel:
         total = sum(count for _, count in nouns)
-        # Every fifth colour: neighbours on the wheel should not look alike.
-        common = {"verb": verb, "colour": colours[place * 5 % len(colours)]}
-        nodes.append({**common, "id": verb, "parent": _ROOT, "label": verb, "said": _said(verb, total, number)})
+        common = {"verb": verb, "colour": colours[verb]}
+        nodes.append({**common, "id": verb, "parent": _ROOT, "label": verb, "tip": _tip(verb, total, number)})
         for noun, count in nouns:
-            said = _said(f"{verb} {noun}", count, number)
+            tip = _tip(f"{verb} {noun}", count, number)
             name = f"{verb} {noun}"
             nodes.append(
-                {**common, "id": name, "parent": verb, "noun": noun, "label": noun, "count": count, "said": said}
+                {**common, "id": name, "parent": verb, "noun": noun, "label": noun, "count": count, "tip": tip}
             )
     spec = json.loads((files("self_instruct.report") / "sunburst.json").read_text(encoding="utf-8"))
     spec["data"][0]["values"] = nodes
     return spec
 
 
-def _said(what: str, count: int, number: int) -> str:
-    return f"{what}: {count:,} records ({count / number:.1%})"
+def _tip(name: str, count: int, number: int) -> str:
+    return f"{name}: {count:,} records ({count / number:.1%})"

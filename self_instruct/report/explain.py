@@ -1,4 +1,4 @@
-"""The explanation of why a candidate was accepted or rejected, read from the files of a run and its seed file."""
+"""Explain why a candidate was accepted or rejected, from the files of its run and the seed file."""
 
 import textwrap
 from collections.abc import Iterator
@@ -22,18 +22,18 @@ _SAMPLING = (
     "model_name_or_path", "api_model", "temperature", "top_p", "top_k", "min_p", "repetition_penalty",
     "max_new_tokens", "stop_words", "seed",
 )  # fmt: skip
-_SERVERS = ("presence_penalty", "frequency_penalty")  # only these follow them
+_SERVERS = ("presence_penalty", "frequency_penalty")  # used with --engine openai only
 
 
 def explain_candidate(folder: Path, id_or_text: str) -> str:
-    """Explain one candidate of a run directory. Raises `UserError` if the text fits none, or several."""
+    """Explain one candidate of a run directory. Raises UserError if the text matches none, or several."""
     run = read_run(folder)
     candidate, found_by = find(run, id_or_text)
     return "\n\n".join([*found_by, *explain(run, candidate)])
 
 
 def explain(run: Run, candidate: Candidate) -> Iterator[str]:
-    """The explanation, a paragraph at a time."""
+    """Yield the paragraphs of the explanation."""
     record = candidate.record
     yield f"[{record.id}] {candidate.outcome}"
     for name in ("instruction", "input", "output"):
@@ -49,10 +49,10 @@ def explain(run: Run, candidate: Candidate) -> Iterator[str]:
 
 def _accepted(run: Run, candidate: Candidate) -> Iterator[str]:
     about, rules = candidate.row["provenance"], run.options_of(candidate).get("filter_rules")
-    asked = f" ({' '.join(rules)})" if rules else ""
+    named = f" ({' '.join(rules)})" if rules else ""
     score = about.get("embedding_similarity")
-    meaning = f"; by meaning, the nearest had a cosine of {score:.3f}" if score is not None else ""
-    yield f"No filter rule objected{asked}, and nothing was too near{meaning}."
+    meaning = f" The most similar one by meaning had a cosine of {score:.3f}." if score is not None else ""
+    yield f"It passed all filter rules{named}, and no earlier record was too similar.{meaning}"
     yield from _near(run, about.get("most_similar"), "ROUGE-L F1")
 
 
@@ -70,16 +70,17 @@ def _rejected(run: Run, candidate: Candidate) -> Iterator[str]:
 def _near(run: Run, nearest: dict[str, Any] | None, measure: str) -> Iterator[str]:
     if nearest:
         yield _part(
-            f"Nearest, {measure} {nearest['score']:.3f}: {_named(run, nearest['id'])}", _text_of(run, nearest["id"])
+            f"Most similar, {measure} {nearest['score']:.3f}: {_named(run, nearest['id'])}",
+            _text_of(run, nearest["id"]),
         )
 
 
 def _origin(run: Run, candidate: Candidate) -> Iterator[str]:
     plan = candidate.row.get("provenance") or {}
     if run.entries is None:
-        yield f"{run.folder} holds no {JOURNAL}: what the model wrote is in the run that this directory was made from."
+        yield f"{run.folder} holds no {JOURNAL}; the completion is in the run that this directory was made from."
     elif (entry := run.entries.get(candidate.request)) is None:
-        yield f"{JOURNAL} has no completion of request {candidate.request}; it was taken out."
+        yield f"{JOURNAL} has no completion of request {candidate.request}; its line was removed."
     else:
         plan = {"seed_ids": entry.seed_ids, "parent_ids": entry.parent_ids}
         yield from _asked_for(entry)
@@ -88,7 +89,7 @@ def _origin(run: Run, candidate: Candidate) -> Iterator[str]:
     shown = [*plan.get("seed_ids", ()), *plan.get("parent_ids", ())]
     if shown:
         lines = [f"{_named(run, name)}: {shortened(_text_of(run, name), 90)}" for name in shown]
-        yield _part(f"The model had been shown {len(shown)} tasks:", "\n".join(lines))
+        yield _part(f"The prompt showed the model {len(shown)} tasks:", "\n".join(lines))
 
 
 def _asked_for(entry: Entry) -> Iterator[str]:
@@ -98,7 +99,7 @@ def _asked_for(entry: Entry) -> Iterator[str]:
 
 
 def _answered(run: Run, candidate: Candidate) -> Iterator[str]:
-    """Of a task that was answered by a request of its own, what that request gave."""
+    """Yield the completion of a separate request for the output, if there was one."""
     about = (candidate.row.get("provenance") or {}).get("response") or {}
     request = candidate.row.get("response_request", about.get("request"))
     entry = (run.entries or {}).get(request) if request is not None else None
@@ -112,11 +113,12 @@ def _written(format: RecordFormat, candidate: Candidate, entry: Entry) -> Iterat
     position = int(candidate.record.id.rpartition("-")[2])
     blocks = format.parse(entry.text, entry.number, entry.finish_reason == "length")
     if entry.finish_reason == "error":
-        yield f"The engine could not answer request {entry.request}: {entry.error}"
+        yield f"The engine failed on request {entry.request}: {entry.error}"
     elif 1 <= position <= len(blocks):
         yield _part(f"Written as block {position} of {len(blocks)} ({ended}):", blocks[position - 1].text)
     else:
-        yield f"{JOURNAL} has another completion than this came from ({ended}, {len(blocks)} blocks); launch the run again."
+        found = f"{ended}, {len(blocks)} blocks"
+        yield f"{JOURNAL} holds a different completion than this candidate came from ({found}); launch the run again."
 
 
 def _named(run: Run, name: str) -> str:
@@ -128,7 +130,7 @@ def _text_of(run: Run, name: str) -> str:
     if name in run.candidates:
         return run.candidates[name].text
     seed = (run.seeds or {}).get(name)
-    return seed.task if seed else "(not at hand: the seed file is not where it was, or is another one now)"
+    return seed.task if seed else "(not available: the seed file was moved or has changed)"
 
 
 def _part(title: str, text: str) -> str:

@@ -1,7 +1,7 @@
-"""The report: one HTML file with its style, scripts, data and the library that draws. It loads nothing from a network.
+"""Write the report: one HTML file with its style, scripts, data and drawing library, which loads nothing from a network.
 
-All text passes through the template's autoescaping. The page's policy lets a browser run only the two scripts whose hashes
-it names, so that text of records could do nothing even if it were not escaped.
+The template escapes all text. The page's content security policy allows only the two scripts whose hashes it names, so text
+of records could not run even if it were not escaped.
 """
 
 import base64
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from self_instruct.errors import UserError
 from self_instruct.report import tables
-from self_instruct.report.analysis import Analysis, analyse
+from self_instruct.report.analysis import Analysis, OnEncoded, analyse
 from self_instruct.report.charts import theme
 from self_instruct.report.payload import Payload
 from self_instruct.report.pictures import visible, write_pictures
@@ -27,12 +27,12 @@ from self_instruct.runs.layout import OutputPaths
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-_MOST = 4  # inputs that colours tell apart
+_MOST = 4  # inputs; each has a colour of its own
 
 
 @dataclass(frozen=True)
 class WrittenReport:
-    """A report that was written: its number of records and figures, and why it has no map, if so."""
+    """A written report: its path, the number of records and figures, and why it has no map (empty if it has one)."""
 
     path: Path
     records: int
@@ -48,20 +48,19 @@ def write_report(
     projection: str = "tsne",
     map_points: int = 4000,
     figures_dir: Path | None = None,
+    on_encoded: OnEncoded = lambda done, number: None,
 ) -> WrittenReport:
-    """Write the report of up to four run directories or instruction files, and its figures as PNG files where asked for.
+    """Write the report of up to four run directories or instruction files, and with `figures_dir` its figures as PNG files.
 
-    With a model, encode the instructions that have no vector. Raises `UserError` if an input cannot be read, or the output
-    cannot be written or is an input.
+    With a model, encode the instructions that have no vector; `on_encoded` is called with the number done and the number of
+    all. Raises UserError if an input cannot be read, or the output cannot be written or is an input.
     """
     if len(inputs) > _MOST:
-        raise UserError(
-            f"{len(inputs)} runs or files were given, but a report compares at most {_MOST}; leave some out"
-        )
+        raise UserError(f"{len(inputs)} runs or files were given, but a report compares at most {_MOST}; give fewer")
     if any(Path(path).resolve() == output.resolve() for path in inputs):
-        raise UserError(f"--output {output}: is what the report is about, and would be replaced; give another path")
+        raise UserError(f"--output {output}: is one of the inputs, which would be replaced; give another path")
     with closing(NewFile(output)) as file:
-        analysis = analyse(inputs, model_name_or_path, OutputPaths(output.with_suffix("")).vectors)
+        analysis = analyse(inputs, model_name_or_path, OutputPaths(output.with_suffix("")).vectors, on_encoded)
         parts = sections(analysis, projection, map_points)
         file.write(page(analysis, parts, Payload(analysis)))
         file.publish()
@@ -73,10 +72,10 @@ def write_report(
 
 
 def page(analysis: Analysis, parts: Sequence[Section], payload: Payload) -> bytes:
-    """Render the whole file, UTF-8. The same inputs give the same bytes."""
+    """Render the whole file in UTF-8. The same inputs give the same bytes."""
     import vl_convert
 
-    script, vega = _file("page.js"), vl_convert.javascript_bundle()  # type: ignore[call-arg]  # its stub asks for what has a default
+    script, vega = _file("page.js"), vl_convert.javascript_bundle()  # type: ignore[call-arg]  # its stub omits the default
     rendered = environment().get_template("page.html.jinja").render(
         inputs=analysis.inputs,
         facts=tables.facts_of(analysis),
@@ -98,7 +97,7 @@ def page(analysis: Analysis, parts: Sequence[Section], payload: Payload) -> byte
 
 @cache
 def environment() -> "Environment":
-    """The templates of the report: every value is escaped, and characters that cannot be shown are replaced."""
+    """Return the templates of the report, which escape every value and replace characters that cannot be shown."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     made = Environment(

@@ -1,6 +1,6 @@
-"""What a report is about: a run directory or a file of instructions, read into rows that are kept and rows that are not.
+"""Read the inputs of a report: run directories and instruction files, as accepted rows and dropped candidates.
 
-A file that post-processing has written brings what it rejected, which lies beside it. Judges nothing and draws nothing.
+For a curated file, the dropped candidates are in the rejected file beside it.
 """
 
 import json
@@ -18,19 +18,20 @@ from self_instruct.errors import UserError
 from self_instruct.novelty.vector_cache import FILE_NAME
 from self_instruct.records import Nearest, Record
 from self_instruct.report import candidates
+from self_instruct.report.run_settings import file_settings, run_settings
 from self_instruct.report.watch import fresh_report, judged_of, last_request
 from self_instruct.runs import funnel
 from self_instruct.runs.layout import PIPE, OutputPaths
 from self_instruct.user_files import read_objects
 
 NAMED = "RUN_OR_FILE"
-_RARE = ("limit", "validate", "contamination")  # stages that are shown only where they dropped something
+_RARE = ("limit", "validate", "contamination")  # stages shown only if they dropped something
 
 
 @dataclass(frozen=True)
 class Row:
-    """A record that is kept. `nearest` is the most similar one by words, `cosine` the highest by meaning; both as the record
-    states them, None where it does not.
+    """An accepted record. `nearest` is the most similar earlier record by words and `cosine` the highest similarity of the
+    embeddings, as the provenance states them, or None.
     """
 
     record: Record
@@ -43,7 +44,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Dropped:
-    """A candidate that is not kept, with its text or the beginning of it, and what decided."""
+    """A dropped candidate with its text, or the beginning of it, and the stage and reason."""
 
     id: str
     stage: str
@@ -56,9 +57,11 @@ class Dropped:
 
 @dataclass(frozen=True)
 class ReportInput:
-    """A run or a file. `steps` are the stages that drop, with what is left after each, of `first`; `others` are texts that
-    rows may be near to, by id; `vectors` are files that may hold embeddings; `facts` are said of it as a whole; `requests` is
-    one more than the number of the last request that was judged.
+    """A run or a file.
+
+    `first` names what the funnel starts with, and `steps` the stages with what is left after each. `others` are the texts of
+    neighbours that are not among the rows, by id; `vectors` are files that may hold embeddings; `facts` are key figures and
+    `settings` the options, both as names and values; `requests` is one more than the number of the last judged request.
     """
 
     name: str
@@ -69,18 +72,19 @@ class ReportInput:
     vectors: list[Path]
     others: Mapping[str, str] = field(default_factory=dict)
     facts: list[tuple[str, str]] = field(default_factory=list)
+    settings: list[tuple[str, str]] = field(default_factory=list)
     model: str = ""
     thresholds: Mapping[str, float] = field(default_factory=dict)
     requests: int = 0
 
     @property
     def drops(self) -> Counter[tuple[str, str]]:
-        """How often each stage and reason dropped something."""
+        """Return how many candidates each stage and reason dropped."""
         return Counter((item.stage, item.reason) for item in self.dropped)
 
     @property
     def funnel(self) -> list[tuple[str, int]]:
-        """How many there were, and how many after each stage that dropped any."""
+        """Return the number of candidates, and how many are left after each stage."""
         lost = Counter(item.stage for item in self.dropped)
         left = len(self.rows) + sum(lost[stage] for stage, _ in self.steps)
         found = [(self.first, left)]
@@ -92,21 +96,21 @@ class ReportInput:
 
     @property
     def texts(self) -> list[str]:
-        """The tasks of the rows, as they are compared."""
+        """Return the tasks of the rows: instruction and input."""
         return [row.record.task for row in self.rows]
 
 
-def read_inputs(places: Sequence[str]) -> list[ReportInput]:
-    """Each run or file. Raises `UserError` if one is neither, holds no record, or is given twice."""
-    if len({Path(place).resolve() for place in places}) < len(places):
-        raise UserError(f"{NAMED}: the same is given twice; give each once")
-    names = _names(places)
-    return [_read(Path(place), name) for place, name in zip(places, names, strict=True)]
+def read_inputs(paths: Sequence[str]) -> list[ReportInput]:
+    """Read each run or file. Raises UserError if one is neither, holds no record, or is given twice."""
+    if len({Path(path).resolve() for path in paths}) < len(paths):
+        raise UserError(f"{NAMED}: the same path is given twice; give each once")
+    names = _names(paths)
+    return [_read(Path(path), name) for path, name in zip(paths, names, strict=True)]
 
 
-def _names(places: Sequence[str]) -> list[str]:
-    """The last part of each path, with as many before it as it takes to tell them apart."""
-    paths = [Path(place).resolve() for place in places]
+def _names(given: Sequence[str]) -> list[str]:
+    """Return the last part of each path, and as many parts before it as make the names differ."""
+    paths = [Path(path).resolve() for path in given]
     for depth in range(1, 64):
         names = ["/".join(path.parts[-depth:]).lstrip("/") or str(path) for path in paths]
         if len(set(names)) == len(names):
@@ -116,12 +120,10 @@ def _names(places: Sequence[str]) -> list[str]:
 
 def _read(path: Path, name: str) -> ReportInput:
     if str(path) == PIPE or not path.exists():
-        raise UserError(f"{NAMED} {path}: is not there; give the --batch_dir of a run, or a file of instructions")
+        raise UserError(f"{NAMED} {path}: does not exist; give the --batch_dir of a run, or an instruction file")
     source = _read_run(path, name) if path.is_dir() else _read_file(path, name)
     if not source.rows:
-        raise UserError(
-            f"{NAMED} {path}: holds no record that is kept, so there is nothing to draw; generate some first"
-        )
+        raise UserError(f"{NAMED} {path}: holds no accepted record, so there is nothing to draw; generate some first")
     return source
 
 
@@ -145,6 +147,7 @@ def _read_run(folder: Path, name: str) -> ReportInput:
         [folder / FILE_NAME],
         {seed.id: seed.task for seed in (run.seeds or {}).values()},
         facts,
+        run_settings(run),
         Path(str(run.options.get("model_name_or_path") or run.options.get("engine") or "")).name,
         _thresholds(run.options),
         last + 1,
@@ -152,26 +155,27 @@ def _read_run(folder: Path, name: str) -> ReportInput:
 
 
 def _read_file(path: Path, name: str) -> ReportInput:
-    places = OutputPaths(path)
+    outputs = OutputPaths(path)
     lines = read_files([Source(str(path))], NAMED)[0].lines
     tasks = [line for line in lines if isinstance(line, Task)]
     broken = [line for line in lines if isinstance(line, Unreadable)]
     dropped = [Dropped(line.place, "read", line.reason, line.problem, line.text, None, None) for line in broken]
-    if places.rejected.is_file():
-        rows = read_objects(places.rejected, "the rejected lines")
+    if outputs.rejected.is_file():
+        rows = read_objects(outputs.rejected, "the rejected lines")
         dropped += [
             _dropped(str(row.get("id") or row.get("place")), row, _rejected_text(row), None) for _, row in rows
         ]
-    options = _options(places.report)
+    options = _options(outputs.report)
     ids = Counter(task.name for task in tasks)
     named = [_renamed(task.record, _name(task, path, ids)) for task in tasks]
     rows_ = [_row(record, json.loads(task.content), None) for record, task in zip(named, tasks, strict=True)]
-    vectors = [places.vectors]
-    return ReportInput(name, rows_, dropped, "lines", curated.STAGES, vectors, thresholds=_thresholds(options))
+    vectors = [outputs.vectors]
+    return ReportInput(name, rows_, dropped, "lines", curated.STAGES, vectors, settings=file_settings(options),
+                       thresholds=_thresholds(options))  # fmt: skip
 
 
 def _options(report: Path) -> dict[str, Any]:
-    """What the counts beside a curated file say it was curated by; nothing where there are none, or they are damaged."""
+    """Return the options in the report beside a curated file; empty if there is no report or it is damaged."""
     try:
         options = json.loads(report.read_text(encoding="utf-8"))["options"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -180,7 +184,7 @@ def _options(report: Path) -> dict[str, Any]:
 
 
 def _name(task: Task, path: Path, ids: Counter[str]) -> str:
-    """The id that the file gives a record, if it is its alone; else the file and the line."""
+    """Return the id of a record if it is unique in its file, else the file and the line."""
     unnamed = task.name == task.record.id or ids[task.name] > 1
     return f"{path.name}:{task.record.id.rpartition(':')[2]}" if unnamed else task.name
 
@@ -203,8 +207,8 @@ def _row(record: Record, row: Mapping[str, Any], request: int | None) -> Row:
 
 
 def _dropped(name: str, row: Mapping[str, Any], text: str, request: int | None) -> Dropped:
-    said = [str(row.get(key) or "") for key in ("stage", "reason", "detail")]
-    return Dropped(name, said[0], said[1], said[2], text, _nearest(row.get("nearest")), request)
+    stage, reason, detail = (str(row.get(key) or "") for key in ("stage", "reason", "detail"))
+    return Dropped(name, stage, reason, detail, text, _nearest(row.get("nearest")), request)
 
 
 def _rejected_text(row: Mapping[str, Any]) -> str:
@@ -232,4 +236,4 @@ def _nearest(value: Any) -> Nearest | None:
 
 def _score(value: Any) -> float | None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if number and -1.01 <= value <= 1.01 else None  # NaN is in no range
+    return float(value) if number and -1.01 <= value <= 1.01 else None  # also rejects NaN

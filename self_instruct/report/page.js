@@ -1,10 +1,10 @@
 "use strict";
-// Draws the figures as they come into view, and the table of records. All text is set as text, never as HTML.
+// Draw the figures as they come into view, and the table of records. Text is always set as text, never as HTML.
 (() => {
   const byId = (id) => document.getElementById(id);
   const read = (id) => JSON.parse(byId(id).textContent);
   const figures = read("figures"), themes = read("themes");
-  const PER_PAGE = 25, HOVER = 240;
+  const PER_PAGE = 25, HOVER = 240, NARROW = 420;
   const state = { query: "", run: "", category: "", origin: "", pair: null, sort: "", page: 0 };
   let rows = [], sources = [], shownRows = [], haystacks = [];
 
@@ -32,14 +32,22 @@
       }
     }
     plot.chart?.finalize();
-    // The compiler writes into what it is given.
+    // The compiler changes its argument.
     plot.chart = await vegaEmbed(plot, structuredClone(figure.spec), {
-      config: themes[theme()], renderer: figure.points ? "canvas" : "svg", downloadFileName: plot.dataset.figure,
+      config: config(plot), renderer: figure.points ? "canvas" : "svg", downloadFileName: plot.dataset.figure,
       actions: { export: { svg: true, png: true }, source: false, compiled: false, editor: false },
       scaleFactor: { png: 3 }, tooltip: { theme: "custom", maxDepth: 1 },
     });
     plot.dataset.drawn = theme();
     if (plot.classList.contains("wheel")) plot.chart.view.addEventListener("click", (event, item) => asked(plot, item));
+  }
+
+  function config(plot) {
+    const made = structuredClone(themes[theme()]);
+    if (plot.clientWidth >= NARROW) return made;
+    Object.assign(made.axis, { labelLimit: 110, labelFontSize: 11, titleFontSize: 11 });
+    Object.assign(made.legend, { labelLimit: 110, columns: 2 });
+    return made;
   }
 
   const observer = new IntersectionObserver((entries) => {
@@ -162,7 +170,7 @@
     const made = element("div", "near");
     made.append(element("p", "note", `${measure} ${value.toFixed(2)} with ${id}`));
     const text = inside ? columns.instruction[which] + (columns.input[which] ? `\n${columns.input[which]}` : "") : columns.known[which];
-    made.append(text === undefined ? element("p", "note", "its text is not at hand") : element("div", "text", text));
+    made.append(text === undefined ? element("p", "note", "its text is not available") : element("div", "text", text));
     return made;
   }
 

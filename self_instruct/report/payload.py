@@ -1,7 +1,4 @@
-"""The records of the page's table: columns of JSON, compressed, so that tens of thousands fit; long texts are cut and told.
-
-Knows nothing of how they are shown.
-"""
+"""Pack the records of the page's table as compressed columns of JSON, so that tens of thousands fit; cut long texts."""
 
 import base64
 import gzip
@@ -12,13 +9,13 @@ from typing import Any
 from self_instruct.records import Nearest
 from self_instruct.report.analysis import Analysis
 
-# Characters of instruction and input, and of the output, that the table keeps: the first pair with which all fit.
+# Most characters of instruction and input, and of the output, in the table; the first pair with which all records fit is used.
 _CUTS = ((20_000, 20_000), (4000, 4000), (2000, 2000), (1000, 1000), (700, 400), (400, 200), (200, 80))
-ROOM = 9_000_000  # bytes of compressed text in base64; the rest of the page has under 3 MB
+ROOM = 9_000_000  # bytes of compressed text in base64; the rest of the page takes under 3 MB
 
 
 class Payload:
-    """The compressed columns as base64 `text`; `cut` says which characters were kept at most, and of how many records."""
+    """The compressed columns as base64 `text`; `longest` the limit in characters, `cut` the number of records cut."""
 
     def __init__(self, analysis: Analysis, room: int = ROOM) -> None:
         for longest in _CUTS:
@@ -29,29 +26,29 @@ class Payload:
 
     @property
     def note(self) -> str:
-        """How many texts were cut, and to how many characters; empty if none was."""
+        """Return how many texts were cut, and to which length; empty if none was."""
         if not self.cut:
             return ""
         task, output = self.longest
         limit = f"{task:,} characters" + (f", outputs to {output:,}" if output != task else "")
-        return f"Texts of {self.cut:,} records are cut to {limit} here; the files have them whole."
+        return f"Texts of {self.cut:,} records are cut to {limit} here; the files hold the full texts."
 
     def _packed(self, analysis: Analysis) -> str:
         columns = [self._columns(analysis, at) for at in range(len(analysis.inputs))]
-        # Escaped as ASCII, JSON holds any text, lone surrogates too; no time, so that equal pages are equal bytes.
+        # ASCII escapes can hold lone surrogates; without a time stamp, equal pages are equal bytes.
         packed = gzip.compress(json.dumps({"sources": columns}, separators=(",", ":")).encode("ascii"), 6, mtime=0)
         return base64.b64encode(packed).decode("ascii")
 
     def _columns(self, analysis: Analysis, at: int) -> dict[str, Any]:
         source, near = analysis.inputs[at], analysis.neighbours[at]
-        places = {row.record.id: place for place, row in enumerate(source.rows)}
+        indices = {row.record.id: index for index, row in enumerate(source.rows)}
         rows, task, output = source.rows, *self.longest
         long = (
             max(len(row.record.instruction), len(row.record.input)) > task or len(row.record.output) > output
             for row in rows
         )
         self.cut += sum(long)
-        wanted = {item.id for column in near for item in column if item and item.id not in places}
+        wanted = {item.id for column in near for item in column if item and item.id not in indices}
         return {
             "name": source.name,
             "id": [row.record.id[:200] for row in rows],
@@ -63,19 +60,19 @@ class Payload:
             "category": _folded([row.category for row in rows]),
             "origin": _folded([row.origin for row in rows]),
             "pair": _folded([f"{pair.verb} {pair.noun}" if pair.noun else pair.verb for pair in analysis.pairs[at]]),
-            "words": _near(near.words, places),
-            "meaning": _near(near.meaning, places),
+            "words": _near(near.words, indices),
+            "meaning": _near(near.meaning, indices),
             "known": {name[:200]: source.others[name][:task] for name in sorted(wanted & source.others.keys())},
         }
 
 
 def _folded(values: Sequence[str | None]) -> dict[str, Any]:
-    """A column with few different values: these, and the place of each row's among them, -1 for none."""
+    """Pack a column with few distinct values: the values, and for each row the index of its value, or -1."""
     names = list(dict.fromkeys(value[:200] for value in values if value))
-    at = {name: place for place, name in enumerate(names)}
+    at = {name: index for index, name in enumerate(names)}
     return {"names": names, "at": [at[value[:200]] if value else -1 for value in values]}
 
 
-def _near(column: Sequence[Nearest | None], places: dict[str, int]) -> list[Any]:
-    """Of each row 0 for no neighbour, else its place among the rows, or its id, and the score."""
-    return [[places.get(near.id, near.id[:200]), round(near.score, 4)] if near else 0 for near in column]
+def _near(column: Sequence[Nearest | None], indices: dict[str, int]) -> list[Any]:
+    """Pack neighbours: 0 for none, else the index of its row (or its id, if it is not in the table) and the score."""
+    return [[indices.get(near.id, near.id[:200]), round(near.score, 4)] if near else 0 for near in column]

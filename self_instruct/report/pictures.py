@@ -1,4 +1,4 @@
-"""Each figure as a PNG file, for papers: drawn by vl-convert from the specification that the page draws, without a browser."""
+"""Write each figure as a PNG file for papers; vl-convert draws the specification of the page without a browser."""
 
 import re
 from collections.abc import Sequence
@@ -12,17 +12,17 @@ from self_instruct.runs.files import put
 
 _WIDTH = {True: 720, False: 400}  # points; wide figures and others
 _DPI = 300
-# What HTML may not hold, no UTF-8 file can, or ends the process that draws.
+# Characters that HTML or UTF-8 does not allow, or that end the process that draws.
 _UNSHOWN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 
 
 def visible(text: str) -> str:
-    """The text with a sign in the place of each character that cannot be shown."""
+    """Return the text with U+FFFD for each character that cannot be shown."""
     return _UNSHOWN.sub("\ufffd", text)
 
 
 def write_pictures(figures: Sequence[Figure], folder: Path) -> None:
-    """Writes NAME.png of each figure, on white. Raises `UserError` if the folder cannot be written."""
+    """Write NAME.png for each figure, on white. Raises UserError if the folder cannot be written."""
     import vl_convert
 
     try:
@@ -39,7 +39,7 @@ def write_pictures(figures: Sequence[Figure], folder: Path) -> None:
 
 
 def _fixed(figure: Figure) -> dict[str, Any]:
-    """The specification with a width of its own, and without what needs a pointer."""
+    """Return the specification with a fixed width and without interaction."""
     spec = _visible(figure.spec)
     if spec.get("width") == "container":
         spec["width"] = _WIDTH[figure.wide]
@@ -48,7 +48,7 @@ def _fixed(figure: Figure) -> dict[str, Any]:
 
 
 def _visible(value: Any) -> Any:
-    """A copy without control characters and surrogates: names of groups come from records, and NUL would end the process."""
+    """Return a copy without control characters and surrogates; group names come from records, and NUL would end the process."""
     if isinstance(value, dict):
         return {key: _visible(item) for key, item in value.items()}
     if isinstance(value, list):

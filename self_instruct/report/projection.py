@@ -1,22 +1,22 @@
-"""Vectors as points of a plane, for looking at: t-SNE or principal components, of a sample where there are many.
+"""Project vectors to a plane by t-SNE or principal components, and sample them where there are many.
 
-The same vectors give the same points. Knows nothing of texts and figures.
+The same vectors give the same points.
 """
 
 import numpy as np
 
-_FEW = 12  # vectors that t-SNE has no neighbourhoods for
-_DIMENSIONS = 50  # that t-SNE is given: it is much faster, and what is left out is mostly noise (vandermaaten2008tsne)
+_FEW = 12  # t-SNE needs at least this many vectors
+_DIMENSIONS = 50  # of the input of t-SNE: fewer are much faster, and the rest is mostly noise (vandermaaten2008tsne)
 
 
 def sample(number: int, most: int, share: float) -> np.ndarray:
-    """Positions of so many evenly spread among a number: at most `share` of `most`, in order."""
+    """Return at most `share * most` positions, evenly spread over `number` rows, in order."""
     wanted = max(1, min(number, int(most * share)))
     return np.unique(np.linspace(0, number - 1, wanted).round().astype(np.int64))
 
 
 def project(vectors: np.ndarray, method: str) -> np.ndarray:
-    """Points [vectors, 2] between -1 and 1, by `tsne` or `pca`; fewer than 12 vectors by pca in any case."""
+    """Return points [vectors, 2] between -1 and 1 by `tsne` or `pca`; fewer than 12 vectors always use pca."""
     centred = vectors.astype(np.float64) - vectors.mean(axis=0)
     components = _principal(centred, 2 if method == "pca" or len(vectors) < _FEW else _DIMENSIONS)
     if components.shape[1] > 2:
@@ -29,7 +29,7 @@ def project(vectors: np.ndarray, method: str) -> np.ndarray:
 
 
 def _principal(centred: np.ndarray, wanted: int) -> np.ndarray:
-    """The first principal components [vectors, wanted], with the sign that makes the largest weight positive."""
+    """Return the first principal components [vectors, wanted], with the sign that makes the largest weight positive."""
     _, directions = np.linalg.eigh(centred.T @ centred)
     chosen = directions[:, ::-1][:, :wanted]
     signs = np.sign(chosen[np.abs(chosen).argmax(axis=0), np.arange(chosen.shape[1])])

@@ -1,4 +1,4 @@
-"""The sections of a report: their figures, and notes on those that are missing. Charts are drawn from them elsewhere."""
+"""Build the sections of a report: their figures, and notes on figures that are missing."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,14 +12,14 @@ from self_instruct.report.analysis import Analysis
 from self_instruct.report.inputs import ReportInput, Row
 from self_instruct.report.projection import project, sample
 
-_WINDOWS = 24  # of requests, over which the yield is counted
-_GROUPS = 8  # groups that a map tells apart by colour
+_WINDOWS = 24  # windows of requests, in each of which the yield is counted
+_GROUPS = 8  # groups with a colour of their own on a map
 _WHOLE = {"grid": False, "tickCount": 6, "tickMinStep": 1}
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart with its words. `points` of a map are rows of the page's table, whose text is shown where the pointer is."""
+    """A chart with its title and caption. With `points`, each point is a row of the page's table, whose text is its tooltip."""
 
     name: str
     title: str
@@ -31,7 +31,7 @@ class Figure:
 
 @dataclass
 class Section:
-    """A part of the report: its figures, and what is to be said where one is missing."""
+    """A part of the report: its figures, and notes on missing ones."""
 
     name: str
     title: str
@@ -40,60 +40,65 @@ class Section:
 
 
 def sections(analysis: Analysis, projection: str, map_points: int) -> list[Section]:
-    """All figures, in the order of the page."""
+    """Return the sections in the order of the page; without vectors, there is no map."""
     return [
         funnel_section(analysis),
         lengths_section(analysis),
         novelty_section(analysis),
         verbs_section(analysis),
-        map_section(analysis, projection, map_points),
+        *([map_section(analysis, projection, map_points)] if analysis.vectors is not None else []),
         reasons_section(analysis),
     ]
 
 
 def share(part: float) -> str:
-    """A share in percent; what is there is never shown as nothing."""
+    """Format a share in percent; a small share is never shown as zero."""
     return "under 0.1%" if 0 < part < 0.0005 else f"{part:.1%}"
 
 
 def funnel_section(analysis: Analysis) -> Section:
-    """The funnel and, for runs, the yield and the number of records over the requests."""
-    section = Section("funnel", "From what was written to what is kept")
+    """Build the funnel and, for runs, the yield and the number of records over the requests."""
+    section = Section("funnel", "From blocks written to records kept")
     steps = {source.name: source.funnel for source in analysis.inputs}
-    caption = "What is left after each stage, as a share of the first."
+    caption = "Candidates left after each stage, with their share of the first."
     section.figures.append(Figure("funnel", "Funnel", caption, charts.funnel_chart(steps), wide=True))
     timed = [source for source in analysis.inputs if any(row.request is not None for row in source.rows)]
     if not timed:
-        section.notes.append("Yield over time: a file does not say which request its records come from.")
+        section.notes.append("Yield over time is shown for runs only: a file does not state the request of a record.")
         return section
     yields = [point for source in timed for point in _windows(source)]
-    y = {"field": "yield", "title": "yield", "axis": {"format": ".0%", "tickCount": 5}, "scale": {"domain": [0, 1]}}
-    caption = "Records accepted per block written, over windows of requests; without the blocks after the last record."
-    section.figures.append(
-        Figure("yield", "Yield over time", caption,
-               charts.line_chart(yields, analysis.names, y))
-    )  # fmt: skip
-    grown = [point for source in timed for point in _growth(source)]
-    y = {"field": "records", "title": "records", "axis": {"format": "~s", "tickCount": 5}}
+    y = {"field": "yield", "title": "accepted per block written", "axis": {"format": ".0%", "tickCount": 5},
+         "scale": {"domain": [0, 1]}}  # fmt: skip
+    widths = sorted({_window_width(source) for source in timed})
+    window = " or ".join(f"{width:,}" for width in widths) + (" request" if widths == [1] else " requests")
     caption = (
-        "Records that were there after each request. The line flattens where fewer blocks are kept: because the model repeats "
+        f"Yield: records accepted / blocks written, in windows of {window}. Blocks beyond the target are not counted."
+    )
+    section.figures.append(Figure("yield", "Yield over time", caption, charts.line_chart(yields, analysis.names, y)))
+    grown = [point for source in timed for point in _growth(source)]
+    y = {"field": "records", "title": "records accepted so far", "axis": {"format": "~s", "tickCount": 5}}
+    caption = (
+        "Records accepted up to each request. The line flattens where fewer blocks are kept: because the model repeats "
         "itself, the filters drop more, or the target was reached."
     )
     section.figures.append(Figure("growth", "Records over time", caption, charts.line_chart(grown, analysis.names, y)))
     return section
 
 
+def _window_width(source: ReportInput) -> int:
+    """Return the number of requests in a window."""
+    return max(1, -(-source.requests // _WINDOWS))
+
+
 def _windows(source: ReportInput) -> list[dict[str, Any]]:
-    """The yield over windows of requests."""
-    width = max(1, -(-source.requests // _WINDOWS))
-    kept, written = Counter[int](), Counter[int]()
-    for row in source.rows:
-        if row.request is not None:
-            kept[row.request // width] += 1
-            written[row.request // width] += 1
-    for item in source.dropped:
-        if item.request is not None and item.stage not in ("generation", "limit"):
-            written[item.request // width] += 1
+    """Return the records accepted per block written, in windows of requests; blocks beyond the target are not counted."""
+    width = _window_width(source)
+    kept = Counter(row.request // width for row in source.rows if row.request is not None)
+    written = kept + Counter(
+        item.request // width
+        for item in source.dropped
+        if item.request is not None and item.stage not in ("generation", "limit")  # a failed request wrote no block
+    )
     middle = (width - 1) / 2
     return [
         {"run": source.name, "request": window * width + middle, "yield": round(kept[window] / written[window], 4)}
@@ -102,7 +107,7 @@ def _windows(source: ReportInput) -> list[dict[str, Any]]:
 
 
 def _growth(source: ReportInput) -> list[dict[str, Any]]:
-    """How many records there were after some 200 of the requests."""
+    """Return the number of records after each of about 200 requests."""
     requests = np.sort([row.request for row in source.rows if row.request is not None])
     asked = np.unique(np.linspace(0, max(0, source.requests - 1), 200).round())
     there = np.searchsorted(requests, asked, side="right")
@@ -110,8 +115,8 @@ def _growth(source: ReportInput) -> list[dict[str, Any]]:
 
 
 def reasons_section(analysis: Analysis) -> Section:
-    """How often each reason dropped a candidate."""
-    section = Section("rejected", "What was not kept, and why")
+    """Build the chart of reasons and their shares."""
+    section = Section("rejected", "Rejected candidates")
     values = []
     for source in analysis.inputs:
         total = len(source.rows) + len(source.dropped)
@@ -125,13 +130,13 @@ def reasons_section(analysis: Analysis) -> Section:
             Figure("reasons", "Reasons", caption, charts.reasons_chart(values, analysis.names), wide=True)
         )
     else:
-        section.notes.append("Nothing was dropped, or what was dropped does not lie beside the file.")
+        section.notes.append("Nothing was dropped, or the file of dropped candidates is missing.")
     return section
 
 
 def lengths_section(analysis: Analysis) -> Section:
-    """Words of instructions, inputs and outputs."""
-    section = Section("lengths", "How long they are")
+    """Build the histograms of words per instruction, input and output."""
+    section = Section("lengths", "Length")
     for name in ("instruction", "input", "output"):
         counts = [np.array([_words(row, name) for row in source.rows]) for source in analysis.inputs]
         with_any = [column[column > 0] for column in counts]
@@ -139,7 +144,7 @@ def lengths_section(analysis: Analysis) -> Section:
             section.notes.append(f"No record has an {name}.")
             continue
         together = np.concatenate(with_any)
-        # The longest hundredth would press all others against the axis.
+        # The axis ends at the 99th percentile: a few very long texts would compress the rest.
         end = max(5.0, float(np.percentile(together, 99)))
         width = max(1, round(end / charts.BARS))
         edges = np.arange(0.5, end + width, width)
@@ -148,14 +153,23 @@ def lengths_section(analysis: Analysis) -> Section:
             for source, column in zip(analysis.inputs, with_any, strict=True)
             for value in _bars(source.name, column, edges)
         ]
-        median, beyond = float(np.median(together)), int((together > edges[-1]).sum())
-        caption = f"Words. The middle one has {median:,.0f}, the longest {together.max():,}" + (
-            f"; {beyond:,} are beyond the axis." if beyond else "."
+        beyond = int((together > edges[-1]).sum())
+        caption = f"The line is the median; the longest has {together.max():,} words" + (
+            f"; {beyond:,} records are beyond the axis." if beyond else "."
         )
+        markers = [
+            charts.Marker(
+                source.name,
+                float(np.median(column)),
+                f"median {np.median(column):,.0f} words",
+            )
+            for source, column in zip(analysis.inputs, with_any, strict=True)
+            if len(column)
+        ]
         if name == "input":
             caption += f" {len(together):,} of {sum(map(len, counts)):,} records have an input."
-        title = f"Words of the {name}"
-        spec = charts.histogram(values, f"words of the {name}", analysis.names, x={"axis": _WHOLE})
+        title = f"Words per {name}"
+        spec = charts.histogram(values, f"words per {name}", analysis.names, x={"axis": _WHOLE}, markers=markers)
         section.figures.append(Figure(f"length_{name}", title, caption, spec))
     return section
 
@@ -165,14 +179,14 @@ def _words(row: Row, name: str) -> int:
 
 
 def novelty_section(analysis: Analysis) -> Section:
-    """Similarity to the nearest neighbour by words and, where there are vectors, by meaning."""
-    section = Section("novelty", "How new they are")
+    """Build the histograms of similarity with the nearest neighbour by words and, with vectors, by meaning."""
+    section = Section("novelty", "Novelty")
     words = [[near.score for near in found.words if near] for found in analysis.neighbours]
     caption = "ROUGE-L F1 with the nearest earlier record or seed."
     section.figures += _similarities(analysis, "rouge_l", "Nearest neighbour by words", caption, words, "rouge")
     stated = [[row.cosine for row in source.rows if row.cosine is not None] for source in analysis.inputs]
     found = [[near.score for near in item.meaning if near] for item in analysis.neighbours]
-    meaning = [said or seen for said, seen in zip(stated, found, strict=True)]
+    meaning = [known or computed for known, computed in zip(stated, found, strict=True)]
     if any(meaning):
         caption = "Cosine of the embeddings with the nearest earlier record."
         section.figures += _similarities(
@@ -186,7 +200,7 @@ def novelty_section(analysis: Analysis) -> Section:
 def _similarities(
     analysis: Analysis, reason: str, title: str, caption: str, scores: Sequence[Sequence[float]], threshold: str
 ) -> list[Figure]:
-    """The histogram of scores; for one run with what was dropped for its score."""
+    """Build the histogram of scores; for one run, include the candidates dropped for their score."""
     if not any(len(column) for column in scores):
         return []
     low = min(0.0, *(min(column, default=0.0) for column in scores))
@@ -198,23 +212,37 @@ def _similarities(
         total = len(column) + len(near) if both else None
         values += _bars(source.name, np.array(column).clip(max=1.0), edges, total, group="kept")
         if both:
-            values += _bars(source.name, np.array(near).clip(max=1.0), edges, total, group="dropped for it")
+            values += _bars(source.name, np.array(near).clip(max=1.0), edges, total, group="dropped for similarity")
             scale = {
-                "domain": ["kept", "dropped for it"],
+                "domain": ["kept", "dropped for similarity"],
                 "range": [charts.theme()["runs"][0], charts.theme()["other"]],
             }
             colour = {"field": "group", "type": "nominal", "scale": scale, "legend": {"title": None}}
-    limits = {
-        source.name: source.thresholds[threshold] for source in analysis.inputs if threshold in source.thresholds
-    }
-    if limits:
-        caption += " The dashed line is the threshold."
+    medians = [
+        charts.Marker(source.name, float(np.median(column)), f"median {np.median(column):.2f}")
+        for source, column in zip(analysis.inputs, scores, strict=True)
+        if len(column)
+    ]
+    limits = [
+        charts.Marker(
+            source.name,
+            source.thresholds[threshold],
+            f"threshold {source.thresholds[threshold]:g}",
+            True,
+        )
+        for source in analysis.inputs
+        if threshold in source.thresholds
+    ]
+    caption += " The solid line is the median of the records kept" + (
+        "; the dashed line is the threshold." if limits else "."
+    )
+    measure = "ROUGE-L F1" if reason == "rouge_l" else "cosine similarity"
     spec = charts.histogram(
         values,
-        "similarity",
+        f"{measure} with the nearest",
         analysis.names,
         x={"scale": {"domain": [float(edges[0]), 1]}},
-        limits=limits,
+        markers=[*medians, *limits],
         colour=colour,
     )
     return [Figure(f"similarity_{reason}", title, caption, spec)]
@@ -223,7 +251,7 @@ def _similarities(
 def _bars(
     run: str, numbers: np.ndarray, edges: np.ndarray, total: int | None = None, **more: Any
 ) -> list[dict[str, Any]]:
-    """The bars of a histogram that are not empty; shares are of all numbers, or of `total`."""
+    """Return the bars of a histogram that are not empty; shares are of all numbers, or of `total`."""
     counts, _ = np.histogram(numbers, edges)
     whole = total or len(numbers) or 1
     return [
@@ -235,30 +263,31 @@ def _bars(
 
 
 def verbs_section(analysis: Analysis) -> Section:
-    """A wheel of verbs and objects for each source."""
-    section = Section("verbs", "What they ask for")
-    for at, (source, pairs) in enumerate(zip(analysis.inputs, analysis.pairs, strict=True)):
-        wheel, number = charts.commonest_pairs(pairs), len(source.rows)
+    """Build a wheel of verbs and objects for each input."""
+    section = Section("verbs", "Verbs and objects")
+    wheels = [charts.commonest_pairs(pairs) for pairs in analysis.pairs]
+    colours = charts.verb_colours(wheels)
+    for at, (source, pairs, wheel) in enumerate(zip(analysis.inputs, analysis.pairs, wheels, strict=True)):
+        number = len(source.rows)
         both = sum(pair.noun is not None for pair in pairs)
         if not wheel:
             section.notes.append(f"{source.name}: no instruction has an imperative verb with an object.")
             continue
         shown = sum(count for _, nouns in wheel for _, count in nouns)
         caption = (
-            f"The {len(wheel)} commonest verbs, inside, and up to 4 objects of each: {shown / number:.0%} of {number:,} "
-            f"records. {both / number:.0%} have a verb and an object that rules for English can tell. A click shows them."
+            f"The {len(wheel)} most frequent verbs (inside), and up to 4 objects of each: {shown / number:.0%} of {number:,} "
+            f"records. In {both / number:.0%}, rules for English found a verb and an object. Click one to list its records."
         )
         title = "Verbs and their objects" + (f": {source.name}" if len(analysis.inputs) > 1 else "")
-        section.figures.append(Figure(f"verbs_{at + 1}", title, caption, charts.sunburst(wheel, number)))
+        section.figures.append(Figure(f"verbs_{at + 1}", title, caption, charts.sunburst(wheel, number, colours)))
     return section
 
 
 def map_section(analysis: Analysis, projection: str, most: int) -> Section:
-    """A map for each source, all on one plane, of at most so many points together."""
-    section = Section("map", "Where they lie")
+    """Build a map for each input, all with the same projection, of at most `most` points together."""
+    section = Section("map", "Map of the instructions")
     if analysis.vectors is None:
-        section.notes.append(f"Map of the instructions: {analysis.no_vectors}")
-        return section
+        raise ValueError("a map needs vectors")
     sizes = [len(vectors) for vectors in analysis.vectors]
     chosen = [sample(size, most, size / sum(sizes)) for size in sizes]
     points = project(
@@ -273,14 +302,12 @@ def map_section(analysis: Analysis, projection: str, most: int) -> Section:
         ]
         begin += len(rows)
         shown = (
-            f"{len(rows):,} of {sizes[at]:,} records, evenly spread over them"
+            f"{len(rows):,} of {sizes[at]:,} records, evenly sampled"
             if len(rows) < sizes[at]
             else f"All {sizes[at]:,} records"
         )
         method = "t-SNE" if projection == "tsne" else "principal components"
-        caption = (
-            f"{shown}; embeddings by {method}. Drag to move, shift and wheel to magnify, double click for the whole."
-        )
+        caption = f"{shown}; embeddings by {method}. Drag to move, shift and wheel to zoom, double click to reset."
         order = [group for group, _ in Counter(groups).most_common() if group != "other"]
         spec = charts.map_chart(values, [*order, *(["other"] if "other" in groups else [])], what)
         title = "Map of the instructions" + (f": {source.name}" if len(analysis.inputs) > 1 else "")
@@ -291,7 +318,7 @@ def map_section(analysis: Analysis, projection: str, most: int) -> Section:
 
 
 def _groups(analysis: Analysis, chosen: Sequence[np.ndarray]) -> tuple[list[str], str]:
-    """What colours a map: the category of each chosen row, else where it comes from, else its verb."""
+    """Return the group of each chosen row, and its kind: the category if there are any, else the source, else the verb."""
     rows = [source.rows[at] for source, rows in zip(analysis.inputs, chosen, strict=True) for at in rows]
     pairs = [found[at] for found, rows in zip(analysis.pairs, chosen, strict=True) for at in rows]
     looks: Mapping[str, list[str | None]] = {

@@ -1,4 +1,4 @@
-"""The tables and examples of a report as plain data: the inputs in figures, categories and sources, and rejected candidates."""
+"""Compute the tables and examples of a report: key figures, categories and sources, and rejected candidates."""
 
 import statistics
 from collections import Counter
@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from self_instruct.report.analysis import Analysis
 from self_instruct.report.inputs import Dropped, ReportInput, Row
+from self_instruct.report.sections import share
 from self_instruct.report.verb_noun import VerbNoun
 
 _EXAMPLES = 5  # of each reason
@@ -15,7 +16,7 @@ _PAIRS = 12
 
 
 class GroupTable(NamedTuple):
-    """The largest groups of an input, by its number: name, records, share, median words of instruction and output."""
+    """The largest groups of input number `input`: name, records, share, median words of instruction and output."""
 
     by: str
     input: int
@@ -24,7 +25,7 @@ class GroupTable(NamedTuple):
 
 
 class Rejections(NamedTuple):
-    """What one reason dropped of an input, by its number; examples have the text that they were too near to, if known."""
+    """The candidates of input number `input` that one reason dropped; examples include the text of the neighbour, if known."""
 
     input: int
     stage: str
@@ -39,18 +40,18 @@ def facts_of(analysis: Analysis) -> list[list[tuple[str, str]]]:
     for source, near, pairs in zip(analysis.inputs, analysis.neighbours, analysis.pairs, strict=True):
         facts = [("records", f"{len(source.rows):,}")]
         if source.dropped:
-            facts.append(("yield", f"{len(source.rows) / source.funnel[0][1]:.0%}"))
+            facts.append((f"yield, of {source.first}", share(len(source.rows) / source.funnel[0][1])))
         facts += source.facts
-        facts.append(("words an instruction", f"{_median_words(source.rows, 'instruction'):,.0f}"))
+        facts.append(("words per instruction (median)", f"{_median_words(source.rows, 'instruction'):,.0f}"))
         if scores := [item.score for item in near.words if item]:
-            facts.append(("ROUGE-L, nearest", f"{statistics.median(scores):.2f}"))
+            facts.append(("ROUGE-L with the nearest (median)", f"{statistics.median(scores):.2f}"))
         facts.append(("verb-object pairs", f"{len({pair for pair in pairs if pair.noun}):,}"))
         found.append(facts)
     return found
 
 
 def common_pairs(analysis: Analysis) -> list[tuple[VerbNoun, int, float]]:
-    """Return the commonest verbs with an object, their counts and shares, for a report of one input."""
+    """Return the most frequent verb-object pairs with their counts and shares, for a report of one input."""
     if len(analysis.inputs) > 1:
         return []
     counts = Counter(pair for pair in analysis.pairs[0] if pair.noun)
@@ -104,7 +105,7 @@ def rejected(analysis: Analysis) -> list[Rejections]:
             by_reason.setdefault((item.stage, item.reason), []).append(item)
         for (stage, reason), number in Counter(source.drops).most_common():
             items = by_reason[stage, reason]
-            # Evenly over the run: its beginning is not like its end.
+            # Evenly over the run, since its beginning and its end differ.
             chosen = items[:: max(1, len(items) // _EXAMPLES)][:_EXAMPLES]
             examples = [(item, texts.get(item.nearest.id) if item.nearest else None) for item in chosen]
             found.append(Rejections(at, stage, reason, number, examples))

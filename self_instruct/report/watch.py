@@ -1,7 +1,6 @@
-"""A run directory while it is written, as another process sees it: what its files hold so far, and who writes them.
+"""Read the status of a run directory while another process writes it.
 
-Takes no lock and writes nothing. A last line that is half there is read when it is whole; a file that was replaced is read
-anew. Knows nothing of models, and judges nothing.
+Takes no lock and writes nothing. An incomplete last line is read once it is complete; a replaced file is read from the start.
 """
 
 import json
@@ -23,12 +22,13 @@ from self_instruct.runs.layout import ACCEPTED, JOURNAL, LOGS, PREDICTIONS, REJE
 WINDOW_SECONDS = 600.0
 _END_BYTES = 1 << 18
 _LAST_ERRORS = 5
-_BEATS = 3  # heartbeats that may be missed before a process that cannot be seen is taken for gone
+_BEATS = 3  # missed heartbeats after which a process on another host counts as gone
 
 
 class GrowingFile:
-    """A JSONL file that another process appends to. `take` is called once for each object, `begin` when the file is another
-    one than before, which is then read from its first line.
+    """A JSONL file that another process appends to.
+
+    `take` is called once for each object; `begin` is called before the first line of a new or replaced file.
     """
 
     def __init__(self, path: Path, begin: Callable[[], None], take: Callable[[dict[str, Any]], None]) -> None:
@@ -38,7 +38,7 @@ class GrowingFile:
         begin()
 
     def catch_up(self) -> None:
-        """Reads what has come since the last call. A line that is no object is counted as damaged."""
+        """Read the lines added since the last call. A line that is not an object counts as damaged."""
         try:
             with self._path.open("rb") as file:
                 stat = os.fstat(file.fileno())
@@ -67,7 +67,7 @@ class GrowingFile:
 
 
 class Watcher:
-    """What the files of a run directory hold. `funnel` counts what was judged; `requests` are those that were answered."""
+    """Counts of the files of a run directory; `funnel` holds the candidates and completions."""
 
     def __init__(self, folder: Path) -> None:
         self.funnel = Funnel()
@@ -79,7 +79,7 @@ class Watcher:
         ]
 
     def catch_up(self) -> None:
-        """Reads what has come since the last call."""
+        """Read the lines added since the last call."""
         for file in self._files:
             file.catch_up()
         self.funnel.completions = Counter(reason for reason, _ in self._answers.values())
@@ -100,11 +100,11 @@ class Watcher:
 
     @property
     def damaged(self) -> int:
-        """Lines that are no objects, or lack what every line must have."""
+        """Return the number of lines that are not objects or lack a required field."""
         return sum(file.damaged for file in self._files)
 
     def recently(self, now: float) -> tuple[float, float] | None:
-        """Records a minute and tokens a second of the last ten minutes, or of as many as there are; None without any."""
+        """Return records per minute and tokens per second over at most the last ten minutes; None without recent tokens."""
         for events in (self._tokens, self._records):
             while events and events[0][0] < now - WINDOW_SECONDS:
                 events.popleft()
@@ -153,7 +153,7 @@ class Watcher:
 
 @dataclass(frozen=True)
 class Holder:
-    """The process that writes a directory, as far as it can be told: `runs` is None where that cannot be seen from here."""
+    """The process that writes a directory; `runs` is None if it cannot be checked, as on another host."""
 
     host: str
     pid: int
@@ -164,7 +164,7 @@ class Holder:
 
 
 def holder(folder: Path, name: str) -> Holder | None:
-    """Who has a file of a directory open for writing: by the system's list of locks, or by the file that names the holder."""
+    """Return the process that writes a file, from the list of locks of the system or from the lock file."""
     here = socket.gethostname()
     lock = folder / f"{name}.lock"
     for path in (lock, folder / name):
@@ -179,7 +179,7 @@ def holder(folder: Path, name: str) -> Holder | None:
 
 
 def _locked_by(path: Path) -> int | None:
-    """The process of this machine that has a lock on a file, by /proc; 0 if it is not to be seen from here."""
+    """Return the process of this machine that locks a file, from /proc; 0 if it runs outside this container."""
     try:
         stat = path.stat()
         locks = Path("/proc/locks").read_text(encoding="ascii").splitlines()
@@ -191,7 +191,7 @@ def _locked_by(path: Path) -> int | None:
 
 
 def last_events(folder: Path) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
-    """Of the log files: the last errors, oldest first, and rank 0's last heartbeat. Only the ends of the files are read."""
+    """Return the last errors of all ranks, oldest first, and the last heartbeat of rank 0; read only the ends of the files."""
     errors: list[dict[str, Any]] = []
     beat: dict[str, Any] | None = None
     for path in sorted((folder / LOGS).glob("rank-*.jsonl")):
@@ -230,7 +230,7 @@ def judged_of(report: Mapping[str, Any] | None) -> tuple[int, int] | None:
 
 
 def seconds_of(moment: Any) -> float | None:
-    """Seconds since 1970 of a time as it is written in the files, or None."""
+    """Return a time stamp of the files in seconds since 1970, or None."""
     try:
         return datetime.fromisoformat(moment).replace(tzinfo=UTC).timestamp()
     except (TypeError, ValueError):
@@ -238,7 +238,7 @@ def seconds_of(moment: Any) -> float | None:
 
 
 def _note(events: deque[tuple[float, int]], moment: Any, number: int) -> None:
-    """Notes an event, if it is recent."""
+    """Add an event if it is recent."""
     at = seconds_of(moment)
     if at is not None and at >= time.time() - WINDOW_SECONDS:
         events.append((at, number))
@@ -262,12 +262,12 @@ def _object(line: bytes) -> dict[str, Any] | None:
     return row if isinstance(row, dict) else None
 
 
-# ---- the status
+# ---- status
 
 
 @dataclass(frozen=True)
 class Status:
-    """How a run goes. `state` is running, stopped, ended (without a report) or unknown; rates are of the last ten minutes.
+    """The status of a run. `state` is running, stopped, ended (without a report) or unknown; rates cover ten minutes.
 
     `requests` were answered, of which `judged` were judged, with `judged_tokens` written for them.
     """
@@ -295,16 +295,16 @@ class Status:
     options: Mapping[str, Any]
 
     def as_dict(self) -> dict[str, Any]:
-        """The fields as plain values, by their names in JSON; the funnel is in them as `accepted` and `drops`."""
+        """Return the fields by their names in JSON; `accepted` and `drops` stand for the funnel."""
         found = {item.name.rstrip("_"): getattr(self, item.name) for item in fields(self)
                  if item.name not in ("funnel", "options")}  # fmt: skip
         return {**found, "holder": asdict(self.holder) if self.holder else None}
 
 
 def watch(folder: Path, every: float | None = None) -> Iterator[Status]:
-    """Yield the status of a run; with `every`, again after so many seconds until no process writes the directory.
+    """Yield the status of a run; with `every`, repeat after that many seconds until no process writes the directory.
 
-    Raises `UserError` if the directory holds no run.
+    Raises UserError if the directory holds no run.
     """
     if not any((folder / name).is_file() for name in (JOURNAL, PREDICTIONS)):
         raise UserError(f"{folder}: holds no {JOURNAL}; give the --batch_dir of a generation run")
@@ -318,7 +318,7 @@ def watch(folder: Path, every: float | None = None) -> Iterator[Status]:
 
 
 def _status(folder: Path, watcher: Watcher) -> Status:
-    """Read what the files have gained since the last call, and return the status of the run."""
+    """Read the lines added since the last call, and return the status of the run."""
     held = holder(folder, JOURNAL) or holder(folder, PREDICTIONS)
     options = (manifest.read(folder) or {}).get("options", {})
     watcher.catch_up()
@@ -344,10 +344,10 @@ def _state(folder: Path, held: Holder | None, beat: dict[str, Any] | None, every
     """Return whether a process writes the directory; and why the last launch stopped, where it left a report."""
     if held is not None and held.runs:
         return "running", None
-    heard = seconds_of(beat.get("time")) if beat else None
+    last_beat = seconds_of(beat.get("time")) if beat else None
     if held is not None and held.runs is None:
         patience = _BEATS * every if isinstance(every, (int, float)) else 0
-        return ("running" if heard is not None and time.time() - heard < patience else "unknown"), None
+        return ("running" if last_beat is not None and time.time() - last_beat < patience else "unknown"), None
     report = fresh_report(folder) or {}
     return ("stopped", str(report["stopped"])) if "stopped" in report else ("ended", None)
 

@@ -149,7 +149,7 @@ def test_without_it_they_are_dropped_by_the_rules_for_english(foreign, tmp_path)
 def test_explain_and_curation_take_the_words_of_the_run(foreign, tmp_path):
     told = run(sys.executable, "-m", "self_instruct.explain", foreign, "请列出四种能源")
     assert told.returncode == 0, told.stderr
-    assert "Nothing has this text; this one is nearest, with a ROUGE-L F1 of 0.7" in told.stdout
+    assert "No candidate contains this text; the most similar one has a ROUGE-L F1 of 0.7" in told.stdout
     assert "列出四种可再生能源" in told.stdout.split("\n\n")[1] + told.stdout.split("\n\n")[2]
     curate = [
         sys.executable,

@@ -1,4 +1,4 @@
-"""The command: one file of a run or of several, the same bytes for the same sources, pictures, and mistakes that are told."""
+"""The report command and its analysis: one file for one or several inputs, reproducible bytes, pictures, and mistakes."""
 
 import base64
 import gzip
@@ -22,7 +22,7 @@ from self_instruct.report.sections import share
 from self_instruct.report.verb_noun import VerbNoun
 from self_instruct.runs.layout import OutputPaths
 from tests.support.curation_runs import near_copies, written
-from tests.support.report_files import HOSTILE, hostile_file, with_vectors
+from tests.support.report_files import HOSTILE, HashedEncoder, hostile_file, with_vectors
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def records(page: bytes) -> dict:
     return json.loads(gzip.decompress(base64.b64decode(packed[1])))["sources"][0]
 
 
-def test_a_page_has_all_records_and_figures_and_is_the_same_again(hostile, tmp_path, capsys):
+def test_page_has_all_records_and_figures_and_is_reproducible(hostile, tmp_path, capsys):
     output, pictures = tmp_path / "out.html", tmp_path / "pictures"
     assert main([str(hostile), "--output", str(output), "--projection", "pca", "--figures_dir", str(pictures)]) == 0
     first = output.read_bytes()
@@ -46,7 +46,7 @@ def test_a_page_has_all_records_and_figures_and_is_the_same_again(hostile, tmp_p
     columns = records(first)
     assert columns["instruction"][: len(HOSTILE)] == HOSTILE
     assert len(columns["instruction"][len(HOSTILE)]) == 20_000 < columns["length"][len(HOSTILE)]
-    # Nothing that a record holds is markup: the scripts are ours, and all other text is escaped.
+    # No text of a record is markup: the scripts are ours, and all other text is escaped.
     assert len(re.findall(rb"<script", first)) == len(re.findall(rb"</script", first)) == 5
     assert b"<img src=x" not in first
     assert "\ud800" not in first.decode("utf-8")
@@ -76,7 +76,7 @@ def test_a_page_has_all_records_and_figures_and_is_the_same_again(hostile, tmp_p
         (["{file}", "{file}", "{file}", "{file}", "--output", "x.html"], "at most 4"),
     ],
 )
-def test_mistakes_are_told_before_anything_is_drawn(tmp_path, options, message):
+def test_mistakes_are_reported_before_anything_is_drawn(tmp_path, options, message):
     path = written(tmp_path / "a.jsonl", {"instruction": "Do something good.", "output": "x"})
     given = [option.format(file=path, folder=tmp_path) for option in options]
     first, rest = (
@@ -86,15 +86,25 @@ def test_mistakes_are_told_before_anything_is_drawn(tmp_path, options, message):
         main([*first, *rest])
 
 
-def test_a_report_is_written_without_the_command_and_prints_nothing(tmp_path, capsys):
+def test_write_report_prints_nothing_and_leaves_out_the_map_without_vectors(tmp_path, capsys):
     path = written(tmp_path / "a.jsonl", {"instruction": "Do something good.", "output": "x"})
     report = write_report([str(path)], tmp_path / "a.html", projection="pca")
     assert (report.path, report.records) == (tmp_path / "a.html", 1) and "has no vectors" in report.no_map
     assert report.figures == report.path.read_text().count("<figure ") > 0
     assert "".join(capsys.readouterr()) == ""
+    assert 'id="map"' not in report.path.read_text() and 'href="#map"' not in report.path.read_text()
 
 
-def test_a_pictures_folder_that_cannot_be_is_told_and_the_page_is_there(tmp_path):
+def test_progress_of_encoding_is_printed(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("self_instruct.report.analysis.LateEncoder", lambda name: HashedEncoder())
+    monkeypatch.setattr("self_instruct.report.analysis.identity_of", lambda name: "hashed")
+    path = written(tmp_path / "a.jsonl", *({"instruction": f"Do {n}.", "output": "x"} for n in range(1500)))
+    assert main([str(path), "--output", str(tmp_path / "a.html"), "--embeddings", "--projection", "pca"]) == 0
+    shown = capsys.readouterr().err
+    assert shown == "encoded 0 of 1,500 texts\nencoded 1,024 of 1,500 texts\nencoded 1,500 of 1,500 texts\n"
+
+
+def test_unwritable_figures_dir_is_reported_after_the_page_is_written(tmp_path):
     path = written(tmp_path / "a.jsonl", {"instruction": "Do something good.", "output": "x"})
     with pytest.raises(UserError, match=r"--figures_dir .* cannot be written"):
         main([str(path), "--output", str(tmp_path / "a.html"), "--figures_dir", str(path / "in_a_file")])
@@ -106,7 +116,7 @@ def analysis_of(path, vectors=None) -> Analysis:
     return Analysis([source], [[VerbNoun(None, None)] * len(source.rows)], [neighbours(source, vectors)], None)
 
 
-def test_neighbours_by_words_are_those_of_an_exhaustive_search(tmp_path):
+def test_neighbours_by_words_match_an_exhaustive_search(tmp_path):
     analysis = analysis_of(written(tmp_path / "a.jsonl", *near_copies(80)))
     index = RougeIndex()
     for row, near in zip(analysis.inputs[0].rows, analysis.neighbours[0].words, strict=True):
@@ -115,7 +125,7 @@ def test_neighbours_by_words_are_those_of_an_exhaustive_search(tmp_path):
         index.add([row.record.id], [row.record.task])
 
 
-def test_neighbours_by_meaning_have_the_highest_cosine_of_those_before(hostile):
+def test_neighbours_by_meaning_have_the_highest_cosine_of_earlier_records(hostile):
     vectors = found_meanings(read_inputs([str(hostile)])).vectors[0]
     found = analysis_of(hostile, vectors).neighbours[0].meaning
     products = np.tril(vectors.astype(np.float64) @ vectors.T.astype(np.float64), -1) - 2 * np.triu(
@@ -126,18 +136,18 @@ def test_neighbours_by_meaning_have_the_highest_cosine_of_those_before(hostile):
         assert near.score == pytest.approx(row.max(), abs=1e-6)
 
 
-def test_vectors_that_are_not_whole_or_of_two_models_give_no_map_and_the_reason(hostile, tmp_path):
+def test_incomplete_vectors_or_vectors_of_two_models_give_no_map_and_a_reason(hostile, tmp_path):
     other = written(tmp_path / "b.jsonl", *near_copies(20))
     sources = read_inputs([str(hostile), str(other)])
-    assert found_meanings(sources).reason == "b.jsonl has no vectors; give --embeddings to have them encoded."
+    assert found_meanings(sources).reason == "b.jsonl has no vectors; give --embeddings to encode them."
     with_vectors(other, OutputPaths(other).vectors, "another")
     sources = read_inputs([str(hostile), str(other)])
     assert "different models (another, hashed)" in found_meanings(sources).reason
     written(other, *near_copies(30))
-    assert "those of" in found_meanings(read_inputs([str(other)])).reason
+    assert "vectors for only" in found_meanings(read_inputs([str(other)])).reason
 
 
-def test_texts_are_cut_as_far_as_the_room_asks_and_what_is_cut_is_counted(tmp_path):
+def test_texts_are_cut_to_fit_and_the_cut_ones_are_counted(tmp_path):
     rng = np.random.default_rng(0)
     texts = ["".join(map(chr, rng.integers(97, 123, 3000))) for _ in range(30)]
     path = written(tmp_path / "a.jsonl", *({"instruction": f"Do {text}", "output": text} for text in texts))
@@ -152,7 +162,7 @@ def test_texts_are_cut_as_far_as_the_room_asks_and_what_is_cut_is_counted(tmp_pa
     assert smallest.longest == (200, 80)
 
 
-def test_points_are_the_same_again_and_keep_what_is_near_together():
+def test_projection_is_reproducible_and_keeps_clusters_apart():
     rng = np.random.default_rng(1)
     centres = rng.normal(size=(2, 20))
     vectors = np.concatenate([centre + 0.05 * rng.normal(size=(30, 20)) for centre in centres]).astype(np.float32)
@@ -165,12 +175,12 @@ def test_points_are_the_same_again_and_keep_what_is_near_together():
 
 
 @pytest.mark.parametrize("number", [1, 2, 5, 11])
-def test_few_or_equal_vectors_have_points_too(number):
+def test_few_or_equal_vectors_have_points(number):
     assert np.isfinite(project(np.ones((number, 3), np.float32), "tsne")).all()
     assert project(np.ones((number, 1), np.float32), "pca").shape == (number, 2)
 
 
-def test_a_sample_is_spread_evenly_and_never_empty():
+def test_sample_is_evenly_spread_and_never_empty():
     assert sample(10, 100, 1.0).tolist() == list(range(10))
     assert sample(1000, 100, 0.5)[[0, -1]].tolist() == [0, 999]
     assert len(sample(1000, 100, 0.5)) == 50
@@ -182,7 +192,7 @@ def rendered(template: str, **values: object) -> str:
     return environment().from_string(head + template).render(**values)
 
 
-def test_text_as_html_does_nothing_and_tells_what_is_cut():
+def test_templates_escape_text_and_mark_cuts():
     assert rendered("{{ value }}", value="<b>&\"'") == "&lt;b&gt;&amp;&#34;&#39;"
     assert rendered("{{ value|cut(9) }}", value="a\x00b\ud800") == "a\ufffdb\ufffd"
     assert "cut: 1,000 characters" in rendered("{{ text(value) }}", value="<" * 1000)
@@ -192,7 +202,7 @@ def test_text_as_html_does_nothing_and_tells_what_is_cut():
     assert [share(part) for part in (0, 0.0001, 0.123)] == ["0.0%", "under 0.1%", "12.3%"]
 
 
-def test_a_neighbour_is_a_place_a_name_or_nothing(tmp_path):
+def test_neighbour_is_packed_as_row_number_or_id(tmp_path):
     path = written(
         tmp_path / "a.jsonl",
         {"id": "a", "instruction": "Do something good.", "provenance": {"most_similar": {"id": "seed", "score": 0.5}}},

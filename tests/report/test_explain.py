@@ -1,4 +1,4 @@
-"""What is told of a candidate, on a real run's files."""
+"""The explanation of a candidate, on the files of a real run."""
 
 import json
 import subprocess
@@ -27,7 +27,7 @@ def completion(blocks: list[tuple[str, str]], number: int = 5) -> str:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of four requests: seven blocks; one broken and one that the length cut; none, for want of a script; one more."""
+    """A run of four requests: seven blocks; a broken and a cut one; none, as the script has no completion; one more."""
     place = tmp_path_factory.mktemp("explain")
     lines = [
         {"request": 0, "text": completion(BLOCKS)},
@@ -51,7 +51,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place / "run"
 
 
-def told(folder: Path, wanted: str) -> str:
+def explained(folder: Path, wanted: str) -> str:
     result = command(folder, wanted)
     assert result.returncode == 0, result.stderr
     return result.stdout
@@ -66,19 +66,22 @@ def paragraphs(folder: Path, name: str) -> list[str]:
     return list(explain(made, made.candidates[name]))
 
 
-def test_an_accepted_record_tells_all_that_is_known(folder: Path) -> None:
-    shown = told(folder, "000003-01")
+def test_accepted_record_is_explained(folder: Path) -> None:
+    shown = explained(folder, "000003-01")
     record = next(row for row in rows(folder / DATASET[0]) if row["provenance"]["id"] == "000003-01")
     about = record["provenance"]
     entry = next(row for row in rows(folder / "completions.jsonl") if row["request"] == 3)
     assert shown.startswith("[000003-01] accepted\n\nIts instruction:\n    Count the lanterns twice, underwater.\n")
-    assert "No filter rule objected (length keywords openings duplicates), and nothing was too near." in shown
-    assert f"Nearest, ROUGE-L F1 {about['rouge_l']:.3f}: [{about['most_similar']['id']}]" in shown
+    assert (
+        "It passed all filter rules (length keywords openings duplicates), and no earlier record was too similar."
+        in shown
+    )
+    assert f"Most similar, ROUGE-L F1 {about['rouge_l']:.3f}: [{about['most_similar']['id']}]" in shown
     assert (
         f"Written as block 1 of 1 (request 3, {entry['completion_tokens']} tokens, ended by stop):\n    5. Instr"
         in shown
     )
-    assert f"The model had been shown {len(entry['seed_ids'] + entry['parent_ids'])} tasks:" in shown
+    assert f"The prompt showed the model {len(entry['seed_ids'] + entry['parent_ids'])} tasks:" in shown
     seeds = {row["id"]: row["instruction"] for row in rows(ROOT / "seeds" / "code.jsonl")}
     for name in entry["seed_ids"]:
         assert f"[{name}] seed task: {' '.join(seeds[name].split())[:60]}" in shown
@@ -89,7 +92,7 @@ def test_an_accepted_record_tells_all_that_is_known(folder: Path) -> None:
     ("name", "expected"),
     [
         ("000000-02", ["rejected, novelty: rouge_l", "Decided by --rouge_threshold 0.6",
-                       f"Nearest, ROUGE-L F1 1.000: [000000-01] accepted\n    {FIRST}"]),
+                       f"Most similar, ROUGE-L F1 1.000: [000000-01] accepted\n    {FIRST}"]),
         ("000000-03", ["rejected, filter: too_short (2 words)", "Decided by --min_instruction_words 4"]),
         ("000000-04", ["rejected, filter: opening (Write a program)", "--filter_openings ['Write a program']"]),
         ("000000-05", ["rejected, filter: keyword (Draw)", "Decided by --filter_keywords ['default']"]),
@@ -97,17 +100,17 @@ def test_an_accepted_record_tells_all_that_is_known(folder: Path) -> None:
                        "The same as [000000-06] accepted\n    Rank all comets seen in winter."]),
         ("000001-01", ["rejected, parse: missing_output", "Written as block 1 of 2", "Broken block\n    6. Output"]),
         ("000001-02", ["rejected, parse: cut_by_length", "Decided by --max_new_tokens 1024", "Written as block 2 of 2"]),
-        ("000002-00", ["rejected, generation: error", "The engine could not answer request 2: the script has no completion"]),
+        ("000002-00", ["rejected, generation: error", "The engine failed on request 2: the script has no completion"]),
     ],
 )  # fmt: skip
-def test_a_rejected_candidate_tells_the_rule_and_what_it_saw(folder: Path, name: str, expected: list[str]) -> None:
+def test_rejected_candidate_is_explained_by_rule_and_options(folder: Path, name: str, expected: list[str]) -> None:
     shown = "\n\n".join(paragraphs(folder, name))
     for part in expected:
         assert part in shown
     assert "Sampled with:\n" in shown
 
 
-def test_each_block_is_the_part_of_the_completion_that_the_candidate_came_from(folder: Path) -> None:
+def test_block_is_the_part_of_the_completion_of_the_candidate(folder: Path) -> None:
     made = read_run(folder)
     for at, (text, output) in enumerate(BLOCKS, start=1):
         written = next(part for part in paragraphs(folder, f"000000-{at:02d}") if part.startswith("Written"))
@@ -117,38 +120,36 @@ def test_each_block_is_the_part_of_the_completion_that_the_candidate_came_from(f
         assert made.candidates[f"000000-{at:02d}"].record.instruction == text
 
 
-def test_a_text_may_be_given_instead_of_an_id(folder: Path) -> None:
-    assert told(folder, FIRST) == told(folder, "000000-01")
-    assert told(folder, "lanterns twice").startswith("The text stands in its task.\n\n[000003-01] accepted")
-    assert told(folder, "a picture of trees in spring").startswith(
-        "Nothing has this text; this one is nearest, with a "
+def test_text_may_be_given_instead_of_an_id(folder: Path) -> None:
+    assert explained(folder, FIRST) == explained(folder, "000000-01")
+    assert explained(folder, "lanterns twice").startswith("The text is part of its task.\n\n[000003-01] accepted")
+    assert explained(folder, "a picture of trees in spring").startswith(
+        "No candidate contains this text; the most similar one has a "
     )
 
 
-def test_a_refiltered_directory_tells_what_it_knows(folder: Path, tmp_path: Path) -> None:
+def test_refiltered_directory_is_explained_without_journal(folder: Path, tmp_path: Path) -> None:
     again = [folder, tmp_path / "new", "--rouge_threshold", "0.99"]
     assert run(sys.executable, "-m", "self_instruct.refilter", *again, cwd=ROOT).returncode == 0
     for name in ("000000-01", "000000-03"):
         shown = "\n\n".join(paragraphs(tmp_path / "new", name))
-        assert (
-            "holds no completions.jsonl: what the model wrote is in the run that this directory was made from" in shown
-        )
-        assert ("The model had been shown" in shown) == (name == "000000-01")
+        assert "holds no completions.jsonl; the completion is in the run that this directory was made from" in shown
+        assert ("The prompt showed the model" in shown) == (name == "000000-01")
 
 
-def test_a_journal_that_was_changed_afterwards_is_no_riddle(folder: Path, tmp_path: Path) -> None:
+def test_changed_journal_is_reported(folder: Path, tmp_path: Path) -> None:
     for name in ("run.yaml", *DATASET[:2]):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
     lines = (folder / "completions.jsonl").read_text().splitlines()
     first = {**json.loads(lines[0]), "text": "x"}
     (tmp_path / "completions.jsonl").write_text("\n".join([json.dumps(first), *lines[1:3]]) + "\n")
-    assert "has another completion than this came from" in "\n".join(paragraphs(tmp_path, "000000-07"))
+    assert "holds a different completion than this candidate came from" in "\n".join(paragraphs(tmp_path, "000000-07"))
     assert "has no completion of request 3" in "\n".join(paragraphs(tmp_path, "000003-01"))
 
 
-def test_a_seed_file_that_was_changed_leaves_ids_only(folder: Path, tmp_path: Path) -> None:
+def test_changed_seed_file_leaves_ids_only(folder: Path, tmp_path: Path) -> None:
     for place in folder.glob("*.*"):
         (tmp_path / place.name).write_bytes(place.read_bytes())
     text = (tmp_path / "run.yaml").read_text()
     (tmp_path / "run.yaml").write_text(text.replace("seed_tasks_sha256: ", "seed_tasks_sha256: 0"))
-    assert "(not at hand: the seed file is not where it was" in "\n".join(paragraphs(tmp_path, "000000-01"))
+    assert "(not available: the seed file was moved or has changed)" in "\n".join(paragraphs(tmp_path, "000000-01"))

@@ -1,4 +1,4 @@
-"""What a report is about: runs and files as they are read, with what was dropped; and what is no source."""
+"""Reading the inputs of a report: runs and files with their dropped candidates, and refused inputs."""
 
 import json
 import shutil
@@ -38,7 +38,7 @@ def test_readers_take_a_missing_file_of_rejected_candidates_as_empty(run, tmp_pa
     assert again.returncode == 0 and dataset(folder) == dataset(run)
 
 
-def test_a_run_is_its_records_its_drops_and_its_funnel(run):
+def test_run_is_read_with_records_drops_and_funnel(run):
     [source] = read_inputs([str(run)])
     report = json.loads((run / "report.json").read_text())
     assert len(source.rows) == report["accepted"] == 40
@@ -61,7 +61,7 @@ def test_a_run_is_its_records_its_drops_and_its_funnel(run):
     )
 
 
-def test_a_file_that_was_curated_brings_what_was_rejected(tmp_path):
+def test_curated_file_is_read_with_its_rejected_file(tmp_path):
     from self_instruct.commands.curate import main
 
     path = written(tmp_path / "in.jsonl", *near_copies(60), b"no json\n")
@@ -80,7 +80,7 @@ def test_a_file_that_was_curated_brings_what_was_rejected(tmp_path):
     assert near.text.startswith(next(row for row in near_copies(60) if row["id"] == near.id)["instruction"])
 
 
-def test_a_bare_file_has_names_for_its_lines_and_tells_the_broken_one(tmp_path):
+def test_plain_file_names_its_lines_and_counts_the_broken_one(tmp_path):
     [source] = read_inputs([str(hostile_file(tmp_path / "h.jsonl"))])
     assert source.rows[0].record.id == "h.jsonl:1"
     assert [(item.stage, item.reason) for item in source.dropped] == [("read", "not_json")]
@@ -90,7 +90,7 @@ def test_a_bare_file_has_names_for_its_lines_and_tells_the_broken_one(tmp_path):
 
 @pytest.mark.parametrize("about", [None, 3, [], {"category": 7, "source": {}, "most_similar": 5, "embedding_similarity": "x"},
                                    {"most_similar": {"id": "a"}}, {"most_similar": {"id": "a", "score": nan}}])  # fmt: skip
-def test_provenance_of_any_shape_is_passed_over(tmp_path, about):
+def test_malformed_provenance_is_ignored(tmp_path, about):
     path = written(tmp_path / "a.jsonl", {"instruction": "Do something good.", "output": "x", "provenance": about})
     [source] = read_inputs([str(path)])
     assert (source.rows[0].category, source.rows[0].origin, source.rows[0].nearest, source.rows[0].cosine) == (
@@ -98,13 +98,13 @@ def test_provenance_of_any_shape_is_passed_over(tmp_path, about):
     ) * 4
 
 
-def test_ids_that_stand_twice_give_way_to_lines(tmp_path):
+def test_duplicate_ids_are_replaced_by_line_numbers(tmp_path):
     twice = [{"id": name, "instruction": f"Do something good {at}.", "output": "x"} for at, name in enumerate("aab")]
     [source] = read_inputs([str(written(tmp_path / "a.jsonl", *twice))])
     assert [row.record.id for row in source.rows] == ["a.jsonl:1", "a.jsonl:2", "b"]
 
 
-def test_sources_of_the_same_name_are_told_apart(tmp_path):
+def test_inputs_of_the_same_name_get_longer_names(tmp_path):
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         written(tmp_path / name / "a.jsonl", {"instruction": "Do something good.", "output": "x"})
@@ -115,13 +115,13 @@ def test_sources_of_the_same_name_are_told_apart(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "is not there"),
+        (None, "does not exist"),
         (b"", "holds no row"),
         (b"[1, 2]\n", "none of 2 rows"),
         (b"\xff\xfe\n", "is UTF-16"),
     ],
 )
-def test_what_is_no_source_is_told(tmp_path, content, message):
+def test_unusable_input_is_refused(tmp_path, content, message):
     path = tmp_path / "x.jsonl"
     if content is not None:
         path.write_bytes(content)
@@ -129,7 +129,7 @@ def test_what_is_no_source_is_told(tmp_path, content, message):
         read_inputs([str(path)])
 
 
-def test_a_folder_that_is_no_run_and_a_source_given_twice_are_told(tmp_path):
+def test_folder_without_a_run_and_duplicate_input_are_refused(tmp_path):
     with pytest.raises(UserError, match=r"holds no run\.yaml"):
         read_inputs([str(tmp_path)])
     path = written(tmp_path / "a.jsonl", {"instruction": "Do something good.", "output": "x"})

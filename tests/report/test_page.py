@@ -1,4 +1,4 @@
-"""The report in a real browser, started once: what it draws, finds and shows, and what hostile texts cannot do."""
+"""The report in a real browser, started once: drawing, search, layout, and hostile texts."""
 
 import json
 
@@ -16,8 +16,8 @@ pytestmark = pytest.mark.skipif(obstacle() is not None, reason=obstacle() or "")
 
 
 @pytest.fixture(scope="module")
-def places(tmp_path_factory):
-    """A file of hostile texts, a run, and the report of both."""
+def folder(tmp_path_factory):
+    """Write a file of hostile texts, a run, and the report of both; return the folder."""
     folder = tmp_path_factory.mktemp("report")
     run = folder / "run"
     made = generate(*scripted(write_script(folder / "script.jsonl", 40), run, 40))
@@ -30,11 +30,11 @@ def places(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def browser(places, tmp_path_factory):
-    """The browser with the report of both, once its records are there."""
+def browser(folder, tmp_path_factory):
+    """Return the browser with the report of both, once its records are unpacked."""
     driver = started(tmp_path_factory.mktemp("profile"))
     try:
-        driver.get((places / "both.html").as_uri())
+        driver.get((folder / "both.html").as_uri())
         until(lambda: driver.execute_script("return document.documentElement.dataset.ready"))
         yield driver
     finally:
@@ -73,7 +73,7 @@ def tooltip(browser):
     return script(browser, code)
 
 
-def test_every_figure_is_drawn_when_it_comes_into_view(browser):
+def test_figures_are_drawn_when_they_come_into_view(browser):
     for plot in browser.find_elements("css selector", ".plot"):
         script(browser, "arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", plot)
         until(lambda plot=plot: plot.get_attribute("data-drawn"))
@@ -92,8 +92,8 @@ def test_every_figure_is_drawn_when_it_comes_into_view(browser):
     assert {"verbs_1", "verbs_2", "map_1", "map_2"} <= set(names)
 
 
-def test_all_words_of_a_search_are_found_and_marked(browser, places):
-    number = len(rows(places / "run" / "machine_generated_instructions.jsonl")) + len(HOSTILE) + 61
+def test_search_finds_and_marks_all_words(browser, folder):
+    number = len(rows(folder / "run" / "machine_generated_instructions.jsonl")) + len(HOSTILE) + 61
     assert count(browser) == f"{number} records"
     assert typed(browser, "number7. POEM kettle") == f"1 of {number} records"
     marks = script(browser, "return [...document.querySelectorAll('#table mark')].map((found) => found.textContent)")
@@ -102,7 +102,7 @@ def test_all_words_of_a_search_are_found_and_marked(browser, places):
     assert typed(browser, "") == f"{number} records"
 
 
-def test_pages_follow_each_other_and_end(browser):
+def test_pages_of_the_table_can_be_turned(browser):
     seen = first_ids(browser)
     assert len(seen) == 25
     click(browser, "next")
@@ -116,7 +116,7 @@ def test_pages_follow_each_other_and_end(browser):
 
 
 def pointed(browser, code, *values):
-    """Moves the pointer to where the code says, and returns what the tooltip then holds."""
+    """Move the pointer to the coordinates that the code returns, and return the text of the tooltip."""
     from selenium.webdriver import ActionChains
 
     x, y = script(browser, code, *values)
@@ -126,7 +126,7 @@ def pointed(browser, code, *values):
     return until(lambda: tooltip(browser))
 
 
-def test_hovering_a_wheel_tells_the_count_and_a_click_shows_the_records(browser):
+def test_wheel_shows_the_count_on_hover_and_the_records_on_click(browser):
     from selenium.webdriver import ActionChains
 
     shown = pointed(
@@ -146,7 +146,7 @@ def test_hovering_a_wheel_tells_the_count_and_a_click_shows_the_records(browser)
     assert " of " not in count(browser)
 
 
-def test_hovering_a_point_of_the_map_shows_its_text(browser):
+def test_map_shows_the_text_of_a_point_on_hover(browser):
     texts = """const plot = document.querySelector("[data-figure=map_2]"), view = plot.chart.view;
         const points = view.data("source_0");"""
     shown = pointed(
@@ -163,7 +163,7 @@ def test_hovering_a_point_of_the_map_shows_its_text(browser):
     assert any(shown.startswith(instruction) for instruction in instructions)
 
 
-def test_hostile_texts_are_shown_and_do_nothing(browser):
+def test_hostile_texts_are_shown_and_do_not_run(browser):
     typed(browser, "hacked")
     script(browser, "document.querySelectorAll('details').forEach((folded) => { folded.open = true; })")
     shown = script(browser, "return document.getElementById('table').textContent")
@@ -182,21 +182,21 @@ def test_hostile_texts_are_shown_and_do_nothing(browser):
     typed(browser, "")
 
 
-def test_a_text_that_is_too_long_for_the_table_is_cut_and_that_is_told(browser):
+def test_long_text_is_cut_and_the_cut_is_shown(browser):
     typed(browser, "repeat this sentence")
-    kept, told = script(
+    kept, cut = script(
         browser,
         "const cell = document.querySelector('#table td:nth-child(2)');"
         "return [cell.querySelector('.text').textContent.length, cell.querySelector('.cut').textContent]",
     )
     assert kept == 20_000
-    assert told == "cut: 1,319,999 characters"
-    told = script(browser, "return document.querySelector('#records > .note:last-child').textContent")
-    assert told == "Texts of 1 records are cut to 20,000 characters here; the files have them whole."
+    assert cut == "cut: 1,319,999 characters"
+    note = script(browser, "return document.querySelector('#records > .note:last-child').textContent")
+    assert note == "Texts of 1 records are cut to 20,000 characters here; the files hold the full texts."
     typed(browser, "")
 
 
-def test_light_and_dark_are_one_click_apart_and_figures_follow(browser):
+def test_theme_button_switches_page_and_figures(browser):
     before = script(browser, "return document.documentElement.dataset.theme")
     click(browser, "theme")
     after = script(browser, "return document.documentElement.dataset.theme")
@@ -210,6 +210,36 @@ def test_light_and_dark_are_one_click_apart_and_figures_follow(browser):
     )
 
 
-def test_the_page_asked_no_network_for_anything_and_has_nothing_to_complain(browser):
+@pytest.mark.parametrize("width", [1400, 400])
+def test_nothing_is_wider_than_the_window(browser, width):
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        browser.refresh()
+        until(lambda: script(browser, "return document.documentElement.dataset.ready"))
+        for plot in browser.find_elements("css selector", ".plot"):
+            script(browser, "arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", plot)
+            until(lambda plot=plot: plot.get_attribute("data-drawn"))
+        wider = script(
+            browser,
+            "return [...document.querySelectorAll('main *')].filter((e) => !e.closest('.scroll, svg, details')"
+            " && e.getBoundingClientRect().right > document.documentElement.clientWidth + 1)"
+            ".map((e) => e.outerHTML.slice(0, 80))",
+        )
+        assert wider == []
+        document, view = script(browser, "const d = document.documentElement; return [d.scrollWidth, d.clientWidth]")
+        assert document <= view
+        lefts = script(
+            browser,
+            "return [...document.querySelectorAll('figure')].map((e) => Math.round(e.getBoundingClientRect().left))",
+        )
+        assert len(set(lefts)) == 1 if width == 400 else len(set(lefts)) > 1
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        browser.refresh()
+        until(lambda: script(browser, "return document.documentElement.dataset.ready"))
+
+
+def test_page_uses_no_network_and_logs_no_errors(browser):
     assert script(browser, "return performance.getEntriesByType('resource').map((entry) => entry.name)") == []
     assert json.dumps(browser.get_log("browser")) == "[]"

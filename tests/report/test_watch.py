@@ -1,4 +1,4 @@
-"""A run's files while they are written."""
+"""The status of a run while its files are written."""
 
 import json
 import os
@@ -15,14 +15,13 @@ from tests.support.scripts import write_script
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A run that has reached its target."""
+    """Return a run that has reached its target."""
     folder = tmp_path_factory.mktemp("finished")
     assert generate(*scripted(write_script(folder / "script.jsonl", 60), folder / "run", 30)).returncode == 0
     return folder / "run"
 
 
-def test_the_counts_are_those_of_the_report_wherever_the_reading_began(finished, tmp_path):
-    """The files grow by pieces of any size; the watcher looks after each."""
+def test_counts_match_the_report_for_any_read_positions(finished, tmp_path):
     names = ("completions.jsonl", "machine_generated_instructions.jsonl", "rejected.jsonl")
     watcher = Watcher(tmp_path)
     for name in names:
@@ -38,7 +37,7 @@ def test_the_counts_are_those_of_the_report_wherever_the_reading_began(finished,
     assert found["tokens"]["completion"] == sum(row["completion_tokens"] for row in rows(finished / names[0]))
 
 
-def test_the_status_of_a_run_is_there_without_the_command(finished):
+def test_watch_yields_the_status_without_the_command(finished):
     [status] = watch(finished, every=60)
     assert (status.state, status.stopped, status.holder) == ("stopped", "all 30 records are there", None)
     plain = status.as_dict()
@@ -60,7 +59,7 @@ def test_completions_behind_an_unanswered_request_wait(finished, tmp_path):
     assert status.judged_tokens == sum(row["completion_tokens"] for row in entries if row["request"] < 3)
 
 
-def test_a_file_that_is_replaced_or_removed_is_read_anew(tmp_path):
+def test_replaced_or_removed_file_is_read_from_the_start(tmp_path):
     path, seen = tmp_path / "a.jsonl", []
     file = GrowingFile(path, seen.clear, lambda row: seen.append(row["n"]))
     file.catch_up()
@@ -81,7 +80,7 @@ def test_a_file_that_is_replaced_or_removed_is_read_anew(tmp_path):
     assert seen == []
 
 
-def test_of_several_answers_to_a_request_the_first_that_is_no_error_counts(tmp_path):
+def test_first_completion_without_error_counts(tmp_path):
     lines = [
         {"request": 0, "finish_reason": reason, "prompt_tokens": 1, "completion_tokens": tokens, "created_at": None}
         for reason, tokens in (("error", 0), ("stop", 5), ("length", 7))
@@ -92,7 +91,7 @@ def test_of_several_answers_to_a_request_the_first_that_is_no_error_counts(tmp_p
     assert watcher.funnel.completions == {"stop": 1} and watcher.funnel.completion_tokens == 5
 
 
-def test_rates_are_of_the_last_ten_minutes(tmp_path):
+def test_rates_cover_the_last_ten_minutes(tmp_path):
     now = time.time()
 
     def entry(request, ago):
@@ -110,7 +109,7 @@ def test_rates_are_of_the_last_ten_minutes(tmp_path):
     assert watcher.recently(now + 3600) is None and watcher.funnel.accepted == 3
 
 
-def test_the_holder_is_seen_while_it_writes_and_not_after(tmp_path):
+def test_holder_is_found_only_while_it_writes(tmp_path):
     assert holder(tmp_path, "completions.jsonl") is None
     journal = Journal(tmp_path)
     found = holder(tmp_path, "completions.jsonl")
@@ -121,7 +120,7 @@ def test_the_holder_is_seen_while_it_writes_and_not_after(tmp_path):
 
 
 @pytest.mark.parametrize(("host", "runs"), [("elsewhere", None), (os.uname().nodename, False)])
-def test_a_lock_file_names_a_holder_that_cannot_be_seen(tmp_path, host, runs):
+def test_lock_file_names_a_holder_on_another_host(tmp_path, host, runs):
     (tmp_path / "completions.jsonl.lock").write_text(json.dumps({"host": host, "pid": 77}))
     found = holder(tmp_path, "completions.jsonl")
     assert str(found) == f"process 77 on {host}" and found.runs is runs
@@ -129,7 +128,7 @@ def test_a_lock_file_names_a_holder_that_cannot_be_seen(tmp_path, host, runs):
     assert holder(tmp_path, "completions.jsonl") is None
 
 
-def test_the_last_errors_of_all_ranks_are_in_order_of_time(tmp_path):
+def test_last_errors_of_all_ranks_are_sorted_by_time(tmp_path):
     (tmp_path / "logs").mkdir()
     for rank in (0, 1):
         events = [{"time": f"2026-01-01T00:00:{2 * at + rank:02d}.000Z", "level": "error", "message": f"{rank} {at}"} for at in range(4)]  # fmt: skip  # noqa: E501

@@ -1,4 +1,4 @@
-"""A real headless Chromium, started once, and what stands in its way where there is none."""
+"""Start a headless Chromium for tests, or say why that is impossible."""
 
 import shutil
 import time
@@ -14,13 +14,13 @@ FLAGS = (
 
 
 def obstacle() -> str | None:
-    """Why no browser can be started here."""
+    """Return why no browser can be started, or None."""
     missing = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
     return f"{' and '.join(missing)} not installed; apt-get install chromium chromium-driver" if missing else None
 
 
 def started(profile: Path) -> Any:
-    """The browser, with a profile of its own."""
+    """Return a browser with its own profile."""
     from selenium import webdriver
 
     options = webdriver.ChromeOptions()
@@ -33,9 +33,9 @@ def started(profile: Path) -> Any:
 
 
 def until(condition: Callable[[], Any], seconds: float = 120.0) -> Any:
-    """The first true value of a condition."""
+    """Wait for a condition, and return its first true value."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
-        assert time.monotonic() < deadline, "it did not come to this"
+        assert time.monotonic() < deadline, "the condition did not become true in time"
         time.sleep(0.05)
     return value

@@ -1,4 +1,4 @@
-"""What reports are made of in tests: records with hostile texts, and vectors beside them without a model."""
+"""Inputs for tests of reports: records with hostile texts, and vectors made without a model."""
 
 import json
 from hashlib import sha256
@@ -23,7 +23,7 @@ LONG = "Repeat this sentence. " * 60_000  # 1.3 million characters
 
 
 class HashedEncoder:
-    """Unit vectors that follow from the texts alone: no model, but the same text has the same vector."""
+    """Return unit vectors from hashes of the texts: the same text has the same vector."""
 
     def encode(self, texts):
         rows = [
@@ -34,7 +34,7 @@ class HashedEncoder:
 
 
 def hostile_file(path: Path, plain: int = 60) -> Path:
-    """A file of instructions, some of them hostile wherever text can stand, and one line that is no JSON."""
+    """Write instructions with hostile text in every field, and one line that is not JSON."""
     rows = []
     for at, text in enumerate(
         [*HOSTILE, LONG, *(f"Write the poem {at} about a kettle number{at}." for at in range(plain))]
@@ -48,7 +48,7 @@ def hostile_file(path: Path, plain: int = 60) -> Path:
 
 
 def with_vectors(place: Path, cache: Path, model: str = "hashed") -> None:
-    """Leaves the vectors of a run or file beside it."""
+    """Write the vectors of a run or file to a cache."""
     encoder = CachedEncoder(HashedEncoder(), model, cache, writes=True)
     encoder.encode(read_inputs([str(place)])[0].texts)
     encoder.save()

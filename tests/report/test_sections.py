@@ -1,0 +1,96 @@
+"""The figures of the report: what they count, and their labels."""
+
+import json
+
+import numpy as np
+import pytest
+
+from self_instruct.report.analysis import Analysis, neighbours
+from self_instruct.report.charts import OVERLAP
+from self_instruct.report.inputs import read_inputs
+from self_instruct.report.sections import sections
+from self_instruct.report.verb_noun import verb_noun
+from self_instruct.runs.layout import REPORT
+from tests.support.runs import generate, rows, scripted
+from tests.support.scripts import write_script
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Two runs with different thresholds."""
+    place = tmp_path_factory.mktemp("sections")
+    script = write_script(place / "script.jsonl", 40)
+    for name, threshold in (("one", 0.6), ("two", 0.4)):
+        made = generate(*scripted(script, place / name, 20), "--rouge_threshold", threshold)
+        assert made.returncode == 0, made.stderr
+    return [place / "one", place / "two"]
+
+
+def figures(*folders):
+    inputs = read_inputs([str(folder) for folder in folders])
+    pairs = [[verb_noun(row.record.instruction) for row in source.rows] for source in inputs]
+    analysis = Analysis(inputs, pairs, [neighbours(source, None) for source in inputs], None, "no vectors")
+    return {figure.name: figure for section in sections(analysis, "pca", 100) for figure in section.figures}
+
+
+def texts(spec):
+    return [layer["data"]["values"][0]["label"] for layer in spec["layer"] if layer["mark"]["type"] == "text"]
+
+
+def test_yield_counts_accepted_records_per_block_written(folders):
+    figure = figures(folders[0])["yield"]
+    accepted = rows(folders[0] / "machine_generated_instructions.jsonl")
+    rejected = rows(folders[0] / "rejected.jsonl")
+    requests = {row["provenance"]["request"] for row in accepted} | {row["request"] for row in rejected}
+    for point in figure.spec["data"]["values"]:
+        if 1 + max(requests) <= 24:  # then a window is one request
+            kept = sum(row["provenance"]["request"] == point["request"] for row in accepted)
+            written = kept + sum(row["request"] == point["request"] for row in rejected)
+            assert point["yield"] == pytest.approx(kept / written, abs=1e-4)
+    report = json.loads((folders[0] / REPORT).read_text())
+    assert report["blocks"] == len(accepted) + len(rejected)
+    assert figure.spec["encoding"]["y"]["title"] == "accepted per block written"
+    assert "records accepted / blocks written" in figure.caption
+
+
+def test_medians_and_thresholds_are_labelled(folders):
+    found = figures(folders[0])
+    words = [len(row["instruction"].split()) for row in rows(folders[0] / "machine_generated_instructions.jsonl")]
+    assert texts(found["length_instruction"].spec) == [f"median {np.median(words):,.0f} words"]
+    median, threshold = texts(found["similarity_rouge_l"].spec)
+    assert median.startswith("median 0.") and threshold == "threshold 0.6"
+    both = figures(*folders)
+    assert texts(both["similarity_rouge_l"].spec)[2:] == ["threshold 0.6", "threshold 0.4"]
+
+
+def test_overlap_of_two_runs_is_in_the_legend(folders):
+    layer = figures(*folders)["length_instruction"].spec["layer"][0]
+    assert layer["encoding"]["color"]["scale"]["domain"] == ["one", "two", OVERLAP]
+    alone = figures(folders[0])["length_instruction"].spec["layer"][0]
+    assert alone["encoding"]["color"]["legend"] is None
+
+
+def test_overlap_is_the_smaller_share_of_both_bars(folders):
+    bars, common = figures(*folders)["length_output"].spec["layer"][:2]
+    shares: dict[float, list[float]] = {}
+    for value in figures(*folders)["length_output"].spec["data"]["values"]:
+        shares.setdefault(value["low"], []).append(value["share"])
+    assert bars["mark"] == common["mark"]
+    assert {value["low"]: value["share"] for value in common["data"]["values"]} == {
+        low: min(found) for low, found in shares.items() if len(found) == 2
+    }
+
+
+def test_a_verb_has_the_same_colour_in_all_wheels(folders):
+    found = figures(*folders)
+    colours = [
+        {node["verb"]: node["colour"] for node in found[name].spec["data"][0]["values"] if "verb" in node}
+        for name in ("verbs_1", "verbs_2")
+    ]
+    shared = colours[0].keys() & colours[1].keys()
+    assert shared
+    assert all(colours[0][verb] == colours[1][verb] for verb in shared)
+
+
+def test_map_is_left_out_without_vectors(folders):
+    assert not any(name.startswith("map") for name in figures(folders[0]))
