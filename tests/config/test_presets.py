@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from self_instruct.config.option import declarations
 from self_instruct.config.parser import convert, parse_values

@@ -1,6 +1,6 @@
-"""Tries every known mistake with the real command and writes what each is told: python tests/support/list_mistakes.py
+"""Try every known mistake with the real command, and write the messages: python tests/support/list_mistakes.py
 
-Writes docs/mistakes.md, or with --check only says whether it is as it would be written. Loads no weights.
+It writes docs/mistakes.md; with --check it only says whether the page is up to date. No weights are loaded.
 """
 
 import os
@@ -26,14 +26,15 @@ $ self-instruct generate --max_lenght 900
 error: unknown argument --max_lenght; did you mean --max_length?
 ```
 
-A mistake in a command gives one message and exit code 2. No file is created or changed, except the log of an existing run. Below are
-{number} mistakes with their messages, written by `tests/support/list_mistakes.py`, which tries each one. The commands run in a folder with
-`seeds.jsonl` (3 seed tasks) and a finished run in `run`; options that are not shown are correct.
+A mistake in a command gives one message and exit code 2. No file is created or changed, except the log of an existing
+run. Below are {number} mistakes with their messages, written by `tests/support/list_mistakes.py`, which tries each one.
+The commands run in a folder with `seeds.jsonl` (3 seed tasks) and a finished run in `run`; options that are not shown are
+correct.
 """
 
 
 def outcomes(folder: Path) -> dict[str, list[tuple[Mistake, Outcome]]]:
-    """What came of each mistake, by group; the folder is furnished for it."""
+    """Return the outcome of each mistake, by group, after filling the folder with the files that they need."""
     with furnished(folder) as place:
         return {title: [(mistake, tried(mistake, place)) for mistake in group] for title, group in GROUPS.items()}
 
