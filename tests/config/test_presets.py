@@ -1,5 +1,6 @@
 """Presets: each is made of options that exist, gives the decisions of its parent, and yields to YAML and flags."""
 
+import json
 import random
 import re
 import string
@@ -234,35 +235,25 @@ def test_the_first_prompt_shows_what_the_preset_asks_for() -> None:
 # ---- the documentation
 
 
-def shown(value: object) -> str:
-    if isinstance(value, list):
-        return " ".join(f"`{item}`".replace("\n", "\\n") for item in value) or "none"
-    return {None: "off", 1.01: "off", 1_000_000: "any"}.get(value, str(value))  # type: ignore[call-overload]
-
-
-def table() -> str:
-    """The table of docs/presets.md, as the presets are."""
-    assert PRESETS["alpaca"].options == PRESETS["code-alpaca"].options
-    columns = [PRESETS[name].options for name in ("armel", "self-instruct", "alpaca", "airoboros")]
+def block(name: str) -> str:
+    """Return what docs/presets.md shows of a preset: its options that differ from the defaults."""
     defaults = flatten(parse_arguments([], "test"))
-    lines = []
-    for name in declarations(GROUPS):
-        if any(name in column for column in columns):
-            cells = [shown(column[name]) if name in column else "-" for column in columns]
-            lines.append(" | ".join([f"| `{name}`", shown(defaults[name]), *cells]) + " |\n")
-    return "".join(lines)
+    differing = {key: value for key, value in PRESETS[name].options.items() if value != defaults[key]}
+    ordered = {key: differing[key] for key in declarations(GROUPS) if key in differing}
+    lines = (f"{key}: {json.dumps(value)}\n" for key, value in ordered.items())
+    return f"```yaml\n# --preset {name}\n{''.join(lines)}```\n"
 
 
 def test_the_documentation_shows_what_the_presets_set() -> None:
+    assert PRESETS["alpaca"].options == PRESETS["code-alpaca"].options
     text = (ROOT / "docs" / "presets.md").read_text(encoding="utf-8")
-    begin, end = text.index("|---|---|---|---|---|---|\n"), text.index("<!-- end of table -->")
-    assert text[begin:end] == "|---|---|---|---|---|---|\n" + table()
     for name, made in PRESETS.items():
         assert f"| `{name}` | {made.summary} |" in text
+        assert name == "code-alpaca" or block(name) in text, block(name)
 
 
 def test_the_documentation_names_every_rule_with_its_reasons() -> None:
-    text = (ROOT / "docs" / "presets.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "curation.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `(\w+)` \| [^|`]*(?:`--\w+`[^|`]*)* \| (`\w+`(?:, `\w+`)*) \|$", text, re.MULTILINE)
     assert {name: tuple(re.findall(r"\w+", reasons)) for name, reasons in rows} == RULES
     assert [name for name, _ in rows] == list(RULES)

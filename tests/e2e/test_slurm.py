@@ -127,7 +127,7 @@ def test_a_run_that_fails_late_is_tried_again(cluster, small):
     job = small["late"]
     job.wait(lambda: job.known("Restarts") != "0")
     cluster.command("scancel", job.number)
-    assert "requeued, and goes on" in job.told()
+    assert "requeued, and continues" in job.told()
 
 
 def test_a_job_curates(small):
@@ -144,7 +144,7 @@ def test_preemption_with_a_time_of_grace_requeues(cluster, tmp_path_factory):
     urgent = ["sbatch", "--parsable", "--partition=urgent", "--nodes=2", "--exclusive", "--output=/dev/null"]
     told = job.disturbed(lambda: cluster.command(*urgent, "--wrap", "sleep 1"))
     # Slurm has signalled the step and not the script.
-    assert "Stopped: SIGTERM was received" in told and "was told to end" in told
+    assert "Stopped: SIGTERM was received" in told and "was asked to end" in told
     cluster.command("scancel", job.number)
 
 
@@ -161,13 +161,13 @@ def job(cluster, tmp_path_factory) -> Generation:
 
 def test_the_warning_ahead_of_a_time_limit_ends_the_ranks_cleanly_and_requeues(cluster, job):
     told = job.disturbed(lambda: cluster.command("scancel", "--signal=TERM", "--batch", job.number))
-    assert "Stopped: SIGTERM was received" in told and "told to end" in told
+    assert "Stopped: SIGTERM was received" in told and "asked to end" in told
     assert "start 1: 2 nodes of 1 processes, from 127.0.0.2" in job.told()
 
 
 def test_a_requeue_from_outside_ends_the_ranks_cleanly_and_is_not_done_twice(cluster, job):
     told = job.disturbed(lambda: cluster.command("scontrol", "requeue", job.number))
-    assert "Stopped: SIGTERM was received" in told and "was told to end" not in told
+    assert "Stopped: SIGTERM was received" in told and "was asked to end" not in told
 
 
 def test_the_loss_of_a_node_requeues(cluster, job):
