@@ -64,7 +64,7 @@ def test_paged_draws_all_alike_and_says_so(tiny_llama):
 def test_a_prompt_must_leave_room_for_the_tokens_of_its_own_request(tiny_llama):
     engine = engine_of(tiny_llama)
     found = complete(engine, [request(0, "Add", (), replace(GREEDY, max_new_tokens=10**6)), request(1, "Add")])
-    assert found[0].finish_reason == "error" and "beside max_new_tokens" in found[0].error
+    assert found[0].finish_reason == "error" and "use at most --max_new_tokens 1023" in found[0].error
     assert found[1].finish_reason != "error"
 
 
