@@ -208,7 +208,7 @@ class Funnel:
         left_out = rare - {stage for stage, _ in self.drops}
         stages = [step for step in STEPS if step[0] not in left_out]
         failed = self.completions["error"]
-        note = f"\n{failed} requests failed with an error of the engine" if failed else ""
+        note = f"\n{failed} request{'s' * (failed > 1)} failed with an error of the engine" if failed else ""
         return self.tally.table(WRITTEN, stages) + note
 
     def table_of_categories(self) -> str:
