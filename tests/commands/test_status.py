@@ -69,7 +69,7 @@ def test_a_run_under_way_has_its_holder_its_speed_and_its_end(finished, tmp_path
 def test_a_killed_run_is_told_apart_from_a_stopped_one(finished, tmp_path, capsys):
     (tmp_path / "completions.jsonl").write_bytes((finished / "completions.jsonl").read_bytes()[:-20])
     shown = told(capsys, tmp_path)
-    assert "has not said why it ended" in shown and "accepted 0/?" in shown and "go on: the same command" in shown
+    assert "did not record why it ended" in shown and "accepted 0/?" in shown and "go on: the same command" in shown
 
 
 def test_a_holder_on_another_machine_is_named_and_believed_while_its_heart_beats(finished, tmp_path, capsys):

@@ -28,8 +28,8 @@ def push(hub, tmp_path, monkeypatch, capfd):
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.url)
     (tmp_path / "a.jsonl").write_text(lines({"instruction": "Sort.", "output": "1 2"}))
 
-    def sent(*more, repo="ada/tasks"):
-        code = main(["card", f"{tmp_path}/a.jsonl", "--output", f"{tmp_path}/out", "--push_to_hub", repo, *more])
+    def sent(*more, repo="ada/tasks", out="out"):
+        code = main(["card", f"{tmp_path}/a.jsonl", "--output", f"{tmp_path}/{out}", "--push_to_hub", repo, *more])
         return code, "".join(capfd.readouterr())
 
     return sent
@@ -69,7 +69,7 @@ def test_dry_run_writes_and_sends_nothing_and_lists_the_files(hub, push, tmp_pat
     with pytest.raises(UserError, match="holds files but no card written by this command"):
         (tmp_path / "theirs").mkdir()
         (tmp_path / "theirs" / "notes.txt").write_text("mine")
-        push("--dry_run", "--output_path", str(tmp_path / "theirs"))
+        push("--dry_run", out="theirs")
 
 
 @pytest.mark.parametrize(

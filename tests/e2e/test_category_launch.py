@@ -114,15 +114,13 @@ def test_what_is_given_to_refilter_goes_before_what_categories_set(tmp_path):
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     # Only one category has a temperature and a length of its own, and none has rules.
-    told = [line for line in ended.stderr.splitlines() if "without effect" in line]
-    assert len(told) == 1 and told[0].startswith(
-        "--rouge_threshold 0.3: without effect, since every category given sets"
-    )
+    told = [line for line in ended.stderr.splitlines() if "no effect" in line]
+    assert len(told) == 1 and told[0].startswith("--rouge_threshold 0.3: no effect, because each category sets")
 
     def refiltered(old: Path, name: str, *options: object) -> Path:
         again = run(sys.executable, "-m", "self_instruct.refilter", old, tmp_path / name, *options)
         assert again.returncode == 0, again.stderr
-        assert "without effect" not in again.stderr
+        assert "no effect" not in again.stderr
         return tmp_path / name
 
     def found(folder: Path, name: str) -> tuple[Run, Candidate]:
@@ -165,9 +163,7 @@ def test_only_what_was_given_and_every_category_replaces_is_told(tmp_path):
     def told(*more: object) -> list[str]:
         ended = generate(*options, *more)
         assert ended.returncode == 0, ended.stderr
-        return [
-            line.partition(": without effect")[0] for line in ended.stderr.splitlines() if "without effect" in line
-        ]
+        return [line.partition(": no effect")[0] for line in ended.stderr.splitlines() if "no effect" in line]
 
     assert told() == told("--preset", "alpaca") == told("--rouge_threshold", 0.9) == []
     assert told("--config", tmp_path / "run.yaml") == ["--rouge_threshold 0.3, --filter_keywords a b"]

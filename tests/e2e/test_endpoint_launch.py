@@ -64,7 +64,7 @@ def test_a_run_that_is_killed_goes_on_to_the_dataset_of_one_that_was_not_and_no_
     usage = report["usage"]
     assert usage["prompt_tokens"] >= 10 * len(entries) and usage["estimated"] == 0
     assert usage["cost"] == (100 * usage["prompt_tokens"] + 400 * usage["completion_tokens"]) / 1e6
-    assert f"{usage['prompt_tokens']:,} tokens of prompts" in resumed.stdout
+    assert f"{usage['prompt_tokens']:,} prompt tokens" in resumed.stdout
     record = rows(tmp_path / "run" / "machine_generated_instructions.jsonl")[0]["provenance"]
     assert (record["model"], record["model_revision"]) == ("m", "completions")
     logs = "".join([*said, *(text for ended in (whole, resumed, refused) for text in (ended.stdout, ended.stderr))])
@@ -130,7 +130,7 @@ def test_a_folder_with_nothing_but_a_tokenizer_counts_prompts_and_no_local_engin
         assert engine.prompt_tokens(prompt, "") == exact.prompt_tokens(prompt, "") + TEMPLATE_TOKENS
         assert engine.context_length == context
         engine.close()
-        with pytest.raises(UserError, match=r"served: holds no safetensors|model\.bin is a pickle"):
+        with pytest.raises(UserError, match=r"cannot read this GGUF file|model\.bin is a pickle"):
             load_reader("huggingface", str(folder), None)
         shutil.copy(ROOT / "demo_model" / "config.json", folder)
     (folder / "tokenizer.json").unlink()

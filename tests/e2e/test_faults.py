@@ -135,7 +135,7 @@ def test_a_directory_that_may_not_be_written_is_a_users_mistake(forks):
 def test_a_directory_that_is_moved_away_in_the_middle_ends_the_run_and_can_be_put_back(forks):
     assert forks.launch(f"{JOURNAL}:write:2:before", GONE) == 1
     assert (
-        "completions.jsonl: was moved or removed while the launch wrote to it; put it back if it was moved"
+        "completions.jsonl: was moved or removed while the launch was writing to it; put it back if it was moved"
         in forks.said()
     )
     assert not (forks.here / "run").exists() and len(whole_lines(forks.here / "run.gone")) == 2
