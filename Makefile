@@ -12,7 +12,7 @@ QUICKSTART_DIR ?= runs/quickstart
 
 quickstart: $(VENV)/installed
 	cd instruction_io && HF_HUB_OFFLINE=1 $(RUN)/python instruction_output.py \
-		--config ../configs/quickstart.yaml --batch_dir ../$(QUICKSTART_DIR)
+		--config ../configs/quickstart.yaml --batch_dir $(if $(filter /%,$(QUICKSTART_DIR)),,../)$(QUICKSTART_DIR)
 
 # Three processes on two cores, because some tests wait for signals, servers and Slurm; two for unit tests, which never wait. All
 # tests of a file run in one process and share its fixtures.

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from self_instruct.errors import UserError
-from self_instruct.hub import offline_if_unreachable, reachable
+from self_instruct.hub import cached_commit, offline_if_unreachable, reachable
 from self_instruct.novelty.kernels.vectors import VectorIndex
 from self_instruct.records import Nearest
 
@@ -107,7 +107,8 @@ def find_model(model_name_or_path: str) -> ModelSource:
     name, folder = model_name_or_path, Path(model_name_or_path)
     if folder.is_dir():
         return ModelSource(name, None, f"{name} {_hash_of_folder(folder)}")
-    commit = _cached_commit(name)
+    # sentence-transformers completes a name without an owner so.
+    commit = cached_commit(name if "/" in name else f"sentence-transformers/{name}")
     if commit:
         return ModelSource(name, commit, f"{name} {commit}")
     if name in _PACKAGED and find_spec(_MODULE) and not reachable():
@@ -115,18 +116,6 @@ def find_model(model_name_or_path: str) -> ModelSource:
 
         return ModelSource(str(get_model_path()), None, f"{name} {_PACKAGE} {version(_PACKAGE)}")
     return ModelSource(name, None, None)
-
-
-def _cached_commit(name: str) -> str | None:
-    """Return the commit of a model that was downloaded from the Hub, or None."""
-    from huggingface_hub import try_to_load_from_cache
-
-    # sentence-transformers completes a name without an owner so.
-    try:
-        found = try_to_load_from_cache(name if "/" in name else f"sentence-transformers/{name}", "config.json")
-    except ValueError:  # not a valid Hub name
-        return None
-    return Path(found).parent.name if isinstance(found, str) else None
 
 
 def _hash_of_folder(folder: Path) -> str:

@@ -81,3 +81,16 @@ def test_folder_without_weights_is_refused_unless_the_model_is_elsewhere(folder)
     with pytest.raises(UserError, match="safetensors"):
         ModelReader(str(folder))
     assert ModelReader(str(folder), elsewhere=True).context_length == 1024
+
+
+def test_model_in_the_cache_of_the_hub_is_recorded_with_its_commit(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    repository = tmp_path / "hub" / "models--ada--tiny"
+    (repository / "refs").mkdir(parents=True)
+    revisions = []
+    for commit in ("1" * 40, "2" * 40):
+        shutil.copytree(folder, repository / "snapshots" / commit)
+        (repository / "refs" / "main").write_text(commit)
+        revisions.append(ModelReader("ada/tiny").model_revision)
+    assert revisions == ["1" * 40, "2" * 40]
+    assert ModelReader("ada/tiny", revision="1" * 40).model_revision == "1" * 40

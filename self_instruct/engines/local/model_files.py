@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from self_instruct.errors import UserError
+from self_instruct.hub import cached_commit
 
 FOLDER = "the folder must hold config.json, a tokenizer and safetensors weights, as save_pretrained writes them"
 CONVERT = (
@@ -41,12 +42,12 @@ def check_complete(name: str, loading_info: dict[str, Any]) -> None:
         )
 
 
-def model_revision(name: str, config: Any) -> str:
-    """Return the commit of a Hub model, or a hash of a local model's small files and samples of its weights."""
-    commit = getattr(config, "_commit_hash", None)
-    if commit:
-        return str(commit)
+def model_revision(name: str, revision: str | None = None) -> str:
+    """Return a Hub model's commit in the cache, or a hash of a local model's small files and samples of its weights."""
     path = Path(name).expanduser()
+    if not path.exists():
+        # Configurations of transformers do not tell the commit in every version.
+        return cached_commit(name, revision) or "unknown"
     return f"local-{content_hash(sorted(path.glob('*')) if path.is_dir() else [path])}"
 
 

@@ -74,7 +74,7 @@ class ModelReader:
         plain = None if trust_remote_code else load_plain_folder(name, elsewhere)
         if plain is not None:
             tokenizer, self.context_length, self.demonstration = plain
-            self.model_revision = model_revision(name, None)
+            self.model_revision = model_revision(name)
         else:
             tokenizer, config, self.model_revision = load_text(name, revision, trust_remote_code, elsewhere)
             self.context_length = context_length(config, tokenizer)
@@ -177,7 +177,7 @@ def load_text(
         raise UserError(explain(name, error, elsewhere)) from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
-    return tokenizer, config, model_revision(name, config)
+    return tokenizer, config, model_revision(name, revision)
 
 
 def context_length(config: Any, tokenizer: Any) -> int | None:
