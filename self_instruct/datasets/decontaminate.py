@@ -8,7 +8,7 @@ from typing import Any
 from self_instruct.datasets.benchmarks import read_benchmarks
 from self_instruct.datasets.contamination import Contamination, ContaminationIndex
 from self_instruct.datasets.example import ASSISTANT, Example
-from self_instruct.datasets.pipeline import ReadRow, Result, Step, open_pipeline, rejected
+from self_instruct.datasets.pipeline import BatchStep, ReadRow, Result, open_pipeline, rejected
 from self_instruct.datasets.reading import Reader, Source
 from self_instruct.errors import UserError
 from self_instruct.records import Drop
@@ -84,7 +84,7 @@ def index_of(benchmarks: Sequence[tuple[str, str]], ngram_words: int, substring_
     return index
 
 
-class _Decontaminate(Step[ReadRow]):
+class _Decontaminate(BatchStep[ReadRow]):
     """Write the rows without a benchmark match in our format."""
 
     batch = _BATCH

@@ -6,6 +6,7 @@ rejected rows is written, and one from an earlier call is removed.
 
 import json
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
@@ -57,22 +58,30 @@ class Result:
     rejects: Sequence[Reject] = ()
 
 
-class Step(Generic[T]):
+class BatchStep(ABC, Generic[T]):
     """The work of a command, on `batch` rows at a time."""
 
     batch = 1
+
+    @abstractmethod
+    def apply(self, rows: Sequence[T]) -> Iterable[Result]:
+        """Return one result for each row, in order."""
+
+    def reject_unreadable(self, row: Unreadable, drop: Drop) -> Reject:
+        """Return the rejected line of a row that could not be read."""
+        return Reject(row.place, drop, {"text": row.text})
+
+
+class Step(BatchStep[T]):
+    """The work of a command, one row at a time."""
 
     def apply(self, rows: Sequence[T]) -> Iterable[Result]:
         """Return one result for each row, in order."""
         return map(self.apply_to, rows)
 
+    @abstractmethod
     def apply_to(self, row: T) -> Result:
         """Return the result of one row."""
-        raise NotImplementedError
-
-    def reject_unreadable(self, row: Unreadable, drop: Drop) -> Reject:
-        """Return the rejected line of a row that could not be read."""
-        return Reject(row.place, drop, {"text": row.text})
 
 
 def rejected(row: ReadRow, drop: Drop, **more: Any) -> Result:
@@ -108,7 +117,7 @@ class Pipeline:
         """The optional columns that the formats of the sources need."""
         return set[str]().union(*(reader.columns for reader in self.readers))
 
-    def run(self, items: Iterable[T | Unreadable], step: Step[T]) -> Tally:
+    def run(self, items: Iterable[T | Unreadable], step: BatchStep[T]) -> Tally:
         """Pass rows through a step, write what it returns, and count."""
         tally, left = Tally(), iter(items)
         while batch := list(islice(left, step.batch)):

@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from self_instruct.engines.base import Engine, ModelEngine, TokenCounter, WordCounter
+from self_instruct.engines.base import Engine, TokenCounter, WordCounter
 from self_instruct.engines.fleet.engine import Fleet
 from self_instruct.engines.fleet.messages import (
     PATIENCE_SECONDS,
@@ -66,7 +66,7 @@ def started(
         yield Generators(own if isinstance(own, TokenCounter) else WordCounter(), own)
         return
     if config.model.engine == "scripted" and world.size == 1:
-        engine = _load(config, world, on_tokens)
+        engine = build_engine(config, world, on_tokens)
         yield Generators(build_reader(config), engine)
         return
     if config.model.engine == "openai":
@@ -112,7 +112,7 @@ def _fleet(
 def serve(config: Config, world: World, folder: Path, interruption: Interruption) -> int:
     """Generate for rank 0 until it says stop, as every other rank does; return the exit code."""
     access = Access(_opener(world), partial(read_key, folder))
-    worker = Worker(world.rank, world.size, partial(_load, config, world), access)
+    worker = Worker(world.rank, world.size, partial(build_engine, config, world), access)
     interruption.tell(worker.end)
     succeeded = worker.run()
     return 128 + interruption.received if interruption.received else int(not succeeded)
@@ -127,10 +127,6 @@ def _opener(
     # At the end of a launch the store may be gone first, and torch would print a stack of C++ calls. Read when it is imported.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     return lambda: StoreCarrier(open_store(world, hosts))
-
-
-def _load(config: Config, world: World, on_step: Callable[[int], None]) -> ModelEngine:
-    return build_engine(config, world, on_step)
 
 
 def _start(config: Config, world: World, key: bytes) -> tuple[Connection, BaseProcess]:
@@ -167,7 +163,7 @@ def _generate(connection: Connection, config: Config, world: World, key: bytes) 
     opened = cache(_opener(world, connection, hosts=True))
     access = Access(opened, lambda: key, parent.is_alive)
     try:
-        Worker(0, world.size, partial(_load, config, world), access).run()
+        Worker(0, world.size, partial(build_engine, config, world), access).run()
         if world.size > 1:
             # Ranks that start late still need the store, which lives as long as `opened`; the parent ends this process.
             parent.join(PATIENCE_SECONDS)

@@ -30,15 +30,15 @@ def test_paths_are_shortened_and_secrets_left_out(given, shown):
 
 
 def test_paths_below_the_working_directory_and_of_the_project_stay_relative(tmp_path, monkeypatch):
-    (tmp_path / "work").mkdir()
-    monkeypatch.chdir(tmp_path / "work")
+    (tmp_path / "project").mkdir()
+    monkeypatch.chdir(tmp_path / "project")
     found = presentable(
-        {"a": [f"{tmp_path}/work/x/y.jsonl", "./x", "../z/y.jsonl", f"he={tmp_path}/work/b", f"{tmp_path}/c"]}
+        {"a": [f"{tmp_path}/project/x/y.jsonl", "./x", "../z/y.jsonl", f"he={tmp_path}/project/b", f"{tmp_path}/c"]}
     )
     assert found == {"a": ["x/y.jsonl", "x", "y.jsonl", "he=b", "c"]}
     assert pasteable(str(shipped("seeds/code.jsonl"))) == "seeds/code.jsonl"
     monkeypatch.chdir("/")
-    assert pasteable(f"{tmp_path}/work/x.jsonl") == "x.jsonl"
+    assert pasteable(f"{tmp_path}/project/x.jsonl") == "x.jsonl"
 
 
 def test_made_id_uses_source_or_file_name():

@@ -30,6 +30,7 @@ from self_instruct.engines.fleet.stats import Stats
 from self_instruct.engines.fleet.worker import (
     END_SECONDS,
     HEARTBEAT_SECONDS,
+    LISTENING_SECONDS,
     LOADING_SILENCE_SECONDS,
     TICK_SECONDS,
     machine,
@@ -38,7 +39,6 @@ from self_instruct.engines.fleet.worker import (
 from self_instruct.errors import UserError
 
 SILENCE_SECONDS = 20.0
-LISTENING_SECONDS = 0.1
 GRACE_SECONDS = 2.0
 """How long after the end of a process its last messages, or a signal to all processes, may arrive."""
 _log = logging.getLogger(__name__)

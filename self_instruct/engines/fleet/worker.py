@@ -31,6 +31,8 @@ from self_instruct.engines.fleet.stats import Stats
 from self_instruct.errors import FILE_ONLY, UserError
 
 TICK_SECONDS = 0.01
+LISTENING_SECONDS = 0.1
+"""How often the heartbeats of others are read; each reading is a request to the store."""
 HEARTBEAT_SECONDS = 2.0
 LOADING_SILENCE_SECONDS = 45.0
 """How long a heartbeat may be late while models are loaded, which can keep the other threads of a process from running."""
@@ -176,12 +178,14 @@ class Worker:
 
     def _converse(self, link: Link) -> None:
         heard = time.monotonic() + PATIENCE_SECONDS - LOADING_SILENCE_SECONDS
-        taking = beating = ending = 0.0
+        taking = beating = ending = listening = 0.0
         while True:
             self._wake.wait(TICK_SECONDS)
             self._wake.clear()
             now = self._exchanged = time.monotonic()
-            heard = now if self._listen(link) else heard
+            if now > listening:
+                listening = now + LISTENING_SECONDS
+                heard = now if self._listen(link) else heard
             if not self._access.main_runs() or now - heard > LOADING_SILENCE_SECONDS:
                 raise CarrierLost("rank 0 is gone") if link.launch else self._no_message()
             ending = ending or (now if self._ending else 0.0)

@@ -17,7 +17,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-import torch
 from transformers import ContinuousBatchingConfig, GenerationConfig
 from transformers.generation.continuous_batching import RequestStatus
 from transformers.generation.continuous_batching.continuous_api import OutputRouter
@@ -197,12 +196,9 @@ class PagedBackend:
         seeds = " ".join([str(self._starts), *(row.request.seed for row in rows)])
         self._starts += 1
         pages = math.ceil(self.limit * max(map(self._length, rows)) * CPU_SPARE / CPU_PAGE_TOKENS)
-        distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
         settings = ContinuousBatchingConfig(
             max_requests_per_batch=self.limit, auto_switch_to_flash=False, disable_nccl_graph_mixing=False,
             seed=int.from_bytes(hashlib.sha256(seeds.encode()).digest()[:4]),
-            # A graph that is captured while another process's collective runs can crash.
-            use_cuda_graph=False if distributed else None,
         )  # fmt: skip
         if self._on_cpu:
             step = max(CPU_STEP_TOKENS, self.limit)

@@ -101,11 +101,7 @@ def load_plain_folder(name: str, elsewhere: bool = False) -> tuple[Any, int, boo
     settings, config = described
     if settings.get("tokenizer_class") not in _GENERAL_TOKENIZERS or not (folder / "tokenizer.json").is_file():
         return None
-    if (
-        any("auto_map" in found for found in described)
-        or not {"model_type"} <= config.keys()
-        or "text_config" in config
-    ):
+    if any("auto_map" in found for found in described) or "model_type" not in config or "text_config" in config:
         return None
     lengths = [config[field] for field in _CONTEXT_FIELDS if isinstance(config.get(field), int)]
     if not lengths:
