@@ -39,10 +39,10 @@ quality: $(VENV)/installed-dev
 	$(RUN)/ruff check .
 	$(RUN)/mypy
 
-bench: $(VENV)/installed
+bench: $(VENV)/installed-test
 	$(RUN)/python benchmarks/novelty.py --sizes 1000 10000 35000
 	$(RUN)/python benchmarks/embedding.py
-	$(RUN)/python benchmarks/generation.py
+	$(RUN)/python benchmarks/generation.py --model "$$($(RUN)/python tests/real_model.py)"
 	$(RUN)/python benchmarks/endpoint.py
 
 clean:

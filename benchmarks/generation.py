@@ -1,165 +1,256 @@
-"""Generation speed of the back-ends on the same work in one run: python benchmarks/generation.py [--requests 64] [--rows 16]
+"""Generation speed of the engines on the same work in one run: python benchmarks/generation.py [--vllm_python PYTHON]
 
-Random weights, prompts of some 500 tokens that share the first half, output lengths log-normal (mean 155, 20 to 400), tokens
-sampled with top_p 0.95. On an accelerator the models are StarCoder2-shaped with 1 and 7 billion parameters in bfloat16; on a
-CPU, a GPTBigCode and a Llama of about 30 million in single precision. The methods:
+Prompts of some 400 tokens that share the first 256, output lengths log-normal (mean 155, 20 to 400), tokens sampled with
+top_p 0.95. Each measurement is a process of its own. The results are kept in a JSON file, and what is in it is not measured
+again, so a run that was stopped goes on. The methods:
 
-- `generate`, one prompt at a time, on the first quarter of the requests; compared by tokens a second;
-- `generate` in left-padded batches of prompts of similar length; a batch goes on until its longest output is done;
-- the back-ends paged.py, where it is and can be used, and slots.py.
+- `one`: `generate` of transformers, one prompt at a time, on the first quarter of the requests;
+- `static`: `generate` in left-padded batches of prompts of similar length;
+- `slots` and `paged`: the back-ends of this project;
+- `vllm`: vLLM in process, with --vllm_python, the Python of an environment that has it;
+- `llama.cpp`: through the package xllamacpp, if it is installed, at the same precision and with 4 bits a weight.
 
-Columns: ratios of tokens/s to the first two methods; `idle` is the share of row-places that drew no wanted token; `peak` is
-memory; `roofline` is the time that it takes to read the weights and each row's keys and values once a step, at the measured
-speed of a copy, as a share of the time taken, the prompts included.
+On a CPU the models are a real one (--model, for llama.cpp with a GGUF file of the same name next to it) and two small ones of
+random weights; on a GPU, StarCoder2 of 1, 3 and 7 and Llama of 8 billion random weights in bfloat16.
+
+Columns: ready, seconds from the start of the process until the first request can be given; tokens/s; its ratio to static; of
+the roofline, the time to read all weights once a step, with all rows filled, and each row's keys and values, at the speed of a
+copy, as a share of the time taken, prompts included; memory of the process and its children at most, on a GPU the GPU's.
 """
 
 import argparse
+import json
+import os
+import subprocess
+import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
-import torch
-from transformers import GenerationConfig
-from workload import (
-    QUICK,
-    MeasuredRow,
-    NeverReached,
-    PeakMemory,
-    Work,
-    bandwidth,
-    build_models,
-    build_rows,
-    bytes_read,
-    synchronise,
-)
+import psutil
+from workload import LARGE, QUICK, SMALL, TINY, Work, bytes_per_step, write_work
 
-from self_instruct.engines.local.active_request import EndRules
-from self_instruct.engines.local.paged import PagedBackend
-from self_instruct.engines.local.placement import device
-from self_instruct.engines.local.slots import SlotBackend
-
-Method = Callable[[list[MeasuredRow]], list[int]]
-"""Completes rows and returns, for every step, how many of them drew a wanted token."""
+HERE = Path(__file__).resolve().parent
+WIDTHS = {"float32": 4, "bfloat16": 2, "q4_0": 0.5625}
+LIMIT_SECONDS = 900
 
 
 @dataclass(frozen=True)
-class Result:
-    """A line of the table; memory in bytes."""
+class Part:
+    """One measurement. `model` is a folder, or a GGUF file for llama.cpp; `like` is the folder that has its shape."""
 
-    tokens: int
-    seconds: float
-    steps: int
-    idle: float
-    peak: float
-    roofline: float
+    name: str
+    model: Path
+    like: Path
+    dtype: str
+    method: str
+    threads: int
+    processes: int
+    rows: int
+    requests: int
 
+    @property
+    def key(self) -> str:
+        """What names the measurement in the file of results."""
+        size = f"{self.processes}x{self.threads}" if self.threads else f"{self.processes}"
+        return f"{self.name} {self.dtype} {self.method} {size} {self.rows} {self.requests}"
 
-def generate(model: Any, size: int) -> Method:
-    """Plain `generate` in batches of that size, as it is used without an engine."""
-
-    def run(rows: list[MeasuredRow]) -> list[int]:
-        ordered, drawn = sorted(rows, key=lambda row: len(row.prompt)), []
-        for begin in range(0, len(rows), size):
-            batch = ordered[begin : begin + size]
-            width, longest = max(len(row.prompt) for row in batch), max(row.wanted for row in batch)
-            padding = [width - len(row.prompt) for row in batch]
-            ids = [[0] * pad + row.prompt for pad, row in zip(padding, batch, strict=True)]
-            mask = [[0] * pad + [1] * (width - pad) for pad in padding]
-            config = GenerationConfig(
-                max_new_tokens=longest, do_sample=True, temperature=1.0, top_p=0.95, top_k=0, pad_token_id=0
-            )
-            place = model.device
-            found = model.generate(
-                torch.tensor(ids, device=place),
-                attention_mask=torch.tensor(mask, device=place),
-                generation_config=config,
-            )
-            for row, text in zip(batch, found[:, width:].tolist(), strict=True):
-                row.tokens = text[: row.wanted]
-            drawn += [sum(row.wanted > step for row in batch) for step in range(longest)]
-        return drawn
-
-    return run
+    def command(self, work: Path, python: str) -> list[str]:
+        """The command line of one of its processes."""
+        script = {"vllm": "generation_vllm.py", "llama.cpp": "generation_llama_cpp.py"}
+        command = [python, str(HERE / script.get(self.method, "generation_local.py")), "--method", self.method]
+        command += ["--model", str(self.model), "--dtype", self.dtype, "--work", str(work), "--rows", str(self.rows)]
+        return [*command, "--begun", str(time.time())]
 
 
-def engine(backend: Any) -> Method:
-    """One of our back-ends."""
+class PeakMemory(threading.Thread):
+    """Watches the memory of processes and their children, or of the GPUs, five times a second."""
 
-    def run(rows: list[MeasuredRow]) -> list[int]:
-        waiting, ended, drawn = list(rows), 0, list[int]()
-        while ended < len(rows):
-            ended += len(backend.advance(waiting, drawn.append, lambda: False))
-        return drawn
+    def __init__(self, processes: list["subprocess.Popen[str]"], on_gpu: bool) -> None:
+        super().__init__(daemon=True)
+        self._processes, self._on_gpu, self._end = processes, on_gpu, threading.Event()
+        self.bytes = 0
 
-    return run
+    def run(self) -> None:
+        """Watch until `stop`."""
+        while not self._end.wait(0.2):
+            self.bytes = max(self.bytes, _gpu_memory() if self._on_gpu else sum(map(_memory, self._processes)))
 
-
-def methods(model: Any, work: Work, rows: int) -> Iterator[tuple[str, int, Callable[[], Method]]]:
-    """Name, rows at a time, and what makes the method ready. Slots come last: they lay the weights out anew on a CPU."""
-    rules = EndRules(frozenset(), NeverReached())  # type: ignore[arg-type]
-    model.generation_config = GenerationConfig()
-    yield "one at a time", 1, lambda: generate(model, 1)
-    yield "static batches", rows, lambda: generate(model, rows)
-    positions = model.config.get_text_config().max_position_embeddings
-    yield "paged", rows, lambda: engine(PagedBackend(model, work.sampling, rules, rows, positions))
-    yield "slots", rows, lambda: engine(SlotBackend(model, rules, rows))
+    def stop(self) -> int:
+        """End, and return the peak in bytes."""
+        self._end.set()
+        self.join()
+        return self.bytes
 
 
-def measure(
-    prepare: Callable[[], Method], model: Any, requests: list[MeasuredRow], warm: list[MeasuredRow], places: int,
-    clock: Callable[[], float], copy_speed: float,
-) -> Result:  # fmt: skip
-    """Runs a method on a few requests and then, timed, on all."""
-    memory = PeakMemory()
-    run = prepare()
-    run(warm)
-    synchronise()
-    begun = clock()
-    drawn = run(requests)
-    synchronise()
-    seconds = clock() - begun
-    tokens = sum(len(row.tokens) for row in requests)
-    if tokens != sum(row.wanted for row in requests):
-        raise RuntimeError("a method did not give every request the tokens that it wants")
-    roofline = bytes_read(model, requests, len(drawn)) / copy_speed / seconds
-    return Result(tokens, seconds, len(drawn), 1 - sum(drawn) / (len(drawn) * places), memory.bytes(), roofline)
+def _memory(process: "subprocess.Popen[str]") -> int:
+    try:
+        tree = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+        return sum(member.memory_full_info().pss for member in tree)
+    except psutil.Error:
+        return 0
+
+
+def _gpu_memory() -> int:
+    command = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits"]
+    return sum(int(line) for line in subprocess.check_output(command, text=True).split()) * 2**20
+
+
+def measure(part: Part, folder: Path, work: Work, python: str, on_gpu: bool) -> dict[str, Any]:
+    """Run the processes of a measurement at the same time, each with its share of the requests."""
+    path = folder / f"work-{part.requests // part.processes}-{work.vocabulary}.json"
+    write_work(path, work, part.requests // part.processes)
+    environment = dict(os.environ)
+    if part.threads:
+        environment.update(OMP_NUM_THREADS=str(part.threads), VLLM_CPU_OMP_THREADS_BIND="nobind")
+    processes = []
+    for at in range(part.processes):
+        own = {**environment, "CUDA_VISIBLE_DEVICES": str(at)} if on_gpu else environment
+        command = part.command(path, python)
+        processes.append(subprocess.Popen(command, env=own, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+    memory = PeakMemory(processes, on_gpu)
+    memory.start()
+    try:
+        printed = [process.communicate(timeout=LIMIT_SECONDS) for process in processes]
+    except subprocess.TimeoutExpired:
+        return {"failed": f"took over {LIMIT_SECONDS} seconds"}
+    finally:
+        peak = memory.stop()
+        for process in processes:
+            process.kill()
+    try:
+        found = [json.loads(output.strip().splitlines()[-1]) for output, _ in printed]
+    except (ValueError, IndexError):
+        return {
+            "failed": next((errors.strip().splitlines()[-1] for _, errors in printed if errors.strip()), "no output")
+        }
+    seconds = max(result["seconds"] for result in found)
+    return {
+        "ready": max(result["ready"] for result in found), "seconds": seconds, "memory": peak,
+        "tokens": sum(result["tokens"] for result in found), "work": str(path),
+    }  # fmt: skip
+
+
+def roofline_seconds(part: Part, work: Path, speed: float) -> float:
+    """Return the least time that reading memory can take: all weights once a step, and each row's keys and values."""
+    rows = json.loads(work.read_text(encoding="utf-8")) * part.processes
+    weights, token = bytes_per_step(part.like, 1)
+    width = WIDTHS[part.dtype]
+    steps = max(sum(row["wanted"] for row in rows) / part.rows, *(row["wanted"] for row in rows))
+    cached = sum(row["wanted"] * (len(row["prompt"]) + row["wanted"] / 2) for row in rows)
+    return (steps * weights * width + cached * token * max(width, 2)) / speed
+
+
+def copy_speed(on_gpu: bool) -> float:
+    """Return the bytes per second that a copy of a large tensor reads and writes, the best of five."""
+    code = (
+        "import time, torch\n"
+        f"source = torch.ones(1 << {30 if on_gpu else 26}, dtype=torch.uint8, device='{'cuda' if on_gpu else 'cpu'}')\n"
+        "target, best = torch.empty_like(source), 1e9\n"
+        "for _ in range(5):\n"
+        "    begun = time.perf_counter(); target.copy_(source)\n"
+        "    if source.is_cuda: torch.cuda.synchronize()\n"
+        "    best = min(best, time.perf_counter() - begun)\n"
+        "print(2 * source.nbytes / best)"
+    )
+    return float(subprocess.check_output([sys.executable, "-c", code], text=True))
+
+
+def models(options: argparse.Namespace, folder: Path, on_gpu: bool) -> list[tuple[str, Path, list[str]]]:
+    """Return name, folder and precisions of each model; those of random weights are made here."""
+    found: list[tuple[str, Path, list[str]]] = []
+    if options.model:
+        found.append((Path(options.model).name, Path(options.model), ["float32", "bfloat16"]))
+    dtype = "bfloat16" if on_gpu else "float32"
+    for shape in TINY if options.quick else LARGE if on_gpu else SMALL:
+        path = folder / shape.name.replace(" ", "-")
+        shape.save(path, (QUICK if options.quick else Work()).context, dtype)
+        found.append((shape.name, path, [dtype]))
+    return found
+
+
+def parts(options: argparse.Namespace, folder: Path, on_gpu: bool) -> list[Part]:
+    """List the measurements."""
+    found: list[Part] = []
+    ways = [(0, 1), (0, 2)] if on_gpu else [(1, 1)] if options.quick else [(2, 1), (1, 1), (1, 2)]
+    for name, path, dtypes in models(options, folder, on_gpu):
+        gguf = path.with_name(f"{path.name}.gguf")
+        for threads, processes in ways:
+            for dtype in dtypes:
+                methods = [(method, dtype) for method in ("one", "static", "paged", "slots")]
+                methods += [("vllm", dtype)] * bool(options.vllm_python)
+                if gguf.exists() and find_spec("xllamacpp"):
+                    methods += [("llama.cpp", dtype)] + [("llama.cpp", "q4_0")] * (dtype == dtypes[0])
+                for method, precision in methods:
+                    if processes > 1 and method not in ("slots", "vllm"):
+                        continue
+                    rows, requests = options.rows, options.requests
+                    if method == "one":
+                        rows, requests = 1, max(4, requests // 4)
+                    model = gguf if method == "llama.cpp" else path
+                    found.append(Part(name, model, path, precision, method, threads, processes, rows, requests))
+    return found
+
+
+def print_table(plan: list[Part], results: dict[str, dict[str, Any]], speed: float) -> None:
+    """Print a Markdown table of what has been measured."""
+    print(
+        "| model | precision | processes x threads | method | ready, s | tokens/s | / static | of the roofline | GiB |"
+    )
+    print("|---|---|---|---|--:|--:|--:|--:|--:|")
+    for part in plan:
+        result = results.get(part.key)
+        if result is None:
+            continue
+        cells = f"| {part.name} | {part.dtype} | {part.processes} x {part.threads or 'GPU'} | {part.method} |"
+        if "failed" in result:
+            print(f"{cells} | {result['failed'][:100].replace('|', '/')} | | | |")
+            continue
+        rate = result["tokens"] / result["seconds"]
+        static = next((
+            results[other.key] for other in plan
+            if (other.name, other.threads, other.method) == (part.name, part.threads, "static")
+            and other.dtype in (part.dtype, "float32") and other.processes == 1 and "seconds" in results.get(other.key, {})
+        ), None)  # fmt: skip
+        ratio = f"{rate / (static['tokens'] / static['seconds']):.2f}" if static else ""
+        share = roofline_seconds(part, Path(result["work"]), speed) / result["seconds"]
+        print(f"{cells} {result['ready']:.1f} | {rate:.1f} | {ratio} | {share:.0%} | {result['memory'] / 2**30:.2f} |")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--requests", type=int, help="how many [64; 256 on an accelerator; --quick: 8]")
-    parser.add_argument("--rows", type=int, help="how many at a time [16; 64 on an accelerator; --quick: 4]")
+    parser.add_argument("--requests", type=int, help="how many [32; 256 on a GPU; --quick: 8]")
+    parser.add_argument("--rows", type=int, help="how many at a time [16; 128 on a GPU; --quick: 4]")
+    parser.add_argument("--model", help="folder of a real model, such as `make real-model` prints")
+    parser.add_argument("--vllm_python", help="Python of an environment that has vLLM")
+    parser.add_argument("--folder", default="/tmp/generation-benchmark", help="where models and results are kept")
+    parser.add_argument("--only", default="", help="measure only what has this in its name, such as 'slots'")
     parser.add_argument("--quick", action="store_true", help="tiny models and short texts: does it run at all?")
-    parser.add_argument("--cpu_time", action="store_true", help="processor time, on a CPU that has other work as well")
     options = parser.parse_args()
-    on_cpu = device().type == "cpu"
-    requests = options.requests or (8 if options.quick else 64 if on_cpu else 256)
-    rows = options.rows or (4 if options.quick else 16 if on_cpu else 64)
-    clock = time.process_time if options.cpu_time else time.perf_counter
-    work, speed = QUICK if options.quick else Work(), bandwidth()
+    on_gpu = not options.quick and Path("/proc/driver/nvidia").exists()
+    options.requests = options.requests or (8 if options.quick else 256 if on_gpu else 32)
+    options.rows = options.rows or (4 if options.quick else 128 if on_gpu else 16)
+    folder = Path(options.folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "results.json"
+    results = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    plan = [part for part in parts(options, folder, on_gpu) if options.only in part.key]
+    work = QUICK if options.quick else Work()
+    for part in plan:
+        if part.key in results:
+            continue
+        python = options.vllm_python if part.method == "vllm" else sys.executable
+        results[part.key] = measure(part, folder, work, python, on_gpu)
+        path.write_text(json.dumps(results, indent=1), encoding="utf-8")
+        print(f"{part.key}: {results[part.key]}", file=sys.stderr, flush=True)
+    speed = copy_speed(on_gpu)
     print(
-        f"{torch.get_num_threads()} threads, {device()}, {requests} requests, {rows} rows, {speed / 1e9:.1f} GB/s copied"
+        f"{options.requests} requests, {options.rows} rows, {speed / 1e9:.1f} GB/s copied, {time.strftime('%Y-%m-%d')}\n"
     )
-    print(f"{'model':<14} {'size':>7}  {'method':<15} {'rows':>4} {'tokens/s':>9} {'/ one':>6} {'/ static':>8}"
-          f" {'steps':>6} {'idle':>5} {'peak MiB':>8} {'roofline':>8}")  # fmt: skip
-    for name, model in build_models(options.quick):
-        size = sum(parameter.numel() for parameter in model.parameters())
-        speeds: list[float] = []
-        for method, places, prepare in methods(model, work, rows):
-            number = max(4, requests // 4) if places == 1 else requests
-            try:
-                found = measure(prepare, model, build_rows(work, number), build_rows(work, 2), places, clock, speed)
-            except (RuntimeError, ValueError) as error:
-                if method != "paged":
-                    raise
-                print(f"paged is left out: {type(error).__name__}: {error}")
-                continue
-            speeds.append(found.tokens / found.seconds)
-            ratios = [speeds[-1] / base for base in speeds[:2]]
-            print(f"{name:<14} {size / 1e6:>6.1f}M  {method:<15} {places:>4} {speeds[-1]:>9.1f} {ratios[0]:>6.2f}"
-                  f" {ratios[-1] if len(ratios) > 1 else float('nan'):>8.2f} {found.steps:>6} {found.idle:>5.0%}"
-                  f" {found.peak / 2**20:>8.0f} {found.roofline:>8.0%}", flush=True)  # fmt: skip
+    print_table(plan, results, speed)
 
 
 if __name__ == "__main__":

