@@ -24,7 +24,7 @@ from tests.support.scripts import write_script
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    """The tasks of a demonstration run that have an output, kept or not, in the order of writing."""
+    """Return the tasks of a demonstration run that have an output, accepted or rejected, in generation order."""
     folder = tmp_path_factory.mktemp("source")
     assert generate(*scripted(write_script(folder / "script.jsonl", 60), folder / "run", 80)).returncode == 0
     found = [
@@ -33,7 +33,7 @@ def source(tmp_path_factory):
     return written(folder / "a.jsonl", *found)
 
 
-# ---- what is kept
+# ---- kept lines
 
 
 @pytest.mark.parametrize("reference", ["kept", "all"])
@@ -155,7 +155,7 @@ GOOD = {"instruction": "Name three rivers of Europe.", "output": "Rhine"}
     ],
     ids=lambda value: str(value)[:20],
 )
-def test_a_line_that_cannot_be_read_is_told_and_the_rest_is_curated(tmp_path, line, reason, text):
+def test_an_unreadable_line_is_reported_and_the_rest_is_curated(tmp_path, line, reason, text):
     after = [] if not line.endswith(b"\n") else [{"instruction": "Boil one egg for lunch.", "output": "yes"}]
     source = written(tmp_path / "a.jsonl", GOOD, b"\n", line, *after)
     result = curate("--input_path", source, "--output_path", tmp_path / "c.jsonl")

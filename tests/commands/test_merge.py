@@ -64,9 +64,9 @@ def test_sources_become_one_set_with_the_provenance_of_every_record(recipe, caps
         "id": "", "category": "summarization", "source": "dolly", "license": "CC BY-SA 3.0",
         "origin": {"path": str(recipe.parent / "second.jsonl"), "row": 1}, "fields": '{"rated": 4}',
     }  # fmt: skip
-    told = [(row["reason"], row["nearest"] and row["nearest"]["place"]) for row in rejected]
+    reasons = [(row["reason"], row["nearest"] and row["nearest"]["place"]) for row in rejected]
     place = f"{recipe.parent / 'second.jsonl'}:2"
-    assert told == [("rouge_l", f"{recipe.parent / 'first.json'}[0]"), ("duplicate", None), ("wrong_type", None)]
+    assert reasons == [("rouge_l", f"{recipe.parent / 'first.json'}[0]"), ("duplicate", None), ("wrong_type", None)]
     assert rejected[1]["detail"] == place
     report = json.loads((out / "all.report.json").read_text())
     mine, dolly = report["inputs"]

@@ -50,7 +50,7 @@ def test_a_plain_numbered_list_reads_back(topics):
     assert [topic for _, topic in listed(text)] == [normalised(topic) for topic in topics] == topics
 
 
-def test_bad_lines_of_a_file_are_told_and_left_out(tmp_path, caplog):
+def test_bad_lines_of_a_file_are_reported_and_skipped(tmp_path, caplog):
     path = tmp_path / "topics.txt"
     path.write_bytes(b"\xef\xbb\xbf# mine\nbees\r\n\n  old  clocks \nBees\n\xff\n***\n" + b"x" * 200 + b"\n")
     assert read_topics(path) == ("bees", "old clocks")

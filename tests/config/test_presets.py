@@ -193,7 +193,7 @@ def test_only_what_the_command_knows_is_set() -> None:
 
 @pytest.mark.parametrize(("given", "nearest"), [("alpacca", "alpaca"), ("code_alpaca", "code-alpaca"), ("Armel", "armel"),
                                                 ("selfinstruct", "self-instruct"), ("airoboro", "airoboros")])  # fmt: skip
-def test_a_misspelt_preset_is_told_the_nearest(tmp_path: Path, given: str, nearest: str) -> None:
+def test_a_misspelt_preset_is_answered_with_the_nearest_name(tmp_path: Path, given: str, nearest: str) -> None:
     path = tmp_path / "a.yaml"
     path.write_text(f"preset: {given}")
     for argv in (["--preset", given], ["--config", str(path)]):

@@ -1,4 +1,4 @@
-"""The grammar behind the demonstration model: its answers are right, it can be read back, and it repeats exactly."""
+"""The grammar behind the demonstration model: its answers are right, it can be parsed, and it is deterministic."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def test_documents_are_numbered_blocks_that_parse_back_and_only_own_blocks_are_t
     assert plain > 10
 
 
-def test_two_random_instructions_are_seldom_alike() -> None:
+def test_two_random_instructions_are_seldom_similar() -> None:
     instructions = [task.instruction for task in draw(1000, seed=12)]
     assert len(novelty.kept(instructions)) >= 0.85 * len(instructions)
 

@@ -1,4 +1,4 @@
-"""All generating processes as one engine."""
+"""The fleet: all generating processes as one engine."""
 
 import multiprocessing
 import os
@@ -30,7 +30,7 @@ def request(index: int) -> Request:
 
 
 class Memory:
-    """Queues in this process, as a store that all ranks share."""
+    """Queues in this process, in place of the shared store of a launch."""
 
     limit = 1_000_000
 
@@ -58,7 +58,7 @@ class Memory:
 
 
 class Child:
-    """Rank 0's generating process, which the test plays."""
+    """Rank 0's generating process, played by the test."""
 
     pid, alive = 700, True
 
@@ -73,7 +73,7 @@ class Child:
 
 
 class Played:
-    """A fleet, and the ranks that the test plays."""
+    """Return a fleet, and ranks that the test plays."""
 
     def __init__(self, size: int, on_tokens=lambda tokens: None) -> None:
         self.memory, self.child = Memory(), Child()

@@ -1,4 +1,4 @@
-"""Which back-end is taken, and what is said of the others."""
+"""Which back-end is chosen, and the reasons against the others."""
 
 import logging
 from dataclasses import replace
@@ -22,7 +22,7 @@ from tests.support.tiny_models import save_tiny_model
 
 @pytest.fixture
 def fast(monkeypatch):
-    """A device on which paged would be worth it, which none here is."""
+    """A device on which the paged back-end would pay off; the test machine has none."""
     monkeypatch.setattr(choice, "_slow", lambda model: None)
 
 
@@ -108,7 +108,7 @@ def test_the_probe_leaves_the_attention_as_it_was_and_no_thread(tiny_llama):
     assert engine._backend.active == 0 and engine._backend._manager is None
 
 
-def test_logits_that_are_no_numbers_are_said_to_be(tiny_llama):
+def test_logits_that_are_nan_are_reported(tiny_llama):
     model, tokenizer, revision = load_model(str(tiny_llama))
     with torch.no_grad():
         model.lm_head.weight.fill_(float("nan"))

@@ -21,7 +21,7 @@ BACKENDS = pytest.mark.parametrize("backend", ["slots", "static"])
 @BACKENDS
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_greedy_batch_equals_generate_one_prompt_at_a_time(architecture, backend, tmp_path):
-    # Bloom and mixtures of experts compute in single precision whatever their weights, and fail from double.
+    # Bloom and mixtures of experts compute in single precision for any weights, and fail with double.
     double = architecture not in ("bloom", "mixtral")
     engine = engine_of(save_tiny_model(architecture, tmp_path), double=double, batch_size=3, backend=backend)
     found = complete(engine, [request(i, text) for i, text in enumerate(PROMPTS)])
@@ -90,7 +90,7 @@ def test_stop_texts_are_not_looked_for_in_the_prompt(tiny_llama):
 
 
 def short_of_memory(engine: HuggingFaceEngine, monkeypatch, fits) -> list[tuple[int, int]]:
-    """Makes the model's forward pass run out of memory for inputs that do not fit; returns the shapes that it sees."""
+    """Make the model's forward pass run out of memory for inputs that do not fit; return the list of input shapes."""
     real, shapes = engine._model.forward, []
 
     def forward(input_ids, **options):
@@ -151,7 +151,7 @@ def test_the_beginning_that_prompts_share_is_read_once(tiny_llama, monkeypatch):
     assert {i: item.text for i, item in found.items()} == {i: item.text for i, item in alone.items()}
 
 
-def test_a_row_that_ends_leaves_its_place_to_the_next(tiny_llama, monkeypatch):
+def test_a_finished_row_leaves_its_slot_to_the_next(tiny_llama, monkeypatch):
     engine = engine_of(tiny_llama, batch_size=2, backend="slots")
     shapes = short_of_memory(engine, monkeypatch, lambda shape: True)
     short = complete(engine_of(tiny_llama), [request(0, PROMPTS[1])])[0].text[:2]

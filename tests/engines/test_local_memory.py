@@ -1,4 +1,4 @@
-"""How many rows fit into memory."""
+"""The number of rows that fit into memory."""
 
 from types import SimpleNamespace
 
@@ -25,7 +25,7 @@ CPU = torch.device("cpu")
 
 
 # Heads whose keys and values are kept: grouped or multi-query where the architecture has it, else all four. Falcon's code
-# repeats them before it keeps them, whatever its configuration says.
+# repeats them before caching them, regardless of its configuration.
 HEADS = {"gpt_bigcode": 1, "starcoder2": 2, "llama": 2, "qwen3": 2, "mistral": 2, "mixtral": 2, "gpt_neox": 4, "opt": 4,
          "bloom": 4, "gptj": 4, "falcon": 4}  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""What of quantisation, placing and parallelism goes together."""
+"""Which options of quantisation, placement and parallelism can be combined."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Which prompts are read together."""
+"""Which prompts are prefilled together."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +17,7 @@ def test_shared_length_is_the_common_beginning(first, second):
 
 
 @given(st.lists(TEXT, min_size=1, max_size=8), st.lists(TEXT, max_size=4), st.integers(1, 400), st.data())
-def test_a_plan_copies_only_what_is_cached_and_reads_the_rest(texts, held, budget, data):
+def test_a_prefill_schedule_copies_cached_tokens_and_computes_the_rest(texts, held, budget, data):
     rows = [Held(at, text, data.draw(st.integers(0, len(text)))) for at, text in enumerate(held)]
     chosen = schedule_prefill(texts, rows, budget)
     assert chosen[0].index == 0 and len({item.index for item in chosen}) == len(chosen)

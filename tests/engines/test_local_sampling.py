@@ -1,4 +1,4 @@
-"""Drawing tokens."""
+"""Sampling tokens."""
 
 from collections import Counter
 
@@ -25,7 +25,7 @@ def logits() -> torch.Tensor:
 
 
 def reference(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
-    """What transformers leaves, in its order."""
+    """Return the logits after transformers' own processors, in its order."""
     scores = TemperatureLogitsWarper(sampling.temperature)(None, logits)
     if sampling.top_k:
         scores = TopKLogitsWarper(sampling.top_k)(None, scores)

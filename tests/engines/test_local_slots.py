@@ -1,4 +1,4 @@
-"""Continuous batching at its edges."""
+"""Edge cases of continuous batching."""
 
 import itertools
 import random
@@ -29,7 +29,7 @@ def texts(found: dict) -> dict:
 
 
 def failing(monkeypatch, owner, name, when, after=False) -> list[int]:
-    """Makes a function run out of memory, before its work or after it, at the calls that `when` chooses by number."""
+    """Make a function run out of memory, before or after its work, at the calls that `when` selects by number."""
     real, failures, calls = getattr(owner, name), [], itertools.count()
 
     def wrapped(*arguments, **options):

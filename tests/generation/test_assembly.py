@@ -1,4 +1,4 @@
-"""Options become parts."""
+"""Building the parts of a run from its options."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Reading categories: what a file may hold, and how its mistakes are told."""
+"""Reading category files: valid contents, and the messages for mistakes."""
 
 import re
 from pathlib import Path
@@ -66,12 +66,12 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("text", MISTAKES)
-def test_a_mistake_is_told_by_file_and_key(text, tmp_path):
+def test_a_mistake_is_reported_with_file_and_key(text, tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text(text)
-    with pytest.raises(UserError, match=re.escape(str(path))) as told:
+    with pytest.raises(UserError, match=re.escape(str(path))) as caught:
         read_category(path)
-    assert MISTAKES[text] in str(told.value)
+    assert MISTAKES[text] in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -86,9 +86,9 @@ def test_a_mistake_is_told_by_file_and_key(text, tmp_path):
 )
 def test_values_of_options_and_validators_are_checked_by_file_and_key(tmp_path, more, said):
     path = write_category(tmp_path, "mine", more=more)
-    with pytest.raises(UserError, match=re.escape(f"category file {path}: ")) as told:
+    with pytest.raises(UserError, match=re.escape(f"category file {path}: ")) as caught:
         build_recipe("--categories", "mine", "--categories_path", tmp_path)
-    assert said in str(told.value)
+    assert said in str(caught.value)
 
 
 def test_bytes_that_are_no_text_and_a_file_that_is_not_there(tmp_path):
@@ -128,7 +128,7 @@ def test_options_that_do_not_go_with_categories_are_refused(more, said):
     [("a:0", "share of a is '0'"), ("a:-1", "is '-1'"), ("a:x", "is 'x'"), ("a:nan", "is 'nan'"), ("a:inf", "is 'inf'"),
      ("a:", "is ''"), ("a,,b", "a name is missing"), ("", "a name is missing"), ("a:1,a:2", "has a twice")],
 )  # fmt: skip
-def test_shares_that_are_none(text, said):
+def test_invalid_shares(text, said):
     with pytest.raises(UserError, match=re.escape(said)):
         read_shares(text)
 

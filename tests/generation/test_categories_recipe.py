@@ -1,4 +1,4 @@
-"""Runs from categories, in this process with an engine that answers as asked."""
+"""Runs from categories in this process, with an engine whose answers the test writes."""
 
 import random
 import re
@@ -34,7 +34,7 @@ def recipe(files: Path, target: int = 40, categories: str = MIX, horizon: int = 
 
 
 def write(request: Request) -> str | None:
-    """What a model of middling quality writes: whole blocks, copies, broken ones, now and then nothing of use."""
+    """Write as a model of moderate quality: whole blocks, copies, broken blocks, sometimes no block."""
     rng = random.Random(request.seed)
     name = re.search(r"Kind: (\w+)", request.prompt)
     if rng.random() < 0.05:
@@ -86,7 +86,7 @@ def test_categories_fill_side_by_side(files, tmp_path):
         assert loop.funnel.categories[name].accepted / loop.funnel.accepted == pytest.approx(share, abs=0.08)
 
 
-def test_an_answer_is_asked_for_the_oldest_task_that_has_none_and_keeps_to_its_task(files, tmp_path):
+def test_an_answer_is_requested_for_the_oldest_unanswered_task_and_belongs_to_it(files, tmp_path):
     author = Author(write)
     run_recipe(recipe(files, 30, "answered", 4), tmp_path / "run", author)
     answers = [entry for entry in read_journal(tmp_path / "run") if entry.step == 2]

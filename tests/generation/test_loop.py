@@ -18,7 +18,7 @@ from tests.support.scripts import write_script
 
 
 class Shuffled(ScriptedEngine):
-    """Answers in a random order, some at a time, as several busy devices would."""
+    """An engine that answers in random order, some requests at a time, like several busy devices."""
 
     rng = random.Random(3)
 
@@ -31,7 +31,7 @@ class Shuffled(ScriptedEngine):
 
 
 class Faulty(ScriptedEngine):
-    """Answers two at a time and breaks down at the eighth request; what is whole then can still be polled."""
+    """An engine that answers two at a time and fails at the eighth request; finished completions can still be polled."""
 
     fault: Exception = EngineLost("rank 1 (process 7 on somewhere) has died")
 
@@ -42,7 +42,7 @@ class Faulty(ScriptedEngine):
 
 
 class Mistaken(Faulty):
-    """The same with a mistake of the user's."""
+    """The same engine, failing with a user error."""
 
     fault = UserError("another revision", 1)
 
@@ -88,7 +88,7 @@ def test_the_dataset_depends_on_neither_timing_nor_order_of_completion(script, t
     assert len(common) > 15 and all(plans[0][i] == plans[1][i] for i in common)
 
 
-def test_prompts_use_records_of_the_pool_but_none_younger_than_the_horizon(script, tmp_path):
+def test_prompts_use_pool_records_but_none_younger_than_the_horizon(script, tmp_path):
     run_loop(script, tmp_path / "run", horizon=6)
     entries = read_journal(tmp_path / "run")
     parents = [(entry.request, int(parent.split("-")[0])) for entry in entries for parent in entry.parent_ids]
@@ -162,7 +162,7 @@ def test_max_requests_and_the_end_of_the_script_end_the_run(script, tmp_path):
     assert stopped == "no completion of --script_path is left" and loop.funnel.requests == 60
 
 
-def test_a_request_that_the_engine_could_not_answer_is_told_and_counted(script, tmp_path):
+def test_a_request_that_the_engine_could_not_answer_is_reported_and_counted(script, tmp_path):
     path = tmp_path / "gaps.jsonl"
     path.write_text(
         '{"request": 0, "text": "Sum up the costs of the week.\\n\\n4. Output:\\n9\\n###\\n"}\n{"request": 2, "text": ""}\n'

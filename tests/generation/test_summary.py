@@ -1,4 +1,4 @@
-"""The summary of a run: its counts, and commands that work as they are printed."""
+"""The summary of a run: its counts, and that its printed commands work."""
 
 import json
 import re

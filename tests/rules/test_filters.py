@@ -1,4 +1,4 @@
-"""The rules that a record must pass: for each reason what is kept and what is dropped, up to the boundary."""
+"""The filters: for each reason, kept and dropped records up to the boundary."""
 
 import string
 
@@ -22,7 +22,7 @@ def record(instruction: str = "Add the two numbers.", output: str = "a + b", inp
 
 
 def reason_of(found: str | None) -> str | None:
-    """The reason without what was seen."""
+    """Return the reason without the matched text."""
     return found and found.partition(": ")[0]
 
 
@@ -264,7 +264,7 @@ def test_the_filters_bear_any_text(candidate: Record) -> None:
 # ---- what was seen
 
 
-def test_a_reason_may_tell_what_was_seen() -> None:
+def test_a_reason_may_quote_the_match() -> None:
     assert drop_length(4, 9)(record("Add it.")) == "too_short: 2 words"
     assert drop_keywords(["default"])(record("Show a Picture of it.")) == "keyword: Picture"
     assert (

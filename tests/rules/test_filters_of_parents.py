@@ -1,4 +1,4 @@
-"""The rules of earlier systems that our defaults do not ask, and the choice of rules."""
+"""Filters of earlier systems that are off by default, and selecting filters."""
 
 import re
 

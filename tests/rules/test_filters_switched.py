@@ -1,4 +1,6 @@
-"""Rules that an option switches on: language, readability, characters, copied inputs; and how they join the list of rules."""
+"""Filters that an option switches on: language, readability, characters, copied inputs; and their order among the
+others.
+"""
 
 from dataclasses import replace
 
@@ -204,7 +206,7 @@ def test_a_chinese_output_that_is_nearly_its_input() -> None:
 
 @given(st.lists(st.sampled_from("a bb ccc dddd e\n".split(" ")), max_size=80))
 @settings(deadline=None, derandomize=True)
-def test_english_is_judged_alike_by_either_rule_of_words(words: list[str]) -> None:
+def test_both_word_rules_decide_english_in_the_same_way(words: list[str]) -> None:
     text = " ".join(["go"] * 4 + words)
     given_rules = ["length", "non_ascii", "punctuation", "echo"]
     assert objection(record(text), filter_rules=given_rules) == first_objection(

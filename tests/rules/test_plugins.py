@@ -1,4 +1,4 @@
-"""Filters and validators of a user's own: by decorator, by --plugin and by entry point."""
+"""User-defined filters and validators: by decorator, by --plugin and by entry point."""
 
 import json
 import sys
@@ -34,7 +34,7 @@ TABLES = (filters.RULES, filters._ADDED, validators.VALIDATORS, validators._MAKE
 
 @pytest.fixture(autouse=True)
 def built_in_rules_only(monkeypatch):
-    """Undo what a test registers and imports."""
+    """Undo the registrations and imports of a test."""
     before, modules = [dict(table) for table in TABLES], set(sys.modules)
     monkeypatch.setattr(sys, "path", list(sys.path))
     yield

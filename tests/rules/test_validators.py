@@ -1,4 +1,4 @@
-"""The list of validators: names, parameters, mistakes in them, and what several make of a record."""
+"""The list of validators: names, parameters, mistakes in them, and several validators in sequence."""
 
 import re
 from pathlib import Path
@@ -45,7 +45,7 @@ def test_a_mistake_names_the_right_choice(spec: tuple[str, dict], message: str) 
         build_validators([spec])
 
 
-def test_whole_numbers_do_for_numbers_and_none_where_it_is_allowed() -> None:
+def test_integers_pass_as_numbers_and_null_where_allowed() -> None:
     assert len(build_validators([("closed_context", {"min_support": 1}), ("multiple_choice", {"balance": None})])) == 2
 
 

@@ -1,4 +1,4 @@
-"""Stated sums: what is right, what is wrong, and what cannot be checked."""
+"""Sums stated in a text: right, wrong, and impossible to check."""
 
 import pytest
 from hypothesis import given, settings

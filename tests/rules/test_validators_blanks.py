@@ -1,4 +1,4 @@
-"""Fill in the blank: one gap, an answer, and not one that stands there already."""
+"""Fill in the blank: one gap, and an answer that is not in the text already."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The form of closed-context questions: what is rendered comes back, and what is not of this form is refused."""
+"""Closed-context blocks: rendered blocks are parsed back, and malformed ones are refused."""
 
 import pytest
 from hypothesis import given, settings

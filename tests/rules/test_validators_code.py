@@ -1,4 +1,4 @@
-"""Code in the plain form: unwrapped, alone, and Python where it says so."""
+"""Plain code: without fences, without prose, and valid where it claims to be Python."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Answers from a context: support, sources, what is not told, and contexts that do not help."""
+"""Answers from a context: support, sources, refusals to answer, and unhelpful contexts."""
 
 import pytest
 
@@ -58,7 +58,7 @@ NOT_TOLD = [
 
 
 @pytest.mark.parametrize("output", NOT_TOLD)
-def test_what_cannot_be_answered_must_be_said_to_be_so(output: str) -> None:
+def test_an_unanswerable_question_must_be_answered_as_such(output: str) -> None:
     assert reason(judged(REPORT, "Who built it?", output, unanswerable="yes")) is None
     # Honest about a question that was meant to have an answer, it is no invention.
     assert reason(judged(REPORT, "Who built it?", output)) is None
@@ -67,7 +67,7 @@ def test_what_cannot_be_answered_must_be_said_to_be_so(output: str) -> None:
 @pytest.mark.parametrize(
     "output", ["Ines Duarte.", "The Marlow was built in Bristol.", "It carried coal to the island of Teyra."]
 )
-def test_an_answer_where_there_is_none_is_dropped(output: str) -> None:
+def test_an_answer_to_an_unanswerable_question_is_dropped(output: str) -> None:
     assert reason(judged(REPORT, "Who built it?", output, unanswerable="true")) == "answered_anyway"
     assert reason(judged(REPORT, "Who built it?", output, unanswerable="false")) is None
 

@@ -1,4 +1,4 @@
-"""Writing and editing: length and form as asked for, a text to edit and one that was edited."""
+"""Writing and editing: requested length and form, and an edited text that differs from the original."""
 
 import pytest
 

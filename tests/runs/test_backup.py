@@ -66,7 +66,7 @@ def test_both_at_once_are_refused(folder):
         aside({"append": True, "overwrite": True}, folder, True)
 
 
-def test_other_ranks_move_nothing_and_begin_anew_too(folder):
+def test_other_ranks_move_no_file_and_start_over_too(folder):
     assert aside({"overwrite": True}, folder, False) and (folder / "notes.txt").exists()
 
 

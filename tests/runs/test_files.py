@@ -1,4 +1,4 @@
-"""Files put in place in one step, and what is appended when the disk fails."""
+"""Atomic replacement of files, and appending when the disk fails."""
 
 import os
 import resource

@@ -1,4 +1,4 @@
-"""The funnel: counts that add up, the yield that ends a run, the table and report.json."""
+"""The funnel: consistent counts, the yield that ends a run, the table and report.json."""
 
 import json
 from pathlib import Path
@@ -127,7 +127,7 @@ def test_what_came_after_the_target_was_not_judged() -> None:
 # ---- shown
 
 
-def test_the_table_shows_what_is_left_after_each_stage_commonest_reason_first() -> None:
+def test_the_table_shows_the_rest_after_each_stage_commonest_reason_first() -> None:
     made = funnel((KEPT, EMPTY, SHORT, LOOPS, LOOPS, ROUGE), (SHORT, FAILED))
     rows = [line.split() for line in made.table().splitlines()]
     assert rows == [
@@ -194,7 +194,7 @@ def test_a_reason_of_another_stage_or_of_no_rule_warns_of_nothing() -> None:
     assert funnel((LOOPS,) * 9, (KEPT,) * 300).warnings == []
 
 
-def test_warnings_stand_in_the_report(tmp_path: Path) -> None:
+def test_warnings_are_in_the_report(tmp_path: Path) -> None:
     made = Funnel(rules=RULES)
     made.count(entry(), verdicts(*[SHORT] * 50, *[KEPT] * 150))
     write_report(tmp_path, made, "x")
@@ -239,7 +239,7 @@ def test_the_order_of_counting_does_not_change_the_report(tmp_path: Path) -> Non
     assert (tmp_path / "one" / "report.json").read_bytes() == (tmp_path / "other" / "report.json").read_bytes()
 
 
-def test_a_later_report_takes_the_place_of_the_earlier(tmp_path: Path) -> None:
+def test_a_later_report_replaces_the_earlier(tmp_path: Path) -> None:
     write_report(tmp_path, funnel((KEPT,) * 50), "a long reason that makes the file longer")
     write_report(tmp_path, funnel(), "short")
     assert json.loads((tmp_path / "report.json").read_text())["stopped"] == "short"

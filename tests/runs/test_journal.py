@@ -1,4 +1,4 @@
-"""The journal: what was generated survives a launch that is killed, and damage is named."""
+"""The journal: completions survive a killed launch, and damaged lines are reported."""
 
 import dataclasses
 import json
@@ -71,7 +71,7 @@ def test_what_was_appended_is_on_disk_before_the_file_is_closed(tmp_path: Path) 
     journal.close()
 
 
-def test_a_half_written_last_line_is_cut_off_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_half_written_last_line_is_cut_off_and_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = write(tmp_path, entry(0), entry(1))
     whole = path.read_bytes()
     path.write_bytes(whole + b'{"request": 2, "te')
@@ -153,21 +153,21 @@ def test_what_was_spent_on_answers_that_are_left_out_is_known(tmp_path: Path) ->
         (b"3", "TypeError"),
     ],
 )
-def test_a_damaged_line_is_moved_to_a_file_beside_and_told(
+def test_a_damaged_line_is_moved_to_a_file_beside_and_reported(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, line: bytes, reason: str
 ) -> None:
     path = write(tmp_path, entry(0), entry(1))
     first, second, _ = path.read_bytes().split(b"\n")
     path.write_bytes(b"\n".join([first, line, second, b'{"half']))
     before = path.read_bytes()
-    told = f"{path}: 1 of 3 lines are damaged; {path}:2: is not a journal entry ({reason}"
+    message = f"{path}: 1 of 3 lines are damaged; {path}:2: is not a journal entry ({reason}"
     with caplog.at_level(logging.WARNING):
         assert [item.request for item in read_journal(tmp_path)] == [0, 1]
-    assert told in caplog.text and "they are ignored" in caplog.text and path.read_bytes() == before
+    assert message in caplog.text and "they are ignored" in caplog.text and path.read_bytes() == before
     caplog.clear()
     for _ in range(2):
         assert sorted(reopened(tmp_path)) == [0, 1]
-    assert caplog.text.count(told) == 1 and f"they were moved to {tmp_path / QUARANTINE}" in caplog.text
+    assert caplog.text.count(message) == 1 and f"they were moved to {tmp_path / QUARANTINE}" in caplog.text
     assert path.read_bytes() == first + b"\n" + second + b"\n"
     assert (tmp_path / QUARANTINE).read_bytes() == line + b"\n"
     assert sorted(place.name for place in tmp_path.iterdir()) == [FILE_NAME, QUARANTINE]

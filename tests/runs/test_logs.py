@@ -17,7 +17,7 @@ LOGGER = logging.getLogger("self_instruct.test")
 
 @pytest.fixture
 def log(tmp_path):
-    """Events go into the log files of a directory that is a run's once it has a run.yaml."""
+    """Set up logging into a run directory, which has a run.yaml."""
     before = LOGGER.level
     LOGGER.setLevel(logging.DEBUG)
     logs.write_to(tmp_path, 3)
@@ -89,8 +89,8 @@ def test_a_log_that_cannot_be_written_says_so_once_and_is_done_without(log, tmp_
     spoil(tmp_path)
     for number in range(3):
         LOGGER.warning("event %d", number)
-    told = [line for line in capsys.readouterr().err.splitlines() if "rank-3" in line]
-    assert told == [f"{log}: cannot be written ({reason}); the run continues without this log"]
+    warnings = [line for line in capsys.readouterr().err.splitlines() if "rank-3" in line]
+    assert warnings == [f"{log}: cannot be written ({reason}); the run continues without this log"]
 
 
 def test_values_that_are_named_like_secrets_are_shown_nowhere(log, tmp_path, monkeypatch, capsys):

@@ -1,4 +1,4 @@
-"""Writing verdicts: two files, their columns, and that an earlier launch's files stay until the new ones are whole."""
+"""Writing verdicts: two files, their columns, and the old files that stay until the new ones are complete."""
 
 import json
 from pathlib import Path
@@ -140,7 +140,7 @@ def test_closing_before_publishing_leaves_everything_as_it_was(tmp_path: Path) -
     assert contents(tmp_path) == before
 
 
-def test_what_is_written_after_publishing_is_seen_at_once(tmp_path: Path) -> None:
+def test_lines_written_after_publishing_are_seen_at_once(tmp_path: Path) -> None:
     writer = Writer(tmp_path, ORIGIN)
     writer.publish()
     for position in (1, 2, 3):
