@@ -54,8 +54,8 @@ def test_bad_lines_of_a_file_are_reported_and_skipped(tmp_path, caplog):
     path = tmp_path / "topics.txt"
     path.write_bytes(b"\xef\xbb\xbf# mine\nbees\r\n\n  old  clocks \nBees\n\xff\n***\n" + b"x" * 200 + b"\n")
     assert read_topics(path) == ("bees", "old clocks")
-    assert f"{path}:5: stands there already" in caplog.text and f"{path}:6: is not UTF-8" in caplog.text
-    assert f"{path}:7: has no word in it" in caplog.text and f"{path}:8: is longer than 120 signs" in caplog.text
+    assert f"{path}:5: repeats an earlier topic" in caplog.text and f"{path}:6: is not UTF-8" in caplog.text
+    assert f"{path}:7: has no word in it" in caplog.text and f"{path}:8: is longer than 120 characters" in caplog.text
 
 
 @pytest.mark.parametrize("content", [None, b"", b"# nothing\n\n"])

@@ -46,8 +46,8 @@ def test_requests_with_a_sampling_of_their_own_are_not_left_to_paged(tiny_llama,
     caplog.set_level(logging.INFO)
     model, tokenizer, revision = load_model(str(tiny_llama))
     engine = HuggingFaceEngine(model, tokenizer, revision, GREEDY, alike=False)
-    assert isinstance(engine._backend, SlotBackend) and "some have a sampling of their own" in messages(caplog)[0]
-    with pytest.raises(UserError, match="--engine_backend is 'paged', but it draws all requests alike"):
+    assert isinstance(engine._backend, SlotBackend) and "some have their own" in messages(caplog)[0]
+    with pytest.raises(UserError, match="--engine_backend is 'paged', but it uses one sampling for all requests"):
         HuggingFaceEngine(model, tokenizer, revision, GREEDY, backend="paged", alike=False)
 
 
@@ -72,13 +72,11 @@ def test_auto_falls_back_to_static_and_says_why_neither(tiny_llama, fast, caplog
 @pytest.mark.parametrize("architecture", ["bloom", "gptj", "falcon"])
 def test_architectures_that_paging_would_make_wrong_are_refused(architecture, tmp_path, fast, caplog):
     folder = save_tiny_model(architecture, tmp_path)
-    with pytest.raises(
-        UserError, match=r"--engine_backend is 'paged', but \w+ForCausalLM attends in a way of its own"
-    ):
+    with pytest.raises(UserError, match=r"--engine_backend is 'paged', but \w+ForCausalLM uses its own attention"):
         engine_of(folder, double=False, backend="paged")
     caplog.set_level(logging.INFO)
     assert isinstance(engine_of(folder, double=False)._backend, SlotBackend)
-    assert "attends in a way of its own" in messages(caplog)[0]
+    assert "uses its own attention" in messages(caplog)[0]
 
 
 def test_the_probe_finds_an_architecture_that_only_claims_to_be_fit(tmp_path, monkeypatch):

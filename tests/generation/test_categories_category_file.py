@@ -29,7 +29,7 @@ MISTAKES = {
     GOOD + "steps: 2\n": "response_prompt is missing; give a text",
     GOOD + "format: oii\n": "format is 'oii', but must be io or iio; did you mean iio?",
     GOOD + "tasks_per_request: many\n": "tasks_per_request is 'many', but must be a whole number",
-    GOOD + "request: of {topics}\n": "request has the variable {topics}, which is none of topic, count; did you mean topic?",
+    GOOD + "request: of {topics}\n": "request has the variable {topics}, which is not one of topic, count; did you mean topic?",
     GOOD + "request: about { Topic }\n": "request has { Topic }; a variable is written {topic}, in small letters",
     GOOD + "variables: [a]\n": "variables is ['a'], but must hold",
     GOOD + "variables: {style: plain}\n": "variables.style is 'plain', but must be a list of values",
@@ -38,7 +38,7 @@ MISTAKES = {
     GOOD + "variables: {style: [yes]}\n": "variables.style[0] is True, but must be a text or a number; put yes, no",
     GOOD + "variables: {style: {drawn: [a]}}\n": "variables.style.drawn is unknown; did you mean draw?",
     GOOD + "variables: {style: {draw: [a], rotate: [b]}}\n": "variables.style must have either draw or rotate",
-    GOOD + "variables: {style: {draw: [a], shown: {b: text}}}\n": "variables.style.shown.b is none of the values",
+    GOOD + "variables: {style: {draw: [a], shown: {b: text}}}\n": "variables.style.shown.b is not one of the values",
     GOOD + "validators: constraints\n": "validators is 'constraints', but must be a list",
     GOOD + "validators: [1]\n": "validators[0] is 1, but must be a name",
     GOOD + "response_prompt: Answer.\n": "response_prompt is for a second step, but steps is 1",
@@ -59,8 +59,8 @@ MISTAKES = {
     "1: 2\n": "1 is unknown",
     "yes: 2\n": "yes is unknown",
     "[1]: 2\n": "is not YAML: a key is a list or mapping",
-    GOOD + "variables: {on: [a]}\nrequest: '{no}'\n": "request has the variable {no}, which is none of on, topic, count",
-    GOOD + "variables: {style: {draw: [a], shown: {no: text}}}\n": "variables.style.shown.no is none of the values",
+    GOOD + "variables: {on: [a]}\nrequest: '{no}'\n": "request has the variable {no}, which is not one of on, topic, count",
+    GOOD + "variables: {style: {draw: [a], shown: {no: text}}}\n": "variables.style.shown.no is not one of the values",
     GOOD + "variables: {style: {draw: [a], shown: {a: no}}}\n": "variables.style.shown.a is False, but must be a text",
 }  # fmt: skip
 
