@@ -45,10 +45,10 @@ def test_auto_takes_paged_where_it_is_fast_and_right(tiny_llama, fast, caplog):
 def test_requests_with_a_sampling_of_their_own_are_not_left_to_paged(tiny_llama, fast, caplog):
     caplog.set_level(logging.INFO)
     model, tokenizer, revision = load_model(str(tiny_llama))
-    engine = HuggingFaceEngine(model, tokenizer, revision, GREEDY, alike=False)
+    engine = HuggingFaceEngine(model, tokenizer, revision, GREEDY, same_sampling=False)
     assert isinstance(engine._backend, SlotBackend) and "some have their own" in messages(caplog)[0]
     with pytest.raises(UserError, match="--engine_backend is 'paged', but it uses one sampling for all requests"):
-        HuggingFaceEngine(model, tokenizer, revision, GREEDY, backend="paged", alike=False)
+        HuggingFaceEngine(model, tokenizer, revision, GREEDY, backend="paged", same_sampling=False)
 
 
 def test_a_repetition_penalty_is_not_ignored_in_silence(tiny_llama, fast, caplog):

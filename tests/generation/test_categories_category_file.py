@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from self_instruct.errors import UserError
 from self_instruct.generation.categories.category_file import read_category
-from self_instruct.generation.categories.library import category_files, drawn_alike, find
+from self_instruct.generation.categories.library import category_files, find, share_sampling
 from self_instruct.generation.categories.quotas import quotas_of, read_shares
 from self_instruct.generation.categories.template import Template
 from tests.support.category_runs import build_recipe, write_category
@@ -178,7 +178,7 @@ def test_a_sampling_of_its_own_is_known_before_a_model_is_loaded(tmp_path):
     write_category(tmp_path, "plain", more="max_new_tokens: 9\ntop_p: 0.95\n")
     write_category(tmp_path, "cold", more="temperature: 0\n")
     run = vars(build_recipe("--categories", "plain", "--categories_path", tmp_path).config.sampling)
-    assert drawn_alike(["plain"], tmp_path, run) and not drawn_alike(["plain", "cold"], tmp_path, run)
+    assert share_sampling(["plain"], tmp_path, run) and not share_sampling(["plain", "cold"], tmp_path, run)
 
 
 def test_the_example_of_the_documentation_is_a_category_and_ours_are_all_in_its_table(tmp_path):

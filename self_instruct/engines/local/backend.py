@@ -49,10 +49,16 @@ class Backend(Protocol):
 
 
 def choose_backend(
-    name: str, model: Any, tokenizer: Any, sampling: Sampling, rules: EndRules, batch_size: int, alike: bool = True
+    name: str,
+    model: Any,
+    tokenizer: Any,
+    sampling: Sampling,
+    rules: EndRules,
+    batch_size: int,
+    same_sampling: bool = True,
 ) -> Backend:
     """Return the back-end of this name, or for "auto" the first of paged, slots and static that fits the model; log
-    why others do not. `alike` is true if all requests use `sampling`, apart from the number of new tokens.
+    why others do not. `same_sampling` is true if all requests use `sampling`, apart from the number of new tokens.
 
     Raises `UserError` if the named back-end does not fit.
     """
@@ -61,7 +67,7 @@ def choose_backend(
         reason, build = None, _BUILDERS[candidate]
         if candidate == "paged" and name == "auto":
             reason = _slow(model)
-        if candidate == "paged" and not alike:
+        if candidate == "paged" and not same_sampling:
             reason = "it uses one sampling for all requests, and some have their own"
         reason = reason or _unsuited(candidate, model, tokenizer, sampling, rules)
         if reason is None:
