@@ -146,7 +146,7 @@ def test_a_broken_block_costs_only_itself(broken: str, reason: str | None) -> No
         (" \n\n", "empty_block"),
     ],
 )
-def test_a_block_with_input_says_what_is_wrong_with_it(completion: str, reason: str) -> None:
+def test_a_block_with_input_is_rejected_with_its_fault(completion: str, reason: str) -> None:
     assert read(IIO.parse(completion)) == [reason]
 
 
@@ -235,13 +235,13 @@ def test_a_chat_model_may_repeat_the_opening_label(completion: str) -> None:
     assert read(IO.parse(completion, 4)) == [FIRST]
 
 
-def test_a_preamble_is_a_block_of_its_own() -> None:
+def test_a_preamble_is_a_separate_block() -> None:
     completion = "Sure, here are some tasks:\n\n1. Instruction:\nAdd.\n\n1. Output:\na + b\n###\n"
     assert read(IO.parse(completion)) == ["missing_output", FIRST]
 
 
 @pytest.mark.parametrize("raw", ["<noinput>", "<NoInput>", "noinput", "No input.", "<no input>", ""])
-def test_the_ways_to_say_that_there_is_no_input_give_an_empty_one(raw: str) -> None:
+def test_texts_that_mean_no_input_become_empty(raw: str) -> None:
     blocks = IIO.parse(f"Add.\n\n1. Input:\n{raw}\n\n1. Output:\na + b")
     assert read(blocks) == [{"instruction": "Add.", "input": "", "output": "a + b"}]
 

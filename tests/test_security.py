@@ -77,7 +77,7 @@ def offences(path):
     yield from (f"{place}:{node.lineno}: {name}" for name, node in calls(path) if refused(name, node))
 
 
-def test_nothing_in_the_source_runs_what_it_reads():
+def test_no_source_file_executes_its_input():
     assert len(SOURCES) > 100
     assert [offence for path in SOURCES for offence in offences(path)] == []
 
@@ -123,7 +123,7 @@ def test_pickled_weights_are_refused_and_the_suggested_command_converts_them(tmp
     assert all(torch.equal(value, expected[name]) for name, value in model.state_dict().items())
 
 
-def test_code_of_a_model_is_not_run_unless_it_is_asked_for(tmp_path):
+def test_code_of_a_model_runs_only_on_request(tmp_path):
     folder, mark = save_tiny_model("llama", tmp_path / "model"), tmp_path / "it ran"
     config = (folder / "config.json").read_text().replace('"llama"', '"made_up"')
     config = config.replace("{", '{"auto_map": {"AutoConfig": "own.Own"},', 1)
@@ -161,7 +161,7 @@ def test_it_is_off_by_default_and_a_run_from_elsewhere_does_not_turn_it_on():
 # ---- what a run leaves and prints
 
 
-def test_no_key_of_the_environment_is_left_or_printed_and_files_have_the_mode_that_was_asked_for(tmp_path):
+def test_no_key_of_the_environment_is_written_or_printed_and_files_have_the_requested_mode(tmp_path):
     script = write_script(tmp_path / "script.jsonl", 40)
     folder = tmp_path / "work"
     folder.mkdir()

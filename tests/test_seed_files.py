@@ -164,7 +164,7 @@ def test_the_sql_seed_that_removes_duplicates_keeps_the_smallest_id_of_each() ->
     assert left == [1, 3, 6]
 
 
-def test_regex_seeds_match_what_they_should_and_nothing_else() -> None:
+def test_regex_seeds_match_exactly_the_intended_texts() -> None:
     wrong = []
     for seed_id in checked("matches"):
         pattern, wanted = re.compile(output(seed_id)), CHECKS[seed_id]
@@ -178,7 +178,7 @@ def shell(seed_id: str, folder: Path, stdin: str = "") -> str:
     return subprocess.run(command, cwd=folder, input=stdin, capture_output=True, text=True, check=True).stdout
 
 
-def test_the_shell_seeds_do_what_they_are_asked(tmp_path: Path) -> None:
+def test_the_shell_seeds_solve_their_tasks(tmp_path: Path) -> None:
     log = "".join(f"10.0.0.{at} - GET /\n" for at in range(1, 13) for _ in range(at))
     (tmp_path / "access.log").write_text(log)
     busiest = shell("code_050", tmp_path).split()

@@ -90,7 +90,7 @@ def test_a_byte_order_mark_windows_line_ends_and_lone_surrogates_are_read(load) 
         ({"instances": [{"input": {}, "output": "3"}]}, 'field "input" is a dict, not a text'),
     ],
 )
-def test_a_task_that_is_not_whole_is_named_by_line_and_field(load, change: dict[str, Any], message: str) -> None:
+def test_an_incomplete_task_is_reported_with_line_and_field(load, change: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=rf"seeds\.jsonl:3: {message}"):
         load(FLAT, b"", {**WHOLE, **change})
 
@@ -110,7 +110,7 @@ def test_the_instruction_is_beside_the_instances_not_in_them(load) -> None:
     ("line", "message"),
     [(b"{", "is not JSON"), (b"[]", "holds a list"), (b'{"a": "\xff"}', "byte 7 is not UTF-8")],
 )
-def test_a_line_that_is_no_object_is_named(load, line: bytes, message: str) -> None:
+def test_a_line_that_is_not_an_object_is_reported(load, line: bytes, message: str) -> None:
     with pytest.raises(UserError, match=rf"seeds\.jsonl:2: {message}"):
         load(FLAT, line)
 

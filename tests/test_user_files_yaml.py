@@ -23,7 +23,7 @@ def test_a_key_is_its_literal_text_in_every_style(content: dict[str, int]) -> No
     assert yaml.load(f"[{{{inner}}}]", UniqueKeyLoader) == [content]
 
 
-def test_values_are_what_yaml_makes_of_them() -> None:
+def test_values_are_parsed_as_yaml() -> None:
     assert yaml.load("yes: yes\n1: 1\n~: ~", UniqueKeyLoader) == {"yes": True, "1": 1, "~": None}
 
 

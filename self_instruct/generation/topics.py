@@ -34,7 +34,7 @@ _MIX = DemonstrationMix(6, 3, 1_000_000)
 
 @dataclass
 class TopicPlan(Plan):
-    """Each request goes on with a list that begins with six topics, up to three of them found before."""
+    """Each request continues a list of six topics, up to three of them found before."""
 
     curator: Curator
     seed: int

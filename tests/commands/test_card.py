@@ -52,7 +52,7 @@ def published(folder, tmp_path_factory):
     return card(folder / "strict.jsonl", folder / "published", "--license", "cc-by-4.0", "--language", "en")[1]
 
 
-def test_the_front_matter_says_what_the_hub_reads(published):
+def test_the_front_matter_has_the_fields_that_the_hub_reads(published):
     about = published.data.to_dict()
     assert about["license"] == "cc-by-4.0" and about["language"] == ["en"] and about["size_categories"] == ["n<1K"]
     assert {item["config_name"]: item["data_files"] for item in about["configs"]} == {
@@ -224,7 +224,7 @@ def test_mistakes_are_named_and_nothing_is_written(tmp_path, arguments, message,
     assert found == set(files) and (tmp_path / "full/README.md").read_text() == "# Mine\n"
 
 
-def test_what_a_card_that_failed_has_left_does_not_hinder_the_next(tmp_path, monkeypatch):
+def test_files_of_a_failed_card_do_not_hinder_the_next(tmp_path, monkeypatch):
     source, out = tmp_path / "a.jsonl", tmp_path / "out"
     source.write_text(lines({"output": "nothing asked"}, {"instruction": "", "output": 5}))
     with pytest.raises(UserError):

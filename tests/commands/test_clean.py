@@ -145,7 +145,7 @@ def test_a_tokenizer_counts_if_it_is_given(tmp_path):
     ("u:q a:Das ist eine Antwort in deutscher Sprache, nicht wahr?", ["--skip_languages", "ko"], None),
     (f"u:q a:{LONG} u:r a:{LONG}", ["--to", "alpaca"], "format: multi_turn"),
 ])  # fmt: skip
-def test_what_options_leave_out(tmp_path, turns, options, reason):
+def test_options_that_drop_conversations(tmp_path, turns, options, reason):
     _, samples, rejected, report = cleaned(tmp_path, row(turns), options=options)
     drops = report["inputs"][0]["drops"]
     assert (drops, len(samples), len(rejected)) == (({reason: 1}, 0, 1) if reason else ({}, 1, 0))

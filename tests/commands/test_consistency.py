@@ -125,7 +125,7 @@ def test_predictions_that_cannot_be_read_are_counted_and_quoted(tested, source, 
     assert f"move {folder / PREDICTIONS} away first" in result.stdout and "would stay at" not in result.stdout
 
 
-def test_another_decision_asks_nobody(asked):
+def test_another_decision_needs_no_model(asked):
     ids = [row["provenance"]["id"] for row in rows(asked / DATASET[0])]
     predictions, folder = (asked / PREDICTIONS).read_bytes(), asked
     exact = ["--no_embeddings", "--self_consistency_rouge_threshold", 1]
@@ -211,7 +211,7 @@ def test_predictions_made_otherwise_are_not_mixed(source, asked, tmp_path, refus
         (["--prompt_path", ROOT / "instruction_io/prompt.txt"], "the header of the prompt has changed"),
     ],
 )
-def test_what_would_not_be_heeded_is_refused_where_nothing_is_asked(asked, refused, given, message):
+def test_options_without_effect_are_refused_if_nothing_is_generated(asked, refused, given, message):
     assert message in refused("--batch_dir", asked, *BY_WORDS, "--num_trials", 2, *given)
 
 
@@ -250,7 +250,7 @@ def test_a_file_in_use_is_refused(asked):
     assert result.returncode == 2 and "another launch is writing to it" in result.stderr
 
 
-def test_an_engine_that_cannot_answer_is_no_decision(source, folder, tmp_path):
+def test_an_engine_error_is_not_a_decision(source, folder, tmp_path):
     (tmp_path / "predictions_script.jsonl").write_text("")
     result = consistency(folder, *script_options(tmp_path), *BY_WORDS, "--num_trials", 4)
     assert result.returncode == 1 and "the last 20 requests could not be answered" in result.stdout

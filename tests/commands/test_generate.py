@@ -39,7 +39,7 @@ def refused(result) -> str:
         ),
     ],
 )
-def test_a_process_with_a_mistake_says_so_and_makes_nothing(tmp_path, flags, message):
+def test_a_process_with_a_mistake_prints_it_and_writes_nothing(tmp_path, flags, message):
     assert message in refused(generate("--config", CONFIG, "--batch_dir", tmp_path / "run", *flags))
     assert not (tmp_path / "run").exists()
 
@@ -61,7 +61,7 @@ def test_a_change_of_plan_is_refused_and_the_journal_left_as_it_is(tmp_path, scr
     assert (tmp_path / "run/completions.jsonl").read_bytes() == before
 
 
-def test_what_does_not_change_the_plan_may_change(tmp_path, script):
+def test_options_outside_the_plan_may_change(tmp_path, script):
     assert generate(*scripted(script, tmp_path / "run", 5)).returncode == 0
     result = generate(*scripted(script, tmp_path / "run", 9), "--request_batch_size", 2, "--patience", 7)
     assert result.returncode == 0, result.stderr
@@ -73,7 +73,7 @@ def test_a_world_that_contradicts_itself_is_refused(tmp_path, script):
     assert "WORLD_SIZE=2" in error
 
 
-def test_a_plan_without_a_completion_binds_nobody(tmp_path, script):
+def test_a_plan_without_a_completion_may_change(tmp_path, script):
     assert generate(*scripted(script, tmp_path / "run", 5), "--max_requests", 1).returncode == 0
     (tmp_path / "run/completions.jsonl").write_bytes(b"")
     for name in ("machine_generated_instructions.jsonl", "rejected.jsonl"):
@@ -87,7 +87,7 @@ def test_a_smaller_target_says_that_the_dataset_shrinks(tmp_path, script):
     assert result.returncode == 0 and "held 12 records and now holds 5" in result.stderr
 
 
-def test_a_closed_pipe_is_no_traceback(tmp_path, script):
+def test_a_closed_pipe_gives_no_traceback(tmp_path, script):
     result = run("bash", "-c", f"{sys.executable} {IO} --config {CONFIG} --dry_run | head -c 1")
     assert "Traceback" not in result.stderr and "Exception" not in result.stderr
 

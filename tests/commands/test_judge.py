@@ -44,7 +44,7 @@ def kept(folder):
     return [line["instruction"] for line in rows(folder / "out.jsonl")]
 
 
-def test_good_records_stay_as_they_stood_and_thresholds_ask_nobody(place, capsys):
+def test_good_records_stay_unchanged_and_thresholds_need_no_model(place, capsys):
     assert judged(place) == 0
     assert (place / "out.jsonl").read_text() == "".join(json.dumps(LINES[at]) + "\n" for at in (0, 3))
     printed = capsys.readouterr().out
@@ -111,7 +111,7 @@ def test_records_are_matched_by_id_and_only_new_ones_are_asked(place):
     assert (place / "out.judgements.jsonl").read_bytes() == first
 
 
-def test_a_stopped_judgement_goes_on(place):
+def test_a_stopped_judge_command_continues(place):
     lines = (place / "script.jsonl").read_text().splitlines(keepends=True)
     assert judged(place) == 0
     whole = (place / "out.judgements.jsonl").read_bytes()
@@ -174,7 +174,7 @@ def test_a_mistake_is_reported_before_a_model_is_loaded(place, monkeypatch, argv
     assert message in str(caught.value)
 
 
-def test_the_demonstration_model_judges_and_what_it_cannot_say_is_unknown(place):
+def test_the_demonstration_model_judges_and_unreadable_judgements_are_unknown(place):
     result = run(
         sys.executable, "-m", "self_instruct.judge", "--input_path", place / "in.jsonl", "--output_path", place / "out.jsonl",
         "--model_name_or_path", ROOT / "demo_model", "--max_new_tokens", 24, "--request_batch_size", 4,

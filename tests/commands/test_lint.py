@@ -32,7 +32,7 @@ def counts(report):
     return {name: found["rows"] for name, found in report["findings"].items() if found["rows"]}
 
 
-def test_findings_are_counted_and_shown_but_are_no_errors(tmp_path, capsys):
+def test_findings_are_counted_and_shown_but_are_not_errors(tmp_path, capsys):
     code, report = linted(
         tmp_path, GOOD, *BAD, GOOD, GOOD, {**GOOD, "output": "As an AI, no."}, options=["--examples", 1]
     )

@@ -165,13 +165,13 @@ def test_mistakes_are_named(tmp_path, monkeypatch, options, message):
     assert message in str(raised.value) and len(list(tmp_path.iterdir())) == 1
 
 
-def test_the_shipped_recipe_says_what_it_means():
+def test_the_shipped_recipe_is_consistent():
     given, _ = parse_values(["--config", str(ROOT / "configs" / "open_instructions.yaml")], "", groups=_GROUPS)
     sources = sources_of(given["sources"], given["licenses"], [])
     assert len(sources) == 12 and all(source.path.startswith(str(ROOT / "data")) for source in sources)
 
 
-def test_hub_ids_are_no_paths():
+def test_hub_ids_are_not_paths():
     given, _ = parse_values(["--sources", "dolly=databricks/databricks-dolly-15k", "x=./a/b"], "", groups=_GROUPS)
     assert given["sources"][0] == "dolly=databricks/databricks-dolly-15k" and given["sources"][1].startswith("x=/")
 

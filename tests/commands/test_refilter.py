@@ -87,7 +87,7 @@ def test_another_threshold_decides_all_candidates_again(old, tmp_path, threshold
     assert f"rouge_threshold: {threshold}" in (tmp_path / "new/run.yaml").read_text()
 
 
-def test_a_number_of_records_and_other_filters_can_be_asked_for(old, tmp_path):
+def test_a_number_of_records_and_other_filters_can_be_given(old, tmp_path):
     assert (
         refilter(old, tmp_path / "new", "--num_instructions_to_generate", 7, "--filter_keywords", "kettle").returncode
         == 0
@@ -96,7 +96,7 @@ def test_a_number_of_records_and_other_filters_can_be_asked_for(old, tmp_path):
     assert {row["reason"] for row in rows(tmp_path / "new" / DATASET[1])} >= {"keyword"}
 
 
-def test_it_keeps_to_the_target_of_the_run_and_says_what_it_judged(tmp_path):
+def test_refilter_keeps_to_the_target_of_the_run_and_says_how_many_it_decided(tmp_path):
     script = write_script(tmp_path / "script.jsonl", 60)
     for target in (60, 30):
         assert generate(*scripted(script, tmp_path / "run", target)).returncode == 0
@@ -118,7 +118,7 @@ def test_it_refilters_its_own_result_no_more_than_it_can(old, tmp_path):
     assert result.returncode == 2 and "holds no completions.jsonl" in result.stderr
 
 
-def test_other_seeds_are_refused_unless_they_are_asked_for(tmp_path):
+def test_other_seeds_are_refused_unless_overwrite_is_given(tmp_path):
     script = write_script(tmp_path / "script.jsonl", 20)
     seeds = tmp_path / "seeds.jsonl"
     seeds.write_bytes((ROOT / "seeds/code.jsonl").read_bytes())

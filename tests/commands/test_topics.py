@@ -71,7 +71,7 @@ def test_the_list_that_comes_with_the_project_is_clean(caplog):
     assert len(read_topics(shipped("configs/topics.txt"))) > 200 and not caplog.text
 
 
-def test_the_command_writes_new_topics_and_goes_on(tmp_path):
+def test_the_command_writes_new_topics_and_continues(tmp_path):
     first = "Rope making\n8. Night trains\n9. rope making\n10. Party politics\n11. A long list:\n"
     second = "**Wells**\n8. Night trains and ferries\n9. Pigeons\n10. Tides"
     script = script_of([{"text": first}, {"text": second, "finish_reason": "length"}, {"text": "Bees\n8. Bells\n"}],

@@ -43,7 +43,7 @@ def test_option_names_and_aliases_are_unique_over_all_groups() -> None:
     assert len(set(names + aliases)) == len(names) + len(aliases) == len(declarations(GROUPS)) + len(aliases)
 
 
-def test_what_decides_the_dataset_is_part_of_the_plan_and_what_does_not_is_not() -> None:
+def test_exactly_the_options_that_decide_the_dataset_are_part_of_the_plan() -> None:
     plan = {name for name, item in declarations(GROUPS).items() if item.metadata["fixed"]}
     assert {"seed", "horizon", "temperature", "rouge_threshold", "filter_keywords", "max_new_tokens"} <= plan
     assert not plan & {"batch_dir", "num_instructions_to_generate", "max_requests", "request_batch_size", "dtype"}
@@ -71,7 +71,7 @@ def test_a_list_default_is_not_shared() -> None:
     st.fixed_dictionaries({}, optional={"seed": st.integers(), "top_p": st.floats(0.1, 1), "dry_run": st.booleans()})
 )
 @settings(deadline=None, derandomize=True)
-def test_flatten_gives_back_what_assemble_was_given(values: dict[str, object]) -> None:
+def test_flatten_inverts_assemble(values: dict[str, object]) -> None:
     flat = flatten(assemble(values))
     assert list(flat) == list(declarations(GROUPS))
     assert {name: flat[name] for name in values} == values
@@ -132,7 +132,7 @@ def test_options_may_come_before_between_and_after_positionals(argv: list[str], 
     assert parse_values(argv, "test", GROUPS, positional=("OLD", "NEW")) == (values, ["old", "new"])
 
 
-def test_what_has_no_name_may_look_like_a_number_a_pipe_or_a_text_and_behind_two_dashes_like_an_option() -> None:
+def test_positionals_may_look_like_a_number_a_pipe_or_a_text_and_after_two_dashes_like_an_option() -> None:
     assert parse_values(["-5", "- a b", "-", ""], "test", GROUPS, positional=("IN...",)) == (
         {},
         ["-5", "- a b", "-", ""],
@@ -311,7 +311,7 @@ def test_there_is_a_shipped_configuration() -> None:
          "python -m self_instruct.datasets convert"),
     ],
 )  # fmt: skip
-def test_the_usage_shows_what_was_typed(
+def test_the_usage_shows_the_typed_command(
     typed: list[str], shown: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", [*typed, "--help"])
@@ -320,7 +320,7 @@ def test_the_usage_shows_what_was_typed(
     assert capsys.readouterr().out.startswith(f"usage: {shown} [")
 
 
-def test_the_usage_shows_first_what_must_be_given_first(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_usage_shows_required_positionals_first(capsys: pytest.CaptureFixture[str]) -> None:
     for positionals, shown in ((("OLD", "NEW"), "OLD NEW [-h] ["), (("IN...",), "IN [IN...] [-h] [")):
         with pytest.raises(SystemExit):
             parse_values(["--help"], "test", GROUPS, ["seed"], positionals)

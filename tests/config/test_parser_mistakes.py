@@ -239,7 +239,7 @@ def test_a_positional_that_is_also_an_option_is_reported_as_it_was_given(argv: l
     assert str(caught.value) == message
 
 
-def test_one_or_more_of_a_kind_are_asked_for_too() -> None:
+def test_one_or_more_positionals_can_be_required() -> None:
     read = "IN is missing: 'b' was read as a value of --stop_words; give IN first"
     assert words_mistake("--stop_words", "a", "b", positional=("IN...",)) == read
 

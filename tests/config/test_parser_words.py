@@ -66,7 +66,7 @@ def test_unknown_flags_are_reported_before_surplus_words() -> None:
     assert strays(["-5x"], [], ["IN"]) == ["-5x"]
 
 
-def test_what_took_a_word_is_the_last_that_could_take_more() -> None:
+def test_a_word_goes_to_the_last_option_that_takes_more_values() -> None:
     message = missing(["RUN"], 0, ["--names", "a", "--on", "--size", "3"], SWITCHES, LISTS)
     assert message == "RUN is missing: 'a' was read as a value of --names; give RUN first"
     assert "'1' was read as a value of --on" in missing(["RUN"], 0, ["--names", "a", "--on", "1"], SWITCHES, LISTS)

@@ -56,7 +56,7 @@ def test_accelerate_launches_it_from_its_folder_with_another_model(source, tmp_p
     assert f"{len(stay)} of {len(records)} records stay" in result.stdout and (folder / REPORT).is_file()
 
 
-def test_one_that_is_stopped_in_the_middle_goes_on_without_loss(source, tmp_path):
+def test_a_stopped_command_continues_without_loss(source, tmp_path):
     folder = copied(source / "run", tmp_path / "run")
     command = [sys.executable, COMMAND, "--batch_dir", folder, *JUDGE, *BY_WORDS, "--num_trials", 3]
     process = start(*command)

@@ -45,7 +45,7 @@ def test_a_kill_at_every_write_boundary_loses_nothing(forks):
         assert (kill.lost, kill.doubled, kill.identical) == (0, 0, True), place
 
 
-def test_a_kill_at_every_boundary_of_going_on_loses_nothing(forks):
+def test_a_kill_at_every_boundary_of_a_continued_run_loses_nothing(forks):
     points = [place for place in forks.boundaries() if place.split(":")[2] in "12"]
     for at, place in enumerate(points):
         forks.begin(2)

@@ -29,7 +29,7 @@ def asking(server: EndpointServer, batch_dir: Path, *more: object) -> list[objec
     ]  # fmt: skip
 
 
-def test_a_run_that_is_killed_goes_on_to_the_dataset_of_one_that_was_not_and_no_file_or_log_has_the_key(tmp_path):
+def test_a_killed_run_ends_with_the_undisturbed_dataset_and_no_file_or_log_has_the_key(tmp_path):
     with EndpointServer(tasks=True, key=KEY, latency=0.02) as server:
         whole = generate(*asking(server, tmp_path / "whole"), **SECRET)
         assert whole.returncode == 0, whole.stderr
@@ -73,7 +73,7 @@ def test_a_run_that_is_killed_goes_on_to_the_dataset_of_one_that_was_not_and_no_
     assert len(written) >= 8 and not any(KEY.encode() in path.read_bytes() for path in written)
 
 
-def test_budgets_and_a_dead_server_end_a_run_that_goes_on_later(tmp_path):
+def test_budgets_and_a_dead_server_end_a_run_that_can_continue_later(tmp_path):
     with EndpointServer(tasks=True) as server:
         options = asking(server, tmp_path / "run", "--max_usage_tokens", 150)
         spent = generate(*options)

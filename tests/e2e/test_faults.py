@@ -98,7 +98,7 @@ def small(forks):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small file system")
 @pytest.mark.parametrize("pages", [1, 2, 4, 5, 6])
-def test_a_full_disk_ends_the_run_with_a_message_and_room_lets_it_go_on(forks, small, pages):
+def test_a_full_disk_ends_the_run_with_a_message_and_the_run_continues_once_there_is_room(forks, small, pages):
     small(pages)
     assert forks.launch() == 1
     (error,) = [line for line in forks.output().splitlines() if line.startswith("error: ")]

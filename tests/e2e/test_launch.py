@@ -176,7 +176,7 @@ def test_one_process_has_the_plan_of_two_ranks(two_ranks, tmp_path):
 
 
 @pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGTERM])
-def test_a_run_that_is_stopped_in_the_middle_goes_on_without_loss(tmp_path, kill):
+def test_a_stopped_run_continues_without_loss(tmp_path, kill):
     options = ["--config", QUICKSTART, "--batch_dir", tmp_path / "run", "--num_instructions_to_generate", 8,
                "--request_batch_size", 2, "--max_new_tokens", 120]  # fmt: skip
     process = start(sys.executable, IO, *options)

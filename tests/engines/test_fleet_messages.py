@@ -90,7 +90,7 @@ def test_two_readers_of_a_store_share_a_queue(queues):
     assert sorted(map(int, found)) == list(range(20)) and writer.length("requests") == 0
 
 
-def test_lost_carriers_are_noticed_after_what_has_arrived():
+def test_lost_carriers_are_noticed_after_arrived_messages_are_read():
     ours, its = Pipe()
     writer, reader = PipeCarrier(its), PipeCarrier(ours)
     writer.push("a", b"last words")

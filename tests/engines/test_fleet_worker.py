@@ -223,7 +223,7 @@ def stuck(connection, seconds: float) -> None:
 
 @pytest.mark.parametrize("loading", [True, False])
 @pytest.mark.parametrize("asked", [True, False])
-def test_a_process_that_cannot_be_interrupted_ends_all_the_same(loading, asked):
+def test_a_process_that_cannot_be_interrupted_still_ends(loading, asked):
     context = multiprocessing.get_context("spawn")
     ours, its = context.Pipe()
     process = context.Process(target=stuck, args=(its, 1000.0 if loading else 0.0), daemon=True)

@@ -42,7 +42,7 @@ def test_auto_takes_paged_where_it_is_fast_and_right(tiny_llama, fast, caplog):
     assert isinstance(engine._backend, PagedBackend) and messages(caplog) == []
 
 
-def test_requests_with_a_sampling_of_their_own_are_not_left_to_paged(tiny_llama, fast, caplog):
+def test_requests_with_their_own_sampling_do_not_use_paged(tiny_llama, fast, caplog):
     caplog.set_level(logging.INFO)
     model, tokenizer, revision = load_model(str(tiny_llama))
     engine = HuggingFaceEngine(model, tokenizer, revision, GREEDY, same_sampling=False)

@@ -128,7 +128,7 @@ def test_memory_that_runs_out_at_random_loses_no_request(tiny_llama, monkeypatch
 
 
 @BACKENDS
-def test_a_request_too_large_for_memory_ends_as_an_error_and_others_go_on(tiny_llama, monkeypatch, backend):
+def test_a_request_too_large_for_memory_ends_as_an_error_and_others_continue(tiny_llama, monkeypatch, backend):
     engine = engine_of(tiny_llama, batch_size=2, backend=backend)
     short_of_memory(engine, monkeypatch, lambda shape: shape[1] <= 40)
     found = complete(engine, [request(i, text) for i, text in enumerate(PROMPTS)])
@@ -161,7 +161,7 @@ def test_a_finished_row_leaves_its_slot_to_the_next(tiny_llama, monkeypatch):
     assert len(steps) < 40
 
 
-def test_chat_models_read_the_prompt_as_the_user_and_go_on_from_the_opening(tmp_path):
+def test_chat_models_read_the_prompt_as_the_user_and_continue_from_the_opening(tmp_path):
     tokenizer = build_tokenizer()
     tokenizer.chat_template = (
         "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
@@ -176,7 +176,7 @@ def test_chat_models_read_the_prompt_as_the_user_and_go_on_from_the_opening(tmp_
     assert tokenizer.decode(base._encoder.encode("List.\n", "4. Instruction:\n")) == "List.\n4. Instruction:\n"
 
 
-def test_a_chat_template_that_is_not_there_is_refused(tiny_llama):
+def test_a_missing_chat_template_is_refused(tiny_llama):
     with pytest.raises(UserError, match=r"--chat_template is 'always'"):
         engine_of(tiny_llama, chat_template="always")
 

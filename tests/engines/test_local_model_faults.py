@@ -54,7 +54,7 @@ def test_a_model_that_writes_one_token_for_ever_is_cut_and_stops_the_run(tmp_pat
 
 
 @BACKENDS
-def test_bytes_that_are_no_text_become_replacement_characters_in_whole_files(tmp_path, backend):
+def test_bytes_that_are_not_text_become_replacement_characters_in_whole_files(tmp_path, backend):
     folder = save_constant_model(tmp_path / "model", token_of("ÿ"), token_of("Ã"), END)
     found = complete(engine_of(folder, SAMPLED, backend=backend), [request(i, "Add") for i in range(40)])
     texts = {item.text for item in found.values()}
@@ -83,7 +83,7 @@ def test_a_model_without_numbers_is_refused_before_anything_is_generated(tmp_pat
 
 @BACKENDS
 @SAMPLINGS
-def test_a_request_whose_numbers_run_over_ends_alone_and_spoils_no_other(tmp_path, tiny_llama, backend, sampling):
+def test_a_request_whose_logits_overflow_ends_alone(tmp_path, tiny_llama, backend, sampling):
     folder = save_model_that_runs_over(tmp_path / "model", token_of("Ã"))
     requests = [request(at, HEADER * (at % 3 == 0) + PROMPTS[at % 5]) for at in range(20)]
     broken = {item.index for item in requests if "é" in item.prompt}

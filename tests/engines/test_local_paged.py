@@ -247,7 +247,7 @@ def test_a_row_that_ends_at_a_stop_text_leaves_its_slot(tiny_llama, paged, monke
     assert len(steps) <= 6 + sum(item.completion_tokens for item in found.values())
 
 
-def test_a_request_too_large_for_memory_ends_as_an_error_and_others_go_on(paged, expected, monkeypatch):
+def test_a_request_too_large_for_memory_ends_as_an_error_and_others_continue(paged, expected, monkeypatch):
     engine = paged(batch_size=2)
     failing(engine, monkeypatch, FULL, lambda ids: ids.shape[1] > 40)
     found = complete(engine, REQUESTS)

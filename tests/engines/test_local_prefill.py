@@ -48,7 +48,7 @@ def test_equal_texts_are_read_once():
     assert [(item.index, item.known, item.source, item.unread) for item in again] == [(0, 59, 3, 0), (1, 59, 3, 0)]
 
 
-def test_what_few_tokens_share_is_not_worth_a_copy():
+def test_short_shared_prefixes_are_not_copied():
     text = list(range(100))
     other = text[: SHORTEST_SHARE - 1] + [900] * 50
     assert schedule_prefill([other], [Held(0, text, 99)], 100)[0].known == 0

@@ -56,7 +56,7 @@ def test_paged_uses_one_sampling_for_all_and_says_so(tiny_llama):
     own_length = complete(engine, [request(0, "Add", (), replace(GREEDY, max_new_tokens=3)), request(1, "Add")])
     assert [own_length[i].completion_tokens for i in range(2)] == [3, 24]
     engine.submit([request(2, "Add", (), SAMPLED)])
-    with pytest.raises(UserError, match=r"request 2 has a sampling of its own, but --engine_backend paged .* slots"):
+    with pytest.raises(UserError, match=r"request 2 has its own sampling, but --engine_backend paged .* slots"):
         engine.poll()
     engine.close()
 

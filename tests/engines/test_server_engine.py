@@ -90,7 +90,7 @@ def test_requests_with_one_prompt_are_sent_together_and_missing_choices_again(ch
     assert server.answered.total() == 24 + min(2, choices), "and two of the first request"
 
 
-def test_what_a_server_does_not_take_is_left_out_if_it_only_helps():
+def test_unsupported_optional_fields_are_left_out():
     with EndpointServer(refuses=("n", "seed")) as server:
         found = complete(engine_of(server, several=True), [request(i, "the same", ("###",)) for i in range(3)])
         assert len(found) == 3 and {item.finish_reason for item in found.values()} == {"stop"}
@@ -109,7 +109,7 @@ def test_a_later_api_calls_the_length_by_another_name():
         ]  # fmt: skip
 
 
-def test_auto_takes_chat_where_the_server_has_it():
+def test_auto_uses_chat_if_the_server_has_it():
     with EndpointServer() as server:
         engine = engine_of(server, kind="auto")
         assert engine.model_revision == "chat-words"
@@ -189,7 +189,7 @@ def test_retry_after_is_honoured_by_all_requests():
     assert len(found) == 40 and all(item.finish_reason == "stop" for item in found.values())
 
 
-def test_a_dead_server_is_waited_for_and_then_the_engine_is_lost_with_what_came_before():
+def test_after_waiting_for_a_dead_server_the_engine_is_lost_and_earlier_completions_returned():
     with EndpointServer() as server:
         engine = engine_of(server, patience=replace(QUICK, wait=1.0))
         engine.submit([request(0)])

@@ -86,7 +86,7 @@ def test_greedy_completions_are_those_of_the_engine_that_holds_the_model(served)
     assert {item.finish_reason for item in found.values()} <= {"stop", "length"}
 
 
-def test_a_chat_is_what_the_template_makes_of_the_message(served):
+def test_a_chat_prompt_is_rendered_by_the_template(served):
     asked = engine_of(served, GREEDY)
     assert asked.model_revision == "chat-words"
     found = complete(asked, [request(0, PROMPTS[0])])[0]

@@ -91,7 +91,7 @@ def test_values_of_options_and_validators_are_checked_by_file_and_key(tmp_path, 
     assert said in str(caught.value)
 
 
-def test_bytes_that_are_no_text_and_a_file_that_is_not_there(tmp_path):
+def test_bytes_that_are_not_text_and_a_missing_file(tmp_path):
     (tmp_path / "mine.yaml").write_bytes(b"prompt: \xff\n")
     with pytest.raises(UserError, match="is not UTF-8"):
         read_category(tmp_path / "mine.yaml")
@@ -165,7 +165,7 @@ def test_a_value_is_never_read_as_a_template(text, values):
         assert Template(text).fill(values) == text
 
 
-def test_a_category_sets_its_own_options_and_nothing_else(tmp_path):
+def test_a_category_sets_only_its_own_options(tmp_path):
     path = write_category(tmp_path, "mine", more="rouge_threshold: 0.5\ntemperature: 0.2\nmax_instruction_words: 9\n")
     recipe = build_recipe("--categories", "mine,riddle", "--categories_path", tmp_path, "--rouge_threshold", "0.9")
     own, other = recipe.configs["mine"], recipe.configs["riddle"]
@@ -174,7 +174,7 @@ def test_a_category_sets_its_own_options_and_nothing_else(tmp_path):
     assert own.sampling.top_p == recipe.config.sampling.top_p and Path(path).stem == "mine"
 
 
-def test_a_sampling_of_its_own_is_known_before_a_model_is_loaded(tmp_path):
+def test_different_samplings_are_known_before_a_model_is_loaded(tmp_path):
     write_category(tmp_path, "plain", more="max_new_tokens: 9\ntop_p: 0.95\n")
     write_category(tmp_path, "cold", more="temperature: 0\n")
     run = vars(build_recipe("--categories", "plain", "--categories_path", tmp_path).config.sampling)

@@ -106,7 +106,7 @@ def test_an_answer_is_requested_for_the_oldest_unanswered_task_and_belongs_to_it
 
 @pytest.mark.parametrize("kept", [1, 5, 9, 17, 30])
 @pytest.mark.parametrize("gap", [False, True])
-def test_going_on_from_any_journal_gives_the_files_of_an_unbroken_run(files, tmp_path, kept, gap):
+def test_continuing_from_any_journal_gives_the_files_of_an_unbroken_run(files, tmp_path, kept, gap):
     run_recipe(recipe(files), tmp_path / "whole", Author(write))
     lines = (tmp_path / "whole/completions.jsonl").read_bytes().splitlines(keepends=True)
     (tmp_path / "cut").mkdir()
@@ -181,7 +181,7 @@ def test_an_answer_that_the_engine_could_not_give_drops_its_task(files, tmp_path
     assert len(accepted(tmp_path / "run")) == 12
 
 
-def test_an_output_that_comes_with_a_task_all_the_same_is_no_part_of_it(files, tmp_path):
+def test_an_output_written_with_a_task_is_removed_from_it(files, tmp_path):
     def eager(request: Request) -> str | None:
         text = write(request)
         return (
@@ -195,7 +195,7 @@ def test_an_output_that_comes_with_a_task_all_the_same_is_no_part_of_it(files, t
     assert len(kept) == 6 and all("Output" not in row["instruction"] and row["output"] != "Done." for row in kept)
 
 
-def test_topics_that_gave_least_come_first_and_a_barren_one_is_not_asked_for_without_end(files, tmp_path):
+def test_topics_with_the_fewest_records_come_first_and_barren_ones_are_given_up(files, tmp_path):
     def picky(request: Request) -> str | None:
         return "no" if "Topic: bread" in request.prompt else write(request)
 

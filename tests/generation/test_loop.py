@@ -101,7 +101,7 @@ def test_prompts_use_pool_records_but_none_younger_than_the_horizon(script, tmp_
 
 @pytest.mark.parametrize("kept", [0, 1, 7, 15])
 @pytest.mark.parametrize("torn", [b"", b'{"request": 3, "seed_'])
-def test_going_on_from_any_journal_gives_the_files_of_an_unbroken_run(script, tmp_path, kept, torn):
+def test_continuing_from_any_journal_gives_the_files_of_an_unbroken_run(script, tmp_path, kept, torn):
     run_loop(script, tmp_path / "whole")
     journal = (tmp_path / "whole/completions.jsonl").read_bytes()
     (tmp_path / "cut").mkdir()
@@ -112,7 +112,7 @@ def test_going_on_from_any_journal_gives_the_files_of_an_unbroken_run(script, tm
     assert (tmp_path / "cut/completions.jsonl").read_bytes() == journal
 
 
-def test_completions_that_came_out_of_order_before_a_stop_are_not_asked_for_again(script, tmp_path):
+def test_completions_that_came_out_of_order_before_a_stop_are_not_requested_again(script, tmp_path):
     run_loop(script, tmp_path / "whole")
     lines = (tmp_path / "whole/completions.jsonl").read_bytes().splitlines(keepends=True)
     (tmp_path / "gap").mkdir()
@@ -123,7 +123,7 @@ def test_completions_that_came_out_of_order_before_a_stop_are_not_asked_for_agai
     assert dataset(tmp_path / "gap") == dataset(tmp_path / "whole")
 
 
-def test_a_larger_target_goes_on_where_the_smaller_one_ended(script, tmp_path):
+def test_a_larger_target_continues_where_the_smaller_one_ended(script, tmp_path):
     run_loop(script, tmp_path / "run", target=20)
     first = (tmp_path / "run/machine_generated_instructions.jsonl").read_bytes()
     run_loop(script, tmp_path / "run", target=50)
@@ -224,7 +224,7 @@ def test_requests_of_a_group_share_a_prompt_and_groups_do_not(script, tmp_path, 
 
 @pytest.mark.parametrize("kept", [1, 3, 4, 8, 14])
 @pytest.mark.parametrize("kind", [ScriptedEngine, Shuffled])
-def test_going_on_inside_a_group_gives_the_files_of_an_unbroken_run(script, tmp_path, kept, kind):
+def test_continuing_inside_a_group_gives_the_files_of_an_unbroken_run(script, tmp_path, kept, kind):
     three = {"more": {"num_return_sequences": 3}, "kind": kind}
     run_loop(script, tmp_path / "whole", **three)
     lines = (tmp_path / "whole/completions.jsonl").read_bytes().splitlines(keepends=True)
@@ -247,7 +247,7 @@ def test_an_engine_that_is_lost_ends_the_run_as_failed_with_all_that_was_whole_j
     assert not loop.failed and dataset(tmp_path / "run") == dataset(tmp_path / "whole")
 
 
-def test_a_mistake_that_is_noticed_late_loses_nothing_that_was_whole(script, tmp_path):
+def test_a_late_error_loses_no_finished_completion(script, tmp_path):
     with pytest.raises(UserError, match="another revision"):
         run_loop(script, tmp_path / "run", kind=Mistaken)
     assert [entry.request for entry in read_journal(tmp_path / "run")] == list(range(10))

@@ -90,7 +90,7 @@ def test_every_prompt_fits_the_budget_and_shows_something(budget: int, request: 
     assert 1 <= len(shown.demonstrations) <= total
 
 
-def test_what_does_not_fit_is_left_out_and_the_rest_keeps_its_order() -> None:
+def test_demonstrations_that_do_not_fit_are_left_out_and_the_rest_keeps_its_order() -> None:
     everything = composer().compose(5, POOL).demonstrations
     for budget in range(15, 70):
         shown = composer(budget).compose(5, POOL).demonstrations

@@ -54,7 +54,7 @@ def test_the_time_ends_the_run_without_a_signal():
     assert outcome(code) == (0, "None time is over [1]\n")
 
 
-def test_a_signal_after_the_time_is_what_ended_the_run():
+def test_a_signal_after_the_time_limit_is_the_reason_of_the_end():
     code = "interruption.tell(lambda: calls.append(1)); interruption.after(0.05, 'time is over')\n"
     code += "while not calls: time.sleep(0.01)\nme(15)\nprint(interruption.received, interruption.reason(), calls)"
     assert outcome(code) == (0, "15 SIGTERM was received [1, 1]\n")

@@ -23,7 +23,7 @@ def scalars(folder) -> dict[str, list[tuple[int, float]]]:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_tensorboard_is_given_the_counts_of_the_report_and_goes_on_where_a_launch_ended(tmp_path):
+def test_tensorboard_gets_the_counts_of_the_report_and_continues_where_a_launch_ended(tmp_path):
     options = [
         *scripted(write_script(tmp_path / "script.jsonl", 60), tmp_path / "run", 30),
         "--report_to",
@@ -60,7 +60,7 @@ class Broken:
         raise AssertionError("it was given up")
 
 
-def test_a_tracker_that_fails_is_given_up_and_the_run_goes_on(tmp_path, monkeypatch, caplog):
+def test_a_failing_tracker_is_dropped_and_the_run_continues(tmp_path, monkeypatch, caplog):
     broken = Broken()
     monkeypatch.setattr(tracking, "_started", lambda *rest: broken)
     tracker = Tracker("wandb", tmp_path, 5, {})

@@ -39,7 +39,7 @@ def filled(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_what_was_encoded_is_not_encoded_again(filled: Path) -> None:
+def test_encoded_texts_are_not_encoded_again(filled: Path) -> None:
     encoder, inner = encoder_of(filled)
     assert np.array_equal(encoder.encode(TEXTS), Hashed().encode(TEXTS))
     assert inner.asked == []

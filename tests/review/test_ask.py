@@ -99,7 +99,7 @@ def test_a_record_that_does_not_fit_the_context_is_an_answer(tmp_path):
     assert one.stopped is None and not one.failed
 
 
-def test_an_interruption_keeps_what_was_answered(tmp_path):
+def test_an_interruption_keeps_the_answers(tmp_path):
     reasons = iter([None, "SIGTERM was received", "SIGTERM was received"])
     one = ask(asker(tmp_path, TEXTS, interrupted=lambda: next(reasons)))
     assert one.stopped == "SIGTERM was received" and not one.failed

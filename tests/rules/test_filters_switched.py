@@ -75,7 +75,7 @@ def test_code_and_short_or_broken_text_passes(english) -> None:
     assert drop_language("de")(record(FOREIGN[0][0])) is None
 
 
-def test_a_language_that_is_not_known_is_refused() -> None:
+def test_an_unknown_language_is_refused() -> None:
     with pytest.raises(UserError, match="'english', but must be one of"):
         drop_language("english")
 
@@ -165,7 +165,7 @@ def test_a_task_in_any_script_passes_all_that_is_asked_by_default(instruction: s
 
 
 @pytest.mark.parametrize("instruction", NO_TASKS.split("\n"))
-def test_what_opens_a_sentence_in_no_script_is_dropped(instruction: str) -> None:
+def test_a_start_that_opens_no_sentence_in_any_script_is_dropped(instruction: str) -> None:
     assert objection(record(instruction), filter_rules=["non_ascii"]) == "starts_with_non_ascii"
 
 

@@ -49,7 +49,7 @@ def test_integers_pass_as_numbers_and_null_where_allowed() -> None:
     assert len(build_validators([("closed_context", {"min_support": 1}), ("multiple_choice", {"balance": None})])) == 2
 
 
-def test_validators_see_what_those_before_them_mended_and_the_first_reason_counts() -> None:
+def test_validators_see_the_fixes_of_earlier_ones_and_the_first_reason_counts() -> None:
     record = Record("x", "Print 5 * 5.", "", "```\nprint(5 * 5)  # 5 * 5 = 26\n```")
     code, sums = ("plain_code", {"always": True}), ("arithmetic", {})
     assert validate(build_validators([code]), record, {}) == Record(

@@ -35,7 +35,7 @@ def reason(found: Record | str) -> str | None:
         ("What is a haiku?", LONG, None),
     ],
 )  # fmt: skip
-def test_the_length_and_form_that_are_asked_for(task: str, output: str, expected: str | None) -> None:
+def test_requested_length_and_form(task: str, output: str, expected: str | None) -> None:
     assert reason(writing()(Record("x", task, "", output), {})) == expected
 
 

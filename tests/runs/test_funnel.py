@@ -33,7 +33,7 @@ def funnel(*completions: tuple[Drop | None, ...], patience: int = 100) -> Funnel
     return made
 
 
-def test_the_table_has_what_the_validators_dropped_also_where_no_category_is_named() -> None:
+def test_the_table_shows_drops_of_validators_even_without_categories() -> None:
     rows = [line.split() for line in funnel((KEPT, Drop("validate", "no_code"), ROUGE)).table().splitlines()]
     assert ["validate", "no_code", "-1"] in rows and rows[-1][-1] == "1"
     assert "validate" not in funnel((KEPT, ROUGE)).table()
@@ -53,7 +53,7 @@ def test_a_run_without_blocks_has_the_yield_zero() -> None:
 
 @given(st.lists(st.lists(st.sampled_from([KEPT, EMPTY, SHORT, LOOPS, ROUGE]), max_size=6), max_size=12))
 @settings(deadline=None, derandomize=True)
-def test_what_came_in_is_what_was_dropped_and_what_was_kept(completions: list[list[Drop | None]]) -> None:
+def test_input_rows_are_kept_or_dropped_and_counted(completions: list[list[Drop | None]]) -> None:
     made = funnel(*map(tuple, completions))
     report = made.as_dict("x")
     dropped = sum(sum(reasons.values()) for reasons in report["drops"].values())
@@ -66,7 +66,7 @@ def test_what_came_in_is_what_was_dropped_and_what_was_kept(completions: list[li
 # ---- recent yield
 
 
-def test_there_is_no_recent_yield_before_patience_is_used_up() -> None:
+def test_there_is_no_recent_yield_before_patience_requests() -> None:
     made = Funnel(patience=3)
     seen = []
     for drops in [(KEPT,), (SHORT,), (EMPTY,), (SHORT,), (SHORT,)]:
@@ -118,7 +118,7 @@ def test_a_low_yield_has_the_cause_that_most_of_the_recent_blocks_had(
     )  # a list of topics has no such rules
 
 
-def test_what_came_after_the_target_was_not_judged() -> None:
+def test_candidates_after_the_target_are_not_decided() -> None:
     made = funnel((KEPT, LATE, EMPTY, LATE))
     assert (made.blocks, made.parsed, made.accepted, made.yield_) == (4, 1, 1, 1.0)
     assert ["limit", "target_reached", "-2"] in [line.split() for line in made.table().splitlines()]

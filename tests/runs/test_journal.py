@@ -64,7 +64,7 @@ def test_entries_survive_word_for_word_in_the_order_of_arrival(tmp_path: Path) -
     assert read_journal(tmp_path) == sorted(entries, key=lambda item: item.request)
 
 
-def test_what_was_appended_is_on_disk_before_the_file_is_closed(tmp_path: Path) -> None:
+def test_appended_lines_are_on_disk_before_the_file_is_closed(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     journal.append([entry(0), entry(1)])
     assert [item.request for item in read_journal(tmp_path)] == [0, 1]
@@ -103,7 +103,7 @@ def test_a_launch_killed_at_any_byte_loses_at_most_the_line_it_was_writing(
     assert len(caplog.records) == sum(size not in (0, first, len(whole)) for size in sizes)
 
 
-def test_after_recovery_appending_goes_on_where_the_last_whole_line_ended(tmp_path: Path) -> None:
+def test_after_recovery_appending_continues_after_the_last_whole_line(tmp_path: Path) -> None:
     path = write(tmp_path, entry(0), entry(1))
     path.write_bytes(path.read_bytes()[:-5])
     write(tmp_path, entry(1, "again"), entry(2))
@@ -120,7 +120,7 @@ def test_of_two_entries_of_a_request_the_first_counts(tmp_path: Path) -> None:
     assert [item.text for item in read_journal(tmp_path)] == ["some text", "first"]
 
 
-def test_what_was_spent_on_answers_that_are_left_out_is_known(tmp_path: Path) -> None:
+def test_usage_of_ignored_answers_is_counted(tmp_path: Path) -> None:
     used = [{"prompt_tokens": number, "completion_tokens": 1, "estimated": False} for number in (1, 2, 4, 8)]
     failed = {"finish_reason": "error", "error": "no answer"}
     write(

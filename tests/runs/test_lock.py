@@ -75,7 +75,7 @@ def test_the_lock_of_a_killed_process_is_free_and_reported(tmp_path, caplog):
         ({}, "that process has ended, but a process that it started still has"),
     ],
 )
-def test_a_refusal_says_what_may_be_the_matter(tmp_path, changes, expected):
+def test_a_refusal_states_the_possible_cause(tmp_path, changes, expected):
     lock = Lock(tmp_path / NAME)
     holder(tmp_path / NAME, **{"pid": 7 if changes else gone(), **changes})
     with pytest.raises(UserError, match=expected):
@@ -84,7 +84,7 @@ def test_a_refusal_says_what_may_be_the_matter(tmp_path, changes, expected):
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff", b"3", b"[]", b'{"host": "x"}', b"\x00" * 40])
-def test_a_file_that_names_nobody_stops_nobody(tmp_path, content):
+def test_a_lock_file_without_a_holder_stops_no_process(tmp_path, content):
     (tmp_path / NAME).write_bytes(content)
     lock = Lock(tmp_path / NAME)
     with pytest.raises(UserError, match="another launch is writing to it"):
@@ -102,7 +102,7 @@ def test_without_locks_the_name_in_the_file_counts(tmp_path, without_locks):
         assert (tmp_path / NAME).read_bytes() == before
 
 
-def test_without_locks_a_process_of_this_machine_that_has_ended_is_no_hindrance(tmp_path, without_locks, caplog):
+def test_without_locks_an_ended_process_of_this_machine_does_not_hold_the_lock(tmp_path, without_locks, caplog):
     holder(tmp_path / NAME, pid=gone())
     lock = Lock(tmp_path / NAME)
     assert "was killed or lost" in caplog.text

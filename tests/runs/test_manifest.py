@@ -168,7 +168,7 @@ def test_versions_and_options_that_an_earlier_release_did_not_have_do_not_matter
     check_same_plan(Path("runs/x"), earlier, described())
 
 
-def test_the_description_names_no_time_and_nobody(tmp_path: Path) -> None:
+def test_the_manifest_has_no_time_and_no_user(tmp_path: Path) -> None:
     manifest.write(tmp_path, described())
     keys = set(yaml.safe_load((tmp_path / "run.yaml").read_text()))
     assert not keys & {"created_at", "host", "user", "command", "cwd"}
