@@ -19,12 +19,14 @@ def load_seeds(path: Path) -> list[Record]:
     instance is used; or `instruction, input, output` flat. A missing id is made from the line's number.
     """
     seeds: list[Record] = []
-    places: dict[str, str] = {}
+    locations: dict[str, str] = {}
     for place, row in read_objects(path, "--seed_tasks_path"):
         record = task_of(row, place, f"seed_{place.rpartition(':')[2]}")
-        if record.id in places:
-            raise UserError(f"{place}: id {record.id!r} is also at {places[record.id]}; every seed needs a unique id")
-        places[record.id] = place
+        if record.id in locations:
+            raise UserError(
+                f"{place}: id {record.id!r} is also at {locations[record.id]}; every seed needs a unique id"
+            )
+        locations[record.id] = place
         seeds.append(record)
     if not seeds:
         raise UserError(f"--seed_tasks_path {path}: holds no seed task; a run needs at least one")

@@ -1,4 +1,4 @@
-"""What several test files share: tiny real models, a scripted run, and the paths of the repository."""
+"""Fixtures for several test files: tiny real models, a scripted run, and the paths of the repository."""
 
 import os
 from pathlib import Path
@@ -46,7 +46,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def functions_of(item: pytest.Item) -> list[Any]:
-    """Return the function of a test, those of its fixtures, and what it is parametrized with."""
+    """Return the function of a test, the functions of its fixtures, and the test's parameters."""
     if not isinstance(item, pytest.Function):
         return []
     fixtures = (definition.func for found in item._fixtureinfo.name2fixturedefs.values() for definition in found)

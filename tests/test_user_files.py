@@ -1,4 +1,4 @@
-"""Reading JSON lines: what is accepted, and that every fault is named by file and line."""
+"""Reading JSON lines: accepted rows, and errors with file and line."""
 
 import json
 from pathlib import Path
@@ -87,7 +87,7 @@ def test_a_file_that_cannot_be_read_is_named_with_its_option(tmp_path: Path) -> 
     st.lists(st.dictionaries(st.text(st.characters(), max_size=3), st.text(st.characters()) | st.none(), max_size=3))
 )
 @settings(deadline=None, derandomize=True)
-def test_what_is_written_as_json_lines_is_read_back(
+def test_values_written_as_json_lines_are_read_back(
     tmp_path_factory: pytest.TempPathFactory, wanted: list[dict]
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "written.jsonl"

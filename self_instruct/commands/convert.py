@@ -53,6 +53,6 @@ def _summary(counts: list[SourceCounts], format: Format, output: str) -> str:
     lines += [line for one in counts for line in one.reader.notes()]
     lines += format_losses(counts)
     if output != PIPE:
-        places = OutputPaths(Path(output))
-        lines.append(f"Files in {places.kept.parent}: {', '.join(written_files(places))}")
+        outputs = OutputPaths(Path(output))
+        lines.append(f"Files in {outputs.kept.parent}: {', '.join(written_files(outputs))}")
     return "\n".join(lines)

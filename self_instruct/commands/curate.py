@@ -63,15 +63,15 @@ def _read_job(argv: Sequence[str]) -> "CurateJob":
         missing = "--output_path" if options.input_path else "--input_path"
         raise UserError(f"{missing} is missing; give --input_path A.jsonl --output_path B.jsonl")
     check_jsonl(options.output_path, "--output_path")
-    places = OutputPaths(Path(options.output_path))
-    places.check_inputs(options.input_path, "--input_path")
+    outputs = OutputPaths(Path(options.output_path))
+    outputs.check_inputs(options.input_path, "--input_path")
     from self_instruct.datasets.curate import CurateJob
 
     sources = taken(ReadingOptions, given).sources(options.input_path)
     settings = resolved(given, ReadingOptions)
     return CurateJob(
         sources,
-        places,
+        outputs,
         taken(FilterOptions, given),
         taken(NoveltyOptions, given),
         more=settings,
@@ -82,7 +82,7 @@ def _summary(job: "CurateJob", counts: "CurateCounts", encoded: bool | None) -> 
     """Format the summary for the terminal."""
     from self_instruct.datasets.pipeline import written_files
 
-    places, other = job.places, other_threshold(job.novelty.rouge_threshold)
+    outputs, other = job.outputs, other_threshold(job.novelty.rouge_threshold)
     lines = ["", f"{counts.tally.kept:,} of {counts.tally.total:,} lines were kept.", "", counts.table(), ""]
     lines += [
         f"{item.rule} dropped {item.dropped:,} of {item.parsed:,} records ({item.dropped / item.parsed:.0%}); use "
@@ -94,16 +94,16 @@ def _summary(job: "CurateJob", counts: "CurateCounts", encoded: bool | None) -> 
         lines.append(f"Embeddings: {'computed and cached' if encoded else 'all were cached; no model was loaded'}.")
     if counts.unreadable:
         lines.append(
-            f"{counts.unreadable:,} lines could not be read; they are in {places.rejected} with the stage read."
+            f"{counts.unreadable:,} lines could not be read; they are in {outputs.rejected} with the stage read."
         )
     captions = {
-        places.kept.name: "the kept lines, unchanged",
-        places.rejected.name: "the dropped lines with their reasons",
-        places.report.name: "the counts",
+        outputs.kept.name: "the kept lines, unchanged",
+        outputs.rejected.name: "the dropped lines with their reasons",
+        outputs.report.name: "the counts",
     }
     lines += [
-        f"Files in {places.kept.parent}:",
-        *(f"  {name:<38} {captions[name]}" for name in written_files(places)),
+        f"Files in {outputs.kept.parent}:",
+        *(f"  {name:<38} {captions[name]}" for name in written_files(outputs)),
         "Next:",
         "  another threshold:",
         f"    {shlex.join(with_option(command_line(), ('--rouge_threshold', '--threshold'), other))}",

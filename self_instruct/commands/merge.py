@@ -37,8 +37,8 @@ def main(argv: Sequence[str]) -> int:
     check_jsonl(output, "--output_path")
     sources = sources_of(given["sources"], given.get("licenses", []), given.get("input_formats", []))
     benchmarks = [split_name(text) for text in given.get("benchmarks", [])]
-    places = OutputPaths(Path(output))
-    places.check_inputs([*(source.path for source in sources), *(path for _, path in benchmarks)], "--sources")
+    outputs = OutputPaths(Path(output))
+    outputs.check_inputs([*(source.path for source in sources), *(path for _, path in benchmarks)], "--sources")
     from self_instruct.datasets.curate import CurateJob, curate
     from self_instruct.datasets.decontaminate import index_of
 
@@ -47,7 +47,7 @@ def main(argv: Sequence[str]) -> int:
     settings = {"input_formats": given.get("input_formats", []), **resolved(given, DecontaminationOptions)}
     job = CurateJob(
         sources,
-        places,
+        outputs,
         taken(MergeFilterOptions, given),
         taken(NoveltyOptions, given),
         benchmarks=index,
@@ -56,7 +56,7 @@ def main(argv: Sequence[str]) -> int:
         more=settings,
     )
     counts, _ = curate(job)
-    print(_summary([source.name for source in sources], counts, places))
+    print(_summary([source.name for source in sources], counts, outputs))
     return SOME_UNREADABLE if counts.unreadable else 0
 
 
@@ -86,7 +86,7 @@ def _by_name(option: str, texts: Sequence[str], names: Any) -> dict[str, str]:
     return found
 
 
-def _summary(names: Sequence[str], counts: "CurateCounts", places: OutputPaths) -> str:
+def _summary(names: Sequence[str], counts: "CurateCounts", outputs: OutputPaths) -> str:
     """Format the summary: the funnel, a row for each source, and the overlaps between sources."""
     from self_instruct.datasets.pipeline import written_files
 
@@ -104,4 +104,4 @@ def _summary(names: Sequence[str], counts: "CurateCounts", places: OutputPaths) 
     for row, name in enumerate(names):
         cells = [f"{counts.overlap[row, column]:,}" for column in range(len(names))]
         lines.append(f"{name:>{width}} " + " ".join(f"{cell:>{width}}" for cell in cells))
-    return "\n".join([*lines, "", f"Files in {places.kept.parent}: {', '.join(written_files(places))}"])
+    return "\n".join([*lines, "", f"Files in {outputs.kept.parent}: {', '.join(written_files(outputs))}"])

@@ -37,7 +37,7 @@ class CurateJob:
     """
 
     inputs: list[Source]
-    places: OutputPaths
+    outputs: OutputPaths
     filter: FilterOptions
     novelty: NoveltyOptions
     benchmarks: ContaminationIndex | None = None
@@ -63,7 +63,7 @@ class Material:
 
 def curate(job: CurateJob) -> tuple[CurateCounts, bool | None]:
     """Curate. Return the counts, and whether the embedding model was loaded; None if no embeddings were requested."""
-    with open_pipeline(job.inputs, str(job.places.kept), job.option) as pipeline:
+    with open_pipeline(job.inputs, str(job.outputs.kept), job.option) as pipeline:
         material = _prepared(job, pipeline.readers)
         encoder = _Vectors(job) if job.novelty.embedding_threshold is not None else None
         outcomes = _outcomes(job, material.texts, encoder)
@@ -155,7 +155,7 @@ class _Vectors:
         if identity is None:
             _log.warning("%s: the model's version is unknown, so its vectors are not cached", name)
             return
-        self.encoder = CachedEncoder(self._late, identity, job.places.vectors, writes=True)
+        self.encoder = CachedEncoder(self._late, identity, job.outputs.vectors, writes=True)
 
     @property
     def loaded(self) -> bool:

@@ -27,7 +27,7 @@ _NOT_UTF8 = re.compile("[\udc80-\udcff]")
 _FIRST_KEY = re.compile(r'\{\s*("(?:[^"\\]|\\.){0,1000}")\s*:')
 _LONGEST_KEY = 8192  # characters that the beginning of a row may take, up to the colon behind its first key
 _NEAR = 16  # characters of the longest word or escape that may be cut
-_SHOWN = 4096  # characters that are enough to show the beginning of what is broken
+_SHOWN = 4096  # characters to show of broken text
 _HALF_NUMBER = 2  # characters that a number may have behind its last whole part: "1e+"
 
 

@@ -29,7 +29,7 @@ REPAIRS = {
 }
 """Changes that make a row readable, by name, with a description."""
 _LOOKED_AT = 64
-_PLACES = 5
+_LOCATIONS = 5
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Reader:
             for name, number in sorted(self.others.items())
         ] + [
             f"{self.source.path}: {number:,} rows had {REPAIRS[kind]}: {', '.join(self.mended[kind])}"
-            + (" ..." if number > _PLACES else "")
+            + (" ..." if number > _LOCATIONS else "")
             for kind, number in sorted(self.repairs.items())
         ]
 
@@ -128,9 +128,9 @@ class Reader:
     def _count(self, row: Row) -> None:
         self.repairs.update(row.repairs)
         for kind in row.repairs:
-            places = self.mended.setdefault(kind, [])
-            if len(places) < _PLACES:
-                places.append(row.place)
+            locations = self.mended.setdefault(kind, [])
+            if len(locations) < _LOCATIONS:
+                locations.append(row.place)
 
 
 def open_sources(sources: Sequence[Source], option: str = "--input_path") -> list[Reader]:

@@ -81,7 +81,7 @@ def _split_of(loaded: Any, name: str, split: str | None, option: str) -> Any:
 
 
 def _batches(table: Any) -> Iterator[Any]:
-    """Tables of Arrow: cells as they are stored, so that no image is decoded and no format of the library's is in the way."""
+    """Return Arrow tables with cells as stored: no image is decoded, and no format set on the dataset applies."""
     yield from table.with_format("arrow").iter(batch_size=_BATCH)
 
 

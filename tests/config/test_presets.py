@@ -182,7 +182,7 @@ def test_a_value_given_as_nothing_beats_the_preset_too(tmp_path: Path) -> None:
     assert parse_arguments(["--config", str(path)], "test") == parse_arguments([], "test")
 
 
-def test_only_what_the_command_knows_is_set() -> None:
+def test_only_options_of_the_command_are_set() -> None:
     values, _ = parse_values(
         ["--preset", "alpaca", "--filter_keywords", "tree"], "test", GROUPS, ["preset", "filter_keywords"]
     )
@@ -193,7 +193,7 @@ def test_only_what_the_command_knows_is_set() -> None:
 
 @pytest.mark.parametrize(("given", "nearest"), [("alpacca", "alpaca"), ("code_alpaca", "code-alpaca"), ("Armel", "armel"),
                                                 ("selfinstruct", "self-instruct"), ("airoboro", "airoboros")])  # fmt: skip
-def test_a_misspelt_preset_is_told_the_nearest(tmp_path: Path, given: str, nearest: str) -> None:
+def test_a_misspelt_preset_is_answered_with_the_nearest_name(tmp_path: Path, given: str, nearest: str) -> None:
     path = tmp_path / "a.yaml"
     path.write_text(f"preset: {given}")
     for argv in (["--preset", given], ["--config", str(path)]):
@@ -206,7 +206,7 @@ def test_a_misspelt_preset_is_told_the_nearest(tmp_path: Path, given: str, neare
 # ---- in a run
 
 
-def test_a_run_records_what_the_preset_resolved_to_and_another_may_judge_it_again(tmp_path: Path) -> None:
+def test_a_run_records_the_resolved_preset_and_refilter_can_use_another(tmp_path: Path) -> None:
     script = write_script(tmp_path / "script.jsonl", 30)
     options = scripted(script, tmp_path / "run", 500)
     result = generate(*options, "--preset", "alpaca")
@@ -244,7 +244,7 @@ def block(name: str) -> str:
     return f"```yaml\n# --preset {name}\n{''.join(lines)}```\n"
 
 
-def test_the_documentation_shows_what_the_presets_set() -> None:
+def test_the_documentation_shows_the_options_of_the_presets() -> None:
     assert PRESETS["alpaca"].options == PRESETS["code-alpaca"].options
     text = (ROOT / "docs" / "presets.md").read_text(encoding="utf-8")
     for name, made in PRESETS.items():

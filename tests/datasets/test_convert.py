@@ -86,8 +86,8 @@ def test_round_trip_keeps_fields_of_the_format_and_reports_losses(folder, tmp_pa
     assert code == 0 and share["rows"] == len(before) == share["written"] + sum(share["drops"].values())
     assert Counter(f"{row['stage']}: {row['reason']}" for row in rejected) == share["drops"]
     gone = {row["place"] for row in rejected}
-    places = [item[0].place for item in open_sources([Source(str(folder / name))])[0].rows()]
-    kept = [one for one, place in zip(before, places, strict=True) if place not in gone]
+    positions = [item[0].place for item in open_sources([Source(str(folder / name))])[0].rows()]
+    kept = [one for one, place in zip(before, positions, strict=True) if place not in gone]
     after = read(out) if kept else []
     assert len(after) == len(kept)
     for old, new in zip(kept, after, strict=True):

@@ -12,9 +12,9 @@ from tests.commands.test_consistency import (
     PREDICTIONS,
     REPORT,
     asked,
+    script_options,
     source,
     tested,
-    told,
 )
 from tests.support.processes import wait_until
 from tests.support.runs import DATASET, ROOT, SECONDS, rows, run, start, whole_rows
@@ -25,7 +25,7 @@ JUDGE = ["--model_name_or_path", ROOT / "demo_model", "--max_new_tokens", 40, "-
 
 
 def copied(folder, place):
-    """A copy of a run directory without what was predicted."""
+    """Return a copy of a run directory without its predictions."""
     place.mkdir()
     for name in (*DATASET, "run.yaml", "completions.jsonl"):
         (place / name).write_bytes((folder / name).read_bytes())
@@ -56,7 +56,7 @@ def test_accelerate_launches_it_from_its_folder_with_another_model(source, tmp_p
     assert f"{len(stay)} of {len(records)} records stay" in result.stdout and (folder / REPORT).is_file()
 
 
-def test_one_that_is_stopped_in_the_middle_goes_on_without_loss(source, tmp_path):
+def test_a_stopped_command_continues_without_loss(source, tmp_path):
     folder = copied(source / "run", tmp_path / "run")
     command = [sys.executable, COMMAND, "--batch_dir", folder, *JUDGE, *BY_WORDS, "--num_trials", 3]
     process = start(*command)
@@ -83,7 +83,7 @@ def test_one_that_is_stopped_in_the_middle_goes_on_without_loss(source, tmp_path
 def test_several_ranks_give_the_predictions_of_one(source, asked, tmp_path):
     folder = copied(source / "run", tmp_path / "run")
     command = [f"{BIN}/torchrun", "--standalone", "--nproc_per_node", 2, COMMAND, "--batch_dir", folder]
-    result = run(*command, *told(source), *BY_WORDS)
+    result = run(*command, *script_options(source), *BY_WORDS)
     assert result.returncode == 0, result.stderr
     assert (folder / KEPT).read_bytes() == (asked / KEPT).read_bytes()
     both = [{(row["record"], row["trial"]): {**row, "rank": 0, "created_at": None} for row in rows(place / PREDICTIONS)}

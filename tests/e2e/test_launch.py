@@ -1,4 +1,4 @@
-"""The commands as users start them, in real processes."""
+"""The commands in real processes, as users start them."""
 
 import os
 import signal
@@ -35,14 +35,14 @@ def script(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def whole(script, tmp_path_factory):
-    """A run by one process that nothing disturbed."""
+    """Make an undisturbed run of one process."""
     folder = tmp_path_factory.mktemp("runs") / "whole"
     result = generate(*scripted(script, folder))
     assert result.returncode == 0, result.stderr
     return folder, result
 
 
-def test_a_run_leaves_its_files_and_tells_the_story(whole):
+def test_a_run_leaves_its_files_and_prints_a_summary(whole):
     folder, result = whole
     assert sorted(path.name for path in folder.iterdir()) == sorted(
         [*DATASET, "completions.jsonl", "logs", "run.yaml"]
@@ -102,7 +102,7 @@ def test_every_flag_of_the_original_works_by_its_name(tmp_path):
         (IIO, ROOT, ["--instruction_trigger", "Task", "--output_trigger", "Solution"]),
     ],
 )
-def test_accelerate_launches_both_scripts_from_both_places(script_path, folder, triggers, tmp_path):
+def test_accelerate_launches_both_scripts_from_both_folders(script_path, folder, triggers, tmp_path):
     named = script_path.name if folder != ROOT else script_path.relative_to(ROOT)
     config = os.path.relpath(QUICKSTART, folder)
     result = run(
@@ -135,7 +135,7 @@ ENDLESS = ["--config", QUICKSTART, "--num_instructions_to_generate", 5000, "--re
 
 @pytest.fixture(scope="module")
 def two_ranks(tmp_path_factory):
-    """The journal of a run of two ranks with a real model, stopped once both have completed requests."""
+    """Return the journal of a run of two ranks with a real model, stopped after both have completed requests."""
     folder = tmp_path_factory.mktemp("runs") / "two"
     journal = folder / "completions.jsonl"
 
@@ -151,10 +151,10 @@ def two_ranks(tmp_path_factory):
         wait_until(lambda: shared() or process.poll() is not None)
         going = process.poll() is None
         process.send_signal(signal.SIGINT)
-        told = process.communicate(timeout=SECONDS)
+        printed = process.communicate(timeout=SECONDS)
     finally:
         process.kill()
-    assert going, told
+    assert going, printed
     return rows(journal)
 
 
@@ -176,7 +176,7 @@ def test_one_process_has_the_plan_of_two_ranks(two_ranks, tmp_path):
 
 
 @pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGTERM])
-def test_a_run_that_is_stopped_in_the_middle_goes_on_without_loss(tmp_path, kill):
+def test_a_stopped_run_continues_without_loss(tmp_path, kill):
     options = ["--config", QUICKSTART, "--batch_dir", tmp_path / "run", "--num_instructions_to_generate", 8,
                "--request_batch_size", 2, "--max_new_tokens", 120]  # fmt: skip
     process = start(sys.executable, IO, *options)

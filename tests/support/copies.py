@@ -1,9 +1,9 @@
-"""Running our commands in processes of their own that need not import the libraries: copies of one that has them loaded.
+"""Run commands in forks of a process that has the libraries loaded.
 
-A command takes some seconds to import torch, transformers and sentence-transformers, and its work in most tests takes less.
-A copy has its own memory, signals, working directory, environment, standard streams and exit code. Two things it does not
-show: what a command imports, and another order of sets, since the copies of one process hash alike; for these, and for
-variables that libraries read while they are imported, a process has to be started anew.
+Importing torch, transformers and sentence-transformers takes a command some seconds, longer than its work in most
+tests. A fork has its own memory, signals, working directory, environment, standard streams and exit code. Start a new
+process to test imports, set order (all forks share one hash seed), and variables that libraries read when they are
+imported.
 """
 
 import atexit
@@ -30,7 +30,7 @@ LIBRARIES = {
 
 
 class Copies:
-    """The process that is copied, started when it is first needed, and what it is told: a command a line."""
+    """The process that is forked, started on first use; it reads one command per line."""
 
     def __init__(self) -> None:
         self._server: subprocess.Popen[bytes] | None = None
@@ -38,7 +38,7 @@ class Copies:
     def run(
         self, arguments: list[str], cwd: Path, environment: dict[str, str], seconds: float
     ) -> subprocess.CompletedProcess[str]:
-        """Runs `SCRIPT ...` or `-m MODULE ...`. Raises `TimeoutExpired` if it takes longer."""
+        """Run `SCRIPT ...` or `-m MODULE ...`. Raises `TimeoutExpired` if it takes longer."""
         if self._server is None:
             command = [sys.executable, "-m", "tests.support.copies"]
             pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
@@ -47,8 +47,8 @@ class Copies:
             self._answer(seconds)
         with tempfile.TemporaryDirectory() as folder:
             streams = [Path(folder) / name for name in ("out", "err")]
-            told = [arguments, str(cwd), environment, list(map(str, streams))]
-            self._server.stdin.write(json.dumps(told).encode() + b"\n")
+            message = [arguments, str(cwd), environment, list(map(str, streams))]
+            self._server.stdin.write(json.dumps(message).encode() + b"\n")
             self._server.stdin.flush()
             pid = self._answer(seconds)
             try:
@@ -67,7 +67,7 @@ class Copies:
 
 
 def serve() -> None:
-    """Loads what commands need, and answers each line with the pid of a copy and, when it has ended, its exit code."""
+    """Load the libraries, and answer each line with the pid of a fork and later with its exit code."""
     from self_instruct.novelty.rouge import RougeIndex
 
     index = RougeIndex()  # machine code is loaded when it is first called
@@ -76,21 +76,21 @@ def serve() -> None:
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     answers.write(b"0\n")
     for line in sys.stdin:
-        told = json.loads(line)
+        message = json.loads(line)
         for option, library in LIBRARIES.items():
-            if option in told[0]:
+            if option in message[0]:
                 import_module(library)
-        gc.freeze()  # what is never looked through for garbage stays shared
+        gc.freeze()  # frozen objects are never scanned by the garbage collector, so their memory stays shared
         child = os.fork()
         if child == 0:
             answers.close()
-            _become(*told)
+            _become(*message)
         answers.write(b"%d\n" % child)
         answers.write(b"%d\n" % os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 
 def _become(arguments: list[str], cwd: str, environment: dict[str, str], streams: list[str]) -> None:
-    """Does what the interpreter does with its arguments, and ends this process."""
+    """Run the script or module as the interpreter would, and exit."""
     for number, name in enumerate([os.devnull, *streams]):
         os.dup2(os.open(name, os.O_RDWR | os.O_CREAT), number)
     os.chdir(cwd)

@@ -8,7 +8,7 @@ from self_instruct.records import Record
 def drop_duplicates() -> Callable[[Record], str | None]:
     """Reject with `duplicate` and the id of the first record if instruction, input and output equal those of an earlier record.
 
-    The earlier record need not have been kept: whatever dropped it would also drop its copy.
+    The earlier record need not have been kept: the rule that dropped it would also drop its copy.
     """
     first: dict[tuple[str, str, str], str] = {}
 
