@@ -17,7 +17,7 @@ from tests.commands.test_consistency import (
     told,
 )
 from tests.support.processes import wait_until
-from tests.support.runs import DATASET, ROOT, SECONDS, rows, run, start, whole_rows
+from tests.support.runs import DATASET, ROOT, SECONDS, rows, run, start_copy, whole_rows
 
 __all__ = ["asked", "source", "tested"]  # fixtures
 BIN = os.path.dirname(sys.executable)
@@ -58,11 +58,11 @@ def test_accelerate_launches_it_from_its_folder_with_another_model(source, tmp_p
 
 def test_one_that_is_stopped_in_the_middle_goes_on_without_loss(source, tmp_path):
     folder = copied(source / "run", tmp_path / "run")
-    command = [sys.executable, COMMAND, "--batch_dir", folder, *JUDGE, *BY_WORDS, "--num_trials", 3]
-    process = start(*command)
+    command = [COMMAND, "--batch_dir", folder, *JUDGE, *BY_WORDS, "--num_trials", 3]
+    process = start_copy(*command)
     journal = folder / PREDICTIONS
     wait_until(lambda: len(whole_rows(journal)) >= 2 or process.poll() is not None)
-    assert process.poll() is None, process.communicate()
+    assert process.poll() is None, process.communicate(SECONDS)
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=SECONDS)
     before = journal.read_bytes()
@@ -73,7 +73,7 @@ def test_one_that_is_stopped_in_the_middle_goes_on_without_loss(source, tmp_path
     assert f"Stopped: SIGTERM was received.\n{there} of {total} predictions are there" in out
     assert not (folder / KEPT).exists()
 
-    result = run(*command)
+    result = run(sys.executable, *command)
     assert result.returncode == 0, result.stderr
     assert journal.read_bytes().startswith(before)
     found = [(row["record"], row["trial"]) for row in rows(journal)]
