@@ -32,13 +32,12 @@ def copied(folder, place):
     return place
 
 
-def test_accelerate_launches_it_from_its_folder_with_another_model(source, tmp_path):
+def test_it_runs_from_its_folder_with_another_model(source, tmp_path):
     folder = copied(source / "run", tmp_path / "run")
     result = run(
-        f"{BIN}/accelerate", "launch", "--cpu", "--num_processes", 1, "--num_machines", 1, "--mixed_precision", "no",
-        "--dynamo_backend", "no", COMMAND.name, "--batch_dir", os.path.relpath(folder, COMMAND.parent), *JUDGE,
+        sys.executable, COMMAND.name, "--batch_dir", os.path.relpath(folder, COMMAND.parent), *JUDGE,
         "--num_trials", 2, "--embedding_model_name_or_path", MINILM, "--self_consistency_threshold", 0.1,
-        cwd=COMMAND.parent, PYTHONPATH="",
+        cwd=COMMAND.parent,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     predictions, records = rows(folder / PREDICTIONS), rows(folder / DATASET[0])
@@ -80,15 +79,19 @@ def test_one_that_is_stopped_in_the_middle_goes_on_without_loss(source, tmp_path
     assert len(found) == len(set(found)) == total and (folder / KEPT).exists()
 
 
-def test_several_ranks_give_the_predictions_of_one(source, asked, tmp_path):
+def test_several_ranks_that_accelerate_launches_from_its_folder_give_the_predictions_of_one(source, asked, tmp_path):
     folder = copied(source / "run", tmp_path / "run")
-    command = [f"{BIN}/torchrun", "--standalone", "--nproc_per_node", 2, COMMAND, "--batch_dir", folder]
-    result = run(*command, *told(source), *BY_WORDS)
+    accelerate = [f"{BIN}/accelerate", "launch", "--multi_gpu", "--num_processes", 2, "--num_machines", 1, "--mixed_precision",
+                  "no", "--dynamo_backend", "no", "--main_process_port", 0, COMMAND.name]  # fmt: skip
+    options = ["--batch_dir", folder, *BY_WORDS]
+    result = run(
+        *accelerate, *options, *told(source), cwd=COMMAND.parent, PYTHONPATH="", ACCELERATE_USE_CPU="true"
+    )  # fmt: skip
     assert result.returncode == 0, result.stderr
     assert (folder / KEPT).read_bytes() == (asked / KEPT).read_bytes()
     both = [{(row["record"], row["trial"]): {**row, "rank": 0, "created_at": None} for row in rows(place / PREDICTIONS)}
             for place in (folder, asked)]  # fmt: skip
     assert both[0] == both[1]
     # Where nothing is missing, no rank waits for another.
-    again = run(*command, "--num_trials", 2, *BY_WORDS)
+    again = run(f"{BIN}/torchrun", "--standalone", "--nproc_per_node", 2, COMMAND, *options, "--num_trials", 2)
     assert again.returncode == 0 and "records stay" in again.stdout

