@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from self_instruct.datasets import template
-from self_instruct.datasets.chats import from_and_value
 from self_instruct.datasets.example import ASSISTANT, SYSTEM, USER, Example, Turn
 from self_instruct.datasets.fields import ABOUT
 from self_instruct.datasets.naming import made_id
 from self_instruct.datasets.ours import provenance_of, row_of
+from self_instruct.datasets.turns import from_and_value
 
 LMFLOW_TYPES = ("auto", "text2text", "conversation", "text_only")
 

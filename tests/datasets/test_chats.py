@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from self_instruct.datasets import template
-from self_instruct.datasets.chats import conversation, magpie, templated
+from self_instruct.datasets.chats import conversation, magpie
 from self_instruct.datasets.example import ASSISTANT, USER
+from self_instruct.datasets.marked_text import templated
 from tests.support.commands import run_command as main
 from tests.support.dataset_files import lines
 from tests.support.runs import rows
