@@ -40,7 +40,7 @@ def main(argv: Sequence[str]) -> int:
         Source(path, options.source or "", options.license or "", reading.input_format, reading.split)
         for path in inputs
     ]
-    target = Target(str(options.to), output, options.lmflow_type, options.vicuna_preamble)
+    target = Target(str(options.to), output, options.lmflow_type, options.vicuna_preamble, options.with_provenance)
     counts, format = convert(sources, target, resolved(given, ReadingOptions, ConversionOptions))
     print(_summary(counts, format, output), file=sys.stderr if output == PIPE else sys.stdout)
     return SOME_UNREADABLE if any(one.tally.dropped("read") for one in counts) else 0

@@ -19,11 +19,13 @@ from self_instruct.datasets.cells import cell_rows, separator_of
 from self_instruct.datasets.json_documents import LISTS, Documents, begins_with
 from self_instruct.datasets.marked_text import dialect_of
 from self_instruct.datasets.packed import read, unpacker
+from self_instruct.datasets.parts import rows_of_file, sliced, split_of
 from self_instruct.datasets.rows import LONGEST, Row, Unreadable, shown
 from self_instruct.errors import UserError
 from self_instruct.runs.layout import PIPE
 from self_instruct.user_files import LineError, object_of
 
+_FOLDER, _HUB = "folder of the datasets library", "dataset of the Hub"
 _HEAD = 1 << 20
 _BOM = b"\xef\xbb\xbf"
 _ARROW = (b"ARROW1", b"\xff\xff\xff\xff")  # a file, and a stream as `datasets` caches it
@@ -58,17 +60,27 @@ def open_container(path: str, split: str | None = None, option: str = "--input_p
 
     Raises UserError, naming the option, if the source cannot be opened or is in an unsupported format.
     """
+    if split is None:
+        return _open(path, None, option)
+    name, part = split_of(split)
+    found = _open(path, name, option)
+    if found.kind not in (_FOLDER, _HUB):
+        found = replace(found, rows=rows_of_file(found.rows, name, path))
+    return replace(found, rows=sliced(found.rows, part))
+
+
+def _open(path: str, split: str | None, option: str) -> Container:
     place = Path(path)
     if path == PIPE:
         return _of_stream(sys.stdin.buffer, "stdin", option)
     if place.is_dir():
         from self_instruct.datasets.tables import folder_rows
 
-        return Container("folder of the datasets library", folder_rows(path, split, option))
+        return Container(_FOLDER, folder_rows(path, split, option))
     if is_hub_id(path) and not place.exists():
         from self_instruct.datasets.tables import hub_rows
 
-        return Container("dataset of the Hub", hub_rows(path, split, option))
+        return Container(_HUB, hub_rows(path, split, option))
     try:
         stream = place.open("rb")
         try:

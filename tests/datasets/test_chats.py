@@ -37,7 +37,20 @@ def test_first_system_turn_becomes_system_prompt_with_extra_fields_kept(tmp_path
     one = conversation(row, "place")
     assert (one.system, len(one.messages), one.fields) == ("Be brief.", 2, {"system": {"weight": 0}})
     (tmp_path / "a.jsonl").write_text(lines(row))
-    assert main(["convert", str(tmp_path / "a.jsonl"), "--to", "messages", "--output", str(tmp_path / "b.jsonl")]) == 0
+    assert (
+        main(
+            [
+                "convert",
+                str(tmp_path / "a.jsonl"),
+                "--to",
+                "messages",
+                "--with_provenance",
+                "--output",
+                str(tmp_path / "b.jsonl"),
+            ]
+        )
+        == 0
+    )
     again = conversation(rows(tmp_path / "b.jsonl")[0], "place")
     assert (again.system, again.messages, again.fields) == (one.system, one.messages, one.fields)
 
