@@ -8,6 +8,7 @@ from self_instruct.user_files import LineError, json_kind
 ABOUT = ("id", "category", "source", "license")
 OUTPUTS = ("output", "response", "generation", "completion", "answer")
 """Field names that formats use for the output."""
+_MAPPED = ("input", "output", "system")
 
 
 def text_of(row: dict[str, Any], name: str, place: str, *, required: bool = False) -> str:
@@ -18,6 +19,8 @@ def text_of(row: dict[str, Any], name: str, place: str, *, required: bool = Fals
     if value is None and not required:
         return ""
     found = "is missing" if value is None else f"is {json_kind(value)}, not a text"
+    if value is not None and name in _MAPPED:
+        found += f"; --map instruction=FIELD,{name}={name} takes it as JSON"
     raise LineError("missing_field" if value is None else "wrong_type", place, f'field "{name}" {found}')
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from self_instruct.config.option import option
 from self_instruct.datasets.defects import NAMES as FAULTS
 from self_instruct.datasets.instruction_file import COMPARED
+from self_instruct.datasets.mapping import parse_map
 from self_instruct.datasets.mending import MENDED
 from self_instruct.datasets.reading import AUTO, INPUT_FORMATS, Source
 from self_instruct.datasets.template import PREAMBLE
@@ -54,9 +55,15 @@ class ReadingOptions:
         "split to read, such as test or 'train[:500]' [default: all of a file; of others train, or the only one]",
     )
 
-    def sources(self, paths: Sequence[str]) -> list[Source]:
+    map: list[str] = option(
+        [],
+        "fields of rows in no known format, as instruction=prompt,output=completion.text; in place of --input_format",
+    )
+
+    def sources(self, paths: Sequence[str], name: str = "", license: str = "") -> list[Source]:
         """Return the sources at these paths, to be read by these options."""
-        return [Source(path, format=self.input_format, split=self.split) for path in paths]
+        paths_of = tuple(parse_map(self.map).items())
+        return [Source(path, name, license, self.input_format, self.split, paths_of) for path in paths]
 
 
 @dataclass(frozen=True)

@@ -123,10 +123,7 @@ def convert(data: Data, *, to: str, output_path: str | Path, **options: Any) -> 
     values = check_values({"to": to, **options}, (ReadingOptions, ConversionOptions))
     about, reading = taken(ConversionOptions, values), taken(ReadingOptions, values)
     with _files(data, output_path) as (paths, places, shown):
-        sources = [
-            Source(path, about.source or "", about.license or "", reading.input_format, reading.split)
-            for path in paths
-        ]
+        sources = reading.sources(paths, about.source or "", about.license or "")
         target = Target(to, str(places.kept), about.lmflow_type, about.vicuna_preamble, about.with_provenance)
         convert_sources(sources, target, resolved(values, ReadingOptions, ConversionOptions))
         return Converted(places.kept, _rejected(places, shown), json.loads(places.report.read_bytes()))

@@ -109,7 +109,7 @@ _LMFLOW = {
     "text2text": Schema("lmflow", "LMFlow text2text", _keys("input", "output"), flat("input", "output", inputs=())),
     "conversation": Schema("lmflow", "LMFlow conversation", _keys("messages"), chats.conversation, _BOTH),
 }
-_READ_FOR_COLUMNS = frozenset(["preference", "kto", "marked-text", "pair"])
+_READ_FOR_COLUMNS = frozenset(["preference", "kto", "marked-text", "pair", "map"])
 """Formats in which only reading a row shows whether it is a conversation."""
 FORMATS = (*SCHEMAS, "lmflow")
 """Names of the formats that can be read."""
@@ -123,7 +123,7 @@ def recognise(rows: list[dict[str, Any]], header: dict[str, Any], key: str, path
     """
     if key == "instances":
         return _lmflow(rows, header.get("type"), path)
-    return _with_columns(_fitting(rows), rows)
+    return with_columns(_fitting(rows), rows)
 
 
 def of_row(schema: Schema, row: dict[str, Any], header: Mapping[str, Any], place: str) -> Schema:
@@ -158,10 +158,10 @@ def _filled(row: dict[str, Any]) -> dict[str, Any]:
 
 def named(name: str, rows: list[dict[str, Any]], header: dict[str, Any], path: str) -> Schema | None:
     """Return the format that a user named. Raises UserError as `recognise` does."""
-    return _lmflow(rows, header.get("type"), path) if name == "lmflow" else _with_columns(SCHEMAS[name], rows)
+    return _lmflow(rows, header.get("type"), path) if name == "lmflow" else with_columns(SCHEMAS[name], rows)
 
 
-def _with_columns(schema: Schema | None, rows: list[dict[str, Any]]) -> Schema | None:
+def with_columns(schema: Schema | None, rows: list[dict[str, Any]]) -> Schema | None:
     """Add the optional columns that the rows have to a schema."""
     if schema is None:
         return None
