@@ -76,13 +76,8 @@ def curate(job: CurateJob) -> tuple[CurateCounts, bool | None]:
         counts = CurateCounts(reasons_of_rules(job.filter))
         step = CurateStep(material.files, drops, material.evidence, counts)
         counts.shares = [pipeline.run(file.lines, step) for file in material.files]
-        options = {
-            **job.more,
-            "compare": job.compare or "task, or conversation for several turns",
-            **asdict(job.filter),
-            **asdict(job.novelty),
-        }
-        pipeline.report = counts.as_dict(material.files, options)
+        options = {**job.more, "compare": job.compare, **asdict(job.filter), **asdict(job.novelty)}
+        pipeline.report = {**counts.as_dict(material.files, options), "compared": job.compare or _COMPARED}
     return counts, encoder.loaded if encoder is not None else None
 
 

@@ -73,7 +73,9 @@ def test_whole_conversation_is_compared_unless_an_option_says_otherwise(compare,
     options = {} if compare is None else {"compare": compare}
     done = si.curate([_chat(text) for text in TOPICS], **options)
     assert len(done.kept) == kept
-    assert done.report["options"]["compare"] == (compare or "task, or conversation for several turns")
+    assert done.report["options"]["compare"] == compare and done.report["compared"] == (
+        compare or "task, or conversation for several turns"
+    )
 
 
 def test_equal_conversations_are_one_also_for_exact_duplicates():
