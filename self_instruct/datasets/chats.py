@@ -2,6 +2,7 @@
 completions. A bad row raises `LineError`.
 """
 
+import copy
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,7 +23,7 @@ _PAIRS = (("human", "assistant"), ("human", "gpt"), ("human", "bot"), ("user", "
 
 def expanded(turns: Any) -> list[Any] | None:
     """Return a list of turns for the notations without roles: texts that take turns, pairs of texts, and objects with a
-    question and an answer. None if the value is none of these, or has no turn.
+    question and an answer. None for any other value, and for an empty list.
     """
     if not isinstance(turns, list) or not turns:
         return None
@@ -123,7 +124,7 @@ def is_exchange(row: dict[str, Any]) -> bool:
 
 def exchange(row: dict[str, Any], place: str) -> Example:
     """Read a request with its messages, the answer of a model, or both: OpenAI (chat, batch, Responses), Anthropic, Gemini."""
-    rest = _copied(row)
+    rest = copy.deepcopy(row)
     turns, system, more = list[Any](), "", dict[str, Any]()
     for one in _holders(rest):
         name = _request_name(one)
@@ -155,11 +156,6 @@ def _holders(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield row[name]
             if isinstance(row[name].get("body"), dict):
                 yield row[name]["body"]
-
-
-def _copied(row: dict[str, Any]) -> dict[str, Any]:
-    names = ("body", "request", "response")
-    return {key: _copied(value) if key in names and isinstance(value, dict) else value for key, value in row.items()}
 
 
 def _request_name(one: dict[str, Any]) -> str | None:

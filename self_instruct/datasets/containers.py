@@ -29,6 +29,8 @@ _FOLDER, _HUB = "folder of the datasets library", "dataset of the Hub"
 _HEAD = 1 << 20
 _BOM = b"\xef\xbb\xbf"
 _ARROW = (b"ARROW1", b"\xff\xff\xff\xff")  # a file, and a stream as `datasets` caches it
+_JSON = re.compile(rb"\{|\[(?![A-Z|])")  # not "[INST]" or "[|Human|]"
+_ROW = re.compile(rb'^\{"', re.MULTILINE)
 _TEMPLATE = 1 << 14  # bytes in which a text shows the template that it is in
 _TASKS = frozenset(["instruction", "prompt", "question"])  # an object with one of these keys is a row
 _FOREIGN = (
@@ -110,36 +112,35 @@ def _of_stream(stream: BinaryIO, name: str, option: str) -> Container:
     table = _table(head, name, option)
     if table is not None:
         return table
-    for sign, problem in _FOREIGN:
-        if head.removeprefix(_BOM).lstrip().startswith(sign):
-            raise UserError(f"{option} {name}: {problem}")
     skipped = len(head) - len(head.removeprefix(_BOM).lstrip())
     content, rejoined = head[skipped:], _Rejoined.back(head, stream)
-    if content.startswith((b"[", b"{")):
+    if _JSON.match(content):
         return _of_json(content, rejoined, skipped, name)
     separator = separator_of(content, name)
     if separator:
         return Container("TSV" if separator == "\t" else "CSV", cell_rows(rejoined, separator, name))
-    return Container("JSON lines", _lines(rejoined, name))
-
-
-def _table(head: bytes, name: str, option: str) -> Container | None:
-    """Return a file of Arrow or Parquet, or None. Raises UserError for one in a pipe, and for text in a chat template."""
-    if head.startswith(b"PAR1") or head.startswith(_ARROW):
-        kind = "Parquet" if head.startswith(b"PAR1") else "Arrow"
-        if name == "stdin":
-            raise UserError(f"{option} -: {kind} cannot be read from a pipe; give the path of the file")
-        from self_instruct.datasets.tables import arrow_rows, parquet_rows
-
-        return Container(kind, (parquet_rows if kind == "Parquet" else arrow_rows)(name, option))
-    begin = head[:_TEMPLATE].decode("utf-8", "replace").lstrip("\ufeff \n")
-    dialect = None if begin.startswith(("[{", '["', "[[", "{", "[ ", "[\n")) else dialect_of(begin)
-    if dialect is not None:
+    dialect = dialect_of(content[:_TEMPLATE].decode("utf-8", "replace"))
+    if dialect is not None and not _ROW.search(content[:_TEMPLATE]):
         raise UserError(
             f"{option} {name}: is plain text in the template of {dialect.name}, not rows; put each conversation into the "
             'field "text" of an object, one a line'
         )
-    return None
+    for sign, problem in _FOREIGN:
+        if content.startswith(sign):
+            raise UserError(f"{option} {name}: {problem}")
+    return Container("JSON lines", _lines(rejoined, name))
+
+
+def _table(head: bytes, name: str, option: str) -> Container | None:
+    """Return a file of Arrow or Parquet, or None. Raises UserError for one in a pipe."""
+    kind = "Parquet" if head.startswith(b"PAR1") else "Arrow" if head.startswith(_ARROW) else None
+    if kind is None:
+        return None
+    if name == "stdin":
+        raise UserError(f"{option} -: {kind} cannot be read from a pipe; give the path of the file")
+    from self_instruct.datasets.tables import arrow_rows, parquet_rows
+
+    return Container(kind, (parquet_rows if kind == "Parquet" else arrow_rows)(name, option))
 
 
 def _of_json(content: bytes, rejoined: io.BufferedReader, skipped: int, name: str) -> Container:

@@ -1,6 +1,8 @@
 """Read rows of no known format by names that a user gives: `--map instruction=prompt,output=completion.text`."""
 
+import copy
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from self_instruct.datasets.chats import conversation
@@ -33,29 +35,37 @@ def parse_map(texts: Sequence[str]) -> dict[str, str]:
 
 
 def mapped(row: dict[str, Any], place: str, paths: Mapping[str, str]) -> Example:
-    """Read a row by paths of fields, such as `completion.text` or `turns.0`; a value that is no text is taken as JSON."""
-    rest, taken = _copied(row), dict[str, Any]()
+    """Read a row by paths of fields, such as `completion.text` or `turns.0`; a value that is no text is taken as JSON.
+
+    All other fields stay in `Example.fields`, one that has the name of a mapped field as `row.NAME` if that name is in use.
+    """
+    rest, taken = copy.deepcopy(row), dict[str, Any]()
     for name, path in paths.items():
         value = _value(row, path.split("."))
         if value is not None:
             taken[name] = as_text(value) if name in _TEXTS else value
             _remove(rest, path.split("."))
-    more = {name: value for name, value in rest.items() if name not in taken}
-    whole = {**more, **taken}
+    own = {name: rest.pop(name) for name in taken if name in rest}
+    example = _example({**rest, **taken}, taken, place, paths)
+    own = {(f"row.{name}" if name in example.fields else name): value for name, value in own.items()}
+    return replace(example, fields={**example.fields, **own})
+
+
+def _example(row: dict[str, Any], taken: dict[str, Any], place: str, paths: Mapping[str, str]) -> Example:
+    """Read a row whose mapped fields, those of `taken`, have the names of `TARGETS`."""
     if "chosen" in taken:
-        return preference(whole, place)
+        return preference(row, place)
     if LABEL in taken:
-        return verdict(whole, place)
+        return verdict(row, place)
     if "messages" in taken:
-        return conversation(whole, place)
+        return conversation(row, place)
     asked = "instruction" if "instruction" in paths else "prompt"
     answer = "output" if "output" in paths else "completion"
     if asked not in taken:
         raise LineError(
             "missing_field", place, f'field "{paths[asked]}" is missing' if asked in paths else "has no question"
         )
-    about = about_of(whole, asked, answer, "input", "system") if {"input", "system"} & {*taken} else (
-        about_of(whole, asked, answer))  # fmt: skip
+    about = about_of(row, *(name for name in (asked, answer, "input", "system") if name in taken))
     return Example(as_text(taken[asked]), text_of(taken, "input", place), as_text(taken.get(answer, "")),
                    text_of(taken, "system", place), **about)  # fmt: skip
 
@@ -69,12 +79,6 @@ def guessed(row: Mapping[str, Any]) -> str:
     left = [name for name in texts if name in by_length[:2] and name not in (asked, answer)]
     asked = asked or (left.pop(0) if left else "QUESTION")
     return f"instruction={asked},output={answer or (left.pop(0) if left else 'ANSWER')}"
-
-
-def _copied(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _copied(item) for key, item in value.items()}
-    return [*map(_copied, value)] if isinstance(value, list) else value
 
 
 def _step(value: Any, key: str) -> Any:

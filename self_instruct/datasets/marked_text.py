@@ -56,8 +56,7 @@ KEYS = ("text", "chat", "conversation", "conversations", "dialog", "dialogue", "
 """Names of fields whose text may hold turns."""
 _STRONG = frozenset(dialect.name for dialect in _DIALECTS[:8])
 _BLANK = re.compile(r"\s*(?:<s>|<\|begin_of_text\|>|<bos>|\[gMASK\]|<sop>)?\s*")
-_CALL = re.compile(r"<functioncall>\s*(\{.*\})\s*", re.DOTALL)
-_ARGUMENTS = re.compile(r"('\{.*\}')(?=\s*\}\Z)", re.DOTALL)
+_CALL = "<functioncall>"
 
 
 def dialect_of(text: Any) -> Dialect | None:
@@ -106,15 +105,19 @@ def parsed(text: str) -> tuple[str, list[Turn]] | None:
 
 def _with_call(turn: Turn) -> Turn:
     """Return a turn of Glaive with its call of a function as `tool_calls`; other turns unchanged."""
-    found = _CALL.search(turn["content"]) if turn["role"] == ASSISTANT else None
-    if found is None:
+    before, marker, after = turn["content"].partition(_CALL)
+    text, end = after.lstrip(), after.rfind("}") + 1
+    if turn["role"] != ASSISTANT or not marker or not text.startswith("{") or not end:
         return turn
-    text = _ARGUMENTS.sub(lambda quoted: json.dumps(quoted[1][1:-1]), found[1])
+    text = text[: end - len(after)] if end < len(after) else text
+    inner = text[:-1].rstrip()  # without the last brace
+    if inner.endswith("}'") and (at := inner.find("'{")) >= 0:  # the arguments are JSON in single quotes
+        text = f"{inner[:at]}{json.dumps(inner[at + 1 : -1])}}}"
     try:
         call = json.loads(text)
     except (ValueError, RecursionError):
         return turn
-    rest = (turn["content"][: found.start()] + turn["content"][found.end() :]).strip()
+    rest = (before + after[end:]).strip()
     return {"role": ASSISTANT, "content": rest, "tool_calls": [{"type": "function", "function": call}]}
 
 

@@ -131,7 +131,7 @@ def lay_out(
             records.write(row_of(example, set()))
             try:
                 _check_turns(example)
-                row = chat.row(example)
+                [row] = chat.rows(example)
                 if not row["completion"]:
                     raise Unfit("no_answer", "nothing was answered")
             except Unfit as unfit:

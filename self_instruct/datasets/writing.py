@@ -17,19 +17,16 @@ LMFLOW_TYPES = ("auto", "text2text", "conversation", "text_only")
 
 @dataclass(frozen=True)
 class Format:
-    """A format: how a row is made (raises `Unfit`), and what it `holds`: `input`, `system`, `provenance`, `id`, `tools`, and
-    `turns` for fields of turns other than role and content.
+    """A format: how the rows of an example are made (raises `Unfit`), and what it `holds`: `input`, `system`, `provenance`,
+    `id`, `tools`, and `turns` for fields of turns other than role and content.
+
+    An example is one row, or two where a format separates a better and a worse answer.
     """
 
     name: str
     what: str
-    row: Callable[[Example], dict[str, Any]]
+    rows: Callable[[Example], list[dict[str, Any]]]
     holds: frozenset[str]
-    several: Callable[[Example], list[dict[str, Any]]] | None = None
-
-    def rows(self, example: Example) -> list[dict[str, Any]]:
-        """Return the rows of an example: one, or two where a format separates a better and a worse answer."""
-        return self.several(example) if self.several is not None else [self.row(example)]
 
     def lost(self, example: Example) -> Iterator[str]:
         """Yield the names of the fields of an example that a row loses."""
@@ -61,16 +58,16 @@ def writable(name: str, columns: set[str], lmflow_type: str = "auto", preamble: 
         return _LMFLOW[lmflow_type]
     if name == "vicuna":
         return Format(
-            name, "text in the template of Vicuna 1.1", lambda one: _vicuna(one, preamble), frozenset(["system"])
+            name, "text in the template of Vicuna 1.1", lambda one: [_vicuna(one, preamble)], frozenset(["system"])
         )
     if name in ("jsonl", "parquet"):
-        return Format(name, "records of ours", lambda one: row_of(one, columns), _EVERYTHING)
+        return Format(name, "records of ours", lambda one: [row_of(one, columns)], _EVERYTHING)
     if name in ("preference", "kto"):
         rows = training.preference if name == "preference" else training.kto
         what = "preferences, as TRL's" if name == "preference" else "answers with a label, as KTO's"
-        return _trainer(name, what, lambda one: rows(one, messages=bool(columns)))
+        return Format(name, what, lambda one: rows(one, messages=bool(columns)), _TRAINER)
     if name == "prompt-completion" and columns:
-        return Format(name, "prompt and completion, as messages", _prompt_of_messages, _CHAT)
+        return Format(name, "prompt and completion, as messages", _one(_prompt_of_messages), _CHAT)
     return _WITH_PROVENANCE if name == "messages" and with_provenance else _FORMATS[name]
 
 
@@ -152,8 +149,8 @@ def _need_turns(example: Example) -> None:
         )
 
 
-def _trainer(name: str, what: str, rows: Callable[[Example], list[dict[str, Any]]]) -> Format:
-    return Format(name, what, lambda one: rows(one)[0], _TRAINER, rows)
+def _one(row: Callable[[Example], dict[str, Any]]) -> Callable[[Example], list[dict[str, Any]]]:
+    return lambda example: [row(example)]
 
 
 _TRAINER = frozenset(["turns", "parts", "system", "tools", "images", "rejected", "label", "rejected_from"])
@@ -162,22 +159,22 @@ _CHAT = _EVERYTHING - {"input"}
 _FORMATS = {
     one.name: one
     for one in (
-        Format("alpaca", "instruction, input and output, nothing else", _alpaca, frozenset(["input"])),
-        Format("messages", "chat messages", _messages, _TRAINER - {"rejected", "label"}),
-        Format("sharegpt", "ShareGPT conversations", _sharegpt, _CHAT),
-        Format("prompt-completion", "prompt and completion", _prompt_completion, frozenset(["provenance"])),
-        _trainer("openai-batch", "requests of an OpenAI batch", training.openai_batch),
-        _trainer("llama-factory", "conversations of LLaMA-Factory", training.llama_factory),
-        _trainer("axolotl", "conversations of Axolotl", training.axolotl),
+        Format("alpaca", "instruction, input and output, nothing else", _one(_alpaca), frozenset(["input"])),
+        Format("messages", "chat messages", _one(_messages), _TRAINER - {"rejected", "label"}),
+        Format("sharegpt", "ShareGPT conversations", _one(_sharegpt), _CHAT),
+        Format("prompt-completion", "prompt and completion", _one(_prompt_completion), frozenset(["provenance"])),
+        Format("openai-batch", "requests of an OpenAI batch", training.openai_batch, _TRAINER),
+        Format("llama-factory", "conversations of LLaMA-Factory", training.llama_factory, _TRAINER),
+        Format("axolotl", "conversations of Axolotl", training.axolotl, _TRAINER),
     )
 }
-_WITH_PROVENANCE = Format("messages", "chat messages", _messages_with_provenance, _CHAT | {"parts"})
+_WITH_PROVENANCE = Format("messages", "chat messages", _one(_messages_with_provenance), _CHAT | {"parts"})
 _LMFLOW = {
-    "text2text": Format("lmflow", "LMFlow text2text", _text2text, frozenset()),
+    "text2text": Format("lmflow", "LMFlow text2text", _one(_text2text), frozenset()),
     "conversation": Format(
-        "lmflow", "LMFlow conversation", _lmflow_conversation, frozenset(["system", "id", "tools", "turns"])
+        "lmflow", "LMFlow conversation", _one(_lmflow_conversation), frozenset(["system", "id", "tools", "turns"])
     ),
-    "text_only": Format("lmflow", "LMFlow text_only", _text_only, frozenset(["system"])),
+    "text_only": Format("lmflow", "LMFlow text_only", _one(_text_only), frozenset(["system"])),
 }
 SUFFIXES = {
     "jsonl": (".jsonl", ".json"), "alpaca": (".json", ".jsonl"), "messages": (".jsonl", ".json"),

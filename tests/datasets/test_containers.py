@@ -1,6 +1,7 @@
 """Compressed files and tables in text."""
 
 import bz2
+import json
 import lzma
 
 import pyarrow as pa
@@ -51,3 +52,20 @@ def test_lists_of_turns_are_rows_and_plain_chatml_is_refused_by_name(tmp_path):
     (tmp_path / "b").write_text("<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\nb<|im_end|>")
     with pytest.raises(UserError, match="template of ChatML"):
         open_container(str(tmp_path / "b"))
+
+
+def test_rows_with_chatml_in_a_cell_are_not_taken_for_plain_text(tmp_path):
+    text = "<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\nb<|im_end|>"
+    row = json.dumps({"text": text})
+    contents = [f'id,text\n1,"{text}"\n', f"[\r\n  {row}\r\n]", f"[\t{row}]", f"cut}}\n{row}\n"]
+    for number, content in enumerate(contents):
+        (tmp_path / str(number)).write_text(content)
+        found = [row for row in open_container(str(tmp_path / str(number))).rows if not isinstance(row, Unreadable)]
+        assert [row.value["text"] for row in found] == [text]
+
+
+@pytest.mark.parametrize(("text", "name"), [("[INST] a [/INST] b", "Llama 2"), ("[|Human|] a\n[|AI|] b", "Baize")])
+def test_plain_text_that_begins_with_a_bracket_is_refused_by_its_template(tmp_path, text, name):
+    (tmp_path / "a").write_text(text)
+    with pytest.raises(UserError, match=f"template of {name}"):
+        open_container(str(tmp_path / "a"))

@@ -39,3 +39,20 @@ def test_unknown_fields_are_refused_with_a_guess(tmp_path):
     with pytest.raises(UserError, match="--map instruction=post,output=said"):
         converted(tmp_path / "a.jsonl", "jsonl", tmp_path / "o.jsonl")
     assert guessed({"n": 1}) == "instruction=QUESTION,output=ANSWER"
+
+
+def test_no_field_is_lost_that_has_the_name_of_a_target():
+    row = {
+        "ask": "x",
+        "instruction": "own",
+        "system": "s",
+        "input": "i",
+        "output": "o",
+        "completion": "c",
+        "prompt": "p",
+    }
+    found = mapped(row, "place", {"instruction": "ask", "input": "prompt"})
+    assert (found.instruction, found.input, found.output, found.system) == ("x", "p", "", "")
+    assert found.fields == {"instruction": "own", "system": "s", "input": "i", "output": "o", "completion": "c"}
+    found = mapped({"a": "x", "b": [1], "tools": [2]}, "place", {"instruction": "a", "tools": "b"})
+    assert found.fields == {"tools": [1], "row.tools": [2]}

@@ -37,3 +37,21 @@ def test_other_texts_have_no_turns(text):
 
 def test_long_runs_of_line_breaks_take_linear_time():
     assert dialect_of("\n" * 300_000 + "end") is None
+
+
+@pytest.mark.parametrize("arguments", ["""'{"city": "Lyon"}'""", '"{\\"city\\": \\"Lyon\\"}"'])
+def test_call_of_a_function_is_read_with_its_quoted_arguments(arguments):
+    text = (
+        f'USER: Weather?\n\nASSISTANT: Now. <functioncall> {{"name": "get", "arguments": {arguments}}} <|endoftext|>'
+    )
+    _, turns = parsed(text)
+    call = {"type": "function", "function": {"name": "get", "arguments": '{"city": "Lyon"}'}}
+    assert turns[1] == {"role": "assistant", "content": "Now.", "tool_calls": [call]}
+
+
+@pytest.mark.parametrize(
+    "said", ["<functioncall> {" * 30_000, "<functioncall> {" + "'{" * 200_000 + "}", "<functioncall> }{"]
+)
+def test_call_that_is_not_json_stays_text_in_linear_time(said):
+    _, turns = parsed(f"USER: a\n\nASSISTANT: {said}")
+    assert turns[1] == {"role": "assistant", "content": said.strip()}
