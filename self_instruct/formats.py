@@ -36,7 +36,8 @@ _TRAILING_SPACE = re.compile(r"\s\\*\Z")
 
 @dataclass(frozen=True)
 class Block:
-    """One block of a completion: its fields, or the reason why it could not be read.
+    """One block of a completion: its fields, or the reason why it could not be read. A block that lacks only the last field
+    has both.
 
     `position` counts the blocks of a completion from 1; `text` is the block as the model wrote it.
     """
@@ -191,7 +192,8 @@ class RecordFormat:
             fields, reason = self._read(text)
             if truncated and not closed and position == len(spans):
                 reason = "cut_by_length"
-            blocks.append(Block(position, text, {} if reason else fields, reason))
+            whole = reason in (None, f"missing_{self.fields[-1]}")
+            blocks.append(Block(position, text, fields if whole else {}, reason))
         return blocks
 
     def _field_of(self, match: re.Match[str]) -> str:

@@ -1,7 +1,8 @@
 """Load engines, which complete prompts; base.py defines their interface. Model libraries are imported only when needed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from self_instruct.engines.base import ModelEngine, Sampling, TokenCounter
 from self_instruct.engines.local.placement import Machine, Placement, check
@@ -26,6 +27,7 @@ def load_engine(
     on_step: Callable[[int], None] = lambda rows: None,
     backend: str = "auto",
     same_sampling: bool = True,
+    template_arguments: Mapping[str, Any] | None = None,
 ) -> ModelEngine:
     """Load the engine of this name.
 
@@ -49,7 +51,17 @@ def load_engine(
     longest = longest_row(context_length(model.config, tokenizer), max_length, sampling.max_new_tokens)
     rows = batch_size or choose_rows(model, longest)
     return HuggingFaceEngine(
-        model, tokenizer, revision, sampling, rows, chat_template, rank, on_step, backend, same_sampling
+        model,
+        tokenizer,
+        revision,
+        sampling,
+        rows,
+        chat_template,
+        rank,
+        on_step,
+        backend,
+        same_sampling,
+        template_arguments,
     )
 
 
@@ -61,6 +73,7 @@ def load_reader(
     trust_remote_code: bool = False,
     chat_template: str = "auto",
     elsewhere: bool = False,
+    template_arguments: Mapping[str, Any] | None = None,
 ) -> TokenCounter:
     """Return what counts the prompt tokens of an engine; `elsewhere` says that the weights are not on this machine.
 
@@ -70,7 +83,9 @@ def load_reader(
         return _scripted(script_path)
     from self_instruct.engines.local.tokenizer import ModelReader
 
-    return ModelReader(_named(model_name_or_path), model_revision, trust_remote_code, chat_template, elsewhere)
+    return ModelReader(
+        _named(model_name_or_path), model_revision, trust_remote_code, chat_template, elsewhere, template_arguments
+    )
 
 
 def _scripted(script_path: str | None, rank: int = 0) -> ScriptedEngine:

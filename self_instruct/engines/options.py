@@ -92,6 +92,12 @@ class SamplingOptions:
     repetition_penalty: float = option(
         1.0, "values above 1 discourage repetition, and harm code; 1 is off", above=0, fixed=True
     )
+    answer_temperature: float | None = option(
+        None, "temperature of the requests for answers [default: --temperature]", minimum=0, fixed=True
+    )
+    answer_max_new_tokens: int | None = option(
+        None, "maximum number of tokens in an answer [default: --max_new_tokens]", minimum=1, fixed=True
+    )
     num_return_sequences: int = option(
         1,
         "completions per prompt; more are cheaper, since each prompt is read once, but give fewer different prompts",

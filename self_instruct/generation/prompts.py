@@ -16,13 +16,15 @@ from self_instruct.records import Prompt, Record
 class PromptBudget:
     """How many tokens a prompt can have: `limit`, which prompt and completion share, less `max_new_tokens`.
 
-    `source` says in words where the limit comes from, and `remedy` how to raise it. A `limit` of None is no limit.
+    `source` says in words where the limit comes from, and `remedy` how to raise it. A `limit` of None is no limit. `option`
+    sets `max_new_tokens`.
     """
 
     max_new_tokens: int
     limit: int | None = None
     source: str = ""
     remedy: str = ""
+    option: str = "max_new_tokens"
 
     @property
     def tokens(self) -> int:
@@ -37,7 +39,7 @@ class PromptBudget:
         largest = self.limit - needed
         advice = f"Use at most {largest}" if largest > 0 else "Shorten the prompt"
         raise UserError(
-            f"--max_new_tokens {self.max_new_tokens} leaves {room}: {self.source} {self.limit:,} tokens, and {prompt} has "
+            f"--{self.option} {self.max_new_tokens} leaves {room}: {self.source} {self.limit:,} tokens, and {prompt} has "
             f"{needed:,}. {advice}, or {self.remedy}."
         )
 

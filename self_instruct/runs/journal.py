@@ -20,14 +20,15 @@ _KINDS: dict[str, Any] = {
     "variables": dict, "error": str | None, "usage": dict | None,
 }  # fmt: skip
 
-_OF_CATEGORIES = ("category", "step", "answers", "variables")
+_OF_CATEGORIES = ("category", "variables")
+_OF_STEPS = ("step", "answers")
 
 
 @dataclass(frozen=True)
 class Entry:
     """A completion with the demonstrations and hash of its prompt, and the depth of the records made from it.
 
-    `category`, `step`, `answers` and `variables` come from the prompt's aim, in a run with categories.
+    `category`, `step`, `answers` and `variables` come from the prompt's aim, if it has one.
     """
 
     request: int
@@ -53,7 +54,7 @@ class Entry:
         """Return the entry for a prompt and its completion."""
         plan: dict[str, Any] = {"seed_ids": prompt.seed_ids, "parent_ids": prompt.parent_ids, "depth": prompt.depth}
         if prompt.aim is not None:
-            plan.update(asdict(prompt.aim))
+            plan.update(asdict(prompt.aim), category=prompt.aim.category or None)
         return cls(**plan, prompt_sha256=prompt.sha256, **asdict(completion))
 
     @property
@@ -91,9 +92,12 @@ class Journal:
 
 
 def _row(entry: Entry) -> dict[str, Any]:
-    """Return the row of an entry; a run without categories has no fields for them."""
+    """Return the row of an entry; a run without categories has no fields for them, and its first step none for steps."""
     row = asdict(entry)
-    return row if entry.category is not None else {name: row[name] for name in row if name not in _OF_CATEGORIES}
+    if entry.category is not None:
+        return row
+    absent = _OF_CATEGORIES if entry.step == 2 else (*_OF_CATEGORIES, *_OF_STEPS)
+    return {name: row[name] for name in row if name not in absent}
 
 
 def read_journal(folder: Path) -> list[Entry]:

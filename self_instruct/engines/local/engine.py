@@ -5,7 +5,7 @@ ignored, so that only our options decide a completion.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from transformers import GenerationConfig
@@ -40,8 +40,9 @@ class HuggingFaceEngine:
         on_step: Callable[[int], None] = lambda rows: None,
         backend: str = "auto",
         same_sampling: bool = True,
+        template_arguments: Mapping[str, Any] | None = None,
     ) -> None:
-        self._encoder = PromptEncoder(tokenizer, chat_template)
+        self._encoder = PromptEncoder(tokenizer, chat_template, template_arguments)
         self.model_revision, self.context_length = revision, context_length(model.config, tokenizer)
         self.on_step = on_step
         self._model, self._tokenizer, self._sampling, self._rank = model, tokenizer, sampling, rank
@@ -69,7 +70,9 @@ class HuggingFaceEngine:
         """Queue requests. One whose prompt is unusable ends as an error; the others are not affected."""
         for request in requests:
             sampling = request.sampling or self._sampling
-            row = ActiveRequest(request, self._encoder.encode(request.prompt, request.opening), sampling)
+            row = ActiveRequest(
+                request, self._encoder.encode(request.prompt, request.opening, request.system, request.raw), sampling
+            )
             if reason := self._unusable(row.prompt, sampling.max_new_tokens):
                 row.fail(reason)
                 self._refused.append(row)

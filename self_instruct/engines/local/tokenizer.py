@@ -4,9 +4,12 @@ The process that composes prompts counts tokens with the same code that the gene
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from self_instruct.engines.base import UserTurn
+from self_instruct.engines.local.chat_template import ChatTemplate
 from self_instruct.engines.local.gguf import model_path
 from self_instruct.engines.local.model_files import CONVERT, FOLDER, check_weights, model_revision
 from self_instruct.errors import UserError
@@ -21,36 +24,32 @@ _TOKENIZER = "the folder must hold a tokenizer, as save_pretrained writes it; we
 class PromptEncoder:
     """Encodes a prompt and the opening of its answer as token ids, with the chat template if there is one.
 
-    `chat_template` is "auto" (if the tokenizer has one), "always" or "never". Raises UserError if the template cannot be used.
+    `chat_template` is "auto" (if the tokenizer has one), "always" or "never"; `arguments` are variables for the template.
+    Raises UserError if the template cannot be used.
     """
 
-    def __init__(self, tokenizer: Any, chat_template: str = "auto") -> None:
+    def __init__(
+        self, tokenizer: Any, chat_template: str = "auto", arguments: Mapping[str, Any] | None = None
+    ) -> None:
         if chat_template == "always" and not tokenizer.chat_template:
             raise UserError(
                 "--chat_template is 'always', but the model's tokenizer has no chat template; use 'auto' or 'never'"
             )
         self._tokenizer = tokenizer
-        self._chat = chat_template == "always" or (chat_template == "auto" and bool(tokenizer.chat_template))
-        if self._chat:
-            self._check_template()
+        used = chat_template == "always" or (chat_template == "auto" and bool(tokenizer.chat_template))
+        self.template = ChatTemplate(tokenizer, arguments) if used else None
 
-    def encode(self, prompt: str, opening: str) -> list[int]:
-        """Return the token ids that the model reads before its first new token."""
-        if not self._chat:
-            return self._tokenizer(prompt + opening)["input_ids"]
+    def encode(self, prompt: str, opening: str, system: str | None = None, raw: bool = False) -> list[int]:
+        """Return the token ids that the model reads before its first new token. A `raw` prompt is already rendered.
+
+        Without a chat template, the system message stands before the prompt.
+        """
+        if raw:
+            return self._tokenizer(prompt + opening, add_special_tokens=False)["input_ids"]
+        if self.template is None:
+            return self._tokenizer((f"{system}\n\n" if system else "") + prompt + opening)["input_ids"]
         # The opening is the beginning of the answer, so a chat model continues it as a base model does.
-        messages = [{"role": "user", "content": prompt.rstrip()}]
-        text = self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        return self._tokenizer(text + opening, add_special_tokens=False)["input_ids"]
-
-    def _check_template(self) -> None:
-        try:
-            self.encode("A task.", "1. ")
-        except Exception as error:  # templates are programs and can raise anything
-            raise UserError(
-                f"the chat template of the model's tokenizer cannot render a user message ({type(error).__name__}: {error}); "
-                "correct it, or use --chat_template never"
-            ) from error
+        return self._tokenizer(self.template.render(prompt, system) + opening, add_special_tokens=False)["input_ids"]
 
 
 class ModelReader:
@@ -70,6 +69,7 @@ class ModelReader:
         trust_remote_code: bool = False,
         chat_template: str = "auto",
         elsewhere: bool = False,
+        template_arguments: Mapping[str, Any] | None = None,
     ) -> None:
         plain = None if trust_remote_code else load_plain_folder(name, elsewhere)
         if plain is not None:
@@ -81,11 +81,26 @@ class ModelReader:
             self.demonstration = (
                 getattr(config, "demonstration_model", None) is True
             )  # config.json of demo_model/ says so
-        self._encoder = PromptEncoder(tokenizer, chat_template)
+        self._encoder = PromptEncoder(tokenizer, chat_template, template_arguments)
 
-    def prompt_tokens(self, prompt: str, opening: str) -> int:
+    @property
+    def template(self) -> ChatTemplate | None:
+        """The chat template with which prompts are rendered, if one is."""
+        return self._encoder.template
+
+    @property
+    def chats(self) -> bool:
+        """Whether prompts are rendered with a chat template."""
+        return self.template is not None
+
+    def user_turn(self, system: str | None = None) -> UserTurn:
+        """Return what stands around a user's words. Raises UserError if the chat template does not end them by a text."""
+        assert self.template is not None, "the recipe was checked to have a chat template"
+        return self.template.user_turn(system)
+
+    def prompt_tokens(self, prompt: str, opening: str, system: str | None = None, raw: bool = False) -> int:
         """Return the number of tokens in a prompt as the model reads it."""
-        return len(self._encoder.encode(prompt, opening))
+        return len(self._encoder.encode(prompt, opening, system, raw))
 
 
 def load_plain_folder(name: str, elsewhere: bool = False) -> tuple[Any, int, bool] | None:

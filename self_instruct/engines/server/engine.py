@@ -91,9 +91,14 @@ class OpenAIEngine:
         """A remote server reports no local hardware."""
         return Hardware("server", 0, 0, 0)
 
-    def prompt_tokens(self, prompt: str, opening: str) -> int:
+    @property
+    def chats(self) -> bool:
+        """Whether the server renders prompts with a chat template."""
+        return self.form.chat
+
+    def prompt_tokens(self, prompt: str, opening: str, system: str | None = None, raw: bool = False) -> int:
         """Return the number of tokens in a prompt."""
-        return self._reader.prompt_tokens(prompt, opening)
+        return self._reader.prompt_tokens(prompt, opening, system, raw)
 
     def wait_for(self, coroutine: Any) -> Any:
         """Run a coroutine in the engine's event loop and wait for its result."""
