@@ -3,6 +3,7 @@
 One JSON line per completion, appended in the order of arrival and synced to disk.
 """
 
+import reprlib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from self_instruct.errors import UserError
 from self_instruct.records import Prompt
 from self_instruct.runs.files import AppendedFile, line_reader, read_lines
 from self_instruct.runs.layout import JOURNAL
+from self_instruct.user_files import LineError
 
 _KINDS: dict[str, Any] = {
     "request": int, "seed_ids": list, "parent_ids": list, "depth": int, "text": str, "finish_reason": str,
@@ -63,7 +65,19 @@ class Entry:
         return len(self.seed_ids) + len(self.parent_ids) + 1
 
 
-_read_entry = line_reader(Entry, _KINDS, "a journal entry")
+_parse_entry = line_reader(Entry, _KINDS, "a journal entry")
+
+
+def _read_entry(line: bytes, place: str) -> Entry:
+    """Return the entry on a line. Raises LineError if it is none, or if its usage counts no tokens."""
+    entry = _parse_entry(line, place)
+    for name in ("prompt_tokens", "completion_tokens"):
+        count = (entry.usage or {}).get(name, 0)
+        if type(count) is not int or count < 0:
+            raise LineError(
+                "damaged", place, f"is not a journal entry (its usage counts {reprlib.repr(count)} {name})"
+            )
+    return entry
 
 
 class Journal:
