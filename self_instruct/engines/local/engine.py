@@ -39,7 +39,7 @@ class HuggingFaceEngine:
         rank: int = 0,
         on_step: Callable[[int], None] = lambda rows: None,
         backend: str = "auto",
-        alike: bool = True,
+        same_sampling: bool = True,
     ) -> None:
         self._encoder = PromptEncoder(tokenizer, chat_template)
         self.model_revision, self.context_length = revision, context_length(model.config, tokenizer)
@@ -50,7 +50,7 @@ class HuggingFaceEngine:
         # Without this, `generate` would take options that we do not set from the model's own defaults.
         model.generation_config = GenerationConfig()
         rules = EndRules(self._ends, StopMatcher(tokenizer))
-        self._backend = choose_backend(backend, model, tokenizer, sampling, rules, batch_size, alike)
+        self._backend = choose_backend(backend, model, tokenizer, sampling, rules, batch_size, same_sampling)
         self._waiting: list[ActiveRequest] = []
         self._refused: list[ActiveRequest] = []
         self._interrupted = False

@@ -125,7 +125,7 @@ def check_engine(engine: str, options: Mapping[str, Any]) -> None:
 
 
 def check_given(bases: Sequence[str], extra: str | None, hide: Callable[[str], str]) -> None:
-    """Raise UserError for addresses and fields that are unusable or would write a secret to run.yaml, whatever the engine.
+    """Raise UserError for addresses and fields that are unusable or would write a secret to run.yaml, for any engine.
 
     `hide` removes secrets from a text.
     """
