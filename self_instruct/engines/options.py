@@ -13,6 +13,11 @@ class ModelOptions:
         None, "Hub id, directory or GGUF file of a causal language model", path="if_dotted", common=True
     )
     model_revision: str | None = option(None, "branch, tag or commit of the model [default: the main branch]")
+    adapter: str | None = option(
+        None,
+        "PEFT adapter (LoRA) to merge into the model before it generates: a directory or Hub id [default: none]",
+        path="if_dotted",
+    )
     engine: str = option(
         "huggingface",
         "huggingface: a local model; openai: an OpenAI-compatible server; scripted: completions from a file",

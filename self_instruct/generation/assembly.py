@@ -113,7 +113,7 @@ def build_reader(config: Config) -> TokenCounter:
     options = config.model
     return load_reader(
         options.engine, options.model_name_or_path, options.script_path, options.model_revision, options.trust_remote_code,
-        config.prompt.chat_template,
+        config.prompt.chat_template, adapter=options.adapter,
     )  # fmt: skip
 
 
@@ -129,7 +129,7 @@ def build_engine(config: Config, world: World, on_step: Callable[[int], None]) -
     return load_engine(
         options.engine, options.model_name_or_path, options.script_path, build_sampling(config),
         model_revision=options.model_revision, placement=placement, trust_remote_code=options.trust_remote_code,
-        batch_size=options.request_batch_size, max_length=config.sampling.max_length,
+        adapter=options.adapter, batch_size=options.request_batch_size, max_length=config.sampling.max_length,
         chat_template=config.prompt.chat_template, rank=world.rank, processes=world.size, on_step=on_step,
         backend=options.engine_backend, alike=_drawn_alike(config),
     )  # fmt: skip
@@ -146,6 +146,10 @@ def _drawn_alike(config: Config) -> bool:
 def build_endpoint(config: Config, on_tokens: Callable[[int], None]) -> OpenAIEngine:
     """Build the engine that asks a server, after the server has answered once; it also counts the tokens of prompts."""
     options, model = config.endpoint, config.model
+    if model.adapter:
+        raise UserError(
+            "--adapter does not go with --engine openai; have the server load the adapter, and leave --adapter out"
+        )
     endpoint = Endpoint(
         options.api_base, options.api_model, options.api_key_env,
         endpoint_for(config.prompt.chat_template, options.api_endpoint), options.api_continuation,
