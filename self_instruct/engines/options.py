@@ -97,6 +97,12 @@ class SamplingOptions:
     repetition_penalty: float = option(
         1.0, "values above 1 discourage repetition, and harm code; 1 is off", above=0, fixed=True
     )
+    stop_repetition: bool = option(
+        True,
+        "end a completion that has become a loop: the same at most 64 tokens, 5 times or more in a row, over at least 160 "
+        "tokens (local models)",
+        fixed=True,
+    )
     num_return_sequences: int = option(
         1,
         "completions per prompt; more are cheaper, since each prompt is read once, but give fewer different prompts",

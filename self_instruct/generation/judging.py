@@ -138,7 +138,7 @@ class Curator:
             return []
         if entry.finish_reason == "error":
             return [replace(task, drop=Drop("generation", "error", entry.error or ""))]
-        block = rules.format.parse(entry.text, entry.number, entry.finish_reason == "length", task.record)[0]
+        block = rules.format.parse(entry.text, entry.number, entry.cut, task.record)[0]
         if block.reason:
             return [replace(task, drop=Drop("parse", block.reason), text=block.text)]
         answered = replace(task, record=replace(task.record, output=block.fields["output"]))
@@ -155,7 +155,7 @@ def rules_of(format: RecordFormat, filters: Sequence[Filter], bounds: Bounds) ->
 def candidates(format: RecordFormat, entry: Entry) -> list[Verdict]:
     """Return the records of a completion's blocks; only unreadable blocks have a verdict already."""
     found = []
-    for block in format.parse(entry.text, entry.number, entry.finish_reason == "length"):
+    for block in format.parse(entry.text, entry.number, entry.cut):
         values = {"instruction": "", "input": "", "output": "", **block.fields}
         record = Record(record_id(entry.request, block.position), **values, depth=entry.depth)
         drop = Drop("parse", block.reason) if block.reason else None
