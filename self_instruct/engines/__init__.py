@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from self_instruct.engines.base import ModelEngine, Sampling, TokenCounter
+from self_instruct.engines.local.model_kinds import check_source
 from self_instruct.engines.local.placement import Machine, Placement, check
 from self_instruct.engines.scripted import ScriptedEngine
 from self_instruct.errors import UserError
@@ -19,6 +20,7 @@ def load_engine(
     model_revision: str | None = None,
     placement: Placement | None = None,
     trust_remote_code: bool = False,
+    adapter: str | None = None,
     batch_size: int | None = None,
     max_length: int | None = None,
     chat_template: str = "auto",
@@ -46,7 +48,7 @@ def load_engine(
 
     placement = placement or Placement()
     check(placement, Machine.here(processes), read_config(model_name, model_revision, trust_remote_code))
-    model, tokenizer, revision = load_model(model_name, model_revision, placement, trust_remote_code)
+    model, tokenizer, revision = load_model(model_name, model_revision, placement, trust_remote_code, adapter)
     check_numbers(model, tokenizer)
     longest = longest_row(context_length(model.config, tokenizer), max_length, sampling.max_new_tokens)
     rows = batch_size or choose_rows(model, longest)
@@ -74,6 +76,7 @@ def load_reader(
     chat_template: str = "auto",
     elsewhere: bool = False,
     template_arguments: Mapping[str, Any] | None = None,
+    adapter: str | None = None,
 ) -> TokenCounter:
     """Return what counts the prompt tokens of an engine; `elsewhere` says that the weights are not on this machine.
 
@@ -83,9 +86,14 @@ def load_reader(
         return _scripted(script_path)
     from self_instruct.engines.local.tokenizer import ModelReader
 
-    return ModelReader(
-        _named(model_name_or_path), model_revision, trust_remote_code, chat_template, elsewhere, template_arguments
-    )
+    name = _named(model_name_or_path)
+    return ModelReader(name, model_revision, trust_remote_code, chat_template, elsewhere, template_arguments, adapter)
+
+
+def check_model(name: str, model_name_or_path: str | None, model_revision: str | None = None) -> None:
+    """Raise UserError if the model of a local engine cannot be loaded, as far as that is known without loading libraries."""
+    if name != "scripted":
+        check_source(_named(model_name_or_path), model_revision)
 
 
 def _scripted(script_path: str | None, rank: int = 0) -> ScriptedEngine:

@@ -6,12 +6,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol, runtime_checkable
 
-FinishReason = Literal["stop", "length", "error"]
+FinishReason = Literal["stop", "length", "repetition", "error"]
+CUT = ("length", "repetition")
+"""Finish reasons of a text that was cut off: its last block may be incomplete."""
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How tokens are sampled. `temperature` 0 is greedy; `top_k` 0 and `min_p` 0 are off."""
+    """How tokens are sampled. `temperature` 0 is greedy; `top_k` 0 and `min_p` 0 are off.
+
+    With `stop_repetition`, a text that has become a loop ends early (repetition.py).
+    """
 
     max_new_tokens: int
     temperature: float = 0.8
@@ -19,6 +24,7 @@ class Sampling:
     top_k: int = 0
     repetition_penalty: float = 1.0
     min_p: float = 0.0
+    stop_repetition: bool = False
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from self_instruct.engines.base import Completion, FinishReason, Hardware, Request, UserTurn, cut_at_stop
+from self_instruct.engines.base import CUT, Completion, FinishReason, Hardware, Request, UserTurn, cut_at_stop
 from self_instruct.errors import UserError
 from self_instruct.user_files import read_objects
 
@@ -46,7 +46,7 @@ class ScriptedEngine:
                 raise UserError(
                     f'{place}: field "request" is {request!r}, but must be a number that no other line has'
                 )
-            texts[request] = (row["text"], row.get("finish_reason") == "length")
+            texts[request] = (row["text"], row.get("finish_reason") in CUT)
         return cls(texts, rank)
 
     def prompt_tokens(self, prompt: str, opening: str, system: str | None = None, raw: bool = False) -> int:

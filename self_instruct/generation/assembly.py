@@ -128,7 +128,7 @@ def build_sampling(config: Config) -> Sampling:
             )
     return Sampling(
         options.max_new_tokens, options.temperature, options.top_p, options.top_k, options.repetition_penalty,
-        options.min_p,
+        options.min_p, options.stop_repetition,
     )  # fmt: skip
 
 
@@ -153,7 +153,7 @@ def build_answering(config: Config, seeds: Sequence[Record], reader: TokenCounte
     answering = Answering(config.prompt.answer_system_prompt, answer_sampling(config))
     if seeds and answers_alone(config):
         shortest = min((answering.ask(0, seed, 0)[0].text for seed in seeds), key=len)
-        name = "max_new_tokens" if config.sampling.answer_max_new_tokens is None else "answer_max_new_tokens"
+        name = "--max_new_tokens" if config.sampling.answer_max_new_tokens is None else "--answer_max_new_tokens"
         new = config.sampling.answer_max_new_tokens or config.sampling.max_new_tokens
         budget = replace(prompt_budget(config, reader), max_new_tokens=new, option=name)
         budget.check(_counter(reader, answering.system)(shortest, ""), "the shortest seed task, sent alone,")
@@ -184,7 +184,7 @@ def build_reader(config: Config) -> TokenCounter:
     options = config.model
     return load_reader(
         options.engine, options.model_name_or_path, options.script_path, options.model_revision, options.trust_remote_code,
-        config.prompt.chat_template, template_arguments=template_arguments(config),
+        config.prompt.chat_template, template_arguments=template_arguments(config), adapter=options.adapter,
     )  # fmt: skip
 
 
@@ -200,7 +200,7 @@ def build_engine(config: Config, world: World, on_step: Callable[[int], None]) -
     return load_engine(
         options.engine, options.model_name_or_path, options.script_path, build_sampling(config),
         model_revision=options.model_revision, placement=placement, trust_remote_code=options.trust_remote_code,
-        batch_size=options.request_batch_size, max_length=config.sampling.max_length,
+        adapter=options.adapter, batch_size=options.request_batch_size, max_length=config.sampling.max_length,
         chat_template=config.prompt.chat_template, rank=world.rank, processes=world.size, on_step=on_step,
         backend=options.engine_backend, same_sampling=_same_sampling(config),
         template_arguments=template_arguments(config),
@@ -218,6 +218,10 @@ def _same_sampling(config: Config) -> bool:
 def build_endpoint(config: Config, on_tokens: Callable[[int], None]) -> OpenAIEngine:
     """Build the engine that asks a server, after the server has answered once; it also counts the tokens of prompts."""
     options, model = config.endpoint, config.model
+    if model.adapter:
+        raise UserError(
+            "--adapter does not go with --engine openai; have the server load the adapter, and leave --adapter out"
+        )
     endpoint = Endpoint(
         options.api_base, options.api_model, options.api_key_env,
         endpoint_for(config.prompt.chat_template, options.api_endpoint), options.api_continuation,

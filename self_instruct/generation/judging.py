@@ -177,7 +177,7 @@ def candidates(format: RecordFormat, entry: Entry, *, orphans: bool = False) -> 
     With `orphans`, a block that lacks only its output is a task.
     """
     found = []
-    for block in format.parse(entry.text, entry.number, entry.finish_reason == "length"):
+    for block in format.parse(entry.text, entry.number, entry.cut):
         task = orphans and block.reason == "missing_output" and bool(block.fields.get("instruction"))
         fields = block.fields if task or not block.reason else {}
         values = {"instruction": "", "input": "", "output": "", **fields}

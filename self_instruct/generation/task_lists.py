@@ -78,7 +78,7 @@ def listed_tasks(with_input: bool, entry: Entry) -> list[Verdict]:
     for position, text in enumerate(items, start=1):
         instruction, given = _fields(text, with_input)
         reason = None if instruction else "empty_block"
-        if entry.finish_reason == "length" and position == len(items):
+        if entry.cut and position == len(items):
             reason, instruction, given = "cut_by_length", "", ""
         record = Record(record_id(entry.request, position), instruction, given, "", entry.depth)
         drop = Drop("parse", reason) if reason else None

@@ -50,7 +50,7 @@ class UserTurnParser:
         written = entry.text.strip()
         self._read += 1
         self._empty += not written
-        reason = "cut_by_length" if entry.finish_reason == "length" else None if written else "empty_turn"
+        reason = "cut_by_length" if entry.cut else None if written else "empty_turn"
         text = "" if reason else (self.opening + entry.text).strip()
         record = Record(record_id(entry.request, 1), text, "", "", entry.depth)
         return [Verdict(record, Drop("parse", reason) if reason else None, entry.text if reason else "", task=True)]

@@ -213,7 +213,7 @@ class Funnel:
         stages = [step for step in STEPS if step[0] not in left_out]
         failed = self.completions["error"]
         note = f"\n{failed} request{'s' * (failed > 1)} failed with an error of the engine" if failed else ""
-        return self.tally.table(WRITTEN, stages) + note
+        return self.tally.table(WRITTEN, stages) + note + _looped(self.completions["repetition"])
 
     def table_of_categories(self) -> str:
         """Format the records and the most frequent drop reasons of each category; empty without categories."""
@@ -226,6 +226,16 @@ class Funnel:
             counts = f"{funnel.accepted:>9,} {self.quotas[name]:>9,} {funnel.requests:>9,}"
             rows.append(f"{name:<28} {counts} {funnel.yield_of_written:>6.0%}  {reasons}")
         return "\n".join(row.rstrip() for row in rows)
+
+
+def _looped(number: int) -> str:
+    """Return a line on the requests that ended because they repeated themselves; empty if there are none."""
+    if not number:
+        return ""
+    return (
+        f"\n{number:,} request{'s' * (number > 1)} ended early because the text had become a loop (--stop_repetition); a "
+        "higher --temperature or a --repetition_penalty makes that rarer"
+    )
 
 
 def warnings_of(

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from self_instruct.engines.base import Completion
+from self_instruct.engines.base import CUT, Completion
 from self_instruct.errors import UserError
 from self_instruct.records import Prompt
 from self_instruct.runs.files import AppendedFile, line_reader, read_lines
@@ -58,6 +58,11 @@ class Entry:
         if prompt.aim is not None:
             plan.update(asdict(prompt.aim), category=prompt.aim.category or None)
         return cls(**plan, prompt_sha256=prompt.sha256, **asdict(completion))
+
+    @property
+    def cut(self) -> bool:
+        """Whether the text was cut off, so that its last block may be incomplete."""
+        return self.finish_reason in CUT
 
     @property
     def number(self) -> int:

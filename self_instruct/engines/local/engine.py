@@ -13,6 +13,7 @@ from transformers import GenerationConfig
 from self_instruct.engines.base import Completion, Hardware, Request, Sampling, cut_at_stop, timestamp
 from self_instruct.engines.local.active_request import ActiveRequest, EndRules, free_memory
 from self_instruct.engines.local.backend import choose_backend
+from self_instruct.engines.local.generation_settings import unused_settings
 from self_instruct.engines.local.hardware import hardware_of
 from self_instruct.engines.local.loading import end_tokens
 from self_instruct.engines.local.stopping import StopMatcher
@@ -48,6 +49,8 @@ class HuggingFaceEngine:
         self._model, self._tokenizer, self._sampling, self._rank = model, tokenizer, sampling, rank
         self._vocabulary = model.get_input_embeddings().weight.shape[0]
         self._ends = frozenset(end_tokens(model, tokenizer))
+        if rank == 0 and (unused := unused_settings(model.generation_config, sampling)):
+            _log.info("Not used from the model's generation_config.json: %s.", unused)
         # Without this, `generate` would take options that we do not set from the model's own defaults.
         model.generation_config = GenerationConfig()
         rules = EndRules(self._ends, StopMatcher(tokenizer))
