@@ -61,13 +61,12 @@ def json_line(row: dict[str, Any]) -> bytes:
 
 @dataclass(frozen=True)
 class Aim:
-    """The purpose of a category's request.
+    """The purpose of a request: step 1 asks for new tasks, step 2 for the answer to the candidate `answers`.
 
-    Step 1 asks for new tasks, step 2 for the answer to the candidate `answers`. `variables` are those of the prompt, such
-    as the topic.
+    `category` is empty in a run without categories. `variables` are those of a category's prompt, such as the topic.
     """
 
-    category: str
+    category: str = ""
     step: int = 1
     answers: str | None = None
     variables: Mapping[str, str] = field(default_factory=dict)

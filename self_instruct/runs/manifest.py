@@ -23,6 +23,8 @@ from self_instruct.seeds import sha256_of_file
 FILE_NAME = DESCRIPTION
 OVER_CATEGORIES = "over_categories"
 """The key for options that were given to override those of the category files."""
+TEMPLATE = "chat_template"
+"""The key for what the chat template renders."""
 _PACKAGES = ("torch", "transformers", "accelerate", "tokenizers", "rouge-score", "numba", "sentence-transformers")
 
 
@@ -139,6 +141,11 @@ def check_same_plan(
             changes.append(f"{name} has changed{shown}")
     before, after = earlier.get("categories") or {}, now.get("categories") or {}
     changes += [f"the file of category {name} has changed" for name in before if before[name] != after.get(name)]
+    if TEMPLATE in earlier and earlier[TEMPLATE] != now.get(TEMPLATE):
+        changes.append(
+            "the chat template renders a message in another way: the template, --chat_template_kwargs, or a date or another "
+            "value that the template takes from its surroundings has changed"
+        )
     if changes:
         raise UserError(
             f"{folder} was started with another plan: {'; '.join(changes)}. Give the earlier values to continue it, or another "

@@ -50,7 +50,7 @@ async def probe(
             return fault.message
         if times == 1:
             _log.warning("%s: %s; waiting for it", server.url, fault.message)
-        seconds = pause(times, fault.retry_after)
+        seconds = pause(times, fault.retry_after, max(0.0, wait - (time.monotonic() - begun)))
         if time.monotonic() - begun + seconds > wait:
             raise EngineLost(
                 f"{server.url}: {fault.message}; gave up after {wait / 60:g} minutes (--api_wait_minutes)"
@@ -63,7 +63,7 @@ async def _ask(
 ) -> Fault | None:
     try:
         async with asyncio.timeout(timeout):
-            body = read_object(await server.ask(fields, chat))
+            body = read_object(await server.ask(fields, chat), hide)
         if not isinstance(body.get("choices"), list):
             raise BadAnswer("the answer has no list of choices")
     except Exception as error:

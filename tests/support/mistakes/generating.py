@@ -69,8 +69,8 @@ OPTIONS = [
     _flag("--input_trigger Data", "this format has no input"),
     _flag("--num_prompt_instructions 500", "there are only 3 seed tasks"),
     _flag("--num_prompt_synthetic_instructions 9", "more than the 3 of --num_prompt_instructions"),
-    _flag("--max_length 20 --max_new_tokens 30", "leaves no room for the prompt: --max_length is 20 tokens"),
-    _flag("--max_length 40 --max_new_tokens 10", "leaves 30 tokens for the prompt: --max_length is 40 tokens"),
+    _flag("--max_length 20 --max_new_tokens 30", "--max_length is 20 tokens, but a prompt"),
+    _flag("--max_length 40 --max_new_tokens 10", "--max_length is 40 tokens, but a prompt"),
 ]
 YAML = [
     Mistake(IO, "--config none.yaml", "none.yaml: cannot be read", sound=SOUND),
