@@ -414,5 +414,5 @@ def _settled(config: Config, recipe: str, orphans: str) -> Config:
     prompt = config.prompt
     recipe = recipe if prompt.recipe == "auto" else prompt.recipe
     orphans = orphans if prompt.answer_orphans == "auto" else prompt.answer_orphans
-    orphans = orphans if recipe == "few_shot" else "never"
+    orphans = orphans if recipe in ("few_shot", "auto") else "never"
     return replace(config, prompt=replace(prompt, recipe=recipe, answer_orphans=orphans))
