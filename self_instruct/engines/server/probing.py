@@ -17,6 +17,7 @@ from self_instruct.engines.server.servers import Server, pause
 from self_instruct.errors import UserError
 
 TRIES = 3
+_OPENING = "1. Instruction:\n"
 _log = logging.getLogger(__name__)
 
 
@@ -33,7 +34,10 @@ async def probe(
 
     Raises UserError if it rejects the key, and EngineLost if it has not answered after `wait` seconds.
     """
-    asked = [Request(at, "Write a line.\n", "", ("\n###",), f"probe:{at}", sampling) for at in range(1 + several)]
+    # With an opening, so that a server that cannot continue a message refuses now.
+    asked = [
+        Request(at, "Write a line.\n", _OPENING, ("\n###",), f"probe:{at}", sampling) for at in range(1 + several)
+    ]
     begun, times = time.monotonic(), 0
     while True:
         fields = form.fields(asked if form.takes_several() else asked[:1])
