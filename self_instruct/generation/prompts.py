@@ -37,7 +37,7 @@ class PromptBudget:
             return
         if needed >= self.limit:
             raise UserError(
-                f"{self.source} {self.limit:,} tokens, but {prompt} alone has {needed:,}, so no value of {self.option} leaves "
+                f"{self.source} {self.limit:,} tokens, but {prompt} has {needed:,}, so no value of {self.option} leaves "
                 f"room for a completion. {self.remedy[0].upper()}{self.remedy[1:]}, or shorten the prompt."
             )
         room = f"{self.tokens:,} tokens for the prompt" if self.tokens > 0 else "no room for the prompt"
