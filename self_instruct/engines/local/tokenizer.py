@@ -28,7 +28,7 @@ from self_instruct.hub import offline_if_unreachable, reachable
 _CONTEXT_FIELDS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
 # Names of the class that reads everything from tokenizer.json.
 _GENERAL_TOKENIZERS = ("PreTrainedTokenizerFast", "TokenizersBackend")
-_UNREADABLE = "a file in the folder is damaged, or the installed transformers is too old for this model"
+_UNREADABLE = "a file, such as a tokenizer.json, is missing or damaged, or this transformers is too old for the model"
 _TOKENIZER = "the folder must hold a tokenizer, as save_pretrained writes it; weights and config.json are not needed"
 
 
