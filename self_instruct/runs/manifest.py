@@ -25,6 +25,9 @@ OVER_CATEGORIES = "over_categories"
 """The key for options that were given to override those of the category files."""
 TEMPLATE = "chat_template"
 """The key for what the chat template renders."""
+# PyYAML built with libyaml parses and emits several times faster.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _PACKAGES = ("torch", "transformers", "accelerate", "tokenizers", "rouge-score", "numba", "sentence-transformers")
 
 
@@ -54,7 +57,7 @@ def read(folder: Path) -> dict[str, Any] | None:
     """Return the content of a directory's run.yaml, or None if it has none. Raises UserError if it is damaged."""
     path = folder / FILE_NAME
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), _LOADER)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
@@ -117,8 +120,8 @@ def of_journal(folder: Path) -> dict[str, Any] | None:
 
 def write(folder: Path, content: Mapping[str, Any]) -> None:
     """Write run.yaml atomically."""
-    text = yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True, width=119)
-    if yaml.safe_load(text) != content:  # PyYAML changes a few rare line ends unless they are escaped
+    text = yaml.dump(dict(content), Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=119)
+    if yaml.load(text, _LOADER) != content:  # PyYAML changes a few rare line ends unless they are escaped
         text = yaml.safe_dump(dict(content), sort_keys=False, width=119)
     put(folder / FILE_NAME, text.encode("utf-8"))
 
