@@ -45,7 +45,7 @@ ROOT = Path(__file__).resolve().parents[1]
 NEAR_COPIES, BROKEN = 0.1, 0.05  # shares of the blocks
 WORDS = [f"word{at}" for at in range(20_000)]
 ZIPF = list(accumulate(1 / (at + 1) for at in range(len(WORDS))))
-FIRST = 2_000  # before this number of records, memory still grows by what is loaded once
+FIRST = 2_000  # below this number of records, memory still grows from one-time loading
 
 
 class Clock:

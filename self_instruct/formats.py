@@ -15,7 +15,7 @@ the others. It does not check quality; the filters do.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
@@ -36,7 +36,8 @@ _TRAILING_SPACE = re.compile(r"\s\\*\Z")
 
 @dataclass(frozen=True)
 class Block:
-    """One block of a completion: its fields, or the reason why it could not be read.
+    """One block of a completion: its fields, or the reason why it could not be read. A block that lacks only the last field
+    has both.
 
     `position` counts the blocks of a completion from 1; `text` is the block as the model wrote it.
     """
@@ -166,7 +167,7 @@ class RecordFormat:
         """A text that ends within a first label."""
         word = self.triggers[0][1]
         begun = "|".join(re.escape(word[:length]) for length in range(len(word), 0, -1))
-        return re.compile(rf"\d{{1,6}}[ \t]*(?:[.)][ \t]*)?(?:{begun})?|(?:{begun})")
+        return re.compile(rf"\s*(?:\d{{1,6}}[ \t]*(?:[.)][ \t]*)?(?:{begun})?|(?:{begun}))")
 
     # ---- parsing
 
@@ -191,7 +192,8 @@ class RecordFormat:
             fields, reason = self._read(text)
             if truncated and not closed and position == len(spans):
                 reason = "cut_by_length"
-            blocks.append(Block(position, text, {} if reason else fields, reason))
+            whole = reason in (None, f"missing_{self.fields[-1]}")
+            blocks.append(Block(position, text, fields if whole else {}, reason))
         return blocks
 
     def _field_of(self, match: re.Match[str]) -> str:
@@ -206,14 +208,7 @@ class RecordFormat:
         """Yield start, end and closedness of each block; a separator line or the label of the next block closes one."""
         labels = self._labels(body)
         firsts = {label.start: label for label in labels if label.field == self.fields[0]}
-        separators = [m for m in re.finditer(rf"^[ \t]*{SEPARATOR}[ \t\r]*$", body, re.MULTILINE)]
-        ends = {}
-        for separator in separators:
-            rest = _skip_blank(body, separator.end())
-            over = self._label_begun.fullmatch(body[rest:].strip()) is not None
-            # Only a separator before a new block or the end divides blocks; any other belongs to the answer.
-            if rest == len(body) or rest in firsts or over:
-                ends[separator.start()] = rest
+        ends = self._separators(body, firsts)
         start: int | None = 0
         last_seen = False
         for place in sorted([*firsts, *ends, *(label.start for label in labels if label.field == self.fields[-1])]):
@@ -232,6 +227,19 @@ class RecordFormat:
                 last_seen = True
         if start is not None and body[start:].strip():
             yield start, len(body), False
+
+    def _separators(self, body: str, firsts: Container[int]) -> set[int]:
+        """Return where the separators begin that divide blocks: those before a new block or the end."""
+        ends, rest, divides, written = set(), 0, False, len(body.rstrip())
+        for separator in re.finditer(rf"^[ \t]*{SEPARATOR}[ \t\r]*$", body, re.MULTILINE):
+            # Successive separators are followed by the same line: search for it once.
+            if separator.end() > rest:
+                rest = _skip_blank(body, separator.end())
+                over = self._label_begun.fullmatch(body, rest, max(rest, written)) is not None
+                divides = rest == len(body) or rest in firsts or over
+            if divides:
+                ends.add(separator.start())
+        return ends
 
     def _read(self, text: str) -> tuple[dict[str, str], str | None]:
         """Return the fields of one block and None, or the fields found so far and the reason why it is broken."""

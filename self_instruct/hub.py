@@ -47,12 +47,12 @@ def offline_if_unreachable(name: str) -> Iterator[None]:
         constants.HF_HUB_OFFLINE = before
 
 
-def cached_commit(name: str, revision: str | None = None) -> str | None:
-    """Return the commit of a model that is in the cache of the Hub under that branch, tag or commit, or None."""
+def cached_commit(name: str, revision: str | None = None, file: str = "config.json") -> str | None:
+    """Return the commit of a model of which `file` is in the cache of the Hub under that branch, tag or commit, or None."""
     from huggingface_hub import try_to_load_from_cache
 
     try:
-        found = try_to_load_from_cache(name, "config.json", revision=revision)
+        found = try_to_load_from_cache(name, file, revision=revision)
     except ValueError:  # not a valid Hub name
         return None
     return Path(found).parent.name if isinstance(found, str) else None

@@ -12,6 +12,7 @@ class Record:
     """A task with its answer: a seed task or a generated one.
 
     `depth` counts generations: 0 for a seed task, otherwise one more than the deepest demonstration it was written from.
+    `conversation` is the text of all turns, if there are more than a question and an answer.
     """
 
     id: str
@@ -19,6 +20,7 @@ class Record:
     input: str
     output: str
     depth: int = 0
+    conversation: str = ""
 
     @property
     def task(self) -> str:
@@ -59,13 +61,12 @@ def json_line(row: dict[str, Any]) -> bytes:
 
 @dataclass(frozen=True)
 class Aim:
-    """The purpose of a category's request.
+    """The purpose of a request: step 1 asks for new tasks, step 2 for the answer to the candidate `answers`.
 
-    Step 1 asks for new tasks, step 2 for the answer to the candidate `answers`. `variables` are those of the prompt, such
-    as the topic.
+    `category` is empty in a run without categories. `variables` are those of a category's prompt, such as the topic.
     """
 
-    category: str
+    category: str = ""
     step: int = 1
     answers: str | None = None
     variables: Mapping[str, str] = field(default_factory=dict)

@@ -9,7 +9,7 @@ from typing import Any
 
 from self_instruct.errors import UserError
 from self_instruct.records import Record
-from self_instruct.user_files import LineError, read_objects
+from self_instruct.user_files import LineError, json_kind, read_objects
 
 
 def load_seeds(path: Path) -> list[Record]:
@@ -64,7 +64,7 @@ def _text(row: dict[str, Any], name: str, place: str, required: bool) -> str:
         return ""
     needs = "every seed needs an instruction and an output"
     if not isinstance(value, str):
-        found = "is missing" if value is None else f"is a {type(value).__name__}, not a text"
+        found = "is missing" if value is None else f"is {json_kind(value)}, not a text"
         raise LineError("missing_field" if value is None else "wrong_type", place, f'field "{name}" {found}; {needs}')
     value = value.strip()
     if required and not value:

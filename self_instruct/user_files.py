@@ -5,6 +5,7 @@ one; and keys such as `yes`, `on`, `1` or `null` are texts, where YAML 1.1 conve
 """
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,33 @@ from typing import Any
 import yaml
 
 from self_instruct.errors import UserError
+
+MOST_EXACT = 2**53 - 1
+"""The largest whole number that every reader of JSON stores exactly."""
+
+
+class NumberError(ValueError):
+    """A number in a JSON text that not every reader can store."""
+
+
+def exact_json(text: str | bytes) -> Any:
+    """Return a JSON value.
+
+    Raises NumberError for a number that is infinite, NaN or beyond `MOST_EXACT`, and ValueError if it is not JSON.
+    """
+    return json.loads(text, parse_int=_exact, parse_float=_finite, parse_constant=_finite)
+
+
+def _exact(digits: str) -> int:
+    if len(digits) <= 17 and abs(number := int(digits)) <= MOST_EXACT:
+        return number
+    raise NumberError(f"{digits[:20]}... is beyond 2**53")
+
+
+def _finite(digits: str) -> float:
+    if math.isfinite(number := float(digits)):
+        return number
+    raise NumberError(f"{digits[:20]} is not a finite number")
 
 
 class LineError(UserError):
@@ -54,9 +82,17 @@ def object_of(raw: bytes, place: str, decode: Callable[[str], Any] = json.loads)
     except (ValueError, RecursionError) as error:
         raise LineError("not_json", place, f"is not JSON ({error}); every line must hold one object") from None
     if not isinstance(row, dict):
-        problem = f"holds a {type(row).__name__}, but every line must hold one object"
+        problem = f"holds {json_kind(row)}, but every line must hold one object"
         raise LineError("not_an_object", place, problem)
     return row
+
+
+def json_kind(value: Any) -> str:
+    """Return the type of a value in JSON's words."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    kinds = {str: "a text", int: "a number", float: "a number", list: "a list", dict: "an object"}
+    return "null" if value is None else kinds.get(type(value), f"a {type(value).__name__}")
 
 
 _TEXT = "tag:yaml.org,2002:str"

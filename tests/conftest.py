@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-# Processes that tests start inherit these: no hub, and one thread each on a small machine.
+# Processes that tests start inherit these: no hub, one thread each on a small machine, and no file compiled twice.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # No example has a deadline, since machines are busy at times; continuous integration tries the same examples every time.
 settings.register_profile("suite", deadline=None, max_examples=50, derandomize="CI" in os.environ)

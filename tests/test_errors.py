@@ -29,7 +29,7 @@ def test_every_extra_that_is_named_is_one_of_setup_cfg() -> None:
     ("package", "extra", "needing"),
     [
         ("markdownify", "clean", check_libraries),
-        ("openai", "openai", lambda: Client("http://127.0.0.1:9/v1", "none", 1.0, 1)),
+        ("openai", "openai", lambda: Client("http://127.0.0.1:9/v1", "none", str, 1.0, 1)),
         ("py3langid.langid", "language", lambda: unwanted_language(["en"], "--language")),
     ],
 )

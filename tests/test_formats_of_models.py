@@ -2,7 +2,9 @@
 
 import pytest
 
+from self_instruct.formats import FORMATS
 from self_instruct.formats import INSTRUCTION_OUTPUT as IO
+from tests.support.hostile_texts import grows_too_fast, repeated, units
 
 
 @pytest.mark.parametrize(
@@ -33,3 +35,24 @@ def test_labels_in_the_ways_of_chat_models_are_labels(label: str) -> None:
 def test_a_lower_case_word_without_a_number_is_text() -> None:
     code = "@dataclass\nclass Task:\n    instruction: str\n    output: str"
     assert IO.parse(f"Declare a class.\n\n1. Output:\n{code}\n###\n")[0].fields["output"] == code
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_time_of_the_parser_is_linear_in_the_length_of_a_completion(name: str) -> None:
+    own = [
+        "###\n1",
+        "1. Ins\n###\n",
+        "Output:\nInstruction:\n",
+        "Input:\n",
+        "\\\n",
+        "  \n###\n",
+        "1. Output:\n1. Input:\n",
+    ]
+    for unit in [*units([]), *own]:
+        for begin in ("", "Do it\n1. Output:\n", "Do it\n###\n"):
+
+            def work(size: int, unit: str = unit, begin: str = begin) -> None:
+                FORMATS[name].parse(begin + repeated(unit, size) + "x")
+
+            growth = grows_too_fast(work)
+            assert growth is None, f"{growth:.0f} times as long for four times {unit!r} after {begin!r}"

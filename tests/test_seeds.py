@@ -76,7 +76,7 @@ def test_a_byte_order_mark_windows_line_ends_and_lone_surrogates_are_read(load) 
     ("change", "message"),
     [
         ({"instruction": None}, 'field "instruction" is missing; every seed needs an instruction and an output'),
-        ({"instruction": 3}, 'field "instruction" is a int, not a text'),
+        ({"instruction": 3}, 'field "instruction" is a number, not a text'),
         ({"instruction": ["a"]}, 'field "instruction" is a list, not a text'),
         ({"instruction": " "}, 'field "instruction" is empty'),
         ({"instances": []}, 'field "instances" must be a list with at least one'),
@@ -85,9 +85,9 @@ def test_a_byte_order_mark_windows_line_ends_and_lone_surrogates_are_read(load) 
         ({"instances": ["a"]}, 'field "instances" must be a list'),
         ({"instances": [{"input": "a"}]}, 'field "output" is missing'),
         ({"instances": [{"input": "a", "output": ""}]}, 'field "output" is empty'),
-        ({"instances": [{"input": "a", "output": 3}]}, 'field "output" is a int, not a text'),
-        ({"instances": [{"input": 1, "output": "3"}]}, 'field "input" is a int, not a text'),
-        ({"instances": [{"input": {}, "output": "3"}]}, 'field "input" is a dict, not a text'),
+        ({"instances": [{"input": "a", "output": 3}]}, 'field "output" is a number, not a text'),
+        ({"instances": [{"input": 1, "output": "3"}]}, 'field "input" is a number, not a text'),
+        ({"instances": [{"input": {}, "output": "3"}]}, 'field "input" is an object, not a text'),
     ],
 )
 def test_an_incomplete_task_is_reported_with_line_and_field(load, change: dict[str, Any], message: str) -> None:

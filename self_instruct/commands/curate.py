@@ -13,7 +13,7 @@ from self_instruct.commands.guard import SOME_UNREADABLE
 from self_instruct.config.option import resolved, taken
 from self_instruct.config.parser import parse_values
 from self_instruct.config.program import command_line, other_threshold, with_option
-from self_instruct.datasets.options import CurationOptions, ReadingOptions
+from self_instruct.datasets.options import ComparisonOptions, CurationOptions, ReadingOptions
 from self_instruct.errors import UserError
 from self_instruct.generation.config import RunOptions
 from self_instruct.novelty.options import NoveltyOptions
@@ -49,9 +49,9 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _read_job(argv: Sequence[str]) -> "CurateJob":
-    parts = (CurationOptions, ReadingOptions, FilterOptions, NoveltyOptions)
+    parts = (CurationOptions, ReadingOptions, ComparisonOptions, FilterOptions, NoveltyOptions)
     names = ["preset", "batch_dir", *(name for part in parts for name in part.__dataclass_fields__)]
-    groups = (CurationOptions, ReadingOptions, RunOptions, FilterOptions, NoveltyOptions)
+    groups = (CurationOptions, ReadingOptions, ComparisonOptions, RunOptions, FilterOptions, NoveltyOptions)
     by, about = (
         {"[IN...]": ["input_path", "batch_dir"]},
         {"batch_dir": "directory of a run whose records are the input"},
@@ -75,6 +75,7 @@ def _read_job(argv: Sequence[str]) -> "CurateJob":
         taken(FilterOptions, given),
         taken(NoveltyOptions, given),
         more=settings,
+        compare=taken(ComparisonOptions, given).compare,
     )
 
 

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 from self_instruct.commands.guard import SOME_UNREADABLE
 from self_instruct.config.option import resolved, taken
 from self_instruct.config.parser import parse_values, split_name
-from self_instruct.datasets.options import DecontaminationOptions, MergeFilterOptions, MergeOptions, OutputOptions
+from self_instruct.datasets.options import (
+    ComparisonOptions,
+    DecontaminationOptions,
+    MergeFilterOptions,
+    MergeOptions,
+    OutputOptions,
+)
 from self_instruct.datasets.reading import AUTO, INPUT_FORMATS, Source
 from self_instruct.errors import UserError
 from self_instruct.novelty.options import NoveltyOptions
@@ -22,7 +28,7 @@ _HELP = (
     "that our schema lacks. Beside OUT: OUT.rejected.jsonl, the dropped records with the reason and the similar record; "
     "OUT.report.json, the counts of each source and the overlaps. Exit codes are the same as for convert."
 )
-_GROUPS = (MergeOptions, OutputOptions, MergeFilterOptions, NoveltyOptions, DecontaminationOptions)
+_GROUPS = (MergeOptions, OutputOptions, ComparisonOptions, MergeFilterOptions, NoveltyOptions, DecontaminationOptions)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -54,6 +60,7 @@ def main(argv: Sequence[str]) -> int:
         uniform=True,
         option="--sources",
         more=settings,
+        compare=taken(ComparisonOptions, given).compare,
     )
     counts, _ = curate(job)
     print(_summary([source.name for source in sources], counts, outputs))

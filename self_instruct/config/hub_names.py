@@ -1,4 +1,4 @@
-"""Distinguish Hub dataset ids from paths."""
+"""Distinguish Hub ids from paths."""
 
 import re
 
@@ -9,3 +9,8 @@ _DATA = re.compile(r"\.(jsonl?|parquet|gz|txt|csv|tsv)$")
 def is_hub_id(text: str) -> bool:
     """Return whether a text has the form `owner/name` and no file extension of a data file."""
     return bool(_ID.fullmatch(text)) and not _DATA.search(text)
+
+
+def is_model_id(text: str) -> bool:
+    """Return whether a text can be the id of a model: `owner/name`, or a name alone for the oldest models."""
+    return bool(_ID.fullmatch(text) or re.fullmatch(r"[\w-][\w.-]*", text)) and ".." not in text

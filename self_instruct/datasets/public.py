@@ -16,6 +16,7 @@ from self_instruct.datasets.curate import CurateJob
 from self_instruct.datasets.curate import curate as run_job
 from self_instruct.datasets.decontaminate import index_of
 from self_instruct.datasets.options import (
+    ComparisonOptions,
     ConversionOptions,
     DecontaminationOptions,
     MergeFilterOptions,
@@ -74,7 +75,7 @@ def curate(data: Data, *, output_path: str | Path | None = None, **options: Any)
     the rows are also written there, with rejected rows and counts beside it. Raises UserError for a mistake in an
     option or a file.
     """
-    values = check_values(options, (ReadingOptions, FilterOptions, NoveltyOptions))
+    values = check_values(options, (ReadingOptions, ComparisonOptions, FilterOptions, NoveltyOptions))
     with _files(data, output_path) as (paths, outputs, shown):
         job = CurateJob(
             taken(ReadingOptions, values).sources(paths),
@@ -82,6 +83,7 @@ def curate(data: Data, *, output_path: str | Path | None = None, **options: Any)
             taken(FilterOptions, values),
             taken(NoveltyOptions, values),
             more=resolved(values, ReadingOptions),
+            compare=taken(ComparisonOptions, values).compare,
         )
         run_job(job)
         return _curated(outputs, shown)
@@ -93,7 +95,7 @@ def merge(sources: Mapping[str, Data], *, output_path: str | Path | None = None,
     Options are those of `self-instruct merge` except the sources: filters, novelty, `benchmarks`. Of two records that are
     too similar, the one from the earlier source is kept. Raises UserError for a mistake in an option or a file.
     """
-    values = check_values(options, (MergeFilterOptions, NoveltyOptions, DecontaminationOptions))
+    values = check_values(options, (ComparisonOptions, MergeFilterOptions, NoveltyOptions, DecontaminationOptions))
     about = taken(DecontaminationOptions, values)
     index = None
     if about.benchmarks:
@@ -107,6 +109,7 @@ def merge(sources: Mapping[str, Data], *, output_path: str | Path | None = None,
         job = CurateJob(
             read, outputs, taken(MergeFilterOptions, values), taken(NoveltyOptions, values), index,
             uniform=True, option="sources", more=resolved(values, DecontaminationOptions),
+            compare=taken(ComparisonOptions, values).compare,
         )  # fmt: skip
         run_job(job)
         return _curated(outputs, folder)
@@ -120,11 +123,8 @@ def convert(data: Data, *, to: str, output_path: str | Path, **options: Any) -> 
     values = check_values({"to": to, **options}, (ReadingOptions, ConversionOptions))
     about, reading = taken(ConversionOptions, values), taken(ReadingOptions, values)
     with _files(data, output_path) as (paths, outputs, shown):
-        sources = [
-            Source(path, about.source or "", about.license or "", reading.input_format, reading.split)
-            for path in paths
-        ]
-        target = Target(to, str(outputs.kept), about.lmflow_type, about.vicuna_preamble)
+        sources = reading.sources(paths, about.source or "", about.license or "")
+        target = Target(to, str(outputs.kept), about.lmflow_type, about.vicuna_preamble, about.with_provenance)
         convert_sources(sources, target, resolved(values, ReadingOptions, ConversionOptions))
         return Converted(outputs.kept, _rejected(outputs, shown), json.loads(outputs.report.read_bytes()))
 

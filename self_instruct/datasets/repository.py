@@ -16,7 +16,8 @@ from self_instruct.datasets.ours import row_of
 from self_instruct.datasets.outputs import Parquet, Sized, exchanges
 from self_instruct.datasets.reading import Reader, Source, open_sources
 from self_instruct.datasets.rows import Unreadable
-from self_instruct.datasets.writing import Unfit, writable
+from self_instruct.datasets.training import Unfit
+from self_instruct.datasets.writing import writable
 from self_instruct.errors import UserError
 from self_instruct.runs.files import NewFile
 
@@ -130,7 +131,7 @@ def lay_out(
             records.write(row_of(example, set()))
             try:
                 _check_turns(example)
-                row = chat.row(example)
+                [row] = chat.rows(example)
                 if not row["completion"]:
                     raise Unfit("no_answer", "nothing was answered")
             except Unfit as unfit:

@@ -4,33 +4,28 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from self_instruct.datasets import template
-from self_instruct.datasets.chats import from_and_value
-from self_instruct.datasets.example import ASSISTANT, SYSTEM, USER, Example, Turn
+from self_instruct.datasets import template, training
+from self_instruct.datasets.example import ASSISTANT, USER, Example
 from self_instruct.datasets.fields import ABOUT
 from self_instruct.datasets.naming import made_id
 from self_instruct.datasets.ours import provenance_of, row_of
+from self_instruct.datasets.training import Unfit, with_system
+from self_instruct.datasets.turns import from_and_value
 
 LMFLOW_TYPES = ("auto", "text2text", "conversation", "text_only")
 
 
-class Unfit(Exception):
-    """A format cannot hold an example; has a reason code and a description."""
-
-    def __init__(self, reason: str, problem: str) -> None:
-        super().__init__(problem)
-        self.reason, self.problem = reason, problem
-
-
 @dataclass(frozen=True)
 class Format:
-    """A format: how a row is made (raises `Unfit`), and what it `holds`: `input`, `system`, `provenance`, `id`, `tools`, and
-    `turns` for fields of turns other than role and content.
+    """A format: how the rows of an example are made (raises `Unfit`), and what it `holds`: `input`, `system`, `provenance`,
+    `id`, `tools`, and `turns` for fields of turns other than role and content.
+
+    An example is one row, or two where a format separates a better and a worse answer.
     """
 
     name: str
     what: str
-    row: Callable[[Example], dict[str, Any]]
+    rows: Callable[[Example], list[dict[str, Any]]]
     holds: frozenset[str]
 
     def lost(self, example: Example) -> Iterator[str]:
@@ -39,17 +34,23 @@ class Format:
             yield "input (joined to the instruction)"
         if example.system and "system" not in self.holds:
             yield "system"
-        if not example.output and example.is_single_turn:
+        answered = example.output or (example.rejected and "rejected" in self.holds)
+        if not answered and example.is_single_turn:
             yield "output (there was none)"
+        if self.name == "openai-batch" and example.output:
+            yield "output"
         if "turns" not in self.holds:
             keys = {key: None for turn in example.turns for key in turn if key not in ("role", "content")}
             yield from (f"turn: {key}" for key in keys)
+        if "parts" in self.holds:
+            yield from training.part_losses(example)
         if "provenance" not in self.holds:
             yield from (name for name in ABOUT if getattr(example, name) and not (name == "id" and "id" in self.holds))
-            yield from (f"fields: {name}" for name in example.fields if name != "tools" or "tools" not in self.holds)
+            yield from (f"fields: {name}" for name in example.fields if name not in self.holds)
 
 
-def writable(name: str, columns: set[str], lmflow_type: str = "auto", preamble: str = template.PREAMBLE) -> Format:
+def writable(name: str, columns: set[str], lmflow_type: str = "auto", preamble: str = template.PREAMBLE, *,
+             with_provenance: bool = False) -> Format:  # fmt: skip
     """Return the format of a name, for a file whose examples need these optional columns."""
     if name == "lmflow":
         if lmflow_type == "auto":
@@ -57,13 +58,17 @@ def writable(name: str, columns: set[str], lmflow_type: str = "auto", preamble: 
         return _LMFLOW[lmflow_type]
     if name == "vicuna":
         return Format(
-            name, "text in the template of Vicuna 1.1", lambda one: _vicuna(one, preamble), frozenset(["system"])
+            name, "text in the template of Vicuna 1.1", lambda one: [_vicuna(one, preamble)], frozenset(["system"])
         )
     if name in ("jsonl", "parquet"):
-        return Format(name, "records of ours", lambda one: row_of(one, columns), _EVERYTHING)
+        return Format(name, "records of ours", lambda one: [row_of(one, columns)], _EVERYTHING)
+    if name in ("preference", "kto"):
+        rows = training.preference if name == "preference" else training.kto
+        what = "preferences, as TRL's" if name == "preference" else "answers with a label, as KTO's"
+        return Format(name, what, lambda one: rows(one, messages=bool(columns)), _TRAINER)
     if name == "prompt-completion" and columns:
-        return Format(name, "prompt and completion, as messages", _prompt_of_messages, _CHAT)
-    return _FORMATS[name]
+        return Format(name, "prompt and completion, as messages", _one(_prompt_of_messages), _CHAT)
+    return _WITH_PROVENANCE if name == "messages" and with_provenance else _FORMATS[name]
 
 
 def _alpaca(example: Example) -> dict[str, Any]:
@@ -74,13 +79,17 @@ def _alpaca(example: Example) -> dict[str, Any]:
 
 
 def _messages(example: Example) -> dict[str, Any]:
-    return {"messages": _with_system(example), "provenance": provenance_of(example)}
+    return {"messages": [*map(training.message, with_system(example))], **training.beside(example)}
+
+
+def _messages_with_provenance(example: Example) -> dict[str, Any]:
+    return {**_messages(example), "provenance": provenance_of(example)}
 
 
 def _sharegpt(example: Example) -> dict[str, Any]:
     id = example.id or made_id(example)
-    turns = [from_and_value(turn) for turn in _with_system(example)]
-    return {"id": id, "conversations": turns, "provenance": provenance_of(example)}
+    turns = [from_and_value(turn) for turn in with_system(example)]
+    return {"id": id, "conversations": turns, **training.beside(example), "provenance": provenance_of(example)}
 
 
 def _prompt_completion(example: Example) -> dict[str, Any]:
@@ -90,7 +99,7 @@ def _prompt_completion(example: Example) -> dict[str, Any]:
 
 
 def _prompt_of_messages(example: Example) -> dict[str, Any]:
-    turns = _with_system(example)
+    turns = with_system(example)
     answer = turns[-1:] if turns[-1]["role"] == ASSISTANT else []
     prompt = turns[: len(turns) - len(answer)]
     if not prompt:
@@ -121,13 +130,6 @@ def _vicuna(example: Example, preamble: str) -> dict[str, Any]:
     return {"text": template.render(example.system, example.turns, preamble)}
 
 
-def _with_system(example: Example) -> list[Turn]:
-    system = [{"role": SYSTEM, "content": example.system}] if example.system else []
-    if not example.turns:
-        raise Unfit("empty", "holds no text")
-    return system + example.turns
-
-
 def _need_single_turn(example: Example) -> None:
     if not example.is_single_turn:
         raise Unfit("multi_turn", f"is a conversation of {len(example.turns)} turns")
@@ -147,28 +149,39 @@ def _need_turns(example: Example) -> None:
         )
 
 
+def _one(row: Callable[[Example], dict[str, Any]]) -> Callable[[Example], list[dict[str, Any]]]:
+    return lambda example: [row(example)]
+
+
+_TRAINER = frozenset(["turns", "parts", "system", "tools", "images", "rejected", "label", "rejected_from"])
 _EVERYTHING = frozenset(["input", "system", "provenance", "turns"])
 _CHAT = _EVERYTHING - {"input"}
 _FORMATS = {
     one.name: one
     for one in (
-        Format("alpaca", "instruction, input and output, nothing else", _alpaca, frozenset(["input"])),
-        Format("messages", "chat messages", _messages, _CHAT),
-        Format("sharegpt", "ShareGPT conversations", _sharegpt, _CHAT),
-        Format("prompt-completion", "prompt and completion", _prompt_completion, frozenset(["provenance"])),
+        Format("alpaca", "instruction, input and output, nothing else", _one(_alpaca), frozenset(["input"])),
+        Format("messages", "chat messages", _one(_messages), _TRAINER - {"rejected", "label"}),
+        Format("sharegpt", "ShareGPT conversations", _one(_sharegpt), _CHAT),
+        Format("prompt-completion", "prompt and completion", _one(_prompt_completion), frozenset(["provenance"])),
+        Format("openai-batch", "requests of an OpenAI batch", training.openai_batch, _TRAINER),
+        Format("llama-factory", "conversations of LLaMA-Factory", training.llama_factory, _TRAINER),
+        Format("axolotl", "conversations of Axolotl", training.axolotl, _TRAINER),
     )
 }
+_WITH_PROVENANCE = Format("messages", "chat messages", _one(_messages_with_provenance), _CHAT | {"parts"})
 _LMFLOW = {
-    "text2text": Format("lmflow", "LMFlow text2text", _text2text, frozenset()),
+    "text2text": Format("lmflow", "LMFlow text2text", _one(_text2text), frozenset()),
     "conversation": Format(
-        "lmflow", "LMFlow conversation", _lmflow_conversation, frozenset(["system", "id", "tools", "turns"])
+        "lmflow", "LMFlow conversation", _one(_lmflow_conversation), frozenset(["system", "id", "tools", "turns"])
     ),
-    "text_only": Format("lmflow", "LMFlow text_only", _text_only, frozenset(["system"])),
+    "text_only": Format("lmflow", "LMFlow text_only", _one(_text_only), frozenset(["system"])),
 }
 SUFFIXES = {
     "jsonl": (".jsonl", ".json"), "alpaca": (".json", ".jsonl"), "messages": (".jsonl", ".json"),
     "sharegpt": (".json", ".jsonl"), "prompt-completion": (".jsonl", ".json"), "lmflow": (".json",),
     "vicuna": (".jsonl", ".json"), "parquet": (".parquet",),
+    "preference": (".jsonl", ".json"), "kto": (".jsonl", ".json"), "openai-batch": (".jsonl",),
+    "llama-factory": (".json", ".jsonl"), "axolotl": (".jsonl", ".json"),
 }  # fmt: skip
 """Writable formats with their file name extensions; a pipe gets the form of the first one."""
 

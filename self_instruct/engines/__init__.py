@@ -1,9 +1,11 @@
 """Load engines, which complete prompts; base.py defines their interface. Model libraries are imported only when needed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from self_instruct.engines.base import ModelEngine, Sampling, TokenCounter
+from self_instruct.engines.local.model_kinds import check_source
 from self_instruct.engines.local.placement import Machine, Placement, check
 from self_instruct.engines.scripted import ScriptedEngine
 from self_instruct.errors import UserError
@@ -18,6 +20,7 @@ def load_engine(
     model_revision: str | None = None,
     placement: Placement | None = None,
     trust_remote_code: bool = False,
+    adapter: str | None = None,
     batch_size: int | None = None,
     max_length: int | None = None,
     chat_template: str = "auto",
@@ -26,6 +29,7 @@ def load_engine(
     on_step: Callable[[int], None] = lambda rows: None,
     backend: str = "auto",
     same_sampling: bool = True,
+    template_arguments: Mapping[str, Any] | None = None,
 ) -> ModelEngine:
     """Load the engine of this name.
 
@@ -44,12 +48,22 @@ def load_engine(
 
     placement = placement or Placement()
     check(placement, Machine.here(processes), read_config(model_name, model_revision, trust_remote_code))
-    model, tokenizer, revision = load_model(model_name, model_revision, placement, trust_remote_code)
+    model, tokenizer, revision = load_model(model_name, model_revision, placement, trust_remote_code, adapter)
     check_numbers(model, tokenizer)
     longest = longest_row(context_length(model.config, tokenizer), max_length, sampling.max_new_tokens)
     rows = batch_size or choose_rows(model, longest)
     return HuggingFaceEngine(
-        model, tokenizer, revision, sampling, rows, chat_template, rank, on_step, backend, same_sampling
+        model,
+        tokenizer,
+        revision,
+        sampling,
+        rows,
+        chat_template,
+        rank,
+        on_step,
+        backend,
+        same_sampling,
+        template_arguments,
     )
 
 
@@ -61,6 +75,8 @@ def load_reader(
     trust_remote_code: bool = False,
     chat_template: str = "auto",
     elsewhere: bool = False,
+    template_arguments: Mapping[str, Any] | None = None,
+    adapter: str | None = None,
 ) -> TokenCounter:
     """Return what counts the prompt tokens of an engine; `elsewhere` says that the weights are not on this machine.
 
@@ -70,7 +86,14 @@ def load_reader(
         return _scripted(script_path)
     from self_instruct.engines.local.tokenizer import ModelReader
 
-    return ModelReader(_named(model_name_or_path), model_revision, trust_remote_code, chat_template, elsewhere)
+    name = _named(model_name_or_path)
+    return ModelReader(name, model_revision, trust_remote_code, chat_template, elsewhere, template_arguments, adapter)
+
+
+def check_model(name: str, model_name_or_path: str | None, model_revision: str | None = None) -> None:
+    """Raise UserError if the model of a local engine cannot be loaded, as far as that is known without loading libraries."""
+    if name != "scripted":
+        check_source(_named(model_name_or_path), model_revision)
 
 
 def _scripted(script_path: str | None, rank: int = 0) -> ScriptedEngine:

@@ -6,12 +6,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol, runtime_checkable
 
-FinishReason = Literal["stop", "length", "error"]
+FinishReason = Literal["stop", "length", "repetition", "error"]
+CUT = ("length", "repetition")
+"""Finish reasons of a text that was cut off: its last block may be incomplete."""
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How tokens are sampled. `temperature` 0 is greedy; `top_k` 0 and `min_p` 0 are off."""
+    """How tokens are sampled. `temperature` 0 is greedy; `top_k` 0 and `min_p` 0 are off.
+
+    With `stop_repetition`, a text that has become a loop ends early (repetition.py).
+    """
 
     max_new_tokens: int
     temperature: float = 0.8
@@ -19,6 +24,7 @@ class Sampling:
     top_k: int = 0
     repetition_penalty: float = 1.0
     min_p: float = 0.0
+    stop_repetition: bool = False
 
 
 @dataclass(frozen=True)
@@ -26,7 +32,8 @@ class Request:
     """One prompt to complete. The completion continues `opening` and ends before any text of `stop`.
 
     `seed` determines the request's random numbers, independently of other requests. `sampling` replaces the engine's sampling
-    for this request.
+    for this request. `system` is the system message before the prompt, for models with a chat template. A `raw` prompt is
+    already rendered: no chat template is applied, and no special tokens are added.
     """
 
     index: int
@@ -35,6 +42,8 @@ class Request:
     stop: tuple[str, ...]
     seed: str
     sampling: Sampling | None = None
+    system: str | None = None
+    raw: bool = False
 
     @classmethod
     def of(cls, row: dict[str, Any]) -> "Request":
@@ -108,8 +117,28 @@ class TokenCounter(Protocol):
     def model_revision(self) -> str:
         """The version of the model."""
 
-    def prompt_tokens(self, prompt: str, opening: str) -> int:
-        """Return the number of tokens in a prompt as the model reads it."""
+    def prompt_tokens(self, prompt: str, opening: str, system: str | None = None, raw: bool = False) -> int:
+        """Return the number of tokens in a prompt as the model reads it; `system` and `raw` are those of the request."""
+
+
+@dataclass(frozen=True)
+class UserTurn:
+    """The text of a rendered chat up to the user's own words, and a text with which the template ends them."""
+
+    prefix: str
+    stop: str
+
+
+@runtime_checkable
+class TurnReader(Protocol):
+    """Knows a model's chat template. `chats` says whether prompts are rendered with it."""
+
+    @property
+    def chats(self) -> bool:
+        """Whether prompts are rendered with a chat template."""
+
+    def user_turn(self, system: str | None = None) -> UserTurn:
+        """Return what stands around a user's words. Raises UserError if they cannot be told from what follows them."""
 
 
 @dataclass(frozen=True)
@@ -120,9 +149,9 @@ class WordCounter:
     context_length: int | None = None
     capacity: int | None = None
 
-    def prompt_tokens(self, prompt: str, opening: str) -> int:
+    def prompt_tokens(self, prompt: str, opening: str, system: str | None = None, raw: bool = False) -> int:
         """Return the number of words in the prompt."""
-        return len(prompt.split()) + len(opening.split())
+        return len(f"{system or ''} {prompt}".split()) + len(opening.split())
 
 
 class Engine(Protocol):

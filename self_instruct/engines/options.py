@@ -13,6 +13,11 @@ class ModelOptions:
         None, "Hub id, directory or GGUF file of a causal language model", path="if_dotted", common=True
     )
     model_revision: str | None = option(None, "branch, tag or commit of the model [default: the main branch]")
+    adapter: str | None = option(
+        None,
+        "PEFT adapter (LoRA) to merge into the model before it generates: a directory or Hub id [default: none]",
+        path="if_dotted",
+    )
     engine: str = option(
         "huggingface",
         "huggingface: a local model; openai: an OpenAI-compatible server; scripted: completions from a file",
@@ -91,6 +96,18 @@ class SamplingOptions:
     )
     repetition_penalty: float = option(
         1.0, "values above 1 discourage repetition, and harm code; 1 is off", above=0, fixed=True
+    )
+    answer_temperature: float | None = option(
+        None, "temperature of the requests for answers [default: --temperature]", minimum=0, fixed=True
+    )
+    answer_max_new_tokens: int | None = option(
+        None, "maximum number of tokens in an answer [default: --max_new_tokens]", minimum=1, fixed=True
+    )
+    stop_repetition: bool = option(
+        True,
+        "end a completion that has become a loop: the same at most 64 tokens, 5 times or more in a row, over at least 160 "
+        "tokens (local models)",
+        fixed=True,
     )
     num_return_sequences: int = option(
         1,

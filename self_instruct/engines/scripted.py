@@ -9,9 +9,11 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from self_instruct.engines.base import Completion, FinishReason, Hardware, Request, cut_at_stop
+from self_instruct.engines.base import CUT, Completion, FinishReason, Hardware, Request, UserTurn, cut_at_stop
 from self_instruct.errors import UserError
 from self_instruct.user_files import read_objects
+
+END_OF_TURN = "<|im_end|>"
 
 
 class ScriptedEngine:
@@ -19,6 +21,7 @@ class ScriptedEngine:
 
     context_length: int | None = None
     rows = 1
+    chats: bool | None = None
     hardware = Hardware("script", 0, 0, 0)
 
     def __init__(self, texts: Mapping[int, tuple[str, bool]], rank: int = 0) -> None:
@@ -43,12 +46,16 @@ class ScriptedEngine:
                 raise UserError(
                     f'{place}: field "request" is {request!r}, but must be a number that no other line has'
                 )
-            texts[request] = (row["text"], row.get("finish_reason") == "length")
+            texts[request] = (row["text"], row.get("finish_reason") in CUT)
         return cls(texts, rank)
 
-    def prompt_tokens(self, prompt: str, opening: str) -> int:
+    def prompt_tokens(self, prompt: str, opening: str, system: str | None = None, raw: bool = False) -> int:
         """Return the number of words in the prompt."""
-        return len(prompt.split()) + len(opening.split())
+        return len(f"{system or ''} {prompt}".split()) + len(opening.split())
+
+    def user_turn(self, system: str | None = None) -> UserTurn:
+        """Return empty texts: a script is replayed whatever the prompt."""
+        return UserTurn("", END_OF_TURN)
 
     def submit(self, requests: Sequence[Request]) -> None:
         """Queue requests."""
@@ -67,7 +74,7 @@ class ScriptedEngine:
         self._pending.clear()
 
     def _complete(self, request: Request) -> Completion:
-        prompt_tokens = self.prompt_tokens(request.prompt, request.opening)
+        prompt_tokens = self.prompt_tokens(request.prompt, request.opening, request.system)
         if request.index not in self._texts:
             missing = f"the script has no completion for request {request.index}"
             return Completion(request.index, "", "error", prompt_tokens, 0, self._rank, error=missing)

@@ -1,5 +1,6 @@
 """Build the parts of a run from its configuration. Only this module turns options into arguments of the stages."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -7,29 +8,36 @@ from pathlib import Path
 from typing import Any
 
 from self_instruct.engines import load_engine, load_reader
-from self_instruct.engines.base import ModelEngine, Sampling, TokenCounter
+from self_instruct.engines.base import ModelEngine, Sampling, TokenCounter, TurnReader
 from self_instruct.engines.fleet.world import World
 from self_instruct.engines.local.placement import Placement
 from self_instruct.engines.server.connecting import Endpoint, connect, endpoint_for
 from self_instruct.engines.server.engine import OpenAIEngine, Patience
 from self_instruct.errors import UserError
 from self_instruct.formats import RecordFormat
+from self_instruct.generation.answers import Answering
 from self_instruct.generation.categories.library import share_sampling
 from self_instruct.generation.categories.quotas import read_shares
 from self_instruct.generation.config import Config
 from self_instruct.generation.demonstrations import DemonstrationMix
-from self_instruct.generation.judging import Curator, compared_text, rules_of
+from self_instruct.generation.judging import Curator, Observer, compared_text, rules_of
+from self_instruct.generation.plan import Composer, numbered_stop
 from self_instruct.generation.prompts import PromptBudget, PromptComposer
+from self_instruct.generation.task_lists import TASKS, TaskListComposer, listed_tasks
+from self_instruct.generation.user_turns import UserTurnComposer, UserTurnParser
 from self_instruct.novelty import vector_cache
 from self_instruct.novelty.comparison import Bounds, Novelty
 from self_instruct.novelty.embedding import EmbeddingIndex, SentenceEncoder
 from self_instruct.novelty.vector_cache import CachedEncoder
 from self_instruct.records import Record
 from self_instruct.rules.build import build_rules
+from self_instruct.runs.journal import Entry
 from self_instruct.runs.spending import Prices, Spending
+from self_instruct.runs.verdict import Verdict
 from self_instruct.runs.writer import Origin
 
 COLDEST = 1e-3
+TWO_STEPS = ("chat", "magpie")
 
 
 def build_format(base: RecordFormat, config: Config) -> RecordFormat:
@@ -62,13 +70,28 @@ def read_header(path: Path) -> str:
 
 
 def build_curator(
-    config: Config, format: RecordFormat, header: str, seeds: list[Record], *, keeps_vectors: bool = False
+    config: Config,
+    format: RecordFormat,
+    header: str,
+    seeds: list[Record],
+    *,
+    keeps_vectors: bool = False,
+    observe: Observer = lambda *_: None,
+    turns: UserTurnParser | None = None,
 ) -> Curator:
-    """Build the curator of a run from seed tasks. Loads the embedding model if it has a threshold."""
+    """Build the curator of a run from seed tasks; `turns` reads the tasks of --recipe magpie. Loads the embedding model if it
+    has a threshold.
+    """
     filters = build_rules(config.filter, header, config.novelty.rouge_tokenizer)
     start = [(seed.id, compared_text(seed, format)) for seed in seeds]
     novelty = build_novelty(config, start, config.novelty.embedding_threshold is not None, keeps_vectors)
-    return Curator({None: rules_of(format, filters, build_bounds(config))}, novelty)
+    readers: dict[str, Callable[[Entry], list[Verdict]]] = {
+        "chat": partial(listed_tasks, "input" in format.fields),
+        "magpie": turns or UserTurnParser(config.prompt.magpie_opening or ""),
+    }
+    orphans = config.prompt.answer_orphans == "always"
+    rules = rules_of(format, filters, build_bounds(config), readers.get(config.prompt.recipe), orphans)
+    return Curator({None: rules}, novelty, observe)
 
 
 def build_novelty(
@@ -98,14 +121,62 @@ def build_bounds(config: Config) -> Bounds:
 def build_sampling(config: Config) -> Sampling:
     """Return the sampling options. Raises `UserError` for a temperature that is too low."""
     options = config.sampling
-    if 0 < options.temperature < COLDEST:
-        raise UserError(
-            f"--temperature is {options.temperature}, too near to 0 to divide by; use 0 for greedy decoding"
-        )
+    for name in ("temperature", "answer_temperature"):
+        if 0 < (getattr(options, name) or 0) < COLDEST:
+            raise UserError(
+                f"--{name} is {getattr(options, name)}, too near to 0 to divide by; use 0 for greedy decoding"
+            )
     return Sampling(
         options.max_new_tokens, options.temperature, options.top_p, options.top_k, options.repetition_penalty,
-        options.min_p,
+        options.min_p, options.stop_repetition,
     )  # fmt: skip
+
+
+def answer_sampling(config: Config) -> Sampling | None:
+    """Return the sampling of requests for answers, None if it is that of all requests."""
+    options, usual = config.sampling, build_sampling(config)
+    own = replace(
+        usual,
+        temperature=usual.temperature if options.answer_temperature is None else options.answer_temperature,
+        max_new_tokens=options.answer_max_new_tokens or usual.max_new_tokens,
+    )
+    return None if own == usual else own
+
+
+def answers_alone(config: Config) -> bool:
+    """Return whether the run has requests that answer a single task."""
+    return config.prompt.recipe in TWO_STEPS or config.prompt.answer_orphans == "always"
+
+
+def build_answering(config: Config, seeds: Sequence[Record], reader: TokenCounter) -> Answering:
+    """Build the requests for answers. Raises `UserError` if the shortest seed task would not fit the model as a message."""
+    answering = Answering(config.prompt.answer_system_prompt, answer_sampling(config))
+    if seeds and answers_alone(config):
+        shortest = min((answering.ask(0, seed, 0)[0].text for seed in seeds), key=len)
+        name = "--max_new_tokens" if config.sampling.answer_max_new_tokens is None else "--answer_max_new_tokens"
+        new = config.sampling.answer_max_new_tokens or config.sampling.max_new_tokens
+        budget = replace(prompt_budget(config, reader), max_new_tokens=new, option=name)
+        budget.check(_counter(reader, answering.system)(shortest, ""), "the shortest seed task, sent alone,")
+    return answering
+
+
+def template_arguments(config: Config) -> dict[str, Any]:
+    """Return the variables of --chat_template_kwargs. Raises `UserError` if they are not a JSON object."""
+    text = config.prompt.chat_template_kwargs
+    try:
+        found = json.loads(text) if text else {}
+    except (ValueError, RecursionError) as error:
+        found = f"not JSON ({error})"
+    if not isinstance(found, dict):
+        raise UserError(
+            f"--chat_template_kwargs is {text!r}, which is no JSON object; give one, such as "
+            "'{\"enable_thinking\": false}'"
+        )
+    return found
+
+
+def _counter(reader: TokenCounter, system: str | None) -> Callable[[str, str], int]:
+    return partial(reader.prompt_tokens, system=system) if system else reader.prompt_tokens
 
 
 def build_reader(config: Config) -> TokenCounter:
@@ -113,7 +184,7 @@ def build_reader(config: Config) -> TokenCounter:
     options = config.model
     return load_reader(
         options.engine, options.model_name_or_path, options.script_path, options.model_revision, options.trust_remote_code,
-        config.prompt.chat_template,
+        config.prompt.chat_template, template_arguments=template_arguments(config), adapter=options.adapter,
     )  # fmt: skip
 
 
@@ -129,16 +200,17 @@ def build_engine(config: Config, world: World, on_step: Callable[[int], None]) -
     return load_engine(
         options.engine, options.model_name_or_path, options.script_path, build_sampling(config),
         model_revision=options.model_revision, placement=placement, trust_remote_code=options.trust_remote_code,
-        batch_size=options.request_batch_size, max_length=config.sampling.max_length,
+        adapter=options.adapter, batch_size=options.request_batch_size, max_length=config.sampling.max_length,
         chat_template=config.prompt.chat_template, rank=world.rank, processes=world.size, on_step=on_step,
         backend=options.engine_backend, same_sampling=_same_sampling(config),
+        template_arguments=template_arguments(config),
     )  # fmt: skip
 
 
 def _same_sampling(config: Config) -> bool:
     options = config.category
     if options.categories is None:
-        return True
+        return config.sampling.answer_temperature in (None, config.sampling.temperature)
     own = Path(options.categories_path) if options.categories_path else None
     return share_sampling(list(read_shares(options.categories)), own, vars(config.sampling))
 
@@ -146,6 +218,10 @@ def _same_sampling(config: Config) -> bool:
 def build_endpoint(config: Config, on_tokens: Callable[[int], None]) -> OpenAIEngine:
     """Build the engine that asks a server, after the server has answered once; it also counts the tokens of prompts."""
     options, model = config.endpoint, config.model
+    if model.adapter:
+        raise UserError(
+            "--adapter does not go with --engine openai; have the server load the adapter, and leave --adapter out"
+        )
     endpoint = Endpoint(
         options.api_base, options.api_model, options.api_key_env,
         endpoint_for(config.prompt.chat_template, options.api_endpoint), options.api_continuation,
@@ -162,7 +238,7 @@ def build_endpoint(config: Config, on_tokens: Callable[[int], None]) -> OpenAIEn
     local = None
     if model.model_name_or_path:
         local = partial(load_reader, "huggingface", model.model_name_or_path, None, model.model_revision,
-                        model.trust_remote_code, elsewhere=True)  # fmt: skip
+                        model.trust_remote_code, elsewhere=True, template_arguments=template_arguments(config))  # fmt: skip
     return connect(
         endpoint, build_sampling(config), patience, config.sampling.num_return_sequences > 1, local, on_tokens
     )
@@ -198,13 +274,51 @@ def prompt_budget(config: Config, reader: TokenCounter) -> PromptBudget:
 def build_composer(
     config: Config, format: RecordFormat, header: str, seeds: list[Record], reader: TokenCounter
 ) -> PromptComposer:
-    """Build the composer of prompts. Raises `UserError` if a prompt would not fit the model."""
-    budget = prompt_budget(config, reader)
-    composer = PromptComposer(
-        header, format, build_mix(config, seeds), config.run.seed, seeds, reader.prompt_tokens, budget
-    )
+    """Build the composer of prompts that go on with a list of records. Raises `UserError` if a prompt would not fit the
+    model.
+    """
+    composer = PromptComposer(header, *_composing(config, format, seeds, reader))
     composer.check()
     return composer
+
+
+def build_recipe_composer(
+    config: Config, format: RecordFormat, header: str, seeds: list[Record], reader: TokenCounter
+) -> Composer:
+    """Build the composer of the recipe's prompts. Raises `UserError` if one would not fit the model, or a user's turn cannot
+    be cut.
+    """
+    if config.prompt.recipe == "magpie":
+        if not isinstance(reader, TurnReader):
+            raise UserError("--recipe magpie needs an engine that knows the model's chat template; use another recipe")
+        turn = reader.user_turn(config.prompt.system_prompt)
+        return UserTurnComposer(format, turn, config.prompt.magpie_opening or "")
+    if config.prompt.recipe != "chat":
+        return build_composer(config, format, header, seeds, reader)
+    number = config.category.samples_per_request or TASKS
+    composer = TaskListComposer(header, *_composing(config, format, seeds, reader), number=number)
+    composer.check()
+    return composer
+
+
+def _composing(
+    config: Config, format: RecordFormat, seeds: list[Record], reader: TokenCounter
+) -> tuple[RecordFormat, DemonstrationMix, int, list[Record], Callable[[str, str], int], PromptBudget]:
+    """Return the parts of a composer after its header."""
+    count = _counter(reader, config.prompt.system_prompt)
+    return format, build_mix(config, seeds), config.run.seed, seeds, count, prompt_budget(config, reader)
+
+
+def build_stop(config: Config, composer: Composer) -> Callable[[RecordFormat, int], tuple[str, ...]]:
+    """Return a function from the number of the open block to stop texts: those of the recipe, or --stop_words in place of
+    the numbers that end a list.
+    """
+    words = stop_words(config)
+    if isinstance(composer, UserTurnComposer):
+        return lambda *_: (composer.turn.stop, *(words or ()))
+    if isinstance(composer, TaskListComposer):
+        return lambda *_: composer.stop() if words is None else words
+    return numbered_stop(config.prompt.max_tasks_per_request, words)
 
 
 def build_origin(config: Config, format: RecordFormat, model_revision: str) -> Origin:
@@ -231,8 +345,17 @@ def build_origin(config: Config, format: RecordFormat, model_revision: str) -> O
             **penalties,
             "max_new_tokens": options.max_new_tokens,
             "seed": config.run.seed,
+            **_of_answers(config),
         },
     )
+
+
+def _of_answers(config: Config) -> dict[str, Any]:
+    """Return how the answers of a run in two steps were sampled, empty for a run in one step."""
+    if not answers_alone(config):
+        return {}
+    sampling = answer_sampling(config) or build_sampling(config)
+    return {"answers": {"temperature": sampling.temperature, "max_new_tokens": sampling.max_new_tokens}}
 
 
 def stop_words(config: Config) -> tuple[str, ...] | None:
@@ -245,12 +368,51 @@ def stop_words(config: Config) -> tuple[str, ...] | None:
     return tuple(word.replace("\\n", "\n").replace("\\t", "\t") for word in words)
 
 
-def with_horizon(config: Config, earlier: Mapping[str, Any] | None) -> Config:
-    """Return the configuration with its horizon: as given, else as in the earlier run, else by the number of records."""
-    settled = (
-        config.prompt.horizon
-        or (earlier or {}).get("options", {}).get("horizon")
+def as_before(config: Config, earlier: Mapping[str, Any] | None) -> Config:
+    """Return the configuration with what an earlier launch settled: the horizon, else by the number of records; recipe and
+    orphans, where they are "auto". Runs of versions without recipes continue a list and leave orphans out.
+    """
+    before, prompt = (earlier or {}).get("options", {}), config.prompt
+    horizon = (
+        prompt.horizon
+        or before.get("horizon")
         # It must not depend on the machine, or the plan would change with the number of GPUs.
         or max(16, min(1024, config.run.num_instructions_to_generate // 50))
     )
-    return replace(config, prompt=replace(config.prompt, horizon=settled))
+    prompt = replace(prompt, horizon=horizon)
+    if earlier is not None and config.category.categories is None:
+        return _settled(
+            replace(config, prompt=prompt), before.get("recipe", "few_shot"), before.get("answer_orphans", "never")
+        )
+    return replace(config, prompt=prompt)
+
+
+def for_model(config: Config, reader: TokenCounter) -> Config:
+    """Return the configuration with a recipe that suits the model, where it is "auto". Raises `UserError` if the recipe that
+    was given needs a chat template, and the model has none.
+    """
+    prompt, chats = config.prompt, getattr(reader, "chats", None)
+    triggers = (prompt.instruction_trigger, prompt.input_trigger, prompt.output_trigger)
+    recipe = "chat" if chats and not any(triggers) else "few_shot"
+    settled = _settled(config, recipe, "always" if chats and prompt.recipe in ("auto", "few_shot") else "never")
+    needs = {
+        f"--recipe {settled.prompt.recipe}": settled.prompt.recipe in TWO_STEPS,
+        "--answer_orphans always": settled.prompt.answer_orphans == "always",
+        "--system_prompt": prompt.system_prompt is not None,
+    }
+    for option, given in needs.items():
+        if given and chats is False:
+            raise UserError(
+                f"{option} needs a model with a chat template, and this one has none or does not use it; give an instruction-"
+                "tuned model, or use --recipe few_shot without system messages"
+            )
+    return settled
+
+
+def _settled(config: Config, recipe: str, orphans: str) -> Config:
+    """Return the configuration with these values in place of "auto"; only --recipe few_shot has orphans."""
+    prompt = config.prompt
+    recipe = recipe if prompt.recipe == "auto" else prompt.recipe
+    orphans = orphans if prompt.answer_orphans == "auto" else prompt.answer_orphans
+    orphans = orphans if recipe in ("few_shot", "auto") else "never"
+    return replace(config, prompt=replace(prompt, recipe=recipe, answer_orphans=orphans))

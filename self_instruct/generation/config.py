@@ -78,8 +78,39 @@ class RunOptions:
 class PromptOptions:
     """prompt"""
 
+    recipe: str = option(
+        "auto",
+        "how the model is asked; few_shot: the model continues a list of whole records; chat: a message asks for new tasks, "
+        "and each is then sent alone; magpie: the model writes the user's message, which is then sent alone; auto: chat if "
+        "the model has a chat template and no trigger word is given, else few_shot",
+        choices=("auto", "few_shot", "chat", "magpie"),
+        fixed=True,
+        common=True,
+    )
+    system_prompt: str | None = option(
+        None, "system message of the requests for tasks [default: the chat template's own, if it has one]", fixed=True
+    )
+    answer_system_prompt: str | None = option(
+        None,
+        "system message of the requests for answers [default: the chat template's own, if it has one]",
+        fixed=True,
+    )
+    answer_orphans: str = option(
+        "auto",
+        "with --recipe few_shot, send a task whose output is missing alone and take the reply as its output; auto: if the "
+        "model has a chat template",
+        choices=("auto", "always", "never"),
+        fixed=True,
+    )
+    magpie_opening: str | None = option(
+        None, "with --recipe magpie, the text with which the user's message begins, such as 'Write a Python function'",
+        fixed=True,
+    )  # fmt: skip
     prompt_path: str | None = option(
-        None, "text file of the prompt's header [default: the file beside the script]", path="always"
+        None,
+        "text file of the prompt's header; with --recipe chat it is the message, where {examples} and {count} are replaced "
+        "[default: the file beside the script]",
+        path="always",
     )
     num_prompt_instructions: int = option(
         8, "demonstrations in a prompt, seeds and generated records together", minimum=1, fixed=True, common=True
@@ -105,6 +136,9 @@ class PromptOptions:
         "send prompts through the tokenizer's chat template; auto: if it has one",
         choices=("auto", "always", "never"),
         fixed=True,
+    )
+    chat_template_kwargs: str | None = option(
+        None, "JSON object of variables for the chat template, such as '{\"enable_thinking\": false}'", fixed=True
     )
     horizon: int | None = option(
         None,
@@ -139,7 +173,8 @@ class CategoryOptions:
     )
     samples_per_request: int | None = option(
         None,
-        "tasks to ask for in each request of a category [default: set by the category's file]",
+        "tasks to ask for in each request of a category or of --recipe chat [default: set by the category's file; 5 with "
+        "--recipe chat]",
         minimum=1,
         fixed=True,
     )

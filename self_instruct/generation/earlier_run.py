@@ -47,8 +47,8 @@ class EarlierRun:
         Raises `UserError` if a file has changed and was not given again.
         """
         if config.category.categories is None:
-            path = Path(config.run.seed_tasks_path or "")
-            seeds = self.seeds(path, may_differ="seed_tasks_path" in given)
+            path = config.run.seed_tasks_path
+            seeds = self.seeds(Path(path), may_differ="seed_tasks_path" in given) if path else []
             return SeedRecipe(config, self.format(config), self.described["header"], seeds)
         over = {*manifest.over_categories(self.described), *(name for name in given if name in OPTIONS)}
         recipe = CategoryRecipe.of(config, FORMATS[self.described["format"]], over)

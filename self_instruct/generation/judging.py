@@ -6,13 +6,15 @@ a run, its resumption and `refilter`. Runs from seed tasks, from categories and 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from self_instruct.errors import UserError
-from self_instruct.formats import RecordFormat
+from self_instruct.formats import Block, RecordFormat
+from self_instruct.generation.answers import whole_reply
 from self_instruct.generation.pool import RecordPool
 from self_instruct.novelty.comparison import Bounds, Novelty
 from self_instruct.records import Drop, Record, record_id
-from self_instruct.rules.filters import Filter, first_objection
+from self_instruct.rules.filters import Filter, about_tasks, first_objection
 from self_instruct.rules.validators import Validator, validate
 from self_instruct.runs.journal import Entry
 from self_instruct.runs.verdict import Verdict
@@ -28,7 +30,8 @@ class Rules:
     """The requirements for the records of one category, or of a run without categories.
 
     `parse` returns the candidates of a completion, unreadable ones with a drop; `quota` limits the records of a category.
-    In categories of two steps, `check` is for tasks without answers, and `answered` for whole records.
+    `check` is for whole records. With a second step, `check_task` is for tasks without an output, and `read_answer` returns
+    the block of a task's answer.
     """
 
     format: RecordFormat
@@ -36,7 +39,8 @@ class Rules:
     check: Check
     bounds: Bounds
     quota: int | None = None
-    answered: Check | None = None
+    check_task: Check | None = None
+    read_answer: Callable[[Entry, Record], Block] | None = None
 
 
 class Curator:
@@ -52,6 +56,8 @@ class Curator:
         self._novelty, self._observe = novelty, observe
         self._kept = {name: RecordPool() for name in rules if name is not None}
         self._waiting: dict[str, Verdict] = {}
+        self.passed_on = 0
+        """Tasks of the completion decided last that wait for their answer."""
 
     def pool_before(self, category: str, request: int) -> Sequence[Record]:
         """Return the records of a category from requests below this one; later decisions do not change them."""
@@ -76,11 +82,11 @@ class Curator:
             verdicts = [Verdict(record, Drop("generation", "error", entry.error or ""))]
         else:
             verdicts = self._decide_candidates(entry, rules, room)
-        tasks: list[Verdict] = []
-        if entry.step == 1 and rules.answered is not None:
-            tasks = [replace(verdict, source=entry) for verdict in verdicts if verdict.drop is None]
-            verdicts = [verdict for verdict in verdicts if verdict.drop is not None]
-            self._waiting.update((task.record.id, task) for task in tasks)
+        waits = [verdict.drop is None and verdict.task for verdict in verdicts]
+        tasks = [replace(verdict, source=entry) for verdict, wait in zip(verdicts, waits, strict=True) if wait]
+        verdicts = [verdict for verdict, wait in zip(verdicts, waits, strict=True) if not wait]
+        self._waiting.update((task.record.id, task) for task in tasks)
+        self.passed_on = len(tasks)
         for verdict in verdicts:
             if verdict.drop is None:
                 self.pool.add(verdict.record, entry.request)
@@ -113,20 +119,20 @@ class Curator:
         return None if rules.quota is None else max(0, rules.quota - len(self._kept[category]))
 
     def _decide_candidates(self, entry: Entry, rules: Rules, room: int | None) -> list[Verdict]:
-        candidates = [_checked(item, rules.check, entry.variables) for item in rules.parse(entry)]
+        candidates = [_checked(item, rules, entry.variables) for item in rules.parse(entry)]
         texts = {item.record.id: compared_text(item.record, rules.format) for item in candidates if item.drop is None}
         vectors = self._novelty.vectors(texts, rules.bounds)
-        left = None if rules.answered is not None else self._room(entry.category, rules, room)
+        left = self._room(entry.category, rules, room)
         full = "target_reached" if entry.category is None else "quota_reached"
         verdicts: list[Verdict] = []
         for item in candidates:
             verdict, name = item, item.record.id
-            if left == 0 and not (item.drop and item.drop.stage == "parse"):
+            if left == 0 and not item.task and not (item.drop and item.drop.stage == "parse"):
                 verdict = Verdict(item.record, Drop("limit", full))
             elif item.drop is None:
                 found = self._novelty.take(name, texts[name], vectors.get(name), rules.bounds)
-                verdict = Verdict(item.record, found.drop, rouge=found.rouge, embedding=found.embedding)
-            if verdict.drop is None and left is not None:
+                verdict = replace(item, drop=found.drop, rouge=found.rouge, embedding=found.embedding)
+            if verdict.drop is None and not item.task and left is not None:
                 left -= 1
             verdicts.append(verdict)
         return verdicts
@@ -134,32 +140,50 @@ class Curator:
     def _decide_answer(self, entry: Entry, rules: Rules) -> list[Verdict]:
         """Return the verdict on an answered task; no verdict if other rules than the run's dropped the task."""
         task = self._waiting.pop(entry.answers or "", None)
-        if task is None or rules.answered is None:
+        if task is None or rules.read_answer is None:
             return []
+        task = replace(task, task=False)
         if entry.finish_reason == "error":
             return [replace(task, drop=Drop("generation", "error", entry.error or ""))]
-        block = rules.format.parse(entry.text, entry.number, entry.finish_reason == "length", task.record)[0]
+        block = rules.read_answer(entry, task.record)
         if block.reason:
             return [replace(task, drop=Drop("parse", block.reason), text=block.text)]
         answered = replace(task, record=replace(task.record, output=block.fields["output"]))
         if self._room(entry.category, rules) == 0:
             return [replace(answered, drop=Drop("limit", "quota_reached"))]
-        return [_checked(answered, rules.answered, _entry_of(task).variables)]
+        return [_checked(answered, rules, _entry_of(task).variables)]
 
 
-def rules_of(format: RecordFormat, filters: Sequence[Filter], bounds: Bounds) -> Rules:
-    """Return the rules of records that are written whole, in blocks of a format."""
-    return Rules(format, lambda entry: candidates(format, entry), check_by(filters), bounds)
+def rules_of(
+    format: RecordFormat,
+    filters: Sequence[Filter],
+    bounds: Bounds,
+    read_tasks: Callable[[Entry], list[Verdict]] | None = None,
+    orphans: bool = False,
+) -> Rules:
+    """Return the rules of a run from seed tasks: records are written whole, in blocks of a format, unless `read_tasks` reads
+    tasks from the completions of a first step. With `orphans`, a block that lacks only its output is such a task, too.
+    """
+    check = check_by(filters)
+    if read_tasks is None and not orphans:
+        return Rules(format, partial(candidates, format), check, bounds)
+    parse = read_tasks or partial(candidates, format, orphans=True)
+    return Rules(format, parse, check, bounds, None, check_by(about_tasks(filters)), whole_reply)
 
 
-def candidates(format: RecordFormat, entry: Entry) -> list[Verdict]:
-    """Return the records of a completion's blocks; only unreadable blocks have a verdict already."""
+def candidates(format: RecordFormat, entry: Entry, *, orphans: bool = False) -> list[Verdict]:
+    """Return the records of a completion's blocks; only unreadable blocks have a verdict already.
+
+    With `orphans`, a block that lacks only its output is a task.
+    """
     found = []
-    for block in format.parse(entry.text, entry.number, entry.finish_reason == "length"):
-        values = {"instruction": "", "input": "", "output": "", **block.fields}
+    for block in format.parse(entry.text, entry.number, entry.cut):
+        task = orphans and block.reason == "missing_output" and bool(block.fields.get("instruction"))
+        fields = block.fields if task or not block.reason else {}
+        values = {"instruction": "", "input": "", "output": "", **fields}
         record = Record(record_id(entry.request, block.position), **values, depth=entry.depth)
-        drop = Drop("parse", block.reason) if block.reason else None
-        found.append(Verdict(record, drop, block.text if drop else ""))
+        drop = Drop("parse", block.reason) if block.reason and not task else None
+        found.append(Verdict(record, drop, block.text if drop else "", task=task))
     return found
 
 
@@ -183,8 +207,9 @@ def compared_text(record: Record, format: RecordFormat) -> str:
     return record.instruction if "input" in format.fields else record.task
 
 
-def _checked(verdict: Verdict, check: Check, variables: Mapping[str, str]) -> Verdict:
-    if verdict.drop is not None:
+def _checked(verdict: Verdict, rules: Rules, variables: Mapping[str, str]) -> Verdict:
+    check = rules.check_task if verdict.task else rules.check
+    if verdict.drop is not None or check is None:
         return verdict
     found = check(verdict.record, variables)
     return replace(verdict, drop=found) if isinstance(found, Drop) else replace(verdict, record=found)

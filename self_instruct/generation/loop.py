@@ -165,7 +165,7 @@ class Loop:
             room = self.limits.target - self.funnel.accepted
             verdicts = self.curator.decide(entry, room)
             self.writer.write(entry, verdicts)
-            self.funnel.count(entry, verdicts)
+            self.funnel.count(entry, verdicts, self.curator.passed_on)
             # Errors of an earlier launch do not count for this one.
             self._errors = self._errors + 1 if entry.error and entry.request not in self._earlier else 0
             if self._errors:

@@ -4,15 +4,15 @@ This is the plan of a run from seed tasks, in which every request asks for tasks
 the plan of a run from categories.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from self_instruct.engines.base import Request
 from self_instruct.formats import RecordFormat
+from self_instruct.generation.answers import Answering, AnswerQueue
 from self_instruct.generation.judging import Curator
-from self_instruct.generation.prompts import PromptComposer
-from self_instruct.records import Prompt
+from self_instruct.records import Prompt, Record
 from self_instruct.runs.journal import Entry
 
 
@@ -36,30 +36,61 @@ class Plan(Protocol):
         return None
 
 
+class Composer(Protocol):
+    """Composes the prompts that ask for new tasks."""
+
+    @property
+    def format(self) -> RecordFormat:
+        """The format of the records."""
+
+    def compose(self, request: int, pool: Sequence[Record]) -> Prompt:
+        """Return the prompt of a request, given the records that it may show."""
+
+
 @dataclass
 class SeedPlan(Plan):
     """Asks for more tasks like the seed tasks, with seeds and records of the pool as demonstrations.
 
     Requests that share a prompt are consecutive and use the horizon of the first. `stop` returns the stop texts for the number
-    of the open block.
+    of the open block; `system` and `raw` are those of the requests for new tasks. `queue` decides which requests ask for the
+    answer to a task instead, in the way of `answering`. `barren` returns why the model can bring no task, if so.
     """
 
-    composer: PromptComposer
+    composer: Composer
     curator: Curator
     seed: int
     horizon: int
     stop: Callable[[RecordFormat, int], tuple[str, ...]]
     num_return_sequences: int = 1
+    system: str | None = None
+    raw: bool = False
+    queue: AnswerQueue | None = None
+    answering: Answering = field(default_factory=Answering)
+    barren: Callable[[], str | None] = lambda: None
     _latest: Prompt | None = None
+
+    def __post_init__(self) -> None:
+        self._queue = self.queue or AnswerQueue(self.horizon, self.num_return_sequences)
 
     def ask(self, index: int) -> tuple[Prompt, Request]:
         """Return the prompt and the request; requests that share a prompt use that of the first."""
-        first = index - index % self.num_return_sequences
+        task, first = self._queue.turn(index)
+        if task is not None:
+            return self.answering.ask(index, self.curator.waiting(task)[0], self.seed)
         if self._latest is None or self._latest.request != first:
             self._latest = self.composer.compose(first, self.curator.pool.before(first - self.horizon + 1))
         prompt = self._latest
         stop = self.stop(self.composer.format, prompt.number)
-        return prompt, Request(index, prompt.text, prompt.opening, stop, f"{self.seed}:{index}")
+        seed = f"{self.seed}:{index}"
+        return prompt, Request(index, prompt.text, prompt.opening, stop, seed, None, self.system, self.raw)
+
+    def resume(self, entries: Mapping[int, Entry]) -> None:
+        """Take over the steps of requests of earlier launches."""
+        self._queue.resume(entries)
+
+    def ended(self) -> str | None:
+        """Return why the model can bring no task, if so."""
+        return self.barren()
 
 
 def numbered_stop(max_tasks: int, words: tuple[str, ...] | None) -> Callable[[RecordFormat, int], tuple[str, ...]]:

@@ -16,13 +16,15 @@ from self_instruct.records import Prompt, Record
 class PromptBudget:
     """How many tokens a prompt can have: `limit`, which prompt and completion share, less `max_new_tokens`.
 
-    `source` says in words where the limit comes from, and `remedy` how to raise it. A `limit` of None is no limit.
+    `source` says in words where the limit comes from, and `remedy` how to raise it. A `limit` of None is no limit. `option`
+    sets `max_new_tokens`.
     """
 
     max_new_tokens: int
     limit: int | None = None
     source: str = ""
     remedy: str = ""
+    option: str = "--max_new_tokens"
 
     @property
     def tokens(self) -> int:
@@ -33,12 +35,15 @@ class PromptBudget:
         """Raise UserError if `prompt`, described in words, needs more tokens than are left."""
         if self.limit is None or needed <= self.tokens:
             return
+        if needed >= self.limit:
+            raise UserError(
+                f"{self.source} {self.limit:,} tokens, but {prompt} has {needed:,}, so no value of {self.option} leaves "
+                f"room for a completion. {self.remedy[0].upper()}{self.remedy[1:]}, or shorten the prompt."
+            )
         room = f"{self.tokens:,} tokens for the prompt" if self.tokens > 0 else "no room for the prompt"
-        largest = self.limit - needed
-        advice = f"Use at most {largest}" if largest > 0 else "Shorten the prompt"
         raise UserError(
-            f"--max_new_tokens {self.max_new_tokens} leaves {room}: {self.source} {self.limit:,} tokens, and {prompt} has "
-            f"{needed:,}. {advice}, or {self.remedy}."
+            f"{self.option} {self.max_new_tokens} leaves {room}: {self.source} {self.limit:,} tokens, and {prompt} has "
+            f"{needed:,}. Use at most {self.limit - needed}, or {self.remedy}."
         )
 
 

@@ -4,27 +4,35 @@ A recipe builds the plan, the curator, the writer and the counts, so that a laun
 the same.
 """
 
+import hashlib
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from self_instruct.engines.base import TokenCounter
 from self_instruct.errors import UserError
 from self_instruct.formats import RecordFormat
+from self_instruct.generation.answers import AnswerQueue
 from self_instruct.generation.assembly import (
-    build_composer,
+    build_answering,
     build_curator,
     build_mix,
     build_origin,
+    build_recipe_composer,
+    build_sampling,
     build_spending,
+    build_stop,
+    for_model,
     read_header,
     stop_words,
+    template_arguments,
 )
 from self_instruct.generation.config import Config
 from self_instruct.generation.judging import Curator
-from self_instruct.generation.plan import Plan, SeedPlan, numbered_stop
+from self_instruct.generation.plan import Composer, Plan, SeedPlan
 from self_instruct.generation.summary import Ending, summarise
+from self_instruct.generation.user_turns import UserTurnParser
 from self_instruct.records import Prompt, Record
 from self_instruct.rules.build import load_rules, reasons_of_rules
 from self_instruct.runs.funnel import Funnel
@@ -72,6 +80,14 @@ class Recipe(ABC):
     def curator(self) -> Curator:
         """Return the curator alone, for a journal that is replayed."""
 
+    def with_config(self, config: Config) -> "Recipe":
+        """Return the recipe with another configuration."""
+        return replace(self, config=config)
+
+    def for_model(self, reader: TokenCounter) -> "Recipe":
+        """Return the recipe with what depends on the model. Raises `UserError` if the options do not suit it."""
+        return self
+
     def writer(self, folder: Path, model_revision: str) -> Writer:
         """Return the writer of the dataset."""
         return Writer(folder, build_origin(self.config, self.format, model_revision))
@@ -91,14 +107,25 @@ class SeedRecipe(Recipe):
 
     header: str
     seed_tasks: list[Record]
+    prompt_path: Path | None = None
 
     @classmethod
     def of(cls, config: Config, format: RecordFormat, prompt_path: Path) -> "SeedRecipe":
         """Read the files that the options name. Raises `UserError` for a file that is missing or has no seeds."""
-        if not config.run.seed_tasks_path:
+        path = config.run.seed_tasks_path
+        if not path and config.prompt.recipe != "magpie":
             raise UserError("--seed_tasks_path is missing; give a JSONL file of seed tasks, as seeds/code.jsonl")
-        header = read_header(Path(config.prompt.prompt_path or prompt_path))
-        return cls(config, format, header, load_seeds(Path(config.run.seed_tasks_path)))
+        header = _header(config, prompt_path)
+        return cls(config, format, header, load_seeds(Path(path)) if path else [], prompt_path)
+
+    def with_config(self, config: Config) -> "Recipe":
+        """Return the recipe with another configuration, and the header of its recipe."""
+        header = _header(config, self.prompt_path) if self.prompt_path else self.header
+        return replace(self, config=config, header=header)
+
+    def for_model(self, reader: TokenCounter) -> "Recipe":
+        """Return the recipe with the way of asking that suits the model."""
+        return self.with_config(for_model(self.config, reader))
 
     @property
     def seeds(self) -> list[Record]:
@@ -107,30 +134,43 @@ class SeedRecipe(Recipe):
 
     def described(self) -> dict[str, Any]:
         """Return the header and the hash of the seed file."""
+        path = self.config.run.seed_tasks_path
         return {
             "header": self.header,
-            "seed_tasks_sha256": sha256_of_file(Path(self.config.run.seed_tasks_path or "")),
+            "seed_tasks_sha256": sha256_of_file(Path(path)) if path else hashlib.sha256(b"").hexdigest(),
         }
 
     def check(self) -> None:
         """Raise `UserError` if there are not enough seeds, or a stop word is empty."""
-        build_mix(self.config, self.seeds)
+        if self.config.prompt.recipe != "magpie":
+            build_mix(self.config, self.seeds)
+        build_sampling(self.config)
         stop_words(self.config)
+        template_arguments(self.config)
         load_rules(self.config.filter)
 
     def first_prompts(self, reader: TokenCounter) -> list[tuple[str, Prompt]]:
         """Return the first prompt."""
-        prompt = build_composer(self.config, self.format, self.header, self.seeds, reader).compose(0, [])
+        prompt = self._composer(reader).compose(0, [])
         shown = f"the first prompt: {len(prompt.demonstrations)} of {len(self.seeds)} seed tasks"
         return [(shown, prompt)]
 
     def session(self, reader: TokenCounter) -> Session:
         """Return the plan, whose prompts are checked to fit the model, and its curator."""
-        composer = build_composer(self.config, self.format, self.header, self.seeds, reader)
-        prompt, run, sequences = self.config.prompt, self.config.run, self.config.sampling.num_return_sequences
-        stop = numbered_stop(prompt.max_tasks_per_request, stop_words(self.config))
-        curator = build_curator(self.config, self.format, self.header, self.seeds, keeps_vectors=True)
-        return Session(SeedPlan(composer, curator, run.seed, prompt.horizon or 1, stop, sequences), curator)
+        config, prompt, composer = self.config, self.config.prompt, self._composer(reader)
+        horizon, together = prompt.horizon or 1, config.sampling.num_return_sequences
+        queue, turns = AnswerQueue(horizon, together), UserTurnParser(prompt.magpie_opening or "")
+        curator = build_curator(
+            config, self.format, self.header, self.seeds, keeps_vectors=True, observe=queue.observe, turns=turns
+        )
+        plan = SeedPlan(
+            composer, curator, config.run.seed, horizon, build_stop(config, composer), together, prompt.system_prompt,
+            prompt.recipe == "magpie", queue, build_answering(config, self.seeds, reader), turns.barren,
+        )  # fmt: skip
+        return Session(plan, curator)
+
+    def _composer(self, reader: TokenCounter) -> Composer:
+        return build_recipe_composer(self.config, self.format, self.header, self.seeds, reader)
 
     def curator(self) -> Curator:
         """Return the curator."""
@@ -139,3 +179,12 @@ class SeedRecipe(Recipe):
     def funnel(self) -> Funnel:
         """Return empty counts, with those by filter rule."""
         return Funnel(self.config.run.patience, reasons_of_rules(self.config.filter), build_spending(self.config))
+
+
+def _header(config: Config, prompt_path: Path) -> str:
+    """Read what the recipe shows first: --prompt_path, else the recipe's file in the folder of `prompt_path`."""
+    recipe, own = config.prompt.recipe, config.prompt.prompt_path
+    if recipe == "magpie":
+        return ""
+    beside = prompt_path.with_name("chat_prompt.txt") if recipe == "chat" else prompt_path
+    return read_header(Path(own) if own else beside)

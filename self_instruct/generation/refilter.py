@@ -47,7 +47,7 @@ def refilter(old: Path, new: Path, given: Mapping[str, Any]) -> Ending:
                 break
             verdicts = curator.decide(entry, target - funnel.accepted)
             writer.write(entry, verdicts)
-            funnel.count(entry, verdicts)
+            funnel.count(entry, verdicts, curator.passed_on)
         undecided = curator.unfinished()
         writer.write(None, undecided)
         funnel.settle(undecided)

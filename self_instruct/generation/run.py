@@ -3,20 +3,21 @@
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from self_instruct import __version__
 from self_instruct.config.option import declarations
-from self_instruct.engines.base import Engine
+from self_instruct.engines.base import Engine, TokenCounter
 from self_instruct.engines.fleet import stats
 from self_instruct.engines.fleet.engine import Fleet
 from self_instruct.engines.fleet.world import current_world
+from self_instruct.engines.local.chat_template import PINNED_DATE
 from self_instruct.engines.server.connecting import check_engine, check_given
 from self_instruct.errors import FILE_ONLY, UserError
 from self_instruct.formats import RecordFormat
-from self_instruct.generation.assembly import build_format, build_spending, with_horizon
+from self_instruct.generation.assembly import as_before, build_format, build_spending
 from self_instruct.generation.categories.recipe import CategoryRecipe
 from self_instruct.generation.config import GROUPS, Config, flatten
 from self_instruct.generation.forecast import Forecast, tokens_per_record
@@ -78,12 +79,11 @@ def generate(
     holds = {"overwrite": run.overwrite, "append": run.append, "yes": run.yes}
     fresh = set_aside(folder, **holds, is_main=world.is_main, ask=ask)
     earlier = None if fresh else manifest.of_journal(folder)
-    config = with_horizon(config, earlier)
-    recipe = replace(recipe, config=config)
-    described = manifest.describe(flatten(config), recipe.format.name, model_revision="", **recipe.described())
+    config = as_before(config, earlier)
+    recipe = recipe.with_config(config)
     if earlier is not None:
         # Refuse what can be refused before a model is loaded.
-        likely = {**described, "model_revision": earlier.get("model_revision")}
+        likely = _described(recipe, earlier.get("model_revision"), earlier.get(manifest.TEMPLATE))
         manifest.check_same_plan(folder, earlier, likely, declared)
     interruption = Interruption()
     logs.write_to(folder, world.rank)
@@ -94,10 +94,31 @@ def generate(
             raise UserError(str(error), world.rank) from error
     progress = Progress(run.num_instructions_to_generate, every=config.reporting.heartbeat_seconds)
     with started(config, world, folder, interruption, progress.step, engine) as generators:
-        described["model_revision"] = generators.reader.model_revision
+        reader = generators.reader
+        recipe = recipe.for_model(reader)
+        described = _described(recipe, reader.model_revision, template_of(reader))
         if earlier is not None:
             manifest.check_same_plan(folder, earlier, described, declared)
         return launch(recipe, generators, folder, described, progress, interruption, again)
+
+
+def _described(recipe: Recipe, model_revision: Any, template: dict[str, str] | None) -> dict[str, Any]:
+    """Return the content of run.yaml; `template` describes the chat template."""
+    more: dict[str, Any] = {manifest.TEMPLATE: template} if template else {}
+    return manifest.describe(
+        flatten(recipe.config), recipe.format.name, model_revision=model_revision, **recipe.described(), **more
+    )
+
+
+def template_of(reader: TokenCounter) -> dict[str, str] | None:
+    """Return what pins the texts that a chat template renders, and log it if a date is pinned; None without a template."""
+    template = getattr(reader, "template", None)
+    if template is None:
+        return None
+    date = {"pinned_date": f"{PINNED_DATE:%Y-%m-%d}"} if template.prints_date else {}
+    if date:
+        _log.info("The chat template prints a date: every prompt of the run has %(pinned_date)s.", date)
+    return {"sha256": template.sha256, **date}
 
 
 def launch(

@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from self_instruct.engines import check_model
 from self_instruct.engines.base import Engine, TokenCounter, WordCounter
 from self_instruct.engines.fleet.engine import Fleet
 from self_instruct.engines.fleet.messages import (
@@ -89,6 +90,7 @@ def started(
 def _fleet(
     config: Config, world: World, folder: Path, interruption: Interruption, on_tokens: Callable[[int], None]
 ) -> Iterator[Generators]:
+    check_model(config.model.engine, config.model.model_name_or_path, config.model.model_revision)
     key = LaunchKey(folder if world.size > 1 else None)
     process: BaseProcess | None = None
     try:

@@ -111,7 +111,7 @@ def _answered(run: Run, candidate: Candidate) -> Iterator[str]:
 def _written(format: RecordFormat, candidate: Candidate, entry: Entry) -> Iterator[str]:
     ended = f"request {entry.request}, {entry.completion_tokens} tokens, ended by {entry.finish_reason}"
     position = int(candidate.record.id.rpartition("-")[2])
-    blocks = format.parse(entry.text, entry.number, entry.finish_reason == "length")
+    blocks = format.parse(entry.text, entry.number, entry.cut)
     if entry.finish_reason == "error":
         yield f"The engine failed on request {entry.request}: {entry.error}"
     elif 1 <= position <= len(blocks):

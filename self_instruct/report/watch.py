@@ -18,6 +18,7 @@ from self_instruct.errors import UserError
 from self_instruct.runs import manifest
 from self_instruct.runs.funnel import STAGES, Funnel
 from self_instruct.runs.layout import ACCEPTED, JOURNAL, LOGS, PREDICTIONS, REJECTED, REPORT
+from self_instruct.user_files import exact_json
 
 WINDOW_SECONDS = 600.0
 _END_BYTES = 1 << 18
@@ -256,7 +257,7 @@ def _end_of(path: Path) -> list[dict[str, Any]]:
 
 def _object(line: bytes) -> dict[str, Any] | None:
     try:
-        row = json.loads(line)
+        row = exact_json(line)
     except (ValueError, RecursionError):
         return None
     return row if isinstance(row, dict) else None

@@ -335,7 +335,7 @@ def _settled(earlier: Mapping[str, Any], given: Mapping[str, Any]) -> Config:
     """Return the run's options, replaced by the given ones; options of the run's model do not apply to another model."""
     values = {name: value for name, value in earlier.items() if name not in NOT_OF_THE_RUN}
     if "model_name_or_path" in given or "script_path" in given:
-        for name in ("model_name_or_path", "model_revision", "attn_implementation"):
+        for name in ("model_name_or_path", "model_revision", "adapter", "attn_implementation"):
             values[name] = None
         values["engine"] = "huggingface" if "model_name_or_path" in given else "scripted"
     return assemble({**values, **{name: value for name, value in given.items() if name not in CONSISTENCY_OWN}})

@@ -5,9 +5,9 @@ damaged in another way are moved to a quarantine file beside it.
 """
 
 import errno
-import json
 import logging
 import os
+import reprlib
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing, suppress
 from dataclasses import MISSING, Field, dataclass, fields
@@ -17,9 +17,11 @@ from typing import Any, Generic, TypeVar
 from self_instruct.errors import UserError
 from self_instruct.records import json_line
 from self_instruct.runs.lock import Lock, open_alone
-from self_instruct.user_files import LineError
+from self_instruct.user_files import LineError, NumberError, exact_json
 
 Line = TypeVar("Line")
+OUT_OF_RANGE = "out_of_range"
+"""The reason of the LineError for a line with a number that is too large."""
 _FAILURES = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 _log = logging.getLogger(__name__)
 
@@ -115,17 +117,20 @@ class Lines(Generic[Line]):
     whole: int
     damaged: dict[int, LineError]
 
+    def __len__(self) -> int:
+        return len(self.damaged) + len(self.found)
+
     def summary(self) -> str:
         """Return how many lines are damaged, and the error of the first."""
         first = next(iter(self.damaged.values()))
-        return f"{self.path}: {len(self.damaged)} of {len(self.damaged) + len(self.found)} lines are damaged; {first}"
+        return f"{self.path}: {len(self.damaged)} of {len(self)} lines are damaged; {first}"
 
 
 def read_lines(path: Path, read: Callable[[bytes, str], Line], warn: bool = True) -> Lines[Line]:
     """Parse all whole lines with `read(line, place)`, which raises LineError for a damaged one. Does not change the file.
 
     With `warn`, damaged lines are logged. Raises UserError if more than half of the lines are damaged: it is then probably
-    the wrong file.
+    the wrong file. Lines with a number that is out of range do not count for that, since a server can have sent it.
     """
     found, whole, damaged = list[Line](), 0, dict[int, LineError]()
     with path.open("rb") as file:
@@ -138,7 +143,7 @@ def read_lines(path: Path, read: Callable[[bytes, str], Line], warn: bool = True
             except LineError as error:
                 damaged[number] = error
     lines = Lines(path, found, whole, damaged)
-    if len(damaged) > len(found):
+    if sum(error.reason != OUT_OF_RANGE for error in damaged.values()) > len(lines) / 2:
         raise UserError(
             f"{lines.summary()}. That is more than a crash would damage: was the file written by another version, or edited? "
             "Restore it, or give another directory"
@@ -187,22 +192,29 @@ def _sync_folder(folder: Path) -> None:
 def line_reader(made: Callable[..., Line], kinds: Mapping[str, Any], what: str) -> Callable[[bytes, str], Line]:
     """Return a function that parses a line into the dataclass `made` and checks the types of the fields in `kinds`.
 
-    It ignores unknown fields, uses the defaults of missing ones, and raises LineError for a line that is not `what`.
+    It ignores unknown fields, uses the defaults of missing ones, and raises LineError for a line that is not `what`. Whole
+    numbers count something, so none is negative.
     """
     needed = {item.name: not _has_default(item) for item in fields(made)}  # type: ignore[arg-type]
 
     def read(line: bytes, place: str) -> Line:
         try:
-            row = json.loads(line)
+            row = exact_json(line)
             values = {name: row[name] for name, needs in needed.items() if needs or name in row}
-            wrong = [name for name, kind in kinds.items() if name in values and not isinstance(values[name], kind)]
+            wrong = [name for name, kind in kinds.items() if name in values and not _fits(values[name], kind)]
             if wrong:
-                raise TypeError(f"{wrong[0]} is {values[wrong[0]]!r}")
+                raise TypeError(f"{wrong[0]} is {reprlib.repr(values[wrong[0]])}")
             return made(**values)
+        except NumberError as error:
+            raise LineError(OUT_OF_RANGE, place, f"is not {what} ({error})") from None
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise LineError("damaged", place, f"is not {what} ({type(error).__name__}: {error})") from None
 
     return read
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    return isinstance(value, kind) and (kind is not int or (type(value) is int and value >= 0))
 
 
 def _has_default(item: Field) -> bool:

@@ -59,14 +59,14 @@ class Funnel:
     tally: Tally = field(default_factory=Tally)
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    _recent: deque[tuple[int, int, int, Counter[str]]] = field(default_factory=deque)
+    _recent: deque[tuple[int, int, int, Counter[str], int]] = field(default_factory=deque)
     categories: dict[str, "Funnel"] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.categories.update((name, Funnel(self.patience)) for name in self.quotas)
 
-    def count(self, entry: Entry, verdicts: list[Verdict]) -> None:
-        """Count one completion and the verdicts on its blocks."""
+    def count(self, entry: Entry, verdicts: list[Verdict], passed_on: int = 0) -> None:
+        """Count one completion and the verdicts on its blocks; `passed_on` of its tasks wait for their answer."""
         self.completions[entry.finish_reason] += 1
         self.prompt_tokens += entry.prompt_tokens
         self.completion_tokens += entry.completion_tokens
@@ -75,7 +75,7 @@ class Funnel:
         # An error of the engine says nothing about the model.
         if entry.finish_reason != "error":
             filtered = Counter(v.drop.reason for v in verdicts if v.drop is not None and v.drop.stage == "filter")
-            self._recent.append((parsed, kept, entry.completion_tokens, filtered))
+            self._recent.append((parsed, kept, entry.completion_tokens, filtered, passed_on))
         if len(self._recent) > self.patience:
             self._recent.popleft()
         if entry.category is not None:
@@ -134,17 +134,21 @@ class Funnel:
 
     @property
     def recent_yield(self) -> float | None:
-        """The yield over the last `patience` requests; None before there were that many."""
+        """The yield over the last `patience` requests; None before there were that many.
+
+        A task that passed in the first of two steps counts as kept there, and again when its answer is decided.
+        """
         if len(self._recent) < self.patience:
             return None
-        parsed = sum(parsed for parsed, *_ in self._recent)
-        return sum(kept for _, kept, *_ in self._recent) / parsed if parsed else 0.0
+        passed_on = sum(waiting for *_, waiting in self._recent)
+        parsed = sum(parsed for parsed, *_ in self._recent) + passed_on
+        return (sum(kept for _, kept, *_ in self._recent) + passed_on) / parsed if parsed else 0.0
 
     @property
     def likely_cause(self) -> str:
         """The most likely cause of a low `recent_yield`."""
         parsed = sum(parsed for parsed, *_ in self._recent)
-        filtered = sum((reasons for *_, reasons in self._recent), Counter[str]())
+        filtered = sum((reasons for *_, reasons, _ in self._recent), Counter[str]())
         if 2 * filtered.total() > parsed:
             reason, number = min(filtered.items(), key=_commonest)
             advice = "; --filter_rules leaves a rule out" if self.rules else ""
@@ -154,7 +158,7 @@ class Funnel:
             )
         if parsed:
             return "the model repeats itself or cannot follow the format"
-        if all(tokens <= 1 for _, _, tokens, _ in self._recent):
+        if all(tokens <= 1 for _, _, tokens, *_ in self._recent):
             return "the model wrote nothing, it ends every text at once"
         unread = Counter({reason: n for (stage, reason), n in self.drops.items() if stage == "parse"})
         mostly = f", most of them for {unread.most_common(1)[0][0]}" if unread else ""
@@ -163,7 +167,7 @@ class Funnel:
     @property
     def samples(self) -> list[tuple[int, int]]:
         """Generated tokens and accepted records of each of the last `patience` requests."""
-        return [(tokens, kept) for _, kept, tokens, _ in self._recent]
+        return [(tokens, kept) for _, kept, tokens, *_ in self._recent]
 
     @property
     def warnings(self) -> list[RuleWarning]:
@@ -209,7 +213,7 @@ class Funnel:
         stages = [step for step in STEPS if step[0] not in left_out]
         failed = self.completions["error"]
         note = f"\n{failed} request{'s' * (failed > 1)} failed with an error of the engine" if failed else ""
-        return self.tally.table(WRITTEN, stages) + note
+        return self.tally.table(WRITTEN, stages) + note + _looped(self.completions["repetition"])
 
     def table_of_categories(self) -> str:
         """Format the records and the most frequent drop reasons of each category; empty without categories."""
@@ -222,6 +226,16 @@ class Funnel:
             counts = f"{funnel.accepted:>9,} {self.quotas[name]:>9,} {funnel.requests:>9,}"
             rows.append(f"{name:<28} {counts} {funnel.yield_of_written:>6.0%}  {reasons}")
         return "\n".join(row.rstrip() for row in rows)
+
+
+def _looped(number: int) -> str:
+    """Return a line on the requests that ended because they repeated themselves; empty if there are none."""
+    if not number:
+        return ""
+    return (
+        f"\n{number:,} request{'s' * (number > 1)} ended early because the text had become a loop (--stop_repetition); a "
+        "higher --temperature or a --repetition_penalty makes that rarer"
+    )
 
 
 def warnings_of(

@@ -3,16 +3,18 @@
 One JSON line per completion, appended in the order of arrival and synced to disk.
 """
 
+import reprlib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from self_instruct.engines.base import Completion
+from self_instruct.engines.base import CUT, Completion
 from self_instruct.errors import UserError
 from self_instruct.records import Prompt
 from self_instruct.runs.files import AppendedFile, line_reader, read_lines
 from self_instruct.runs.layout import JOURNAL
+from self_instruct.user_files import LineError
 
 _KINDS: dict[str, Any] = {
     "request": int, "seed_ids": list, "parent_ids": list, "depth": int, "text": str, "finish_reason": str,
@@ -20,14 +22,15 @@ _KINDS: dict[str, Any] = {
     "variables": dict, "error": str | None, "usage": dict | None,
 }  # fmt: skip
 
-_OF_CATEGORIES = ("category", "step", "answers", "variables")
+_OF_CATEGORIES = ("category", "variables")
+_OF_STEPS = ("step", "answers")
 
 
 @dataclass(frozen=True)
 class Entry:
     """A completion with the demonstrations and hash of its prompt, and the depth of the records made from it.
 
-    `category`, `step`, `answers` and `variables` come from the prompt's aim, in a run with categories.
+    `category`, `step`, `answers` and `variables` come from the prompt's aim, if it has one.
     """
 
     request: int
@@ -53,8 +56,13 @@ class Entry:
         """Return the entry for a prompt and its completion."""
         plan: dict[str, Any] = {"seed_ids": prompt.seed_ids, "parent_ids": prompt.parent_ids, "depth": prompt.depth}
         if prompt.aim is not None:
-            plan.update(asdict(prompt.aim))
+            plan.update(asdict(prompt.aim), category=prompt.aim.category or None)
         return cls(**plan, prompt_sha256=prompt.sha256, **asdict(completion))
+
+    @property
+    def cut(self) -> bool:
+        """Whether the text was cut off, so that its last block may be incomplete."""
+        return self.finish_reason in CUT
 
     @property
     def number(self) -> int:
@@ -62,7 +70,19 @@ class Entry:
         return len(self.seed_ids) + len(self.parent_ids) + 1
 
 
-_read_entry = line_reader(Entry, _KINDS, "a journal entry")
+_parse_entry = line_reader(Entry, _KINDS, "a journal entry")
+
+
+def _read_entry(line: bytes, place: str) -> Entry:
+    """Return the entry on a line. Raises LineError if it is none, or if its usage counts no tokens."""
+    entry = _parse_entry(line, place)
+    for name in ("prompt_tokens", "completion_tokens"):
+        count = (entry.usage or {}).get(name, 0)
+        if type(count) is not int or count < 0:
+            raise LineError(
+                "damaged", place, f"is not a journal entry (its usage counts {reprlib.repr(count)} {name})"
+            )
+    return entry
 
 
 class Journal:
@@ -91,9 +111,12 @@ class Journal:
 
 
 def _row(entry: Entry) -> dict[str, Any]:
-    """Return the row of an entry; a run without categories has no fields for them."""
+    """Return the row of an entry; a run without categories has no fields for them, and its first step none for steps."""
     row = asdict(entry)
-    return row if entry.category is not None else {name: row[name] for name in row if name not in _OF_CATEGORIES}
+    if entry.category is not None:
+        return row
+    absent = _OF_CATEGORIES if entry.step == 2 else (*_OF_CATEGORIES, *_OF_STEPS)
+    return {name: row[name] for name in row if name not in absent}
 
 
 def read_journal(folder: Path) -> list[Entry]:

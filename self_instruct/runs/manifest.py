@@ -23,6 +23,11 @@ from self_instruct.seeds import sha256_of_file
 FILE_NAME = DESCRIPTION
 OVER_CATEGORIES = "over_categories"
 """The key for options that were given to override those of the category files."""
+TEMPLATE = "chat_template"
+"""The key for what the chat template renders."""
+# PyYAML built with libyaml parses and emits several times faster.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _PACKAGES = ("torch", "transformers", "accelerate", "tokenizers", "rouge-score", "numba", "sentence-transformers")
 
 
@@ -52,7 +57,7 @@ def read(folder: Path) -> dict[str, Any] | None:
     """Return the content of a directory's run.yaml, or None if it has none. Raises UserError if it is damaged."""
     path = folder / FILE_NAME
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), _LOADER)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
@@ -115,8 +120,8 @@ def of_journal(folder: Path) -> dict[str, Any] | None:
 
 def write(folder: Path, content: Mapping[str, Any]) -> None:
     """Write run.yaml atomically."""
-    text = yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True, width=119)
-    if yaml.safe_load(text) != content:  # PyYAML changes a few rare line ends unless they are escaped
+    text = yaml.dump(dict(content), Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=119)
+    if yaml.load(text, _LOADER) != content:  # PyYAML changes a few rare line ends unless they are escaped
         text = yaml.safe_dump(dict(content), sort_keys=False, width=119)
     put(folder / FILE_NAME, text.encode("utf-8"))
 
@@ -139,6 +144,11 @@ def check_same_plan(
             changes.append(f"{name} has changed{shown}")
     before, after = earlier.get("categories") or {}, now.get("categories") or {}
     changes += [f"the file of category {name} has changed" for name in before if before[name] != after.get(name)]
+    if TEMPLATE in earlier and earlier[TEMPLATE] != now.get(TEMPLATE):
+        changes.append(
+            "the chat template renders a message in another way: the template, --chat_template_kwargs, or a date or another "
+            "value that the template takes from its surroundings has changed"
+        )
     if changes:
         raise UserError(
             f"{folder} was started with another plan: {'; '.join(changes)}. Give the earlier values to continue it, or another "

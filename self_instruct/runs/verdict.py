@@ -10,7 +10,8 @@ from self_instruct.runs.journal import Entry
 class Verdict:
     """The decision on one candidate: its record as far as it could be read, and its drop, or None if it was kept.
 
-    `source` is the completion that contains the candidate, if a later completion decided on it.
+    `source` is the completion that contains the candidate, if a later completion decided on it. `task` is true for a candidate
+    without an output, for which a later request asks.
     """
 
     record: Record
@@ -19,3 +20,4 @@ class Verdict:
     rouge: Nearest | None = None
     embedding: Nearest | None = None
     source: Entry | None = None
+    task: bool = False

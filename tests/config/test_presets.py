@@ -14,6 +14,7 @@ import yaml
 from self_instruct.config.option import declarations
 from self_instruct.config.parser import convert, parse_values
 from self_instruct.config.presets import PRESETS
+from self_instruct.datasets.options import ComparisonOptions
 from self_instruct.errors import UserError
 from self_instruct.formats import INSTRUCTION_INPUT_OUTPUT, INSTRUCTION_OUTPUT
 from self_instruct.generation.assembly import build_curator
@@ -49,12 +50,12 @@ def objection(
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_sets_options_that_exist_to_values_that_can_be_given(name: str) -> None:
-    declared = declarations(GROUPS)
+    declared = declarations((*GROUPS, ComparisonOptions))
     for key, value in PRESETS[name].options.items():
         given = list(value) if isinstance(value, list) else value
         assert convert(declared[key], given, key, Path.cwd()) == value
-        assert declared[key].metadata["fixed"], f"{key} decides nothing about the data"
-    resolved = flatten(preset(name))
+        assert key == "compare" or declared[key].metadata["fixed"], f"{key} decides nothing about the data"
+    resolved = {**flatten(preset(name)), "compare": "instruction"}  # a run compares the instruction alone
     assert {key: resolved[key] for key in PRESETS[name].options} == PRESETS[name].options
 
 
@@ -215,6 +216,7 @@ def test_a_run_records_the_resolved_preset_and_refilter_can_use_another(tmp_path
     assert recorded["preset"] == "alpaca"
     explicit = {"rouge_threshold": 0.6, "num_prompt_instructions": 4}
     wanted = {**PRESETS["alpaca"].options, **explicit}
+    del wanted["compare"]  # an option of curate and merge
     assert {name: recorded[name] for name in wanted} == wanted
     command = [tmp_path / "run", tmp_path / "new", "--preset", "armel"]
     result = run(sys.executable, "-m", "self_instruct.refilter", *command, cwd=ROOT)
@@ -238,7 +240,7 @@ def test_the_first_prompt_shows_what_the_preset_asks_for() -> None:
 def block(name: str) -> str:
     """Return what docs/presets.md shows of a preset: its options that differ from the defaults."""
     defaults = flatten(parse_arguments([], "test"))
-    differing = {key: value for key, value in PRESETS[name].options.items() if value != defaults[key]}
+    differing = {key: value for key, value in PRESETS[name].options.items() if value != defaults.get(key, value)}
     ordered = {key: differing[key] for key in declarations(GROUPS) if key in differing}
     lines = (f"{key}: {json.dumps(value)}\n" for key, value in ordered.items())
     return f"```yaml\n# --preset {name}\n{''.join(lines)}```\n"

@@ -1,8 +1,8 @@
 """The job scripts on a Slurm cluster of two nodes, with preemption, requeues and lost nodes.
 
-Small jobs, which load no model, are submitted together at the start and run side by side. One job over both nodes, with the
-demonstration model, is used by all later tests: each waits for progress, disturbs the job, and asserts that it was
-requeued with its whole journal; the last one waits for its end. Any test can be run alone.
+Small jobs are submitted together at the start and run side by side. One job over both nodes is used by all later tests: each
+waits for progress, disturbs the job, and asserts that it was requeued with its whole journal; the last one waits for its end.
+Any test can be run alone. All replay scripts, which needs no model: test_launch.py starts ranks with a model.
 """
 
 import sys
@@ -19,7 +19,7 @@ from tests.support.slurm_cluster import NODES, Cluster, obstacle
 
 pytestmark = pytest.mark.skipif(obstacle() is not None, reason=obstacle() or "")
 GENERATE, CURATE = (ROOT / "configs" / "slurm" / f"{name}.slurm" for name in ("generate", "curate"))
-TARGET = 60
+REQUESTS = 5000
 PATIENCE_SECONDS = 280.0
 MISTAKES = {
     "no GPUs": ({}, "the job has no GPUs"),
@@ -150,11 +150,11 @@ def test_preemption_with_a_time_of_grace_requeues(cluster, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def job(cluster, tmp_path_factory) -> Generation:
-    """A job over both nodes with one process on each. Slurm counts GPUs for it; the model runs on the CPUs."""
-    options = ["--config", ROOT / "configs" / "quickstart.yaml", "--request_batch_size", 2, "--max_tasks_per_request", 2,
-               "--num_instructions_to_generate", TARGET]  # fmt: skip
+    """A job over both nodes with one process on each. Slurm counts GPUs for it, which it does not use."""
+    folder = tmp_path_factory.mktemp("job")
+    script = write_script(folder / "script.jsonl", REQUESTS)
     return Generation(
-        cluster, tmp_path_factory.mktemp("job"), ["--nodes", 2, "--gpus-per-node", 1], options,
+        cluster, folder, ["--nodes", 2, "--gpus-per-node", 1], scripted(script, folder / "run", 50_000),
         ACCELERATE_USE_CPU="true", RETRY_AFTER_SECONDS="1",
     )  # fmt: skip
 
@@ -181,8 +181,7 @@ def test_it_finishes_with_nothing_lost_or_doubled(job):
     sys.stdout.write(job.cluster.command("scontrol", "--oneliner", "show", "job", job.number))  # pytest -s shows it
     journal = rows(job.run / "completions.jsonl")
     requests = [row["request"] for row in journal]
-    assert len(requests) == len(set(requests)) and {row["rank"] for row in journal} == {0, 1}
+    assert sorted(requests) == list(range(REQUESTS)) and {row["rank"] for row in journal} == {0, 1}
     accepted = rows(job.run / "machine_generated_instructions.jsonl")
     ids = [row["provenance"]["id"] for row in accepted] + [row["id"] for row in rows(job.run / "rejected.jsonl")]
-    assert len(accepted) == TARGET and len(ids) == len(set(ids))
-    assert {row["provenance"]["request"] for row in accepted} <= set(requests)
+    assert len(accepted) > REQUESTS / 4 and len(ids) == len(set(ids))

@@ -174,7 +174,8 @@ def test_no_record_is_written_from_demonstrations_deeper_than_the_cap(cap: int) 
         (-84, "leaves no room for the prompt: the model's context is 16 tokens, and .* has 15. Use at most 1, or"),
         (
             -85,
-            "leaves no room for the prompt: the model's context is 15 tokens, and .* has 15. Shorten the prompt, or",
+            "the model's context is 15 tokens, but .* has 15, so no value of --max_new_tokens leaves room for a "
+            "completion. Use a model with a longer context, or shorten",
         ),
     ],
 )

@@ -27,7 +27,7 @@ def test_a_fence_is_unwrapped_and_code_alone_stays(output: str) -> None:
         "prose_around_code"),
         (f"```\n{CODE}\n```\n\n```\nadd(1, 2)\n```", "several_blocks"), (f"```python\n{CODE}", "prose_around_code"),
         (f"{CODE}\n\nThis function adds two numbers.", "prose_around_code"), ("```\n```", "no_code"), ("", "no_code"),
-        ("def add(a, b)\n    return a", "does_not_compile: line 1"), ("```python\nreturn 1\n```", "does_not_compile"),
+        ("def add(a, b)\n    return a", "does_not_compile: line 1"), ("```python\nx = = 1\n```", "does_not_compile"),
         ("x = 1\x00", "does_not_compile"), ("(" * 500 + "x" + ")" * 500, "does_not_compile"), ("a = 1\n" * 40_000,
         "does_not_compile: over"),
     ],

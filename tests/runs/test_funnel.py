@@ -243,3 +243,12 @@ def test_a_later_report_replaces_the_earlier(tmp_path: Path) -> None:
     write_report(tmp_path, funnel((KEPT,) * 50), "a long reason that makes the file longer")
     write_report(tmp_path, funnel(), "short")
     assert json.loads((tmp_path / "report.json").read_text())["stopped"] == "short"
+
+
+def test_loops_are_counted_and_cut_the_last_block() -> None:
+    made = funnel((KEPT,))
+    assert "loop" not in made.table()
+    made.count(entry("repetition"), verdicts(SHORT))
+    assert "1 request ended early because the text had become a loop (--stop_repetition)" in made.table()
+    assert made.as_dict("done")["completions"] == {"repetition": 1, "stop": 1}
+    assert entry("repetition").cut and entry("length").cut and not entry().cut

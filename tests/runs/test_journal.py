@@ -269,3 +269,27 @@ def test_any_text_comes_back(tmp_path_factory: pytest.TempPathFactory, written: 
     expected = {request: entry(request, text) for request, text in reversed(written)}
     assert reopened(folder) == expected
     assert read_journal(folder) == [expected[request] for request in sorted(expected)]
+
+
+@pytest.mark.parametrize("number", [str(10**400), "9007199254740992", "-1", "1e999", "NaN", "true", '"5"', "1.5"])
+@pytest.mark.parametrize("name", ["request", "prompt_tokens", "completion_tokens", "usage"])
+def test_a_number_that_no_reader_can_store_is_moved_aside(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str, number: str
+) -> None:
+    if name == "usage":
+        number = f'{{"prompt_tokens": {number}, "completion_tokens": 3, "estimated": false}}'
+    path = write(tmp_path, entry(0), entry(1))
+    first, second, _ = path.read_bytes().split(b"\n")
+    poisoned = json.dumps({**json.loads(second), name: "NUMBER"}).replace('"NUMBER"', number).encode()
+    path.write_bytes(first + b"\n" + poisoned + b"\n")
+    with caplog.at_level(logging.WARNING):
+        assert sorted(reopened(tmp_path)) == [0]
+    assert f"{path}:2: is not a journal entry" in caplog.text and len(caplog.text) < 1000
+    assert (tmp_path / QUARANTINE).read_bytes() == poisoned + b"\n"
+
+
+def test_a_journal_of_which_a_server_spoiled_every_line_goes_on(tmp_path: Path) -> None:
+    path = write(tmp_path, entry(0), entry(1))
+    spoiled = path.read_bytes().replace(b'"completion_tokens": 3', b'"completion_tokens": 1' + b"0" * 400)
+    path.write_bytes(spoiled)
+    assert reopened(tmp_path) == {} and (tmp_path / QUARANTINE).read_bytes() == spoiled

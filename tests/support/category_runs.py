@@ -10,7 +10,7 @@ from pathlib import Path
 from self_instruct.engines.base import Completion, Request
 from self_instruct.engines.scripted import ScriptedEngine
 from self_instruct.formats import INSTRUCTION_OUTPUT
-from self_instruct.generation.assembly import with_horizon
+from self_instruct.generation.assembly import as_before
 from self_instruct.generation.categories.recipe import CategoryRecipe
 from self_instruct.generation.config import parse_arguments
 from self_instruct.generation.loop import Limits, Loop
@@ -47,7 +47,7 @@ def write_category(
 
 def build_recipe(*argv: object) -> CategoryRecipe:
     """Build the recipe of a command line, with the horizon set."""
-    config = with_horizon(parse_arguments([str(part) for part in argv], "A test."), None)
+    config = as_before(parse_arguments([str(part) for part in argv], "A test."), None)
     return CategoryRecipe.of(config, INSTRUCTION_OUTPUT)
 
 

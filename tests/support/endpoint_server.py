@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from pathlib import Path
@@ -40,7 +41,8 @@ FAULTS = (
 class Behaviour:
     """How the server answers. `faults` is the share of requests that end in one of `kinds`; `latency` is in seconds. A
     `status` other than 200 is the answer to every request. `choices` limits the choices of a request; `refuses` names
-    unsupported fields.
+    unsupported fields. `raw` is sent in place of any response, again and again with `repeats`; with `lanes`, it works on
+    that many requests at a time.
     """
 
     latency: float = 0.0
@@ -59,6 +61,9 @@ class Behaviour:
     tasks: bool = False
     answer: dict[str, Any] | None = None
     drip: float = 0.01
+    raw: bytes | None = None
+    repeats: bool = False
+    lanes: int = 0
 
 
 class EndpointServer:
@@ -78,6 +83,7 @@ class EndpointServer:
         self._rng = random.Random(self.behaviour.seed)
         self._loop = asyncio.new_event_loop()
         self._writers: set[asyncio.StreamWriter] = set()
+        self._lanes: asyncio.Semaphore | None = None
 
     @property
     def url(self) -> str:
@@ -133,7 +139,11 @@ class EndpointServer:
         now = self.behaviour
         self.bodies.append(body)
         self.times.append(time.monotonic())
-        if now.latency:
+        if now.raw is not None:
+            return await self._send_raw(writer, now.raw)
+        if now.lanes and self._lanes is None:
+            self._lanes = asyncio.Semaphore(now.lanes)
+        async with self._lanes or nullcontext():
             await asyncio.sleep(now.latency)
         if now.status != 200:
             return await self._send(writer, now.status, {"error": {"message": now.said}}, **now.headers)
@@ -157,6 +167,14 @@ class EndpointServer:
             return await self._send(writer, 200, good)
         self.faults[fault] += 1
         await self._fail(fault, good, writer)
+
+    async def _send_raw(self, writer: asyncio.StreamWriter, content: bytes) -> None:
+        writer.write(content)
+        while self.behaviour.repeats:
+            writer.write(content.partition(b"\r\n\r\n")[2])
+            await writer.drain()
+            await asyncio.sleep(0)
+        await writer.drain()
 
     def _good(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         choices = []

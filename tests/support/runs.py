@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.support.copies import Copies
+from tests.support.copies import Copies, Copy
 
 ROOT = Path(__file__).resolve().parents[2]
 IO = ROOT / "instruction_io" / "instruction_output.py"
@@ -29,6 +29,11 @@ def start(*command: object, cwd: Path = ROOT, **more: str) -> subprocess.Popen[s
         [str(part) for part in command], cwd=cwd, env=environment(**more), text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
+
+
+def start_copy(*command: object) -> Copy:
+    """Start one of our commands in a fork; it must end before the next one is started."""
+    return _copies.start([str(part) for part in command], ROOT, environment())
 
 
 def run(*command: object, cwd: Path = ROOT, **more: str) -> subprocess.CompletedProcess[str]:

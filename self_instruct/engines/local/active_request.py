@@ -9,6 +9,7 @@ import torch
 from self_instruct.engines.base import FinishReason, Request, Sampling
 from self_instruct.engines.local.sampling import NO_NUMBERS, NOT_A_NUMBER
 from self_instruct.engines.local.stopping import StopMatcher
+from self_instruct.engines.repetition import repeats
 
 # How torch reports a lack of memory where it raises no OutOfMemoryError.
 _OUT_OF_MEMORY = ("can't allocate memory", "ALLOC_FAILED")
@@ -16,7 +17,7 @@ _OUT_OF_MEMORY = ("can't allocate memory", "ALLOC_FAILED")
 
 @dataclass(frozen=True)
 class EndRules:
-    """What ends a request before its token limit: an end token, or one of its stop texts."""
+    """What ends a request before its token limit: an end token, or one of its stop texts. Loops are its sampling's matter."""
 
     end_tokens: frozenset[int]
     matcher: StopMatcher
@@ -50,6 +51,8 @@ class ActiveRequest:
             self.reason = "stop"
         elif len(self.tokens) >= self.sampling.max_new_tokens:
             self.reason = "length"
+        elif self.sampling.stop_repetition and repeats(self.tokens):
+            self.reason = "repetition"
 
     def fail(self, error: str) -> None:
         """End the request without a text."""

@@ -5,7 +5,7 @@ ignored, so that only our options decide a completion.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from transformers import GenerationConfig
@@ -13,6 +13,7 @@ from transformers import GenerationConfig
 from self_instruct.engines.base import Completion, Hardware, Request, Sampling, cut_at_stop, timestamp
 from self_instruct.engines.local.active_request import ActiveRequest, EndRules, free_memory
 from self_instruct.engines.local.backend import choose_backend
+from self_instruct.engines.local.generation_settings import unused_settings
 from self_instruct.engines.local.hardware import hardware_of
 from self_instruct.engines.local.loading import end_tokens
 from self_instruct.engines.local.stopping import StopMatcher
@@ -40,13 +41,16 @@ class HuggingFaceEngine:
         on_step: Callable[[int], None] = lambda rows: None,
         backend: str = "auto",
         same_sampling: bool = True,
+        template_arguments: Mapping[str, Any] | None = None,
     ) -> None:
-        self._encoder = PromptEncoder(tokenizer, chat_template)
+        self._encoder = PromptEncoder(tokenizer, chat_template, template_arguments)
         self.model_revision, self.context_length = revision, context_length(model.config, tokenizer)
         self.on_step = on_step
         self._model, self._tokenizer, self._sampling, self._rank = model, tokenizer, sampling, rank
         self._vocabulary = model.get_input_embeddings().weight.shape[0]
         self._ends = frozenset(end_tokens(model, tokenizer))
+        if rank == 0 and (unused := unused_settings(model.generation_config, sampling)):
+            _log.info("Not used from the model's generation_config.json: %s.", unused)
         # Without this, `generate` would take options that we do not set from the model's own defaults.
         model.generation_config = GenerationConfig()
         rules = EndRules(self._ends, StopMatcher(tokenizer))
@@ -69,7 +73,9 @@ class HuggingFaceEngine:
         """Queue requests. One whose prompt is unusable ends as an error; the others are not affected."""
         for request in requests:
             sampling = request.sampling or self._sampling
-            row = ActiveRequest(request, self._encoder.encode(request.prompt, request.opening), sampling)
+            row = ActiveRequest(
+                request, self._encoder.encode(request.prompt, request.opening, request.system, request.raw), sampling
+            )
             if reason := self._unusable(row.prompt, sampling.max_new_tokens):
                 row.fail(reason)
                 self._refused.append(row)

@@ -9,8 +9,10 @@ from typing import Any
 import torch
 
 from self_instruct.engines.base import Sampling
+from self_instruct.engines.local.adapter import adapter_revision, check_adapter, merge
 from self_instruct.engines.local.gguf import model_path
 from self_instruct.engines.local.model_files import check_complete
+from self_instruct.engines.local.model_kinds import check_class, check_quantized
 from self_instruct.engines.local.placement import Placement, device, loading_options
 from self_instruct.engines.local.sampling import check, draw
 from self_instruct.engines.local.tokenizer import explain, load_text
@@ -26,14 +28,20 @@ def load_model(
     revision: str | None = None,
     placement: Placement = _ONE_DEVICE,
     trust_remote_code: bool = False,
+    adapter: str | None = None,
 ) -> tuple[Any, Any, str]:
     """Return the model in evaluation mode, its tokenizer, which pads on the left, and the model's revision.
 
-    The placement must have passed `placement.check`. Raises UserError if something cannot be loaded.
+    `adapter` is merged into the model. The placement must have passed `placement.check`. Raises UserError if something cannot
+    be loaded.
     """
     from transformers import AutoModelForCausalLM
 
-    tokenizer, _, found_revision = load_text(name, revision, trust_remote_code)
+    tokenizer, config, found_revision = load_text(name, revision, trust_remote_code)
+    if adapter:
+        check_adapter(adapter, placement.quantization)
+    check_class(name, config)
+    check_quantized(name, config)
     where = loading_options(placement)
     try:
         with offline_if_unreachable(name):
@@ -48,6 +56,9 @@ def load_model(
     except Exception as error:  # a broken file can raise any exception in three libraries
         raise UserError(explain(name, error)) from error
     check_complete(name, found)
+    if adapter:
+        model = merge(model, adapter, name)
+        found_revision += f"+{adapter_revision(adapter)}"
     slow = [part for part, place in getattr(model, "hf_device_map", {}).items() if place in ("cpu", "disk")]
     if slow and device().type != "cpu":
         _log.warning(

@@ -1,7 +1,4 @@
-"""The files of a local model: whether a folder holds usable weights, and a revision computed from its content.
-
-Weights are read from safetensors only, because a pickle can run code. GGUF files are converted first (gguf.py).
-"""
+"""The revision of a model, computed from its content, and whether its files held all of its weights."""
 
 import hashlib
 from pathlib import Path
@@ -10,26 +7,8 @@ from typing import Any
 from self_instruct.errors import UserError
 from self_instruct.hub import cached_commit
 
-FOLDER = "the folder must hold config.json, a tokenizer and safetensors weights, as save_pretrained writes them"
-CONVERT = (
-    'which can run any code when it is loaded, so it is refused; if you trust its source, convert it: python -c "from '
-    "transformers import AutoModelForCausalLM as M, AutoTokenizer as T; M.from_pretrained('{name}', use_safetensors=False)"
-    ".save_pretrained('converted'); T.from_pretrained('{name}').save_pretrained('converted')\", and give ./converted"
-)
-_PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _TEXTS = (".json", ".jinja", ".txt", ".model")
 _WEIGHTS = (".safetensors", ".gguf")
-
-
-def check_weights(name: str) -> None:
-    """Raise UserError if `name` is a folder without safetensors weights."""
-    folder = Path(name).expanduser()
-    if not folder.is_dir() or any(folder.glob("*.safetensors")):
-        return
-    pickled = sorted(path.name for path in folder.iterdir() if path.suffix in _PICKLED)
-    if pickled:
-        raise UserError(f"--model_name_or_path {name}: {pickled[0]} is a pickle, {CONVERT.format(name=name)}")
-    raise UserError(f"--model_name_or_path {name}: holds no safetensors weights; {FOLDER}")
 
 
 def check_complete(name: str, loading_info: dict[str, Any]) -> None:

@@ -15,9 +15,14 @@ class StopMatcher:
         self._tokenizer = tokenizer
         self._last_characters: list[frozenset[str]] = []
         self._tokens_of: dict[frozenset[str], frozenset[int]] = {}
+        self._special = {str(item): number for number, item in tokenizer.added_tokens_decoder.items() if item.special}
 
     def reached(self, tokens: Sequence[int], stop: Sequence[str]) -> bool:
-        """Return whether the newest token completed one of the stop texts."""
+        """Return whether the newest token completed one of the stop texts, or is one of them as a special token, which
+        decoding leaves out.
+        """
+        if any(self._special.get(word) == tokens[-1] for word in stop):
+            return True
         if not stop or tokens[-1] not in self._ending(frozenset(word[-1] for word in stop)):
             return False
         # A byte-fallback vocabulary needs up to four tokens per character.

@@ -3,54 +3,64 @@
 The process that composes prompts counts tokens with the same code that the generating process encodes with.
 """
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from self_instruct.engines.base import UserTurn
+from self_instruct.engines.local.adapter import adapter_revision, check_adapter
+from self_instruct.engines.local.chat_template import ChatTemplate
 from self_instruct.engines.local.gguf import model_path
-from self_instruct.engines.local.model_files import CONVERT, FOLDER, check_weights, model_revision
+from self_instruct.engines.local.model_files import model_revision
+from self_instruct.engines.local.model_kinds import (
+    CAUSAL_CLASSES,
+    CHECK_NAME,
+    CONVERT,
+    check_architecture,
+    check_folder,
+    check_source,
+    check_vocabulary,
+    json_object,
+)
 from self_instruct.errors import UserError
-from self_instruct.hub import offline_if_unreachable
+from self_instruct.hub import offline_if_unreachable, reachable
 
 _CONTEXT_FIELDS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
 # Names of the class that reads everything from tokenizer.json.
 _GENERAL_TOKENIZERS = ("PreTrainedTokenizerFast", "TokenizersBackend")
+_UNREADABLE = "a file, such as a tokenizer.json, is missing or damaged, or this transformers is too old for the model"
 _TOKENIZER = "the folder must hold a tokenizer, as save_pretrained writes it; weights and config.json are not needed"
 
 
 class PromptEncoder:
     """Encodes a prompt and the opening of its answer as token ids, with the chat template if there is one.
 
-    `chat_template` is "auto" (if the tokenizer has one), "always" or "never". Raises UserError if the template cannot be used.
+    `chat_template` is "auto" (if the tokenizer has one), "always" or "never"; `arguments` are variables for the template.
+    Raises UserError if the template cannot be used.
     """
 
-    def __init__(self, tokenizer: Any, chat_template: str = "auto") -> None:
+    def __init__(
+        self, tokenizer: Any, chat_template: str = "auto", arguments: Mapping[str, Any] | None = None
+    ) -> None:
         if chat_template == "always" and not tokenizer.chat_template:
             raise UserError(
                 "--chat_template is 'always', but the model's tokenizer has no chat template; use 'auto' or 'never'"
             )
         self._tokenizer = tokenizer
-        self._chat = chat_template == "always" or (chat_template == "auto" and bool(tokenizer.chat_template))
-        if self._chat:
-            self._check_template()
+        used = chat_template == "always" or (chat_template == "auto" and bool(tokenizer.chat_template))
+        self.template = ChatTemplate(tokenizer, arguments) if used else None
 
-    def encode(self, prompt: str, opening: str) -> list[int]:
-        """Return the token ids that the model reads before its first new token."""
-        if not self._chat:
-            return self._tokenizer(prompt + opening)["input_ids"]
+    def encode(self, prompt: str, opening: str, system: str | None = None, raw: bool = False) -> list[int]:
+        """Return the token ids that the model reads before its first new token. A `raw` prompt is already rendered.
+
+        Without a chat template, the system message stands before the prompt.
+        """
+        if raw:
+            return self._tokenizer(prompt + opening, add_special_tokens=False)["input_ids"]
+        if self.template is None:
+            return self._tokenizer((f"{system}\n\n" if system else "") + prompt + opening)["input_ids"]
         # The opening is the beginning of the answer, so a chat model continues it as a base model does.
-        messages = [{"role": "user", "content": prompt.rstrip()}]
-        text = self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        return self._tokenizer(text + opening, add_special_tokens=False)["input_ids"]
-
-    def _check_template(self) -> None:
-        try:
-            self.encode("A task.", "1. ")
-        except Exception as error:  # templates are programs and can raise anything
-            raise UserError(
-                f"the chat template of the model's tokenizer cannot render a user message ({type(error).__name__}: {error}); "
-                "correct it, or use --chat_template never"
-            ) from error
+        return self._tokenizer(self.template.render(prompt, system) + opening, add_special_tokens=False)["input_ids"]
 
 
 class ModelReader:
@@ -70,7 +80,11 @@ class ModelReader:
         trust_remote_code: bool = False,
         chat_template: str = "auto",
         elsewhere: bool = False,
+        template_arguments: Mapping[str, Any] | None = None,
+        adapter: str | None = None,
     ) -> None:
+        if adapter:
+            check_adapter(adapter)
         plain = None if trust_remote_code else load_plain_folder(name, elsewhere)
         if plain is not None:
             tokenizer, self.context_length, self.demonstration = plain
@@ -81,11 +95,28 @@ class ModelReader:
             self.demonstration = (
                 getattr(config, "demonstration_model", None) is True
             )  # config.json of demo_model/ says so
-        self._encoder = PromptEncoder(tokenizer, chat_template)
+        if adapter:
+            self.model_revision += f"+{adapter_revision(adapter)}"
+        self._encoder = PromptEncoder(tokenizer, chat_template, template_arguments)
 
-    def prompt_tokens(self, prompt: str, opening: str) -> int:
+    @property
+    def template(self) -> ChatTemplate | None:
+        """The chat template with which prompts are rendered, if one is."""
+        return self._encoder.template
+
+    @property
+    def chats(self) -> bool:
+        """Whether prompts are rendered with a chat template."""
+        return self.template is not None
+
+    def user_turn(self, system: str | None = None) -> UserTurn:
+        """Return what stands around a user's words. Raises UserError if the chat template does not end them by a text."""
+        assert self.template is not None, "the recipe was checked to have a chat template"
+        return self.template.user_turn(system)
+
+    def prompt_tokens(self, prompt: str, opening: str, system: str | None = None, raw: bool = False) -> int:
         """Return the number of tokens in a prompt as the model reads it."""
-        return len(self._encoder.encode(prompt, opening))
+        return len(self._encoder.encode(prompt, opening, system, raw))
 
 
 def load_plain_folder(name: str, elsewhere: bool = False) -> tuple[Any, int, bool] | None:
@@ -97,7 +128,7 @@ def load_plain_folder(name: str, elsewhere: bool = False) -> tuple[Any, int, boo
     class and config.json states the context length itself. Raises `UserError` as `read_config` does for missing weights.
     """
     folder = Path(name).expanduser()
-    described = [_json_object(folder / file) for file in ("tokenizer_config.json", "config.json")]
+    described = [json_object(folder / file) for file in ("tokenizer_config.json", "config.json")]
     settings, config = described
     if settings.get("tokenizer_class") not in _GENERAL_TOKENIZERS or not (folder / "tokenizer.json").is_file():
         return None
@@ -106,24 +137,20 @@ def load_plain_folder(name: str, elsewhere: bool = False) -> tuple[Any, int, boo
     lengths = [config[field] for field in _CONTEXT_FIELDS if isinstance(config.get(field), int)]
     if not lengths:
         return None
+    classes = config.get("architectures")
+    if not isinstance(classes, list) or not all(str(item).endswith(CAUSAL_CLASSES) for item in classes):
+        return None  # `read_config` knows more kinds
     if not elsewhere:
-        check_weights(name)
+        check_folder(name, folder)
     from transformers import PreTrainedTokenizerFast
 
     try:
         tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, padding_side="left")
     except Exception:  # `load_text` tries again, and explains
         return None
+    if not elsewhere:
+        check_vocabulary(name, tokenizer.vocab_size, config.get("vocab_size"))
     return tokenizer, lengths[0], config.get("demonstration_model") is True
-
-
-def _json_object(path: Path) -> dict[str, Any]:
-    """Return the object in a JSON file, empty if there is none."""
-    try:
-        found = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def read_config(
@@ -133,6 +160,7 @@ def read_config(
 
     With `elsewhere`, weights are not required, and the result is None for a folder without a configuration.
     """
+    check_source(name, revision, elsewhere)  # before the import, which takes seconds
     from transformers import AutoConfig
     from transformers.utils import logging
 
@@ -140,17 +168,18 @@ def read_config(
     logging.disable_progress_bar()
     place = model_path(name, weights=not elsewhere)
     folder = Path(place).expanduser()
-    if place.startswith(("/", ".", "~")) and not folder.is_dir():
-        raise UserError(f"--model_name_or_path {name}: there is no such folder; give a model's folder or a Hub id")
-    if not elsewhere:
-        check_weights(place)
-    elif folder.is_dir() and not (folder / "config.json").is_file():
+    if elsewhere and folder.is_dir() and not (folder / "config.json").is_file():
         return None
     try:
         with offline_if_unreachable(name):
-            return AutoConfig.from_pretrained(place, revision=revision or "main", trust_remote_code=trust_remote_code)
+            config = AutoConfig.from_pretrained(
+                place, revision=revision or "main", trust_remote_code=trust_remote_code
+            )
     except Exception as error:  # a broken file can raise any exception in three libraries
         raise UserError(explain(name, error, elsewhere)) from error
+    if not elsewhere:
+        check_architecture(name, {**config.to_dict(), "is_encoder_decoder": config.is_encoder_decoder})
+    return config
 
 
 def load_text(
@@ -171,6 +200,10 @@ def load_text(
             )  # fmt: skip
     except Exception as error:  # a broken file can raise any exception in three libraries
         raise UserError(explain(name, error, elsewhere)) from error
+    if not elsewhere:
+        check_vocabulary(
+            name, getattr(tokenizer, "vocab_size", 0), getattr(config.get_text_config(), "vocab_size", None)
+        )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
     return tokenizer, config, model_revision(name, revision)
@@ -191,10 +224,15 @@ def explain(name: str, error: Exception, elsewhere: bool = False) -> str:
     reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
     if "trust_remote_code" in str(error):
         advice = "it comes with its own code; if you trust its source, add --trust_remote_code"
-    elif Path(name).is_dir():
-        advice = _TOKENIZER if elsewhere else FOLDER
+    elif Path(name).expanduser().is_dir():
+        advice = _TOKENIZER if elsewhere else _UNREADABLE
     elif "safetensors" in str(error):
         advice = f"its only weights may be in a pickle, {CONVERT.format(name=name)}"
+    elif "config.json" in str(error) and reachable():
+        advice = (
+            "the repository may hold only an adapter (give its base, and this name as --adapter) or GGUF files (download one, "
+            "and give its path)"
+        )
     else:
-        advice = f"check the name; without network, give a model's folder, or fill the cache beforehand by `hf download {name}`"
+        advice = CHECK_NAME.format(name=name)
     return f"--model_name_or_path {name}: cannot be loaded ({reason[:300]}); {advice}"

@@ -1,10 +1,13 @@
 """Parse server responses into texts, or into the reason why they are unusable."""
 
 import json
+import reprlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from self_instruct.engines.base import FinishReason, Usage
+from self_instruct.user_files import MOST_EXACT
 
 _STOPPED = ("stop", "eos", "eos_token", "stop_sequence", "end_turn")
 _CUT = ("length", "max_tokens")
@@ -23,10 +26,14 @@ class Choice:
 
 @dataclass(frozen=True)
 class Answer:
-    """The texts in the server's order, and the tokens that it counted for all of them together."""
+    """The texts in the server's order, and the tokens that it counted for all of them together.
+
+    `doubt` says why a usage that the server reported is ignored.
+    """
 
     choices: list[Choice]
     usage: Usage | None
+    doubt: str | None = None
 
 
 class BadAnswer(Exception):
@@ -37,10 +44,10 @@ class BadAnswer(Exception):
         self.usage = usage
 
 
-def read_answer(content: bytes, chat: bool) -> Answer:
-    """Parse the response to a request for completions or chat completions. Raises BadAnswer."""
-    body = read_object(content)
-    usage = _usage(body.get("usage"))
+def read_answer(content: bytes, chat: bool, hide: Callable[[str], str]) -> Answer:
+    """Parse the response to a request for completions or chat completions. `hide` removes the key. Raises BadAnswer."""
+    body = read_object(content, hide)
+    usage, doubt = _usage(body.get("usage"))
     if body.get("error"):
         raise BadAnswer(f"the server answered with an error: {message_of(body)}", usage)
     rows = body.get("choices")
@@ -50,18 +57,35 @@ def read_answer(content: bytes, chat: bool) -> Answer:
     choices = [choice for row in rows if (choice := _choice(row, chat)) is not None]
     if not choices:
         raise BadAnswer("the answer has no choice with a text", usage)
-    return Answer(choices, usage)
+    return Answer(choices, usage, doubt)
 
 
-def read_object(content: bytes) -> dict[str, Any]:
-    """Parse a response body as a JSON object. Raises BadAnswer."""
+def read_object(content: bytes, hide: Callable[[str], str]) -> dict[str, Any]:
+    """Parse a response body as a JSON object, and remove the key from every text in it. Raises BadAnswer."""
     try:
-        body = json.loads(content.decode("utf-8"), parse_constant=_refuse)
+        body = _without_key(json.loads(content.decode("utf-8"), parse_constant=_refuse), hide)
     except (ValueError, RecursionError) as error:
         raise BadAnswer(f"the answer is not JSON ({str(error)[:SHOWN]})") from None
     if not isinstance(body, dict):
         raise BadAnswer("the answer is not a JSON object")
     return body
+
+
+def error_message(content: bytes, hide: Callable[[str], str]) -> str:
+    """Return the message in the body of an error, whether it is JSON or not. `hide` removes the key."""
+    text = hide(content.decode("utf-8", "replace"))
+    try:
+        return message_of(_without_key(json.loads(text), hide))
+    except (ValueError, RecursionError):
+        return message_of(text)
+
+
+def _without_key(value: Any, hide: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return hide(value)
+    if isinstance(value, list):
+        return [_without_key(item, hide) for item in value]
+    return {hide(key): _without_key(item, hide) for key, item in value.items()} if isinstance(value, dict) else value
 
 
 def message_of(body: Any) -> str:
@@ -99,13 +123,19 @@ def _ended(text: str, said: Any) -> Choice | None:
     return None if said in _GIVEN_UP else Choice("", "error", f"the completion ended for {str(said)[:SHOWN]}")
 
 
-def _usage(found: Any) -> Usage | None:
+def _usage(found: Any) -> tuple[Usage | None, str | None]:
+    """Return the usage of a response, and why it is ignored although the server reported one."""
+    if found is None:
+        return None, None
     if not isinstance(found, dict):
-        return None
-    prompt, completion = found.get("prompt_tokens"), found.get("completion_tokens")
-    if type(prompt) is not int or type(completion) is not int or prompt < 0 or completion < 0:
-        return None
-    return Usage(prompt, completion)
+        return None, f"its usage is {reprlib.repr(found)}, not an object"
+    counts = list[int]()
+    for name in ("prompt_tokens", "completion_tokens"):
+        count = found.get(name)
+        if type(count) is not int or not 0 <= count <= MOST_EXACT:
+            return None, f"its usage counts {reprlib.repr(count)} {name}"
+        counts.append(count)
+    return Usage(counts[0], counts[1]), None
 
 
 def _refuse(constant: str) -> Any:

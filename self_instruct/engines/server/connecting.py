@@ -2,16 +2,17 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from self_instruct.engines.base import Sampling, TokenCounter
+from self_instruct.engines.base import EngineLost, Sampling, TokenCounter
 from self_instruct.engines.server.client import addresses, hider, read_key
 from self_instruct.engines.server.engine import OpenAIEngine, Patience
 from self_instruct.engines.server.form import Form
 from self_instruct.engines.server.probing import probe
 from self_instruct.engines.server.reader import EndpointReader
+from self_instruct.engines.server.servers import Server
 from self_instruct.errors import UserError
 
 _FOR_SERVERS = {
@@ -49,8 +50,9 @@ def connect(
 ) -> OpenAIEngine:
     """Return an engine after a server has answered a first request for one token.
 
-    `several` says whether prompts are completed more than once; `local` loads a counter with the model's own tokenizer.
-    Raises UserError if the server cannot serve the requests, and EngineLost if no server answers in time.
+    Of several servers, one that refuses the request is named and gets no others; one that is still starting gets requests as
+    soon as it answers. `several` says whether prompts are completed more than once; `local` loads a counter with the model's
+    own tokenizer. Raises UserError if no server can serve the requests, and EngineLost if none answers in time.
     """
     urls, key = addresses(endpoint.addresses), read_key(endpoint.key_variable)
     if not endpoint.model:
@@ -64,13 +66,15 @@ def connect(
     reader = EndpointReader(endpoint.context_length, local() if local else None)
     forms = {"auto": [form(True), form(False)], "chat": [form(True)], "completions": [form(False)]}[endpoint.kind]
     engine = OpenAIEngine(urls, key, hider(key), forms[0], sampling, reader, patience, on_tokens)
+    one = replace(sampling, max_new_tokens=1)
+
+    def refused(server: Server, form: Form) -> Coroutine[Any, Any, str | None]:
+        return probe(server, form, one, several, patience.timeout, patience.wait, hider(key))
+
     try:
-        refusals = []
-        for engine.form in forms:
-            refusal = engine.wait_for(_first_answer(engine, sampling, patience, several, hider(key)))
-            if refusal is None:
-                return engine
-            refusals.append(f"{'chat' if engine.form.chat else 'completions'}: {refusal}")
+        refusals = engine.wait_for(_first_answer(engine, forms, refused))
+        if any(server.ready for server in engine.servers.all):
+            return engine
         raise UserError(
             f"the server at --api_base does not serve --api_model {endpoint.model} as asked ({'; '.join(refusals)}); remove "
             "or change the options that it names"
@@ -144,20 +148,61 @@ def _named_as_keys(content: Any) -> bool:
 
 
 async def _first_answer(
-    engine: OpenAIEngine, sampling: Sampling, patience: Patience, several: bool, hide: Callable[[str], str]
-) -> str | None:
-    """Return the refusal of the first server that answers, or None."""
-    one = replace(sampling, max_new_tokens=1)
-    asking = [
-        asyncio.ensure_future(
-            probe(server, engine.form, one, several, patience.timeout, patience.wait, hide)
-        )
-        for server in engine.servers.all
-    ]  # fmt: skip
+    engine: OpenAIEngine, forms: Sequence[Form], refused: Callable[[Server, Form], Coroutine[Any, Any, str | None]]
+) -> list[str]:
+    """Ask all servers until one answers, which decides the form; then admit the others as they answer in that form.
+
+    Return the refusals if no server answers. Raises the UserError or EngineLost of a server if all others fail, too.
+    """
+    asking = {asyncio.ensure_future(_form_of(server, forms, refused)): server for server in engine.servers.all}
+    refusals, failures = list[str](), list[Exception]()
     try:
-        done, _ = await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
-        return next(iter(done)).result()
+        while asking:
+            done, _ = await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
+            for server, task in [(asking.pop(task), task) for task in done]:
+                if isinstance(error := task.exception(), (UserError, EngineLost)):
+                    failures.append(error)
+                    continue
+                form, reasons = task.result()
+                refusals += reasons
+                if form is not None:
+                    engine.form, server.ready = form, True
+                    break
+            if any(server.ready for server in engine.servers.all):
+                break
     finally:
-        for task in asking:
-            task.cancel()
-        await asyncio.gather(*asking, return_exceptions=True)
+        await _cancel(asking)
+    for server in engine.servers.all if any(server.ready for server in engine.servers.all) else ():
+        if not server.ready:
+            engine.admit(server, _reason(refused(server, engine.form)))
+    if failures and not refusals:
+        raise failures[0]
+    return refusals
+
+
+async def _form_of(
+    server: Server, forms: Sequence[Form], refused: Callable[[Server, Form], Coroutine[Any, Any, str | None]]
+) -> tuple[Form | None, list[str]]:
+    """Return the first form in which a server answers, and why it refuses the others."""
+    reasons = []
+    for form in forms:
+        reason = await refused(server, form)
+        if reason is None:
+            return form, []
+        reasons.append(f"{'chat' if form.chat else 'completions'}: {reason}")
+    return None, reasons
+
+
+async def _reason(refused: Coroutine[Any, Any, str | None]) -> str | None:
+    """Return why a server refuses or cannot be asked, or None."""
+    try:
+        return await refused
+    except (UserError, EngineLost) as error:
+        return str(error)
+
+
+async def _cancel(tasks: Iterable[asyncio.Future[Any]]) -> None:
+    tasks = list(tasks)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -11,7 +11,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -59,9 +59,12 @@ class OpenAIEngine:
     ) -> None:
         self.form, self._hide, self._sampling, self._patience = form, hide, sampling, patience
         self._reader, self._on_tokens = reader, on_tokens
-        self._clients = [Client(url, key, patience.timeout, patience.concurrency) for url in urls]
+        self._clients = [Client(url, key, hide, patience.timeout, patience.concurrency) for url in urls]
         self.servers = Servers(
-            [Server(url, client.ask, patience.concurrency) for url, client in zip(urls, self._clients, strict=True)]
+            [
+                Server(url, client.ask, patience.concurrency, patience.wait)
+                for url, client in zip(urls, self._clients, strict=True)
+            ]
         )
         self.context_length = reader.context_length
         self._finished: queue.SimpleQueue[list[Completion]] = queue.SimpleQueue()
@@ -91,9 +94,14 @@ class OpenAIEngine:
         """A remote server reports no local hardware."""
         return Hardware("server", 0, 0, 0)
 
-    def prompt_tokens(self, prompt: str, opening: str) -> int:
+    @property
+    def chats(self) -> bool:
+        """Whether the server renders prompts with a chat template."""
+        return self.form.chat
+
+    def prompt_tokens(self, prompt: str, opening: str, system: str | None = None, raw: bool = False) -> int:
         """Return the number of tokens in a prompt."""
-        return self._reader.prompt_tokens(prompt, opening)
+        return self._reader.prompt_tokens(prompt, opening, system, raw)
 
     def wait_for(self, coroutine: Any) -> Any:
         """Run a coroutine in the engine's event loop and wait for its result."""
@@ -102,6 +110,23 @@ class OpenAIEngine:
     def carry(self, usage: Usage | None) -> None:
         """Add tokens used before the first request to the usage of the next completion."""
         self._carried += usage or Usage(0, 0)
+
+    def admit(self, server: Server, refused: Coroutine[Any, Any, str | None]) -> None:
+        """Send requests to a server too once `refused` returns None, or report why it is left out. Runs in the event loop."""
+        self._start(self._admit(server, refused))
+
+    async def _admit(self, server: Server, refused: Coroutine[Any, Any, str | None]) -> None:
+        reason = await refused
+        if reason is None:
+            server.ready = True
+            self._pump()
+        else:
+            _log.warning("%s: is left out, and the other addresses do its work: %s", server.url, reason)
+
+    def _start(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def submit(self, requests: Sequence[Request]) -> None:
         """Queue requests. Those that share a prompt are sent together if the server allows it."""
@@ -173,9 +198,7 @@ class OpenAIEngine:
                 for other in others:
                     heapq.heappush(self._queue, other)
             server.in_flight += 1
-            task = self._loop.create_task(self._ask(job, server))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._start(self._ask(job, server))
 
     def _wake_later(self, seconds: float) -> None:
         """Schedule `_pump`. If all servers are busy, the next request to end calls it."""
@@ -187,10 +210,13 @@ class OpenAIEngine:
     async def _ask(self, job: Job, server: Server) -> None:
         begun, fields = time.monotonic(), self.form.fields(job.requests)
         try:
-            async with asyncio.timeout(self._patience.timeout):  # the library's timeout restarts with every byte
+            async with server.within(self._patience.timeout):
                 content = await server.ask(fields, self.form.chat)
-            answer = read_answer(content, self.form.chat)
-            server.went_well()
+            answer = read_answer(content, self.form.chat, self._hide)
+            server.went_well(self._patience.timeout)
+            if answer.doubt is not None and not server.doubted:
+                server.doubted = True
+                _log.warning("%s: %s; tokens are estimated where it reports such a number", server.url, answer.doubt)
             found, rest = share_out(job, answer, self.form, self._sampling)
             if rest is not None:
                 if len(answer.choices) == 1 and self.form.withhold("n"):
@@ -212,7 +238,7 @@ class OpenAIEngine:
         """Handle a failed attempt: retry the job, now or later, or end it, or end the engine."""
         now = time.monotonic()
         job.lost += fault.usage or Usage(0, 0)
-        if fault.kind == "unwell":
+        if fault.kind == "unwell" or (fault.status == 404 and len(self.servers.ready) > 1):
             self._note_unwell(server, begun, now, fault)
             heapq.heappush(self._queue, job)
         elif fault.kind == "fatal":
@@ -229,7 +255,8 @@ class OpenAIEngine:
             if job.attempts > self._patience.retries:
                 self._finished.put(job.fail(f"failed {job.attempts} times; the last time: {fault.message}"))
             else:
-                self._loop.call_later(pause(job.attempts, fault.retry_after), self._enqueue, [job])
+                seconds = pause(job.attempts, fault.retry_after, self._patience.wait)
+                self._loop.call_later(seconds, self._enqueue, [job])
 
     def _note_unwell(self, server: Server, begun: float, now: float, fault: Fault) -> None:
         fresh = server.troubled_since is None

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from self_instruct.engines.base import Usage
-from self_instruct.engines.server.answers import BadAnswer, message_of
+from self_instruct.engines.server.answers import SHOWN, BadAnswer, error_message
+from self_instruct.engines.server.client import Redirected
 from self_instruct.engines.server.servers import retry_after
 
 _UNREACHED = ("ConnectError", "ConnectTimeout", "PoolTimeout")
@@ -32,7 +33,7 @@ class Fault:
 def fault_of(error: Exception, timeout: float, hide: Callable[[str], str]) -> Fault:
     """Return the fault for an exception from the client or from reading the answer. `hide` removes the key from a text.
 
-    Raises the exception again if it is of any other kind.
+    Whatever else a server provokes in a library is a failed attempt too.
     """
     import openai
 
@@ -44,16 +45,21 @@ def fault_of(error: Exception, timeout: float, hide: Callable[[str], str]) -> Fa
         return _of_connection(error, timeout, hide)
     if isinstance(error, TimeoutError):
         return _late(timeout)
-    if isinstance(error, UnicodeError):
-        return Fault("refused", hide(f"it cannot be sent ({type(error).__name__}: {error})")[:200])
-    raise error
+    what = f"{type(error).__name__}: {error}"
+    if isinstance(error, Redirected):
+        refusal = f"{error}, which is refused; give the address that answers as --api_base"
+    else:
+        refusal = f"it cannot be sent ({what})" if isinstance(error, UnicodeError) else ""
+    return Fault(
+        "refused" if refusal else "again", hide(refusal or f"the answer cannot be read ({what})")[: 2 * SHOWN]
+    )
 
 
 def _of_connection(error: Any, timeout: float, hide: Callable[[str], str]) -> Fault:
     import openai
 
     cause = error.__cause__ or error
-    reason = hide(f"{type(cause).__name__}: {cause}")[:200]
+    reason = hide(f"{type(cause).__name__}: {cause}")[:SHOWN]
     # The transport reports a refused connection as a time-out, too.
     if type(cause).__name__ in _UNREACHED:
         return Fault("unwell", f"it cannot be reached ({reason})")
@@ -67,7 +73,7 @@ def _late(timeout: float) -> Fault:
 
 
 def _of_status(error: Any, hide: Callable[[str], str]) -> Fault:
-    status, said = error.status_code, hide(message_of(error.body if error.body is not None else error.message))
+    status, said = error.status_code, error_message(error.response.content, hide)
     message = f"status {status}: {said}"
     if status == 429 and "insufficient_quota" in str(error.body):
         return Fault("fatal", f"the account has no quota left ({message})", status=status)

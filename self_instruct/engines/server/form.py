@@ -51,7 +51,7 @@ class Form:
         """Return the body for requests that share prompt and sampling, with one choice for each."""
         first = requests[0]
         sampling = first.sampling or self._sampling
-        body: dict[str, Any] = {"model": self._model, **self.prompt(first.prompt, first.opening)}
+        body: dict[str, Any] = {"model": self._model, **self.prompt(first.prompt, first.opening, first.system)}
         body[self._length_name] = sampling.max_new_tokens
         body["temperature"] = sampling.temperature
         if sampling.temperature and sampling.top_p < 1:
@@ -71,15 +71,19 @@ class Form:
         body.update((name, value) for name, value in optional.items() if name not in self._withheld)
         return {**body, **self._own}
 
-    def prompt(self, prompt: str, opening: str) -> dict[str, Any]:
+    def prompt(self, prompt: str, opening: str, system: str | None = None) -> dict[str, Any]:
         """Return the fields with the prompt, as close to what a local model reads as the server allows."""
         if not self.chat:
             return {"prompt": prompt + opening}
-        if not self._prefix:
-            asked = f"{prompt.rstrip()}\n\n{_ASK}\n{opening.rstrip()}"
-            return {"messages": [{"role": "user", "content": asked}]}
+        asked = prompt.rstrip()
+        if opening.strip() and not self._prefix:
+            asked = f"{asked}\n\n{_ASK}\n{opening.rstrip()}"
+        first = [{"role": "system", "content": system}] if system else []
+        messages = [*first, {"role": "user", "content": asked}]
+        if not opening.strip() or not self._prefix:
+            return {"messages": messages}
         return {
-            "messages": [{"role": "user", "content": prompt.rstrip()}, {"role": "assistant", "content": opening}],
+            "messages": [*messages, {"role": "assistant", "content": opening}],
             "continue_final_message": True,
             "add_generation_prompt": False,
         }

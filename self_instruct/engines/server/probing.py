@@ -17,6 +17,7 @@ from self_instruct.engines.server.servers import Server, pause
 from self_instruct.errors import UserError
 
 TRIES = 3
+_OPENING = "1. Instruction:\n"
 _log = logging.getLogger(__name__)
 
 
@@ -33,7 +34,10 @@ async def probe(
 
     Raises UserError if it rejects the key, and EngineLost if it has not answered after `wait` seconds.
     """
-    asked = [Request(at, "Write a line.\n", "", ("\n###",), f"probe:{at}", sampling) for at in range(1 + several)]
+    # With an opening, so that a server that cannot continue a message refuses now.
+    asked = [
+        Request(at, "Write a line.\n", _OPENING, ("\n###",), f"probe:{at}", sampling) for at in range(1 + several)
+    ]
     begun, times = time.monotonic(), 0
     while True:
         fields = form.fields(asked if form.takes_several() else asked[:1])
@@ -50,7 +54,7 @@ async def probe(
             return fault.message
         if times == 1:
             _log.warning("%s: %s; waiting for it", server.url, fault.message)
-        seconds = pause(times, fault.retry_after)
+        seconds = pause(times, fault.retry_after, max(0.0, wait - (time.monotonic() - begun)))
         if time.monotonic() - begun + seconds > wait:
             raise EngineLost(
                 f"{server.url}: {fault.message}; gave up after {wait / 60:g} minutes (--api_wait_minutes)"
@@ -63,7 +67,7 @@ async def _ask(
 ) -> Fault | None:
     try:
         async with asyncio.timeout(timeout):
-            body = read_object(await server.ask(fields, chat))
+            body = read_object(await server.ask(fields, chat), hide)
         if not isinstance(body.get("choices"), list):
             raise BadAnswer("the answer has no list of choices")
     except Exception as error:

@@ -22,8 +22,8 @@ class EndpointReader:
         self._local = local
         self.context_length = context_length or (local.context_length if local else None)
 
-    def prompt_tokens(self, prompt: str, opening: str) -> int:
+    def prompt_tokens(self, prompt: str, opening: str, system: str | None = None, raw: bool = False) -> int:
         """Return the number of tokens in a prompt, chat template included."""
         if self._local is not None:
-            return self._local.prompt_tokens(prompt, opening) + TEMPLATE_TOKENS
-        return estimate_tokens(prompt + opening) + TEMPLATE_TOKENS
+            return self._local.prompt_tokens(prompt, opening, system, raw) + TEMPLATE_TOKENS
+        return estimate_tokens((system or "") + prompt + opening) + TEMPLATE_TOKENS

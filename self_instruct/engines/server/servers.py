@@ -4,9 +4,11 @@ The concurrency limit adapts as in TCP (AIMD, chiu1989analysis): it doubles with
 by one, and is halved when the server is overloaded.
 """
 
+import asyncio
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -16,10 +18,15 @@ FIRST_REST, LONGEST_REST = 0.5, 30.0
 
 
 class Server:
-    """One address. `ask` sends a body and returns the bytes of the response. Times are seconds of a monotonic clock."""
+    """One address. `ask` sends a body and returns the bytes of the response. Times are seconds of a monotonic clock.
 
-    def __init__(self, url: str, ask: Callable[..., Any], most: int) -> None:
-        self.url, self.ask = url, ask
+    `ready` says whether it has answered a first request. `longest` bounds a pause that the server asks for.
+    """
+
+    def __init__(self, url: str, ask: Callable[..., Any], most: int, longest: float) -> None:
+        self.url, self.ask, self.ready, self.doubted = url, ask, False, False
+        self._longest = longest
+        self._waiting: dict[asyncio.Timeout, int] = {}
         self.in_flight = 0
         self.rests_until = 0.0
         self.troubled_since: float | None = None
@@ -31,8 +38,27 @@ class Server:
         """Requests allowed at a time. After a failure, only one until the server has answered again."""
         return int(self._limit) if self.troubled_since is None else 1
 
-    def went_well(self) -> None:
-        """Record a successful response."""
+    @asynccontextmanager
+    async def within(self, seconds: float) -> AsyncIterator[None]:
+        """Raise TimeoutError `seconds` after the server could have answered.
+
+        A server may work on one request at a time, so the time starts again with every answer to one of the requests that
+        were active at the start, each of which may have come first.
+        """
+        async with asyncio.timeout(seconds) as limit:
+            self._waiting[limit] = self.in_flight - 1
+            try:
+                yield
+            finally:
+                del self._waiting[limit]
+
+    def went_well(self, seconds: float) -> None:
+        """Record a successful response; the requests that wait for the server have `seconds` again."""
+        now = asyncio.get_running_loop().time()
+        for limit, before in self._waiting.items():
+            if before > 0 and not limit.expired():
+                limit.reschedule(now + seconds)
+                self._waiting[limit] = before - 1
         self._troubles, self.troubled_since = 0, None
         if self.in_flight >= self.limit - 1:  # an unused limit says nothing about a higher one
             self._limit = min(self._most, self._limit + (1 if self._doubling else 1 / self._limit))
@@ -49,35 +75,41 @@ class Server:
         self.slowed(begun, now)
         if self.troubled_since is None:
             self.troubled_since = now
-        self.rests_until = max(self.rests_until, now + pause(self._troubles, retry_after))
+        self.rests_until = max(self.rests_until, now + pause(self._troubles, retry_after, self._longest))
 
 
 class Servers:
-    """All servers of a run."""
+    """All servers of a run. Only those that are ready get requests; one is, before the first request."""
 
     def __init__(self, servers: Sequence[Server]) -> None:
         self.all = list(servers)
 
+    @property
+    def ready(self) -> list[Server]:
+        """The servers that have answered a first request."""
+        return [server for server in self.all if server.ready]
+
     def free(self, now: float) -> Server | None:
         """Return the server with the fewest active requests among those below their limit, or None."""
-        able = [server for server in self.all if server.rests_until <= now and server.in_flight < server.limit]
+        able = [server for server in self.ready if server.rests_until <= now and server.in_flight < server.limit]
         return min(able, key=lambda server: server.in_flight, default=None)
 
     def next_start(self) -> float:
         """Return when the first paused server can be tried again."""
-        return min(server.rests_until for server in self.all)
+        return min(server.rests_until for server in self.ready)
 
     def troubled_for(self, now: float) -> float:
         """Return for how many seconds all servers have failed; 0 if one has not."""
-        since = [server.troubled_since for server in self.all]
+        since = [server.troubled_since for server in self.ready]
         return min((now - at for at in since if at is not None), default=0.0) if None not in since else 0.0
 
 
-def pause(times: int, retry_after: float | None = None) -> float:
-    """Return the seconds to wait after `times` consecutive failures: a little more than the server asks for, or else twice as
-    long each time. Jitter keeps requests from returning all at once.
+def pause(times: int, retry_after: float | None, longest: float) -> float:
+    """Return the seconds to wait after `times` consecutive failures: a little more than the server asks for, at most `longest`,
+    or else twice as long each time. Jitter keeps requests from returning all at once.
     """
     if retry_after is not None:
+        retry_after = min(retry_after, longest)
         return retry_after + random.uniform(0, min(1.0, 0.1 * retry_after))
     return min(LONGEST_REST, FIRST_REST * 2.0 ** min(times - 1, 10)) * random.uniform(0.5, 1.0)
 
@@ -91,7 +123,7 @@ def retry_after(value: str | None) -> float | None:
     except ValueError:
         try:
             date = parsedate_to_datetime(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, IndexError, OverflowError):
             return None
         seconds = (date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
     return max(0.0, seconds) if math.isfinite(seconds) else None

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
+from self_instruct.formats import Block
 from self_instruct.generation.categories.category import Category
 from self_instruct.generation.judging import Rules, candidates, check_by
 from self_instruct.novelty.comparison import Bounds
@@ -25,7 +26,7 @@ def category_rules(category: Category, filters: Sequence[Filter], bounds: Bounds
     of_task = check_by(
         about_tasks(filters), [_of_tasks(item) for item in build_validators(category.instruction_validators)]
     )
-    return Rules(category.format, partial(_tasks, category), of_task, bounds, quota, whole)
+    return Rules(category.format, partial(_tasks, category), whole, bounds, quota, of_task, partial(_answer, category))
 
 
 def _tasks(category: Category, entry: Entry) -> list[Verdict]:
@@ -40,10 +41,17 @@ def _tasks(category: Category, entry: Entry) -> list[Verdict]:
     found = candidates(category.first_format, entry)
     return [
         replace(
-            item, record=replace(item.record, instruction=cut(item.record.instruction), input=cut(item.record.input))
+            item,
+            record=replace(item.record, instruction=cut(item.record.instruction), input=cut(item.record.input)),
+            task=True,
         )
         for item in found
     ]
+
+
+def _answer(category: Category, entry: Entry, task: Record) -> Block:
+    """Return the block that a completion of the second step finishes."""
+    return category.format.parse(entry.text, entry.number, entry.cut, task)[0]
 
 
 def _of_tasks(validator: Validator) -> Validator:

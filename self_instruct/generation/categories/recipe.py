@@ -208,6 +208,8 @@ class CategoryRecipe(Recipe):
         synthetic = min(config.prompt.num_prompt_synthetic_instructions, shown - 1)
         mix = DemonstrationMix(shown, synthetic, config.prompt.max_demonstration_depth)
         budget = prompt_budget(config, reader)
+        if "max_new_tokens" in item.options and "max_new_tokens" not in self.over:
+            budget = replace(budget, option="the category file's max_new_tokens")
         composers = {
             step: PromptComposer("", format, mix, config.run.seed, item.demonstrations, reader.prompt_tokens, budget)
             for step, format in ((1, item.first_format), (2, item.format))[: item.steps]

@@ -1,7 +1,8 @@
 """Filters: functions `Record -> reason | None` that accept or reject a record by itself.
 
-A reason is one word, optionally with details: `too_long` or `too_long: 212 words`. Only `duplicates` remembers earlier
-records, so a list of filters serves one run.
+A reason is one word, optionally with details: `too_long` or `too_long: 212 words`. A filter that raises an exception rejects
+the record with `rule_failed`. The time of every filter is linear in the length of the text, which may be hostile. Only
+`duplicates` remembers earlier records, so a list of filters serves one run.
 
 To add a filter, write a function in one of these files, add its name with its reasons to `RULES` and a line to
 `build_filters`, and test it. The filters of `SWITCHES` are active whenever their options are given, listed or not.
@@ -13,6 +14,7 @@ from typing import Any
 
 from self_instruct.errors import UserError
 from self_instruct.records import Record
+from self_instruct.rules.failures import guarded
 from self_instruct.rules.filters.duplicates import drop_duplicates
 from self_instruct.rules.filters.instances import drop_blank, drop_colon, drop_input_as_output
 from self_instruct.rules.filters.keywords import drop_keywords
@@ -151,7 +153,7 @@ def build_filters(
         "language": lambda: drop_language(options.get("language")),
         "readability": lambda: drop_unreadable(options.get("min_readability")),
     }
-    return [_ADDED[name] if name in _ADDED else made[name]() for name in asked_rules(rules, options)]
+    return [guarded(name, _ADDED[name] if name in _ADDED else made[name]()) for name in asked_rules(rules, options)]
 
 
 def about_tasks(filters: Sequence[Filter]) -> list[Filter]:

@@ -28,7 +28,7 @@ def reading_ease(text: str) -> float | None:
     words = re.findall(r"[A-Za-z]+(?:['’][A-Za-z]+)?", prose)
     if len(words) < _FEWEST_WORDS:
         return None
-    sentences = len(re.findall(r"[^.!?\n]*[A-Za-z][^.!?\n]*", prose))
+    sentences = sum(re.search("[A-Za-z]", part) is not None for part in re.split(r"[.!?\n]", prose))
     return 206.835 - 1.015 * len(words) / sentences - 84.6 * sum(map(_syllables, words)) / len(words)
 
 

@@ -19,7 +19,7 @@ _WHAT_IT_HAS = (
 )
 _CANNOT = r"can(?:'t| ?not)"
 _WHAT_IT_CANNOT = (
-    rf"(?:{_CANNOT}|won't|unable.?) (?:\w+\s)+(?:with (?:that|your)|your \w+|provide)"
+    rf"(?:{_CANNOT}|won't|unable.?) (?:\w+\s){{1,50}}(?:with (?:that|your)|your \w+|provide)"
     rf"|i (?:{_CANNOT}|won't|am (?:not |un)able.?).{{0,30}}(?:you are|you're|your )"
 )
 _TELLING = re.compile(

@@ -95,15 +95,24 @@ def _pattern(item: Any, place: str) -> ResponsePattern:
     named = f"{place} ({item['name']})"
     text = rf"\A\W*(?:{item['pattern']})" if item.get("at_start") else item["pattern"]
     made = ResponsePattern(item["name"], compiled(text, named, item.get("any_case", True)), named)
+    try:
+        _check_examples(made, item)
+    except TimeoutError as error:
+        raise UserError(f"{error}, an example of its own; make the pattern simpler") from None
+    return made
+
+
+def _check_examples(made: ResponsePattern, item: dict[str, Any]) -> None:
     for example in item["drops"]:
         if made.found_in(example) is None:
-            raise UserError(f"{named}: the pattern does not find its own example {example!r}; correct one of them")
+            raise UserError(
+                f"{made.place}: the pattern does not find its own example {example!r}; correct one of them"
+            )
     for example in item.get("keeps", []):
         if (words := made.found_in(example)) is not None:
             raise UserError(
-                f"{named}: the pattern finds {words!r} in {example!r}, which it should keep; correct one of them"
+                f"{made.place}: the pattern finds {words!r} in {example!r}, which it should keep; correct one of them"
             )
-    return made
 
 
 def _wanted(kind: type) -> str:

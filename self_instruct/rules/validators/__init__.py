@@ -2,8 +2,9 @@
 
 A validator takes a record and the variables of its request (topic, language, letter, ...), and returns the record, possibly
 corrected, or the reason to reject it: one word, optionally with details, such as `no_answer` or `many_blanks: 2`. It accepts
-what it cannot check. Some remember earlier records, so a list of validators serves one run; decisions depend only on the
-order of the records.
+what it cannot check; if it raises an exception, the record is rejected with `rule_failed`. Its time is linear in the length of
+the texts, which may be hostile. Some remember earlier records, so a list of validators serves one run; decisions depend only
+on the order of the records.
 
 To add one, write a function in one of these files that takes the parameters and returns the validator, add its name with its
 reasons to `VALIDATORS` and a line to `_MAKERS`, and test it.
@@ -13,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from self_instruct.records import Record
+from self_instruct.rules.failures import guarded
 from self_instruct.rules.validators.arithmetic import arithmetic
 from self_instruct.rules.validators.blanks import fill_in_the_blank
 from self_instruct.rules.validators.choices import multiple_choice
@@ -77,7 +79,7 @@ def build_validators(specs: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Val
 
     Raises UserError for an unknown name (with the most similar one), and for an unknown parameter or a wrong value.
     """
-    return [checked(name, parameters, _MAKERS) for name, parameters in specs]
+    return [guarded(name, checked(name, parameters, _MAKERS)) for name, parameters in specs]
 
 
 def validate(validators: Sequence[Validator], record: Record, variables: Variables) -> Record | str:

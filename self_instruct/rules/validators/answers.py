@@ -3,11 +3,10 @@
 import re
 import string
 
-_LABEL = re.compile(
-    r"^\s*(?:[*_#\s]*)(?:final\s+)?(?:correct\s+)?(?:answer|solution)\b[*_\s]*(?:is\b|[:=-])[*_\s]*", re.I
-)
+_LABEL = re.compile(r"^[*_#\s]*+(?:final\s+)?(?:correct\s+)?(?:answer|solution)\b[*_\s]*(?:is\b|[:=-])[*_\s]*", re.I)
 _STATED = re.compile(
-    r"\b(?:final |correct |right |missing )?(?:answer|word|option|choice|solution)\s+(?:is|would be)\s*:?\s+(?P<it>[^\n]+)",
+    r"\b(?:final |correct |right |missing )?(?:answer|word|option|choice|solution)\s+(?:is|would be)(?:\s*+:)?\s++"
+    r"(?P<it>[^\n]+)",
     re.IGNORECASE,
 )
 _ENDS = re.compile(r"(?:[.!?](?=\s|$)|,? because\b|,? since\b|,? as it\b)")

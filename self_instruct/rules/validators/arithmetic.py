@@ -38,6 +38,9 @@ _ASKED = re.compile(
 _OPERATORS = ("+", "-", "*", "/", "^", "of")
 _LABEL = re.compile(r"^\s*\d{1,3}[.)]\s+")
 _OPEN = ("remainder", "r ", "rest", "mod", "≈")
+_OPEN_NEXT = re.compile(rf"\s*+(?:{'|'.join(_OPEN)})", re.IGNORECASE)
+_NUMBER_OR_BRACKET = re.compile(r"[\d(.$€£-]")
+_LONGEST_WORD = 20
 _TAKES_MORE = frozenset(
     "log ln lg exp sin cos tan sqrt root mod modulo gcd lcm min max of half double twice triple plus minus times".split()
 )
@@ -84,39 +87,41 @@ def wrong_sum(line: str) -> str | None:
 
 def _equations(line: str) -> Iterator[tuple[list[Token], list[Token], bool]]:
     """Yield both sides of each equation between numbers: the arithmetic to the left and right of the equals sign."""
-    for sign in _EQUALS.finditer(line):
-        left, right = _side_before(line, sign.start()), _side_after(line, sign.end())
+    signs = list(_EQUALS.finditer(line))
+    starts = [0, *(sign.end() for sign in signs)]
+    ends = [*(sign.start() for sign in signs[1:]), len(line)]
+    for sign, start, end in zip(signs, starts, ends, strict=False):
+        left = _side_before(line, start, sign.start())
+        right = _side_after(line, sign.end(), end) if left else None
         if left and right:
             said = line[max(0, left[0].start - 12) : left[0].start] + line[sign.end() : right[0].start]
-            after = line[right[-1].end :].lstrip()
             if sign.group() == "is" and sum(token.text not in "-%" for token in left) == 1:
                 continue
             loose = (
                 "≈" in sign.group()
                 or re.search(r"\b(?:about|around|approximately|roughly|nearly)\b", said) is not None
             )
-            if not after.lower().startswith(_OPEN):
+            if not _OPEN_NEXT.match(line, right[-1].end):
                 yield left, right, loose
 
 
-def _side_before(line: str, end: int) -> list[Token] | None:
-    """Return the longest expression that ends at a position, or None if the text before may be part of it."""
-    start = max((at.end() for at in _EQUALS.finditer(line, 0, end)), default=0)
+def _side_before(line: str, start: int, end: int) -> list[Token] | None:
+    """Return the longest expression from `start` on that ends at `end`, or None if the text before may be part of it."""
     begin = start
     while begin < end:
-        tokens = tokens_of(line[:end], begin)
+        tokens = tokens_of(line, begin, end)
         if tokens and not line[tokens[-1].end : end].strip():
             break
         # Continue at the next position where a number or a bracket may begin.
         reached = tokens[-1].end if tokens else begin
-        found = re.compile(r"[\d(.$€£-]").search(line, reached + (not tokens), end)
+        found = _NUMBER_OR_BRACKET.search(line, reached + (not tokens), end)
         begin = found.start() if found else end
     else:
         return None
     first = tokens[0]
     before = line[start : first.start].rstrip("$€£ \t")
     glued = before and before == line[start : first.start].rstrip("$€£")
-    word = re.search(r"[^\W\d_]+$", before)
+    word = re.search(rf"[^\W\d_]{{1,{_LONGEST_WORD}}}$", before[-_LONGEST_WORD:])
     if first.text in ("+", "*", "/", "^", ")", "%", "of") or (first.text == "-" and _spaced(line, first)):
         return None
     if glued and re.search(r"[\w.:)\]/^²³√!°%]$", before):
@@ -129,17 +134,15 @@ def _side_before(line: str, end: int) -> list[Token] | None:
     return tokens
 
 
-def _side_after(line: str, start: int) -> list[Token] | None:
-    """Return the expression at the start of the text, or None if the text after it may be part of it."""
-    next_sign = _EQUALS.search(line, start)
-    end = next_sign.start() if next_sign else len(line)
-    begin = _ABOUT.match(line, start)
-    tokens = tokens_of(line[:end], begin.end() if begin else start)
+def _side_after(line: str, start: int, end: int) -> list[Token] | None:
+    """Return the expression at `start`, or None if the text after it, up to `end`, may be part of it."""
+    begin = _ABOUT.match(line, start, end)
+    tokens = tokens_of(line, begin.end() if begin else start, end)
     # "= 7 - so much" continues in words.
     while (
         tokens
         and tokens[-1].text in ("-", "of")
-        and line[tokens[-1].start - 1 :][:1] == " "
+        and line[tokens[-1].start - 1 : tokens[-1].start] == " "
         and _spaced(line, tokens[-1])
     ):
         tokens = tokens[:-1]
@@ -174,7 +177,7 @@ def _discounts(tokens: list[Token]) -> bool:
 def _wrong_result(record: Record) -> str | None:
     """Return the result of the task's expression if the answer has numbers but not this one, else None."""
     last = record.task.rstrip().rpartition("\n")[2]
-    asked = _ASKED.match(_plain(last[:_LONGEST_LINE]).strip())
+    asked = _ASKED.match(" ".join(_plain(last[:_LONGEST_LINE]).split()))
     expected = _result(asked["sum"]) if asked else None
     answer = _plain(stated_answer(record.output)[:_LONGEST_LINE])
     if asked is None or expected is None or any(word in answer.lower() for word in _OPEN):

@@ -37,15 +37,22 @@ def fill_in_the_blank(max_answer_words: int = 12, word_bank: bool = False) -> Va
 
 
 def _filled(task: str, gap: re.Match[str], output: str) -> str | None:
-    """Return the words in the gap of an output that repeats the line with the gap."""
+    """Return the words in the gap, in lower case, of an output that repeats the line with the gap."""
     before = task[: gap.start()].rpartition("\n")[2]
     after = task[gap.end() :].partition("\n")[0]
     if len((before + after).split()) < 2:
         return None
-    parts = [r"\s+".join(map(re.escape, part.split())) for part in (_sentence(before, -1), _sentence(after, 0))]
-    found = re.search(rf"{parts[0]}\s*(?P<it>[^\n]+?)\s*{parts[1]}\s*$", output.strip(), re.IGNORECASE | re.MULTILINE)
-    return found["it"] if found else None
+    begins, ends = (_folded(part) for part in (_sentence(before, -1), _sentence(after, 0)))
+    for line in map(_folded, output.splitlines()):
+        start = line.find(begins) + len(begins)
+        if start >= len(begins) and line.endswith(ends) and (words := line[start : len(line) - len(ends)].strip()):
+            return words
+    return None
 
 
 def _sentence(text: str, part: int) -> str:
     return re.split(r"(?<=[.!?:])\s+", text)[part]
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.lower().split())

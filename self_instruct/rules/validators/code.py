@@ -1,15 +1,14 @@
 """The plain format of code: an answer that is only code."""
 
 import re
-import warnings
 from dataclasses import replace
 
 from self_instruct.records import Record
+from self_instruct.rules.python_source import syntax_fault
 from self_instruct.rules.validators.contract import Validator, Variables, is_set
 
-_FENCE = re.compile(r"^[ \t]*(?P<fence>`{3,}|~{3,})[ \t]*(?P<tag>[\w+#.-]*)[ \t]*$", re.MULTILINE)
+_FENCE = re.compile(r"^[ \t]*(?P<fence>`{3,}|~{3,})[ \t]*+(?P<tag>[\w+#.-]*+)[ \t]*$", re.MULTILINE)
 _TAG = re.compile(r"\bPLAIN[_ ]?FORMAT\b", re.IGNORECASE)
-_LONGEST = 200_000
 _COMMENT = re.compile(r"^\s*(?:#|//|/?\*|--|;|%|\"\"\"|'''|<!--|REM\b)", re.IGNORECASE)
 _CODE_SIGNS = re.compile(r"[{}\[\]();=<>$\\|_@]|\w\.\w|::|->|\b\w+\(")
 _SPEECH = re.compile(
@@ -23,8 +22,8 @@ def plain_code(always: bool = False) -> Validator:
     """Require the plain format if the variable `plain_format`, PLAINFORMAT in the instruction, or `always` asks for it.
 
     A single fenced block is unwrapped. Reject with `prose_around_code`, `several_blocks` or `no_code`, and with
-    `does_not_compile` if the variable `language` or the fence names Python and the running Python cannot compile it. Other
-    records pass unchanged.
+    `does_not_compile` if the variable `language` or the fence names Python and the code is not valid Python. Other records
+    pass unchanged.
     """
 
     def validator(record: Record, variables: Variables) -> Record | str:
@@ -34,7 +33,7 @@ def plain_code(always: bool = False) -> Validator:
         if objection:
             return objection
         language = (variables.get("language") or tag).strip().lower()
-        if language in ("python", "python3", "py") and (fault := _fault(code)) is not None:
+        if language in ("python", "python3", "py") and (fault := syntax_fault(code)) is not None:
             return f"does_not_compile: {fault}"
         return replace(record, output=code)
 
@@ -74,18 +73,3 @@ def _is_prose(line: str) -> bool:
     spoken = len(words) >= 3 and _SPEECH.match(text) is not None and text[-1] in ".:!"
     sentence = len(words) >= 5 and text[0].isupper() and text[-1] in ".:!?" and not _CODE_SIGNS.search(text)
     return spoken or sentence
-
-
-def _fault(code: str) -> str | None:
-    """Return why a text is not valid Python, or None. It is compiled, never run."""
-    if len(code) > _LONGEST:
-        return f"over {_LONGEST:,} characters"
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # such as for "\\d" in generated code
-            compile(code, "<answer>", "exec", dont_inherit=True)
-    except SyntaxError as error:
-        return f"line {error.lineno}: {error.msg}"
-    except (ValueError, RecursionError, MemoryError, OverflowError) as error:
-        return type(error).__name__
-    return None

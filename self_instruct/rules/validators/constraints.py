@@ -20,6 +20,7 @@ _PLACED = rf"{_KIND}(?:{_QUOTED}|(?<=letter )(?P<letter>[A-Za-z])\b)"
 _NOT = r"(?P<not>(?:not|n't|n’t|never|without|no)\s+(?:\w+\s+)?)?"
 _ARTICLES = re.compile(r"^(?:the|an?)\s+", re.IGNORECASE)
 _SENTENCE = 8
+_MOST = 20
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Constraint:
     def _item_holds(self, item: str) -> bool:
         if self.name in _OF_ALL:
             return self.holds(item)
-        forms = (item, bare(item), _ARTICLES.sub("", bare(item)), bare(re.sub(r"\([^)]*\)", "", item)))
+        forms = (item, bare(item), _ARTICLES.sub("", bare(item)), bare(re.sub(r"\([^()]*\)", "", item)))
         return any(map(self.holds, forms))
 
     def _reason(self, found: str) -> str:
@@ -54,8 +55,9 @@ _OF_ALL = ("avoids", "word_count", "acrostic", "contains")
 
 
 def stated_constraints(task: str) -> list[Constraint]:
-    """Return all recognised constraints of a task."""
-    return [constraint for read in _READERS for constraint in read(task)]
+    """Return the recognised constraints of a task, at most the first `_MOST` different ones."""
+    found = {(item.name, item.stated, item.each_word): item for read in _READERS for item in read(task)}
+    return list(found.values())[:_MOST]
 
 
 def _placed(task: str) -> Iterator[Constraint]:
@@ -148,7 +150,9 @@ _READERS = (_placed, _sized, _rearranged)
 
 def number(text: str) -> int:
     """Return a number in digits, or as a word up to twenty."""
-    return int(text) if text.isdigit() else NUMBERS[text.lower()]
+    # A pattern that ignores case also finds the Turkish letters and the long s: "fıve", "ſix".
+    plain = text.upper().lower().replace("\u0307", "")
+    return int(text) if text.isdigit() else NUMBERS[plain]
 
 
 def _items(answer: str) -> list[str]:
@@ -156,7 +160,7 @@ def _items(answer: str) -> list[str]:
     lines = [line.strip() for line in answer.splitlines() if line.strip()]
     marked = [found[1] for line in lines if (found := re.match(r"(?:[-*•]|\d{1,3}[.)])\s+(.+)", line))]
     if marked:
-        return [re.split(r"\s+[-–—]\s+|:\s", item)[0] for item in marked]
+        return [re.split(r"(?<!\s)\s+[-–—]\s+|:\s", item)[0] for item in marked]
     parts = [part.strip() for part in re.split(r",\s+(?:and\s+|or\s+)?|;\s+|\n", answer.strip()) if part.strip()]
     short = len(parts) > 1 and all(len(part.split()) <= 4 for part in parts)
     return parts if short else [answer]

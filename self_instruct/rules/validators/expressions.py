@@ -18,8 +18,9 @@ LONGEST = 200  # tokens
 _DEEPEST = 50
 _DIGITS = 40
 _HIGHEST_POWER = 64
+_MOST_BITS = 4096
 _TOKEN = re.compile(
-    r"\s*(?:(?P<number>(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)|(?P<power>\*\*|\^)"
+    r"\s*+(?:(?P<number>(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)|(?P<power>\*\*|\^)"
     r"|(?P<sign>[-+*/()%×÷·∙−–])|(?P<money>[$€£])|(?P<word>of\b|x(?=\s*[$€£]?(?:[\d(]|\.\d))))"
 )
 _SAME = {"×": "*", "·": "*", "∙": "*", "x": "*", "÷": "/", "−": "-", "–": "-", "**": "^"}
@@ -52,10 +53,10 @@ class Token:
         return self.text[0].isdigit() or self.text[0] == "."
 
 
-def tokens_of(text: str, start: int = 0) -> list[Token]:
-    """Return the tokens of a text from a position up to the first text that is not one. Currency signs are skipped."""
+def tokens_of(text: str, start: int = 0, end: int | None = None) -> list[Token]:
+    """Return the tokens of a text between two positions, up to the first text that is not one. Currency signs are skipped."""
     found: list[Token] = []
-    while (match := _TOKEN.match(text, start)) and len(found) <= LONGEST:
+    while (match := _TOKEN.match(text, start, len(text) if end is None else end)) and len(found) <= LONGEST:
         kind = str(match.lastgroup)
         if kind != "money":
             shown = match[kind]
@@ -87,7 +88,7 @@ class _Parser:
         value = self._product(depth)
         while (sign := self._taken("+", "-")) is not None:
             other = self._product(depth)
-            value = value + other if sign == "+" else value - other
+            value = _bounded(value + other if sign == "+" else value - other)
         return value
 
     def _product(self, depth: int) -> Fraction:
@@ -98,7 +99,7 @@ class _Parser:
             other = self._power(depth)
             if sign == "/" and other == 0:
                 raise NoExpression("divided by zero")
-            value = value / other if sign == "/" else value * other
+            value = _bounded(value / other if sign == "/" else value * other)
         return value
 
     def _power(self, depth: int) -> Fraction:
@@ -110,7 +111,7 @@ class _Parser:
                 raise NoExpression("a power that is not evaluated")
             if max(value.numerator.bit_length(), value.denominator.bit_length()) > 256:
                 raise NoExpression("too large")
-            value = value ** int(exponent)
+            value = _bounded(value ** int(exponent))
         return -value if negative else value
 
     def _single(self, depth: int) -> Fraction:
@@ -135,3 +136,9 @@ class _Parser:
             self.at += 1
             return self._tokens[self.at - 1]
         return None
+
+
+def _bounded(value: Fraction) -> Fraction:
+    if max(value.numerator.bit_length(), value.denominator.bit_length()) > _MOST_BITS:
+        raise NoExpression("too large")
+    return value

@@ -30,6 +30,7 @@ _NOT_THERE = re.compile(
     r"|\b(?:insufficient|unanswerable|unknown|unspecified|lacks?)\b",
     re.IGNORECASE,
 )
+_MOST_SOURCES = 100
 _SPEAKS_OF_CONTEXT = re.compile(
     r"\b(?:above|following|provided|given|according to|based on|as (?:described|stated|mentioned))\b"
     r"|\b(?:text|passage|article|context|paragraph|document|excerpt|story|input|input block|block|post|email|transcript)s?\b",
@@ -109,9 +110,11 @@ def read_context(record: Record) -> ClosedContext:
 
     Raises ClosedContextError if the record has another format.
     """
-    if record.input.strip():
-        return ClosedContext(parse_blocks(record.input), record.instruction)
-    return parse(record.instruction)
+    has_input = bool(record.input.strip())
+    found = ClosedContext(parse_blocks(record.input), record.instruction) if has_input else parse(record.instruction)
+    if len(found.metadata) > _MOST_SOURCES:
+        raise ClosedContextError("bad_metadata", f"{len(found.metadata)} pairs, over {_MOST_SOURCES}")
+    return found
 
 
 def support(answer: str, context: ClosedContext) -> float:
@@ -162,11 +165,11 @@ def _references(output: str) -> tuple[str, list[str]]:
 def _wrong_citation(context: ClosedContext, output: str, references: list[str]) -> str | None:
     """Return a reference that is not in the metadata, a pair with another value, or an address that is nowhere; or None."""
     everything = "\n".join(_whole(block) for block in context.blocks)
-    for url in _URL.findall(output):
+    for url in list(dict.fromkeys(_URL.findall(output)))[:_MOST_SOURCES]:
         if url.rstrip(".,;") not in everything:
             return url.rstrip(".,;")
     keys = {key.casefold() for key, _ in context.metadata}
-    for line in references:
+    for line in references[:_MOST_SOURCES]:
         item = re.sub(r"^\s*(?:[-*•]|\d{1,3}[.)]|\[\d+\])\s*", "", line).strip()
         key, _, value = (part.strip() for part in item.partition(":"))
         if key.casefold() in keys:

@@ -7,12 +7,12 @@ from self_instruct.rules.validators.answers import bare, content_words, stands_i
 from self_instruct.rules.validators.contract import Validator, Variables
 
 _FINAL = re.compile(
-    r"^[\s*_#>-]*(?:the\s+)?(?:(?:final|correct|best)\s+)?(?:answer|solution|conclusion)\b[*_\s]*(?:is\b|[:=])[*_\s]*(?P<it>.+)"
-    r"|^(?:therefore|thus|so|hence)\b,?\s.*?\b(?:answer|result|solution)\s+is\s+(?P<so>.+)|\\boxed\{(?P<box>[^}]+)\}",
+    r"^(?:[^\S\n]|[*_#>-])*+(?:the\s+)?(?:(?:final|correct|best)\s+)?(?:answer|solution|conclusion)\b[*_\s]*(?:is\b|[:=])[*_\s]*(?P<it>.+)"
+    r"|^(?:therefore|thus|so|hence)\b,?\s.*?\b(?:answer|result|solution)\s+is\s+(?P<so>.+)|\\boxed\{(?P<box>[^}]{1,200})\}",
     re.IGNORECASE | re.MULTILINE,
 )
 _ASKS = re.compile(r"\b(?:explain|describe|say|tell|state) (?:what|where|who|why|how|whether)\b", re.IGNORECASE)
-_SENTENCE = re.compile(r"[^.!?\n]*[^\W_][^.!?\n]*(?:[.!?]+(?=\s|$)|\n|$)")
+_PART = re.compile(r"(?P<words>[^.!?\n]*+)(?P<end>[.!?]++(?P<glued>(?!\s|\Z))?|\n|\Z)")
 
 
 def cot(min_reasoning_words: int = 15) -> Validator:
@@ -43,11 +43,11 @@ def theory_of_mind(min_sentences: int = 2) -> Validator:
     """
 
     def validator(record: Record, variables: Variables) -> Record | str:
-        sentences = [found.group().strip() for found in _SENTENCE.finditer(record.task)]
+        sentences = [sentence.strip() for sentence in _sentences(record.task)]
         asked = [sentence for sentence in sentences if sentence.endswith("?")]
         if not asked and not _ASKS.search(record.task):
             return "no_question"
-        story = " ".join(sentence for sentence in sentences if sentence not in asked)
+        story = " ".join(sentence for sentence in sentences if not sentence.endswith("?"))
         if len(sentences) - len(asked) < min_sentences:
             return f"no_story: {len(sentences) - len(asked)} sentences"
         if not bare(record.output):
@@ -92,8 +92,13 @@ def counterfactual(min_support: float = 0.5) -> Validator:
 
 
 def _without_question(text: str) -> str:
-    sentences = [found.group() for found in _SENTENCE.finditer(text)]
-    return " ".join(sentence for sentence in sentences if not sentence.strip().endswith("?"))
+    return " ".join(sentence for sentence in _sentences(text) if not sentence.strip().endswith("?"))
+
+
+def _sentences(text: str) -> list[str]:
+    """Return the parts of a text with a letter or digit that end with a line or a full stop; "." within a word is no end."""
+    parts = [part for part in _PART.finditer(text) if part["glued"] is None]
+    return [part.group() for part in parts if re.search(r"[^\W_]", part["words"])]
 
 
 def _final_text(found: re.Match[str]) -> str:

@@ -13,7 +13,7 @@ _BOUND = (
     r"|(?:in )?exactly)"
 )
 _ASKED = re.compile(
-    rf"(?<![\w-])(?:{_BOUND}?\s*{COUNT})(?:\s*(?:to|-|–)\s*(?P<upper>\d+))?[- ](?P<unit>word|line|paragraph)s?\b"
+    rf"(?<![\w-])(?:{_BOUND}\s*)?{COUNT}(?:\s*(?:to|-|–)\s*(?P<upper>\d{{1,5}}))?[- ](?P<unit>word|line|paragraph)s?\b"
     r"(?!\s+(?:per|each|from|that|of))",
     re.IGNORECASE,
 )

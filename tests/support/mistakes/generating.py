@@ -7,6 +7,7 @@ _FIRST = SEEDS.splitlines()[0]
 _SHAPE = '"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8, "vocab_size": 9'
 _CONFIG = f'{{"model_type": "llama", {_SHAPE}}}'
 _REMOTE = '{"model_type": "made_up", "auto_map": {"AutoConfig": "c.C", "AutoModelForCausalLM": "m.M"}}'
+_NO_TENSORS = "\2\0\0\0\0\0\0\0{}"  # the size of the header, and the header
 
 
 def _flag(given: str, message: str) -> Mistake:
@@ -69,8 +70,8 @@ OPTIONS = [
     _flag("--input_trigger Data", "this format has no input"),
     _flag("--num_prompt_instructions 500", "there are only 3 seed tasks"),
     _flag("--num_prompt_synthetic_instructions 9", "more than the 3 of --num_prompt_instructions"),
-    _flag("--max_length 20 --max_new_tokens 30", "leaves no room for the prompt: --max_length is 20 tokens"),
-    _flag("--max_length 40 --max_new_tokens 10", "leaves 30 tokens for the prompt: --max_length is 40 tokens"),
+    _flag("--max_length 20 --max_new_tokens 30", "--max_length is 20 tokens, but a prompt"),
+    _flag("--max_length 40 --max_new_tokens 10", "--max_length is 40 tokens, but a prompt"),
 ]
 YAML = [
     Mistake(IO, "--config none.yaml", "none.yaml: cannot be read", sound=SOUND),
@@ -124,11 +125,11 @@ MODELS = [
     _model("--model_name_or_path ./model", "pytorch_model.bin is a pickle, which can run any code when it is loaded",
            "weights in a pickle", config__json=_CONFIG, pytorch_model__bin="x"),
     _model("--model_name_or_path ./model", "cannot be loaded", "weights and no tokenizer", config__json=_CONFIG,
-           model__safetensors="x"),
+           model__safetensors=_NO_TENSORS),
     _model("--model_name_or_path ./model", "cannot be loaded", "a configuration that is no JSON", config__json="{",
-           model__safetensors="x"),
+           model__safetensors=_NO_TENSORS),
     _model("--model_name_or_path ./model", "if you trust its source, add --trust_remote_code", "code of its own",
-           config__json=_REMOTE, model__safetensors="x"),
+           config__json=_REMOTE, model__safetensors=_NO_TENSORS),
     _model("--model_name_or_path {root}/demo_model --chat_template always", "the model's tokenizer has no chat template"),
     _model("--model_name_or_path {root}/demo_model --max_new_tokens 1000", "Use at most 880"),
     _model("--model_name_or_path {root}/demo_model --max_new_tokens 100000", "use a model with a longer context"),

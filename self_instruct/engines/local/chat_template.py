@@ -1,0 +1,88 @@
+"""Render prompts with a tokenizer's chat template, and find where a user's turn begins and ends in it.
+
+Templates are programs, so everything is learnt by rendering a known message: whether the template shows the whole prompt,
+whether it has a system role, and what stands before and after the user's text. A date in a template is pinned, because it would
+change the prompts of a run from one day to the next.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from self_instruct.engines.base import UserTurn
+from self_instruct.errors import UserError
+
+PINNED_DATE = datetime(2026, 1, 1)
+"""The date that every template prints."""
+_PROBE = "Rule One.\n\n1. Task: add <b> & \"c\".\n1. Answer: {{ b + 'c' }}"
+_SYSTEM = "The system message of a probe."
+
+
+class ChatTemplate:
+    """The chat template of a tokenizer; `arguments` are variables for the template.
+
+    Raises UserError if it cannot render a user message, or does not show all of it.
+    """
+
+    def __init__(self, tokenizer: Any, arguments: Mapping[str, Any] | None = None) -> None:
+        self._tokenizer = tokenizer
+        self._arguments = {"strftime_now": PINNED_DATE.strftime, **(arguments or {})}
+        self.prints_date = "strftime_now" in str(tokenizer.chat_template)
+        try:
+            shown = self._apply([{"role": "user", "content": _PROBE}])
+        except Exception as error:  # templates are programs and can raise anything
+            raise UserError(
+                f"the chat template of the model's tokenizer cannot render a user message ({type(error).__name__}: {error}); "
+                "correct it, or use --chat_template never"
+            ) from error
+        if _PROBE not in shown:
+            raise UserError(
+                "the chat template of the model's tokenizer does not show the whole prompt: a user message that holds plain "
+                "text is missing from it or changed; correct the template, or use --chat_template never"
+            )
+        self._system_role = self._has_system_role()
+        self.sha256 = hashlib.sha256((shown + self.render(_PROBE, _SYSTEM)).encode("utf-8", "replace")).hexdigest()
+
+    def render(self, prompt: str, system: str | None = None) -> str:
+        """Return a chat up to the model's answer: the system message if there is one, and the prompt as the user's message.
+
+        A template without a system role gets the system message at the beginning of the user's message.
+        """
+        return self._apply(self._messages(prompt.rstrip(), system))
+
+    def user_turn(self, system: str | None = None) -> UserTurn:
+        """Return what stands around the user's words. Raises UserError if the template does not end them by a text."""
+        before, found, after = self.render(_PROBE, system).partition(_PROBE)
+        stop = self._first_token(after.strip())
+        if not found or not stop:
+            raise UserError(
+                "--recipe magpie does not suit the model's chat template: it has no text after the user's message that ends "
+                "it, so the user's turn cannot be cut; use --recipe chat"
+            )
+        return UserTurn(before, stop)
+
+    def _messages(self, prompt: str, system: str | None) -> list[dict[str, str]]:
+        if system and not self._system_role:
+            return [{"role": "user", "content": f"{system}\n\n{prompt}"}]
+        first = [{"role": "system", "content": system}] if system else []
+        return [*first, {"role": "user", "content": prompt}]
+
+    def _has_system_role(self) -> bool:
+        messages = [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": _PROBE}]
+        try:
+            shown = self._apply(messages)
+        except Exception:  # a template without a system role raises an error of its own
+            return False
+        return _SYSTEM in shown and _PROBE in shown
+
+    def _first_token(self, text: str) -> str:
+        """Return the special token at the beginning of a text, or else its first line."""
+        added = (str(token) for token in self._tokenizer.added_tokens_decoder.values())
+        special = max((token for token in added if token and text.startswith(token)), key=len, default="")
+        return special or text.split("\n", maxsplit=1)[0].strip()
+
+    def _apply(self, messages: list[dict[str, str]]) -> str:
+        return self._tokenizer.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=True, **self._arguments
+        )

@@ -1,0 +1,111 @@
+"""The second step of a run from seed tasks: each new task is sent alone as a user's message, and the reply is its output.
+
+Both steps share one sequence of requests, so the engine never waits between them. Request i answers the oldest task that
+requests up to i - horizon brought and no request answers yet; if there is none, it asks for new tasks. So the steps of a run
+depend only on its seed and its completions. The requests of earlier launches are taken from the journal.
+"""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from self_instruct.engines.base import Request, Sampling
+from self_instruct.formats import Block
+from self_instruct.records import Aim, Prompt, Record
+from self_instruct.runs.journal import Entry
+from self_instruct.runs.verdict import Verdict
+
+STEP = 2
+
+
+class Turn(NamedTuple):
+    """The purpose of a request: the answer to `task`, or new tasks, with the prompt of request `first`."""
+
+    task: str | None
+    first: int
+
+
+@dataclass
+class AnswerQueue:
+    """Decides which requests answer a task. `together` requests for new tasks share a prompt."""
+
+    horizon: int
+    together: int = 1
+    _brought: deque[tuple[int, Sequence[str]]] = field(default_factory=deque)
+    _unanswered: deque[str] = field(default_factory=deque)
+    _known: frozenset[int] = frozenset()
+    _earlier: dict[int, str] = field(default_factory=dict)
+    _answered: set[str] = field(default_factory=set)
+    _turns: dict[int, Turn] = field(default_factory=dict)
+    _next: int = 0
+    _asked: int = 0
+    _first: int = 0
+    _decided: int = -1
+
+    def resume(self, entries: Mapping[int, Entry]) -> None:
+        """Take over the steps of requests of earlier launches."""
+        self._earlier = {
+            request: entry.answers
+            for request, entry in entries.items()
+            if entry.step == STEP and entry.answers is not None
+        }
+        self._known = frozenset(entries)
+        self._answered = set(self._earlier.values())
+
+    def observe(self, entry: Entry, verdicts: Sequence[Verdict], awaiting: Sequence[str]) -> None:
+        """Note the tasks of a decided completion that wait for an answer."""
+        if awaiting:
+            self._brought.append((entry.request, awaiting))
+        self._turns.pop(entry.request, None)
+        self._decided = entry.request
+
+    def turn(self, index: int) -> Turn:
+        """Return the purpose of a request. All requests up to `index - horizon` must have been decided."""
+        while self._next <= index:
+            turn = self._turn_of(self._next)
+            if self._next > self._decided:
+                self._turns[self._next] = turn
+            self._next += 1
+        return self._turns[index]
+
+    def _turn_of(self, index: int) -> Turn:
+        while self._brought and self._brought[0][0] <= index - self.horizon:
+            self._unanswered.extend(name for name in self._brought.popleft()[1] if name not in self._answered)
+        if index in self._known:
+            task = self._earlier.get(index)
+        else:
+            task = self._unanswered.popleft() if self._unanswered else None
+        if task is None:
+            if self._asked % self.together == 0:
+                self._first = index
+            self._asked += 1
+        return Turn(task, self._first)
+
+
+@dataclass(frozen=True)
+class Answering:
+    """How answers are asked for: the system message and the sampling of the second step; None stands for the engine's."""
+
+    system: str | None = None
+    sampling: Sampling | None = None
+
+    def ask(self, index: int, record: Record, seed: int) -> tuple[Prompt, Request]:
+        """Return the prompt of the request that answers a task, and the request."""
+        prompt = Prompt(index, user_message(record), "", 1, (), Aim(step=STEP, answers=record.id))
+        return prompt, Request(
+            index, prompt.text, prompt.opening, (), f"{seed}:{index}", self.sampling, self.system
+        )  # fmt: skip
+
+
+def user_message(task: Record) -> str:
+    """Return a task as a user sends it: the instruction, and the input below it."""
+    return f"{task.instruction}\n\n{task.input}" if task.input else task.instruction
+
+
+def whole_reply(entry: Entry, task: Record) -> Block:
+    """Return a completion as the answer to a task. Reasons: `empty_reply`, `cut_by_length`."""
+    text = entry.text.strip()
+    if entry.cut:
+        return Block(1, text, reason="cut_by_length")
+    return Block(1, text, {"output": text}) if text else Block(1, text, reason="empty_reply")

@@ -1,0 +1,135 @@
+"""Ask a chat model for a list of new tasks without answers, and read the list in any of the forms that models write."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from self_instruct.formats import NO_INPUT
+from self_instruct.generation.categories.template import Template
+from self_instruct.generation.prompts import PromptComposer
+from self_instruct.records import Drop, Prompt, Record, record_id
+from self_instruct.runs.journal import Entry
+from self_instruct.runs.verdict import Verdict
+
+TASKS = 5
+EXAMPLES, COUNT = "examples", "count"
+_REQUEST = (
+    "{examples}\n\nWrite {count} new tasks of this kind as a numbered list. Write only the tasks, without answers."
+)
+_WORD = r"(?:new[ \t]+)?(?:task|instruction|question|problem|example)"
+_NUMBER = re.compile(
+    rf"^([ \t]{{0,8}})(?:#{{1,6}}[ \t]+)?(?:\*\*|__)?(?:"
+    rf"(?:{_WORD}[ \t]*)?#?(\d{{1,4}})(?:[.):\]]|[ \t]+[-–—][ \t])(?:\*\*|__)?[ \t]*"
+    rf"|{_WORD}[ \t]+#?(\d{{1,4}})(?:\*\*|__)?[ \t]*$)",
+    re.IGNORECASE,
+)
+_BULLET = re.compile(r"^[-*•+][ \t]+")
+_LABEL = re.compile(rf"^(?:\*\*|__)?{_WORD}(?:\*\*|__)?:(?:\*\*|__)?[ \t]*", re.I)
+_ANSWER = re.compile(
+    r"^[ \t]*(?:[-*•+][ \t]+)?(?:\*\*|__)?(?:(?:sample|expected|example)[ \t]+)?(?:answer|solution|response|output)"
+    r"(?:\*\*|__)?[ \t]*:",
+    re.IGNORECASE,
+)
+_INPUT = re.compile(r"^[ \t]*(?:[-*•+][ \t]+)?(?:\*\*|__)?input(?:\*\*|__)?[ \t]*:(?:\*\*|__)?[ \t]*", re.IGNORECASE)
+_RULE = re.compile(r"^[ \t]*(?:-{3,}|\*{3,}|_{3,}|={3,}|#{2,})[ \t]*$")
+_NO_INPUT = re.compile(r"<?no ?input>?\.?|none\.?|n/a", re.IGNORECASE)
+_WRAPPED = re.compile(r"(\*\*|__|\"|'|“|`)(.*?)(\*\*|__|\"|'|”|`)")
+
+
+@dataclass(frozen=True)
+class TaskListComposer(PromptComposer):
+    """Composes prompts that show demonstrations without their outputs and ask for `number` new tasks.
+
+    The header is a template; `{examples}` and `{count}` stand for the demonstrations and the number.
+    """
+
+    number: int = TASKS
+
+    def _prompt(self, request: int, demonstrations: Sequence[Record], record: Record | None = None) -> Prompt:
+        shown = "\n".join(f"{at}. {self._task(item)}" for at, item in enumerate(demonstrations, start=1))
+        template = Template(self.header)
+        if EXAMPLES not in template.names:
+            template = Template(f"{self.header}\n\n{_REQUEST}")
+        text = template.fill(
+            {**{name: f"{{{name}}}" for name in template.names}, EXAMPLES: shown, COUNT: str(self.number)}
+        )
+        return Prompt(request, text, "", len(demonstrations) + 1, tuple(demonstrations))
+
+    def _task(self, record: Record) -> str:
+        if "input" not in self.format.fields:
+            return record.task
+        return f"{record.instruction}\n   Input: {record.input or NO_INPUT}"
+
+    def stop(self) -> tuple[str, ...]:
+        """Return the text that ends a reply: the number after the last task."""
+        return (f"\n{self.number + 1}.",)
+
+
+def listed_tasks(with_input: bool, entry: Entry) -> list[Verdict]:
+    """Return the tasks of a reply; unreadable ones have a verdict. Reasons: `no_list`, `empty_block`, `cut_by_length`."""
+    items = _items(entry.text)
+    if not items:
+        record = Record(record_id(entry.request, 1), "", "", "", entry.depth)
+        return [
+            Verdict(record, Drop("parse", "no_list" if entry.text.strip() else "empty_block"), entry.text, task=True)
+        ]
+    found = []
+    for position, text in enumerate(items, start=1):
+        instruction, given = _fields(text, with_input)
+        reason = None if instruction else "empty_block"
+        if entry.cut and position == len(items):
+            reason, instruction, given = "cut_by_length", "", ""
+        record = Record(record_id(entry.request, position), instruction, given, "", entry.depth)
+        drop = Drop("parse", reason) if reason else None
+        found.append(Verdict(record, drop, text if drop else "", task=True))
+    return found
+
+
+def _items(text: str) -> list[str]:
+    """Return the items of a list: numbered in order, else with bullets, else a single paragraph.
+
+    A number that does not follow the one before, or is indented further than the first, belongs to an item's text.
+    """
+    lines = text.split("\n")
+    starts: list[tuple[int, int]] = []
+    last = indent = 0
+    for at, line in enumerate(lines):
+        match = _NUMBER.match(line)
+        number = int(match.group(2) or match.group(3)) if match else None
+        if match and (not starts or (number == last + 1 and len(match.group(1)) <= indent)):
+            last, indent = number or 0, len(match.group(1)) if not starts else indent
+            starts.append((at, match.end()))
+    if not starts:
+        starts = [(at, match.end()) for at, line in enumerate(lines) if (match := _BULLET.match(line))]
+    if not starts:
+        whole = text.strip()
+        return [] if not whole or "\n\n" in whole or whole.endswith(":") else [whole]
+    bounds = [*starts, (len(lines), 0)]
+    items = [
+        "\n".join([lines[at][begin:], *lines[at + 1 : end]]).strip() for (at, begin), (end, _) in pairwise(bounds)
+    ]
+    paragraphs = [item.split("\n\n") for item in items]
+    if len(items) > 2 and all(len(parts) == 1 for parts in paragraphs[:-1]):
+        items[-1] = paragraphs[-1][0]  # what follows the list is a remark about it
+    return items
+
+
+def _fields(item: str, with_input: bool) -> tuple[str, str]:
+    """Return the instruction of an item and its input, without labels, marks around it, and an answer."""
+    instruction: list[str] = []
+    given: list[str] | None = None
+    for line in item.split("\n"):
+        if _RULE.match(line) or (instruction and _ANSWER.match(line)):
+            break
+        match = _INPUT.match(line) if with_input and given is None else None
+        if match:
+            given = [line[match.end() :]]
+        else:
+            (instruction if given is None else given).append(line.rstrip())
+    task = _LABEL.sub("", "\n".join(instruction).strip(), count=1).strip()
+    wrapped = _WRAPPED.fullmatch(task)
+    if wrapped and wrapped.group(1) not in wrapped.group(2):
+        task = wrapped.group(2).strip()
+    value = "\n".join(given or []).strip()
+    return task, "" if _NO_INPUT.fullmatch(value) else value

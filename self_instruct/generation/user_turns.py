@@ -1,0 +1,56 @@
+"""Have a chat model write the user's turn: it continues its own chat template up to where the user's words begin."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from self_instruct.engines.local.chat_template import UserTurn
+from self_instruct.formats import RecordFormat
+from self_instruct.records import Drop, Prompt, Record, record_id
+from self_instruct.runs.journal import Entry
+from self_instruct.runs.verdict import Verdict
+
+ENOUGH = 24
+
+
+@dataclass(frozen=True)
+class UserTurnComposer:
+    """Composes prompts that end where the user's words begin, or after their `opening`."""
+
+    format: RecordFormat
+    turn: UserTurn
+    opening: str = ""
+
+    def compose(self, request: int, pool: Sequence[Record]) -> Prompt:
+        """Return the prompt of a request; all requests have the same."""
+        return Prompt(request, self.turn.prefix, self.opening, 1, ())
+
+
+@dataclass
+class UserTurnParser:
+    """Reads a completion as one task. `opening` is the beginning of each, which the prompt already holds.
+
+    Reasons: `empty_turn`, `cut_by_length`.
+    """
+
+    opening: str = ""
+    _read: int = field(default=0)
+    _empty: int = field(default=0)
+
+    def barren(self) -> str | None:
+        """Return why no task will come, if each of the first turns was empty."""
+        if self._read < ENOUGH or self._empty < self._read:
+            return None
+        return (
+            f"--recipe magpie does not suit the model: it ended the user's turn at once in all of the first {self._read} "
+            "requests; use --recipe chat"
+        )
+
+    def __call__(self, entry: Entry) -> list[Verdict]:
+        """Return the task of a completion."""
+        written = entry.text.strip()
+        self._read += 1
+        self._empty += not written
+        reason = "cut_by_length" if entry.cut else None if written else "empty_turn"
+        text = "" if reason else (self.opening + entry.text).strip()
+        record = Record(record_id(entry.request, 1), text, "", "", entry.depth)
+        return [Verdict(record, Drop("parse", reason) if reason else None, entry.text if reason else "", task=True)]

@@ -1,0 +1,82 @@
+"""The time of every filter and validator is linear in the length of the texts, whatever they hold."""
+
+import sys
+from collections.abc import Callable
+from types import ModuleType
+
+import pytest
+
+from self_instruct.records import Record
+from self_instruct.rules.filters import RULES, SWITCHES, build_filters, first_objection
+from self_instruct.rules.validators import VALIDATORS, build_validators, validate
+from tests.support.hostile_texts import grows_too_fast, repeated, units
+
+HEADER = "Come up with tasks of this kind now.\nList of tasks:"
+OPTIONS = {
+    "min_instruction_length": 5, "max_instruction_length": 500, "skip_instruction_re": [r"\bfoo\s+bar"],
+    "code_gen_re": ["default"],
+    "response_filters_path": "configs/response_filters.yaml", "input_rouge_threshold": 0.7, "language": "en",
+    "min_readability": 30,
+}  # fmt: skip
+VARIABLES = {
+    "letter": "A",
+    "fact": "paris",
+    "counterfact": "rome",
+    "language": "python",
+    "plain_format": "y",
+    "source": "y",
+}
+PLACES = [("@", "", "It is so."), ("Do it now please.", "@", "x @ y")]
+CONTEXT = "BEGININPUT\nBEGINCONTEXT\nurl: a\nENDCONTEXT\n{}\nENDINPUT"
+"""A text in which @ is replaced by the hostile text, in places that the rule reads only if the rest of the record fits."""
+FURTHER_PLACES = {
+    "multiple_choice": [("Q?\nA) x\nB) y @", "", "A"), ("Q?\nA) x\nB) y", "", "x\n@y"), ("Q? @\nA) x\nB) y", "", "A @")],
+    "fill_in_the_blank": [("a ____ b x y", "", "@"), ("@ ____ x y", "", "@ z"), ("a b ____", "", "a b @\nx")],
+    "counterfactual": [("Read this now please dear friend. @ ok", "", "In Rome"), ("a", "one two six river lake sea", "@")],
+    "theory_of_mind": [("Read this.\n@x", "", "In Rome"), ("Ann went home. Bob slept. @ Where is Ann?", "", "@")],
+    "closed_context": [("What is it?", CONTEXT.format("@ hello hello"), "@"), ("What?", CONTEXT.format("@@@"), "Sources:\n@")],
+    "needless_context": [("Tell it", "@ z z z z", "@")],
+    "copied_input": [("Tell it now", "@", "@ x")],
+    "cot": [("Do it", "", "word " * 20 + "\nso @"), ("Do it", "", "word " * 20 + "\nAnswer: @\nAnswer: @")],
+    "riddle": [("What am I?", "", "x\n@y"), ("What am I?", "", "the answer is @ x")],
+    "plain_code": [("PLAINFORMAT", "", "@"), ("PLAINFORMAT", "", "```python\n@\n```")],
+    "constraints": [("starts with 'a', contains the letter 'b', exactly five words", "", "@"), ("@ 'a' @", "", "@")],
+    "writing": [("Write a poem of five words @", "", "word " * 60)],
+    "arithmetic": [("What is @?", "", "@"), ("What is 1+1?", "", "1 = @"), ("Do it", "", "x @ = 3 + 4 = 7")],
+}  # fmt: skip
+
+
+def filter_of(name: str) -> Callable[[Record], object]:
+    given = {option: OPTIONS[option] for option in SWITCHES.get(name, ())}
+    filters = build_filters(HEADER, keywords=["default"], rules=[name], switches=given)
+    return lambda record: first_objection(filters, record)
+
+
+def validator_of(name: str) -> Callable[[Record], object]:
+    validators = build_validators([(name, {})])
+    return lambda record: validate(validators, record, VARIABLES)
+
+
+def modules_of(name: str) -> list[ModuleType]:
+    """Return the module that defines a validator, and those of the room that it names; none for a filter."""
+    from self_instruct.rules.validators import _MAKERS
+
+    if name not in _MAKERS:
+        return [sys.modules["self_instruct.rules.filters.refusals"]] if name == "refusals" else []
+    own = sys.modules[_MAKERS[name].__module__]
+    imported = {getattr(item, "__module__", "") for item in vars(own).values()}
+    return [own, *(sys.modules[at] for at in sorted(imported) if at.startswith("self_instruct.rules.validators."))]
+
+
+@pytest.mark.parametrize("name", [*RULES, *VALIDATORS])
+def test_the_time_of_a_rule_is_linear_in_the_length_of_a_text(name: str) -> None:
+    rule = filter_of(name) if name in RULES else validator_of(name)
+    rule(Record("x", "a b", "a b", "a b"))  # what is loaded or compiled once is not counted
+    for unit in units(modules_of(name)):
+        for places in PLACES + FURTHER_PLACES.get(name, []):
+
+            def work(size: int, unit: str = unit, places: tuple[str, str, str] = places) -> None:
+                rule(Record("x", *(place.replace("@", repeated(unit, size)) for place in places)))
+
+            growth = grows_too_fast(work)
+            assert growth is None, f"{name} takes {growth:.0f} times as long for four times {unit!r} in {places}"

@@ -1,0 +1,60 @@
+"""Texts that make an ambiguous pattern backtrack, and a measure of the time that a function takes for them."""
+
+import ast
+import inspect
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator
+from types import ModuleType
+
+SMALL, LARGE = 1_500, 6_000
+_UNITS = (
+    "a", "1", " ", "\n", "\t", "###", "###\n", "(", ")", "[", "]", "{", "}", "'", '"', "`", "```", "```\n", ".", "a.", "1.",
+    ",", "1,", ":", "=", "1=", "-", "*", "_",
+    "__ ", "…", "“", "\u0663", "²", "ß", "\u0130", "word ", "- 1 = ", "(1+", "A) ",
+    "a b ", "Output:\n", "1. Instruction:\n", "\n \n", "\\", "~", "|", "<", ">", "http://a ", "é", "\x85", "\u2028",
+    "\r", "if x:\n ", "try: ", "import a.", "' '", "? ", "a. ", "**", "/",
+)  # fmt: skip
+_FLOOR = 0.006
+_MOST = 9.0
+
+
+def units(modules: Iterable[ModuleType]) -> Iterator[str]:
+    """Yield short texts to repeat: general ones, and each word in a string constant of the modules."""
+    words = dict.fromkeys(
+        word
+        for module in modules
+        for node in ast.walk(ast.parse(inspect.getsource(module)))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and "\n    " not in node.value
+        for word in re.findall(r"[A-Za-z']{2,}", re.sub(r"\\.", " ", node.value))
+    )
+    yield from _UNITS
+    for word in words:
+        yield f"{word} "
+
+
+def repeated(unit: str, size: int) -> str:
+    """Return a text of that size that repeats the unit."""
+    return (unit * (size // len(unit) + 1))[:size]
+
+
+def grows_too_fast(work: Callable[[int], object]) -> float | None:
+    """Return how many times longer `work` takes for `LARGE` than for a quarter of it, if that is over nine times; else None.
+
+    Linear work takes four times as long, quadratic sixteen times. The best of some tries counts, in CPU time; work that takes
+    hardly any time for the large size is not compared.
+    """
+    for _ in range(3):
+        large = _seconds(work, LARGE)
+        if large < _FLOOR * _MOST:
+            return None
+        growth = large / max(_FLOOR, min(_seconds(work, SMALL) for _ in range(2)))
+        if growth < _MOST:
+            return None
+    return growth
+
+
+def _seconds(work: Callable[[int], object], size: int) -> float:
+    started = time.process_time()
+    work(size)
+    return time.process_time() - started
