@@ -1,10 +1,10 @@
 """Generation speed of the engines on the same work in one run: python benchmarks/generation.py [--vllm_python PYTHON]
 
-Prompts of some 400 tokens that share the first 256, output lengths log-normal (mean 155, 20 to 400), tokens sampled with
+Prompts of some 400 tokens that share the first 256, output lengths log-normal (mean 80, 20 to 200), tokens sampled with
 top_p 0.95. Each measurement is a process of its own. The results are kept in a JSON file, and what is in it is not measured
 again, so a run that was stopped goes on. The methods:
 
-- `one`: `generate` of transformers, one prompt at a time, on the first quarter of the requests;
+- `one`: `generate` of transformers, one prompt at a time, on the first eighth of the requests;
 - `static`: `generate` in left-padded batches of prompts of similar length;
 - `slots` and `paged`: the back-ends of this project;
 - `vllm`: vLLM in process, with --vllm_python, the Python of an environment that has it;
@@ -13,9 +13,10 @@ again, so a run that was stopped goes on. The methods:
 On a CPU the models are a real one (--model, for llama.cpp with a GGUF file of the same name next to it) and two small ones of
 random weights; on a GPU, StarCoder2 of 1, 3 and 7 and Llama of 8 billion random weights in bfloat16.
 
-Columns: ready, seconds from the start of the process until the first request can be given; tokens/s; its ratio to static; of
-the roofline, the time to read all weights once a step, with all rows filled, and each row's keys and values, at the speed of a
-copy, as a share of the time taken, prompts included; memory of the process and its children at most, on a GPU the GPU's.
+Columns: ready, seconds from the start of the process until the first request can be given; tokens/s; its ratio to the first
+`static` of the model; of the roofline, the time to read all weights once a step, with all rows filled, and each row's keys and
+values, at the speed of a copy, as a share of the time taken, prompts included; resident memory of the process and its children
+at most, on a GPU the GPU's.
 """
 
 import argparse
@@ -67,7 +68,7 @@ class Part:
 
 
 class PeakMemory(threading.Thread):
-    """Watches the memory of processes and their children, or of the GPUs, five times a second."""
+    """Watches the resident memory of processes and their children, or the memory of the GPUs, once a second."""
 
     def __init__(self, processes: list["subprocess.Popen[str]"], on_gpu: bool) -> None:
         super().__init__(daemon=True)
@@ -76,7 +77,7 @@ class PeakMemory(threading.Thread):
 
     def run(self) -> None:
         """Watch until `stop`."""
-        while not self._end.wait(0.2):
+        while not self._end.wait(1):
             self.bytes = max(self.bytes, _gpu_memory() if self._on_gpu else sum(map(_memory, self._processes)))
 
     def stop(self) -> int:
@@ -89,7 +90,7 @@ class PeakMemory(threading.Thread):
 def _memory(process: "subprocess.Popen[str]") -> int:
     try:
         tree = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-        return sum(member.memory_full_info().pss for member in tree)
+        return sum(member.memory_info().rss for member in tree)
     except psutil.Error:
         return 0
 
@@ -180,16 +181,18 @@ def parts(options: argparse.Namespace, folder: Path, on_gpu: bool) -> list[Part]
         gguf = path.with_name(f"{path.name}.gguf")
         for threads, processes in ways:
             for dtype in dtypes:
-                methods = [(method, dtype) for method in ("one", "static", "paged", "slots")]
+                first = (threads, processes) == ways[0]
+                methods = [(method, dtype) for method in ("one", "paged")] * (first and dtype == dtypes[0])
+                methods += [("static", dtype)] * first + [("slots", dtype)]
                 methods += [("vllm", dtype)] * bool(options.vllm_python)
                 if gguf.exists() and find_spec("xllamacpp"):
-                    methods += [("llama.cpp", dtype)] + [("llama.cpp", "q4_0")] * (dtype == dtypes[0])
+                    methods += [("llama.cpp", dtype)] + [("llama.cpp", "q4_0")] * (first and dtype == dtypes[0])
                 for method, precision in methods:
-                    if processes > 1 and method not in ("slots", "vllm"):
+                    if processes > 1 and method == "llama.cpp":
                         continue
                     rows, requests = options.rows, options.requests
                     if method == "one":
-                        rows, requests = 1, max(4, requests // 4)
+                        rows, requests = 1, max(4, requests // 8)
                     model = gguf if method == "llama.cpp" else path
                     found.append(Part(name, model, path, precision, method, threads, processes, rows, requests))
     return found
@@ -212,8 +215,7 @@ def print_table(plan: list[Part], results: dict[str, dict[str, Any]], speed: flo
         rate = result["tokens"] / result["seconds"]
         static = next((
             results[other.key] for other in plan
-            if (other.name, other.threads, other.method) == (part.name, part.threads, "static")
-            and other.dtype in (part.dtype, "float32") and other.processes == 1 and "seconds" in results.get(other.key, {})
+            if (other.name, other.method) == (part.name, "static") and "seconds" in results.get(other.key, {})
         ), None)  # fmt: skip
         ratio = f"{rate / (static['tokens'] / static['seconds']):.2f}" if static else ""
         share = roofline_seconds(part, Path(result["work"]), speed) / result["seconds"]

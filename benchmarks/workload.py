@@ -20,8 +20,8 @@ class Work:
     vocabulary: int = 8192
     shared: int = 256
     own: tuple[int, int] = (100, 200)
-    outputs: tuple[int, int] = (20, 400)
-    log_mean: float = 4.84
+    outputs: tuple[int, int] = (20, 200)
+    log_mean: float = 4.2
     log_spread: float = 0.65
 
     @property
