@@ -11,7 +11,7 @@ FinishReason = Literal["stop", "length", "error"]
 
 @dataclass(frozen=True)
 class Sampling:
-    """How tokens are sampled. `temperature` 0 is greedy; `top_k` 0 and `min_p` 0 are off."""
+    """How tokens are sampled. `temperature` 0 is greedy; `top_k` 0, `min_p` 0 and penalties of 0 are off."""
 
     max_new_tokens: int
     temperature: float = 0.8
@@ -19,6 +19,8 @@ class Sampling:
     top_k: int = 0
     repetition_penalty: float = 1.0
     min_p: float = 0.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,10 @@ class ModelEngine(Engine, Protocol):
     @property
     def hardware(self) -> Hardware:
         """What the model runs on."""
+
+    @property
+    def method(self) -> str:
+        """What draws the tokens, and why nothing else does, for people; empty if there was no choice."""
 
 
 def timestamp() -> str:

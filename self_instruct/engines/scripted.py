@@ -20,6 +20,7 @@ class ScriptedEngine:
     context_length: int | None = None
     rows = 1
     hardware = Hardware("script", 0, 0, 0)
+    method = ""
 
     def __init__(self, texts: Mapping[int, tuple[str, bool]], rank: int = 0) -> None:
         self._texts, self._rank = dict(sorted(texts.items())), rank

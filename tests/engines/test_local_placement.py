@@ -30,7 +30,7 @@ ONE_GPU = replace(GPU, processes=1, processes_here=1)
         (Placement(device_map="auto", quantization="4bit"), ONE_GPU, LLAMA),
         (Placement(), replace(CPU, processes=9, processes_here=9), LLAMA),
         (Placement(), replace(GPU, processes=3, processes_here=3), LLAMA),
-        (Placement(), replace(GPU, devices=1, shown_one_by="CUDA_VISIBLE_DEVICES"), LLAMA),
+        (Placement(), replace(GPU, devices=1, shown_by="CUDA_VISIBLE_DEVICES"), LLAMA),
     ],
 )  # fmt: skip
 def test_what_goes_together_passes(placement, machine, config):
@@ -63,7 +63,7 @@ def test_what_does_not_go_together_is_refused_with_the_reason(placement, machine
 @pytest.mark.parametrize("local_rank", ["0", "1"])
 def test_processes_that_may_have_a_device_of_their_own_are_warned_once_a_machine(local_rank, monkeypatch, caplog):
     monkeypatch.setenv("LOCAL_RANK", local_rank)
-    machine = replace(GPU, devices=1, shown_one_by="CUDA_VISIBLE_DEVICES")
+    machine = replace(GPU, devices=1, shown_by="CUDA_VISIBLE_DEVICES")
     check(Placement(), replace(machine, processes_here=1), LLAMA)
     assert caplog.messages == []
     check(Placement(), machine, LLAMA)

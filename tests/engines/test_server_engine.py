@@ -97,7 +97,7 @@ def test_what_a_server_does_not_take_is_left_out_if_it_only_helps():
         assert not {"n", "seed"} & set(server.bodies[-1]) and server.bodies[-1]["stop"] == ["###"]
         server.behaviour.refuses = ("presence_penalty",)
         with pytest.raises(UserError, match=r"--api_model m as asked .*'presence_penalty'"):
-            engine_of(server, penalties={"presence_penalty": 0.5})
+            engine_of(server, sampling=replace(SAMPLING, presence_penalty=0.5))
 
 
 def test_a_later_api_calls_the_length_by_another_name():

@@ -4,8 +4,7 @@
 and static otherwise. Knows models and devices, not how a back-end works.
 """
 
-import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -27,7 +26,6 @@ PROBE_TOKENS = 8
 NEAR_TIE = 4
 _ORDINARY_LAYERS = {"full_attention", "sliding_attention"}
 _FLASH = {"flash_attention_2": is_flash_attn_2_available, "flash_attention_3": is_flash_attn_3_available}
-_log = logging.getLogger(__name__)
 
 
 class Backend(Protocol):
@@ -49,14 +47,21 @@ class Backend(Protocol):
 
 
 def choose_backend(
-    name: str, model: Any, tokenizer: Any, sampling: Sampling, rules: EndRules, batch_size: int, alike: bool = True
-) -> Backend:
-    """The back-end of that name, or for "auto" the first of paged, slots and static that suits; why not is logged. `alike`
-    is whether all requests draw their tokens by `sampling`, but for how many.
+    name: str,
+    model: Any,
+    tokenizer: Any,
+    sampling: Sampling,
+    rules: EndRules,
+    batch_size: int,
+    alike: bool = True,
+    why_not: Mapping[str, str] | None = None,
+) -> tuple[Backend, str]:
+    """Return the back-end of that name, or for "auto" the first of paged, slots and static that suits, and its name with the
+    reasons against others, `why_not` first. `alike` is whether all requests draw their tokens by `sampling`, but for how many.
 
     Raises `UserError` if the one that is named does not suit.
     """
-    why_not: dict[str, str] = {}
+    why_not = dict(why_not or {})
     for candidate in ("paged", "slots", "static") if name == "auto" else (name,):
         reason, build = None, _BUILDERS[candidate]
         if candidate == "paged" and name == "auto":
@@ -65,10 +70,9 @@ def choose_backend(
             reason = "it draws all requests alike, and some have a sampling of their own"
         reason = reason or _unsuited(candidate, model, tokenizer, sampling, rules)
         if reason is None:
-            if why_not:
-                said = "; ".join(f"not {other}: {why}" for other, why in why_not.items())
-                _log.info("Back-end: %s (%s).", candidate, said)
-            return build(model, tokenizer, sampling, rules, batch_size)
+            said = "; ".join(f"not {other}: {why}" for other, why in why_not.items())
+            backend = build(model, tokenizer, sampling, rules, batch_size)
+            return backend, f"{candidate} ({said})" if said else candidate
         why_not[candidate] = reason
     raise UserError(f"--engine_backend is '{name}', but {why_not[name]}; use another back-end, or 'auto'")
 
