@@ -1,4 +1,4 @@
-"""Kills the launch command again and again, at every kind of write boundary and at random moments, and tells what was lost.
+"""Kill the launch command repeatedly, at every kind of write boundary and at random moments, and report lost lines.
 
 python benchmarks/crashes.py --kills 60
 """

@@ -1,4 +1,4 @@
-"""Are our decisions those of rouge_score? python benchmarks/decisions.py [FILE.jsonl ...]
+"""Compare our novelty decisions with those of rouge_score: python benchmarks/decisions.py [FILE.jsonl ...]
 
 5,000 mixed texts, greedy in order, at five thresholds by both rules: `keep_first` and a plain loop over the scores of
 rouge_score. The loop scores every pair that could reach the lowest threshold by the lengths of its texts.
@@ -23,7 +23,9 @@ ODD = ["", " ", "...", "###", "好 的", "é", "naïve café", "a\ud800b", "\udf
 
 
 def mixed(paths: list[str]) -> list[str]:
-    """Instructions, odd texts, long ones with near-copies, texts that tie with a threshold, duplicates; shuffled."""
+    """Return shuffled texts: instructions, unusual texts, long ones with near-copies, ties with a threshold,
+    duplicates.
+    """
     rng = random.Random(5)
     texts = instructions(paths, 3_300)[0] + ODD
     words = " ".join(texts[:2_000]).split()
@@ -43,7 +45,9 @@ def mixed(paths: list[str]) -> list[str]:
 
 
 def row(tokens: list[list[str]], at: int) -> np.ndarray:
-    """F1 with each earlier text by rouge_score; 0 where the lengths alone keep it under the lowest threshold."""
+    """Return the F1 with each earlier text by rouge_score; 0 where the lengths alone keep it below the lowest
+    threshold.
+    """
     scores, m = np.zeros(at), len(tokens[at])
     for other in range(at):
         n = len(tokens[other])
@@ -60,7 +64,7 @@ def _row(at: int) -> np.ndarray:
 
 
 def main() -> None:
-    """Prints how many decisions differ."""
+    """Print how many decisions differ."""
     texts = mixed(sys.argv[1:])
     _tokens.extend(tokenize(text, None) for text in texts)
     with ProcessPoolExecutor() as pool:

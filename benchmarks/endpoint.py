@@ -1,7 +1,7 @@
-"""Requests a second from a server, by how many are under way: python benchmarks/endpoint.py
+"""Measure requests per second from a server by concurrency: python benchmarks/endpoint.py
 
-The server is one of ours in a process of its own, which answers every request after 50 ms; so the figures are what the
-engine, the client library and both processes' cores allow. The limit is set, not found out, but for the last line.
+The server is our test server in its own process and answers every request after 50 ms, so the figures show the limits
+of the engine, the client library and both processes' cores. The concurrency is fixed.
 """
 
 import argparse
@@ -19,7 +19,7 @@ SERVER = Path(__file__).resolve().parents[1] / "tests" / "support" / "endpoint_s
 
 
 def measure(url: str, under_way: int, number: int) -> float:
-    """Requests a second, with at most so many under way. Some are asked before the clock runs."""
+    """Return requests per second with at most this many in flight. Some are sent before the clock starts."""
     engine = connect(Endpoint([url], "m", kind="completions"), Sampling(64), Patience(concurrency=under_way))
     try:
         ask(engine, 0, 4 * under_way)
@@ -31,7 +31,7 @@ def measure(url: str, under_way: int, number: int) -> float:
 
 
 def ask(engine: object, first: int, number: int) -> None:
-    """Asks so many requests, and waits for all."""
+    """Send this many requests, and wait for all."""
     engine.submit([Request(i, f"prompt {i}", ".", (), f"42:{i}") for i in range(first, first + number)])
     ended = 0
     while ended < number:
@@ -42,14 +42,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--latency", type=float, default=0.05, help="seconds")
     parser.add_argument("--under_way", type=int, nargs="+", default=[1, 8, 64])
-    parser.add_argument("--rounds", type=int, default=20, help="requests for each that is under way")
+    parser.add_argument("--rounds", type=int, default=20, help="requests per unit of concurrency")
     options = parser.parse_args()
     command = [sys.executable, str(SERVER), json.dumps({"latency": options.latency})]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None and server.stdin is not None
         url = server.stdout.readline().strip()
         print(f"latency {1000 * options.latency:g} ms")
-        print(f"{'under way':>9} {'requests/s':>11} {'of one':>7}")
+        print(f"{'in flight':>9} {'requests/s':>11} {'of one':>7}")
         one = None
         for under_way in options.under_way:
             speed = measure(url, under_way, options.rounds * under_way)

@@ -5,12 +5,12 @@ sampled with top_p 0.95. On an accelerator the models are StarCoder2-shaped with
 CPU, a GPTBigCode and a Llama of about 30 million in single precision. The methods:
 
 - `generate`, one prompt at a time, on the first quarter of the requests; compared by tokens a second;
-- `generate` in left-padded batches of prompts of similar length; a batch goes on until its longest output is done;
-- the back-ends paged.py, where it is and can be used, and slots.py.
+- `generate` in left-padded batches of prompts of similar length; a batch runs until its longest output is done;
+- the back-ends paged.py, where it can be used, and slots.py.
 
-Columns: ratios of tokens/s to the first two methods; `idle` is the share of row-places that drew no wanted token; `peak` is
-memory; `roofline` is the time that it takes to read the weights and each row's keys and values once a step, at the measured
-speed of a copy, as a share of the time taken, the prompts included.
+Columns: ratios of tokens/s to the first two methods; `idle` is the share of slots that drew no useful token; `peak` is
+memory; `roofline` is the time to read the weights and each row's keys and values once per step, at the measured speed
+of a copy, as a share of the total time including prefill.
 """
 
 import argparse
@@ -45,7 +45,7 @@ Method = Callable[[list[MeasuredRow]], list[int]]
 
 @dataclass(frozen=True)
 class Result:
-    """A line of the table; memory in bytes."""
+    """A row of the table; memory in bytes."""
 
     tokens: int
     seconds: float
@@ -56,7 +56,7 @@ class Result:
 
 
 def generate(model: Any, size: int) -> Method:
-    """Plain `generate` in batches of that size, as it is used without an engine."""
+    """Run plain `generate` in batches of this size, without an engine."""
 
     def run(rows: list[MeasuredRow]) -> list[int]:
         ordered, drawn = sorted(rows, key=lambda row: len(row.prompt)), []
@@ -84,7 +84,7 @@ def generate(model: Any, size: int) -> Method:
 
 
 def engine(backend: Any) -> Method:
-    """One of our back-ends."""
+    """Run one of our back-ends."""
 
     def run(rows: list[MeasuredRow]) -> list[int]:
         waiting, ended, drawn = list(rows), 0, list[int]()
@@ -96,7 +96,9 @@ def engine(backend: Any) -> Method:
 
 
 def methods(model: Any, work: Work, rows: int) -> Iterator[tuple[str, int, Callable[[], Method]]]:
-    """Name, rows at a time, and what makes the method ready. Slots come last: they lay the weights out anew on a CPU."""
+    """Yield name, rows at a time, and a function that prepares the method. Slots come last, because they repack the
+    weights on a CPU.
+    """
     rules = EndRules(frozenset(), NeverReached())  # type: ignore[arg-type]
     model.generation_config = GenerationConfig()
     yield "one at a time", 1, lambda: generate(model, 1)
@@ -107,10 +109,10 @@ def methods(model: Any, work: Work, rows: int) -> Iterator[tuple[str, int, Calla
 
 
 def measure(
-    prepare: Callable[[], Method], model: Any, requests: list[MeasuredRow], warm: list[MeasuredRow], places: int,
+    prepare: Callable[[], Method], model: Any, requests: list[MeasuredRow], warm: list[MeasuredRow], slots: int,
     clock: Callable[[], float], copy_speed: float,
 ) -> Result:  # fmt: skip
-    """Runs a method on a few requests and then, timed, on all."""
+    """Run a method on a few requests, and then, timed, on all."""
     memory = PeakMemory()
     run = prepare()
     run(warm)
@@ -123,7 +125,7 @@ def measure(
     if tokens != sum(row.wanted for row in requests):
         raise RuntimeError("a method did not give every request the tokens that it wants")
     roofline = bytes_read(model, requests, len(drawn)) / copy_speed / seconds
-    return Result(tokens, seconds, len(drawn), 1 - sum(drawn) / (len(drawn) * places), memory.bytes(), roofline)
+    return Result(tokens, seconds, len(drawn), 1 - sum(drawn) / (len(drawn) * slots), memory.bytes(), roofline)
 
 
 def main() -> None:
@@ -146,10 +148,10 @@ def main() -> None:
     for name, model in build_models(options.quick):
         size = sum(parameter.numel() for parameter in model.parameters())
         speeds: list[float] = []
-        for method, places, prepare in methods(model, work, rows):
-            number = max(4, requests // 4) if places == 1 else requests
+        for method, slots, prepare in methods(model, work, rows):
+            number = max(4, requests // 4) if slots == 1 else requests
             try:
-                found = measure(prepare, model, build_rows(work, number), build_rows(work, 2), places, clock, speed)
+                found = measure(prepare, model, build_rows(work, number), build_rows(work, 2), slots, clock, speed)
             except (RuntimeError, ValueError) as error:
                 if method != "paged":
                     raise
@@ -157,7 +159,7 @@ def main() -> None:
                 continue
             speeds.append(found.tokens / found.seconds)
             ratios = [speeds[-1] / base for base in speeds[:2]]
-            print(f"{name:<14} {size / 1e6:>6.1f}M  {method:<15} {places:>4} {speeds[-1]:>9.1f} {ratios[0]:>6.2f}"
+            print(f"{name:<14} {size / 1e6:>6.1f}M  {method:<15} {slots:>4} {speeds[-1]:>9.1f} {ratios[0]:>6.2f}"
                   f" {ratios[-1] if len(ratios) > 1 else float('nan'):>8.2f} {found.steps:>6} {found.idle:>5.0%}"
                   f" {found.peak / 2**20:>8.0f} {found.roofline:>8.0%}", flush=True)  # fmt: skip
 

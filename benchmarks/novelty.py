@@ -1,8 +1,9 @@
-"""ROUGE-L novelty beside other ways to the same decisions: python benchmarks/novelty.py [FILE.jsonl ...] [--sizes 1000 ...]
+"""Compare ROUGE-L novelty with other methods for the same decisions: python benchmarks/novelty.py [FILE.jsonl ...]
+[--sizes 1000 ...]
 
-Texts are those of the files, and synthetic ones like them beyond (instructions.py). All methods compare a candidate with what
-was kept before it. Ours runs whole, in a process of its own; of the others a sample of comparisons is timed in the same run
-and its time a comparison multiplied by the comparisons needed. Times are processor seconds, of children too.
+Texts come from the files, then similar synthetic ones (instructions.py). All methods compare a candidate with the
+texts kept before it. Ours runs completely, in its own process; the others are timed on a sample of comparisons in the
+same run and extrapolated to all comparisons. Times are CPU seconds, including child processes.
 """
 
 import argparse
@@ -32,7 +33,7 @@ PAIRS = 20_000  # comparisons that the loop is timed on
 
 
 def cpu(work: Callable[[], object]) -> float:
-    """Processor seconds of a piece of work and of the processes that it started and that have ended."""
+    """Return the CPU seconds of a function, including child processes that have ended."""
     begun = time.process_time(), resource.getrusage(resource.RUSAGE_CHILDREN)
     work()
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -41,7 +42,7 @@ def cpu(work: Callable[[], object]) -> float:
 
 
 def ours(paths: list[str], size: int) -> tuple[float, float, float, np.ndarray, int]:
-    """CPU seconds, seconds, GiB, which texts are kept, and how many are real."""
+    """Return CPU seconds, seconds, GiB, which texts are kept, and how many are real."""
     keep_first(["compiled", "beforehand"])
     texts, real = instructions(paths, size)
     decisions: list = []
@@ -53,7 +54,9 @@ def ours(paths: list[str], size: int) -> tuple[float, float, float, np.ndarray, 
 
 
 def others(texts: list[str], kept: np.ndarray) -> dict[str, float]:
-    """Processor seconds a comparison, each method timed on a sample of candidates and of what is kept in the end."""
+    """Return the CPU seconds per comparison of each method, timed on a sample of candidates and of the finally kept
+    texts.
+    """
     rng = random.Random(0)
     pool = [rouge_tokens(texts[at]) for at in rng.choices(np.flatnonzero(kept).tolist(), k=2_000)]
     candidates = [rouge_tokens(text) for text in rng.choices(texts, k=256)]
@@ -78,7 +81,7 @@ def others(texts: list[str], kept: np.ndarray) -> dict[str, float]:
 
 
 def whole_files(paths: list[str], sizes: list[int]) -> None:
-    """Greedy filtering from the first text to the last."""
+    """Compare greedy filtering of all texts in order."""
     print(f"{'texts':>9} {'real':>7} {'kept':>8} {'rouge_score':>12} {'processes':>11} {'cdist':>9} {'ours, CPU s':>11} "
           f"{'wall s':>7} {'GiB':>5} {'ratio':>9} {'exponent':>8}")  # fmt: skip
     before: tuple[int, float] | None = None
@@ -95,12 +98,12 @@ def whole_files(paths: list[str], sizes: list[int]) -> None:
 
 
 def in_the_loop(paths: list[str]) -> None:
-    """One candidate after the other, each with its exact nearest, near or not."""
+    """Compare finding the exact nearest text of each candidate, one after the other."""
     print(
         f"\n{'pool':>9} {'add all, s':>11} {'new, ms':>8} {'near, ms':>9} {'all, ms':>8}   processor time a candidate"
     )
     texts, _ = instructions(paths, max(POOLS) + CANDIDATES)
-    # The first ones are real where there is a file: they are the candidates, and the pool is what comes after.
+    # The first texts are the candidates, real ones if there is a file; the rest is the pool.
     candidates, pool = texts[:CANDIDATES], texts[CANDIDATES:]
     for size in POOLS:
         index = RougeIndex()
@@ -117,7 +120,7 @@ def in_the_loop(paths: list[str]) -> None:
 
 
 def main() -> None:
-    """Prints both tables."""
+    """Print both tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="*")
     parser.add_argument("--sizes", nargs="+", type=int, default=SIZES)

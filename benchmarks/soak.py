@@ -1,8 +1,9 @@
-"""Does a long run grow or slow down? python benchmarks/soak.py [--minutes 30] [--rate 6] [--every 1000]
+"""Check whether a long run grows in memory or slows down: python benchmarks/soak.py [--minutes 30] [--rate 6] [--every
+1000]
 
-A whole launch, with journal, filters and ROUGE-L, whose engine writes new tasks at a fixed rate, as a model on a device does:
-it is waited for, not worked for. Printed are memory, and processor time a request, as the pool grows; at the end what the
-memory holds. Processor time is told because a machine may be shared.
+Runs a whole launch with journal, filters and ROUGE-L. Its engine writes new tasks at a fixed rate without using the
+CPU, like a model on a GPU. Prints memory and CPU time per request as the pool grows, and finally what the memory
+holds. CPU time is reported because the machine may be shared.
 """
 
 import argparse
@@ -44,17 +45,17 @@ ROOT = Path(__file__).resolve().parents[1]
 NEAR_COPIES, BROKEN = 0.1, 0.05  # shares of the blocks
 WORDS = [f"word{at}" for at in range(20_000)]
 ZIPF = list(accumulate(1 / (at + 1) for at in range(len(WORDS))))
-FIRST = 2_000  # records before which memory still holds what is loaded once
+FIRST = 2_000  # before this number of records, memory still grows by what is loaded once
 
 
 class Clock:
-    """Processor seconds of this process by part, and of all."""
+    """CPU seconds of this process, in total and by part."""
 
     def __init__(self) -> None:
         self.parts = {"novelty": 0.0, "engine": 0.0}
 
     def timed(self, part: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function, its time added to a part."""
+        """Return the function, with its time added to a part."""
 
         def call(*arguments: Any) -> Any:
             begun = time.process_time()
@@ -66,12 +67,14 @@ class Clock:
         return call
 
     def read(self) -> dict[str, float]:
-        """All parts so far, and `rest`."""
+        """Return all parts so far, and `rest`."""
         return {**self.parts, "rest": time.process_time() - sum(self.parts.values())}
 
 
 class PacedEngine:
-    """Answers so many requests a second, in order, each with tasks that follow from its index alone; keeps no text."""
+    """An engine that answers this many requests per second in order, each with tasks computed from its index; keeps no
+    text.
+    """
 
     context_length: int | None = None
     capacity: int | None = None
@@ -83,15 +86,15 @@ class PacedEngine:
         self._write = clock.timed("engine", completion)
 
     def prompt_tokens(self, prompt: str, opening: str) -> int:
-        """Words of the prompt."""
+        """Return the number of words in the prompt."""
         return len(prompt.split()) + len(opening.split())
 
     def submit(self, requests: Sequence[Request]) -> None:
-        """Queues requests."""
+        """Queue requests."""
         self._pending.extend(requests)
 
     def poll(self) -> list[Completion]:
-        """What is due by now; waits for the next if nothing is."""
+        """Return the completions that are due; if there are none, wait for the next."""
         while not self._interrupted:
             due = int(self._rate * (time.monotonic() - self._begun)) - self._answered
             if due > 0:
@@ -103,16 +106,16 @@ class PacedEngine:
         return []
 
     def interrupt(self) -> None:
-        """Ends it: nothing is under way between two polls."""
+        """Stop: no request is active between two polls."""
         self._interrupted = True
 
     def close(self) -> None:
-        """Forgets what is pending."""
+        """Drop pending requests."""
         self._pending.clear()
 
 
 def completion(request: Request) -> Completion:
-    """What goes on from the open block of a request's prompt: two to four tasks."""
+    """Return the continuation of a prompt's open block: two to four tasks."""
     number = int(re.match(r"\d+", request.opening)[0])  # type: ignore[index]
     blocks = []
     for at, (instruction, output, broken) in enumerate(tasks(request.index), start=number):
@@ -124,7 +127,7 @@ def completion(request: Request) -> Completion:
 
 
 def tasks(index: int) -> Iterator[tuple[str, str, bool]]:
-    """The tasks of a request: words by a Zipf law, some near to a task of an earlier request, some broken."""
+    """Return the tasks of a request: words by a Zipf law, some similar to a task of an earlier request, some broken."""
     rng = random.Random(index)
     for _ in range(rng.randint(2, 4)):
         words = rng.choices(WORDS, cum_weights=ZIPF, k=max(6, round(rng.lognormvariate(2.7, 0.4))))
@@ -138,7 +141,7 @@ def tasks(index: int) -> Iterator[tuple[str, str, bool]]:
 
 @dataclass(frozen=True)
 class Sample:
-    """How things stood when so many records were there: seconds by the clock and by part of the processor, bytes in memory."""
+    """Measurements at a number of records: wall-clock seconds, CPU seconds by part, and bytes of memory."""
 
     records: int
     requests: int
@@ -148,14 +151,14 @@ class Sample:
 
 
 class Sampler(Progress):
-    """Takes a sample each time that so many more records are there."""
+    """Takes a sample each time this many records were added."""
 
     def __init__(self, clock: Clock, every: int) -> None:
         super().__init__(10**9)
         self._clock, self._every, self.samples, self._table = clock, every, list[Sample](), sys.stdout
 
     def update(self, funnel: Funnel) -> None:
-        """Called when completions were judged."""
+        """Called after completions were decided."""
         super().update(funnel)
         if funnel.accepted >= self._every * len(self.samples):
             taken = Sample(funnel.accepted, funnel.requests, time.monotonic(), self._clock.read(), resident())
@@ -165,7 +168,7 @@ class Sampler(Progress):
 
 
 def row(before: Sample, after: Sample) -> str:
-    """What lay between two samples, as the row of a table."""
+    """Return the difference of two samples as a table row."""
     requests, took = after.requests - before.requests, after.seconds - before.seconds
     spent = [
         1e3 * (after.processor[part] - before.processor[part]) / requests for part in ("novelty", "engine", "rest")
@@ -175,7 +178,7 @@ def row(before: Sample, after: Sample) -> str:
 
 
 def held(curator: Curator) -> dict[str, int]:
-    """Bytes of what grows with the pool, by structure."""
+    """Return the bytes of the structures that grow with the pool."""
     records = list(curator.pool)
     texts = sum(sys.getsizeof(text) for record in records for text in (record.id, record.instruction, record.output))
     objects = sum(sys.getsizeof(record) + sys.getsizeof(vars(record)) for record in records)
@@ -184,11 +187,11 @@ def held(curator: Curator) -> dict[str, int]:
     words = sys.getsizeof(vocabulary) + sum(map(sys.getsizeof, vocabulary)) + 32 * len(vocabulary)
     lists = 3 * 8 * len(records) + sys.getsizeof(index._ids)
     return {"texts of the records": texts, "record objects": objects, "index of ROUGE-L": arrays(index),
-            "its vocabulary": words, "lists of ids and places": lists}  # fmt: skip
+            "its vocabulary": words, "lists of ids and positions": lists}  # fmt: skip
 
 
 def arrays(thing: Any) -> int:
-    """Bytes of all arrays of numpy that an object of ours is made of."""
+    """Return the bytes of all NumPy arrays in an object."""
     if isinstance(thing, np.ndarray):
         return thing.nbytes
     parts = thing if isinstance(thing, tuple | list) else vars(thing).values() if hasattr(thing, "__dict__") else ()
@@ -196,7 +199,7 @@ def arrays(thing: Any) -> int:
 
 
 def report(samples: list[Sample], curator: Curator) -> None:
-    """Prints memory and speed at the end against the start."""
+    """Print memory and speed at the end compared with the start."""
     settled = [sample for sample in samples if sample.records >= FIRST]
     if len(settled) < 8:
         print(f"\nToo few records beyond {FIRST:,} to tell anything; give more --minutes.")
@@ -224,7 +227,7 @@ def report(samples: list[Sample], curator: Curator) -> None:
 
 
 def main() -> None:
-    """Runs a launch for some minutes and prints what it took."""
+    """Run a launch for some minutes, and print the measurements."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--rate", type=float, default=6.0, help="requests a second")
@@ -255,7 +258,7 @@ def main() -> None:
 
 
 def begin(config: Config, engine: PacedEngine, progress: Progress) -> None:
-    """The launch."""
+    """Run the launch."""
     recipe = SeedRecipe.of(config, INSTRUCTION_OUTPUT, ROOT / "instruction_io/prompt.txt")
     folder, interruption = Path(config.run.batch_dir or ""), Interruption()
     described = manifest.describe(

@@ -1,4 +1,4 @@
-"""What generation.py measures on: models of random weights, prompts that share their beginning, and lengths to generate."""
+"""The workload of generation.py: models with random weights, prompts with a shared prefix, and lengths to generate."""
 
 import random
 import time
@@ -17,7 +17,9 @@ from self_instruct.engines.local.placement import device
 
 @dataclass(frozen=True)
 class Work:
-    """Lengths in tokens: what all prompts share, bounds of what each has of its own, and of the outputs, log-normal ones."""
+    """Lengths in tokens: the shared prefix of all prompts, bounds of each prompt's own part, and bounds of the
+    log-normal outputs.
+    """
 
     vocabulary: int = 8192
     shared: int = 256
@@ -28,7 +30,7 @@ class Work:
 
     @property
     def sampling(self) -> Sampling:
-        """How tokens are drawn."""
+        """The sampling of the row."""
         return Sampling(max_new_tokens=self.outputs[1], temperature=1.0, top_p=0.95)
 
 
@@ -36,7 +38,7 @@ QUICK = Work(512, 40, (10, 20), (3, 24), 2.2, 0.6)
 
 
 class NeverReached:
-    """No stop text: lengths are given."""
+    """A stop matcher that never matches, because lengths are fixed."""
 
     def reached(self, tokens: list[int], stop: tuple[str, ...]) -> bool:
         """Never."""
@@ -50,14 +52,14 @@ class MeasuredRow(ActiveRequest):
     wanted: int = 0
 
     def accept(self, token: int, rules: EndRules) -> None:
-        """Takes the next token."""
+        """Accept the next token."""
         self.tokens.append(token)
         if len(self.tokens) >= self.wanted:
             self.reason = "stop"
 
 
 def build_rows(work: Work, number: int) -> list[MeasuredRow]:
-    """Prompts and lengths: the same for every method."""
+    """Return prompts and lengths, the same for every method."""
     rng = random.Random(1)
     shared = [rng.randrange(2, work.vocabulary) for _ in range(work.shared)]
     rows = []
@@ -70,7 +72,7 @@ def build_rows(work: Work, number: int) -> list[MeasuredRow]:
 
 
 def build_models(quick: bool) -> Iterator[tuple[str, Any]]:
-    """Models by name, on this process's device: tiny, or for a CPU, or for an accelerator."""
+    """Yield models by name on this process's device: tiny ones, or models for a CPU or an accelerator."""
     place = device()
     if quick or place.type == "cpu":
         width, layers, inner = (64, 2, 128) if quick else (512, 8, 1408)
@@ -97,7 +99,7 @@ def build_models(quick: bool) -> Iterator[tuple[str, Any]]:
 
 
 def bytes_read(model: Any, rows: list[MeasuredRow], steps: int) -> float:
-    """What so many steps that draw the rows' tokens must read: all weights each time, and the keys and values of each row."""
+    """Return the bytes that this many steps must read: all weights in each step, and the keys and values of each row."""
     weights = sum(parameter.nbytes for parameter in model.parameters())
     with torch.inference_mode():
         ids = torch.ones(1, 8, dtype=torch.long, device=model.device)
@@ -107,7 +109,7 @@ def bytes_read(model: Any, rows: list[MeasuredRow], steps: int) -> float:
 
 
 def bandwidth() -> float:
-    """Bytes a second that a copy of a large tensor reads and writes, the best of a few."""
+    """Return the bytes per second that a copy of a large tensor reads and writes, the best of several."""
     source = torch.ones(1 << (26 if device().type == "cpu" else 30), dtype=torch.uint8, device=device())
     target = torch.empty_like(source)
     best = float("inf")
@@ -120,24 +122,24 @@ def bandwidth() -> float:
 
 
 def synchronise() -> None:
-    """Waits for the accelerator, where there is one."""
+    """Wait for the accelerator, if there is one."""
     if torch.accelerator.is_available():
         torch.accelerator.synchronize()
 
 
 class PeakMemory:
-    """Bytes in use at most since this was made: all of an accelerator's, or what the process has grown by on a CPU."""
+    """Peak bytes since this was created: of the accelerator, or on a CPU the growth of the process."""
 
     def __init__(self) -> None:
         self._cuda = torch.cuda.is_available()
         if self._cuda:
             torch.cuda.reset_peak_memory_stats()
         elif Path("/proc/self/clear_refs").exists():
-            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak begins anew
+            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # resets the peak
             self._before = _status("VmRSS")
 
     def bytes(self) -> float:
-        """The peak; NaN on a system that does not tell."""
+        """Return the peak; NaN on a system that does not report it."""
         if self._cuda:
             return torch.cuda.max_memory_allocated()
         return _status("VmHWM") - self._before if hasattr(self, "_before") else float("nan")

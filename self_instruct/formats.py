@@ -267,7 +267,7 @@ class RecordFormat:
 
 
 def _skip_blank(text: str, at: int) -> int:
-    """Where the next line begins that is neither blank nor a separator, or the end of the text."""
+    """Return the start of the next line that is neither blank nor a separator, or the end of the text."""
     while at < len(text) and (match := _BLANK_LINE.match(text, at)):
         at = match.end()
     return at

@@ -12,6 +12,7 @@ class Record:
     """A task with its answer: a seed task or a generated one.
 
     `depth` counts generations: 0 for a seed task, otherwise one more than the deepest demonstration it was written from.
+    `conversation` is the text of all turns, if there are more than a question and an answer.
     """
 
     id: str
@@ -19,6 +20,7 @@ class Record:
     input: str
     output: str
     depth: int = 0
+    conversation: str = ""
 
     @property
     def task(self) -> str:

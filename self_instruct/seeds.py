@@ -9,7 +9,7 @@ from typing import Any
 
 from self_instruct.errors import UserError
 from self_instruct.records import Record
-from self_instruct.user_files import LineError, read_objects
+from self_instruct.user_files import LineError, json_kind, read_objects
 
 
 def load_seeds(path: Path) -> list[Record]:
@@ -19,12 +19,14 @@ def load_seeds(path: Path) -> list[Record]:
     instance is used; or `instruction, input, output` flat. A missing id is made from the line's number.
     """
     seeds: list[Record] = []
-    places: dict[str, str] = {}
+    locations: dict[str, str] = {}
     for place, row in read_objects(path, "--seed_tasks_path"):
         record = task_of(row, place, f"seed_{place.rpartition(':')[2]}")
-        if record.id in places:
-            raise UserError(f"{place}: id {record.id!r} is also at {places[record.id]}; every seed needs a unique id")
-        places[record.id] = place
+        if record.id in locations:
+            raise UserError(
+                f"{place}: id {record.id!r} is also at {locations[record.id]}; every seed needs a unique id"
+            )
+        locations[record.id] = place
         seeds.append(record)
     if not seeds:
         raise UserError(f"--seed_tasks_path {path}: holds no seed task; a run needs at least one")
@@ -62,7 +64,7 @@ def _text(row: dict[str, Any], name: str, place: str, required: bool) -> str:
         return ""
     needs = "every seed needs an instruction and an output"
     if not isinstance(value, str):
-        found = "is missing" if value is None else f"is a {type(value).__name__}, not a text"
+        found = "is missing" if value is None else f"is {json_kind(value)}, not a text"
         raise LineError("missing_field" if value is None else "wrong_type", place, f'field "{name}" {found}; {needs}')
     value = value.strip()
     if required and not value:

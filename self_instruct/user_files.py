@@ -54,9 +54,17 @@ def object_of(raw: bytes, place: str, decode: Callable[[str], Any] = json.loads)
     except (ValueError, RecursionError) as error:
         raise LineError("not_json", place, f"is not JSON ({error}); every line must hold one object") from None
     if not isinstance(row, dict):
-        problem = f"holds a {type(row).__name__}, but every line must hold one object"
+        problem = f"holds {json_kind(row)}, but every line must hold one object"
         raise LineError("not_an_object", place, problem)
     return row
+
+
+def json_kind(value: Any) -> str:
+    """Return the type of a value in JSON's words."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    kinds = {str: "a text", int: "a number", float: "a number", list: "a list", dict: "an object"}
+    return "null" if value is None else kinds.get(type(value), f"a {type(value).__name__}")
 
 
 _TEXT = "tag:yaml.org,2002:str"

@@ -1,4 +1,4 @@
-"""What several test files share: tiny real models, a scripted run, and the paths of the repository."""
+"""Fixtures for several test files: tiny real models, a scripted run, and the paths of the repository."""
 
 import os
 from pathlib import Path
@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-# Processes that tests start inherit these: no hub, and one thread each on a small machine.
+# Processes that tests start inherit these: no hub, one thread each on a small machine, and no file compiled twice.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # No example has a deadline, since machines are busy at times; continuous integration tries the same examples every time.
 settings.register_profile("suite", deadline=None, max_examples=50, derandomize="CI" in os.environ)
@@ -46,7 +47,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def functions_of(item: pytest.Item) -> list[Any]:
-    """Return the function of a test, those of its fixtures, and what it is parametrized with."""
+    """Return the function of a test, the functions of its fixtures, and the test's parameters."""
     if not isinstance(item, pytest.Function):
         return []
     fixtures = (definition.func for found in item._fixtureinfo.name2fixturedefs.values() for definition in found)

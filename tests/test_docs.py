@@ -63,14 +63,14 @@ VARYING = re.compile(
 
 @dataclass
 class Command:
-    """A command of a page, and the output that the page shows for it."""
+    """A command on a page, and the output that the page shows for it."""
 
     text: str
     shown: list[str] = field(default_factory=list)
 
     @property
     def reason(self) -> str:
-        """Why it is not run here; empty for a command that is."""
+        """Why the command is not run here; empty if it is run."""
         found = (reason for reason, patterns in NOT_RUN.items() if any(re.search(p, self.text) for p in patterns))
         return next(found, "")
 
@@ -204,7 +204,7 @@ def printed(out: str, err: str, folder: Path) -> list[str]:
 
 @dataclass
 class Ran:
-    """A command that was run, with its exit code and output."""
+    """A finished command with its exit code and output."""
 
     command: Command
     code: int
@@ -212,7 +212,7 @@ class Ran:
 
     @property
     def problem(self) -> str | None:
-        """What is wrong, or None."""
+        """Return the first difference, or None."""
         refused = any(line.startswith("error:") for line in self.command.shown)
         if (self.code != 0) != refused:
             return f"{self.command.text}\nended with exit code {self.code}:\n" + "\n".join(self.output[-15:])
@@ -221,7 +221,7 @@ class Ran:
 
 
 class Project:
-    """Copies of the project, one a page, all with the result of the same quickstart."""
+    """Make copies of the project, one for each page, all with the result of the same quickstart."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -321,7 +321,7 @@ def test_the_readme_is_short() -> None:
 
 
 def write_outputs() -> None:
-    """Run all pages and put what is printed now into them."""
+    """Run the commands of all pages, and update the shown outputs."""
     with tempfile.TemporaryDirectory() as folder:
         project = Project(Path(folder).resolve() / "project")
         for page in PAGES:

@@ -1,4 +1,4 @@
-"""What several messages say alike: how a missing package is installed."""
+"""Shared error messages: how to install a missing package."""
 
 import ast
 import configparser
@@ -33,10 +33,10 @@ def test_every_extra_that_is_named_is_one_of_setup_cfg() -> None:
         ("py3langid.langid", "language", lambda: unwanted_language(["en"], "--language")),
     ],
 )
-def test_a_missing_package_is_told_with_the_command_for_it(
+def test_a_missing_package_is_reported_with_the_install_command(
     package: str, extra: str, needing: Callable[[], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as caught:
         needing()
-    assert f": pip install -e '.[{extra}]' in the project's directory" in str(told.value)
+    assert f": pip install -e '.[{extra}]' in the project's directory" in str(caught.value)

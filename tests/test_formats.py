@@ -1,4 +1,4 @@
-"""The text form of tasks: what is rendered is parsed back, and a broken block costs only itself."""
+"""Record formats: rendered blocks are parsed back, and a broken block loses only itself."""
 
 import re
 
@@ -54,7 +54,7 @@ def read(blocks: list[Block]) -> list[dict[str, str] | str]:
 @pytest.mark.parametrize("format", VARIANTS.values(), ids=VARIANTS)
 @PROPERTY
 @given(data=st.data(), number=st.integers(1, 400))
-def test_what_is_rendered_is_parsed_back(format: RecordFormat, data: st.DataObject, number: int) -> None:
+def test_rendered_records_are_parsed_back(format: RecordFormat, data: st.DataObject, number: int) -> None:
     batch = data.draw(st.lists(records(format), min_size=1, max_size=3))
     text = "".join(format.render(record, at) for at, record in enumerate(batch, start=number))
     expected = [fields_of(format, record) for record in batch]
@@ -84,9 +84,9 @@ def test_nothing_of_a_completion_is_lost_whatever_it_holds(
     completion = data.draw(texts(format))
     blocks = format.parse(completion, number, truncated)
     # All but white space and separators is in some block, in order; the opening may have been repeated.
-    told = re.sub(r"[\s#]", "", "".join(block.text for block in blocks))
+    read_back = re.sub(r"[\s#]", "", "".join(block.text for block in blocks))
     bare = re.sub(r"[\s#]", "", completion)
-    assert told in (bare, re.sub(r"[\s#]", "", format.open_block(number)) + bare)
+    assert read_back in (bare, re.sub(r"[\s#]", "", format.open_block(number)) + bare)
     assert [block.position for block in blocks] == list(range(1, len(blocks) + 1))
     assert all(bool(block.fields) != bool(block.reason) for block in blocks)
     numbered = rf"^[ \t]*\d{{1,6}}\. {re.escape(format.triggers[0][1])}:"
@@ -96,9 +96,7 @@ def test_nothing_of_a_completion_is_lost_whatever_it_holds(
 @pytest.mark.parametrize("format", [IO, IIO, VARIANTS["alpaca"]], ids=["io", "iio", "alpaca"])
 @settings(PROPERTY, max_examples=150)
 @given(data=st.data(), number=st.integers(1, 400))
-def test_a_whole_block_is_read_whatever_stands_before_it(
-    format: RecordFormat, data: st.DataObject, number: int
-) -> None:
+def test_a_whole_block_is_read_whatever_precedes_it(format: RecordFormat, data: st.DataObject, number: int) -> None:
     record = data.draw(records(format))
     garbage = data.draw(texts(format))
     assert read(format.parse(garbage + "\n" + format.render(record, number)))[-1] == fields_of(format, record)
@@ -130,7 +128,7 @@ HEAD, TAIL = "Add.\n\n1. Output:\na + b\n###\n", "3. Instruction:\nDivide.\n\n3.
 )
 def test_a_broken_block_costs_only_itself(broken: str, reason: str | None) -> None:
     blocks = read(IO.parse(HEAD + broken + TAIL))
-    if reason is None:  # what is no label at all belongs to the answer before it, and the rest is still read
+    if reason is None:  # text without a label belongs to the previous answer, and the rest is still parsed
         assert blocks == [{"instruction": "Add.", "output": f"a + b\n###\n{broken.strip()}"}, LAST]
     else:
         assert blocks == [FIRST, reason, LAST]
@@ -148,7 +146,7 @@ def test_a_broken_block_costs_only_itself(broken: str, reason: str | None) -> No
         (" \n\n", "empty_block"),
     ],
 )
-def test_a_block_with_input_says_what_is_wrong_with_it(completion: str, reason: str) -> None:
+def test_a_block_with_input_is_rejected_with_its_fault(completion: str, reason: str) -> None:
     assert read(IIO.parse(completion)) == [reason]
 
 
@@ -237,13 +235,13 @@ def test_a_chat_model_may_repeat_the_opening_label(completion: str) -> None:
     assert read(IO.parse(completion, 4)) == [FIRST]
 
 
-def test_a_preamble_is_a_block_of_its_own() -> None:
+def test_a_preamble_is_a_separate_block() -> None:
     completion = "Sure, here are some tasks:\n\n1. Instruction:\nAdd.\n\n1. Output:\na + b\n###\n"
     assert read(IO.parse(completion)) == ["missing_output", FIRST]
 
 
 @pytest.mark.parametrize("raw", ["<noinput>", "<NoInput>", "noinput", "No input.", "<no input>", ""])
-def test_the_ways_to_say_that_there_is_no_input_give_an_empty_one(raw: str) -> None:
+def test_texts_that_mean_no_input_become_empty(raw: str) -> None:
     blocks = IIO.parse(f"Add.\n\n1. Input:\n{raw}\n\n1. Output:\na + b")
     assert read(blocks) == [{"instruction": "Add.", "input": "", "output": "a + b"}]
 
@@ -255,7 +253,7 @@ def test_a_block_keeps_its_text_as_the_model_wrote_it() -> None:
 
 @pytest.mark.parametrize("word", ["", " ", "a\nb", "a\rb", "a:", "Task ", " Task", "*Task", "a\\b", "1st", "²"])
 @pytest.mark.parametrize("place", [0, 1])
-def test_a_trigger_word_that_could_not_be_told_from_text_is_refused(word: str, place: int) -> None:
+def test_a_trigger_word_that_could_be_mistaken_for_text_is_refused(word: str, place: int) -> None:
     triggers = [("instruction", "Instruction"), ("output", "Output")]
     triggers[place] = (triggers[place][0], word)
     with pytest.raises(ValueError, match=r"trigger word .* must be plain text"):

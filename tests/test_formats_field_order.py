@@ -1,4 +1,4 @@
-"""Blocks whose fields stand in another order, and the last field told of a record."""
+"""Blocks whose fields stand in another order, and the last field of a record."""
 
 import pytest
 from hypothesis import given
@@ -23,7 +23,7 @@ ORDERED = {
 @pytest.mark.parametrize("format", ORDERED.values(), ids=ORDERED)
 @PROPERTY
 @given(data=st.data(), number=st.integers(1, 400))
-def test_what_is_rendered_in_any_order_is_parsed_back(format: RecordFormat, data: st.DataObject, number: int) -> None:
+def test_records_rendered_in_any_order_are_parsed_back(format: RecordFormat, data: st.DataObject, number: int) -> None:
     batch = data.draw(st.lists(records(format), min_size=1, max_size=3))
     text = "".join(format.render(record, at) for at, record in enumerate(batch, start=number))
     expected = [fields_of(format, record) for record in batch]
@@ -40,11 +40,11 @@ def test_the_last_field_of_a_record_is_read_after_the_others_were_shown(
     record = data.draw(records(format))
     whole, opening = format.render(record, number), format.open_block(number, record)
     assert whole.startswith(opening)
-    told, expected = whole.removeprefix(opening), [fields_of(format, record)]
-    assert read(format.parse(told, number, record=record)) == expected
+    body, expected = whole.removeprefix(opening), [fields_of(format, record)]
+    assert read(format.parse(body, number, record=record)) == expected
     # A chat model may repeat the label that it is to go on from.
     label = opening.rpartition("\n\n")[2]
-    assert read(format.parse(label + told, number, record=record)) == expected
+    assert read(format.parse(label + body, number, record=record)) == expected
 
 
 def test_a_block_begins_with_the_first_field_and_ends_open_at_the_last() -> None:
@@ -58,13 +58,13 @@ def test_a_block_begins_with_the_first_field_and_ends_open_at_the_last() -> None
 
 
 @pytest.mark.parametrize("following", ["4. Output:\nc", "5. Output:\nc\n\n5. Instruction:\nNext.", "###\n\nmore"])
-def test_what_follows_the_last_field_is_not_part_of_it(following: str) -> None:
+def test_text_after_the_last_field_is_not_part_of_it(following: str) -> None:
     first, *_ = OUTPUT_FIRST.parse(f"Sum two.\n{following}", 4, record=Record("x", "Add.", "", "a + b"))
     assert first.fields["output"] == "a + b"
     assert first.fields["instruction"] == ("Sum two.\n###\n\nmore" if following.startswith("#") else "Sum two.")
 
 
-def test_nothing_a_cut_and_another_record_are_told_apart() -> None:
+def test_an_empty_a_cut_and_another_record_are_distinguished() -> None:
     record = Record("x", "Add.", "", "a + b")
     assert read(OUTPUT_FIRST.parse("", 4, record=record)) == [{"instruction": "", "output": "a + b"}]
     assert read(OUTPUT_FIRST.parse("Sum tw", 4, truncated=True, record=record)) == ["cut_by_length"]

@@ -1,4 +1,4 @@
-"""What models write instead of what they were shown."""
+"""Completions that deviate from the shown format as real models do."""
 
 import pytest
 
@@ -16,7 +16,7 @@ def test_a_closed_block_is_whole_whatever_was_begun_after_it(tail: str, truncate
     ]
 
 
-def test_separators_that_stand_twice_divide_once() -> None:
+def test_doubled_separators_divide_once() -> None:
     completion = "Add one.\n\n1. Output:\nx\n###\n###\n\n###\n2. Instruction:\nAdd two.\n\n2. Output:\ny\n###\n"
     assert [block.fields["output"] for block in IO.parse(completion)] == ["x", "y"]
 

@@ -1,4 +1,4 @@
-"""Whether the Hub can be reached, with servers of this machine in its place."""
+"""Whether the Hub can be reached, with local servers in its place."""
 
 import socket
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @contextmanager
 def answering(status: int) -> Iterator[tuple[str, list[str]]]:
-    """A server that answers every HEAD request with one status, and the paths it was asked for."""
+    """Run a server that answers every HEAD request with one status; return the requested paths."""
     asked: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):

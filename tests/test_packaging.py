@@ -1,5 +1,5 @@
-"""The wheel: what is in it, and that the one command works from it with no clone beside it. And its requirements: the ranges of
-setup.cfg, and the versions that the tests passed with.
+"""The wheel: its contents, and that its command works without a clone. And its requirements: the ranges of setup.cfg,
+and the versions that the tests passed with.
 """
 
 import configparser
@@ -40,7 +40,7 @@ def tracked() -> list[str]:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from what git has, since a build folder of an earlier one would go into it too."""
+    """Build the wheel from the files in git, because it would include an earlier build folder."""
     source, built = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
     for name in tracked():
         if not name.startswith(("tests/", "benchmarks/", "docs/")):
@@ -65,7 +65,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as `pip install --target` makes it."""
+    """Install the wheel with `pip install --target`, and return the folder."""
     folder = tmp_path_factory.mktemp("installed")
     command = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--target", folder, wheel]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -74,7 +74,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def called(installed: Path, folder: Path, *argv: object) -> subprocess.CompletedProcess[str]:
-    """The installed command, in a folder that is no clone."""
+    """Run the installed command in a folder outside the clone."""
     environment = {**os.environ, "PYTHONPATH": str(installed), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, installed / "bin" / "self-instruct", *argv]
     return subprocess.run(list(map(str, command)), cwd=folder, env=environment, capture_output=True, text=True)
@@ -127,7 +127,7 @@ def test_categories_and_topics_are_found_without_a_clone(installed: Path, tmp_pa
 
 
 def ranges() -> list[Requirement]:
-    """All requirements of setup.cfg, those of extras too; without the package's own extras."""
+    """Return all requirements of setup.cfg, including those of extras, without the package's own extras."""
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
     texts = [config["options"]["install_requires"], *config["options.extras_require"].values()]

@@ -1,4 +1,4 @@
-"""The public API: its names, the examples of docs/python.md, and what each function does with mistakes."""
+"""The public API: its names, the examples of docs/python.md, and the error of each function for mistakes."""
 
 import importlib
 import json
@@ -227,7 +227,7 @@ def test_rows_are_converted(tmp_path: Path) -> None:
         ("gone.jsonl", "gone.jsonl"),
     ],
 )
-def test_data_that_is_none_is_one_message(data: object, message: str) -> None:
+def test_invalid_data_is_one_message(data: object, message: str) -> None:
     with pytest.raises(si.UserError, match=message):
         si.curate(data)  # type: ignore[arg-type]
     with pytest.raises(si.UserError, match="unknown option rouge_treshold"):
@@ -242,22 +242,22 @@ def test_a_judge_decides_and_decides_again_without_a_model(tmp_path: Path) -> No
     (tmp_path / "in.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     answers = ["helpful: 5, correct: 5, clear: 5\nverdict: good", "helpful: 3, correct: 4, clear: 3\nverdict: good"]
     (tmp_path / "script.jsonl").write_text("".join(json.dumps({"text": f"{one}\n###\n"}) + "\n" for one in answers))
-    places = {"data": tmp_path / "in.jsonl", "output_path": tmp_path / "out.jsonl"}
-    judged = si.judge(**places, engine="scripted", script_path=tmp_path / "script.jsonl")
+    paths = {"data": tmp_path / "in.jsonl", "output_path": tmp_path / "out.jsonl"}
+    judged = si.judge(**paths, engine="scripted", script_path=tmp_path / "script.jsonl")
     assert judged.kept == lines and judged.scores == {"a": 5.0, "b": pytest.approx(10 / 3)}
     (tmp_path / "script.jsonl").unlink()
-    again = si.judge(**places, judge_threshold=4)
+    again = si.judge(**paths, judge_threshold=4)
     assert again.kept == lines[:1] and again.report["kept"] == 1
     for options, message in (
         ({"data": tmp_path / "in.jsonl"}, "--output_path is missing"),
         ({"data": tmp_path / "gone.jsonl", "output_path": tmp_path / "x.jsonl"}, "gone.jsonl"),
-        ({**places, "judge_treshold": 4}, "did you mean judge_threshold"),
+        ({**paths, "judge_treshold": 4}, "did you mean judge_threshold"),
     ):
         with pytest.raises(si.UserError, match=message):
             si.judge(**options)
 
 
-def test_an_engine_that_breaks_down_is_told_and_a_thread_is_refused(tmp_path: Path) -> None:
+def test_a_failing_engine_is_reported_and_a_thread_is_refused(tmp_path: Path) -> None:
     class Broken:
         def submit(self, requests: object) -> None: ...
         def poll(self) -> list:

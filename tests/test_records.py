@@ -14,7 +14,7 @@ def test_the_task_is_the_instruction_and_the_input_on_its_own_line() -> None:
     assert Record("x", "Add.", "", "3").task == "Add."
 
 
-def test_a_record_that_nobody_wrote_from_others_has_depth_zero() -> None:
+def test_a_record_that_was_not_generated_has_depth_zero() -> None:
     assert Record("x", "a", "", "b").depth == 0
 
 

@@ -1,4 +1,4 @@
-"""The shape of the source: which room imports what, where heavy libraries may stand, and how long things are."""
+"""The structure of the source: imports between rooms, heavy libraries, and the length of files and functions."""
 
 import ast
 import subprocess
@@ -31,14 +31,14 @@ ENTRANCES = ("__init__", "__main__", "post_processing", "refilter", "shims")
 
 
 def room_of(module: str) -> str:
-    """The room of a module by its full name; each `__main__.py` and each shim stands above all rooms."""
+    """Return the room of a module by its full name; each `__main__.py` and each shim is above all rooms."""
     first = module.removeprefix("self_instruct").lstrip(".").split(".")[0] or "__init__"
     return "entrances" if first in ENTRANCES or module.endswith(".__main__") else first
 
 
 @cache
 def imported(path: Path) -> frozenset[str]:
-    """Full names of the modules that a file imports anywhere, also inside functions; and what it takes from them."""
+    """Return the full names of the modules that a file imports anywhere, even in functions, and the imported names."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -51,7 +51,7 @@ def imported(path: Path) -> frozenset[str]:
 
 
 def arrows() -> dict[tuple[str, str], set[str]]:
-    """Which room imports which, with the imports that make the arrow."""
+    """Return the imports between rooms, by importing and imported room."""
     found: dict[tuple[str, str], set[str]] = {}
     for module, path in MODULES.items():
         for name in imported(path) & MODULES.keys() - {"self_instruct"}:
@@ -69,14 +69,14 @@ def heavy(path: Path) -> set[str]:
 
 
 def loaded(code: str) -> set[str]:
-    """The packages that a process has loaded after some code."""
+    """Return the packages that a process has loaded after some code."""
     command = [sys.executable, "-c", f"import sys\n{code}\nprint(*sys.modules)"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     return {name.split(".")[0] for name in run.stdout.split()}
 
 
 def ours() -> list[Path]:
-    """Every Python file that git tracks or would track."""
+    """Return every Python file that git tracks or would track."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", *OUR_FOLDERS]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
     return sorted({ROOT / name for name in listed if name.endswith(".py") and (ROOT / name).is_file()})
@@ -88,7 +88,7 @@ def functions(path: Path) -> Iterator[tuple[str, int]]:
             yield f"{path.name}:{node.name}", (node.end_lineno or 0) - node.lineno + 1
 
 
-def test_every_module_stands_in_a_room() -> None:
+def test_every_module_belongs_to_a_room() -> None:
     rooms = {room for line in LINES for room in line}
     assert {module for module in MODULES if room_of(module) not in rooms} == set()
     assert len(list(PACKAGE.glob("*.py"))) <= 12

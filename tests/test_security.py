@@ -1,4 +1,4 @@
-"""What SECURITY.md promises."""
+"""The promises of SECURITY.md."""
 
 import ast
 import os
@@ -27,7 +27,7 @@ SOURCES = sorted(
     path for folder in ("self_instruct", "instruction_io", "instruction_iio") for path in (ROOT / folder).rglob("*.py")
 )
 UNPICKLING = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
-# Each takes what it reads, or is told, for a program; or reads a pickle.
+# Each executes what it reads or receives as a program, or reads a pickle.
 REFUSED = {
     "eval", "exec", "__import__", "os.system", "os.popen", "torch.load", "torch.hub.load", "np.load", "numpy.load",
     "yaml.unsafe_load", "yaml.full_load", "yaml.load_all", "dist.broadcast_object_list", "dist.all_gather_object",
@@ -41,7 +41,7 @@ SECRETS = {
 
 
 def calls(path):
-    """Every call in a file: the dotted name of what is called, and its node."""
+    """Yield every call in a file: the dotted name of the function, and the node."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call):
             yield ast.unparse(node.func), node
@@ -57,7 +57,7 @@ def imported(path):
 
 
 def refused(name, node):
-    """Whether a call would run, or unpickle, what it reads."""
+    """Return whether a call would execute or unpickle its input."""
     given = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
     return (
         name in REFUSED
@@ -71,13 +71,13 @@ def refused(name, node):
 
 
 def offences(path):
-    """Every place of a file that runs, or may run, what it reads."""
+    """Return every line of a file that executes, or may execute, its input."""
     place = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path.name
     yield from (f"{place}: imports {name}" for name in imported(path) if name.split(".")[0] in UNPICKLING)
     yield from (f"{place}:{node.lineno}: {name}" for name, node in calls(path) if refused(name, node))
 
 
-def test_nothing_in_the_source_runs_what_it_reads():
+def test_no_source_file_executes_its_input():
     assert len(SOURCES) > 100
     assert [offence for path in SOURCES for offence in offences(path)] == []
 
@@ -107,7 +107,7 @@ def test_yaml_makes_plain_data_only():
 # ---- models
 
 
-def test_weights_in_a_pickle_are_refused_and_the_command_that_is_told_converts_them(tmp_path, monkeypatch):
+def test_pickled_weights_are_refused_and_the_suggested_command_converts_them(tmp_path, monkeypatch):
     folder = save_tiny_model("llama", tmp_path / "model")
     expected = AutoModelForCausalLM.from_pretrained(folder).state_dict()
     torch.save(expected, folder / "pytorch_model.bin")
@@ -123,7 +123,7 @@ def test_weights_in_a_pickle_are_refused_and_the_command_that_is_told_converts_t
     assert all(torch.equal(value, expected[name]) for name, value in model.state_dict().items())
 
 
-def test_code_of_a_model_is_not_run_unless_it_is_asked_for(tmp_path):
+def test_code_of_a_model_runs_only_on_request(tmp_path):
     folder, mark = save_tiny_model("llama", tmp_path / "model"), tmp_path / "it ran"
     config = (folder / "config.json").read_text().replace('"llama"', '"made_up"')
     config = config.replace("{", '{"auto_map": {"AutoConfig": "own.Own"},', 1)
@@ -161,7 +161,7 @@ def test_it_is_off_by_default_and_a_run_from_elsewhere_does_not_turn_it_on():
 # ---- what a run leaves and prints
 
 
-def test_no_key_of_the_environment_is_left_or_printed_and_files_have_the_mode_that_was_asked_for(tmp_path):
+def test_no_key_of_the_environment_is_written_or_printed_and_files_have_the_requested_mode(tmp_path):
     script = write_script(tmp_path / "script.jsonl", 40)
     folder = tmp_path / "work"
     folder.mkdir()

@@ -1,4 +1,4 @@
-"""The seed tasks that come with the project: enough of them, unlike one another, fit for the filters, and right."""
+"""The shipped seed tasks: their number, variety and correctness, and that they pass the filters."""
 
 import json
 import re
@@ -48,7 +48,7 @@ def test_there_are_enough_tasks_of_each_kind() -> None:
     assert sum(row["is_classification"] for row in GENERAL.values()) >= 15
 
 
-def test_the_readme_counts_what_is_there() -> None:
+def test_the_counts_in_the_readme_are_right() -> None:
     text = (ROOT / "seeds" / "README.md").read_text(encoding="utf-8")
     with_input = sum(bool(row["instances"][0]["input"]) for row in GENERAL.values())
     classes = sum(row["is_classification"] for row in GENERAL.values())
@@ -57,8 +57,8 @@ def test_the_readme_counts_what_is_there() -> None:
     assert f"{len(CODE)} tasks for code models" in text
     for name, tasks in (("general", GENERAL), ("code", CODE)):
         table = text.partition(f"## {name}.jsonl")[2].partition("##")[0]
-        told = {category: int(number) for category, number in re.findall(r"\| (\w+) \| (\d+) ", table)}
-        assert told == Counter(row["category"] for row in tasks.values())
+        documented = {category: int(number) for category, number in re.findall(r"\| (\w+) \| (\d+) ", table)}
+        assert documented == Counter(row["category"] for row in tasks.values())
 
 
 def has_the_schema(row: dict[str, Any]) -> bool:
@@ -118,7 +118,7 @@ def test_every_python_sql_and_regex_seed_has_a_check() -> None:
 
 
 def failure(seed_id: str, *sources: str) -> str | None:
-    """What running these sources in one scope raises."""
+    """Run these sources in one scope, and return the exception."""
     scope: dict[str, Any] = {"__name__": "seed"}
     try:
         for source in sources:
@@ -139,7 +139,7 @@ def test_the_check_of_a_python_seed_fails_without_its_answer() -> None:
 
 
 def selected(seed_id: str) -> list[list[Any]]:
-    """The rows that the statement of a seed gives on the tables of its check."""
+    """Return the rows that the SQL statement of a seed yields on the tables of its check."""
     connection = sqlite3.connect(":memory:")
     connection.executescript(CHECKS[seed_id]["schema"])
     found = [list(row) for row in connection.execute(output(seed_id))]
@@ -164,7 +164,7 @@ def test_the_sql_seed_that_removes_duplicates_keeps_the_smallest_id_of_each() ->
     assert left == [1, 3, 6]
 
 
-def test_regex_seeds_match_what_they_should_and_nothing_else() -> None:
+def test_regex_seeds_match_exactly_the_intended_texts() -> None:
     wrong = []
     for seed_id in checked("matches"):
         pattern, wanted = re.compile(output(seed_id)), CHECKS[seed_id]
@@ -178,7 +178,7 @@ def shell(seed_id: str, folder: Path, stdin: str = "") -> str:
     return subprocess.run(command, cwd=folder, input=stdin, capture_output=True, text=True, check=True).stdout
 
 
-def test_the_shell_seeds_do_what_they_are_asked(tmp_path: Path) -> None:
+def test_the_shell_seeds_solve_their_tasks(tmp_path: Path) -> None:
     log = "".join(f"10.0.0.{at} - GET /\n" for at in range(1, 13) for _ in range(at))
     (tmp_path / "access.log").write_text(log)
     busiest = shell("code_050", tmp_path).split()

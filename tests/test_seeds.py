@@ -1,4 +1,4 @@
-"""Reading seed tasks: both schemas, and every fault named by file, line and field."""
+"""Reading seed tasks: both schemas, and errors with file, line and field."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ FLAT = {"instruction": "Add.", "input": "1 2", "output": "3"}
 
 @pytest.fixture
 def load(tmp_path: Path):
-    """Loads rows, or bytes as they are."""
+    """Load rows, or bytes as they are."""
 
     def loaded(*rows: dict[str, Any] | bytes) -> list[Record]:
         path = tmp_path / "seeds.jsonl"
@@ -76,7 +76,7 @@ def test_a_byte_order_mark_windows_line_ends_and_lone_surrogates_are_read(load) 
     ("change", "message"),
     [
         ({"instruction": None}, 'field "instruction" is missing; every seed needs an instruction and an output'),
-        ({"instruction": 3}, 'field "instruction" is a int, not a text'),
+        ({"instruction": 3}, 'field "instruction" is a number, not a text'),
         ({"instruction": ["a"]}, 'field "instruction" is a list, not a text'),
         ({"instruction": " "}, 'field "instruction" is empty'),
         ({"instances": []}, 'field "instances" must be a list with at least one'),
@@ -85,12 +85,12 @@ def test_a_byte_order_mark_windows_line_ends_and_lone_surrogates_are_read(load) 
         ({"instances": ["a"]}, 'field "instances" must be a list'),
         ({"instances": [{"input": "a"}]}, 'field "output" is missing'),
         ({"instances": [{"input": "a", "output": ""}]}, 'field "output" is empty'),
-        ({"instances": [{"input": "a", "output": 3}]}, 'field "output" is a int, not a text'),
-        ({"instances": [{"input": 1, "output": "3"}]}, 'field "input" is a int, not a text'),
-        ({"instances": [{"input": {}, "output": "3"}]}, 'field "input" is a dict, not a text'),
+        ({"instances": [{"input": "a", "output": 3}]}, 'field "output" is a number, not a text'),
+        ({"instances": [{"input": 1, "output": "3"}]}, 'field "input" is a number, not a text'),
+        ({"instances": [{"input": {}, "output": "3"}]}, 'field "input" is an object, not a text'),
     ],
 )
-def test_a_task_that_is_not_whole_is_named_by_line_and_field(load, change: dict[str, Any], message: str) -> None:
+def test_an_incomplete_task_is_reported_with_line_and_field(load, change: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=rf"seeds\.jsonl:3: {message}"):
         load(FLAT, b"", {**WHOLE, **change})
 
@@ -101,7 +101,7 @@ def test_a_flat_line_needs_its_fields_too(load, field: str) -> None:
         load({name: value for name, value in FLAT.items() if name != field})
 
 
-def test_the_instruction_stands_beside_the_instances_not_in_them(load) -> None:
+def test_the_instruction_is_beside_the_instances_not_in_them(load) -> None:
     with pytest.raises(UserError, match='field "instruction" is missing'):
         load({"instances": [FLAT]})
 
@@ -110,13 +110,13 @@ def test_the_instruction_stands_beside_the_instances_not_in_them(load) -> None:
     ("line", "message"),
     [(b"{", "is not JSON"), (b"[]", "holds a list"), (b'{"a": "\xff"}', "byte 7 is not UTF-8")],
 )
-def test_a_line_that_is_no_object_is_named(load, line: bytes, message: str) -> None:
+def test_a_line_that_is_not_an_object_is_reported(load, line: bytes, message: str) -> None:
     with pytest.raises(UserError, match=rf"seeds\.jsonl:2: {message}"):
         load(FLAT, line)
 
 
 @pytest.mark.parametrize("rows", [(WHOLE, FLAT, WHOLE), ({**FLAT, "id": "seed_3"}, WHOLE, FLAT)])
-def test_an_id_that_stands_twice_is_named_with_both_places(load, rows: tuple[dict[str, Any], ...]) -> None:
+def test_a_repeated_id_is_reported_with_both_positions(load, rows: tuple[dict[str, Any], ...]) -> None:
     with pytest.raises(UserError, match=r"seeds\.jsonl:3: id '\w+' is also at .*seeds\.jsonl:1; every seed needs"):
         load(*rows)
 

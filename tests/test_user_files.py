@@ -1,4 +1,4 @@
-"""Reading JSON lines: what is accepted, and that every fault is named by file and line."""
+"""Reading JSON lines: accepted rows, and errors with file and line."""
 
 import json
 from pathlib import Path
@@ -55,9 +55,9 @@ def test_an_empty_file_holds_no_objects(tmp_path: Path) -> None:
         (b'\xef\xbb\xbf{"a": 1}', r"is not JSON"),
         (b"[" * 100_000, r"is not JSON"),
         (b"[]", r"holds a list, but every line must hold one object"),
-        (b'"a"', r"holds a str, but"),
-        (b"null", r"holds a NoneType, but"),
-        (b"1", r"holds a int, but"),
+        (b'"a"', r"holds a text, but"),
+        (b"null", r"holds null, but"),
+        (b"1", r"holds a number, but"),
         (b'{"a": "\xe9"}', r"byte 7 is not UTF-8; save the file as UTF-8"),
         ('{"a": "é"}'.encode("utf-16"), r"byte 0 is not UTF-8"),
     ],
@@ -87,7 +87,7 @@ def test_a_file_that_cannot_be_read_is_named_with_its_option(tmp_path: Path) -> 
     st.lists(st.dictionaries(st.text(st.characters(), max_size=3), st.text(st.characters()) | st.none(), max_size=3))
 )
 @settings(deadline=None, derandomize=True)
-def test_what_is_written_as_json_lines_is_read_back(
+def test_values_written_as_json_lines_are_read_back(
     tmp_path_factory: pytest.TempPathFactory, wanted: list[dict]
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "written.jsonl"

@@ -1,4 +1,4 @@
-"""YAML as plain data whose keys are texts."""
+"""YAML files as plain data with text keys."""
 
 import pytest
 import yaml
@@ -14,7 +14,7 @@ NAMES = st.sampled_from(
 
 @given(st.dictionaries(NAMES, st.integers(), min_size=1))
 @settings(deadline=None, derandomize=True)
-def test_a_key_is_the_text_that_stands_there_in_every_style(content: dict[str, int]) -> None:
+def test_a_key_is_its_literal_text_in_every_style(content: dict[str, int]) -> None:
     for left, right in (("", ""), ("'", "'"), ('"', '"'), ("? ", "\n")):
         text = "\n".join(f"{left}{key}{right}: {value}" for key, value in content.items())
         assert yaml.load(text, UniqueKeyLoader) == content
@@ -23,7 +23,7 @@ def test_a_key_is_the_text_that_stands_there_in_every_style(content: dict[str, i
     assert yaml.load(f"[{{{inner}}}]", UniqueKeyLoader) == [content]
 
 
-def test_values_are_what_yaml_makes_of_them() -> None:
+def test_values_are_parsed_as_yaml() -> None:
     assert yaml.load("yes: yes\n1: 1\n~: ~", UniqueKeyLoader) == {"yes": True, "1": 1, "~": None}
 
 
@@ -50,6 +50,6 @@ def test_merged_keys_are_texts_too_and_may_be_overridden(text: str, content: dic
         ("'': 3", "a key is empty"),
     ],
 )
-def test_a_key_that_is_none_is_told_with_its_place(text: str, said: str) -> None:
+def test_an_invalid_key_is_reported_with_its_position(text: str, said: str) -> None:
     with pytest.raises(yaml.YAMLError, match=rf"{said}[\s\S]*line [12], column"):
         yaml.load(text, UniqueKeyLoader)

@@ -1,8 +1,8 @@
-"""Measures the demonstration model on prompts like the generator's real ones; prints the figures of its model card.
+"""Measure the demonstration model on prompts like the generator's, and print the figures of its model card.
 
     python demo_model/training/evaluate.py
 
-Judges only what the grammar can read back; says nothing about any other kind of text, or about usefulness as data.
+Only answers to tasks of the grammar are checked; the figures say nothing about other text or about usefulness as data.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ DOCUMENTS_PER_ROW = 3  # never more than this many fit in one training row
 
 @dataclass
 class Options:
-    """What to sample and how."""
+    """Options for sampling."""
 
     model: str = field(default=str(ROOT / "demo_model"), metadata={"help": "Directory of the model."})
     completions: int = field(default=40, metadata={"help": "Number of prompts."})
@@ -68,7 +68,7 @@ class Written:
 
 @dataclass
 class Sampled:
-    """What sampling gave: blocks that parsed, reasons of those that did not, and the speed."""
+    """The result of sampling: parsed blocks, reasons why others did not parse, and the speed."""
 
     blocks: list[Written] = field(default_factory=list)
     reasons: Counter[str] = field(default_factory=Counter)

@@ -1,10 +1,10 @@
-"""Builds the demonstration model from nothing: corpus, tokenizer, weights. One command, no network, no accelerator.
+"""Build the demonstration model from scratch: corpus, tokenizer, weights. One command, no network, no accelerator.
 
     python demo_model/training/train.py
 
 A small GPTBigCode model learns to continue lists of code tasks. Every batch is drawn from the grammar by seed and step
-number, so nothing is stored, no text is seen twice, and an interrupted run resumes where its checkpoint left it.
-Knows nothing of how good the result is: see `demo_model/training/evaluate.py`.
+number, so nothing is stored, no text is seen twice, and an interrupted run resumes from its checkpoint. Use
+`demo_model/training/evaluate.py` to measure the result.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ CONTEXT = 1024
 VOCABULARY = 2048
 ROWS = 4
 END, PAD = "<|endoftext|>", "<|pad|>"
-STEPS_PER_MINUTE = 110  # about what two cores with bf16 instructions do; fixes the length of a run by its --minutes
+STEPS_PER_MINUTE = 110  # about the speed of two cores with bf16 instructions; converts --minutes to steps
 PEAK_RATE, WARM_UP, FINAL_SHARE = 2.5e-3, 200, 0.03
 IGNORED = -100
 
@@ -101,7 +101,7 @@ def build_row(sources: Sources, tokenizer: PreTrainedTokenizerFast, rng: random.
 
 
 def batch_rng(seed: int, step: int, row: int) -> random.Random:
-    """The randomness of one row, so that any step can be drawn again without the ones before it."""
+    """Return the random generator of one row, so that any step can be reproduced without the steps before it."""
     return random.Random(f"{seed}-{step}-{row}")
 
 
@@ -164,7 +164,7 @@ def train_step(model: torch.nn.Module, optimizer: torch.optim.Optimizer, batch: 
 
 
 def _name_the_usual_class(path: Path) -> None:
-    """transformers 5 writes a class name that transformers 4 does not know; both know this one."""
+    """transformers 5 writes a class name that transformers 4 does not have; both have this one."""
     settings = json.loads(path.read_text("utf-8"))
     settings["tokenizer_class"] = "PreTrainedTokenizerFast"
     path.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", "utf-8")
@@ -173,7 +173,7 @@ def _name_the_usual_class(path: Path) -> None:
 def save_model(
     model: torch.nn.Module, tokenizer: PreTrainedTokenizerFast, options: Options, step: int, steps: int
 ) -> None:
-    """Write what users load, in half precision, and what was done to get it."""
+    """Write the model in half precision, and the settings of its training."""
     target = Path(options.output_dir)
     target.mkdir(parents=True, exist_ok=True)
     half = build_model(tokenizer, options.seed)
@@ -212,12 +212,12 @@ def save_checkpoint(
 
 
 def load_checkpoint(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, steps: int) -> int:
-    """The number of steps already done: 0 without a checkpoint of this very plan."""
+    """Return the number of finished steps: 0 without a checkpoint of the same plan."""
     if not path.exists():
         return 0
     state = torch.load(path, weights_only=True)
     if state["steps"] != steps:
-        print(f"{path} belongs to a run of {state['steps']} steps, not {steps}: starting anew", flush=True)
+        print(f"{path} belongs to a run of {state['steps']} steps, not {steps}: starting over", flush=True)
         return 0
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])

@@ -67,6 +67,7 @@ def main(argv: Sequence[str]) -> int:
         Stated(options.pretty_name, options.license, options.language or None, options.model_license),
         input_format=reading.input_format,
         split=reading.split,
+        map=reading.sources([path])[0].map,
         repo=hub.push_to_hub,
         dry_run=hub.dry_run,
     )

@@ -10,7 +10,6 @@ from self_instruct.config.parser import parse_values
 from self_instruct.datasets.convert import SourceCounts, Target, convert, format_losses
 from self_instruct.datasets.options import INPUT, ConversionOptions, InputOptions, OutputOptions, ReadingOptions
 from self_instruct.datasets.pipeline import written_files
-from self_instruct.datasets.reading import Source
 from self_instruct.datasets.writing import Format
 from self_instruct.errors import UserError
 from self_instruct.runs.layout import PIPE, OutputPaths
@@ -36,11 +35,8 @@ def main(argv: Sequence[str]) -> int:
     reading = taken(ReadingOptions, given)
     output = str(given["output_path"])
     OutputPaths(Path(output)).check_inputs(inputs, "IN")
-    sources = [
-        Source(path, options.source or "", options.license or "", reading.input_format, reading.split)
-        for path in inputs
-    ]
-    target = Target(str(options.to), output, options.lmflow_type, options.vicuna_preamble)
+    sources = reading.sources(inputs, options.source or "", options.license or "")
+    target = Target(str(options.to), output, options.lmflow_type, options.vicuna_preamble, options.with_provenance)
     counts, format = convert(sources, target, resolved(given, ReadingOptions, ConversionOptions))
     print(_summary(counts, format, output), file=sys.stderr if output == PIPE else sys.stdout)
     return SOME_UNREADABLE if any(one.tally.dropped("read") for one in counts) else 0
@@ -53,6 +49,6 @@ def _summary(counts: list[SourceCounts], format: Format, output: str) -> str:
     lines += [line for one in counts for line in one.reader.notes()]
     lines += format_losses(counts)
     if output != PIPE:
-        places = OutputPaths(Path(output))
-        lines.append(f"Files in {places.kept.parent}: {', '.join(written_files(places))}")
+        outputs = OutputPaths(Path(output))
+        lines.append(f"Files in {outputs.kept.parent}: {', '.join(written_files(outputs))}")
     return "\n".join(lines)

@@ -13,7 +13,7 @@ from self_instruct.commands.guard import SOME_UNREADABLE
 from self_instruct.config.option import resolved, taken
 from self_instruct.config.parser import parse_values
 from self_instruct.config.program import command_line, other_threshold, with_option
-from self_instruct.datasets.options import CurationOptions, ReadingOptions
+from self_instruct.datasets.options import ComparisonOptions, CurationOptions, ReadingOptions
 from self_instruct.errors import UserError
 from self_instruct.generation.config import RunOptions
 from self_instruct.novelty.options import NoveltyOptions
@@ -49,9 +49,9 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _read_job(argv: Sequence[str]) -> "CurateJob":
-    parts = (CurationOptions, ReadingOptions, FilterOptions, NoveltyOptions)
+    parts = (CurationOptions, ReadingOptions, ComparisonOptions, FilterOptions, NoveltyOptions)
     names = ["preset", "batch_dir", *(name for part in parts for name in part.__dataclass_fields__)]
-    groups = (CurationOptions, ReadingOptions, RunOptions, FilterOptions, NoveltyOptions)
+    groups = (CurationOptions, ReadingOptions, ComparisonOptions, RunOptions, FilterOptions, NoveltyOptions)
     by, about = (
         {"[IN...]": ["input_path", "batch_dir"]},
         {"batch_dir": "directory of a run whose records are the input"},
@@ -63,18 +63,19 @@ def _read_job(argv: Sequence[str]) -> "CurateJob":
         missing = "--output_path" if options.input_path else "--input_path"
         raise UserError(f"{missing} is missing; give --input_path A.jsonl --output_path B.jsonl")
     check_jsonl(options.output_path, "--output_path")
-    places = OutputPaths(Path(options.output_path))
-    places.check_inputs(options.input_path, "--input_path")
+    outputs = OutputPaths(Path(options.output_path))
+    outputs.check_inputs(options.input_path, "--input_path")
     from self_instruct.datasets.curate import CurateJob
 
     sources = taken(ReadingOptions, given).sources(options.input_path)
     settings = resolved(given, ReadingOptions)
     return CurateJob(
         sources,
-        places,
+        outputs,
         taken(FilterOptions, given),
         taken(NoveltyOptions, given),
         more=settings,
+        compare=taken(ComparisonOptions, given).compare,
     )
 
 
@@ -82,7 +83,7 @@ def _summary(job: "CurateJob", counts: "CurateCounts", encoded: bool | None) -> 
     """Format the summary for the terminal."""
     from self_instruct.datasets.pipeline import written_files
 
-    places, other = job.places, other_threshold(job.novelty.rouge_threshold)
+    outputs, other = job.outputs, other_threshold(job.novelty.rouge_threshold)
     lines = ["", f"{counts.tally.kept:,} of {counts.tally.total:,} lines were kept.", "", counts.table(), ""]
     lines += [
         f"{item.rule} dropped {item.dropped:,} of {item.parsed:,} records ({item.dropped / item.parsed:.0%}); use "
@@ -94,16 +95,16 @@ def _summary(job: "CurateJob", counts: "CurateCounts", encoded: bool | None) -> 
         lines.append(f"Embeddings: {'computed and cached' if encoded else 'all were cached; no model was loaded'}.")
     if counts.unreadable:
         lines.append(
-            f"{counts.unreadable:,} lines could not be read; they are in {places.rejected} with the stage read."
+            f"{counts.unreadable:,} lines could not be read; they are in {outputs.rejected} with the stage read."
         )
     captions = {
-        places.kept.name: "the kept lines, unchanged",
-        places.rejected.name: "the dropped lines with their reasons",
-        places.report.name: "the counts",
+        outputs.kept.name: "the kept lines, unchanged",
+        outputs.rejected.name: "the dropped lines with their reasons",
+        outputs.report.name: "the counts",
     }
     lines += [
-        f"Files in {places.kept.parent}:",
-        *(f"  {name:<38} {captions[name]}" for name in written_files(places)),
+        f"Files in {outputs.kept.parent}:",
+        *(f"  {name:<38} {captions[name]}" for name in written_files(outputs)),
         "Next:",
         "  another threshold:",
         f"    {shlex.join(with_option(command_line(), ('--rouge_threshold', '--threshold'), other))}",

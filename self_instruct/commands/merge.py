@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 from self_instruct.commands.guard import SOME_UNREADABLE
 from self_instruct.config.option import resolved, taken
 from self_instruct.config.parser import parse_values, split_name
-from self_instruct.datasets.options import DecontaminationOptions, MergeFilterOptions, MergeOptions, OutputOptions
+from self_instruct.datasets.options import (
+    ComparisonOptions,
+    DecontaminationOptions,
+    MergeFilterOptions,
+    MergeOptions,
+    OutputOptions,
+)
 from self_instruct.datasets.reading import AUTO, INPUT_FORMATS, Source
 from self_instruct.errors import UserError
 from self_instruct.novelty.options import NoveltyOptions
@@ -22,7 +28,7 @@ _HELP = (
     "that our schema lacks. Beside OUT: OUT.rejected.jsonl, the dropped records with the reason and the similar record; "
     "OUT.report.json, the counts of each source and the overlaps. Exit codes are the same as for convert."
 )
-_GROUPS = (MergeOptions, OutputOptions, MergeFilterOptions, NoveltyOptions, DecontaminationOptions)
+_GROUPS = (MergeOptions, OutputOptions, ComparisonOptions, MergeFilterOptions, NoveltyOptions, DecontaminationOptions)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -37,8 +43,8 @@ def main(argv: Sequence[str]) -> int:
     check_jsonl(output, "--output_path")
     sources = sources_of(given["sources"], given.get("licenses", []), given.get("input_formats", []))
     benchmarks = [split_name(text) for text in given.get("benchmarks", [])]
-    places = OutputPaths(Path(output))
-    places.check_inputs([*(source.path for source in sources), *(path for _, path in benchmarks)], "--sources")
+    outputs = OutputPaths(Path(output))
+    outputs.check_inputs([*(source.path for source in sources), *(path for _, path in benchmarks)], "--sources")
     from self_instruct.datasets.curate import CurateJob, curate
     from self_instruct.datasets.decontaminate import index_of
 
@@ -47,16 +53,17 @@ def main(argv: Sequence[str]) -> int:
     settings = {"input_formats": given.get("input_formats", []), **resolved(given, DecontaminationOptions)}
     job = CurateJob(
         sources,
-        places,
+        outputs,
         taken(MergeFilterOptions, given),
         taken(NoveltyOptions, given),
         benchmarks=index,
         uniform=True,
         option="--sources",
         more=settings,
+        compare=taken(ComparisonOptions, given).compare,
     )
     counts, _ = curate(job)
-    print(_summary([source.name for source in sources], counts, places))
+    print(_summary([source.name for source in sources], counts, outputs))
     return SOME_UNREADABLE if counts.unreadable else 0
 
 
@@ -86,7 +93,7 @@ def _by_name(option: str, texts: Sequence[str], names: Any) -> dict[str, str]:
     return found
 
 
-def _summary(names: Sequence[str], counts: "CurateCounts", places: OutputPaths) -> str:
+def _summary(names: Sequence[str], counts: "CurateCounts", outputs: OutputPaths) -> str:
     """Format the summary: the funnel, a row for each source, and the overlaps between sources."""
     from self_instruct.datasets.pipeline import written_files
 
@@ -104,4 +111,4 @@ def _summary(names: Sequence[str], counts: "CurateCounts", places: OutputPaths) 
     for row, name in enumerate(names):
         cells = [f"{counts.overlap[row, column]:,}" for column in range(len(names))]
         lines.append(f"{name:>{width}} " + " ".join(f"{cell:>{width}}" for cell in cells))
-    return "\n".join([*lines, "", f"Files in {places.kept.parent}: {', '.join(written_files(places))}"])
+    return "\n".join([*lines, "", f"Files in {outputs.kept.parent}: {', '.join(written_files(outputs))}"])

@@ -21,6 +21,7 @@ _CANDIDATES = {
     "rouge_rule": "not_above",
     "rouge_tokenizer": "rouge",
     "embedding_threshold": None,
+    "compare": "instruction",
 }
 """The limits of Self-Instruct, which its descendants kept."""
 
@@ -97,6 +98,7 @@ PRESETS: dict[str, Preset] = {
             "rouge_threshold": 1.01,
             "embedding_threshold": 0.965,
             "embedding_reference": "kept",
+            "compare": "instruction",
             "embedding_model_name_or_path": "thenlper/gte-small",
         },
     ),

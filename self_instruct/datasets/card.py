@@ -50,7 +50,7 @@ def read_stated(path: Path) -> Stated:
 
     try:
         found = metadata_load(path) if MARK in path.read_text(encoding="utf-8") else None
-    except Exception:  # a missing or damaged card states nothing, whatever is wrong with it
+    except Exception:  # any missing or damaged card counts as empty
         return Stated()
     about = found if isinstance(found, dict) else {}
     texts = {name: about.get(name) for name in ("pretty_name", "license", "model_license")}

@@ -1,83 +1,210 @@
-"""Read conversations: ShareGPT, chat messages, LMFlow, Magpie, prompts and completions. A bad row raises `LineError`."""
+"""Read conversations: ShareGPT, chat messages, LMFlow, Magpie, requests and answers of model APIs, prompts and
+completions. A bad row raises `LineError`.
+"""
 
+from collections.abc import Iterator
 from typing import Any
 
-from self_instruct.datasets import template
-from self_instruct.datasets.example import ASSISTANT, SYSTEM, USER, Example, Turn, of_turns
+from self_instruct.datasets.example import ASSISTANT, SYSTEM, TOOLS, USER, Example, Turn, of_turns
 from self_instruct.datasets.fields import about_of, check_output, rest_of, text_of
-from self_instruct.user_files import LineError
+from self_instruct.datasets.turns import decoded, style_of, text_in, turns_of
+from self_instruct.user_files import LineError, json_kind
 
 _LISTS = ("messages", "conversations", "conversation", "items")
-TOOL = "tool"
-_ROLES = {
-    "human": USER,
-    "gpt": ASSISTANT,
-    "chatgpt": ASSISTANT,
-    "bing": ASSISTANT,
-    "bard": ASSISTANT,
-    "model": ASSISTANT,
-    **{role: role for role in (USER, ASSISTANT, SYSTEM, TOOL)},
-}
-"""Names of roles, compared in lower case."""
-_NAMES = {USER: "human", ASSISTANT: "gpt"}
+_OTHER_LISTS = ("contents", "dialog", "dialogue", "turns", "chat", "data", "message_list")
+SYSTEMS = ("system", "system_prompt", "system_message", "systemInstruction", "system_instruction")
+_FLAT = {"instruction", "prompt", "question", "query", "problem"}
+_PAIRS = (("human", "assistant"), ("human", "gpt"), ("human", "bot"), ("user", "assistant"), ("user", "bot"), ("user", "model"),
+          ("question", "answer"), ("prompt", "response"), ("query", "response"), ("instruction", "output"),
+          ("input", "output"), ("q", "a"))  # fmt: skip
+"""Names of a question and its answer in one object of a conversation."""
+
+
+def expanded(turns: Any) -> list[Any] | None:
+    """Return a list of turns for the notations without roles: texts that take turns, pairs of texts, and objects with a
+    question and an answer. None if the value is none of these, or has no turn.
+    """
+    if not isinstance(turns, list) or not turns:
+        return None
+    if all(isinstance(turn, str) for turn in turns):
+        return [{"role": (USER, ASSISTANT)[at % 2], "content": text} for at, text in enumerate(turns)]
+    made = list[Any]()
+    for turn in turns:
+        if isinstance(turn, list | tuple):
+            if len(turn) != 2 or not all(isinstance(text, str | None) for text in turn):
+                return None
+            made += _exchange(*turn)
+        elif isinstance(turn, dict):
+            names = None if style_of(turn) else next((two for two in _PAIRS if {*two} <= {*turn}), None)
+            if names is None:
+                made.append(turn)
+            else:
+                question, *answer = _exchange(turn[names[0]], turn[names[1]])
+                made += [{**question, **rest_of(turn, *names)}, *answer]
+        else:
+            return None
+    return made
+
+
+def _exchange(question: Any, answer: Any) -> list[Turn]:
+    asked = {"role": USER, "content": "" if question is None else question}
+    return [asked] if answer is None else [asked, {"role": ASSISTANT, "content": answer}]
+
+
+def list_of(row: dict[str, Any]) -> tuple[str, list[Any]] | None:
+    """Return the name and the turns of a row's conversation; None if it has none."""
+    for name in (*_LISTS, *_OTHER_LISTS):
+        value = row.get(name)
+        if isinstance(value, list) and name in _LISTS and value and isinstance(value[0], dict):
+            if any(key in value[0] for key in ("from", "role")):
+                return name, value
+        if _FLAT & {*row}:
+            continue
+        found = expanded(decoded(value))
+        if name == "data" and not all(isinstance(turn, str) for turn in value or ()):
+            continue  # a list of rows
+        if found and all(isinstance(turn, dict) and _speaks(turn) for turn in found):
+            return name, found
+    return None
+
+
+def _speaks(turn: dict[str, Any]) -> bool:
+    return style_of(turn) is not None or style_of({str(key).lower(): value for key, value in turn.items()}) is not None or (
+        turn.get("type") in ("function_call", "function_call_output", "reasoning", "message")
+    )  # fmt: skip
 
 
 def style(row: dict[str, Any]) -> str | None:
-    """Return the key that names the speaker of a turn, `from` or `role`; None if the row has no turns."""
-    turns = next((row[name] for name in _LISTS if isinstance(row.get(name), list)), None)
-    if not turns or not isinstance(turns[0], dict):
-        return None
-    return next((name for name in ("from", "role") if name in turns[0]), None)
+    """Return how the turns of a row name the speaker, `from` or `role`; None if the row has no turns."""
+    found = list_of(row)
+    return None if found is None else "from" if "from" in found[1][0] else "role"
 
 
-def turns_of(turns: list[Any], place: str) -> tuple[Turn, ...]:
-    """Return the turns of a conversation, with `role` and `content` first; unusual role names are kept as `from`."""
-    return tuple(_turn(turn, number, place) for number, turn in enumerate(turns, start=1))
-
-
-def from_and_value(turn: Turn) -> dict[str, Any]:
-    """Return a turn in ShareGPT's form."""
-    role = turn.get("from") or _NAMES.get(turn["role"], turn["role"])
-    return {"from": role, "value": turn["content"], **rest_of(turn, "role", "content", "from")}
-
-
-def _turn(turn: Any, number: int, place: str) -> Turn:
-    if not isinstance(turn, dict):
-        raise LineError("wrong_type", place, f"turn {number} is a {type(turn).__name__}, not an object")
-    names = ("role", "content") if "role" in turn else ("from", "value")
-    role, content = turn.get(names[0]), turn.get(names[1])
-    if not isinstance(role, str) or not role:
-        raise LineError("no_role", place, f'turn {number} has no "role" or "from" that says who speaks')
-    if isinstance(content, list) and all(
-        isinstance(part, dict) and isinstance(part.get("text"), str) for part in content
-    ):
-        content = "".join(part["text"] for part in content)
-    if content is None and turn.get("tool_calls"):
-        content = ""
-    if not isinstance(content, str):
-        raise LineError(
-            "wrong_type", place, f'turn {number}: field "{names[1]}" is a {type(content).__name__}, not a text'
-        )
-    known = _ROLES.get(role.lower(), role)
-    extra = {
-        key: value for key, value in rest_of(turn, *names).items() if value is not None
-    }  # tables fill keys with null
-    if role.lower() not in (known, _NAMES.get(known)):
-        extra = {"from": role, **extra}
-    return {"role": known, "content": content, **extra}
+def system_of(row: dict[str, Any], place: str) -> tuple[str, str, dict[str, Any]]:
+    """Return the name of a row's system prompt, its text, and what the text does not hold as a field of that name."""
+    name = next((name for name in SYSTEMS if row.get(name)), SYSTEMS[0])
+    value = row.get(name)
+    if value is None or isinstance(value, str):
+        return name, value or "", {}
+    parts = value.get("parts", [value]) if isinstance(value, dict) else value
+    text = text_in(parts)
+    if text is None:
+        raise LineError("wrong_type", place, f'field "{name}" is {json_kind(value)}, not a text')
+    plain = all(isinstance(part, str) or {*part} <= {"type", "text"} for part in parts)
+    return name, text, {} if plain else {name: value}
 
 
 def conversation(row: dict[str, Any], place: str) -> Example:
     """Read a row with a list of turns under any of the usual names."""
-    name = next((name for name in _LISTS if name in row), "messages")
-    turns = row.get(name)
+    found = list_of(row)
+    name = found[0] if found else next((name for name in _LISTS if name in row), "messages")
+    turns = found[1] if found else row.get(name)
     if not isinstance(turns, list) or not turns:
         raise LineError("no_turns", place, f'field "{name}" must be a list of turns, but holds none')
     id = "conversation_id" if "conversation_id" in row else "id"
-    about, system = about_of(row, name, "system", id=id), text_of(row, "system", place)
+    system_name, system, more = system_of(row, place)
+    about = about_of(row, name, system_name, "system", id=id)
+    about["fields"] |= more
     if row.get("provenance"):
         about["fields"].pop("id", None)  # the provenance has it
     return of_turns(list(turns_of(turns, place)), system=system, **about)
+
+
+# ---- requests and answers of APIs
+
+
+def is_exchange(row: dict[str, Any]) -> bool:
+    """Return whether a row is a request to a model API, its answer, or both."""
+    holders = [*_holders(row)]
+    return any(_request_name(one) or _reply_name(one) for one in holders) and (len(holders) > 1 or bool(
+        _reply_name(row) or isinstance(row.get("contents"), list) or (row.get("input") and row.get("instructions"))
+    ))  # fmt: skip
+
+
+def exchange(row: dict[str, Any], place: str) -> Example:
+    """Read a request with its messages, the answer of a model, or both: OpenAI (chat, batch, Responses), Anthropic, Gemini."""
+    rest = _copied(row)
+    turns, system, more = list[Any](), "", dict[str, Any]()
+    for one in _holders(rest):
+        name = _request_name(one)
+        if name is not None:
+            asked = one.pop(name)
+            turns += [{"role": USER, "content": asked}] if isinstance(asked, str) else asked
+        key = "instructions" if isinstance(one.get("instructions"), str) else None
+        key, text, kept = (key, one[key], {}) if key else system_of(one, place)
+        if text and not system:
+            system, more = text, {**more, **kept}
+            one.pop(key)
+        if one.get(TOOLS):
+            more.setdefault(TOOLS, one.pop(TOOLS))
+    for one in _holders(rest):
+        turns += _reply(one)
+    if not turns:
+        raise LineError("no_turns", place, "holds neither messages nor an answer")
+    fields = {key: value for key, value in rest.items() if value != {} or row.get(key) == {}}
+    about = about_of(fields)
+    about["fields"] |= more
+    return of_turns(list(turns_of(turns, place)), system=system, **about)
+
+
+def _holders(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the objects of a row that may hold messages or an answer: the row, its request, its response, their bodies."""
+    yield row
+    for name in ("body", "request", "response"):
+        if isinstance(row.get(name), dict):
+            yield row[name]
+            if isinstance(row[name].get("body"), dict):
+                yield row[name]["body"]
+
+
+def _copied(row: dict[str, Any]) -> dict[str, Any]:
+    names = ("body", "request", "response")
+    return {key: _copied(value) if key in names and isinstance(value, dict) else value for key, value in row.items()}
+
+
+def _request_name(one: dict[str, Any]) -> str | None:
+    for name in ("messages", "contents", "input"):
+        value = one.get(name)
+        if isinstance(value, list) and value and all(isinstance(turn, dict) and _speaks(turn) for turn in value):
+            return name
+    asks = isinstance(one.get("input"), str) and ("instructions" in one or _is_output(one.get("output")))
+    return "input" if asks else None
+
+
+def _is_output(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(
+        isinstance(item, dict) and isinstance(item.get("type"), str) for item in value
+    )  # fmt: skip
+
+
+def _reply_name(one: dict[str, Any]) -> str | None:
+    for name, key in (("choices", "message"), ("candidates", "content")):
+        value = one.get(name)
+        if isinstance(value, list) and value and isinstance(value[0], dict) and isinstance(value[0].get(key), dict):
+            return name
+    if _is_output(one.get("output")):
+        return "output"
+    return "content" if one.get("role") == ASSISTANT and isinstance(one.get("content"), list | str) else None
+
+
+def _reply(one: dict[str, Any]) -> list[Any]:
+    """Take the turns of a model's answer out of an object. Of several candidates the first is taken."""
+    name = _reply_name(one)
+    if name == "output":
+        return list(one.pop(name))
+    if name == "content":
+        return [{"role": one.pop("role"), "content": one.pop(name)}]
+    if name is None:
+        return []
+    key = "message" if name == "choices" else "content"
+    first, *others = one.pop(name)
+    kept = [left for left in (rest_of(first, key), *others) if left]
+    if kept:
+        one[name] = kept
+    return [{"role": ASSISTANT, **first[key]}]
+
+
+# ---- formats of their own
 
 
 def magpie(row: dict[str, Any], place: str) -> Example:
@@ -117,30 +244,10 @@ def prompt_completion(row: dict[str, Any], place: str) -> Example:
     check_output(row, place, "completion")
     prompt, completion = row.get("prompt"), row.get("completion")
     about = about_of(row, "prompt", "completion", "system")
+    if isinstance(completion, dict) or (isinstance(prompt, list) and isinstance(completion, str)):
+        completion = [{"role": ASSISTANT, "content": completion} if isinstance(completion, str) else completion]
     if isinstance(prompt, list) and isinstance(completion, list | None):
         system = text_of(row, "system", place)
         return of_turns(list(turns_of([*prompt, *(completion or [])], place)), system=system, **about)
     asked, answer = text_of(row, "prompt", place, required=True), text_of(row, "completion", place)
     return Example(asked, "", answer, text_of(row, "system", place), **about)
-
-
-def is_vicuna(text: Any) -> bool:
-    """Return whether a value is text in Vicuna's template."""
-    return isinstance(text, str) and template.holds_turns(text)
-
-
-def templated(row: dict[str, Any], place: str) -> Example:
-    """Read text in Vicuna's template, or plain text."""
-    text = text_of(row, "text", place, required=True)
-    about = about_of(row, "text")
-    if not template.holds_turns(text):
-        return Example("", "", text, **about)
-    parsed = template.parse(text)
-    if parsed is None:
-        raise LineError(
-            "ambiguous_turns", place, '"USER:" and "ASSISTANT:" do not take turns in the text; it cannot be split'
-        )
-    system, turns = parsed
-    if len(turns) > 2:
-        return of_turns(turns, system=system, **about)
-    return Example(turns[0]["content"], "", turns[1]["content"] if len(turns) > 1 else "", system, **about)

@@ -18,7 +18,8 @@ from self_instruct.datasets.pipeline import ReadRow, Reject, Result, Step, open_
 from self_instruct.datasets.reading import Source
 from self_instruct.datasets.rows import Row
 from self_instruct.datasets.splitting import Count, split
-from self_instruct.datasets.writing import Format, Unfit
+from self_instruct.datasets.training import Unfit
+from self_instruct.datasets.writing import Format
 from self_instruct.records import Drop
 from self_instruct.runs.tally import Tally
 
@@ -132,7 +133,7 @@ class _Clean(Step[ReadRow]):
             drop = self._objection(part)
             try:
                 if drop is None:
-                    samples.append(self._format.row(sample))
+                    samples += self._format.rows(sample)
             except Unfit as error:
                 drop = Drop("format", error.reason, error.problem)
             if drop is None:

@@ -1,29 +1,35 @@
 """Detect from its content how a file stores rows, and read them: JSON lines, JSON lists, lists inside objects, JSON objects
-over several lines, Parquet, a folder of the `datasets` library, or a Hub dataset; gzip is unpacked.
+over several lines, CSV, TSV, Arrow, Parquet, a folder of the `datasets` library, or a Hub dataset; gzip, bzip2, xz and zstd
+are unpacked.
 
 Only one row and a read-ahead buffer are in memory. The meaning of rows is decided in schemas.py.
 """
 
-import gzip
 import io
 import json
 import re
 import sys
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from self_instruct.config.hub_names import is_hub_id
+from self_instruct.datasets.cells import cell_rows, separator_of
 from self_instruct.datasets.json_documents import LISTS, Documents, begins_with
+from self_instruct.datasets.marked_text import dialect_of
+from self_instruct.datasets.packed import read, unpacker
+from self_instruct.datasets.parts import rows_of_file, sliced, split_of
 from self_instruct.datasets.rows import LONGEST, Row, Unreadable, shown
 from self_instruct.errors import UserError
 from self_instruct.runs.layout import PIPE
 from self_instruct.user_files import LineError, object_of
 
+_FOLDER, _HUB = "folder of the datasets library", "dataset of the Hub"
 _HEAD = 1 << 20
 _BOM = b"\xef\xbb\xbf"
+_ARROW = (b"ARROW1", b"\xff\xff\xff\xff")  # a file, and a stream as `datasets` caches it
+_TEMPLATE = 1 << 14  # bytes in which a text shows the template that it is in
 _TASKS = frozenset(["instruction", "prompt", "question"])  # an object with one of these keys is a row
 _FOREIGN = (
     (
@@ -31,7 +37,6 @@ _FOREIGN = (
         "is the pointer of a Git LFS file, not the file; fetch it by git lfs pull",
     ),
     (b"PK\x03\x04", "is a zip archive; unpack it first"),
-    (b"\x28\xb5\x2f\xfd", "is compressed by zstd; unpack it first"),
     (b"\xff\xfe", "is UTF-16; save it as UTF-8"),
     (b"\xfe\xff", "is UTF-16; save it as UTF-8"),
     (b"<", "is HTML or XML, perhaps the page around the file; download the raw file"),
@@ -55,17 +60,27 @@ def open_container(path: str, split: str | None = None, option: str = "--input_p
 
     Raises UserError, naming the option, if the source cannot be opened or is in an unsupported format.
     """
+    if split is None:
+        return _open(path, None, option)
+    name, part = split_of(split)
+    found = _open(path, name, option)
+    if found.kind not in (_FOLDER, _HUB):
+        found = replace(found, rows=rows_of_file(found.rows, name, path))
+    return replace(found, rows=sliced(found.rows, part))
+
+
+def _open(path: str, split: str | None, option: str) -> Container:
     place = Path(path)
     if path == PIPE:
         return _of_stream(sys.stdin.buffer, "stdin", option)
     if place.is_dir():
         from self_instruct.datasets.tables import folder_rows
 
-        return Container("folder of the datasets library", folder_rows(path, split, option))
+        return Container(_FOLDER, folder_rows(path, split, option))
     if is_hub_id(path) and not place.exists():
         from self_instruct.datasets.tables import hub_rows
 
-        return Container("dataset of the Hub", hub_rows(path, split, option))
+        return Container(_HUB, hub_rows(path, split, option))
     try:
         stream = place.open("rb")
         try:
@@ -88,34 +103,67 @@ def _closing(rows: Iterator[Row | Unreadable], stream: BinaryIO) -> Iterator[Row
 
 
 def _of_stream(stream: BinaryIO, name: str, option: str) -> Container:
-    head = _read(stream, _HEAD)
-    if head.startswith(b"\x1f\x8b"):
-        unpacked = gzip.GzipFile(fileobj=_Rejoined.back(head, stream))
-        return _of_stream(cast(BinaryIO, unpacked), name, option)
-    if head.startswith(b"PAR1"):
-        if name == "stdin":
-            raise UserError(f"{option} -: Parquet cannot be read from a pipe; give the path of the file")
-        from self_instruct.datasets.tables import parquet_rows
-
-        return Container("Parquet", parquet_rows(name, option))
+    head = read(stream, _HEAD)
+    unpack = unpacker(head)
+    if unpack is not None:
+        return _of_stream(unpack(cast(BinaryIO, _Rejoined.back(head, stream))), name, option)
+    table = _table(head, name, option)
+    if table is not None:
+        return table
     for sign, problem in _FOREIGN:
         if head.removeprefix(_BOM).lstrip().startswith(sign):
             raise UserError(f"{option} {name}: {problem}")
     skipped = len(head) - len(head.removeprefix(_BOM).lstrip())
     content, rejoined = head[skipped:], _Rejoined.back(head, stream)
-    if content.startswith(b"["):
-        rejoined.read(skipped)
-        return Container("JSON list", iter(Documents(rejoined, name)))
-    if content.startswith(b"{"):
-        document = _document(content)
-        if document:
-            rejoined.read(skipped)
-            key, header = document
-            return Container(f"JSON list {key!r} in an object", iter(Documents(rejoined, name)), key, header)
-        if _is_spread(content):
-            rejoined.read(skipped)
-            return Container("JSON objects over several lines", iter(Documents(rejoined, name, spread=True)))
+    if content.startswith((b"[", b"{")):
+        return _of_json(content, rejoined, skipped, name)
+    separator = separator_of(content, name)
+    if separator:
+        return Container("TSV" if separator == "\t" else "CSV", cell_rows(rejoined, separator, name))
     return Container("JSON lines", _lines(rejoined, name))
+
+
+def _table(head: bytes, name: str, option: str) -> Container | None:
+    """Return a file of Arrow or Parquet, or None. Raises UserError for one in a pipe, and for text in a chat template."""
+    if head.startswith(b"PAR1") or head.startswith(_ARROW):
+        kind = "Parquet" if head.startswith(b"PAR1") else "Arrow"
+        if name == "stdin":
+            raise UserError(f"{option} -: {kind} cannot be read from a pipe; give the path of the file")
+        from self_instruct.datasets.tables import arrow_rows, parquet_rows
+
+        return Container(kind, (parquet_rows if kind == "Parquet" else arrow_rows)(name, option))
+    begin = head[:_TEMPLATE].decode("utf-8", "replace").lstrip("\ufeff \n")
+    dialect = None if begin.startswith(("[{", '["', "[[", "{", "[ ", "[\n")) else dialect_of(begin)
+    if dialect is not None:
+        raise UserError(
+            f"{option} {name}: is plain text in the template of {dialect.name}, not rows; put each conversation into the "
+            'field "text" of an object, one a line'
+        )
+    return None
+
+
+def _of_json(content: bytes, rejoined: io.BufferedReader, skipped: int, name: str) -> Container:
+    """Return a file that begins with a list or an object, after `skipped` bytes."""
+    kind, documents = "", Documents(cast(BinaryIO, rejoined), name)
+    document = _document(content) if content.startswith(b"{") else None
+    if content.startswith(b"["):
+        kind = "JSON list"
+        if _is_turn(content):
+            kind, documents = "JSON lists of turns", Documents(cast(BinaryIO, rejoined), name, spread=True)
+    elif document:
+        kind = f"JSON list {document[0]!r} in an object"
+    elif _is_spread(content):
+        kind, documents = "JSON objects over several lines", Documents(cast(BinaryIO, rejoined), name, spread=True)
+    if not kind:
+        return Container("JSON lines", _lines(rejoined, name))
+    rejoined.read(skipped)
+    return Container(kind, iter(documents), *(document or ()))
+
+
+def _is_turn(content: bytes) -> bool:
+    """Return whether a list begins with a turn of a conversation, so that each list is a row."""
+    first = _first_object(content[1:].lstrip())
+    return any({by, said} <= {*first} for by, said in (("role", "content"), ("from", "value")))
 
 
 def _document(content: bytes) -> tuple[str, dict[str, Any]] | None:
@@ -145,7 +193,7 @@ def _first_object(content: bytes) -> dict[str, Any]:
     """Return the object at the beginning of a file; empty if it is incomplete."""
     try:
         return dict(json.JSONDecoder().raw_decode(content.decode("utf-8", "replace"))[0])
-    except (ValueError, RecursionError):
+    except (TypeError, ValueError, RecursionError):
         return {}
 
 
@@ -188,13 +236,6 @@ def _raw_lines(file: io.BufferedIOBase) -> Iterator[tuple[bytes, bool]]:
         first = False
 
 
-def _read(stream: BinaryIO, size: int) -> bytes:
-    try:
-        return stream.read(size)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UserError(f"a file compressed by gzip is cut or damaged ({error}); fetch or write it again") from None
-
-
 class _Rejoined(io.RawIOBase):
     """A stream preceded by the bytes that were already read from it."""
 
@@ -214,6 +255,6 @@ class _Rejoined(io.RawIOBase):
             number = min(len(buffer), len(self._head))
             buffer[:number], self._head = self._head[:number], self._head[number:]
             return number
-        content = _read(self._rest, len(buffer))
+        content = read(self._rest, len(buffer))
         buffer[: len(content)] = content
         return len(content)

@@ -91,12 +91,12 @@ class ContaminationIndex:
         """Return the positions of `length` consecutive words that match a benchmark text, each with the index of that text."""
         known, starts, owners = self._hashes[length]
         asked = _hashes(numbers, length)
-        places = np.minimum(np.searchsorted(known, asked), len(known) - 1)
+        positions = np.minimum(np.searchsorted(known, asked), len(known) - 1)
         hits = []
-        for at in np.flatnonzero(known[places] == asked).tolist():
-            begin = starts[places[at]]
+        for at in np.flatnonzero(known[positions] == asked).tolist():
+            begin = starts[positions[at]]
             if np.array_equal(numbers[at : at + length], self._numbers[begin : begin + length]):
-                hits.append((at, int(owners[places[at]])))
+                hits.append((at, int(owners[positions[at]])))
         return hits
 
 

@@ -13,7 +13,8 @@ from typing import Any
 from self_instruct.datasets.outputs import JsonLines, JsonList, Parquet, Sink, Writer
 from self_instruct.datasets.pipeline import Pipeline, ReadRow, Result, Step, open_pipeline, rejected
 from self_instruct.datasets.reading import Reader, Source
-from self_instruct.datasets.writing import SUFFIXES, Format, Unfit, lmflow_type, writable
+from self_instruct.datasets.training import Unfit
+from self_instruct.datasets.writing import SUFFIXES, Format, lmflow_type, writable
 from self_instruct.errors import UserError
 from self_instruct.records import Drop
 from self_instruct.runs.layout import PIPE
@@ -56,6 +57,7 @@ class Target:
     path: str
     lmflow_type: str = "auto"
     vicuna_preamble: str = ""
+    with_provenance: bool = False
     columns: frozenset[str] = frozenset()
     """Optional columns that the output has even if no input has them."""
 
@@ -75,7 +77,13 @@ class Target:
         """Let the pipeline write this format, for the columns that its sources need; return the format."""
         for reader in pipeline.readers:
             _log.info("%s", reader.described)
-        format = writable(self.format, pipeline.columns | self.columns, self.lmflow_type, self.vicuna_preamble)
+        format = writable(
+            self.format,
+            pipeline.columns | self.columns,
+            self.lmflow_type,
+            self.vicuna_preamble,
+            with_provenance=self.with_provenance,
+        )
         if pipeline.writer is not None:
             pipeline.writer = self._writer(format, pipeline.writer.sink)
         return format
@@ -97,11 +105,11 @@ class _Convert(Step[ReadRow]):
     def apply_to(self, row: ReadRow) -> Result:
         _, example = row
         try:
-            written = self._format.row(example)
+            written = self._format.rows(example)
         except Unfit as error:
             return rejected(row, Drop("format", error.reason, error.problem))
         self.lost.update(self._format.lost(example))
-        return Result([written])
+        return Result(written)
 
 
 def convert(

@@ -27,6 +27,7 @@ from self_instruct.runs.layout import OutputPaths
 
 _LINE_EVERY = 15.0
 _BATCH = 1024
+_COMPARED = "task, or conversation for several turns"  # without --compare
 _log = logging.getLogger(__name__)
 
 
@@ -37,13 +38,14 @@ class CurateJob:
     """
 
     inputs: list[Source]
-    places: OutputPaths
+    outputs: OutputPaths
     filter: FilterOptions
     novelty: NoveltyOptions
     benchmarks: ContaminationIndex | None = None
     uniform: bool = False
     option: str = "--input_path"
     more: Mapping[str, Any] = field(default_factory=dict)
+    compare: str | None = None
 
 
 @dataclass(frozen=True)
@@ -55,18 +57,17 @@ class Material:
     drops: dict[str, Drop]
     evidence: dict[str, dict[str, Any]]
 
-    @property
-    def texts(self) -> list[str]:
-        """The texts to compare."""
-        return [task.record.task for task in self.passed]
+    def texts(self, compare: str | None) -> list[str]:
+        """Return the texts to compare."""
+        return [task.compared(compare) for task in self.passed]
 
 
 def curate(job: CurateJob) -> tuple[CurateCounts, bool | None]:
     """Curate. Return the counts, and whether the embedding model was loaded; None if no embeddings were requested."""
-    with open_pipeline(job.inputs, str(job.places.kept), job.option) as pipeline:
+    with open_pipeline(job.inputs, str(job.outputs.kept), job.option) as pipeline:
         material = _prepared(job, pipeline.readers)
         encoder = _Vectors(job) if job.novelty.embedding_threshold is not None else None
-        outcomes = _outcomes(job, material.texts, encoder)
+        outcomes = _outcomes(job, material.texts(job.compare), encoder)
         passed, drops = material.passed, dict(material.drops)
         for task, outcome in zip(passed, outcomes, strict=True):
             if outcome.reason is not None and outcome.nearest is not None:
@@ -75,8 +76,8 @@ def curate(job: CurateJob) -> tuple[CurateCounts, bool | None]:
         counts = CurateCounts(reasons_of_rules(job.filter))
         step = CurateStep(material.files, drops, material.evidence, counts)
         counts.shares = [pipeline.run(file.lines, step) for file in material.files]
-        options = {**job.more, **asdict(job.filter), **asdict(job.novelty)}
-        pipeline.report = counts.as_dict(material.files, options)
+        options = {**job.more, "compare": job.compare, **asdict(job.filter), **asdict(job.novelty)}
+        pipeline.report = {**counts.as_dict(material.files, options), "compared": job.compare or _COMPARED}
     return counts, encoder.loaded if encoder is not None else None
 
 
@@ -155,7 +156,7 @@ class _Vectors:
         if identity is None:
             _log.warning("%s: the model's version is unknown, so its vectors are not cached", name)
             return
-        self.encoder = CachedEncoder(self._late, identity, job.places.vectors, writes=True)
+        self.encoder = CachedEncoder(self._late, identity, job.outputs.vectors, writes=True)
 
     @property
     def loaded(self) -> bool:

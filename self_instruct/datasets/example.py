@@ -6,9 +6,17 @@ from typing import Any
 from self_instruct.records import Record
 
 Turn = dict[str, Any]
-"""A message: `role` (system, user, assistant, tool ...), `content`, and any further fields of the format."""
+"""A message: `role` (system, user, assistant, tool ...), `content`, the fields that turns.py describes, and any others of the
+format.
+"""
 
-USER, ASSISTANT, SYSTEM = "user", "assistant", "system"
+USER, ASSISTANT, SYSTEM, TOOL = "user", "assistant", "system", "tool"
+TOOLS, IMAGES, REJECTED, LABEL = "tools", "images", "rejected", "label"
+"""Names in `Example.fields` that have a meaning for all formats: the tools that an assistant may call, references to the images
+of a conversation, the worse answer (a text, or a list of turns), and whether the answer is good.
+"""
+REJECTED_FROM = "rejected_from"
+"""Number of the turn at which the worse answer begins, where that is not the one after the last question."""
 OPTIONAL = ("system", "messages")
 """Columns that a file has only if a row needs them; then all rows have them, as loaders infer columns from the first ones."""
 
@@ -48,6 +56,43 @@ class Example:
         answer = [{"role": ASSISTANT, "content": self.output}] if self.output else []
         asked = [{"role": USER, "content": self.prompt}] if self.prompt else []
         return asked + answer
+
+    @property
+    def tools(self) -> Any:
+        """The tools that the assistant may call, as the row has them: a list, or JSON in a text; None if there are none."""
+        return self.fields.get(TOOLS) or None
+
+    @property
+    def images(self) -> list[Any]:
+        """References to images that are not in the turns."""
+        found = self.fields.get(IMAGES)
+        return found if isinstance(found, list) else []
+
+    @property
+    def rejected(self) -> list[Turn]:
+        """The turns of the worse answer; empty if there is none."""
+        found = self.fields.get(REJECTED)
+        if isinstance(found, str) and found:
+            return [{"role": ASSISTANT, "content": found}]
+        whole = isinstance(found, list) and all(
+            isinstance(turn, dict) and {"role", "content"} <= {*turn} for turn in found
+        )
+        return found if isinstance(found, list) and whole else []
+
+    @property
+    def label(self) -> bool | None:
+        """Whether the answer is good, if the row says so; a bad one is `rejected`, and there is no output."""
+        found = self.fields.get(LABEL)
+        return found if isinstance(found, bool) else None
+
+    @property
+    def asked(self) -> list[Turn]:
+        """The turns before the last answer, which begins after the last question unless `REJECTED_FROM` says where."""
+        turns, begin = self.turns, self.fields.get(REJECTED_FROM)
+        if not isinstance(begin, int) or not 0 < begin <= len(turns):
+            begin = max((at for at, turn in enumerate(turns, start=1) if turn["role"] != ASSISTANT and (
+                turn["role"] != TOOL)), default=0)  # fmt: skip
+        return turns[:begin]
 
     @property
     def is_single_turn(self) -> bool:

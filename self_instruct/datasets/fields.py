@@ -1,16 +1,14 @@
-"""Read flat rows, and the id, category, source and licence of any row. A bad row raises `LineError` with its location."""
+"""Read the texts, and the id, category, source and licence of any row. A bad row raises `LineError` with its location."""
 
 import json
-from collections.abc import Callable
 from typing import Any
 
-from self_instruct.datasets.example import Example
-from self_instruct.user_files import LineError
+from self_instruct.user_files import LineError, json_kind
 
 ABOUT = ("id", "category", "source", "license")
-INPUTS = ("input", "context")
 OUTPUTS = ("output", "response", "generation", "completion", "answer")
-"""Field names that formats use for the input and the output."""
+"""Field names that formats use for the output."""
+_MAPPED = ("input", "output", "system")
 
 
 def text_of(row: dict[str, Any], name: str, place: str, *, required: bool = False) -> str:
@@ -20,7 +18,9 @@ def text_of(row: dict[str, Any], name: str, place: str, *, required: bool = Fals
         return value
     if value is None and not required:
         return ""
-    found = "is missing" if value is None else f"is a {type(value).__name__}, not a text"
+    found = "is missing" if value is None else f"is {json_kind(value)}, not a text"
+    if value is not None and name in _MAPPED:
+        found += f"; --map instruction=FIELD,{name}={name} takes it as JSON"
     raise LineError("missing_field" if value is None else "wrong_type", place, f'field "{name}" {found}')
 
 
@@ -75,29 +75,6 @@ def check_output(row: dict[str, Any], place: str, *names: str) -> None:
             f'has no field "{names[0]}", but a text in "{other}"; rename it, or name another format by --input_format'
         )
         raise LineError("no_output_field", place, problem)
-
-
-def flat(
-    instruction: str, *outputs: str, inputs: tuple[str, ...] = INPUTS, system: str = "system", category: str = "category"
-) -> Callable[[dict[str, Any], str], Example]:  # fmt: skip
-    """Return a function that reads flat rows; output and input come from the first of their names that a row has."""
-
-    def read(row: dict[str, Any], place: str) -> Example:
-        check_output(row, place, *outputs)
-        output = next((name for name in outputs if row.get(name) is not None), outputs[0])
-        input = next((name for name in inputs if isinstance(row.get(name), str)), inputs[0] if inputs else "")
-        unfilled = (
-            name for name in (*inputs, *outputs) if row.get(name) is None
-        )  # tables have columns for other rows
-        return Example(
-            text_of(row, instruction, place, required=True),
-            input_of(row, input, place),
-            text_of(row, output, place),
-            text_of(row, system, place),
-            **about_of(row, instruction, input, output, system, *unfilled, category=category),
-        )
-
-    return read
 
 
 def stated(text: Any) -> dict[str, Any] | None:

@@ -95,11 +95,11 @@ def _history(path: Path, declared: Declared, seen: set[Path]) -> list[Step]:
     if path in seen:
         return []
     seen.add(path)
-    folder, places = path.parent, OutputPaths(path)
-    reports = [place for place in (places.report, places.judge_report) if place.is_file()]
+    folder, outputs = path.parent, OutputPaths(path)
+    reports = [place for place in (outputs.report, outputs.judge_report) if place.is_file()]
     if reports:
         last = max(reports, key=lambda place: place.stat().st_mtime_ns)  # the later command wrote the file
-        step = _judged(last, path, None, declared.judge) if last == places.judge_report else _of_report(last, path)
+        step = _judged(last, path, None, declared.judge) if last == outputs.judge_report else _of_report(last, path)
         found = [place for named in step.inputs for place in _located(named, folder)]
         return [*(one for place in found for one in _history(place, declared, seen)), step]
     is_run = (folder / DESCRIPTION).is_file()

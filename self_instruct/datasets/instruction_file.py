@@ -3,14 +3,18 @@
 An unreadable row does not end the reading.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from self_instruct.datasets.example import Example
+from self_instruct.datasets.example import ASSISTANT, Example, Turn
 from self_instruct.datasets.ours import row_of
 from self_instruct.datasets.reading import Reader, Source, open_sources
 from self_instruct.datasets.rows import Unreadable
 from self_instruct.records import Record, json_line
+
+COMPARED = ("instruction", "task", "conversation")
+"""What of a row can be compared."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,12 @@ class Task:
     name: str
     content: bytes
     further: tuple[str, ...] = ()
+
+    def compared(self, compare: str | None) -> str:
+        """Return the text to compare; without a choice the conversation, if the row is a longer one, else the task."""
+        if compare == "instruction":
+            return self.record.instruction
+        return self.record.conversation if self.record.conversation and compare != "task" else self.record.task
 
 
 @dataclass(frozen=True)
@@ -65,7 +75,16 @@ def _read(reader: Reader, columns: set[str], uniform: bool) -> InstructionFile:
 
 def _task(example: Example, place: str, line: bytes) -> Task:
     # Ids may repeat across files; locations do not.
-    record = Record(place, example.instruction.strip(), example.input.strip(), example.output.strip())
+    whole = "\n".join(map(_said, example.turns)) if not example.is_single_turn else ""
+    answers = (turn["content"] for turn in example.turns if turn["role"] == ASSISTANT and turn["content"].strip())
+    output = example.output or next(answers, "")
+    record = Record(place, example.instruction.strip(), example.input.strip(), output.strip(), conversation=whole)
     shown = {example.instruction, example.output}
     further = tuple(turn["content"] for turn in example.messages if turn["content"] not in shown)
     return Task(record, example.id or place, line, further)
+
+
+def _said(turn: Turn) -> str:
+    """Return the text of a turn with the calls of tools in it."""
+    calls = turn.get("tool_calls")
+    return f"{turn['content']}\n{json.dumps(calls, ensure_ascii=False)}" if calls else str(turn["content"])

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 from self_instruct.datasets.rows import LONGEST, Row, Unreadable, shown
 from self_instruct.records import json_line
+from self_instruct.user_files import json_kind
 
 _ALL_ROWS = ("instances", "data", "rows", "examples", "records")
 _SPLITS = ("train", "test", "validation", "valid", "val", "dev", "eval")
@@ -27,7 +28,7 @@ _NOT_UTF8 = re.compile("[\udc80-\udcff]")
 _FIRST_KEY = re.compile(r'\{\s*("(?:[^"\\]|\\.){0,1000}")\s*:')
 _LONGEST_KEY = 8192  # characters that the beginning of a row may take, up to the colon behind its first key
 _NEAR = 16  # characters of the longest word or escape that may be cut
-_SHOWN = 4096  # characters that are enough to show the beginning of what is broken
+_SHOWN = 4096  # characters to show of broken text
 _HALF_NUMBER = 2  # characters that a number may have behind its last whole part: "1e+"
 
 
@@ -256,8 +257,10 @@ class Documents:
         self._number += 1
         if _NOT_UTF8.search(raw):
             return Unreadable(place, "not_utf8", "has bytes that are not UTF-8; save the file as UTF-8", shown(raw))
+        if isinstance(value, list) and is_conversation(value):
+            value = {"messages": value}
         if not isinstance(value, dict):
-            problem = f"is a {type(value).__name__}, but every row must be an object"
+            problem = f"is {json_kind(value)}, but every row must be an object"
             return Unreadable(place, "not_an_object", problem, shown(raw))
         repairs = ("nan",) if self._text.constants else ()
         return Row(place, self._number - 1, value, None, repairs, self._part, header)
@@ -270,6 +273,12 @@ class Documents:
 def begins_with(content: bytes) -> tuple[str, dict[str, Any]] | None:
     """Call `Documents.first_list` on the beginning of a file."""
     return Documents(io.BytesIO(content), "").first_list()
+
+
+def is_conversation(items: list[Any]) -> bool:
+    """Return whether a list in place of a row is a conversation: turns, or a question and an answer."""
+    turns = all(isinstance(item, dict) and ("role" in item or "from" in item) for item in items)
+    return bool(items) and (turns or (len(items) > 1 and all(isinstance(item, str) for item in items)))
 
 
 def _is_plain(value: Any) -> bool:

@@ -111,7 +111,7 @@ class _Lint(Step[ReadRow]):
 
 
 def exchanges_of(example: Example, stated_input: str) -> Iterator[Exchange]:
-    """What is asked and answered in an example, one task after the other; the input as its row states it."""
+    """Return the exchanges of an example, one task after the other; the input is as in its row."""
     if not example.messages:
         yield Exchange("", example.instruction, stated_input, example.output)
         return

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from self_instruct.config.option import option
 from self_instruct.datasets.defects import NAMES as FAULTS
+from self_instruct.datasets.instruction_file import COMPARED
+from self_instruct.datasets.mapping import parse_map
 from self_instruct.datasets.mending import MENDED
 from self_instruct.datasets.reading import AUTO, INPUT_FORMATS, Source
 from self_instruct.datasets.template import PREAMBLE
@@ -48,11 +50,32 @@ class ReadingOptions:
     input_format: str = option(
         AUTO, "format of the input; auto: detected from its content", choices=INPUT_FORMATS, common=True
     )
-    split: str | None = option(None, "split to read of a directory or Hub dataset [default: train, or the only one]")
+    split: str | None = option(
+        None,
+        "split to read, such as test or 'train[:500]' [default: all of a file; of others train, or the only one]",
+    )
 
-    def sources(self, paths: Sequence[str]) -> list[Source]:
+    map: list[str] = option(
+        [],
+        "fields of rows in no known format, as instruction=prompt,output=completion.text; in place of --input_format",
+    )
+
+    def sources(self, paths: Sequence[str], name: str = "", license: str = "") -> list[Source]:
         """Return the sources at these paths, to be read by these options."""
-        return [Source(path, format=self.input_format, split=self.split) for path in paths]
+        paths_of = tuple(parse_map(self.map).items())
+        return [Source(path, name, license, self.input_format, self.split, paths_of) for path in paths]
+
+
+@dataclass(frozen=True)
+class ComparisonOptions:
+    """comparing"""
+
+    compare: str | None = option(
+        None,
+        "text that novelty compares: the instruction, the instruction with the input, or all turns [default: task for single "
+        "exchanges, conversation for longer ones]",
+        choices=COMPARED,
+    )
 
 
 @dataclass(frozen=True)
@@ -75,6 +98,7 @@ class ConversionOptions:
     to: str | None = option(None, "output format", choices=tuple(SUFFIXES))
     source: str | None = option(None, "name of the source, stored in each record [default: none]")
     license: str | None = option(None, "licence of the source, stored in each record [default: none]")
+    with_provenance: bool = option(False, "for messages: also write the provenance of each record")
     lmflow_type: str = option(
         "auto",
         "type of an LMFlow file; auto: conversation if the input has conversations or system prompts, else text2text",

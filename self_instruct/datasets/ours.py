@@ -4,9 +4,10 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from self_instruct.datasets.chats import turns_of
 from self_instruct.datasets.example import Example, Turn, of_turns
-from self_instruct.datasets.fields import ABOUT, about_of, flat, input_of, rest_of, stated, text_of
+from self_instruct.datasets.fields import ABOUT, about_of, input_of, rest_of, stated, text_of
+from self_instruct.datasets.flat import flat, with_history
+from self_instruct.datasets.turns import turns_of
 from self_instruct.user_files import LineError
 
 _flat = flat("instruction", "output", inputs=("input",))
@@ -41,7 +42,7 @@ def read(row: dict[str, Any], place: str) -> Example:
     """Read a record of a run, a row from `row_of`, a seed task (its first instance), or a flat row."""
     if "instances" in row:
         return _seed_task(row, place)
-    example = _flat(row, place)
+    example = with_history(_flat(row, place), place)
     if not row.get("messages"):  # tables have the column, and null in it
         return replace(example, fields=rest_of(example.fields, "messages"))
     if not isinstance(row["messages"], list):

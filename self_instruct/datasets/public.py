@@ -16,6 +16,7 @@ from self_instruct.datasets.curate import CurateJob
 from self_instruct.datasets.curate import curate as run_job
 from self_instruct.datasets.decontaminate import index_of
 from self_instruct.datasets.options import (
+    ComparisonOptions,
     ConversionOptions,
     DecontaminationOptions,
     MergeFilterOptions,
@@ -74,17 +75,18 @@ def curate(data: Data, *, output_path: str | Path | None = None, **options: Any)
     the rows are also written there, with rejected rows and counts beside it. Raises UserError for a mistake in an
     option or a file.
     """
-    values = check_values(options, (ReadingOptions, FilterOptions, NoveltyOptions))
-    with _files(data, output_path) as (paths, places, shown):
+    values = check_values(options, (ReadingOptions, ComparisonOptions, FilterOptions, NoveltyOptions))
+    with _files(data, output_path) as (paths, outputs, shown):
         job = CurateJob(
             taken(ReadingOptions, values).sources(paths),
-            places,
+            outputs,
             taken(FilterOptions, values),
             taken(NoveltyOptions, values),
             more=resolved(values, ReadingOptions),
+            compare=taken(ComparisonOptions, values).compare,
         )
         run_job(job)
-        return _curated(places, shown)
+        return _curated(outputs, shown)
 
 
 def merge(sources: Mapping[str, Data], *, output_path: str | Path | None = None, **options: Any) -> Curated:
@@ -93,7 +95,7 @@ def merge(sources: Mapping[str, Data], *, output_path: str | Path | None = None,
     Options are those of `self-instruct merge` except the sources: filters, novelty, `benchmarks`. Of two records that are
     too similar, the one from the earlier source is kept. Raises UserError for a mistake in an option or a file.
     """
-    values = check_values(options, (MergeFilterOptions, NoveltyOptions, DecontaminationOptions))
+    values = check_values(options, (ComparisonOptions, MergeFilterOptions, NoveltyOptions, DecontaminationOptions))
     about = taken(DecontaminationOptions, values)
     index = None
     if about.benchmarks:
@@ -103,13 +105,14 @@ def merge(sources: Mapping[str, Data], *, output_path: str | Path | None = None,
         for number, (name, data) in enumerate(sources.items()):
             rows = Path(folder, f"{number}.jsonl")
             read += [Source(path, name) for path in _paths(data, rows)]
-        places = _outputs(output_path, folder)
+        outputs = _outputs(output_path, folder)
         job = CurateJob(
-            read, places, taken(MergeFilterOptions, values), taken(NoveltyOptions, values), index,
+            read, outputs, taken(MergeFilterOptions, values), taken(NoveltyOptions, values), index,
             uniform=True, option="sources", more=resolved(values, DecontaminationOptions),
+            compare=taken(ComparisonOptions, values).compare,
         )  # fmt: skip
         run_job(job)
-        return _curated(places, folder)
+        return _curated(outputs, folder)
 
 
 def convert(data: Data, *, to: str, output_path: str | Path, **options: Any) -> Converted:
@@ -119,14 +122,11 @@ def convert(data: Data, *, to: str, output_path: str | Path, **options: Any) -> 
     """
     values = check_values({"to": to, **options}, (ReadingOptions, ConversionOptions))
     about, reading = taken(ConversionOptions, values), taken(ReadingOptions, values)
-    with _files(data, output_path) as (paths, places, shown):
-        sources = [
-            Source(path, about.source or "", about.license or "", reading.input_format, reading.split)
-            for path in paths
-        ]
-        target = Target(to, str(places.kept), about.lmflow_type, about.vicuna_preamble)
+    with _files(data, output_path) as (paths, outputs, shown):
+        sources = reading.sources(paths, about.source or "", about.license or "")
+        target = Target(to, str(outputs.kept), about.lmflow_type, about.vicuna_preamble, about.with_provenance)
         convert_sources(sources, target, resolved(values, ReadingOptions, ConversionOptions))
-        return Converted(places.kept, _rejected(places, shown), json.loads(places.report.read_bytes()))
+        return Converted(outputs.kept, _rejected(outputs, shown), json.loads(outputs.report.read_bytes()))
 
 
 @contextmanager
@@ -134,9 +134,9 @@ def _files(data: Data, output_path: str | Path | None) -> Iterator[tuple[list[st
     """Provide files for rows in memory, and for outputs without a path, in a folder that is removed at the end."""
     with tempfile.TemporaryDirectory() as folder:
         paths = _paths(data, Path(folder, "rows.jsonl"))
-        places = _outputs(output_path, folder)
-        places.check_inputs(paths, "the data")
-        yield paths, places, folder
+        outputs = _outputs(output_path, folder)
+        outputs.check_inputs(paths, "the data")
+        yield paths, outputs, folder
 
 
 def _outputs(output_path: str | Path | None, folder: str) -> OutputPaths:
@@ -176,19 +176,19 @@ def _path(path: str | Path) -> str:
     return str(records_of(Path(path))) if Path(path).exists() else str(path)
 
 
-def _curated(places: OutputPaths, folder: str) -> Curated:
-    kept = [row for _, row in read_objects(places.kept, "the output")]
-    return Curated(kept, _rejected(places, folder), json.loads(places.report.read_bytes()))
+def _curated(outputs: OutputPaths, folder: str) -> Curated:
+    kept = [row for _, row in read_objects(outputs.kept, "the output")]
+    return Curated(kept, _rejected(outputs, folder), json.loads(outputs.report.read_bytes()))
 
 
-def _rejected(places: OutputPaths, folder: str) -> list[RejectedRow]:
+def _rejected(outputs: OutputPaths, folder: str) -> list[RejectedRow]:
     """Return the rejected rows, none if the file is missing; locations in files of `folder` become `row:N`."""
-    if not places.rejected.is_file():
+    if not outputs.rejected.is_file():
         return []
     return [
         RejectedRow(_shown(row["place"], folder), row["stage"], row["reason"], row["detail"],
                     row.get("nearest"), row.get("record"))
-        for _, row in read_objects(places.rejected, "the output")
+        for _, row in read_objects(outputs.rejected, "the output")
     ]  # fmt: skip
 
 

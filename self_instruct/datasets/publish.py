@@ -47,6 +47,7 @@ def write_repository(
     *,
     input_format: str = AUTO,
     split: str | None = None,
+    map: tuple[tuple[str, str], ...] = (),
     repo: str | None = None,
     dry_run: bool = False,
 ) -> Repository:
@@ -60,7 +61,7 @@ def write_repository(
     stated, kept = _with_earlier(stated or Stated(), read_stated(folder / CARD))
     steps = history(path, declared)
     statistics, sizes = lay_out(
-        Source(str(source), format=input_format, split=split), folder, "RUN_OR_FILE", write=not dry_run
+        Source(str(source), format=input_format, split=split, map=map), folder, "RUN_OR_FILE", write=not dry_run
     )
     if stated.model_license is None:
         licenses = {step.model: license_of(step.model_place) for step in steps if step.model_place is not None}

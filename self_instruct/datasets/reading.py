@@ -12,10 +12,10 @@ from typing import Any
 
 from self_instruct.datasets.containers import Container, open_container
 from self_instruct.datasets.example import Example
-from self_instruct.datasets.fields import other_output
+from self_instruct.datasets.mapping import guessed, mapped
 from self_instruct.datasets.ours import row_of
 from self_instruct.datasets.rows import Row, Unreadable, shown
-from self_instruct.datasets.schemas import FORMATS, SCHEMAS, Schema, named, of_row, recognise
+from self_instruct.datasets.schemas import FORMATS, SCHEMAS, Schema, named, of_row, recognise, with_columns
 from self_instruct.errors import UserError
 from self_instruct.records import json_line
 from self_instruct.runs.layout import PIPE
@@ -29,7 +29,7 @@ REPAIRS = {
 }
 """Changes that make a row readable, by name, with a description."""
 _LOOKED_AT = 64
-_PLACES = 5
+_LOCATIONS = 5
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,8 @@ class Source:
     license: str = ""
     format: str = AUTO
     split: str | None = None
+    map: tuple[tuple[str, str], ...] = ()
+    """Names and paths of fields, which take the place of a format."""
 
 
 @dataclass
@@ -100,7 +102,7 @@ class Reader:
             for name, number in sorted(self.others.items())
         ] + [
             f"{self.source.path}: {number:,} rows had {REPAIRS[kind]}: {', '.join(self.mended[kind])}"
-            + (" ..." if number > _PLACES else "")
+            + (" ..." if number > _LOCATIONS else "")
             for kind, number in sorted(self.repairs.items())
         ]
 
@@ -121,16 +123,16 @@ class Reader:
 
     def _schema_of(self, row: Row) -> Schema:
         assert self.schema is not None
-        if self.source.format in SCHEMAS:  # named by the user
+        if self.source.map or self.source.format in SCHEMAS:  # named by the user
             return self.schema
         return of_row(self.schema, row.value, row.header or {}, row.place)
 
     def _count(self, row: Row) -> None:
         self.repairs.update(row.repairs)
         for kind in row.repairs:
-            places = self.mended.setdefault(kind, [])
-            if len(places) < _PLACES:
-                places.append(row.place)
+            locations = self.mended.setdefault(kind, [])
+            if len(locations) < _LOCATIONS:
+                locations.append(row.place)
 
 
 def open_sources(sources: Sequence[Source], option: str = "--input_path") -> list[Reader]:
@@ -168,14 +170,17 @@ def _open(source: Source, option: str) -> Reader:
     values = [row.value for row in found]
     if not values:
         schema = None
+    elif source.map:
+        paths = dict(source.map)
+        schema = Schema("map", "rows by --map", bool, lambda row, place: mapped(row, place, paths))
+        schema = with_columns(schema, values)
     elif source.format == AUTO:
         schema = recognise(values, container.header, container.key, source.path)
         if schema is None:
-            keys, other = ", ".join(map(str, values[0]))[:200], other_output(values[0], "output")
-            rename = f'rename "{other}" to "output", or ' if other else ""
+            keys = ", ".join(map(str, values[0]))[:200]
             raise UserError(
-                f"{option} {source.path}: no known format has rows with the fields {keys}; {rename}name it by --input_format, "
-                f"one of {', '.join(FORMATS)}"
+                f"{option} {source.path}: no known format has rows with the fields {keys}; name it by --input_format, "
+                f"or its fields, as in --map {guessed(values[0])[:200]}"
             )
     else:
         schema = named(source.format, values, container.header, source.path)

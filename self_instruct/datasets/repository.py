@@ -16,7 +16,8 @@ from self_instruct.datasets.ours import row_of
 from self_instruct.datasets.outputs import Parquet, Sized, exchanges
 from self_instruct.datasets.reading import Reader, Source, open_sources
 from self_instruct.datasets.rows import Unreadable
-from self_instruct.datasets.writing import Unfit, writable
+from self_instruct.datasets.training import Unfit
+from self_instruct.datasets.writing import writable
 from self_instruct.errors import UserError
 from self_instruct.runs.files import NewFile
 

@@ -4,12 +4,14 @@ A format of flat rows is one line here; its name then is a choice of `--input_fo
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from self_instruct.datasets import chats, ours
+from self_instruct.datasets import chats, marked_text, ours
 from self_instruct.datasets.example import OPTIONAL, Example
-from self_instruct.datasets.fields import flat, other_output
+from self_instruct.datasets.flat import choices_of, flat, multiple_choice, pair, pair_names, squad
+from self_instruct.datasets.preferences import is_preference, is_verdict, preference, verdict
 from self_instruct.errors import UserError
 from self_instruct.user_files import LineError
 
@@ -44,7 +46,16 @@ def _ours(row: dict[str, Any]) -> bool:
 
 
 def _alpaca(row: dict[str, Any]) -> bool:
-    return "instruction" in row and other_output(row, "output") is None
+    return "instruction" in row and (row.get("output") is not None or pair_names(row) is None)
+
+
+def _squad(row: dict[str, Any]) -> bool:
+    answers = row.get("answers")
+    return isinstance(row.get("question"), str) and isinstance(answers, dict) and "text" in answers
+
+
+def _completion(row: dict[str, Any]) -> bool:
+    return "prompt" in row and ("completion" in row or pair_names(row) is None)
 
 
 _MAGPIE = (
@@ -63,7 +74,10 @@ _BOTH = frozenset(OPTIONAL)
 _ALL = (
     Schema("jsonl", "records of ours", _ours, ours.read, native=True),
     Schema("self-instruct-seeds", "seed tasks", _keys("instruction", "instances"), ours.read, native=True),
+    Schema("preference", "questions with a better and a worse answer", is_preference, preference),
+    Schema("kto", "answers with a verdict, as KTO's", is_verdict, verdict),
     Schema("magpie", "Magpie", _keys("instruction", "response", one_of=_MAGPIE), chats.magpie),
+    Schema("exchange", "requests to a model and its answers", chats.is_exchange, chats.exchange, _BOTH),
     Schema("sharegpt", "ShareGPT conversations", _chat("from"), chats.conversation, _BOTH),
     Schema("messages", "chat messages", _chat("role"), chats.conversation, _BOTH),
     Schema("comparison", "GPT-4-LLM comparisons, the better answer taken", _keys("user_input", one_of=_RATED),
@@ -77,18 +91,26 @@ _ALL = (
     Schema("instruction-wild", "InstructionWild", _keys("instruction", one_of=_WILD),
            flat("instruction", "output", category="instruction_type")),
     Schema("alpaca", "instruction, input and output as Alpaca's", _alpaca, ours.read, native=True),
+    Schema("marked-text", "text with the markers of a chat template", lambda row: marked_text.marked_name(row) is not None,
+           marked_text.marked),
     Schema("gpt4all", "GPT4All", _keys("prompt", "response"), flat("prompt", "response")),
-    Schema("prompt-completion", "prompt and completion", _keys("prompt", none_of=("chosen",)), chats.prompt_completion),
+    Schema("prompt-completion", "prompt and completion", _completion, chats.prompt_completion),
+    Schema("multiple-choice", "questions with choices", lambda row: choices_of(row) is not None, multiple_choice),
+    Schema("squad", "questions on a text, as SQuAD's", _squad, squad),
     Schema("question-answer", "questions and answers, as GSM8K's", _keys("question", "answer"), flat("question", "answer")),
-    Schema("vicuna", "text in the template of Vicuna", lambda row: chats.is_vicuna(row.get("text")), chats.templated),
-    Schema("text", "text without turns", _keys("text"), chats.templated),
+    Schema("vicuna", "text in the template of Vicuna", lambda row: marked_text.is_vicuna(row.get("text")),
+           marked_text.templated),
+    Schema("pair", "questions and answers", lambda row: pair_names(row) is not None, pair),
+    Schema("text", "text without turns", _keys("text"), marked_text.templated),
 )  # fmt: skip
 SCHEMAS = {schema.name: schema for schema in _ALL}
 _LMFLOW = {
-    "text_only": Schema("lmflow", "LMFlow text_only", _keys("text"), chats.templated),
+    "text_only": Schema("lmflow", "LMFlow text_only", _keys("text"), marked_text.templated),
     "text2text": Schema("lmflow", "LMFlow text2text", _keys("input", "output"), flat("input", "output", inputs=())),
     "conversation": Schema("lmflow", "LMFlow conversation", _keys("messages"), chats.conversation, _BOTH),
 }
+_READ_FOR_COLUMNS = frozenset(["preference", "kto", "marked-text", "pair", "map"])
+"""Formats in which only reading a row shows whether it is a conversation."""
 FORMATS = (*SCHEMAS, "lmflow")
 """Names of the formats that can be read."""
 
@@ -101,7 +123,7 @@ def recognise(rows: list[dict[str, Any]], header: dict[str, Any], key: str, path
     """
     if key == "instances":
         return _lmflow(rows, header.get("type"), path)
-    return _with_columns(_fitting(rows), rows)
+    return with_columns(_fitting(rows), rows)
 
 
 def of_row(schema: Schema, row: dict[str, Any], header: Mapping[str, Any], place: str) -> Schema:
@@ -136,10 +158,10 @@ def _filled(row: dict[str, Any]) -> dict[str, Any]:
 
 def named(name: str, rows: list[dict[str, Any]], header: dict[str, Any], path: str) -> Schema | None:
     """Return the format that a user named. Raises UserError as `recognise` does."""
-    return _lmflow(rows, header.get("type"), path) if name == "lmflow" else _with_columns(SCHEMAS[name], rows)
+    return _lmflow(rows, header.get("type"), path) if name == "lmflow" else with_columns(SCHEMAS[name], rows)
 
 
-def _with_columns(schema: Schema | None, rows: list[dict[str, Any]]) -> Schema | None:
+def with_columns(schema: Schema | None, rows: list[dict[str, Any]]) -> Schema | None:
     """Add the optional columns that the rows have to a schema."""
     if schema is None:
         return None
@@ -150,7 +172,17 @@ def _with_columns(schema: Schema | None, rows: list[dict[str, Any]]) -> Schema |
         found.add("messages")
     if schema.name == "vicuna" or (schema.name == "distilabel" and any(row.get("system_prompt") for row in rows)):
         found.add("system")
+    if schema.name in _READ_FOR_COLUMNS:
+        found |= _columns_of(schema, rows)
     return replace(schema, columns=schema.columns | found)
+
+
+def _columns_of(schema: Schema, rows: list[dict[str, Any]]) -> set[str]:
+    found = set[str]()
+    for row in rows:
+        with suppress(LineError):
+            found |= schema.read(row, "").columns
+    return found
 
 
 def _lmflow(rows: list[dict[str, Any]], stated: Any, path: str) -> Schema:

@@ -36,6 +36,25 @@ def parquet_rows(path: str, option: str) -> Iterator[Row | Unreadable]:
         ) from None
 
 
+def arrow_rows(path: str, option: str) -> Iterator[Row | Unreadable]:
+    """Yield the rows of an Arrow file, or of a stream as `datasets` caches it. Raises UserError if it is damaged."""
+    import pyarrow as pa
+
+    try:
+        with pa.memory_map(path) as file:
+            if file.read(6) == b"ARROW1":
+                found = pa.ipc.open_file(file)
+                yield from _rows((found.get_batch(at) for at in range(found.num_record_batches)), path)
+            else:
+                file.seek(0)
+                yield from _rows(pa.ipc.open_stream(file), path)
+    except (pa.ArrowException, OSError) as error:
+        problem = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"{option} {path}: is damaged or incomplete Arrow ({problem}); download or write it again"
+        ) from None
+
+
 def folder_rows(path: str, split: str | None, option: str) -> Iterator[Row | Unreadable]:
     """Return the rows of a folder saved with `Dataset.save_to_disk`. Raises UserError for other folders."""
     if not any((Path(path) / name).is_file() for name in ("dataset_info.json", "dataset_dict.json", "state.json")):
@@ -81,7 +100,7 @@ def _split_of(loaded: Any, name: str, split: str | None, option: str) -> Any:
 
 
 def _batches(table: Any) -> Iterator[Any]:
-    """Tables of Arrow: cells as they are stored, so that no image is decoded and no format of the library's is in the way."""
+    """Return Arrow tables with cells as stored: no image is decoded, and no format set on the dataset applies."""
     yield from table.with_format("arrow").iter(batch_size=_BATCH)
 
 

@@ -4,22 +4,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from self_instruct.datasets import template
-from self_instruct.datasets.chats import from_and_value
-from self_instruct.datasets.example import ASSISTANT, SYSTEM, USER, Example, Turn
+from self_instruct.datasets import template, training
+from self_instruct.datasets.example import ASSISTANT, USER, Example
 from self_instruct.datasets.fields import ABOUT
 from self_instruct.datasets.naming import made_id
 from self_instruct.datasets.ours import provenance_of, row_of
+from self_instruct.datasets.training import Unfit, with_system
+from self_instruct.datasets.turns import from_and_value
 
 LMFLOW_TYPES = ("auto", "text2text", "conversation", "text_only")
-
-
-class Unfit(Exception):
-    """A format cannot hold an example; has a reason code and a description."""
-
-    def __init__(self, reason: str, problem: str) -> None:
-        super().__init__(problem)
-        self.reason, self.problem = reason, problem
 
 
 @dataclass(frozen=True)
@@ -32,6 +25,11 @@ class Format:
     what: str
     row: Callable[[Example], dict[str, Any]]
     holds: frozenset[str]
+    several: Callable[[Example], list[dict[str, Any]]] | None = None
+
+    def rows(self, example: Example) -> list[dict[str, Any]]:
+        """Return the rows of an example: one, or two where a format separates a better and a worse answer."""
+        return self.several(example) if self.several is not None else [self.row(example)]
 
     def lost(self, example: Example) -> Iterator[str]:
         """Yield the names of the fields of an example that a row loses."""
@@ -39,17 +37,23 @@ class Format:
             yield "input (joined to the instruction)"
         if example.system and "system" not in self.holds:
             yield "system"
-        if not example.output and example.is_single_turn:
+        answered = example.output or (example.rejected and "rejected" in self.holds)
+        if not answered and example.is_single_turn:
             yield "output (there was none)"
+        if self.name == "openai-batch" and example.output:
+            yield "output"
         if "turns" not in self.holds:
             keys = {key: None for turn in example.turns for key in turn if key not in ("role", "content")}
             yield from (f"turn: {key}" for key in keys)
+        if "parts" in self.holds:
+            yield from training.part_losses(example)
         if "provenance" not in self.holds:
             yield from (name for name in ABOUT if getattr(example, name) and not (name == "id" and "id" in self.holds))
-            yield from (f"fields: {name}" for name in example.fields if name != "tools" or "tools" not in self.holds)
+            yield from (f"fields: {name}" for name in example.fields if name not in self.holds)
 
 
-def writable(name: str, columns: set[str], lmflow_type: str = "auto", preamble: str = template.PREAMBLE) -> Format:
+def writable(name: str, columns: set[str], lmflow_type: str = "auto", preamble: str = template.PREAMBLE, *,
+             with_provenance: bool = False) -> Format:  # fmt: skip
     """Return the format of a name, for a file whose examples need these optional columns."""
     if name == "lmflow":
         if lmflow_type == "auto":
@@ -61,9 +65,13 @@ def writable(name: str, columns: set[str], lmflow_type: str = "auto", preamble: 
         )
     if name in ("jsonl", "parquet"):
         return Format(name, "records of ours", lambda one: row_of(one, columns), _EVERYTHING)
+    if name in ("preference", "kto"):
+        rows = training.preference if name == "preference" else training.kto
+        what = "preferences, as TRL's" if name == "preference" else "answers with a label, as KTO's"
+        return _trainer(name, what, lambda one: rows(one, messages=bool(columns)))
     if name == "prompt-completion" and columns:
         return Format(name, "prompt and completion, as messages", _prompt_of_messages, _CHAT)
-    return _FORMATS[name]
+    return _WITH_PROVENANCE if name == "messages" and with_provenance else _FORMATS[name]
 
 
 def _alpaca(example: Example) -> dict[str, Any]:
@@ -74,13 +82,17 @@ def _alpaca(example: Example) -> dict[str, Any]:
 
 
 def _messages(example: Example) -> dict[str, Any]:
-    return {"messages": _with_system(example), "provenance": provenance_of(example)}
+    return {"messages": [*map(training.message, with_system(example))], **training.beside(example)}
+
+
+def _messages_with_provenance(example: Example) -> dict[str, Any]:
+    return {**_messages(example), "provenance": provenance_of(example)}
 
 
 def _sharegpt(example: Example) -> dict[str, Any]:
     id = example.id or made_id(example)
-    turns = [from_and_value(turn) for turn in _with_system(example)]
-    return {"id": id, "conversations": turns, "provenance": provenance_of(example)}
+    turns = [from_and_value(turn) for turn in with_system(example)]
+    return {"id": id, "conversations": turns, **training.beside(example), "provenance": provenance_of(example)}
 
 
 def _prompt_completion(example: Example) -> dict[str, Any]:
@@ -90,7 +102,7 @@ def _prompt_completion(example: Example) -> dict[str, Any]:
 
 
 def _prompt_of_messages(example: Example) -> dict[str, Any]:
-    turns = _with_system(example)
+    turns = with_system(example)
     answer = turns[-1:] if turns[-1]["role"] == ASSISTANT else []
     prompt = turns[: len(turns) - len(answer)]
     if not prompt:
@@ -121,13 +133,6 @@ def _vicuna(example: Example, preamble: str) -> dict[str, Any]:
     return {"text": template.render(example.system, example.turns, preamble)}
 
 
-def _with_system(example: Example) -> list[Turn]:
-    system = [{"role": SYSTEM, "content": example.system}] if example.system else []
-    if not example.turns:
-        raise Unfit("empty", "holds no text")
-    return system + example.turns
-
-
 def _need_single_turn(example: Example) -> None:
     if not example.is_single_turn:
         raise Unfit("multi_turn", f"is a conversation of {len(example.turns)} turns")
@@ -147,17 +152,26 @@ def _need_turns(example: Example) -> None:
         )
 
 
+def _trainer(name: str, what: str, rows: Callable[[Example], list[dict[str, Any]]]) -> Format:
+    return Format(name, what, lambda one: rows(one)[0], _TRAINER, rows)
+
+
+_TRAINER = frozenset(["turns", "parts", "system", "tools", "images", "rejected", "label", "rejected_from"])
 _EVERYTHING = frozenset(["input", "system", "provenance", "turns"])
 _CHAT = _EVERYTHING - {"input"}
 _FORMATS = {
     one.name: one
     for one in (
         Format("alpaca", "instruction, input and output, nothing else", _alpaca, frozenset(["input"])),
-        Format("messages", "chat messages", _messages, _CHAT),
+        Format("messages", "chat messages", _messages, _TRAINER - {"rejected", "label"}),
         Format("sharegpt", "ShareGPT conversations", _sharegpt, _CHAT),
         Format("prompt-completion", "prompt and completion", _prompt_completion, frozenset(["provenance"])),
+        _trainer("openai-batch", "requests of an OpenAI batch", training.openai_batch),
+        _trainer("llama-factory", "conversations of LLaMA-Factory", training.llama_factory),
+        _trainer("axolotl", "conversations of Axolotl", training.axolotl),
     )
 }
+_WITH_PROVENANCE = Format("messages", "chat messages", _messages_with_provenance, _CHAT | {"parts"})
 _LMFLOW = {
     "text2text": Format("lmflow", "LMFlow text2text", _text2text, frozenset()),
     "conversation": Format(
@@ -169,6 +183,8 @@ SUFFIXES = {
     "jsonl": (".jsonl", ".json"), "alpaca": (".json", ".jsonl"), "messages": (".jsonl", ".json"),
     "sharegpt": (".json", ".jsonl"), "prompt-completion": (".jsonl", ".json"), "lmflow": (".json",),
     "vicuna": (".jsonl", ".json"), "parquet": (".parquet",),
+    "preference": (".jsonl", ".json"), "kto": (".jsonl", ".json"), "openai-batch": (".jsonl",),
+    "llama-factory": (".json", ".jsonl"), "axolotl": (".jsonl", ".json"),
 }  # fmt: skip
 """Writable formats with their file name extensions; a pipe gets the form of the first one."""
 

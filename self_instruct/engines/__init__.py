@@ -28,15 +28,17 @@ def load_engine(
     processes: int = 1,
     on_step: Callable[[int], None] = lambda rows: None,
     backend: str = "auto",
-    alike: bool = True,
+    same_sampling: bool = True,
     vllm: VllmOptions | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> ModelEngine:
-    """Load the engine of that name; "auto" decides by the machine, the model and `options`, the options of the run.
+    """Load the engine of this name; "auto" decides by the machine, the model and `options`, the options of the run.
 
-    `rank` is this process's among the `processes` that generate. `batch_size` None stands for as many rows of at most
-    `max_length` tokens as memory has room for. `alike` says that no request will have a sampling of its own, but for its number
-    of tokens. Raises UserError if something that it needs is missing, conflicts or cannot be loaded.
+
+    `rank` is the rank of this process among the generating `processes`. With `batch_size` None, the batch has as many
+    rows of at most `max_length` tokens as memory has room for. `same_sampling` is true if all requests have the same
+    sampling, apart from the number of tokens. Raises UserError if something that the engine needs is missing,
+    conflicts or cannot be loaded.
     """
     if name == "scripted":
         return _scripted(script_path, rank)
@@ -63,7 +65,7 @@ def load_engine(
     longest = longest_row(context_length(model.config, tokenizer), max_length, sampling.max_new_tokens)
     rows = batch_size or choose_rows(model, longest)
     return HuggingFaceEngine(
-        model, tokenizer, revision, sampling, rows, chat_template, rank, on_step, backend, alike, why_not
+        model, tokenizer, revision, sampling, rows, chat_template, rank, on_step, backend, same_sampling, why_not
     )
 
 

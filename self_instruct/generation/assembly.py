@@ -15,7 +15,7 @@ from self_instruct.engines.server.engine import OpenAIEngine, Patience
 from self_instruct.engines.vllm.arguments import VllmOptions
 from self_instruct.errors import UserError
 from self_instruct.formats import RecordFormat
-from self_instruct.generation.categories.library import drawn_alike
+from self_instruct.generation.categories.library import share_sampling
 from self_instruct.generation.categories.quotas import read_shares
 from self_instruct.generation.config import Config, flatten
 from self_instruct.generation.demonstrations import DemonstrationMix
@@ -132,7 +132,8 @@ def build_engine(config: Config, world: World, on_step: Callable[[int], None]) -
         model_revision=options.model_revision, placement=placement, trust_remote_code=options.trust_remote_code,
         batch_size=options.request_batch_size, max_length=config.sampling.max_length,
         chat_template=config.prompt.chat_template, rank=world.rank, processes=world.size, on_step=on_step,
-        backend=options.engine_backend, alike=_drawn_alike(config), vllm=_vllm_options(config), options=flatten(config),
+        backend=options.engine_backend, same_sampling=_same_sampling(config), vllm=_vllm_options(config),
+        options=flatten(config),
     )  # fmt: skip
 
 
@@ -144,12 +145,12 @@ def _vllm_options(config: Config) -> VllmOptions:
     )  # fmt: skip
 
 
-def _drawn_alike(config: Config) -> bool:
+def _same_sampling(config: Config) -> bool:
     options = config.category
     if options.categories is None:
         return True
     own = Path(options.categories_path) if options.categories_path else None
-    return drawn_alike(list(read_shares(options.categories)), own, vars(config.sampling))
+    return share_sampling(list(read_shares(options.categories)), own, vars(config.sampling))
 
 
 def build_endpoint(config: Config, on_tokens: Callable[[int], None]) -> OpenAIEngine:

@@ -1,6 +1,6 @@
 """The configuration of a generation run: its own options, and those of the rooms that it is made of.
 
-Model, seed file and header are compared by content, not by name, when a run goes on.
+Model, seed file and header are compared by content, not by name, when a run continues.
 """
 
 from collections.abc import Mapping, Sequence

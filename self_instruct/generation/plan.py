@@ -17,7 +17,7 @@ from self_instruct.runs.journal import Entry
 
 
 class Plan(Protocol):
-    """Composes requests. The same request always has the same prompt, whatever was asked before.
+    """Composes requests. The same request always has the same prompt, regardless of earlier requests.
 
     `horizon` is the number of requests that may be in flight at once.
     """

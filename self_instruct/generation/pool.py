@@ -51,13 +51,13 @@ class RecordPool(Beginning):
 
     def up_to(self, depth: int, size: int) -> Beginning:
         """Return the records of at most this depth among the first `size`."""
-        records, places = self._shallow.setdefault(depth, ([], array("q")))
-        for place in range(self._looked_at.get(depth, 0), self._size):
-            if self._records[place].depth <= depth:
-                records.append(self._records[place])
-                places.append(place)
+        records, positions = self._shallow.setdefault(depth, ([], array("q")))
+        for at in range(self._looked_at.get(depth, 0), self._size):
+            if self._records[at].depth <= depth:
+                records.append(self._records[at])
+                positions.append(at)
         self._looked_at[depth] = self._size
-        return Beginning(records, bisect_left(places, size))
+        return Beginning(records, bisect_left(positions, size))
 
 
 class PoolBefore(Beginning):

@@ -32,10 +32,10 @@ class Load:
 
 
 class Progress:
-    """Shows accepted of target, yield, tokens a second and the time left, from `begin` on.
+    """Shows accepted records and target, yield, tokens per second and the time left, after `begin`.
 
-    `unit` names what is counted; only records have a yield. `observers` are called with the funnel and the tokens a second
-    after completions were judged; `load` returns the load of generation for each line.
+    `unit` names what is counted; only records have a yield. `observers` are called with the funnel and the tokens per
+    second after completions were decided; `load` returns the load of generation for each line.
     """
 
     def __init__(

@@ -21,10 +21,10 @@ from self_instruct.runs.run import Run, load_run
 def generate(config: Config, *, format: RecordFormat = INSTRUCTION_OUTPUT, engine: Engine | None = None) -> Run:
     """Generate into the directory that `config` names as `batch_dir`, and return the run.
 
-    A run that is in the directory goes on. `engine` generates in place of the one that the options name. A script that uses a
-    local model calls this under `if __name__ == "__main__":`, since the model is loaded in a process of its own. Raises
-    UserError for a mistake in an option or a file, EngineLost if generation broke down, KeyboardInterrupt after SIGINT and
-    SystemExit after another signal; what was generated until then is in the directory.
+    A run in the directory is continued. `engine` replaces the engine of the options. Call this under `if __name__ ==
+    "__main__":` in a script that uses a local model, because the model is loaded in a separate process. Raises
+    UserError for a mistake in an option or a file, EngineLost if generation broke down, KeyboardInterrupt after
+    SIGINT, and SystemExit after another signal; completions until then are in the directory.
     """
     folder = config.run.batch_dir
     if not folder:

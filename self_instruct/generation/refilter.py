@@ -19,7 +19,7 @@ from self_instruct.runs.run import load_run
 
 
 def refilter(old: Path, new: Path, given: Mapping[str, Any]) -> Ending:
-    """Write the dataset of the run in `old`, with the options `given` in place of its own, into the empty directory `new`.
+    """Write the dataset of the run in `old` into the empty directory `new`; `given` options override those of the run.
 
     It ends at the run's `num_instructions_to_generate`, or at the one given. Raises `UserError` if a directory or an option
     cannot be used, or a file of the run has changed.

@@ -27,7 +27,9 @@ class Interrupted(SystemExit):
 
 
 class Interruption:
-    """Remembers the first signal. `received` is its number, or None. Before `tell` a signal raises `Interrupted`."""
+    """Remembers the first signal. `received` is its number, or None. Before `tell` is called, a signal raises
+    `Interrupted`.
+    """
 
     def __init__(self) -> None:
         self.received: int | None = None
@@ -37,13 +39,13 @@ class Interruption:
             signal.signal(number, self._handle)
 
     def tell(self, on_signal: Callable[[], None]) -> None:
-        """Calls a function at the first signal and at the end of the time, at once if there was one already."""
+        """Call a function at the first signal or when the time is over, or at once if that has happened already."""
         self._on_signal = on_signal
         if self.reason():
             on_signal()
 
     def after(self, seconds: float, reason: str) -> None:
-        """Ends the run after so many seconds, for that reason, without a signal from outside."""
+        """End the run after this many seconds for this reason, without a signal."""
 
         def ring(number: int, frame: FrameType | None) -> None:
             self._time_is_up = reason
@@ -54,14 +56,14 @@ class Interruption:
         signal.setitimer(signal.ITIMER_REAL, seconds)
 
     def reason(self) -> str | None:
-        """Why the run is to end, or None."""
+        """Return the reason to end the run, or None."""
         return self._time_is_up if self.received is None else f"{signal.Signals(self.received).name} was received"
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.received is not None and number == signal.SIGINT:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             signal.raise_signal(signal.SIGINT)
-        if self.received is None:  # one signal may come while another is handled, and what it calls need not bear that
+        if self.received is None:  # not re-entrant: ignore signals while handling one
             self.received = number
             if self._on_signal is None:
                 raise Interrupted(number)

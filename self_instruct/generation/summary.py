@@ -49,7 +49,7 @@ class Ending:
 
     @property
     def complete(self) -> bool:
-        """Whether all records that were asked for are there."""
+        """Whether the target number of records is reached."""
         return self.funnel.accepted >= self.options.get("num_instructions_to_generate", float("inf"))
 
 
@@ -71,7 +71,7 @@ def summarise(ending: Ending) -> str:
 
 
 def why(ending: Ending, noun: str = "records") -> str:
-    """Return the first line: how many of the records that were asked for are there, or why the run stopped before."""
+    """Return the first line: how many of the requested records exist, or why the run stopped earlier."""
     if not ending.complete:
         return f"Stopped: {ending.stopped}."
     target = ending.options["num_instructions_to_generate"]
@@ -201,7 +201,7 @@ def _next(ending: Ending) -> str:
 
 
 def _continuing(ending: Ending, again: Sequence[str]) -> list[str]:
-    """Return how to go on with a run by the command of this launch, with another value of the option that ended it."""
+    """Return how to continue the run: the command of this launch, with another value of the option that ended it."""
     if ending.complete:
         number = 2 * len(ending.pool)
         return [f"  more records:\n    {_typed(with_option(again, ['--num_instructions_to_generate'], number))}"]

@@ -34,7 +34,7 @@ _MIX = DemonstrationMix(6, 3, 1_000_000)
 
 @dataclass
 class TopicPlan(Plan):
-    """Each request goes on with a list that begins with six topics, up to three of them found before."""
+    """Each request continues a list of six topics, up to three of them found before."""
 
     curator: Curator
     seed: int
@@ -43,7 +43,7 @@ class TopicPlan(Plan):
     number: int
 
     def ask(self, index: int) -> tuple[Prompt, Request]:
-        """The prompt of a request, and the request."""
+        """Return the prompt of a request, and the request."""
         pool = self.curator.pool.before(index - self.horizon + 1)
         prompt = prompt_of(index, self.header, _MIX.choose(self.seed, index, _SEEDS, pool))
         stop = (f"\n{prompt.number + self.number}.",)
@@ -51,7 +51,7 @@ class TopicPlan(Plan):
 
 
 def prompt_of(index: int, header: str, shown: list[Record]) -> Prompt:
-    """A list with the topics shown, open at the next number."""
+    """Return a list of the shown topics, which ends with the next number."""
     lines = "".join(f"{at}. {record.instruction}\n" for at, record in enumerate(shown, start=1))
     return Prompt(index, f"{header}\n\n{lines}", f"{len(shown) + 1}. ", len(shown) + 1, tuple(shown))
 

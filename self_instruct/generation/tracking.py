@@ -27,7 +27,7 @@ def check_installed(name: str) -> None:
 class Tracker:
     """A tracker of a run directory. `compared` seeds are in the pool beside the accepted records.
 
-    The step of a figure is the number of requests judged, so that a run that goes on continues its curves.
+    The step of a figure is the number of requests judged, so that a continued run continues its curves.
     """
 
     def __init__(self, name: str, folder: Path, compared: int, options: dict[str, Any]) -> None:

@@ -121,7 +121,9 @@ def serve(config: Config, world: World, folder: Path, interruption: Interruption
 def _opener(
     world: World, connection: Connection | None = None, hosts: bool = False
 ) -> Callable[[], StoreCarrier | PipeCarrier]:
-    """What opens the way of the messages: the pipe between rank 0 and its child, unless there are other ranks."""
+    """Return what opens the channel of messages: the pipe between rank 0 and its child, or the store if there are
+    other ranks.
+    """
     if world.size == 1 and connection is not None:
         return partial(PipeCarrier, connection)
     # At the end of a launch the store may be gone first, and torch would print a stack of C++ calls. Read when it is imported.
@@ -137,9 +139,9 @@ def _start(config: Config, world: World, key: bytes) -> tuple[Connection, BasePr
     ours, its = context.Pipe()
     # Not a daemon, which could not start vLLM's processes; `_fleet` ends it in any case.
     process = context.Process(target=_generate, args=(its, config, world, key), name="generation")
-    # A signal from a terminal or a scheduler reaches both processes, and this one decides what it means: the child starts with
-    # these signals blocked, and here they are held back until it is started. Starting multiprocessing's resource tracker would
-    # let them through, so start that first.
+    # A signal from a terminal or a scheduler reaches both processes, and this one decides what to do: the child starts
+    # with these signals blocked, and here they are held back until it has started. Starting multiprocessing's resource
+    # tracker would let them through, so start that first.
     with _without_warnings():
         resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)

@@ -85,7 +85,7 @@ class LateEncoder:
         self._name, self.loaded = model_name_or_path, False
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """As `SentenceEncoder.encode`."""
+        """Encode as `SentenceEncoder.encode` does."""
         return self.model.encode(texts)
 
     @cached_property

@@ -101,14 +101,14 @@ def _nearest(
         begin, end = block * _BLOCK, (block + 1) * _BLOCK
         bits[block] = _bound(shared[begin:end], lengths[begin:end], np.float32(m), bounds[begin:end])
     shared[:] = 0
-    keys, places = match_tables(1, m)
-    fill(keys[0], places[0], query, 0, m)
+    keys, bits = match_tables(1, m)
+    fill(keys[0], bits[0], query, 0, m)
     # Score the most promising sequence first: most of the others cannot reach its score.
     first = int(np.argmax(highest))
     if not highest[first]:
         return 0.0, -1
     found = first * _BLOCK + int(np.argmax(bounds[first * _BLOCK : (first + 1) * _BLOCK]))
-    score = _scored(keys[0], places[0], m, tokens, ends, found)
+    score = _scored(keys[0], bits[0], m, tokens, ends, found)
     least = np.float32(score / 2 * (1 - _ROUNDING))
     for block in range(highest.size):
         if highest[block] < least:
@@ -116,7 +116,7 @@ def _nearest(
         for at in range(block * _BLOCK, min((block + 1) * _BLOCK, bounds.size)):
             if bounds[at] < least:
                 continue
-            reached = _scored(keys[0], places[0], m, tokens, ends, at)
+            reached = _scored(keys[0], bits[0], m, tokens, ends, at)
             if reached > score or (reached == score and at < found):
                 score, found = reached, at
                 least = np.float32(score / 2 * (1 - _ROUNDING))
@@ -152,9 +152,7 @@ def _count(query: np.ndarray, lists: Lists, shared: np.ndarray) -> None:
 
 
 @compiled
-def _scored(
-    keys: np.ndarray, places: np.ndarray, m: int, tokens: np.ndarray, ends: np.ndarray, position: int
-) -> float:
+def _scored(keys: np.ndarray, bits: np.ndarray, m: int, tokens: np.ndarray, ends: np.ndarray, position: int) -> float:
     """Return the F1 of a sequence with the text of m tokens in the tables."""
-    length = common(keys, places, tokens, ends[position], ends[position + 1])
+    length = common(keys, bits, tokens, ends[position], ends[position + 1])
     return f1(length, m, ends[position + 1] - ends[position]) if length else 0.0

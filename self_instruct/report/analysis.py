@@ -40,7 +40,7 @@ class Meanings(NamedTuple):
 
 
 class Neighbours(NamedTuple):
-    """For each record the nearest earlier one, by ROUGE-L and by cosine; None where there is none, or no vectors."""
+    """The nearest earlier record of each record, by ROUGE-L and by cosine; None if there is none, or without vectors."""
 
     words: list[Nearest | None]
     meaning: list[Nearest | None]

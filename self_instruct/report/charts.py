@@ -67,7 +67,7 @@ def _by_run_and_overlap(names: Sequence[str]) -> dict[str, Any]:
 
 
 def funnel_chart(steps: Mapping[str, Sequence[tuple[str, int]]]) -> dict[str, Any]:
-    """Draw what is left after each step, as a bar for each run."""
+    """Draw the remainder after each step, as a bar for each run."""
     names, values = list(steps), list[dict[str, Any]]()
     for run, rows in steps.items():
         for name, left in rows:
@@ -132,7 +132,7 @@ def histogram(
 ) -> dict[str, Any]:
     """Draw bars from `low` to `high` with the share of the run's records in each, and lines for the markers.
 
-    Bars of several runs are drawn over each other; of two runs, the overlap has a colour of its own.
+    Bars of several runs are drawn over each other; for two runs, the overlap has its own colour.
     """
     several, both = len(names) > 1, len(names) == 2
     totals = Counter[tuple[str, float]]()

@@ -22,7 +22,7 @@ Settings = list[tuple[str, str]]
 
 
 def run_settings(run: Run) -> Settings:
-    """Return the names and values of what a run was made with, and its dates."""
+    """Return the names and values of a run's options, and its dates."""
     described = manifest.read(run.folder) or {}
     options = run.options
     model = str(options.get("api_model") or options.get("model_name_or_path") or "")
@@ -48,7 +48,7 @@ def run_settings(run: Run) -> Settings:
 
 
 def file_settings(options: Mapping[str, Any]) -> Settings:
-    """Return the names and values of what a file was curated with; `options` are those of the counts beside it."""
+    """Return the names and values of a curation's options; `options` are those of the report beside the file."""
     return _stated(("thresholds", thresholds_text(options)))
 
 

@@ -141,7 +141,9 @@ def _of_clause(words: Sequence[str]) -> VerbNoun:
 
 
 def _is_statement(words: Sequence[str]) -> bool:
-    """Whether a clause whose first word may be a verb is a statement, a prohibition or an item of a list instead."""
+    """Return whether a clause whose first word may be a verb is a statement, a prohibition or an item of a list
+    instead.
+    """
     english, second = _english(), words[1] if len(words) > 1 else ""
     if second in (english.finite - {"have", "do"} | english.pronouns) or second in ("not", "never"):
         return True
@@ -189,7 +191,7 @@ def _object(words: Sequence[str], at: int) -> str | None:
 
 
 def _is_participle(word: str, following: str) -> bool:
-    """Whether a word behind a noun is the verb of a shortened clause: "a function *counting* the words"."""
+    """Return whether a word after a noun is the verb of a shortened clause: "a function *counting* the words"."""
     english = _english()
     if word.endswith("ing"):
         return following in english.determiners | _QUOTES or (

@@ -295,7 +295,7 @@ class Status:
     options: Mapping[str, Any]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the fields by their names in JSON; `accepted` and `drops` stand for the funnel."""
+        """Return the fields by their names in JSON; `accepted` and `drops` replace the funnel."""
         found = {item.name.rstrip("_"): getattr(self, item.name) for item in fields(self)
                  if item.name not in ("funnel", "options")}  # fmt: skip
         return {**found, "holder": asdict(self.holder) if self.holder else None}

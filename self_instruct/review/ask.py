@@ -123,7 +123,7 @@ class Reviewer(ABC):
 
     @property
     def asks(self) -> bool:
-        """Whether missing predictions are asked for."""
+        """Whether missing predictions are requested."""
         return True
 
     @property

@@ -121,9 +121,9 @@ def table(counts: dict[str, Any]) -> str:
     lines = [f"{counts['kept']:,} of {counts['records']:,} records stay: {', '.join(asked)}.", ""]
     lines.append(f"{'would stay at':<30}{names[EMBEDDING]:>12}{names[ROUGE_L]:>12}")
     lines += [f"  {row['threshold']:<28.1f}{row[EMBEDDING]:>12,}{row[ROUGE_L]:>12,}" for row in counts["stay_at"]]
-    told = counts["predictions"]
-    lines += ["", f"{'predictions asked for':<30}{sum(told.values()):>12,}"]
-    lines += [f"  {reason:<28}{-number:>12,}" for reason, number in told.items() if reason != "told"]
+    predictions = counts["predictions"]
+    lines += ["", f"{'predictions asked for':<30}{sum(predictions.values()):>12,}"]
+    lines += [f"  {reason:<28}{-number:>12,}" for reason, number in predictions.items() if reason != "told"]
     lines += [f"{'records':<30}{counts['records']:>12,}"]
     lines += [f"  {reason:<28}{-number:>12,}" for reason, number in counts["drops"].items() if number]
     return "\n".join([*lines, f"{'stay':<30}{counts['kept']:>12,}"])
@@ -152,11 +152,11 @@ class Scorer:
 
     def score(self, predictions: Sequence[Prediction], instructions: Sequence[str]) -> list[Prediction]:
         """Return the predictions, scored against the instruction of the same index; unreadable ones are unchanged."""
-        told = [at for at, item in enumerate(predictions) if item.prediction is not None]
-        pairs = [(instructions[at], predictions[at].prediction or "") for at in told]
+        readable = [at for at, item in enumerate(predictions) if item.prediction is not None]
+        pairs = [(instructions[at], predictions[at].prediction or "") for at in readable]
         cosines = _cosines(pairs, self.encoder) if self.encoder else [None] * len(pairs)
         found = list(predictions)
-        for at, pair, cosine in zip(told, pairs, cosines, strict=True):
+        for at, pair, cosine in zip(readable, pairs, cosines, strict=True):
             overlap = self._rouge.score(*pair)["rougeL"].fmeasure
             found[at] = replace(found[at], rouge_l=overlap, embedding=cosine, embedding_model=self.name)
         return found

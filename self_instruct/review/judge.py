@@ -186,7 +186,7 @@ class Judge(Reviewer):
 
     dataset: Sequence[tuple[Record, bytes]]
     inputs: Sequence[str]
-    places: JudgePaths
+    outputs: JudgePaths
     threshold: float
 
     purpose = "judge"
@@ -197,17 +197,17 @@ class Judge(Reviewer):
     @property
     def path(self) -> Path:
         """The file of the judgements."""
-        return self.places.judgements
+        return self.outputs.judgements
 
     @property
     def kept_path(self) -> Path:
         """The file of the records that stay."""
-        return self.places.kept
+        return self.outputs.kept
 
     @property
     def report_path(self) -> Path:
         """The file of the counts."""
-        return self.places.report
+        return self.outputs.report
 
     @property
     def format(self) -> RecordFormat:
@@ -285,18 +285,18 @@ def judge_of(given: Mapping[str, Any]) -> Judge:
         header = read_header(Path(given["prompt_path"]))
     config = _settled(given)
     if folder:
-        places = JudgePaths(*(Path(folder) / name for name in (JUDGEMENTS, JUDGED, JUDGE_REPORT)))
+        outputs = JudgePaths(*(Path(folder) / name for name in (JUDGEMENTS, JUDGED, JUDGE_REPORT)))
         sources = [str(Path(folder) / ACCEPTED)]
         if not Path(sources[0]).is_file():
             raise UserError(f"--batch_dir {folder}: holds no {ACCEPTED}; give the directory of a generation run")
     else:
         check_jsonl(str(output), "--output_path")
         beside, sources = OutputPaths(Path(output or "")), list(inputs or [])
-        places = JudgePaths(beside.beside(".judgements.jsonl"), beside.kept, beside.judge_report)
+        outputs = JudgePaths(beside.beside(".judgements.jsonl"), beside.kept, beside.judge_report)
         for path in map(Path, sources):
-            if path == places.kept or (path.exists() and places.kept.exists() and path.samefile(places.kept)):
+            if path == outputs.kept or (path.exists() and outputs.kept.exists() and path.samefile(outputs.kept)):
                 raise UserError(f"--input_path {path}: would be replaced by the output; give another --output_path")
-    return Judge(config, header, given, _dataset(sources), sources, places, options.judge_threshold)
+    return Judge(config, header, given, _dataset(sources), sources, outputs, options.judge_threshold)
 
 
 def _settled(given: Mapping[str, Any]) -> Config:

@@ -1,4 +1,4 @@
-"""A dataset repository with its card, of a real run and what was done to it."""
+"""Dataset repositories and cards of a real run and of files made from it."""
 
 import json
 import re
@@ -27,7 +27,7 @@ SECRET = "hf_0123456789abcdefABCDEF"
 
 
 def card(path, output, *more):
-    """The code, and the card as huggingface_hub reads it; it refuses front matter that is not sound."""
+    """Return the exit code, and the card as huggingface_hub reads it, which refuses invalid front matter."""
     code = main(["card", str(path), "--output", str(output), *map(str, more)])
     return code, DatasetCard((output / CARD).read_text(encoding="utf-8"))
 
@@ -38,7 +38,7 @@ def loaded(folder, cache, *configuration):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A run, and its records curated more strictly."""
+    """Make a run, and curate its records with a stricter threshold."""
     place = tmp_path_factory.mktemp("whole_way")
     assert generate(*scripted(write_script(place / "script.jsonl", 60), place / "run")).returncode == 0
     records = str(place / "run" / "machine_generated_instructions.jsonl")
@@ -52,7 +52,7 @@ def published(folder, tmp_path_factory):
     return card(folder / "strict.jsonl", folder / "published", "--license", "cc-by-4.0", "--language", "en")[1]
 
 
-def test_the_front_matter_says_what_the_hub_reads(published):
+def test_the_front_matter_has_the_fields_that_the_hub_reads(published):
     about = published.data.to_dict()
     assert about["license"] == "cc-by-4.0" and about["language"] == ["en"] and about["size_categories"] == ["n<1K"]
     assert {item["config_name"]: item["data_files"] for item in about["configs"]} == {
@@ -80,7 +80,7 @@ def test_the_datasets_library_loads_both_configurations(folder, published, tmp_p
     assert len(chat) == len(kept) == len(records)
 
 
-def test_the_card_tells_every_step_with_its_counts(folder, published):
+def test_the_card_lists_every_step_with_its_counts(folder, published):
     run = json.loads((folder / "run" / "report.json").read_text())
     curation = json.loads((folder / "strict.report.json").read_text())
     text = published.text
@@ -98,14 +98,14 @@ def test_the_card_tells_every_step_with_its_counts(folder, published):
 def test_the_options_in_the_card_are_those_of_the_run(folder, published):
     described = yaml.safe_load((folder / "run" / "run.yaml").read_text())
     block = published.text.split("All options of step 1</summary>\n\n```yaml\n")[1].split("```")[0]
-    told = yaml.safe_load(block)["options"]
-    assert told["rouge_threshold"] == described["options"]["rouge_threshold"] == 0.6
-    assert told["seed_tasks_path"] == "seeds/code.jsonl" and set(told) - {"seed_tasks_sha256"} <= set(
+    recorded = yaml.safe_load(block)["options"]
+    assert recorded["rouge_threshold"] == described["options"]["rouge_threshold"] == 0.6
+    assert recorded["seed_tasks_path"] == "seeds/code.jsonl" and set(recorded) - {"seed_tasks_sha256"} <= set(
         declarations(GROUPS)
     )
 
 
-def test_no_path_and_no_secret_of_this_machine_is_in_what_is_published(folder, tmp_path):
+def test_no_path_and_no_secret_of_this_machine_is_published(folder, tmp_path):
     run = shutil.copytree(folder / "run", tmp_path / "run")
     described = yaml.safe_load((run / "run.yaml").read_text())
     described["options"].update(filter_keywords=[SECRET], script_path=str(tmp_path / "secret place.jsonl"))
@@ -124,7 +124,7 @@ def test_no_path_and_no_secret_of_this_machine_is_in_what_is_published(folder, t
     assert b"`mine`" in everything and b"secret place.jsonl" in everything
 
 
-def test_a_licence_of_the_model_is_that_of_its_folder_or_what_is_said(folder, tmp_path):
+def test_the_model_licence_comes_from_its_folder_or_from_the_option(folder, tmp_path):
     run, model = shutil.copytree(folder / "run", tmp_path / "run"), tmp_path / "toy"
     model.mkdir()
     (model / "README.md").write_text("---\nlicense: openrail\n---\n# Toy\n")
@@ -143,14 +143,14 @@ def test_conversations_and_odd_rows_are_laid_out_and_counted(tmp_path, capsys):
     fence = {"messages": [{"role": "user", "content": "````\n---\n<b>| x"}, LONGER[1]], "category": "a|b\nc"}
     source = tmp_path / "chats.jsonl"
     source.write_text(lines(fence, {"messages": LONGER}, odd, asked) + '{"messages"\n', encoding="utf-8")
-    code, told = card(source, tmp_path / "out")
-    assert code == 3 and "license" not in told.data.to_dict()
+    code, made = card(source, tmp_path / "out")
+    assert code == 3 and "license" not in made.data.to_dict()
     said = capsys.readouterr().out
     assert "--license, --language" in said and "other_turns" in said and "chats.jsonl:5" in said
     assert len(loaded(tmp_path / "out", tmp_path / "cache")) == 4
     chat = loaded(tmp_path / "out", tmp_path / "cache", "chat")
     assert [len(row["prompt"]) for row in chat] == [1, 3] and chat[1]["completion"] == LONGER[3:]
-    assert "a\\|b c" in told.text and "Not in `chat`: 1 records (no answer)" in told.text
+    assert "a\\|b c" in made.text and "Not in `chat`: 1 records (no answer)" in made.text
 
 
 HOSTILE = "a`|b\n---\n# [x](y) ``` <script>\r\n| {{ 7 * 7 }} {% raw %}: &amp; \u2028\ud800"
@@ -167,17 +167,17 @@ def test_hostile_names_break_neither_front_matter_nor_tables_nor_fences(tmp_path
     )
     assert read_stated(out / CARD) == Stated(HOSTILE, HOSTILE, [HOSTILE], HOSTILE)
     assert (repository.statistics.records, [name for name, _ in repository.files]) == (1, [CARD, RECORDS, CHATS])
-    told = DatasetCard((out / CARD).read_text(encoding="utf-8"))
-    about = told.data.to_dict()
+    made = DatasetCard((out / CARD).read_text(encoding="utf-8"))
+    about = made.data.to_dict()
     assert (about["pretty_name"], about["license"], about["language"]) == (HOSTILE, HOSTILE, [HOSTILE])
-    headings = [line for line in told.text.split("\n") if line.startswith("#")]
+    headings = [line for line in made.text.split("\n") if line.startswith("#")]
     titles = ["## Loading", "## The first record", "## Model", "## Sources", "## Figures"]
     assert headings[0].startswith("# a\\`\\|b --- \\# \\[x\\]") and headings[1:] == titles
-    widths = [len(re.findall(r"(?<!\\)\|", line)) for line in told.text.split("\n") if line.startswith("| ")]
+    widths = [len(re.findall(r"(?<!\\)\|", line)) for line in made.text.split("\n") if line.startswith("| ")]
     assert widths == [3, 3, 3, *[5] * 3, *[4] * 3, *[8] * 4, *[3] * 3]
     assert (
         "{{ 7 \\* 7 }}" in headings[0]
-        and told.text.split("````python\n")[1].split("````")[0].count('split="train"') == 2
+        and made.text.split("````python\n")[1].split("````")[0].count('split="train"') == 2
     )
 
 
@@ -187,8 +187,8 @@ def test_tasks_without_answers_have_one_configuration_and_an_old_one_goes(tmp_pa
     card(source, out)
     assert (out / CHATS).is_file()
     source.write_text(lines({"instruction": "Sort."}, {"instruction": "Count."}))
-    _, told = card(source, out)
-    assert [item["config_name"] for item in told.data.configs] == ["default"] and not (out / CHATS).exists()
+    _, made = card(source, out)
+    assert [item["config_name"] for item in made.data.configs] == ["default"] and not (out / CHATS).exists()
     assert len(loaded(out, tmp_path / "cache")) == 2
 
 
@@ -224,7 +224,7 @@ def test_mistakes_are_named_and_nothing_is_written(tmp_path, arguments, message,
     assert found == set(files) and (tmp_path / "full/README.md").read_text() == "# Mine\n"
 
 
-def test_what_a_card_that_failed_has_left_does_not_hinder_the_next(tmp_path, monkeypatch):
+def test_files_of_a_failed_card_do_not_hinder_the_next(tmp_path, monkeypatch):
     source, out = tmp_path / "a.jsonl", tmp_path / "out"
     source.write_text(lines({"output": "nothing asked"}, {"instruction": "", "output": 5}))
     with pytest.raises(UserError):
@@ -249,7 +249,7 @@ def full(*_):
     raise OSError(28, "full")
 
 
-def test_what_is_read_is_not_replaced(tmp_path):
+def test_an_input_file_is_never_overwritten(tmp_path):
     source, out = tmp_path / "a.jsonl", tmp_path / "out"
     source.write_text(lines({"instruction": "Sort.", "output": "1"}))
     card(source, out)

@@ -1,4 +1,4 @@
-"""The steps that a card tells, of real runs and commands."""
+"""The steps that a card lists, from real runs and commands."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from tests.support.scripts import write_script
 CONSISTENCY = ROOT / "instruction_io" / "output_instruction.py"
 
 
-def test_steps_of_every_command_are_told_in_order(tmp_path, monkeypatch):
+def test_the_card_lists_the_steps_of_every_command_in_order(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     asked = ("Name a river in Wales.", "Sort these numbers downwards.", "Explain how bees find flowers.")
     rows_of = [{"instruction": text, "output": f"Answer {at}."} for at, text in enumerate(asked)]
@@ -42,9 +42,9 @@ def test_steps_of_every_command_are_told_in_order(tmp_path, monkeypatch):
     merging = ["--licenses", "mine=MIT", "--input_formats", "mine=jsonl", "--substring_words", "7", *decided]
     assert main(["merge", "--sources", "mine=e.jsonl", *merging, "--output", "f.jsonl"]) == 0
     text = card(tmp_path / "f.jsonl", tmp_path / "out")[1].text
-    told = [f"**{n}. {what}: 3 records.**" for n, what in enumerate(
+    titles = [f"**{n}. {what}: 3 records.**" for n, what in enumerate(
         ("Converted", "Mended", "Decontaminated", "Cleaned", "Merged"), start=1)]  # fmt: skip
-    assert [text.index(title) for title in told] == sorted(text.index(title) for title in told)
+    assert [text.index(title) for title in titles] == sorted(text.index(title) for title in titles)
     assert (
         "lint b.jsonl" in text
         and "--fix \\\n" in text
@@ -55,9 +55,9 @@ def test_steps_of_every_command_are_told_in_order(tmp_path, monkeypatch):
     assert commands[2].split()[2:] == ["c.jsonl", *decided, "--output_path", "d.jsonl"]
     assert sorted(commands[3].split()[3:]) == sorted(["--to", "jsonl", *cleaning, "--output_path", "e.jsonl"])
     assert set(commands[4].split()) > {*merging, "mine=e.jsonl"} and str(tmp_path) not in text
-    told = [yaml.safe_load(block.split("```")[0])["options"] for block in text.split("```yaml\n")[1:]]
-    assert len(told) == 5 and told[2]["benchmarks"] == told[4]["benchmarks"] == ["he=bench.jsonl"]
-    assert (told[0]["to"], told[2]["substring_words"], told[3]["html"], told[4]["ngram_words"]) == (
+    options = [yaml.safe_load(block.split("```")[0])["options"] for block in text.split("```yaml\n")[1:]]
+    assert len(options) == 5 and options[2]["benchmarks"] == options[4]["benchmarks"] == ["he=bench.jsonl"]
+    assert (options[0]["to"], options[2]["substring_words"], options[3]["html"], options[4]["ngram_words"]) == (
         "jsonl",
         8,
         "never",
@@ -71,7 +71,7 @@ def test_steps_of_every_command_are_told_in_order(tmp_path, monkeypatch):
 
 
 def test_commands_in_a_card_can_be_pasted_into_a_shell(tmp_path):
-    """A directory and files whose names need quotes, and a word that begins with a dash."""
+    """Quote directory and file names that need it, and values that begin with a dash."""
     program = "self-instruct"
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / program).write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m self_instruct "$@"\n')
@@ -113,30 +113,30 @@ def test_commands_in_a_card_can_be_pasted_into_a_shell(tmp_path):
 
 
 def texts(path):
-    """The rows without the times at which they were made."""
+    """Return the rows without their timestamps."""
     return [{key: value for key, value in row.items() if key != "provenance"} for row in rows(path)]
 
 
 @pytest.fixture(scope="module")
 def chosen(tmp_path_factory):
-    """A run whose records were chosen by a judge and by self-consistency; and what a judge chose of a file."""
+    """A run whose records were kept by a judge and by self-consistency, and a file filtered by a judge."""
     folder = tmp_path_factory.mktemp("chosen")
-    run, told = folder / "chosen", folder / "told.jsonl"
+    run, script = folder / "chosen", folder / "script.jsonl"
     assert generate(*scripted(write_script(folder / "script.jsonl", 60), run, 20)).returncode == 0
     records = rows(run / "machine_generated_instructions.jsonl")
     judgement = "helpful: {0}, correct: {0}, clear: {0}\nverdict: {1}"
     points = ["Well."] + [
         judgement.format(5 - at % 3, "bad" if at % 4 == 0 else "good") for at in range(1, len(records))
     ]
-    told.write_text(lines(*({"text": f"{text}\n###\n"} for text in points)))
-    asking = ["--engine", "scripted", "--script_path", str(told), "--judge_threshold", "4"]
+    script.write_text(lines(*({"text": f"{text}\n###\n"} for text in points)))
+    asking = ["--engine", "scripted", "--script_path", str(script), "--judge_threshold", "4"]
     assert judge.main(["--batch_dir", str(run), *asking]) == 0
     written(folder / "some.jsonl", *records[:4])
     assert (
         judge.main(["--input_path", str(folder / "some.jsonl"), *asking, "--output_path", str(folder / "good.jsonl")])
         == 0
     )
-    told.write_text(
+    script.write_text(
         lines(
             *({"text": f"{row['instruction']}\n###\n"} for row in records[:3]), *[{"text": "\n###\n"}] * len(records)
         )
@@ -156,7 +156,7 @@ def chosen(tmp_path_factory):
     return folder
 
 
-def test_what_a_judge_chose_is_told_with_its_counts(chosen, tmp_path):
+def test_the_card_states_what_a_judge_kept_with_its_counts(chosen, tmp_path):
     report = json.loads((chosen / "chosen" / "judge_report.json").read_text())
     text = card(chosen / "chosen" / "judged_instructions.jsonl", tmp_path / "a")[1].text
     assert text.index("**1. Generated") < text.index(f"**2. Judged: {report['kept']:,} records.**")
@@ -164,8 +164,8 @@ def test_what_a_judge_chose_is_told_with_its_counts(chosen, tmp_path):
     for reason, number in (("bad", report["verdicts"]["bad"]), ("below_threshold", below), ("unknown: no_scores", 1)):
         assert number and f"{reason:<26} {-number:>12,}" in text
     assert "self-instruct judge \\\n    --batch_dir chosen \\\n    --judge_threshold 4" in text
-    told = yaml.safe_load(text.split("All options of step 2</summary>\n\n```yaml\n")[1].split("```")[0])["options"]
-    assert (told["judge_threshold"], told["judges"]) == (4.0, report["judges"]) and str(chosen) not in text
+    options = yaml.safe_load(text.split("All options of step 2</summary>\n\n```yaml\n")[1].split("```")[0])["options"]
+    assert (options["judge_threshold"], options["judges"]) == (4.0, report["judges"]) and str(chosen) not in text
     text = card(chosen / "good.jsonl", tmp_path / "b")[1].text
     kept = len(rows(chosen / "good.jsonl"))
     assert (
@@ -175,7 +175,7 @@ def test_what_a_judge_chose_is_told_with_its_counts(chosen, tmp_path):
     )
 
 
-def test_what_self_consistency_chose_is_told_and_a_merge_tells_the_run_once(chosen, tmp_path):
+def test_the_card_states_what_self_consistency_kept_and_names_a_merged_run_once(chosen, tmp_path):
     run = chosen / "chosen"
     report = json.loads((run / "self_consistency_report.json").read_text())
     text = card(run / "self_consistent_instructions.jsonl", tmp_path / "a")[1].text

@@ -27,7 +27,7 @@ def row(text, id="a", **more):
 
 
 def cleaned(folder, *given, options=()):
-    """Exit code, what was written, what was not, and the report."""
+    """Return the exit code, the written samples, the rejected rows and the report."""
     source, out = folder / "in.jsonl", folder / "out.json"
     source.write_text(lines(*given))
     code = main(["clean", str(source), "--output", str(out), *map(str, options)])
@@ -41,7 +41,7 @@ def said(samples):
     return [[turn["value"] for turn in sample["conversations"]] for sample in samples]
 
 
-def test_a_file_is_cleaned_and_told(tmp_path, capsys):
+def test_a_file_is_cleaned_and_reported(tmp_path, capsys):
     code, samples, rejected, report = cleaned(
         tmp_path,
         row(f"a:hi u:q a:{LONG} u:bye", "1"),
@@ -74,7 +74,7 @@ def test_an_id_of_another_file_is_another_id(tmp_path):
     assert len(rows(tmp_path / "o.jsonl")) == 2
 
 
-def test_parts_without_an_id_tell_the_name_of_their_file_and_stay_apart(tmp_path):
+def test_parts_without_an_id_are_named_after_their_file_and_stay_apart(tmp_path):
     turns = f"u:one a:{LONG} u:two a:{LONG}"
     sources = [tmp_path / folder / "chats.jsonl" for folder in ("ada", "bob")]
     for number, source in enumerate(sources):
@@ -107,7 +107,7 @@ def test_rows_pass_through_all_commands_by_pipes(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl", "b.jsonl"]
 
 
-def test_splitting_names_the_parts_and_tells_what_is_too_long(tmp_path):
+def test_splitting_names_the_parts_and_reports_what_is_too_long(tmp_path):
     turns = f"u:one a:{LONG} u:two a:{LONG} u:three a:{'x' * 300} u:four a:{LONG}"
     _, samples, rejected, report = cleaned(tmp_path, row(turns, "c"), options=["--max_tokens", 30])
     assert [sample["id"] for sample in samples] == ["c_1", "c_3", "c_7"]
@@ -145,7 +145,7 @@ def test_a_tokenizer_counts_if_it_is_given(tmp_path):
     ("u:q a:Das ist eine Antwort in deutscher Sprache, nicht wahr?", ["--skip_languages", "ko"], None),
     (f"u:q a:{LONG} u:r a:{LONG}", ["--to", "alpaca"], "format: multi_turn"),
 ])  # fmt: skip
-def test_what_options_leave_out(tmp_path, turns, options, reason):
+def test_options_that_drop_conversations(tmp_path, turns, options, reason):
     _, samples, rejected, report = cleaned(tmp_path, row(turns), options=options)
     drops = report["inputs"][0]["drops"]
     assert (drops, len(samples), len(rejected)) == (({reason: 1}, 0, 1) if reason else ({}, 1, 0))
@@ -153,7 +153,7 @@ def test_what_options_leave_out(tmp_path, turns, options, reason):
     assert turns["read"] == turns["written"] + sum(turns["drops"].values())
 
 
-def test_what_the_format_does_not_hold_is_told(tmp_path, capsys):
+def test_fields_that_the_format_cannot_hold_are_reported(tmp_path, capsys):
     given = row(f"u:q a:{LONG}", id="")
     given["conversations"][1]["reasoning_content"] = "Hm."
     _, _, _, report = cleaned(tmp_path, given, options=["--to", "alpaca"])
@@ -177,7 +177,7 @@ def test_single_tasks_are_conversations_of_two_turns(tmp_path):
     (["--output", "{tmp}/o.json", "--max_tokens", "9", "--model_name_or_path", "{tmp}/none"], "there is no such folder"),
     (["--output", "{tmp}/o.json", "--html", "yes"], "must be one of auto, never"),
 ])  # fmt: skip
-def test_mistakes_are_told_before_anything_is_written(tmp_path, options, message):
+def test_mistakes_are_reported_before_anything_is_written(tmp_path, options, message):
     (tmp_path / "in.jsonl").write_text(lines(row(f"u:q a:{LONG}")))
     with pytest.raises(UserError, match=message):
         main(["clean", str(tmp_path / "in.jsonl"), *(text.format(tmp=tmp_path) for text in options)])

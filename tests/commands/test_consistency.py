@@ -1,4 +1,4 @@
-"""The self-consistency command with a script that answers."""
+"""The self-consistency command with scripted answers."""
 
 import json
 import os
@@ -27,7 +27,7 @@ BY_WORDS = ["--no_embeddings", "--self_consistency_rouge_threshold", 0.5]
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    """A run of six records, and the script of the instructions that are told: in the order of asking, two trials."""
+    """Make a run of six records, and a script of predicted instructions in request order, for two trials."""
     folder = tmp_path_factory.mktemp("source")
     script = write_script(folder / "script.jsonl", 60)
     assert generate(*scripted(script, folder / "run", 6)).returncode == 0
@@ -35,7 +35,7 @@ def source(tmp_path_factory):
     first = [*instructions[:4], "Name a river.", ""]
     second = ["Name a river.", *instructions[1:3], "", "Name a river.", ""]
     lines = [json.dumps({"text": f"{text}\n###\n"}) for text in first + second]
-    (folder / "told.jsonl").write_text("\n".join(lines))
+    (folder / "predictions_script.jsonl").write_text("\n".join(lines))
     return folder
 
 
@@ -47,16 +47,16 @@ def folder(source, tmp_path):
 
 @pytest.fixture(scope="module")
 def tested(source):
-    """A copy of the run for which two trials were asked, and the result."""
+    """Return a copy of the run after two trials for each record, and the result of the command."""
     folder = shutil.copytree(source / "run", source / "tested")
-    result = consistency(folder, *told(source), *BY_WORDS)
+    result = consistency(folder, *script_options(source), *BY_WORDS)
     assert result.returncode == 0, result.stderr
     return folder, result
 
 
 @pytest.fixture
 def asked(tested, tmp_path):
-    """A copy of that."""
+    """A copy of the tested run."""
     return shutil.copytree(tested[0], tmp_path / "asked")
 
 
@@ -64,8 +64,8 @@ def consistency(folder, *options, **more):
     return generate("--batch_dir", folder, *options, script=COMMAND, **more)
 
 
-def told(source, *options):
-    return ["--engine", "scripted", "--script_path", source / "told.jsonl", "--num_trials", 2, *options]
+def script_options(source, *options):
+    return ["--engine", "scripted", "--script_path", source / "predictions_script.jsonl", "--num_trials", 2, *options]
 
 
 def kept(folder):
@@ -74,7 +74,9 @@ def kept(folder):
 
 @pytest.fixture
 def refused(capsys):
-    """The one message that options are refused with; in this process, since nothing is begun."""
+    """Return the one message that refuses these options. Runs in this process, as the command stops before it starts
+    any work.
+    """
 
     def check(*options):
         with pytest.raises(SystemExit) as ended:
@@ -97,11 +99,11 @@ def test_the_launch_script_is_short_and_says_what_it_does():
     assert "--num_trials" not in generate("--help").stdout
 
 
-def test_records_told_back_stay(tested, source):
+def test_records_whose_instruction_is_predicted_stay(tested, source):
     folder, result = tested
     assert (folder / DATASET[0]).read_bytes() == (source / "run" / DATASET[0]).read_bytes()
     ids = [row["provenance"]["id"] for row in rows(folder / DATASET[0])]
-    # The first is told in one of two trials, a mean of about a half; the sixth in none.
+    # The first is predicted in one of two trials, a mean of about 0.5; the sixth in neither.
     assert kept(folder) in (ids[:4], ids[1:4])
     assert result.stdout.lstrip().startswith(f"{len(kept(folder))} of 6 records stay: mean ROUGE-L at least 0.5.")
     assert [(row["record"], row["trial"]) for row in rows(folder / PREDICTIONS)] == [
@@ -123,7 +125,7 @@ def test_predictions_that_cannot_be_read_are_counted_and_quoted(tested, source, 
     assert f"move {folder / PREDICTIONS} away first" in result.stdout and "would stay at" not in result.stdout
 
 
-def test_another_decision_asks_nobody(asked):
+def test_another_decision_needs_no_model(asked):
     ids = [row["provenance"]["id"] for row in rows(asked / DATASET[0])]
     predictions, folder = (asked / PREDICTIONS).read_bytes(), asked
     exact = ["--no_embeddings", "--self_consistency_rouge_threshold", 1]
@@ -167,7 +169,7 @@ def test_a_file_cut_at_any_place_is_completed(source, asked, cut):
     whole, result = (folder / PREDICTIONS).read_bytes(), (folder / KEPT).read_bytes()
     lines = whole.splitlines(keepends=True)
     (folder / PREDICTIONS).write_bytes(b"".join(lines[:7]) + lines[7][:cut])
-    again = consistency(folder, *told(source), *BY_WORDS)
+    again = consistency(folder, *script_options(source), *BY_WORDS)
     assert again.returncode == 0 and "with 7 of 12 predictions" in again.stderr
     assert ("half-written" in again.stderr) == (cut > 0)
     assert (folder / PREDICTIONS).read_bytes() == whole and (folder / KEPT).read_bytes() == result
@@ -178,8 +180,8 @@ def test_a_run_with_an_input_field_shows_the_input(tmp_path):
     (tmp_path / "script.jsonl").write_text(json.dumps({"text": block}))
     options = [*scripted(tmp_path / "script.jsonl", tmp_path / "run", 1), "--input_trigger", "Data"]
     assert generate(*options, script=IIO).returncode == 0
-    (tmp_path / "told.jsonl").write_text(json.dumps({"text": "Sort the numbers given below."}))
-    result = consistency(tmp_path / "run", *told(tmp_path), "--num_trials", 1, *BY_WORDS)
+    (tmp_path / "predictions_script.jsonl").write_text(json.dumps({"text": "Sort the numbers given below."}))
+    result = consistency(tmp_path / "run", *script_options(tmp_path), "--num_trials", 1, *BY_WORDS)
     assert result.returncode == 0, result.stderr
     (row,) = rows(tmp_path / "run" / PREDICTIONS)
     assert row["rouge_l"] == 1.0 and row["prompt_tokens"] > 30 and len(kept(tmp_path / "run")) == 1
@@ -197,7 +199,7 @@ def test_predictions_made_otherwise_are_not_mixed(source, asked, tmp_path, refus
     (tmp_path / "other.jsonl").write_text(json.dumps({"text": "Name a river."}))
     before = (asked / PREDICTIONS).read_bytes()
     change = [str(part).format(other=tmp_path / "other.jsonl") for part in change]
-    assert message in refused("--batch_dir", asked, *told(source), *BY_WORDS, "--num_trials", 3, *change)
+    assert message in refused("--batch_dir", asked, *script_options(source), *BY_WORDS, "--num_trials", 3, *change)
     assert (asked / PREDICTIONS).read_bytes() == before
 
 
@@ -209,7 +211,7 @@ def test_predictions_made_otherwise_are_not_mixed(source, asked, tmp_path, refus
         (["--prompt_path", ROOT / "instruction_io/prompt.txt"], "the header of the prompt has changed"),
     ],
 )
-def test_what_would_not_be_heeded_is_refused_where_nothing_is_asked(asked, refused, given, message):
+def test_options_without_effect_are_refused_if_nothing_is_generated(asked, refused, given, message):
     assert message in refused("--batch_dir", asked, *BY_WORDS, "--num_trials", 2, *given)
 
 
@@ -224,13 +226,13 @@ def test_what_would_not_be_heeded_is_refused_where_nothing_is_asked(asked, refus
 )
 def test_a_damaged_dataset_is_named(source, folder, refused, change, message):
     change(folder / DATASET[0])
-    assert message in refused("--batch_dir", folder, *told(source), *BY_WORDS)
+    assert message in refused("--batch_dir", folder, *script_options(source), *BY_WORDS)
 
 
 def test_other_seeds_are_noticed(source, folder):
     described = yaml.safe_load((folder / "run.yaml").read_text())
     (folder / "run.yaml").write_text(yaml.safe_dump({**described, "seed_tasks_sha256": "0"}))
-    result = consistency(folder, *told(source), *BY_WORDS)
+    result = consistency(folder, *script_options(source), *BY_WORDS)
     assert result.returncode == 2 and "is not what it was when the run was made" in result.stderr
 
 
@@ -248,10 +250,10 @@ def test_a_file_in_use_is_refused(asked):
     assert result.returncode == 2 and "another launch is writing to it" in result.stderr
 
 
-def test_an_engine_that_cannot_answer_is_no_decision(source, folder, tmp_path):
-    (tmp_path / "told.jsonl").write_text("")
-    result = consistency(folder, *told(tmp_path), *BY_WORDS, "--num_trials", 4)
+def test_an_engine_error_is_not_a_decision(source, folder, tmp_path):
+    (tmp_path / "predictions_script.jsonl").write_text("")
+    result = consistency(folder, *script_options(tmp_path), *BY_WORDS, "--num_trials", 4)
     assert result.returncode == 1 and "the last 20 requests could not be answered" in result.stdout
     assert not (folder / KEPT).exists()
-    result = consistency(folder, *told(source), *BY_WORDS)
+    result = consistency(folder, *script_options(source), *BY_WORDS)
     assert result.returncode == 0 and len(rows(folder / KEPT)) >= 3, result.stderr

@@ -24,7 +24,7 @@ from tests.support.scripts import write_script
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    """The tasks of a demonstration run that have an output, kept or not, in the order of writing."""
+    """Return the tasks of a demonstration run that have an output, accepted or rejected, in generation order."""
     folder = tmp_path_factory.mktemp("source")
     assert generate(*scripted(write_script(folder / "script.jsonl", 60), folder / "run", 80)).returncode == 0
     found = [
@@ -33,7 +33,7 @@ def source(tmp_path_factory):
     return written(folder / "a.jsonl", *found)
 
 
-# ---- what is kept
+# ---- kept lines
 
 
 @pytest.mark.parametrize("reference", ["kept", "all"])
@@ -63,7 +63,7 @@ def test_decisions_are_those_of_a_run(source, tmp_path, reference):
     assert {"rouge_l", "embedding"} <= {reason for _, reason, _ in reasons} and len(kept) > 20
 
 
-def test_what_a_run_has_kept_is_kept(source, tmp_path):
+def test_kept_records_of_a_run_stay_kept(source, tmp_path):
     records = source.parent / "run" / DATASET[0]
     result = curate("--input_path", records, "--output_path", tmp_path / "c.jsonl", "--rouge_threshold", 0.6)
     assert result.returncode == 0 and (tmp_path / "c.jsonl").read_bytes() == records.read_bytes()
@@ -155,7 +155,7 @@ GOOD = {"instruction": "Name three rivers of Europe.", "output": "Rhine"}
     ],
     ids=lambda value: str(value)[:20],
 )
-def test_a_line_that_cannot_be_read_is_told_and_the_rest_is_curated(tmp_path, line, reason, text):
+def test_an_unreadable_line_is_reported_and_the_rest_is_curated(tmp_path, line, reason, text):
     after = [] if not line.endswith(b"\n") else [{"instruction": "Boil one egg for lunch.", "output": "yes"}]
     source = written(tmp_path / "a.jsonl", GOOD, b"\n", line, *after)
     result = curate("--input_path", source, "--output_path", tmp_path / "c.jsonl")
@@ -167,7 +167,7 @@ def test_a_line_that_cannot_be_read_is_told_and_the_rest_is_curated(tmp_path, li
 
 
 @pytest.mark.parametrize(("output", "message"), [("-", "cannot be a pipe"), ("o.parquet", "is written as JSONL")])
-def test_an_output_that_would_not_be_what_its_name_says_is_refused(tmp_path, output, message):
+def test_an_output_whose_extension_does_not_fit_the_format_is_refused(tmp_path, output, message):
     written(tmp_path / "a.jsonl", {"instruction": "Name a river.", "output": "Rhine"})
     result = curate("--input_path", "a.jsonl", "--output_path", output, cwd=tmp_path)
     assert result.returncode == 2 and message in result.stderr

@@ -20,7 +20,7 @@ def script(tmp_path_factory):
 
 
 def refused(result) -> str:
-    """The one message of a refused launch."""
+    """Return the one message of a refused launch."""
     assert result.returncode == 2, result.stderr
     assert "Traceback" not in result.stderr and result.stdout == ""
     lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
@@ -39,15 +39,15 @@ def refused(result) -> str:
         ),
     ],
 )
-def test_a_process_with_a_mistake_says_so_and_makes_nothing(tmp_path, flags, message):
+def test_a_process_with_a_mistake_prints_it_and_writes_nothing(tmp_path, flags, message):
     assert message in refused(generate("--config", CONFIG, "--batch_dir", tmp_path / "run", *flags))
     assert not (tmp_path / "run").exists()
 
 
 def test_a_directory_in_use_is_refused_and_free_again_when_its_user_is_gone(tmp_path, script):
     journal = Journal(tmp_path / "run")
-    told = refused(generate(*scripted(script, tmp_path / "run", 5)))
-    assert f"another launch is writing to it (process {os.getpid()} on " in told
+    error = refused(generate(*scripted(script, tmp_path / "run", 5)))
+    assert f"another launch is writing to it (process {os.getpid()} on " in error
     journal.close()
     assert generate(*scripted(script, tmp_path / "run", 5)).returncode == 0
 
@@ -56,12 +56,12 @@ def test_a_change_of_plan_is_refused_and_the_journal_left_as_it_is(tmp_path, scr
     assert generate(*scripted(script, tmp_path / "run", 5)).returncode == 0
     before = (tmp_path / "run/completions.jsonl").read_bytes()
     change = ["--temperature", 0.3, "--prompt_path", ROOT / "instruction_iio/prompt.txt"]
-    told = refused(generate(*scripted(script, tmp_path / "run", 9), *change))
-    assert "--temperature was 0.8 and is now 0.3; the header of the prompt has changed" in told
+    error = refused(generate(*scripted(script, tmp_path / "run", 9), *change))
+    assert "--temperature was 0.8 and is now 0.3; the header of the prompt has changed" in error
     assert (tmp_path / "run/completions.jsonl").read_bytes() == before
 
 
-def test_what_does_not_change_the_plan_may_change(tmp_path, script):
+def test_options_outside_the_plan_may_change(tmp_path, script):
     assert generate(*scripted(script, tmp_path / "run", 5)).returncode == 0
     result = generate(*scripted(script, tmp_path / "run", 9), "--request_batch_size", 2, "--patience", 7)
     assert result.returncode == 0, result.stderr
@@ -69,11 +69,11 @@ def test_what_does_not_change_the_plan_may_change(tmp_path, script):
 
 
 def test_a_world_that_contradicts_itself_is_refused(tmp_path, script):
-    told = refused(generate(*scripted(script, tmp_path / "run"), WORLD_SIZE="2"))
-    assert "WORLD_SIZE=2" in told
+    error = refused(generate(*scripted(script, tmp_path / "run"), WORLD_SIZE="2"))
+    assert "WORLD_SIZE=2" in error
 
 
-def test_a_plan_without_a_completion_binds_nobody(tmp_path, script):
+def test_a_plan_without_a_completion_may_change(tmp_path, script):
     assert generate(*scripted(script, tmp_path / "run", 5), "--max_requests", 1).returncode == 0
     (tmp_path / "run/completions.jsonl").write_bytes(b"")
     for name in ("machine_generated_instructions.jsonl", "rejected.jsonl"):
@@ -87,7 +87,7 @@ def test_a_smaller_target_says_that_the_dataset_shrinks(tmp_path, script):
     assert result.returncode == 0 and "held 12 records and now holds 5" in result.stderr
 
 
-def test_a_closed_pipe_is_no_traceback(tmp_path, script):
+def test_a_closed_pipe_gives_no_traceback(tmp_path, script):
     result = run("bash", "-c", f"{sys.executable} {IO} --config {CONFIG} --dry_run | head -c 1")
     assert "Traceback" not in result.stderr and "Exception" not in result.stderr
 

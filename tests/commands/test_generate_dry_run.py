@@ -20,7 +20,7 @@ DRY = {
 
 
 def hashed(folder):
-    """Every file and folder below one, with the time of its last change."""
+    """Return every file and folder below a folder, with its modification time."""
     return {
         (str(path), path.stat().st_mtime_ns, hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "")
         for path in [folder, *folder.rglob("*")]
@@ -29,7 +29,7 @@ def hashed(folder):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A run, a list of topics with its run directory, and a card with facts given."""
+    """Make a run, a list of topics with its run directory, and a card with given facts."""
     place = tmp_path_factory.mktemp("dry")
     assert generate(*scripted(write_script(place / "script.jsonl", 60), place / "run", 5)).returncode == 0
     (place / "topics.txt.run").mkdir()

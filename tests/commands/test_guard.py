@@ -1,4 +1,4 @@
-"""How a command ends when it fails: the message, the exit code, and what a launcher learns."""
+"""How a command ends when it fails: the message, the exit code, and the error file for a launcher."""
 
 import json
 import re

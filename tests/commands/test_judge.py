@@ -1,4 +1,4 @@
-"""The judge command with a script that answers: python -m self_instruct.judge"""
+"""The judge command with scripted answers."""
 
 import json
 import shutil
@@ -22,7 +22,7 @@ LINES = [
 
 @pytest.fixture
 def place(tmp_path):
-    """A folder with four records, and a script with a judgement of each."""
+    """Make a folder with four records, and a script with a judgement of each."""
     (tmp_path / "in.jsonl").write_text("".join(json.dumps(line) + "\n" for line in LINES))
     script(tmp_path, GOOD, BAD, "I cannot say.", POOR)
     return tmp_path
@@ -33,7 +33,7 @@ def script(folder, *texts):
 
 
 def judged(folder, *options, ask=True, source=None):
-    """The exit code of a judgement in this process."""
+    """Run the judge command in this process, and return its exit code."""
     argv = source or ["--input_path", folder / "in.jsonl", "--output_path", folder / "out.jsonl"]
     if ask:
         argv = [*argv, "--engine", "scripted", "--script_path", folder / "script.jsonl"]
@@ -44,11 +44,11 @@ def kept(folder):
     return [line["instruction"] for line in rows(folder / "out.jsonl")]
 
 
-def test_good_records_stay_as_they_stood_and_thresholds_ask_nobody(place, capsys):
+def test_good_records_stay_unchanged_and_thresholds_need_no_model(place, capsys):
     assert judged(place) == 0
     assert (place / "out.jsonl").read_text() == "".join(json.dumps(LINES[at]) + "\n" for at in (0, 3))
-    told = capsys.readouterr().out
-    assert "2 of 4 records stay" in told and "no_scores" in told
+    printed = capsys.readouterr().out
+    assert "2 of 4 records stay" in printed and "no_scores" in printed
     journal = (place / "out.judgements.jsonl").read_bytes()
     stored = rows(place / "out.judgements.jsonl")
     assert [row["record"] for row in stored][::2] == ["a", "000001-02"] and stored[3]["prediction"] == POOR
@@ -93,8 +93,8 @@ def test_all_lines_of_a_record_share_its_judgement_and_are_counted(place, capsys
     found = rows(place / "out.jsonl")
     assert [len(line.get("messages") or longer[:2]) for line in found] == [2, 4, 2, 2, 4, 2]
     assert [line["system"] for line in found] == ["", "", "", "Be brief.", "", ""]
-    told = capsys.readouterr().out
-    assert "6 of 7 records stay" in told and "4 records repeat an earlier one's texts" in told
+    printed = capsys.readouterr().out
+    assert "6 of 7 records stay" in printed and "4 records repeat an earlier one's texts" in printed
     report = json.loads((place / "out.judge_report.json").read_text())
     assert (report["records"], report["kept"], report["repeated"]) == (7, 6, 4) and report["verdicts"]["bad"] == 1
 
@@ -111,7 +111,7 @@ def test_records_are_matched_by_id_and_only_new_ones_are_asked(place):
     assert (place / "out.judgements.jsonl").read_bytes() == first
 
 
-def test_a_stopped_judgement_goes_on(place):
+def test_a_stopped_judge_command_continues(place):
     lines = (place / "script.jsonl").read_text().splitlines(keepends=True)
     assert judged(place) == 0
     whole = (place / "out.judgements.jsonl").read_bytes()
@@ -165,7 +165,7 @@ def judge_error():
         (["--judge_threshold", "6"], "at most 5"), (["--judge_treshold", "3"], "did you mean --judge_threshold"),
     ],
 )  # fmt: skip
-def test_a_mistake_is_told_before_a_model_is_loaded(place, monkeypatch, argv, message):
+def test_a_mistake_is_reported_before_a_model_is_loaded(place, monkeypatch, argv, message):
     monkeypatch.chdir(place)
     (place / "twice.jsonl").write_text('{"id": "a", "instruction": "x"}\n{"id": "a", "instruction": "y"}\n')
     (place / "bad.jsonl").write_text('{"id": "a", "instruction": "x"}\n{"id": \n')
@@ -174,7 +174,7 @@ def test_a_mistake_is_told_before_a_model_is_loaded(place, monkeypatch, argv, me
     assert message in str(caught.value)
 
 
-def test_the_demonstration_model_judges_and_what_it_cannot_say_is_unknown(place):
+def test_the_demonstration_model_judges_and_unreadable_judgements_are_unknown(place):
     result = run(
         sys.executable, "-m", "self_instruct.judge", "--input_path", place / "in.jsonl", "--output_path", place / "out.jsonl",
         "--model_name_or_path", ROOT / "demo_model", "--max_new_tokens", 24, "--request_batch_size", 4,

@@ -1,4 +1,4 @@
-"""Lint of whole files, and mending them."""
+"""Linting and fixing whole files."""
 
 import json
 
@@ -32,7 +32,7 @@ def counts(report):
     return {name: found["rows"] for name, found in report["findings"].items() if found["rows"]}
 
 
-def test_findings_are_counted_and_shown_but_are_no_errors(tmp_path, capsys):
+def test_findings_are_counted_and_shown_but_are_not_errors(tmp_path, capsys):
     code, report = linted(
         tmp_path, GOOD, *BAD, GOOD, GOOD, {**GOOD, "output": "As an AI, no."}, options=["--examples", 1]
     )
@@ -50,7 +50,7 @@ def test_findings_are_counted_and_shown_but_are_no_errors(tmp_path, capsys):
     assert "\x00" not in shown
 
 
-def test_a_mended_file_has_none_of_the_faults_left(tmp_path, capsys):
+def test_a_fixed_file_has_no_faults_left(tmp_path, capsys):
     out = tmp_path / "out.jsonl"
     _, report = linted(tmp_path, GOOD, *BAD, options=["--fix", "--output", out])
     assert report["mended"] == {"rows": 3, "faults": {
@@ -89,7 +89,7 @@ def test_faults_for_which_the_command_fails(tmp_path, options, code):
     assert linted(tmp_path, *BAD, options=options)[0] == code
 
 
-def test_rows_that_cannot_be_read_are_told(tmp_path, capsys):
+def test_unreadable_rows_are_reported(tmp_path, capsys):
     source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     source.write_text(lines(GOOD) + "{\n" + lines({"instruction": 3}))
     assert main(["lint", str(source), "--fix", "--output", str(out)]) == 3
@@ -125,7 +125,7 @@ def test_the_report_can_be_printed(tmp_path, capsys):
     (["--checks", "mojibake", "--fail_on", "truncated"], "is not in --checks"),
     (["--checks", "mojibak"], "must be one of"),
 ])  # fmt: skip
-def test_mistakes_are_told_before_anything_is_written(tmp_path, options, message):
+def test_mistakes_are_reported_before_anything_is_written(tmp_path, options, message):
     (tmp_path / "in.jsonl").write_text(lines(GOOD))
     with pytest.raises(UserError, match=message):
         main(["lint", str(tmp_path / "in.jsonl"), *(text.format(tmp=tmp_path) for text in options)])

@@ -64,9 +64,9 @@ def test_sources_become_one_set_with_the_provenance_of_every_record(recipe, caps
         "id": "", "category": "summarization", "source": "dolly", "license": "CC BY-SA 3.0",
         "origin": {"path": str(recipe.parent / "second.jsonl"), "row": 1}, "fields": '{"rated": 4}',
     }  # fmt: skip
-    told = [(row["reason"], row["nearest"] and row["nearest"]["place"]) for row in rejected]
+    reasons = [(row["reason"], row["nearest"] and row["nearest"]["place"]) for row in rejected]
     place = f"{recipe.parent / 'second.jsonl'}:2"
-    assert told == [("rouge_l", f"{recipe.parent / 'first.json'}[0]"), ("duplicate", None), ("wrong_type", None)]
+    assert reasons == [("rouge_l", f"{recipe.parent / 'first.json'}[0]"), ("duplicate", None), ("wrong_type", None)]
     assert rejected[1]["detail"] == place
     report = json.loads((out / "all.report.json").read_text())
     mine, dolly = report["inputs"]
@@ -165,13 +165,13 @@ def test_mistakes_are_named(tmp_path, monkeypatch, options, message):
     assert message in str(raised.value) and len(list(tmp_path.iterdir())) == 1
 
 
-def test_the_shipped_recipe_says_what_it_means():
+def test_the_shipped_recipe_is_consistent():
     given, _ = parse_values(["--config", str(ROOT / "configs" / "open_instructions.yaml")], "", groups=_GROUPS)
     sources = sources_of(given["sources"], given["licenses"], [])
     assert len(sources) == 12 and all(source.path.startswith(str(ROOT / "data")) for source in sources)
 
 
-def test_hub_ids_are_no_paths():
+def test_hub_ids_are_not_paths():
     given, _ = parse_values(["--sources", "dolly=databricks/databricks-dolly-15k", "x=./a/b"], "", groups=_GROUPS)
     assert given["sources"][0] == "dolly=databricks/databricks-dolly-15k" and given["sources"][1].startswith("x=/")
 

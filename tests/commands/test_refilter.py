@@ -41,7 +41,7 @@ def old(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def foreign(tmp_path_factory):
-    """A run of Chinese and European tasks with seeds of such, of which all are kept."""
+    """Make a run of Chinese and European tasks from seeds of those languages, all of which are accepted."""
     folder = tmp_path_factory.mktemp("foreign")
     seeds = [
         {"id": f"s{at}", "instruction": task, "input": "", "output": answer} for at, (task, answer) in enumerate(SEEDS)
@@ -77,7 +77,7 @@ def test_the_same_options_give_the_same_dataset(old, tmp_path):
 
 
 @pytest.mark.parametrize("threshold", [0.5, 0.9])
-def test_another_threshold_decides_anew(old, tmp_path, threshold):
+def test_another_threshold_decides_all_candidates_again(old, tmp_path, threshold):
     assert refilter(old, tmp_path / "new", "--rouge_threshold", threshold).returncode == 0
     new, before = (rows(folder / DATASET[0]) for folder in (tmp_path / "new", old))
     assert all(row["provenance"]["rouge_l"] < threshold for row in new)
@@ -87,7 +87,7 @@ def test_another_threshold_decides_anew(old, tmp_path, threshold):
     assert f"rouge_threshold: {threshold}" in (tmp_path / "new/run.yaml").read_text()
 
 
-def test_a_number_of_records_and_other_filters_can_be_asked_for(old, tmp_path):
+def test_a_number_of_records_and_other_filters_can_be_given(old, tmp_path):
     assert (
         refilter(old, tmp_path / "new", "--num_instructions_to_generate", 7, "--filter_keywords", "kettle").returncode
         == 0
@@ -96,7 +96,7 @@ def test_a_number_of_records_and_other_filters_can_be_asked_for(old, tmp_path):
     assert {row["reason"] for row in rows(tmp_path / "new" / DATASET[1])} >= {"keyword"}
 
 
-def test_it_keeps_to_the_target_of_the_run_and_says_what_it_judged(tmp_path):
+def test_refilter_keeps_to_the_target_of_the_run_and_says_how_many_it_decided(tmp_path):
     script = write_script(tmp_path / "script.jsonl", 60)
     for target in (60, 30):
         assert generate(*scripted(script, tmp_path / "run", target)).returncode == 0
@@ -118,7 +118,7 @@ def test_it_refilters_its_own_result_no_more_than_it_can(old, tmp_path):
     assert result.returncode == 2 and "holds no completions.jsonl" in result.stderr
 
 
-def test_other_seeds_are_refused_unless_they_are_asked_for(tmp_path):
+def test_other_seeds_are_refused_unless_overwrite_is_given(tmp_path):
     script = write_script(tmp_path / "script.jsonl", 20)
     seeds = tmp_path / "seeds.jsonl"
     seeds.write_bytes((ROOT / "seeds/code.jsonl").read_bytes())
@@ -147,10 +147,10 @@ def test_without_it_they_are_dropped_by_the_rules_for_english(foreign, tmp_path)
 
 
 def test_explain_and_curation_take_the_words_of_the_run(foreign, tmp_path):
-    told = run(sys.executable, "-m", "self_instruct.explain", foreign, "请列出四种能源")
-    assert told.returncode == 0, told.stderr
-    assert "No candidate contains this text; the most similar one has a ROUGE-L F1 of 0.7" in told.stdout
-    assert "列出四种可再生能源" in told.stdout.split("\n\n")[1] + told.stdout.split("\n\n")[2]
+    explained = run(sys.executable, "-m", "self_instruct.explain", foreign, "请列出四种能源")
+    assert explained.returncode == 0, explained.stderr
+    assert "No candidate contains this text; the most similar one has a ROUGE-L F1 of 0.7" in explained.stdout
+    assert "列出四种可再生能源" in explained.stdout.split("\n\n")[1] + explained.stdout.split("\n\n")[2]
     curate = [
         sys.executable,
         "-m",

@@ -1,4 +1,4 @@
-"""The status of a run from another shell."""
+"""The status command on finished, running and killed runs."""
 
 import json
 import sys
@@ -21,12 +21,12 @@ def finished(tmp_path_factory):
     return folder / "run"
 
 
-def told(capsys, folder, *options):
+def status_of(capsys, folder, *options):
     assert status.main([str(folder), *options]) == 0
     return capsys.readouterr().out
 
 
-def test_the_command_tells_a_finished_run_and_changes_nothing(finished):
+def test_status_of_a_finished_run_changes_no_file(finished):
     before = {path: path.stat().st_mtime_ns for path in finished.rglob("*")}
     result = run(sys.executable, "-m", "self_instruct.status", finished, "--watch")
     assert (result.returncode, result.stderr) == (0, "")
@@ -36,7 +36,7 @@ def test_the_command_tells_a_finished_run_and_changes_nothing(finished):
     assert {path: path.stat().st_mtime_ns for path in finished.rglob("*")} == before
 
 
-def test_a_run_under_way_has_its_holder_its_speed_and_its_end(finished, tmp_path, capsys):
+def test_status_of_a_running_run_shows_its_process_speed_and_time_left(finished, tmp_path, capsys):
     for name in ("machine_generated_instructions.jsonl", "rejected.jsonl", "completions.jsonl"):
         now = time.strftime('"created_at": "%Y-%m-%dT%H:%M:%SZ"', time.gmtime(time.time() - 60))
         text = (finished / name).read_text().replace('"created_at": null', now)
@@ -55,7 +55,7 @@ def test_a_run_under_way_has_its_holder_its_speed_and_its_end(finished, tmp_path
     (tmp_path / "logs/rank-0.jsonl").write_text(json.dumps(error) + "\n" + json.dumps(beat) + "\n")
     journal = Journal(tmp_path)
     try:
-        found, shown = json.loads(told(capsys, tmp_path, "--json")), told(capsys, tmp_path)
+        found, shown = json.loads(status_of(capsys, tmp_path, "--json")), status_of(capsys, tmp_path)
     finally:
         journal.close()
     assert (found["state"], found["accepted"], found["target"], found["in_flight"]) == ("running", 30, 60, 5)
@@ -66,21 +66,21 @@ def test_a_run_under_way_has_its_holder_its_speed_and_its_end(finished, tmp_path
     assert "2026-01-01T00:00:00.000Z rank 1 on b: OutOfMemory" in shown and "--watch" in shown
 
 
-def test_a_killed_run_is_told_apart_from_a_stopped_one(finished, tmp_path, capsys):
+def test_a_killed_run_is_distinguished_from_a_stopped_one(finished, tmp_path, capsys):
     (tmp_path / "completions.jsonl").write_bytes((finished / "completions.jsonl").read_bytes()[:-20])
-    shown = told(capsys, tmp_path)
+    shown = status_of(capsys, tmp_path)
     assert "did not record why it ended" in shown and "accepted 0/?" in shown and "go on: the same command" in shown
 
 
-def test_a_holder_on_another_machine_is_named_and_believed_while_its_heart_beats(finished, tmp_path, capsys):
+def test_a_process_on_another_machine_counts_as_running_while_it_sends_heartbeats(finished, tmp_path, capsys):
     for name in ("completions.jsonl", "run.yaml"):
         (tmp_path / name).write_bytes((finished / name).read_bytes())
     (tmp_path / "completions.jsonl.lock").write_text('{"host": "node7", "pid": 41}')
-    assert "held by process 41 on node7, which cannot be checked from here" in told(capsys, tmp_path)
+    assert "held by process 41 on node7, which cannot be checked from here" in status_of(capsys, tmp_path)
     (tmp_path / "logs").mkdir()
     beat = {"time": time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime()), "event": "heartbeat", "in_flight": 8}
     (tmp_path / "logs/rank-0.jsonl").write_text(json.dumps(beat) + "\n")
-    assert "running, process 41 on node7" in told(capsys, tmp_path)
+    assert "running, process 41 on node7" in status_of(capsys, tmp_path)
 
 
 def test_a_directory_without_a_run_is_refused(tmp_path):

@@ -50,12 +50,12 @@ def test_a_plain_numbered_list_reads_back(topics):
     assert [topic for _, topic in listed(text)] == [normalised(topic) for topic in topics] == topics
 
 
-def test_bad_lines_of_a_file_are_told_and_left_out(tmp_path, caplog):
+def test_bad_lines_of_a_file_are_reported_and_skipped(tmp_path, caplog):
     path = tmp_path / "topics.txt"
     path.write_bytes(b"\xef\xbb\xbf# mine\nbees\r\n\n  old  clocks \nBees\n\xff\n***\n" + b"x" * 200 + b"\n")
     assert read_topics(path) == ("bees", "old clocks")
-    assert f"{path}:5: stands there already" in caplog.text and f"{path}:6: is not UTF-8" in caplog.text
-    assert f"{path}:7: has no word in it" in caplog.text and f"{path}:8: is longer than 120 signs" in caplog.text
+    assert f"{path}:5: repeats an earlier topic" in caplog.text and f"{path}:6: is not UTF-8" in caplog.text
+    assert f"{path}:7: has no word in it" in caplog.text and f"{path}:8: is longer than 120 characters" in caplog.text
 
 
 @pytest.mark.parametrize("content", [None, b"", b"# nothing\n\n"])
@@ -71,7 +71,7 @@ def test_the_list_that_comes_with_the_project_is_clean(caplog):
     assert len(read_topics(shipped("configs/topics.txt"))) > 200 and not caplog.text
 
 
-def test_the_command_writes_new_topics_and_goes_on(tmp_path):
+def test_the_command_writes_new_topics_and_continues(tmp_path):
     first = "Rope making\n8. Night trains\n9. rope making\n10. Party politics\n11. A long list:\n"
     second = "**Wells**\n8. Night trains and ferries\n9. Pigeons\n10. Tides"
     script = script_of([{"text": first}, {"text": second, "finish_reason": "length"}, {"text": "Bees\n8. Bells\n"}],

@@ -24,7 +24,7 @@ def parse(*argv: str) -> dict[str, object]:
 
 @pytest.fixture
 def from_yaml(tmp_path: Path):
-    """Parses YAML text or bytes, with flags beside it."""
+    """Parse YAML text or bytes together with flags."""
 
     def read(content: str | bytes, *argv: str) -> dict[str, object]:
         path = tmp_path / "run.yaml"
@@ -43,7 +43,7 @@ def test_option_names_and_aliases_are_unique_over_all_groups() -> None:
     assert len(set(names + aliases)) == len(names) + len(aliases) == len(declarations(GROUPS)) + len(aliases)
 
 
-def test_what_decides_the_dataset_is_part_of_the_plan_and_what_does_not_is_not() -> None:
+def test_exactly_the_options_that_decide_the_dataset_are_part_of_the_plan() -> None:
     plan = {name for name, item in declarations(GROUPS).items() if item.metadata["fixed"]}
     assert {"seed", "horizon", "temperature", "rouge_threshold", "filter_keywords", "max_new_tokens"} <= plan
     assert not plan & {"batch_dir", "num_instructions_to_generate", "max_requests", "request_batch_size", "dtype"}
@@ -71,7 +71,7 @@ def test_a_list_default_is_not_shared() -> None:
     st.fixed_dictionaries({}, optional={"seed": st.integers(), "top_p": st.floats(0.1, 1), "dry_run": st.booleans()})
 )
 @settings(deadline=None, derandomize=True)
-def test_flatten_gives_back_what_assemble_was_given(values: dict[str, object]) -> None:
+def test_flatten_inverts_assemble(values: dict[str, object]) -> None:
     flat = flatten(assemble(values))
     assert list(flat) == list(declarations(GROUPS))
     assert {name: flat[name] for name in values} == values
@@ -86,7 +86,7 @@ def test_a_flag_beats_yaml_which_beats_the_default(from_yaml) -> None:
 
 
 @pytest.mark.parametrize("config_first", [True, False])
-def test_the_place_of_config_among_the_flags_does_not_matter(tmp_path: Path, config_first: bool) -> None:
+def test_the_position_of_config_among_the_flags_does_not_matter(tmp_path: Path, config_first: bool) -> None:
     path = tmp_path / "a.yaml"
     path.write_text("seed: 5")
     argv = ["--seed=6", f"--config={path}"]
@@ -101,7 +101,7 @@ def test_the_threshold_has_two_names(from_yaml, name: str) -> None:
     assert from_yaml("threshold: 0.6", f"--{name}=0.5")["rouge_threshold"] == 0.5
 
 
-def test_only_what_was_given_is_told_apart_from_defaults(tmp_path: Path) -> None:
+def test_given_options_are_distinguished_from_defaults(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_text("top_p: 0.5")
     argv = ["old", "--seed", "42", "new", f"--config={path}"]
@@ -128,11 +128,11 @@ def test_only_what_was_given_is_told_apart_from_defaults(tmp_path: Path) -> None
         (["--threshold", "0.5", "--dry_run", "--", "old", "new"], {"rouge_threshold": 0.5, "dry_run": True}),
     ],
 )  # fmt: skip
-def test_options_may_stand_before_between_and_behind_what_has_no_name(argv: list[str], values: dict) -> None:
+def test_options_may_come_before_between_and_after_positionals(argv: list[str], values: dict) -> None:
     assert parse_values(argv, "test", GROUPS, positional=("OLD", "NEW")) == (values, ["old", "new"])
 
 
-def test_what_has_no_name_may_look_like_a_number_a_pipe_or_a_text_and_behind_two_dashes_like_an_option() -> None:
+def test_positionals_may_look_like_a_number_a_pipe_or_a_text_and_after_two_dashes_like_an_option() -> None:
     assert parse_values(["-5", "- a b", "-", ""], "test", GROUPS, positional=("IN...",)) == (
         {},
         ["-5", "- a b", "-", ""],
@@ -157,8 +157,10 @@ BY = {"RUN_DIR": ["batch_dir"], "ID": []}
 )
 def test_a_run_is_given_with_or_without_its_name(tmp_path: Path, argv: list[str]) -> None:
     run = str(tmp_path / "run")
-    values, places = parse_values([part.format(run=run) for part in argv], "test", GROUPS, positional=tuple(BY), by=BY)
-    assert (values, places) == ({"batch_dir": run}, [run, "7"])
+    values, positionals = parse_values(
+        [part.format(run=run) for part in argv], "test", GROUPS, positional=tuple(BY), by=BY
+    )
+    assert (values, positionals) == ({"batch_dir": run}, [run, "7"])
 
 
 def test_a_word_without_a_name_beats_yaml_as_a_flag_does(tmp_path: Path) -> None:
@@ -175,23 +177,23 @@ def test_a_word_without_a_name_beats_yaml_as_a_flag_does(tmp_path: Path) -> None
 def test_files_are_given_with_or_without_their_name_and_a_run_among_them() -> None:
     groups, by = (RunPlace, InputOptions), {"IN...": ["input_path", "batch_dir"]}
     here = Path.cwd()
-    for argv, values, places in (
+    for argv, values, positionals in (
         (["a", "b"], {"input_path": ["a", "b"]}, ["a", "b"]),
         (["--input_path", "a", "b"], {"input_path": [f"{here}/a", f"{here}/b"]}, [f"{here}/a", f"{here}/b"]),
         (["--batch_dir", "r"], {"batch_dir": f"{here}/r"}, [f"{here}/r"]),
         (["--batch_dir", "r", "--input_path", "a"], {"batch_dir": f"{here}/r", "input_path": [f"{here}/a"]},
          [f"{here}/a", f"{here}/r"]),
     ):  # fmt: skip
-        assert parse_values(argv, "test", groups, positional=("IN...",), by=by) == (values, places)
+        assert parse_values(argv, "test", groups, positional=("IN...",), by=by) == (values, positionals)
 
 
-def test_a_place_in_brackets_may_be_left_out() -> None:
+def test_a_positional_in_brackets_is_optional() -> None:
     given = {"positional": ("[RUN_DIR]",), "by": {"[RUN_DIR]": ["batch_dir"]}}
     assert parse_values([], "test", GROUPS, **given) == ({}, [])
     assert parse_values(["r"], "test", GROUPS, **given) == ({"batch_dir": "r"}, ["r"])
 
 
-def test_an_option_may_stand_between_several_of_a_kind() -> None:
+def test_an_option_may_come_between_repeated_positionals() -> None:
     argv = ["a", "--dry_run", "b", "--seed", "1", "c"]
     assert parse_values(argv, "test", GROUPS, positional=("IN...",)) == ({"dry_run": True, "seed": 1}, ["a", "b", "c"])
 
@@ -309,7 +311,7 @@ def test_there_is_a_shipped_configuration() -> None:
          "python -m self_instruct.datasets convert"),
     ],
 )  # fmt: skip
-def test_the_usage_shows_what_was_typed(
+def test_the_usage_shows_the_typed_command(
     typed: list[str], shown: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", [*typed, "--help"])
@@ -318,8 +320,8 @@ def test_the_usage_shows_what_was_typed(
     assert capsys.readouterr().out.startswith(f"usage: {shown} [")
 
 
-def test_the_usage_shows_first_what_must_be_given_first(capsys: pytest.CaptureFixture[str]) -> None:
-    for places, shown in ((("OLD", "NEW"), "OLD NEW [-h] ["), (("IN...",), "IN [IN...] [-h] [")):
+def test_the_usage_shows_required_positionals_first(capsys: pytest.CaptureFixture[str]) -> None:
+    for positionals, shown in ((("OLD", "NEW"), "OLD NEW [-h] ["), (("IN...",), "IN [IN...] [-h] [")):
         with pytest.raises(SystemExit):
-            parse_values(["--help"], "test", GROUPS, ["seed"], places)
+            parse_values(["--help"], "test", GROUPS, ["seed"], positionals)
         assert f" {shown}" in capsys.readouterr().out.splitlines()[0]

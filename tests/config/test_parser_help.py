@@ -1,4 +1,4 @@
-"""--help of every command: at once, since it loads no library that takes time, and short enough to be read."""
+"""--help of every command: fast, because it loads no slow library, and short enough to read."""
 
 import re
 import subprocess
@@ -22,7 +22,7 @@ print("COMMAND", *{{name.split(".")[0] for name in sys.modules}})
 
 
 def shown(flag: str) -> tuple[dict[str, set[str]], set[str]]:
-    """The options that each command shows, and the packages that were loaded for all of them."""
+    """Return the options that each command shows, and the packages that were loaded for all of them."""
     command = [sys.executable, "-c", CODE.format(flag=flag)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

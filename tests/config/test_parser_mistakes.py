@@ -1,4 +1,4 @@
-"""Mistakes in options: every one is a message that names the option, what was given, and what is expected."""
+"""Mistakes in options: every message names the option, the given value, and what is expected."""
 
 import re
 from pathlib import Path
@@ -161,7 +161,7 @@ def test_a_yaml_file_that_cannot_be_taken_is_named(tmp_path: Path, content: str 
         "!!python/object:os.x {}",
     ],
 )
-def test_what_is_not_plain_yaml_is_said_in_one_line(tmp_path: Path, content: str) -> None:
+def test_anything_but_plain_yaml_is_one_line_of_error(tmp_path: Path, content: str) -> None:
     message = yaml_mistake(tmp_path, content)
     assert message.startswith("is not YAML: ") and "\n" not in message
 
@@ -219,7 +219,7 @@ def words_mistake(*argv: str, positional: tuple[str, ...] = ("OLD_DIR", "NEW_DIR
         (["--sed", "a"], "unknown argument --sed; did you mean --seed?"),
     ],
 )  # fmt: skip
-def test_a_word_in_the_wrong_place_is_told_truly(argv: list[str], message: str) -> None:
+def test_a_misplaced_positional_is_reported_correctly(argv: list[str], message: str) -> None:
     assert words_mistake(*argv) == message
 
 
@@ -233,13 +233,13 @@ def test_a_word_in_the_wrong_place_is_told_truly(argv: list[str], message: str) 
         (["a", "7", "b", "--batch_dir", "/r"], "unknown argument b"),
     ],
 )
-def test_what_has_a_name_too_is_told_by_either(argv: list[str], message: str) -> None:
+def test_a_positional_that_is_also_an_option_is_reported_as_it_was_given(argv: list[str], message: str) -> None:
     with pytest.raises(UserError) as caught:
         parse_values(argv, "test", GROUPS, positional=("RUN_DIR", "ID"), by={"RUN_DIR": ["batch_dir"]})
     assert str(caught.value) == message
 
 
-def test_one_or_more_of_a_kind_are_asked_for_too() -> None:
+def test_one_or_more_positionals_can_be_required() -> None:
     read = "IN is missing: 'b' was read as a value of --stop_words; give IN first"
     assert words_mistake("--stop_words", "a", "b", positional=("IN...",)) == read
 

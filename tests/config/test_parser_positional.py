@@ -31,13 +31,13 @@ def called(*argv: object):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("places")
+    folder = tmp_path_factory.mktemp("positional")
     script = write_script(folder / "script.jsonl", 60)
     assert generate(*scripted(script, folder / "run", 5)).returncode == 0
     return folder
 
 
-def test_every_command_has_the_names_of_places():
+def test_every_command_has_the_same_names_for_positionals():
     for name in COMMANDS:
         shown = called(name, "--help").stdout
         assert ("--batch_dir STR" in shown) == (name in (*OF_RUNS, "generate")), name
@@ -56,8 +56,8 @@ def test_a_run_with_and_without_its_name(folder, tmp_path, given):
             place = tmp_path / (name.strip("-") + output)
             done = called(command, *given, name, place)
             assert done.returncode == 0 and place.exists(), (command, done.stderr)
-    for command, told in (("judge", "holds no judgements yet"), ("self-consistency", "the run replayed a script")):
-        assert told in called(command, *given).stderr
+    for command, message in (("judge", "holds no judgements yet"), ("self-consistency", "the run replayed a script")):
+        assert message in called(command, *given).stderr
 
 
 @pytest.mark.parametrize("given", [["{file}"], ["--input_path", "{file}"]])

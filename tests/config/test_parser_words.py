@@ -66,9 +66,9 @@ def test_unknown_flags_are_reported_before_surplus_words() -> None:
     assert strays(["-5x"], [], ["IN"]) == ["-5x"]
 
 
-def test_what_took_a_word_is_the_last_that_could_take_more() -> None:
-    told = missing(["RUN"], 0, ["--names", "a", "--on", "--size", "3"], SWITCHES, LISTS)
-    assert told == "RUN is missing: 'a' was read as a value of --names; give RUN first"
+def test_a_word_goes_to_the_last_option_that_takes_more_values() -> None:
+    message = missing(["RUN"], 0, ["--names", "a", "--on", "--size", "3"], SWITCHES, LISTS)
+    assert message == "RUN is missing: 'a' was read as a value of --names; give RUN first"
     assert "'1' was read as a value of --on" in missing(["RUN"], 0, ["--names", "a", "--on", "1"], SWITCHES, LISTS)
     assert missing(["RUN"], 0, ["--on=1", "--names=a"], SWITCHES, LISTS) == (
         "RUN is missing; --help shows the order of the arguments"

@@ -14,6 +14,7 @@ import yaml
 from self_instruct.config.option import declarations
 from self_instruct.config.parser import convert, parse_values
 from self_instruct.config.presets import PRESETS
+from self_instruct.datasets.options import ComparisonOptions
 from self_instruct.errors import UserError
 from self_instruct.formats import INSTRUCTION_INPUT_OUTPUT, INSTRUCTION_OUTPUT
 from self_instruct.generation.assembly import build_curator
@@ -49,12 +50,12 @@ def objection(
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_sets_options_that_exist_to_values_that_can_be_given(name: str) -> None:
-    declared = declarations(GROUPS)
+    declared = declarations((*GROUPS, ComparisonOptions))
     for key, value in PRESETS[name].options.items():
         given = list(value) if isinstance(value, list) else value
         assert convert(declared[key], given, key, Path.cwd()) == value
-        assert declared[key].metadata["fixed"], f"{key} decides nothing about the data"
-    resolved = flatten(preset(name))
+        assert key == "compare" or declared[key].metadata["fixed"], f"{key} decides nothing about the data"
+    resolved = {**flatten(preset(name)), "compare": "instruction"}  # a run compares the instruction alone
     assert {key: resolved[key] for key in PRESETS[name].options} == PRESETS[name].options
 
 
@@ -182,7 +183,7 @@ def test_a_value_given_as_nothing_beats_the_preset_too(tmp_path: Path) -> None:
     assert parse_arguments(["--config", str(path)], "test") == parse_arguments([], "test")
 
 
-def test_only_what_the_command_knows_is_set() -> None:
+def test_only_options_of_the_command_are_set() -> None:
     values, _ = parse_values(
         ["--preset", "alpaca", "--filter_keywords", "tree"], "test", GROUPS, ["preset", "filter_keywords"]
     )
@@ -193,7 +194,7 @@ def test_only_what_the_command_knows_is_set() -> None:
 
 @pytest.mark.parametrize(("given", "nearest"), [("alpacca", "alpaca"), ("code_alpaca", "code-alpaca"), ("Armel", "armel"),
                                                 ("selfinstruct", "self-instruct"), ("airoboro", "airoboros")])  # fmt: skip
-def test_a_misspelt_preset_is_told_the_nearest(tmp_path: Path, given: str, nearest: str) -> None:
+def test_a_misspelt_preset_is_answered_with_the_nearest_name(tmp_path: Path, given: str, nearest: str) -> None:
     path = tmp_path / "a.yaml"
     path.write_text(f"preset: {given}")
     for argv in (["--preset", given], ["--config", str(path)]):
@@ -206,7 +207,7 @@ def test_a_misspelt_preset_is_told_the_nearest(tmp_path: Path, given: str, neare
 # ---- in a run
 
 
-def test_a_run_records_what_the_preset_resolved_to_and_another_may_judge_it_again(tmp_path: Path) -> None:
+def test_a_run_records_the_resolved_preset_and_refilter_can_use_another(tmp_path: Path) -> None:
     script = write_script(tmp_path / "script.jsonl", 30)
     options = scripted(script, tmp_path / "run", 500)
     result = generate(*options, "--preset", "alpaca")
@@ -215,6 +216,7 @@ def test_a_run_records_what_the_preset_resolved_to_and_another_may_judge_it_agai
     assert recorded["preset"] == "alpaca"
     explicit = {"rouge_threshold": 0.6, "num_prompt_instructions": 4}
     wanted = {**PRESETS["alpaca"].options, **explicit}
+    del wanted["compare"]  # an option of curate and merge
     assert {name: recorded[name] for name in wanted} == wanted
     command = [tmp_path / "run", tmp_path / "new", "--preset", "armel"]
     result = run(sys.executable, "-m", "self_instruct.refilter", *command, cwd=ROOT)
@@ -238,13 +240,13 @@ def test_the_first_prompt_shows_what_the_preset_asks_for() -> None:
 def block(name: str) -> str:
     """Return what docs/presets.md shows of a preset: its options that differ from the defaults."""
     defaults = flatten(parse_arguments([], "test"))
-    differing = {key: value for key, value in PRESETS[name].options.items() if value != defaults[key]}
+    differing = {key: value for key, value in PRESETS[name].options.items() if value != defaults.get(key, value)}
     ordered = {key: differing[key] for key in declarations(GROUPS) if key in differing}
     lines = (f"{key}: {json.dumps(value)}\n" for key, value in ordered.items())
     return f"```yaml\n# --preset {name}\n{''.join(lines)}```\n"
 
 
-def test_the_documentation_shows_what_the_presets_set() -> None:
+def test_the_documentation_shows_the_options_of_the_presets() -> None:
     assert PRESETS["alpaca"].options == PRESETS["code-alpaca"].options
     text = (ROOT / "docs" / "presets.md").read_text(encoding="utf-8")
     for name, made in PRESETS.items():

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from self_instruct.datasets import template
-from self_instruct.datasets.chats import conversation, magpie, templated
+from self_instruct.datasets.chats import conversation, magpie
 from self_instruct.datasets.example import ASSISTANT, USER
+from self_instruct.datasets.marked_text import templated
 from tests.support.commands import run_command as main
 from tests.support.dataset_files import lines
 from tests.support.runs import rows
@@ -36,7 +37,20 @@ def test_first_system_turn_becomes_system_prompt_with_extra_fields_kept(tmp_path
     one = conversation(row, "place")
     assert (one.system, len(one.messages), one.fields) == ("Be brief.", 2, {"system": {"weight": 0}})
     (tmp_path / "a.jsonl").write_text(lines(row))
-    assert main(["convert", str(tmp_path / "a.jsonl"), "--to", "messages", "--output", str(tmp_path / "b.jsonl")]) == 0
+    assert (
+        main(
+            [
+                "convert",
+                str(tmp_path / "a.jsonl"),
+                "--to",
+                "messages",
+                "--with_provenance",
+                "--output",
+                str(tmp_path / "b.jsonl"),
+            ]
+        )
+        == 0
+    )
     again = conversation(rows(tmp_path / "b.jsonl")[0], "place")
     assert (again.system, again.messages, again.fields) == (one.system, one.messages, one.fields)
 

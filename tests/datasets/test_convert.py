@@ -17,6 +17,7 @@ from tests.support.dataset_files import FORMAT_OF, TURNS, lines, write_all
 from tests.support.processes import wait_until
 from tests.support.runs import rejected_rows, rows, start
 
+TRAINERS = ("preference", "kto", "openai-batch", "llama-factory", "axolotl")
 LMFLOW = ("text_only", "text2text", "conversation")
 
 
@@ -33,6 +34,7 @@ def read(path, **more):
 
 def converted(path, to, out, *more):
     """Return the exit code of a conversion, its report and the rejected rows."""
+    more = (*more, "--with_provenance") if to == "messages" else more
     code = main(["convert", str(path), "--to", to, "--output", str(out), *map(str, more)])
     stem = out.with_suffix("")
     return (
@@ -77,7 +79,7 @@ def test_fields_of_every_format_are_read(folder):
     assert read(folder / "seeds.jsonl")[1].fields["instances"][1]["input"] == "Up : Down"
 
 
-@pytest.mark.parametrize("to", SUFFIXES)
+@pytest.mark.parametrize("to", [to for to in SUFFIXES if to not in TRAINERS])
 @pytest.mark.parametrize("name", FORMAT_OF)
 def test_round_trip_keeps_fields_of_the_format_and_reports_losses(folder, tmp_path, name, to):
     before, out = read(folder / name), tmp_path / f"out{SUFFIXES[to][0]}"
@@ -86,8 +88,8 @@ def test_round_trip_keeps_fields_of_the_format_and_reports_losses(folder, tmp_pa
     assert code == 0 and share["rows"] == len(before) == share["written"] + sum(share["drops"].values())
     assert Counter(f"{row['stage']}: {row['reason']}" for row in rejected) == share["drops"]
     gone = {row["place"] for row in rejected}
-    places = [item[0].place for item in open_sources([Source(str(folder / name))])[0].rows()]
-    kept = [one for one, place in zip(before, places, strict=True) if place not in gone]
+    positions = [item[0].place for item in open_sources([Source(str(folder / name))])[0].rows()]
+    kept = [one for one, place in zip(before, positions, strict=True) if place not in gone]
     after = read(out) if kept else []
     assert len(after) == len(kept)
     for old, new in zip(kept, after, strict=True):
@@ -223,7 +225,7 @@ CHAT = b'{"messages": [{"role": "user", "content": "a"}]}\n'
         ("null.jsonl", GOOD + b'\n{"instruction": null}\n', 1, "missing_field"),
         ("turnless.jsonl", CHAT + b'{"messages": []}\n', 1, "no_turns"),
         ("roleless.jsonl", CHAT + b'{"messages": [{"content": "a"}]}\n', 1, "no_role"),
-        ("picture.jsonl", CHAT + b'{"messages": [{"role": "user", "content": [{"type": "image"}]}]}\n', 1, "wrong_type"),
+        ("picture.jsonl", CHAT + b'{"messages": [{"role": "user", "content": [3]}]}\n', 1, "wrong_type"),
         ("turns.jsonl", b'{"text": "p USER: a ASSISTANT: b"}\n{"text": "p USER: a USER: b ASSISTANT: c"}\n', 1,
          "ambiguous_turns"),
         ("instances.jsonl", b'{"instruction": "a", "instances": [{"output": "b"}]}\n{"instruction": "a", "instances": []}\n', 1,
@@ -255,18 +257,7 @@ def test_unreadable_row_is_rejected_and_the_rest_converted(tmp_path, name, conte
         ("a.zip", b"PK\x03\x04rest", "is a zip archive"),
         ("a.parquet", b"PAR1 and no more", "is damaged or incomplete Parquet"),
         ("a.gz", b"\x1f\x8b\x08\x00cut", "is cut or damaged"),
-        ("a.csv", b"instruction,output\na,b\n", "none of 2 rows could be read"),
-        (
-            "a.jsonl",
-            b'{"instruction": "a", "answer": "b"}\n',
-            'fields instruction, answer; rename "answer" to "output", or',
-        ),
         ("a.jsonl", b'{"name": "Ada", "age": 36}\n', "rows with the fields name, age; name it by --input_format"),
-        (
-            "a.jsonl",
-            b'{"prompt": "a", "chosen": "b", "rejected": "c"}\n',
-            "rows with the fields prompt, chosen, rejected",
-        ),
         ("a.json", b'{"type": "image_text", "instances": [{"text": "a"}]}', "LMFlow of type 'image_text'"),
         ("none.json", None, "cannot be read (No such file"),
     ],

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import self_instruct as si
 from self_instruct.novelty.embedding import EmbeddingIndex
 from self_instruct.novelty.rouge import RougeIndex
 from self_instruct.novelty.together import keep_new
@@ -52,3 +53,32 @@ def test_joint_decisions_equal_those_of_the_sequential_indices(reference, seed, 
 
 def test_no_texts_give_no_decisions():
     assert keep_new([], np.empty((0, 0), np.float32), 0.9) == []
+
+
+HELLO = {"role": "user", "content": "Hello, I need some help please"}
+TOPICS = (
+    "my parcel is late and nobody answers",
+    "which bread rises without any yeast",
+    "sort seven numbers in a loop",
+)
+
+
+def _chat(text):
+    turns = [HELLO, {"role": "assistant", "content": "Of course, with what?"}, {"role": "user", "content": text}]
+    return {"messages": [*turns, {"role": "assistant", "content": f"About {text}, I would say this."}]}
+
+
+@pytest.mark.parametrize(("compare", "kept"), [(None, 3), ("conversation", 3), ("task", 1), ("instruction", 1)])
+def test_whole_conversation_is_compared_unless_an_option_says_otherwise(compare, kept):
+    options = {} if compare is None else {"compare": compare}
+    done = si.curate([_chat(text) for text in TOPICS], **options)
+    assert len(done.kept) == kept
+    assert done.report["options"]["compare"] == compare and done.report["compared"] == (
+        compare or "task, or conversation for several turns"
+    )
+
+
+def test_equal_conversations_are_one_also_for_exact_duplicates():
+    chats = [_chat(TOPICS[0]), _chat(TOPICS[0]), _chat(TOPICS[1])]
+    done = si.curate(chats, filter_rules=["duplicates"], rouge_threshold=1.01)
+    assert len(done.kept) == 2 and [row.reason for row in done.rejected] == ["duplicate"]

@@ -1,4 +1,4 @@
-"""What each check finds and ignores."""
+"""Faults that each check reports, and text that it ignores."""
 
 import pytest
 from hypothesis import given

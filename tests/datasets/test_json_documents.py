@@ -36,7 +36,7 @@ def is_rows(value):
 
 
 def written(document, indent):
-    """A document as JSON; keys may repeat, as in real files."""
+    """Draw a document as JSON; keys may repeat, as in real files."""
     if not document or isinstance(document[0], dict):
         return json.dumps(document, indent=indent)
     space = "\n" if indent else ""
@@ -83,7 +83,7 @@ def test_damage_never_raises(values, damage, at):
 
 
 def row_of(text):
-    """A row as text, so that values may be ones that `json.dumps` would not write."""
+    """Draw a row as text, with values that `json.dumps` would not write."""
     return b'{"instruction": %b}' % text
 
 
@@ -215,7 +215,7 @@ CHAT = {"type": "conversation", "instances": [{"messages": [{"role": "user", "co
         (json.dumps(PAIRS) + "\n" + json.dumps(CHAT), "'instances'", [("a", "f.json", 0), ("c", "f.json", 1)]),
         (json.dumps(CHAT, indent=1) + json.dumps(PAIRS, indent=1), "'instances'", [("c", "f.json", 0), ("a", "f.json", 1)]),
         (json.dumps([row("a")]) + json.dumps([row("b")]), "JSON list", [("a", "f.json", 0), ("b", "f.json", 1)]),
-        # rows, and no documents, whatever lists they have
+        # rows rather than documents, regardless of the lists in them
         (json.dumps({**row("a"), "examples": [row("x")]}), "JSON lines", [("a", "f.json", 0)]),
         (json.dumps({"examples": [row("x")], **row("a")}, indent=1), "several lines", [("a", "f.json", 0)]),
     ],

@@ -45,7 +45,7 @@ def test_real_inputs_are_kept(text):
 
 
 @given(st.text(alphabet="a \t\r\n\x00\x0b\x0c\x1b[m;\ufeff\x85\u2028n/o input<>", max_size=30), st.booleans())
-def test_fixed_text_has_none_of_the_faults(text, is_input):
+def test_fixed_text_has_no_faults(text, is_input):
     better, names = mended(text, is_input=is_input)
     assert (better, []) == mended(better, is_input=is_input)
     assert (better == text) == (not names) and set(names) <= set(MENDED)

@@ -49,7 +49,7 @@ def test_files_are_pushed_in_one_commit_and_again_to_the_same_repository(hub, pu
     assert hub.files == on_disk(tmp_path / "out") and b"ada/tasks" in hub.files[CARD]
     assert push()[0] == 0 and set(hub.files) == {CARD, RECORDS, CHATS}
     assert hub.tokens == {f"Bearer {TOKEN}"}
-    assert set(hub.anonymous) <= {"/api/agent-harnesses"}  # a question of huggingface_hub's own, about nobody
+    assert set(hub.anonymous) <= {"/api/agent-harnesses"}  # a request of huggingface_hub itself, without user data
     assert sum("/commit/" in line for line in hub.asked) == 2
     assert TOKEN.encode() not in b"".join(on_disk(tmp_path / "out").values()) and TOKEN not in said
 

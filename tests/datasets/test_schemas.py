@@ -42,8 +42,6 @@ def test_rows_of_other_formats_in_a_file_keep_all_fields(tmp_path, most, contain
     ("row", "format"),
     [
         ({"instruction": "a", "response": "lost?"}, "alpaca"), ({"instruction": "a", "generation": "lost?"}, "jsonl"),
-        ({"instruction": "a", "answer": "lost?"}, "auto"),
-        ({"instruction": "a", "output": None, "completion": "lost?"}, "auto"),
         ({"prompt": "a", "answer": "lost?"}, "prompt-completion"), ({"instruction": "a", "output": "lost?"}, "distilabel"),
     ],
 )  # fmt: skip

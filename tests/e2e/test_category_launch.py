@@ -1,4 +1,4 @@
-"""Launches from categories as users make them, in processes of their own."""
+"""Launches from categories, in processes of their own."""
 
 import os
 import sys
@@ -18,7 +18,7 @@ BIN = os.path.dirname(sys.executable)
 
 @pytest.fixture(scope="module")
 def launched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[object]]:
-    """A launch of one process that replays what was written in this process, and its options."""
+    """Launch one process that replays completions written in this process; return it with its options."""
     place = tmp_path_factory.mktemp("launched")
     files = place / "categories"
     write_category(files, "plain", tasks=3, more="temperature: 0.25\n")
@@ -58,18 +58,18 @@ def test_other_commands_read_the_run(launched):
     place, options = launched
     kept = rows(place / "one/machine_generated_instructions.jsonl")
     answered = next(row for row in kept if row["provenance"]["category"] == "answered")["provenance"]
-    told = run(sys.executable, "-m", "self_instruct.explain", place / "one", answered["id"])
-    assert told.returncode == 0, told.stderr
-    assert f"Asked for as answered, with:\n    topic '{answered['topic']}'" in told.stdout
-    assert f"Answered later (request {answered['response']['request']}, " in told.stdout
-    assert "temperature 0.8," in told.stdout
+    explained = run(sys.executable, "-m", "self_instruct.explain", place / "one", answered["id"])
+    assert explained.returncode == 0, explained.stderr
+    assert f"Asked for as answered, with:\n    topic '{answered['topic']}'" in explained.stdout
+    assert f"Answered later (request {answered['response']['request']}, " in explained.stdout
+    assert "temperature 0.8," in explained.stdout
     read = read_run(place / "one")
     plain = next(
         item for item in read.candidates.values() if item.row.get("provenance", {}).get("category") == "plain"
     )
     assert "temperature 0.25, top_p 0.95" in "".join(explain(read, plain))
     assert plain.row["provenance"]["sampling"]["temperature"] == 0.25
-    assert "seed task: The demonstration of answered asks for something plain." in told.stdout
+    assert "seed task: The demonstration of answered asks for something plain." in explained.stdout
 
     watcher = Watcher(place / "one")
     watcher.catch_up()
@@ -88,7 +88,7 @@ def test_other_commands_read_the_run(launched):
     )
 
 
-def test_a_changed_file_and_an_unknown_category_are_told_before_anything_is_loaded(launched, tmp_path):
+def test_a_changed_file_and_an_unknown_category_are_refused_before_anything_is_loaded(launched, tmp_path):
     place, options = launched
     write_category(tmp_path / "mine", "answered", steps=2, tasks=5)
     for name in ("plain", "fielded"):
@@ -99,7 +99,7 @@ def test_a_changed_file_and_an_unknown_category_are_told_before_anything_is_load
     assert ended.returncode == 2 and "did you mean general?" in ended.stderr and not (tmp_path / "run").exists()
 
 
-def test_what_is_given_to_refilter_goes_before_what_categories_set(tmp_path):
+def test_refilter_options_override_those_of_categories(tmp_path):
     files = tmp_path / "categories"
     write_category(files, "plain", tasks=3, more="rouge_threshold: 0.9\ntemperature: 0.25\n")
     write_category(files, "fielded", format="iio", tasks=1, more="rouge_threshold: 0.95\nmax_instruction_words: 90\n")
@@ -113,9 +113,9 @@ def test_what_is_given_to_refilter_goes_before_what_categories_set(tmp_path):
         "--rouge_threshold", 0.3, "--temperature", 0.5, "--max_instruction_words", 80, "--filter_rules", "length",
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
-    # Only one category has a temperature and a length of its own, and none has rules.
-    told = [line for line in ended.stderr.splitlines() if "no effect" in line]
-    assert len(told) == 1 and told[0].startswith("--rouge_threshold 0.3: no effect, because each category sets")
+    # Only one category sets its own temperature and length, and no category sets filters.
+    notices = [line for line in ended.stderr.splitlines() if "no effect" in line]
+    assert len(notices) == 1 and notices[0].startswith("--rouge_threshold 0.3: no effect, because each category sets")
 
     def refiltered(old: Path, name: str, *options: object) -> Path:
         again = run(sys.executable, "-m", "self_instruct.refilter", old, tmp_path / name, *options)
@@ -153,24 +153,24 @@ def test_what_is_given_to_refilter_goes_before_what_categories_set(tmp_path):
     assert kept(both) == []
 
 
-def test_only_what_was_given_and_every_category_replaces_is_told(tmp_path):
+def test_the_notice_names_only_given_options_that_every_category_replaces(tmp_path):
     files = tmp_path / "categories"
     write_category(files, "plain", more="rouge_threshold: 0.9\ntemperature: 0.25\nfilter_keywords: []\n")
     write_category(files, "other", more="rouge_threshold: 0.9\ntop_p: 0.5\nfilter_keywords: []\n")
     (tmp_path / "run.yaml").write_text("rouge_threshold: 0.3\ntemperature: 0.5\nfilter_keywords: [a, b]\n")
     options = ["--categories", "plain,other", "--categories_path", files, "--dry_run"]
 
-    def told(*more: object) -> list[str]:
+    def without_effect(*more: object) -> list[str]:
         ended = generate(*options, *more)
         assert ended.returncode == 0, ended.stderr
         return [line.partition(": no effect")[0] for line in ended.stderr.splitlines() if "no effect" in line]
 
-    assert told() == told("--preset", "alpaca") == told("--rouge_threshold", 0.9) == []
-    assert told("--config", tmp_path / "run.yaml") == ["--rouge_threshold 0.3, --filter_keywords a b"]
-    assert told("--preset", "alpaca", "--threshold", 0.2) == ["--rouge_threshold 0.2"]
+    assert without_effect() == without_effect("--preset", "alpaca") == without_effect("--rouge_threshold", 0.9) == []
+    assert without_effect("--config", tmp_path / "run.yaml") == ["--rouge_threshold 0.3, --filter_keywords a b"]
+    assert without_effect("--preset", "alpaca", "--threshold", 0.2) == ["--rouge_threshold 0.2"]
 
 
-def test_overwriting_keeps_the_old_run_and_gives_the_same_anew(launched):
+def test_overwriting_keeps_the_old_run_and_reproduces_it(launched):
     place, options = launched
     before = dataset(place / "one")
     ended = generate(*options, "--batch_dir", place / "one", "--overwrite")

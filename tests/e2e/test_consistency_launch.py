@@ -12,12 +12,12 @@ from tests.commands.test_consistency import (
     PREDICTIONS,
     REPORT,
     asked,
+    script_options,
     source,
     tested,
-    told,
 )
 from tests.support.processes import wait_until
-from tests.support.runs import DATASET, ROOT, SECONDS, rows, run, start, whole_rows
+from tests.support.runs import DATASET, ROOT, SECONDS, rows, run, start_copy, whole_rows
 
 __all__ = ["asked", "source", "tested"]  # fixtures
 BIN = os.path.dirname(sys.executable)
@@ -25,20 +25,19 @@ JUDGE = ["--model_name_or_path", ROOT / "demo_model", "--max_new_tokens", 40, "-
 
 
 def copied(folder, place):
-    """A copy of a run directory without what was predicted."""
+    """Return a copy of a run directory without its predictions."""
     place.mkdir()
     for name in (*DATASET, "run.yaml", "completions.jsonl"):
         (place / name).write_bytes((folder / name).read_bytes())
     return place
 
 
-def test_accelerate_launches_it_from_its_folder_with_another_model(source, tmp_path):
+def test_it_runs_from_its_folder_with_another_model(source, tmp_path):
     folder = copied(source / "run", tmp_path / "run")
     result = run(
-        f"{BIN}/accelerate", "launch", "--cpu", "--num_processes", 1, "--num_machines", 1, "--mixed_precision", "no",
-        "--dynamo_backend", "no", COMMAND.name, "--batch_dir", os.path.relpath(folder, COMMAND.parent), *JUDGE,
+        sys.executable, COMMAND.name, "--batch_dir", os.path.relpath(folder, COMMAND.parent), *JUDGE,
         "--num_trials", 2, "--embedding_model_name_or_path", MINILM, "--self_consistency_threshold", 0.1,
-        cwd=COMMAND.parent, PYTHONPATH="",
+        cwd=COMMAND.parent,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     predictions, records = rows(folder / PREDICTIONS), rows(folder / DATASET[0])
@@ -56,13 +55,13 @@ def test_accelerate_launches_it_from_its_folder_with_another_model(source, tmp_p
     assert f"{len(stay)} of {len(records)} records stay" in result.stdout and (folder / REPORT).is_file()
 
 
-def test_one_that_is_stopped_in_the_middle_goes_on_without_loss(source, tmp_path):
+def test_a_stopped_command_continues_without_loss(source, tmp_path):
     folder = copied(source / "run", tmp_path / "run")
-    command = [sys.executable, COMMAND, "--batch_dir", folder, *JUDGE, *BY_WORDS, "--num_trials", 3]
-    process = start(*command)
+    command = [COMMAND, "--batch_dir", folder, *JUDGE, *BY_WORDS, "--num_trials", 3]
+    process = start_copy(*command)
     journal = folder / PREDICTIONS
     wait_until(lambda: len(whole_rows(journal)) >= 2 or process.poll() is not None)
-    assert process.poll() is None, process.communicate()
+    assert process.poll() is None, process.communicate(SECONDS)
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=SECONDS)
     before = journal.read_bytes()
@@ -73,22 +72,26 @@ def test_one_that_is_stopped_in_the_middle_goes_on_without_loss(source, tmp_path
     assert f"Stopped: SIGTERM was received.\n{there} of {total} predictions are there" in out
     assert not (folder / KEPT).exists()
 
-    result = run(*command)
+    result = run(sys.executable, *command)
     assert result.returncode == 0, result.stderr
     assert journal.read_bytes().startswith(before)
     found = [(row["record"], row["trial"]) for row in rows(journal)]
     assert len(found) == len(set(found)) == total and (folder / KEPT).exists()
 
 
-def test_several_ranks_give_the_predictions_of_one(source, asked, tmp_path):
+def test_several_ranks_that_accelerate_launches_from_its_folder_give_the_predictions_of_one(source, asked, tmp_path):
     folder = copied(source / "run", tmp_path / "run")
-    command = [f"{BIN}/torchrun", "--standalone", "--nproc_per_node", 2, COMMAND, "--batch_dir", folder]
-    result = run(*command, *told(source), *BY_WORDS)
+    accelerate = [f"{BIN}/accelerate", "launch", "--multi_gpu", "--num_processes", 2, "--num_machines", 1, "--mixed_precision",
+                  "no", "--dynamo_backend", "no", "--main_process_port", 0, COMMAND.name]  # fmt: skip
+    options = ["--batch_dir", folder, *BY_WORDS]
+    result = run(
+        *accelerate, *options, *script_options(source), cwd=COMMAND.parent, PYTHONPATH="", ACCELERATE_USE_CPU="true"
+    )  # fmt: skip
     assert result.returncode == 0, result.stderr
     assert (folder / KEPT).read_bytes() == (asked / KEPT).read_bytes()
     both = [{(row["record"], row["trial"]): {**row, "rank": 0, "created_at": None} for row in rows(place / PREDICTIONS)}
             for place in (folder, asked)]  # fmt: skip
     assert both[0] == both[1]
     # Where nothing is missing, no rank waits for another.
-    again = run(*command, "--num_trials", 2, *BY_WORDS)
+    again = run(f"{BIN}/torchrun", "--standalone", "--nproc_per_node", 2, COMMAND, *options, "--num_trials", 2)
     assert again.returncode == 0 and "records stay" in again.stdout

@@ -1,4 +1,4 @@
-"""Runs that are killed lose nothing and write every byte in the end.
+"""Killed runs lose no completion, and end with the same bytes as an undisturbed run.
 
 `benchmarks/crashes.py` is the long form.
 """
@@ -36,28 +36,28 @@ def test_a_kill_in_every_file_and_at_a_random_moment_of_the_real_command_loses_n
 
 
 def test_a_kill_at_every_write_boundary_loses_nothing(forks):
-    places = forks.boundaries()
+    points = forks.boundaries()
     for name in (JOURNAL, ACCEPTED, REJECTED, "run.yaml", "report.json"):
-        assert {place.split(":")[3] for place in places if place.startswith(f"{name}:write")} == {"middle", "after"}
-    assert len(places) > 25
-    for at, place in enumerate(places):
+        assert {place.split(":")[3] for place in points if place.startswith(f"{name}:write")} == {"middle", "after"}
+    assert len(points) > 25
+    for at, place in enumerate(points):
         (kill,) = forks.killed(f"boundary-{at}", [place])
         assert (kill.lost, kill.doubled, kill.identical) == (0, 0, True), place
 
 
-def test_a_kill_at_every_boundary_of_going_on_loses_nothing(forks):
-    places = [place for place in forks.boundaries() if place.split(":")[2] in "12"]
-    for at, place in enumerate(places):
+def test_a_kill_at_every_boundary_of_a_continued_run_loses_nothing(forks):
+    points = [place for place in forks.boundaries() if place.split(":")[2] in "12"]
+    for at, place in enumerate(points):
         forks.begin(2)
         struck = forks.launch(place) == -signal.SIGKILL
         lines = whole_lines(forks.here / "run")
-        assert forks.launch() == 0, forks.said()
+        assert forks.launch() == 0, forks.output()
         (kill,) = judged([(place, lines)], forks.lay_aside(f"again-{at}"), forks.reference)
         assert (kill.lost, kill.doubled, kill.identical) == (0, 0, True), place
         assert struck, place
 
 
-def test_the_harness_sees_what_is_lost_doubled_or_different(forks, tmp_path):
+def test_the_harness_detects_lost_doubled_and_different_lines(forks, tmp_path):
     whole = whole_lines(forks.reference)
     run = shutil.copytree(forks.reference, tmp_path / "run")
     assert judged([("x", whole)], run, forks.reference)[0].identical

@@ -1,4 +1,4 @@
-"""The grammar behind the demonstration model: its answers are right, it can be read back, and it repeats exactly."""
+"""The grammar behind the demonstration model: its answers are right, it can be parsed, and it is deterministic."""
 
 from __future__ import annotations
 
@@ -101,14 +101,14 @@ def test_a_wrong_body_is_found_out(wrong: str) -> None:
     assert is_right(job.meaning(), text, f"def {job.name}(items):\n    {wrong}") is False
 
 
-def test_a_function_under_another_name_than_asked_for_is_wrong() -> None:
+def test_a_function_with_another_name_than_requested_is_wrong() -> None:
     rng = random.Random(6)
     job = draw_job(rng)
     assert is_right(job.meaning(), "Call it `something_else`.", job.code(rng)) is False
     assert is_right(job.meaning(), "Choose a name.", job.code(rng)) is True
 
 
-def test_empty_input_must_raise_where_the_instruction_says_so() -> None:
+def test_empty_input_must_raise_if_the_instruction_says_so() -> None:
     rng = random.Random(8)
     job = next(job for job in iter(lambda: draw_job(rng), None) if job.action.verb == "keep")
     assert is_right(job.meaning(), "Raise ValueError if it is empty.", job.code(rng)) is False
@@ -172,7 +172,7 @@ def test_documents_are_numbered_blocks_that_parse_back_and_only_own_blocks_are_t
     assert plain > 10
 
 
-def test_two_random_instructions_are_seldom_alike() -> None:
+def test_two_random_instructions_are_seldom_similar() -> None:
     instructions = [task.instruction for task in draw(1000, seed=12)]
     assert len(novelty.kept(instructions)) >= 0.85 * len(instructions)
 

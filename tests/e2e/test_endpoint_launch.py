@@ -1,4 +1,4 @@
-"""Whole runs that ask a server, through the launch script."""
+"""Whole runs against a server, through the launch script."""
 
 import json
 import shutil
@@ -29,7 +29,7 @@ def asking(server: EndpointServer, batch_dir: Path, *more: object) -> list[objec
     ]  # fmt: skip
 
 
-def test_a_run_that_is_killed_goes_on_to_the_dataset_of_one_that_was_not_and_no_file_or_log_has_the_key(tmp_path):
+def test_a_killed_run_ends_with_the_undisturbed_dataset_and_no_file_or_log_has_the_key(tmp_path):
     with EndpointServer(tasks=True, key=KEY, latency=0.02) as server:
         whole = generate(*asking(server, tmp_path / "whole"), **SECRET)
         assert whole.returncode == 0, whole.stderr
@@ -73,7 +73,7 @@ def test_a_run_that_is_killed_goes_on_to_the_dataset_of_one_that_was_not_and_no_
     assert len(written) >= 8 and not any(KEY.encode() in path.read_bytes() for path in written)
 
 
-def test_budgets_and_a_dead_server_end_a_run_that_goes_on_later(tmp_path):
+def test_budgets_and_a_dead_server_end_a_run_that_can_continue_later(tmp_path):
     with EndpointServer(tasks=True) as server:
         options = asking(server, tmp_path / "run", "--max_usage_tokens", 150)
         spent = generate(*options)
@@ -90,7 +90,7 @@ def test_budgets_and_a_dead_server_end_a_run_that_goes_on_later(tmp_path):
     assert dead.returncode == 1 and "--api_wait_minutes" in dead.stderr and "Traceback" not in dead.stderr
 
 
-def test_mistakes_are_told_in_one_message(tmp_path):
+def test_mistakes_are_reported_in_one_message(tmp_path):
     with EndpointServer() as server:
         for more, message in [
             (["--max_cost", 3, "--price_per_million_tokens", "free"], "--price_per_million_tokens is 'free'"),
@@ -100,14 +100,16 @@ def test_mistakes_are_told_in_one_message(tmp_path):
                 "--price_per_million_tokens is for --engine openai, but the engine is scripted",
             ),
         ]:
-            told = generate(*asking(server, tmp_path / "run"), *more)
-            assert told.returncode == 2 and message in told.stderr and "Traceback" not in told.stderr
+            result = generate(*asking(server, tmp_path / "run"), *more)
+            assert result.returncode == 2 and message in result.stderr and "Traceback" not in result.stderr
             assert not (tmp_path / "run").exists()
         for more in (["--api_extra_body", f'{{"user": "{KEY}"}}'], ["--api_base", f"http://me:{KEY}@localhost:1"]):
-            told = generate(
+            result = generate(
                 "--batch_dir", tmp_path / "run", "--seed_tasks_path", ROOT / "seeds/code.jsonl", *more, **SECRET
             )
-            assert told.returncode == 2 and "would be written to run.yaml" in told.stderr and KEY not in told.stderr
+            assert (
+                result.returncode == 2 and "would be written to run.yaml" in result.stderr and KEY not in result.stderr
+            )
             assert not (tmp_path / "run").exists()
         ranks = generate(*asking(server, tmp_path / "run"), RANK="0", WORLD_SIZE="2")
         assert ranks.returncode == 2 and "needs one process" in ranks.stderr
@@ -135,6 +137,6 @@ def test_a_folder_with_nothing_but_a_tokenizer_counts_prompts_and_no_local_engin
         shutil.copy(ROOT / "demo_model" / "config.json", folder)
     (folder / "tokenizer.json").unlink()
     with EndpointServer() as server:
-        told = generate(*asking(server, tmp_path / "run"), "--model_name_or_path", folder)
-    assert told.returncode == 2 and "the folder must hold a tokenizer" in told.stderr
-    assert "Traceback" not in told.stderr
+        result = generate(*asking(server, tmp_path / "run"), "--model_name_or_path", folder)
+    assert result.returncode == 2 and "the folder must hold a tokenizer" in result.stderr
+    assert "Traceback" not in result.stderr

@@ -1,4 +1,4 @@
-"""Signals, full disks, lost directories and unheard-of texts, in launches of the real command."""
+"""Signals, full disks, lost directories and unusual texts, in launches of the real command."""
 
 import json
 import os
@@ -24,15 +24,15 @@ def server(tmp_path_factory):
 
 @pytest.fixture
 def forks(server):
-    """An empty place to launch in."""
+    """Provide an empty directory to launch in."""
     server.clear()
     return server
 
 
 def goes_on(forks) -> None:
-    """The next launch ends as a run that nothing disturbed."""
-    assert forks.launch() == 0, forks.said()
-    assert contents(forks.here / "run") == contents(forks.reference) and "Traceback" not in forks.said()
+    """Assert that the next launch ends with the files of an undisturbed run."""
+    assert forks.launch() == 0, forks.output()
+    assert contents(forks.here / "run") == contents(forks.reference) and "Traceback" not in forks.output()
 
 
 # ---- signals
@@ -50,7 +50,7 @@ def goes_on(forks) -> None:
 )
 def test_a_signal_while_files_are_written_leaves_them_whole(forks, number, place, left):
     assert forks.launch(place, number) == 128 + number
-    assert f"Stopped: {number.name} was received." in forks.said() and "go on:" in forks.said()
+    assert f"Stopped: {number.name} was received." in forks.output() and "go on:" in forks.output()
     assert len(whole_lines(forks.here / "run")) == left
     assert sorted(contents(forks.here / "run")) == sorted(contents(forks.reference))
     assert json.loads((forks.here / "run" / "report.json").read_text())["stopped"] == f"{number.name} was received"
@@ -60,14 +60,14 @@ def test_a_signal_while_files_are_written_leaves_them_whole(forks, number, place
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_while_the_report_is_written_lets_it_be_finished(forks, number):
     assert forks.launch("report.json:write:1:middle", number) == 128 + number
-    assert "Done: 8 of 8 records." in forks.said()
+    assert "Done: 8 of 8 records." in forks.output()
     assert contents(forks.here / "run") == contents(forks.reference)
 
 
 def test_a_second_sigint_ends_the_launch_at_once(forks):
     place = f"{JOURNAL}:write:2:before,{JOURNAL}:write:2:middle"
     assert forks.launch(place, signal.SIGINT) == -signal.SIGINT
-    assert len(whole_lines(forks.here / "run")) == 1 and "Stopped" not in forks.said()
+    assert len(whole_lines(forks.here / "run")) == 1 and "Stopped" not in forks.output()
     goes_on(forks)
 
 
@@ -75,7 +75,7 @@ def test_a_second_sigint_ends_the_launch_at_once(forks):
 
 
 def mounted(place, size: int) -> None:
-    """Makes a place of so many bytes, or skips the test where that is not allowed."""
+    """Mount a file system of this many bytes, or skip the test where mounting is not allowed."""
     place.mkdir()
     done = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place], capture_output=True, text=True
@@ -90,7 +90,7 @@ def remounted(place, options: str) -> None:
 
 @pytest.fixture
 def small(forks):
-    """What mounts a file system of some pages on the run's place."""
+    """Return the command that mounts a file system of some pages at the run's directory."""
     place = forks.here / "run"
     yield lambda pages: mounted(place, pages * os.sysconf("SC_PAGE_SIZE"))
     subprocess.run(["umount", place], capture_output=True, check=False)
@@ -98,11 +98,11 @@ def small(forks):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small file system")
 @pytest.mark.parametrize("pages", [1, 2, 4, 5, 6])
-def test_a_full_disk_ends_the_run_with_a_message_and_room_lets_it_go_on(forks, small, pages):
+def test_a_full_disk_ends_the_run_with_a_message_and_the_run_continues_once_there_is_room(forks, small, pages):
     small(pages)
     assert forks.launch() == 1
-    (told,) = [line for line in forks.said().splitlines() if line.startswith("error: ")]
-    assert "No space left on device; the journal is kept; run the same command again to continue" in told
+    (error,) = [line for line in forks.output().splitlines() if line.startswith("error: ")]
+    assert "No space left on device; the journal is kept; run the same command again to continue" in error
     lines = whole_lines(forks.here / "run")
     assert bool(lines) == (pages > 3) and not list((forks.here / "run").glob("*.lock"))
     remounted(forks.here / "run", "size=1m")
@@ -117,7 +117,8 @@ def test_a_file_system_that_cannot_be_written_is_a_users_mistake(forks, small):
     remounted(forks.here / "run", "ro")
     assert forks.launch() == 2
     assert (
-        f"error: --batch_dir {forks.here}/run: cannot be written (Read-only file system); give another" in forks.said()
+        f"error: --batch_dir {forks.here}/run: cannot be written (Read-only file system); give another"
+        in forks.output()
     )
     remounted(forks.here / "run", "rw")
     goes_on(forks)
@@ -127,7 +128,7 @@ def test_a_file_system_that_cannot_be_written_is_a_users_mistake(forks, small):
 def test_a_directory_that_may_not_be_written_is_a_users_mistake(forks):
     forks.begin(2)
     (forks.here / "run").chmod(0o555)
-    assert forks.launch() == 2 and "cannot be written (Permission denied); give another directory" in forks.said()
+    assert forks.launch() == 2 and "cannot be written (Permission denied); give another directory" in forks.output()
     (forks.here / "run").chmod(0o755)
     goes_on(forks)
 
@@ -136,7 +137,7 @@ def test_a_directory_that_is_moved_away_in_the_middle_ends_the_run_and_can_be_pu
     assert forks.launch(f"{JOURNAL}:write:2:before", GONE) == 1
     assert (
         "completions.jsonl: was moved or removed while the launch was writing to it; put it back if it was moved"
-        in forks.said()
+        in forks.output()
     )
     assert not (forks.here / "run").exists() and len(whole_lines(forks.here / "run.gone")) == 2
     (forks.here / "run.gone").rename(forks.here / "run")
@@ -151,12 +152,12 @@ def test_a_damaged_line_in_the_middle_is_generated_again_and_every_reader_does_w
     journal = forks.here / "run" / JOURNAL
     lines = whole_lines(forks.here / "run")
     journal.write_bytes(b"\n".join([lines[0], b"\x00\xff{damaged", lines[2], b""]))
-    told = f"{journal}: 1 of 3 lines are damaged"
+    warning = f"{journal}: 1 of 3 lines are damaged"
     for command in (["refilter", forks.here / "run", tmp_path / "new"], ["explain", forks.here / "run", "000000-01"]):
         result = run(*MODULE, f"self_instruct.{command[0]}", *command[1:])
-        assert result.returncode == 0 and told in result.stderr and "they are ignored" in result.stderr
+        assert result.returncode == 0 and warning in result.stderr and "they are ignored" in result.stderr
     assert {row["request"] for row in rows(tmp_path / "new" / REJECTED)} <= {0, 2}
-    assert forks.launch() == 0 and told in forks.said()
+    assert forks.launch() == 0 and warning in forks.output()
     found = contents(forks.here / "run")
     assert found.pop("completions.quarantine.jsonl") == b"\x00\xff{damaged\n"
     expected = contents(forks.reference)
@@ -175,12 +176,12 @@ def test_a_seed_file_that_was_edited_is_refused(forks, tmp_path, monkeypatch):
     assert forks.launch() == 0
     before = contents(forks.here / "run")
     seeds.write_text(seeds.read_text().replace("list", "tuple", 1))
-    assert forks.launch() == 2 and "the seed file's content has changed" in forks.said()
+    assert forks.launch() == 2 and "the seed file's content has changed" in forks.output()
     assert contents(forks.here / "run") == before
 
 
 def scripted_by(forks, monkeypatch, tmp_path, texts, *more):
-    """Launches from now on replay these texts."""
+    """Make later launches replay these texts."""
     path = tmp_path / "script.jsonl"
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
     given = forks.command("")
@@ -194,7 +195,7 @@ def test_a_model_that_only_repeats_itself_ends_the_run_after_its_patience(forks,
     assert forks.launch() == 0
     assert (
         "the yield of the last 20 requests was 0.00%, under --min_yield 1.00%; the model repeats itself"
-        in forks.said()
+        in forks.output()
     )
     assert len(whole_lines(forks.here / "run")) == 21 and len(rows(forks.here / "run" / ACCEPTED)) == 1
 
@@ -233,7 +234,7 @@ def test_texts_that_no_one_expects_go_through_every_command(forks, monkeypatch, 
     reasons = {row["request"]: row["reason"] for row in rows(folder / REJECTED)}
     assert reasons[0] == "too_long" and reasons[8] == "empty_block"
     before = contents(folder)
-    assert forks.launch() == 0 and contents(folder) == before and "Traceback" not in forks.said()
+    assert forks.launch() == 0 and contents(folder) == before and "Traceback" not in forks.output()
     ids = [row["provenance"]["id"] for row in rows(folder / ACCEPTED)]
     surrogates = next(name for name in ids if name.startswith("000003"))
     for command in (

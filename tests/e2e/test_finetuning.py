@@ -1,4 +1,4 @@
-"""What the card lays out is trained on by TRL's own command, and the adapter generates."""
+"""TRL's own command trains on the card's dataset, and the trained adapter generates."""
 
 import json
 import os
@@ -24,7 +24,7 @@ needs_trl = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory):
-    """A small dataset as the card command lays it out."""
+    """Make a small dataset repository with the card command."""
     folder = tmp_path_factory.mktemp("published")
     tasks = [{"instruction": f"Add {n} and 2.", "input": "", "output": f"{n} + 2 = {n + 2}"} for n in range(24)]
     (folder / "tasks.jsonl").write_text(lines(*tasks))

@@ -1,4 +1,4 @@
-"""The benchmark of the back-ends in its small form."""
+"""The benchmark of the generation back-ends, with its smallest settings."""
 
 import os
 import re
@@ -14,7 +14,7 @@ LINE = re.compile(
 
 
 def is_ratio(printed: str, speed: str, base: str) -> bool:
-    """Whether a ratio is that of two speeds, all three as rounded when printed."""
+    """Return whether a printed ratio agrees with two printed speeds, within their rounding."""
     low = (float(speed) - 0.05) / (float(base) + 0.05)
     high = (float(speed) + 0.05) / max(float(base) - 0.05, 1e-9)
     return low - 0.0051 <= float(printed) <= high + 0.0051

@@ -24,8 +24,8 @@ QUEUES = ("requests", "completions", "alive/0", "alive/1", "main/0", "main/1")
 
 
 class Attacker(threading.Thread):
-    """Does what it can with the port of a launch's store. It takes requests away and gives them back one by one, so that the
-    launch cannot end before it is done.
+    """Attack a launch through the port of its store. Requests are held and returned one by one, so that the launch
+    cannot end before the attack does.
     """
 
     def __init__(self, port: int, connections: int) -> None:
@@ -53,7 +53,7 @@ class Attacker(threading.Thread):
         self.over.wait()
 
     def _repeat(self, carrier: StoreCarrier, leave: int = 0) -> None:
-        """Give a request back three times, and the completion that comes of it, if it can be caught."""
+        """Return a request three times, and then its completion, if that can be intercepted."""
         if len(self.held) <= leave:
             return
         message = self.held.popleft()
@@ -67,7 +67,7 @@ class Attacker(threading.Thread):
                 return
 
     def _genuine(self, carrier: StoreCarrier, name: str) -> list[bytes]:
-        """The next message of a queue if this or that process of the launch has sent it."""
+        """Return the next message of a queue if a process of the launch sent it."""
         message = carrier.pop(name) or b""
         if not message:
             time.sleep(0.001)
@@ -107,7 +107,7 @@ class Attacker(threading.Thread):
 
 @pytest.fixture
 def many_files():
-    """Room for the silent connections in this process."""
+    """Raise this process's limit of open files for the silent connections."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     if before[1] != resource.RLIM_INFINITY and before[1] < 2 * SILENT:
         pytest.skip("this system does not allow so many connections")
@@ -117,7 +117,7 @@ def many_files():
 
 
 # torch's store looks up the name of each caller and serves nobody meanwhile: where that takes seconds, silent connections end a
-# launch (SECURITY.md). torchrun's store is told here not to wait for an answer.
+# launch (SECURITY.md). The test makes torchrun's store return without waiting for an answer.
 @pytest.mark.parametrize(("launcher", "connections"), [("torchrun", SILENT), ("variables", 0)])
 def test_injected_messages_and_a_flood_change_nothing(launcher, connections, many_files, tmp_path):
     script, folder = write_script(tmp_path / "script.jsonl", 400), tmp_path / "run"

@@ -1,5 +1,6 @@
-"""The commands as users start them, in real processes."""
+"""The commands in real processes, as users start them."""
 
+import json
 import os
 import signal
 import sys
@@ -20,6 +21,7 @@ from tests.support.runs import (
     run,
     scripted,
     start,
+    start_copy,
     whole_rows,
 )
 from tests.support.scripts import write_script
@@ -35,14 +37,14 @@ def script(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def whole(script, tmp_path_factory):
-    """A run by one process that nothing disturbed."""
+    """Make an undisturbed run of one process."""
     folder = tmp_path_factory.mktemp("runs") / "whole"
     result = generate(*scripted(script, folder))
     assert result.returncode == 0, result.stderr
     return folder, result
 
 
-def test_a_run_leaves_its_files_and_tells_the_story(whole):
+def test_a_run_leaves_its_files_and_prints_a_summary(whole):
     folder, result = whole
     assert sorted(path.name for path in folder.iterdir()) == sorted(
         [*DATASET, "completions.jsonl", "logs", "run.yaml"]
@@ -95,32 +97,41 @@ def test_every_flag_of_the_original_works_by_its_name(tmp_path):
     assert "rouge_threshold: 0.6" in saved and "repetition_penalty: 1.1" in saved and "max_length: 900" in saved
 
 
-@pytest.mark.parametrize(
-    ("script_path", "folder", "triggers"),
-    [
-        (IO, ROOT / "instruction_io", []),
-        (IIO, ROOT, ["--instruction_trigger", "Task", "--output_trigger", "Solution"]),
-    ],
-)
-def test_accelerate_launches_both_scripts_from_both_places(script_path, folder, triggers, tmp_path):
-    named = script_path.name if folder != ROOT else script_path.relative_to(ROOT)
-    config = os.path.relpath(QUICKSTART, folder)
+LAUNCH = [f"{BIN}/accelerate", "launch", "--cpu", "--num_processes", 1, "--num_machines", 1, "--mixed_precision", "no",
+          "--dynamo_backend", "no"]  # fmt: skip
+
+
+def test_accelerate_launches_a_script_from_its_folder(tmp_path):
+    config = os.path.relpath(QUICKSTART, IO.parent)
     result = run(
-        f"{BIN}/accelerate", "launch", "--cpu", "--num_processes", 1, "--num_machines", 1, "--mixed_precision", "no",
-        "--dynamo_backend", "no", named, "--config", config, "--batch_dir", tmp_path / "run",
+        *LAUNCH, IO.name, "--config", config, "--batch_dir", tmp_path / "run",
         "--num_instructions_to_generate", 1, "--max_requests", 8, "--max_new_tokens", 250, "--request_batch_size", 2,
-        *triggers,
-        cwd=folder, PYTHONPATH="",
+        cwd=IO.parent, PYTHONPATH="",
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
-    written = "".join(row["text"] for row in rows(tmp_path / "run/completions.jsonl"))
-    assert ("Solution:" if triggers else "Output:") in written
+    assert "Output:" in "".join(row["text"] for row in rows(tmp_path / "run/completions.jsonl"))
     assert len(rows(tmp_path / "run/machine_generated_instructions.jsonl")) >= 1
 
 
-@pytest.mark.parametrize("ranks", [2, 4])
-def test_several_ranks_give_the_files_of_one(script, whole, tmp_path, ranks):
-    result = run(f"{BIN}/torchrun", "--standalone", "--nproc_per_node", ranks, IO, *scripted(script, tmp_path / "run"))
+def test_accelerate_launches_a_script_from_the_root_with_trigger_words(tmp_path):
+    text = "Sort the ledger backwards.\n\n5. Input:\n3 1 2\n\n5. Solution:\n3 2 1\n###\n"
+    (tmp_path / "script.jsonl").write_text(json.dumps({"text": text}) + "\n")
+    result = run(
+        *LAUNCH, IIO.relative_to(ROOT), *scripted(tmp_path / "script.jsonl", tmp_path / "run", 1),
+        "--instruction_trigger", "Task", "--output_trigger", "Solution", cwd=ROOT, PYTHONPATH="",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    (record,) = rows(tmp_path / "run/machine_generated_instructions.jsonl")
+    assert (record["instruction"], record["input"], record["output"]) == (
+        "Sort the ledger backwards.",
+        "3 1 2",
+        "3 2 1",
+    )
+
+
+# Two ranks give them in test_injected_messages.py.
+def test_several_ranks_give_the_files_of_one(script, whole, tmp_path):
+    result = run(f"{BIN}/torchrun", "--standalone", "--nproc_per_node", 4, IO, *scripted(script, tmp_path / "run"))
     assert result.returncode == 0, result.stderr
     assert dataset(tmp_path / "run") == dataset(whole[0])
     journals = [{row["request"]: {**row, "rank": 0} for row in rows(folder / "completions.jsonl")}
@@ -135,7 +146,7 @@ ENDLESS = ["--config", QUICKSTART, "--num_instructions_to_generate", 5000, "--re
 
 @pytest.fixture(scope="module")
 def two_ranks(tmp_path_factory):
-    """The journal of a run of two ranks with a real model, stopped once both have completed requests."""
+    """Return the journal of a run of two ranks with a real model, stopped after both have completed requests."""
     folder = tmp_path_factory.mktemp("runs") / "two"
     journal = folder / "completions.jsonl"
 
@@ -151,10 +162,10 @@ def two_ranks(tmp_path_factory):
         wait_until(lambda: shared() or process.poll() is not None)
         going = process.poll() is None
         process.send_signal(signal.SIGINT)
-        told = process.communicate(timeout=SECONDS)
+        printed = process.communicate(timeout=SECONDS)
     finally:
         process.kill()
-    assert going, told
+    assert going, printed
     return rows(journal)
 
 
@@ -176,13 +187,13 @@ def test_one_process_has_the_plan_of_two_ranks(two_ranks, tmp_path):
 
 
 @pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGTERM])
-def test_a_run_that_is_stopped_in_the_middle_goes_on_without_loss(tmp_path, kill):
+def test_a_stopped_run_continues_without_loss(tmp_path, kill):
     options = ["--config", QUICKSTART, "--batch_dir", tmp_path / "run", "--num_instructions_to_generate", 8,
                "--request_batch_size", 2, "--max_new_tokens", 120]  # fmt: skip
-    process = start(sys.executable, IO, *options)
+    process = start_copy(IO, *options)
     journal = tmp_path / "run/completions.jsonl"
     wait_until(lambda: len(whole_rows(journal)) >= 2 or process.poll() is not None)
-    assert process.poll() is None, process.communicate()
+    assert process.poll() is None, process.communicate(SECONDS)
     process.send_signal(kill)
     out, err = process.communicate(timeout=SECONDS)
     assert process.returncode == (-kill if kill == signal.SIGKILL else 128 + kill)

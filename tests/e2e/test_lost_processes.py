@@ -1,7 +1,7 @@
-"""Launches that lose a process or are stopped, with real processes.
+"""Real launches that lose a process or are stopped.
 
-Several ranks share a long script, which costs no model; a launch of one process has a real model, since it replays a script
-without a generating process.
+Several ranks share a long script and need no model; a launch of one process uses a real model, because it replays a
+script without a generating process.
 """
 
 import os
@@ -28,7 +28,7 @@ def script(tmp_path_factory):
 
 
 def under_way(folder, options, *launcher, ranks=frozenset({0})):
-    """A launch of which each rank has completed a request, and all its processes."""
+    """Start a launch and wait until each rank has completed a request; return it with all its processes."""
     before = len(whole_rows(folder / "completions.jsonl"))
 
     def shared() -> bool:
@@ -45,7 +45,7 @@ def under_way(folder, options, *launcher, ranks=frozenset({0})):
 
 
 def end_of(process, members) -> tuple[int, str]:
-    """Exit code and everything that was printed, once no process of a launch is left."""
+    """Wait until no process of the launch is left; return its exit code and output."""
     try:
         out, err = process.communicate(timeout=SECONDS)
         wait_until(lambda: not alive(members))
@@ -56,7 +56,7 @@ def end_of(process, members) -> tuple[int, str]:
 
 
 def journalled(folder) -> list[int]:
-    """The requests in the journal, each of which must be there once."""
+    """Return the requests in the journal, and assert that each occurs once."""
     requests = [row["request"] for row in whole_rows(folder / "completions.jsonl")]
     assert len(requests) == len(set(requests))
     return requests
@@ -64,7 +64,7 @@ def journalled(folder) -> list[int]:
 
 @pytest.fixture(scope="module")
 def stopped(script, tmp_path_factory):
-    """A launch of which rank 1 is stopped at the beginning. It ends while the other tests run."""
+    """Start a launch and stop rank 1 at the beginning. It ends while the other tests run."""
     folder = tmp_path_factory.mktemp("stopped") / "run"
     process, members = under_way(folder, scripted(script, folder, 20_000), *TORCHRUN, 2, ranks={0, 1})
     victim = next(pid for pid in children(process.pid) if rank_of(pid) == 1)

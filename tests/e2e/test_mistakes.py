@@ -16,13 +16,15 @@ def found(tmp_path_factory):
 @pytest.mark.parametrize(("title", "at"), MISTAKES)
 def test_a_mistake_is_one_message_and_changes_no_file(found, title, at):
     mistake, outcome = found[title][at]
-    assert outcome.code == 2 and outcome.said == "", outcome
+    assert outcome.code == 2 and outcome.stdout == "", outcome
     assert (
-        outcome.told.startswith("error: ") and outcome.told.count("error: ") == 1 and "Traceback" not in outcome.told
+        outcome.stderr.startswith("error: ")
+        and outcome.stderr.count("error: ") == 1
+        and "Traceback" not in outcome.stderr
     )
-    assert mistake.told in message(outcome)
+    assert mistake.message in message(outcome)
     assert outcome.changed == []
 
 
-def test_the_table_tells_what_is_told_now(found):
-    assert page(found) == PLACE.read_text(encoding="utf-8"), "python tests/support/list_mistakes.py writes it anew"
+def test_the_page_shows_the_current_messages(found):
+    assert page(found) == PLACE.read_text(encoding="utf-8"), "python tests/support/list_mistakes.py updates it"

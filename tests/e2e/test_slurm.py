@@ -1,8 +1,8 @@
-"""The job scripts on a Slurm cluster of two nodes, disturbed as clusters do.
+"""The job scripts on a Slurm cluster of two nodes, with preemption, requeues and lost nodes.
 
-Small jobs, which load no model, are submitted together at the start and run side by side. One job over both nodes, with the
-demonstration model, goes through all that comes after: each test waits until it has got on, disturbs it, and sees to it that
-it was requeued with all that was journalled; the last one waits for its end. Any test can be run alone.
+Small jobs are submitted together at the start and run side by side. One job over both nodes is used by all later tests: each
+waits for progress, disturbs the job, and asserts that it was requeued with its whole journal; the last one waits for its end.
+Any test can be run alone. All replay scripts, which needs no model: test_launch.py starts ranks with a model.
 """
 
 import sys
@@ -19,7 +19,7 @@ from tests.support.slurm_cluster import NODES, Cluster, obstacle
 
 pytestmark = pytest.mark.skipif(obstacle() is not None, reason=obstacle() or "")
 GENERATE, CURATE = (ROOT / "configs" / "slurm" / f"{name}.slurm" for name in ("generate", "curate"))
-TARGET = 60
+REQUESTS = 5000
 PATIENCE_SECONDS = 280.0
 MISTAKES = {
     "no GPUs": ({}, "the job has no GPUs"),
@@ -38,7 +38,7 @@ def cluster(tmp_path_factory):
 
 
 class Job:
-    """A job under way, with its log."""
+    """A running job and its log."""
 
     def __init__(
         self,
@@ -56,20 +56,20 @@ class Job:
     def known(self, name: str) -> str:
         return self.cluster.job(self.number)[name]
 
-    def told(self) -> str:
+    def output(self) -> str:
         return self.log.read_text() if self.log.exists() else ""
 
     def wait(self, reached: Callable[[], bool], lost: tuple[str, ...] = ("FAILED", "CANCELLED")) -> None:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not reached():
-            assert time.monotonic() < deadline and self.known("JobState") not in lost, self.told()
+            assert time.monotonic() < deadline and self.known("JobState") not in lost, self.output()
             time.sleep(0.2)
 
     def go_on(self, start: int) -> None:
-        """Lets a requeued job begin again, for the so manieth time."""
+        """Let Slurm start a requeued job for the given time."""
         # Slurm lets it wait for two minutes; within the same second its nodes would refuse it.
         self.cluster.command("scontrol", "update", f"JobId={self.number}", "StartTime=now+3seconds")
-        self.wait(lambda: f"start {start}" in self.told())
+        self.wait(lambda: f"start {start}" in self.output())
 
 
 class Generation(Job):
@@ -82,30 +82,30 @@ class Generation(Job):
         super().__init__(cluster, folder / "log", options, [*arguments, "--batch_dir", self.run], **more)
 
     def journal(self) -> bytes:
-        """What is journalled by now, without a line that is being written."""
+        """Return the journal's complete lines."""
         path = self.run / "completions.jsonl"
         content = path.read_bytes() if path.exists() else b""
         return content[: content.rfind(b"\n") + 1]
 
     def disturbed(self, disturb: Callable[[], object], mend: Callable[[], object] = lambda: None) -> str:
-        """Disturbs the job when it has got on by a request, and lets it go on once Slurm has it in its queue again; what it
-        told meanwhile.
+        """Wait for one more completion, disturb the job, and release it once Slurm has requeued it; return the output
+        since then.
         """
         begun = self.journal().count(b"\n")
         self.wait(lambda: self.journal().count(b"\n") > begun and self.known("JobState") == "RUNNING")
-        before, restarts, told = self.journal(), int(self.known("Restarts")), self.told()
+        before, restarts, printed = self.journal(), int(self.known("Restarts")), self.output()
         disturb()
         self.wait(lambda: self.known("JobState") == "PENDING")
         assert int(self.known("Restarts")) == restarts + 1
         mend()
         self.go_on(restarts + 2)
         assert self.journal().startswith(before)
-        return self.told()[len(told) :]
+        return self.output()[len(printed) :]
 
 
 @pytest.fixture(scope="module")
 def small(cluster, tmp_path_factory) -> dict[str, Job]:
-    """Jobs that fail at once, and one that curates."""
+    """Submit jobs that fail at once, and one that curates."""
     folder = tmp_path_factory.mktemp("small")
     jobs = {name: Job(cluster, folder / name, [], [], **variables) for name, (variables, _) in MISTAKES.items()}
     jobs["late"] = Job(cluster, folder / "late", [], [], CPU_PROCESSES="1", RETRY_AFTER_SECONDS="0")
@@ -120,14 +120,14 @@ def test_a_mistake_ends_the_job_with_its_message(small, name):
     job = small[name]
     job.wait(lambda: job.known("JobState") == "FAILED", lost=("COMPLETED", "CANCELLED"))
     assert job.known("ExitCode") == "2:0" and job.known("Restarts") == "0"
-    assert MISTAKES[name][1] in job.told() and "requeued" not in job.told()
+    assert MISTAKES[name][1] in job.output() and "requeued" not in job.output()
 
 
 def test_a_run_that_fails_late_is_tried_again(cluster, small):
     job = small["late"]
     job.wait(lambda: job.known("Restarts") != "0")
     cluster.command("scancel", job.number)
-    assert "requeued, and continues" in job.told()
+    assert "requeued, and continues" in job.output()
 
 
 def test_a_job_curates(small):
@@ -142,37 +142,37 @@ def test_preemption_with_a_time_of_grace_requeues(cluster, tmp_path_factory):
     script = write_script(folder / "script.jsonl", 3000)
     job = Generation(cluster, folder, [], scripted(script, folder / "run", 20_000)[:-2], CPU_PROCESSES="1")
     urgent = ["sbatch", "--parsable", "--partition=urgent", "--nodes=2", "--exclusive", "--output=/dev/null"]
-    told = job.disturbed(lambda: cluster.command(*urgent, "--wrap", "sleep 1"))
+    printed = job.disturbed(lambda: cluster.command(*urgent, "--wrap", "sleep 1"))
     # Slurm has signalled the step and not the script.
-    assert "Stopped: SIGTERM was received" in told and "was asked to end" in told
+    assert "Stopped: SIGTERM was received" in printed and "was asked to end" in printed
     cluster.command("scancel", job.number)
 
 
 @pytest.fixture(scope="module")
 def job(cluster, tmp_path_factory) -> Generation:
-    """A job over both nodes with one process on each. Slurm counts GPUs for it; the model runs on the CPUs."""
-    options = ["--config", ROOT / "configs" / "quickstart.yaml", "--request_batch_size", 2, "--max_tasks_per_request", 2,
-               "--num_instructions_to_generate", TARGET]  # fmt: skip
+    """A job over both nodes with one process on each. Slurm counts GPUs for it, which it does not use."""
+    folder = tmp_path_factory.mktemp("job")
+    script = write_script(folder / "script.jsonl", REQUESTS)
     return Generation(
-        cluster, tmp_path_factory.mktemp("job"), ["--nodes", 2, "--gpus-per-node", 1], options,
+        cluster, folder, ["--nodes", 2, "--gpus-per-node", 1], scripted(script, folder / "run", 50_000),
         ACCELERATE_USE_CPU="true", RETRY_AFTER_SECONDS="1",
     )  # fmt: skip
 
 
 def test_the_warning_ahead_of_a_time_limit_ends_the_ranks_cleanly_and_requeues(cluster, job):
-    told = job.disturbed(lambda: cluster.command("scancel", "--signal=TERM", "--batch", job.number))
-    assert "Stopped: SIGTERM was received" in told and "asked to end" in told
-    assert "start 1: 2 nodes of 1 processes, from 127.0.0.2" in job.told()
+    printed = job.disturbed(lambda: cluster.command("scancel", "--signal=TERM", "--batch", job.number))
+    assert "Stopped: SIGTERM was received" in printed and "asked to end" in printed
+    assert "start 1: 2 nodes of 1 processes, from 127.0.0.2" in job.output()
 
 
 def test_a_requeue_from_outside_ends_the_ranks_cleanly_and_is_not_done_twice(cluster, job):
-    told = job.disturbed(lambda: cluster.command("scontrol", "requeue", job.number))
-    assert "Stopped: SIGTERM was received" in told and "was asked to end" not in told
+    printed = job.disturbed(lambda: cluster.command("scontrol", "requeue", job.number))
+    assert "Stopped: SIGTERM was received" in printed and "was asked to end" not in printed
 
 
 def test_the_loss_of_a_node_requeues(cluster, job):
-    told = job.disturbed(lambda: cluster.kill_node(NODES[1]), lambda: cluster.start_node(NODES[1]))
-    assert "Stopped: rank 1 (" in told and "has died" in told
+    printed = job.disturbed(lambda: cluster.kill_node(NODES[1]), lambda: cluster.start_node(NODES[1]))
+    assert "Stopped: rank 1 (" in printed and "has died" in printed
 
 
 def test_it_finishes_with_nothing_lost_or_doubled(job):
@@ -181,8 +181,7 @@ def test_it_finishes_with_nothing_lost_or_doubled(job):
     sys.stdout.write(job.cluster.command("scontrol", "--oneliner", "show", "job", job.number))  # pytest -s shows it
     journal = rows(job.run / "completions.jsonl")
     requests = [row["request"] for row in journal]
-    assert len(requests) == len(set(requests)) and {row["rank"] for row in journal} == {0, 1}
+    assert sorted(requests) == list(range(REQUESTS)) and {row["rank"] for row in journal} == {0, 1}
     accepted = rows(job.run / "machine_generated_instructions.jsonl")
     ids = [row["provenance"]["id"] for row in accepted] + [row["id"] for row in rows(job.run / "rejected.jsonl")]
-    assert len(accepted) == TARGET and len(ids) == len(set(ids))
-    assert {row["provenance"]["request"] for row in accepted} <= set(requests)
+    assert len(accepted) > REQUESTS / 4 and len(ids) == len(set(ids))

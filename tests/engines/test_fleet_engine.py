@@ -1,4 +1,4 @@
-"""All generating processes as one engine."""
+"""The fleet: all generating processes as one engine."""
 
 import multiprocessing
 import os
@@ -30,7 +30,7 @@ def request(index: int) -> Request:
 
 
 class Memory:
-    """Queues in this process, as a store that all ranks share."""
+    """Queues in this process, in place of the shared store of a launch."""
 
     limit = 1_000_000
 
@@ -58,7 +58,7 @@ class Memory:
 
 
 class Child:
-    """Rank 0's generating process, which the test plays."""
+    """Rank 0's generating process, played by the test."""
 
     pid, alive = 700, True
 
@@ -73,7 +73,7 @@ class Child:
 
 
 class Played:
-    """A fleet, and the ranks that the test plays."""
+    """Return a fleet, and ranks that the test plays."""
 
     def __init__(self, size: int, on_tokens=lambda tokens: None) -> None:
         self.memory, self.child = Memory(), Child()
@@ -181,7 +181,7 @@ def test_requests_are_queued_in_order_and_answers_come_in_any(played):
     assert sorted(gather(one.fleet, 3)) == [0, 2, 3] and one.fleet.in_flight == 1
 
 
-def test_completions_that_nobody_asked_for_or_that_come_twice_are_ignored(played):
+def test_unexpected_and_repeated_completions_are_ignored(played):
     one = played(1)
     one.ready(0)
     one.fleet.submit([request(i) for i in range(3)])
@@ -294,9 +294,7 @@ def test_a_request_that_cannot_be_sent_is_answered_by_an_error(played):
     assert completion.finish_reason == "error" and "larger than the 2,000" in completion.error
 
 
-def test_an_interruption_returns_what_has_finished_and_waits_once_for_those_that_do_not_end(
-    played, caplog, monkeypatch
-):
+def test_an_interruption_returns_finished_completions_and_waits_once_for_the_others(played, caplog, monkeypatch):
     monkeypatch.setattr(module, "END_SECONDS", 2.0)
     one = played(3)
     one.ready(0, 1, 2)

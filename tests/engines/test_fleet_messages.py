@@ -50,7 +50,7 @@ def client(store: torch.distributed.TCPStore, queues: bool = True) -> StoreCarri
 
 @pytest.fixture(params=["pipe", "queues", "keys"])
 def ends(request):
-    """Both ends of a carrier."""
+    """Return both ends of a carrier."""
     if request.param == "pipe":
         yield tuple(map(PipeCarrier, Pipe()))
         return
@@ -60,7 +60,7 @@ def ends(request):
 
 
 def popped(carrier, name: str) -> bytes:
-    """The next message, which a pipe may have to deliver first."""
+    """Return the next message, waiting for the pipe to deliver it."""
     while (message := carrier.pop(name)) is None:
         pass
     return message
@@ -90,7 +90,7 @@ def test_two_readers_of_a_store_share_a_queue(queues):
     assert sorted(map(int, found)) == list(range(20)) and writer.length("requests") == 0
 
 
-def test_lost_carriers_are_noticed_after_what_has_arrived():
+def test_lost_carriers_are_noticed_after_arrived_messages_are_read():
     ours, its = Pipe()
     writer, reader = PipeCarrier(its), PipeCarrier(ours)
     writer.push("a", b"last words")
@@ -106,7 +106,7 @@ def test_lost_carriers_are_noticed_after_what_has_arrived():
 
 
 class Memory:
-    """A carrier that shows what is in it."""
+    """A carrier whose messages the test can read."""
 
     def __init__(self, limit: int = 10_000) -> None:
         self.queues: dict[str, list[bytes]] = {}
@@ -120,7 +120,7 @@ class Memory:
 
 
 def linked(launch: str = "L", **options) -> tuple[Memory, Link, Link]:
-    """A carrier, rank 0's end, and the end of rank 1 that has joined."""
+    """Return a carrier, rank 0's end, and the end of rank 1 after it has joined."""
     memory = Memory(**options)
     main, worker = Link(memory, "main", KEY, launch), Link(memory, "1", KEY)
     main.send("main/1", {"state": "run"})
@@ -244,7 +244,7 @@ def test_key_of_the_environment_replaces_the_file(tmp_path, monkeypatch):
 
 @pytest.fixture
 def port(monkeypatch):
-    """The port of a launcher's store, which the variables name."""
+    """Start a launcher's store, and set the variables that name its port."""
     store = server()
     for name, value in {
         "MASTER_ADDR": "127.0.0.1",

@@ -1,4 +1,4 @@
-"""Figures of generating processes, and their sums."""
+"""Statistics of generating processes, and their sums."""
 
 import pytest
 

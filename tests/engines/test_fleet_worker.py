@@ -1,4 +1,4 @@
-"""A generating process, with the test in the place of rank 0."""
+"""A generating process, with the test in the role of rank 0."""
 
 import multiprocessing
 import os
@@ -22,7 +22,7 @@ KEY = b"k" * 32
 
 
 class Slow(ScriptedEngine):
-    """Needs some time for each completion, and ends at once when it is interrupted."""
+    """An engine that takes some time for each completion and ends at once when it is interrupted."""
 
     def poll(self) -> list[Completion]:
         for _ in range(500):
@@ -33,7 +33,7 @@ class Slow(ScriptedEngine):
 
 
 class Broken(ScriptedEngine):
-    """Answers request 0 and fails then: with a user's mistake as rank 1, else with a fault."""
+    """An engine that answers request 0 and then fails: with a user error on rank 1, else with an internal error."""
 
     def poll(self) -> list[Completion]:
         if 0 in [request.index for request in self._pending]:
@@ -46,7 +46,7 @@ def request(index: int) -> dict:
 
 
 class Started:
-    """A worker in a thread, and rank 0's end of its pipe."""
+    """Start a worker in a thread; return rank 0's end of its pipe."""
 
     def __init__(
         self, engine: ScriptedEngine | None = None, mistake: Exception | None = None, key: bytes = KEY
@@ -79,7 +79,7 @@ class Started:
             self.link.send("requests", request(index))
 
     def hear(self, name: str = "completions", until=lambda message: True) -> dict:
-        """The next message of a queue that is as it should be."""
+        """Return the next valid message of a queue."""
         while True:
             message = self.link.receive(name)
             if message is not None and until(message):
@@ -100,7 +100,7 @@ def short_waits(monkeypatch):
     monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0.05)
 
 
-def test_worker_answers_every_request_once_and_ends_when_it_is_told_to():
+def test_worker_answers_every_request_once_and_ends_on_request():
     started = Started(ScriptedEngine(TEXTS, rank=5))
     beat = started.beat(lambda message: message["stats"]["rows"] == 1)
     assert (beat["pid"], beat["host"], beat["machine"]) == (os.getpid(), socket.gethostname(), machine())
@@ -223,7 +223,7 @@ def stuck(connection, seconds: float) -> None:
 
 @pytest.mark.parametrize("loading", [True, False])
 @pytest.mark.parametrize("asked", [True, False])
-def test_a_process_that_cannot_be_interrupted_ends_all_the_same(loading, asked):
+def test_a_process_that_cannot_be_interrupted_still_ends(loading, asked):
     context = multiprocessing.get_context("spawn")
     ours, its = context.Pipe()
     process = context.Process(target=stuck, args=(its, 1000.0 if loading else 0.0), daemon=True)

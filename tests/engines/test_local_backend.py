@@ -1,6 +1,5 @@
-"""Which back-end is taken, and what is said of the others."""
+"""Which back-end is chosen, and the reasons against the others."""
 
-import logging
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -22,7 +21,7 @@ from tests.support.tiny_models import save_tiny_model
 
 @pytest.fixture
 def fast(monkeypatch):
-    """A device on which paged would be worth it, which none here is."""
+    """A device on which the paged back-end would pay off; the test machine has none."""
     monkeypatch.setattr(choice, "_slow", lambda model: None)
 
 
@@ -37,12 +36,12 @@ def test_auto_takes_paged_where_it_is_fast_and_right(tiny_llama, fast):
     assert isinstance(engine._backend, PagedBackend) and engine.method == "paged"
 
 
-def test_requests_with_a_sampling_of_their_own_are_not_left_to_paged(tiny_llama, fast):
+def test_requests_with_their_own_sampling_do_not_use_paged(tiny_llama, fast):
     model, tokenizer, revision = load_model(str(tiny_llama))
-    engine = HuggingFaceEngine(model, tokenizer, revision, GREEDY, alike=False)
-    assert isinstance(engine._backend, SlotBackend) and "some have a sampling of their own" in engine.method
-    with pytest.raises(UserError, match="--engine_backend is 'paged', but it draws all requests alike"):
-        HuggingFaceEngine(model, tokenizer, revision, GREEDY, backend="paged", alike=False)
+    engine = HuggingFaceEngine(model, tokenizer, revision, GREEDY, same_sampling=False)
+    assert isinstance(engine._backend, SlotBackend) and "some have their own" in engine.method
+    with pytest.raises(UserError, match="--engine_backend is 'paged', but it uses one sampling for all requests"):
+        HuggingFaceEngine(model, tokenizer, revision, GREEDY, backend="paged", same_sampling=False)
 
 
 def test_a_repetition_penalty_is_not_ignored_in_silence(tiny_llama, fast):
@@ -57,20 +56,19 @@ def test_a_repetition_penalty_is_not_ignored_in_silence(tiny_llama, fast):
 def test_auto_falls_back_to_static_and_says_why_neither(tiny_llama, fast):
     model, tokenizer, revision = load_model(str(tiny_llama))
     model.config.num_kv_shared_layers = 1
-    assert isinstance(HuggingFaceEngine(model, tokenizer, revision, GREEDY)._backend, StaticBackend)
-    (said,) = messages(caplog)
-    assert said.startswith("Back-end: static (not paged: LlamaForCausalLM does not keep") and "; not slots: " in said
+    engine = HuggingFaceEngine(model, tokenizer, revision, GREEDY)
+    assert isinstance(engine._backend, StaticBackend)
+    assert engine.method.startswith("static (not paged: LlamaForCausalLM does not keep")
+    assert "; not slots: " in engine.method
 
 
 @pytest.mark.parametrize("architecture", ["bloom", "gptj", "falcon"])
 def test_architectures_that_paging_would_make_wrong_are_refused(architecture, tmp_path, fast):
     folder = save_tiny_model(architecture, tmp_path)
-    with pytest.raises(
-        UserError, match=r"--engine_backend is 'paged', but \w+ForCausalLM attends in a way of its own"
-    ):
+    with pytest.raises(UserError, match=r"--engine_backend is 'paged', but \w+ForCausalLM uses its own attention"):
         engine_of(folder, double=False, backend="paged")
-    assert isinstance(engine_of(folder, double=False)._backend, SlotBackend)
-    assert "attends in a way of its own" in messages(caplog)[0]
+    engine = engine_of(folder, double=False)
+    assert isinstance(engine._backend, SlotBackend) and "uses its own attention" in engine.method
 
 
 def test_the_probe_finds_an_architecture_that_only_claims_to_be_fit(tmp_path, monkeypatch):
@@ -100,7 +98,7 @@ def test_the_probe_leaves_the_attention_as_it_was_and_no_thread(tiny_llama):
     assert engine._backend.active == 0 and engine._backend._manager is None
 
 
-def test_logits_that_are_no_numbers_are_said_to_be(tiny_llama):
+def test_logits_that_are_nan_are_reported(tiny_llama):
     model, tokenizer, revision = load_model(str(tiny_llama))
     with torch.no_grad():
         model.lm_head.weight.fill_(float("nan"))

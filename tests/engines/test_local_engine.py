@@ -21,7 +21,7 @@ BACKENDS = pytest.mark.parametrize("backend", ["slots", "static"])
 @BACKENDS
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_greedy_batch_equals_generate_one_prompt_at_a_time(architecture, backend, tmp_path):
-    # Bloom and mixtures of experts compute in single precision whatever their weights, and fail from double.
+    # Bloom and mixtures of experts compute in single precision for any weights, and fail with double.
     double = architecture not in ("bloom", "mixtral")
     engine = engine_of(save_tiny_model(architecture, tmp_path), double=double, batch_size=3, backend=backend)
     found = complete(engine, [request(i, text) for i, text in enumerate(PROMPTS)])
@@ -90,7 +90,7 @@ def test_stop_texts_are_not_looked_for_in_the_prompt(tiny_llama):
 
 
 def short_of_memory(engine: HuggingFaceEngine, monkeypatch, fits) -> list[tuple[int, int]]:
-    """Makes the model's forward pass run out of memory for inputs that do not fit; returns the shapes that it sees."""
+    """Make the model's forward pass run out of memory for inputs that do not fit; return the list of input shapes."""
     real, shapes = engine._model.forward, []
 
     def forward(input_ids, **options):
@@ -128,7 +128,7 @@ def test_memory_that_runs_out_at_random_loses_no_request(tiny_llama, monkeypatch
 
 
 @BACKENDS
-def test_a_request_too_large_for_memory_ends_as_an_error_and_others_go_on(tiny_llama, monkeypatch, backend):
+def test_a_request_too_large_for_memory_ends_as_an_error_and_others_continue(tiny_llama, monkeypatch, backend):
     engine = engine_of(tiny_llama, batch_size=2, backend=backend)
     short_of_memory(engine, monkeypatch, lambda shape: shape[1] <= 40)
     found = complete(engine, [request(i, text) for i, text in enumerate(PROMPTS)])
@@ -151,7 +151,7 @@ def test_the_beginning_that_prompts_share_is_read_once(tiny_llama, monkeypatch):
     assert {i: item.text for i, item in found.items()} == {i: item.text for i, item in alone.items()}
 
 
-def test_a_row_that_ends_leaves_its_place_to_the_next(tiny_llama, monkeypatch):
+def test_a_finished_row_leaves_its_slot_to_the_next(tiny_llama, monkeypatch):
     engine = engine_of(tiny_llama, batch_size=2, backend="slots")
     shapes = short_of_memory(engine, monkeypatch, lambda shape: True)
     short = complete(engine_of(tiny_llama), [request(0, PROMPTS[1])])[0].text[:2]
@@ -161,7 +161,7 @@ def test_a_row_that_ends_leaves_its_place_to_the_next(tiny_llama, monkeypatch):
     assert len(steps) < 40
 
 
-def test_chat_models_read_the_prompt_as_the_user_and_go_on_from_the_opening(tmp_path):
+def test_chat_models_read_the_prompt_as_the_user_and_continue_from_the_opening(tmp_path):
     tokenizer = build_tokenizer()
     tokenizer.chat_template = (
         "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
@@ -176,7 +176,7 @@ def test_chat_models_read_the_prompt_as_the_user_and_go_on_from_the_opening(tmp_
     assert tokenizer.decode(base._encoder.encode("List.\n", "4. Instruction:\n")) == "List.\n4. Instruction:\n"
 
 
-def test_a_chat_template_that_is_not_there_is_refused(tiny_llama):
+def test_a_missing_chat_template_is_refused(tiny_llama):
     with pytest.raises(UserError, match=r"--chat_template is 'always'"):
         engine_of(tiny_llama, chat_template="always")
 

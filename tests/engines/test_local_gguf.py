@@ -122,7 +122,7 @@ def test_counting_tokens_converts_no_weights(tiny_llama, tmp_path, cache):
     assert not list(cache.glob("*/*.safetensors"))
 
 
-def test_numbers_are_split_into_digits_where_the_file_says_so(tiny_llama, tmp_path, caplog):
+def test_numbers_are_split_into_digits_if_the_file_says_so(tiny_llama, tmp_path, caplog):
     tokenizer = load_text(str(write_gguf(tiny_llama, tmp_path / "tiny.gguf", pre="smollm")))[0]
     pieces = tokenizer.backend_tokenizer.pre_tokenizer.pre_tokenize_str("Add 1234")
     assert [piece for piece, _ in pieces] == ["Add", "Ġ", "1", "2", "3", "4"]
@@ -141,7 +141,7 @@ def test_missing_gguf_package_is_named(tiny_llama, tmp_path, monkeypatch):
         model_path(str(file))
 
 
-def test_gguf_file_that_is_not_there_is_named(tmp_path):
+def test_a_missing_gguf_file_is_reported(tmp_path):
     with pytest.raises(UserError, match=r"none\.gguf: there is no such file"):
         model_path(str(tmp_path / "none.gguf"))
 

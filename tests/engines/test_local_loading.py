@@ -1,4 +1,4 @@
-"""Loading models, and saying why one cannot be loaded."""
+"""Loading models, and the messages for those that cannot be loaded."""
 
 import pytest
 

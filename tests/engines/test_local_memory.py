@@ -1,4 +1,4 @@
-"""How many rows fit into memory."""
+"""The number of rows that fit into memory."""
 
 from types import SimpleNamespace
 
@@ -25,7 +25,7 @@ CPU = torch.device("cpu")
 
 
 # Heads whose keys and values are kept: grouped or multi-query where the architecture has it, else all four. Falcon's code
-# repeats them before it keeps them, whatever its configuration says.
+# repeats them before caching them, regardless of its configuration.
 HEADS = {"gpt_bigcode": 1, "starcoder2": 2, "llama": 2, "qwen3": 2, "mistral": 2, "mixtral": 2, "gpt_neox": 4, "opt": 4,
          "bloom": 4, "gptj": 4, "falcon": 4}  # fmt: skip
 
@@ -71,7 +71,7 @@ def test_a_model_without_room_for_one_row_is_refused_with_both_numbers(model, mo
 
 
 @given(st.none() | st.integers(2, 10**6), st.none() | st.integers(2, 10**6), st.integers(1, 10**5))
-def test_a_row_is_no_longer_than_anything_allows(context, max_length, new):
+def test_a_row_stays_within_every_limit_of_length(context, max_length, new):
     longest = longest_row(context, max_length, new)
     limits = [limit for limit in (context, max_length, 2048 + new) if limit is not None]
     assert longest in limits and all(longest <= limit for limit in limits)
@@ -100,7 +100,7 @@ V1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
         ("0::/job", "job", V2, "1000", 0),
     ],
 )
-def test_main_memory_is_what_the_machine_and_the_control_groups_leave(
+def test_main_memory_is_limited_by_the_machine_and_the_control_groups(
     tmp_path, monkeypatch, line, folder, names, limit, expected
 ):
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=8192 * 1024))

@@ -25,7 +25,7 @@ REQUESTS = [request(index, text) for index, text in enumerate(PROMPTS)]
 
 
 def bootstrapped(folder, run, backend, patience=4):
-    """The real loop over a model in this process; why it stopped, and what it dropped by reason."""
+    """Run the loop with a model in this process; return why it stopped, and its drops by reason."""
     engine = engine_of(folder, SAMPLED, backend=backend, double=False)
     loop, stopped = looped(engine, run, patience=patience, min_yield=0.01)
     return stopped, {reason for _, reason in loop.funnel.drops}
@@ -54,7 +54,7 @@ def test_a_model_that_writes_one_token_for_ever_is_cut_and_stops_the_run(tmp_pat
 
 
 @BACKENDS
-def test_bytes_that_are_no_text_become_replacement_characters_in_whole_files(tmp_path, backend):
+def test_bytes_that_are_not_text_become_replacement_characters_in_whole_files(tmp_path, backend):
     folder = save_constant_model(tmp_path / "model", token_of("ÿ"), token_of("Ã"), END)
     found = complete(engine_of(folder, SAMPLED, backend=backend), [request(i, "Add") for i in range(40)])
     texts = {item.text for item in found.values()}
@@ -65,7 +65,7 @@ def test_bytes_that_are_no_text_become_replacement_characters_in_whole_files(tmp
             assert json.loads(line.decode("utf-8"))["request"] >= 0
 
 
-# ---- numbers that are none
+# ---- NaN and overflow
 
 
 def test_a_model_without_numbers_is_refused_before_anything_is_generated(tmp_path):
@@ -83,7 +83,7 @@ def test_a_model_without_numbers_is_refused_before_anything_is_generated(tmp_pat
 
 @BACKENDS
 @SAMPLINGS
-def test_a_request_whose_numbers_run_over_ends_alone_and_spoils_no_other(tmp_path, tiny_llama, backend, sampling):
+def test_a_request_whose_logits_overflow_ends_alone(tmp_path, tiny_llama, backend, sampling):
     folder = save_model_that_runs_over(tmp_path / "model", token_of("Ã"))
     requests = [request(at, HEADER * (at % 3 == 0) + PROMPTS[at % 5]) for at in range(20)]
     broken = {item.index for item in requests if "é" in item.prompt}
@@ -106,7 +106,7 @@ def test_with_paged_too_a_request_that_is_sampled_ends_alone(tmp_path):
 
 
 @pytest.mark.parametrize("lag", [0, 1])
-def test_a_row_without_numbers_leaves_none_behind_for_a_row_that_takes_its_place(tmp_path, tiny_llama, lag):
+def test_a_row_with_nan_does_not_spoil_the_next_row_in_its_slot(tmp_path, tiny_llama, lag):
     folder = save_model_that_runs_over(tmp_path / "model", token_of("Ã"))
     requests = [request(0, "é" * 40), request(1, "Add"), request(2, HEADER), request(3, "é"), request(4, HEADER * 2)]
 
@@ -162,7 +162,7 @@ def test_prompt_that_does_not_fit_the_context_is_refused_alone(tiny_llama):
     assert found[2].error.endswith("context of 1,024 tokens; use at most --max_new_tokens 14")
 
 
-def test_a_tokenizer_of_another_model_is_told(tmp_path):
+def test_a_tokenizer_of_another_model_is_reported(tmp_path):
     tokenizer = build_tokenizer()
     folder = save_tiny_model("llama", tmp_path, tokenizer)
     tokenizer.add_tokens(["Reverse a string"])

@@ -1,4 +1,4 @@
-"""Continuous batching by transformers behind our interface."""
+"""The paged back-end: continuous batching by transformers."""
 
 import gc
 import subprocess
@@ -28,7 +28,7 @@ FULL = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")
 
 @pytest.fixture
 def paged(tiny_llama):
-    """Makes engines with the paged back-end, and closes them."""
+    """Return a function that makes engines with the paged back-end; close them after the test."""
     made = []
 
     def make(folder: Path = tiny_llama, sampling: Sampling = GREEDY, **options) -> HuggingFaceEngine:
@@ -43,13 +43,13 @@ def paged(tiny_llama):
 
 @pytest.fixture(scope="module")
 def expected(tiny_llama):
-    """What REQUESTS give with slots, by request."""
+    """Return the completions of REQUESTS from the slots back-end, by request."""
     return texts(complete(engine_of(tiny_llama), REQUESTS))
 
 
 @pytest.fixture(scope="module", autouse=True)
 def few_objects_to_collect():
-    """Every loop that ends collects garbage, which takes long with whole libraries to look through."""
+    """Freeze loaded objects, because garbage collection at the end of each loop is slow with large libraries loaded."""
     gc.freeze()
     yield
     gc.unfreeze()
@@ -68,7 +68,9 @@ def without(some, found: dict) -> dict:
 
 
 def failing(engine: HuggingFaceEngine, monkeypatch, error, fails) -> list[int]:
-    """Makes the model's forward pass raise on inputs for which `fails` says so; returns a list with an item each time."""
+    """Make the model's forward pass raise on inputs for which `fails` is true; return a list that grows with each
+    failure.
+    """
     real, raised = engine._model.forward, []
 
     def forward(input_ids, **options):
@@ -85,8 +87,10 @@ def failing(engine: HuggingFaceEngine, monkeypatch, error, fails) -> list[int]:
 def test_greedy_rows_equal_generate_with_and_without_stop_texts(architecture, tmp_path, paged):
     folder = save_tiny_model(architecture, tmp_path)
     if architecture == "gpt_neox":
-        told = folder / "config.json"  # states key-value heads, which this architecture has not, and would be believed
-        told.write_text(told.read_text().replace('"num_key_value_heads"', '"unused"'))
+        config = (
+            folder / "config.json"
+        )  # states key-value heads, which this architecture has not, and would be believed
+        config.write_text(config.read_text().replace('"num_key_value_heads"', '"unused"'))
     engine = paged(folder, batch_size=3)
     free = complete(engine, [request(i, text) for i, text in enumerate(PROMPTS)])
     stops = {}
@@ -234,7 +238,7 @@ def test_a_loop_that_dies_before_it_takes_anything_is_not_begun_for_ever(paged, 
         engine.poll()
 
 
-def test_a_row_that_ends_at_a_stop_text_leaves_its_place(tiny_llama, paged, monkeypatch):
+def test_a_row_that_ends_at_a_stop_text_leaves_its_slot(tiny_llama, paged, monkeypatch):
     free = complete(engine_of(tiny_llama), [request(0, PROMPTS[1])])[0].text
     engine, steps = paged(sampling=LONG, batch_size=1), []
     failing(engine, monkeypatch, ValueError(), lambda ids: steps.append(1))
@@ -243,7 +247,7 @@ def test_a_row_that_ends_at_a_stop_text_leaves_its_place(tiny_llama, paged, monk
     assert len(steps) <= 6 + sum(item.completion_tokens for item in found.values())
 
 
-def test_a_request_too_large_for_memory_ends_as_an_error_and_others_go_on(paged, expected, monkeypatch):
+def test_a_request_too_large_for_memory_ends_as_an_error_and_others_continue(paged, expected, monkeypatch):
     engine = paged(batch_size=2)
     failing(engine, monkeypatch, FULL, lambda ids: ids.shape[1] > 40)
     found = complete(engine, REQUESTS)

@@ -1,4 +1,4 @@
-"""What of quantisation, placing and parallelism goes together."""
+"""Which options of quantisation, placement and parallelism can be combined."""
 
 from dataclasses import replace
 
@@ -33,7 +33,7 @@ ONE_GPU = replace(GPU, processes=1, processes_here=1)
         (Placement(), replace(GPU, devices=1, shown_by="CUDA_VISIBLE_DEVICES"), LLAMA),
     ],
 )  # fmt: skip
-def test_what_goes_together_passes(placement, machine, config):
+def test_valid_combinations_pass(placement, machine, config):
     check(placement, machine, config)
 
 
@@ -55,13 +55,13 @@ def test_what_goes_together_passes(placement, machine, config):
         (Placement(attn_implementation="flash_attention_2", dtype="float32"), GPU, LLAMA, "half precision only"),
     ],
 )  # fmt: skip
-def test_what_does_not_go_together_is_refused_with_the_reason(placement, machine, config, message):
+def test_invalid_combinations_are_refused_with_the_reason(placement, machine, config, message):
     with pytest.raises(UserError, match=message):
         check(placement, machine, config)
 
 
 @pytest.mark.parametrize("local_rank", ["0", "1"])
-def test_processes_that_may_have_a_device_of_their_own_are_warned_once_a_machine(local_rank, monkeypatch, caplog):
+def test_processes_that_may_share_a_device_are_warned_once_per_machine(local_rank, monkeypatch, caplog):
     monkeypatch.setenv("LOCAL_RANK", local_rank)
     machine = replace(GPU, devices=1, shown_by="CUDA_VISIBLE_DEVICES")
     check(Placement(), replace(machine, processes_here=1), LLAMA)
@@ -71,7 +71,7 @@ def test_processes_that_may_have_a_device_of_their_own_are_warned_once_a_machine
     assert [text.startswith(said) for text in caplog.messages] == [True] * (local_rank == "0")
 
 
-def test_this_machine_is_described_by_what_there_is_and_what_the_launcher_says(monkeypatch):
+def test_this_machine_is_described_by_its_devices_and_the_launcher(monkeypatch):
     for name in ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "ZE_AFFINITY_MASK"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")

@@ -1,4 +1,4 @@
-"""Which prompts are read together."""
+"""Which prompts are prefilled together."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +17,7 @@ def test_shared_length_is_the_common_beginning(first, second):
 
 
 @given(st.lists(TEXT, min_size=1, max_size=8), st.lists(TEXT, max_size=4), st.integers(1, 400), st.data())
-def test_a_plan_copies_only_what_is_cached_and_reads_the_rest(texts, held, budget, data):
+def test_a_prefill_schedule_copies_cached_tokens_and_computes_the_rest(texts, held, budget, data):
     rows = [Held(at, text, data.draw(st.integers(0, len(text)))) for at, text in enumerate(held)]
     chosen = schedule_prefill(texts, rows, budget)
     assert chosen[0].index == 0 and len({item.index for item in chosen}) == len(chosen)
@@ -48,7 +48,7 @@ def test_equal_texts_are_read_once():
     assert [(item.index, item.known, item.source, item.unread) for item in again] == [(0, 59, 3, 0), (1, 59, 3, 0)]
 
 
-def test_what_few_tokens_share_is_not_worth_a_copy():
+def test_short_shared_prefixes_are_not_copied():
     text = list(range(100))
     other = text[: SHORTEST_SHARE - 1] + [900] * 50
     assert schedule_prefill([other], [Held(0, text, 99)], 100)[0].known == 0

@@ -1,4 +1,4 @@
-"""Requests with a sampling of their own in one batch."""
+"""Requests with different sampling options in one batch."""
 
 import json
 from dataclasses import asdict, replace
@@ -26,7 +26,7 @@ def texts(found: dict) -> dict:
 
 @pytest.fixture(scope="module")
 def alone(tiny_llama) -> dict:
-    """What each request gives in an engine that has no other, whose own sampling it is."""
+    """Return the completion of each request from an engine that has only this request and its sampling options."""
     found = {}
     for item in REQUESTS:
         engine = engine_of(tiny_llama, item.sampling or SAMPLED, batch_size=1)
@@ -44,19 +44,19 @@ def test_rows_with_different_sampling_give_the_tokens_that_each_gives_alone(tiny
     assert {9, 24} <= lengths <= {9, 17, 24, 30, 40}
 
 
-def test_a_penalty_that_comes_late_meets_rows_that_have_none(tiny_llama, alone):
+def test_a_late_row_with_a_penalty_does_not_change_rows_without_one(tiny_llama, alone):
     engine = engine_of(tiny_llama, SAMPLED, backend="slots", batch_size=3)
     plain, penalised = REQUESTS[::6], [item for item in REQUESTS if item.index % 6 in (3, 5)]
     found = texts(complete(engine, [*plain, *penalised]))
     assert found == {index: alone[index] for index in found} and len(found) == 9
 
 
-def test_paged_draws_all_alike_and_says_so(tiny_llama):
+def test_paged_uses_one_sampling_for_all_and_says_so(tiny_llama):
     engine = engine_of(tiny_llama, GREEDY, backend="paged", batch_size=2)
     own_length = complete(engine, [request(0, "Add", (), replace(GREEDY, max_new_tokens=3)), request(1, "Add")])
     assert [own_length[i].completion_tokens for i in range(2)] == [3, 24]
     engine.submit([request(2, "Add", (), SAMPLED)])
-    with pytest.raises(UserError, match=r"request 2 has a sampling of its own, but --engine_backend paged .* slots"):
+    with pytest.raises(UserError, match=r"request 2 has its own sampling, but --engine_backend paged .* slots"):
         engine.poll()
     engine.close()
 
@@ -84,7 +84,7 @@ def test_a_request_is_the_same_after_a_message(sampling, stop):
 @given(
     st.lists(st.sampled_from([Sampling(1) if item is None else item for item in SAMPLINGS]), min_size=1, max_size=9)
 )
-def test_rows_are_drawn_as_each_alone_whatever_stands_beside_them(samplings):
+def test_rows_are_sampled_independently_of_their_neighbours(samplings):
     generator = torch.Generator().manual_seed(len(samplings))
     logits, uniform = (torch.randn(len(samplings), 300, generator=generator) * 2, torch.rand(len(samplings)))
     seen = torch.rand(len(samplings), 300, generator=generator) < 0.1

@@ -1,4 +1,4 @@
-"""Drawing tokens."""
+"""Sampling tokens."""
 
 from collections import Counter
 
@@ -25,7 +25,7 @@ def logits() -> torch.Tensor:
 
 
 def reference(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
-    """What transformers leaves, in its order."""
+    """Return the logits after transformers' own processors, in its order."""
     scores = TemperatureLogitsWarper(sampling.temperature)(None, logits)
     if sampling.top_k:
         scores = TopKLogitsWarper(sampling.top_k)(None, scores)
@@ -59,7 +59,7 @@ def test_the_tokens_that_can_be_drawn_are_those_that_the_reference_keeps(samplin
 
 @pytest.mark.parametrize("top_p", [0.3, 0.95, 1.0])
 @pytest.mark.parametrize("spread", [0.1, 1.0, 4.0])
-def test_a_row_draws_what_a_full_sort_gives_whether_its_few_likeliest_tokens_suffice_or_not(top_p, spread):
+def test_sampling_from_the_few_likeliest_tokens_equals_a_full_sort(top_p, spread):
     generator = torch.Generator().manual_seed(5)
     logits = torch.randn(40, 1000, generator=generator) * spread * torch.linspace(0.1, 2, 40)[:, None]
     logits = (logits * 8).round() / 8  # many equals

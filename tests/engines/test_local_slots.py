@@ -1,4 +1,4 @@
-"""Continuous batching at its edges."""
+"""Edge cases of continuous batching."""
 
 import itertools
 import random
@@ -29,7 +29,7 @@ def texts(found: dict) -> dict:
 
 
 def failing(monkeypatch, owner, name, when, after=False) -> list[int]:
-    """Makes a function run out of memory, before its work or after it, at the calls that `when` chooses by number."""
+    """Make a function run out of memory, before or after its work, at the calls that `when` selects by number."""
     real, failures, calls = getattr(owner, name), [], itertools.count()
 
     def wrapped(*arguments, **options):
@@ -113,7 +113,7 @@ def test_a_row_alone_is_tried_again_once_and_then_given_up(tiny_llama, monkeypat
     assert texts(complete(engine, [request(1, PROMPTS[1])]))[1] == texts(expected)[1]
 
 
-def test_rows_under_way_go_on_when_there_is_no_memory_to_read_another(tiny_llama, monkeypatch):
+def test_active_rows_continue_if_there_is_no_memory_for_another(tiny_llama, monkeypatch):
     engine = slots(tiny_llama, batch_size=4)
     backend, reads = engine._backend, []
     backend._read_tokens = 0  # one at a time

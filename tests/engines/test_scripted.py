@@ -1,4 +1,4 @@
-"""The engine that replays."""
+"""The scripted engine."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The engine that asks servers, against a server of ours with every kind of fault."""
+"""The server engine, against a test server with every kind of fault."""
 
 import time
 from collections import Counter
@@ -74,7 +74,7 @@ def test_more_requests_are_under_way_as_all_goes_well_and_fewer_when_the_server_
 
 
 @pytest.mark.parametrize("choices", [99, 3, 1])
-def test_requests_that_share_a_prompt_are_asked_together_and_what_is_missing_again(choices):
+def test_requests_with_one_prompt_are_sent_together_and_missing_choices_again(choices):
     with EndpointServer(choices=choices) as server:
         engine = engine_of(server, several=True)
         requests = [replace(request(i), prompt=f"prompt {i - i % 4}") for i in range(24)]
@@ -90,7 +90,7 @@ def test_requests_that_share_a_prompt_are_asked_together_and_what_is_missing_aga
     assert server.answered.total() == 24 + min(2, choices), "and two of the first request"
 
 
-def test_what_a_server_does_not_take_is_left_out_if_it_only_helps():
+def test_unsupported_optional_fields_are_left_out():
     with EndpointServer(refuses=("n", "seed")) as server:
         found = complete(engine_of(server, several=True), [request(i, "the same", ("###",)) for i in range(3)])
         assert len(found) == 3 and {item.finish_reason for item in found.values()} == {"stop"}
@@ -109,7 +109,7 @@ def test_a_later_api_calls_the_length_by_another_name():
         ]  # fmt: skip
 
 
-def test_auto_takes_chat_where_the_server_has_it():
+def test_auto_uses_chat_if_the_server_has_it():
     with EndpointServer() as server:
         engine = engine_of(server, kind="auto")
         assert engine.model_revision == "chat-words"
@@ -167,7 +167,7 @@ def test_a_request_that_is_refused_ends_alone_with_the_servers_words():
         assert complete(engine, [request(2)])[2].text == expected(2)
 
 
-def test_a_server_that_never_answers_in_time_is_told():
+def test_a_server_that_never_answers_in_time_is_reported():
     with EndpointServer() as server:
         engine = engine_of(server, patience=replace(QUICK, timeout=0.3, retries=1))
         server.behaviour.faults, server.behaviour.kinds, server.behaviour.drip = 1.0, ("drip",), 0.2
@@ -189,7 +189,7 @@ def test_retry_after_is_honoured_by_all_requests():
     assert len(found) == 40 and all(item.finish_reason == "stop" for item in found.values())
 
 
-def test_a_dead_server_is_waited_for_and_then_the_engine_is_lost_with_what_came_before():
+def test_after_waiting_for_a_dead_server_the_engine_is_lost_and_earlier_completions_returned():
     with EndpointServer() as server:
         engine = engine_of(server, patience=replace(QUICK, wait=1.0))
         engine.submit([request(0)])
@@ -231,12 +231,12 @@ def test_several_servers_share_the_load_and_one_that_fails_rests():
         assert len(found) == 300 and len(second.bodies) - before <= 64 + 8
 
 
-def test_a_key_that_is_not_accepted_and_a_model_that_is_not_there_are_told_at_once(monkeypatch):
+def test_a_rejected_key_and_an_unknown_model_are_reported_at_once(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-not-the-right-one-0123")
     with EndpointServer(key="sk-right") as server:
-        with pytest.raises(UserError, match="does not accept the key") as told:
+        with pytest.raises(UserError, match="does not accept the key") as caught:
             engine_of(server)
-        assert "[key]" in str(told.value) and "sk-not" not in str(told.value)
+        assert "[key]" in str(caught.value) and "sk-not" not in str(caught.value)
         server.behaviour.key, server.behaviour.model = None, "another"
         with pytest.raises(UserError, match=r"--api_model m as asked .*The model `m` does not exist"):
             engine_of(server)
@@ -286,8 +286,8 @@ def test_text_that_cannot_be_sent_ends_as_an_error():
         ({"extra": '{"a": NaN}'}, "is not JSON"),
     ],
 )
-def test_mistakes_are_told_before_anything_is_asked(options, message):
+def test_mistakes_are_reported_before_any_request_is_sent(options, message):
     described = {"addresses": ["http://127.0.0.1:9/v1"], "model": "m", **options}
-    with pytest.raises(UserError, match=message) as told:
+    with pytest.raises(UserError, match=message) as caught:
         connect(Endpoint(**described), SAMPLING, replace(QUICK, wait=0.1))
-    assert "secret" not in str(told.value) and "sk-abc" not in str(told.value)
+    assert "secret" not in str(caught.value) and "sk-abc" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""The engine against `transformers serve` with the demonstration model."""
+"""The server engine against `transformers serve` with the demonstration model."""
 
 import json
 import shutil
@@ -29,7 +29,7 @@ PROMPTS = ["You are writing tasks.\n###\n", "Tasks about lists.\n###\n", ""]
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory) -> Iterator[tuple[str, str]]:
-    """The address of a server, and the model that it serves: the demonstration model, with a chat template."""
+    """Serve the demonstration model with a chat template; return the address and the model."""
     model = tmp_path_factory.mktemp("model") / "demo"
     shutil.copytree(ROOT / "demo_model", model)
     settings = json.loads((model / "tokenizer_config.json").read_text())
@@ -86,7 +86,7 @@ def test_greedy_completions_are_those_of_the_engine_that_holds_the_model(served)
     assert {item.finish_reason for item in found.values()} <= {"stop", "length"}
 
 
-def test_a_chat_is_what_the_template_makes_of_the_message(served):
+def test_a_chat_prompt_is_rendered_by_the_template(served):
     asked = engine_of(served, GREEDY)
     assert asked.model_revision == "chat-words"
     found = complete(asked, [request(0, PROMPTS[0])])[0]
@@ -101,7 +101,7 @@ def test_a_chat_is_what_the_template_makes_of_the_message(served):
         engine_of(served, GREEDY, kind="chat", continuation="prefix")
 
 
-def test_seeds_decide_what_is_sampled_and_what_the_server_does_not_know_is_refused(served):
+def test_seeds_decide_the_samples_and_unknown_fields_are_refused(served):
     sampling = Sampling(max_new_tokens=20, temperature=1.0)
     texts = []
     for _ in range(2):

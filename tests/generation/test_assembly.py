@@ -1,4 +1,4 @@
-"""Options become parts."""
+"""Building the parts of a run from its options."""
 
 import pytest
 
@@ -17,5 +17,5 @@ from self_instruct.generation.config import assemble
         ({"num_instructions_to_generate": 5000}, {"options": {"horizon": 7}}, 7),
     ],
 )
-def test_the_horizon_is_what_was_given_or_begun_with_or_follows_from_the_size_of_the_run(given, earlier, horizon):
+def test_the_horizon_is_given_or_stored_or_derived_from_the_size_of_the_run(given, earlier, horizon):
     assert with_horizon(assemble(given), earlier).prompt.horizon == horizon

@@ -1,4 +1,4 @@
-"""Reading categories: what a file may hold, and how its mistakes are told."""
+"""Reading category files: valid contents, and the messages for mistakes."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from self_instruct.errors import UserError
 from self_instruct.generation.categories.category_file import read_category
-from self_instruct.generation.categories.library import category_files, drawn_alike, find
+from self_instruct.generation.categories.library import category_files, find, share_sampling
 from self_instruct.generation.categories.quotas import quotas_of, read_shares
 from self_instruct.generation.categories.template import Template
 from tests.support.category_runs import build_recipe, write_category
@@ -29,7 +29,7 @@ MISTAKES = {
     GOOD + "steps: 2\n": "response_prompt is missing; give a text",
     GOOD + "format: oii\n": "format is 'oii', but must be io or iio; did you mean iio?",
     GOOD + "tasks_per_request: many\n": "tasks_per_request is 'many', but must be a whole number",
-    GOOD + "request: of {topics}\n": "request has the variable {topics}, which is none of topic, count; did you mean topic?",
+    GOOD + "request: of {topics}\n": "request has the variable {topics}, which is not one of topic, count; did you mean topic?",
     GOOD + "request: about { Topic }\n": "request has { Topic }; a variable is written {topic}, in small letters",
     GOOD + "variables: [a]\n": "variables is ['a'], but must hold",
     GOOD + "variables: {style: plain}\n": "variables.style is 'plain', but must be a list of values",
@@ -38,7 +38,7 @@ MISTAKES = {
     GOOD + "variables: {style: [yes]}\n": "variables.style[0] is True, but must be a text or a number; put yes, no",
     GOOD + "variables: {style: {drawn: [a]}}\n": "variables.style.drawn is unknown; did you mean draw?",
     GOOD + "variables: {style: {draw: [a], rotate: [b]}}\n": "variables.style must have either draw or rotate",
-    GOOD + "variables: {style: {draw: [a], shown: {b: text}}}\n": "variables.style.shown.b is none of the values",
+    GOOD + "variables: {style: {draw: [a], shown: {b: text}}}\n": "variables.style.shown.b is not one of the values",
     GOOD + "validators: constraints\n": "validators is 'constraints', but must be a list",
     GOOD + "validators: [1]\n": "validators[0] is 1, but must be a name",
     GOOD + "response_prompt: Answer.\n": "response_prompt is for a second step, but steps is 1",
@@ -59,19 +59,19 @@ MISTAKES = {
     "1: 2\n": "1 is unknown",
     "yes: 2\n": "yes is unknown",
     "[1]: 2\n": "is not YAML: a key is a list or mapping",
-    GOOD + "variables: {on: [a]}\nrequest: '{no}'\n": "request has the variable {no}, which is none of on, topic, count",
-    GOOD + "variables: {style: {draw: [a], shown: {no: text}}}\n": "variables.style.shown.no is none of the values",
+    GOOD + "variables: {on: [a]}\nrequest: '{no}'\n": "request has the variable {no}, which is not one of on, topic, count",
+    GOOD + "variables: {style: {draw: [a], shown: {no: text}}}\n": "variables.style.shown.no is not one of the values",
     GOOD + "variables: {style: {draw: [a], shown: {a: no}}}\n": "variables.style.shown.a is False, but must be a text",
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("text", MISTAKES)
-def test_a_mistake_is_told_by_file_and_key(text, tmp_path):
+def test_a_mistake_is_reported_with_file_and_key(text, tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text(text)
-    with pytest.raises(UserError, match=re.escape(str(path))) as told:
+    with pytest.raises(UserError, match=re.escape(str(path))) as caught:
         read_category(path)
-    assert MISTAKES[text] in str(told.value)
+    assert MISTAKES[text] in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -86,12 +86,12 @@ def test_a_mistake_is_told_by_file_and_key(text, tmp_path):
 )
 def test_values_of_options_and_validators_are_checked_by_file_and_key(tmp_path, more, said):
     path = write_category(tmp_path, "mine", more=more)
-    with pytest.raises(UserError, match=re.escape(f"category file {path}: ")) as told:
+    with pytest.raises(UserError, match=re.escape(f"category file {path}: ")) as caught:
         build_recipe("--categories", "mine", "--categories_path", tmp_path)
-    assert said in str(told.value)
+    assert said in str(caught.value)
 
 
-def test_bytes_that_are_no_text_and_a_file_that_is_not_there(tmp_path):
+def test_bytes_that_are_not_text_and_a_missing_file(tmp_path):
     (tmp_path / "mine.yaml").write_bytes(b"prompt: \xff\n")
     with pytest.raises(UserError, match="is not UTF-8"):
         read_category(tmp_path / "mine.yaml")
@@ -128,7 +128,7 @@ def test_options_that_do_not_go_with_categories_are_refused(more, said):
     [("a:0", "share of a is '0'"), ("a:-1", "is '-1'"), ("a:x", "is 'x'"), ("a:nan", "is 'nan'"), ("a:inf", "is 'inf'"),
      ("a:", "is ''"), ("a,,b", "a name is missing"), ("", "a name is missing"), ("a:1,a:2", "has a twice")],
 )  # fmt: skip
-def test_shares_that_are_none(text, said):
+def test_invalid_shares(text, said):
     with pytest.raises(UserError, match=re.escape(said)):
         read_shares(text)
 
@@ -165,7 +165,7 @@ def test_a_value_is_never_read_as_a_template(text, values):
         assert Template(text).fill(values) == text
 
 
-def test_a_category_sets_its_own_options_and_nothing_else(tmp_path):
+def test_a_category_sets_only_its_own_options(tmp_path):
     path = write_category(tmp_path, "mine", more="rouge_threshold: 0.5\ntemperature: 0.2\nmax_instruction_words: 9\n")
     recipe = build_recipe("--categories", "mine,riddle", "--categories_path", tmp_path, "--rouge_threshold", "0.9")
     own, other = recipe.configs["mine"], recipe.configs["riddle"]
@@ -174,11 +174,11 @@ def test_a_category_sets_its_own_options_and_nothing_else(tmp_path):
     assert own.sampling.top_p == recipe.config.sampling.top_p and Path(path).stem == "mine"
 
 
-def test_a_sampling_of_its_own_is_known_before_a_model_is_loaded(tmp_path):
+def test_different_samplings_are_known_before_a_model_is_loaded(tmp_path):
     write_category(tmp_path, "plain", more="max_new_tokens: 9\ntop_p: 0.95\n")
     write_category(tmp_path, "cold", more="temperature: 0\n")
     run = vars(build_recipe("--categories", "plain", "--categories_path", tmp_path).config.sampling)
-    assert drawn_alike(["plain"], tmp_path, run) and not drawn_alike(["plain", "cold"], tmp_path, run)
+    assert share_sampling(["plain"], tmp_path, run) and not share_sampling(["plain", "cold"], tmp_path, run)
 
 
 def test_the_example_of_the_documentation_is_a_category_and_ours_are_all_in_its_table(tmp_path):

@@ -1,4 +1,4 @@
-"""Runs from categories, in this process with an engine that answers as asked."""
+"""Runs from categories in this process, with an engine whose answers the test writes."""
 
 import random
 import re
@@ -34,7 +34,7 @@ def recipe(files: Path, target: int = 40, categories: str = MIX, horizon: int = 
 
 
 def write(request: Request) -> str | None:
-    """What a model of middling quality writes: whole blocks, copies, broken ones, now and then nothing of use."""
+    """Write as a model of moderate quality: whole blocks, copies, broken blocks, sometimes no block."""
     rng = random.Random(request.seed)
     name = re.search(r"Kind: (\w+)", request.prompt)
     if rng.random() < 0.05:
@@ -86,7 +86,7 @@ def test_categories_fill_side_by_side(files, tmp_path):
         assert loop.funnel.categories[name].accepted / loop.funnel.accepted == pytest.approx(share, abs=0.08)
 
 
-def test_an_answer_is_asked_for_the_oldest_task_that_has_none_and_keeps_to_its_task(files, tmp_path):
+def test_an_answer_is_requested_for_the_oldest_unanswered_task_and_belongs_to_it(files, tmp_path):
     author = Author(write)
     run_recipe(recipe(files, 30, "answered", 4), tmp_path / "run", author)
     answers = [entry for entry in read_journal(tmp_path / "run") if entry.step == 2]
@@ -106,7 +106,7 @@ def test_an_answer_is_asked_for_the_oldest_task_that_has_none_and_keeps_to_its_t
 
 @pytest.mark.parametrize("kept", [1, 5, 9, 17, 30])
 @pytest.mark.parametrize("gap", [False, True])
-def test_going_on_from_any_journal_gives_the_files_of_an_unbroken_run(files, tmp_path, kept, gap):
+def test_continuing_from_any_journal_gives_the_files_of_an_unbroken_run(files, tmp_path, kept, gap):
     run_recipe(recipe(files), tmp_path / "whole", Author(write))
     lines = (tmp_path / "whole/completions.jsonl").read_bytes().splitlines(keepends=True)
     (tmp_path / "cut").mkdir()
@@ -181,7 +181,7 @@ def test_an_answer_that_the_engine_could_not_give_drops_its_task(files, tmp_path
     assert len(accepted(tmp_path / "run")) == 12
 
 
-def test_an_output_that_comes_with_a_task_all_the_same_is_no_part_of_it(files, tmp_path):
+def test_an_output_written_with_a_task_is_removed_from_it(files, tmp_path):
     def eager(request: Request) -> str | None:
         text = write(request)
         return (
@@ -195,7 +195,7 @@ def test_an_output_that_comes_with_a_task_all_the_same_is_no_part_of_it(files, t
     assert len(kept) == 6 and all("Output" not in row["instruction"] and row["output"] != "Done." for row in kept)
 
 
-def test_topics_that_gave_least_come_first_and_a_barren_one_is_not_asked_for_without_end(files, tmp_path):
+def test_topics_with_the_fewest_records_come_first_and_barren_ones_are_given_up(files, tmp_path):
     def picky(request: Request) -> str | None:
         return "no" if "Topic: bread" in request.prompt else write(request)
 

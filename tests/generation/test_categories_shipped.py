@@ -1,4 +1,4 @@
-"""The categories of the project, each on completions as models write them."""
+"""The shipped categories, each on completions as models write them."""
 
 import pytest
 
@@ -112,7 +112,7 @@ def test_all_are_there(everything):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_demonstration_is_what_its_category_asks_for_and_reads_back(everything, name):
+def test_every_demonstration_fits_its_category_and_is_parsed_back(everything, name):
     category, rules = everything.categories[name], everything.curator().rules[name]
     check = rules.answered or rules.check
     assert len(category.demonstrations) >= 4 and category.description
@@ -126,7 +126,7 @@ def test_every_demonstration_is_what_its_category_asks_for_and_reads_back(everyt
             assert rules.check(record, {}) == record
 
 
-def test_demonstrations_are_not_alike(everything):
+def test_demonstrations_are_dissimilar(everything):
     texts = [record.task for item in everything.categories.values() for record in item.demonstrations]
     assert len(texts) == len(set(texts)) >= 14 * 4
 

@@ -1,4 +1,4 @@
-"""Choosing demonstrations: the mix of human and machine tasks, the cap on depth, and that the draw repeats itself."""
+"""Choosing demonstrations: the mix of human and machine tasks, the limit of depth, and reproducible draws."""
 
 from collections import Counter
 
@@ -26,7 +26,7 @@ def depths(chosen: list[Record]) -> Counter[bool]:
     [(8, 2, 9, 6, 2), (8, 2, 1, 7, 1), (8, 2, 0, 8, 0), (3, 3, 9, 0, 3), (8, 0, 9, 8, 0),
      (1, 1, 9, 0, 1), (12, 0, 0, 12, 0)],
 )  # fmt: skip
-def test_seeds_take_the_places_that_the_pool_cannot_fill(
+def test_seeds_fill_the_positions_that_the_pool_cannot(
     total: int, synthetic: int, pool: int, human: int, machine: int
 ) -> None:
     chosen = DemonstrationMix(total, synthetic, 3).choose(1, 0, SEEDS, pool_of(*[1] * pool))
@@ -47,7 +47,7 @@ def test_when_all_of_the_pool_is_too_deep_only_seeds_are_shown() -> None:
     assert len(chosen) == 4 and set(chosen) <= set(SEEDS)
 
 
-def test_seed_and_request_decide_the_draw_and_nothing_else() -> None:
+def test_only_seed_and_request_decide_the_draw() -> None:
     mix, pool = DemonstrationMix(6, 2, 3), pool_of(1, 1, 2, 3)
     draw = [mix.choose(7, request, SEEDS, pool) for request in range(30)]
     again = [DemonstrationMix(6, 2, 3).choose(7, request, tuple(SEEDS), list(pool)) for request in reversed(range(30))]
@@ -61,14 +61,14 @@ def test_the_draw_stays_the_same_from_release_to_release() -> None:
     assert [record.id for record in chosen] == ["s8", "s3", "m1", "s6"]
 
 
-def test_every_seed_and_every_place_has_its_turn() -> None:
+def test_every_seed_and_every_position_is_drawn() -> None:
     mix, pool = DemonstrationMix(4, 1, 3), pool_of(1, 1, 1)
     drawn = [mix.choose(3, request, SEEDS, pool) for request in range(300)]
     shown = Counter(record.id for chosen in drawn for record in chosen)
     assert set(shown) == {record.id for record in [*SEEDS, *pool]}
     assert max(shown[seed.id] for seed in SEEDS) < 2.5 * min(shown[seed.id] for seed in SEEDS)
-    places = Counter(at for chosen in drawn for at, record in enumerate(chosen) if record.depth)
-    assert set(places) == {0, 1, 2, 3} and min(places.values()) > 40
+    positions = Counter(at for chosen in drawn for at, record in enumerate(chosen) if record.depth)
+    assert set(positions) == {0, 1, 2, 3} and min(positions.values()) > 40
 
 
 @given(
@@ -76,7 +76,7 @@ def test_every_seed_and_every_place_has_its_turn() -> None:
     seeds=st.integers(1, 12), deep=st.lists(st.integers(1, 6), max_size=12),
 )  # fmt: skip
 @settings(deadline=None, derandomize=True)
-def test_a_choice_never_exceeds_what_was_asked_for_nor_what_is_there(
+def test_a_choice_never_exceeds_the_request_or_the_pool(
     total: int, synthetic: int, max_depth: int, seed: int, seeds: int, deep: list[int]
 ) -> None:
     pool = pool_of(*deep)
@@ -90,7 +90,7 @@ def test_a_choice_never_exceeds_what_was_asked_for_nor_what_is_there(
 
 
 @pytest.mark.parametrize(("total", "synthetic"), [(12, 12), (12, 0), (1, 0)])
-def test_as_many_demonstrations_as_there_are_seeds_can_be_asked_for(total: int, synthetic: int) -> None:
+def test_as_many_demonstrations_as_seeds_can_be_requested(total: int, synthetic: int) -> None:
     mix = DemonstrationMix(total, synthetic, 3)
     mix.check(SEEDS)
     assert len(mix.choose(1, 0, SEEDS, [])) == total

@@ -91,14 +91,14 @@ def test_an_error_of_the_engine_is_a_drop_with_its_message():
 
 
 class Letters:
-    """Counts letters: texts of the same letters point the same way."""
+    """Encode by counting letters: texts with the same letters have the same vector."""
 
     def encode(self, texts):
         counts = np.array([[text.lower().count(chr(97 + at)) for at in range(26)] for text in texts], dtype=np.float32)
         return counts / np.linalg.norm(counts, axis=1, keepdims=True)
 
 
-def test_what_is_near_in_meaning_is_dropped_after_rouge_and_does_not_join_the_index():
+def test_a_text_near_in_meaning_is_dropped_after_rouge_and_does_not_join_the_index():
     index = EmbeddingIndex(Letters())
     curator = curator_of(embeddings=index, embedding_threshold=0.999)
     verdicts = curator.decide(

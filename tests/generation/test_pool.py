@@ -1,4 +1,4 @@
-"""The pool: any beginning of it, by depth, is what a copy would be. pytest tests/generation/test_pool.py"""
+"""The pool: any beginning of it, by depth, equals a copy."""
 
 import pytest
 from hypothesis import given, settings
@@ -14,7 +14,7 @@ ROWS = st.lists(st.tuples(st.integers(0, 3), st.integers(1, 5)), max_size=60)
 
 @given(rows=ROWS, depth=st.integers(1, 5), horizon=st.integers(1, 4), synthetic=st.integers(0, 8))
 @settings(deadline=None, derandomize=True)
-def test_what_is_drawn_from_a_growing_pool_is_drawn_from_a_copy(rows, depth, horizon, synthetic):
+def test_drawing_from_a_growing_pool_equals_drawing_from_a_copy(rows, depth, horizon, synthetic):
     pool, records, request = RecordPool(), [], 0
     mix = DemonstrationMix(8, synthetic, depth)
     for at, (step, own) in enumerate(rows):

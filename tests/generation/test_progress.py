@@ -19,7 +19,7 @@ from tests.support.scripts import write_script
 
 
 def lines(caplog, progress, *accepted):
-    """The lines of a run that began with 5 records and reached the given numbers."""
+    """Return the lines of a run that began with 5 records and reached the given numbers."""
     with caplog.at_level(logging.INFO):
         progress.step(10)
         assert caplog.messages == []

@@ -1,4 +1,4 @@
-"""Composing prompts: what the model reads, within its budget, the same every time."""
+"""Composing prompts within the token budget, deterministically."""
 
 import hashlib
 from dataclasses import replace
@@ -22,7 +22,7 @@ def count_words(text: str, opening: str) -> int:
 
 
 def allowed(tokens: int) -> PromptBudget:
-    """Return a budget of so many tokens, beside 100 new ones."""
+    """Return a budget of this many prompt tokens, with 100 new tokens."""
     return PromptBudget(100, tokens + 100, "the model's context is", "use a model with a longer context")
 
 
@@ -65,7 +65,7 @@ def test_a_prompt_knows_where_its_demonstrations_came_from() -> None:
 
 
 @pytest.mark.parametrize(("depths", "depth"), [((), 1), ((0, 0), 1), ((0, 1), 2), ((3, 0, 1), 4)])
-def test_what_is_written_is_one_deeper_than_the_deepest_demonstration(depths: tuple[int, ...], depth: int) -> None:
+def test_a_new_record_is_one_deeper_than_its_deepest_demonstration(depths: tuple[int, ...], depth: int) -> None:
     shown = tuple(Record(f"r{at}", "a", "", "b", value) for at, value in enumerate(depths))
     assert Prompt(0, "", "", 1, shown).depth == depth
 
@@ -90,7 +90,7 @@ def test_every_prompt_fits_the_budget_and_shows_something(budget: int, request: 
     assert 1 <= len(shown.demonstrations) <= total
 
 
-def test_what_does_not_fit_is_left_out_and_the_rest_keeps_its_order() -> None:
+def test_demonstrations_that_do_not_fit_are_left_out_and_the_rest_keeps_its_order() -> None:
     everything = composer().compose(5, POOL).demonstrations
     for budget in range(15, 70):
         shown = composer(budget).compose(5, POOL).demonstrations

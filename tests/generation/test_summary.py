@@ -1,4 +1,4 @@
-"""The summary of a run: its counts, and commands that work as they are printed."""
+"""The summary of a run: its counts, and that its printed commands work."""
 
 import json
 import re
@@ -118,7 +118,7 @@ def test_an_engine_that_cannot_answer_fails_the_run(tmp_path):
     assert "load_dataset" not in result.stdout and "0 records from 20 requests" in result.stdout
 
 
-def test_a_run_without_a_record_proposes_what_can_be_looked_at(tmp_path):
+def test_a_run_without_a_record_proposes_commands_to_find_out_why(tmp_path):
     script = write_script(tmp_path / "script.jsonl", 60)
     shown = generate(*scripted(script, tmp_path / "run"), "--min_instruction_words", 100).stdout
     assert "0 records from" in shown and "new tokens." in shown and "a record" not in shown

@@ -23,7 +23,7 @@ def scalars(folder) -> dict[str, list[tuple[int, float]]]:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_tensorboard_is_given_the_counts_of_the_report_and_goes_on_where_a_launch_ended(tmp_path):
+def test_tensorboard_gets_the_counts_of_the_report_and_continues_where_a_launch_ended(tmp_path):
     options = [
         *scripted(write_script(tmp_path / "script.jsonl", 60), tmp_path / "run", 30),
         "--report_to",
@@ -48,7 +48,7 @@ def test_a_tracker_whose_package_is_missing_is_refused(tmp_path, monkeypatch):
 
 
 class Broken:
-    """A tracker whose server has gone."""
+    """A tracker whose server is unreachable."""
 
     calls = 0
 
@@ -60,7 +60,7 @@ class Broken:
         raise AssertionError("it was given up")
 
 
-def test_a_tracker_that_fails_is_given_up_and_the_run_goes_on(tmp_path, monkeypatch, caplog):
+def test_a_failing_tracker_is_dropped_and_the_run_continues(tmp_path, monkeypatch, caplog):
     broken = Broken()
     monkeypatch.setattr(tracking, "_started", lambda *rest: broken)
     tracker = Tracker("wandb", tmp_path, 5, {})
@@ -74,7 +74,7 @@ def test_a_tracker_that_fails_is_given_up_and_the_run_goes_on(tmp_path, monkeypa
     ]
 
 
-def test_reports_are_some_seconds_apart_and_tell_each_drop(tmp_path, monkeypatch):
+def test_reports_are_some_seconds_apart_and_count_each_drop(tmp_path, monkeypatch):
     given = []
     monkeypatch.setattr(Broken, "log", lambda self, values, step: given.append((step, values)))
     monkeypatch.setattr(tracking, "_started", lambda *rest: Broken())

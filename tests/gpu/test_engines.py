@@ -43,7 +43,7 @@ def limit() -> Iterator[None]:
 
 
 def reserved(folder: Path, batch_size: int, backend: str) -> tuple[int, dict[int, str]]:
-    """Bytes that a run reserves on the device at its height, and its texts."""
+    """Return the peak of bytes that a run reserves on the device, and its texts."""
     gc.collect()
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
@@ -87,7 +87,7 @@ def test_a_request_draws_the_same_tokens_alone_and_beside_others(tiny_llama: Pat
         assert alone[item.index].text == together[item.index].text
 
 
-def test_rows_are_as_many_as_fit_into_what_is_free_and_they_do_fit(wide: Path) -> None:
+def test_as_many_rows_as_fit_into_free_memory_do_fit(wide: Path) -> None:
     model = load_model(str(wide))[0].double()
     (place, size), longest = next(iter(measure_cache(model).items())), CONTEXT
     assert place.type == "cuda" and size.per_token == 2 * 4 * 256 * 8

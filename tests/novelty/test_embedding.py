@@ -25,7 +25,7 @@ TEXTS = [
 
 
 class Vectors:
-    """An encoder whose texts are their vectors, as in "1 0 0"; made unit length."""
+    """An encoder that parses texts such as "1 0 0" as vectors, and normalises them."""
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         rows = np.array([[float(word) for word in text.split()] for text in texts], dtype=np.float32)
@@ -115,7 +115,7 @@ def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def download(cache: Path, commit: str) -> None:
-    """Lay all-MiniLM-L6-v2 into the cache as a download of that commit does."""
+    """Put all-MiniLM-L6-v2 into the cache as a download of that commit does."""
     repository = cache / "models--sentence-transformers--all-MiniLM-L6-v2"
     (repository / "refs").mkdir(parents=True, exist_ok=True)
     (repository / "refs" / "main").write_text(commit)

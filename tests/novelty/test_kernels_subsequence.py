@@ -1,4 +1,4 @@
-"""Compiled subsequences beside rouge_score and a plain count."""
+"""Compiled subsequence lengths compared with rouge_score and a plain implementation."""
 
 import os
 import shutil
@@ -21,9 +21,9 @@ SEQUENCE = st.integers(1, 150).flatmap(
 
 
 def common(one: list[int], other: list[int]) -> int:
-    keys, places = subsequence.match_tables(1, len(one))
-    subsequence.fill(keys[0], places[0], np.array(one, np.int32), 0, len(one))
-    return int(subsequence.common(keys[0], places[0], np.array([7, *other], np.int32), 1, len(other) + 1))
+    keys, positions = subsequence.match_tables(1, len(one))
+    subsequence.fill(keys[0], positions[0], np.array(one, np.int32), 0, len(one))
+    return int(subsequence.common(keys[0], positions[0], np.array([7, *other], np.int32), 1, len(other) + 1))
 
 
 @given(one=SEQUENCE, other=SEQUENCE)

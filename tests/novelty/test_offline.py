@@ -1,4 +1,4 @@
-"""A whole file at once, beside plain loops over rouge_score."""
+"""Novelty of a whole file compared with plain loops over rouge_score."""
 
 import random
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 def mixed(number: int, seed: int = 0) -> list[str]:
-    """Short and long texts over few words, odd ones, near-copies and duplicates."""
+    """Make short and long texts of few words, unusual texts, near-copies and duplicates."""
     rng = random.Random(seed)
     texts = list(ODD)
     while len(texts) < number:

@@ -1,4 +1,4 @@
-"""The nearest by counting shared tokens: the same as by scanning, for texts that repeat words and share few or many."""
+"""The nearest text by counting shared tokens equals the nearest by scanning, whether texts share few or many words."""
 
 import random
 
@@ -12,7 +12,7 @@ EMPTY = Tokens(np.empty(0, np.int32), np.zeros(1, np.int64))
 
 
 def texts(rng: random.Random, size: int, words: int) -> list[str]:
-    """Texts of 0 to 90 words, common words far more often than rare ones."""
+    """Make texts of 0 to 90 words, in which common words are far more frequent than rare ones."""
     return [
         " ".join(f"w{int(rng.paretovariate(0.7)) % words}" for _ in range(rng.choice((0, 1, 3, 12, 30, 90))))
         for _ in range(size)

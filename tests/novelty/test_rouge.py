@@ -1,4 +1,4 @@
-"""ROUGE-L novelty: bit for bit the scores of the reference library, and so the same decisions at any threshold."""
+"""ROUGE-L novelty: scores identical to those of the reference library, so decisions agree at any threshold."""
 
 import random
 from collections.abc import Sequence
@@ -79,7 +79,7 @@ def mutate(words: list[str], rng: random.Random) -> list[str]:
 
 @pytest.fixture(params=[1, 4, 1024])
 def recent(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    """How many texts are scanned before they are put into lists."""
+    """Set how many texts are scanned before they are indexed."""
     monkeypatch.setattr(rouge, "RECENT", request.param)
     return request.param
 
@@ -107,7 +107,7 @@ def test_long_texts_score_as_the_reference_does(lengths: tuple[int, int], recent
 
 
 def tied(common: int, first: int, second: int) -> tuple[str, str]:
-    """Two texts of so many words whose longest common subsequence has `common`."""
+    """Return two texts with these numbers of words, whose longest common subsequence has `common` words."""
     shared = [f"same{at}" for at in range(common)]
     return (
         " ".join(shared + [f"one{at}" for at in range(first - common)]),
@@ -166,7 +166,7 @@ def test_asking_does_not_change_the_answers() -> None:
 
 
 def test_more_different_words_than_the_basic_plane_has_are_distinguished(recent: int) -> None:
-    # Words around the places where code points are surrogates or need more than 16 bits.
+    # Words around the positions where code points are surrogates or need more than 16 bits.
     index = index_of([" ".join(f"w{at}" for at in range(54_000)), " ".join(f"w{at}" for at in range(54_000, 70_000))])
     around = [f"w{at}" for at in (55_290, 55_294, 55_295, 57_341, 57_342, 57_344, 65_535, 69_999)]
     index.add(["few"], [" ".join(around)])

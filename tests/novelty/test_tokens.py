@@ -1,4 +1,4 @@
-"""Words of a text."""
+"""Splitting a text into words."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Vectors on disk."""
+"""The vector cache on disk."""
 
 import os
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ TEXTS = ["one", "two", "three", "\ud800", ""]
 
 
 class Hashed:
-    """Gives each text a unit vector of its own, and notes what it was asked."""
+    """Encode each text as its own unit vector, and record the texts."""
 
     def __init__(self) -> None:
         self.asked: list[list[str]] = []
@@ -39,7 +39,7 @@ def filled(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_what_was_encoded_is_not_encoded_again(filled: Path) -> None:
+def test_encoded_texts_are_not_encoded_again(filled: Path) -> None:
     encoder, inner = encoder_of(filled)
     assert np.array_equal(encoder.encode(TEXTS), Hashed().encode(TEXTS))
     assert inner.asked == []

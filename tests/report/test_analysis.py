@@ -27,7 +27,7 @@ from tests.support.report_files import HOSTILE, HashedEncoder, hostile_file, wit
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory):
-    """A file of hostile texts with vectors beside it."""
+    """Make a file of hostile texts with cached vectors."""
     path = hostile_file(tmp_path_factory.mktemp("report") / "hostile.jsonl")
     with_vectors(path, OutputPaths(path).vectors)
     return path

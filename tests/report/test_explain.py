@@ -27,7 +27,7 @@ def completion(blocks: list[tuple[str, str]], number: int = 5) -> str:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of four requests: seven blocks; a broken and a cut one; none, as the script has no completion; one more."""
+    """Make a run of four requests: seven blocks; a broken and a cut one; no completion in the script; one more block."""
     place = tmp_path_factory.mktemp("explain")
     lines = [
         {"request": 0, "text": completion(BLOCKS)},

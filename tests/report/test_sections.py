@@ -17,7 +17,7 @@ from tests.support.scripts import write_script
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    """Two runs with different thresholds."""
+    """Make two runs with different thresholds."""
     place = tmp_path_factory.mktemp("sections")
     script = write_script(place / "script.jsonl", 40)
     for name, threshold in (("one", 0.6), ("two", 0.4)):

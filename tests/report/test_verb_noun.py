@@ -59,7 +59,7 @@ def test_verb_and_object_of_an_instruction(instruction, verb, noun):
         ("Answer me using Japanese.", "answer", None),
     ],
 )
-def test_phrases_that_are_no_pair_are_left_out(instruction, verb, noun):
+def test_phrases_without_a_verb_object_pair_are_left_out(instruction, verb, noun):
     assert verb_noun(instruction) == (verb, noun)
 
 

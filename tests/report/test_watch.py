@@ -48,7 +48,7 @@ def test_watch_yields_the_status_without_the_command(finished):
 
 
 def test_completions_behind_an_unanswered_request_wait(finished, tmp_path):
-    """The files of a run that was killed when request 3 had no answer yet and later ones had."""
+    """Make the files of a run that was killed when request 3 had no completion but later ones had."""
     entries = [row for row in rows(finished / "completions.jsonl") if row["request"] != 3]
     (tmp_path / "completions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in entries))
     for name in ("machine_generated_instructions.jsonl", "rejected.jsonl"):

@@ -1,4 +1,4 @@
-"""Asking for instructions and scoring what comes back."""
+"""Requesting predictions and scoring them."""
 
 import os
 
@@ -32,7 +32,7 @@ ORIGIN = {"model": "toy", "model_revision": "local-1", "options": {"seed": 7}}
 
 
 class Recording(ScriptedEngine):
-    """The engine that replays, and remembers what it was asked."""
+    """A scripted engine that records its requests."""
 
     def submit(self, requests):
         self.asked = [*getattr(self, "asked", []), *requests]
@@ -47,8 +47,8 @@ def asker(folder, texts, budget=10_000, interrupted=lambda: None, format=INVERSE
 
 
 def ask(one, trials=2, records=RECORDS):
-    places = [(trial, record) for trial in range(trials) for record in records]
-    one.run([Question(at, record, trial) for at, (trial, record) in enumerate(places)], Progress(len(places)), 0)
+    pairs = [(trial, record) for trial in range(trials) for record in records]
+    one.run([Question(at, record, trial) for at, (trial, record) in enumerate(pairs)], Progress(len(pairs)), 0)
     one.file.close()
     return one
 
@@ -59,8 +59,8 @@ TEXTS = [("Sort the list.\n###\n", False), ("Sum", True), ("\n###\n", False), ("
 def test_every_answer_is_journalled_with_its_reason_and_score(tmp_path):
     ask(asker(tmp_path, TEXTS))
     found = read_predictions(tmp_path)
-    told = {trial: (item.prediction, item.reason) for trial, item in found.items()}
-    assert told == {
+    results = {trial: (item.prediction, item.reason) for trial, item in found.items()}
+    assert results == {
         ("000000-01", 0): ("Sort the list.", None), ("000000-02", 0): (None, "cut_by_length"),
         ("000000-01", 1): (None, "empty_instruction"), ("000000-02", 1): ("Add two numbers.", None),
     }  # fmt: skip
@@ -99,7 +99,7 @@ def test_a_record_that_does_not_fit_the_context_is_an_answer(tmp_path):
     assert one.stopped is None and not one.failed
 
 
-def test_an_interruption_keeps_what_was_answered(tmp_path):
+def test_an_interruption_keeps_the_answers(tmp_path):
     reasons = iter([None, "SIGTERM was received", "SIGTERM was received"])
     one = ask(asker(tmp_path, TEXTS, interrupted=lambda: next(reasons)))
     assert one.stopped == "SIGTERM was received" and not one.failed
@@ -187,9 +187,9 @@ def test_scores_that_are_lacking_are_added_until_interrupted(tmp_path, scorer):
     ask(asker(tmp_path, TEXTS))
     instructions = {record.id: record.instruction for record in RECORDS}
     file = PredictionFile(tmp_path)
-    told = [item for item in file.latest.values() if item.prediction]
-    assert scorer.rescore(file, told, instructions, lambda: "SIGTERM was received") == "SIGTERM was received"
-    assert scorer.rescore(file, told, instructions, lambda: None) is None
+    results = [item for item in file.latest.values() if item.prediction]
+    assert scorer.rescore(file, results, instructions, lambda: "SIGTERM was received") == "SIGTERM was received"
+    assert scorer.rescore(file, results, instructions, lambda: None) is None
     file.close()
     found = read_predictions(tmp_path)
     assert found["000000-02", 1].embedding == pytest.approx(1, abs=1e-5)

@@ -1,4 +1,4 @@
-"""From predictions to the records that are kept."""
+"""Self-consistency: from predictions to the kept records."""
 
 from statistics import fmean
 
@@ -11,28 +11,28 @@ from self_instruct.review.predictions import Prediction
 
 
 def prediction(
-    told: str | None, rouge_l: float | None, embedding: float | None, reason: str | None = None
+    text: str | None, rouge_l: float | None, embedding: float | None, reason: str | None = None
 ) -> Prediction:
     return Prediction(
-        record="000000-01", record_sha256="", trial=0, prediction=told, reason=reason, rouge_l=rouge_l, embedding=embedding,
+        record="000000-01", record_sha256="", trial=0, prediction=text, reason=reason, rouge_l=rouge_l, embedding=embedding,
         embedding_model="minilm" if embedding is not None else None, model="toy", model_revision="local-1", options={},
         header_sha256="", prompt_sha256="", seed_ids=[], text="", finish_reason="stop", prompt_tokens=1,
         completion_tokens=1, rank=0, created_at=None,
     )  # fmt: skip
 
 
-TOLD = [prediction("a", 0.2, 0.6), prediction("b", 0.8, 0.1), prediction(None, None, None, "cut_by_length")]
+PREDICTIONS = [prediction("a", 0.2, 0.6), prediction("b", 0.8, 0.1), prediction(None, None, None, "cut_by_length")]
 
 
 @pytest.mark.parametrize(("rule", "expected"), [("mean", (0.35, 0.5)), ("best", (0.6, 0.8))])
 def test_a_rule_applies_to_each_score_over_readable_trials(rule, expected):
-    found = agreement(TOLD, rule)
+    found = agreement(PREDICTIONS, rule)
     assert (found.embedding, found.rouge_l, found.trials) == pytest.approx((*expected, 2))
 
 
 def test_without_embeddings_or_without_a_prediction_there_is_nothing_to_score():
-    assert agreement(TOLD, "mean", embeddings=False) == Agreement(None, pytest.approx(0.5), 2)
-    assert agreement(TOLD[2:], "best") == agreement([], "mean") == Agreement(None, None, 0)
+    assert agreement(PREDICTIONS, "mean", embeddings=False) == Agreement(None, pytest.approx(0.5), 2)
+    assert agreement(PREDICTIONS[2:], "best") == agreement([], "mean") == Agreement(None, None, 0)
 
 
 @pytest.mark.parametrize(
@@ -72,8 +72,8 @@ def test_the_counts_add_up_and_agree_with_a_plain_count(records, rule, threshold
 
 
 def test_the_table_shows_kept_records_thresholds_and_drops():
-    agreements = [agreement(TOLD, "mean"), agreement(TOLD[2:], "mean")]
-    shown = table(statistics(agreements, [*TOLD, TOLD[2]], Thresholds(0.3, 0.4), "mean"))
+    agreements = [agreement(PREDICTIONS, "mean"), agreement(PREDICTIONS[2:], "mean")]
+    shown = table(statistics(agreements, [*PREDICTIONS, PREDICTIONS[2]], Thresholds(0.3, 0.4), "mean"))
     assert shown.startswith("1 of 2 records stay: mean cosine at least 0.3, mean ROUGE-L at least 0.4.")
     lines = [line.split() for line in shown.splitlines()]
     assert ["0.3", "1", "1"] in lines and ["0.4", "0", "1"] in lines and ["0.9", "0", "0"] in lines

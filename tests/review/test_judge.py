@@ -1,4 +1,4 @@
-"""Parsing judgements, good and bad only without contradictions; counts and thresholds."""
+"""Parsing judgements, and refusing contradictory ones; counts and thresholds."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The rules that a record must pass: for each reason what is kept and what is dropped, up to the boundary."""
+"""The filters: for each reason, kept and dropped records up to the boundary."""
 
 import string
 
@@ -22,7 +22,7 @@ def record(instruction: str = "Add the two numbers.", output: str = "a + b", inp
 
 
 def reason_of(found: str | None) -> str | None:
-    """The reason without what was seen."""
+    """Return the reason without the matched text."""
     return found and found.partition(": ")[0]
 
 
@@ -35,7 +35,7 @@ def test_an_instruction_without_any_word_is_empty(instruction: str) -> None:
 
 
 @pytest.mark.parametrize("output", ["", " \n", "```\n```", "```python\n\n```", "```", "``` \n \n```\n"])
-def test_white_space_and_fences_around_nothing_are_no_output(output: str) -> None:
+def test_white_space_and_empty_fences_are_not_an_output(output: str) -> None:
     assert reason_of(drop_empty(record(output=output))) == "empty_output"
 
 
@@ -158,7 +158,7 @@ def test_an_empty_instruction_begins_with_no_punctuation() -> None:
      ("Sum these.\n1 2", "output_repeats_task"), ("Sum these. 1 2", "output_repeats_task"),
      ("Sum these", None), ("1 2 3", None), ("1  2\n= 3", None)],
 )  # fmt: skip
-def test_an_output_that_is_the_task_over_again_is_no_answer(output: str, reason: str | None) -> None:
+def test_an_output_that_repeats_the_task_is_not_an_answer(output: str, reason: str | None) -> None:
     assert reason_of(drop_output_repeats_task(record("Sum these.", output, "1 2"))) == reason
 
 
@@ -196,7 +196,7 @@ def test_the_same_line_five_times_in_a_row_is_a_loop(times: int, reason: str | N
     assert reason_of(drop_loop()(record(**{place: f"{long}\n" + "  x = 1\n" * times + "end"}))) == reason
 
 
-def test_blank_lines_and_lines_that_alternate_are_no_loop() -> None:
+def test_blank_lines_and_alternating_lines_are_not_loops() -> None:
     assert drop_loop()(record(output="a\n\n\n\n\n\n\nb")) is None
     assert drop_loop()(record(output="a\nb\n" * 9 + " ".join(map(str, range(90))))) is None
 
@@ -264,7 +264,7 @@ def test_the_filters_bear_any_text(candidate: Record) -> None:
 # ---- what was seen
 
 
-def test_a_reason_may_tell_what_was_seen() -> None:
+def test_a_reason_may_quote_the_match() -> None:
     assert drop_length(4, 9)(record("Add it.")) == "too_short: 2 words"
     assert drop_keywords(["default"])(record("Show a Picture of it.")) == "keyword: Picture"
     assert (
@@ -282,5 +282,5 @@ def test_a_reason_may_tell_what_was_seen() -> None:
         "end\n" * 6,
     ],
 )
-def test_closing_brackets_and_columns_of_numbers_are_no_loop(output: str) -> None:
+def test_closing_brackets_and_columns_of_numbers_are_not_loops(output: str) -> None:
     assert drop_loop()(record(output=output)) is None

@@ -1,4 +1,4 @@
-"""The rules of earlier systems that our defaults do not ask, and the choice of rules."""
+"""Filters of earlier systems that are off by default, and selecting filters."""
 
 import re
 
@@ -30,7 +30,7 @@ def reason_of(found: str | None) -> str | None:
     [("", "x", "empty_instruction"), (" \n", "x", "empty_instruction"), ("x", "", "empty_output"),
      ("x", "\t\n", "empty_output"), ("...", "```\n```", None)],
 )  # fmt: skip
-def test_blank_is_white_space_and_nothing_else(instruction: str, output: str, reason: str | None) -> None:
+def test_only_white_space_is_blank(instruction: str, output: str, reason: str | None) -> None:
     assert drop_blank(record(instruction, output)) == reason
 
 
@@ -39,7 +39,7 @@ def test_blank_is_white_space_and_nothing_else(instruction: str, output: str, re
     [("1 2", "1 2", "input_as_output"), (" 1 2", "1 2\n", "input_as_output"), ("1 2", "1  2", None), ("a", "A", None),
      ("", "a", None), ("a", "", None)],
 )  # fmt: skip
-def test_the_input_again_is_no_output(input: str, output: str, reason: str | None) -> None:
+def test_a_repeated_input_is_not_an_output(input: str, output: str, reason: str | None) -> None:
     assert drop_input_as_output(record(output=output, input=input)) == reason
 
 
@@ -90,7 +90,7 @@ def test_the_telling_words_of_a_refusal(output: str) -> None:
 
 
 @pytest.mark.parametrize("output", HARMLESS)
-def test_what_only_looks_like_one(output: str) -> None:
+def test_texts_that_only_look_like_a_refusal_pass(output: str) -> None:
     assert drop_refusal(record(output=output)) is None
 
 

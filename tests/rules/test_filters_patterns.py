@@ -1,4 +1,4 @@
-"""Filters by regular expressions of the user's: what they find, and what is refused before anything begins."""
+"""Filters by user patterns: their matches, and patterns that are refused before a run starts."""
 
 import re
 
@@ -36,7 +36,7 @@ def test_default_means_requests_for_programs(instruction: str, asks: bool) -> No
     ("pattern", "place"),
     [("abc[", "position 4"), ("a(b", "position 3"), ("*a", "position 0"), (r"(?P<n>a)(?P<", "position 12")],
 )
-def test_a_pattern_that_is_none_is_refused_with_the_position(pattern: str, place: str) -> None:
+def test_an_invalid_pattern_is_refused_with_the_position(pattern: str, place: str) -> None:
     with pytest.raises(UserError, match=re.escape(pattern)) as caught:
         drop_matching([pattern], "--code_gen_re", "asks_for_code")
     assert place in str(caught.value) and "--code_gen_re" in str(caught.value)

@@ -1,4 +1,4 @@
-"""Lists of patterns for outputs, and the list that is shipped."""
+"""Lists of patterns for outputs, and the shipped list."""
 
 from pathlib import Path
 
@@ -76,7 +76,7 @@ def test_a_list_of_ones_own(tmp_path: Path) -> None:
         ([], "must hold a list"),
     ],
 )  # fmt: skip
-def test_a_mistake_stops_the_run_with_its_place(tmp_path: Path, items: list, message: str) -> None:
+def test_a_mistake_stops_the_run_with_its_position(tmp_path: Path, items: list, message: str) -> None:
     with pytest.raises(UserError, match=r"filters\.yaml") as caught:
         read_patterns(written(tmp_path, *items))
     assert message in str(caught.value)

@@ -1,4 +1,6 @@
-"""Rules that an option switches on: language, readability, characters, copied inputs; and how they join the list of rules."""
+"""Filters that an option switches on: language, readability, characters, copied inputs; and their order among the
+others.
+"""
 
 from dataclasses import replace
 
@@ -73,7 +75,7 @@ def test_code_and_short_or_broken_text_passes(english) -> None:
     assert drop_language("de")(record(FOREIGN[0][0])) is None
 
 
-def test_a_language_that_is_not_known_is_refused() -> None:
+def test_an_unknown_language_is_refused() -> None:
     with pytest.raises(UserError, match="'english', but must be one of"):
         drop_language("english")
 
@@ -163,7 +165,7 @@ def test_a_task_in_any_script_passes_all_that_is_asked_by_default(instruction: s
 
 
 @pytest.mark.parametrize("instruction", NO_TASKS.split("\n"))
-def test_what_opens_a_sentence_in_no_script_is_dropped(instruction: str) -> None:
+def test_a_start_that_opens_no_sentence_in_any_script_is_dropped(instruction: str) -> None:
     assert objection(record(instruction), filter_rules=["non_ascii"]) == "starts_with_non_ascii"
 
 
@@ -204,7 +206,7 @@ def test_a_chinese_output_that_is_nearly_its_input() -> None:
 
 @given(st.lists(st.sampled_from("a bb ccc dddd e\n".split(" ")), max_size=80))
 @settings(deadline=None, derandomize=True)
-def test_english_is_judged_alike_by_either_rule_of_words(words: list[str]) -> None:
+def test_both_word_rules_decide_english_in_the_same_way(words: list[str]) -> None:
     text = " ".join(["go"] * 4 + words)
     given_rules = ["length", "non_ascii", "punctuation", "echo"]
     assert objection(record(text), filter_rules=given_rules) == first_objection(

@@ -1,4 +1,4 @@
-"""Filters and validators of a user's own: by decorator, by --plugin and by entry point."""
+"""User-defined filters and validators: by decorator, by --plugin and by entry point."""
 
 import json
 import sys
@@ -34,7 +34,7 @@ TABLES = (filters.RULES, filters._ADDED, validators.VALIDATORS, validators._MAKE
 
 @pytest.fixture(autouse=True)
 def built_in_rules_only(monkeypatch):
-    """Undo what a test registers and imports."""
+    """Undo the registrations and imports of a test."""
     before, modules = [dict(table) for table in TABLES], set(sys.modules)
     monkeypatch.setattr(sys, "path", list(sys.path))
     yield
@@ -61,7 +61,7 @@ def test_a_plugin_is_a_file_or_a_module_on_the_path(plugin, monkeypatch, by):
     assert reasons_of_rules(options) == {"empty": filters.RULES["empty"], "no_urls": ("url",)}
 
 
-def test_loading_the_same_plugin_twice_is_no_mistake(plugin):
+def test_the_same_plugin_can_be_loaded_twice(plugin):
     options = FilterOptions(plugin=[str(plugin), str(plugin)], filter_rules=["no_urls"])
     assert len(build_rules(options, "")) == len(build_rules(options, "")) == 1
 
@@ -107,7 +107,7 @@ def test_a_plugin_that_cannot_be_imported_is_one_message(tmp_path, source, messa
             plugins.load_plugins([str(path)])
 
 
-def test_a_plugin_that_is_not_there_is_one_message(tmp_path):
+def test_a_missing_plugin_is_one_message(tmp_path):
     for name in ("no_such_module", str(tmp_path / "gone.py")):
         with pytest.raises(UserError, match=f"--plugin {name}: cannot be imported"):
             plugins.load_plugins([name])

@@ -1,4 +1,4 @@
-"""The list of validators: names, parameters, mistakes in them, and what several make of a record."""
+"""The list of validators: names, parameters, mistakes in them, and several validators in sequence."""
 
 import re
 from pathlib import Path
@@ -45,11 +45,11 @@ def test_a_mistake_names_the_right_choice(spec: tuple[str, dict], message: str) 
         build_validators([spec])
 
 
-def test_whole_numbers_do_for_numbers_and_none_where_it_is_allowed() -> None:
+def test_integers_pass_as_numbers_and_null_where_allowed() -> None:
     assert len(build_validators([("closed_context", {"min_support": 1}), ("multiple_choice", {"balance": None})])) == 2
 
 
-def test_validators_see_what_those_before_them_mended_and_the_first_reason_counts() -> None:
+def test_validators_see_the_fixes_of_earlier_ones_and_the_first_reason_counts() -> None:
     record = Record("x", "Print 5 * 5.", "", "```\nprint(5 * 5)  # 5 * 5 = 26\n```")
     code, sums = ("plain_code", {"always": True}), ("arithmetic", {})
     assert validate(build_validators([code]), record, {}) == Record(

@@ -1,4 +1,4 @@
-"""Stated sums: what is right, what is wrong, and what cannot be checked."""
+"""Sums stated in a text: right, wrong, and impossible to check."""
 
 import pytest
 from hypothesis import given, settings
@@ -57,7 +57,7 @@ def test_a_true_sum_passes(output: str) -> None:
 
 
 @pytest.mark.parametrize("output", UNCHECKED)
-def test_what_cannot_be_checked_passes(output: str) -> None:
+def test_uncheckable_texts_pass(output: str) -> None:
     assert judged(output) is None
 
 

@@ -72,7 +72,7 @@ def test_options_must_be_there_and_differ() -> None:
     assert not isinstance(asked(Record("x", QUESTION, "", "A"), {}), str)
 
 
-def test_the_letter_that_was_asked_for_is_wanted() -> None:
+def test_the_requested_letter_must_be_the_answer() -> None:
     assert judged("A", letter="a") is None
     assert judged("A", letter="C") == "wrong_letter: asked for C, is A"
 

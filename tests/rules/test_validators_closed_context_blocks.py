@@ -1,4 +1,4 @@
-"""The form of closed-context questions: what is rendered comes back, and what is not of this form is refused."""
+"""Closed-context blocks: rendered blocks are parsed back, and malformed ones are refused."""
 
 import pytest
 from hypothesis import given, settings
@@ -74,7 +74,7 @@ def test_any_text_comes_back_also_one_that_holds_the_markers(context: ClosedCont
     ).map("".join)
 )
 @settings(deadline=None, derandomize=True)
-def test_what_can_be_read_at_all_is_read_the_same_again(text: str) -> None:
+def test_every_readable_row_is_read_back_unchanged(text: str) -> None:
     try:
         found = parse(text)
     except ClosedContextError as error:
@@ -133,7 +133,7 @@ def test_there_are_one_to_four_blocks() -> None:
             ClosedContext(blocks, "y")
 
 
-def test_blocks_alone_hold_nothing_else() -> None:
+def test_blocks_have_no_other_fields() -> None:
     for text, reason in (
         (f"{BLOCK}\nmore", "text_outside"),
         ("more", "no_block"),

@@ -1,4 +1,4 @@
-"""Code in the plain form: unwrapped, alone, and Python where it says so."""
+"""Plain code: without fences, without prose, and valid where it claims to be Python."""
 
 import pytest
 
@@ -51,7 +51,7 @@ def test_other_languages_are_not_compiled(language: str, code: str) -> None:
     assert judged(code, {"plain_format": "1", "language": language}) == Record("x", "Add.", "", code)
 
 
-def test_the_form_is_asked_only_where_it_was_asked_for() -> None:
+def test_the_form_is_checked_only_if_it_was_requested() -> None:
     prose = f"Here you are:\n```python\n{CODE}\n```"
     for variables in ({}, {"plain_format": "no"}, {"plain_format": ""}):
         assert judged(prose, variables).output == prose

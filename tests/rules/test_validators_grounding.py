@@ -1,4 +1,4 @@
-"""Answers from a context: support, sources, what is not told, and contexts that do not help."""
+"""Answers from a context: support, sources, refusals to answer, and unhelpful contexts."""
 
 import pytest
 
@@ -24,12 +24,12 @@ def test_the_threshold_divides_the_examples_with_room_on_both_sides() -> None:
 
 
 @pytest.mark.parametrize(("block", "asked", "output"), SUPPORTED)
-def test_what_the_text_supports_passes_as_it_is(block: Block, asked: str, output: str) -> None:
+def test_a_supported_answer_passes_unchanged(block: Block, asked: str, output: str) -> None:
     assert reason(judged(block, asked, output)) is None
 
 
 @pytest.mark.parametrize(("block", "asked", "output"), UNSUPPORTED)
-def test_what_it_does_not_support_is_dropped(block: Block, asked: str, output: str) -> None:
+def test_an_unsupported_answer_is_dropped(block: Block, asked: str, output: str) -> None:
     assert reason(judged(block, asked, output)) == "unsupported"
 
 
@@ -58,7 +58,7 @@ NOT_TOLD = [
 
 
 @pytest.mark.parametrize("output", NOT_TOLD)
-def test_what_cannot_be_answered_must_be_said_to_be_so(output: str) -> None:
+def test_an_unanswerable_question_must_be_answered_as_such(output: str) -> None:
     assert reason(judged(REPORT, "Who built it?", output, unanswerable="yes")) is None
     # Honest about a question that was meant to have an answer, it is no invention.
     assert reason(judged(REPORT, "Who built it?", output)) is None
@@ -67,7 +67,7 @@ def test_what_cannot_be_answered_must_be_said_to_be_so(output: str) -> None:
 @pytest.mark.parametrize(
     "output", ["Ines Duarte.", "The Marlow was built in Bristol.", "It carried coal to the island of Teyra."]
 )
-def test_an_answer_where_there_is_none_is_dropped(output: str) -> None:
+def test_an_answer_to_an_unanswerable_question_is_dropped(output: str) -> None:
     assert reason(judged(REPORT, "Who built it?", output, unanswerable="true")) == "answered_anyway"
     assert reason(judged(REPORT, "Who built it?", output, unanswerable="false")) is None
 
@@ -94,7 +94,7 @@ def test_only_sources_that_are_in_the_metadata_may_be_cited(references: str, exp
     )
 
 
-def test_a_source_that_was_asked_for_has_to_be_given_where_there_is_one() -> None:
+def test_a_requested_source_must_be_cited_if_there_is_one() -> None:
     asked, output = "Which version has the bug?", "Version 4.2; 4.1 works."
     assert reason(judged(TICKET, asked, output, source="1")) == "no_citation"
     assert reason(judged(TICKET, asked, output, source="0")) is None

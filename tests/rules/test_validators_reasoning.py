@@ -1,4 +1,4 @@
-"""Reasoned answers, stories with a question, and contexts that tell what is not so."""
+"""Reasoned answers, stories with a question, and counterfactual contexts."""
 
 import pytest
 

@@ -43,7 +43,7 @@ def test_a_stated_constraint_holds_of_the_answer_or_drops_it(task: str, good: st
     "Why do words rhyme?",
      "What is a palindrome?", "It ended with 3 goals. Who won?", ""],
 )  # fmt: skip
-def test_what_states_none_passes(task: str) -> None:
+def test_a_task_without_a_stated_count_passes(task: str) -> None:
     assert stated_constraints(task) == []
     record = Record("x", task, "", "Anything at all.")
     assert constraints()(record, {}) is record and wordgame()(record, {}) is record

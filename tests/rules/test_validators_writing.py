@@ -1,4 +1,4 @@
-"""Writing and editing: length and form as asked for, a text to edit and one that was edited."""
+"""Writing and editing: requested length and form, and an edited text that differs from the original."""
 
 import pytest
 
@@ -35,7 +35,7 @@ def reason(found: Record | str) -> str | None:
         ("What is a haiku?", LONG, None),
     ],
 )  # fmt: skip
-def test_the_length_and_form_that_are_asked_for(task: str, output: str, expected: str | None) -> None:
+def test_requested_length_and_form(task: str, output: str, expected: str | None) -> None:
     assert reason(writing()(Record("x", task, "", output), {})) == expected
 
 

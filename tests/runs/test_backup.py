@@ -25,11 +25,11 @@ def aside(options, folder, is_main, ask=None):
 
 
 @pytest.mark.parametrize("options", [{}, {"append": True}, {"yes": True}])
-def test_a_run_goes_on_unless_it_is_to_be_overwritten(folder, options):
+def test_a_run_continues_unless_overwrite_is_given(folder, options):
     assert not aside(options, folder, True) and (folder / "completions.jsonl").read_text() == "one\n"
 
 
-def test_what_was_there_is_kept_beside_it_each_time(folder):
+def test_every_earlier_run_is_kept_as_a_backup(folder):
     for number in (1, 2):
         assert aside({"overwrite": True, "yes": True}, folder, True)
         assert (folder.with_name(f"run.backup-{number}") / "notes.txt").read_text() == "mine\n" and not folder.exists()
@@ -66,7 +66,7 @@ def test_both_at_once_are_refused(folder):
         aside({"append": True, "overwrite": True}, folder, True)
 
 
-def test_other_ranks_move_nothing_and_begin_anew_too(folder):
+def test_other_ranks_move_no_file_and_start_over_too(folder):
     assert aside({"overwrite": True}, folder, False) and (folder / "notes.txt").exists()
 
 
@@ -78,7 +78,7 @@ def test_an_empty_or_missing_directory_needs_no_question(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT"])
-def test_a_launch_that_is_started_again_by_its_launcher_goes_on(folder, monkeypatch, name):
+def test_a_launch_that_its_launcher_restarts_continues(folder, monkeypatch, name):
     monkeypatch.setenv(name, "1")
     assert not aside({"overwrite": True, "yes": True}, folder, True) and folder.exists()
 

@@ -1,4 +1,4 @@
-"""Files put in place in one step, and what is appended when the disk fails."""
+"""Atomic replacement of files, and appending when the disk fails."""
 
 import os
 import resource
@@ -20,7 +20,7 @@ def test_a_file_is_replaced_as_a_whole(tmp_path):
     assert path.read_bytes() == b"new" and os.listdir(tmp_path) == ["report.json"]
 
 
-def test_what_cannot_be_written_leaves_the_old_content(tmp_path):
+def test_a_failed_write_leaves_the_old_content(tmp_path):
     path = tmp_path / "report.json"
     put(path, b"old")
     (tmp_path / "report.json.part").mkdir()
@@ -29,7 +29,7 @@ def test_what_cannot_be_written_leaves_the_old_content(tmp_path):
     assert path.read_bytes() == b"old"
 
 
-def test_what_cannot_be_written_leaves_nothing_half(tmp_path):
+def test_a_failed_write_leaves_no_partial_file(tmp_path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
     try:
         with pytest.raises(OSError, match="File too large"):

@@ -1,4 +1,4 @@
-"""The funnel: counts that add up, the yield that ends a run, the table and report.json."""
+"""The funnel: consistent counts, the yield that ends a run, the table and report.json."""
 
 import json
 from pathlib import Path
@@ -33,7 +33,7 @@ def funnel(*completions: tuple[Drop | None, ...], patience: int = 100) -> Funnel
     return made
 
 
-def test_the_table_has_what_the_validators_dropped_also_where_no_category_is_named() -> None:
+def test_the_table_shows_drops_of_validators_even_without_categories() -> None:
     rows = [line.split() for line in funnel((KEPT, Drop("validate", "no_code"), ROUGE)).table().splitlines()]
     assert ["validate", "no_code", "-1"] in rows and rows[-1][-1] == "1"
     assert "validate" not in funnel((KEPT, ROUGE)).table()
@@ -53,7 +53,7 @@ def test_a_run_without_blocks_has_the_yield_zero() -> None:
 
 @given(st.lists(st.lists(st.sampled_from([KEPT, EMPTY, SHORT, LOOPS, ROUGE]), max_size=6), max_size=12))
 @settings(deadline=None, derandomize=True)
-def test_what_came_in_is_what_was_dropped_and_what_was_kept(completions: list[list[Drop | None]]) -> None:
+def test_input_rows_are_kept_or_dropped_and_counted(completions: list[list[Drop | None]]) -> None:
     made = funnel(*map(tuple, completions))
     report = made.as_dict("x")
     dropped = sum(sum(reasons.values()) for reasons in report["drops"].values())
@@ -66,7 +66,7 @@ def test_what_came_in_is_what_was_dropped_and_what_was_kept(completions: list[li
 # ---- recent yield
 
 
-def test_there_is_no_recent_yield_before_patience_is_used_up() -> None:
+def test_there_is_no_recent_yield_before_patience_requests() -> None:
     made = Funnel(patience=3)
     seen = []
     for drops in [(KEPT,), (SHORT,), (EMPTY,), (SHORT,), (SHORT,)]:
@@ -118,7 +118,7 @@ def test_a_low_yield_has_the_cause_that_most_of_the_recent_blocks_had(
     )  # a list of topics has no such rules
 
 
-def test_what_came_after_the_target_was_not_judged() -> None:
+def test_candidates_after_the_target_are_not_decided() -> None:
     made = funnel((KEPT, LATE, EMPTY, LATE))
     assert (made.blocks, made.parsed, made.accepted, made.yield_) == (4, 1, 1, 1.0)
     assert ["limit", "target_reached", "-2"] in [line.split() for line in made.table().splitlines()]
@@ -127,7 +127,7 @@ def test_what_came_after_the_target_was_not_judged() -> None:
 # ---- shown
 
 
-def test_the_table_shows_what_is_left_after_each_stage_commonest_reason_first() -> None:
+def test_the_table_shows_the_rest_after_each_stage_commonest_reason_first() -> None:
     made = funnel((KEPT, EMPTY, SHORT, LOOPS, LOOPS, ROUGE), (SHORT, FAILED))
     rows = [line.split() for line in made.table().splitlines()]
     assert rows == [
@@ -194,7 +194,7 @@ def test_a_reason_of_another_stage_or_of_no_rule_warns_of_nothing() -> None:
     assert funnel((LOOPS,) * 9, (KEPT,) * 300).warnings == []
 
 
-def test_warnings_stand_in_the_report(tmp_path: Path) -> None:
+def test_warnings_are_in_the_report(tmp_path: Path) -> None:
     made = Funnel(rules=RULES)
     made.count(entry(), verdicts(*[SHORT] * 50, *[KEPT] * 150))
     write_report(tmp_path, made, "x")
@@ -239,7 +239,7 @@ def test_the_order_of_counting_does_not_change_the_report(tmp_path: Path) -> Non
     assert (tmp_path / "one" / "report.json").read_bytes() == (tmp_path / "other" / "report.json").read_bytes()
 
 
-def test_a_later_report_takes_the_place_of_the_earlier(tmp_path: Path) -> None:
+def test_a_later_report_replaces_the_earlier(tmp_path: Path) -> None:
     write_report(tmp_path, funnel((KEPT,) * 50), "a long reason that makes the file longer")
     write_report(tmp_path, funnel(), "short")
     assert json.loads((tmp_path / "report.json").read_text())["stopped"] == "short"

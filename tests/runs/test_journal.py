@@ -1,4 +1,4 @@
-"""The journal: what was generated survives a launch that is killed, and damage is named."""
+"""The journal: completions survive a killed launch, and damaged lines are reported."""
 
 import dataclasses
 import json
@@ -64,14 +64,14 @@ def test_entries_survive_word_for_word_in_the_order_of_arrival(tmp_path: Path) -
     assert read_journal(tmp_path) == sorted(entries, key=lambda item: item.request)
 
 
-def test_what_was_appended_is_on_disk_before_the_file_is_closed(tmp_path: Path) -> None:
+def test_appended_lines_are_on_disk_before_the_file_is_closed(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     journal.append([entry(0), entry(1)])
     assert [item.request for item in read_journal(tmp_path)] == [0, 1]
     journal.close()
 
 
-def test_a_half_written_last_line_is_cut_off_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_half_written_last_line_is_cut_off_and_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = write(tmp_path, entry(0), entry(1))
     whole = path.read_bytes()
     path.write_bytes(whole + b'{"request": 2, "te')
@@ -103,7 +103,7 @@ def test_a_launch_killed_at_any_byte_loses_at_most_the_line_it_was_writing(
     assert len(caplog.records) == sum(size not in (0, first, len(whole)) for size in sizes)
 
 
-def test_after_recovery_appending_goes_on_where_the_last_whole_line_ended(tmp_path: Path) -> None:
+def test_after_recovery_appending_continues_after_the_last_whole_line(tmp_path: Path) -> None:
     path = write(tmp_path, entry(0), entry(1))
     path.write_bytes(path.read_bytes()[:-5])
     write(tmp_path, entry(1, "again"), entry(2))
@@ -120,7 +120,7 @@ def test_of_two_entries_of_a_request_the_first_counts(tmp_path: Path) -> None:
     assert [item.text for item in read_journal(tmp_path)] == ["some text", "first"]
 
 
-def test_what_was_spent_on_answers_that_are_left_out_is_known(tmp_path: Path) -> None:
+def test_usage_of_ignored_answers_is_counted(tmp_path: Path) -> None:
     used = [{"prompt_tokens": number, "completion_tokens": 1, "estimated": False} for number in (1, 2, 4, 8)]
     failed = {"finish_reason": "error", "error": "no answer"}
     write(
@@ -153,21 +153,21 @@ def test_what_was_spent_on_answers_that_are_left_out_is_known(tmp_path: Path) ->
         (b"3", "TypeError"),
     ],
 )
-def test_a_damaged_line_is_moved_to_a_file_beside_and_told(
+def test_a_damaged_line_is_moved_to_a_file_beside_and_reported(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, line: bytes, reason: str
 ) -> None:
     path = write(tmp_path, entry(0), entry(1))
     first, second, _ = path.read_bytes().split(b"\n")
     path.write_bytes(b"\n".join([first, line, second, b'{"half']))
     before = path.read_bytes()
-    told = f"{path}: 1 of 3 lines are damaged; {path}:2: is not a journal entry ({reason}"
+    message = f"{path}: 1 of 3 lines are damaged; {path}:2: is not a journal entry ({reason}"
     with caplog.at_level(logging.WARNING):
         assert [item.request for item in read_journal(tmp_path)] == [0, 1]
-    assert told in caplog.text and "they are ignored" in caplog.text and path.read_bytes() == before
+    assert message in caplog.text and "they are ignored" in caplog.text and path.read_bytes() == before
     caplog.clear()
     for _ in range(2):
         assert sorted(reopened(tmp_path)) == [0, 1]
-    assert caplog.text.count(told) == 1 and f"they were moved to {tmp_path / QUARANTINE}" in caplog.text
+    assert caplog.text.count(message) == 1 and f"they were moved to {tmp_path / QUARANTINE}" in caplog.text
     assert path.read_bytes() == first + b"\n" + second + b"\n"
     assert (tmp_path / QUARANTINE).read_bytes() == line + b"\n"
     assert sorted(place.name for place in tmp_path.iterdir()) == [FILE_NAME, QUARANTINE]

@@ -1,4 +1,4 @@
-"""One writer at a time, also where the file system does not help."""
+"""One writer at a time, also on file systems without locks."""
 
 import errno
 import fcntl
@@ -22,13 +22,13 @@ HOST = socket.gethostname()
 
 
 def holder(path, **changes):
-    """A lock file that names a process, as another launch has left it."""
+    """Write a lock file that names a process, as another launch would leave it."""
     known = {"host": HOST, "pid": os.getpid(), "since": "2026-01-02T03:04:05Z", "token": "other", **changes}
     path.write_text(json.dumps(known) + "\n")
 
 
 def gone() -> int:
-    """The number of a process that has ended."""
+    """Return the pid of a process that has ended."""
     process = subprocess.Popen(["true"])
     process.wait()
     return process.pid
@@ -51,7 +51,7 @@ def test_the_file_names_its_holder_and_goes_with_it(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_lock_of_a_process_that_was_killed_is_free_and_told(tmp_path, caplog):
+def test_the_lock_of_a_killed_process_is_free_and_reported(tmp_path, caplog):
     code = "import pathlib, sys, time; from self_instruct.runs.lock import Lock\n"
     code += f"lock = Lock(pathlib.Path({str(tmp_path / NAME)!r})); print(flush=True); time.sleep(1000)"
     process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE)
@@ -75,7 +75,7 @@ def test_a_lock_of_a_process_that_was_killed_is_free_and_told(tmp_path, caplog):
         ({}, "that process has ended, but a process that it started still has"),
     ],
 )
-def test_a_refusal_says_what_may_be_the_matter(tmp_path, changes, expected):
+def test_a_refusal_states_the_possible_cause(tmp_path, changes, expected):
     lock = Lock(tmp_path / NAME)
     holder(tmp_path / NAME, **{"pid": 7 if changes else gone(), **changes})
     with pytest.raises(UserError, match=expected):
@@ -84,7 +84,7 @@ def test_a_refusal_says_what_may_be_the_matter(tmp_path, changes, expected):
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff", b"3", b"[]", b'{"host": "x"}', b"\x00" * 40])
-def test_a_file_that_names_nobody_stops_nobody(tmp_path, content):
+def test_a_lock_file_without_a_holder_stops_no_process(tmp_path, content):
     (tmp_path / NAME).write_bytes(content)
     lock = Lock(tmp_path / NAME)
     with pytest.raises(UserError, match="another launch is writing to it"):
@@ -102,7 +102,7 @@ def test_without_locks_the_name_in_the_file_counts(tmp_path, without_locks):
         assert (tmp_path / NAME).read_bytes() == before
 
 
-def test_without_locks_a_process_of_this_machine_that_has_ended_is_no_hindrance(tmp_path, without_locks, caplog):
+def test_without_locks_an_ended_process_of_this_machine_does_not_hold_the_lock(tmp_path, without_locks, caplog):
     holder(tmp_path / NAME, pid=gone())
     lock = Lock(tmp_path / NAME)
     assert "was killed or lost" in caplog.text
@@ -111,7 +111,7 @@ def test_without_locks_a_process_of_this_machine_that_has_ended_is_no_hindrance(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_launch_whose_place_was_taken_ends_with_what_it_had_on_disk(tmp_path):
+def test_a_launch_whose_directory_was_taken_ends_with_what_it_had_on_disk(tmp_path):
     journal = Journal(tmp_path)
     holder(tmp_path / NAME, host="node7")  # as one does whose locks do not reach this machine
     with pytest.raises(OSError, match=r"another launch \(process \d+ on node7, since .* has started to write there"):

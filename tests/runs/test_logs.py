@@ -17,7 +17,7 @@ LOGGER = logging.getLogger("self_instruct.test")
 
 @pytest.fixture
 def log(tmp_path):
-    """Events go into the log files of a directory that is a run's once it has a run.yaml."""
+    """Set up logging into a run directory, which has a run.yaml."""
     before = LOGGER.level
     LOGGER.setLevel(logging.DEBUG)
     logs.write_to(tmp_path, 3)
@@ -51,7 +51,7 @@ def test_an_exception_is_one_line_with_its_traceback(log, tmp_path):
     assert row["message"].startswith("a fault\nTraceback") and row["message"].endswith("of two lines")
 
 
-def test_a_half_written_line_of_a_killed_launch_costs_no_other(tmp_path):
+def test_a_half_written_line_of_a_killed_launch_loses_no_other_line(tmp_path):
     (tmp_path / "run.yaml").touch()
     (tmp_path / "logs").mkdir()
     path = tmp_path / "logs/rank-0-generation.jsonl"
@@ -84,13 +84,13 @@ def no_folder(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("spoil", "reason"), [(full_disk, "No space left on device"), (no_folder, "File exists")])
-def test_a_log_that_cannot_be_written_says_so_once_and_is_done_without(log, tmp_path, capsys, spoil, reason):
+def test_an_unwritable_log_is_reported_once_and_skipped(log, tmp_path, capsys, spoil, reason):
     (tmp_path / "run.yaml").touch()
     spoil(tmp_path)
     for number in range(3):
         LOGGER.warning("event %d", number)
-    told = [line for line in capsys.readouterr().err.splitlines() if "rank-3" in line]
-    assert told == [f"{log}: cannot be written ({reason}); the run continues without this log"]
+    warnings = [line for line in capsys.readouterr().err.splitlines() if "rank-3" in line]
+    assert warnings == [f"{log}: cannot be written ({reason}); the run continues without this log"]
 
 
 def test_values_that_are_named_like_secrets_are_shown_nowhere(log, tmp_path, monkeypatch, capsys):
@@ -114,7 +114,7 @@ def test_values_that_are_named_like_secrets_are_shown_nowhere(log, tmp_path, mon
         assert "0123456789" not in text and "abcdefgh" not in text
 
 
-def test_a_run_logs_what_it_does_not_show(tmp_path):
+def test_a_run_logs_more_than_it_prints(tmp_path):
     options = [
         *scripted(write_script(tmp_path / "script.jsonl", 60), tmp_path / "run", 30),
         "--heartbeat_seconds",

@@ -1,4 +1,4 @@
-"""run.yaml: what it holds, that it is read back, and that a launch may not change the plan of a run."""
+"""run.yaml: its contents, reading it back, and refusing a launch that changes the plan of a run."""
 
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ def test_the_description_holds_every_option_and_every_version(tmp_path: Path) ->
     assert {"python", "torch", "transformers", "rouge-score", "numba"} <= set(content["versions"])
 
 
-def test_what_is_written_is_read_back(tmp_path: Path) -> None:
+def test_written_values_are_read_back(tmp_path: Path) -> None:
     content = described(stop_words=["\n\n", "###", "yes", "1e-5"], top_p=1e-5, model_revision="007", prompt_path=None)
     manifest.write(tmp_path, content)
     assert manifest.read(tmp_path) == content
@@ -78,7 +78,7 @@ def test_people_can_read_the_file(tmp_path: Path) -> None:
     assert "\n  rouge_threshold: 0.7\n" in text
 
 
-def test_a_folder_without_a_description_has_none(tmp_path: Path) -> None:
+def test_a_folder_without_a_manifest_has_none(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for folder in (tmp_path, tmp_path / "none", tmp_path / "file"):
         assert manifest.read(folder) is None
@@ -150,7 +150,7 @@ def test_a_file_of_patterns_may_lie_elsewhere_but_not_hold_others(tmp_path: Path
         ("header", "the header of the prompt has changed."),
     ],
 )
-def test_what_is_compared_by_content_may_not_change(key: str, message: str) -> None:
+def test_a_file_compared_by_content_may_not_change(key: str, message: str) -> None:
     assert message in refusal(described(), {**described(), key: "other"})
 
 
@@ -168,7 +168,7 @@ def test_versions_and_options_that_an_earlier_release_did_not_have_do_not_matter
     check_same_plan(Path("runs/x"), earlier, described())
 
 
-def test_the_description_names_no_time_and_nobody(tmp_path: Path) -> None:
+def test_the_manifest_has_no_time_and_no_user(tmp_path: Path) -> None:
     manifest.write(tmp_path, described())
     keys = set(yaml.safe_load((tmp_path / "run.yaml").read_text()))
     assert not keys & {"created_at", "host", "user", "command", "cwd"}

@@ -1,4 +1,4 @@
-"""The count of what became of rows."""
+"""Tallies of kept and dropped rows."""
 
 from self_instruct.records import Drop
 from self_instruct.runs.tally import Tally
@@ -30,7 +30,7 @@ def test_reports_have_the_drops_in_order():
     assert tally.lines()[0].split() == ["filter:", "a", "-2"]
 
 
-def test_the_table_tells_what_each_stage_leaves_and_counts_no_other_stage():
+def test_the_table_shows_what_each_stage_leaves_and_counts_no_other_stage():
     rows = [line.split() for line in counted().table("lines", [("filter", "passed")]).splitlines()]
     assert rows == [["lines", "8"], ["filter", "a", "-2"], ["filter", "empty", "-2"], ["passed", "4"]]
 

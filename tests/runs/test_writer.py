@@ -1,4 +1,4 @@
-"""Writing verdicts: two files, their columns, and that an earlier launch's files stay until the new ones are whole."""
+"""Writing verdicts: two files, their columns, and the old files that stay until the new ones are complete."""
 
 import json
 from pathlib import Path
@@ -84,7 +84,7 @@ def test_all_accepted_lines_have_the_same_columns(tmp_path: Path) -> None:
         (Drop("generation", "error", "out of memory"), "", None),
     ],
 )
-def test_a_drop_comes_with_its_reason_and_what_was_read(
+def test_a_drop_has_its_reason_and_the_fields_that_were_read(
     tmp_path: Path, drop: Drop, text: str, nearest: dict[str, Any] | None
 ) -> None:
     accepted, rejected = published(tmp_path, dropped(drop, text))
@@ -140,7 +140,7 @@ def test_closing_before_publishing_leaves_everything_as_it_was(tmp_path: Path) -
     assert contents(tmp_path) == before
 
 
-def test_what_is_written_after_publishing_is_seen_at_once(tmp_path: Path) -> None:
+def test_lines_written_after_publishing_are_seen_at_once(tmp_path: Path) -> None:
     writer = Writer(tmp_path, ORIGIN)
     writer.publish()
     for position in (1, 2, 3):
@@ -149,7 +149,7 @@ def test_what_is_written_after_publishing_is_seen_at_once(tmp_path: Path) -> Non
     writer.close()
 
 
-def test_what_a_killed_launch_left_beside_the_files_is_written_over(tmp_path: Path) -> None:
+def test_temporary_files_of_a_killed_launch_are_overwritten(tmp_path: Path) -> None:
     for name in (ACCEPTED, REJECTED):
         (tmp_path / f"{name}.part").write_bytes(b"rubbish" * 1000)
     accepted, rejected = published(tmp_path, kept())

@@ -1,8 +1,8 @@
-"""Ending a process at a write boundary, on purpose: before, in the middle of, or after the n-th write of a file, or its sync.
+"""Kill a process at a write boundary: before, during or after the n-th write or sync of a file.
 
-A place is `FILE:OPERATION:N:PHASE`, as `completions.jsonl:write:3:middle`; several stand with commas
-between them. The operations are those of the system: every write
-of a file in the run's folder passes here unbuffered. Run as a script, it watches a real command:
+A boundary is `FILE:OPERATION:N:PHASE`, such as `completions.jsonl:write:3:middle`; separate several by commas.
+Operations are system calls: every write to a file in the run's folder passes here unbuffered. As a script, it runs a
+real command:
 
     python tests/support/boundaries.py FOLDER PLACE SIGNAL SCRIPT ARGUMENTS...
 """
@@ -21,29 +21,31 @@ _open, _fsync, _replace = io.open, os.fsync, os.replace
 
 
 class Boundaries:
-    """Counts what is done to the files of a folder, and sends the process a signal at each of some places."""
+    """Count the operations on the files of a folder, and send the process a signal at given boundaries."""
 
     def __init__(self, folder: Path, place: str, number: int) -> None:
-        self.folder, self.places, self.number = str(folder.resolve()), place.split(","), number
+        self.folder, self.points, self.number = str(folder.resolve()), place.split(","), number
         self._seen: Counter[tuple[str, str]] = Counter()
 
     def begin(self) -> None:
-        """From now on."""
+        """Start watching."""
         io.open = open_watched = self._opened
         sys.modules["builtins"].open = open_watched
         os.fsync, os.replace = self._synced, self._replaced
 
     def step(self, name: str, operation: str, *acts) -> None:
-        """Does one operation, in one act or two, with the signal before, between or after them if this is its place."""
+        """Perform one operation in one or two steps, with the signal before, between or after them at a given
+        boundary.
+        """
         name = name.removesuffix(".part")
         self._seen[name, operation] += 1
         here = f"{name}:{operation}:{self._seen[name, operation]}"
         phases = ("before", "middle", "after") if len(acts) == 2 else ("before", "after")
-        if self.places == [LIST]:
+        if self.points == [LIST]:
             with _open(f"{self.folder}.boundaries", "a") as file:
                 file.writelines(f"{here}:{phase}\n" for phase in phases)
         for phase, act in zip(phases, (*acts, None), strict=True):
-            if f"{here}:{phase}" in self.places:
+            if f"{here}:{phase}" in self.points:
                 self._strike()
             if act is not None:
                 act()
@@ -98,7 +100,7 @@ class _Watched(io.FileIO):
 
 
 def watched(folder: str, place: str, number: int, script: str, *arguments: str) -> None:
-    """Runs a launch script with a signal at a place."""
+    """Run a launch script with a signal at a boundary."""
     Boundaries(Path(folder), place, number).begin()
     sys.argv = [script, *arguments]
     runpy.run_path(script, run_name="__main__")

@@ -1,4 +1,6 @@
-"""Runs from categories in this process: an engine that answers by what a request is, and what a run leaves behind."""
+"""Runs from categories in this process, with an engine that answers by the kind of request, and readers of a run's
+files.
+"""
 
 import json
 from collections.abc import Callable
@@ -34,7 +36,7 @@ demonstrations:
 def write_category(
     folder: Path, name: str, steps: int = 1, tasks: int = 2, format: str = "io", more: str = ""
 ) -> Path:
-    """A small category file without validators."""
+    """Write a small category file without validators."""
     response = "response_prompt: Answer them." if steps == 2 else ""
     folder.mkdir(parents=True, exist_ok=True)
     text = SMALL.format(name=name, steps=steps, tasks=tasks, format=format, response=response)
@@ -44,14 +46,14 @@ def write_category(
 
 
 def build_recipe(*argv: object) -> CategoryRecipe:
-    """The recipe that a command line asks for, with the horizon settled."""
+    """Build the recipe of a command line, with the horizon set."""
     config = with_horizon(parse_arguments([str(part) for part in argv], "A test."), None)
     return CategoryRecipe.of(config, INSTRUCTION_OUTPUT)
 
 
 @dataclass
 class Author(ScriptedEngine):
-    """Answers by `write(request)`, which gives a text, or None where the engine fails; `asked` are the requests."""
+    """An engine that answers with `write(request)`, a text, or None for a failure; `asked` has the requests."""
 
     write: Callable[[Request], str | None]
     asked: list[Request] = field(default_factory=list)
@@ -68,7 +70,7 @@ class Author(ScriptedEngine):
 
 
 def run_recipe(recipe: CategoryRecipe, folder: Path, engine: ScriptedEngine) -> tuple[Loop, str]:
-    """A whole launch in this process, and why it stopped."""
+    """Run a whole launch in this process; return why it stopped."""
     folder.mkdir(exist_ok=True)
     run = recipe.config.run
     session, journal = recipe.session(engine), Journal(folder)
@@ -89,11 +91,11 @@ def run_recipe(recipe: CategoryRecipe, folder: Path, engine: ScriptedEngine) -> 
 
 
 def replayed(folder: Path) -> ScriptedEngine:
-    """An engine that answers as the journal of a run says."""
+    """An engine that answers with the completions in a run's journal."""
     return ScriptedEngine.from_file(folder / "completions.jsonl")
 
 
 def script_of(rows: list[dict], path: Path) -> Path:
-    """A script file of these rows."""
+    """Write these rows as a script file."""
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path

@@ -7,5 +7,5 @@ from self_instruct.commands import MODULES
 
 
 def run_command(argv: Sequence[str]) -> int:
-    """Runs the command that the first argument names, and returns its exit code."""
+    """Run the command that the first argument names, and return its exit code."""
     return import_module(f"self_instruct.commands.{MODULES.get(argv[0], argv[0])}").main(argv[1:])

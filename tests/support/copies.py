@@ -1,14 +1,16 @@
-"""Running our commands in processes of their own that need not import the libraries: copies of one that has them loaded.
+"""Run commands in forks of a process that has the libraries loaded.
 
-A command takes some seconds to import torch, transformers and sentence-transformers, and its work in most tests takes less.
-A copy has its own memory, signals, working directory, environment, standard streams and exit code. Two things it does not
-show: what a command imports, and another order of sets, since the copies of one process hash alike; for these, and for
-variables that libraries read while they are imported, a process has to be started anew.
+Importing torch, transformers and sentence-transformers takes a command some seconds, longer than its work in most tests. A
+fork has its own memory, signals, working directory, environment, standard streams and exit code, and so has the process that
+it forks to generate. Start a new process to test imports, set order (all forks share one hash seed), the start of the
+generating process by `spawn`, and variables that libraries read when they are imported.
 """
 
 import atexit
 import gc
 import json
+import logging
+import multiprocessing
 import os
 import runpy
 import select
@@ -18,19 +20,25 @@ import sys
 import tempfile
 import traceback
 from importlib import import_module
+from multiprocessing.context import ForkContext, ForkProcess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-# Those that take long to import, by an option that has them needed. A small process is copied faster.
+# Slow imports, by the option that needs them. A small process is forked faster.
+TOKENIZER = ("transformers.models.auto.tokenization_auto",)
+MODEL = (
+    *TOKENIZER, "transformers.models.auto.modeling_auto", "transformers.models.gpt_bigcode.modeling_gpt_bigcode",
+    "self_instruct.engines.local.engine", "self_instruct.engines.local.loading",
+)  # fmt: skip
 LIBRARIES = {
-    "--embedding_model_name_or_path": "sentence_transformers",
-    "--model_name_or_path": "transformers.models.auto.tokenization_auto",
-    "--config": "transformers.models.auto.tokenization_auto",
+    "--embedding_model_name_or_path": ("sentence_transformers",),
+    "--model_name_or_path": MODEL,
+    "--config": MODEL,
 }
 
 
 class Copies:
-    """The process that is copied, started when it is first needed, and what it is told: a command a line."""
+    """The process that is forked, started on first use; it reads one command per line."""
 
     def __init__(self) -> None:
         self._server: subprocess.Popen[bytes] | None = None
@@ -38,64 +46,117 @@ class Copies:
     def run(
         self, arguments: list[str], cwd: Path, environment: dict[str, str], seconds: float
     ) -> subprocess.CompletedProcess[str]:
-        """Runs `SCRIPT ...` or `-m MODULE ...`. Raises `TimeoutExpired` if it takes longer."""
+        """Run `SCRIPT ...` or `-m MODULE ...`. Raises `TimeoutExpired` if it takes longer."""
+        copy = self.start(arguments, cwd, environment)
+        try:
+            out, err = copy.communicate(seconds)
+        except subprocess.TimeoutExpired:
+            copy.kill()
+            copy.communicate(seconds)
+            raise
+        return subprocess.CompletedProcess(arguments, copy.returncode, out, err)
+
+    def start(self, arguments: list[str], cwd: Path, environment: dict[str, str]) -> "Copy":
+        """Start one; it must end before the next is started."""
         if self._server is None:
             command = [sys.executable, "-m", "tests.support.copies"]
             pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
             self._server = subprocess.Popen(command, cwd=ROOT, env=environment, **pipes)
             atexit.register(self._server.communicate)
-            self._answer(seconds)
-        with tempfile.TemporaryDirectory() as folder:
-            streams = [Path(folder) / name for name in ("out", "err")]
-            told = [arguments, str(cwd), environment, list(map(str, streams))]
-            self._server.stdin.write(json.dumps(told).encode() + b"\n")
-            self._server.stdin.flush()
-            pid = self._answer(seconds)
-            try:
-                code = self._answer(seconds)
-            except subprocess.TimeoutExpired:
-                os.kill(pid, signal.SIGKILL)
-                self._answer(seconds)
-                raise
-            out, err = (path.read_bytes().decode().replace("\r\n", "\n") for path in streams)
-        return subprocess.CompletedProcess(arguments, code, out, err)
+        return Copy(self._server, arguments, cwd, environment)
 
-    def _answer(self, seconds: float) -> int:
-        if not select.select([self._server.stdout], [], [], seconds)[0]:
-            raise subprocess.TimeoutExpired(self._server.args, seconds)
-        return int(self._server.stdout.readline())
+
+class Copy:
+    """A running fork, with the part of the interface of `subprocess.Popen` that tests use."""
+
+    def __init__(
+        self, server: subprocess.Popen[bytes], arguments: list[str], cwd: Path, environment: dict[str, str]
+    ) -> None:
+        self._server, self.args, self.returncode = server, arguments, None
+        self._folder = tempfile.TemporaryDirectory()
+        self._streams = [Path(self._folder.name) / name for name in ("out", "err")]
+        message = [arguments, str(cwd), environment, list(map(str, self._streams))]
+        server.stdin.write(json.dumps(message).encode() + b"\n")
+        server.stdin.flush()
+        self.pid = int(server.stdout.readline())
+
+    def poll(self, seconds: float = 0.0) -> int | None:
+        """Return the exit code, or None if it does not end within `seconds`."""
+        if self.returncode is None and select.select([self._server.stdout], [], [], seconds)[0]:
+            self.returncode = int(self._server.stdout.readline())
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """Kill it, unless it has ended."""
+        self.send_signal(signal.SIGKILL)
+
+    def communicate(self, timeout: float) -> tuple[str, str]:
+        """Wait for its end and return its output. Raises `TimeoutExpired` if that takes longer."""
+        if self.poll(timeout) is None:
+            raise subprocess.TimeoutExpired(self.args, timeout)
+        out, err = (path.read_bytes().decode().replace("\r\n", "\n") for path in self._streams)
+        self._folder.cleanup()
+        return out, err
 
 
 def serve() -> None:
-    """Loads what commands need, and answers each line with the pid of a copy and, when it has ended, its exit code."""
+    """Load the libraries, and answer each line with the pid of a fork and later with its exit code."""
+    from self_instruct.commands import COMMANDS, MODULES
     from self_instruct.novelty.rouge import RougeIndex
 
+    for name in COMMANDS:
+        import_module(f"self_instruct.commands.{MODULES.get(name, name)}")
+    for module in ("generation.run", "generation.categories.recipe"):
+        import_module(f"self_instruct.{module}")
     index = RougeIndex()  # machine code is loaded when it is first called
     index.add(["a"], ["Name three rivers."])
     index.nearest("Name a river.")
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
-    answers.write(b"0\n")
     for line in sys.stdin:
-        told = json.loads(line)
-        for option, library in LIBRARIES.items():
-            if option in told[0]:
-                import_module(library)
-        gc.freeze()  # what is never looked through for garbage stays shared
+        message = json.loads(line)
+        for option, libraries in LIBRARIES.items():
+            if option in message[0]:
+                for library in TOKENIZER if libraries == MODEL and "scripted" in message[0] else libraries:
+                    import_module(library)
+        gc.freeze()  # frozen objects are never scanned by the garbage collector, so their memory stays shared
         child = os.fork()
         if child == 0:
             answers.close()
-            _become(*told)
+            _become(*message)
         answers.write(b"%d\n" % child)
         answers.write(b"%d\n" % os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 
+class _Generating(ForkProcess):
+    """A forked process without its parent's signal and log handlers, as a spawned one is."""
+
+    def run(self) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number in (signal.SIGTERM, signal.SIGUSR1):
+            signal.signal(number, signal.SIG_DFL)
+        logging.getLogger().handlers.clear()
+        super().run()
+
+
+class _Forking(ForkContext):
+    """Replaces the `spawn` context in a fork."""
+
+    Process = _Generating
+
+
 def _become(arguments: list[str], cwd: str, environment: dict[str, str], streams: list[str]) -> None:
-    """Does what the interpreter does with its arguments, and ends this process."""
+    """Run the script or module as the interpreter would, and exit."""
     for number, name in enumerate([os.devnull, *streams]):
         os.dup2(os.open(name, os.O_RDWR | os.O_CREAT), number)
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)
+    multiprocessing.get_context = lambda method: _Forking()
     code: object = 0
     try:
         if arguments[0] == "-m":

@@ -1,7 +1,7 @@
-"""Killing the real launch command, at write boundaries and at random moments, until nothing is left to be lost.
+"""Kill the real launch command at write boundaries and at random moments.
 
-A launch is killed and relaunched in the same directory several times over, and at last left alone; then the directory is
-compared with that of a run that nothing disturbed. The engine replays a script, so every byte has to be the same.
+A launch is killed and relaunched in the same directory several times, then left to finish; then the directory is
+compared with that of an undisturbed run. The engine replays a script, so every byte must be the same.
 """
 
 import json
@@ -36,8 +36,8 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Kill:
-    """A kill: where, how many journalled completions were not there afterwards, how many stood twice, and whether all files
-    were those of an undisturbed run in the end.
+    """A kill: its boundary, how many journalled completions were lost or doubled, and whether all files finally
+    equalled those of an undisturbed run.
     """
 
     place: str
@@ -47,7 +47,9 @@ class Kill:
 
 
 class Crashes:
-    """Runs to be killed, one after another in the same place, which run.yaml names, and then laid aside under a name."""
+    """Run and kill launches, one after another in one directory, because run.yaml names it; each run is then moved
+    aside.
+    """
 
     def __init__(self, folder: Path, target: int, seed: int = 0) -> None:
         self.folder, self.target, self.rng = folder, target, random.Random(seed)
@@ -55,26 +57,26 @@ class Crashes:
         self.script = write_script(folder / "script.jsonl", 2 * target)
         self.here = folder / "here"
         self.here.mkdir()
-        assert self.launch(LIST) == 0, self.said()
+        assert self.launch(LIST) == 0, self.output()
         self.reference = self.lay_aside("reference")
         check_partition(self.reference)
 
     def command(self, place: str, number: int = signal.SIGKILL) -> list[str]:
-        """A launch with a signal at a place: the arguments of `tests.support.boundaries.watched`."""
+        """Return the arguments of `tests.support.boundaries.watched` for a launch with a signal at a boundary."""
         return ["run", place, str(int(number)), str(IO), *map(str, scripted(self.script, Path("run"), self.target))]
 
-    def said(self) -> str:
-        """What the launches in this place have said."""
+    def output(self) -> str:
+        """Return the output of the launches in this directory."""
         return (self.here / "said").read_text()
 
     def lay_aside(self, name: str) -> Path:
-        """Makes room for another run; where the directory of this one is now."""
+        """Move the current run aside, and return its new directory."""
         self.here.rename(self.folder / name)
         self.here.mkdir()
         return self.folder / name / "run"
 
     def launch(self, place: str = "", number: int = signal.SIGKILL) -> int:
-        """A launch in a process of its own; its exit code."""
+        """Launch in a new process, and return the exit code."""
         process = self._start(place, number)
         if place == MOMENT:
             lock = self.here / "run" / f"{JOURNAL}.lock"
@@ -91,17 +93,17 @@ class Crashes:
                 list(map(str, command)), cwd=self.here, env=environment(), stdout=said, stderr=said
             )
 
-    def killed(self, name: str, places: Sequence[str]) -> list[Kill]:
-        """What came of killing a run at these places, one after another. Those that no launch came to are left out."""
+    def killed(self, name: str, points: Sequence[str]) -> list[Kill]:
+        """Kill a run at these boundaries, one after another. Boundaries that no launch reached are left out."""
         found = []
-        for place in places:
+        for place in points:
             if self.launch(place) == -signal.SIGKILL:
                 found.append((place, whole_lines(self.here / "run")))
-        assert self.launch() == 0, self.said()
+        assert self.launch() == 0, self.output()
         return judged(found, self.lay_aside(name), self.reference)
 
-    def places(self, kills: int) -> list[str]:
-        """So many places: every kind of boundary as often as every other, and a sixth of them random moments."""
+    def points(self, kills: int) -> list[str]:
+        """Return this many boundaries: each kind equally often, and one sixth random moments."""
         by_file = [
             [f"{name}:{self._at(name, kind)}" for kind in self._shuffled(kinds)] for name, kinds in KINDS.items()
         ]
@@ -117,8 +119,8 @@ class Crashes:
         return self.rng.sample(kinds, len(kinds))
 
     def run(self, kills: int, together: int = 6) -> Iterator[Kill]:
-        """Kills runs so many times, each up to `together` times in a row."""
-        waiting, number = self.places(kills), 0
+        """Kill runs this many times, each up to `together` times in a row."""
+        waiting, number = self.points(kills), 0
         self.rng.shuffle(waiting)
         while waiting:
             # One that is killed while it writes its report has generated everything: that comes last.
@@ -132,7 +134,7 @@ class Crashes:
 
 
 def judged(found: list[tuple[str, list[bytes]]], folder: Path, reference: Path) -> list[Kill]:
-    """The kills of a run that has ended, given the lines that the journal had after each."""
+    """Return the kills of a finished run, given the journal's lines after each."""
     last, identical = whole_lines(folder), contents(folder) == contents(reference)
     check_partition(folder)
     requests = [json.loads(line)["request"] for line in last]
@@ -141,18 +143,18 @@ def judged(found: list[tuple[str, list[bytes]]], folder: Path, reference: Path) 
 
 
 def whole_lines(folder: Path) -> list[bytes]:
-    """The whole lines of a run's journal."""
+    """Return the complete lines of a run's journal."""
     path = folder / JOURNAL
     return path.read_bytes().split(b"\n")[:-1] if path.exists() else []
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """All files of a run directory, but for its logs, which tell the time."""
+    """Return all files of a run directory except its logs, which contain times."""
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
 
 
 def check_partition(folder: Path) -> None:
-    """Every candidate is accepted or rejected, none is both, and the candidates are those of the journal's completions."""
+    """Assert that every candidate is accepted or rejected, none is both, and all belong to the journal's completions."""
     accepted = [row["provenance"]["id"] for row in rows(folder / ACCEPTED)]
     rejected = [row["id"] for row in rows(folder / REJECTED)]
     assert len({*accepted, *rejected}) == len(accepted) + len(rejected)
@@ -163,46 +165,46 @@ def check_partition(folder: Path) -> None:
 
 
 class Forks(Crashes):
-    """The same without starting Python anew: each launch is run by a copy of a loaded process."""
+    """The same with faster launches: each runs in a fork of a loaded process."""
 
     def launch(self, place: str = "", number: int = signal.SIGKILL) -> int:
-        """A launch in a process of its own; its exit code."""
+        """Launch in a new process, and return the exit code."""
         result = run(sys.executable, BOUNDARIES, *self.command(place, number), cwd=self.here)
         with (self.here / "said").open("a") as said:
             said.write(result.stdout + result.stderr)
         return result.returncode
 
     def boundaries(self) -> list[str]:
-        """Every write boundary of the undisturbed run; before one is after the one before it."""
-        places = (self.reference.parent / "run.boundaries").read_text().splitlines()
-        return [place for at, place in enumerate(places) if at == 0 or not place.endswith(":before")]
+        """Return every write boundary of the undisturbed run; the time before a write is that after the previous one."""
+        points = (self.reference.parent / "run.boundaries").read_text().splitlines()
+        return [place for at, place in enumerate(points) if at == 0 or not place.endswith(":before")]
 
     def clear(self) -> None:
-        """Removes what is in this place."""
+        """Empty the directory."""
         shutil.rmtree(self.here)
         self.here.mkdir()
 
     def begin(self, requests: int) -> None:
-        """Puts a run in place that was stopped after so many requests."""
+        """Put a run into the directory that was stopped after this many requests."""
         shutil.copytree(self.reference, self.here / "run")
         lines = whole_lines(self.reference)[:requests]
         (self.here / "run" / JOURNAL).write_bytes(b"".join(line + b"\n" for line in lines))
 
 
 def table(kills: Sequence[Kill]) -> str:
-    """The kills by the file that was being written, and all together."""
+    """Format the kills by written file, and in total."""
     names = [*KINDS, MOMENT]
     by_name = {name: [kill for kill in kills if kill.place.split(":")[0] == name] for name in names}
-    lines = [f"{'killed at':<40} {'kills':>6} {'places':>7} {'lost':>5} {'doubled':>8}  byte-identical"]
+    lines = [f"{'killed at':<40} {'kills':>6} {'points':>7} {'lost':>5} {'doubled':>8}  byte-identical"]
     for name, found in [*by_name.items(), ("all", list(kills))]:
-        places = len({kill.place for kill in found})
+        points = len({kill.place for kill in found})
         lost, doubled = sum(kill.lost for kill in found), sum(kill.doubled for kill in found)
         same = "yes" if all(kill.identical for kill in found) else "NO"
-        lines.append(f"{name:<40} {len(found):>6} {places:>7} {lost:>5} {doubled:>8}  {same if found else '-'}")
+        lines.append(f"{name:<40} {len(found):>6} {points:>7} {lost:>5} {doubled:>8}  {same if found else '-'}")
     return "\n".join(lines)
 
 
 def benchmark(folder: Path, kills: int, seed: int) -> list[Kill]:
-    """The long form: so many kills of launches in processes of their own."""
+    """Run the long form: this many kills of launches in new processes."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     return list(Crashes(folder, 80, seed).run(kills))

@@ -1,4 +1,4 @@
-"""Curating files by the real command, and making files to curate."""
+"""Curate files with the real command, and make files to curate."""
 
 import json
 import os
@@ -21,7 +21,7 @@ def curate(*options, **more):
 
 
 def written(path, *lines):
-    """A JSONL file of objects, and of bytes as they are."""
+    """Write a JSONL file of objects, and of bytes as they are."""
     path.write_bytes(
         b"".join(item if isinstance(item, bytes) else json.dumps(item).encode() + b"\n" for item in lines)
     )
@@ -29,13 +29,13 @@ def written(path, *lines):
 
 
 def files(folder, name="c"):
-    """The contents of the files of a curation, None for one that is missing."""
+    """Return the contents of a curation's files, None for a missing one."""
     paths = [folder / file.replace("c", name, 1) for file in FILES]
     return [path.read_bytes() if path.exists() else None for path in paths]
 
 
 def near_copies(number, seed=0):
-    """Tasks of which many are near to an earlier one."""
+    """Return tasks, many of which are similar to an earlier one."""
     rng, made = random.Random(seed), []
     for at in range(number):
         text = instruction(rng)

@@ -1,4 +1,4 @@
-"""A small file of every format that is read, with the quirks that the published ones have."""
+"""A small file of every input format, with the quirks of published files."""
 
 import gzip
 import json
@@ -90,7 +90,7 @@ FORMAT_OF = {
 
 
 def write_all(folder):
-    """All files, as bytes on disk."""
+    """Write all files."""
     for name, content in CONTENT.items():
         (folder / name).write_text(content, encoding="utf-8", newline="")
     (folder / "packed.jsonl.gz").write_bytes(gzip.compress(CONTENT["dolly.jsonl"].encode()))
@@ -103,7 +103,7 @@ def write_all(folder):
 
 
 def conversation(text):
-    """Turns told in short, `u:question a:answer`, by words: a word without a role goes on with the turn."""
+    """Turns in short notation, `u:question a:answer`: a word without a role continues the turn."""
     turns = []
     for word in text.split(" ") if text else []:
         name, colon, rest = word.partition(":")

@@ -1,4 +1,4 @@
-"""A small OpenAI-compatible server for what real ones do not do on demand: faults of every kind, latency, several choices.
+"""A small OpenAI-compatible server with faults of every kind, latency and several choices on demand.
 
 In a thread of the test, `with EndpointServer(...) as server`, or a process:
 
@@ -38,8 +38,9 @@ FAULTS = (
 
 @dataclass
 class Behaviour:
-    """How it answers. `faults` is the share of requests that end in one of `kinds`; `latency` is in seconds. `status` is given
-    to all, where it is not 200. `choices` bounds how many one request gets, `refuses` names fields that it does not take.
+    """How the server answers. `faults` is the share of requests that end in one of `kinds`; `latency` is in seconds. A
+    `status` other than 200 is the answer to every request. `choices` limits the choices of a request; `refuses` names
+    unsupported fields.
     """
 
     latency: float = 0.0
@@ -61,8 +62,8 @@ class Behaviour:
 
 
 class EndpointServer:
-    """Listens on loopback from `start` on; `bodies` and `times` are those of the requests that it read, `answered` the prompts
-    by how often they got a good answer.
+    """A server on the loopback interface. `bodies` and `times` belong to the requests it has read; `answered` counts
+    the good answers by prompt.
     """
 
     def __init__(self, port: int = 0, **behaviour: Any) -> None:
@@ -164,8 +165,8 @@ class EndpointServer:
                 text, reason = completion(random.Random(f"{body.get('seed')} {at}"), [])
             else:
                 text, reason = f" {_prompt(body)[::-1]} {at}", "stop"
-            told = {"message": {"role": "assistant", "content": text}} if "chat" in path else {"text": text}
-            choices.append({"index": at, "finish_reason": reason, **told})
+            answer = {"message": {"role": "assistant", "content": text}} if "chat" in path else {"text": text}
+            choices.append({"index": at, "finish_reason": reason, **answer})
         usage = {"prompt_tokens": 10, "completion_tokens": 5 * len(choices), "total_tokens": 0}
         return {"id": "x", "object": "y", "choices": choices, **({"usage": usage} if self.behaviour.usage else {})}
 

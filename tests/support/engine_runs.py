@@ -1,4 +1,4 @@
-"""Running the in-process engine on tiny models, request by request."""
+"""Run the in-process engine on tiny models, request by request."""
 
 from pathlib import Path
 

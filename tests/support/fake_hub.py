@@ -1,4 +1,4 @@
-"""A fake of the Hub's HTTP API on the loopback, as far as a dataset is sent to it: create, validate, preupload, commit."""
+"""A fake of the Hub's HTTP API for uploading a dataset: create, validate, preupload, commit."""
 
 import base64
 import json
@@ -8,14 +8,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class FakeHub:
-    """What was asked of it, and what it has. `failing` gives a status for the first address that holds the key."""
+    """A fake Hub with its requests and files. `failing` gives a status for the first address that contains the key."""
 
     def __init__(self, url):
         self.url, self.failing = url, {}
         self.asked, self.anonymous, self.tokens, self.repositories, self.files = [], [], set(), {}, {}
 
     def answer(self, method, path, headers, body):
-        """Status and JSON for a request."""
+        """Return status and JSON for a request."""
         self.asked.append(f"{method} {path.partition('?')[0]}")
         if headers.get("Authorization") is not None or path.startswith("/api/repos") or "datasets" in path:
             self.tokens.add(headers.get("Authorization"))
@@ -23,7 +23,7 @@ class FakeHub:
             self.anonymous.append(path)
         for part, status in self.failing.items():
             if part in path:
-                return status, {"error": f"no, {headers.get('Authorization')}"}  # a server may repeat what it was told
+                return status, {"error": f"no, {headers.get('Authorization')}"}  # a server may repeat what it received
         if path == "/api/repos/create":
             about = json.loads(body)
             name = "/".join(filter(None, (about.get("organization"), about["name"])))
@@ -47,7 +47,7 @@ class FakeHub:
 
 @contextmanager
 def fake_hub():
-    """A server under way."""
+    """Run the server."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self):

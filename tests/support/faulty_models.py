@@ -1,4 +1,4 @@
-"""Tiny models that misbehave as real ones do: that write one token for ever, or whose numbers have run over."""
+"""Tiny models that misbehave as real ones do: that repeat one token for ever, or whose logits overflow."""
 
 from pathlib import Path
 
@@ -12,22 +12,24 @@ NAN = float("nan")
 
 
 def token_of(character: str) -> int:
-    """The token of a character of the tokenizer's byte alphabet: "ÿ" stands for the byte FF, which no text in UTF-8 has."""
+    """Return the token of a character of the tokenizer's byte alphabet: "ÿ" is the byte FF, which never occurs in
+    UTF-8.
+    """
     return build_tokenizer().convert_tokens_to_ids(character)
 
 
 def save_constant_model(folder: Path, *tokens: int) -> Path:
-    """A model that finds these tokens equally likely, and no other, whatever it reads."""
+    """Return a model that gives these tokens equal probability, and no other, for any input."""
     return _changed(folder, "gpt_bigcode", lambda model: _constant(model, tokens))
 
 
 def save_model_without_numbers(folder: Path) -> Path:
-    """A model whose logits are NaN, whatever it reads."""
+    """Return a model whose logits are NaN for any input."""
     return _changed(folder, "llama", lambda model: model.model.norm.weight.fill_(NAN))
 
 
 def save_model_that_runs_over(folder: Path, token: int) -> Path:
-    """A model whose keys, values and logits are NaN from a certain token on."""
+    """Return a model whose keys, values and logits are NaN from a certain token on."""
 
     def change(model) -> None:
         model.model.embed_tokens.weight[token] = NAN

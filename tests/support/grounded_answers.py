@@ -1,4 +1,4 @@
-"""Closed-context questions with answers that the text supports, and that it does not: what the threshold is measured on."""
+"""Closed-context questions with supported and unsupported answers, to measure the threshold."""
 
 from self_instruct.rules.validators.closed_context_blocks import Block, ClosedContext
 
@@ -77,5 +77,5 @@ UNSUPPORTED = [
 
 
 def question(block: Block, asked: str) -> ClosedContext:
-    """A question about one block."""
+    """Make a question about one block."""
     return ClosedContext((block,), asked)

@@ -54,6 +54,6 @@ def _filled(cell: types.CellType) -> bool:
 
 @cache
 def _names(code: types.CodeType) -> frozenset[str]:
-    """The names that a function's code uses, with those of the functions and classes inside it."""
+    """Return the names that a function's code uses, including nested functions and classes."""
     inner = (constant for constant in code.co_consts if isinstance(constant, types.CodeType))
     return frozenset(code.co_names).union(*map(_names, inner))

@@ -1,4 +1,4 @@
-"""The bootstrapping loop over an engine in this process, without a command around it."""
+"""Run the bootstrapping loop over an engine in this process, without a command."""
 
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ ORIGIN = Origin("script", "r1", "instruction_output", dict(INSTRUCTION_OUTPUT.tr
 def looped(
     engine: Any, folder: Path, target: int = 50, *, horizon: int = 6, more: dict[str, Any] | None = None, **limits: Any
 ) -> tuple[Loop, str]:
-    """A run into a folder, and why it stopped. A word of a prompt counts as a token."""
+    """Run into a folder; return why it stopped. A word of a prompt counts as a token."""
     folder.mkdir(exist_ok=True)
     journal, writer = Journal(folder), Writer(folder, ORIGIN)
     composer = PromptComposer(

@@ -1,11 +1,11 @@
-"""Finding the processes of a launch under way, by /proc."""
+"""Find the processes of a running launch in /proc."""
 
 import time
 from pathlib import Path
 
 
 def children(pid: int) -> list[int]:
-    """The processes that a process has started, oldest first."""
+    """Return the children of a process, oldest first."""
     found = []
     for place in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -18,12 +18,12 @@ def children(pid: int) -> list[int]:
 
 
 def family(pid: int) -> list[int]:
-    """All processes under a process."""
+    """Return all descendants of a process."""
     return [member for child in children(pid) for member in (child, *family(child))]
 
 
 def generating(pid: int) -> int | None:
-    """The child of rank 0's process that generates."""
+    """Return the generating child of rank 0's process."""
     for child in children(pid):
         try:
             if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
@@ -34,7 +34,7 @@ def generating(pid: int) -> int | None:
 
 
 def wait_until(condition, seconds: float = 300.0):
-    """The first true value of a condition."""
+    """Wait for a condition, and return its first true value."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < deadline, "it did not come to this"
@@ -43,7 +43,7 @@ def wait_until(condition, seconds: float = 300.0):
 
 
 def alive(pids: list[int]) -> list[int]:
-    """Those processes of a list that still run."""
+    """Return the processes of a list that still run."""
     running = []
     for pid in pids:
         try:
@@ -55,6 +55,6 @@ def alive(pids: list[int]) -> list[int]:
 
 
 def rank_of(pid: int) -> int:
-    """The rank that a process was started as."""
+    """Return the rank of a process."""
     variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     return int(next(item for item in variables if item.startswith(b"RANK=")).partition(b"=")[2])

@@ -1,4 +1,4 @@
-"""Running the real commands in processes of their own, and reading what they leave behind."""
+"""Run the real commands in their own processes, and read the files they write."""
 
 import json
 import os
@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.support.copies import Copies
+from tests.support.copies import Copies, Copy
 
 ROOT = Path(__file__).resolve().parents[2]
 IO = ROOT / "instruction_io" / "instruction_output.py"
@@ -18,21 +18,26 @@ _copies = Copies()
 
 
 def environment(**more: str) -> dict[str, str]:
-    """The variables of a process: one thread, no hub, no launcher's leftovers."""
+    """Return the environment of a process: one thread, no Hub, no launcher variables."""
     kept = {name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
     return {**kept, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", **more}
 
 
 def start(*command: object, cwd: Path = ROOT, **more: str) -> subprocess.Popen[str]:
-    """A process under way."""
+    """Start a process."""
     return subprocess.Popen(
         [str(part) for part in command], cwd=cwd, env=environment(**more), text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
 
 
+def start_copy(*command: object) -> Copy:
+    """Start one of our commands in a fork; it must end before the next one is started."""
+    return _copies.start([str(part) for part in command], ROOT, environment())
+
+
 def run(*command: object, cwd: Path = ROOT, **more: str) -> subprocess.CompletedProcess[str]:
-    """A process that has ended. One of our commands, without variables of its own, is run by a copy of a loaded process."""
+    """Run a process to its end. Our own commands run in a fork of a loaded process unless they need other variables."""
     given = [str(part) for part in command]
     if given[0] == sys.executable and not more and (given[1].endswith(".py") or given[2].startswith("self_instruct.")):
         return _copies.run(given[1:], cwd, environment(), SECONDS)
@@ -42,12 +47,12 @@ def run(*command: object, cwd: Path = ROOT, **more: str) -> subprocess.Completed
 
 
 def generate(*options: object, script: Path = IO, **more: str) -> subprocess.CompletedProcess[str]:
-    """A launch script, run without a launcher."""
+    """Run a launch script without a launcher."""
     return run(sys.executable, script, *options, **more)
 
 
 def scripted(script_path: Path, batch_dir: Path, target: int = 40) -> list[object]:
-    """Options of a run that replays a script."""
+    """Return the options of a run that replays a script."""
     return [
         "--engine", "scripted", "--script_path", script_path, "--batch_dir", batch_dir,
         "--seed_tasks_path", ROOT / "seeds" / "code.jsonl", "--num_prompt_instructions", 4,
@@ -56,23 +61,23 @@ def scripted(script_path: Path, batch_dir: Path, target: int = 40) -> list[objec
 
 
 def rows(path: Path) -> list[dict]:
-    """The objects of a JSONL file."""
+    """Return the objects of a JSONL file."""
     return [json.loads(line) for line in path.read_bytes().splitlines()]
 
 
 def rejected_rows(path: Path) -> list[dict]:
-    """The objects of a file of rejected rows, which is never empty, and missing if no row was rejected."""
+    """Return the objects of a file of rejected rows, which is never empty, and missing if no row was rejected."""
     found = rows(path) if path.exists() else []
     assert bool(found) == path.exists(), f"{path} is empty"
     return found
 
 
 def whole_rows(path: Path) -> list[dict]:
-    """The objects of the whole lines of a JSONL file that may be missing, or be written at this moment."""
+    """Return the objects of the complete lines of a JSONL file that may be missing or still being written."""
     written = path.read_bytes() if path.exists() else b""
     return [json.loads(line) for line in written[: written.rfind(b"\n") + 1].splitlines()]
 
 
 def dataset(folder: Path) -> dict[str, bytes]:
-    """The files that follow from the journal, by name."""
+    """Return the files that are derived from the journal, by name."""
     return {name: (folder / name).read_bytes() for name in DATASET}

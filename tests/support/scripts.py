@@ -1,4 +1,4 @@
-"""Completions written by a seeded generator: whole blocks, near-copies, broken ones, and some that the length limit cut."""
+"""Completions from a seeded generator: whole blocks, near-copies, broken blocks, and some cut by the length limit."""
 
 import json
 import random
@@ -21,7 +21,7 @@ def block(number: int, text: str, output: str) -> str:
 
 
 def completion(rng: random.Random, earlier: list[str]) -> tuple[str, str]:
-    """Text that goes on from an open block, and its finish reason."""
+    """Return text that continues an open block, and its finish reason."""
     number, blocks = 5, []
     for _ in range(rng.randint(1, 5)):
         text = instruction(rng)
@@ -41,7 +41,7 @@ def completion(rng: random.Random, earlier: list[str]) -> tuple[str, str]:
 
 
 def write_script(path: Path, size: int, seed: int = 7) -> Path:
-    """A script file for the scripted engine, with a completion for each of the first `size` requests."""
+    """Write a script file for the scripted engine, with a completion for each of the first `size` requests."""
     rng, earlier = random.Random(seed), []
     rows = [dict(zip(("text", "finish_reason"), completion(rng, earlier), strict=True)) for _ in range(size)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""A Slurm cluster of two nodes on this machine, for tests and for trying job scripts out.
+"""A Slurm cluster of two nodes on this machine, for tests and for trying out job scripts.
 
     python tests/support/slurm_cluster.py start FOLDER     # prints the variable that points Slurm's commands at it
     python tests/support/slurm_cluster.py stop FOLDER
@@ -53,7 +53,7 @@ NODE = "NodeName={name} NodeHostname={host} NodeAddr={name} Port={port} CPUs={cp
 
 
 def obstacle() -> str | None:
-    """Why a cluster cannot be started here, or None."""
+    """Return why a cluster cannot be started here, or None."""
     if os.geteuid() != 0:
         return "a Slurm cluster needs root"
     absent = [name for name in ("munged", "slurmctld", "slurmd", "sbatch") if _found(name) is None]
@@ -61,14 +61,14 @@ def obstacle() -> str | None:
 
 
 class Cluster:
-    """The cluster of a folder. It runs from `start` to `stop`, also when the process that started it has ended."""
+    """A cluster in a folder. It runs from `start` to `stop`, even after the process that started it has ended."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
         self.environment = {"SLURM_CONF": str(self.folder / "slurm.conf")}
 
     def start(self) -> None:
-        """Starts the daemons and returns when both nodes can be given jobs. Raises `RuntimeError` if they do not come up."""
+        """Start the daemons, and return when both nodes accept jobs. Raises `RuntimeError` if they do not."""
         for name in ("munge", "state", *NODES):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         ports, host = _free_ports(3), socket.gethostname().split(".")[0]
@@ -97,16 +97,16 @@ class Cluster:
             time.sleep(0.2)
 
     def start_node(self, name: str) -> None:
-        """Starts a node, for the first time or again."""
+        """Start or restart a node."""
         self._daemon("slurmd", "-N", name)
 
     def kill_node(self, name: str) -> None:
-        """Kills a node and all that runs on it, at once, as a loss of power would."""
+        """Kill a node and all its processes at once, like a power failure."""
         for pid in self._processes_of(name):
             os.kill(pid, signal.SIGKILL)
 
     def stop(self) -> None:
-        """Ends jobs and daemons."""
+        """End jobs and daemons."""
         for name in NODES:
             self.kill_node(name)
         for pid_file in (self.folder / "slurmctld.pid", self.folder / "munge/pid"):
@@ -114,13 +114,13 @@ class Cluster:
                 os.kill(int(pid_file.read_text()), signal.SIGTERM)
 
     def command(self, *command: object, **more: str) -> str:
-        """What a command of Slurm prints. Raises `CalledProcessError` if it fails."""
+        """Run a Slurm command, and return its output. Raises `CalledProcessError` if it fails."""
         environment = {**os.environ, **self.environment, **more}
         arguments = [str(part) for part in command]
         return subprocess.run(arguments, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
 
     def job(self, number: str) -> dict[str, str]:
-        """What Slurm knows of a job: JobState, Restarts, ExitCode, ..."""
+        """Return Slurm's fields of a job: JobState, Restarts, ExitCode, ..."""
         words = self.command("scontrol", "--oneliner", "show", "job", number).split()
         return dict(word.split("=", 1) for word in words if "=" in word)
 
@@ -130,7 +130,9 @@ class Cluster:
             subprocess.run([_found(name) or name, *options], env=environment, check=True, stdout=output, stderr=output)
 
     def _processes_of(self, name: str) -> list[int]:
-        """Slurm's processes of a node have its log open; jobs and steps have its name in their environment."""
+        """Return Slurm's processes of a node: daemons have its log open; jobs and steps have its name in their
+        environment.
+        """
         log, found = str(self.folder / f"slurmd-{name}.log"), []
         names = {f"SLURM_CONF={self.environment['SLURM_CONF']}".encode(), f"SLURMD_NODENAME={name}".encode()}
         for process in Path("/proc").glob("[0-9]*"):

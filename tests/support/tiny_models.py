@@ -31,7 +31,7 @@ CONTEXT = 1024
 
 
 def build_tokenizer(**special: str) -> PreTrainedTokenizerFast:
-    """A byte-level BPE tokenizer trained on a few lines; the end token is `<|end|>` unless said otherwise."""
+    """Train a byte-level BPE tokenizer on a few lines; the end token is `<|end|>` by default."""
     core = Tokenizer(models.BPE())
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     core.decoder = decoders.ByteLevel()
@@ -47,7 +47,7 @@ def build_tokenizer(**special: str) -> PreTrainedTokenizerFast:
 
 
 def build_config(architecture: str, vocabulary: int) -> Any:
-    """The configuration of an architecture, as small as it works."""
+    """Return the smallest working configuration of an architecture."""
     ends = {"bos_token_id": None, "eos_token_id": 1, "pad_token_id": 0}
     shape = {
         "vocab_size": vocabulary,
@@ -82,7 +82,7 @@ def build_config(architecture: str, vocabulary: int) -> Any:
 
 
 def save_tiny_model(architecture: str, folder: Path, tokenizer: PreTrainedTokenizerFast | None = None) -> Path:
-    """Saves model and tokenizer into a folder, from which the Auto classes load them."""
+    """Save model and tokenizer into a folder, from which the Auto classes load them."""
     tokenizer = tokenizer or build_tokenizer()
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(build_config(architecture, len(tokenizer)))

@@ -1,4 +1,4 @@
-"""What can be done with selected items of a list: wording, Python in several styles, and the reference meaning.
+"""Actions on selected items of a list: wording, Python in several styles, and the reference function.
 
 {o} is the object in the plural, {o1} in the singular. In code {x} is the item, {xs} the list, {c} the condition,
 {n} its inverse, {sel} the generator of selected items. Independent of any particular noun or predicate.

@@ -1,7 +1,7 @@
-"""Whether an answer is right, for tasks of known meaning: by running it, or by comparing it with the one right text.
+"""Check the answer to a task of known meaning: run it, or compare it with the one right text.
 
-Runs code that a model wrote, with few builtins and a time limit. That stops accidents, not attacks: it is meant for
-the demonstration model, which saw nothing but the grammar.
+Runs code that a model wrote, with few builtins and a time limit. This stops accidents, not attacks: use it only for
+the demonstration model, which was trained on nothing but the grammar.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _OTHER = re.compile(r"(?:SELECT|UPDATE|DELETE|INSERT|grep|sed|tail|head|const)\b
 
 
 class OutOfTime(Exception):
-    """The code ran longer than it may."""
+    """The code exceeded its time limit."""
 
 
 def looks_like_python(output: str, instruction: str = "") -> bool:
-    """Whether the answer is meant to be Python code: by its first word, or as an expression that was asked for."""
+    """Return whether the answer should be Python code, by its first word or because an expression was requested."""
     if _PYTHON.match(output):
         return True
     asked = re.search(
@@ -49,7 +49,7 @@ def compiles(output: str) -> bool:
 
 
 def is_right(meaning: Meaning, instruction: str, output: str) -> bool | None:
-    """Right or wrong; None where this task cannot be judged."""
+    """Return whether the answer is right; None if this task cannot be checked."""
     if meaning.answer:
         return output.strip() == meaning.answer
     if meaning.expected is not None and (given := _list_in(instruction)) is not None:
@@ -64,12 +64,12 @@ def is_right(meaning: Meaning, instruction: str, output: str) -> bool | None:
             return function is not None and all(
                 _agrees(function, meaning, case, instruction) for case in meaning.cases
             )
-    except Exception:  # whatever a wrong answer does when it runs, it is wrong
+    except Exception:  # a wrong answer can raise anything
         return False
 
 
 def _list_in(instruction: str) -> list[object] | None:
-    """The list that the instruction ends with, for tasks that want the result and no code."""
+    """Return the list at the end of the instruction, for tasks that ask for the result instead of code."""
     try:
         value = ast.literal_eval(instruction.rpartition("\n")[2])
     except (SyntaxError, ValueError):
@@ -78,7 +78,7 @@ def _list_in(instruction: str) -> list[object] | None:
 
 
 def _load(output: str, instruction: str) -> Callable[..., object] | None:
-    """The answer as something to call; None if the instruction asked for another name."""
+    """Return the answer as a function; None if the instruction asked for another name."""
     scope: dict[str, object] = {"__builtins__": {name: getattr(builtins, name) for name in ALLOWED}}
     tree = ast.parse(output)
     if len(tree.body) == 1 and isinstance(tree.body[0], ast.Expr):

@@ -1,6 +1,6 @@
-"""How a Python function is laid out: type hints, docstring, guard against empty input.
+"""The layout of a Python function: type hints, docstring, guard against empty input.
 
-Receives finished statements and knows nothing of their meaning.
+Statements are passed in finished.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Training documents that look like the generator's real prompts, followed by what the model should write.
 
-A document is a list of segments, each marked as trained or not: header and seed tasks are there to be followed, not
-to be learnt by heart. Knows the block format through `RecordFormat`; knows nothing of tokens.
+A document is a list of segments, each marked as trained or not: the model should follow header and seed tasks, not
+memorise them. `RecordFormat` has the block format.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ THREE_FIELD_TRIGGERS = (
 
 @dataclass(frozen=True)
 class Segment:
-    """A piece of a document; `trained` says whether the loss counts there."""
+    """A piece of a document; `trained` is whether the loss includes it."""
 
     text: str
     trained: bool
@@ -49,7 +49,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Sources:
-    """What documents are made of besides the grammar: the two prompt headers and the seed tasks."""
+    """The parts of documents that are not from the grammar: two prompt headers and the seed tasks."""
 
     two_field_header: str
     three_field_header: str
@@ -107,7 +107,7 @@ def draw_document(sources: Sources, rng: random.Random) -> tuple[list[Segment], 
     seeds = _draw_seeds(sources, rng)
     tasks = draw_tasks(rng, rng.randint(6, 12) - len(seeds), INPUT_SHARE[len(form.fields)])
     leading: Sequence[Task] = tasks[: rng.randint(0, 2)] if seeds else ()
-    # As in real prompts, seeds and earlier outputs stand mixed at the head, new tasks follow.
+    # As in real prompts, a mix of seeds and earlier outputs comes first, then new tasks.
     head: list[tuple[Record, bool]] = [(seed, False) for seed in seeds] + [(record_of(t), True) for t in leading]
     rng.shuffle(head)
     blocks = head + [(record_of(task), True) for task in tasks[len(leading) :]]

@@ -1,6 +1,6 @@
 """The main family: a Python function or expression that does something with selected items of a list.
 
-Puts together a job (`jobs.py`) and a sentence (`phrasing.py`), and knows neither from inside.
+Combines a job (`jobs.py`) with a sentence (`phrasing.py`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A job: one action on one selection, as wording and as code. The raw material of all families about lists.
 
-Knows names, statements and meaning of the job, not the sentence around it.
+A job has a name, statements and a meaning; the sentence around it is in `phrasing.py`.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Job:
         return template.format(x=variable, xs=self.argument, c=condition, n=inverse, sel=chosen)
 
     def expression(self, rng: random.Random) -> str:
-        """The job as one expression, or "" where the action has none."""
+        """The job as one expression, or "" if the action has none."""
         if not self.action.quick:
             return ""
         return self._code(rng.choice(self.action.quick.split("|")), self.variable)

@@ -1,6 +1,6 @@
 """How often each family of tasks is drawn, and which of its draws may be used for training.
 
-Knows the families by their makers only, not what they write.
+Families are listed by the function that makes their tasks.
 """
 
 from __future__ import annotations

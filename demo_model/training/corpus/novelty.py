@@ -1,6 +1,6 @@
-"""How different a stream of instructions is: what is left if each must have ROUGE-L F1 < limit to all kept before.
+"""Measure the diversity of instructions: those left if each must have a ROUGE-L F1 below a limit with all kept before.
 
-The generator's own index decides, so the card's figures mean what a run's do. Knows nothing of tasks or meanings.
+Uses the generator's own index, so that the model card's figures are comparable with those of a run.
 """
 
 from __future__ import annotations

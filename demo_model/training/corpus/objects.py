@@ -1,6 +1,6 @@
 """Objects of tasks: a noun narrowed by a predicate ("even prices", "orders whose total is above 50").
 
-Knows wording, condition and sample values of an object. What is done with the object is in `actions.py`.
+An object has a wording, a condition and sample values; actions on it are in `actions.py`.
 """
 
 from __future__ import annotations

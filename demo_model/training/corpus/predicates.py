@@ -1,6 +1,6 @@
 """Conditions on a number, a word or a record's field: wording, Python and a reference test for each.
 
-The wording never has to agree in number ("above 5", "starting with 'k'"), so it fits "price" and "prices" alike.
+The wording never has to agree in number ("above 5", "starting with 'k'"), so it fits both "price" and "prices".
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""From the text of a task back to its meaning: which (verb, object) pair it is about, with a reference answer if any.
+"""Parse the text of a task: its (verb, object) pair, and a reference answer if there is one.
 
-Knows the wordings of the grammar and nothing else: for a task in other words it returns None.
+Recognises only the wordings of the grammar; returns None for any other.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The task record, and which (verb, object) pairs are kept out of training.
 
-Knows nothing of how tasks are worded or what their code does: that is the families' business.
+The families of tasks define their wording and code.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ HELD_OUT_SALT = "demo-corpus-1"
 
 @dataclass(frozen=True)
 class Meaning:
-    """What a task asks for, apart from its wording.
+    """The meaning of a task, apart from its wording.
 
     `expected` computes the right answer for one tuple of arguments; `cases` are argument tuples to try. Where the task
     has one right text instead (SQL, shell, regex, small classes), `answer` is that text.

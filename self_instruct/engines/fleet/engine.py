@@ -189,7 +189,7 @@ class Fleet:
             )
 
     def _fault_of(self, worker: _Worker, now: float) -> Exception | None:
-        """Why a process is no use any more; None if it works."""
+        """Return why a process cannot work any more, or None."""
         if not worker.arrived and now - self._begun > PATIENCE_SECONDS:
             return EngineLost(f"{worker} has not connected within {PATIENCE_SECONDS:.0f} seconds")
         if worker.fault is not None:
@@ -207,7 +207,7 @@ class Fleet:
         return None
 
     def _has_died(self, worker: _Worker) -> bool:
-        """Whether a process has died, as far as that can be seen from here."""
+        """Return whether a process is known to have died."""
         if worker.rank == 0 and not self._child.is_alive():
             worker.last = worker.last or {"pid": self._child.pid, "host": socket.gethostname(), "ended": False}
             return True
@@ -273,7 +273,7 @@ class Fleet:
             _log.warning("%s", worker.fault or f"{worker} {how}")
 
     def _is_awaited(self, worker: _Worker) -> bool:
-        """Whether completions of a process, or its end, may still arrive."""
+        """Return whether completions of a process, or the message that it has ended, may still arrive."""
         if not worker.arrived or worker.ended:
             return False
         if self._has_died(worker):

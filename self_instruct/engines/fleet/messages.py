@@ -235,7 +235,7 @@ class Link:
         return {**row["content"], "from": row["from"]}
 
     def _is_new(self, name: str, sender: str, number: int) -> bool:
-        """Whether a number was not received before. A heartbeat must also be later than all others."""
+        """Return whether a message number is new. A heartbeat must also be later than all others."""
         floor, later = self._received.setdefault((name, sender), (0, set()))
         if number <= floor or number in later:
             return False

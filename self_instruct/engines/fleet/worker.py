@@ -281,7 +281,7 @@ def machine() -> str:
 
 
 def runs(pid: int) -> bool:
-    """Whether a process of this machine exists and has not ended. Needs /proc."""
+    """Return whether a process exists on this machine and has not ended. Needs /proc."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except OSError:

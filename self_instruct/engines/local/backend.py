@@ -1,7 +1,7 @@
-"""Which back-end draws the tokens of a model, and why not another.
+"""Choose the back-end that generates with a model, and log why the others do not fit.
 
-`auto` takes paged where it is known to be fast and has been seen to be right, slots where every layer keeps an ordinary cache,
-and static otherwise. Knows models and devices, not how a back-end works.
+`auto` chooses paged where it is known to be fast and a probe confirms its output, slots where every layer has an
+ordinary cache, and static otherwise.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,28 +22,28 @@ from self_instruct.errors import UserError
 
 PROBES = ("Write a function that adds two numbers.\n", "1. Instruction:\n")
 PROBE_TOKENS = 8
-# Logits that are nearer than this many units of their rounding may change places from one kernel to another.
+# Logits closer than this many units of rounding may be ordered differently by another kernel.
 NEAR_TIE = 4
 _ORDINARY_LAYERS = {"full_attention", "sliding_attention"}
 _FLASH = {"flash_attention_2": is_flash_attn_2_available, "flash_attention_3": is_flash_attn_3_available}
 
 
 class Backend(Protocol):
-    """Draws tokens for rows; `limit` is how many at a time, `active` how many it holds."""
+    """Generates tokens for rows, at most `limit` at a time; `active` is the number of unfinished rows that it holds."""
 
     limit: int
 
     @property
     def active(self) -> int:
-        """Rows under way."""
+        """The number of active rows."""
 
     def advance(
         self, waiting: list[ActiveRequest], on_step: Callable[[int], None], interrupted: Callable[[], bool]
     ) -> list[ActiveRequest]:
-        """Takes rows out of `waiting` as it likes, works on some, and returns those that have ended."""
+        """Take rows out of `waiting`, generate for some, and return the rows that have ended."""
 
     def close(self) -> None:
-        """Lets go of what outlives a call; what is under way is given up."""
+        """Free all resources; unfinished rows are abandoned."""
 
 
 def choose_backend(
@@ -53,21 +53,22 @@ def choose_backend(
     sampling: Sampling,
     rules: EndRules,
     batch_size: int,
-    alike: bool = True,
+    same_sampling: bool = True,
     why_not: Mapping[str, str] | None = None,
 ) -> tuple[Backend, str]:
-    """Return the back-end of that name, or for "auto" the first of paged, slots and static that suits, and its name with the
-    reasons against others, `why_not` first. `alike` is whether all requests draw their tokens by `sampling`, but for how many.
+    """Return the back-end of this name, or for "auto" the first of paged, slots and static that fits the model; and its name
+    with the reasons against others, those of `why_not` first. `same_sampling` is true if all requests use `sampling`, apart
+    from the number of new tokens.
 
-    Raises `UserError` if the one that is named does not suit.
+    Raises `UserError` if the named back-end does not fit.
     """
     why_not = dict(why_not or {})
     for candidate in ("paged", "slots", "static") if name == "auto" else (name,):
         reason, build = None, _BUILDERS[candidate]
         if candidate == "paged" and name == "auto":
             reason = _slow(model)
-        if candidate == "paged" and not alike:
-            reason = "it draws all requests alike, and some have a sampling of their own"
+        if candidate == "paged" and not same_sampling:
+            reason = "it uses one sampling for all requests, and some have their own"
         reason = reason or _unsuited(candidate, model, tokenizer, sampling, rules)
         if reason is None:
             said = "; ".join(f"not {other}: {why}" for other, why in why_not.items())
@@ -91,7 +92,7 @@ _BUILDERS: dict[str, Callable[[Any, Any, Sampling, EndRules, int], Backend]] = {
 
 
 def _slow(model: Any) -> str | None:
-    """What makes paged slower than slots here, if anything does."""
+    """Return why paged would be slower than slots here, or None."""
     if model.device.type != "cuda":
         return f"it gains on CUDA only, and the model is on {model.device.type}"
     if torch.cuda.get_device_capability(model.device) < (8, 0):
@@ -105,29 +106,29 @@ def _slow(model: Any) -> str | None:
 
 
 def _unsuited(candidate: str, model: Any, tokenizer: Any, sampling: Sampling, rules: EndRules) -> str | None:
-    """Why the model cannot be right with a back-end; None if it can."""
+    """Return why a back-end would give wrong results with the model, or None."""
     if candidate == "static":
         return None
     config, kind = model.config.get_text_config(), type(model).__name__
     layers = set(getattr(config, "layer_types", None) or _ORDINARY_LAYERS)
-    shared = getattr(config, "num_kv_shared_layers", 0)  # such layers never fill a cache of their own
+    shared = getattr(config, "num_kv_shared_layers", 0)  # these layers have no cache of their own
     if layers - _ORDINARY_LAYERS or shared or getattr(model, "_is_stateful", False):
         return f"{kind} does not keep an ordinary key-value cache in every layer"
     return None if candidate == "slots" else _unpageable(model, tokenizer, sampling, rules)
 
 
 def _unpageable(model: Any, tokenizer: Any, sampling: Sampling, rules: EndRules) -> str | None:
-    """Why a paged cache would be wrong, or leave out what was asked for."""
+    """Return why a paged cache would be wrong or ignore an option, or None."""
     kind = type(model).__name__
     if not getattr(model, "_supports_attention_backend", False):
-        return f"{kind} attends in a way of its own, which a paged cache would make wrong without an error"
+        return f"{kind} uses its own attention, with which a paged cache would be wrong without an error"
     if sampling.repetition_penalty != 1.0:
         return "it would ignore --repetition_penalty"
     return _disagreement(model, tokenizer, rules)
 
 
 def _disagreement(model: Any, tokenizer: Any, rules: EndRules) -> str | None:
-    """How paged differs from `generate`, both continuing two short prompts greedily; None if it does not."""
+    """Compare paged with `generate` on greedy continuations of two short prompts; return the difference, or None."""
     greedy = Sampling(max_new_tokens=PROBE_TOKENS, temperature=0)
     rules = replace(rules, end_tokens=frozenset())
     requests = [Request(at, text, "", (), str(at)) for at, text in enumerate(PROBES)]
@@ -144,7 +145,7 @@ def _disagreement(model: Any, tokenizer: Any, rules: EndRules) -> str | None:
                 backend.advance(waiting, lambda drawn: None, lambda: False)
         finally:
             backend.close()
-    except Exception as error:  # another version, another model, another device: any can fail in its own way
+    except Exception as error:  # other versions, models and devices can raise anything
         return f"it cannot run {type(model).__name__} ({type(error).__name__}: {error})"
     for row, (logits, _) in zip(rows, references, strict=True):
         if row.error:
@@ -155,7 +156,9 @@ def _disagreement(model: Any, tokenizer: Any, rules: EndRules) -> str | None:
 
 
 def _reference(model: Any, pad_token: int, prompt: Sequence[int]) -> tuple[torch.Tensor, set[int]]:
-    """Logits [tokens, vocabulary] of a greedy continuation, and the head sizes of the configuration and of what is cached."""
+    """Return the logits [tokens, vocabulary] of a greedy continuation, and the head sizes of the configuration and the
+    cache.
+    """
     ids = torch.tensor([prompt], device=model.device)
     options = GenerationConfig(
         max_new_tokens=PROBE_TOKENS, do_sample=False, num_beams=1, use_cache=True, pad_token_id=pad_token,
@@ -170,7 +173,7 @@ def _reference(model: Any, pad_token: int, prompt: Sequence[int]) -> tuple[torch
 
 
 def _agrees(tokens: Sequence[int], logits: torch.Tensor, greedy: Sampling, dtype: torch.dtype) -> bool:
-    """Whether tokens are the likeliest ones, up to the first that rounding may have decided."""
+    """Return whether the tokens are the likeliest ones, up to the first that rounding may have decided."""
     likeliest = draw(logits, greedy, torch.zeros(len(logits))).tolist()
     check(likeliest)
     for token, best, scores in zip(tokens, likeliest, logits.double(), strict=True):

@@ -45,7 +45,7 @@ class HuggingFaceEngine:
         rank: int = 0,
         on_step: Callable[[int], None] = lambda rows: None,
         backend: str = "auto",
-        alike: bool = True,
+        same_sampling: bool = True,
         why_not: Mapping[str, str] | None = None,
     ) -> None:
         self._encoder = PromptEncoder(tokenizer, chat_template)
@@ -58,7 +58,7 @@ class HuggingFaceEngine:
         model.generation_config = GenerationConfig()
         rules = EndRules(self._ends, StopMatcher(tokenizer))
         self._backend, self.method = choose_backend(
-            backend, model, tokenizer, sampling, rules, batch_size, alike, why_not
+            backend, model, tokenizer, sampling, rules, batch_size, same_sampling, why_not
         )
         self._waiting: list[ActiveRequest] = []
         self._refused: list[ActiveRequest] = []

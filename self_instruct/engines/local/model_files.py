@@ -46,7 +46,7 @@ def model_revision(name: str, revision: str | None = None) -> str:
     """Return a Hub model's commit in the cache, or a hash of a local model's small files and samples of its weights."""
     path = Path(name).expanduser()
     if not path.exists():
-        # Configurations of transformers do not tell the commit in every version.
+        # Not every version of transformers has the commit in its configurations.
         return cached_commit(name, revision) or "unknown"
     return f"local-{content_hash(sorted(path.glob('*')) if path.is_dir() else [path])}"
 

@@ -1,10 +1,10 @@
-"""Continuous batching by transformers itself: a paged key-value cache, filled by a loop that has a thread of its own.
+"""Continuous batching by transformers: a paged key-value cache, filled by a loop in its own thread.
 
-Worth it with flash attention on an accelerator; without it, attention costs the square of the batch. The loop draws all rows
-from one global generator, which is seeded from the first requests: what a request draws depends on its neighbours and on
-when they came, so sampled text can be had again only from the journal, not by asking for the request again. Logits that are
-no numbers are noticed where tokens are sampled; the likeliest of them is taken as it comes. Knows tokens, not text; whether a
-model can be used with it at all is for choice.py to find out.
+It pays off with flash attention on an accelerator; without it, the cost of attention grows with the square of the
+batch. The loop draws all rows from one global generator, seeded from the first requests: a request's tokens depend on
+its neighbours and on their timing, so sampled text can be reproduced only from the journal, not by repeating the
+request. NaN logits are detected when sampling, but not in greedy decoding. backend.py decides whether a model can be
+used with it.
 """
 
 import hashlib
@@ -26,21 +26,21 @@ from self_instruct.engines.local.active_request import ActiveRequest, EndRules, 
 from self_instruct.engines.local.sampling import NO_NUMBERS
 from self_instruct.errors import UserError
 
-# On a CPU the mask of a step is as large as its tokens times the cache, and neither is bounded by default.
+# On a CPU the mask of a step has the size of its tokens times the cache, and neither is bounded by default.
 CPU_PAGE_TOKENS = 32
 CPU_STEP_TOKENS = 512
 CPU_SPARE = 1.25
-# Of the accelerator's free memory, for the cache; divided by SHRINK whenever memory was short.
+# The cache's share of the accelerator's free memory; divided by SHRINK after each lack of memory.
 MEMORY_SHARE = 0.8
 SHRINK = 1.25
 WAIT_SECONDS = 0.1
 STOP_SECONDS = 20.0
-# So many batches are handed over, so that the loop finds work while completions are being judged.
+# The loop gets this many batches in advance, so that it has work while completions are being decided.
 BATCHES_AHEAD = 2
 
 
 class _Router(OutputRouter):
-    """Takes the loop's outputs, in the loop's thread and after every step, so that a row ends in the step that ends it."""
+    """Receives the loop's outputs in the loop's thread after every step, so that a row ends without delay."""
 
     def __init__(self, rules: EndRules, cancel: Callable[[str], None]) -> None:
         super().__init__()
@@ -53,13 +53,13 @@ class _Router(OutputRouter):
         self._rules, self._cancel = rules, cancel
 
     def deliver_batch(self, outputs: list[Any]) -> None:
-        """Hands the tokens of a step to their rows."""
+        """Give the tokens of a step to their rows."""
         drawn = 0
         ended: list[str] = []
         try:
             for output in outputs:
                 row, before = self.rows.get(output.request_id, (None, 0))
-                # Where steps overlap, a row that was just cancelled draws once more.
+                # If steps overlap, a row that was just cancelled draws one more token.
                 if row is None or row.reason is not None:
                     continue
                 drawn += 1
@@ -72,14 +72,14 @@ class _Router(OutputRouter):
             self.events.put((drawn, ended))
 
     def fail_and_deliver(self, state: Any, error: Exception) -> None:
-        """Notes which rows the loop was working on; called for every row when it dies."""
+        """Record the rows that were active; the loop calls this for every row when it dies."""
         if state.status != RequestStatus.PENDING:
             self.begun.add(state.request_id)
 
 
 class PagedBackend:
-    """At most `limit` rows at a time. An error in the loop ends all that are under way: when memory is short, they go on with
-    half the limit; after any other error each goes on alone. One that does so again alone ends as an error.
+    """Generates at most `limit` rows at a time. An error in the loop stops all active rows: after a lack of memory they
+    continue with half the limit, after any other error one by one. A row that fails again alone ends as an error.
     """
 
     def __init__(self, model: Any, sampling: Sampling, rules: EndRules, limit: int, positions: int | None) -> None:
@@ -92,17 +92,17 @@ class PagedBackend:
         self._suspects: list[ActiveRequest] = []
         self._alone: ActiveRequest | None = None
         self._end: Callable[[], Any] = lambda: None
-        logging.getLogger("ContinuousBatchingLogger").setLevel(logging.CRITICAL)  # what matters is said by us
+        logging.getLogger("ContinuousBatchingLogger").setLevel(logging.CRITICAL)  # our messages report what matters
 
     @property
     def active(self) -> int:
-        """Rows under way, or handed over to the loop."""
+        """The number of rows that the loop holds."""
         return len(self._suspects) + (len(self._router.rows) if self._router else 0)
 
     def advance(
         self, waiting: list[ActiveRequest], on_step: Callable[[int], None], interrupted: Callable[[], bool]
     ) -> list[ActiveRequest]:
-        """Hands rows over to the loop, waits a moment for what it draws, and returns the rows that have ended."""
+        """Pass rows to the loop, wait briefly for its tokens, and return the rows that have ended."""
         ended = self._feed(waiting)
         if ended or self._manager is None:
             return ended
@@ -111,12 +111,14 @@ class PagedBackend:
         return ended if ended or alive else self._recover(waiting)
 
     def close(self) -> None:
-        """Ends the loop's thread and frees the cache; what is under way is given up."""
+        """Stop the loop's thread and free the cache; unfinished rows are abandoned."""
         self._end()
         self._manager = self._router = self._alone = None
 
     def _feed(self, waiting: list[ActiveRequest]) -> list[ActiveRequest]:
-        """Hands over as many rows as have room. Returns those that can never be, which would take the others with them."""
+        """Pass as many rows as have room to the loop. Return rows that can never fit: they would stop the others as
+        well.
+        """
         waiting.sort(key=lambda row: row.request.index)
         source, room, refused = waiting, BATCHES_AHEAD * self.limit, []
         if self._suspects or self._alone is not None:
@@ -138,7 +140,7 @@ class PagedBackend:
             if fault:
                 row.fail(fault)
                 refused.append(source.pop(0))
-            elif not self._hand_over(row):
+            elif not self._submit(row):
                 break
             else:
                 self._alone = row if source is self._suspects else None
@@ -146,14 +148,14 @@ class PagedBackend:
         return refused
 
     def _fault(self, row: ActiveRequest) -> str | None:
-        """Why the model cannot read a row, if so: out of the loop, such an error would end all rows.
+        """Return why the model cannot process a row, or None: in the loop, such an error would stop all rows.
 
-        Raises `UserError` if its tokens are to be drawn otherwise than all others.
+        Raises `UserError` if its sampling differs from that of the other rows.
         """
         if replace(row.sampling, max_new_tokens=self._sampling.max_new_tokens) != self._sampling:
             raise UserError(
-                f"request {row.request.index} has a sampling of its own, but --engine_backend paged draws all requests alike; "
-                "use --engine_backend slots"
+                f"request {row.request.index} has its own sampling, but --engine_backend paged uses one sampling for all "
+                "requests; use --engine_backend slots"
             )
         if self._positions is not None and self._length(row) > self._positions:
             return (
@@ -162,18 +164,20 @@ class PagedBackend:
         return None
 
     def _make_room(self, row: ActiveRequest, batch: Sequence[ActiveRequest]) -> str | None:
-        """Starts the loop if it is not running, with a cache that holds the row if any can. Returns what speaks against it."""
+        """Start the loop if it is not running, with a cache that can hold the row if possible. Return why that fails,
+        or None.
+        """
         if self._manager is None:
             self._start(batch)
         if self._on_cpu and self._length(row) > self._capacity and not self.active - len(self._suspects):
             self.close()
             self._start([row])
         if self._on_cpu or self._length(row) <= self._capacity:
-            return None  # on a CPU _hand_over waits until the cache is empty and can be replaced
+            return None  # on a CPU _submit waits until the cache is empty and can be replaced
         return f"prompt and completion need {self._length(row)} tokens, the cache holds {self._capacity}"
 
-    def _hand_over(self, row: ActiveRequest) -> bool:
-        """Whether the loop took the row; it does not if it has died, or while its cache is too small."""
+    def _submit(self, row: ActiveRequest) -> bool:
+        """Return whether the loop accepted the row; it does not if it has died, or while its cache is too small."""
         assert self._router is not None
         if self._length(row) > self._capacity:
             return False
@@ -208,11 +212,11 @@ class PagedBackend:
         manager = self._model.init_continuous_batching(
             generation_config=self._drawing(), continuous_batching_config=settings
         )
-        # Not a method: what ends the thread when this object is forgotten must not keep it alive.
+        # Not a method: the finalizer that stops the thread must not keep this object alive.
         self._end = weakref.finalize(self, _stop, manager)
         self._router = manager.output_router = _Router(self._rules, manager.cancel_request)
         manager.warmup()
-        # A thread takes from the one that starts it that the interpreter need not wait for it.
+        # A thread inherits from its parent whether it is a daemon, for which the interpreter does not wait.
         starter = threading.Thread(target=manager.start, daemon=True)
         starter.start()
         starter.join()
@@ -229,7 +233,7 @@ class PagedBackend:
         )  # fmt: skip
 
     def _collect(self, on_step: Callable[[int], None], seconds: float) -> list[ActiveRequest]:
-        """What has ended, after at most so many seconds."""
+        """Return the rows that have ended, after waiting at most this many seconds."""
         assert self._router is not None
         ended: list[ActiveRequest] = []
         try:
@@ -245,15 +249,15 @@ class PagedBackend:
         return ended
 
     def _recover(self, waiting: list[ActiveRequest]) -> list[ActiveRequest]:
-        """After the loop has died: sees to what was under way and lets the rest wait. Returns the rows given up."""
+        """Recover after the loop has died: queue its rows again. Return the rows that are given up."""
         assert self._router is not None
         rows, begun, alone = dict(self._router.rows), self._router.begun, self._alone
         error = self._manager.background_thread_status.fatal_error or RuntimeError("its thread has ended")
         lack, line = _lack_of_memory(error), _first_line(error)
-        error.with_traceback(None)  # its frames hold the cache
+        error.with_traceback(None)  # its traceback keeps the cache alive
         self.close()
         if not rows:
-            raise error  # there is nothing that it could be blamed on, and no reason to fare better
+            raise error  # no other row can be the cause, and a second try would fail again
         hit = [row for name, (row, _) in rows.items() if name in begun] or [row for row, _ in rows.values()]
         waiting[:0] = [row for row, _ in rows.values() if row not in hit]
         if lack and min(self.limit, len(hit)) > 1:
@@ -269,12 +273,12 @@ class PagedBackend:
 
 
 def _stop(manager: Any) -> None:
-    """Ends the loop at its next step, frees the cache, and gives the model its own attention back."""
+    """Stop the loop at its next step, free the cache, and restore the model's own attention."""
     manager.stop(hard_stop=True, timeout=STOP_SECONDS)
 
 
 def _lack_of_memory(error: Exception) -> str | None:
-    """What to say of an error that is a lack of memory; None of any other."""
+    """Return the message for an out-of-memory error, or None for any other error."""
     if isinstance(error, MemoryError):
         return f"out of memory: {_first_line(error)}"
     try:

@@ -1,7 +1,7 @@
-"""Where the weights of a model go and in which form, and which wishes of that kind do not go together.
+"""Where a model's weights are placed and in which precision, and which of these options cannot be combined.
 
-Quantisation is bitsandbytes', placing on several devices is transformers' own. Knows configurations
-and machines, not weights: what can be refused is refused before any are read.
+bitsandbytes quantises, and transformers places weights on several devices. Checks use only the configuration and the
+machine, so that an impossible combination is refused before weights are read.
 """
 
 import importlib.util
@@ -17,14 +17,14 @@ _FLASH_PACKAGES = {
     "flash_attention_2": {"flash_attn", "kernels"},
     "flash_attention_3": {"flash_attn_interface", "kernels"},
 }
-# Variables that say which devices a process may see; a scheduler may give each process another one.
+# Variables that restrict the devices of a process; a scheduler may give each process a different one.
 _SHOWING = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "ZE_AFFINITY_MASK")
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Placement:
-    """What was asked for, by the names of the options; the defaults are one device and the weights as they are."""
+    """The options for placement; the defaults are one device and unchanged weights."""
 
     dtype: str = "auto"
     attn_implementation: str | None = None
@@ -34,9 +34,9 @@ class Placement:
 
 @dataclass(frozen=True)
 class Machine:
-    """The kind of device and the number of them, the generating processes of the launch and of this machine, and the optional
-    packages that are installed. `shown` are the names of the devices that this process sees, and `shown_by` is the environment
-    variable that says which, if there is one.
+    """The kind of device and the number of them, the generating processes of the launch and of this machine, and the installed
+    optional packages. `shown` are the names of the devices that this process sees, and `shown_by` is the environment variable
+    that restricts them, if there is one.
     """
 
     kind: str
@@ -49,7 +49,7 @@ class Machine:
 
     @classmethod
     def here(cls, processes: int) -> "Machine":
-        """This machine, in a launch of so many generating processes."""
+        """Return this machine, in a launch of this many generating processes."""
         import torch
 
         devices = max(1, torch.accelerator.device_count())
@@ -73,7 +73,7 @@ class Machine:
 
 
 def check(placement: Placement, machine: Machine, config: Any) -> None:
-    """Raises `UserError` with the first reason why a model of that configuration cannot be placed so."""
+    """Raise `UserError` with the first reason why a model with this configuration cannot be placed in this way."""
     for wrong, reason in _rules(placement, machine, config):
         if wrong:
             raise UserError(reason)
@@ -90,7 +90,7 @@ def _crowded(machine: Machine) -> bool:
 
 
 def _rules(placement: Placement, machine: Machine, config: Any) -> list[tuple[bool, str]]:
-    """What does not go together, each with what to say of it."""
+    """Return each invalid combination and its message."""
     bits, attention = placement.quantization, placement.attn_implementation or ""
     flash = attention in _FLASH_PACKAGES
     packages = _FLASH_PACKAGES.get(attention, set())
@@ -111,7 +111,7 @@ def _rules(placement: Placement, machine: Machine, config: Any) -> list[tuple[bo
          f"--quantization is {bits}, but the model's weights are quantised already; leave the option out"),
         (_crowded(machine) and not machine.shown_one_by,
          f"{machine.processes_here} processes were started on this machine, but it has {machine.devices} {machine.kind} "
-         f"device{'s' * (machine.devices > 1)}, and each process needs one of its own; start so many at most: "
+         f"device{'s' * (machine.devices > 1)}, and each process needs its own; start at most: "
          f"--num_processes {fitting}"),
         (flash and machine.kind == "cpu",
          f"--attn_implementation {attention} needs a GPU, and this process has none; use sdpa, or leave it out"),
@@ -124,7 +124,7 @@ def _rules(placement: Placement, machine: Machine, config: Any) -> list[tuple[bo
 
 
 def device() -> Any:
-    """The accelerator of this process's local rank, or the CPU."""
+    """Return the accelerator of this process's local rank, or the CPU."""
     import torch
 
     kind = torch.accelerator.current_accelerator(check_available=True)
@@ -134,19 +134,21 @@ def device() -> Any:
 
 
 def processes_here() -> int:
-    """How many processes of the launch share this machine, as the launcher says."""
+    """Return the number of processes of the launch on this machine, from the launcher's variables."""
     return max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 def loading_options(placement: Placement) -> dict[str, Any]:
-    """The arguments of `from_pretrained` that place a model so. `device_map` is absent where it is to be moved afterwards."""
+    """Return the arguments of `from_pretrained` for this placement; without a `device_map`, the model is to be moved
+    afterwards.
+    """
     options: dict[str, Any] = {"dtype": _dtype(placement), "attn_implementation": placement.attn_implementation}
     if placement.device_map:
         options["device_map"] = placement.device_map
     if placement.quantization:
         from transformers import BitsAndBytesConfig
 
-        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it tells of every layer that it casts
+        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it warns about every layer that it casts
         options["quantization_config"] = (
             BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=options["dtype"])
             if placement.quantization == "4bit"

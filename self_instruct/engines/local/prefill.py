@@ -1,4 +1,6 @@
-"""Schedule the prefill: which prompts are read in one pass, and how many tokens of each are copied from the cache."""
+"""Schedule the prefill: which prompts are processed in one pass, and how many tokens of each are copied from the
+cache.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -66,7 +68,7 @@ def _best(index: int, text: Sequence[int], held: Sequence[Held]) -> Reading:
         ((min(shared_length(text, row.tokens), row.cached, wanted), row.place) for row in held), default=(0, 0)
     )
     if known < min(SHORTEST_SHARE, wanted):
-        known = 0  # copying so few costs more than reading them
+        known = 0  # copying that few tokens costs more than computing them
     return Reading(index, known, source, wanted - known)
 
 

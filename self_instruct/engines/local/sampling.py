@@ -1,7 +1,6 @@
-"""Drawing the next token of each row from a uniform number of its own.
+"""Draw the next token of each row from its own uniform random number.
 
-A request's tokens therefore do not depend on what is generated beside it, beyond the rounding of the logits themselves.
-Knows only logits and numbers; models and text are elsewhere.
+A request's tokens therefore do not depend on the other rows of its batch, except through rounding of the logits.
 """
 
 from collections.abc import Sequence
@@ -21,9 +20,10 @@ FEW = 128
 
 
 def draw(logits: torch.Tensor, sampling: Sampling, uniform: torch.Tensor) -> torch.Tensor:
-    """Token ids [rows] for logits [rows, vocabulary] and numbers [rows] from 0 to 1. At temperature 0 the likeliest; otherwise
-    the number is looked up in the cumulative distribution of the tokens that `top_k`, `top_p` and `min_p` leave, likeliest
-    first. `NOT_A_NUMBER` stands for a row whose logits are none. Does not wait for an accelerator.
+    """Return token ids [rows] for logits [rows, vocabulary] and uniform numbers [rows] from 0 to 1: at temperature 0
+    the likeliest, otherwise by looking up the number in the cumulative distribution of the tokens that `top_k`,
+    `top_p` and `min_p` keep, likeliest first. A row whose logits are not finite gets `NOT_A_NUMBER`. Does not wait for
+    an accelerator.
     """
     number = logits.amax(-1).isfinite()
     if sampling.temperature == 0:
@@ -41,24 +41,25 @@ def draw(logits: torch.Tensor, sampling: Sampling, uniform: torch.Tensor) -> tor
 def draw_rows(
     logits: torch.Tensor, samplings: Sequence[Sampling], uniform: torch.Tensor, seen: torch.Tensor | None
 ) -> torch.Tensor:
-    """As `draw`, for rows that may differ in how they are drawn: those that do not are drawn together, just as alone.
+    """Like `draw`, for rows with different samplings; rows with the same sampling are drawn together, with the same
+    result as alone.
 
-    `seen` [rows, vocabulary] are the tokens of each row's text so far; None where no row has a repetition penalty.
+    `seen` [rows, vocabulary] marks the tokens of each row's text so far; None if no row has a repetition penalty.
     """
-    places: dict[Sampling, list[int]] = {}
-    for place, sampling in enumerate(samplings):
-        places.setdefault(sampling, []).append(place)
-    if len(places) == 1:
+    groups: dict[Sampling, list[int]] = {}
+    for row, sampling in enumerate(samplings):
+        groups.setdefault(sampling, []).append(row)
+    if len(groups) == 1:
         return _draw_penalised(logits, samplings[0], uniform, seen)
     chosen = torch.empty(len(samplings), dtype=torch.long, device=logits.device)
-    for sampling, own in places.items():
+    for sampling, own in groups.items():
         rows = upload(own, logits.device)
         chosen[rows] = _draw_penalised(logits[rows], sampling, uniform[rows], None if seen is None else seen[rows])
     return chosen
 
 
 def upload(values: Sequence[Any], device: torch.device, dtype: torch.dtype = torch.long) -> torch.Tensor:
-    """A tensor on a device. From pinned memory, because from other memory the copy would wait."""
+    """Return a tensor on a device, copied from pinned memory, because a copy from other memory would block."""
     host = torch.tensor(values, dtype=dtype, pin_memory=device.type == "cuda")
     return host.to(device, non_blocking=True)
 
@@ -72,15 +73,15 @@ def _draw_penalised(
 
 
 def check(tokens: list[int]) -> list[int]:
-    """Drawn tokens as they are. Raises `UserError` if the logits of one were not numbers."""
+    """Return the drawn tokens. Raises `UserError` if the logits of one were not finite."""
     if NOT_A_NUMBER in tokens:
         raise UserError(NO_NUMBERS)
     return tokens
 
 
 def penalise(logits: torch.Tensor, seen: torch.Tensor, penalty: float) -> torch.Tensor:
-    """Logits [rows, vocabulary] with those of the tokens that are `seen` [rows, vocabulary] made less likely (keskar2019ctrl):
-    positive ones are divided by the penalty, negative ones multiplied.
+    """Return logits [rows, vocabulary] in which the tokens marked in `seen` [rows, vocabulary] are less likely
+    (keskar2019ctrl): positive logits are divided by the penalty, negative ones multiplied.
     """
     return torch.where(seen, torch.where(logits < 0, logits * penalty, logits / penalty), logits)
 
@@ -88,20 +89,22 @@ def penalise(logits: torch.Tensor, seen: torch.Tensor, penalty: float) -> torch.
 def _look_up(
     ordered: torch.Tensor, total: torch.Tensor, sampling: Sampling, uniform: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Places [rows, 1] in scores [rows, tokens], likeliest first, whose log-sum-exp is `total` [rows, 1]; and whether the last
-    of these scores was one too many.
+    """Return the drawn positions [rows, 1] in scores [rows, tokens], likeliest first, and whether top_p or min_p
+    excludes the last score of a row. `total` [rows, 1] is the log-sum-exp over the vocabulary.
     """
     probabilities = (ordered - total).exp()
     before = probabilities.cumsum(-1) - probabilities
     kept = (before < sampling.top_p) & (probabilities >= sampling.min_p * probabilities[:, :1])
     mass = (probabilities * kept).cumsum(-1)
     at = torch.searchsorted(mass, uniform[:, None] * mass[:, -1:], right=True)
-    # A number that single precision rounds to 1 would fall behind the last token that is kept.
+    # A number that single precision rounds to 1 would fall after the last kept token.
     return torch.minimum(at, kept.sum(-1, keepdim=True) - 1).clamp(min=0), ~kept[:, -1]
 
 
 def _draw_on_cpu(scores: torch.Tensor, sampling: Sampling, uniform: torch.Tensor) -> torch.Tensor:
-    """Looks at the likeliest few tokens of each row, and at all of them only where those few are not what is kept."""
+    """Draw from the likeliest few tokens of each row, and from all tokens only where the kept ones are more than those
+    few.
+    """
     size = scores.shape[-1]
     if 0 < sampling.top_k < size:
         ordered, ids = torch.topk(scores, sampling.top_k, dim=-1)
@@ -109,7 +112,7 @@ def _draw_on_cpu(scores: torch.Tensor, sampling: Sampling, uniform: torch.Tensor
         return ids.gather(1, at)[:, 0]
     few, total = min(FEW, size), scores.logsumexp(-1, keepdim=True)
     chosen = torch.full_like(uniform, NOT_A_NUMBER, dtype=torch.long)
-    # Not even so many tokens as likely as the likeliest one would fill the nucleus of the other rows.
+    # In the other rows, even `few` tokens with the highest probability would not fill the nucleus.
     hopeful = (scores.amax(-1) - total[:, 0]).exp() * few >= (sampling.top_p if sampling.min_p == 0 else 0.0)
     rows = hopeful.nonzero()[:, 0]
     if len(rows):
@@ -125,7 +128,9 @@ def _draw_on_cpu(scores: torch.Tensor, sampling: Sampling, uniform: torch.Tensor
 def _draw_from_all(
     scores: torch.Tensor, total: torch.Tensor, sampling: Sampling, uniform: torch.Tensor
 ) -> torch.Tensor:
-    """Sorts the values alone, with NumPy, which is several times as fast as sorting tokens by them; equals keep their order."""
+    """Draw from all tokens. Sorting only the values with NumPy is several times as fast as an argsort; ties keep their
+    order.
+    """
     values = scores.numpy()
     ordered = -np.sort(-values, axis=-1)
     at, _ = _look_up(torch.from_numpy(ordered), total, sampling, uniform)

@@ -1,6 +1,5 @@
-"""A model and the cache of the rows under way: reads new rows, draws a token for each, without waiting for an accelerator.
-
-Knows places, tokens and tensors, not requests.
+"""A model with the cache of its active rows: prefills new rows and draws a token for each, without waiting for an
+accelerator.
 """
 
 import inspect
@@ -17,7 +16,7 @@ from self_instruct.engines.local.slot_cache import SlotCache
 
 
 class Drawn:
-    """Tokens [rows] on their way to the host; on an accelerator they come while it works on."""
+    """Tokens [rows] being copied to the host; on an accelerator the copy runs asynchronously."""
 
     def __init__(self, tokens: torch.Tensor) -> None:
         self._event: Any = None
@@ -27,14 +26,14 @@ class Drawn:
             self._event.record()
 
     def tokens(self) -> list[int]:
-        """The tokens, once they are there."""
+        """Wait for the copy, and return the tokens."""
         if self._event is not None:
             self._event.synchronize()
         return self._tokens.tolist()
 
 
 class SlotModel:
-    """Rows at the places 0 to n - 1, each with the token that is its next input."""
+    """The rows in slots 0 to n - 1, each with its next input token."""
 
     def __init__(self, model: Any) -> None:
         self._model = model
@@ -50,16 +49,16 @@ class SlotModel:
         samplings: Sequence[Sampling],
         readings: Sequence[Reading],
         rows: int,
-        places: int,
+        slots: int,
     ) -> None:
-        """Puts new rows behind the first `rows` ones: all of each text but its last token, which is its next input.
+        """Add new rows after the first `rows` ones: all tokens of each text except the last, which is its next input.
 
-        Tokens that are known are copied; a row that is no longer under way may be their source, at the place `rows`.
+        Known tokens are copied from the cache; their source may be an ended row that is still in slot `rows`.
         """
         cache, last = self.cache, rows + len(readings)
-        cache.reserve(last, max(len(text) for text in texts) - 1, places)
+        cache.reserve(last, max(len(text) for text in texts) - 1, slots)
         starts = [cache.end + 1 - len(text) for text in texts]
-        for at in reversed(range(len(texts))):  # the source's own place comes last
+        for at in reversed(range(len(texts))):  # the source's own slot comes last
             if readings[at].known:
                 cache.copy(readings[at].source, rows + at, starts[at], readings[at].known)
         cache.starts[rows:] = starts
@@ -67,16 +66,16 @@ class SlotModel:
         if width:
             self._read(texts, readings, rows, width)
         if len(self._next) < last:
-            self._next = torch.nn.functional.pad(self._next, (0, max(last, places) - len(self._next)))
+            self._next = torch.nn.functional.pad(self._next, (0, max(last, slots) - len(self._next)))
         self._next[rows:last] = self._upload([text[-1] for text in texts])
         penalised = [at for at, sampling in enumerate(samplings) if sampling.repetition_penalty != 1.0]
         if penalised or len(self._seen):
             self._mark({rows + at: texts[at] for at in penalised})
 
     def launch(self, uniform: Sequence[float], samplings: Sequence[Sampling]) -> Drawn:
-        """Draws a token for every row, each in its own way.
+        """Draw a token for every row with its own sampling.
 
-        Until this returns, nothing has changed that a second try would not set again.
+        If this fails, it can be called again: a second call sets everything that the first one changed.
         """
         cache, rows = self.cache, len(uniform)
         cache.reserve(rows, 0, rows)
@@ -94,7 +93,7 @@ class SlotModel:
         return result
 
     def remove(self, place: int) -> None:
-        """Lets a row go; the last one takes its place."""
+        """Remove a row; the last row moves into its slot."""
         last = len(self.cache.starts) - 1
         self.cache.remove(place)
         self._next[place] = self._next[last]
@@ -107,14 +106,14 @@ class SlotModel:
         padding = [width - reading.unread for reading in readings]
         ids = [[0] * pad + list(text[r.known : -1]) for pad, text, r in zip(padding, texts, readings, strict=True)]
         columns = torch.arange(begin, end, device=self._model.device)
-        # A shorter text's padding stands where it has known tokens, which must not be written over.
+        # The padding of a shorter text covers the columns of its known tokens, which must not be overwritten.
         own = columns[-width:] >= end - width + self._upload(padding)[:, None] if any(padding) else None
         positions = (columns[-width:] - starts).clamp(min=0)
         view = self.cache.view(rows, rows + len(texts), begin, end, end - width - begin, own)
         self._forward(self._upload(ids), columns >= starts, positions, view)
 
     def _forward(self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: Any) -> torch.Tensor:
-        """Logits [rows, vocabulary] after the last token of each row."""
+        """Return the logits [rows, vocabulary] after the last token of each row."""
         options: dict[str, Any] = {"position_ids": positions} if self._takes_positions else {}
         if self._keeps_logits:
             options["logits_to_keep"] = 1
@@ -124,7 +123,7 @@ class SlotModel:
         return result.logits[:, -1]
 
     def _mark(self, texts: Mapping[int, Sequence[int]]) -> None:
-        """Makes room for all places, and notes which tokens the new rows at some of them hold."""
+        """Allocate the masks of all slots, and mark the tokens of the new rows."""
         missing = len(self._next) - len(self._seen)
         if missing:
             vocabulary = self._model.config.get_text_config().vocab_size

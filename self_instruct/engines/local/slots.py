@@ -1,6 +1,7 @@
-"""Continuous batching over an ordinary left-padded key-value cache: rows leave the moment they end, new ones take their place.
+"""Continuous batching over an ordinary left-padded key-value cache: a row that ends is replaced by a new one
+immediately.
 
-What a new prompt has in common with one that is under way is copied, not read again. Knows rows and when they come and go;
+The prefix that a new prompt shares with an active row is copied from the cache. This module schedules rows;
 slot_model.py has the tensors.
 """
 
@@ -14,19 +15,19 @@ from self_instruct.engines.local.active_request import ActiveRequest, EndRules, 
 from self_instruct.engines.local.prefill import Held, schedule_prefill
 from self_instruct.engines.local.slot_model import Drawn, SlotModel
 
-# On a CPU a pass over one prompt costs its tokens, so rows enter as soon as there is a place. On an accelerator it costs its
-# launches, and several prompts cost hardly more than one.
+# On a CPU the cost of a pass grows with its tokens, so rows are admitted as soon as a slot is free. On an accelerator
+# kernel launches dominate, and several prompts cost hardly more than one.
 CPU_ADMIT_SHARE, CPU_READ_TOKENS = 0.0, 128
 ADMIT_SHARE, READ_TOKENS = 0.125, 8192
 
 
 class SlotBackend:
-    """At most `limit` rows at a time.
+    """Generates at most `limit` rows at a time.
 
-    When memory is short, the limit is halved, and the youngest rows wait again, with what they have drawn. A row for which
-    memory was short twice although it was alone ends as an error. With a `lag` of one step, the host reads the tokens of a
-    step when the next one is under way, so that an accelerator never waits for it; a row that has ended then draws one token
-    in vain.
+    If memory runs out, the limit is halved, and the youngest rows wait again with the tokens that they have drawn. A
+    row that runs out of memory twice although it is alone ends as an error. With a `lag` of one step, the host reads
+    the tokens of a step while the next one runs, so that an accelerator never waits for it; a row that has ended then
+    draws one token that is discarded.
     """
 
     def __init__(self, model: Any, rules: EndRules, limit: int, lag: int | None = None) -> None:
@@ -44,13 +45,13 @@ class SlotBackend:
 
     @property
     def active(self) -> int:
-        """Rows under way."""
+        """The number of active rows."""
         return len(self._rows)
 
     def advance(
         self, waiting: list[ActiveRequest], on_step: Callable[[int], None], interrupted: Callable[[], bool]
     ) -> list[ActiveRequest]:
-        """Lets rows in where places are free, then draws a token for every row. Returns those that ended."""
+        """Admit rows into free slots, then draw a token for every row. Return the rows that ended."""
         short = None
         try:
             with torch.inference_mode():
@@ -61,14 +62,14 @@ class SlotBackend:
                 self._evict()
         except RuntimeError as error:
             short = out_of_memory(error)
-        if short is not None:  # outside of the handler, whose error keeps what filled the memory
+        if short is not None:  # outside the handler, whose exception keeps the memory in use
             with torch.inference_mode():
                 self._retreat(waiting, on_step, short)
         ended, self._ended = self._ended, []
         return ended
 
     def close(self) -> None:
-        """Nothing outlives a call."""
+        """Nothing to release between calls."""
 
     def _admit(self, waiting: list[ActiveRequest], interrupted: Callable[[], bool]) -> None:
         free = self.limit - len(self._rows)
@@ -77,7 +78,7 @@ class SlotBackend:
         waiting.sort(key=lambda row: row.request.index)
         while waiting and len(self._rows) < self.limit and not interrupted():
             candidates = waiting[: self.limit - len(self._rows)]
-            # A row for which memory was short has the device to itself.
+            # A row that ran out of memory before has the device to itself.
             apart = [at for at, row in enumerate([*self._rows, *candidates]) if row.failures]
             if apart:
                 candidates = candidates[: max(apart[0], 1) - len(self._rows)] if apart[0] >= len(self._rows) else []
@@ -86,7 +87,7 @@ class SlotBackend:
             self._read(waiting, candidates)
 
     def _read(self, waiting: list[ActiveRequest], candidates: list[ActiveRequest]) -> None:
-        """Lets in as many of the candidates as are read in one pass."""
+        """Admit as many of the candidates as are prefilled in one pass."""
         cache, rows = self._model.cache, len(self._rows)
         texts = [row.prompt + row.tokens for row in candidates]
         under_way = self._rows or ([self._left] if self._left else [])
@@ -95,10 +96,10 @@ class SlotBackend:
         self._joining = [candidates[reading.index] for reading in readings]
         for row in self._joining:
             waiting.remove(row)
-        places = 1 if candidates[0].failures else min(self.limit, rows + len(self._joining) + len(waiting))
-        self._asked = places if cache.places < rows + len(readings) else 0
+        slots = 1 if candidates[0].failures else min(self.limit, rows + len(self._joining) + len(waiting))
+        self._asked = slots if cache.slots < rows + len(readings) else 0
         samplings = [row.sampling for row in self._joining]
-        self._model.read([texts[reading.index] for reading in readings], samplings, readings, rows, places)
+        self._model.read([texts[reading.index] for reading in readings], samplings, readings, rows, slots)
         self._rows += self._joining
         self._joining, self._left, self._asked = [], None, 0
 
@@ -108,7 +109,7 @@ class SlotBackend:
         self._flying.append((rows, self._model.launch(uniform, [row.sampling for row in rows])))
 
     def _collect(self, on_step: Callable[[int], None], lag: int) -> None:
-        """Hands rows the tokens of all steps but the last `lag`; of all steps when nobody is left to draw more."""
+        """Give rows the tokens of all steps except the last `lag`; of all steps if every row has ended."""
         while len(self._flying) > (lag if any(row.reason is None for row in self._rows) else 0):
             rows, drawn = self._flying.popleft()
             pairs = [(row, token) for row, token in zip(rows, drawn.tokens(), strict=True) if row.reason is None]
@@ -119,7 +120,9 @@ class SlotBackend:
                 on_step(len(pairs))
 
     def _evict(self) -> None:
-        """Lets go of rows that have ended. The last of all stays in the cache: the next prompts may begin as it does."""
+        """Remove rows that have ended. The last remaining one stays in the cache, because the next prompts may share
+        its prefix.
+        """
         for place in reversed(range(len(self._rows))):
             reason = self._rows[place].reason
             if reason is not None:
@@ -136,7 +139,7 @@ class SlotBackend:
         self._rows.pop()
 
     def _retreat(self, waiting: list[ActiveRequest], on_step: Callable[[int], None], short: str) -> None:
-        """After a lack of memory: fewer rows go on, all others are read again when there is a place."""
+        """Recover from a lack of memory: fewer rows continue, and all others are prefilled again when a slot is free."""
         self._collect(on_step, 0)
         joining, self._joining = self._joining, []
         unfinished = [row for row in self._rows if row.reason is None]
@@ -151,12 +154,12 @@ class SlotBackend:
         staying = self._keep(staying)
         back = [row for row in unfinished + joining if row not in staying and row.reason is None]
         for row in staying + back:
-            row.rewind()  # the step that failed may have used a number
+            row.rewind()  # the failed step may have used a random number
         waiting[:0] = back
         free_memory()
 
     def _keep(self, staying: list[ActiveRequest]) -> list[ActiveRequest]:
-        """Frees the cache of all other rows. Returns those that go on: none, if there is no memory even for that."""
+        """Free the cache of all other rows. Return the rows that continue: none if memory is short even for that."""
         del self._model.cache.starts[len(self._rows) :]
         try:
             for place in reversed(range(len(self._rows))):

@@ -1,6 +1,6 @@
 """Static batches through `generate`, for architectures whose state is not an ordinary key-value cache.
 
-A batch takes as long as its longest row. Knows tokens and padding, not text.
+A batch takes as long as its longest row.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,18 +14,18 @@ from self_instruct.engines.local.sampling import NO_NUMBERS, NOT_A_NUMBER, draw_
 
 
 class StaticBackend:
-    """Completes rows in left-padded batches of similar length. An interrupted batch returns the rows that are whole."""
+    """Completes rows in left-padded batches of similar length. An interrupted batch returns its finished rows."""
 
     def __init__(self, model: Any, pad_token: int, rules: EndRules, limit: int) -> None:
-        self.limit, self.active = limit, 0  # between two calls nothing is under way
+        self.limit, self.active = limit, 0  # no row is active between calls
         self._model, self._pad, self._rules = model, pad_token, rules
 
     def advance(
         self, waiting: list[ActiveRequest], on_step: Callable[[int], None], interrupted: Callable[[], bool]
     ) -> list[ActiveRequest]:
-        """Takes a batch out of `waiting` and completes it. When memory is short, puts it back and halves the limit.
+        """Take a batch out of `waiting` and complete it. If memory runs out, put it back and halve the limit.
 
-        A row for which memory was short twice although it was alone ends as an error.
+        A row that runs out of memory twice although it is alone ends as an error.
         """
         batch = self._next_batch(waiting)
         short = None
@@ -33,7 +33,7 @@ class StaticBackend:
             self._complete(batch, on_step, interrupted)
         except RuntimeError as error:
             short = out_of_memory(error)
-        if short is not None:  # outside of the handler, whose error keeps what filled the memory
+        if short is not None:  # outside the handler, whose exception keeps the memory in use
             if len(batch) == 1 and batch[0].fall_short(short):
                 return batch
             self.limit = len(batch) // 2 or self.limit
@@ -44,10 +44,10 @@ class StaticBackend:
         return [row for row in batch if row.reason is not None]
 
     def close(self) -> None:
-        """Nothing outlives a call."""
+        """Nothing to release between calls."""
 
     def _next_batch(self, waiting: list[ActiveRequest]) -> list[ActiveRequest]:
-        """The rows nearest in length to the oldest one, which is always among them, longest first."""
+        """Remove and return the oldest row and those nearest to it in length, longest first."""
         oldest = min(waiting, key=lambda row: row.request.index)
         by_length = sorted(waiting, key=lambda row: (-len(row.prompt), row.request.index))
         start = max(0, min(by_length.index(oldest) - self.limit // 2, len(by_length) - self.limit))
@@ -75,11 +75,11 @@ class StaticBackend:
 
 
 class _Chooser(LogitsProcessor):
-    """Draws each row's next token with the row's own generator and leaves `generate` only that one to pick."""
+    """Draws each row's next token with the row's own generator, and masks all other tokens for `generate`."""
 
     def __init__(self, rows: Sequence[ActiveRequest], ids: torch.Tensor, mask: torch.Tensor) -> None:
         self._rows, self._width = rows, ids.shape[1]
-        # Padding must not count as text that was seen: it often is the end token, which would then be penalised.
+        # Padding must not count as seen text: it is often the end token, which would then be penalised.
         self._prompt = torch.where(mask.bool(), ids, ids[:, -1:])
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
@@ -96,7 +96,7 @@ class _Chooser(LogitsProcessor):
 
 
 class _Watcher(StoppingCriteria):
-    """Hands every new token to its row, and ends rows that have ended, or all of them on interruption."""
+    """Gives every new token to its row, and stops the rows that have ended, or all rows on interruption."""
 
     def __init__(
         self,

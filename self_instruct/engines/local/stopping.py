@@ -1,7 +1,7 @@
-"""Finding stop texts while a completion grows, on generated text only.
+"""Find stop texts in generated text, token by token.
 
-Decoding the tail at every token would cost more than small models do, so the tail is decoded only when the newest token
-could end a stop text.
+Decoding the tail at every token would take longer than a small model's forward pass, so it is decoded only if the
+newest token could end a stop text.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class StopMatcher:
-    """Tells whether generated tokens hold one of some stop texts, one token at a time."""
+    """Detects stop texts in generated tokens, one token at a time."""
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
@@ -17,10 +17,10 @@ class StopMatcher:
         self._tokens_of: dict[frozenset[str], frozenset[int]] = {}
 
     def reached(self, tokens: Sequence[int], stop: Sequence[str]) -> bool:
-        """Whether the newest of the generated tokens completed one of the stop texts."""
+        """Return whether the newest token completed one of the stop texts."""
         if not stop or tokens[-1] not in self._ending(frozenset(word[-1] for word in stop)):
             return False
-        # A byte-fallback vocabulary spends up to four tokens a character.
+        # A byte-fallback vocabulary needs up to four tokens per character.
         window = 4 * max(len(word) for word in stop) + 4
         tail = self._tokenizer.decode(
             list(tokens[-window:]), skip_special_tokens=True, clean_up_tokenization_spaces=False
@@ -28,7 +28,7 @@ class StopMatcher:
         return any(word in tail for word in stop)
 
     def _ending(self, characters: frozenset[str]) -> frozenset[int]:
-        """Ids of the tokens that hold one of the characters, or a part of one that is not whole in itself."""
+        """Return the ids of the tokens that contain one of the characters or an incomplete character."""
         if characters not in self._tokens_of:
             if not self._last_characters:
                 ids = [[token] for token in range(len(self._tokenizer))]

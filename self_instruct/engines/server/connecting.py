@@ -109,7 +109,7 @@ def endpoint_for(chat_template: str, kind: str) -> str:
 
 
 def check_given(bases: Sequence[str], extra: str | None, hide: Callable[[str], str]) -> None:
-    """Raise UserError for addresses and fields that are unusable or would write a secret to run.yaml, whatever the engine.
+    """Raise UserError for addresses and fields that are unusable or would write a secret to run.yaml, for any engine.
 
     `hide` removes secrets from a text.
     """

@@ -34,7 +34,7 @@ class Variable:
     shown: Mapping[str, str] | None = None
 
     def value(self, seed: str, turn: int) -> str:
-        """The value of a request: `seed` decides a draw, `turn` counts the category's requests from 0."""
+        """Return the value for a request: `seed` decides a draw, `turn` counts the category's requests from 0."""
         return self.values[turn % len(self.values)] if self.in_turn else random.Random(seed).choice(self.values)
 
     def text(self, value: str) -> str:
@@ -46,11 +46,10 @@ class Variable:
 class Category:
     """One kind of task.
 
-    `steps` is 1 where a completion holds tasks with their answers, 2 where tasks come first and each is answered by a request
-    of its own. `prompt` is what the model reads first, `request` what it reads last before it writes; `response_prompt` and
-    `response_request` are the same of the second step. `validators` are asked of a whole record, `instruction_validators` of a
-    task that has no answer yet, where `no_answer` is no objection. `options` are the run's options that the category sets
-    itself.
+    `steps` is 1 if a completion has tasks with their answers, 2 if each task is answered by a separate request.
+    `prompt` is the beginning of a prompt and `request` its end; `response_prompt` and `response_request` are those of
+    the second step. `validators` check whole records; `instruction_validators` check tasks without an answer, for
+    which `no_answer` does not count. `options` are run options that the category overrides.
     """
 
     name: str

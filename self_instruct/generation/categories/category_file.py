@@ -1,6 +1,6 @@
 """Read a category's file. Every mistake is reported with its file and key, and the nearest known key.
 
-Options of the run that a file sets are named here only; what values they may have is checked where options are known.
+Values of run options in a file are checked later, in the module that declares the options.
 """
 
 import difflib
@@ -29,10 +29,10 @@ _SHOWN = 4
 
 
 def read_category(path: Path) -> Category:
-    """The category of a file, which has the file's name.
+    """Return the category of a file; the file's name is the category's name.
 
-    Raises `UserError` naming file and key for what is missing, unknown, or of the wrong type, and for a text with an unknown
-    variable.
+    Raises `UserError` with the file and the key for a missing or unknown key, a value of the wrong type, or an unknown
+    variable in a text.
     """
     content, digest = _content(path)
     for key in content:
@@ -42,7 +42,7 @@ def read_category(path: Path) -> Category:
 
 
 def nearest(word: str, names: Collection[str]) -> str:
-    """The offer of the name that was probably meant, if there is one."""
+    """Return a suggestion of the most similar name, or an empty text."""
     close = difflib.get_close_matches(word, list(names), n=1)
     return f"; did you mean {close[0]}?" if close else ""
 
@@ -104,7 +104,7 @@ class _Reading:
             template: Template = getattr(category, key)
             for name in template.names:
                 if name not in known:
-                    raise self._error(key, f"has the variable {{{name}}}, which is none of {', '.join(known)}"
+                    raise self._error(key, f"has the variable {{{name}}}, which is not one of {', '.join(known)}"
                                       f"{nearest(name, known)}")  # fmt: skip
             if template.doubtful:
                 written = template.doubtful[0]
@@ -209,7 +209,7 @@ class _Reading:
         chosen = tuple(self._value(f"{key}[{at}]", one) for at, one in enumerate(values))
         for one in texts:
             if one not in chosen:
-                raise self._error(f"{key}.shown.{one}", f"is none of the values{nearest(one, chosen)}")
+                raise self._error(f"{key}.shown.{one}", f"is not one of the values{nearest(one, chosen)}")
         return Variable(chosen, way == "rotate", texts or None)
 
     def _value(self, key: str, value: Any) -> str:

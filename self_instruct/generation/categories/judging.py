@@ -18,7 +18,7 @@ NO_ANSWER = "no_answer"
 
 
 def category_rules(category: Category, filters: Sequence[Filter], bounds: Bounds, quota: int | None) -> Rules:
-    """The rules of a category, of which at most `quota` records are kept."""
+    """The rules of a category; at most `quota` of its records are kept."""
     whole = check_by(filters, build_validators(category.validators))
     if category.steps == 1:
         return Rules(category.format, partial(candidates, category.format), whole, bounds, quota)
@@ -29,7 +29,7 @@ def category_rules(category: Category, filters: Sequence[Filter], bounds: Bounds
 
 
 def _tasks(category: Category, entry: Entry) -> list[Verdict]:
-    """The tasks of the first of two steps, without the outputs that a model wrote all the same."""
+    """Return the tasks of the first of two steps, without outputs that a model wrote nevertheless."""
     label = re.compile(
         rf"^[ \t]*\d{{1,6}}[.)][ \t]*{re.escape(category.format.triggers[-1][1])}[ \t]*:", re.MULTILINE | re.IGNORECASE
     )
@@ -47,7 +47,7 @@ def _tasks(category: Category, entry: Entry) -> list[Verdict]:
 
 
 def _of_tasks(validator: Validator) -> Validator:
-    """The validator for tasks that have no answer yet, which is no fault of theirs."""
+    """Return the validator for tasks without an answer, ignoring the reason `no_answer`."""
 
     def asked(record: Record, variables: Mapping[str, str]) -> Record | str:
         found = validator(record, variables)

@@ -32,7 +32,7 @@ def find(names: list[str], own: Path | None = None) -> list[Path]:
     return [files[name] for name in names]
 
 
-def drawn_alike(names: list[str], own: Path | None, run: Mapping[str, Any]) -> bool:
+def share_sampling(names: list[str], own: Path | None, run: Mapping[str, Any]) -> bool:
     """Return whether these categories sample tokens as the run's options do, except for their number.
 
     Raises `UserError` if a file cannot be read.

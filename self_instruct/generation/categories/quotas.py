@@ -6,9 +6,9 @@ from self_instruct.errors import UserError
 
 
 def read_shares(text: str) -> dict[str, float]:
-    """`general:50,coding:30` as shares by name, in order; a name without a number has a share of 1.
+    """Parse `general:50,coding:30` into shares by name, in order; a name without a number has a share of 1.
 
-    Raises `UserError` for a number that is none or not above 0, and a name that stands twice or is missing.
+    Raises `UserError` for an invalid number or one not above 0, and for a missing or repeated name.
     """
     shares: dict[str, float] = {}
     for part in text.split(","):

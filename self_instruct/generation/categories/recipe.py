@@ -45,8 +45,8 @@ from self_instruct.runs.writer import Writer
 
 @dataclass(frozen=True)
 class CategoryRecipe(Recipe):
-    """Categories with their shares, each with the run's options as it has set them for itself, but for those named in `over`,
-    which were given in place of what any category sets.
+    """Categories with their shares. A category's own options override those of the run, except the ones named in
+    `over`, which the user gave to override every category.
     """
 
     shares: Mapping[str, float]
@@ -57,7 +57,9 @@ class CategoryRecipe(Recipe):
 
     @classmethod
     def of(cls, config: Config, format: RecordFormat, over: Collection[str] = ()) -> "CategoryRecipe":
-        """What the options name. Raises `UserError` for an option that does not go with categories, and a mistake in a file."""
+        """Read the categories named by the options. Raises `UserError` for an option that conflicts with categories,
+        and for a mistake in a file.
+        """
         options = config.category
         _check_options(config)
         shares = read_shares(options.categories or "")
@@ -85,7 +87,7 @@ class CategoryRecipe(Recipe):
         return cls(config, format, shares, categories, configs, topics, tuple(sorted(over)))
 
     def replaced(self, given: Collection[str]) -> dict[str, Any]:
-        """Of the options given, those that every category replaces by a value of its own, with the values that were given."""
+        """Return the given options that every category overrides, with the given values."""
         options = flatten(self.config)
         owned = [name for name in OPTIONS if all(name in item.options for item in self.categories.values())]
         own = {name: [flatten(config)[name] for config in self.configs.values()] for name in owned}
@@ -161,9 +163,10 @@ class CategoryRecipe(Recipe):
         return Session(plan, curator)
 
     def curator(self, *, keeps_vectors: bool = False, outcomes: list[Outcome] | None = None) -> Curator:
-        """The curator of all categories, which compares their records with each other and with all demonstrations.
+        """Return the curator of all categories, which compares their records with each other and with all
+        demonstrations.
 
-        What each completion gave is added to `outcomes`.
+        The outcome of each completion is appended to `outcomes`.
         """
         quotas, rules = self.quotas, dict[str | None, Rules]()
         for name, item in self.categories.items():
@@ -229,9 +232,7 @@ def _check_options(config: Config) -> None:
 
 
 def _own_config(config: Config, category: Category, path: Path, over: Collection[str]) -> Config:
-    """The run's options with those that a category sets for itself, but for those in `over`. Raises `UserError` for a wrong
-    value.
-    """
+    """Return the run's options with a category's own, except those in `over`. Raises `UserError` for a wrong value."""
     declared = declarations(GROUPS)
     values = {
         key: convert(declared[key], raw, f"category file {path}: {key}", path.parent)

@@ -1,9 +1,8 @@
-"""Which category a request serves, and in which step: the one that is furthest behind its share.
+"""Decide which category and step a request serves: the category furthest behind its share.
 
-Request i is decided from the outcomes of the requests up to i - horizon, which are in view, and from what the requests
-between, which are under way, are for: these count with what requests of their kind have given so far. So the plan depends
-on no timing, and categories fill side by side in the proportion of their shares, whenever the run ends. Knows nothing of
-prompts.
+Request i depends on the outcomes of the requests up to i - horizon and on the assignments of the later ones, which
+count with the average yield of their kind so far. The plan is therefore independent of timing, and categories fill in
+proportion to their shares, whenever the run ends.
 """
 
 from collections import Counter
@@ -15,7 +14,7 @@ from self_instruct.generation.categories.progress import CategoryProgress, Outco
 
 @dataclass(frozen=True)
 class Assignment:
-    """What a request is for: new tasks of a category, or with `answers` the answer to one of its tasks."""
+    """The assignment of a request: new tasks of a category, or, with `answers`, the answer to one of its tasks."""
 
     category: str
     step: int = 1
@@ -24,8 +23,8 @@ class Assignment:
 
 @dataclass
 class Schedule:
-    """Assigns requests in order. `shares` says how records are divided, `tasks` how many a request of a category asks for,
-    `steps` in how many a record comes about; `progress` is what is in view.
+    """Assigns requests in order. By category, `shares` are the shares of the records, `tasks` the number of tasks per
+    request, and `steps` the number of steps per record; `progress` has the outcomes up to the horizon.
     """
 
     shares: Mapping[str, float]
@@ -38,7 +37,7 @@ class Schedule:
     _order: int = 0
 
     def see(self, outcome: Outcome) -> None:
-        """One more outcome comes into view."""
+        """Add the next outcome within the horizon."""
         self.progress.add(outcome)
         for name in outcome.awaiting:
             self._unanswered.setdefault(outcome.category, {})[name] = self._order
@@ -47,7 +46,7 @@ class Schedule:
         self._numbers[assigned.category, assigned.step] -= 1
 
     def assign(self, request: int) -> Assignment:
-        """The assignment of the next request."""
+        """Return the assignment of the next request."""
         candidates = self.progress.open or list(self.shares)
         answerable = [name for name in candidates if self._wants_answer(name)]
         if answerable:
@@ -61,41 +60,41 @@ class Schedule:
         return chosen
 
     def note(self, request: int, assignment: Assignment) -> None:
-        """The next request was assigned so, by an earlier launch."""
+        """Record the assignment of the next request, also one by an earlier launch."""
         if assignment.answers is not None:
             self._unanswered.get(assignment.category, {}).pop(assignment.answers, None)
         self._under_way[request] = assignment
         self._numbers[assignment.category, assignment.step] += 1
 
     def _wants_answer(self, category: str) -> bool:
-        """Whether a category has a task to be answered and needs the answer, beside those that are under way."""
+        """Return whether a category has an unanswered task and needs more answers than those already requested."""
         if not self._unanswered.get(category):
             return False
         expected = self._numbers[category, 2] * self._answered(category)
         return self.progress.records[category] + expected < self.progress.quotas[category]
 
     def _hopeful(self, category: str) -> bool:
-        """Whether a request may be spent on a category that has not given anything of late: at most as many as decide that it
-        is given up.
+        """Return whether a category may get another request. After its latest success, or before the first, it gets at
+        most `patience` requests without a success.
         """
         key = category, 1
         barren = self.progress.barren[key]
         return (barren == 0 and self.progress.passed[key] > 0) or barren + self._numbers[key] < self.progress.patience
 
     def _filled(self, category: str) -> float:
-        """Records that a category has or may expect, by its share."""
+        """Return the records that a category has or expects, divided by its share."""
         expected = float(self.progress.records[category])
         per_task = 1.0
         if self.steps[category] == 2:
             per_task = self._answered(category)
             expected += (len(self._unanswered.get(category, ())) + self._numbers[category, 2]) * per_task
         key = category, 1
-        # Before anything is seen, every task that is asked for is taken for a good one.
+        # Before the first outcome, every requested task counts as good.
         tasks = (self.progress.passed[key] + self.tasks[category]) / (self.progress.requests[key] + 1)
         expected += self._numbers[key] * tasks * per_task
         return expected / self.shares[category]
 
     def _answered(self, category: str) -> float:
-        """The share of answers that were good, one more taken for good."""
+        """Return the share of good answers, counting one additional good one."""
         key = category, 2
         return (self.progress.passed[key] + 1) / (self.progress.requests[key] + 1)

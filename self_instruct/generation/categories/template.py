@@ -1,7 +1,7 @@
 """Texts with variables: `{topic}` is replaced by a value, and everything else is kept.
 
 Unlike `str.format`, a value is never read as a template, and a brace that does not enclose a name is a brace: prompts may
-hold code and JSON. What looks like a variable and is none is a mistake, told when the text is read.
+hold code and JSON. Text that looks like a variable but is not one is reported as a mistake when the file is read.
 """
 
 import re
@@ -20,17 +20,18 @@ class Template:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The variables in the order in which they first stand in the text."""
+        """The variables in order of first occurrence."""
         return tuple(dict.fromkeys(_VARIABLE.findall(self.text)))
 
     @property
     def doubtful(self) -> tuple[str, ...]:
-        """What is written as a variable would be, but with spaces or capitals, so that it would not be filled."""
+        """Text like a variable with spaces or capitals, which would not be filled."""
         meant = (match for match in _MEANT.finditer(self.text) if not _VARIABLE.fullmatch(match.group()))
         return tuple(dict.fromkeys(match.group() for match in meant))
 
     def fill(self, values: Mapping[str, str]) -> str:
-        """The text with each variable's value in its place; a line that is empty only because its values are is left out.
+        """Return the text with variables replaced by values; a line that becomes empty because its values are empty is
+        removed.
 
         Raises `KeyError` for a variable without a value.
         """

@@ -1,6 +1,6 @@
-"""Topics: reading a file of them, and finding them in what a model writes when it is asked for a list.
+"""Read topics from a file, and from a list that a model wrote.
 
-Knows nothing of prompts, and of novelty only that the same topic written twice is one.
+A topic that occurs twice, in any case, counts once.
 """
 
 import logging
@@ -16,10 +16,10 @@ _MARKS = " \t\r\"'“”‘’`*_.,;:#"
 
 
 def read_topics(path: Path) -> tuple[str, ...]:
-    """The topics of a text file, one a line; blank lines and lines that begin with # are passed over.
+    """Return the topics of a text file, one per line; blank lines and lines that begin with # are skipped.
 
-    Lines that are no topic, or the same as an earlier one, are told by place and left out. Raises `UserError` if the file
-    cannot be read or holds none.
+    Lines without a topic, or with an earlier one, are reported with their number and skipped. Raises `UserError` if
+    the file cannot be read or has no topic.
     """
     try:
         lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
@@ -30,16 +30,16 @@ def read_topics(path: Path) -> tuple[str, ...]:
     for number, raw in enumerate(lines, start=1):
         topic, fault = _line(raw)
         if topic is not None and topic.casefold() in found:
-            fault = "stands there already"
+            fault = "repeats an earlier topic"
         if fault is not None:
             faults.append(f"{path}:{number}: {fault}")
         elif topic is not None:
             found[topic.casefold()] = topic
     if not found:
-        raise UserError(f"--topics_path {path}: holds no topic; give a text file with one a line")
+        raise UserError(f"--topics_path {path}: has no topic; give a text file with one per line")
     if faults:
         more = f"\n  and {len(faults) - 10} more" if len(faults) > 10 else ""
-        _log.warning("topics that are left out:\n  %s%s", "\n  ".join(faults[:10]), more)
+        _log.warning("skipped topics:\n  %s%s", "\n  ".join(faults[:10]), more)
     return tuple(found.values())
 
 
@@ -52,18 +52,18 @@ def _line(raw: bytes) -> tuple[str | None, str | None]:
     if not text or text.startswith("#"):
         return None, None
     if len(text) > LONGEST:
-        return None, f"is longer than {LONGEST} signs"
+        return None, f"is longer than {LONGEST} characters"
     if not re.search(r"\w", text) or not text.isprintable():
-        return None, "has no word in it" if text.isprintable() else "has signs that cannot be printed"
+        return None, "has no word in it" if text.isprintable() else "has unprintable characters"
     return text, None
 
 
 def listed(text: str, truncated: bool = False) -> list[tuple[str, str | None]]:
-    """The items of a list as models write it, each with the topic that it names, None if it names none: numbered or with
-    bullets, in bold, in quotation marks, with a remark after a colon or a dash, in any order and with any numbers.
+    """Return the items of a list that a model wrote, each with its topic, or None if it has none. Items may be
+    numbered in any order or have bullets, bold text, quotation marks, and a remark after a colon or a dash.
 
-    Only items count where there are any, else every line does, so that what announces the list is left out; so is a last line
-    that the length limit cut.
+    If there are items, other lines are skipped, such as the sentence before the list; otherwise every line is an item.
+    A last line that the length limit cut is skipped.
     """
     lines = text.split("\n")
     if truncated:
@@ -73,7 +73,7 @@ def listed(text: str, truncated: bool = False) -> list[tuple[str, str | None]]:
 
 
 def normalised(item: str) -> str | None:
-    """An item of a list as a topic, without marks around it and remarks after it; None if it is none."""
+    """Return an item as a topic, without marks around it and remarks after it; None if it is not a topic."""
     bare = " ".join(item.split())
     if bare.endswith(":"):
         return None

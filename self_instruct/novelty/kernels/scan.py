@@ -67,7 +67,7 @@ def _nearest(
     longest = 0
     for query in tile:
         longest = max(longest, ends[query + 1] - ends[query])
-    keys, places = match_tables(tile.size, longest)
+    keys, positions = match_tables(tile.size, longest)
     filled = np.zeros(tile.size, np.bool_)  # a query that is ruled out everywhere needs no table
     middle = tile[tile.size // 2]
     centre = ends[middle + 1] - ends[middle]
@@ -98,9 +98,9 @@ def _nearest(
                     continue
                 if not filled[at]:
                     filled[at] = True
-                    fill(keys[at], places[at], tokens, ends[query], ends[query + 1])
+                    fill(keys[at], positions[at], tokens, ends[query], ends[query + 1])
                 scores[query], found[query] = _best_of_chunk(
-                    store, chunk, m, n, keys[at], places[at], differing, scores[query], found[query]
+                    store, chunk, m, n, keys[at], positions[at], differing, scores[query], found[query]
                 )
             chunk = store.chunks[chunk, 2]
 
@@ -169,7 +169,7 @@ def _best_of_chunk(
     m: int,
     n: int,
     keys: np.ndarray,
-    places: np.ndarray,
+    positions: np.ndarray,
     differing: np.ndarray,
     score: float,
     found: int,
@@ -180,7 +180,7 @@ def _best_of_chunk(
         other, most = store.members[chunk, place], (m + n - np.int64(differing[place])) // 2
         if most < least or (other > found and f1(most, m, n) <= score):
             continue
-        length = common(keys, places, store.tokens, store.ends[other], store.ends[other + 1])
+        length = common(keys, positions, store.tokens, store.ends[other], store.ends[other + 1])
         if length < least:
             continue
         reached = f1(length, m, n)

@@ -91,13 +91,13 @@ def match_tables(texts: int, longest: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @compiled
-def fill(keys: np.ndarray, places: np.ndarray, tokens: np.ndarray, start: int, end: int) -> None:
+def fill(keys: np.ndarray, positions: np.ndarray, tokens: np.ndarray, start: int, end: int) -> None:
     """Fill the empty tables of a text with tokens[start:end]."""
     for at in range(end - start):
         table = at >> 6
         slot = find(keys[table], tokens[start + at])
         keys[table, slot] = tokens[start + at]
-        places[table, slot] |= _ONE << np.uint64(at & 63)
+        positions[table, slot] |= _ONE << np.uint64(at & 63)
 
 
 @compiled
@@ -110,7 +110,7 @@ def find(keys: np.ndarray, token: int) -> int:
 
 
 @compiled
-def common(keys: np.ndarray, places: np.ndarray, tokens: np.ndarray, start: int, end: int) -> np.int64:
+def common(keys: np.ndarray, positions: np.ndarray, tokens: np.ndarray, start: int, end: int) -> np.int64:
     """Return the length of the longest common subsequence of the text in the tables and tokens[start:end].
 
     One operation computes 64 columns of the dynamic programme (hyyro2004bit); carries go to the next 64 columns.
@@ -118,14 +118,14 @@ def common(keys: np.ndarray, places: np.ndarray, tokens: np.ndarray, start: int,
     if keys.shape[0] == 1:
         row = _ALL
         for at in range(start, end):
-            matches = row & places[0, find(keys[0], tokens[at])]
+            matches = row & positions[0, find(keys[0], tokens[at])]
             row = (row + matches) | (row - matches)
         return np.int64(popcount(~row))
     length, carries = _ZERO, np.zeros(end - start, np.uint64)
     for table in range(keys.shape[0]):
         row = _ALL
         for at in range(start, end):
-            matches = row & places[table, find(keys[table], tokens[at])]
+            matches = row & positions[table, find(keys[table], tokens[at])]
             added = row + matches
             total = added + carries[at - start]
             carries[at - start] = _ONE if added < row or total < added else _ZERO

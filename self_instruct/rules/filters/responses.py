@@ -52,7 +52,7 @@ def read_patterns(path: Path) -> list[ResponsePattern]:
     """Return the patterns of a file, in order.
 
     Raises UserError, with the file and the pattern, for a mistake in the file, and for a pattern that misses one of its `drops`
-    or matches one of its `keeps`: otherwise nobody would notice a pattern that never matches.
+    or matches one of its `keeps`: otherwise a pattern that never matches would go unnoticed.
     """
     import yaml
 

@@ -39,7 +39,7 @@ class Options:
         return [letter for letter, own in self._bare() if stands_in(own, text)]
 
     @property
-    def alike(self) -> bool:
+    def repeats(self) -> bool:
         """Return whether two options have the same text."""
         texts = [own for _, own in self._bare()]
         return len(set(texts)) < len(texts)
@@ -105,7 +105,7 @@ def multiple_choice(options: int | None = None, balance: float | None = 5.0) -> 
         found = read_options(record.task)
         if found is None or (options is not None and len(found.texts) != options):
             return f"no_options: {len(found.texts)} of {options}" if found else "no_options"
-        if found.alike:
+        if found.repeats:
             return "same_options"
         letter, objection = chosen(found, record.output)
         if letter is None:

@@ -94,7 +94,7 @@ def closed_context(min_support: float = 0.5, max_overlap: float = 0.7) -> Valida
 
 
 def _objection(context: ClosedContext, output: str, needs_source: bool, min_support: float) -> str | None:
-    """Return what is wrong with an answer's sources, or that the texts do not support it, or None."""
+    """Return the fault of an answer's sources, or that the texts do not support it, or None."""
     body, references = _references(output)
     if (wrong := _wrong_citation(context, output, references)) is not None:
         return f"citation: {wrong}"

@@ -52,11 +52,11 @@ def theory_of_mind(min_sentences: int = 2) -> Validator:
             return f"no_story: {len(sentences) - len(asked)} sentences"
         if not bare(record.output):
             return "no_answer"
-        told = set(content_words(story))
+        words = set(content_words(story))
         yes_or_no = re.match(
             r"\W*(?:yes|no|none|nobody|nothing|nowhere|both|neither|\d+)\b", record.output, re.IGNORECASE
         )
-        return record if yes_or_no or told & set(content_words(record.output)) else "answer_not_in_story"
+        return record if yes_or_no or words & set(content_words(record.output)) else "answer_not_in_story"
 
     return validator
 
@@ -73,9 +73,9 @@ def counterfactual(min_support: float = 0.5) -> Validator:
 
     def validator(record: Record, variables: Variables) -> Record | str:
         context = record.input or _without_question(record.instruction)
-        told = set(content_words(context))
-        if len(told) < 5:
-            return f"no_context: {len(told)} telling words"
+        words = set(content_words(context))
+        if len(words) < 5:
+            return f"no_context: {len(words)} telling words"
         answer = stated_answer(record.output)
         if not bare(answer):
             return "no_answer"
@@ -84,8 +84,8 @@ def counterfactual(min_support: float = 0.5) -> Validator:
             return f"answers_from_memory: {fact}"
         if counterfact and not stands_in(counterfact, record.output):
             return f"ignores_context: {counterfact}"
-        said = content_words(answer)
-        support = sum(word in told for word in said) / len(said) if said else 1.0
+        answered = content_words(answer)
+        support = sum(word in words for word in answered) / len(answered) if answered else 1.0
         return f"unsupported: {support:.2f}" if support < min_support else record
 
     return validator

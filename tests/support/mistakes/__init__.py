@@ -1,1 +1,1 @@
-"""Mistakes that people make, each tried with the real command: what was given, and what it says."""
+"""User mistakes, each tried with the real command: the given options and the message."""

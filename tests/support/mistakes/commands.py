@@ -1,4 +1,4 @@
-"""Mistakes in asking the commands that work on what is there: curation, refilter, explain, self-consistency."""
+"""Mistakes with commands that read existing data: curate, refilter, explain, self-consistency."""
 
 from tests.support.mistakes.running import Mistake
 
@@ -7,12 +7,12 @@ _SOUND = {"input_path": "curated.jsonl", "output_path": "c.jsonl"}
 _WORDS = "--no_embeddings --self_consistency_rouge_threshold 0.3"
 
 
-def _curate(given: str, told: str, about: str = "", files: dict | None = None) -> Mistake:
-    return Mistake("post_processing", given, told, about, files or {}, _SOUND)
+def _curate(given: str, message: str, about: str = "", files: dict | None = None) -> Mistake:
+    return Mistake("post_processing", given, message, about, files or {}, _SOUND)
 
 
-def _ask(given: str, told: str) -> Mistake:
-    return Mistake("output_instruction.py", given, told, sound={"batch_dir": "run"})
+def _ask(given: str, message: str) -> Mistake:
+    return Mistake("output_instruction.py", given, message, sound={"batch_dir": "run"})
 
 
 CURATION = [

@@ -1,4 +1,4 @@
-"""Mistakes in asking for a generation: options, YAML files, seeds, prompts, scripts, models, and what a directory holds."""
+"""Mistakes with the generation command: options, YAML files, seeds, prompts, scripts, models, and run directories."""
 
 from tests.support.mistakes.running import SEEDS, SOUND, Mistake
 
@@ -9,35 +9,37 @@ _CONFIG = f'{{"model_type": "llama", {_SHAPE}}}'
 _REMOTE = '{"model_type": "made_up", "auto_map": {"AutoConfig": "c.C", "AutoModelForCausalLM": "m.M"}}'
 
 
-def _flag(given: str, told: str) -> Mistake:
-    return Mistake(IO, given, told, sound=SOUND)
+def _flag(given: str, message: str) -> Mistake:
+    return Mistake(IO, given, message, sound=SOUND)
 
 
-def _yaml(content: str, told: str) -> Mistake:
+def _yaml(content: str, message: str) -> Mistake:
     shown = content if len(content) < 60 and content.isprintable() else content.splitlines()[0][:40] + " ..."
-    return Mistake(IO, "--config mine.yaml", told, f"`{shown}` in it", {"mine.yaml": content}, SOUND)
+    return Mistake(IO, "--config mine.yaml", message, f"`{shown}` in it", {"mine.yaml": content}, SOUND)
 
 
-def _seeds(about: str, content: str | bytes, told: str) -> Mistake:
-    return Mistake(IO, "--seed_tasks_path mine.jsonl", told, about, {"mine.jsonl": content}, SOUND)
+def _seeds(about: str, content: str | bytes, message: str) -> Mistake:
+    return Mistake(IO, "--seed_tasks_path mine.jsonl", message, about, {"mine.jsonl": content}, SOUND)
 
 
-def _file(option: str, about: str, content: str | bytes | None, told: str, name: str = "mine.txt") -> Mistake:
-    return Mistake(IO, f"--{option} {name}", told, about, {name: content}, SOUND)
+def _file(option: str, about: str, content: str | bytes | None, message: str, name: str = "mine.txt") -> Mistake:
+    return Mistake(IO, f"--{option} {name}", message, about, {name: content}, SOUND)
 
 
-def _model(given: str, told: str, about: str = "", **files: str) -> Mistake:
-    places = {f"model/{name.replace('__', '.')}": content for name, content in files.items()}
-    return Mistake(IO, f"--engine huggingface {given}", told, about, places, SOUND)
+def _model(given: str, message: str, about: str = "", **files: str) -> Mistake:
+    contents = {f"model/{name.replace('__', '.')}": content for name, content in files.items()}
+    return Mistake(IO, f"--engine huggingface {given}", message, about, contents, SOUND)
 
 
-def _missing(name: str, told: str) -> Mistake:
-    return Mistake(IO, "", told, f"no `--{name}`", sound={key: value for key, value in SOUND.items() if key != name})
+def _missing(name: str, message: str) -> Mistake:
+    return Mistake(
+        IO, "", message, f"no `--{name}`", sound={key: value for key, value in SOUND.items() if key != name}
+    )
 
 
-def _run(given: str, told: str, about: str = "", command: str = IO, **files: str | bytes) -> Mistake:
-    places = {f"run/{name.replace('__', '.')}": content for name, content in files.items()}
-    return Mistake(command, given, told, about, places, {**SOUND, "batch_dir": "run"})
+def _run(given: str, message: str, about: str = "", command: str = IO, **files: str | bytes) -> Mistake:
+    contents = {f"run/{name.replace('__', '.')}": content for name, content in files.items()}
+    return Mistake(command, given, message, about, contents, {**SOUND, "batch_dir": "run"})
 
 
 OPTIONS = [

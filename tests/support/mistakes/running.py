@@ -1,7 +1,7 @@
-"""Running a command with a mistake in it, in this process and in a folder of its own; and what came of it.
+"""Run a command with a mistake in this process, in its own folder, and return the outcome.
 
-Every case finds the same files there: `seeds.jsonl`, `script.jsonl`, the finished `run`, `curated.jsonl`, and a tiny `model`
-without weights. Its own are put there before and taken away after.
+Every case has the same files: `seeds.jsonl`, `script.jsonl`, the finished `run`, `curated.jsonl`, and a tiny `model`
+without weights. A case's own files are written before it and removed after it.
 """
 
 import contextlib
@@ -52,14 +52,15 @@ SOUND = {
 
 @dataclass(frozen=True)
 class Mistake:
-    """What is given to a command: `given` in place of what `sound` has of it, and `files` by name, None for a folder.
+    """A command line and its files: `given` replaces options of `sound`; `files` are by name, None for a folder.
 
-    `told` is a part of the one message; `about` says in words what a file has, where the command line does not show it.
+    `message` is a part of the expected message; `about` describes a file's content that the command line does not
+    show.
     """
 
     command: str
     given: str
-    told: str
+    message: str
     about: str = ""
     files: Mapping[str, str | bytes | None] = field(default_factory=dict)
     sound: Mapping[str, str] = field(default_factory=dict)
@@ -67,7 +68,7 @@ class Mistake:
 
     @property
     def argv(self) -> list[str]:
-        """The whole command line."""
+        """Return the whole command line."""
         words = shlex.split(self.given.format(root=ROOT))
         kept = [
             part for name, value in self.sound.items() if f"--{name}" not in words for part in (f"--{name}", value)
@@ -77,19 +78,17 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a mistake: the exit code, what went to the error stream and to the other, and which files changed, but for
-    the log of the run that is there.
-    """
+    """The result of a mistake: the exit code, both streams, and the files that changed (without the logs of the run)."""
 
     code: int
-    told: str
-    said: str
+    stderr: str
+    stdout: str
     changed: list[str]
 
 
 @contextlib.contextmanager
 def furnished(folder: Path) -> Iterator[Path]:
-    """The folder with the files that all cases share, as the working directory."""
+    """Write the shared files into the folder, and make it the working directory."""
     before = Path.cwd()
     folder = folder.resolve()
     (folder / "seeds.jsonl").write_text(SEEDS)
@@ -100,14 +99,14 @@ def furnished(folder: Path) -> Iterator[Path]:
         outcome = _run("instruction_output.py", [part for name, value in {**SOUND, "batch_dir": "run"}.items()
                                                  for part in (f"--{name}", value)])  # fmt: skip
         if outcome.code != 0:
-            raise RuntimeError(outcome.told)
+            raise RuntimeError(outcome.stderr)
         yield folder
     finally:
         os.chdir(before)
 
 
 def tried(mistake: Mistake, folder: Path) -> Outcome:
-    """What the command says to a mistake, in a folder that is furnished; paths in it are told from there."""
+    """Run the command with the mistake in a furnished folder; paths in its output are relative to that folder."""
     before = _content(folder)
     for name, content in mistake.files.items():
         place = folder / name
@@ -128,14 +127,14 @@ def tried(mistake: Mistake, folder: Path) -> Outcome:
             if content is not None:
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 (folder / name).write_bytes(content)
-    told = outcome.told.replace(f"{folder}/", "").replace(str(folder), ".").replace(f"{ROOT}/", "")
-    return Outcome(outcome.code, told, outcome.said, changed)
+    stderr = outcome.stderr.replace(f"{folder}/", "").replace(str(folder), ".").replace(f"{ROOT}/", "")
+    return Outcome(outcome.code, stderr, outcome.stdout, changed)
 
 
 def message(outcome: Outcome) -> str:
-    """The one message, without the word before it; all that was told, if it is not one."""
-    lines = [line for line in outcome.told.splitlines() if line.startswith("error: ")]
-    return lines[0].removeprefix("error: ") if len(lines) == 1 else outcome.told
+    """Return the one error message without `error: `, or all of stderr if there is not exactly one."""
+    lines = [line for line in outcome.stderr.splitlines() if line.startswith("error: ")]
+    return lines[0].removeprefix("error: ") if len(lines) == 1 else outcome.stderr
 
 
 def _run(command: str, argv: list[str]) -> Outcome:
@@ -161,5 +160,5 @@ def _content(folder: Path) -> dict[str, bytes | None]:
 
 
 def stable(text: str) -> str:
-    """A message without what differs from one run of it to the next, as hashes."""
+    """Return a message without parts that differ between runs, such as hashes."""
     return re.sub(r"\b(script|local)-[0-9a-f]{12}\b", r"\1-...", text)

@@ -1,0 +1,164 @@
+"""Read texts in which markers of a chat template separate the turns: ChatML, Llama, Gemma, Zephyr, Guanaco, Alpaca, Anthropic's
+"Human:", Baize and Glaive. The template of Vicuna is read by template.py.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from self_instruct.datasets import template
+from self_instruct.datasets.example import ASSISTANT, SYSTEM, TOOL, USER, Example, Turn, of_turns
+from self_instruct.datasets.fields import about_of, text_of
+from self_instruct.user_files import LineError
+
+_WORDS = {
+    **dict.fromkeys(("system", "<<sys>>"), SYSTEM),
+    **dict.fromkeys(("user", "human", "prompter", "[inst]", "instruction"), USER),
+    **dict.fromkeys(("assistant", "model", "ai", "bot", "gpt", "[/inst]", "response"), ASSISTANT),
+    **dict.fromkeys(("tool", "function response", "ipython", "observation", "function"), TOOL),
+    "input": "input",
+}
+_PREAMBLES = re.compile(
+    r"Below is an instruction that describes a task(?:, paired with an input that provides further context)?\. "
+    r"Write a response that appropriately completes the request\.|"
+    r"The (?:following is a )?conversation between human and AI assistant\."
+)
+"""Beginnings that a template has around every conversation, so they are no system prompts."""
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """A template: its name, the markers, whose last group names the speaker, and what ends a turn."""
+
+    name: str
+    marker: re.Pattern[str]
+    end: str = r"<\|endoftext\|>|</s>"
+    roles: Mapping[str, str] = field(default_factory=lambda: _WORDS)
+
+
+_NAMED = r"system|user|assistant|tool|function|ipython|model|human|bot|prompter|observation"
+_DIALECTS = (
+    Dialect("ChatML", re.compile(rf"<\|im_start\|>({_NAMED})\b[^\S\n]*\n?"), r"<\|im_end\|>|<\|endoftext\|>"),
+    Dialect("Llama 3", re.compile(rf"<\|start_header_id\|>({_NAMED})<\|end_header_id\|>\s*"),
+            r"<\|eot_id\|>|<\|eom_id\|>|<\|end_of_text\|>|<\|begin_of_text\|>"),
+    Dialect("Gemma", re.compile(rf"<start_of_turn>({_NAMED})\b[^\S\n]*\n?"), r"<end_of_turn>|<eos>|<bos>"),
+    Dialect("Zephyr", re.compile(rf"<\|({_NAMED})\|>[^\S\n]*\n?"), r"</s>|<\|end\|>|<\|endoftext\|>|<s>"),
+    Dialect("Llama 2", re.compile(r"(\[INST\]|\[/INST\])"), r"</?s>"),
+    Dialect("Baize", re.compile(r"\[\|(Human|AI)\|\]")),
+    Dialect("Guanaco", re.compile(r"(?:\A|\n|(?<=\S))\s{0,4}### ?(Human|User|Assistant|System):")),
+    Dialect("Alpaca", re.compile(r"(?:\A|\n)### ?(Instruction|Input|Response|System):?[^\S\n]*(?=\n|\Z|\S)")),
+    Dialect("Human and Assistant", re.compile(r"(?:\A|\n)\s{0,4}(Human|User|Assistant|AI|Bot): ")),
+    Dialect("Glaive", re.compile(r"(?:\A|\n)\s{0,4}(USER|ASSISTANT|FUNCTION RESPONSE|SYSTEM):")),
+)  # fmt: skip
+KEYS = ("text", "chat", "conversation", "conversations", "dialog", "dialogue", "prompt", "input", "sample", "content")
+"""Names of fields whose text may hold turns."""
+_STRONG = frozenset(dialect.name for dialect in _DIALECTS[:8])
+_BLANK = re.compile(r"\s*(?:<s>|<\|begin_of_text\|>|<bos>|\[gMASK\]|<sop>)?\s*")
+_CALL = re.compile(r"<functioncall>\s*(\{.*\})\s*", re.DOTALL)
+_ARGUMENTS = re.compile(r"('\{.*\}')(?=\s*\}\Z)", re.DOTALL)
+
+
+def dialect_of(text: Any) -> Dialect | None:
+    """Return the template that a text is in: it has a question and an answer by its markers, and begins with one of them
+    unless the markers are unmistakable.
+    """
+    if not isinstance(text, str):
+        return None
+    for dialect in _DIALECTS:
+        roles, begin = set[str](), None
+        for found in dialect.marker.finditer(text):
+            begin = found.start() if begin is None else begin
+            roles.add(dialect.roles[found[1].lower()])
+            if {USER, ASSISTANT} <= roles and (dialect.name in _STRONG or _BLANK.fullmatch(text[:begin])):
+                return dialect
+    return None
+
+
+def parsed(text: str) -> tuple[str, list[Turn]] | None:
+    """Return the system prompt and the turns of a text; None if it is in no template, or nobody asks or answers in it."""
+    dialect = dialect_of(text)
+    if dialect is None:
+        return None
+    begin, *pieces = dialect.marker.split(text)
+    turns, end = list[Turn](), re.compile(dialect.end)
+    system = _PREAMBLES.sub("", end.sub("", begin), count=1).strip()
+    for word, content in zip(pieces[::2], pieces[1::2], strict=True):
+        role, said = dialect.roles[word.lower()], end.sub("", content).strip()
+        if role == "input":
+            if said and turns:
+                turns[-1]["content"] += f"\n{said}"
+        elif role == SYSTEM and not turns:
+            system = f"{system}\n{said}".strip()
+        else:
+            turns.append({"role": role, "content": said})
+    if (
+        dialect.name == "Llama 2"
+        and turns
+        and (found := re.match(r"<<SYS>>(.*?)<</SYS>>", turns[0]["content"], re.DOTALL))
+    ):
+        system, turns[0]["content"] = found[1].strip(), turns[0]["content"][found.end() :].strip()
+    if turns and not turns[-1]["content"]:
+        turns.pop()  # the beginning of the next turn
+    return (system, [_with_call(turn) for turn in turns]) if turns else None
+
+
+def _with_call(turn: Turn) -> Turn:
+    """Return a turn of Glaive with its call of a function as `tool_calls`; other turns unchanged."""
+    found = _CALL.search(turn["content"]) if turn["role"] == ASSISTANT else None
+    if found is None:
+        return turn
+    text = _ARGUMENTS.sub(lambda quoted: json.dumps(quoted[1][1:-1]), found[1])
+    try:
+        call = json.loads(text)
+    except (ValueError, RecursionError):
+        return turn
+    rest = (turn["content"][: found.start()] + turn["content"][found.end() :]).strip()
+    return {"role": ASSISTANT, "content": rest, "tool_calls": [{"type": "function", "function": call}]}
+
+
+def marked_name(row: dict[str, Any]) -> str | None:
+    """Return the field of a row whose text has turns in a template; None if there is none, or an answer stands beside it."""
+    if any(row.get(name) for name in ("output", "response", "completion", "chosen", "answer")):
+        return None
+    return next((name for name in KEYS if dialect_of(row.get(name)) is not None), None)
+
+
+def marked(row: dict[str, Any], place: str) -> Example:
+    """Read a row with a text in the template of a model."""
+    name = marked_name(row) or "text"
+    found = parsed(text_of(row, name, place, required=True))
+    if found is None:
+        raise LineError("ambiguous_turns", place, f'the text in "{name}" cannot be split into turns')
+    system, turns = found
+    beside = text_of(row, SYSTEM, place)
+    stated = re.sub(r"\A\s*SYSTEM:\s*", "", beside).strip()
+    about = about_of(row, name, *([SYSTEM] if not system or not stated else []))
+    system = system or stated
+    plain = all({*turn} == {"role", "content"} for turn in turns)
+    if plain and [turn["role"] for turn in turns] in ([USER, ASSISTANT], [USER]):
+        return Example(turns[0]["content"], "", turns[1]["content"] if len(turns) > 1 else "", system, **about)
+    return of_turns(turns, system=system, **about)
+
+
+def is_vicuna(text: Any) -> bool:
+    """Return whether a value is text in Vicuna's template."""
+    return isinstance(text, str) and template.holds_turns(text)
+
+
+def templated(row: dict[str, Any], place: str) -> Example:
+    """Read text in Vicuna's template, or plain text."""
+    text = text_of(row, "text", place, required=True)
+    about = about_of(row, "text")
+    if not template.holds_turns(text):
+        return Example("", "", text, **about)
+    parsed = template.parse(text)
+    if parsed is None:
+        raise LineError(
+            "ambiguous_turns", place, '"USER:" and "ASSISTANT:" do not take turns in the text; it cannot be split'
+        )
+    system, turns = parsed
+    if len(turns) > 2:
+        return of_turns(turns, system=system, **about)
+    return Example(turns[0]["content"], "", turns[1]["content"] if len(turns) > 1 else "", system, **about)
