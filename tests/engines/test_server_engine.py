@@ -97,7 +97,7 @@ def test_unsupported_optional_fields_are_left_out():
         assert not {"n", "seed"} & set(server.bodies[-1]) and server.bodies[-1]["stop"] == ["###"]
         server.behaviour.refuses = ("presence_penalty",)
         with pytest.raises(UserError, match=r"--api_model m as asked .*'presence_penalty'"):
-            engine_of(server, penalties={"presence_penalty": 0.5})
+            engine_of(server, sampling=replace(SAMPLING, presence_penalty=0.5))
 
 
 def test_a_later_api_calls_the_length_by_another_name():

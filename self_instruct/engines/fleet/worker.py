@@ -249,6 +249,7 @@ class Worker:
             f"alive/{self._rank}",
             {
                 "ended": last, "failure": self._failure, "model_revision": engine.model_revision if engine else None,
+                "method": engine.method if engine else "",
                 "pid": os.getpid(), "host": socket.gethostname(), "machine": machine(), "stats": asdict(self._stats()),
                 "sent": self._sent, "pending": self._taken - self._sent,
             },
