@@ -1,6 +1,5 @@
 """Which back-end is taken, and what is said of the others."""
 
-import logging
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -57,9 +56,10 @@ def test_a_repetition_penalty_is_not_ignored_in_silence(tiny_llama, fast):
 def test_auto_falls_back_to_static_and_says_why_neither(tiny_llama, fast):
     model, tokenizer, revision = load_model(str(tiny_llama))
     model.config.num_kv_shared_layers = 1
-    assert isinstance(HuggingFaceEngine(model, tokenizer, revision, GREEDY)._backend, StaticBackend)
-    (said,) = messages(caplog)
-    assert said.startswith("Back-end: static (not paged: LlamaForCausalLM does not keep") and "; not slots: " in said
+    engine = HuggingFaceEngine(model, tokenizer, revision, GREEDY, why_not={"vllm": "it is not installed"})
+    assert isinstance(engine._backend, StaticBackend)
+    said = "static (not vllm: it is not installed; not paged: LlamaForCausalLM does not keep"
+    assert engine.method.startswith(said) and "; not slots: " in engine.method
 
 
 @pytest.mark.parametrize("architecture", ["bloom", "gptj", "falcon"])
@@ -69,8 +69,8 @@ def test_architectures_that_paging_would_make_wrong_are_refused(architecture, tm
         UserError, match=r"--engine_backend is 'paged', but \w+ForCausalLM attends in a way of its own"
     ):
         engine_of(folder, double=False, backend="paged")
-    assert isinstance(engine_of(folder, double=False)._backend, SlotBackend)
-    assert "attends in a way of its own" in messages(caplog)[0]
+    engine = engine_of(folder, double=False)
+    assert isinstance(engine._backend, SlotBackend) and "attends in a way of its own" in engine.method
 
 
 def test_the_probe_finds_an_architecture_that_only_claims_to_be_fit(tmp_path, monkeypatch):
