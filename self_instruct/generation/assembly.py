@@ -335,8 +335,9 @@ def build_origin(config: Config, format: RecordFormat, model_revision: str) -> O
     options, penalties = config.sampling, {}
     if config.model.engine == "openai":
         name = config.endpoint.api_model or ""
-    if config.model.engine in ("openai", "vllm"):
-        penalties = {"presence_penalty": options.presence_penalty, "frequency_penalty": options.frequency_penalty}
+    given = {"presence_penalty": options.presence_penalty, "frequency_penalty": options.frequency_penalty}
+    if config.model.engine in ("openai", "vllm") or any(given.values()):
+        penalties = given
     return Origin(
         model=Path(name).name if Path(name).exists() else name,
         model_revision=model_revision,

@@ -56,10 +56,10 @@ def test_a_repetition_penalty_is_not_ignored_in_silence(tiny_llama, fast):
 def test_auto_falls_back_to_static_and_says_why_neither(tiny_llama, fast):
     model, tokenizer, revision = load_model(str(tiny_llama))
     model.config.num_kv_shared_layers = 1
-    engine = HuggingFaceEngine(model, tokenizer, revision, GREEDY)
+    engine = HuggingFaceEngine(model, tokenizer, revision, GREEDY, why_not={"vllm": "it is not installed"})
     assert isinstance(engine._backend, StaticBackend)
-    assert engine.method.startswith("static (not paged: LlamaForCausalLM does not keep")
-    assert "; not slots: " in engine.method
+    said = "static (not vllm: it is not installed; not paged: LlamaForCausalLM does not keep"
+    assert engine.method.startswith(said) and "; not slots: " in engine.method
 
 
 @pytest.mark.parametrize("architecture", ["bloom", "gptj", "falcon"])

@@ -21,9 +21,15 @@ def request(index: int, prompt: str | None = None, stop: tuple[str, ...] = ()) -
     return Request(index, f"prompt {index}" if prompt is None else prompt, ".", stop, f"42:{index}")
 
 
-def engine_of(*servers: EndpointServer, patience: Patience = QUICK, several: bool = False, **options) -> OpenAIEngine:
+def engine_of(
+    *servers: EndpointServer,
+    patience: Patience = QUICK,
+    several: bool = False,
+    sampling: Sampling = SAMPLING,
+    **options,
+) -> OpenAIEngine:
     described = {"kind": "completions", **options}
-    return connect(Endpoint([server.url for server in servers], "m", **described), SAMPLING, patience, several)
+    return connect(Endpoint([server.url for server in servers], "m", **described), sampling, patience, several)
 
 
 def complete(engine: OpenAIEngine, requests: list[Request]) -> dict:

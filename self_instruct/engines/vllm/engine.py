@@ -107,6 +107,7 @@ class VllmEngine:
         """Drop pending requests and end vLLM's processes."""
         self._active.clear()
         self._reaper.close()
+        self._output.close()
 
     def _add(self, request: Request, prompt: list[int], parameters: Any) -> str | None:
         """Hand a request to vLLM; return why it refuses it, or None."""

@@ -47,6 +47,10 @@ class Output:
     def __init__(self) -> None:
         self._file: IO[bytes] = tempfile.TemporaryFile()
 
+    def close(self) -> None:
+        """Forget the file."""
+        self._file.close()
+
     def tail(self) -> str:
         """Return the last lines."""
         # Not seek(): the processes that write into the file share its position.
