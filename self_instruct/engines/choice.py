@@ -17,6 +17,7 @@ _ONLY = {
     "engine_backend": ((_LOCAL,), "leave it out"),
     "attn_implementation": ((_LOCAL,), "vLLM chooses its attention; --vllm_args attention_backend=... changes it"),
     "device_map": ((_LOCAL,), "use --tensor_parallel_size"),
+    "adapter": ((_LOCAL,), "merge it into the model, and give the merged folder as --model_name_or_path"),
     "tensor_parallel_size": ((_VLLM,), "use --device_map auto"),
     "pipeline_parallel_size": ((_VLLM,), "use --device_map auto"),
     "gpu_memory_utilization": ((_VLLM,), "use --request_batch_size"),

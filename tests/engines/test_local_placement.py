@@ -84,7 +84,7 @@ def test_this_machine_is_described_by_its_devices_and_the_launcher(monkeypatch):
 
 def test_it_is_refused_before_any_weights_are_read(tiny_llama, tmp_path):
     (tmp_path / "config.json").write_bytes((tiny_llama / "config.json").read_bytes())
-    (tmp_path / "model.safetensors").write_bytes(b"")
+    (tmp_path / "model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
     with pytest.raises(UserError, match="--device_map auto gives one process all devices, but 3 were started"):
         load_engine("huggingface", str(tmp_path), None, GREEDY, placement=Placement(device_map="auto"), processes=3)
 

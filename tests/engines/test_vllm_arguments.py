@@ -73,7 +73,7 @@ def test_a_wrong_argument_is_one_message(words, message):
 
 
 def test_sampling_has_all_options_a_seed_of_its_own_and_all_end_tokens():
-    sampling = Sampling(7, 0.5, 0.9, 40, 1.1, 0.02, 0.3, -0.4)
+    sampling = Sampling(7, 0.5, 0.9, 40, 1.1, 0.02, presence_penalty=0.3, frequency_penalty=-0.4)
     found = sampling_parameters(sampling, ("###", "\n"), "42:3", {5, 2})
     seed = found.pop("seed")
     assert found == {

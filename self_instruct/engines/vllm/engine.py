@@ -5,11 +5,13 @@ each of ours has its own seed, and a prompt that was read before is in vLLM's pr
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from self_instruct.engines.base import Completion, EngineLost, Hardware, Request, Sampling, timestamp
+from self_instruct.engines.local.generation_settings import unused_settings
 from self_instruct.engines.local.gguf import model_path
 from self_instruct.engines.local.placement import Machine
 from self_instruct.engines.local.tokenizer import (
@@ -21,6 +23,7 @@ from self_instruct.engines.local.tokenizer import (
     read_generation_config,
     unusable,
 )
+from self_instruct.engines.repetition import repeats
 from self_instruct.engines.vllm.arguments import VllmOptions, sampling_parameters
 from self_instruct.engines.vllm.reaper import Reaper
 from self_instruct.engines.vllm.starting import Output, check_installed, start, version
@@ -35,7 +38,20 @@ class _Active:
 
     request: Request
     prompt: list[int]
+    stop_repetition: bool
     tokens: list[int] = field(default_factory=list)
+
+    def extend(self, tokens: Sequence[int], finished: bool) -> bool:
+        """Append new tokens; return whether they have become a loop before the last one of a finished request.
+
+        The tokens after the loop are dropped, so that the text is the one that an engine returns which checks each token.
+        """
+        for count, token in enumerate(tokens, 1):
+            self.tokens.append(token)
+            last = finished and count == len(tokens)
+            if self.stop_repetition and not last and repeats(self.tokens):
+                return True
+        return False
 
 
 class VllmEngine:
@@ -76,11 +92,12 @@ class VllmEngine:
         config = self._engine.vllm_config.model_config
         for request in requests:
             sampling = request.sampling or self._sampling
-            prompt = self._encoder.encode(request.prompt, request.opening)
+            prompt = self._encoder.encode(request.prompt, request.opening, request.system, request.raw)
             reason = unusable(prompt, sampling.max_new_tokens, config.max_model_len, config.get_vocab_size())
             if reason is None:
                 parameters = sampling_parameters(sampling, request.stop, request.seed, self._ends)
-                reason = self._add(request, prompt, SamplingParams(**parameters, output_kind=RequestOutputKind.DELTA))
+                active = _Active(request, prompt, sampling.stop_repetition)
+                reason = self._add(active, SamplingParams(**parameters, output_kind=RequestOutputKind.DELTA))
             if reason is not None:
                 self._refused.append(
                     Completion(request.index, "", "error", len(prompt), 0, self._rank, timestamp(), reason)
@@ -109,35 +126,38 @@ class VllmEngine:
         self._reaper.close()
         self._output.close()
 
-    def _add(self, request: Request, prompt: list[int], parameters: Any) -> str | None:
+    def _add(self, active: _Active, parameters: Any) -> str | None:
         """Hand a request to vLLM; return why it refuses it, or None."""
         from vllm.exceptions import VLLMClientError
 
         try:
-            self._engine.add_request(str(request.index), {"prompt_token_ids": prompt}, parameters)
+            self._engine.add_request(str(active.request.index), {"prompt_token_ids": active.prompt}, parameters)
         except (VLLMClientError, ValueError) as error:
             return f"vLLM refused the request: {error}"
         except Exception as error:
             raise self._lost(error) from error
-        self._active[str(request.index)] = _Active(request, prompt)
+        self._active[str(active.request.index)] = active
         return None
 
     def _read(self, outputs: Sequence[Any]) -> list[Completion]:
         finished, drawn, created = [], 0, timestamp()
         for output in outputs:
             active, (text,) = self._active[output.request_id], output.outputs
-            active.tokens += text.token_ids
+            loop = active.extend(text.token_ids, output.finished)
             drawn += len(text.token_ids)
-            if output.finished:
+            if loop and not output.finished:
+                with suppress(Exception):  # if vLLM has ended, the next step says so
+                    self._engine.abort_request([output.request_id])
+            if loop or output.finished:
                 del self._active[output.request_id]
-                finished.append(self._completion(active, text.finish_reason, created))
+                finished.append(self._completion(active, "repetition" if loop else text.finish_reason, created))
         self.on_step(drawn)
         return finished
 
     def _completion(self, active: _Active, reason: Any, created: str) -> Completion:
         request, tokens = active.request, active.tokens
         done = Completion(request.index, "", "error", len(active.prompt), len(tokens), self._rank, created)
-        if reason not in ("stop", "length"):
+        if reason not in ("stop", "length", "repetition"):
             return replace(done, completion_tokens=0, error=f"vLLM ended the request ({reason})")
         text = completed_text(self._tokenizer, tokens, self._ends, request.stop)
         return replace(done, text=text, finish_reason=reason)
@@ -158,15 +178,19 @@ def load_vllm(
     rank: int,
     processes: int,
     on_step: Callable[[int], None],
+    template_arguments: Mapping[str, Any] | None = None,
 ) -> VllmEngine:
     """Load a model into vLLM, on the devices of this process. Raises UserError and EngineLost as `start` does."""
     check_installed()
     tokenizer, config, found_revision = load_text(name, revision, trust_remote_code)
-    encoder = PromptEncoder(tokenizer, chat_template)
+    encoder = PromptEncoder(tokenizer, chat_template, template_arguments)
     folder, machine = model_path(name), Machine.here(processes)
     context = context_length(config, tokenizer)
     longest = min((length for length in (context, max_length) if length), default=None)
-    ends = end_tokens(read_generation_config(folder, revision), config, tokenizer)
+    defaults = read_generation_config(folder, revision)
+    ends = end_tokens(defaults, config, tokenizer)
+    if rank == 0 and (unused := unused_settings(defaults, sampling)):
+        _log.info("Not used from the model's generation_config.json: %s.", unused)
     engine, reaper, output = start(folder, revision, trust_remote_code, options, longest, machine)
     return VllmEngine(
         engine, reaper, output, tokenizer, ends, found_revision, sampling, encoder, _hardware(options, machine.kind), rank,
