@@ -75,8 +75,8 @@ def engine_of(*outputs: list | Exception, sampling: Sampling = SAMPLING, drawn: 
     steps = Steps(*outputs)
     printed = SimpleNamespace(tail=lambda: "", cause=lambda: None, close=lambda: None)
     return VllmEngine(
-        steps, SimpleNamespace(close=lambda: None), printed, Characters(), frozenset({END}), "revision", sampling,
-        PromptEncoder(Characters()), Hardware("CPU", 0, 0, 1), on_step=(drawn if drawn is not None else []).append,
+        steps, SimpleNamespace(close=lambda: None, lost=lambda: False), printed, Characters(), frozenset({END}), "revision",
+        sampling, PromptEncoder(Characters()), Hardware("CPU", 0, 0, 1), on_step=(drawn if drawn is not None else []).append,
     )  # fmt: skip
 
 

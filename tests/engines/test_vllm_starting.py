@@ -36,7 +36,10 @@ def test_the_reaper_ends_marked_processes_and_no_others():
     other = subprocess.Popen(SLEEP, env={**os.environ, MARK: "another"})
     try:
         wait_until(lambda: marked(reaper.mark) == [ours.pid])
+        reaper.watch()
+        assert not reaper.lost()
         reaper.close()
+        assert reaper.lost()
         assert ours.wait(10) == -9 and other.poll() is None
     finally:
         other.kill()

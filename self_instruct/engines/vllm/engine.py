@@ -27,6 +27,7 @@ from self_instruct.engines.repetition import repeats
 from self_instruct.engines.vllm.arguments import VllmOptions, sampling_parameters
 from self_instruct.engines.vllm.reaper import Reaper
 from self_instruct.engines.vllm.starting import Output, check_installed, start, version
+from self_instruct.engines.vllm.stepping import Stepper
 from self_instruct.errors import FILE_ONLY
 
 _log = logging.getLogger(__name__)
@@ -78,6 +79,7 @@ class VllmEngine:
         self.hardware, self.on_step = hardware, on_step
         self.rows: int = engine.vllm_config.scheduler_config.max_num_seqs
         self._engine, self._reaper, self._output = engine, reaper, output
+        self._stepper = Stepper(engine.step, reaper.lost)
         self._tokenizer, self._encoder, self._ends = tokenizer, encoder, ends
         self._sampling, self._rank = sampling, rank
         self._active: dict[str, _Active] = {}
@@ -108,7 +110,7 @@ class VllmEngine:
         finished, self._refused = self._refused, []
         while not finished and self._active and not self._interrupted:
             try:
-                outputs = self._engine.step()
+                outputs = self._stepper.step()
             except Exception as error:
                 if self._interrupted:
                     break
@@ -123,6 +125,7 @@ class VllmEngine:
     def close(self) -> None:
         """Drop pending requests and end vLLM's processes."""
         self._active.clear()
+        self._stepper.close()
         self._reaper.close()
         self._output.close()
 

@@ -25,10 +25,19 @@ class Reaper:
 
     def __init__(self) -> None:
         self.mark = secrets.token_hex(16)
+        self._watched: set[int] = set()
         # Outside of our process group: a terminal's Ctrl-C must not end it.
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", __file__, self.mark], stdin=subprocess.PIPE, start_new_session=True
         )
+
+    def watch(self) -> None:
+        """Take note of the marked processes that are running now, for `lost`."""
+        self._watched = set(marked(self.mark))
+
+    def lost(self) -> bool:
+        """Return whether a watched process has ended."""
+        return not self._watched <= set(marked(self.mark))
 
     def close(self) -> None:
         """Kill the marked processes now, and wait until they are gone."""

@@ -125,6 +125,7 @@ def start(
         _log.error("vLLM has printed:\n%s", output.tail(), extra=FILE_ONLY)
         raise _failure(error, output, longest) from error
     _log.info("vLLM has printed:\n%s", output.tail(), extra=FILE_ONLY)
+    reaper.watch()
     atexit.register(_fall_silent)
     return engine, reaper, output
 
