@@ -13,7 +13,7 @@ CUT = ("length", "repetition")
 
 @dataclass(frozen=True)
 class Sampling:
-    """How tokens are sampled. `temperature` 0 is greedy; `top_k` 0 and `min_p` 0 are off.
+    """How tokens are sampled. `temperature` 0 is greedy; `top_k` 0, `min_p` 0 and penalties of 0 are off.
 
     With `stop_repetition`, a text that has become a loop ends early (repetition.py).
     """
@@ -25,6 +25,8 @@ class Sampling:
     repetition_penalty: float = 1.0
     min_p: float = 0.0
     stop_repetition: bool = False
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -187,6 +189,10 @@ class ModelEngine(Engine, Protocol):
     @property
     def hardware(self) -> Hardware:
         """What the model runs on."""
+
+    @property
+    def method(self) -> str:
+        """What draws the tokens, and why nothing else does, for people; empty if there was no choice."""
 
 
 def timestamp() -> str:

@@ -23,6 +23,7 @@ class ScriptedEngine:
     rows = 1
     chats: bool | None = None
     hardware = Hardware("script", 0, 0, 0)
+    method = ""
 
     def __init__(self, texts: Mapping[int, tuple[str, bool]], rank: int = 0) -> None:
         self._texts, self._rank = dict(sorted(texts.items())), rank

@@ -13,12 +13,13 @@ from self_instruct.engines.fleet.world import World
 from self_instruct.engines.local.placement import Placement
 from self_instruct.engines.server.connecting import Endpoint, connect, endpoint_for
 from self_instruct.engines.server.engine import OpenAIEngine, Patience
+from self_instruct.engines.vllm.arguments import VllmOptions
 from self_instruct.errors import UserError
 from self_instruct.formats import RecordFormat
 from self_instruct.generation.answers import Answering
 from self_instruct.generation.categories.library import share_sampling
 from self_instruct.generation.categories.quotas import read_shares
-from self_instruct.generation.config import Config
+from self_instruct.generation.config import Config, flatten
 from self_instruct.generation.demonstrations import DemonstrationMix
 from self_instruct.generation.judging import Curator, Observer, compared_text, rules_of
 from self_instruct.generation.plan import Composer, numbered_stop
@@ -128,7 +129,7 @@ def build_sampling(config: Config) -> Sampling:
             )
     return Sampling(
         options.max_new_tokens, options.temperature, options.top_p, options.top_k, options.repetition_penalty,
-        options.min_p, options.stop_repetition,
+        options.min_p, options.stop_repetition, options.presence_penalty, options.frequency_penalty,
     )  # fmt: skip
 
 
@@ -203,7 +204,15 @@ def build_engine(config: Config, world: World, on_step: Callable[[int], None]) -
         adapter=options.adapter, batch_size=options.request_batch_size, max_length=config.sampling.max_length,
         chat_template=config.prompt.chat_template, rank=world.rank, processes=world.size, on_step=on_step,
         backend=options.engine_backend, same_sampling=_same_sampling(config),
-        template_arguments=template_arguments(config),
+        template_arguments=template_arguments(config), vllm=_vllm_options(config), options=flatten(config),
+    )  # fmt: skip
+
+
+def _vllm_options(config: Config) -> VllmOptions:
+    options = config.model
+    return VllmOptions(
+        options.dtype, options.quantization, options.tensor_parallel_size, options.pipeline_parallel_size,
+        options.gpu_memory_utilization, options.request_batch_size, tuple(options.vllm_args),
     )  # fmt: skip
 
 
@@ -226,7 +235,6 @@ def build_endpoint(config: Config, on_tokens: Callable[[int], None]) -> OpenAIEn
         options.api_base, options.api_model, options.api_key_env,
         endpoint_for(config.prompt.chat_template, options.api_endpoint), options.api_continuation,
         options.api_context_length,
-        {"presence_penalty": options.presence_penalty, "frequency_penalty": options.frequency_penalty},
         options.api_extra_body,
     )  # fmt: skip
     patience = Patience(
@@ -324,13 +332,12 @@ def build_stop(config: Config, composer: Composer) -> Callable[[RecordFormat, in
 def build_origin(config: Config, format: RecordFormat, model_revision: str) -> Origin:
     """Build the provenance that all records of a run share. A local model is named by its folder, without the path."""
     name = config.model.model_name_or_path or config.model.engine
-    penalties = {}
+    options, penalties = config.sampling, {}
     if config.model.engine == "openai":
-        name, endpoint = config.endpoint.api_model or "", config.endpoint
-        penalties = {
-            "presence_penalty": endpoint.presence_penalty, "frequency_penalty": endpoint.frequency_penalty
-        }  # fmt: skip
-    options = config.sampling
+        name = config.endpoint.api_model or ""
+    given = {"presence_penalty": options.presence_penalty, "frequency_penalty": options.frequency_penalty}
+    if config.model.engine in ("openai", "vllm") or any(given.values()):
+        penalties = given
     return Origin(
         model=Path(name).name if Path(name).exists() else name,
         model_revision=model_revision,

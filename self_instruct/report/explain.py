@@ -22,7 +22,7 @@ _SAMPLING = (
     "model_name_or_path", "api_model", "temperature", "top_p", "top_k", "min_p", "repetition_penalty",
     "max_new_tokens", "stop_words", "seed",
 )  # fmt: skip
-_SERVERS = ("presence_penalty", "frequency_penalty")  # used with --engine openai only
+_PENALTIES = ("presence_penalty", "frequency_penalty")  # not every engine has them
 
 
 def explain_candidate(folder: Path, id_or_text: str) -> str:
@@ -42,7 +42,8 @@ def explain(run: Run, candidate: Candidate) -> Iterator[str]:
     yield from _accepted(run, candidate) if candidate.accepted else _rejected(run, candidate)
     yield from _origin(run, candidate)
     options = run.options_of(candidate)
-    names = (*_SAMPLING, *_SERVERS) if options.get("engine") == "openai" else _SAMPLING
+    penalties = options.get("engine") in ("openai", "vllm") or any(options.get(name) for name in _PENALTIES)
+    names = (*_SAMPLING, *_PENALTIES) if penalties else _SAMPLING
     stated = [f"{name} {options[name]!r}" for name in names if options.get(name) is not None]
     yield _part("Sampled with:", ", ".join(stated))
 

@@ -29,7 +29,7 @@ def run_settings(run: Run) -> Settings:
     revision = str(described.get("model_revision") or "")
     backend = options.get("engine_backend")
     engine = [
-        str(options.get("engine") or ""),
+        str(described.get("engine") or options.get("engine") or ""),
         f"backend {backend}" if options.get("engine") == "huggingface" and backend else "",
     ]
     moments = sorted(_moments(run))

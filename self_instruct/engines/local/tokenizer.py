@@ -3,11 +3,11 @@
 The process that composes prompts counts tokens with the same code that the generating process encodes with.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from self_instruct.engines.base import UserTurn
+from self_instruct.engines.base import UserTurn, cut_at_stop
 from self_instruct.engines.local.adapter import adapter_revision, check_adapter
 from self_instruct.engines.local.chat_template import ChatTemplate
 from self_instruct.engines.local.gguf import model_path
@@ -217,6 +217,51 @@ def context_length(config: Any, tokenizer: Any) -> int | None:
             return getattr(config, name)
     declared = tokenizer.model_max_length
     return declared if declared < 10**9 else None  # transformers says 10**30 for "unknown"
+
+
+def end_tokens(generation_config: Any, config: Any, tokenizer: Any) -> frozenset[int]:
+    """Return the ids of end tokens in the generation config, the model config and the tokenizer."""
+    declared = [generation_config.eos_token_id, config.get_text_config().eos_token_id, tokenizer.eos_token_id]
+    return frozenset(
+        token for item in declared if item is not None for token in (item if isinstance(item, list) else [item])
+    )
+
+
+def read_generation_config(place: str, revision: str | None = None) -> Any:
+    """Return the generation defaults of a folder or Hub model; empty ones if it has none."""
+    from transformers import GenerationConfig
+
+    try:
+        with offline_if_unreachable(place):
+            return GenerationConfig.from_pretrained(place, revision=revision or "main")
+    except (OSError, ValueError):
+        return GenerationConfig()
+
+
+def unusable(prompt: Sequence[int], max_new_tokens: int, context: int | None, vocabulary: int) -> str | None:
+    """Return why a prompt is unusable (empty, too long, or token ids outside the vocabulary), or None."""
+    if not prompt:
+        return "the prompt has no tokens"
+    if context and len(prompt) + max_new_tokens > context:
+        largest = context - len(prompt)
+        advice = f"use at most --max_new_tokens {largest}" if largest > 0 else "shorten the prompt"
+        return (
+            f"the prompt has {len(prompt):,} tokens, which with --max_new_tokens {max_new_tokens} is more than the "
+            f"model's context of {context:,} tokens; {advice}"
+        )
+    if max(prompt) >= vocabulary:
+        return (
+            f"the prompt holds token {max(prompt)}, but the model's vocabulary has {vocabulary} tokens; the "
+            "tokenizer belongs to another model"
+        )
+    return None
+
+
+def completed_text(tokenizer: Any, tokens: Sequence[int], ends: Collection[int], stop: Sequence[str]) -> str:
+    """Return the text of generated tokens, without the end token and what follows the first stop text."""
+    kept = tokens[:-1] if tokens and tokens[-1] in ends else tokens
+    text = tokenizer.decode(list(kept), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    return cut_at_stop(text, stop)[0]
 
 
 def explain(name: str, error: Exception, elsewhere: bool = False) -> str:

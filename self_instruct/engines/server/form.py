@@ -21,14 +21,12 @@ class Form:
     """Renders requests for one endpoint: chat or completions.
 
     In a chat, the model has to continue the opening. With `prefix` the opening is sent as the beginning of the answer;
-    otherwise the message asks for it in words. `more` and `own` are fields of every request; `own` overrides all others.
+    otherwise the message asks for it in words. `own` are fields of every request; they override all others.
     """
 
-    def __init__(
-        self, model: str, chat: bool, prefix: bool, sampling: Sampling, more: Mapping[str, Any], own: Mapping[str, Any]
-    ) -> None:
+    def __init__(self, model: str, chat: bool, prefix: bool, sampling: Sampling, own: Mapping[str, Any]) -> None:
         self.chat, self._prefix = chat, prefix
-        self._model, self._sampling, self._more, self._own = model, sampling, dict(more), dict(own)
+        self._model, self._sampling, self._own = model, sampling, dict(own)
         self._withheld: set[str] = set()
         self._length_name = "max_tokens"
 
@@ -62,7 +60,8 @@ class Form:
             body["min_p"] = sampling.min_p
         if sampling.repetition_penalty != 1.0:
             body["repetition_penalty"] = sampling.repetition_penalty
-        body.update(self._more)
+        penalties = {"presence_penalty": sampling.presence_penalty, "frequency_penalty": sampling.frequency_penalty}
+        body.update((name, value) for name, value in penalties.items() if value)
         optional: dict[str, Any] = {"seed": _number(first.seed)}
         if first.stop:
             optional["stop"] = list(first.stop[:MOST_STOPS])
