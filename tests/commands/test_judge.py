@@ -44,7 +44,7 @@ def kept(folder):
     return [line["instruction"] for line in rows(folder / "out.jsonl")]
 
 
-def test_good_records_stay_unchanged_and_thresholds_need_no_model(place, capsys):
+def test_good_records_are_kept_unchanged_and_another_threshold_needs_no_model(place, capsys):
     assert judged(place) == 0
     assert (place / "out.jsonl").read_text() == "".join(json.dumps(LINES[at]) + "\n" for at in (0, 3))
     printed = capsys.readouterr().out
@@ -105,7 +105,7 @@ def test_records_are_matched_by_id_and_only_new_ones_are_asked(place):
     more = [LINES[3], {"id": "e", "instruction": "Name a colour.", "output": "Blue"}, *LINES[:3]]
     (place / "in.jsonl").write_text("".join(json.dumps(line) + "\n" for line in more))
     assert judged(place, ask=False) == 0 and kept(place) == ["Say hello.", "Add 2 and 3."]
-    script(place, BAD, GOOD, BAD, BAD, BAD)  # another script is another judge
+    script(place, BAD, GOOD, BAD, BAD, BAD)  # another script counts as another model
     with pytest.raises(judge_error(), match="the model was scripted"):
         judged(place)
     assert (place / "out.judgements.jsonl").read_bytes() == first
@@ -135,7 +135,7 @@ def test_a_judge_keeps_to_its_budget_over_launches(place, capsys):
         judged(place, *asking, "--max_cost", 1, ask=False)
 
 
-def test_the_records_of_a_run(place):
+def test_the_records_of_a_run_are_judged(place):
     folder = place / "run"
     folder.mkdir()
     shutil.copy(place / "in.jsonl", folder / "machine_generated_instructions.jsonl")
@@ -165,7 +165,7 @@ def judge_error():
         (["--judge_threshold", "6"], "at most 5"), (["--judge_treshold", "3"], "did you mean --judge_threshold"),
     ],
 )  # fmt: skip
-def test_a_mistake_is_reported_before_a_model_is_loaded(place, monkeypatch, argv, message):
+def test_a_user_error_is_reported_before_a_model_is_loaded(place, monkeypatch, argv, message):
     monkeypatch.chdir(place)
     (place / "twice.jsonl").write_text('{"id": "a", "instruction": "x"}\n{"id": "a", "instruction": "y"}\n')
     (place / "bad.jsonl").write_text('{"id": "a", "instruction": "x"}\n{"id": \n')
