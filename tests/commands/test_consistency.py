@@ -105,7 +105,7 @@ def test_records_whose_instruction_is_predicted_are_kept(tested, source):
     ids = [row["provenance"]["id"] for row in rows(folder / DATASET[0])]
     # The first is predicted in one of two trials, a mean of about 0.5; the sixth in neither.
     assert kept(folder) in (ids[:4], ids[1:4])
-    assert result.stdout.lstrip().startswith(f"{len(kept(folder))} of 6 records stay: mean ROUGE-L at least 0.5.")
+    assert result.stdout.lstrip().startswith(f"{len(kept(folder))} of 6 records were kept: mean ROUGE-L at least 0.5.")
     assert [(row["record"], row["trial"]) for row in rows(folder / PREDICTIONS)] == [
         (i, t) for t in (0, 1) for i in ids
     ]
@@ -121,8 +121,10 @@ def test_predictions_that_cannot_be_read_are_counted_and_quoted(tested, source, 
     mute = ["--engine", "scripted", "--script_path", source / "mute.jsonl", "--num_trials", 2]
     result = consistency(folder, *mute, *BY_WORDS)
     assert result.returncode == 0 and kept(folder) == []
-    assert "No prediction could be read, so no record stays (empty_instruction 12). The model wrote" in result.stdout
-    assert f"move {folder / PREDICTIONS} away first" in result.stdout and "would stay at" not in result.stdout
+    assert (
+        "No prediction could be read, so no record was kept (empty_instruction 12). The model wrote" in result.stdout
+    )
+    assert f"move {folder / PREDICTIONS} away first" in result.stdout and "kept at threshold" not in result.stdout
 
 
 def test_another_threshold_needs_no_model(asked):

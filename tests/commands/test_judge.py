@@ -48,7 +48,7 @@ def test_good_records_are_kept_unchanged_and_another_threshold_needs_no_model(pl
     assert judged(place) == 0
     assert (place / "out.jsonl").read_text() == "".join(json.dumps(LINES[at]) + "\n" for at in (0, 3))
     printed = capsys.readouterr().out
-    assert "2 of 4 records stay" in printed and "no_scores" in printed
+    assert "2 of 4 records were kept" in printed and "no_scores" in printed
     journal = (place / "out.judgements.jsonl").read_bytes()
     stored = rows(place / "out.judgements.jsonl")
     assert [row["record"] for row in stored][::2] == ["a", "000001-02"] and stored[3]["prediction"] == POOR
@@ -64,16 +64,16 @@ def test_judgements_that_cannot_be_read_are_counted_and_quoted(place, capsys):
     assert judged(place) == 0
     out = capsys.readouterr().out
     assert "1 of 4 judgements could not be read (no_scores 1). The model wrote, for example:\n" in out
-    assert "\n  000001-02: 'I cannot say.'\n" in out and "would stay at" in out
+    assert "\n  000001-02: 'I cannot say.'\n" in out and "kept at threshold" in out
 
 
 def test_without_any_readable_judgement_its_text_is_quoted_instead_of_a_table(place, capsys):
     script(place, "I\x1b[31m cannot say.", "x" * 300, "verdict: good", "?")
     assert judged(place) == 0 and kept(place) == []
     out = capsys.readouterr().out
-    assert "No judgement could be read, so no record stays (no_scores 4). The model wrote, for example:\n" in out
+    assert "No judgement could be read, so no record was kept (no_scores 4). The model wrote, for example:\n" in out
     assert "\n  a: 'I\\x1b[31m cannot say.'\n" in out and f"'{'x' * 200}' ...\n" in out
-    assert "would stay at" not in out and "another threshold" not in out
+    assert "kept at threshold" not in out and "another threshold" not in out
     assert f"move {place / 'out.judgements.jsonl'} away first" in out and "--max_new_tokens" in out
     assert json.loads((place / "out.judge_report.json").read_text())["unknown"] == {"no_scores": 4}
 
@@ -94,7 +94,7 @@ def test_all_lines_of_a_record_share_its_judgement_and_are_counted(place, capsys
     assert [len(line.get("messages") or longer[:2]) for line in found] == [2, 4, 2, 2, 4, 2]
     assert [line["system"] for line in found] == ["", "", "", "Be brief.", "", ""]
     printed = capsys.readouterr().out
-    assert "6 of 7 records stay" in printed and "4 records repeat an earlier one's texts" in printed
+    assert "6 of 7 records were kept" in printed and "4 records repeat an earlier one's texts" in printed
     report = json.loads((place / "out.judge_report.json").read_text())
     assert (report["records"], report["kept"], report["repeated"]) == (7, 6, 4) and report["verdicts"]["bad"] == 1
 

@@ -52,7 +52,7 @@ def test_it_runs_from_its_folder_with_another_model(source, tmp_path):
     assert not records[0]["provenance"]["model_revision"].startswith("local-")  # of the run, another model
     stay = [row["provenance"].pop("self_consistency") for row in rows(folder / KEPT)]
     assert all(scores["embedding"] >= 0.1 and scores["trials"] in (1, 2) for scores in stay)
-    assert f"{len(stay)} of {len(records)} records stay" in result.stdout and (folder / REPORT).is_file()
+    assert f"{len(stay)} of {len(records)} records were kept" in result.stdout and (folder / REPORT).is_file()
 
 
 def test_a_stopped_command_continues_without_loss(source, tmp_path):
@@ -69,7 +69,7 @@ def test_a_stopped_command_continues_without_loss(source, tmp_path):
     assert before.count(b"\n") < total
     assert process.returncode == 128 + signal.SIGTERM and "Traceback" not in err
     there = before.count(b"\n")
-    assert f"Stopped: SIGTERM was received.\n{there} of {total} predictions are there" in out
+    assert f"Stopped: SIGTERM was received.\n{there} of {total} predictions are stored" in out
     assert not (folder / KEPT).exists()
 
     result = run(sys.executable, *command)
@@ -94,4 +94,4 @@ def test_several_ranks_that_accelerate_launches_from_its_folder_give_the_predict
     assert both[0] == both[1]
     # Where nothing is missing, no rank waits for another.
     again = run(f"{BIN}/torchrun", "--standalone", "--nproc_per_node", 2, COMMAND, *options, "--num_trials", 2)
-    assert again.returncode == 0 and "records stay" in again.stdout
+    assert again.returncode == 0 and "records were kept" in again.stdout
