@@ -97,5 +97,5 @@ def test_a_closed_pipe_gives_no_traceback(tmp_path, script):
 )
 def test_a_question_is_answered_on_the_terminal(monkeypatch, capsys, answer, agreed):
     monkeypatch.setattr("sys.stdin", io.StringIO(answer))
-    assert _ask("Begin anew? ") is agreed
-    assert capsys.readouterr().err == "Begin anew? "
+    assert _ask("Start over? ") is agreed
+    assert capsys.readouterr().err == "Start over? "

@@ -1,4 +1,4 @@
-"""Launches from categories, in processes of their own."""
+"""Launches with categories, in their own processes."""
 
 import os
 import sys
@@ -60,7 +60,7 @@ def test_other_commands_read_the_run(launched):
     answered = next(row for row in kept if row["provenance"]["category"] == "answered")["provenance"]
     explained = run(sys.executable, "-m", "self_instruct.explain", place / "one", answered["id"])
     assert explained.returncode == 0, explained.stderr
-    assert f"Asked for as answered, with:\n    topic '{answered['topic']}'" in explained.stdout
+    assert f"Requested from the category answered, with:\n    topic '{answered['topic']}'" in explained.stdout
     assert f"Answered later (request {answered['response']['request']}, " in explained.stdout
     assert "temperature 0.8," in explained.stdout
     read = read_run(place / "one")
@@ -144,7 +144,7 @@ def test_refilter_options_override_those_of_categories(tmp_path):
     own = {"plain": 0.9, "fielded": 0.95}[copy["category"]]
     assert f"Decided by --rouge_threshold {own}," in "".join(explain(*found(same, copy["id"])))
 
-    # With the journal beside it the result is refiltered as it was, and no run goes on in it by other rules.
+    # With the journal beside it the result can be refiltered again, but no run with other rules continues in it.
     (strict / "completions.jsonl").write_bytes((tmp_path / "run/completions.jsonl").read_bytes())
     again = refiltered(strict, "again")
     assert dataset(again) == dataset(strict) and "- rouge_threshold" in (again / "run.yaml").read_text()
