@@ -37,7 +37,7 @@ def launched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[objec
     return place, options
 
 
-def test_a_launch_gives_what_the_parts_gave_in_one_process(launched):
+def test_a_replayed_launch_writes_the_same_records(launched):
     place, _ = launched
     for name in ("machine_generated_instructions.jsonl", "rejected.jsonl"):
         ours, theirs = ((place / folder / name).read_bytes() for folder in ("author", "one"))
@@ -47,7 +47,7 @@ def test_a_launch_gives_what_the_parts_gave_in_one_process(launched):
     ]
 
 
-def test_three_ranks_give_the_files_of_one(launched):
+def test_three_ranks_write_the_same_files_as_one(launched):
     place, options = launched
     ended = run(f"{BIN}/torchrun", "--standalone", "--nproc_per_node", 3, IO, *options, "--batch_dir", place / "three")
     assert ended.returncode == 0, ended.stderr
