@@ -1,14 +1,14 @@
 """Generation speed of the back-ends on the same work in one run: python benchmarks/generation.py [--requests 64] [--rows 16]
 
-Random weights, prompts of some 500 tokens that share the first half, output lengths log-normal (mean 155, 20 to 400), tokens
-sampled with top_p 0.95. On an accelerator the models are StarCoder2-shaped with 1 and 7 billion parameters in bfloat16; on a
-CPU, a GPTBigCode and a Llama of about 30 million in single precision. The methods:
+Random weights, prompts of some 500 tokens that share the first half, log-normal output lengths (mean 155, 20 to 400), tokens
+sampled with top_p 0.95. On an accelerator the models have the shape of StarCoder2, with 1 and 7 billion parameters in bfloat16;
+on a CPU, they are a GPTBigCode and a Llama of about 30 million parameters in float32. The methods:
 
-- `generate`, one prompt at a time, on the first quarter of the requests; compared by tokens a second;
+- `generate`, one prompt at a time, on the first quarter of the requests;
 - `generate` in left-padded batches of prompts of similar length; a batch runs until its longest output is done;
-- the back-ends paged.py, where it can be used, and slots.py.
+- our back-ends `paged`, if it can be used, and `slots`.
 
-Columns: ratios of tokens/s to the first two methods; `idle` is the share of slots that drew no useful token; `peak` is
+Columns: ratios of tokens/s to the first two methods; `idle` is the share of slots that drew no wanted token; `peak` is
 memory; `roofline` is the time to read the weights and each row's keys and values once per step, at the measured speed
 of a copy, as a share of the total time including prefill.
 """
@@ -96,9 +96,7 @@ def engine(backend: Any) -> Method:
 
 
 def methods(model: Any, work: Work, rows: int) -> Iterator[tuple[str, int, Callable[[], Method]]]:
-    """Yield name, rows at a time, and a function that prepares the method. Slots come last, because they repack the
-    weights on a CPU.
-    """
+    """Yield name, rows at a time, and a function that prepares the method. `slots` is last, because it repacks weights."""
     rules = EndRules(frozenset(), NeverReached())  # type: ignore[arg-type]
     model.generation_config = GenerationConfig()
     yield "one at a time", 1, lambda: generate(model, 1)
@@ -123,17 +121,17 @@ def measure(
     seconds = clock() - begun
     tokens = sum(len(row.tokens) for row in requests)
     if tokens != sum(row.wanted for row in requests):
-        raise RuntimeError("a method did not give every request the tokens that it wants")
+        raise RuntimeError("a method did not generate the wanted number of tokens for every request")
     roofline = bytes_read(model, requests, len(drawn)) / copy_speed / seconds
     return Result(tokens, seconds, len(drawn), 1 - sum(drawn) / (len(drawn) * slots), memory.bytes(), roofline)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--requests", type=int, help="how many [64; 256 on an accelerator; --quick: 8]")
-    parser.add_argument("--rows", type=int, help="how many at a time [16; 64 on an accelerator; --quick: 4]")
-    parser.add_argument("--quick", action="store_true", help="tiny models and short texts: does it run at all?")
-    parser.add_argument("--cpu_time", action="store_true", help="processor time, on a CPU that has other work as well")
+    parser.add_argument("--requests", type=int, help="number of requests [64; 256 on an accelerator; --quick: 8]")
+    parser.add_argument("--rows", type=int, help="rows at a time [16; 64 on an accelerator; --quick: 4]")
+    parser.add_argument("--quick", action="store_true", help="tiny models and short texts, to check that it runs")
+    parser.add_argument("--cpu_time", action="store_true", help="measure CPU time, for a CPU that is shared")
     options = parser.parse_args()
     on_cpu = device().type == "cpu"
     requests = options.requests or (8 if options.quick else 64 if on_cpu else 256)

@@ -1,4 +1,4 @@
-"""The workload of generation.py: models with random weights, prompts with a shared prefix, and lengths to generate."""
+"""The workload of generation.py: models with random weights, prompts with a shared prefix, and output lengths."""
 
 import random
 import time
@@ -17,9 +17,7 @@ from self_instruct.engines.local.placement import device
 
 @dataclass(frozen=True)
 class Work:
-    """Lengths in tokens: the shared prefix of all prompts, bounds of each prompt's own part, and bounds of the
-    log-normal outputs.
-    """
+    """Lengths in tokens: the prefix that all prompts share, and the bounds of each prompt's own part and of the outputs."""
 
     vocabulary: int = 8192
     shared: int = 256
@@ -30,7 +28,7 @@ class Work:
 
     @property
     def sampling(self) -> Sampling:
-        """The sampling of the row."""
+        """The sampling options of each row."""
         return Sampling(max_new_tokens=self.outputs[1], temperature=1.0, top_p=0.95)
 
 
@@ -59,7 +57,7 @@ class MeasuredRow(ActiveRequest):
 
 
 def build_rows(work: Work, number: int) -> list[MeasuredRow]:
-    """Return prompts and lengths, the same for every method."""
+    """Return rows with prompts and output lengths, which are the same for every method."""
     rng = random.Random(1)
     shared = [rng.randrange(2, work.vocabulary) for _ in range(work.shared)]
     rows = []

@@ -1,7 +1,7 @@
 """Read the JSONL and YAML files that users write; every error names file and line.
 
 YAML is loaded as plain data, with two differences from PyYAML: a repeated key is refused, where PyYAML silently keeps the last
-one; and keys such as `yes`, `on`, `1` or `null` are texts, where YAML 1.1 converts them. Values are converted as usual.
+one; and keys such as `yes`, `on`, `1` or `null` stay strings, where YAML 1.1 converts them. Values are converted as usual.
 """
 
 import json
@@ -43,7 +43,7 @@ def _finite(digits: str) -> float:
 
 
 class LineError(UserError):
-    """An error in one line: its place `file:line`, the problem, and the reason in one word."""
+    """An error in one line of a file, given as `file:line`: the problem, and a one-word reason for counts."""
 
     def __init__(self, reason: str, place: str, problem: str) -> None:
         super().__init__(f"{place}: {problem}")
@@ -88,7 +88,7 @@ def object_of(raw: bytes, place: str, decode: Callable[[str], Any] = json.loads)
 
 
 def json_kind(value: Any) -> str:
-    """Return the type of a value in JSON's words."""
+    """Return the JSON type of a value, for messages."""
     if isinstance(value, bool):
         return "true" if value else "false"
     kinds = {str: "a text", int: "a number", float: "a number", list: "a list", dict: "an object"}

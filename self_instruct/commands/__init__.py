@@ -36,7 +36,7 @@ _AFTER_FAILURE = {
     "curate": f"{_OUTPUT_UNCHANGED}, which reuses the embeddings computed so far",
     "refilter": "the old directory is unchanged; run the command again with a new directory",
 }
-"""What a message says after a full disk or an early signal, by command; the others continue from their journal."""
+"""The end of the message after a full disk or an early signal, by command; other commands continue from their journal."""
 DATASETS = ("convert", "merge", "decontaminate", "clean", "lint", "card")
 
 

@@ -18,7 +18,7 @@ FAILED = 1
 _HELP = (
     "Find common faults of instruction data, count them and show examples. Findings are for review and are not errors. --fix "
     "corrects the faults that have one right correction, and writes all rows to OUT.jsonl and the counts beside it. "
-    "Exit codes: 0 no fault of --fail_on was found, 1 one was, 3 some rows could not be read, 2 a mistake."
+    "Exit codes: 0 no fault of --fail_on was found, 1 one was found, 3 some rows could not be read, 2 user error."
 )
 
 
@@ -54,7 +54,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def table(findings: Findings, output: str | None) -> str:
-    """Format the faults by number of rows, each with its first examples."""
+    """Format the faults, most frequent first, each with its first examples."""
     lines = [f"{source['path']}: {source['rows']:,} rows of {source['format']}" for source in findings.sources]
     lines.append(f"{findings.clean:,} of {findings.tally.kept:,} rows have no findings.")
     for name, number in sorted(findings.counts.items(), key=lambda item: (-item[1], item[0])):

@@ -96,7 +96,7 @@ def _origin(run: Run, candidate: Candidate) -> Iterator[str]:
 def _asked_for(entry: Entry) -> Iterator[str]:
     if entry.category is not None:
         values = [f"{name} {value!r}" for name, value in entry.variables.items()]
-        yield _part(f"Asked for as {entry.category}, with:", ", ".join(values) or "no variables")
+        yield _part(f"Requested from the category {entry.category}, with:", ", ".join(values) or "no variables")
 
 
 def _answered(run: Run, candidate: Candidate) -> Iterator[str]:

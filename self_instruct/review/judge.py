@@ -142,7 +142,7 @@ def statistics(judgements: Sequence[Judgement], threshold: float) -> dict[str, A
 def table(counts: dict[str, Any]) -> str:
     """Format the counts for printing."""
     lines = [
-        f"{counts['kept']:,} of {counts['records']:,} records stay: judged good, with a mean of at least "
+        f"{counts['kept']:,} of {counts['records']:,} records were kept: judged good, with a mean of at least "
         f"{counts['threshold']:g}.", "",
         *(f"  {name:<10}{number:>10,}" for name, number in counts["verdicts"].items()),
         *(f"    {name:<18}{number:>10,}" for name, number in counts["unknown"].items()),
@@ -154,12 +154,12 @@ def table(counts: dict[str, Any]) -> str:
     for level, number in counts["means"].items():
         upper = "5.0" if float(level) == LEVELS[-2] else f"{float(level) + 0.5:.1f}"
         lines.append(f"  {float(level):.1f}-{upper}{number:>10,} {'#' * -(-40 * number // most)}")
-    lines += ["", f"{'would stay at':<18}{'records':>10}"]
+    lines += ["", f"{'kept at threshold':<18}{'records':>10}"]
     return "\n".join([*lines, *(f"  {row['threshold']:<16.1f}{row['records']:>10,}" for row in counts["stay_at"])])
 
 
 def _level(mean: float) -> float:
-    """Return the half point at or below a mean; 5 belongs to the last one."""
+    """Return the lower bound of the histogram bin of a mean; bins are half a point wide, and the last one includes 5."""
     return min(LEVELS[-2], int(mean * 2) / 2)
 
 
@@ -192,7 +192,7 @@ class Judge(Reviewer):
     purpose = "judge"
     deciding = JUDGE_DECIDING
     answers = "records are judged"
-    captions = ("the records that stay, unchanged", "every judgement as written, with its record's id")
+    captions = ("the kept records, unchanged", "every judgement as written, with its record's id")
 
     @property
     def path(self) -> Path:
@@ -201,12 +201,12 @@ class Judge(Reviewer):
 
     @property
     def kept_path(self) -> Path:
-        """The file of the records that stay."""
+        """The file of the kept records."""
         return self.outputs.kept
 
     @property
     def report_path(self) -> Path:
-        """The file of the counts."""
+        """The report, a JSON file of counts."""
         return self.outputs.report
 
     @property
@@ -221,7 +221,7 @@ class Judge(Reviewer):
 
     @cached_property
     def trials(self) -> list[Trial]:
-        """One for each record."""
+        """One trial for each record."""
         return [(name, 0) for name in self.records]
 
     @property
@@ -245,20 +245,20 @@ class Judge(Reviewer):
     def decide(self, found: Mapping[Trial, Prediction]) -> Decision:
         """Keep the records with the verdict good and a mean of at least the threshold."""
         stored = {name: found.get((name, 0)) for name in self.records}
-        of_these = {
+        current = {
             name: item if item is not None and item.record_sha256 == sha256_of_record(self.records[name]) else None
             for name, item in stored.items()
         }
-        judgements = {name: read_judgement(item) for name, item in of_these.items()}
+        judgements = {name: read_judgement(item) for name, item in current.items()}
         kept = [line + b"\n" for record, line in self.dataset if judgements[record.id].passes(self.threshold)]
-        judges = {(item.model, item.model_revision) for item in of_these.values() if item is not None}
+        judges = {(item.model, item.model_revision) for item in current.values() if item is not None}
         counts = statistics([judgements[record.id] for record, _ in self.dataset], self.threshold)
         repeated = counts["repeated"] = len(self.dataset) - len(judgements)
         counts["judges"] = [{"model": model, "model_revision": revision} for model, revision in sorted(judges)]
         counts["inputs"] = [{"path": path} for path in self.inputs]
         counts["options"] = {"judge_threshold": self.threshold, **self.given_options}
-        note = ["", f"{repeated:,} records repeat an earlier one's texts and were judged with it."] if repeated else []
-        answers = {name: item for name, item in of_these.items() if item is not None}
+        note = ["", f"{repeated:,} records repeat an earlier one's texts and share its judgement."] if repeated else []
+        answers = {name: item for name, item in current.items() if item is not None}
         unread = [
             (item, judgements[name].reason or "") for name, item in answers.items() if not judgements[name].scores
         ]
@@ -276,9 +276,11 @@ def judge_of(given: Mapping[str, Any]) -> Judge:
         problem = "both are given" if folder else "neither is given"
         raise UserError(f"--batch_dir RUN or --input_path FILES: {problem}; give one of them")
     if inputs and not output:
-        raise UserError("--output_path is missing; give the JSONL file for the records that stay")
+        raise UserError("--output_path is missing; give a JSONL file for the kept records")
     if folder and output:
-        raise UserError(f"--output_path: with --batch_dir the records that stay go to {JUDGED} in it; leave it out")
+        raise UserError(
+            f"--output_path: with --batch_dir the kept records go to {JUDGED} in the run directory; leave it out"
+        )
     options = taken(JudgeOptions, given)
     header = HEADER
     if "prompt_path" in given:
@@ -310,7 +312,7 @@ def _settled(given: Mapping[str, Any]) -> Config:
 
 
 def _dataset(sources: Sequence[str]) -> list[tuple[Record, bytes]]:
-    """Return every line in order with its record, whose id is the line's or a hash of its texts.
+    """Return every line in order with its record. The id of a record is that of its line, or a hash of its texts.
 
     Raises UserError for a line that cannot be read, and if two different records have the same id.
     """
@@ -326,7 +328,7 @@ def _dataset(sources: Sequence[str]) -> list[tuple[Record, bytes]]:
             record = found.setdefault(name, Record(name, *texts))
             if record != Record(name, *texts):
                 raise UserError(
-                    f"{line.record.id}: has the id {name} of a different record before it; give each record its own id, or none"
+                    f"{line.record.id}: has the id {name} of an earlier, different record; give each record its own id, or none"
                 )
             dataset.append((record, line.content))
     return dataset

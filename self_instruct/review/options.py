@@ -26,7 +26,7 @@ class ConsistencyOptions:
     )
     self_consistency_rule: str = option(
         "mean",
-        "score of a record: mean of its trials, which more trials make steadier; or best, which more trials raise",
+        "score of a record: mean of its trials; or best, the highest, which rises with the number of trials",
         choices=("mean", "best"),
         common=True,
     )

@@ -21,7 +21,7 @@ BAD = [
 
 
 def linted(folder, *given, options=()):
-    """Exit code and report."""
+    """Return the exit code and the report."""
     source, report = folder / "in.jsonl", folder / "found.json"
     source.write_text(lines(*given))
     code = main(["lint", str(source), "--report", str(report), *map(str, options)])
@@ -69,7 +69,7 @@ def test_a_fixed_file_has_no_faults_left(tmp_path, capsys):
     assert again.read_bytes() == out.read_bytes()
 
 
-def test_conversations_are_looked_at_and_mended_turn_by_turn(tmp_path):
+def test_conversations_are_checked_and_fixed_turn_by_turn(tmp_path):
     turns = conversation("u:See http://a.b a:It is http://a.b a:more u:And? a:http://a.b and http://c.d\r\n u:bye")
     given = {"id": "7", "messages": [{"role": "system", "content": "Be\x00 kind."}, *turns]}
     out = tmp_path / "out.jsonl"
@@ -85,7 +85,7 @@ def test_conversations_are_looked_at_and_mended_turn_by_turn(tmp_path):
     (["--fail_on", "no_input"], 1), (["--fail_on", "as_an_ai"], 0), (["--fail_on", "as_an_ai", "line_ends"], 1),
     (["--checks", "line_ends", "--fail_on", "line_ends"], 1), ([], 0),
 ])  # fmt: skip
-def test_faults_for_which_the_command_fails(tmp_path, options, code):
+def test_exit_code_with_fail_on(tmp_path, options, code):
     assert linted(tmp_path, *BAD, options=options)[0] == code
 
 
@@ -97,7 +97,7 @@ def test_unreadable_rows_are_reported(tmp_path, capsys):
     assert rows(out) == [GOOD] and "unreadable: not_json" in capsys.readouterr().out
 
 
-def test_a_list_of_json_is_written_as_lines_of_ours(tmp_path):
+def test_a_json_list_is_written_as_our_jsonl(tmp_path):
     source, out = tmp_path / "in.json", tmp_path / "out.jsonl"
     source.write_text(json.dumps([GOOD, BAD[0]]))
     main(["lint", str(source), "--fix", "--output", str(out)])

@@ -16,7 +16,7 @@ from tests.support.dataset_files import lines
 from tests.support.runs import ROOT, run
 
 FINETUNE = ROOT / "configs" / "finetune"
-# Continuous integration installs tests/requirements.txt, so there it fails rather than being skipped.
+# CI installs tests/requirements.txt, so there the test fails instead of being skipped.
 needs_trl = pytest.mark.skipif(
     find_spec("trl") is None and "CI" not in os.environ, reason="needs trl and peft: pip install -e '.[train]'"
 )
@@ -48,7 +48,7 @@ def test_trl_trains_an_adapter_on_a_published_set_and_it_generates(published, ti
     assert about["r"] == 16 and about["base_model_name_or_path"] == str(tiny_llama)
     weights = load_file(adapter / "adapter_model.safetensors")
     learned = [weight for name, weight in weights.items() if "lora_B" in name]
-    assert learned and all(weight.abs().max() > 0 for weight in learned)  # they are zeros before training
+    assert learned and all(weight.abs().max() > 0 for weight in learned)  # zero before training
 
     tokenizer = AutoTokenizer.from_pretrained(adapter)
     asked = [{"role": "user", "content": "Add 3 and 2."}]

@@ -20,7 +20,7 @@ def is_ratio(printed: str, speed: str, base: str) -> bool:
     return low - 0.0051 <= float(printed) <= high + 0.0051
 
 
-def test_the_small_form_prints_a_plausible_table():
+def test_the_quick_benchmark_prints_a_plausible_table():
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "benchmarks/generation.py", "--quick", "--cpu_time", "--requests", "9"]
     run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)

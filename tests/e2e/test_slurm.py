@@ -69,7 +69,7 @@ class Job:
 
     def go_on(self, start: int) -> None:
         """Let Slurm start a requeued job for the given time."""
-        # Slurm lets it wait for two minutes; within the same second its nodes would refuse it.
+        # Slurm delays a requeued job by two minutes; within the same second its nodes would refuse it.
         self.cluster.command("scontrol", "update", f"JobId={self.number}", "StartTime=now+3seconds")
         self.wait(lambda: f"start {start}" in self.output())
 
@@ -118,14 +118,14 @@ def small(cluster, tmp_path_factory) -> dict[str, Job]:
 
 
 @pytest.mark.parametrize("name", MISTAKES)
-def test_a_mistake_ends_the_job_with_its_message(small, name):
+def test_a_user_error_ends_the_job_with_its_message(small, name):
     job = small[name]
     job.wait(lambda: job.known("JobState") == "FAILED", lost=("COMPLETED", "CANCELLED"))
     assert job.known("ExitCode") == "2:0" and job.known("Restarts") == "0"
     assert MISTAKES[name][1] in job.output() and "requeued" not in job.output()
 
 
-def test_a_run_that_fails_late_is_tried_again(cluster, small):
+def test_a_job_that_fails_late_is_requeued(cluster, small):
     job = small["late"]
     job.wait(lambda: job.known("Restarts") != "0")
     cluster.command("scancel", job.number)
@@ -171,13 +171,13 @@ def test_a_mistake_in_the_options_of_the_servers_ends_the_job(cluster, tmp_path)
     assert job.known("ExitCode") == "2:0" and job.known("Restarts") == "0"
 
 
-def test_preemption_with_a_time_of_grace_requeues(cluster, tmp_path_factory):
+def test_preemption_with_a_grace_time_requeues(cluster, tmp_path_factory):
     folder = tmp_path_factory.mktemp("preempted")
     script = write_script(folder / "script.jsonl", 3000)
     job = Generation(cluster, folder, [], scripted(script, folder / "run", 20_000)[:-2], CPU_PROCESSES="1")
     urgent = ["sbatch", "--parsable", "--partition=urgent", "--nodes=2", "--exclusive", "--output=/dev/null"]
     printed = job.disturbed(lambda: cluster.command(*urgent, "--wrap", "sleep 1"))
-    # Slurm has signalled the step and not the script.
+    # Slurm has signalled the step but not the script.
     assert "Stopped: SIGTERM was received" in printed and "was asked to end" in printed
     cluster.command("scancel", job.number)
 
@@ -209,7 +209,7 @@ def test_the_loss_of_a_node_requeues(cluster, job):
     assert "Stopped: rank 1 (" in printed and "has died" in printed
 
 
-def test_it_finishes_with_nothing_lost_or_doubled(job):
+def test_the_requeued_job_finishes_with_nothing_lost_or_doubled(job):
     job.wait(lambda: job.known("JobState") == "COMPLETED")
     assert job.known("ExitCode") == "0:0"
     sys.stdout.write(job.cluster.command("scontrol", "--oneliner", "show", "job", job.number))  # pytest -s shows it

@@ -54,7 +54,7 @@ def test_unreadable_text_is_unknown_and_never_good(text: str) -> None:
     assert (found.verdict, found.scores, found.mean, found.passes(1)) == ("unknown", {}, None, False) and found.reason
 
 
-def test_without_an_answer_it_is_unknown_too() -> None:
+def test_a_missing_judgement_is_unknown() -> None:
     assert read(None, "error").reason == "error" and read(None, "cut_by_length").verdict == "unknown"
     assert read_judgement(None) == Judgement("unknown", {}, "not_judged")
 
@@ -64,7 +64,7 @@ def test_a_record_passes_if_it_is_good_and_its_mean_reaches_the_threshold() -> N
     assert not read(GOOD.replace("good", "bad")).passes(1)
 
 
-def test_the_examples_have_their_verdicts_and_both_kinds() -> None:
+def test_the_examples_parse_to_their_verdicts_and_include_both() -> None:
     shown = examples()
     assert [read(record.output).verdict for record in shown] == [example[2][3] for example in EXAMPLES]
     assert {example[2][3] for example in EXAMPLES} == {"good", "bad"}
@@ -88,5 +88,5 @@ def test_counts_and_the_table() -> None:
     assert [row["records"] for row in counts["stay_at"]] == [2] * 7 + [1, 1]
     assert json.loads(json.dumps(counts)) == counts
     shown = table(counts)
-    assert "1 of 5 records stay" in shown and "4.0-4.5" in shown and "#" * 40 in shown
-    assert "0 of 0 records stay" in table(statistics([], 3))
+    assert "1 of 5 records were kept" in shown and "4.0-4.5" in shown and "#" * 40 in shown
+    assert "0 of 0 records were kept" in table(statistics([], 3))
