@@ -1,4 +1,4 @@
-"""The text form of a task: numbered blocks whose fields are announced by trigger words.
+"""Render tasks as text and parse them: numbered blocks, in which a trigger word labels each field.
 
     1. Instruction:
     Add two numbers.
@@ -7,11 +7,11 @@
     def add(a, b): ...
     ###
 
-One object renders and parses blocks, so `parse(render(x)) == x` for any text and any order of the fields. A line of text that
-would be read as a label or separator is escaped with a backslash when rendered and unescaped when parsed.
+Rendering and parsing are inverse for any text and any order of the fields. A line of text that would be read as a label or
+separator is escaped with a backslash when rendered and unescaped when parsed.
 
 The parser is tolerant of model output: it finds labels anywhere and with any number, so that one broken block does not affect
-the others. It does not check quality; the filters do.
+the others. The filters check quality.
 """
 
 import re
@@ -36,8 +36,8 @@ _TRAILING_SPACE = re.compile(r"\s\\*\Z")
 
 @dataclass(frozen=True)
 class Block:
-    """One block of a completion: its fields, or the reason why it could not be read. A block that lacks only the last field
-    has both.
+    """One block of a completion: its fields, or the reason why it could not be read. A block that lacks only its last field has
+    both.
 
     `position` counts the blocks of a completion from 1; `text` is the block as the model wrote it.
     """
@@ -60,7 +60,8 @@ class _Label:
 class RecordFormat:
     """The fields of a block, in order, and the trigger word of each.
 
-    Raises `ValueError` when trigger words are empty, hold a line break or a colon, or are not distinct.
+    Raises ValueError if a trigger word is empty or used twice, starts with a digit or has spaces around it, or contains a line
+    break or one of `:*\\`.
     """
 
     name: str
@@ -82,7 +83,7 @@ class RecordFormat:
         return tuple(name for name, _ in self.triggers)
 
     def with_triggers(self, **words: str | None) -> "RecordFormat":
-        """Return the format with other trigger words by field name; None keeps the current word."""
+        """Return the format with other trigger words, given by field name; None or an empty word keeps the current one."""
         return replace(self, triggers=tuple((name, words.get(name) or word) for name, word in self.triggers))
 
     def in_order(self, *names: FieldName) -> "RecordFormat":
@@ -101,7 +102,7 @@ class RecordFormat:
     def open_block(self, number: int, record: Record | None = None) -> str:
         """Return the start of a block, for the model to continue.
 
-        With a record, the block has all its fields but the last, which the model is to write.
+        With a record, the block contains all its fields except the last, which the model writes.
         """
         name = self.triggers[0 if record is None else -1][1]
         return f"{self._shown(number, record)}{number}. {name}:\n"
@@ -142,8 +143,8 @@ class RecordFormat:
 
     @cached_property
     def _label(self) -> re.Pattern[str]:
-        """A label at the start of a line: a number and a trigger word in any case, possibly as a heading or in bold; or the
-        trigger word alone, spelled exactly.
+        """Match a label at the start of a line: a number and a trigger word in any case, possibly as a heading or in bold; or
+        the exact trigger word alone.
         """
         numbered = rf"{_HEADING}(\d{{1,6}})[ \t]*[.)]\*{{0,2}}[ \t]*\*{{0,2}}((?i:{self._words}))"
         return re.compile(rf"^[ \t]*(?:{numbered}|\*{{0,2}}({self._words})){_COLON}[ \t]*", re.MULTILINE)
@@ -164,7 +165,7 @@ class RecordFormat:
 
     @cached_property
     def _label_begun(self) -> re.Pattern[str]:
-        """A text that ends within a first label."""
+        """Match text that stops within the label of the first field, as a truncated completion may."""
         word = self.triggers[0][1]
         begun = "|".join(re.escape(word[:length]) for length in range(len(word), 0, -1))
         return re.compile(rf"\s*(?:\d{{1,6}}[ \t]*(?:[.)][ \t]*)?(?:{begun})?|(?:{begun}))")
@@ -176,7 +177,7 @@ class RecordFormat:
     ) -> list[Block]:
         """Parse a completion that continues `open_block(number, record)` into its blocks, readable or not, in order.
 
-        `truncated` means that the completion reached the length limit: its last block is then broken unless it is closed.
+        `truncated` means that the completion reached the length limit: its last block is broken unless a separator closes it.
         Reasons: `empty_block`, `missing_<field>`, `repeated_<field>`, `cut_by_length`.
         """
         first = self._label.match(completion.lstrip())
@@ -205,7 +206,7 @@ class RecordFormat:
         return [_Label(self._field_of(m), m.group(1), m.start(), m.end()) for m in self._label.finditer(text)]
 
     def _split(self, body: str) -> Iterator[tuple[int, int, bool]]:
-        """Yield start, end and closedness of each block; a separator line or the label of the next block closes one."""
+        """Yield (start, end, closed) for each block; a separator line or the label of the next block closes it."""
         labels = self._labels(body)
         firsts = {label.start: label for label in labels if label.field == self.fields[0]}
         ends = self._separators(body, firsts)
@@ -229,7 +230,7 @@ class RecordFormat:
             yield start, len(body), False
 
     def _separators(self, body: str, firsts: Container[int]) -> set[int]:
-        """Return where the separators begin that divide blocks: those before a new block or the end."""
+        """Return the start of each separator between blocks: those followed by a new block or by the end."""
         ends, rest, divides, written = set(), 0, False, len(body.rstrip())
         for separator in re.finditer(rf"^[ \t]*{SEPARATOR}[ \t\r]*$", body, re.MULTILINE):
             # Successive separators are followed by the same line: search for it once.
@@ -258,7 +259,7 @@ class RecordFormat:
         return fields, reason
 
     def _choose(self, labels: list[_Label], opening: _Label, numbered_only: bool) -> tuple[list[_Label], str | None]:
-        """Return the labels that divide a block, and the reason why it is broken; other labels are part of the text."""
+        """Return the labels that start the fields of a block, and why it is broken, or None; other labels are text."""
         chosen, reason = [opening], None
         for label in labels[1:]:
             at, reached = self.fields.index(label.field), self.fields.index(chosen[-1].field)

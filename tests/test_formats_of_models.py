@@ -11,14 +11,14 @@ from tests.support.hostile_texts import grows_too_fast, repeated, units
     "tail", ["2. Instru", "2.", "2", "Instruction", "2. Instruction", "###", "###\n\n###\n", "  \n"]
 )
 @pytest.mark.parametrize("truncated", [False, True])
-def test_a_closed_block_is_whole_whatever_was_begun_after_it(tail: str, truncated: bool) -> None:
+def test_a_closed_block_is_complete_whatever_follows(tail: str, truncated: bool) -> None:
     completion = f"Add one.\n\n1. Output:\nx\n###\n{tail}"
     assert [block.fields for block in IO.parse(completion, 1, truncated)] == [
         {"instruction": "Add one.", "output": "x"}
     ]
 
 
-def test_doubled_separators_divide_once() -> None:
+def test_repeated_separators_count_as_one() -> None:
     completion = "Add one.\n\n1. Output:\nx\n###\n###\n\n###\n2. Instruction:\nAdd two.\n\n2. Output:\ny\n###\n"
     assert [block.fields["output"] for block in IO.parse(completion)] == ["x", "y"]
 
@@ -27,7 +27,7 @@ def test_doubled_separators_divide_once() -> None:
     "label",
     ["**2. Instruction:**", "### 2. Instruction:", "2. instruction:", "**2.** INSTRUCTION:", "2) **Instruction**:"],
 )
-def test_labels_in_the_ways_of_chat_models_are_labels(label: str) -> None:
+def test_labels_as_chat_models_write_them_are_recognised(label: str) -> None:
     completion = f"Add one.\n\n1. Output:\nx\n###\n\n{label}\nAdd two.\n\n2. output:\ny\n"
     assert [block.fields.get("output") for block in IO.parse(completion)] == ["x", "y"]
 
@@ -38,7 +38,7 @@ def test_a_lower_case_word_without_a_number_is_text() -> None:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_the_time_of_the_parser_is_linear_in_the_length_of_a_completion(name: str) -> None:
+def test_parsing_time_is_linear_in_the_length_of_a_completion(name: str) -> None:
     own = [
         "###\n1",
         "1. Ins\n###\n",

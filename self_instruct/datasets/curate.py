@@ -14,7 +14,7 @@ from self_instruct.datasets.decontaminate import STAGE, contaminated
 from self_instruct.datasets.instruction_file import InstructionFile, Task, read_all
 from self_instruct.datasets.pipeline import open_pipeline
 from self_instruct.datasets.reading import Reader, Source
-from self_instruct.novelty.embedding import Encoder, LateEncoder, identity_of
+from self_instruct.novelty.embedding import Encoder, LazyEncoder, identity_of
 from self_instruct.novelty.offline import keep_first
 from self_instruct.novelty.options import NoveltyOptions
 from self_instruct.novelty.together import Outcome, keep_new
@@ -149,7 +149,7 @@ class _Vectors:
 
     def __init__(self, job: CurateJob) -> None:
         name = job.novelty.embedding_model_name_or_path
-        self._late = LateEncoder(name)
+        self._late = LazyEncoder(name)
         # A model that is not downloaded yet has no version before it is loaded.
         identity = identity_of(name) or self._late.model.identity
         self.encoder: Encoder = self._late

@@ -130,7 +130,7 @@ class Curator:
             if left == 0 and not item.task and not (item.drop and item.drop.stage == "parse"):
                 verdict = Verdict(item.record, Drop("limit", full))
             elif item.drop is None:
-                found = self._novelty.take(name, texts[name], vectors.get(name), rules.bounds)
+                found = self._novelty.add_if_new(name, texts[name], vectors.get(name), rules.bounds)
                 verdict = replace(item, drop=found.drop, rouge=found.rouge, embedding=found.embedding)
             if verdict.drop is None and not item.task and left is not None:
                 left -= 1

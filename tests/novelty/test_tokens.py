@@ -1,4 +1,4 @@
-"""Splitting a text into words."""
+"""The two tokenizers of ROUGE-L."""
 
 import sys
 
@@ -10,7 +10,7 @@ from rouge_score.tokenize import tokenize
 from self_instruct.novelty.tokens import TOKENIZERS, rouge_tokens, unicode_tokens
 
 
-def test_every_character_is_read_as_the_reference_reads_it() -> None:
+def test_every_character_is_tokenized_as_by_the_reference() -> None:
     for point in range(sys.maxunicode + 1):
         text = f"a{chr(point)}b"
         assert rouge_tokens(text) == tokenize(text, None), hex(point)
@@ -18,13 +18,13 @@ def test_every_character_is_read_as_the_reference_reads_it() -> None:
 
 @given(st.text(st.characters()))
 @settings(deadline=None, derandomize=True, max_examples=500)
-def test_any_text_is_read_as_the_reference_reads_it(text: str) -> None:
+def test_any_text_is_tokenized_as_by_the_reference(text: str) -> None:
     assert rouge_tokens(text) == tokenize(text, None)
 
 
 @given(st.text(st.characters(max_codepoint=127)))
 @settings(deadline=None, derandomize=True, max_examples=500)
-def test_both_rules_agree_on_ascii(text: str) -> None:
+def test_both_tokenizers_agree_on_ascii(text: str) -> None:
     assert unicode_tokens(text) == rouge_tokens(text)
     assert unicode_tokens(text + " é")[: len(rouge_tokens(text))] == rouge_tokens(text)
 

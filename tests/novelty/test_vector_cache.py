@@ -93,7 +93,7 @@ def test_a_half_written_row_is_encoded_again(filled: Path, lost: int) -> None:
         assert sum(map(len, inner.asked)) == expected
 
 
-def test_a_row_without_its_content_is_encoded_again(filled: Path) -> None:
+def test_a_zeroed_row_is_encoded_again(filled: Path) -> None:
     path = filled / FILE_NAME
     content = path.read_bytes()
     path.write_bytes(content[:-24] + bytes(24))

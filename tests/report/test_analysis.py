@@ -96,7 +96,7 @@ def test_write_report_prints_nothing_and_leaves_out_the_map_without_vectors(tmp_
 
 
 def test_progress_of_encoding_is_printed(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("self_instruct.report.analysis.LateEncoder", lambda name: HashedEncoder())
+    monkeypatch.setattr("self_instruct.report.analysis.LazyEncoder", lambda name: HashedEncoder())
     monkeypatch.setattr("self_instruct.report.analysis.identity_of", lambda name: "hashed")
     path = written(tmp_path / "a.jsonl", *({"instruction": f"Do {n}.", "output": "x"} for n in range(1500)))
     assert main([str(path), "--output", str(tmp_path / "a.html"), "--embeddings", "--projection", "pca"]) == 0
