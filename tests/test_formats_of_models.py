@@ -17,8 +17,8 @@ ADD, NEXT = {"instruction": "Add one to x.", "output": "x + 1"}, {"instruction":
 FOLLOWING = "9. Instruction:\nNext.\n\n9. Output:\ny\n###\n"
 FORMS = (
     "Answer:", "**Solution**", "### Response:", "8. 2. Output:", "## Output", "**Output**", "8. Output", "Output", "```",
-    "```python",     "---", "***", "-----", "###", "### ", "9. Instruction", "## Instruction", "**Instruction**", "<noinput>",
-    "def f():", "x = 1",
+    "```python",     "---", "***", "-----", "###", "\\###", "##", "### ", "9. Instruction", "## Instruction", "**Instruction**",
+    "<noinput>", "def f():", "x = 1",
 )  # fmt: skip
 
 
@@ -104,6 +104,17 @@ def test_an_answer_without_its_label_is_taken_where_it_is_code_or_the_whole_rest
 def test_an_input_is_read_in_any_form_and_may_lack(completion: str, expected: tuple[str, str] | None) -> None:
     (block,) = IIO.parse(completion, 8)
     assert (block.fields.get("input"), block.fields.get("output")) == (expected or ("Two.\n\nFour.", None))
+
+
+@pytest.mark.parametrize(
+    "end", ["###", "\\###", "##", "#", "---", "***", "-----", "---\n\n***", "```", "```\n###", "\n```\n\n```", " ###"]
+)
+def test_no_field_ends_in_a_separator(end: str) -> None:
+    text = f"Add one to x.\n{end}\n8. Output:\nx + 1\n{end}\n"
+    assert read(IO.parse(text + FOLLOWING, 8)) == [ADD, NEXT]
+    assert read(IO.parse(text, 8)) == [ADD]
+    assert read(IO.parse(f"Add one to x.\n{end}\n" + FOLLOWING, 8)) == ["missing_output", NEXT]
+    assert IO.parse(f"Add one to x.\n{end}\n", 8)[0].fields == {"instruction": "Add one to x."}
 
 
 @pytest.mark.parametrize("rule", ["###", "---", "***"])

@@ -11,6 +11,8 @@ RULE = r"(?:-{3,99}|\*{3,99})"
 FENCE = r"```[\w+#.-]{0,30}"
 
 _RULE = re.compile(RULE)
+_SEPARATOR = re.compile(rf"\\*#{{1,{len(SEPARATOR)}}}")
+"""A line that is a separator, also one that is escaped or cut."""
 _FENCE = re.compile(FENCE)
 _FENCE_LINE = re.compile(rf"^[ \t\\]*{FENCE}[ \t\r\\]*$", re.MULTILINE)
 _LEADING_FENCE = re.compile(r"```[ \t\r]*(?:\n|\Z)")
@@ -70,7 +72,7 @@ def _end(text: str) -> int:
         if end < begin:
             begin = text.rfind("\n", 0, end) + 1
         line = text[begin:end].strip() if end - begin < _LONGEST else ""
-        if line == SEPARATOR or (_RULE.fullmatch(line) and not _is_picture(text, begin)):
+        if _SEPARATOR.fullmatch(line) or (_RULE.fullmatch(line) and not _is_picture(text, begin)):
             end = begin
         elif text.endswith(SEPARATOR, begin, end) and text[end - len(SEPARATOR) - 1].isspace():
             end -= len(SEPARATOR)
