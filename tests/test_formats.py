@@ -124,21 +124,19 @@ HEAD, TAIL = "Add.\n\n1. Output:\na + b\n###\n", "3. Instruction:\nDivide.\n\n3.
         ("2. Instruction:\nSubtract.\n2. Output:\nx\n2. Output:\ny\n###\n", "repeated_output"),
         ("2. Instruction:\n###\n", "empty_block"),
         ("2. Instruction:\n", "empty_block"),
-        ("**2.** Instruction\nSubtract.\n", None),
+        ("**2.** Instruction\nSubtract.\n", "missing_output"),
+        ("Subtract.\n\nx - y\n###\n", "unlabelled"),
+        ("2. Output:\nx\n", "missing_instruction"),
     ],
 )
-def test_a_broken_block_does_not_affect_the_others(broken: str, reason: str | None) -> None:
-    blocks = read(IO.parse(HEAD + broken + TAIL))
-    if reason is None:  # text without a label belongs to the previous answer, and the rest is still parsed
-        assert blocks == [{"instruction": "Add.", "output": f"a + b\n###\n{broken.strip()}"}, LAST]
-    else:
-        assert blocks == [FIRST, reason, LAST]
+def test_a_broken_block_does_not_affect_the_others(broken: str, reason: str) -> None:
+    assert read(IO.parse(HEAD + broken + TAIL)) == [FIRST, reason, LAST]
 
 
 @pytest.mark.parametrize(
     ("completion", "reason"),
     [
-        ("Add.\n1. Output:\nx", "missing_input"),
+        ("Add.", "missing_output"),
         ("Add.\n1. Input:\n2", "missing_output"),
         ("Add.\n1. Input:\n2\n1. Input:\n3\n1. Output:\nx", "repeated_input"),
         ("Add.\n1. Input:\n2\n1. Output:\nx\n1. Output:\ny", "repeated_output"),
@@ -173,7 +171,7 @@ def test_labels_without_number_inside_a_numbered_block_are_text(output: str) -> 
     blocks = read(IIO.parse(completion.replace("\n1. Output", "\n1. Input:\n<noinput>\n1. Output")))
     start = {"instruction": "Explain this:\nInstruction: ADD", "input": ""}
     if output.startswith("Instruction"):  # after an answer, a first label begins a block, numbered or not
-        assert blocks == [{**start, "output": "It adds."}, "missing_input"]
+        assert blocks == [{**start, "output": "It adds."}, "missing_output"]
     else:
         assert blocks == [{**start, "output": f"It adds.\n{output}"}]
 
@@ -183,15 +181,17 @@ def test_labels_without_number_inside_a_numbered_block_are_text(output: str) -> 
     [
         "### Usage\nrun it",
         "# A\n### B\n#### C",
-        "a\n###\nb",
-        "a\n\n###\n\nb",
+        "```coffee\n###\na remark\n###\n```",
         "a ### b",
-        "###\na",
         "a\n###b",
         "a\n####",
+        "*\n**\n***",
+        "---\na: 1\n---\nb: 2",
+        "# A\n\n---\n\nMore of it.",
+        "```\na\n```",
     ],
 )
-def test_a_separator_inside_an_answer_survives_as_the_model_wrote_it(output: str) -> None:
+def test_what_resembles_a_separator_inside_an_answer_survives_as_the_model_wrote_it(output: str) -> None:
     completion = f"Write a README.\n\n1. Output:\n{output}\n###\n2. Instruction:\nNext.\n\n2. Output:\nend\n###\n"
     assert read(IO.parse(completion)) == [
         {"instruction": "Write a README.", "output": output},
