@@ -124,12 +124,12 @@ class Funnel:
 
     @property
     def yield_(self) -> float:
-        """Accepted per block that could be read, as in report.json and for --min_yield."""
+        """Accepted records per parsed block, as in report.json and for --min_yield."""
         return self.accepted / self.parsed if self.parsed else 0.0
 
     @property
     def yield_of_written(self) -> float:
-        """Accepted per block that the model wrote, readable or not: the yield that people are shown."""
+        """Accepted records per block that the model wrote, readable or not: the yield in messages and tables."""
         return self.accepted / self.blocks if self.blocks else 0.0
 
     @property

@@ -74,7 +74,7 @@ _parse_entry = line_reader(Entry, _KINDS, "a journal entry")
 
 
 def _read_entry(line: bytes, place: str) -> Entry:
-    """Return the entry on a line. Raises LineError if it is none, or if its usage counts no tokens."""
+    """Parse a line. Raises LineError if it is not an entry, or if a token count in its usage is not a non-negative integer."""
     entry = _parse_entry(line, place)
     for name in ("prompt_tokens", "completion_tokens"):
         count = (entry.usage or {}).get(name, 0)
@@ -88,8 +88,8 @@ def _read_entry(line: bytes, place: str) -> Entry:
 class Journal:
     """The journal of a run directory, opened for appending.
 
-    `entries` has the existing entries by request, without errors after the last completion, so that requests which a broken
-    machine could not answer are generated again. `spent` is the server's usage for the ignored entries.
+    `entries` has the existing entries by request, except errors after the last completion, so that requests that failed
+    because of a broken machine are generated again. `spent` is the server's usage for the ignored entries.
 
     Raises UserError if another process has it open, it cannot be written, or most of its lines are damaged.
     """
@@ -111,7 +111,7 @@ class Journal:
 
 
 def _row(entry: Entry) -> dict[str, Any]:
-    """Return the row of an entry; a run without categories has no fields for them, and its first step none for steps."""
+    """Return the row of an entry, without the fields that only categories or two-step requests need if it has neither."""
     row = asdict(entry)
     if entry.category is not None:
         return row

@@ -81,7 +81,7 @@ def test_a_half_written_last_line_is_cut_off_and_reported(tmp_path: Path, caplog
     assert path.read_bytes() == whole
 
 
-def test_a_whole_journal_is_opened_without_a_word(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_intact_journal_is_opened_without_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     whole = write(tmp_path, entry(0)).read_bytes()
     with caplog.at_level(logging.DEBUG, logger="self_instruct"):
         reopened(tmp_path)
@@ -196,7 +196,7 @@ def test_a_file_of_which_most_is_damaged_is_refused_and_left_as_it_is(tmp_path: 
     assert path.read_bytes() == content and [place.name for place in tmp_path.iterdir()] == [FILE_NAME]
 
 
-def test_line_ends_and_a_mark_of_an_editor_do_no_harm(tmp_path: Path) -> None:
+def test_crlf_and_a_byte_order_mark_are_accepted(tmp_path: Path) -> None:
     path = write(tmp_path, entry(0, "é"), entry(1))
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
     write(tmp_path, entry(2))
@@ -240,7 +240,7 @@ def test_the_folder_is_made_and_one_that_cannot_be_made_is_named(tmp_path: Path)
             Journal(folder)
 
 
-def test_fields_of_a_later_version_are_passed_over(tmp_path: Path) -> None:
+def test_fields_of_a_later_version_are_ignored(tmp_path: Path) -> None:
     path = write(tmp_path, entry(0))
     path.write_text(json.dumps({**json.loads(path.read_text()), "later": 1}) + "\n")
     assert reopened(tmp_path) == {0: entry(0)}

@@ -120,7 +120,7 @@ def test_an_option_of_the_plan_may_not_change() -> None:
     assert wrong == {} and len(PLAN) > 30
 
 
-def test_every_other_option_may() -> None:
+def test_every_other_option_may_change() -> None:
     earlier = described()
     refused = {}
     for name in NOT_PLAN:
