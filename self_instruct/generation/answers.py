@@ -105,7 +105,7 @@ def user_message(task: Record) -> str:
 
 def whole_reply(entry: Entry, task: Record) -> Block:
     """Return a completion as the answer to a task. Reasons: `empty_reply`, `cut_by_length`."""
-    text = entry.text.strip()
+    text = entry.answer.strip()
     if entry.cut:
         return Block(1, text, reason="cut_by_length")
     return Block(1, text, {"output": text}) if text else Block(1, text, reason="empty_reply")

@@ -5,32 +5,38 @@ One JSON line per completion, appended in the order of arrival and synced to dis
 
 import reprlib
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from self_instruct.config.thought_tags import thought_tags
 from self_instruct.engines.base import CUT, Completion
 from self_instruct.errors import UserError
 from self_instruct.records import Prompt
 from self_instruct.runs.files import AppendedFile, line_reader, read_lines
 from self_instruct.runs.layout import JOURNAL
+from self_instruct.thoughts import ONLY_REASONING, UNCLOSED, Turn
 from self_instruct.user_files import LineError
 
 _KINDS: dict[str, Any] = {
     "request": int, "seed_ids": list, "parent_ids": list, "depth": int, "text": str, "finish_reason": str,
     "prompt_tokens": int, "completion_tokens": int, "category": str | None, "step": int, "answers": str | None,
     "variables": dict, "error": str | None, "usage": dict | None,
+    "reasoning": str | None, "reasoning_tokens": int | None,
 }  # fmt: skip
 
 _OF_CATEGORIES = ("category", "variables")
 _OF_STEPS = ("step", "answers")
+_OF_THOUGHTS = ("reasoning", "reasoning_tokens")
 
 
 @dataclass(frozen=True)
 class Entry:
     """A completion with the demonstrations and hash of its prompt, and the depth of the records made from it.
 
-    `category`, `step`, `answers` and `variables` come from the prompt's aim, if it has one.
+    `text` is what the model wrote; `reasoning` is a thought that a server returned beside it. `category`, `step`, `answers` and
+    `variables` come from the prompt's aim, if it has one.
     """
 
     request: int
@@ -46,6 +52,8 @@ class Entry:
     created_at: str | None
     error: str | None = None
     usage: dict[str, Any] | None = None
+    reasoning: str | None = None
+    reasoning_tokens: int | None = None
     category: str | None = None
     step: int = 1
     answers: str | None = None
@@ -59,10 +67,38 @@ class Entry:
             plan.update(asdict(prompt.aim), category=prompt.aim.category or None)
         return cls(**plan, prompt_sha256=prompt.sha256, **asdict(completion))
 
+    @cached_property
+    def turn(self) -> Turn:
+        """The answer and the thoughts, of the text and beside it."""
+        turn = thought_tags().split(self.text)
+        beside = (self.reasoning or "").strip()
+        return replace(turn, thought="\n\n".join(filter(None, [beside, turn.thought]))) if beside else turn
+
+    @property
+    def answer(self) -> str:
+        """The text without thoughts."""
+        return self.turn.answer
+
+    @property
+    def thought_tokens(self) -> int:
+        """The tokens of the thoughts, as counted, or in proportion to their length."""
+        if self.reasoning_tokens is not None or not self.turn.thought:
+            return self.reasoning_tokens or 0
+        return self.completion_tokens * len(self.turn.thought) // (len(self.turn.thought) + len(self.answer))
+
+    @property
+    def without_answer(self) -> str | None:
+        """Why there is no answer although the model thought, or None."""
+        if self.answer.strip() or self.finish_reason == "error":
+            return None
+        if self.turn.unclosed:
+            return UNCLOSED
+        return ONLY_REASONING if self.turn.thought or self.reasoning_tokens else None
+
     @property
     def cut(self) -> bool:
-        """Whether the text was cut off, so that its last block may be incomplete."""
-        return self.finish_reason in CUT
+        """Whether the text was cut off, or ends in a thought, so that its last block may be incomplete."""
+        return self.finish_reason in CUT or self.turn.unclosed
 
     @property
     def number(self) -> int:
@@ -76,6 +112,8 @@ _parse_entry = line_reader(Entry, _KINDS, "a journal entry")
 def _read_entry(line: bytes, place: str) -> Entry:
     """Return the entry on a line. Raises LineError if it is none, or if its usage counts no tokens."""
     entry = _parse_entry(line, place)
+    if type(entry.reasoning_tokens) not in (int, type(None)) or (entry.reasoning_tokens or 0) < 0:
+        raise LineError("damaged", place, f"is not a journal entry (reasoning_tokens is {entry.reasoning_tokens!r})")
     for name in ("prompt_tokens", "completion_tokens"):
         count = (entry.usage or {}).get(name, 0)
         if type(count) is not int or count < 0:
@@ -111,8 +149,13 @@ class Journal:
 
 
 def _row(entry: Entry) -> dict[str, Any]:
-    """Return the row of an entry; a run without categories has no fields for them, and its first step none for steps."""
+    """Return the row of an entry; a run without categories has no fields for them, its first step none for steps, and a
+    completion without thoughts none for thoughts.
+    """
     row = asdict(entry)
+    for name in _OF_THOUGHTS:
+        if row[name] is None:
+            del row[name]
     if entry.category is not None:
         return row
     absent = _OF_CATEGORIES if entry.step == 2 else (*_OF_CATEGORIES, *_OF_STEPS)

@@ -10,13 +10,14 @@ from typing import Any
 
 from transformers import GenerationConfig
 
+from self_instruct.config.thought_tags import thought_tags
 from self_instruct.engines.base import Completion, Hardware, Request, Sampling, cut_at_stop, timestamp
 from self_instruct.engines.local.active_request import ActiveRequest, EndRules, free_memory
 from self_instruct.engines.local.backend import choose_backend
 from self_instruct.engines.local.generation_settings import unused_settings
 from self_instruct.engines.local.hardware import hardware_of
 from self_instruct.engines.local.loading import end_tokens
-from self_instruct.engines.local.stopping import StopMatcher
+from self_instruct.engines.local.stopping import StopMatcher, TurnDecoder
 from self_instruct.engines.local.tokenizer import PromptEncoder, context_length
 
 _log = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ class HuggingFaceEngine:
         self.model_revision, self.context_length = revision, context_length(model.config, tokenizer)
         self.on_step = on_step
         self._model, self._tokenizer, self._sampling, self._rank = model, tokenizer, sampling, rank
+        self._decoder = TurnDecoder(tokenizer)
         self._vocabulary = model.get_input_embeddings().weight.shape[0]
         self._ends = frozenset(end_tokens(model, tokenizer))
         if rank == 0 and (unused := unused_settings(model.generation_config, sampling)):
@@ -74,8 +76,9 @@ class HuggingFaceEngine:
         for request in requests:
             sampling = request.sampling or self._sampling
             row = ActiveRequest(
-                request, self._encoder.encode(request.prompt, request.opening, request.system, request.raw), sampling
-            )
+                request, self._encoder.encode(request.prompt, request.opening, request.system, request.raw), sampling,
+                thought=self._encoder.thought(request.opening, request.raw),
+            )  # fmt: skip
             if reason := self._unusable(row.prompt, sampling.max_new_tokens):
                 row.fail(reason)
                 self._refused.append(row)
@@ -127,9 +130,13 @@ class HuggingFaceEngine:
     def _completion(self, row: ActiveRequest, created: str) -> Completion:
         request, tokens = row.request, row.tokens
         ended = bool(tokens) and tokens[-1] in self._ends
-        text = self._tokenizer.decode(
-            tokens[:-1] if ended else tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
-        text, _ = cut_at_stop(text, request.stop)
-        reason = row.reason or "error"
-        return Completion(request.index, text, reason, len(row.prompt), len(tokens), self._rank, created, row.error)
+        text = self._decoder.decode(tokens[:-1] if ended else tokens)
+        text, _ = cut_at_stop(row.thought + text if text else "", request.stop)
+        reason, thought = row.reason or "error", thought_tags().split(text).thought
+        return Completion(
+            request.index, text, reason, len(row.prompt), len(tokens), self._rank, created, row.error,
+            reasoning_tokens=min(len(tokens), self._length(thought)) if thought else None,
+        )  # fmt: skip
+
+    def _length(self, text: str) -> int:
+        return len(self._tokenizer(text, add_special_tokens=False)["input_ids"])

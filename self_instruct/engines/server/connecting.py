@@ -27,7 +27,8 @@ _KEYS = ("api_key", "apikey", "authorization", "password", "secret", "access_tok
 class Endpoint:
     """A server as the user describes it. `kind` is "auto", "completions" or "chat"; `continuation` is "words" or "prefix".
 
-    `penalties` are sent if they are not 0; `extra` is a JSON object with further fields.
+    `penalties` are sent if they are not 0; `extra` is a JSON object with further fields. `template` has the variables of the
+    chat template, None to take those of the local tokenizer's.
     """
 
     addresses: Sequence[str]
@@ -38,6 +39,7 @@ class Endpoint:
     context_length: int | None = None
     penalties: Mapping[str, float] = field(default_factory=dict)
     extra: str | None = None
+    template: Mapping[str, Any] | None = None
 
 
 def connect(
@@ -60,10 +62,14 @@ def connect(
     extra = read_extra(endpoint.extra, hider(key))
     penalties = {name: value for name, value in endpoint.penalties.items() if value}
 
-    def form(chat: bool) -> Form:
-        return Form(endpoint.model or "", chat, endpoint.continuation == "prefix", sampling, penalties, extra)
+    tokenizer = local() if local else None
+    template = getattr(tokenizer, "template_arguments", {}) if endpoint.template is None else endpoint.template
 
-    reader = EndpointReader(endpoint.context_length, local() if local else None)
+    def form(chat: bool) -> Form:
+        prefix = endpoint.continuation == "prefix"
+        return Form(endpoint.model or "", chat, prefix, sampling, penalties, extra, template)
+
+    reader = EndpointReader(endpoint.context_length, tokenizer)
     forms = {"auto": [form(True), form(False)], "chat": [form(True)], "completions": [form(False)]}[endpoint.kind]
     engine = OpenAIEngine(urls, key, hider(key), forms[0], sampling, reader, patience, on_tokens)
     one = replace(sampling, max_new_tokens=1)
