@@ -6,7 +6,7 @@ once, from mark to mark, whatever it holds.
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -29,6 +29,12 @@ class Turn:
     thought: str = ""
     unclosed: bool = False
     begins: int = 0
+
+    def without_answer(self, hidden: int | None = None) -> str | None:
+        """Return why there is no answer although the model thought, or None; `hidden` counts tokens of unseen thoughts."""
+        if self.answer.strip():
+            return None
+        return UNCLOSED if self.unclosed else ONLY_REASONING if self.thought or hidden else None
 
 
 class _Mark(NamedTuple):
@@ -59,6 +65,11 @@ class ThoughtTags:
             tuple(table["fields"]),
             dict(table["switches"]),
         )
+
+    def read(self, text: str, beside: str | None) -> Turn:
+        """Return the turn of a text and a thought that a server returned beside it."""
+        turn, apart = self.split(text), (beside or "").strip()
+        return replace(turn, thought="\n\n".join(filter(None, [apart, turn.thought]))) if apart else turn
 
     def split(self, text: str) -> Turn:
         """Return the answer and the thoughts of a text; thoughts are joined by a blank line.

@@ -11,6 +11,7 @@ from self_instruct.config.thought_tags import thought_tags
 FinishReason = Literal["stop", "length", "repetition", "error"]
 CUT = ("length", "repetition")
 """Finish reasons of a text that was cut off: its last block may be incomplete."""
+_OF_THOUGHTS = ("reasoning", "reasoning_tokens")
 
 
 @dataclass(frozen=True)
@@ -201,6 +202,11 @@ def timestamp() -> str:
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     now = datetime.fromtimestamp(int(epoch), UTC) if epoch and epoch.isdigit() else datetime.now(UTC)
     return now.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def with_thoughts(row: dict[str, Any]) -> dict[str, Any]:
+    """Return the row of a completion in a journal, without fields for thoughts if it has none."""
+    return {name: value for name, value in row.items() if value is not None or name not in _OF_THOUGHTS}
 
 
 def cut_at_stop(text: str, stop: Sequence[str]) -> tuple[str, bool]:

@@ -5,18 +5,18 @@ One JSON line per completion, appended in the order of arrival and synced to dis
 
 import reprlib
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from self_instruct.config.thought_tags import thought_tags
-from self_instruct.engines.base import CUT, Completion
+from self_instruct.engines.base import CUT, Completion, with_thoughts
 from self_instruct.errors import UserError
 from self_instruct.records import Prompt
 from self_instruct.runs.files import AppendedFile, line_reader, read_lines
 from self_instruct.runs.layout import JOURNAL
-from self_instruct.thoughts import ONLY_REASONING, UNCLOSED, Turn
+from self_instruct.thoughts import Turn
 from self_instruct.user_files import LineError
 
 _KINDS: dict[str, Any] = {
@@ -28,7 +28,6 @@ _KINDS: dict[str, Any] = {
 
 _OF_CATEGORIES = ("category", "variables")
 _OF_STEPS = ("step", "answers")
-_OF_THOUGHTS = ("reasoning", "reasoning_tokens")
 
 
 @dataclass(frozen=True)
@@ -70,9 +69,7 @@ class Entry:
     @cached_property
     def turn(self) -> Turn:
         """The answer and the thoughts, of the text and beside it."""
-        turn = thought_tags().split(self.text)
-        beside = (self.reasoning or "").strip()
-        return replace(turn, thought="\n\n".join(filter(None, [beside, turn.thought]))) if beside else turn
+        return thought_tags().read(self.text, self.reasoning)
 
     @property
     def answer(self) -> str:
@@ -89,11 +86,7 @@ class Entry:
     @property
     def without_answer(self) -> str | None:
         """Why there is no answer although the model thought, or None."""
-        if self.answer.strip() or self.finish_reason == "error":
-            return None
-        if self.turn.unclosed:
-            return UNCLOSED
-        return ONLY_REASONING if self.turn.thought or self.reasoning_tokens else None
+        return None if self.finish_reason == "error" else self.turn.without_answer(self.reasoning_tokens)
 
     @property
     def cut(self) -> bool:
@@ -152,10 +145,7 @@ def _row(entry: Entry) -> dict[str, Any]:
     """Return the row of an entry; a run without categories has no fields for them, its first step none for steps, and a
     completion without thoughts none for thoughts.
     """
-    row = asdict(entry)
-    for name in _OF_THOUGHTS:
-        if row[name] is None:
-            del row[name]
+    row = with_thoughts(asdict(entry))
     if entry.category is not None:
         return row
     absent = _OF_CATEGORIES if entry.step == 2 else (*_OF_CATEGORIES, *_OF_STEPS)
