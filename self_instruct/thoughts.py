@@ -22,7 +22,8 @@ _BEFORE_A_MENTION = _QUOTES | frozenset("(/\\|")
 class Turn:
     """A model's turn: its answer, its thoughts, and whether the last thought was never closed.
 
-    `begins` is where the answer begins in the text, behind the thoughts at its start: 0 without any.
+    `begins` is where the answer begins in the text, behind the thoughts at its start: 0 without any. White space between them
+    is part of neither.
     """
 
     answer: str
@@ -102,7 +103,8 @@ class ThoughtTags:
             begins = len(text)
         if not thoughts:
             return Turn(text)
-        answer = self._bare("".join(kept))
+        answer = "".join(kept)
+        answer = self._bare(answer.lstrip() if begins else answer)
         thought = "\n\n".join(part.strip() for part in thoughts if part.strip())
         return Turn(answer, thought, inside is not None, begins)
 

@@ -16,7 +16,7 @@ def test_each_kind_of_mark_is_cut_off_with_the_thought_between(opening, closings
         turn = TAGS.split(text)
         assert (turn.answer.strip(), turn.unclosed) == ("Sort a list.", False)
         assert "Draft" in turn.thought and text[turn.begins :].strip() == "Sort a list."
-        assert TAGS.split(f"A plan first.{closing}\nSort a list.").answer == "\nSort a list."
+        assert TAGS.split(f"A plan first.{closing}\nSort a list.").answer == "Sort a list."
         assert TAGS.split(f"{opening.upper()}x{closing.lower()}y").answer == "y"
     unclosed = TAGS.split(f"1. Sort.\n{opening}\nWhat else")
     assert unclosed == Turn("1. Sort.\n", "What else", True, 0)
@@ -33,7 +33,7 @@ def test_each_kind_of_mark_is_cut_off_with_the_thought_between(opening, closings
         ("<answer>b</answer>", "<answer>b</answer>", ""),
         (HARMONY.format("a<|end|><|start|>assistant<|channel|>analysis<|message|>b") + "c", "c", None),
         ("call it `x`</think>Yes", "Yes", "call it `x`"),
-        ("<think></think>\n\nSort.", "\n\nSort.", ""),
+        ("<think></think>\n\nSort.", "Sort.", ""),
     ],
 )
 def test_thoughts_anywhere_are_cut_off(text, answer, thought):
@@ -43,7 +43,7 @@ def test_thoughts_anywhere_are_cut_off(text, answer, thought):
 
 @pytest.mark.parametrize(
     "text",
-    ["The <think> mark opens a thought.", 're.sub(r"<think>.*?</think>", "", s)', "the `</think>` mark", "('<think>', '</think>')",
+    ["The <think> mark opens it.", 're.sub(r"<think>.*?</think>", "", s)', "the `</think>` mark", "('<think>', '</think>')",
      "Write <thinking in your words>."],
 )  # fmt: skip
 def test_marks_that_a_text_only_mentions_are_text(text):
@@ -60,7 +60,15 @@ def test_a_turn_without_an_answer_says_why():
 
 
 def test_hostile_texts_take_linear_time():
-    for piece in ("<think>", "a <think>", "</think>", "<think>x</think>", "<think>\n</thin", "`<think>", "<|channel|>analysis"):
+    for piece in (
+        "<think>",
+        "a <think>",
+        "</think>",
+        "<think>x</think>",
+        "<think>\n</thin",
+        "`<think>",
+        "<|channel|>analysis",
+    ):
         turn = TAGS.split(piece * 50_000)
         assert len(turn.answer) + len(turn.thought) <= 50_000 * (len(piece) + 2)
 

@@ -22,14 +22,18 @@ HARMONY = (
     "{% for m in messages %}<|start|>{{ m.role }}{% if m.role == 'assistant' %}<|channel|>final{% endif %}<|message|>"
     "{{ m.content }}<|end|>{% endfor %}{% if add_generation_prompt %}<|start|>assistant{% endif %}"
 )
-INVERTED = TURNS + "{% if add_generation_prompt %}<|im_start|>assistant\n{% if thinking | default(true) %}<think>{% endif %}{% endif %}"
+INVERTED = (
+    TURNS
+    + "{% if add_generation_prompt %}<|im_start|>assistant\n{% if thinking | default(true) %}<think>{% endif %}{% endif %}"
+)
 
 
 @pytest.mark.parametrize(
     ("template", "arguments"),
     [
         (SWITCHED, {"enable_thinking": False}), (INVERTED, {"thinking": False}), (ALWAYS, {}), (CHATML, {}), (HARMONY, {}),
-        ("{# thinking #}" + CHATML, {}), ("{% if enable_thinking is defined %}{{ raise_exception('no') }}{% endif %}" + CHATML, {}),
+        ("{# thinking #}" + CHATML, {}),
+        ("{% if enable_thinking is defined %}{{ raise_exception('no') }}{% endif %}" + CHATML, {}),
     ],
 )  # fmt: skip
 def test_thinking_is_turned_off_where_the_template_can(template, arguments):
@@ -77,7 +81,11 @@ def test_stop_text_inside_a_thought_ends_nothing():
         return matcher.reached(made(text)["input_ids"], ("\n3.",), thought)
 
     assert reached("a\n3.") and not reached("a\n3.", "<think>\n") and not reached("<think>a\n3.")
-    assert not reached("<think>a\n3.</think>\n1.") and reached("<think>a\n3.</think>b\n3.") and reached("a</think>b\n3.", "<think>")
+    assert (
+        not reached("<think>a\n3.</think>\n1.")
+        and reached("<think>a\n3.</think>b\n3.")
+        and reached("a</think>b\n3.", "<think>")
+    )
 
 
 def test_completion_holds_the_thought_that_the_template_opened_and_counts_it(tmp_path):

@@ -73,7 +73,9 @@ def test_variables_of_the_template_are_sent_unless_the_server_refuses_them(caplo
     _, sent = asked(body("Sort."), template={"enable_thinking": False})
     assert sent[0]["chat_template_kwargs"] == {"enable_thinking": False}
     with EndpointServer(answer=body("Sort."), refuses=("chat_template_kwargs",)) as server:
-        engine = connect(Endpoint([server.url], "m", kind="chat", template={"enable_thinking": False}), SAMPLING, QUICK)
+        engine = connect(
+            Endpoint([server.url], "m", kind="chat", template={"enable_thinking": False}), SAMPLING, QUICK
+        )
         assert complete(engine, [request(0)])[0].text == "Sort."
     assert "chat_template_kwargs" not in server.bodies[-1] and "does not take --chat_template_kwargs" in caplog.text
 
