@@ -31,7 +31,7 @@ STEPS = (
 WRITTEN = "blocks written"
 LESS_THINKING = (
     "turn thinking off (--chat_template_kwargs '{\"enable_thinking\": false}', or the server's own option), or raise "
-    "--max_new_tokens"
+    "--max_new_tokens or --answer_max_new_tokens"
 )
 ENOUGH_BLOCKS = 200
 MUCH = 0.15
