@@ -219,7 +219,7 @@ def test_options_without_effect_are_refused_if_nothing_is_generated(asked, refus
     ("change", "message"),
     [
         (lambda path: path.unlink(), f"holds no {DATASET[0]}"),
-        (lambda path: path.write_bytes(b""), "holds no record; generate some first"),
+        (lambda path: path.write_bytes(b""), "the run kept no record"),
         (lambda path: path.write_text('{"instruction": "Add."}\n'), f"{DATASET[0]}:1: is not a record of a run"),
         (lambda path: path.write_bytes(path.read_bytes() * 2), f"{DATASET[0]}:7: is not a record of a run"),
     ],
