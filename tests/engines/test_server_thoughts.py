@@ -53,6 +53,13 @@ def test_tokens_of_thoughts_are_those_that_the_server_counts():
         assert answer.reasoning_tokens in (None, 60)
 
 
+def test_tokens_without_any_text_up_to_the_limit_are_a_hidden_thought():
+    assert asked(body("", "length"))[0][0].reasoning_tokens == 60
+    assert asked(body("", "stop"))[0][0].reasoning_tokens is None
+    elsewhere = {**body("Sort."), "usage": {"prompt_tokens": 9, "completion_tokens": 60, "reasoning_tokens": 7}}
+    assert asked(elsewhere)[0][0].reasoning_tokens == 7
+
+
 def test_an_answer_with_neither_text_nor_thought_is_still_asked_for_again():
     with EndpointServer(answer=body(None)) as server:
         engine = connect(Endpoint([server.url], "m", kind="chat"), SAMPLING, QUICK.__class__(1, 20, 30, 4))

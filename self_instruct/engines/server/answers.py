@@ -169,11 +169,13 @@ def _usage(found: Any) -> tuple[Usage | None, str | None]:
 
 def _hidden(found: Any, usage: Usage | None) -> int | None:
     """Return how many of the new tokens the server counts as thoughts, None if it does not say."""
-    details = found.get("completion_tokens_details") if isinstance(found, dict) else None
-    count = details.get("reasoning_tokens") if isinstance(details, dict) else None
-    if usage is None or type(count) is not int or count < 0:
+    if usage is None:
         return None
-    return min(count, usage.completion_tokens)
+    for details in (found.get("completion_tokens_details"), found.get("output_tokens_details"), found):
+        count = details.get("reasoning_tokens") if isinstance(details, dict) else None
+        if type(count) is int and count >= 0:
+            return min(count, usage.completion_tokens)
+    return None
 
 
 def _refuse(constant: str) -> Any:

@@ -72,6 +72,11 @@ def share_out(job: Job, answer: Answer, form: Form, sampling: Sampling) -> tuple
         lengths = _shares(usage.completion_tokens, lengths)
     if answer.reasoning_tokens is not None:
         thoughts = _shares(answer.reasoning_tokens, thoughts)
+    elif answer.usage is not None:  # tokens up to the limit and no text: the server hides a thought
+        thoughts = [
+            length if choice.finish_reason == "length" and not choice.text else thought
+            for choice, length, thought in zip(choices, lengths, thoughts, strict=True)
+        ]
     most, created, found = (first.sampling or sampling).max_new_tokens, timestamp(), []
     for at, (request, choice, length) in enumerate(zip(answered, choices, lengths, strict=True)):
         own = Usage(usage.prompt_tokens if at == 0 else 0, length, usage.estimated)
