@@ -106,7 +106,7 @@ def user_message(task: Record) -> str:
 
 def whole_reply(entry: Entry, task: Record) -> Block:
     """Return a completion as the answer to a task, without a separator at its end. Reasons: `empty_reply`, `cut_by_length`."""
-    text = trim(entry.text)
+    text = trim(entry.answer)
     if entry.cut:
         return Block(1, text, reason="cut_by_length")
     return Block(1, text, {"output": text}) if text else Block(1, text, reason="empty_reply")

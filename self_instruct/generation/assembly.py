@@ -1,12 +1,14 @@
 """Build the parts of a run from its configuration. Only this module turns options into arguments of the stages."""
 
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from self_instruct.config.thought_tags import thought_tags
 from self_instruct.engines import load_engine, load_reader
 from self_instruct.engines.base import ModelEngine, Sampling, TokenCounter, TurnReader
 from self_instruct.engines.fleet.world import World
@@ -39,6 +41,8 @@ from self_instruct.runs.writer import Origin
 
 COLDEST = 1e-3
 TWO_STEPS = ("chat", "magpie")
+AUTO = "auto"
+_log = logging.getLogger(__name__)
 
 
 def build_format(base: RecordFormat, config: Config) -> RecordFormat:
@@ -161,9 +165,11 @@ def build_answering(config: Config, seeds: Sequence[Record], reader: TokenCounte
     return answering
 
 
-def template_arguments(config: Config) -> dict[str, Any]:
-    """Return the variables of --chat_template_kwargs. Raises `UserError` if they are not a JSON object."""
+def template_arguments(config: Config) -> dict[str, Any] | None:
+    """Return the variables of --chat_template_kwargs, None for "auto". Raises `UserError` if they are not a JSON object."""
     text = config.prompt.chat_template_kwargs
+    if text == AUTO:
+        return None
     try:
         found = json.loads(text) if text else {}
     except (ValueError, RecursionError) as error:
@@ -235,7 +241,7 @@ def build_endpoint(config: Config, on_tokens: Callable[[int], None]) -> OpenAIEn
         options.api_base, options.api_model, options.api_key_env,
         endpoint_for(config.prompt.chat_template, options.api_endpoint), options.api_continuation,
         options.api_context_length,
-        options.api_extra_body,
+        options.api_extra_body, template_arguments(config),
     )  # fmt: skip
     patience = Patience(
         options.api_max_retries,
@@ -376,8 +382,9 @@ def stop_words(config: Config) -> tuple[str, ...] | None:
 
 
 def as_before(config: Config, earlier: Mapping[str, Any] | None) -> Config:
-    """Return the configuration with what an earlier launch settled: the horizon, else by the number of records; recipe and
-    orphans, where they are "auto". Runs of versions without recipes continue a list and leave orphans out.
+    """Return the configuration with what an earlier launch settled: the horizon, else by the number of records; recipe, orphans
+    and the variables of the chat template, where they are "auto". Runs of versions without recipes continue a list and leave
+    orphans out; those of versions that did not turn thinking off leave it on.
     """
     before, prompt = (earlier or {}).get("options", {}), config.prompt
     horizon = (
@@ -387,11 +394,37 @@ def as_before(config: Config, earlier: Mapping[str, Any] | None) -> Config:
         or max(16, min(1024, config.run.num_instructions_to_generate // 50))
     )
     prompt = replace(prompt, horizon=horizon)
+    if earlier is not None and prompt.chat_template_kwargs == AUTO:
+        prompt = replace(prompt, chat_template_kwargs=before.get("chat_template_kwargs"))
     if earlier is not None and config.category.categories is None:
         return _settled(
             replace(config, prompt=prompt), before.get("recipe", "few_shot"), before.get("answer_orphans", "never")
         )
     return replace(config, prompt=prompt)
+
+
+def with_template(config: Config, reader: TokenCounter) -> Config:
+    """Return the configuration with the variables of the model's chat template in place of "auto", and log what becomes of
+    thinking.
+    """
+    arguments, prompt = getattr(reader, "template_arguments", {}), config.prompt
+    switched = {name: value for name, value in thought_tags().switches.items() if arguments.get(name, None) is value}
+    opened = getattr(getattr(reader, "template", None), "opened", "")
+    if switched:
+        _log.info(
+            "Thinking is turned off: the chat template gets %s; --chat_template_kwargs '{}' leaves it as the model has it.",
+            ", ".join(f"{name}={json.dumps(value)}" for name, value in switched.items()),
+        )
+    elif opened:
+        _log.info(
+            "The chat template opens a thought (%s) before every answer: thoughts are cut off, and a prompt that begins the "
+            "answer closes the thought first.", opened.strip(),
+        )  # fmt: skip
+    if prompt.chat_template_kwargs != AUTO:
+        return config
+    return replace(
+        config, prompt=replace(prompt, chat_template_kwargs=json.dumps(dict(arguments)) if arguments else None)
+    )
 
 
 def for_model(config: Config, reader: TokenCounter) -> Config:

@@ -106,15 +106,17 @@ def _answered(run: Run, candidate: Candidate) -> Iterator[str]:
     entry = (run.entries or {}).get(request) if request is not None else None
     if entry is not None:
         ended = f"request {entry.request}, {entry.completion_tokens} tokens, ended by {entry.finish_reason}"
-        yield _part(f"Answered later ({ended}):", entry.text or str(entry.error or ""))
+        yield _part(f"Answered later ({ended}):", entry.answer or entry.turn.thought or str(entry.error or ""))
 
 
 def _written(format: RecordFormat, candidate: Candidate, entry: Entry) -> Iterator[str]:
     ended = f"request {entry.request}, {entry.completion_tokens} tokens, ended by {entry.finish_reason}"
     position = int(candidate.record.id.rpartition("-")[2])
-    blocks = format.parse(entry.text, entry.number, entry.cut)
+    blocks = format.parse(entry.answer, entry.number, entry.cut)
     if entry.finish_reason == "error":
         yield f"The engine failed on request {entry.request}: {entry.error}"
+    elif entry.without_answer:
+        yield _part(f"A thought without an answer ({ended}):", entry.turn.thought or "the server did not return it")
     elif 1 <= position <= len(blocks):
         yield _part(f"Written as block {position} of {len(blocks)} ({ended}):", blocks[position - 1].text)
     else:

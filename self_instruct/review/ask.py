@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from self_instruct.config.program import with_option
+from self_instruct.config.thought_tags import thought_tags
 from self_instruct.engines.base import CUT, Completion, Engine, EngineLost, Request
 from self_instruct.engines.fleet.world import World, current_world
 from self_instruct.errors import UserError
@@ -440,7 +441,10 @@ def read_last(
     """Parse the last field of the format from a completion; return it, or None and the reason."""
     if completion.finish_reason == "error":
         return None, ERROR
-    block = format.parse(completion.text, number, completion.finish_reason in CUT, record)[0]
+    turn = thought_tags().read(completion.text, completion.reasoning)
+    if reason := turn.without_answer(completion.reasoning_tokens):
+        return None, reason
+    block = format.parse(turn.answer, number, completion.finish_reason in CUT or turn.unclosed, record)[0]
     if block.reason:
         return None, block.reason
     field = block.fields[format.fields[-1]]

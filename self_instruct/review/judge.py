@@ -298,7 +298,9 @@ def judge_of(given: Mapping[str, Any]) -> Judge:
         for path in map(Path, sources):
             if path == outputs.kept or (path.exists() and outputs.kept.exists() and path.samefile(outputs.kept)):
                 raise UserError(f"--input_path {path}: would be replaced by the output; give another --output_path")
-    return Judge(config, header, given, _dataset(sources), sources, outputs, options.judge_threshold)
+    return Judge(
+        config, header, given, _dataset(sources, folder is not None), sources, outputs, options.judge_threshold
+    )
 
 
 def _settled(given: Mapping[str, Any]) -> Config:
@@ -311,13 +313,14 @@ def _settled(given: Mapping[str, Any]) -> Config:
     return assemble({**JUDGE_SAMPLING, **shown, **values})
 
 
-def _dataset(sources: Sequence[str]) -> list[tuple[Record, bytes]]:
-    """Return every line in order with its record. The id of a record is that of its line, or a hash of its texts.
+def _dataset(sources: Sequence[str], of_run: bool) -> list[tuple[Record, bytes]]:
+    """Return every line in order with its record, whose id is the line's or a hash of its texts. `of_run` says that the source
+    is the dataset of --batch_dir.
 
     Raises UserError for a line that cannot be read, and if two different records have the same id.
     """
     found, dataset = dict[str, Record](), list[tuple[Record, bytes]]()
-    for file in read_files([Source(path) for path in sources]):
+    for file in read_files([Source(path) for path in sources], "--batch_dir" if of_run else "--input_path"):
         for line in file.lines:
             if not isinstance(line, Task):
                 raise UserError(f"{line.place}: {line.problem}; fix the line, or curate the file first")

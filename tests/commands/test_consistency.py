@@ -223,7 +223,7 @@ def test_changed_options_are_refused_even_if_no_prediction_is_missing(asked, ref
     ("change", "message"),
     [
         (lambda path: path.unlink(), f"holds no {DATASET[0]}"),
-        (lambda path: path.write_bytes(b""), "holds no record; generate some first"),
+        (lambda path: path.write_bytes(b""), "the run kept no record"),
         (lambda path: path.write_text('{"instruction": "Add."}\n'), f"{DATASET[0]}:1: is not a record of a run"),
         (lambda path: path.write_bytes(path.read_bytes() * 2), f"{DATASET[0]}:7: is not a record of a run"),
     ],

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from self_instruct.commands import judge
+from self_instruct.errors import UserError
 from tests.support.endpoint_server import EndpointServer
 from tests.support.runs import ROOT, rows, run
 
@@ -109,6 +110,17 @@ def test_records_are_matched_by_id_and_only_new_ones_are_asked(place):
     with pytest.raises(judge_error(), match="the model was scripted"):
         judged(place)
     assert (place / "out.judgements.jsonl").read_bytes() == first
+
+
+def test_a_run_without_records_is_named_as_it_was_given_and_says_where_to_look(tmp_path):
+    for name in ("machine_generated_instructions.jsonl", "rejected.jsonl"):
+        (tmp_path / name).touch()
+    with pytest.raises(UserError) as raised:
+        judged(tmp_path, source=["--batch_dir", tmp_path], ask=False)
+    assert f"--batch_dir {tmp_path}: the run kept no record; {tmp_path / 'rejected.jsonl'} holds" in str(raised.value)
+    (tmp_path / "rejected.jsonl").unlink()
+    with pytest.raises(UserError, match="holds no row"):
+        judged(tmp_path, source=["--batch_dir", tmp_path], ask=False)
 
 
 def test_a_stopped_judge_command_continues(place):

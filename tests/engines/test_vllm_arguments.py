@@ -74,16 +74,14 @@ def test_a_wrong_argument_is_one_message(words, message):
 
 def test_sampling_has_all_options_a_seed_of_its_own_and_all_end_tokens():
     sampling = Sampling(7, 0.5, 0.9, 40, 1.1, 0.02, presence_penalty=0.3, frequency_penalty=-0.4)
-    found = sampling_parameters(sampling, ("###", "\n"), "42:3", {5, 2})
+    found = sampling_parameters(sampling, "42:3", {5, 2})
     seed = found.pop("seed")
     assert found == {
         "max_tokens": 7, "temperature": 0.5, "top_p": 0.9, "top_k": 40, "min_p": 0.02, "repetition_penalty": 1.1,
-        "presence_penalty": 0.3, "frequency_penalty": -0.4, "stop": ["###", "\n"], "stop_token_ids": [2, 5],
-        "detokenize": True,
+        "presence_penalty": 0.3, "frequency_penalty": -0.4, "stop_token_ids": [2, 5], "detokenize": False,
     }  # fmt: skip
-    assert 0 <= seed < 2**63 and seed != sampling_parameters(sampling, (), "42:4", ())["seed"]
-    assert seed == sampling_parameters(sampling, (), "42:3", ())["seed"]
-    assert not sampling_parameters(sampling, (), "42:3", ())["detokenize"]
+    assert 0 <= seed < 2**63 and seed != sampling_parameters(sampling, "42:4", ())["seed"]
+    assert seed == sampling_parameters(sampling, "42:3", ())["seed"]
 
 
 def test_each_process_gets_its_own_devices():

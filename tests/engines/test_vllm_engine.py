@@ -2,7 +2,7 @@
 
 import importlib.util
 import sys
-from types import ModuleType, SimpleNamespace
+from types import MappingProxyType, ModuleType, SimpleNamespace
 
 import pytest
 
@@ -21,6 +21,13 @@ class Characters:
     """A tokenizer whose tokens are characters."""
 
     chat_template = None
+    added_tokens_decoder = MappingProxyType({})
+
+    def __len__(self) -> int:
+        return 256
+
+    def batch_decode(self, rows: list[list[int]], **options: bool) -> list[str]:
+        return [self.decode(row) for row in rows]
 
     def __call__(self, text: str, add_special_tokens: bool = True) -> dict[str, list[int]]:
         return {"input_ids": [*([1] if add_special_tokens else []), *map(ord, text)]}
@@ -96,14 +103,20 @@ def test_prompts_are_those_of_the_other_engines(parts):
 
 def test_texts_end_before_the_end_token_and_the_stop_text(parts):
     drawn: list[int] = []
-    engine = engine_of(
-        [output(0, "Hel"), output(1, "one\n##", "stop")], [output(0, [*b"lo", END], "stop")], drawn=drawn
-    )
+    engine = engine_of([output(0, "Hel"), output(1, "one\n##two")], [output(0, [*b"lo", END], "stop")], drawn=drawn)
     engine.submit([request(0), request(1, stop=("##",))])
     (first,), (second,) = engine.poll(), engine.poll()
     assert (first.request, first.text, first.finish_reason, first.completion_tokens) == (1, "one\n", "stop", 6)
     assert (second.request, second.text, second.finish_reason, second.prompt_tokens) == (0, "Hello", "stop", 4)
-    assert drawn == [9, 3]
+    assert drawn == [12, 3] and engine._engine.aborted == ["1"]
+
+
+def test_a_stop_text_in_a_thought_ends_nothing(parts):
+    engine = engine_of([output(0, "<think>a##")], [output(0, "b</think>c##d")])
+    engine.submit([request(0, stop=("##",))])
+    (done,) = engine.poll()
+    assert (done.text, done.finish_reason) == ("<think>a##b</think>c", "stop")
+    assert done.reasoning_tokens == len("a##b")
 
 
 def test_a_loop_is_cut_at_the_token_of_the_other_engines_and_cancelled(parts):

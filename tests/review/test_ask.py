@@ -196,3 +196,17 @@ def test_missing_scores_are_added_until_interrupted(tmp_path, scorer):
     found = read_predictions(tmp_path)
     assert found["000000-02", 1].embedding == pytest.approx(1, abs=1e-5)
     assert 0.5 < found["000000-01", 0].embedding < 1 and found["000000-01", 1].embedding is None
+
+
+@pytest.mark.parametrize(
+    ("text", "beside", "expected"),
+    [
+        ("<think>\n2. Instruction: no\n</think>\nSort a list.", None, ("Sort a list.", None)),
+        ("Sort a list.", "a plan", ("Sort a list.", None)),
+        ("", "a plan", (None, "only_reasoning")),
+        ("<think>\nSort", None, (None, "unclosed_thought")),
+    ],
+)
+def test_prediction_is_read_behind_the_thought(text, beside, expected):
+    completion = Completion(0, text, "stop", 1, 1, reasoning=beside)
+    assert read_last(INVERSE, 2, RECORDS[0], completion) == expected

@@ -293,3 +293,21 @@ def test_a_journal_of_which_a_server_spoiled_every_line_goes_on(tmp_path: Path) 
     spoiled = path.read_bytes().replace(b'"completion_tokens": 3', b'"completion_tokens": 1' + b"0" * 400)
     path.write_bytes(spoiled)
     assert reopened(tmp_path) == {} and (tmp_path / QUARANTINE).read_bytes() == spoiled
+
+
+def test_thoughts_beside_a_text_are_kept_and_absent_without_any(tmp_path: Path) -> None:
+    path = write(tmp_path, entry(0), entry(1, reasoning="a plan", reasoning_tokens=2), entry(2, reasoning_tokens=0))
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert not {"reasoning", "reasoning_tokens"} & set(lines[0]) and "reasoning" not in lines[2]
+    assert (lines[1]["reasoning"], lines[1]["reasoning_tokens"]) == ("a plan", 2)
+    found = reopened(tmp_path)
+    assert found[1] == entry(1, reasoning="a plan", reasoning_tokens=2) and found[1].turn.thought == "a plan"
+
+
+@pytest.mark.parametrize("wrong", [-1, True, "many", 1.5])
+def test_a_count_of_thoughts_that_is_no_number_is_damage(tmp_path: Path, wrong: Any) -> None:
+    path = write(tmp_path, *(entry(at) for at in range(4)))
+    lines = path.read_text().splitlines()
+    lines[1] = json.dumps({**json.loads(lines[1]), "reasoning_tokens": wrong})
+    path.write_text("\n".join(lines) + "\n")
+    assert sorted(reopened(tmp_path)) == [0, 2, 3]

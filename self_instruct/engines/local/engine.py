@@ -15,14 +15,8 @@ from self_instruct.engines.local.active_request import ActiveRequest, EndRules, 
 from self_instruct.engines.local.backend import choose_backend
 from self_instruct.engines.local.generation_settings import unused_settings
 from self_instruct.engines.local.hardware import hardware_of
-from self_instruct.engines.local.stopping import StopMatcher
-from self_instruct.engines.local.tokenizer import (
-    PromptEncoder,
-    completed_text,
-    context_length,
-    end_tokens,
-    unusable,
-)
+from self_instruct.engines.local.stopping import StopMatcher, TurnDecoder
+from self_instruct.engines.local.tokenizer import PromptEncoder, context_length, end_tokens, unusable
 
 _log = logging.getLogger(__name__)
 
@@ -54,6 +48,7 @@ class HuggingFaceEngine:
         self.model_revision, self.context_length = revision, context_length(model.config, tokenizer)
         self.on_step = on_step
         self._model, self._tokenizer, self._sampling, self._rank = model, tokenizer, sampling, rank
+        self._decoder = TurnDecoder(tokenizer)
         self._vocabulary = model.get_input_embeddings().weight.shape[0]
         self._ends = end_tokens(model.generation_config, model.config, tokenizer)
         if rank == 0 and (unused := unused_settings(model.generation_config, sampling)):
@@ -83,8 +78,9 @@ class HuggingFaceEngine:
         for request in requests:
             sampling = request.sampling or self._sampling
             row = ActiveRequest(
-                request, self._encoder.encode(request.prompt, request.opening, request.system, request.raw), sampling
-            )
+                request, self._encoder.encode(request.prompt, request.opening, request.system, request.raw), sampling,
+                thought=self._encoder.thought(request.opening, request.raw),
+            )  # fmt: skip
             if reason := unusable(row.prompt, sampling.max_new_tokens, self.context_length, self._vocabulary):
                 row.fail(reason)
                 self._refused.append(row)
@@ -117,6 +113,8 @@ class HuggingFaceEngine:
 
     def _completion(self, row: ActiveRequest, created: str) -> Completion:
         request, tokens = row.request, row.tokens
-        text = completed_text(self._tokenizer, tokens, self._ends, request.stop)
-        reason = row.reason or "error"
-        return Completion(request.index, text, reason, len(row.prompt), len(tokens), self._rank, created, row.error)
+        text, thought = self._decoder.completion(tokens, self._ends, request.stop, row.thought)
+        return Completion(
+            request.index, text, row.reason or "error", len(row.prompt), len(tokens), self._rank, created, row.error,
+            reasoning_tokens=thought,
+        )  # fmt: skip

@@ -3,11 +3,11 @@
 The process that composes prompts counts tokens with the same code that the generating process encodes with.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from self_instruct.engines.base import UserTurn, cut_at_stop
+from self_instruct.engines.base import UserTurn
 from self_instruct.engines.local.adapter import adapter_revision, check_adapter
 from self_instruct.engines.local.chat_template import ChatTemplate
 from self_instruct.engines.local.gguf import model_path
@@ -35,8 +35,8 @@ _TOKENIZER = "the folder must hold a tokenizer, as save_pretrained writes it; we
 class PromptEncoder:
     """Encodes a prompt and the opening of its answer as token ids, with the chat template if there is one.
 
-    `chat_template` is "auto" (if the tokenizer has one), "always" or "never"; `arguments` are variables for the template.
-    Raises UserError if the template cannot be used.
+    `chat_template` is "auto" (if the tokenizer has one), "always" or "never"; `arguments` are variables for the template, by
+    default those that turn thinking off. Raises UserError if the template cannot be used.
     """
 
     def __init__(
@@ -59,8 +59,13 @@ class PromptEncoder:
             return self._tokenizer(prompt + opening, add_special_tokens=False)["input_ids"]
         if self.template is None:
             return self._tokenizer((f"{system}\n\n" if system else "") + prompt + opening)["input_ids"]
-        # The opening is the beginning of the answer, so a chat model continues it as a base model does.
-        return self._tokenizer(self.template.render(prompt, system) + opening, add_special_tokens=False)["input_ids"]
+        # The opening is the beginning of the answer, behind any thought, so a chat model continues it as a base model does.
+        begun = self.template.closed + opening if opening.strip() else opening
+        return self._tokenizer(self.template.render(prompt, system) + begun, add_special_tokens=False)["input_ids"]
+
+    def thought(self, opening: str, raw: bool = False) -> str:
+        """Return the beginning of the thought that a prompt ends with, empty if it ends with none."""
+        return "" if raw or opening.strip() or self.template is None else self.template.opened
 
 
 class ModelReader:
@@ -103,6 +108,11 @@ class ModelReader:
     def template(self) -> ChatTemplate | None:
         """The chat template with which prompts are rendered, if one is."""
         return self._encoder.template
+
+    @property
+    def template_arguments(self) -> Mapping[str, Any]:
+        """The variables of the chat template, empty without one."""
+        return self.template.arguments if self.template else {}
 
     @property
     def chats(self) -> bool:
@@ -255,13 +265,6 @@ def unusable(prompt: Sequence[int], max_new_tokens: int, context: int | None, vo
             "tokenizer belongs to another model"
         )
     return None
-
-
-def completed_text(tokenizer: Any, tokens: Sequence[int], ends: Collection[int], stop: Sequence[str]) -> str:
-    """Return the text of generated tokens, without the end token and what follows the first stop text."""
-    kept = tokens[:-1] if tokens and tokens[-1] in ends else tokens
-    text = tokenizer.decode(list(kept), skip_special_tokens=True, clean_up_tokenization_spaces=False)
-    return cut_at_stop(text, stop)[0]
 
 
 def explain(name: str, error: Exception, elsewhere: bool = False) -> str:

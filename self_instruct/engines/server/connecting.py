@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,7 +22,8 @@ _KEYS = ("api_key", "apikey", "authorization", "password", "secret", "access_tok
 class Endpoint:
     """A server as the user describes it. `kind` is "auto", "completions" or "chat"; `continuation` is "words" or "prefix".
 
-    `extra` is a JSON object with further fields.
+    `extra` is a JSON object with further fields. `template` has the variables of the chat template, None to take those of the
+    local tokenizer's.
     """
 
     addresses: Sequence[str]
@@ -32,6 +33,7 @@ class Endpoint:
     continuation: str = "words"
     context_length: int | None = None
     extra: str | None = None
+    template: Mapping[str, Any] | None = None
 
 
 def connect(
@@ -53,10 +55,14 @@ def connect(
         raise UserError("--engine openai needs --api_model, the name by which the server knows the model")
     extra = read_extra(endpoint.extra, hider(key))
 
-    def form(chat: bool) -> Form:
-        return Form(endpoint.model or "", chat, endpoint.continuation == "prefix", sampling, extra)
+    tokenizer = local() if local else None
+    template = getattr(tokenizer, "template_arguments", {}) if endpoint.template is None else endpoint.template
 
-    reader = EndpointReader(endpoint.context_length, local() if local else None)
+    def form(chat: bool) -> Form:
+        prefix = endpoint.continuation == "prefix"
+        return Form(endpoint.model or "", chat, prefix, sampling, extra, template)
+
+    reader = EndpointReader(endpoint.context_length, tokenizer)
     forms = {"auto": [form(True), form(False)], "chat": [form(True)], "completions": [form(False)]}[endpoint.kind]
     engine = OpenAIEngine(urls, key, hider(key), forms[0], sampling, reader, patience, on_tokens)
     one = replace(sampling, max_new_tokens=1)

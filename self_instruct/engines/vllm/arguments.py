@@ -100,10 +100,10 @@ def parse_arguments(words: Sequence[str], known: Collection[str]) -> dict[str, A
     return found
 
 
-def sampling_parameters(
-    sampling: Sampling, stop: Sequence[str], seed: str, end_tokens: Collection[int]
-) -> dict[str, Any]:
-    """Return vLLM's sampling parameters for a request."""
+def sampling_parameters(sampling: Sampling, seed: str, end_tokens: Collection[int]) -> dict[str, Any]:
+    """Return vLLM's sampling parameters for a request. Stop texts are not given: they end nothing within a thought, which vLLM
+    does not know.
+    """
     return {
         "max_tokens": sampling.max_new_tokens,
         "temperature": sampling.temperature,
@@ -114,10 +114,8 @@ def sampling_parameters(
         "presence_penalty": sampling.presence_penalty,
         "frequency_penalty": sampling.frequency_penalty,
         "seed": int.from_bytes(hashlib.sha256(seed.encode("utf-8", "surrogatepass")).digest()[:8]) >> 1,
-        "stop": list(stop),
         "stop_token_ids": sorted(end_tokens),
-        # Without stop texts nobody reads vLLM's own text; ours is made from the tokens.
-        "detokenize": bool(stop),
+        "detokenize": False,
     }
 
 

@@ -10,13 +10,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from self_instruct.engines.base import Completion, EngineLost, Hardware, Request, Sampling, timestamp
+from self_instruct.engines.base import Completion, EngineLost, FinishReason, Hardware, Request, Sampling, timestamp
 from self_instruct.engines.local.generation_settings import unused_settings
 from self_instruct.engines.local.gguf import model_path
 from self_instruct.engines.local.placement import Machine
+from self_instruct.engines.local.stopping import StopMatcher, TurnDecoder
 from self_instruct.engines.local.tokenizer import (
     PromptEncoder,
-    completed_text,
     context_length,
     end_tokens,
     load_text,
@@ -35,24 +35,27 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class _Active:
-    """A request that vLLM works on, with its tokens so far."""
+    """A request that vLLM works on, with its tokens so far. `thought` begins the thought with which the prompt ends."""
 
     request: Request
     prompt: list[int]
     stop_repetition: bool
+    thought: str
     tokens: list[int] = field(default_factory=list)
 
-    def extend(self, tokens: Sequence[int], finished: bool) -> bool:
-        """Append new tokens; return whether they have become a loop before the last one of a finished request.
+    def extend(self, tokens: Sequence[int], finished: bool, matcher: StopMatcher) -> FinishReason | None:
+        """Append new tokens; return why one of them ends the request: a stop text, or a loop. None if none does.
 
-        The tokens after the loop are dropped, so that the text is the one that an engine returns which checks each token.
+        The tokens after it are dropped, so that the text is the one that an engine returns which checks each token.
         """
         for count, token in enumerate(tokens, 1):
             self.tokens.append(token)
             last = finished and count == len(tokens)
+            if matcher.reached(self.tokens, self.request.stop, self.thought):
+                return "stop"
             if self.stop_repetition and not last and repeats(self.tokens):
-                return True
-        return False
+                return "repetition"
+        return None
 
 
 class VllmEngine:
@@ -80,7 +83,8 @@ class VllmEngine:
         self.rows: int = engine.vllm_config.scheduler_config.max_num_seqs
         self._engine, self._reaper, self._output = engine, reaper, output
         self._stepper = Stepper(engine.step, reaper.lost)
-        self._tokenizer, self._encoder, self._ends = tokenizer, encoder, ends
+        self._matcher, self._decoder = StopMatcher(tokenizer), TurnDecoder(tokenizer)
+        self._encoder, self._ends = encoder, ends
         self._sampling, self._rank = sampling, rank
         self._active: dict[str, _Active] = {}
         self._refused: list[Completion] = []
@@ -97,8 +101,9 @@ class VllmEngine:
             prompt = self._encoder.encode(request.prompt, request.opening, request.system, request.raw)
             reason = unusable(prompt, sampling.max_new_tokens, config.max_model_len, config.get_vocab_size())
             if reason is None:
-                parameters = sampling_parameters(sampling, request.stop, request.seed, self._ends)
-                active = _Active(request, prompt, sampling.stop_repetition)
+                parameters = sampling_parameters(sampling, request.seed, self._ends)
+                thought = self._encoder.thought(request.opening, request.raw)
+                active = _Active(request, prompt, sampling.stop_repetition, thought)
                 reason = self._add(active, SamplingParams(**parameters, output_kind=RequestOutputKind.DELTA))
             if reason is not None:
                 self._refused.append(
@@ -146,14 +151,14 @@ class VllmEngine:
         finished, drawn, created = [], 0, timestamp()
         for output in outputs:
             active, (text,) = self._active[output.request_id], output.outputs
-            loop = active.extend(text.token_ids, output.finished)
+            reason = active.extend(text.token_ids, output.finished, self._matcher)
             drawn += len(text.token_ids)
-            if loop and not output.finished:
+            if reason and not output.finished:
                 with suppress(Exception):  # if vLLM has ended, the next step says so
                     self._engine.abort_request([output.request_id])
-            if loop or output.finished:
+            if reason or output.finished:
                 del self._active[output.request_id]
-                finished.append(self._completion(active, "repetition" if loop else text.finish_reason, created))
+                finished.append(self._completion(active, reason or text.finish_reason, created))
         self.on_step(drawn)
         return finished
 
@@ -162,8 +167,8 @@ class VllmEngine:
         done = Completion(request.index, "", "error", len(active.prompt), len(tokens), self._rank, created)
         if reason not in ("stop", "length", "repetition"):
             return replace(done, completion_tokens=0, error=f"vLLM ended the request ({reason})")
-        text = completed_text(self._tokenizer, tokens, self._ends, request.stop)
-        return replace(done, text=text, finish_reason=reason)
+        text, thought = self._decoder.completion(tokens, self._ends, request.stop, active.thought)
+        return replace(done, text=text, finish_reason=reason, reasoning_tokens=thought)
 
     def _lost(self, error: Exception) -> EngineLost:
         _log.error("vLLM has printed:\n%s", self._output.tail(), extra=FILE_ONLY)
