@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 
-from self_instruct.records import Record
+from self_instruct.records import Record, is_blank
 
 
 def drop_empty(record: Record) -> str | None:
@@ -12,7 +12,7 @@ def drop_empty(record: Record) -> str | None:
         return "empty_instruction"
     bare = re.sub(r"^```\w*\s*$", "", record.output, flags=re.MULTILINE)
     # One character can be an answer ("+"), fences and white space cannot.
-    return None if bare.strip() else "empty_output"
+    return "empty_output" if is_blank(bare) else None
 
 
 def drop_output_repeats_task(record: Record) -> str | None:
