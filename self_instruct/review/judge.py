@@ -17,6 +17,7 @@ from typing import Any
 from self_instruct.config.option import declarations, taken
 from self_instruct.datasets.instruction_file import Task, read_files
 from self_instruct.datasets.reading import Source
+from self_instruct.datasets.thoughts import after_thought
 from self_instruct.errors import UserError
 from self_instruct.formats import INSTRUCTION_INPUT_OUTPUT, RecordFormat
 from self_instruct.generation.assembly import read_header
@@ -40,8 +41,6 @@ _POINTS = re.compile(
     re.IGNORECASE,
 )
 _SAID = re.compile(r"(good|bad)[*_`\"']*(?=\s*(?:[.,;:!(\[{}\])–—-]|\Z))(?!\s*[/|])", re.IGNORECASE)
-_THOUGHT = re.compile(r"\A.*(?:</(?:think|thinking|thought|reasoning)>|\[/THINK\])", re.IGNORECASE | re.DOTALL)
-_OPEN_THOUGHT = re.compile(r"\s*(?:<(?:think|thinking|thought|reasoning)>|\[THINK\])", re.IGNORECASE)
 
 HEADER = (
     "Below are tasks, each with an answer and a strict judgement of that answer. A judgement has three scores from 1 (worst) "
@@ -113,8 +112,8 @@ def read_judgement(prediction: Prediction | None) -> Judgement:
         return Judgement("unknown", {}, "not_judged")
     if prediction.prediction is None:
         return Judgement("unknown", {}, prediction.reason or "error")
-    text = _THOUGHT.sub("", prediction.prediction, count=1)
-    if _OPEN_THOUGHT.match(text):
+    text = after_thought(prediction.prediction)
+    if text is None:
         return Judgement("unknown", {}, "thought_not_closed")
     scores = _scores(text)
     if scores is None:
