@@ -75,6 +75,7 @@ def curate(job: CurateJob) -> tuple[CurateCounts, bool | None]:
                 nearest = Nearest(passed[outcome.nearest.position].record.id, outcome.nearest.score)
                 drops[task.record.id] = Drop("novelty", outcome.reason, nearest=nearest)
         counts = CurateCounts(reasons_of_rules(job.filter), untokenized=_untokenized(job, material.files))
+        counts.in_parts = encoder.long if encoder is not None else 0
         step = CurateStep(material.files, drops, material.evidence, counts)
         counts.shares = [pipeline.run(file.lines, step) for file in material.files]
         options = {**job.more, "compare": job.compare, **asdict(job.filter), **asdict(job.novelty)}
@@ -167,6 +168,11 @@ class _Vectors:
             _log.warning("%s: the model's version is unknown, so its vectors are not cached", name)
             return
         self.encoder = CachedEncoder(self._late, identity, job.outputs.vectors, writes=True)
+
+    @property
+    def long(self) -> int:
+        """Texts that were encoded in parts; vectors from the cache are not counted."""
+        return self._late.long
 
     @property
     def loaded(self) -> bool:

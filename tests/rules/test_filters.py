@@ -217,7 +217,7 @@ def test_refusals_in_other_languages_are_dropped(output: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "output", ["Lo siento mucho.", "Als Kind war ich dort.", "我不能吃辣，但我喜欢甜的。", "Как мама, она права."]
+    "output", ["Lo siento mucho.", "Als Kind war ich dort.", "我不能吃辣。", "Как мама, она права."]
 )
 def test_other_sentences_in_other_languages_stay(output: str) -> None:
     assert drop_refusal(record(output=output)) is None
