@@ -110,14 +110,7 @@ def _evidence(index: ContaminationIndex, tasks: list[Task]) -> dict[str, dict[st
     evidence = dict[str, dict[str, Any]]()
     for begin in range(0, len(tasks), _BATCH):
         batch = tasks[begin : begin + _BATCH]
-        parts = [
-            [
-                ("instruction", task.record.task),
-                ("output", task.record.output),
-                *(("turn", text) for text in task.further),
-            ]
-            for task in batch
-        ]
+        parts = [[("instruction", task.record.task), ("output", task.record.output), *task.further] for task in batch]
         found = zip(batch, contaminated(index, parts), strict=True)
         evidence |= {task.record.id: match for task, match in found if match is not None}
     return evidence

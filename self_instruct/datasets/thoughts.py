@@ -44,7 +44,7 @@ def broken_thought(text: str) -> str | None:
         opens, closes = _OPENS.search(text), _CLOSES.search(text)
         if closes is not None and (opens is None or closes.start() < opens.start()):
             return "not opened"
-    closes = max((found.end() for found in _CLOSES.finditer(text)), default=0)
-    if _OPENS.search(text, closes) is not None:
+    end = max((found.end() for found in _CLOSES.finditer(text)), default=0)
+    if _OPENS.search(text, end) is not None:
         return "not closed"
-    return "no answer" if is_blank(text[closes:]) else None
+    return "no answer" if is_blank(text[end:]) else None
