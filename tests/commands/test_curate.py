@@ -211,3 +211,14 @@ def test_under_a_launcher_only_rank_0_curates(tmp_path):
     command = ["--input_path", source, "--output_path", tmp_path / "c.jsonl"]
     assert curate(*command, RANK="1", WORLD_SIZE="2").returncode == 0 and not (tmp_path / "c.jsonl").exists()
     assert curate(*command, RANK="0", WORLD_SIZE="2").returncode == 0 and rows(tmp_path / "c.jsonl") == [GOOD]
+
+
+def test_texts_that_rouge_cannot_compare_are_counted_and_warned_of(tmp_path):
+    source = written(tmp_path / "in.jsonl", *[{"instruction": "บอกชื่อสัตว์หนึ่งตัว", "output": "แมว"}] * 3)
+    for options, kept, warned in ((["empty"], 3, True), (["empty", "--rouge_tokenizer", "unicode"], 1, False)):
+        out = tmp_path / "out.jsonl"
+        done = run(*COMMAND, "--input_path", source, "--output_path", out, "--filter_rules", *options)
+        assert done.returncode == 0 and len(rows(out)) == kept
+        assert ("3 of 3 texts have no word that ROUGE-L compares" in done.stderr) == warned
+        report = json.loads((tmp_path / "out.report.json").read_text())
+        assert report.get("texts_without_tokens") == (3 if warned else None)

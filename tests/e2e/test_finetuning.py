@@ -1,4 +1,4 @@
-"""TRL's own command trains on the card's dataset, and the trained adapter generates."""
+"""TRL's own commands train on the card's dataset, of which the adapter generates, and on the files of `convert`."""
 
 import json
 import os
@@ -59,6 +59,55 @@ def test_trl_trains_an_adapter_on_a_published_set_and_it_generates(published, ti
     assert written.shape[1] > batch["input_ids"].shape[1]
     with torch.no_grad():
         assert not torch.equal(model(**batch).logits, base(**batch).logits)
+
+
+PAIRS = [{"prompt": f"Add {n} and 2.", "chosen": f"{n + 2}", "rejected": "I do not know."} for n in range(8)]
+CALLS = [
+    {
+        "messages": [
+            {"role": "user", "content": f"Add {n} and 2."},
+            {
+                "role": "assistant",
+                "tool_calls": [{"type": "function", "function": {"name": "add", "arguments": {"a": n}}}],
+            },
+            {"role": "tool", "content": f"{n + 2}"},
+            {"role": "assistant", "content": f"It is {n + 2}."},
+        ],
+        "tools": [{"type": "function", "function": {"name": "add", "description": "Add 2.", "parameters": {}}}],
+    }
+    for n in range(8)
+]
+TEMPLATE = (
+    "{% if tools %}{{ tools | tojson }}\n{% endif %}{% for turn in messages %}<{{ turn.role }}>{{ turn.content or '' }}"
+    "{% if turn.tool_calls %}{{ turn.tool_calls | tojson }}{% endif %}</s>{% endfor %}"
+)
+
+
+@needs_trl
+@pytest.mark.parametrize(
+    ("command", "to", "given"), [("dpo", "preference", PAIRS), ("kto", "kto", PAIRS), ("sft", "messages", CALLS)]
+)
+def test_trl_trains_on_preferences_verdicts_and_calls_of_tools(command, to, given, tiny_llama, tmp_path):
+    (tmp_path / "in.jsonl").write_text(lines(*given))
+    (tmp_path / "set").mkdir()
+    assert (
+        main(["convert", str(tmp_path / "in.jsonl"), "--to", to, "--output", str(tmp_path / "set" / "train.jsonl")])
+        == 0
+    )
+    (tmp_path / "set" / "train.report.json").unlink()
+    (tmp_path / "template.jinja").write_text(TEMPLATE)
+    template = ["--chat_template_path", tmp_path / "template.jinja"] if command == "sft" else []
+    done = run(
+        Path(sys.executable).with_name("trl"), command, "--model_name_or_path", tiny_llama, "--dataset_name", tmp_path / "set",
+        "--output_dir", tmp_path / "model", *template, "--use_cpu", "--bf16", "false", "--max_steps", 2,
+        "--per_device_train_batch_size", 2, "--gradient_accumulation_steps", 1, "--save_strategy", "no", "--report_to", "none",
+        HF_DATASETS_CACHE=str(tmp_path / "cache"),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    before, after = (load_file(folder / "model.safetensors") for folder in (tiny_llama, tmp_path / "model"))
+    assert any(
+        not torch.equal(weight.float(), after[name].float()) for name, weight in before.items() if name in after
+    )
 
 
 def test_the_template_for_base_models_ends_answers_and_leaves_nothing_to_escape(tiny_llama):

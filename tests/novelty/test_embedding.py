@@ -56,6 +56,27 @@ def naive(rows: np.ndarray, vector: np.ndarray) -> tuple[int, float]:
 # ---- the model
 
 
+def test_texts_that_differ_only_behind_the_models_limit_are_not_equal(encoder: SentenceEncoder, caplog) -> None:
+    before, long = encoder.long, "Read: " + "oak elm ash fir yew box may bay fig nut " * 30
+    texts = [
+        "Sort.",
+        f"{long}. Count the oaks.",
+        f"{long}. Write a sad song about winter in Greek verse.",
+        f"{long}. Count the oaks.",
+    ]
+    rows = encoder.encode(texts)
+    assert encoder.long - before == 3 and "longer than the 256 tokens" in caplog.text
+    assert rows[1] @ rows[2] < 0.97 and np.array_equal(rows[1], rows[3])
+    assert np.allclose(np.linalg.norm(rows, axis=1), 1) and np.allclose(
+        rows[0], encoder.encode(texts[:1])[0], atol=1e-6
+    )
+
+
+def test_a_huge_text_takes_a_bounded_number_of_parts(encoder: SentenceEncoder) -> None:
+    assert encoder.encode(["word " * 200_000, "x" * 1_000_000]).shape[0] == 2
+    assert len(encoder._parts("word " * 200_000)) == embedding._MOST_PARTS
+
+
 def test_vectors_are_float32_of_unit_length(encoder: SentenceEncoder) -> None:
     rows = encoder.encode(TEXTS)
     assert (rows.shape, rows.dtype) == ((6, 384), np.float32)

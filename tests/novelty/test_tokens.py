@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rouge_score.tokenize import tokenize
 
-from self_instruct.novelty.tokens import TOKENIZERS, rouge_tokens, unicode_tokens
+from self_instruct.novelty.tokens import TOKENIZERS, rouge_tokens, unicode_tokens, without_tokens
 
 
 def test_every_character_is_tokenized_as_by_the_reference() -> None:
@@ -58,3 +58,8 @@ def test_composed_and_decomposed_letters_are_the_same_word() -> None:
 def test_no_word_is_empty_or_holds_a_space(text: str) -> None:
     for tokens in (rule(text) for rule in TOKENIZERS.values()):
         assert all(token and not any(character.isspace() for character in token) for token in tokens)
+
+
+def test_texts_without_a_token_of_rouge_are_counted() -> None:
+    texts = ["Sort a list.", "บอกชื่อสัตว์", "Как дела?", "7 раз", "", "?!"]
+    assert (without_tokens(texts, "rouge"), without_tokens(texts, "unicode")) == (2, 0)
