@@ -113,6 +113,11 @@ class ThoughtTags:
         mark = next(mark for mark in self._marks(opening) if mark.opens is not None)
         return self.pairs[mark.opens or 0][1][0]
 
+    def opens(self, text: str) -> bool:
+        """Return whether a text begins with a mark that opens a thought."""
+        first = next(self._marks(text), None)
+        return first is not None and first.opens is not None and not text[: first.start].strip()
+
     def marks_in(self, text: str) -> bool:
         """Return whether a text holds a mark of a thought."""
         return next(self._marks(text), None) is not None
