@@ -12,6 +12,7 @@ from self_instruct.errors import UserError
 COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "generate": "generate records with a model, from seed tasks or categories",
+        "tune": "find the recipe and options with which a model writes the most useful records",
         "curate": "filter and deduplicate instruction files of any format",
         "refilter": "make a new dataset from a run with other filters or thresholds, without generating",
         "explain": "show why one candidate was kept or dropped",

@@ -50,6 +50,19 @@ class JudgeOptions:
     )
 
 
+@dataclass(frozen=True)
+class TuneOptions:
+    """tune"""
+
+    tokens_per_variant: int = option(4000, "new tokens that each variant may generate", minimum=1, common=True)
+    judge_model: str | None = option(
+        None,
+        "model that judges the records of each variant, as `self-instruct judge` does",
+        path="if_dotted",
+        common=True,
+    )
+
+
 _FOR_RUNS = ("stop_words", "num_return_sequences", "report_to")
 _JUDGE_GENERATION = tuple(
     name
@@ -87,3 +100,14 @@ JUDGE_SAMPLING = {"temperature": 0.0, "max_new_tokens": 128}
 
 NOT_OF_THE_RUN = (*FOR_LISTS, *BUDGETS, "trust_remote_code")
 """Options whose values are not taken from run.yaml: a file must not switch on remote code, and the run's budgets are spent."""
+
+_NOT_TUNED = (
+    "append", "overwrite", "yes", "num_instructions_to_generate", "min_yield", "patience", "max_requests", "max_tokens",
+    "max_hours", "plan", "plan_seconds", "gpu_hour_price", "dry_run", "report_to",
+)  # fmt: skip
+TUNE_NAMES = (
+    "record_format", *TuneOptions.__dataclass_fields__,
+    *(
+        name for group in GROUPS if group is not CategoryOptions for name in declarations((group,)) if name not in _NOT_TUNED
+    ),
+)  # fmt: skip
