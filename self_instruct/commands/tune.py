@@ -10,7 +10,6 @@ from pathlib import Path
 
 from self_instruct.commands.generate import FormatOptions
 from self_instruct.config.parser import parse_values
-from self_instruct.config.program import command_line
 from self_instruct.errors import UserError
 from self_instruct.generation.config import GROUPS
 from self_instruct.review.options import TUNE_NAMES, TuneOptions
@@ -19,7 +18,8 @@ _HELP = (
     "Compare ways to ask a model, each in a short run of its own below --batch_dir: the recipes, then numbers of "
     "demonstrations, trigger words and temperatures with the best recipe. An option that is given is not varied. The best "
     "variant has the most distinct records per 1,000 tokens, prompts included: those with a ROUGE-L below 0.5 to all earlier "
-    "ones. With --judge_model, records that it calls good count instead."
+    "ones. A later variant wins only by more than a standard error. With --judge_model, records that it calls good count "
+    "instead."
 )
 
 
@@ -46,5 +46,5 @@ def main(argv: Sequence[str]) -> int:
     comments = "".join(f"# {line}".rstrip() + "\n" for line in lines)
     put(path, f"{comments}\n{as_yaml({**given, **best.options})}".encode())
     print("\n".join([*lines, "", f"The best options are in {path}; generate with:",
-                     f"  {command_line()[0]} generate --config {path} --batch_dir RUN"]))  # fmt: skip
+                     f"  self-instruct generate --config {path} --batch_dir RUN"]))  # fmt: skip
     return 0

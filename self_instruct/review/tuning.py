@@ -5,8 +5,10 @@ process of its own, so the same command continues after a stop, and the journal 
 """
 
 import json
+import math
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,10 +57,19 @@ class Outcome:
     problem: str | None = None
 
     @property
+    def useful(self) -> int:
+        """Good records, or distinct ones without a judge."""
+        return self.distinct if self.good is None else self.good
+
+    @property
     def score(self) -> float:
-        """Good records, or distinct ones without a judge, per 1,000 tokens, those of the prompts included."""
+        """Useful records per 1,000 tokens, those of the prompts included."""
         tokens = self.prompt_tokens + self.new_tokens
-        return 1000 * (self.distinct if self.good is None else self.good) / tokens if tokens else 0.0
+        return 1000 * self.useful / tokens if tokens else 0.0
+
+    def beats(self, other: "Outcome") -> bool:
+        """Return whether the score is higher by more than a standard error, where counts vary as Poisson's do."""
+        return self.score > other.score * (1 + 1 / math.sqrt(other.useful)) if other.useful else self.useful > 0
 
 
 class VariantFailed(Exception):
@@ -88,7 +99,7 @@ class Tuning:
             for variant in stage(best[0] if best else Variant("given")):
                 outcome = self._outcome(variant)
                 yield variant, outcome
-                if outcome.problem is None and (best is None or outcome.score > best[1].score):
+                if outcome.problem is None and (best is None or outcome.beats(best[1])):
                     best = variant, outcome
 
     def _recipes(self, best: Variant) -> Sequence[Variant]:
@@ -182,7 +193,7 @@ def table(found: Sequence[tuple[Variant, Outcome]], best: Variant | None) -> lis
     for variant, outcome in found:
         cells = f"{'*' if variant is best else ' '} {variant.name:{width}}"
         if outcome.problem is not None:
-            lines.append(f"{cells}  {outcome.problem}")
+            lines.append(f"{cells}  {textwrap.shorten(outcome.problem, 90, placeholder=' ...')}")
             continue
         numbers = [getattr(outcome, name) or 0 for name in counts]
         cells += "".join(f"{number:>9,}" for number in numbers)
@@ -191,14 +202,21 @@ def table(found: Sequence[tuple[Variant, Outcome]], best: Variant | None) -> lis
 
 
 def best_of(found: Sequence[tuple[Variant, Outcome]]) -> Variant:
-    """Return the first variant with the highest score. Raises UserError if none wrote a usable record."""
-    variant, outcome = max(found, key=lambda item: item[1].score)
-    if outcome.score > 0:
-        return variant
-    problem = next((item.problem for _, item in found if item.problem is not None), None)
+    """Return the first variant that no later one beats. Raises UserError if none wrote a useful record, with the
+    last problem if none could run.
+    """
+    best: tuple[Variant, Outcome] | None = None
+    for item in found:
+        if item[1].useful and (best is None or item[1].beats(best[1])):
+            best = item
+    if best is not None:
+        return best[0]
+    problems = [item.problem for _, item in found if item.problem is not None]
+    if len(problems) == len(found):
+        raise UserError(problems[-1])
     raise UserError(
-        f"no variant wrote a record that counts{f' ({problem})' if problem else ''}; see completions.jsonl in the directories "
-        "for what the model writes, or raise --tokens_per_variant"
+        "no variant wrote a record that counts; see completions.jsonl in the directories for what the model writes, or raise "
+        "--tokens_per_variant"
     )
 
 
