@@ -79,5 +79,5 @@ def test_the_table_marks_the_best_and_shortens_problems():
 def test_no_useful_record_is_a_mistake():
     with pytest.raises(UserError, match=r"no variant wrote a record that counts; see completions\.jsonl"):
         best_of([(Variant("chat"), Outcome(problem="needs x")), (Variant("few_shot"), outcome(0))])
-    with pytest.raises(UserError, match="^no seeds$"):
+    with pytest.raises(UserError, match=r"^no seeds$"):
         best_of([(Variant("chat"), Outcome(problem="needs x")), (Variant("few_shot"), Outcome(problem="no seeds"))])
