@@ -418,7 +418,11 @@ def strays(words: Sequence[str], after: Sequence[str], positional: Sequence[str]
 
     `words` are those that argparse did not recognise, `after` those after `--`.
     """
-    flags = [word for word in words if word[:1] == "-" != word and " " not in word and not _NUMBER.fullmatch(word)]
+    flags = [
+        word
+        for word in words
+        if word[:1] == "-" != word and " " not in word.partition("=")[0] and not _NUMBER.fullmatch(word)
+    ]
     many = any("..." in name for name in positional)
     return flags or ([] if many else [*words, *after][len(positional) :])
 

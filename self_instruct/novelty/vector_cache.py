@@ -61,7 +61,7 @@ class CachedEncoder:
             with self._path.open("rb") as file:
                 head = file.readline(100_000)
                 header = json.loads(head)
-                if header["model"] != self._identity:
+                if header["model"] != self._identity or int(header["dimensions"]) < 1:
                     return 0
                 row, at = _KEY + 4 * int(header["dimensions"]), len(head)
                 end = at + (os.fstat(file.fileno()).st_size - at) // row * row
@@ -69,6 +69,7 @@ class CachedEncoder:
                     file.seek(offset)
                     self._offsets[file.read(_KEY)] = offset + _KEY
         except (OSError, ValueError, KeyError, TypeError):
+            self._offsets.clear()
             return 0
         self._size = row - _KEY
         return end

@@ -334,8 +334,12 @@ def consistency_of(given: Mapping[str, Any], prompt_path: Path) -> Consistency:
 def _settled(earlier: Mapping[str, Any], given: Mapping[str, Any]) -> Config:
     """Return the run's options, replaced by the given ones; options of the run's model do not apply to another model."""
     values = {name: value for name, value in earlier.items() if name not in NOT_OF_THE_RUN}
-    if "model_name_or_path" in given or "script_path" in given:
-        for name in ("model_name_or_path", "model_revision", "adapter", "attn_implementation"):
+    engines = {"api_base": "openai", "model_name_or_path": "huggingface", "script_path": "scripted"}
+    asked = given.get("engine") or next((engine for name, engine in engines.items() if name in given), None)
+    if asked is not None and (
+        asked != earlier.get("engine", "huggingface") or given.keys() & {"model_name_or_path", "script_path"}
+    ):
+        for name in ("model_name_or_path", "model_revision", "adapter", "attn_implementation", "quantization"):
             values[name] = None
-        values["engine"] = "huggingface" if "model_name_or_path" in given else "scripted"
+        values["engine"] = asked
     return assemble({**values, **{name: value for name, value in given.items() if name not in CONSISTENCY_OWN}})

@@ -64,6 +64,7 @@ def test_unknown_flags_are_reported_before_surplus_words() -> None:
     assert strays(["a", "b"], ["c"], ["IN"]) == ["b", "c"]
     assert strays(["a", "-5", "-.5", "- b", "-"], ["--x"], ["IN..."]) == []
     assert strays(["-5x"], [], ["IN"]) == ["-5x"]
+    assert strays(["--outptu=my file", "a"], [], ["IN"]) == ["--outptu=my file"]
 
 
 def test_a_word_goes_to_the_last_option_that_takes_more_values() -> None:

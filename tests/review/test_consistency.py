@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from self_instruct.review.consistency import Agreement, Thresholds, agreement, statistics, table
+from self_instruct.review.consistency import Agreement, Thresholds, _settled, agreement, statistics, table
 from self_instruct.review.predictions import Prediction
 
 
@@ -78,3 +78,25 @@ def test_the_table_shows_kept_records_thresholds_and_drops():
     lines = [line.split() for line in shown.splitlines()]
     assert ["0.3", "1", "1"] in lines and ["0.4", "0", "1"] in lines and ["0.9", "0", "0"] in lines
     assert ["cut_by_length", "-2"] in lines and ["no_prediction", "-1"] in lines and ["kept", "1"] in lines
+
+
+LOCAL = {"engine": "huggingface", "model_name_or_path": "ours", "adapter": "lora", "quantization": "4bit"}
+SERVER = {"engine": "openai", "api_base": ["http://a"], "api_model": "m", "model_name_or_path": None}
+
+
+@pytest.mark.parametrize(
+    ("earlier", "given", "expected"),
+    [
+        (LOCAL, {}, ("huggingface", "ours", "lora", "4bit")),
+        (LOCAL, {"engine": "huggingface"}, ("huggingface", "ours", "lora", "4bit")),
+        (LOCAL, {"model_name_or_path": "other"}, ("huggingface", "other", None, None)),
+        (LOCAL, {"api_base": ["http://b"], "api_model": "n"}, ("openai", None, None, None)),
+        (LOCAL, {"engine": "openai", "model_name_or_path": "tokenizer"}, ("openai", "tokenizer", None, None)),
+        (SERVER, {"model_name_or_path": "other"}, ("huggingface", "other", None, None)),
+        (SERVER, {"api_base": ["http://b"], "model_name_or_path": "tokenizer"}, ("openai", "tokenizer", None, None)),
+        (LOCAL, {"script_path": "s"}, ("scripted", None, None, None)),
+    ],
+)
+def test_options_of_the_model_of_a_run_do_not_apply_to_another_model(earlier, given, expected):
+    model = _settled(earlier, given).model
+    assert (model.engine, model.model_name_or_path, model.adapter, model.quantization) == expected
