@@ -96,6 +96,8 @@ class Tuning:
         """Run the variants that are not finished, and yield each with its outcome. Raises VariantFailed."""
         best: tuple[Variant, Outcome] | None = None
         for stage in (self._recipes, self._demonstrations, self._triggers, self._temperatures):
+            if best is None and stage != self._recipes:
+                return  # no recipe can run
             for variant in stage(best[0] if best else Variant("given")):
                 outcome = self._outcome(variant)
                 yield variant, outcome

@@ -59,6 +59,12 @@ def test_options_that_are_given_are_not_varied(tmp_path, given, tried):
     assert names(tmp_path, {}, **given)[0] == tried
 
 
+def test_nothing_else_is_tried_if_no_recipe_can_run(tmp_path):
+    tuning = Scored(tmp_path, {}, 1000)
+    object.__setattr__(tuning, "scores", dict.fromkeys(["chat", "magpie", "few_shot"]))
+    assert [variant.name for variant, _ in tuning.outcomes()] == ["chat", "magpie", "few_shot"]
+
+
 def test_a_variant_wins_by_more_than_a_standard_error():
     assert not outcome(11).beats(outcome(9)) and outcome(13).beats(outcome(9))
     assert outcome(1).beats(outcome(0)) and not outcome(0).beats(outcome(0))
