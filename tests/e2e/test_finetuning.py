@@ -83,31 +83,45 @@ TEMPLATE = (
 )
 
 
+# The modules of TRL's commands, one after the other in one process: importing them takes longer than training.
+TRAINING = """
+import json, runpy, sys
+for command, arguments in json.loads(sys.argv[1]):
+    sys.argv = [command, *arguments]
+    runpy.run_module(f"trl.scripts.{command}", run_name="__main__")
+"""
+
+
 @needs_trl
-@pytest.mark.parametrize(
-    ("command", "to", "given"), [("dpo", "preference", PAIRS), ("kto", "kto", PAIRS), ("sft", "messages", CALLS)]
-)
-def test_trl_trains_on_preferences_verdicts_and_calls_of_tools(command, to, given, tiny_llama, tmp_path):
-    (tmp_path / "in.jsonl").write_text(lines(*given))
-    (tmp_path / "set").mkdir()
-    assert (
-        main(["convert", str(tmp_path / "in.jsonl"), "--to", to, "--output", str(tmp_path / "set" / "train.jsonl")])
-        == 0
-    )
-    (tmp_path / "set" / "train.report.json").unlink()
+def test_trl_trains_on_preferences_verdicts_and_calls_of_tools(tiny_llama, tmp_path):
     (tmp_path / "template.jinja").write_text(TEMPLATE)
-    template = ["--chat_template_path", tmp_path / "template.jinja"] if command == "sft" else []
+    commands = []
+    for command, to, given in (("dpo", "preference", PAIRS), ("kto", "kto", PAIRS), ("sft", "messages", CALLS)):
+        folder = tmp_path / command
+        (folder / "set").mkdir(parents=True)
+        (folder / "in.jsonl").write_text(lines(*given))
+        output = str(folder / "set" / "train.jsonl")
+        assert main(["convert", str(folder / "in.jsonl"), "--to", to, "--output", output]) == 0
+        (folder / "set" / "train.report.json").unlink()
+        template = ["--chat_template_path", str(tmp_path / "template.jinja")] if command == "sft" else []
+        commands.append(
+            (command, [
+                "--model_name_or_path", str(tiny_llama), "--dataset_name", str(folder / "set"), "--output_dir",
+                str(folder / "model"), *template, "--use_cpu", "--bf16", "false", "--max_steps", "2",
+                "--per_device_train_batch_size", "2", "--gradient_accumulation_steps", "1", "--save_strategy", "no",
+                "--report_to", "none",
+            ])
+        )  # fmt: skip
     done = run(
-        Path(sys.executable).with_name("trl"), command, "--model_name_or_path", tiny_llama, "--dataset_name", tmp_path / "set",
-        "--output_dir", tmp_path / "model", *template, "--use_cpu", "--bf16", "false", "--max_steps", 2,
-        "--per_device_train_batch_size", 2, "--gradient_accumulation_steps", 1, "--save_strategy", "no", "--report_to", "none",
-        HF_DATASETS_CACHE=str(tmp_path / "cache"),
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-    before, after = (load_file(folder / "model.safetensors") for folder in (tiny_llama, tmp_path / "model"))
-    assert any(
-        not torch.equal(weight.float(), after[name].float()) for name, weight in before.items() if name in after
+        sys.executable, "-W", "ignore", "-c", TRAINING, json.dumps(commands), HF_DATASETS_CACHE=str(tmp_path / "cache")
     )
+    assert done.returncode == 0, done.stderr[-3000:]
+    before = load_file(tiny_llama / "model.safetensors")
+    for command, _ in commands:
+        after = load_file(tmp_path / command / "model" / "model.safetensors")
+        assert any(
+            not torch.equal(weight.float(), after[name].float()) for name, weight in before.items() if name in after
+        )
 
 
 def test_the_template_for_base_models_ends_answers_and_leaves_nothing_to_escape(tiny_llama):
