@@ -14,7 +14,7 @@ from self_instruct.engines.base import Completion, Hardware, Request, Sampling, 
 from self_instruct.engines.local.active_request import ActiveRequest, EndRules, free_memory
 from self_instruct.engines.local.backend import choose_backend
 from self_instruct.engines.local.generation_settings import unused_settings
-from self_instruct.engines.local.hardware import hardware_of
+from self_instruct.engines.local.hardware import hardware_of, keep_freed_memory
 from self_instruct.engines.local.stopping import StopMatcher, TurnDecoder
 from self_instruct.engines.local.tokenizer import PromptEncoder, context_length, end_tokens, unusable
 
@@ -59,6 +59,8 @@ class HuggingFaceEngine:
         self._backend, self.method = choose_backend(
             backend, model, tokenizer, sampling, rules, batch_size, same_sampling, why_not
         )
+        if model.device.type == "cpu":
+            keep_freed_memory()
         self._waiting: list[ActiveRequest] = []
         self._refused: list[ActiveRequest] = []
         self._interrupted = False
