@@ -94,15 +94,14 @@ class Tuning:
 
     def outcomes(self) -> Iterator[tuple[Variant, Outcome]]:
         """Run the variants that are not finished, and yield each with its outcome. Raises VariantFailed."""
-        best: tuple[Variant, Outcome] | None = None
+        found: list[tuple[Variant, Outcome]] = []
         for stage in (self._recipes, self._demonstrations, self._triggers, self._temperatures):
-            if best is None and stage != self._recipes:
-                return  # no recipe can run
-            for variant in stage(best[0] if best else Variant("given")):
-                outcome = self._outcome(variant)
-                yield variant, outcome
-                if outcome.problem is None and (best is None or outcome.beats(best[1])):
-                    best = variant, outcome
+            possible = [variant for variant, outcome in found if outcome.problem is None]
+            if found and not possible:
+                return
+            for variant in stage(_leader(found) or (possible[0] if possible else Variant("given"))):
+                found.append((variant, self._outcome(variant)))
+                yield found[-1]
 
     def _recipes(self, best: Variant) -> Sequence[Variant]:
         """The recipes; the others are left out if the user has chosen one, or trigger words, which only few_shot has."""
@@ -203,16 +202,22 @@ def table(found: Sequence[tuple[Variant, Outcome]], best: Variant | None) -> lis
     return lines
 
 
-def best_of(found: Sequence[tuple[Variant, Outcome]]) -> Variant:
-    """Return the first variant that no later one beats. Raises UserError if none wrote a useful record, with the
-    last problem if none could run.
-    """
+def _leader(found: Sequence[tuple[Variant, Outcome]]) -> Variant | None:
+    """Return the first variant that no later one beats; None if none wrote a useful record."""
     best: tuple[Variant, Outcome] | None = None
     for item in found:
         if item[1].useful and (best is None or item[1].beats(best[1])):
             best = item
+    return best[0] if best is not None else None
+
+
+def best_of(found: Sequence[tuple[Variant, Outcome]]) -> Variant:
+    """Return the first variant that no later one beats. Raises UserError if none wrote a useful record, with the
+    last problem if none could run.
+    """
+    best = _leader(found)
     if best is not None:
-        return best[0]
+        return best
     problems = [item.problem for _, item in found if item.problem is not None]
     if len(problems) == len(found):
         raise UserError(problems[-1])
