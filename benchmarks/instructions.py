@@ -1,4 +1,4 @@
-"""Instructions for benchmarks: from files, then similar synthetic ones; without files, synthetic ones only."""
+"""Provide instructions for benchmarks: those of files, then similar synthetic ones; without files, synthetic ones only."""
 
 import json
 import random
@@ -10,8 +10,8 @@ NEAR_COPIES = 0.3  # share of texts made from an earlier one by changing up to h
 def instructions(paths: list[str], number: int) -> tuple[list[str], int]:
     """Return this many instructions, those from files shuffled with a fixed seed, and the number of those from files.
 
-    Synthetic ones have the lengths and word frequencies of the real ones; without a file, those of a lognormal and a
-    Zipf law.
+    Synthetic ones have the lengths and word frequencies of the real ones; without a file, log-normal lengths and Zipf
+    frequencies.
     """
     rng = random.Random(0)
     real = [json.loads(line)["instruction"] for path in paths for line in Path(path).read_bytes().splitlines()]

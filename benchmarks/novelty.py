@@ -42,8 +42,8 @@ def cpu(work: Callable[[], object]) -> float:
 
 
 def ours(paths: list[str], size: int) -> tuple[float, float, float, np.ndarray, int]:
-    """Return CPU seconds, seconds, GiB, which texts are kept, and how many are real."""
-    keep_first(["compiled", "beforehand"])
+    """Return CPU seconds, wall-clock seconds, peak GiB, which texts are kept [texts], and how many are real."""
+    keep_first(["compile", "before timing"])
     texts, real = instructions(paths, size)
     decisions: list = []
     begun = time.perf_counter()
@@ -54,16 +54,14 @@ def ours(paths: list[str], size: int) -> tuple[float, float, float, np.ndarray, 
 
 
 def others(texts: list[str], kept: np.ndarray) -> dict[str, float]:
-    """Return the CPU seconds per comparison of each method, timed on a sample of candidates and of the finally kept
-    texts.
-    """
+    """Return the CPU seconds per comparison of each method, timed on samples of the candidates and of the kept texts."""
     rng = random.Random(0)
     pool = [rouge_tokens(texts[at]) for at in rng.choices(np.flatnonzero(kept).tolist(), k=2_000)]
     candidates = [rouge_tokens(text) for text in rng.choices(texts, k=256)]
     few = candidates[: PAIRS // len(pool)]
 
     def in_processes() -> None:
-        for tokens in few:  # the original makes a pool of processes for each candidate
+        for tokens in few:  # the original code starts a process pool for each candidate
             with Pool(4) as processes:
                 processes.map(partial(_score_lcs, tokens), pool)
 
@@ -81,7 +79,7 @@ def others(texts: list[str], kept: np.ndarray) -> dict[str, float]:
 
 
 def whole_files(paths: list[str], sizes: list[int]) -> None:
-    """Compare greedy filtering of all texts in order."""
+    """Time greedy filtering of all texts in order, and print the table."""
     print(f"{'texts':>9} {'real':>7} {'kept':>8} {'rouge_score':>12} {'processes':>11} {'cdist':>9} {'ours, CPU s':>11} "
           f"{'wall s':>7} {'GiB':>5} {'ratio':>9} {'exponent':>8}")  # fmt: skip
     before: tuple[int, float] | None = None
@@ -98,7 +96,7 @@ def whole_files(paths: list[str], sizes: list[int]) -> None:
 
 
 def in_the_loop(paths: list[str]) -> None:
-    """Compare finding the exact nearest text of each candidate, one after the other."""
+    """Time the search for the exact nearest text of one candidate after the other, and print the table."""
     print(
         f"\n{'pool':>9} {'add all, s':>11} {'new, ms':>8} {'near, ms':>9} {'all, ms':>8}   processor time a candidate"
     )

@@ -2,8 +2,8 @@
 
 Writes the records of the files, and synthetic ones like them, to one file, runs the report command on it in a separate process,
 and opens the page three times in a headless Chromium. `ready` is measured by the clock of the page, from the start of the
-navigation until the table can be searched (figures are drawn as they come into view); `search` is the time of a search of all
-records for a frequent word until its first results are shown.
+navigation until the table can be searched (figures are drawn as they come into view); `search` is the time from the input of
+a frequent word until the first results are shown.
 """
 
 import argparse

@@ -1,8 +1,7 @@
-"""Check whether a long run grows in memory or slows down: python benchmarks/soak.py [--minutes 30] [--rate 6] [--every
-1000]
+"""Check whether a long run grows in memory or slows down: python benchmarks/soak.py [--minutes 30] [--rate 6]
 
-Runs a whole launch with journal, filters and ROUGE-L. Its engine writes new tasks at a fixed rate without using the
-CPU, like a model on a GPU. Prints memory and CPU time per request as the pool grows, and finally what the memory
+Runs a whole launch with journal, filters and ROUGE-L. Its engine writes new tasks at a fixed rate and uses almost no
+CPU, like a model on a GPU. Prints memory and CPU time per request as the pool grows, and at the end what the memory
 holds. CPU time is reported because the machine may be shared.
 """
 
@@ -72,9 +71,7 @@ class Clock:
 
 
 class PacedEngine:
-    """An engine that answers this many requests per second in order, each with tasks computed from its index; keeps no
-    text.
-    """
+    """An engine that answers this many requests per second in order, each with tasks computed from its index."""
 
     context_length: int | None = None
     capacity: int | None = None
@@ -106,7 +103,7 @@ class PacedEngine:
         return []
 
     def interrupt(self) -> None:
-        """Stop: no request is active between two polls."""
+        """Stop; no request is active between two polls."""
         self._interrupted = True
 
     def close(self) -> None:
@@ -127,7 +124,7 @@ def completion(request: Request) -> Completion:
 
 
 def tasks(index: int) -> Iterator[tuple[str, str, bool]]:
-    """Return the tasks of a request: words by a Zipf law, some similar to a task of an earlier request, some broken."""
+    """Yield the tasks of a request as instruction, output and whether the block is broken; some repeat an earlier task."""
     rng = random.Random(index)
     for _ in range(rng.randint(2, 4)):
         words = rng.choices(WORDS, cum_weights=ZIPF, k=max(6, round(rng.lognormvariate(2.7, 0.4))))
@@ -151,14 +148,14 @@ class Sample:
 
 
 class Sampler(Progress):
-    """Takes a sample each time this many records were added."""
+    """Takes a sample each time that many records have been added."""
 
     def __init__(self, clock: Clock, every: int) -> None:
         super().__init__(10**9)
         self._clock, self._every, self.samples, self._table = clock, every, list[Sample](), sys.stdout
 
     def update(self, funnel: Funnel) -> None:
-        """Called after completions were decided."""
+        """Take a sample if it is due; called after each decision on completions."""
         super().update(funnel)
         if funnel.accepted >= self._every * len(self.samples):
             taken = Sample(funnel.accepted, funnel.requests, time.monotonic(), self._clock.read(), resident())
@@ -202,7 +199,7 @@ def report(samples: list[Sample], curator: Curator) -> None:
     """Print memory and speed at the end compared with the start."""
     settled = [sample for sample in samples if sample.records >= FIRST]
     if len(settled) < 8:
-        print(f"\nToo few records beyond {FIRST:,} to tell anything; give more --minutes.")
+        print(f"\nToo few records beyond {FIRST:,} to compare; use a larger --minutes.")
         return
     records = [sample.records / 1000 for sample in settled]
     slope, _ = linear_regression(records, [sample.memory / 1e6 for sample in settled])
@@ -230,9 +227,9 @@ def main() -> None:
     """Run a launch for some minutes, and print the measurements."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--minutes", type=float, default=30.0)
-    parser.add_argument("--rate", type=float, default=6.0, help="requests a second")
+    parser.add_argument("--rate", type=float, default=6.0, help="requests per second")
     parser.add_argument("--every", type=int, default=1000, help="records between two rows")
-    parser.add_argument("--profile", action="store_true", help="where the time goes, by function")
+    parser.add_argument("--profile", action="store_true", help="print the CPU time by function")
     options = parser.parse_args()
     clock = Clock()
     for method in ("nearest", "add"):

@@ -1,9 +1,8 @@
 """Measure the extraction of verbs and objects from instructions: python benchmarks/verb_noun.py FOLDER [--show]
 
 FOLDER holds the instruction files that the labels name. A label is the verb of the request and its direct object, in
-their base form, or - if there is no such word; all were assigned by hand. `verb_noun_labels.tsv` (200) was used to improve
-the rules; `verb_noun_held_out.tsv` (80) was labelled before the last change of
-the rules. Its errors were read once; no rule was written for them.
+their base form, or - if there is no such word; all were assigned by hand. `verb_noun_labels.tsv` (200) was used to improve the
+rules; `verb_noun_held_out.tsv` (80) was labelled before the last change of the rules, and no rule was written for its errors.
 Precision and recall count verb-object pairs, since the figures of a report show only these.
 """
 

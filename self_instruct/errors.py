@@ -1,13 +1,13 @@
-"""The exception that a user sees as a message instead of a traceback, and texts shared by such messages."""
+"""`UserError`, which is shown as a message instead of a traceback, and text shared by such messages."""
 
 FILE_ONLY = {"file_only": True}
-"""`extra` of a log event that goes to the log file only, not to standard error."""
+"""Pass as `extra` to log an event to the log file only, not to standard error."""
 
 
 class UserError(Exception):
     """A mistake that the user can fix: the message says what was given, why it cannot work and what to change (exit code 2).
 
-    `rank` is the process that found it, if it is the only one; None if every process of a launch finds the same mistake.
+    `rank` is the only process that found the mistake, or None if every process of a launch finds it.
     """
 
     def __init__(self, message: str, rank: int | None = None) -> None:
@@ -16,5 +16,5 @@ class UserError(Exception):
 
 
 def install(extra: str) -> str:
-    """Return the command that installs an extra of setup.cfg."""
+    """Return how to install an extra from setup.cfg."""
     return f"pip install -e '.[{extra}]' in the project's directory"

@@ -1,6 +1,6 @@
-"""Whether the Hugging Face Hub can be reached, found out by one request.
+"""Check with one request whether the Hugging Face Hub can be reached.
 
-The libraries that load models retry each file for half a minute when there is no network, so ask here before they do.
+Without a network, the libraries that load models retry each file for half a minute, so check here first.
 """
 
 import time
@@ -14,9 +14,9 @@ _answers: dict[str, tuple[float, bool]] = {}
 
 
 def reachable() -> bool:
-    """Return whether the Hub answers at all within `HF_HUB_ETAG_TIMEOUT` seconds; never under `HF_HUB_OFFLINE`.
+    """Return whether the Hub answers within `HF_HUB_ETAG_TIMEOUT` seconds; False with `HF_HUB_OFFLINE`.
 
-    An answer holds for a minute, so that loading the parts of a model asks once.
+    The result is cached for a minute, so that loading the parts of a model sends one request.
     """
     from huggingface_hub import constants
 
@@ -31,7 +31,7 @@ def reachable() -> bool:
 
 @contextmanager
 def offline_if_unreachable(name: str) -> Iterator[None]:
-    """Inside, if `name` is no folder and the Hub cannot be reached, the libraries read their cache and send no request.
+    """Make the libraries use their cache only, if `name` is not a folder and the Hub cannot be reached.
 
     `local_files_only=True` is not enough: transformers does not pass it on to its search for adapters.
     """
@@ -48,7 +48,7 @@ def offline_if_unreachable(name: str) -> Iterator[None]:
 
 
 def cached_commit(name: str, revision: str | None = None, file: str = "config.json") -> str | None:
-    """Return the commit of a model of which `file` is in the cache of the Hub under that branch, tag or commit, or None."""
+    """Return the commit of a cached model for a branch, tag or commit; None if its `file` is not in the Hub's cache."""
     from huggingface_hub import try_to_load_from_cache
 
     try:
@@ -69,7 +69,7 @@ def _asked(endpoint: str, timeout: float) -> bool:
         except Exception:  # no network, a broken proxy, a malformed HF_ENDPOINT: no answer in any case
             return
 
-    # The lookup of a host's name has no timeout of its own, and nothing can interrupt it.
+    # A DNS lookup has no timeout and cannot be interrupted, so send the request from a thread.
     thread = Thread(target=ask, daemon=True)
     thread.start()
     thread.join(timeout)

@@ -1,7 +1,8 @@
-"""The data that passes between stages: records, drops and prompts, and their JSON lines."""
+"""The data passed between stages (records, drops, prompts), and how a row is written as a JSON line."""
 
 import hashlib
 import json
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +13,7 @@ class Record:
     """A task with its answer: a seed task or a generated one.
 
     `depth` counts generations: 0 for a seed task, otherwise one more than the deepest demonstration it was written from.
-    `conversation` is the text of all turns, if there are more than a question and an answer.
+    `conversation` is the text of all turns of a conversation longer than one question and answer; otherwise empty.
     """
 
     id: str
@@ -47,7 +48,7 @@ class Drop:
 
 
 def record_id(request: int, position: int) -> str:
-    """Return the id of the candidate at a position (from 1) of a request's completion; ids sort in request order."""
+    """Return the id of a candidate: `request` and the `position` (from 1) in its completion. Ids sort in request order."""
     return f"{request:06d}-{position:02d}"
 
 
@@ -61,9 +62,9 @@ def json_line(row: dict[str, Any]) -> bytes:
 
 @dataclass(frozen=True)
 class Aim:
-    """The purpose of a request: step 1 asks for new tasks, step 2 for the answer to the candidate `answers`.
+    """The purpose of a request: step 1 asks for new tasks, step 2 for the output of the task whose id is `answers`.
 
-    `category` is empty in a run without categories. `variables` are those of a category's prompt, such as the topic.
+    `category` is empty in a run without categories. `variables` fill in the category's prompt template, such as the topic.
     """
 
     category: str = ""
@@ -74,9 +75,9 @@ class Aim:
 
 @dataclass(frozen=True)
 class Prompt:
-    """The prompt of a request, and the demonstrations it was composed from.
+    """The prompt of a request, and the demonstrations in it.
 
-    The model reads `text` and then `opening`, the start of block `number`, which it continues.
+    The prompt is `text` followed by `opening`, the start of block `number`, which the model continues.
     """
 
     request: int
@@ -103,5 +104,16 @@ class Prompt:
 
     @property
     def sha256(self) -> str:
-        """Hash of the prompt as the model reads it, before any chat template."""
+        """SHA-256 of the prompt before any chat template is applied."""
         return hashlib.sha256((self.text + self.opening).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+# Characters without a picture whose category is that of letters or symbols: Hangul fillers and the empty Braille pattern.
+_INVISIBLE = frozenset("\u115f\u1160\u3164\uffa0\u2800")
+
+
+def is_blank(text: str) -> bool:
+    """Return whether nothing of a text can be seen: white space, control and zero-width characters only."""
+    return all(
+        sign.isspace() or sign in _INVISIBLE or unicodedata.category(sign) in ("Cf", "Cc", "Mn") for sign in text
+    )

@@ -1,6 +1,6 @@
-"""Read seed tasks: JSON lines in the Self-Instruct schema or flat ones. Every error names the file, line and field.
+"""Read seed tasks from JSON lines, in the Self-Instruct schema or a flat one. Every error names the file, line and field.
 
-This checks that a task is complete. A test runs the filters over our seed files to check that they are good demonstrations.
+Only completeness is checked here; tests/test_seed_files.py runs the filters over the shipped seed files.
 """
 
 import hashlib
@@ -15,8 +15,8 @@ from self_instruct.user_files import LineError, json_kind, read_objects
 def load_seeds(path: Path) -> list[Record]:
     """Return the seed tasks of a file in order. Raises UserError for the first line that is not a complete task.
 
-    Schema: `id, name, instruction, instances: [{input, output}], is_classification` (wang2022self), of which the first
-    instance is used; or `instruction, input, output` flat. A missing id is made from the line's number.
+    Schemas: `id, name, instruction, instances: [{input, output}], is_classification` (wang2022self), of which the first
+    instance is used; or flat `instruction, input, output`. A task without an id gets `seed_` and its line number.
     """
     seeds: list[Record] = []
     locations: dict[str, str] = {}
@@ -34,14 +34,14 @@ def load_seeds(path: Path) -> list[Record]:
 
 
 def sha256_of_file(path: Path) -> str:
-    """Return the SHA-256 of a file; a resumed run compares that of its seed file."""
+    """Return the SHA-256 of a file; a resumed run checks that its seed file is unchanged."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def task_of(row: dict[str, Any], place: str, name: str) -> Record:
-    """Return the task of a JSON object; `name` is its id if it has none.
+    """Return the task in a JSON object; `name` is the id if it has none, and an input `<noinput>` becomes empty.
 
-    Raises LineError if a field is missing or not a text.
+    Raises LineError if a field is missing, empty or not a string.
     """
     instance = row
     if "instances" in row:

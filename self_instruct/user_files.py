@@ -1,7 +1,7 @@
 """Read the JSONL and YAML files that users write; every error names file and line.
 
-YAML is loaded as plain data, with two differences from PyYAML: a repeated key is refused, where PyYAML silently keeps the last
-one; and keys such as `yes`, `on`, `1` or `null` are texts, where YAML 1.1 converts them. Values are converted as usual.
+YAML is loaded as plain data, with two differences from PyYAML: a repeated key is an error, where PyYAML silently keeps the last
+one; and keys such as `yes`, `on`, `1` or `null` stay strings, where YAML 1.1 converts them. Values are converted as usual.
 """
 
 import json
@@ -15,18 +15,15 @@ import yaml
 from self_instruct.errors import UserError
 
 MOST_EXACT = 2**53 - 1
-"""The largest whole number that every reader of JSON stores exactly."""
+"""The largest integer that every JSON reader stores exactly, also one that stores numbers as float64."""
 
 
 class NumberError(ValueError):
-    """A number in a JSON text that not every reader can store."""
+    """A number in JSON that some readers cannot store exactly."""
 
 
 def exact_json(text: str | bytes) -> Any:
-    """Return a JSON value.
-
-    Raises NumberError for a number that is infinite, NaN or beyond `MOST_EXACT`, and ValueError if it is not JSON.
-    """
+    """Parse JSON. Raises NumberError for an infinite or NaN number or an integer beyond `MOST_EXACT`, ValueError if invalid."""
     return json.loads(text, parse_int=_exact, parse_float=_finite, parse_constant=_finite)
 
 
@@ -43,7 +40,7 @@ def _finite(digits: str) -> float:
 
 
 class LineError(UserError):
-    """An error in one line: its place `file:line`, the problem, and the reason in one word."""
+    """An error in one line: its `place` as `file:line`, the `problem`, and a one-word `reason` for counts."""
 
     def __init__(self, reason: str, place: str, problem: str) -> None:
         super().__init__(f"{place}: {problem}")
@@ -51,9 +48,9 @@ class LineError(UserError):
 
 
 def read_objects(path: Path, what: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each object with its place, `file:line`. Blank lines are skipped; a byte order mark and CRLF are accepted.
+    """Yield the place, `file:line`, and the object of each line. Skips blank lines; accepts a byte order mark and CRLF.
 
-    Raises UserError if the file cannot be read, or if a line is not UTF-8 or not one JSON object.
+    Raises UserError if the file cannot be read (`what` says what the file is), or a line is not one JSON object in UTF-8.
     """
     try:
         content = path.read_bytes()
@@ -88,7 +85,7 @@ def object_of(raw: bytes, place: str, decode: Callable[[str], Any] = json.loads)
 
 
 def json_kind(value: Any) -> str:
-    """Return the type of a value in JSON's words."""
+    """Return the JSON type of a value, for messages."""
     if isinstance(value, bool):
         return "true" if value else "false"
     kinds = {str: "a text", int: "a number", float: "a number", list: "a list", dict: "an object"}
@@ -103,7 +100,7 @@ class UniqueKeyLoader(yaml.SafeLoader):
     """PyYAML's safe loader. Raises yaml.YAMLError for a key that is repeated, empty, or a list or mapping."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        """Check the keys of a mapping, before other mappings are merged into it."""
+        """Check the keys before merge keys (`<<`) are resolved, so that a merged key may be overridden."""
         node = super().compose_mapping_node(anchor)
         seen: set[str] = set()
         for key, _ in node.value:

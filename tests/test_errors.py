@@ -14,7 +14,7 @@ from self_instruct.rules.filters.language import unwanted_language
 from tests.support.runs import ROOT
 
 
-def test_every_extra_that_is_named_is_one_of_setup_cfg() -> None:
+def test_every_extra_named_in_a_message_is_in_setup_cfg() -> None:
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg", encoding="utf-8")
     named = set()

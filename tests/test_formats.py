@@ -1,4 +1,4 @@
-"""Record formats: rendered blocks are parsed back, and a broken block loses only itself."""
+"""Record formats: rendered blocks are parsed back, and a broken block does not affect the others."""
 
 import re
 
@@ -78,7 +78,7 @@ def test_text_that_looks_like_the_format_survives_in_every_field(format: RecordF
 @pytest.mark.parametrize("format", VARIANTS.values(), ids=VARIANTS)
 @PROPERTY
 @given(data=st.data(), number=st.integers(1, 400), truncated=st.booleans())
-def test_nothing_of_a_completion_is_lost_whatever_it_holds(
+def test_no_text_of_a_completion_is_lost(
     format: RecordFormat, data: st.DataObject, number: int, truncated: bool
 ) -> None:
     completion = data.draw(texts(format))
@@ -124,21 +124,19 @@ HEAD, TAIL = "Add.\n\n1. Output:\na + b\n###\n", "3. Instruction:\nDivide.\n\n3.
         ("2. Instruction:\nSubtract.\n2. Output:\nx\n2. Output:\ny\n###\n", "repeated_output"),
         ("2. Instruction:\n###\n", "empty_block"),
         ("2. Instruction:\n", "empty_block"),
-        ("**2.** Instruction\nSubtract.\n", None),
+        ("**2.** Instruction\nSubtract.\n", "missing_output"),
+        ("Subtract.\n\nx - y\n###\n", "unlabelled"),
+        ("2. Output:\nx\n", "missing_instruction"),
     ],
 )
-def test_a_broken_block_costs_only_itself(broken: str, reason: str | None) -> None:
-    blocks = read(IO.parse(HEAD + broken + TAIL))
-    if reason is None:  # text without a label belongs to the previous answer, and the rest is still parsed
-        assert blocks == [{"instruction": "Add.", "output": f"a + b\n###\n{broken.strip()}"}, LAST]
-    else:
-        assert blocks == [FIRST, reason, LAST]
+def test_a_broken_block_does_not_affect_the_others(broken: str, reason: str) -> None:
+    assert read(IO.parse(HEAD + broken + TAIL)) == [FIRST, reason, LAST]
 
 
 @pytest.mark.parametrize(
     ("completion", "reason"),
     [
-        ("Add.\n1. Output:\nx", "missing_input"),
+        ("Add.", "missing_output"),
         ("Add.\n1. Input:\n2", "missing_output"),
         ("Add.\n1. Input:\n2\n1. Input:\n3\n1. Output:\nx", "repeated_input"),
         ("Add.\n1. Input:\n2\n1. Output:\nx\n1. Output:\ny", "repeated_output"),
@@ -152,7 +150,7 @@ def test_a_block_with_input_is_rejected_with_its_fault(completion: str, reason: 
 
 
 @pytest.mark.parametrize("numbers", [(1, 1, 1), (1, 3, 7), (9, 5, 2), (4, 4, 999_999), (0, 0, 0)])
-def test_repeated_skipped_and_falling_numbers_lose_no_block(numbers: tuple[int, ...]) -> None:
+def test_repeated_skipped_and_decreasing_numbers_lose_no_block(numbers: tuple[int, ...]) -> None:
     rows = [Record("x", f"Task {at}.", "", f"answer {at}") for at in range(3)]
     text = "".join(IO.render(record, number) for record, number in zip(rows, numbers, strict=True))
     assert read(IO.parse(text, 7)) == [fields_of(IO, record) for record in rows]
@@ -173,7 +171,7 @@ def test_labels_without_number_inside_a_numbered_block_are_text(output: str) -> 
     blocks = read(IIO.parse(completion.replace("\n1. Output", "\n1. Input:\n<noinput>\n1. Output")))
     start = {"instruction": "Explain this:\nInstruction: ADD", "input": ""}
     if output.startswith("Instruction"):  # after an answer, a first label begins a block, numbered or not
-        assert blocks == [{**start, "output": "It adds."}, "missing_input"]
+        assert blocks == [{**start, "output": "It adds."}, "missing_output"]
     else:
         assert blocks == [{**start, "output": f"It adds.\n{output}"}]
 
@@ -183,15 +181,17 @@ def test_labels_without_number_inside_a_numbered_block_are_text(output: str) -> 
     [
         "### Usage\nrun it",
         "# A\n### B\n#### C",
-        "a\n###\nb",
-        "a\n\n###\n\nb",
+        "```coffee\n###\na remark\n###\n```",
         "a ### b",
-        "###\na",
         "a\n###b",
         "a\n####",
+        "*\n**\n***",
+        "---\na: 1\n---\nb: 2",
+        "# A\n\n---\n\nMore of it.",
+        "```\na\n```",
     ],
 )
-def test_a_separator_inside_an_answer_survives_as_the_model_wrote_it(output: str) -> None:
+def test_what_resembles_a_separator_inside_an_answer_survives_as_the_model_wrote_it(output: str) -> None:
     completion = f"Write a README.\n\n1. Output:\n{output}\n###\n2. Instruction:\nNext.\n\n2. Output:\nend\n###\n"
     assert read(IO.parse(completion)) == [
         {"instruction": "Write a README.", "output": output},
@@ -215,13 +215,13 @@ def test_a_separator_inside_an_answer_survives_as_the_model_wrote_it(output: str
         (HEAD + "2. Instruction:\nSubtract.\n" + TAIL, [FIRST, "missing_output", LAST]),
     ],
 )
-def test_the_length_limit_costs_the_last_block_unless_it_is_closed(
+def test_the_length_limit_breaks_the_last_block_unless_it_is_closed(
     completion: str, expected: list[dict[str, str] | str]
 ) -> None:
     assert read(IO.parse(completion, truncated=True)) == expected
 
 
-def test_an_open_last_block_is_read_when_the_model_ended_by_itself() -> None:
+def test_an_open_last_block_is_read_if_the_model_stopped_by_itself() -> None:
     assert read(IO.parse("Add.\n\n1. Output:\na + b")) == [FIRST]
 
 

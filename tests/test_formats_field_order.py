@@ -1,4 +1,4 @@
-"""Blocks whose fields stand in another order, and the last field of a record."""
+"""Blocks with their fields in another order, and completing only the last field of a record."""
 
 import pytest
 from hypothesis import given
@@ -42,7 +42,7 @@ def test_the_last_field_of_a_record_is_read_after_the_others_were_shown(
     assert whole.startswith(opening)
     body, expected = whole.removeprefix(opening), [fields_of(format, record)]
     assert read(format.parse(body, number, record=record)) == expected
-    # A chat model may repeat the label that it is to go on from.
+    # A chat model may repeat the label that it was given.
     label = opening.rpartition("\n\n")[2]
     assert read(format.parse(label + body, number, record=record)) == expected
 
@@ -61,7 +61,7 @@ def test_a_block_begins_with_the_first_field_and_ends_open_at_the_last() -> None
 def test_text_after_the_last_field_is_not_part_of_it(following: str) -> None:
     first, *_ = OUTPUT_FIRST.parse(f"Sum two.\n{following}", 4, record=Record("x", "Add.", "", "a + b"))
     assert first.fields["output"] == "a + b"
-    assert first.fields["instruction"] == ("Sum two.\n###\n\nmore" if following.startswith("#") else "Sum two.")
+    assert first.fields["instruction"] == "Sum two."
 
 
 def test_an_empty_a_cut_and_another_record_are_distinguished() -> None:
@@ -73,6 +73,6 @@ def test_an_empty_a_cut_and_another_record_are_distinguished() -> None:
 
 
 @pytest.mark.parametrize("names", [("output",), ("output", "output"), ("input", "output")])
-def test_fields_are_ordered_by_all_their_names(names: tuple[str, ...]) -> None:
+def test_an_order_must_name_every_field_once(names: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match="the fields are instruction, output, which cannot be ordered as"):
         IO.in_order(*names)

@@ -1,4 +1,4 @@
-"""The data that passes between stages, and its one JSON line."""
+"""Records, their ids and their JSON lines."""
 
 import json
 
@@ -40,5 +40,5 @@ def test_a_json_line_holds_the_row_in_one_line_of_utf_8(row: dict[str, str]) -> 
     ("text", "shown"),
     [("é ß 好 😀", "é ß 好 😀".encode()), ("a\nb", b"a\\nb"), ("\ud800", b"\\ud800"), ("é\udfff", b"\\u00e9\\udfff")],
 )
-def test_text_is_written_as_it_is_unless_utf_8_cannot_hold_it(text: str, shown: bytes) -> None:
+def test_text_is_not_escaped_unless_utf_8_cannot_encode_it(text: str, shown: bytes) -> None:
     assert json_line({"a": text}) == b'{"a": "' + shown + b'"}\n'

@@ -17,7 +17,7 @@ MODULES = {
 }
 LINES = (
     ("records", "errors", "hub"),
-    ("formats", "user_files"),
+    ("formats", "thoughts", "user_files"),
     ("config", "seeds"),
     ("engines", "novelty"),
     ("runs", "rules"),

@@ -66,7 +66,7 @@ def refused(name, node):
         or given.get("shell") == "True"
         or given.get("use_safetensors") == "False"
         or given.get("trust_remote_code") not in (None, "trust_remote_code", "options.trust_remote_code")
-        or (name == "yaml.load" and ast.unparse(node.args[1]) != "UniqueKeyLoader")
+        or (name == "yaml.load" and ast.unparse(node.args[1]) not in ("UniqueKeyLoader", "_SAFE_LOADER"))
     )
 
 

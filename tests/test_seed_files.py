@@ -101,7 +101,7 @@ def test_every_seed_passes_the_filters_that_generated_records_must_pass(
 
 
 @pytest.mark.parametrize("format", FORMATS.values(), ids=FORMATS)
-def test_every_seed_is_read_back_as_it_is_shown(format: RecordFormat) -> None:
+def test_every_seed_survives_rendering_and_parsing(format: RecordFormat) -> None:
     shown = seeds()
     blocks = format.parse("".join(format.render(seed, number) for number, seed in enumerate(shown, start=1)))
     assert [block.reason for block in blocks] == [None] * len(shown)
@@ -118,7 +118,7 @@ def test_every_python_sql_and_regex_seed_has_a_check() -> None:
 
 
 def failure(seed_id: str, *sources: str) -> str | None:
-    """Run these sources in one scope, and return the exception."""
+    """Run the sources in one namespace; return the exception, or None."""
     scope: dict[str, Any] = {"__name__": "seed"}
     try:
         for source in sources:
@@ -128,7 +128,7 @@ def failure(seed_id: str, *sources: str) -> str | None:
     return None
 
 
-def test_python_seeds_run_and_are_right() -> None:
+def test_python_seeds_run_and_are_correct() -> None:
     found = {seed_id: failure(seed_id, output(seed_id), CHECKS[seed_id]["check"]) for seed_id in checked("check")}
     assert len(found) > 30 and {seed_id: raised for seed_id, raised in found.items() if raised} == {}
 
@@ -139,7 +139,7 @@ def test_the_check_of_a_python_seed_fails_without_its_answer() -> None:
 
 
 def selected(seed_id: str) -> list[list[Any]]:
-    """Return the rows that the SQL statement of a seed yields on the tables of its check."""
+    """Return the rows that the seed's SQL statement selects from the tables of its check."""
     connection = sqlite3.connect(":memory:")
     connection.executescript(CHECKS[seed_id]["schema"])
     found = [list(row) for row in connection.execute(output(seed_id))]
@@ -147,7 +147,7 @@ def selected(seed_id: str) -> list[list[Any]]:
     return found
 
 
-def test_sql_seeds_give_the_rows_that_they_should() -> None:
+def test_sql_seeds_return_the_expected_rows() -> None:
     found, wanted = ({seed_id: give(seed_id) for seed_id in checked("rows")}
                      for give in (selected, lambda seed_id: CHECKS[seed_id]["rows"]))  # fmt: skip
     assert found == wanted != {}

@@ -27,7 +27,7 @@ def load(tmp_path: Path):
     return loaded
 
 
-def test_the_first_instance_is_the_one_that_counts(load) -> None:
+def test_only_the_first_instance_is_used(load) -> None:
     two = {
         **WHOLE,
         "instances": [{"input": "a", "output": "1"}, {"input": "b", "output": "2"}],
@@ -36,7 +36,7 @@ def test_the_first_instance_is_the_one_that_counts(load) -> None:
     assert load(two) == [Record("s1", "Add 1 and 2.", "a", "1", 0)]
 
 
-def test_flat_lines_and_whole_ones_may_be_mixed(load) -> None:
+def test_a_file_may_mix_both_schemas(load) -> None:
     assert load(FLAT, WHOLE) == [Record("seed_1", "Add.", "1 2", "3"), Record("s1", "Add 1 and 2.", "", "3")]
 
 

@@ -69,7 +69,7 @@ def test_a_bad_line_is_named_with_file_and_number(tmp_path: Path, line: bytes, m
         rows(path)
 
 
-def test_lines_before_a_bad_one_are_given_first(tmp_path: Path) -> None:
+def test_lines_before_a_bad_one_are_yielded_first(tmp_path: Path) -> None:
     reader = read_objects(written(tmp_path, b'{"a": 1}\nx\n'), "x")
     assert next(reader)[1] == {"a": 1}
     with pytest.raises(UserError, match=":2: "):

@@ -32,11 +32,11 @@ def test_values_are_parsed_as_yaml() -> None:
     [
         ("a: &a {yes: 1, n: 2}\nb: {<<: *a, n: 3}", {"yes": 1, "n": 3}),
         ("b: {<<: {yes: 1}, no: 2}", {"yes": 1, "no": 2}),
-        # What is merged is made into data before its own turn comes.
+        # A merged mapping is constructed before the parser reaches it on its own.
         ("x: {y: {a: &a {<<: {yes: 1}, yes: 2}}}\nb: {<<: *a}", {"yes": 2}),
     ],
 )
-def test_merged_keys_are_texts_too_and_may_be_overridden(text: str, content: dict[str, int]) -> None:
+def test_merged_keys_are_strings_and_may_be_overridden(text: str, content: dict[str, int]) -> None:
     assert yaml.load(text, UniqueKeyLoader)["b"] == content
 
 

@@ -12,6 +12,7 @@ from self_instruct.errors import UserError
 COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "generate": "generate records with a model, from seed tasks or categories",
+        "tune": "find the recipe and options with which a model writes the most useful records",
         "curate": "filter and deduplicate instruction files of any format",
         "refilter": "make a new dataset from a run with other filters or thresholds, without generating",
         "explain": "show why one candidate was kept or dropped",
@@ -36,7 +37,7 @@ _AFTER_FAILURE = {
     "curate": f"{_OUTPUT_UNCHANGED}, which reuses the embeddings computed so far",
     "refilter": "the old directory is unchanged; run the command again with a new directory",
 }
-"""What a message says after a full disk or an early signal, by command; the others continue from their journal."""
+"""The end of the message after a full disk or an early signal, by command; other commands continue from their journal."""
 DATASETS = ("convert", "merge", "decontaminate", "clean", "lint", "card")
 
 

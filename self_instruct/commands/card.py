@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from self_instruct.datasets.publish import Repository
 
 _HELP = (
-    "Write the records of a run, or of any file that convert reads, as a dataset repository in DIR: README.md, the card, with "
-    "the funnel and configuration of every step whose report still exists; data/train.parquet, all records; "
-    "chat/train.parquet, the same as messages for trainers. Nothing is uploaded without --push_to_hub. Exit codes: 0 done, 3 "
-    "some rows could not be read, 2 a mistake, 1 the disk, the network or the Hub failed."
+    "Write the records of a run, or of any file that convert reads, as a dataset repository in DIR: README.md (the card, with "
+    "the funnel and configuration of every step whose report still exists), data/train.parquet (all records) and "
+    "chat/train.parquet (the same as messages for trainers). Nothing is uploaded without --push_to_hub. Exit codes: 0 done, 3 "
+    "some rows could not be read, 2 user error, 1 the disk, the network or the Hub failed."
 )
 
 
@@ -41,12 +41,12 @@ def main(argv: Sequence[str]) -> int:
     hub = taken(HubOptions, given)
     reading = taken(ReadingOptions, given)
     if len(paths) > 1:
-        raise UserError(f"RUN_OR_FILE is {' '.join(paths)}; give one of them")
+        raise UserError(f"RUN_OR_FILE is {' '.join(paths)}, but a card is made from one; give one of them")
     path = paths[0]
     if options.output_path is None:
         raise UserError("--output_path is missing; give card RUN_OR_FILE --output_path DIR")
     if path == PIPE:
-        raise UserError("RUN_OR_FILE -: a card needs the reports beside the file; give the path of a file")
+        raise UserError("RUN_OR_FILE -: a card is made from a file and the reports beside it; give the path of a file")
     if hub.push_to_hub is None and (hub.private or hub.dry_run):
         raise UserError(f"--{'private' if hub.private else 'dry_run'} needs --push_to_hub OWNER/NAME; add it")
     from self_instruct.datasets.card import Stated
@@ -108,7 +108,7 @@ def _summary(repository: "Repository") -> list[str]:
     ]
     if statistics.unreadable:
         lines.append(f"  could not be read: {statistics.unreadable:,}, the first: {'; '.join(statistics.faults)}")
-    steps = "; ".join(step.what for step in repository.steps) or "none; no report of ours lies beside the file"
+    steps = "; ".join(step.what for step in repository.steps) or "none; there is no report beside the file"
     lines.append(f"Steps in the card: {steps}.")
     if repository.kept:
         lines.append(f"Kept from the earlier card: {', '.join(f'--{name}' for name in repository.kept)}.")
@@ -119,7 +119,7 @@ def _summary(repository: "Repository") -> list[str]:
 
 
 def _written(repository: "Repository") -> list[str]:
-    """Return the files, and the commands that may come next."""
+    """Return lines that list the files and suggest the next commands."""
     folder = repository.folder
     lines = [f"Files in {folder}:", *_files(repository), f"Next:\n  datasets.load_dataset({str(folder)!r})"]
     if repository.statistics.chats:

@@ -67,7 +67,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _counting(options: CleaningOptions) -> tuple[Count, str]:
-    """Return the function that counts tokens, and its description."""
+    """Return the function that counts tokens, and a description of it."""
     if options.model_name_or_path is None:
         return estimated_tokens, f"an estimate, one for every {BYTES_A_TOKEN} bytes of UTF-8"
     if options.max_tokens is None:

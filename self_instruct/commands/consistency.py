@@ -1,7 +1,7 @@
-"""The self-consistency command: show a model the output of every record of a run, and ask for the instruction.
+"""The self-consistency command: show a model the output of every record of a run, and ask it for the instruction.
 
-Records whose instruction is predicted well enough are written to a separate dataset. Predictions are stored, so another
-threshold costs nothing; the model is loaded only if predictions are missing.
+Records whose instruction is predicted well enough are written to a separate dataset. Predictions are stored, so trying
+another threshold needs no model; the model is loaded only if predictions are missing.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ _HELP_TEXTS = {
         for name in CONSISTENCY_NAMES
         if name not in (*NOT_OF_THE_RUN, *CONSISTENCY_OWN)
     },
-    "batch_dir": "directory of the run whose records are tested",
+    "batch_dir": "directory of the run whose records to test",
 }
 _DESCRIPTION = (
     "Keep the records of a run whose instruction a model can predict from the output. "

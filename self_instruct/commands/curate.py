@@ -1,7 +1,7 @@
 """Curate instruction files: python -m self_instruct.post_processing --input_path A.jsonl B.json --output_path C.jsonl
 
-A row is kept if it passes the filters and its instruction with input is new compared with the rows kept before it. Of a row
-with several instances, the first is compared.
+A row is kept if it passes the filters and its instruction and input differ enough from those of the rows kept before it. Of a
+row with several instances, only the first is compared.
 """
 
 import shlex
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 _HELP = (
     "Filter and deduplicate instruction files: keep, in order, every row that passes the filters and differs enough from "
     "the rows kept before it, by instruction and input together. The format is detected from the content. Rows in our "
-    "format and seed tasks are written unchanged, rows of other formats are converted to our JSONL. Outputs are filtered if "
-    "a file has them. Beside C.jsonl: C.rejected.jsonl, the dropped rows with reasons; C.report.json, the counts; "
-    "C.embeddings.cache, embeddings, which runs with other thresholds reuse. Exit codes: 0 every row was read, 3 some rows "
-    "could not be read and are in C.rejected.jsonl, 2 a mistake, 1 the disk failed."
+    "format and seed tasks are written unchanged, rows of other formats are converted to our JSONL. Rules on outputs apply if "
+    "a file has outputs. Beside C.jsonl: C.rejected.jsonl, the dropped rows with reasons; C.report.json, the counts; "
+    "C.embeddings.cache, embeddings, which are reused with other thresholds. Exit codes: 0 every row was read, 3 some rows "
+    "could not be read and are in C.rejected.jsonl, 2 user error, 1 the disk failed."
 )
 
 
@@ -40,7 +40,7 @@ def main(argv: Sequence[str]) -> int:
     from self_instruct.engines.fleet.world import current_world
 
     if not current_world().is_main:
-        return 0  # rank 0 works alone
+        return 0  # only rank 0 curates
     from self_instruct.datasets.curate import curate
 
     counts, encoded = curate(job)
@@ -54,7 +54,7 @@ def _read_job(argv: Sequence[str]) -> "CurateJob":
     groups = (CurationOptions, ReadingOptions, ComparisonOptions, RunOptions, FilterOptions, NoveltyOptions)
     by, about = (
         {"[IN...]": ["input_path", "batch_dir"]},
-        {"batch_dir": "directory of a run whose records are the input"},
+        {"batch_dir": "directory of a run whose records to curate"},
     )
     given, inputs = parse_values(argv, _HELP, groups, names, tuple(by), about, by)
     given["input_path"] = [str(records_of(Path(path))) for path in inputs]
@@ -84,22 +84,26 @@ def _summary(job: "CurateJob", counts: "CurateCounts", encoded: bool | None) -> 
     from self_instruct.datasets.pipeline import written_files
 
     outputs, other = job.outputs, other_threshold(job.novelty.rouge_threshold)
-    lines = ["", f"{counts.tally.kept:,} of {counts.tally.total:,} lines were kept.", "", counts.table(), ""]
+    lines = ["", f"{counts.tally.kept:,} of {counts.tally.total:,} rows were kept.", "", counts.table(), ""]
     lines += [
-        f"{item.rule} dropped {item.dropped:,} of {item.parsed:,} records ({item.dropped / item.parsed:.0%}); use "
-        "--filter_rules to leave a rule out"
+        f"{item.rule} dropped {item.dropped:,} of {item.parsed:,} records ({item.dropped / item.parsed:.0%}); list "
+        "the other rules with --filter_rules to leave it out"
         for item in counts.warnings
         if item.warning == "drops_much"
     ]
     if encoded is not None:
         lines.append(f"Embeddings: {'computed and cached' if encoded else 'all were cached; no model was loaded'}.")
+    if counts.in_parts:
+        lines.append(
+            f"{counts.in_parts:,} texts are longer than the embedding model reads; they were encoded in parts."
+        )
     if counts.unreadable:
         lines.append(
-            f"{counts.unreadable:,} lines could not be read; they are in {outputs.rejected} with the stage read."
+            f"{counts.unreadable:,} rows could not be read; they are in {outputs.rejected} under the stage `read`."
         )
     captions = {
-        outputs.kept.name: "the kept lines, unchanged",
-        outputs.rejected.name: "the dropped lines with their reasons",
+        outputs.kept.name: "the kept rows",
+        outputs.rejected.name: "the dropped rows with their reasons",
         outputs.report.name: "the counts",
     }
     lines += [

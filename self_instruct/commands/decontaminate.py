@@ -12,8 +12,8 @@ from self_instruct.errors import UserError
 from self_instruct.runs.layout import PIPE, OutputPaths, check_jsonl
 
 _HELP = (
-    "Drop the records whose instruction or output shares an n-gram, or the whole of a short task, with a benchmark. Lines "
-    "in our JSONL format are written unchanged, other formats are converted to it. Beside OUT: OUT.rejected.jsonl, the "
+    "Drop the records whose instruction or output shares an n-gram with a benchmark, or contains a whole short task of it. "
+    "Rows in our JSONL format are written unchanged, other formats are converted to it. Beside OUT: OUT.rejected.jsonl, the "
     "dropped records with the shared words and the benchmark task; OUT.report.json, the counts. Exit codes are the same as "
     "for convert."
 )

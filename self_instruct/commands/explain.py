@@ -1,8 +1,8 @@
 """Explain why a candidate was kept or dropped: python -m self_instruct.explain RUN_DIR ID_OR_TEXT
 
-Shows its text, the rule that decided and why, the nearest record, the part of the completion that it came from, the
-demonstrations in the prompt, and the sampling options. Reads only the files of the run and its seed file: filters nothing
-again and loads no model. A text is searched as a whole task, then inside tasks, then inside outputs, then by its words.
+Shows its text, the rule that decided and why, the nearest record, the part of the completion that it was parsed from, the
+demonstrations in the prompt, and the sampling options. Reads only the files of the run and its seed file; applies no filter
+and loads no model. A text is compared with whole tasks, then searched in tasks and in outputs, then matched by ROUGE-L.
 """
 
 from pathlib import Path

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from self_instruct.commands.guard import guarded, speaks
+from self_instruct.commands.guard import guarded, prints_messages
 from self_instruct.config.option import option
 from self_instruct.config.parser import TRUTHS, parse_values
 from self_instruct.config.presets import PRESETS
@@ -38,8 +38,8 @@ class FormatOptions:
 
 
 def run(format: RecordFormat, prompt_path: Path, argv: Sequence[str]) -> None:
-    """Run a launch script and exit: 0 if a limit was reached, 1 if the engine or the disk failed, 2 for a user's mistake,
-    128 + n for signal n.
+    """Run a launch script and exit: 0 if the target or a limit was reached, 1 if the engine or the disk failed, 2 for a user
+    error, 128 + n for signal n.
     """
     guarded(lambda: _run(format, prompt_path, argv))
 
@@ -72,7 +72,7 @@ def _generate(base: RecordFormat, prompt_path: Path, values: Mapping[str, Any]) 
 
 
 def _recipe(config: Config, base: RecordFormat, prompt_path: Path, values: Mapping[str, Any]) -> "Recipe":
-    """Build the recipe of the options; warn of given options that every category overrides."""
+    """Build the recipe for the options; warn about given options that every category overrides."""
     from self_instruct.generation.categories.recipe import CategoryRecipe
     from self_instruct.generation.run import build_recipe
 
@@ -80,7 +80,7 @@ def _recipe(config: Config, base: RecordFormat, prompt_path: Path, values: Mappi
     by_preset = PRESETS[config.run.preset].options if config.run.preset else {}
     given = [name for name, value in values.items() if name not in by_preset or value != by_preset[name]]
     replaced = recipe.replaced(given) if isinstance(recipe, CategoryRecipe) else {}
-    if replaced and speaks():
+    if replaced and prints_messages():
         _log.warning(
             "%s: no effect, because each category sets its own value; change it in the category files (docs/categories.md)",
             ", ".join(
@@ -123,7 +123,7 @@ def _ask(question: str) -> bool:
 def _without_overwriting(argv: Sequence[str], overwrites: bool) -> list[str]:
     """Return the command without --overwrite and --yes, so that it continues the run."""
     kept: list[str] = []
-    switch = False  # whether the previous word is one of the two
+    switch = False  # whether the previous word was one of the two
     for part in argv:
         value = switch and part.lower() in TRUTHS
         switch = part in ("--overwrite", "--yes")

@@ -18,7 +18,7 @@ from self_instruct.generation.signals import Interrupted, Interruption
 from self_instruct.runs import logs
 
 SOME_UNREADABLE = 3
-"""The exit code of commands that read data, when some rows could not be read and everything else is done."""
+"""The exit code of a data command that is done, but could not read some rows."""
 AFTER_FAILURE = "the journal is kept; run the same command again to continue"
 """The end of the message of a generation run when the disk fails, or a signal arrives before anything was generated."""
 _log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ def guarded(command: Callable[[], int], after_failure: str = AFTER_FAILURE) -> N
         sys.stdout.flush()
     except UserError as error:
         rank = f"rank {error.rank}: " if error.rank is not None else ""
-        _fail(error, f"{rank}{error}", shown=bool(rank) or speaks())
+        _fail(error, f"{rank}{error}", shown=bool(rank) or prints_messages())
         code = 2
     except EngineLost as error:
         _fail(error, str(error))
@@ -44,7 +44,7 @@ def guarded(command: Callable[[], int], after_failure: str = AFTER_FAILURE) -> N
     except OSError as error:
         code = _failed(error, after_failure)
     except Interrupted as signalled:
-        if speaks():
+        if prints_messages():
             print(f"Stopped: {signalled}; {after_failure}.", file=sys.stderr)
         code = 128 + signalled.number
     except KeyboardInterrupt:
@@ -62,9 +62,9 @@ def guarded(command: Callable[[], int], after_failure: str = AFTER_FAILURE) -> N
 
 
 def _failed(error: OSError, after_failure: str) -> int:
-    """Report a failure of the system, and return the exit code."""
+    """Report a failure of the operating system, and return the exit code."""
     if isinstance(error, BrokenPipeError):
-        # The reader of our output has closed the pipe: nothing more can be printed, and the files are written.
+        # The reader of our standard output has closed the pipe: nothing more can be printed, so end without a message.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     file = f"{error.filename}: " if error.filename else ""
@@ -83,7 +83,7 @@ def _fail(error: Exception, message: str, shown: bool = True) -> None:
 def _report_to_launcher(text: str) -> None:
     """Write the text to torchelastic's error file, so that its summary of failed ranks ends with the text.
 
-    The format is the one of torch.distributed.elastic's ErrorHandler; importing that takes seconds.
+    The format is that of torch.distributed.elastic's ErrorHandler, which takes seconds to import.
     """
     path = os.environ.get("TORCHELASTIC_ERROR_FILE")
     if path is None:
@@ -93,6 +93,6 @@ def _report_to_launcher(text: str) -> None:
         Path(path).write_text(json.dumps({"message": {"message": text, "extraInfo": more}}), encoding="utf-8")
 
 
-def speaks() -> bool:
-    """Return whether this process prints messages that are the same on every rank: one process per machine does."""
+def prints_messages() -> bool:
+    """Return whether this process prints messages that are the same on every rank: only local rank 0 does."""
     return os.environ.get("LOCAL_RANK", "0") == "0"

@@ -15,14 +15,14 @@ from self_instruct.runs import logs
 
 _HELP_TEXTS = {
     **{name: DEFAULT.format(value) for name, value in JUDGE_SAMPLING.items()},
-    "batch_dir": "directory of the run whose records are judged",
+    "batch_dir": "directory of the run whose records to judge",
     "output_path": "JSONL file of the kept records of --input_path; judgements and counts are written beside it",
     "prompt_path": DEFAULT.format("built in"),
 }
 _DESCRIPTION = (
-    "Grade the records of a run or of a file with a model: helpful, correct and clear from 1 to 5, and good or bad overall. An "
-    "answer that cannot be read counts as unknown, and never as good. Judgements are stored; without --model_name_or_path, "
-    "--engine or --api_base no model is asked, and --judge_threshold is applied to the stored judgements."
+    "Grade the records of a run or of a file with a model: helpful, correct and clear from 1 to 5, and good or bad overall. A "
+    "judgement that cannot be parsed counts as unknown, and its record is dropped. Judgements are stored; without "
+    "--model_name_or_path, --engine or --api_base no model is asked, and --judge_threshold is applied to the stored judgements."
 )
 
 

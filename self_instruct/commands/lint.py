@@ -8,7 +8,7 @@ from pathlib import Path
 from self_instruct.commands.guard import SOME_UNREADABLE
 from self_instruct.config.option import resolved, taken
 from self_instruct.config.parser import parse_values
-from self_instruct.datasets.defects import CHECKS, DUPLICATE
+from self_instruct.datasets.defects import CHECKS, OF_ROWS
 from self_instruct.datasets.lint import Findings, lint
 from self_instruct.datasets.options import INPUT, InputOptions, LintOptions, OutputOptions, ReadingOptions
 from self_instruct.errors import UserError
@@ -18,7 +18,7 @@ FAILED = 1
 _HELP = (
     "Find common faults of instruction data, count them and show examples. Findings are for review and are not errors. --fix "
     "corrects the faults that have one right correction, and writes all rows to OUT.jsonl and the counts beside it. "
-    "Exit codes: 0 no fault of --fail_on was found, 1 one was, 3 some rows could not be read, 2 a mistake."
+    "Exit codes: 0 no fault of --fail_on was found, 1 one was found, 3 some rows could not be read, 2 user error."
 )
 
 
@@ -54,13 +54,11 @@ def main(argv: Sequence[str]) -> int:
 
 
 def table(findings: Findings, output: str | None) -> str:
-    """Format the faults by number of rows, each with its first examples."""
+    """Format the faults, most frequent first, each with its first examples."""
     lines = [f"{source['path']}: {source['rows']:,} rows of {source['format']}" for source in findings.sources]
     lines.append(f"{findings.clean:,} of {findings.tally.kept:,} rows have no findings.")
     for name, number in sorted(findings.counts.items(), key=lambda item: (-item[1], item[0])):
-        lines.append(
-            f"  {name:<22} {number:>10,}  {CHECKS[name].what if name != DUPLICATE else 'a duplicate of an earlier row'}"
-        )
+        lines.append(f"  {name:<22} {number:>10,}  {CHECKS[name].what if name in CHECKS else OF_ROWS[name]}")
         lines += [f"      {printable(place)}  {printable(text)}" for place, text in findings.first.get(name, [])]
     lines += [f"  unreadable: {reason:<10} {n:>10,}" for reason, n in findings.unreadable.items()]
     if output is not None:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from self_instruct.datasets.curate_files import CurateCounts
 
 _HELP = (
-    "Merge sources of any format into one dataset in our format, in order. A record that is too similar to an earlier one, "
-    "of the same or an earlier source, is dropped. Every record keeps its source, licence, path and row, and the fields "
+    "Merge sources of any format into one dataset in our format, in order. A record that is too similar to an earlier one "
+    "from any source is dropped. Every record keeps its source, licence, path and row, and the fields "
     "that our schema lacks. Beside OUT: OUT.rejected.jsonl, the dropped records with the reason and the similar record; "
     "OUT.report.json, the counts of each source and the overlaps. Exit codes are the same as for convert."
 )

@@ -16,7 +16,7 @@ _HELP_TEXTS = {
     "output_path": "directory of the new dataset",
     **{name: DEFAULT.format("the run's") for name in REFILTER_OPTIONS if name != "preset"},
     "num_instructions_to_generate": "stop at exactly this many records; a larger number than the run's also judges the "
-    "completions that lay beyond its target [default: the run's]",
+    "completions left over beyond its target [default: the run's]",
 }
 _HELP = "Make a new dataset from a run, without generating. Options default to the values of that run."
 

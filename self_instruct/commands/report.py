@@ -50,6 +50,6 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _show_progress(done: int, number: int) -> None:
-    """Print how many texts are encoded, to stderr; on a terminal, over the line before."""
+    """Print to stderr how many texts are encoded; on a terminal, overwrite the previous line."""
     end = "\r" if sys.stderr.isatty() and done < number else "\n"
     print(f"encoded {done:,} of {number:,} texts", end=end, file=sys.stderr, flush=True)

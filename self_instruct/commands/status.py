@@ -86,7 +86,7 @@ def _next(status: Status) -> list[str]:
     if status.state == "running":
         return ["Next:", f"  watch it:\n    {python} -m self_instruct.status {place} --watch"]
     if status.state == "unknown":
-        return ["Next:", f"  if {status.holder} has ended, the same command as before goes on"]
+        return ["Next:", f"  if {status.holder} has ended, run the same command as before to continue"]
     lines, folder, threshold = ["Next:"], Path(status.folder), status.options.get("rouge_threshold")
     limit = changed_limit(status.stopped or "")
     if status.target is not None and status.accepted >= status.target:

@@ -66,8 +66,8 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _config(given: Mapping[str, Any], options: TopicOptions, output: Path) -> Config:
-    """Return the configuration of the run. Lists need fewer new tokens than tasks. The ROUGE threshold is below 2/3, the F1 of
-    a topic and a half of it, so that only one of the two is kept.
+    """Return the configuration of the run. Lists need fewer new tokens than tasks. The ROUGE threshold is below 2/3, the
+    ROUGE-L F1 of a topic and half of its words, so that only one of the two is kept.
     """
     usual = {"max_new_tokens": max(256, 16 * options.topics_per_request), "rouge_threshold": _ROUGE_THRESHOLD}
     config = assemble({**usual, **given})
@@ -76,7 +76,7 @@ def _config(given: Mapping[str, Any], options: TopicOptions, output: Path) -> Co
 
 
 def _topics(config: Config) -> bytes | None:
-    """Return the content of the output file for the topics of the run so far, or None before there are any."""
+    """Return the topics of the run so far as the content of the output file, or None if there are none yet."""
     from self_instruct.runs.layout import ACCEPTED
     from self_instruct.user_files import read_objects
 
@@ -87,7 +87,7 @@ def _topics(config: Config) -> bytes | None:
 
 
 def _check_ours(output: Path, topics: bytes | None) -> None:
-    """Raise UserError if the output file exists and is not what this run, or an interrupted launch of it, wrote."""
+    """Raise UserError if the output file exists and was not written by this run or an interrupted launch of it."""
     try:
         there = output.read_bytes()
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""argv and YAML -> a checked configuration. A flag beats the YAML file, which beats the preset, which beats the default.
+"""Parse flags and YAML into checked option values. Precedence: flag, YAML file, preset, default.
 
 Every value passes the same check, wherever it comes from. `HfArgumentParser` is not used: importing it takes over a
 second, it lets YAML values pass unchecked, and `--help` should answer at once.
@@ -71,7 +71,7 @@ def _parse_words(
     argv: Sequence[str], description: str, declared: dict[str, Field], positional: Sequence[str],
     groups: tuple[type, ...], help_texts: Mapping[str, str],
 ) -> tuple[dict[str, Any], list[str], Callable[[Sequence[str]], str]]:  # fmt: skip
-    """Return the options as text, the positional words, and a function that makes the message for missing ones."""
+    """Return the options as text, the positional words, and a function that formats the message for missing ones."""
     usage_line = " ".join([program(list(argv)), *usage(positional)])
     before, after = halves(argv)
     parser = _build_parser(usage_line, description, declared, groups, help_texts, "--help_all" in before)
@@ -116,7 +116,7 @@ def assigned(
 
 
 def _check_same(shown: str, words: Sequence[str], names: Sequence[str], flags: Mapping[str, Any]) -> None:
-    """Raise UserError if options give other values than the positional words."""
+    """Raise UserError if flags give other values for a positional argument than the positional words."""
     other = valued(names, flags)
     if other and [os.path.abspath(text) for text in words] != [os.path.abspath(text) for text in other]:
         option = next(name for name in names if flags.get(name))
@@ -184,7 +184,7 @@ def _shown(value: Any) -> str:
 
 
 def _by_name(declared: Mapping[str, Field]) -> dict[str, Field]:
-    """The declarations by option name and by alias."""
+    """Return the declarations by option name and by alias."""
     return {name: item for item in declared.values() for name in (item.name, item.metadata["alias"]) if name}
 
 
@@ -380,7 +380,7 @@ _NUMBER = re.compile(r"-\d*\.?\d+")
 
 
 def halves(argv: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Split the arguments at `--`; no word after it is an option."""
+    """Split the arguments at `--`, after which no word is an option."""
     end = list(argv).index("--") if "--" in argv else len(argv)
     return list(argv[:end]), list(argv[end + 1 :])
 
@@ -416,9 +416,13 @@ def bare(shown: str) -> str:
 def strays(words: Sequence[str], after: Sequence[str], positional: Sequence[str]) -> list[str]:
     """Return the unknown arguments: unknown flags in `words`, or else the words beyond the positional arguments.
 
-    `words` are those that argparse did not know, `after` those after `--`.
+    `words` are those that argparse did not recognise, `after` those after `--`.
     """
-    flags = [word for word in words if word[:1] == "-" != word and " " not in word and not _NUMBER.fullmatch(word)]
+    flags = [
+        word
+        for word in words
+        if word[:1] == "-" != word and " " not in word.partition("=")[0] and not _NUMBER.fullmatch(word)
+    ]
     many = any("..." in name for name in positional)
     return flags or ([] if many else [*words, *after][len(positional) :])
 
@@ -442,7 +446,7 @@ def missing(
 
 
 def _last_taken(words: Sequence[str], switches: Collection[str], lists: Collection[str]) -> tuple[str, list[str]]:
-    """Return the last option that took words which may be positional arguments, and these words."""
+    """Return the last option whose values may be misplaced positional arguments, and these values."""
     last: tuple[str, list[str]] = ("", [])
     option, taken = last
     for word in words:

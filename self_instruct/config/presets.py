@@ -1,6 +1,6 @@
 """The settings of earlier systems as values of our options: demonstrations, sampling and filters.
 
-docs/presets.md explains the differences from our defaults, and what no option can reproduce. A test checks that every name
+docs/presets.md explains the differences from our defaults, and what the options cannot reproduce. A test checks that every name
 and value is valid on the command line.
 """
 

@@ -9,7 +9,7 @@ _LAUNCHERS = ("accelerate", "torchrun", "accelerate.commands.launch", "torch.dis
 
 
 def command_line() -> list[str]:
-    """Return the words that start this process again: launcher or interpreter, script or `-m MODULE`, arguments.
+    """Return the command that starts this process again: launcher or interpreter, script or `-m MODULE`, arguments.
 
     A launcher such as `accelerate launch` is the parent process, which was given the script and the same arguments.
     """
@@ -33,7 +33,7 @@ def with_option(words: Sequence[str], flags: Sequence[str], value: object) -> li
 
 
 def other_threshold(threshold: float) -> float:
-    """Return another threshold to propose, which is never the given one: a lower one where that stays above 0."""
+    """Return a different threshold to suggest: a lower one if that is above 0."""
     lower = round(threshold - 0.1, 2)
     if lower > 0:
         return lower
@@ -41,7 +41,7 @@ def other_threshold(threshold: float) -> float:
 
 
 def program(argv: list[str]) -> str:
-    """Return what was typed before the arguments `argv`; a module of this package by its name."""
+    """Return the command before the arguments `argv`, with a module of this package as `python -m NAME`."""
     typed = sys.argv[: -len(argv)] if argv and sys.argv[-len(argv) :] == argv else sys.argv[:1]
     module = _module(typed[0])
     return " ".join([f"python -m {module}" if module else Path(typed[0]).name, *typed[1:]])
@@ -67,7 +67,7 @@ def _parent_command() -> list[str]:
 
 
 def _launched(parent: list[str]) -> list[str]:
-    """Return the parent's command if it is that of a launcher of this process, else nothing."""
+    """Return the parent's command if it is a launcher that started this process, else an empty list."""
     arguments = sys.argv[1:]
     before = parent[: len(parent) - len(arguments)]
     module = _module(sys.argv[0])

@@ -1,4 +1,4 @@
-"""Which of our options an unknown name probably means: names that other tools use, then the nearest spelling.
+"""Suggest an option for an unknown name: by the names that other tools use, then by spelling.
 
 To suggest an option for another name, add the name to `OTHER_NAMES`.
 """

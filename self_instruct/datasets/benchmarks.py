@@ -1,4 +1,8 @@
-"""Read benchmark tasks: HumanEval, MBPP and GSM8K by their fields, any other as instructions with answers."""
+"""Read benchmark tasks: HumanEval, MBPP, GSM8K, MATH, MMLU, ARC, SQuAD and MT-bench by their fields, any other as instructions
+with answers.
+
+The question of a task is a text of its own, since a copy may lack the choices or the passage that stand beside it.
+"""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -6,16 +10,23 @@ from typing import Any
 
 from self_instruct.datasets.containers import open_container
 from self_instruct.datasets.contamination import BenchmarkText
+from self_instruct.datasets.example_texts import parts_of
+from self_instruct.datasets.flat import choices_of
 from self_instruct.datasets.rows import Row, Unreadable
-from self_instruct.datasets.schemas import of_row, recognise
+from self_instruct.datasets.schemas import Schema, of_row, recognise
 from self_instruct.errors import UserError
+from self_instruct.user_files import LineError
 
 _FIELDS = (
     ("prompt", "canonical_solution"),  # HumanEval
     ("text", "code"),  # MBPP
     ("prompt", "code"),  # MBPP, sanitized
     ("question", "answer"),  # GSM8K
+    ("problem", "solution"),  # MATH
 )
+_MMLU, _LETTERS = ("question", "A", "B", "C", "D", "answer"), ("A", "B", "C", "D")
+Task = tuple[str, dict[str, str]]
+"""The id of a benchmark's task, and its texts by field."""
 
 
 def read_benchmarks(named: Sequence[tuple[str, str]]) -> list[BenchmarkText]:
@@ -35,22 +46,91 @@ def _texts(name: str, path: str) -> Iterator[BenchmarkText]:
         raise UserError(f"--benchmarks {problem}; give the complete file, so that no task is overlooked")
     whole = [row for row in rows if isinstance(row, Row)]
     values = [row.value for row in whole]
-    schema = None if all(map(_parts, values)) else recognise(values[:64], container.header, container.key, path)
-    if schema is None and not all(map(_parts, values)):
+    if _is_headless(values):
+        values = [
+            dict(zip(_MMLU, cells, strict=True)) for cells in [[*values[0]], *([*row.values()] for row in values)]
+        ]
+        whole = [whole[0], *whole]
+    known = [_known(value) for value in values]
+    schema = None if all(known) else recognise(values[:64], container.header, container.key, path)
+    if schema is None and not all(known):
         raise UserError(
             f"--benchmarks {path}: no known benchmark or format has the fields {', '.join(values[0])[:200]}"
         )
-    for row in whole:
-        parts = _parts(row.value)
-        if schema is not None:
-            example = of_row(schema, row.value, row.header or {}, row.place).read(row.value, row.place)
-            parts = {"instruction": example.prompt, "output": example.output}
-        id = row.value.get("task_id", row.value.get("id", ""))
-        yield from (BenchmarkText(name, row.place, str(id), field, text) for field, text in parts.items() if text)
+    for row, tasks in zip(whole, known, strict=True):
+        for id, parts in tasks if schema is None else [_read(schema, row)]:
+            yield from (BenchmarkText(name, row.place, id, field, text) for field, text in parts.items() if text)
 
 
-def _parts(row: dict[str, Any]) -> dict[str, str]:
-    """Return the fields of a known benchmark's task that must not appear elsewhere; empty for other rows."""
+def _read(schema: Schema, row: Row) -> Task:
+    """Return the id and the texts of a row of a format. Raises UserError that names --benchmarks if it cannot be read."""
+    try:
+        example = of_row(schema, row.value, row.header or {}, row.place).read(row.value, row.place)
+    except LineError as error:
+        raise UserError(f"--benchmarks {error}; give the complete file, so that no task is overlooked") from None
+    texts: dict[str, list[str]] = {}
+    for part, text in parts_of(example):
+        texts.setdefault(part, []).append(text)
+    named = {f"{part} {at + 1}" if at else part: text for part, some in texts.items() for at, text in enumerate(some)}
+    return _id(row.value), named
+
+
+def _known(row: dict[str, Any]) -> list[Task]:
+    """Return the ids and texts of the tasks in a row of a known benchmark; empty for other rows."""
+    if isinstance(row.get("paragraphs"), list):
+        return _squad(row["paragraphs"])
+    if isinstance(row.get("question"), dict) and isinstance(row["question"].get("stem"), str):  # ARC as published
+        row = {**row, **row["question"], "question": row["question"]["stem"]}
+    turns = row.get("turns")
+    if isinstance(turns, list) and turns and all(isinstance(turn, str) for turn in turns):  # MT-bench
+        answers = row.get("reference")
+        named = [("turn", turns), ("reference", answers if isinstance(answers, list) else [])]
+        return [(_id(row), {f"{name} {at}": text for name, texts in named for at, text in enumerate(texts, start=1)
+                            if isinstance(text, str)})]  # fmt: skip
+    choices = choices_of(row)
+    if choices is not None:  # MMLU, ARC
+        asked, texts, _ = choices
+        more = {"context": row["context"]} if isinstance(row.get("context"), str) else {}
+        lettered = "\n".join(f"{letter}. {text}" for letter, text in texts.items())
+        return [(_id(row), {"question": asked, **more, "choices": lettered})]
+    if isinstance(row.get("question"), str) and isinstance(row.get("context"), str):  # SQuAD, a row for each question
+        return [(_id(row), {"question": row["question"], "context": row["context"], "answer": _answer(row)})]
     names = next((names for names in _FIELDS if all(isinstance(row.get(name), str) for name in names)), ())
     # The bare result follows "####".
-    return {name: row[name].rpartition("####")[0] or row[name] if name == "answer" else row[name] for name in names}
+    parts = {name: row[name].rpartition("####")[0] or row[name] if name == "answer" else row[name] for name in names}
+    return [(_id(row), parts)] if parts else []
+
+
+def _squad(paragraphs: list[Any]) -> list[Task]:
+    """Return the tasks of an article of SQuAD: its texts, and the questions on each."""
+    tasks = list[Task]()
+    for paragraph in paragraphs:
+        if not isinstance(paragraph, dict) or not isinstance(paragraph.get("context"), str):
+            return []
+        tasks.append(("", {"context": paragraph["context"]}))
+        for asked in paragraph.get("qas") or []:
+            if isinstance(asked, dict) and isinstance(asked.get("question"), str):
+                tasks.append((_id(asked), {"question": asked["question"], "answer": _answer(asked)}))
+    return tasks
+
+
+def _answer(row: dict[str, Any]) -> str:
+    """Return the first of SQuAD's answers; empty if there is none."""
+    found = row.get("answers")
+    first = found[0] if isinstance(found, list) and found else found
+    text = first.get("text") if isinstance(first, dict) else first
+    text = text[0] if isinstance(text, list) and text else text
+    return text if isinstance(text, str) else ""
+
+
+def _id(row: dict[str, Any]) -> str:
+    return str(
+        next((row[name] for name in ("task_id", "id", "question_id", "unique_id") if row.get(name) is not None), "")
+    )
+
+
+def _is_headless(rows: list[dict[str, Any]]) -> bool:
+    """Return whether rows are a table of MMLU, whose files have no line of column names, so that a task was taken for one."""
+    return (
+        all(len(row) == len(_MMLU) and [*row.values()][-1] in _LETTERS for row in rows) and [*rows[0]][-1] in _LETTERS
+    )

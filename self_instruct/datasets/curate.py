@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -14,10 +14,11 @@ from self_instruct.datasets.decontaminate import STAGE, contaminated
 from self_instruct.datasets.instruction_file import InstructionFile, Task, read_all
 from self_instruct.datasets.pipeline import open_pipeline
 from self_instruct.datasets.reading import Reader, Source
-from self_instruct.novelty.embedding import Encoder, LateEncoder, identity_of
+from self_instruct.novelty.embedding import Encoder, LazyEncoder, identity_of
 from self_instruct.novelty.offline import keep_first
 from self_instruct.novelty.options import NoveltyOptions
 from self_instruct.novelty.together import Outcome, keep_new
+from self_instruct.novelty.tokens import untokenized_warning, without_tokens
 from self_instruct.novelty.vector_cache import CachedEncoder, encode_all
 from self_instruct.records import Drop, Nearest
 from self_instruct.rules.build import build_rules, reasons_of_rules
@@ -73,7 +74,8 @@ def curate(job: CurateJob) -> tuple[CurateCounts, bool | None]:
             if outcome.reason is not None and outcome.nearest is not None:
                 nearest = Nearest(passed[outcome.nearest.position].record.id, outcome.nearest.score)
                 drops[task.record.id] = Drop("novelty", outcome.reason, nearest=nearest)
-        counts = CurateCounts(reasons_of_rules(job.filter))
+        counts = CurateCounts(reasons_of_rules(job.filter), untokenized=_untokenized(job, material.files))
+        counts.in_parts = encoder.long if encoder is not None else 0
         step = CurateStep(material.files, drops, material.evidence, counts)
         counts.shares = [pipeline.run(file.lines, step) for file in material.files]
         options = {**job.more, "compare": job.compare, **asdict(job.filter), **asdict(job.novelty)}
@@ -108,14 +110,7 @@ def _evidence(index: ContaminationIndex, tasks: list[Task]) -> dict[str, dict[st
     evidence = dict[str, dict[str, Any]]()
     for begin in range(0, len(tasks), _BATCH):
         batch = tasks[begin : begin + _BATCH]
-        parts = [
-            [
-                ("instruction", task.record.task),
-                ("output", task.record.output),
-                *(("turn", text) for text in task.further),
-            ]
-            for task in batch
-        ]
+        parts = [[("instruction", task.record.task), ("output", task.record.output), *task.further] for task in batch]
         found = zip(batch, contaminated(index, parts), strict=True)
         evidence |= {task.record.id: match for task, match in found if match is not None}
     return evidence
@@ -129,6 +124,15 @@ def _outcomes(job: CurateJob, texts: list[str], encoder: "_Vectors | None") -> l
     found = encode_all(encoder.encoder, texts, _log_progress())
     vectors = np.stack([found[text] for text in texts]) if texts else np.empty((0, 0), np.float32)
     return keep_new(texts, vectors, options.embedding_threshold, options.embedding_reference, words)
+
+
+def _untokenized(job: CurateJob, files: Sequence[InstructionFile]) -> int:
+    """Return how many texts have no word that ROUGE-L compares, those that a filter drops included; log a warning if any."""
+    texts = [line.record.task for file in files for line in file.lines if isinstance(line, Task)]
+    number = without_tokens(texts, job.novelty.rouge_tokenizer)
+    if number:
+        _log.warning("%s.", untokenized_warning(number, len(texts)))
+    return number
 
 
 def _log_progress() -> Callable[[int, int], None]:
@@ -149,7 +153,7 @@ class _Vectors:
 
     def __init__(self, job: CurateJob) -> None:
         name = job.novelty.embedding_model_name_or_path
-        self._late = LateEncoder(name)
+        self._late = LazyEncoder(name)
         # A model that is not downloaded yet has no version before it is loaded.
         identity = identity_of(name) or self._late.model.identity
         self.encoder: Encoder = self._late
@@ -157,6 +161,11 @@ class _Vectors:
             _log.warning("%s: the model's version is unknown, so its vectors are not cached", name)
             return
         self.encoder = CachedEncoder(self._late, identity, job.outputs.vectors, writes=True)
+
+    @property
+    def long(self) -> int:
+        """Texts that were encoded in parts; vectors from the cache are not counted."""
+        return self._late.long
 
     @property
     def loaded(self) -> bool:

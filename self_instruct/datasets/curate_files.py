@@ -28,11 +28,14 @@ class CurateCounts:
     """Counts of the lines of all inputs; `rules` maps filter rules to their reasons.
 
     `shares` has the counts per input. `overlap[a, b]` counts lines of input a that were dropped as too near to one of input b.
+    `untokenized` counts texts without a word that ROUGE-L compares, `in_parts` those that were too long for the encoder.
     """
 
     rules: Mapping[str, tuple[str, ...]]
     shares: list[Tally] = field(default_factory=list)
     overlap: Counter[tuple[int, int]] = field(default_factory=Counter)
+    untokenized: int = 0
+    in_parts: int = 0
 
     @property
     def tally(self) -> Tally:
@@ -69,6 +72,8 @@ class CurateCounts:
             "drops": tally.by_stage(stages),
             "overlap": [[self.overlap[row, column] for column in range(len(files))] for row in range(len(files))],
             "warnings": [asdict(warning) for warning in self.warnings],
+            **({"texts_without_tokens": self.untokenized} if self.untokenized else {}),
+            **({"texts_encoded_in_parts": self.in_parts} if self.in_parts else {}),
             "options": dict(options),
         }
 

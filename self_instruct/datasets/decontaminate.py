@@ -7,7 +7,7 @@ from typing import Any
 
 from self_instruct.datasets.benchmarks import read_benchmarks
 from self_instruct.datasets.contamination import Contamination, ContaminationIndex
-from self_instruct.datasets.example import ASSISTANT, Example
+from self_instruct.datasets.example_texts import parts_of
 from self_instruct.datasets.pipeline import BatchStep, ReadRow, Result, open_pipeline, rejected
 from self_instruct.datasets.reading import Reader, Source
 from self_instruct.errors import UserError
@@ -37,13 +37,6 @@ class Cleared:
             "benchmarks": dict(sorted(self.benchmarks.items())),
             "options": dict(options),
         }
-
-
-def parts_of(example: Example) -> list[tuple[str, str]]:
-    """Return the texts of an example to search, each labelled `instruction` or `output`."""
-    if not example.messages:
-        return [("instruction", example.prompt), ("output", example.output)]
-    return [("output" if turn["role"] == ASSISTANT else "instruction", turn["content"]) for turn in example.messages]
 
 
 def contaminated(

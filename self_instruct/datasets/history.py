@@ -160,7 +160,7 @@ def _judged(place: Path, kept: Path, folder: Path | None, declared: Mapping[str,
                  **{("judge", f"unknown: {reason}"): int(number) for reason, number in report["unknown"].items()}}  # fmt: skip
         paths = tuple(str(one["path"]) for one in report.get("inputs") or [])
         options = dict(report.get("options") or {"judge_threshold": report["threshold"]})
-        table = _funnel("records", int(report["records"]), drops, "stay")
+        table = _funnel("records", int(report["records"]), drops, "kept")
     command = presentable(_changed(options, declared))
     if folder is None:
         command = {"input_path": _inputs(paths, kept.parent), **command, "output_path": pasteable(str(kept))}
@@ -179,7 +179,7 @@ def _consistent(folder: Path, declared: Mapping[str, Field]) -> Step:
     with _report(place) as report:
         kept, options = int(report["kept"]), dict(report.get("options") or {})
         drops = {("self_consistency", reason): int(number) for reason, number in report["drops"].items()}
-        table = _funnel("records", int(report["records"]), drops, "stay")
+        table = _funnel("records", int(report["records"]), drops, "kept")
     given = presentable(_changed(options, declared))
     asked = {name: report[name] for name in ("model", "model_revision", "embedding_model") if report.get(name)}
     shown = {**presentable(options), "asked": presentable(asked)}

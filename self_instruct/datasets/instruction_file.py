@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from self_instruct.datasets.example import ASSISTANT, Example, Turn
+from self_instruct.datasets.example_texts import parts_of
 from self_instruct.datasets.ours import row_of
 from self_instruct.datasets.reading import Reader, Source, open_sources
 from self_instruct.datasets.rows import Unreadable
@@ -20,13 +21,13 @@ COMPARED = ("instruction", "task", "conversation")
 @dataclass(frozen=True)
 class Task:
     """A readable row: the record, whose id is its location, the row's own id as `name`, and the line to write if it is kept.
-    `further` are the turns of a conversation after the first exchange.
+    `further` are the example's other texts, labelled as by `parts_of`.
     """
 
     record: Record
     name: str
     content: bytes
-    further: tuple[str, ...] = ()
+    further: tuple[tuple[str, str], ...] = ()
 
     def compared(self, compare: str | None) -> str:
         """Return the text to compare; without a choice the conversation, if the row is a longer one, else the task."""
@@ -79,8 +80,8 @@ def _task(example: Example, place: str, line: bytes) -> Task:
     answers = (turn["content"] for turn in example.turns if turn["role"] == ASSISTANT and turn["content"].strip())
     output = example.output or next(answers, "")
     record = Record(place, example.instruction.strip(), example.input.strip(), output.strip(), conversation=whole)
-    shown = {example.instruction, example.output}
-    further = tuple(turn["content"] for turn in example.messages if turn["content"] not in shown)
+    shown = {example.instruction, example.prompt, example.output}
+    further = tuple((part, text) for part, text in parts_of(example) if text not in shown)
     return Task(record, example.id or place, line, further)
 
 

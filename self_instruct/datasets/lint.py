@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from self_instruct.datasets.defects import CHECKS, DUPLICATE, Exchange
-from self_instruct.datasets.example import ASSISTANT, USER, Example
+from self_instruct.datasets.defects import CHECKS, DUPLICATE, TURN_ORDER, Exchange
+from self_instruct.datasets.example import ASSISTANT, TOOL, USER, Example, Turn
 from self_instruct.datasets.mending import mended
 from self_instruct.datasets.ours import row_of
 from self_instruct.datasets.pipeline import ReadRow, Result, Step, open_pipeline
@@ -131,6 +131,27 @@ def exchanges_of(example: Example, stated_input: str) -> Iterator[Exchange]:
         yield Exchange("", asked, "", "", before=contents[:-1])
 
 
+def wrong_order(turns: Sequence[Turn]) -> str | None:
+    """Return the first turn at which user and assistant do not take turns, or None.
+
+    Turns of other roles may be anywhere; calls of tools may be several turns, and results need a call before them.
+    """
+    before: Turn | None = None
+    for number, turn in enumerate(turns, start=1):
+        role, said = turn["role"], before["role"] if before else None
+        if role not in (USER, ASSISTANT, TOOL):
+            continue
+        calls = bool(turn.get("tool_calls") or (before or {}).get("tool_calls"))
+        if role == ASSISTANT and (said is None or (said == ASSISTANT and not calls)):
+            return f"turn {number} is an answer {'to no question' if said is None else 'after another answer'}"
+        if role == USER and said == USER:
+            return f"turn {number} is a question after another question"
+        if role == TOOL and said in (None, USER):
+            return f"turn {number} is the result of a tool that was not called"
+        before = turn
+    return None
+
+
 def _stated_input(row: Row, example: Example) -> str:
     """Return the input as the row has it; readers replace placeholders such as "<noinput>" by an empty text."""
     stated = row.value.get("input")
@@ -141,10 +162,12 @@ def _look(row: Row, example: Example, findings: Findings, seen: dict[bytes, str]
     found = dict[str, str]()
     exchanges = list(exchanges_of(example, _stated_input(row, example)))
     for name in findings.names:
-        if name != DUPLICATE:
+        if name in CHECKS:
             text = next((text for one in exchanges if (text := CHECKS[name].find(one)) is not None), None)
             if text is not None:
                 found[name] = text
+    if TURN_ORDER in findings.names and (text := wrong_order(example.messages)) is not None:
+        found[TURN_ORDER] = text
     if DUPLICATE in findings.names:
         texts = json.dumps([example.system, *([one.instruction, one.input, one.output] for one in exchanges)])
         first = seen.setdefault(hashlib.blake2b(texts.encode(), digest_size=16).digest(), row.place)

@@ -139,8 +139,8 @@ class DecontaminationOptions:
 
     benchmarks: list[str] = option(
         [],
-        "benchmark files whose tasks must not be in the output: HumanEval, MBPP, GSM8K, or any file of "
-        "instructions that convert can read",
+        "benchmark files whose tasks must not be in the output: HumanEval, MBPP, GSM8K, MATH, MMLU, ARC, "
+        "SQuAD, MT-bench, or any file of instructions that convert can read",
         path="named",
         common=True,
     )

@@ -3,8 +3,11 @@
 The token comes from the environment or the login; it is never asked for, written or shown.
 """
 
+import logging
 import os
-from collections.abc import Sequence
+import time
+import uuid
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -17,6 +20,11 @@ from self_instruct.errors import UserError
 from self_instruct.runs.files import put
 from self_instruct.runs.layout import ACCEPTED, CONSISTENT, JUDGED, OutputPaths
 
+_log = logging.getLogger(__name__)
+
+_PAUSES = (1, 3, 9)  # seconds between tries
+_LATEST = 50  # commits that are searched for ours
+_CONFLICTS, _PASSING = (409, 412), (408, 425, 429)
 _LOGIN = "log in with `hf auth login`, or set HF_TOKEN to a token with write access"
 
 
@@ -128,18 +136,82 @@ def check_online() -> None:
 def push(repository: Repository, repo: str, private: bool) -> str:
     """Create the repository if needed, and send the files in one commit. Return the URL of the commit.
 
-    Raises UserError for errors that the user can fix, HubFailed for all others.
+    Failures that may pass are tried again after each of `_PAUSES`. A commit can succeed although its answer was an error, so
+    the repository's latest commits are read before another try. Raises UserError for errors that the user can fix, HubFailed
+    for all others.
     """
-    from huggingface_hub import CommitOperationAdd, HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled
     from huggingface_hub.utils import disable_progress_bars
 
     disable_progress_bars()
-    api = HfApi()
-    operations = [CommitOperationAdd(name, repository.folder / name) for name, _ in repository.files]
+    commit = _Commit(repository, repo, private)
+    for pause in _PAUSES:
+        try:
+            return _asked(commit.send, commit.endpoint, repository.folder, repo)
+        except HubFailed as error:
+            _log.warning("%s. Trying again in %d s.", error, pause)
+            time.sleep(pause)
     try:
-        found = api.create_repo(repo, repo_type="dataset", private=private or None, exist_ok=True)
-        commit = api.create_commit(found.repo_id, operations, commit_message="Dataset and card", repo_type="dataset")
+        return _asked(commit.send, commit.endpoint, repository.folder, repo)
+    except HubFailed:
+        if (url := commit.arrived()) is not None:
+            return url
+        raise
+
+
+class _Commit:
+    """One commit of all files, with a mark in its description that identifies it; `send` may be called again if it fails."""
+
+    def __init__(self, repository: Repository, repo: str, private: bool) -> None:
+        from huggingface_hub import HfApi
+
+        self._api, self._mark = HfApi(), uuid.uuid4().hex
+        self._repository, self._private = repository, private
+        self._id = repo  # the Hub completes a name without an owner
+        self._unsure = False
+        self.endpoint = self._api.endpoint
+
+    def send(self) -> str:
+        """Create the repository if needed, and commit unless an earlier try did. Return the URL of the commit."""
+        from huggingface_hub import CommitOperationAdd
+
+        folder, names = self._repository.folder, [name for name, _ in self._repository.files]
+        if (url := self.arrived()) is not None:
+            return url
+        made = self._api.create_repo(self._id, repo_type="dataset", private=self._private or None, exist_ok=True)
+        self._id = made.repo_id
+        operations = [CommitOperationAdd(name, folder / name) for name in names]
+        self._unsure = True
+        commit = self._api.create_commit(
+            self._id,
+            operations,
+            commit_message="Dataset and card",
+            commit_description=f"Push {self._mark}",
+            repo_type="dataset",
+        )
+        return str(commit.commit_url)
+
+    def arrived(self) -> str | None:
+        """Return the URL of our commit if an earlier try made it, else None. Raises HubFailed if the Hub does not say."""
+        from huggingface_hub.errors import HTTPError
+
+        try:
+            latest = self._api.list_repo_commits(self._id, repo_type="dataset")[:_LATEST] if self._unsure else []
+        except (HTTPError, OSError, RuntimeError):
+            raise HubFailed(
+                f"--push_to_hub {self._id}: the Hub failed and does not say whether the commit was made; look at the "
+                "repository, then run the same command again"
+            ) from None
+        ours = next((one for one in latest if self._mark in f"{one.title} {one.message}"), None)
+        self._unsure = False
+        return None if ours is None else f"{self.endpoint}/datasets/{self._id}/commit/{ours.commit_id}"
+
+
+def _asked(send: Callable[[], str], endpoint: str, folder: Path, repo: str) -> str:
+    """Return what `send` returns. Raises UserError or HubFailed in place of the Hub's errors."""
+    from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled
+
+    try:
+        return send()
     except HfHubHTTPError as error:
         raise _refusal(error.response.status_code, repo, error.server_message or "") from None
     except OfflineModeIsEnabled:
@@ -149,10 +221,9 @@ def push(repository: Repository, repo: str, private: bool) -> str:
         raise UserError(f"--push_to_hub {repo}: {_one_line(str(error))}") from None
     except (HTTPError, OSError, RuntimeError) as error:
         raise HubFailed(
-            f"--push_to_hub {repo}: {api.endpoint} cannot be reached ({type(error).__name__}); all files are in "
-            f"{repository.folder}, run the same command again to send them"
+            f"--push_to_hub {repo}: {endpoint} cannot be reached ({type(error).__name__}); all files are in "
+            f"{folder}, run the same command again to send them"
         ) from None
-    return str(commit.commit_url)
 
 
 def _refusal(status: int, repo: str, said: str) -> Exception:
@@ -166,7 +237,12 @@ def _refusal(status: int, repo: str, said: str) -> Exception:
         return UserError(
             f"--push_to_hub {repo}: the repository or its owner does not exist, or your token has no access{said}; {_LOGIN}"
         )
-    if status < 500 and status != 429:
+    if status in _CONFLICTS:
+        return HubFailed(
+            f"--push_to_hub {repo}: the Hub answered {status}, because the repository is being changed by another "
+            f"commit{said}; the same command tries again"
+        )
+    if status < 500 and status not in _PASSING:
         return UserError(f"--push_to_hub {repo}: the Hub refused the request with status {status}{said}")
     return HubFailed(
         f"--push_to_hub {repo}: the Hub failed with status {status}{said}; try the same command again later"

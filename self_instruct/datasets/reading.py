@@ -8,6 +8,7 @@ import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from self_instruct.datasets.containers import Container, open_container
@@ -18,7 +19,7 @@ from self_instruct.datasets.rows import Row, Unreadable, shown
 from self_instruct.datasets.schemas import FORMATS, SCHEMAS, Schema, named, of_row, recognise, with_columns
 from self_instruct.errors import UserError
 from self_instruct.records import json_line
-from self_instruct.runs.layout import PIPE
+from self_instruct.runs.layout import ACCEPTED, PIPE, REJECTED, nothing_kept
 from self_instruct.user_files import LineError
 
 AUTO = "auto"
@@ -151,11 +152,19 @@ def open_sources(sources: Sequence[Source], option: str = "--input_path") -> lis
     shown = ", ".join(source.path for source in sources)[:300]
     first = next((row for reader in readers for row in reader.first if isinstance(row, Unreadable)), None)
     if first is None:
+        if folder := next((found for source in sources if (found := _empty_run(source.path))), None):
+            raise UserError(f"{option} {folder}: {nothing_kept(folder)}")
         raise UserError(
             f"{option} {shown}: holds no row; give files of instructions, as JSONL with an object on every line"
         )
     number = sum(len(reader.first) for reader in readers)
     raise UserError(f"{option} {shown}: none of {number} rows could be read; {first.place}: {first.problem}")
+
+
+def _empty_run(path: str) -> Path | None:
+    """Return the directory of the run whose records are at a path, or None if it is the file of no run."""
+    folder = Path(path).parent
+    return folder if Path(path).name == ACCEPTED and (folder / REJECTED).is_file() else None
 
 
 def _open(source: Source, option: str) -> Reader:

@@ -19,6 +19,7 @@ from self_instruct.datasets.rows import Unreadable
 from self_instruct.datasets.training import Unfit
 from self_instruct.datasets.writing import writable
 from self_instruct.errors import UserError
+from self_instruct.records import is_blank
 from self_instruct.runs.files import NewFile
 
 CARD, RECORDS, CHATS = "README.md", "data/train.parquet", "chat/train.parquet"
@@ -165,8 +166,11 @@ def _without_places(example: Example) -> Example:
 
 def _check_turns(example: Example) -> None:
     """Raise Unfit for turns with more than a role and a text, such as tool calls, since chat templates differ in them."""
-    for turn in example.turns:
-        if turn["role"] not in _ROLES or not isinstance(turn["content"], str) or not turn["content"].strip():
+    turns = example.turns
+    if turns and turns[-1]["role"] == ASSISTANT and not turns[-1].get("tool_calls") and is_blank(turns[-1]["content"]):
+        raise Unfit("no_answer", "the last answer is empty")
+    for turn in turns:
+        if turn["role"] not in _ROLES or not isinstance(turn["content"], str) or is_blank(turn["content"]):
             raise Unfit("other_turns", f"has a turn of the role {turn['role']}, or one without a text")
 
 

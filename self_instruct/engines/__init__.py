@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from self_instruct.engines.base import ModelEngine, Sampling, TokenCounter
+from self_instruct.engines.choice import check_engine, choose_engine
 from self_instruct.engines.local.model_kinds import check_source
-from self_instruct.engines.local.placement import Machine, Placement, check
+from self_instruct.engines.local.placement import Machine, Placement, check, device
 from self_instruct.engines.scripted import ScriptedEngine
+from self_instruct.engines.vllm.arguments import VllmOptions
 from self_instruct.errors import UserError
 
 
@@ -30,8 +32,10 @@ def load_engine(
     backend: str = "auto",
     same_sampling: bool = True,
     template_arguments: Mapping[str, Any] | None = None,
+    vllm: VllmOptions | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> ModelEngine:
-    """Load the engine of this name.
+    """Load the engine of this name; "auto" decides by the machine, the model and `options`, the options of the run.
 
     `rank` is the rank of this process among the generating `processes`. With `batch_size` None, the batch has as many
     rows of at most `max_length` tokens as memory has room for. `same_sampling` is true if all requests have the same
@@ -40,7 +44,17 @@ def load_engine(
     """
     if name == "scripted":
         return _scripted(script_path, rank)
-    model_name = _named(model_name_or_path)
+    model_name, why_not = _named(model_name_or_path), dict[str, str]()
+    if name == "auto":
+        name, reason = _chosen(model_name, model_revision, trust_remote_code, options or {})
+        why_not = {"vllm": reason} if reason else {}
+    if name == "vllm":
+        from self_instruct.engines.vllm.engine import load_vllm
+
+        return load_vllm(
+            model_name, model_revision, trust_remote_code, vllm or VllmOptions(), sampling, max_length, chat_template, rank,
+            processes, on_step, template_arguments,
+        )  # fmt: skip
     from self_instruct.engines.local.engine import HuggingFaceEngine
     from self_instruct.engines.local.loading import check_numbers, load_model
     from self_instruct.engines.local.memory import choose_rows, longest_row
@@ -53,18 +67,20 @@ def load_engine(
     longest = longest_row(context_length(model.config, tokenizer), max_length, sampling.max_new_tokens)
     rows = batch_size or choose_rows(model, longest)
     return HuggingFaceEngine(
-        model,
-        tokenizer,
-        revision,
-        sampling,
-        rows,
-        chat_template,
-        rank,
-        on_step,
-        backend,
-        same_sampling,
-        template_arguments,
-    )
+        model, tokenizer, revision, sampling, rows, chat_template, rank, on_step, backend, same_sampling,
+        template_arguments, why_not,
+    )  # fmt: skip
+
+
+def _chosen(name: str, revision: str | None, trust_remote_code: bool, options: Mapping[str, Any]) -> tuple[str, str]:
+    def architectures() -> list[str]:
+        from self_instruct.engines.local.tokenizer import read_config
+
+        return read_config(name, revision, trust_remote_code).architectures or []
+
+    chosen, reason = choose_engine(options, device().type, architectures)
+    check_engine(chosen, options, f"not vllm: {reason}" if reason else "")
+    return chosen, reason
 
 
 def load_reader(

@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol, runtime_checkable
 
+from self_instruct.config.thought_tags import thought_tags
+
 FinishReason = Literal["stop", "length", "repetition", "error"]
 CUT = ("length", "repetition")
 """Finish reasons of a text that was cut off: its last block may be incomplete."""
+_OF_THOUGHTS = ("reasoning", "reasoning_tokens")
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How tokens are sampled. `temperature` 0 is greedy; `top_k` 0 and `min_p` 0 are off.
+    """How tokens are sampled. `temperature` 0 is greedy; `top_k` 0, `min_p` 0 and penalties of 0 are off.
 
     With `stop_repetition`, a text that has become a loop ends early (repetition.py).
     """
@@ -25,6 +28,8 @@ class Sampling:
     repetition_penalty: float = 1.0
     min_p: float = 0.0
     stop_repetition: bool = False
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,9 @@ class Usage:
 class Completion:
     """The result of a request: the text after its opening, without the stop text. Counts are in tokens.
 
+    The text holds the model's thoughts, with their marks; `reasoning` is a thought that a server returned beside the text.
+    `reasoning_tokens` counts the tokens of all thoughts, None if they were not counted.
+
     If `finish_reason` is "error", `error` says why there is no text. `created_at` is UTC, ISO 8601. `usage` is what a server
     counted, failed attempts included; of several completions that share a prompt, the first carries the prompt's tokens.
     """
@@ -85,6 +93,8 @@ class Completion:
     created_at: str | None = None
     error: str | None = None
     usage: Usage | None = None
+    reasoning: str | None = None
+    reasoning_tokens: int | None = None
 
 
 @dataclass(frozen=True)
@@ -188,6 +198,10 @@ class ModelEngine(Engine, Protocol):
     def hardware(self) -> Hardware:
         """What the model runs on."""
 
+    @property
+    def method(self) -> str:
+        """What draws the tokens, and why nothing else does, for people; empty if there was no choice."""
+
 
 def timestamp() -> str:
     """Return the time in UTC, or the time in SOURCE_DATE_EPOCH if set, which makes runs reproducible byte for byte."""
@@ -196,7 +210,17 @@ def timestamp() -> str:
     return now.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def with_thoughts(row: dict[str, Any]) -> dict[str, Any]:
+    """Return the row of a completion in a journal, without fields for thoughts if it has none."""
+    return {name: value for name, value in row.items() if value is not None or name not in _OF_THOUGHTS}
+
+
 def cut_at_stop(text: str, stop: Sequence[str]) -> tuple[str, bool]:
-    """Return the text before the first stop text in it, and whether there was one."""
-    found = [position for position in (text.find(word) for word in stop) if position >= 0]
+    """Return the text before the first stop text in it, and whether there was one. Stop texts in a thought at the beginning
+    do not count.
+    """
+    if not any(word in text for word in stop):
+        return text, False
+    begins = thought_tags().split(text).begins
+    found = [position for position in (text.find(word, begins) for word in stop) if position >= 0]
     return (text[: min(found)], True) if found else (text, False)

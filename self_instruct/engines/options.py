@@ -19,9 +19,10 @@ class ModelOptions:
         path="if_dotted",
     )
     engine: str = option(
-        "huggingface",
-        "huggingface: a local model; openai: an OpenAI-compatible server; scripted: completions from a file",
-        choices=("huggingface", "openai", "scripted"),
+        "auto",
+        "huggingface: this project's own engine; vllm: vLLM in this process; auto: vllm on a GPU if it is installed and "
+        "has the model's architecture, else huggingface; openai: a server with OpenAI's API; scripted: completions from a file",
+        choices=("auto", "huggingface", "vllm", "openai", "scripted"),
         common=True,
     )
     script_path: str | None = option(
@@ -36,7 +37,8 @@ class ModelOptions:
     )
     request_batch_size: int | None = option(
         None,
-        "requests that one process generates together [default: as many as fit in memory, at most 64, or 16 on a CPU]",
+        "requests that one process generates together [default: as many as fit in memory, at most 64, or 16 on a CPU; "
+        "vllm decides by itself]",
         minimum=1,
         common=True,
     )
@@ -52,14 +54,24 @@ class ModelOptions:
     )
     quantization: str | None = option(
         None,
-        "quantize the weights with bitsandbytes: nf4 (4bit) or int8 (8bit) [default: off]",
-        choices=("4bit", "8bit"),
+        "quantize the weights; huggingface: 4bit (nf4) or 8bit (int8), with bitsandbytes; vllm: a method of vLLM, such as "
+        "fp8 [default: off]",
         common=True,
     )
     device_map: str | None = option(
         None,
         "auto: one process spreads the layers of a large model over all devices [default: off]",
         choices=("auto",),
+    )
+    tensor_parallel_size: int = option(
+        1, "GPUs over which vllm splits each layer; processes times this must be the number of GPUs", minimum=1
+    )
+    pipeline_parallel_size: int = option(1, "GPUs, or groups of them, over which vllm spreads the layers", minimum=1)
+    gpu_memory_utilization: float | None = option(
+        None, "share of each GPU's memory that vllm takes [default: as vLLM does]", above=0, maximum=1
+    )
+    vllm_args: list[str] = option(
+        [], "other engine arguments of vLLM as KEY=VALUE, such as kv_cache_dtype=fp8 max_num_batched_tokens=8192"
     )
     trust_remote_code: bool = option(
         False, "run Python code that comes with the model; use only with models that you trust"
@@ -106,7 +118,21 @@ class SamplingOptions:
     stop_repetition: bool = option(
         True,
         "end a completion that has become a loop: the same at most 64 tokens, 5 times or more in a row, over at least 160 "
-        "tokens (local models)",
+        "tokens (not on servers)",
+        fixed=True,
+    )
+    presence_penalty: float = option(
+        0.0,
+        "values above 0 discourage tokens that have appeared; 0 is off; for vllm and openai",
+        minimum=-2,
+        maximum=2,
+        fixed=True,
+    )
+    frequency_penalty: float = option(
+        0.0,
+        "values above 0 discourage tokens by the number of times they have appeared; 0 is off; for vllm and openai",
+        minimum=-2,
+        maximum=2,
         fixed=True,
     )
     num_return_sequences: int = option(
@@ -161,16 +187,6 @@ class EndpointOptions:
         None,
         "JSON object of additional fields for each request, such as '{\"repeat_penalty\": 1.1}'; they "
         "override ours [default: none]",
-        fixed=True,
-    )
-    presence_penalty: float = option(
-        0.0, "values above 0 discourage tokens that have appeared; 0 is off", minimum=-2, maximum=2, fixed=True
-    )
-    frequency_penalty: float = option(
-        0.0,
-        "values above 0 discourage tokens by the number of times they have appeared; 0 is off",
-        minimum=-2,
-        maximum=2,
         fixed=True,
     )
     api_max_concurrency: int = option(

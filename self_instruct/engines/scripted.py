@@ -1,7 +1,7 @@
 """An engine that replays completions from a file: for tests, dry runs, and texts that were generated elsewhere.
 
-Line i of the file (from 0) answers request i, or the request that its field `request` names, as in a run's journal. The order
-of requests does not matter. Tokens are words.
+Line i of the file (from 0) answers request i, or the request that its field `request` names, as in a run's journal, whose
+`reasoning` is replayed, too. The order of requests does not matter. Tokens are words.
 """
 
 import hashlib
@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from self_instruct.config.thought_tags import thought_tags
 from self_instruct.engines.base import CUT, Completion, FinishReason, Hardware, Request, UserTurn, cut_at_stop
 from self_instruct.errors import UserError
 from self_instruct.user_files import read_objects
@@ -17,25 +18,31 @@ END_OF_TURN = "<|im_end|>"
 
 
 class ScriptedEngine:
-    """Answers from `texts`, which maps a request to its completion and whether the length limit cut it off."""
+    """Answers from `texts`, which maps a request to its completion and whether the length limit cut it off, and `thoughts`,
+    those that stand beside the text.
+    """
 
     context_length: int | None = None
     rows = 1
     chats: bool | None = None
     hardware = Hardware("script", 0, 0, 0)
+    method = ""
 
-    def __init__(self, texts: Mapping[int, tuple[str, bool]], rank: int = 0) -> None:
-        self._texts, self._rank = dict(sorted(texts.items())), rank
+    def __init__(
+        self, texts: Mapping[int, tuple[str, bool]], rank: int = 0, thoughts: Mapping[int, str] | None = None
+    ) -> None:
+        self._texts, self._rank, self._thoughts = dict(sorted(texts.items())), rank, dict(thoughts or {})
         self._pending: deque[Request] = deque()
         self._interrupted = False
         self.capacity: int | None = max(self._texts, default=-1) + 1
-        digest = hashlib.sha256(repr(self._texts).encode("utf-8", "surrogatepass")).hexdigest()
+        content = repr(self._texts) + (repr(sorted(self._thoughts.items())) if self._thoughts else "")
+        digest = hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
         self.model_revision = f"script-{digest[:12]}"
 
     @classmethod
     def from_file(cls, path: Path, rank: int = 0) -> "ScriptedEngine":
         """Read JSON lines `{"text": ..., "finish_reason": "stop" | "length"}`. Raises UserError if one has no text."""
-        texts: dict[int, tuple[str, bool]] = {}
+        texts, thoughts = dict[int, tuple[str, bool]](), dict[int, str]()
         for place, row in read_objects(path, "--script_path"):
             if not isinstance(row.get("text"), str):
                 raise UserError(f'{place}: field "text" must hold the completion')
@@ -47,7 +54,9 @@ class ScriptedEngine:
                     f'{place}: field "request" is {request!r}, but must be a number that no other line has'
                 )
             texts[request] = (row["text"], row.get("finish_reason") in CUT)
-        return cls(texts, rank)
+            if isinstance(row.get("reasoning"), str):
+                thoughts[request] = row["reasoning"]
+        return cls(texts, rank, thoughts)
 
     def prompt_tokens(self, prompt: str, opening: str, system: str | None = None, raw: bool = False) -> int:
         """Return the number of words in the prompt."""
@@ -81,4 +90,9 @@ class ScriptedEngine:
         text, truncated = self._texts[request.index]
         text, stopped = cut_at_stop(text, request.stop)
         reason: FinishReason = "length" if truncated and not stopped else "stop"
-        return Completion(request.index, text, reason, prompt_tokens, len(text.split()), self._rank)
+        beside = self._thoughts.get(request.index)
+        words = len(thought_tags().split(text).thought.split()) + len((beside or "").split())
+        return Completion(
+            request.index, text, reason, prompt_tokens, len(text.split()) + len((beside or "").split()), self._rank,
+            reasoning=beside, reasoning_tokens=words or None,
+        )  # fmt: skip

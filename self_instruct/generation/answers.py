@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from self_instruct.engines.base import Request, Sampling
 from self_instruct.formats import Block
+from self_instruct.formats.edges import trim
 from self_instruct.records import Aim, Prompt, Record
 from self_instruct.runs.journal import Entry
 from self_instruct.runs.verdict import Verdict
@@ -104,8 +105,8 @@ def user_message(task: Record) -> str:
 
 
 def whole_reply(entry: Entry, task: Record) -> Block:
-    """Return a completion as the answer to a task. Reasons: `empty_reply`, `cut_by_length`."""
-    text = entry.text.strip()
+    """Return a completion as the answer to a task, without a separator at its end. Reasons: `empty_reply`, `cut_by_length`."""
+    text = trim(entry.answer)
     if entry.cut:
         return Block(1, text, reason="cut_by_length")
     return Block(1, text, {"output": text}) if text else Block(1, text, reason="empty_reply")

@@ -1,24 +1,27 @@
 """Build the parts of a run from its configuration. Only this module turns options into arguments of the stages."""
 
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from self_instruct.config.thought_tags import thought_tags
 from self_instruct.engines import load_engine, load_reader
 from self_instruct.engines.base import ModelEngine, Sampling, TokenCounter, TurnReader
 from self_instruct.engines.fleet.world import World
 from self_instruct.engines.local.placement import Placement
 from self_instruct.engines.server.connecting import Endpoint, connect, endpoint_for
 from self_instruct.engines.server.engine import OpenAIEngine, Patience
+from self_instruct.engines.vllm.arguments import VllmOptions
 from self_instruct.errors import UserError
 from self_instruct.formats import RecordFormat
 from self_instruct.generation.answers import Answering
 from self_instruct.generation.categories.library import share_sampling
 from self_instruct.generation.categories.quotas import read_shares
-from self_instruct.generation.config import Config
+from self_instruct.generation.config import Config, flatten
 from self_instruct.generation.demonstrations import DemonstrationMix
 from self_instruct.generation.judging import Curator, Observer, compared_text, rules_of
 from self_instruct.generation.plan import Composer, numbered_stop
@@ -38,6 +41,8 @@ from self_instruct.runs.writer import Origin
 
 COLDEST = 1e-3
 TWO_STEPS = ("chat", "magpie")
+AUTO = "auto"
+_log = logging.getLogger(__name__)
 
 
 def build_format(base: RecordFormat, config: Config) -> RecordFormat:
@@ -128,7 +133,7 @@ def build_sampling(config: Config) -> Sampling:
             )
     return Sampling(
         options.max_new_tokens, options.temperature, options.top_p, options.top_k, options.repetition_penalty,
-        options.min_p, options.stop_repetition,
+        options.min_p, options.stop_repetition, options.presence_penalty, options.frequency_penalty,
     )  # fmt: skip
 
 
@@ -160,9 +165,11 @@ def build_answering(config: Config, seeds: Sequence[Record], reader: TokenCounte
     return answering
 
 
-def template_arguments(config: Config) -> dict[str, Any]:
-    """Return the variables of --chat_template_kwargs. Raises `UserError` if they are not a JSON object."""
+def template_arguments(config: Config) -> dict[str, Any] | None:
+    """Return the variables of --chat_template_kwargs, None for "auto". Raises `UserError` if they are not a JSON object."""
     text = config.prompt.chat_template_kwargs
+    if text == AUTO:
+        return None
     try:
         found = json.loads(text) if text else {}
     except (ValueError, RecursionError) as error:
@@ -203,7 +210,15 @@ def build_engine(config: Config, world: World, on_step: Callable[[int], None]) -
         adapter=options.adapter, batch_size=options.request_batch_size, max_length=config.sampling.max_length,
         chat_template=config.prompt.chat_template, rank=world.rank, processes=world.size, on_step=on_step,
         backend=options.engine_backend, same_sampling=_same_sampling(config),
-        template_arguments=template_arguments(config),
+        template_arguments=template_arguments(config), vllm=_vllm_options(config), options=flatten(config),
+    )  # fmt: skip
+
+
+def _vllm_options(config: Config) -> VllmOptions:
+    options = config.model
+    return VllmOptions(
+        options.dtype, options.quantization, options.tensor_parallel_size, options.pipeline_parallel_size,
+        options.gpu_memory_utilization, options.request_batch_size, tuple(options.vllm_args),
     )  # fmt: skip
 
 
@@ -226,8 +241,7 @@ def build_endpoint(config: Config, on_tokens: Callable[[int], None]) -> OpenAIEn
         options.api_base, options.api_model, options.api_key_env,
         endpoint_for(config.prompt.chat_template, options.api_endpoint), options.api_continuation,
         options.api_context_length,
-        {"presence_penalty": options.presence_penalty, "frequency_penalty": options.frequency_penalty},
-        options.api_extra_body,
+        options.api_extra_body, template_arguments(config),
     )  # fmt: skip
     patience = Patience(
         options.api_max_retries,
@@ -324,13 +338,12 @@ def build_stop(config: Config, composer: Composer) -> Callable[[RecordFormat, in
 def build_origin(config: Config, format: RecordFormat, model_revision: str) -> Origin:
     """Build the provenance that all records of a run share. A local model is named by its folder, without the path."""
     name = config.model.model_name_or_path or config.model.engine
-    penalties = {}
+    options, penalties = config.sampling, {}
     if config.model.engine == "openai":
-        name, endpoint = config.endpoint.api_model or "", config.endpoint
-        penalties = {
-            "presence_penalty": endpoint.presence_penalty, "frequency_penalty": endpoint.frequency_penalty
-        }  # fmt: skip
-    options = config.sampling
+        name = config.endpoint.api_model or ""
+    given = {"presence_penalty": options.presence_penalty, "frequency_penalty": options.frequency_penalty}
+    if config.model.engine in ("openai", "vllm") or any(given.values()):
+        penalties = given
     return Origin(
         model=Path(name).name if Path(name).exists() else name,
         model_revision=model_revision,
@@ -369,8 +382,9 @@ def stop_words(config: Config) -> tuple[str, ...] | None:
 
 
 def as_before(config: Config, earlier: Mapping[str, Any] | None) -> Config:
-    """Return the configuration with what an earlier launch settled: the horizon, else by the number of records; recipe and
-    orphans, where they are "auto". Runs of versions without recipes continue a list and leave orphans out.
+    """Return the configuration with what an earlier launch settled: the horizon, else by the number of records; recipe, orphans
+    and the variables of the chat template, where they are "auto". Runs of versions without recipes continue a list and leave
+    orphans out; those of versions that did not turn thinking off leave it on.
     """
     before, prompt = (earlier or {}).get("options", {}), config.prompt
     horizon = (
@@ -380,11 +394,37 @@ def as_before(config: Config, earlier: Mapping[str, Any] | None) -> Config:
         or max(16, min(1024, config.run.num_instructions_to_generate // 50))
     )
     prompt = replace(prompt, horizon=horizon)
+    if earlier is not None and prompt.chat_template_kwargs == AUTO:
+        prompt = replace(prompt, chat_template_kwargs=before.get("chat_template_kwargs"))
     if earlier is not None and config.category.categories is None:
         return _settled(
             replace(config, prompt=prompt), before.get("recipe", "few_shot"), before.get("answer_orphans", "never")
         )
     return replace(config, prompt=prompt)
+
+
+def with_template(config: Config, reader: TokenCounter) -> Config:
+    """Return the configuration with the variables of the model's chat template in place of "auto", and log what becomes of
+    thinking.
+    """
+    arguments, prompt = getattr(reader, "template_arguments", {}), config.prompt
+    switched = {name: value for name, value in thought_tags().switches.items() if arguments.get(name, None) is value}
+    opened = getattr(getattr(reader, "template", None), "opened", "")
+    if switched:
+        _log.info(
+            "Thinking is turned off: the chat template gets %s; --chat_template_kwargs '{}' leaves it as the model has it.",
+            ", ".join(f"{name}={json.dumps(value)}" for name, value in switched.items()),
+        )
+    elif opened:
+        _log.info(
+            "The chat template opens a thought (%s) before every answer: thoughts are cut off, and a prompt that begins the "
+            "answer closes the thought first.", opened.strip(),
+        )  # fmt: skip
+    if prompt.chat_template_kwargs != AUTO:
+        return config
+    return replace(
+        config, prompt=replace(prompt, chat_template_kwargs=json.dumps(dict(arguments)) if arguments else None)
+    )
 
 
 def for_model(config: Config, reader: TokenCounter) -> Config:

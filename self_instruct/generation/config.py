@@ -57,6 +57,10 @@ class RunOptions:
     max_hours: float | None = option(
         None, "stop after this number of hours in this launch [default: no limit]", above=0, common=True
     )
+    keep_reasoning: bool = option(
+        False,
+        "write the model's thought before an output into the dataset, as reasoning_content; the journal holds it in any case",
+    )
     plan: bool = option(
         False,
         "generate for --plan_seconds, then estimate hours, GPU-hours and cost of the whole run; with "
@@ -138,7 +142,10 @@ class PromptOptions:
         fixed=True,
     )
     chat_template_kwargs: str | None = option(
-        None, "JSON object of variables for the chat template, such as '{\"enable_thinking\": false}'", fixed=True
+        "auto",
+        "JSON object of variables for the chat template, which a server gets as chat_template_kwargs, such as "
+        "'{\"enable_thinking\": true}'; auto: turn thinking off if the template can",
+        fixed=True,
     )
     horizon: int | None = option(
         None,
@@ -261,6 +268,7 @@ GROUPS: tuple[type, ...] = (
 REFILTER_OPTIONS = (
     *FilterOptions.__dataclass_fields__, *NoveltyOptions.__dataclass_fields__, "preset", "categories_path", "topics_path",
     "num_instructions_to_generate", "seed_tasks_path", "instruction_trigger", "input_trigger", "output_trigger",
+    "keep_reasoning",
 )  # fmt: skip
 """The options that may be others than the run's when its completions are decided on again."""
 

@@ -15,7 +15,7 @@ from self_instruct.generation.config import GROUPS, Config
 from self_instruct.generation.recipe import Recipe, SeedRecipe
 from self_instruct.records import Record
 from self_instruct.runs import manifest
-from self_instruct.runs.layout import ACCEPTED
+from self_instruct.runs.layout import ACCEPTED, nothing_kept
 from self_instruct.seeds import load_seeds, sha256_of_file
 from self_instruct.user_files import read_objects
 
@@ -77,7 +77,7 @@ class EarlierRun:
             instruction, input, output = map(str, texts)
             found[name] = Record(name, instruction, input, output), row
         if not found:
-            raise UserError(f"{path}: holds no record; generate some first")
+            raise UserError(f"{self.folder}: {nothing_kept(self.folder)}")
         return list(found.values())
 
 

@@ -18,6 +18,7 @@ from self_instruct.rules.filters import Filter, about_tasks, first_objection
 from self_instruct.rules.validators import Validator, validate
 from self_instruct.runs.journal import Entry
 from self_instruct.runs.verdict import Verdict
+from self_instruct.thoughts import UNCLOSED
 
 Check = Callable[[Record, Mapping[str, str]], Record | Drop]
 """The record, perhaps rewritten, or why it is dropped; given the variables that its request was composed with."""
@@ -119,7 +120,7 @@ class Curator:
         return None if rules.quota is None else max(0, rules.quota - len(self._kept[category]))
 
     def _decide_candidates(self, entry: Entry, rules: Rules, room: int | None) -> list[Verdict]:
-        candidates = [_checked(item, rules, entry.variables) for item in rules.parse(entry)]
+        candidates = [_checked(item, rules, entry.variables) for item in _read(entry, rules)]
         texts = {item.record.id: compared_text(item.record, rules.format) for item in candidates if item.drop is None}
         vectors = self._novelty.vectors(texts, rules.bounds)
         left = self._room(entry.category, rules, room)
@@ -130,7 +131,7 @@ class Curator:
             if left == 0 and not item.task and not (item.drop and item.drop.stage == "parse"):
                 verdict = Verdict(item.record, Drop("limit", full))
             elif item.drop is None:
-                found = self._novelty.take(name, texts[name], vectors.get(name), rules.bounds)
+                found = self._novelty.add_if_new(name, texts[name], vectors.get(name), rules.bounds)
                 verdict = replace(item, drop=found.drop, rouge=found.rouge, embedding=found.embedding)
             if verdict.drop is None and not item.task and left is not None:
                 left -= 1
@@ -145,7 +146,7 @@ class Curator:
         task = replace(task, task=False)
         if entry.finish_reason == "error":
             return [replace(task, drop=Drop("generation", "error", entry.error or ""))]
-        block = rules.read_answer(entry, task.record)
+        block = _read_reply(entry, partial(rules.read_answer, entry, task.record))
         if block.reason:
             return [replace(task, drop=Drop("parse", block.reason), text=block.text)]
         answered = replace(task, record=replace(task.record, output=block.fields["output"]))
@@ -171,13 +172,38 @@ def rules_of(
     return Rules(format, parse, check, bounds, None, check_by(about_tasks(filters)), whole_reply)
 
 
+def _read(entry: Entry, rules: Rules) -> list[Verdict]:
+    """Return the candidates of a completion. A thought that was never closed drops the candidate that it broke off, as does
+    a completion without an answer.
+    """
+    if reason := entry.without_answer:
+        record = Record(record_id(entry.request, 1), "", "", "", entry.depth)
+        return [Verdict(record, Drop("parse", reason), entry.turn.thought)]
+    found = rules.parse(entry)
+    if not entry.turn.unclosed:
+        return found
+    last = found[-1] if found else None
+    if last is not None and last.drop is not None:
+        return [*found[:-1], replace(last, drop=Drop("parse", UNCLOSED))]
+    record = Record(record_id(entry.request, len(found) + 1), "", "", "", entry.depth)
+    return [*found, Verdict(record, Drop("parse", UNCLOSED), entry.turn.thought)]
+
+
+def _read_reply(entry: Entry, read: Callable[[], Block]) -> Block:
+    """Return the block of a reply, with the reason if a thought came in place of its end."""
+    if reason := entry.without_answer:
+        return Block(1, entry.turn.thought, reason=reason)
+    block = read()
+    return replace(block, reason=UNCLOSED) if block.reason and entry.turn.unclosed else block
+
+
 def candidates(format: RecordFormat, entry: Entry, *, orphans: bool = False) -> list[Verdict]:
     """Return the records of a completion's blocks; only unreadable blocks have a verdict already.
 
     With `orphans`, a block that lacks only its output is a task.
     """
     found = []
-    for block in format.parse(entry.text, entry.number, entry.cut):
+    for block in format.parse(entry.answer, entry.number, entry.cut):
         task = orphans and block.reason == "missing_output" and bool(block.fields.get("instruction"))
         fields = block.fields if task or not block.reason else {}
         values = {"instruction": "", "input": "", "output": "", **fields}

@@ -27,6 +27,7 @@ from self_instruct.generation.assembly import (
     read_header,
     stop_words,
     template_arguments,
+    with_template,
 )
 from self_instruct.generation.config import Config
 from self_instruct.generation.judging import Curator
@@ -86,11 +87,12 @@ class Recipe(ABC):
 
     def for_model(self, reader: TokenCounter) -> "Recipe":
         """Return the recipe with what depends on the model. Raises `UserError` if the options do not suit it."""
-        return self
+        return self.with_config(with_template(self.config, reader))
 
     def writer(self, folder: Path, model_revision: str) -> Writer:
         """Return the writer of the dataset."""
-        return Writer(folder, build_origin(self.config, self.format, model_revision))
+        origin = build_origin(self.config, self.format, model_revision)
+        return Writer(folder, origin, keep_reasoning=self.config.run.keep_reasoning)
 
     def funnel(self) -> Funnel:
         """Return empty counts."""
@@ -125,7 +127,7 @@ class SeedRecipe(Recipe):
 
     def for_model(self, reader: TokenCounter) -> "Recipe":
         """Return the recipe with the way of asking that suits the model."""
-        return self.with_config(for_model(self.config, reader))
+        return self.with_config(for_model(with_template(self.config, reader), reader))
 
     @property
     def seeds(self) -> list[Record]:

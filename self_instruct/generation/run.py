@@ -10,11 +10,12 @@ from typing import Any
 from self_instruct import __version__
 from self_instruct.config.option import declarations
 from self_instruct.engines.base import Engine, TokenCounter
+from self_instruct.engines.choice import check_engine
 from self_instruct.engines.fleet import stats
 from self_instruct.engines.fleet.engine import Fleet
 from self_instruct.engines.fleet.world import current_world
 from self_instruct.engines.local.chat_template import PINNED_DATE
-from self_instruct.engines.server.connecting import check_engine, check_given
+from self_instruct.engines.server.connecting import check_given
 from self_instruct.errors import FILE_ONLY, UserError
 from self_instruct.formats import RecordFormat
 from self_instruct.generation.assembly import as_before, build_format, build_spending
@@ -73,7 +74,7 @@ def generate(
     config, declared = recipe.config, declarations(GROUPS)
     check_installed(config.reporting.report_to)
     check_given(config.endpoint.api_base, config.endpoint.api_extra_body, logs.without_secrets)
-    check_engine(config.model.engine, vars(config.endpoint))
+    check_engine(config.model.engine, flatten(config))
     world, folder, run = current_world(), Path(config.run.batch_dir or ""), config.run
     recipe.check()
     holds = {"overwrite": run.overwrite, "append": run.append, "yes": run.yes}
@@ -138,6 +139,8 @@ def launch(
     interruption.tell(generators.engine.interrupt)  # before this there was nothing to save
     if fleet is not None:
         fleet.wait_until_ready()
+        if fleet.method:
+            described["engine"] = fleet.method
     if config.run.plan:
         interruption.after(config.run.plan_seconds, f"the {config.run.plan_seconds:g} seconds of the pilot are over")
     elif config.run.max_hours is not None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from self_instruct.config.program import other_threshold, with_option
+from self_instruct.novelty.tokens import untokenized_warning, without_tokens
 from self_instruct.records import Record
 from self_instruct.runs.funnel import Funnel
 from self_instruct.runs.layout import ACCEPTED, JOURNAL, LOGS, REJECTED, REPORT
@@ -63,6 +64,7 @@ def summarise(ending: Ending) -> str:
         funnel.table(),
         *([funnel.table_of_categories()] if funnel.categories else []),
         *_warnings(funnel),
+        *_untokenized(ending),
         *_samples(ending.pool),
         _files(ending.folder),
         _next(ending),
@@ -154,6 +156,13 @@ def _warnings(funnel: Funnel) -> list[str]:
             f"  {', '.join(idle)} dropped none of {funnel.parsed:,} blocks; that is fine if the model writes no such thing"
         )
     return ["\n".join(["Check these filter rules:", *lines])] if lines else []
+
+
+def _untokenized(ending: Ending) -> list[str]:
+    """Return a warning if records have no word that ROUGE-L compares."""
+    name = str(ending.options.get("rouge_tokenizer", "rouge"))
+    number = without_tokens((record.task for record in ending.pool), name)
+    return [f"{untokenized_warning(number, len(ending.pool))}."] if number else []
 
 
 def _samples(pool: Sequence[Record]) -> list[str]:

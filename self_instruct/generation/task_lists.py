@@ -68,11 +68,13 @@ class TaskListComposer(PromptComposer):
 
 def listed_tasks(with_input: bool, entry: Entry) -> list[Verdict]:
     """Return the tasks of a reply; unreadable ones have a verdict. Reasons: `no_list`, `empty_block`, `cut_by_length`."""
-    items = _items(entry.text)
+    items = _items(entry.answer)
     if not items:
         record = Record(record_id(entry.request, 1), "", "", "", entry.depth)
         return [
-            Verdict(record, Drop("parse", "no_list" if entry.text.strip() else "empty_block"), entry.text, task=True)
+            Verdict(
+                record, Drop("parse", "no_list" if entry.answer.strip() else "empty_block"), entry.answer, task=True
+            )
         ]
     found = []
     for position, text in enumerate(items, start=1):

@@ -59,7 +59,7 @@ def prompt_of(index: int, header: str, shown: list[Record]) -> Prompt:
 def topics_of(entry: Entry) -> list[Verdict]:
     """Return the items of a list; those that name no topic have a verdict already, and so has an empty list."""
     found = []
-    for at, (item, topic) in enumerate(listed(f"{entry.number}. {entry.text}", entry.cut), 1):
+    for at, (item, topic) in enumerate(listed(f"{entry.number}. {entry.answer}", entry.cut), 1):
         record = Record(record_id(entry.request, at), topic or "", "", "", entry.depth)
         found.append(Verdict(record, None) if topic else Verdict(record, Drop("parse", "no_topic"), item))
     return found or [Verdict(Record(record_id(entry.request, 1), "", "", ""), Drop("parse", "empty_block"))]

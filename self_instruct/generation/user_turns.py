@@ -47,10 +47,10 @@ class UserTurnParser:
 
     def __call__(self, entry: Entry) -> list[Verdict]:
         """Return the task of a completion."""
-        written = entry.text.strip()
+        written = entry.answer.strip()
         self._read += 1
         self._empty += not written
         reason = "cut_by_length" if entry.cut else None if written else "empty_turn"
-        text = "" if reason else (self.opening + entry.text).strip()
+        text = "" if reason else (self.opening + entry.answer).strip()
         record = Record(record_id(entry.request, 1), text, "", "", entry.depth)
-        return [Verdict(record, Drop("parse", reason) if reason else None, entry.text if reason else "", task=True)]
+        return [Verdict(record, Drop("parse", reason) if reason else None, entry.answer if reason else "", task=True)]

@@ -130,18 +130,22 @@ def _opener(
         return partial(PipeCarrier, connection)
     # At the end of a launch the store may be gone first, and torch would print a stack of C++ calls. Read when it is imported.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-    return lambda: StoreCarrier(open_store(world, hosts))
+    # Read now: while vLLM starts, its processes must not see the launcher's variables.
+    environment = dict(os.environ)
+    return lambda: StoreCarrier(open_store(world, hosts, environment))
 
 
 def _start(config: Config, world: World, key: bytes) -> tuple[Connection, BaseProcess]:
     """Start rank 0's generating process; return the connection to it, and the process."""
     context = multiprocessing.get_context("spawn")
     ours, its = context.Pipe()
-    process = context.Process(target=_generate, args=(its, config, world, key), name="generation", daemon=True)
+    # Not a daemon, which could not start vLLM's processes; `_fleet` ends it in any case.
+    process = context.Process(target=_generate, args=(its, config, world, key), name="generation")
     # A signal from a terminal or a scheduler reaches both processes, and this one decides what to do: the child starts
     # with these signals blocked, and here they are held back until it has started. Starting multiprocessing's resource
     # tracker would let them through, so start that first.
-    resource_tracker.ensure_running()
+    with _without_warnings():
+        resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         process.start()
@@ -149,6 +153,19 @@ def _start(config: Config, world: World, key: bytes) -> tuple[Connection, BasePr
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     its.close()
     return ours, process
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Inside, the tracker is started without warnings: it removes what vLLM's processes leave when they are killed."""
+    before = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = "ignore:resource_tracker"
+    try:
+        yield
+    finally:
+        del os.environ["PYTHONWARNINGS"]
+        if before is not None:
+            os.environ["PYTHONWARNINGS"] = before
 
 
 def _generate(connection: Connection, config: Config, world: World, key: bytes) -> None:

@@ -42,10 +42,10 @@ class Comparison:
 
 
 class Novelty:
-    """The texts kept so far, beginning with those of `start`.
+    """The texts kept so far, beginning with the (id, text) pairs of `start`.
 
-    Embeddings are compared with the same texts, or, if `embedding_reference` is "all", with every earlier candidate that was
-    encoded, kept or not.
+    Embeddings are compared with the same texts, or, if `embedding_reference` is "all", also with those of candidates that their
+    embedding dropped.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Novelty:
             embeddings.add(ids, embeddings.encode(texts))
 
     def vectors(self, texts: dict[str, str], bounds: Bounds) -> dict[str, np.ndarray]:
-        """Return the vectors of a completion's texts by id, without the texts that ROUGE-L drops anyway.
+        """Return the vectors of a completion's texts, given and returned by id, except those of texts that ROUGE-L drops.
 
         They are encoded in one call. The selection depends only on the kept texts, never on how many records are still wanted:
         a vector's last digits may depend on the other texts of its batch.
@@ -78,8 +78,8 @@ class Novelty:
         vectors = self._embeddings.encode([texts[name] for name in chosen])
         return dict(zip(chosen, vectors, strict=True))
 
-    def take(self, name: str, text: str, vector: np.ndarray | None, bounds: Bounds) -> Comparison:
-        """Compare a text with the kept ones, and keep it if it is new."""
+    def add_if_new(self, name: str, text: str, vector: np.ndarray | None, bounds: Bounds) -> Comparison:
+        """Compare a text with the kept ones, and add it if it is similar to none of them."""
         rouge = self._rouge.nearest(text)
         if rouge and rouge.score > bounds.rouge_limit:
             return Comparison(Drop("novelty", "rouge_l", nearest=rouge), rouge)

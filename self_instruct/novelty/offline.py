@@ -1,4 +1,4 @@
-"""ROUGE-L novelty of a whole file: keep each text that is new compared with those kept before it."""
+"""Deduplicate a whole file by ROUGE-L: keep each text that is not too similar to those kept before it."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -45,7 +45,7 @@ def keep_first(
     for begin in range(0, len(texts), _BLOCK):
         queries = index.tokens(texts[begin : begin + _BLOCK])
         scores, found = index.nearest(queries, 0.0 if nearest_of_kept else limit, threads or processors())
-        new = index.take(queries, scores, found, limit)
+        new = index.add_new(queries, scores, found, limit)
         kept.extend((begin + np.flatnonzero(new)).tolist())
         for one, position, score in zip(new.tolist(), found.tolist(), scores.tolist(), strict=True):
             decisions.append(Decision(one, Match(kept[position], score) if position >= 0 else None))

@@ -12,12 +12,12 @@ import numpy as np
 from self_instruct.novelty.kernels.sequences import Tokens
 from self_instruct.novelty.kernels.subsequence import common, compiled, f1, fill, match_tables
 
-_ROUNDING = 1e-6  # of a bound, relative, in float32
-_BLOCK = 512  # sequences whose highest bound is kept
+_ROUNDING = 1e-6  # above the relative rounding error of a float32 bound
+_BLOCK = 512  # sequences that share one stored maximum of their bounds
 
 
 class Lists(NamedTuple):
-    """Postings lists: the sequences that contain token t at least k times are positions[begins[i]:begins[i + 1]],
+    """Posting lists: the sequences that contain token t at least k times are positions[begins[i]:begins[i + 1]],
     i = first[t] + k - 1 < first[t + 1].
     """
 
@@ -27,7 +27,7 @@ class Lists(NamedTuple):
 
 
 class Postings:
-    """Token sequences with their postings lists. A million sequences of 14 tokens take about 130 MB."""
+    """Token sequences with their posting lists. A million sequences of 14 tokens take about 130 MB."""
 
     def __init__(self) -> None:
         self._tokens, self._ends = np.empty(0, np.int32), np.zeros(1, np.int64)
@@ -54,7 +54,7 @@ class Postings:
 
 @compiled
 def _listed(tokens: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the fields of `Lists`."""
+    """Build the posting lists, and return the fields of `Lists`."""
     different = (tokens.max() if tokens.size else -1) + 1
     times, most = np.zeros(different, np.int64), np.zeros(different, np.int64)
     for at in range(ends.size - 1):
@@ -92,7 +92,7 @@ def _nearest(
     shared: np.ndarray,
     bounds: np.ndarray,
 ) -> tuple[float, int]:
-    """`shared` and `bounds` are buffers [sequences]; `shared` is all zeros before and after the call."""
+    """As `Postings.nearest`; `shared` and `bounds` are buffers [sequences]; `shared` is all zeros before and after the call."""
     _count(query, lists, shared)
     m = query.size
     highest = np.empty(-(-shared.size // _BLOCK), np.float32)
@@ -137,7 +137,7 @@ def _bound(shared: np.ndarray, lengths: np.ndarray, m: np.float32, bounds: np.nd
 
 @compiled
 def _count(query: np.ndarray, lists: Lists, shared: np.ndarray) -> None:
-    """Add the number of tokens that each sequence shares with a query, counted with repetition."""
+    """Add to `shared` the number of tokens that each sequence has in common with a query, counted with repetition."""
     ordered = np.sort(query)
     times = 0
     for at in range(ordered.size):

@@ -1,6 +1,6 @@
-"""ROUGE-L novelty: the nearest earlier text by longest common subsequence of words, scored exactly as by `rouge_score`.
+"""Find the nearest earlier text by ROUGE-L, scored exactly as by `rouge_score`.
 
-F1 is 2PR / (P + R), where P and R are the subsequence's share of the two texts (lin2004rouge), and 0 without a common word.
+F1 is 2PR / (P + R), where P and R are the longest common subsequence's share of each text (lin2004rouge); 0 if empty.
 It is computed from the length of the subsequence by the same floating-point operations as in `rouge_score`, so a tie at a
 threshold is decided the same way.
 """
@@ -18,7 +18,7 @@ RECENT = 1024
 class RougeIndex:
     """The earlier texts, in the order in which they were added.
 
-    The latest ones, fewer than `RECENT`, are scanned; all others are in postings lists, which are rebuilt for many at once.
+    The latest ones, fewer than `RECENT`, are scanned; the others are in posting lists, which are rebuilt when these are full.
     """
 
     def __init__(self, tokenizer: Tokenizer = rouge_tokens) -> None:

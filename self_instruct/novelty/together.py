@@ -1,7 +1,6 @@
-"""ROUGE-L and embedding novelty of a whole file: keep each text that is new by both measures.
+"""Deduplicate a whole file by ROUGE-L and embeddings.
 
-Decisions equal those of a run that compares one text at a time: ROUGE-L first, then the embedding; a text that either drops is
-not kept.
+Decisions equal those of a run, which compares one text at a time: first by ROUGE-L, then by embedding.
 """
 
 from collections.abc import Sequence
@@ -25,10 +24,10 @@ class Outcome(NamedTuple):
     nearest: Match | None
 
 
-class _Words:
-    """Search by ROUGE-L among the texts kept so far: among earlier blocks for a whole block in threads, then within the block.
+class _RougeSearch:
+    """Search by ROUGE-L among the texts kept so far: a whole block against earlier ones in threads, then within the block.
 
-    Call both methods in the order of positions.
+    Call `nearest` and `keep` in ascending order of positions.
     """
 
     def __init__(self, texts: Sequence[str], threshold: float, rule: str, tokenizer: str) -> None:
@@ -39,7 +38,7 @@ class _Words:
         self._begin_block(0)
 
     def nearest(self, at: int) -> Match | None:
-        """Return the nearest kept text if its score is too high, the first of equals; else None."""
+        """Return the nearest kept text (the first of equals) if its score is above the limit, else None."""
         if at >= self._first + _BLOCK:
             self._begin_block(at)
         inside = at - self._first
@@ -61,8 +60,8 @@ class _Words:
         self._scores, self._found = self._index.nearest(queries, self._limit, processors())
 
 
-class _Meanings:
-    """Search by embedding among the texts added so far, by blocks as in `_Words`."""
+class _EmbeddingSearch:
+    """Search by embedding among the texts added so far, by blocks as in `_RougeSearch`."""
 
     def __init__(self, vectors: np.ndarray) -> None:
         self._vectors, self._index, self._fresh = vectors, VectorIndex(), VectorIndex()
@@ -76,7 +75,7 @@ class _Meanings:
         scores, found = self._fresh.nearest(self._vectors[at : at + 1])
         if scores[0] > score:
             score, position = scores[0], len(self._index) + found[0]
-        return Match(self._added[position], float(score)) if position >= 0 else None
+        return Match(self._added[position], min(1.0, float(score))) if position >= 0 else None
 
     def add(self, at: int) -> None:
         self._fresh.add(self._vectors[at : at + 1])
@@ -101,17 +100,17 @@ def keep_new(
     embeddings are also compared with those of texts that their embedding dropped. `words` are the threshold, rule and
     tokenizer of ROUGE-L.
     """
-    near_words, meanings, outcomes = _Words(texts, *words), _Meanings(vectors), list[Outcome]()
+    rouge, embeddings, outcomes = _RougeSearch(texts, *words), _EmbeddingSearch(vectors), list[Outcome]()
     for at in range(len(vectors)):
-        near = near_words.nearest(at)
+        near = rouge.nearest(at)
         if near is not None:
             outcomes.append(Outcome("rouge_l", near))
             continue
-        near = meanings.nearest(at)
+        near = embeddings.nearest(at)
         new = near is None or near.score < threshold
         if new or reference == "all":
-            meanings.add(at)
+            embeddings.add(at)
         if new:
-            near_words.keep(at)
+            rouge.keep(at)
         outcomes.append(Outcome(None, None) if new else Outcome("embedding", near))
     return outcomes

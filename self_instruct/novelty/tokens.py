@@ -7,7 +7,7 @@ Greek or Arabic has no words except its numbers. `unicode` finds words of any sc
 import re
 import sys
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 
 from rouge_score.tokenize import NON_ALPHANUM_RE
@@ -36,6 +36,20 @@ def unicode_tokens(text: str) -> list[str]:
 
 
 TOKENIZERS: dict[str, Tokenizer] = {"rouge": rouge_tokens, "unicode": unicode_tokens}
+
+
+def without_tokens(texts: Iterable[str], name: str) -> int:
+    """Return how many texts have words, but none that the tokenizer of that name finds: to ROUGE-L each of them is new."""
+    tokens = TOKENIZERS[name]
+    return sum(not tokens(text) and bool(unicode_tokens(text)) for text in texts)
+
+
+def untokenized_warning(number: int, total: int) -> str:
+    """Return the warning about texts `without_tokens`."""
+    return (
+        f"{number:,} of {total:,} texts have no word that ROUGE-L compares (--rouge_tokenizer rouge finds only a-z and 0-9), "
+        "so none of them is ever too similar to another; use --rouge_tokenizer unicode"
+    )
 
 
 @cache

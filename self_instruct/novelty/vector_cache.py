@@ -1,6 +1,6 @@
-"""A file of vectors, so that a resumed run does not encode a text again.
+"""Cache embeddings in a file, so that a resumed run does not encode a text again.
 
-The file is one line of JSON with the model and the vectors' size, then for each text 16 bytes of its hash and its vector.
+The file is one line of JSON with the model and the dimensions, then for each text a 16-byte hash and its vector, float32.
 It is a cache: damaged vectors, and those of another model, are encoded again.
 """
 
@@ -16,7 +16,7 @@ from self_instruct.novelty.embedding import Encoder
 
 FILE_NAME = "embeddings.cache"
 _KEY = 16  # bytes
-_TOGETHER = 1024
+_BATCH_SIZE = 1024
 
 
 class CachedEncoder:
@@ -45,13 +45,13 @@ class CachedEncoder:
         return np.stack([vectors[key] for key in keys])
 
     def known(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
-        """Return the vectors of the texts that are in the file; nothing is encoded."""
+        """Return the vectors of the texts that are in the file, without encoding any."""
         keys = {text: _key(text) for text in texts}
         vectors = self._looked_up(set(keys.values()))
         return {text: vectors[key] for text, key in keys.items() if key in vectors}
 
     def save(self) -> None:
-        """Write the vectors that the last call encoded."""
+        """Write the vectors that the last call of `encode` computed."""
         if self._pending:
             self._append(self._pending)
 
@@ -60,15 +60,16 @@ class CachedEncoder:
         try:
             with self._path.open("rb") as file:
                 head = file.readline(100_000)
-                stated = json.loads(head)
-                if stated["model"] != self._identity:
+                header = json.loads(head)
+                if header["model"] != self._identity or int(header["dimensions"]) < 1:
                     return 0
-                row, at = _KEY + 4 * int(stated["dimensions"]), len(head)
+                row, at = _KEY + 4 * int(header["dimensions"]), len(head)
                 end = at + (os.fstat(file.fileno()).st_size - at) // row * row
                 for offset in range(at, end, row):
                     file.seek(offset)
                     self._offsets[file.read(_KEY)] = offset + _KEY
         except (OSError, ValueError, KeyError, TypeError):
+            self._offsets.clear()
             return 0
         self._size = row - _KEY
         return end
@@ -81,7 +82,7 @@ class CachedEncoder:
                 for key in known:
                     file.seek(self._offsets[key])
                     vector = np.frombuffer(file.read(self._size), np.float32)
-                    if abs(float(vector @ vector) - 1) < 1e-3:  # a crash can leave a row without content
+                    if abs(float(vector @ vector) - 1) < 1e-3:  # a crash can leave a row of zeros
                         vectors[key] = vector
         return vectors
 
@@ -123,8 +124,8 @@ def encode_all(
     `on_part` is called after each batch with the number of different texts encoded so far and in total.
     """
     unique, vectors = list(dict.fromkeys(texts)), dict[str, np.ndarray]()
-    for at in range(0, len(unique), _TOGETHER):
-        part = unique[at : at + _TOGETHER]
+    for at in range(0, len(unique), _BATCH_SIZE):
+        part = unique[at : at + _BATCH_SIZE]
         vectors.update(zip(part, encoder.encode(part), strict=True))
         on_part(at + len(part), len(unique))
     if isinstance(encoder, CachedEncoder):

@@ -1,7 +1,7 @@
-"""Compute what a report shows of its inputs: verbs and objects, vectors, and the nearest earlier neighbour of each record.
+"""Compute what a report shows of its inputs: verbs and objects, embeddings, and the nearest earlier neighbour of each record.
 
-Vectors are read from the files that a run or a curation left, or encoded on request. Neighbours are taken from the records'
-provenance where it names them, and searched for otherwise.
+Embeddings are read from the caches beside runs and curated files, or computed on request. ROUGE-L neighbours are taken from
+the provenance of the records, and computed if most records state none.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from self_instruct.novelty.embedding import Encoder, LateEncoder, identity_of
+from self_instruct.novelty.embedding import Encoder, LazyEncoder, identity_of
 from self_instruct.novelty.kernels.vectors import choose
 from self_instruct.novelty.offline import keep_first
 from self_instruct.novelty.tokens import rouge_tokens
@@ -25,22 +25,22 @@ _ALL = 1.01  # a threshold above every score: all texts are kept, so each is com
 _LONGEST = 4096  # words; of longer texts, only the beginning is compared
 
 OnEncoded = Callable[[int, int], None]
-"""Called while texts are encoded, with the number of texts that have a vector and the number of all."""
+"""Called while texts are encoded, with the number of texts encoded so far and in total."""
 
 
 def _ignore(done: int, number: int) -> None:
     """Show no progress."""
 
 
-class Meanings(NamedTuple):
-    """Unit vectors [records, dimensions], float32, for each input; or None and the reason why there are none."""
+class VectorsOrReason(NamedTuple):
+    """For each input, unit vectors [records, dimensions] in float32; or None and the reason why there are none."""
 
     vectors: list[np.ndarray] | None
     reason: str = ""
 
 
 class Neighbours(NamedTuple):
-    """The nearest earlier record of each record, by ROUGE-L and by cosine; None if there is none, or without vectors."""
+    """The nearest earlier record of each record, by ROUGE-L (`words`) and cosine (`meaning`); None if there is none."""
 
     words: list[Nearest | None]
     meaning: list[Nearest | None]
@@ -70,22 +70,22 @@ def analyse(
     Raises UserError if an input is neither a run nor a file of instructions, or the model cannot be loaded.
     """
     inputs = read_inputs(paths)
-    meanings = (
-        found_meanings(inputs)
+    found = (
+        stored_vectors(inputs)
         if model_name_or_path is None
-        else encoded_meanings(inputs, model_name_or_path, cache, on_encoded)
+        else computed_vectors(inputs, model_name_or_path, cache, on_encoded)
     )
-    vectors = meanings.vectors
+    vectors = found.vectors
     return Analysis(
         inputs,
         [[verb_noun(row.record.instruction) for row in source.rows] for source in inputs],
         [neighbours(source, vectors[at] if vectors else None) for at, source in enumerate(inputs)],
         vectors,
-        meanings.reason,
+        found.reason,
     )
 
 
-def found_meanings(inputs: Sequence[ReportInput]) -> Meanings:
+def stored_vectors(inputs: Sequence[ReportInput]) -> VectorsOrReason:
     """Return the vectors stored beside the inputs, if they cover all records and come from the same model."""
     models, vectors = set(), []
     for source in inputs:
@@ -96,24 +96,24 @@ def found_meanings(inputs: Sequence[ReportInput]) -> Meanings:
                 if known
                 else "no vectors"
             )
-            return Meanings(None, f"{source.name} has {missing}; {_ASK}.")
+            return VectorsOrReason(None, f"{source.name} has {missing}; {_ASK}.")
         models.add(model)
         vectors.append(np.stack([known[text] for text in source.texts]))
     if len(models) > 1:
-        return Meanings(
+        return VectorsOrReason(
             None, f"The vectors come from different models ({', '.join(sorted(models))}); {_ASK} with one."
         )
-    return Meanings(vectors)
+    return VectorsOrReason(vectors)
 
 
-def encoded_meanings(
+def computed_vectors(
     inputs: Sequence[ReportInput], model_name_or_path: str, cache: Path, on_encoded: OnEncoded = _ignore
-) -> Meanings:
+) -> VectorsOrReason:
     """Return the vectors of all records by one model; encode the missing ones and add them to `cache`.
 
     The model is loaded only if vectors are missing. Raises UserError if it cannot be loaded.
     """
-    late = LateEncoder(model_name_or_path)
+    late = LazyEncoder(model_name_or_path)
     encoder: Encoder = late
     identity = identity_of(model_name_or_path) or late.model.identity
     if identity is not None:
@@ -123,16 +123,16 @@ def encoded_meanings(
     texts = [text for source in inputs for text in source.texts]
     on_encoded(0, len(set(texts)))
     found = encode_all(encoder, texts, on_encoded)
-    return Meanings([np.stack([found[text] for text in source.texts]) for source in inputs])
+    return VectorsOrReason([np.stack([found[text] for text in source.texts]) for source in inputs])
 
 
 def _best(source: ReportInput) -> tuple[dict[str, np.ndarray], str]:
-    """Return the vectors of the file that covers most texts of an input, and their model."""
+    """Return the vectors of the cache that covers the most texts of an input, and their model."""
     best: tuple[dict[str, np.ndarray], str] = {}, ""
     for path in source.vectors:
         model = model_of(path)
         if model is not None:
-            unused = LateEncoder(model)  # `known` encodes nothing, so it is never loaded
+            unused = LazyEncoder(model)  # `known` encodes nothing, so it is never loaded
             known = CachedEncoder(unused, model, path, writes=False).known(source.texts)
             best = max(best, (known, model), key=lambda item: len(item[0]))
     return best

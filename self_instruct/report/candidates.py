@@ -41,7 +41,7 @@ class Candidate:
 
     @property
     def outcome(self) -> str:
-        """Return the outcome in a few words."""
+        """Return the outcome as a short phrase."""
         if self.accepted:
             return "accepted"
         detail = f" ({self.row['detail']})" if self.row.get("detail") else ""
@@ -165,7 +165,7 @@ def find(run: Run, wanted: str) -> tuple[Candidate, list[str]]:
         return run.candidates[wanted], []
     if run.seeds and wanted in run.seeds:
         raise UserError(
-            f"{wanted} is a seed task, which no rule is applied to; give the id or text of a generated candidate"
+            f"{wanted} is a seed task, and rules are not applied to those; give the id or text of a generated candidate"
         )
     if re.fullmatch(_ID, wanted):
         last = max(candidate.request for candidate in run.candidates.values())

@@ -17,7 +17,7 @@ BARS = 30
 _SHARE = {"format": ".0%"}
 VERBS, NOUNS = 20, 4
 OVERLAP = "overlap of both"
-_ROOT = "*"  # no verb
+_ROOT = "*"  # id of the root node; never a verb
 _LABEL_ROOM = 110  # pixels right of the longest bar, for its label
 _RIGHT = 0.71  # markers up to this part of the axis have their label on the right
 _LINE_LABEL = 14  # pixels of height of the label of a marker
@@ -113,7 +113,7 @@ def _named_bars(
 
 
 def line_chart(values: Sequence[Mapping[str, Any]], names: Sequence[str], y: Mapping[str, Any]) -> dict[str, Any]:
-    """Draw a line for each run over its requests; `y` is the encoding of the height."""
+    """Draw a line for each run over its requests; `y` is the encoding of the y axis."""
     x = _number("request", title="request number", axis={"grid": False, "tickMinStep": 1})
     tip = [{"field": "run"}, {"field": "request", "format": ","}, {**y, "title": y["title"]}]
     mark = {"type": "line", "strokeWidth": 2.2, "point": {"size": 24, "opacity": 0}}
@@ -202,7 +202,7 @@ def _line(marker: Marker, place: int, left: bool, colours: Mapping[str, str]) ->
 
 
 def map_chart(values: Sequence[Mapping[str, Any]], groups: Sequence[str], what: str) -> dict[str, Any]:
-    """Draw points coloured by group, which can be moved and zoomed. The page adds their texts."""
+    """Draw points coloured by group on a map that can be panned and zoomed. The page adds their texts."""
     plane = {name: _number(name, axis=None, scale={"domain": [-1.05, 1.05]}) for name in ("x", "y")}
     # Zooming needs shift, so that scrolling past the map does not zoom it.
     zoom = {"name": "view", "bind": "scales", "select": {"type": "interval", "zoom": "wheel![event.shiftKey]"}}
@@ -231,7 +231,7 @@ def commonest_pairs(pairs: Sequence[tuple[str | None, str | None]]) -> list[tupl
 
 
 def verb_colours(wheels: Sequence[Sequence[tuple[str, Sequence[tuple[str, int]]]]]) -> dict[str, str]:
-    """Return a colour for each verb of what `commonest_pairs` gives for several runs; a verb has the same in all of them."""
+    """Return a colour for each verb in the `commonest_pairs` of several runs; a verb has the same colour in all of them."""
     colours, verbs = theme()["wheel"], dict.fromkeys(verb for wheel in wheels for verb, _ in wheel)
     # Every fifth colour, so that neighbours on the wheel differ.
     return {verb: colours[place * 5 % len(colours)] for place, verb in enumerate(verbs)}
@@ -240,7 +240,7 @@ def verb_colours(wheels: Sequence[Sequence[tuple[str, Sequence[tuple[str, int]]]
 def sunburst(
     wheel: Sequence[tuple[str, Sequence[tuple[str, int]]]], number: int, colours: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Draw what `commonest_pairs` gives for `number` records as two rings: verbs inside, their objects outside."""
+    """Draw the `commonest_pairs` of `number` records as two rings: verbs inside, their objects outside."""
     nodes: list[dict[str, Any]] = [{"id": _ROOT, "parent": None}]
     for verb, nouns in wheel:
         total = sum(count for _, count in nouns)

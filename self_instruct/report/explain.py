@@ -22,7 +22,7 @@ _SAMPLING = (
     "model_name_or_path", "api_model", "temperature", "top_p", "top_k", "min_p", "repetition_penalty",
     "max_new_tokens", "stop_words", "seed",
 )  # fmt: skip
-_SERVERS = ("presence_penalty", "frequency_penalty")  # used with --engine openai only
+_PENALTIES = ("presence_penalty", "frequency_penalty")  # not every engine has them
 
 
 def explain_candidate(folder: Path, id_or_text: str) -> str:
@@ -42,7 +42,8 @@ def explain(run: Run, candidate: Candidate) -> Iterator[str]:
     yield from _accepted(run, candidate) if candidate.accepted else _rejected(run, candidate)
     yield from _origin(run, candidate)
     options = run.options_of(candidate)
-    names = (*_SAMPLING, *_SERVERS) if options.get("engine") == "openai" else _SAMPLING
+    penalties = options.get("engine") in ("openai", "vllm") or any(options.get(name) for name in _PENALTIES)
+    names = (*_SAMPLING, *_PENALTIES) if penalties else _SAMPLING
     stated = [f"{name} {options[name]!r}" for name in names if options.get(name) is not None]
     yield _part("Sampled with:", ", ".join(stated))
 
@@ -95,7 +96,7 @@ def _origin(run: Run, candidate: Candidate) -> Iterator[str]:
 def _asked_for(entry: Entry) -> Iterator[str]:
     if entry.category is not None:
         values = [f"{name} {value!r}" for name, value in entry.variables.items()]
-        yield _part(f"Asked for as {entry.category}, with:", ", ".join(values) or "no variables")
+        yield _part(f"Requested from the category {entry.category}, with:", ", ".join(values) or "no variables")
 
 
 def _answered(run: Run, candidate: Candidate) -> Iterator[str]:
@@ -105,15 +106,17 @@ def _answered(run: Run, candidate: Candidate) -> Iterator[str]:
     entry = (run.entries or {}).get(request) if request is not None else None
     if entry is not None:
         ended = f"request {entry.request}, {entry.completion_tokens} tokens, ended by {entry.finish_reason}"
-        yield _part(f"Answered later ({ended}):", entry.text or str(entry.error or ""))
+        yield _part(f"Answered later ({ended}):", entry.answer or entry.turn.thought or str(entry.error or ""))
 
 
 def _written(format: RecordFormat, candidate: Candidate, entry: Entry) -> Iterator[str]:
     ended = f"request {entry.request}, {entry.completion_tokens} tokens, ended by {entry.finish_reason}"
     position = int(candidate.record.id.rpartition("-")[2])
-    blocks = format.parse(entry.text, entry.number, entry.cut)
+    blocks = format.parse(entry.answer, entry.number, entry.cut)
     if entry.finish_reason == "error":
         yield f"The engine failed on request {entry.request}: {entry.error}"
+    elif entry.without_answer:
+        yield _part(f"A thought without an answer ({ended}):", entry.turn.thought or "the server did not return it")
     elif 1 <= position <= len(blocks):
         yield _part(f"Written as block {position} of {len(blocks)} ({ended}):", blocks[position - 1].text)
     else:

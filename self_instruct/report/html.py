@@ -27,7 +27,7 @@ from self_instruct.runs.layout import OutputPaths
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-_MOST = 4  # inputs; each has a colour of its own
+_MOST = 4  # inputs, each with its own colour
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,13 @@ def write_report(
 ) -> WrittenReport:
     """Write the report of up to four run directories or instruction files, and with `figures_dir` its figures as PNG files.
 
-    With a model, encode the instructions that have no vector; `on_encoded` is called with the number done and the number of
-    all. Raises UserError if an input cannot be read, or the output cannot be written or is an input.
+    With a model, encode the tasks that have no vector; `on_encoded` is called with the number of texts encoded so far and in
+    total. Raises UserError if an input cannot be read, or the output cannot be written or is an input.
     """
     if len(inputs) > _MOST:
         raise UserError(f"{len(inputs)} runs or files were given, but a report compares at most {_MOST}; give fewer")
     if any(Path(path).resolve() == output.resolve() for path in inputs):
-        raise UserError(f"--output {output}: is one of the inputs, which would be replaced; give another path")
+        raise UserError(f"--output_path {output}: is also an input and would be overwritten; give another path")
     with closing(NewFile(output)) as file:
         analysis = analyse(inputs, model_name_or_path, OutputPaths(output.with_suffix("")).vectors, on_encoded)
         parts = sections(analysis, projection, map_points)
@@ -97,7 +97,7 @@ def page(analysis: Analysis, parts: Sequence[Section], payload: Payload) -> byte
 
 @cache
 def environment() -> "Environment":
-    """Return the templates of the report, which escape every value and replace characters that cannot be shown."""
+    """Return the Jinja environment of the report, which escapes every value and replaces characters that cannot be shown."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     made = Environment(

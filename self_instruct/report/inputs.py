@@ -59,7 +59,8 @@ class Dropped:
 class ReportInput:
     """A run or a file.
 
-    `first` names what the funnel starts with, and `steps` the stages with the remainder after each. `others` are the texts of
+    `first` is the label of the number that the funnel starts with; `steps` are the stages, with a label for what remains after
+    each. `others` are the texts of
     neighbours that are not among the rows, by id; `vectors` are files that may hold embeddings; `facts` are key figures and
     `settings` the options, both as names and values; `requests` is one more than the number of the last judged request.
     """

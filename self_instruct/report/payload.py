@@ -9,7 +9,7 @@ from typing import Any
 from self_instruct.records import Nearest
 from self_instruct.report.analysis import Analysis
 
-# Most characters of instruction and input, and of the output, in the table; the first pair with which all records fit is used.
+# Maximum characters of a task field and of an output in the table; the first pair with which all records fit is used.
 _CUTS = ((20_000, 20_000), (4000, 4000), (2000, 2000), (1000, 1000), (700, 400), (400, 200), (200, 80))
 ROOM = 9_000_000  # bytes of compressed text in base64; the rest of the page takes under 3 MB
 
@@ -35,7 +35,7 @@ class Payload:
 
     def _packed(self, analysis: Analysis) -> str:
         columns = [self._columns(analysis, at) for at in range(len(analysis.inputs))]
-        # ASCII escapes can hold lone surrogates; without a time stamp, equal pages are equal bytes.
+        # ASCII escapes can hold lone surrogates; mtime=0 makes the bytes reproducible.
         packed = gzip.compress(json.dumps({"sources": columns}, separators=(",", ":")).encode("ascii"), 6, mtime=0)
         return base64.b64encode(packed).decode("ascii")
 

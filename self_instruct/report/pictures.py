@@ -12,7 +12,7 @@ from self_instruct.runs.files import put
 
 _WIDTH = {True: 720, False: 400}  # points; wide figures and others
 _DPI = 300
-# Characters that HTML or UTF-8 does not allow, or that end the process that draws.
+# Characters that HTML or UTF-8 does not allow, or that crash vl-convert.
 _UNSHOWN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 
 
@@ -48,7 +48,7 @@ def _fixed(figure: Figure) -> dict[str, Any]:
 
 
 def _visible(value: Any) -> Any:
-    """Return a copy without control characters and surrogates; group names come from records, and NUL would end the process."""
+    """Return a copy without control characters and surrogates; group names come from records, and NUL crashes vl-convert."""
     if isinstance(value, dict):
         return {key: _visible(item) for key, item in value.items()}
     if isinstance(value, list):

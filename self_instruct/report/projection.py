@@ -1,4 +1,4 @@
-"""Project vectors to a plane by t-SNE or principal components, and sample them where there are many.
+"""Project vectors to a plane by t-SNE or principal components, and sample rows evenly.
 
 The same vectors give the same points.
 """

@@ -1,6 +1,6 @@
 """The options of a run or of a curated file as the header of a report shows them, read from the files beside the records.
 
-Options that are missing or not set are left out. Paths are shortened to their last parts, since reports are passed on.
+Options that are missing or not set are left out. Paths are shortened to their last parts, since reports are shared.
 """
 
 import re
@@ -29,7 +29,7 @@ def run_settings(run: Run) -> Settings:
     revision = str(described.get("model_revision") or "")
     backend = options.get("engine_backend")
     engine = [
-        str(options.get("engine") or ""),
+        str(described.get("engine") or options.get("engine") or ""),
         f"backend {backend}" if options.get("engine") == "huggingface" and backend else "",
     ]
     moments = sorted(_moments(run))
@@ -87,7 +87,7 @@ def _target(options: Mapping[str, Any]) -> str:
 
 
 def _moments(run: Run) -> Iterable[str]:
-    """Return when completions were journalled; without a journal, when those of the records were."""
+    """Return the times at which completions were journalled; without a journal, those in the records' provenance."""
     if run.entries:
         stated: list[Any] = [entry.created_at for entry in run.entries.values()]
     else:
@@ -110,5 +110,5 @@ def _versions(folder: Path, described: Mapping[str, Any]) -> str:
 
 
 def _shortened(path: str, parts: int = 1) -> str:
-    """Return the last parts of an absolute path; a name of the Hub stays as it is."""
+    """Return the last parts of an absolute path; a Hub id is unchanged."""
     return "/".join(Path(path).parts[-parts:]) if path.startswith("/") else path

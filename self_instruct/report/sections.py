@@ -12,8 +12,8 @@ from self_instruct.report.analysis import Analysis
 from self_instruct.report.inputs import ReportInput, Row
 from self_instruct.report.projection import project, sample
 
-_WINDOWS = 24  # windows of requests, in each of which the yield is counted
-_GROUPS = 8  # groups with a colour of their own on a map
+_WINDOWS = 24  # windows of requests, each with its own yield
+_GROUPS = 8  # groups with their own colour on a map
 _WHOLE = {"grid": False, "tickCount": 6, "tickMinStep": 1}
 
 
@@ -78,8 +78,8 @@ def funnel_section(analysis: Analysis) -> Section:
     grown = [point for source in timed for point in _growth(source)]
     y = {"field": "records", "title": "records accepted so far", "axis": {"format": "~s", "tickCount": 5}}
     caption = (
-        "Records accepted up to each request. The line flattens where fewer blocks are kept: because the model repeats "
-        "itself, the filters drop more, or the target was reached."
+        "Records accepted up to each request. The line flattens where fewer blocks are kept: the model repeats itself, "
+        "the filters drop more, or the target was reached."
     )
     section.figures.append(Figure("growth", "Records over time", caption, charts.line_chart(grown, analysis.names, y)))
     return section
@@ -276,7 +276,7 @@ def verbs_section(analysis: Analysis) -> Section:
         shown = sum(count for _, nouns in wheel for _, count in nouns)
         caption = (
             f"The {len(wheel)} most frequent verbs (inside), and up to 4 objects of each: {shown / number:.0%} of {number:,} "
-            f"records. In {both / number:.0%}, rules for English found a verb and an object. Click one to list its records."
+            f"records. The rules for English found a verb and an object in {both / number:.0%}. Click one to list its records."
         )
         title = "Verbs and their objects" + (f": {source.name}" if len(analysis.inputs) > 1 else "")
         section.figures.append(Figure(f"verbs_{at + 1}", title, caption, charts.sunburst(wheel, number, colours)))
@@ -307,7 +307,7 @@ def map_section(analysis: Analysis, projection: str, most: int) -> Section:
             else f"All {sizes[at]:,} records"
         )
         method = "t-SNE" if projection == "tsne" else "principal components"
-        caption = f"{shown}; embeddings by {method}. Drag to move, shift and wheel to zoom, double click to reset."
+        caption = f"{shown}; embeddings by {method}. Drag to move, Shift + wheel to zoom, double-click to reset."
         order = [group for group, _ in Counter(groups).most_common() if group != "other"]
         spec = charts.map_chart(values, [*order, *(["other"] if "other" in groups else [])], what)
         title = "Map of the instructions" + (f": {source.name}" if len(analysis.inputs) > 1 else "")

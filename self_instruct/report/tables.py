@@ -35,7 +35,7 @@ class Rejections(NamedTuple):
 
 
 def facts_of(analysis: Analysis) -> list[list[tuple[str, str]]]:
-    """Return the figures of each input."""
+    """Return the key figures of each input, as names and values."""
     found = []
     for source, near, pairs in zip(analysis.inputs, analysis.neighbours, analysis.pairs, strict=True):
         facts = [("records", f"{len(source.rows):,}")]
@@ -105,7 +105,7 @@ def rejected(analysis: Analysis) -> list[Rejections]:
             by_reason.setdefault((item.stage, item.reason), []).append(item)
         for (stage, reason), number in Counter(source.drops).most_common():
             items = by_reason[stage, reason]
-            # Evenly over the run, since its beginning and its end differ.
+            # Evenly over the run, since its start and end differ.
             chosen = items[:: max(1, len(items) // _EXAMPLES)][:_EXAMPLES]
             examples = [(item, texts.get(item.nearest.id) if item.nearest else None) for item in chosen]
             found.append(Rejections(at, stage, reason, number, examples))

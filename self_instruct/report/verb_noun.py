@@ -13,11 +13,11 @@ from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
-_LONGEST = 2000  # characters read: a task states its request near its beginning
+_LONGEST = 2000  # characters read; the request is near the beginning of a task
 _SENTENCE = re.compile(r"(?<=[.!?:;])\s+|\n+")
 _CALL = re.compile(r"\b\w+\((?!e?s\))[^()]{0,120}\)")  # slugify(title), but not: the name(s)
 _CAMEL_CASE = re.compile(r"(?<=[a-z])(?=[A-Z])")
-_IDENTIFIER = "_"  # marks words that are names in code: they never are the object
+_IDENTIFIER = "_"  # marks names in code, which are never the object
 _WORD = re.compile(r"[^\W_](?:[\w+#%&]|[-'.](?=\w))*|[,.;:!?()]|[\"'`“‘](?=\w)")
 _QUOTES = frozenset("\"'`“‘")
 _POLITE = (
@@ -78,7 +78,7 @@ def _english() -> _English:
 
 
 class VerbNoun(NamedTuple):
-    """The verb of a request and its object, both in their plain form; either may be None."""
+    """The verb of a request and its object, both in their base form; either may be None."""
 
     verb: str | None
     noun: str | None
@@ -141,9 +141,7 @@ def _of_clause(words: Sequence[str]) -> VerbNoun:
 
 
 def _is_statement(words: Sequence[str]) -> bool:
-    """Return whether a clause whose first word may be a verb is a statement, a prohibition or an item of a list
-    instead.
-    """
+    """Return whether a clause that begins with a possible verb is a statement, a prohibition or a list item instead."""
     english, second = _english(), words[1] if len(words) > 1 else ""
     if second in (english.finite - {"have", "do"} | english.pronouns) or second in ("not", "never"):
         return True
@@ -155,7 +153,7 @@ def _is_statement(words: Sequence[str]) -> bool:
 
 
 def _phrase_begins(words: Sequence[str], at: int) -> int:
-    """Return where the object begins: after a particle, the person it is done for, and an aside between commas."""
+    """Return where the object begins: after a particle, a recipient such as "me", and an aside between commas."""
     english = _english()
     for phrase in english.phrasal:
         if list(words[at - 1 : at - 1 + len(phrase)]) == phrase:

@@ -68,7 +68,7 @@ class GrowingFile:
 
 
 class Watcher:
-    """Counts of the files of a run directory; `funnel` holds the candidates and completions."""
+    """Counts over the files of a run directory; `funnel` holds those of candidates and completions."""
 
     def __init__(self, folder: Path) -> None:
         self.funnel = Funnel()
@@ -87,13 +87,13 @@ class Watcher:
 
     @property
     def answered(self) -> int:
-        """Requests in the journal, judged or not."""
+        """The number of requests in the journal, judged or not."""
         return len(self._answers)
 
     @property
     def judged(self) -> tuple[int, int]:
-        """Requests that were judged, and the tokens written for them: requests are judged in order, so all up to the last that
-        a record or a drop names.
+        """The number of judged requests, and their completion tokens. Requests are judged in order, so these are all requests
+        up to the last one that a record or a drop names.
         """
         last = max(self._last_accepted, self._last_dropped)
         tokens = [number for request, (_, number) in self._answers.items() if request <= last]
@@ -205,14 +205,14 @@ def last_events(folder: Path) -> tuple[list[dict[str, Any]], dict[str, Any] | No
 
 
 def last_request(row: Mapping[str, Any]) -> int:
-    """Return the request whose completion decided on a candidate, of its provenance or its row among the rejected ones."""
+    """Return the index of the last request that a candidate came from, given its provenance or its rejected row."""
     response = row.get("response")
     answered = response.get("request") if isinstance(response, dict) else row.get("response_request")
     return max(int(row.get("request", -1)), int(answered if answered is not None else -1))
 
 
 def fresh_report(folder: Path) -> dict[str, Any] | None:
-    """Return the content of report.json, or None where it is missing, damaged, or older than the journal."""
+    """Return the content of report.json, or None if it is missing, damaged, or older than the journal."""
     try:
         report, journal = folder / REPORT, folder / JOURNAL
         if journal.exists() and report.stat().st_mtime < journal.stat().st_mtime:
@@ -223,7 +223,7 @@ def fresh_report(folder: Path) -> dict[str, Any] | None:
 
 
 def judged_of(report: Mapping[str, Any] | None) -> tuple[int, int] | None:
-    """Return how many requests a report says were judged, and the tokens written for them; None where it does not say."""
+    """Return the number of judged requests and of their completion tokens in a report, or None if it has none."""
     try:
         return (int(report["requests"]), int(report["tokens"]["completion"])) if report is not None else None
     except (KeyError, TypeError, ValueError):
@@ -342,7 +342,7 @@ def _status(folder: Path, watcher: Watcher) -> Status:
 
 
 def _state(folder: Path, held: Holder | None, beat: dict[str, Any] | None, every: Any) -> tuple[str, str | None]:
-    """Return whether a process writes the directory; and why the last launch stopped, where it left a report."""
+    """Return the state (see `Status`), and why the last launch stopped if its report says so."""
     if held is not None and held.runs:
         return "running", None
     last_beat = seconds_of(beat.get("time")) if beat else None

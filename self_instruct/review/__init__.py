@@ -1,1 +1,1 @@
-"""A model is asked about records that exist: the judge and self-consistency."""
+"""Have a model review existing records: the judge and self-consistency."""

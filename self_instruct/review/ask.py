@@ -1,9 +1,9 @@
-"""Ask a model about existing records: one or more trials for each, journalled as predictions, scored, and decided on.
+"""Ask a model about existing records, journal and score its predictions, and decide which records to keep.
 
 A `Reviewer` defines the questions about records and the decision from the answers; the judge and self-consistency are
-reviewers. `review` asks for missing answers, resumes after a stop, and writes the records that stay and the report. A trial
-shows the same demonstrations for every record, so records are compared on equal terms, and an engine with a prefix cache reads
-them once.
+reviewers. `review` asks for missing answers, resumes after a stop, and writes the kept records and the report. All records have
+the same demonstrations in a trial, so they are compared on equal terms, and an engine with a prefix cache reads the
+demonstrations once.
 """
 
 import json
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from self_instruct.config.program import with_option
+from self_instruct.config.thought_tags import thought_tags
 from self_instruct.engines.base import CUT, Completion, Engine, EngineLost, Request
 from self_instruct.engines.fleet.world import World, current_world
 from self_instruct.errors import UserError
@@ -44,7 +45,7 @@ from self_instruct.runs import logs
 from self_instruct.runs.files import put
 from self_instruct.runs.spending import Spending
 
-UNDER_WAY = 512
+MAX_IN_FLIGHT = 512  # requests
 _SAMPLES, _SAMPLE_LENGTH = 3, 200  # texts, characters
 TOO_LONG = "prompt_too_long"
 Score = Callable[[Sequence[Prediction], Sequence[str]], list[Prediction]]
@@ -55,7 +56,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Decision:
-    """The lines of the records that stay, the counts of the report, and the summary to print.
+    """The lines of the kept records, the counts for the report, and the summary to print.
 
     `option` is another threshold to try, as option name and value; None if no threshold would keep a record.
     """
@@ -71,7 +72,7 @@ class Reviewer(ABC):
     """Defines the questions about records, the model and its options, and the decision from the answers.
 
     `given` are the options of this launch. `purpose` seeds the requests, `deciding` names the options that change an answer,
-    `answers` ends a sentence that counts them, and `captions` describe the files of kept records and predictions.
+    `answers` follows the number of answers in a message, and `captions` describe the files of kept records and predictions.
     """
 
     config: Config
@@ -91,12 +92,12 @@ class Reviewer(ABC):
     @property
     @abstractmethod
     def kept_path(self) -> Path:
-        """The file of the records that stay."""
+        """The file of the kept records."""
 
     @property
     @abstractmethod
     def report_path(self) -> Path:
-        """The file of the counts."""
+        """The report, a JSON file of counts."""
 
     @property
     @abstractmethod
@@ -119,11 +120,11 @@ class Reviewer(ABC):
 
     @abstractmethod
     def decide(self, found: Mapping[Trial, Prediction]) -> Decision:
-        """Decide which records stay, from all predictions."""
+        """Decide from all predictions which records to keep."""
 
     @property
     def asks(self) -> bool:
-        """Whether missing predictions are requested."""
+        """Whether to ask for missing predictions."""
         return True
 
     @property
@@ -136,7 +137,7 @@ class Reviewer(ABC):
         return None
 
     def complete(self, file: PredictionFile, interrupted: Callable[[], str | None]) -> str | None:
-        """Add scores that stored predictions lack; return why that ended early, or None."""
+        """Add missing scores to stored predictions; return why that ended early, or None."""
         return None
 
     @property
@@ -201,10 +202,10 @@ class Reviewer(ABC):
 
 
 def review(reviewer: Reviewer, again: Sequence[str]) -> Ended:
-    """Ask for the missing predictions, as one process of a launch, and write the records that stay and the report.
+    """Ask for the missing predictions, as one process of a launch, and write the kept records and the report.
 
-    `again` is the command for another decision, word by word, printed at the end. Raises UserError for a wrong option, or if
-    stored predictions were made with other options.
+    `again` is the argv of this command; the summary shows it with another threshold. Raises UserError for a wrong option, or
+    if stored predictions were made with other options.
     """
     world, path = current_world(), reviewer.path
     found = read_predictions(path.parent, path.name)
@@ -228,7 +229,7 @@ def review(reviewer: Reviewer, again: Sequence[str]) -> Ended:
 
 
 def _written(reviewer: Reviewer, file: PredictionFile, again: Sequence[str]) -> str:
-    """Write the records that stay and the report; return the summary to print."""
+    """Write the kept records and the report; return the summary to print."""
     decision, kept, report = reviewer.decide(file.latest), reviewer.kept_path, reviewer.report_path
     put(kept, b"".join(decision.kept))
     put(report, (json.dumps(decision.counts, indent=2) + "\n").encode())
@@ -238,7 +239,7 @@ def _written(reviewer: Reviewer, file: PredictionFile, again: Sequence[str]) -> 
             "", *decision.summary,
             f"Files in {kept.parent}:",
             *(f"  {path.name:<38} {caption}" for path, caption in captions),
-            f"  {report.name:<38} these counts",
+            f"  {report.name:<38} the counts",
             "Next:",
             *_next(reviewer.path, again, decision.option),
         ]
@@ -248,10 +249,10 @@ def _written(reviewer: Reviewer, file: PredictionFile, again: Sequence[str]) -> 
 def _next(path: Path, again: Sequence[str], option: tuple[str, float] | None) -> list[str]:
     if option is not None:
         command = with_option(again, [f"--{option[0]}"], f"{option[1]:g}")
-        return ["  another threshold, without asking again:", f"    {shlex.join(command)}"]
+        return ["  another threshold, from the stored answers:", f"    {shlex.join(command)}"]
     return [
-        "  ask a model that follows examples better, or allow longer answers with --max_new_tokens;",
-        f"  move {path} away first, because stored answers are not asked for again",
+        "  use a model that follows examples better, or allow longer answers with --max_new_tokens;",
+        f"  move {path} away first, because stored answers are reused",
     ]
 
 
@@ -307,15 +308,15 @@ def _answers(found: Mapping[Trial, Prediction]) -> Iterable[Prediction]:
 
 
 def unread_lines(noun: str, unread: Sequence[tuple[Prediction, str]], total: int) -> list[str]:
-    """Return lines on the answers that could not be read, each given with its reason: their number, the reasons, and what the
-    model wrote, escaped. `total` counts all answers, and `noun` names one.
+    """Return lines about the answers that could not be parsed, given with their reasons: the counts by reason, and examples of
+    what the model wrote, escaped. `total` counts all answers, and `noun` names one.
     """
     if not unread:
         return []
     counts = Counter(reason for _, reason in unread)
     reasons = ", ".join(f"{reason} {number:,}" for reason, number in sorted(counts.items()))
     if len(unread) == total:
-        head = f"No {noun} could be read, so no record stays ({reasons})."
+        head = f"No {noun} could be read, so no record was kept ({reasons})."
     else:
         head = f"{len(unread):,} of {total:,} {noun}s could not be read ({reasons})."
     return [f"{head} The model wrote, for example:", *(_sample(item) for item, _ in unread[:_SAMPLES])]
@@ -339,10 +340,10 @@ class Question:
 @dataclass
 class Asker:
     """Asks questions and journals the predictions. `origin` holds the fields that all predictions of the launch share; without
-    `score` they are journalled unscored. Seeds are derived from the `purpose`.
+    `score` they are journalled unscored. `purpose` is part of each request's seed.
 
-    `spending` holds the tokens and costs so far, and the budgets. `failed` says that the engine failed, `stopped` why not all
-    questions were asked.
+    `spending` holds the tokens and costs so far, and the budgets. Afterwards `failed` is whether the engine failed, and
+    `stopped` the reason why not all questions were answered, or None.
     """
 
     composer: PromptComposer
@@ -355,22 +356,22 @@ class Asker:
     spending: Spending = field(default_factory=Spending)
     failed: bool = False
     stopped: str | None = None
-    _under_way: dict[int, tuple[Question, Prompt]] = field(default_factory=dict)
+    _in_flight: dict[int, tuple[Question, Prompt]] = field(default_factory=dict)
     _errors: int = 0
 
     def run(self, questions: Sequence[Question], progress: Progress, before: int) -> None:
-        """Ask the questions, as many as possible, and journal every answer. Progress counts from `before`, the number that
-        earlier launches answered.
+        """Ask the questions until a budget, signal or failure ends it, and journal every answer. Progress starts at `before`,
+        the number of answers from earlier launches.
         """
         waiting = deque(questions)
         try:
-            while (waiting or self._under_way) and self.stopped is None:
+            while (waiting or self._in_flight) and self.stopped is None:
                 self._submit(waiting)
-                if waiting and not self._under_way:
+                if waiting and not self._in_flight:
                     self.stopped = self.spending.spent()
                     break
                 self._take(self.engine.poll())
-                progress.reach(before + len(questions) - len(waiting) - len(self._under_way))
+                progress.reach(before + len(questions) - len(waiting) - len(self._in_flight))
                 self.stopped = self.stopped or self.interrupted()
         except EngineLost as error:
             self.failed, self.stopped = True, str(error)
@@ -387,14 +388,14 @@ class Asker:
 
     def _submit(self, waiting: deque[Question]) -> None:
         requests, refused = [], []
-        while waiting and len(self._under_way) < UNDER_WAY and self.spending.allows(len(self._under_way)):
+        while waiting and len(self._in_flight) < MAX_IN_FLIGHT and self.spending.allows(len(self._in_flight)):
             question = waiting.popleft()
             prompt = self.composer.compose(question.trial, [], question.record)
             if not self.composer.fits(prompt):
-                # Every launch gives the same result, so store it as an answer.
+                # The prompt will not fit in a later launch either, so store this as its answer.
                 refused.append(self._prediction(question, prompt, Completion(question.index, "", "error", 0, 0)))
                 continue
-            self._under_way[question.index] = question, prompt
+            self._in_flight[question.index] = question, prompt
             seed = f"{self.purpose}:{self.composer.seed}:{question.record.id}:{question.trial}"
             stop = stop_texts(self.composer.format, prompt.number)
             requests.append(Request(question.index, prompt.text, prompt.opening, stop, seed))
@@ -403,7 +404,7 @@ class Asker:
         self.engine.submit(requests)
 
     def _take(self, completions: Sequence[Completion]) -> None:
-        asked = [(*self._under_way.pop(item.request), item) for item in completions]
+        asked = [(*self._in_flight.pop(item.request), item) for item in completions]
         predictions = [self._prediction(*item) for item in asked]
         if self.score is not None:
             predictions = self.score(predictions, [question.record.instruction for question, *_ in asked])
@@ -429,7 +430,7 @@ class Asker:
 
 
 def stop_texts(format: RecordFormat, number: int) -> tuple[str, ...]:
-    """Return the texts that end the last field of block `number`: the separator, this block repeated, or the next block."""
+    """Return the stop texts for the last field of block `number`: the separator, and the label of this or the next block."""
     again = tuple("\n" + format.open_block(at).rstrip() for at in (number, number + 1))
     return (f"\n{SEPARATOR}\n", *again)
 
@@ -440,7 +441,10 @@ def read_last(
     """Parse the last field of the format from a completion; return it, or None and the reason."""
     if completion.finish_reason == "error":
         return None, ERROR
-    block = format.parse(completion.text, number, completion.finish_reason in CUT, record)[0]
+    turn = thought_tags().read(completion.text, completion.reasoning)
+    if reason := turn.without_answer(completion.reasoning_tokens):
+        return None, reason
+    block = format.parse(turn.answer, number, completion.finish_reason in CUT or turn.unclosed, record)[0]
     if block.reason:
         return None, block.reason
     field = block.fields[format.fields[-1]]

@@ -111,22 +111,22 @@ def statistics(
 
 
 def table(counts: dict[str, Any]) -> str:
-    """Format the counts: records kept, records that either score would keep at each threshold, and drops."""
+    """Format the counts: records kept, records that each score alone would keep at other thresholds, and drops."""
     names = {EMBEDDING: "cosine", ROUGE_L: "ROUGE-L"}
     asked = [
         f"{counts['rule']} {names[name]} at least {level:g}"
         for name, level in counts["thresholds"].items()
         if level is not None
     ]
-    lines = [f"{counts['kept']:,} of {counts['records']:,} records stay: {', '.join(asked)}.", ""]
-    lines.append(f"{'would stay at':<30}{names[EMBEDDING]:>12}{names[ROUGE_L]:>12}")
+    lines = [f"{counts['kept']:,} of {counts['records']:,} records were kept: {', '.join(asked)}.", ""]
+    lines.append(f"{'kept at threshold':<30}{names[EMBEDDING]:>12}{names[ROUGE_L]:>12}")
     lines += [f"  {row['threshold']:<28.1f}{row[EMBEDDING]:>12,}{row[ROUGE_L]:>12,}" for row in counts["stay_at"]]
     predictions = counts["predictions"]
     lines += ["", f"{'predictions asked for':<30}{sum(predictions.values()):>12,}"]
     lines += [f"  {reason:<28}{-number:>12,}" for reason, number in predictions.items() if reason != "told"]
     lines += [f"{'records':<30}{counts['records']:>12,}"]
     lines += [f"  {reason:<28}{-number:>12,}" for reason, number in counts["drops"].items() if number]
-    return "\n".join([*lines, f"{'stay':<30}{counts['kept']:>12,}"])
+    return "\n".join([*lines, f"{'kept':<30}{counts['kept']:>12,}"])
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ class Scorer:
         instructions: dict[str, str],
         interrupted: Callable[[], str | None],
     ) -> str | None:
-        """Score stored predictions again and journal them; return why that ended early, or None."""
+        """Score stored predictions again and journal the results; return why that ended early, or None."""
         for start in range(0, len(predictions), _ENCODED_TOGETHER):
             if reason := interrupted():
                 return reason
@@ -197,8 +197,8 @@ class Consistency(Reviewer):
 
     purpose = "consistency"
     deciding = CONSISTENCY_DECIDING
-    answers = "predictions are there"
-    captions = ("the records that stay", "every prediction with its scores")
+    answers = "predictions are stored"
+    captions = ("the kept records", "every prediction with its scores")
 
     @property
     def path(self) -> Path:
@@ -207,12 +207,12 @@ class Consistency(Reviewer):
 
     @property
     def kept_path(self) -> Path:
-        """The file of the records that stay."""
+        """The file of the kept records."""
         return self.run.folder / CONSISTENT
 
     @property
     def report_path(self) -> Path:
-        """The file of the counts."""
+        """The report, a JSON file of counts."""
         return self.run.folder / CONSISTENCY_REPORT
 
     @property
@@ -247,20 +247,20 @@ class Consistency(Reviewer):
         return wanted if "embedding_model_name_or_path" in self.given or not stored else stored[-1]
 
     def check(self, found: Mapping[Trial, Prediction]) -> None:
-        """Check stored predictions; also raise UserError if the run replayed a script and no model is given."""
+        """Check stored predictions; also raise UserError if the run was scripted and no model is given."""
         if self.missing(found) and self.config.model.engine == "scripted" and "script_path" not in self.given:
             raise UserError(
-                "the run replayed a script, which cannot tell instructions; give --model_name_or_path, or --engine scripted "
+                "the run replayed a script, which cannot predict instructions; give --model_name_or_path, or --engine scripted "
                 "with --script_path"
             )
         super().check(found)
 
     def scorer(self, found: Mapping[Trial, Prediction]) -> Score:
-        """Compare by ROUGE-L and, unless --no_embeddings is given, by the cosine; loads the embedding model once."""
+        """Score by ROUGE-L and, unless --no_embeddings is given, by cosine; loads the embedding model once."""
         return self._scorer_of(found).score
 
     def complete(self, file: PredictionFile, interrupted: Callable[[], str | None]) -> str | None:
-        """Add the cosines that stored predictions lack."""
+        """Add missing cosines to stored predictions."""
         if self.options.no_embeddings:
             return None
         name = self.embedding_model(file.latest)
@@ -311,7 +311,7 @@ class Consistency(Reviewer):
             try:
                 self._scorer = Scorer(SentenceEncoder(name), name, words)
             except UserError as error:
-                raise UserError(f"{error}; or compare without embeddings by --no_embeddings") from error
+                raise UserError(f"{error}; or compare by ROUGE-L only, with --no_embeddings") from error
         return self._scorer
 
 
@@ -325,7 +325,7 @@ def consistency_of(given: Mapping[str, Any], prompt_path: Path) -> Consistency:
             "--self_consistency_threshold is a cosine, which --no_embeddings leaves out; give one of the two"
         )
     if options.no_embeddings and options.self_consistency_rouge_threshold is None:
-        raise UserError("--no_embeddings leaves nothing to decide by; give --self_consistency_rouge_threshold too")
+        raise UserError("--no_embeddings needs --self_consistency_rouge_threshold to decide by; give both")
     run = read_run(Path(given["batch_dir"]))
     header = read_header(Path(given.get("prompt_path", prompt_path)))
     return Consistency(_settled(run.options, given), header, given, run, run.dataset(), options)
@@ -334,8 +334,12 @@ def consistency_of(given: Mapping[str, Any], prompt_path: Path) -> Consistency:
 def _settled(earlier: Mapping[str, Any], given: Mapping[str, Any]) -> Config:
     """Return the run's options, replaced by the given ones; options of the run's model do not apply to another model."""
     values = {name: value for name, value in earlier.items() if name not in NOT_OF_THE_RUN}
-    if "model_name_or_path" in given or "script_path" in given:
-        for name in ("model_name_or_path", "model_revision", "adapter", "attn_implementation"):
+    engines = {"api_base": "openai", "model_name_or_path": "huggingface", "script_path": "scripted"}
+    asked = given.get("engine") or next((engine for name, engine in engines.items() if name in given), None)
+    if asked is not None and (
+        asked != earlier.get("engine", "huggingface") or given.keys() & {"model_name_or_path", "script_path"}
+    ):
+        for name in ("model_name_or_path", "model_revision", "adapter", "attn_implementation", "quantization"):
             values[name] = None
-        values["engine"] = "huggingface" if "model_name_or_path" in given else "scripted"
+        values["engine"] = asked
     return assemble({**values, **{name: value for name, value in given.items() if name not in CONSISTENCY_OWN}})

@@ -17,11 +17,12 @@ from typing import Any
 from self_instruct.config.option import declarations, taken
 from self_instruct.datasets.instruction_file import Task, read_files
 from self_instruct.datasets.reading import Source
+from self_instruct.datasets.thoughts import after_thought
 from self_instruct.errors import UserError
 from self_instruct.formats import INSTRUCTION_INPUT_OUTPUT, RecordFormat
 from self_instruct.generation.assembly import read_header
 from self_instruct.generation.config import GROUPS, Config, assemble
-from self_instruct.records import Record
+from self_instruct.records import Record, is_blank
 from self_instruct.review.ask import Decision, Reviewer, unread_lines
 from self_instruct.review.options import JUDGE_DECIDING, JUDGE_SAMPLING, JudgeOptions
 from self_instruct.review.predictions import Prediction, Trial, sha256_of_record
@@ -34,7 +35,12 @@ VERDICTS = ("good", "bad", "unknown")
 LEVELS = tuple(1 + half / 2 for half in range(9))
 _SCORE = re.compile(rf"\b({'|'.join(CRITERIA)})\b[*_`\"']*\s*[:=][\s*_`\"']*([^,;\n]*)", re.IGNORECASE)
 _VERDICT = re.compile(r"\bverdict\b[*_`\"']*\s*[:=][ \t*_`\"']*([^\n]*)", re.IGNORECASE)
-_POINTS = re.compile(r"([1-5])(?:\s*(?:/|out of)\s*5)?[*_`\"'.\s]*")
+# A remark may follow, but not the rest of another number or of a range: "4.5", "4/10", "4-5", "4 or 5".
+_POINTS = re.compile(
+    r"([1-5])(?:\.0+)?(?:\s*(?:/|out of)\s*5\b)?[*_`\"']*(?![\w%]|\s*(?:/|of\b|out of\b|to\b|or\b|[-–—~]\s*\d|[.,]?\d))",
+    re.IGNORECASE,
+)
+_SAID = re.compile(r"(good|bad)[*_`\"']*(?=\s*(?:[.,;:!(\[{}\])–—-]|\Z))(?!\s*[/|])", re.IGNORECASE)
 
 HEADER = (
     "Below are tasks, each with an answer and a strict judgement of that answer. A judgement has three scores from 1 (worst) "
@@ -106,19 +112,26 @@ def read_judgement(prediction: Prediction | None) -> Judgement:
         return Judgement("unknown", {}, "not_judged")
     if prediction.prediction is None:
         return Judgement("unknown", {}, prediction.reason or "error")
-    text = prediction.prediction
+    text = after_thought(prediction.prediction)
+    if text is None:
+        return Judgement("unknown", {}, "thought_not_closed")
+    scores = _scores(text)
+    if scores is None:
+        return Judgement("unknown", {}, "no_scores")
+    said = {found[1].lower() if (found := _SAID.match(words)) else "" for words in _VERDICT.findall(text)}
+    if len(said) != 1 or "" in said:
+        return Judgement("unknown", {}, "no_verdict")
+    return Judgement(said.pop(), scores)
+
+
+def _scores(text: str) -> dict[str, int] | None:
+    """Return the score of each criterion, or None if one is missing, unreadable or stated with two values."""
     scores: dict[str, int] = {}
     for name, written in _SCORE.findall(text):
-        points = _POINTS.fullmatch(written.strip())
-        if points is None or scores.get(name.lower(), int(points[1])) != int(points[1]):
-            return Judgement("unknown", {}, "no_scores")
-        scores[name.lower()] = int(points[1])
-    if set(scores) != set(CRITERIA):
-        return Judgement("unknown", {}, "no_scores")
-    said = {re.sub(r"[\s*_`\"'.!]+$", "", words).lower() for words in _VERDICT.findall(text)}
-    if len(said) != 1 or not said <= {"good", "bad"}:
-        return Judgement("unknown", {}, "no_verdict")
-    return Judgement(said.pop(), {name: scores[name] for name in CRITERIA})
+        points = _POINTS.match(written.strip())
+        if points is None or scores.setdefault(name.lower(), int(points[1])) != int(points[1]):
+            return None
+    return {name: scores[name] for name in CRITERIA} if set(scores) == set(CRITERIA) else None
 
 
 def statistics(judgements: Sequence[Judgement], threshold: float) -> dict[str, Any]:
@@ -142,7 +155,7 @@ def statistics(judgements: Sequence[Judgement], threshold: float) -> dict[str, A
 def table(counts: dict[str, Any]) -> str:
     """Format the counts for printing."""
     lines = [
-        f"{counts['kept']:,} of {counts['records']:,} records stay: judged good, with a mean of at least "
+        f"{counts['kept']:,} of {counts['records']:,} records were kept: judged good, with a mean of at least "
         f"{counts['threshold']:g}.", "",
         *(f"  {name:<10}{number:>10,}" for name, number in counts["verdicts"].items()),
         *(f"    {name:<18}{number:>10,}" for name, number in counts["unknown"].items()),
@@ -154,12 +167,17 @@ def table(counts: dict[str, Any]) -> str:
     for level, number in counts["means"].items():
         upper = "5.0" if float(level) == LEVELS[-2] else f"{float(level) + 0.5:.1f}"
         lines.append(f"  {float(level):.1f}-{upper}{number:>10,} {'#' * -(-40 * number // most)}")
-    lines += ["", f"{'would stay at':<18}{'records':>10}"]
+    lines += ["", f"{'kept at threshold':<18}{'records':>10}"]
     return "\n".join([*lines, *(f"  {row['threshold']:<16.1f}{row['records']:>10,}" for row in counts["stay_at"])])
 
 
+def _is_half(record: Record) -> bool:
+    """Return whether a record in the judge's format has no visible task or answer, so that no judge need be asked."""
+    return is_blank(record.instruction) or is_blank(record.input)
+
+
 def _level(mean: float) -> float:
-    """Return the half point at or below a mean; 5 belongs to the last one."""
+    """Return the lower bound of the histogram bin of a mean; bins are half a point wide, and the last one includes 5."""
     return min(LEVELS[-2], int(mean * 2) / 2)
 
 
@@ -192,7 +210,7 @@ class Judge(Reviewer):
     purpose = "judge"
     deciding = JUDGE_DECIDING
     answers = "records are judged"
-    captions = ("the records that stay, unchanged", "every judgement as written, with its record's id")
+    captions = ("the kept records, unchanged", "every judgement as written, with its record's id")
 
     @property
     def path(self) -> Path:
@@ -201,12 +219,12 @@ class Judge(Reviewer):
 
     @property
     def kept_path(self) -> Path:
-        """The file of the records that stay."""
+        """The file of the kept records."""
         return self.outputs.kept
 
     @property
     def report_path(self) -> Path:
-        """The file of the counts."""
+        """The report, a JSON file of counts."""
         return self.outputs.report
 
     @property
@@ -221,8 +239,8 @@ class Judge(Reviewer):
 
     @cached_property
     def trials(self) -> list[Trial]:
-        """One for each record."""
-        return [(name, 0) for name in self.records]
+        """One trial for each record that has a task and an answer."""
+        return [(name, 0) for name, record in self.records.items() if not _is_half(record)]
 
     @property
     def asks(self) -> bool:
@@ -245,20 +263,25 @@ class Judge(Reviewer):
     def decide(self, found: Mapping[Trial, Prediction]) -> Decision:
         """Keep the records with the verdict good and a mean of at least the threshold."""
         stored = {name: found.get((name, 0)) for name in self.records}
-        of_these = {
+        current = {
             name: item if item is not None and item.record_sha256 == sha256_of_record(self.records[name]) else None
             for name, item in stored.items()
         }
-        judgements = {name: read_judgement(item) for name, item in of_these.items()}
+        judgements = {
+            name: Judgement("unknown", {}, "nothing_to_judge")
+            if _is_half(self.records[name])
+            else read_judgement(item)
+            for name, item in current.items()
+        }
         kept = [line + b"\n" for record, line in self.dataset if judgements[record.id].passes(self.threshold)]
-        judges = {(item.model, item.model_revision) for item in of_these.values() if item is not None}
+        judges = {(item.model, item.model_revision) for item in current.values() if item is not None}
         counts = statistics([judgements[record.id] for record, _ in self.dataset], self.threshold)
         repeated = counts["repeated"] = len(self.dataset) - len(judgements)
         counts["judges"] = [{"model": model, "model_revision": revision} for model, revision in sorted(judges)]
         counts["inputs"] = [{"path": path} for path in self.inputs]
         counts["options"] = {"judge_threshold": self.threshold, **self.given_options}
-        note = ["", f"{repeated:,} records repeat an earlier one's texts and were judged with it."] if repeated else []
-        answers = {name: item for name, item in of_these.items() if item is not None}
+        note = ["", f"{repeated:,} records repeat an earlier one's texts and share its judgement."] if repeated else []
+        answers = {name: item for name, item in current.items() if item is not None}
         unread = [
             (item, judgements[name].reason or "") for name, item in answers.items() if not judgements[name].scores
         ]
@@ -276,9 +299,11 @@ def judge_of(given: Mapping[str, Any]) -> Judge:
         problem = "both are given" if folder else "neither is given"
         raise UserError(f"--batch_dir RUN or --input_path FILES: {problem}; give one of them")
     if inputs and not output:
-        raise UserError("--output_path is missing; give the JSONL file for the records that stay")
+        raise UserError("--output_path is missing; give a JSONL file for the kept records")
     if folder and output:
-        raise UserError(f"--output_path: with --batch_dir the records that stay go to {JUDGED} in it; leave it out")
+        raise UserError(
+            f"--output_path: with --batch_dir the kept records go to {JUDGED} in the run directory; leave it out"
+        )
     options = taken(JudgeOptions, given)
     header = HEADER
     if "prompt_path" in given:
@@ -296,7 +321,9 @@ def judge_of(given: Mapping[str, Any]) -> Judge:
         for path in map(Path, sources):
             if path == outputs.kept or (path.exists() and outputs.kept.exists() and path.samefile(outputs.kept)):
                 raise UserError(f"--input_path {path}: would be replaced by the output; give another --output_path")
-    return Judge(config, header, given, _dataset(sources), sources, outputs, options.judge_threshold)
+    return Judge(
+        config, header, given, _dataset(sources, folder is not None), sources, outputs, options.judge_threshold
+    )
 
 
 def _settled(given: Mapping[str, Any]) -> Config:
@@ -309,13 +336,14 @@ def _settled(given: Mapping[str, Any]) -> Config:
     return assemble({**JUDGE_SAMPLING, **shown, **values})
 
 
-def _dataset(sources: Sequence[str]) -> list[tuple[Record, bytes]]:
-    """Return every line in order with its record, whose id is the line's or a hash of its texts.
+def _dataset(sources: Sequence[str], of_run: bool) -> list[tuple[Record, bytes]]:
+    """Return every line in order with its record, whose id is the line's or a hash of its texts. `of_run` says that the source
+    is the dataset of --batch_dir.
 
     Raises UserError for a line that cannot be read, and if two different records have the same id.
     """
     found, dataset = dict[str, Record](), list[tuple[Record, bytes]]()
-    for file in read_files([Source(path) for path in sources]):
+    for file in read_files([Source(path) for path in sources], "--batch_dir" if of_run else "--input_path"):
         for line in file.lines:
             if not isinstance(line, Task):
                 raise UserError(f"{line.place}: {line.problem}; fix the line, or curate the file first")
@@ -326,7 +354,7 @@ def _dataset(sources: Sequence[str]) -> list[tuple[Record, bytes]]:
             record = found.setdefault(name, Record(name, *texts))
             if record != Record(name, *texts):
                 raise UserError(
-                    f"{line.record.id}: has the id {name} of a different record before it; give each record its own id, or none"
+                    f"{line.record.id}: has the id {name} of an earlier, different record; give each record its own id, or none"
                 )
             dataset.append((record, line.content))
     return dataset

@@ -26,7 +26,7 @@ class ConsistencyOptions:
     )
     self_consistency_rule: str = option(
         "mean",
-        "score of a record: mean of its trials, which more trials make steadier; or best, which more trials raise",
+        "score of a record: mean of its trials; or best, the highest, which rises with the number of trials",
         choices=("mean", "best"),
         common=True,
     )
@@ -46,6 +46,19 @@ class JudgeOptions:
         "keep a record that is judged good if the mean of its scores (1 to 5) is at least this",
         minimum=1,
         maximum=5,
+        common=True,
+    )
+
+
+@dataclass(frozen=True)
+class TuneOptions:
+    """tune"""
+
+    tokens_per_variant: int = option(4000, "new tokens that each variant may generate", minimum=1, common=True)
+    judge_model: str | None = option(
+        None,
+        "model that judges the records of each variant, as `self-instruct judge` does",
+        path="if_dotted",
         common=True,
     )
 
@@ -87,3 +100,14 @@ JUDGE_SAMPLING = {"temperature": 0.0, "max_new_tokens": 128}
 
 NOT_OF_THE_RUN = (*FOR_LISTS, *BUDGETS, "trust_remote_code")
 """Options whose values are not taken from run.yaml: a file must not switch on remote code, and the run's budgets are spent."""
+
+_NOT_TUNED = (
+    "append", "overwrite", "yes", "num_instructions_to_generate", "min_yield", "patience", "max_requests", "max_tokens",
+    "max_hours", "plan", "plan_seconds", "gpu_hour_price", "dry_run", "report_to",
+)  # fmt: skip
+TUNE_NAMES = (
+    "record_format", *TuneOptions.__dataclass_fields__,
+    *(
+        name for group in GROUPS if group is not CategoryOptions for name in declarations((group,)) if name not in _NOT_TUNED
+    ),
+)  # fmt: skip

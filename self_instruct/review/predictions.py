@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from self_instruct.engines.base import with_thoughts
 from self_instruct.records import Record
 from self_instruct.runs.files import AppendedFile, line_reader, read_lines
 from self_instruct.runs.layout import PREDICTIONS
@@ -52,6 +53,8 @@ class Prediction:
     created_at: str | None
     error: str | None = None
     usage: dict[str, Any] | None = None
+    reasoning: str | None = None
+    reasoning_tokens: int | None = None
 
 
 Trial = tuple[str, int]
@@ -70,7 +73,7 @@ class PredictionFile:
 
     def append(self, predictions: Sequence[Prediction]) -> None:
         """Write predictions, and return when they are on disk."""
-        self._file.append(asdict(item) for item in predictions)
+        self._file.append(with_thoughts(asdict(item)) for item in predictions)
         self.latest.update(_latest(predictions))
 
     def close(self) -> None:

@@ -51,7 +51,7 @@ def backup_of(path: Path) -> Path:
 
 
 def _holdings(folder: Path) -> list[Path]:
-    """Return the content of a directory except the logs, which another rank of this launch may have started."""
+    """Return the files of a directory except the logs, which another rank of this launch may already be writing."""
     return [path for path in folder.iterdir() if path.name != LOGS] if folder.is_dir() else []
 
 

@@ -130,7 +130,7 @@ def read_lines(path: Path, read: Callable[[bytes, str], Line], warn: bool = True
     """Parse all whole lines with `read(line, place)`, which raises LineError for a damaged one. Does not change the file.
 
     With `warn`, damaged lines are logged. Raises UserError if more than half of the lines are damaged: it is then probably
-    the wrong file. Lines with a number that is out of range do not count for that, since a server can have sent it.
+    the wrong file. Lines with a number out of range are not counted, since the number may come from a server.
     """
     found, whole, damaged = list[Line](), 0, dict[int, LineError]()
     with path.open("rb") as file:
@@ -173,7 +173,7 @@ def _quarantine(path: Path, numbers: set[int]) -> Path:
 
 
 def _unwritable(path: Path, error: OSError) -> Exception:
-    """Return the exception for a file that cannot be written: a full or failing disk is not the user's mistake."""
+    """Return OSError for a full or failing disk, which is not the user's mistake, else UserError."""
     if error.errno in _FAILURES:
         return OSError(error.errno, error.strerror, str(path))
     return UserError(f"--batch_dir {path.parent}: cannot be written ({error.strerror}); give another directory")
@@ -192,8 +192,8 @@ def _sync_folder(folder: Path) -> None:
 def line_reader(made: Callable[..., Line], kinds: Mapping[str, Any], what: str) -> Callable[[bytes, str], Line]:
     """Return a function that parses a line into the dataclass `made` and checks the types of the fields in `kinds`.
 
-    It ignores unknown fields, uses the defaults of missing ones, and raises LineError for a line that is not `what`. Whole
-    numbers count something, so none is negative.
+    It ignores unknown fields, uses the defaults of missing ones, and raises LineError for a line that is not `what`. Integers
+    are counts, so a negative one is an error.
     """
     needed = {item.name: not _has_default(item) for item in fields(made)}  # type: ignore[arg-type]
 

@@ -16,6 +16,7 @@ from self_instruct.runs.layout import JOURNAL, REJECTED, REPORT
 from self_instruct.runs.spending import Spending
 from self_instruct.runs.tally import Tally
 from self_instruct.runs.verdict import Verdict
+from self_instruct.thoughts import LOST
 
 STAGES = ("generation", "parse", "filter", "validate", "novelty", "limit")
 JUDGED = ("filter", "validate", "novelty")
@@ -28,6 +29,10 @@ STEPS = (
     ("novelty", "are new"),
 )
 WRITTEN = "blocks written"
+LESS_THINKING = (
+    "turn thinking off (--chat_template_kwargs '{\"enable_thinking\": false}', or the server's own option), or raise "
+    "--max_new_tokens or --answer_max_new_tokens"
+)
 ENOUGH_BLOCKS = 200
 MUCH = 0.15
 
@@ -47,8 +52,8 @@ class Funnel:
     """Counts over the completions decided so far.
 
     `patience` is the number of recent requests used for `recent_yield`; `rules` maps each filter rule to its possible reasons;
-    `spending` is the server's usage for the whole journal; `quotas` has the number of records wanted from each
-    category, and `categories` the counts of each.
+    `spending` is the server's usage for the whole journal; `thoughts` counts completions that hold one; `quotas` has the
+    number of records wanted from each category, and `categories` the counts of each.
     """
 
     patience: int = 100
@@ -59,6 +64,8 @@ class Funnel:
     tally: Tally = field(default_factory=Tally)
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    thought_tokens: int = 0
+    thoughts: int = 0
     _recent: deque[tuple[int, int, int, Counter[str], int]] = field(default_factory=deque)
     categories: dict[str, "Funnel"] = field(default_factory=dict)
 
@@ -70,6 +77,8 @@ class Funnel:
         self.completions[entry.finish_reason] += 1
         self.prompt_tokens += entry.prompt_tokens
         self.completion_tokens += entry.completion_tokens
+        self.thought_tokens += entry.thought_tokens
+        self.thoughts += bool(entry.thought_tokens or entry.turn.thought)
         kept = self._add(verdicts)
         parsed = sum(verdict.drop is None or verdict.drop.stage in JUDGED for verdict in verdicts)
         # An error of the engine says nothing about the model.
@@ -124,12 +133,12 @@ class Funnel:
 
     @property
     def yield_(self) -> float:
-        """Accepted per block that could be read, as in report.json and for --min_yield."""
+        """Accepted records per parsed block, as in report.json and for --min_yield."""
         return self.accepted / self.parsed if self.parsed else 0.0
 
     @property
     def yield_of_written(self) -> float:
-        """Accepted per block that the model wrote, readable or not: the yield that people are shown."""
+        """Accepted records per block that the model wrote, readable or not: the yield in messages and tables."""
         return self.accepted / self.blocks if self.blocks else 0.0
 
     @property
@@ -161,6 +170,10 @@ class Funnel:
         if all(tokens <= 1 for _, _, tokens, *_ in self._recent):
             return "the model wrote nothing, it ends every text at once"
         unread = Counter({reason: n for (stage, reason), n in self.drops.items() if stage == "parse"})
+        if unread and unread.most_common(1)[0][0] in LOST:
+            return (
+                f"the model spends its tokens on thoughts (reasoning) and does not come to an answer: {LESS_THINKING}"
+            )
         mostly = f", most of them for {unread.most_common(1)[0][0]}" if unread else ""
         return f"not one of its blocks could be read{mostly}: see what the model writes in {JOURNAL}"
 
@@ -185,7 +198,11 @@ class Funnel:
             "stopped": stopped,
             **self._counts(stages),
             "warnings": [asdict(warning) for warning in self.warnings],
-            "tokens": {"prompt": self.prompt_tokens, "completion": self.completion_tokens},
+            "tokens": {
+                "prompt": self.prompt_tokens,
+                "completion": self.completion_tokens,
+                **({"reasoning": self.thought_tokens} if self.thoughts else {}),
+            },
             **({"usage": self.spending.as_dict()} if self.spending.completions else {}),
         }
         if self.categories:
@@ -213,7 +230,19 @@ class Funnel:
         stages = [step for step in STEPS if step[0] not in left_out]
         failed = self.completions["error"]
         note = f"\n{failed} request{'s' * (failed > 1)} failed with an error of the engine" if failed else ""
-        return self.tally.table(WRITTEN, stages) + note + _looped(self.completions["repetition"])
+        return self.tally.table(WRITTEN, stages) + note + _looped(self.completions["repetition"]) + self._thinking()
+
+    def _thinking(self) -> str:
+        """Return a line on the share of thoughts in the new tokens, with what to change if answers are missing for them."""
+        if not self.thoughts:
+            return ""
+        share = self.thought_tokens / self.completion_tokens if self.completion_tokens else 0.0
+        lost = sum(self.drops["parse", reason] for reason in LOST)
+        advice = f"; {lost:,} of these requests gave no answer for it: {LESS_THINKING}" if lost else ""
+        return (
+            f"\n{self.thought_tokens:,} of {self.completion_tokens:,} new tokens ({share:.0%}) were thoughts, in "
+            f"{self.thoughts:,} of {self.requests:,} requests{advice}"
+        )
 
     def table_of_categories(self) -> str:
         """Format the records and the most frequent drop reasons of each category; empty without categories."""

@@ -39,6 +39,14 @@ def records_of(path: Path) -> Path:
     return records if records.is_file() else path
 
 
+def nothing_kept(folder: Path) -> str:
+    """Return what to say of a run without records."""
+    return (
+        f"the run kept no record; {folder / REJECTED} holds every dropped candidate with its reason. Generate more, with other "
+        "options, before you use its records"
+    )
+
+
 @dataclass(frozen=True)
 class OutputPaths:
     """The output files of a dataset command: `kept`, and the others beside it under its name."""

@@ -61,7 +61,7 @@ class Holder:
             os.kill(int(self.pid), 0)
         except ProcessLookupError:
             return False
-        except (OSError, ValueError):
+        except (OSError, ValueError, TypeError, OverflowError):
             pass
         return True
 
@@ -70,7 +70,10 @@ class Holder:
 
 
 def open_alone(path: Path) -> BinaryIO:
-    """Open a file for appending with an exclusive lock. Raises BlockingIOError if another process holds the lock."""
+    """Open a file for appending with an exclusive lock, or without one on a file system that has no locks.
+
+    Raises BlockingIOError if another process holds the lock.
+    """
     while True:
         file = path.open("ab")
         try:
@@ -79,7 +82,9 @@ def open_alone(path: Path) -> BinaryIO:
                 return file
         except FileNotFoundError:
             pass  # the locked file was renamed or removed in the meantime; open the new one
-        except OSError:
+        except OSError as error:
+            if error.errno in _NO_LOCKS:
+                return file
             file.close()
             raise
         file.close()

@@ -36,7 +36,7 @@ def configure(level: str = "info") -> None:
             handler.setFormatter(_Plain())
             handler.addFilter(_for_people)
     logging.getLogger(_OURS).setLevel(logging.DEBUG if level == "debug" else logging.INFO)
-    for noisy in ("httpx", "transformers", "sentence_transformers", "datasets"):
+    for noisy in ("httpx", "transformers", "sentence_transformers", "datasets", "vllm"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

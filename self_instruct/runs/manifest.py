@@ -26,8 +26,8 @@ OVER_CATEGORIES = "over_categories"
 TEMPLATE = "chat_template"
 """The key for what the chat template renders."""
 # PyYAML built with libyaml parses and emits several times faster.
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+_SAFE_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_SAFE_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _PACKAGES = ("torch", "transformers", "accelerate", "tokenizers", "rouge-score", "numba", "sentence-transformers")
 
 
@@ -57,7 +57,7 @@ def read(folder: Path) -> dict[str, Any] | None:
     """Return the content of a directory's run.yaml, or None if it has none. Raises UserError if it is damaged."""
     path = folder / FILE_NAME
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _LOADER)
+        content = yaml.load(path.read_text(encoding="utf-8"), _SAFE_LOADER)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
@@ -120,8 +120,8 @@ def of_journal(folder: Path) -> dict[str, Any] | None:
 
 def write(folder: Path, content: Mapping[str, Any]) -> None:
     """Write run.yaml atomically."""
-    text = yaml.dump(dict(content), Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=119)
-    if yaml.load(text, _LOADER) != content:  # PyYAML changes a few rare line ends unless they are escaped
+    text = yaml.dump(dict(content), Dumper=_SAFE_DUMPER, sort_keys=False, allow_unicode=True, width=119)
+    if yaml.load(text, _SAFE_LOADER) != content:  # PyYAML changes a few rare line ends unless they are escaped
         text = yaml.safe_dump(dict(content), sort_keys=False, width=119)
     put(folder / FILE_NAME, text.encode("utf-8"))
 

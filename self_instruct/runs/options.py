@@ -1,4 +1,4 @@
-"""The option of the commands that read a run."""
+"""The option that selects the run to read."""
 
 from dataclasses import dataclass
 

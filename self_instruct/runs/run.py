@@ -90,5 +90,9 @@ def _rejected(row: dict[str, Any], place: str) -> Rejected:
     if not all(isinstance(text, str) for text in stated):
         raise UserError(f"{place}: is not a drop of a run; launch the run again to restore it")
     stage, reason, detail, text = map(str, stated)
-    nearest = Nearest(str(near["id"]), float(near["score"])) if isinstance(near, dict) else None
+    nearest = None
+    if isinstance(near, dict):
+        if not isinstance(near.get("score"), (int, float)) or "id" not in near:
+            raise UserError(f"{place}: is not a drop of a run; launch the run again to restore it")
+        nearest = Nearest(str(near["id"]), float(near["score"]))
     return Rejected(record, Drop(stage, reason, detail, nearest), text)

@@ -29,9 +29,15 @@ class Origin:
 
 
 class Writer:
-    """The two output files of a run directory, written from the start. `origins` has the provenance of each category."""
+    """The two output files of a run directory, written from the start. `origins` has the provenance of each category.
 
-    def __init__(self, folder: Path, origin: Origin, origins: Mapping[str, Origin] | None = None) -> None:
+    With `keep_reasoning`, a record has the thought of the completion that holds its output.
+    """
+
+    def __init__(
+        self, folder: Path, origin: Origin, origins: Mapping[str, Origin] | None = None, keep_reasoning: bool = False
+    ) -> None:
+        self._keep_reasoning = keep_reasoning
         self._folder, self._origin = folder, asdict(origin)
         self._origins = {name: asdict(item) for name, item in (origins or {}).items()}
         self._files = {name: (folder / f"{name}.part").open("wb") for name in (ACCEPTED, REJECTED)}
@@ -104,7 +110,8 @@ class Writer:
         if entry is not None and entry is not source:
             plan = {"request": entry.request, "seed_ids": entry.seed_ids, "parent_ids": entry.parent_ids}
             provenance["response"] = {**plan, **_completion(entry)}
-        return {**_columns(verdict), "provenance": provenance}
+        thought = {"reasoning_content": (entry or source).turn.thought} if self._keep_reasoning else {}
+        return {**_columns(verdict), **thought, "provenance": provenance}
 
     def _rejected(self, entry: Entry | None, verdict: Verdict) -> dict[str, Any]:
         assert verdict.drop is not None
@@ -136,7 +143,11 @@ def _source(entry: Entry | None, verdict: Verdict) -> Entry:
 def _completion(entry: Entry) -> dict[str, Any]:
     return {
         "finish_reason": entry.finish_reason,
-        "tokens": {"prompt": entry.prompt_tokens, "completion": entry.completion_tokens},
+        "tokens": {
+            "prompt": entry.prompt_tokens,
+            "completion": entry.completion_tokens,
+            **({"reasoning": entry.thought_tokens} if entry.thought_tokens else {}),
+        },
         "created_at": entry.created_at,
     }
 

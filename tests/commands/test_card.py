@@ -137,6 +137,15 @@ def test_the_model_licence_comes_from_its_folder_or_from_the_option(folder, tmp_
     assert "not known here" in card(run, tmp_path / "a")[1].text
 
 
+def test_invisible_answers_are_no_answers(tmp_path, capsys):
+    outputs = ["swift", "\u200b", "\ufeff", " ", "\u2060\u200b"]
+    source = tmp_path / "in.jsonl"
+    source.write_text(lines(*({"instruction": f"Name bird {at}.", "output": text} for at, text in enumerate(outputs))))
+    code, made = card(source, tmp_path / "out")
+    assert code == 0 and "Not in `chat`: 4 records (no answer)" in made.text
+    assert len(loaded(tmp_path / "out", tmp_path / "cache", "chat")) == 1
+
+
 def test_conversations_and_odd_rows_are_laid_out_and_counted(tmp_path, capsys):
     odd = {"messages": [LONGER[0], {"role": "assistant", "content": None, "tool_calls": [{"name": "clock"}]}]}
     asked = {"messages": LONGER[:1]}
@@ -181,7 +190,7 @@ def test_hostile_names_break_neither_front_matter_nor_tables_nor_fences(tmp_path
     )
 
 
-def test_tasks_without_answers_have_one_configuration_and_an_old_one_goes(tmp_path):
+def test_tasks_without_answers_have_no_chat_configuration_and_an_old_one_is_removed(tmp_path):
     source, out = tmp_path / "tasks.jsonl", tmp_path / "out"
     source.write_text(lines({"instruction": "Sort.", "output": "1"}))
     card(source, out)
@@ -209,7 +218,7 @@ def test_tasks_without_answers_have_one_configuration_and_an_old_one_goes(tmp_pa
         (["{tmp}/b.jsonl", "--output", "{tmp}/new"], "b.report.json: is not a report of ours"),
     ],
 )  # fmt: skip
-def test_mistakes_are_named_and_nothing_is_written(tmp_path, arguments, message, monkeypatch):
+def test_user_errors_name_their_cause_and_nothing_is_written(tmp_path, arguments, message, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     (tmp_path / "full").mkdir()
     files = {"a.jsonl": lines({"instruction": "Sort.", "output": "1"}), "empty.jsonl": "", "cut.jsonl": '{"instruct\n',
@@ -224,13 +233,13 @@ def test_mistakes_are_named_and_nothing_is_written(tmp_path, arguments, message,
     assert found == set(files) and (tmp_path / "full/README.md").read_text() == "# Mine\n"
 
 
-def test_files_of_a_failed_card_do_not_hinder_the_next(tmp_path, monkeypatch):
+def test_files_left_by_a_failed_card_do_not_block_the_next_one(tmp_path, monkeypatch):
     source, out = tmp_path / "a.jsonl", tmp_path / "out"
     source.write_text(lines({"output": "nothing asked"}, {"instruction": "", "output": 5}))
     with pytest.raises(UserError):
         main(["card", str(source), "--output", str(out)])
     (out / f"{RECORDS}.part").parent.mkdir(parents=True, exist_ok=True)
-    (out / f"{RECORDS}.part").write_bytes(b"PAR1")  # of one that was killed
+    (out / f"{RECORDS}.part").write_bytes(b"PAR1")  # left by a killed process
     source.write_text(lines({"instruction": "Sort.", "output": "1"}))
     with monkeypatch.context() as patch, pytest.raises(OSError, match="full"):
         patch.setattr("self_instruct.datasets.publish.render_card", full)

@@ -63,7 +63,7 @@ def test_the_card_lists_the_steps_of_every_command_in_order(tmp_path, monkeypatc
         "never",
         9,
     )
-    for at, command in enumerate(commands):  # each is a command that does the same again
+    for at, command in enumerate(commands):  # each command gives the same result again
         again = shlex.split(command)[1:-1] + [f"again{at}.jsonl"]
         main(again)
         assert (tmp_path / f"again{at}.jsonl").read_bytes() == (tmp_path / f"{'bcdef'[at]}.jsonl").read_bytes()
@@ -119,7 +119,7 @@ def texts(path):
 
 @pytest.fixture(scope="module")
 def chosen(tmp_path_factory):
-    """A run whose records were kept by a judge and by self-consistency, and a file filtered by a judge."""
+    """Make a run that the judge and self-consistency have filtered, and a file that the judge has filtered."""
     folder = tmp_path_factory.mktemp("chosen")
     run, script = folder / "chosen", folder / "script.jsonl"
     assert generate(*scripted(write_script(folder / "script.jsonl", 60), run, 20)).returncode == 0
@@ -190,7 +190,7 @@ def test_the_card_states_what_self_consistency_kept_and_names_a_merged_run_once(
         ("Generated", "Judged", "Chosen by", "Merged"), start=1)] == [1, 1, 1, 1]  # fmt: skip
 
 
-def test_reports_that_are_gone_are_left_out(chosen, tmp_path, capsys):
+def test_steps_without_a_report_are_left_out(chosen, tmp_path, capsys):
     run = shutil.copytree(chosen / "chosen", tmp_path / "run")
     for name in ("report.json", "judge_report.json", "self_consistency_report.json"):
         (run / name).unlink()

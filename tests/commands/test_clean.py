@@ -1,4 +1,4 @@
-"""Cleaning files of conversations."""
+"""The clean command on whole files."""
 
 import json
 import re
@@ -67,7 +67,7 @@ def test_a_file_is_cleaned_and_reported(tmp_path, capsys):
     assert "Turns: 15 read, 4 written, 11 dropped" in capsys.readouterr().out
 
 
-def test_an_id_of_another_file_is_another_id(tmp_path):
+def test_the_same_id_in_another_file_is_a_different_id(tmp_path):
     for name in "ab":
         (tmp_path / f"{name}.jsonl").write_text(lines(row(f"u:{name} a:{LONG}", "1")))
     main(["clean", str(tmp_path / "a.jsonl"), str(tmp_path / "b.jsonl"), "--output", str(tmp_path / "o.jsonl")])
@@ -145,7 +145,7 @@ def test_a_tokenizer_counts_if_it_is_given(tmp_path):
     ("u:q a:Das ist eine Antwort in deutscher Sprache, nicht wahr?", ["--skip_languages", "ko"], None),
     (f"u:q a:{LONG} u:r a:{LONG}", ["--to", "alpaca"], "format: multi_turn"),
 ])  # fmt: skip
-def test_options_that_drop_conversations(tmp_path, turns, options, reason):
+def test_options_that_drop_a_conversation(tmp_path, turns, options, reason):
     _, samples, rejected, report = cleaned(tmp_path, row(turns), options=options)
     drops = report["inputs"][0]["drops"]
     assert (drops, len(samples), len(rejected)) == (({reason: 1}, 0, 1) if reason else ({}, 1, 0))

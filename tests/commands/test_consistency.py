@@ -74,7 +74,7 @@ def kept(folder):
 
 @pytest.fixture
 def refused(capsys):
-    """Return the one message that refuses these options. Runs in this process, as the command stops before it starts
+    """Return the one message that refuses these options. Runs in this process, because the command stops before it starts
     any work.
     """
 
@@ -99,13 +99,13 @@ def test_the_launch_script_is_short_and_says_what_it_does():
     assert "--num_trials" not in generate("--help").stdout
 
 
-def test_records_whose_instruction_is_predicted_stay(tested, source):
+def test_records_whose_instruction_is_predicted_are_kept(tested, source):
     folder, result = tested
     assert (folder / DATASET[0]).read_bytes() == (source / "run" / DATASET[0]).read_bytes()
     ids = [row["provenance"]["id"] for row in rows(folder / DATASET[0])]
     # The first is predicted in one of two trials, a mean of about 0.5; the sixth in neither.
     assert kept(folder) in (ids[:4], ids[1:4])
-    assert result.stdout.lstrip().startswith(f"{len(kept(folder))} of 6 records stay: mean ROUGE-L at least 0.5.")
+    assert result.stdout.lstrip().startswith(f"{len(kept(folder))} of 6 records were kept: mean ROUGE-L at least 0.5.")
     assert [(row["record"], row["trial"]) for row in rows(folder / PREDICTIONS)] == [
         (i, t) for t in (0, 1) for i in ids
     ]
@@ -121,11 +121,13 @@ def test_predictions_that_cannot_be_read_are_counted_and_quoted(tested, source, 
     mute = ["--engine", "scripted", "--script_path", source / "mute.jsonl", "--num_trials", 2]
     result = consistency(folder, *mute, *BY_WORDS)
     assert result.returncode == 0 and kept(folder) == []
-    assert "No prediction could be read, so no record stays (empty_instruction 12). The model wrote" in result.stdout
-    assert f"move {folder / PREDICTIONS} away first" in result.stdout and "would stay at" not in result.stdout
+    assert (
+        "No prediction could be read, so no record was kept (empty_instruction 12). The model wrote" in result.stdout
+    )
+    assert f"move {folder / PREDICTIONS} away first" in result.stdout and "kept at threshold" not in result.stdout
 
 
-def test_another_decision_needs_no_model(asked):
+def test_another_threshold_needs_no_model(asked):
     ids = [row["provenance"]["id"] for row in rows(asked / DATASET[0])]
     predictions, folder = (asked / PREDICTIONS).read_bytes(), asked
     exact = ["--no_embeddings", "--self_consistency_rouge_threshold", 1]
@@ -195,7 +197,9 @@ def test_a_run_with_an_input_field_shows_the_input(tmp_path):
         (["--script_path", "{other}"], "the model was scripted (script-"),
     ],
 )
-def test_predictions_made_otherwise_are_not_mixed(source, asked, tmp_path, refused, change, message):
+def test_predictions_by_another_model_header_or_sampling_are_refused(
+    source, asked, tmp_path, refused, change, message
+):
     (tmp_path / "other.jsonl").write_text(json.dumps({"text": "Name a river."}))
     before = (asked / PREDICTIONS).read_bytes()
     change = [str(part).format(other=tmp_path / "other.jsonl") for part in change]
@@ -211,7 +215,7 @@ def test_predictions_made_otherwise_are_not_mixed(source, asked, tmp_path, refus
         (["--prompt_path", ROOT / "instruction_io/prompt.txt"], "the header of the prompt has changed"),
     ],
 )
-def test_options_without_effect_are_refused_if_nothing_is_generated(asked, refused, given, message):
+def test_changed_options_are_refused_even_if_no_prediction_is_missing(asked, refused, given, message):
     assert message in refused("--batch_dir", asked, *BY_WORDS, "--num_trials", 2, *given)
 
 
@@ -219,24 +223,24 @@ def test_options_without_effect_are_refused_if_nothing_is_generated(asked, refus
     ("change", "message"),
     [
         (lambda path: path.unlink(), f"holds no {DATASET[0]}"),
-        (lambda path: path.write_bytes(b""), "holds no record; generate some first"),
+        (lambda path: path.write_bytes(b""), "the run kept no record"),
         (lambda path: path.write_text('{"instruction": "Add."}\n'), f"{DATASET[0]}:1: is not a record of a run"),
         (lambda path: path.write_bytes(path.read_bytes() * 2), f"{DATASET[0]}:7: is not a record of a run"),
     ],
 )
-def test_a_damaged_dataset_is_named(source, folder, refused, change, message):
+def test_a_damaged_dataset_is_refused_by_name(source, folder, refused, change, message):
     change(folder / DATASET[0])
     assert message in refused("--batch_dir", folder, *script_options(source), *BY_WORDS)
 
 
-def test_other_seeds_are_noticed(source, folder):
+def test_a_changed_seed_file_is_refused(source, folder):
     described = yaml.safe_load((folder / "run.yaml").read_text())
     (folder / "run.yaml").write_text(yaml.safe_dump({**described, "seed_tasks_sha256": "0"}))
     result = consistency(folder, *script_options(source), *BY_WORDS)
     assert result.returncode == 2 and "is not what it was when the run was made" in result.stderr
 
 
-def test_regenerated_records_are_noticed(asked, refused):
+def test_predictions_of_changed_records_are_refused(asked, refused):
     path = asked / DATASET[0]
     path.write_bytes(path.read_bytes().replace(b"answer", b"reply"))
     assert "has changed since; the records were generated again" in refused(
@@ -250,7 +254,7 @@ def test_a_file_in_use_is_refused(asked):
     assert result.returncode == 2 and "another launch is writing to it" in result.stderr
 
 
-def test_an_engine_error_is_not_a_decision(source, folder, tmp_path):
+def test_failed_requests_are_asked_again_by_the_next_launch(source, folder, tmp_path):
     (tmp_path / "predictions_script.jsonl").write_text("")
     result = consistency(folder, *script_options(tmp_path), *BY_WORDS, "--num_trials", 4)
     assert result.returncode == 1 and "the last 20 requests could not be answered" in result.stdout

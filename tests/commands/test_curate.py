@@ -1,4 +1,4 @@
-"""Curation of any file by the real command."""
+"""The curate command, in its own process, on files of any format."""
 
 import errno
 import fcntl
@@ -37,7 +37,7 @@ def source(tmp_path_factory):
 
 
 @pytest.mark.parametrize("reference", ["kept", "all"])
-def test_decisions_are_those_of_a_run(source, tmp_path, reference):
+def test_decisions_are_the_same_as_those_of_a_run(source, tmp_path, reference):
     more = [*BY_MEANING, "--embedding_reference", reference, "--rouge_threshold", 0.55]
     assert curate("--input_path", source, "--output_path", tmp_path / "c.jsonl", *more).returncode == 0
     rules = rules_of(INSTRUCTION_OUTPUT, build_filters(""), Bounds(0.55, 0.8))
@@ -69,7 +69,7 @@ def test_kept_records_of_a_run_stay_kept(source, tmp_path):
     assert result.returncode == 0 and (tmp_path / "c.jsonl").read_bytes() == records.read_bytes()
 
 
-def test_lines_are_carried_through_as_they_stood_and_in_order(tmp_path):
+def test_kept_lines_are_unchanged_and_in_order(tmp_path):
     first = '{"score":1.50e0, "output": "\\u00e9", "instruction" : "Name three rivers of Europe.", "x": [{"b": 1, "a": 2}]}'
     a = written(
         tmp_path / "a.jsonl", b"\xef\xbb\xbf" + first.encode() + b"\r\n\n", {"instruction": "Boil one egg for lunch"}
@@ -97,7 +97,7 @@ def test_the_input_is_compared_with_the_instruction(tmp_path):
     assert rows(tmp_path / "c.jsonl") == tasks[:2]
 
 
-def test_outputs_are_judged_only_in_files_that_have_them(tmp_path):
+def test_outputs_are_checked_only_in_files_that_have_them(tmp_path):
     without = written(
         tmp_path / "a.jsonl", {"instruction": "Name three rivers of Europe."}, {"instruction": "Boil it."}
     )
@@ -123,7 +123,7 @@ def test_a_preset_sets_rules_and_thresholds(tmp_path):
     assert report["options"]["rouge_rule"] == "not_above" and report["options"]["filter_keywords"] == ["alpaca"]
 
 
-def test_it_reads_from_a_pipe(source, tmp_path):
+def test_curate_reads_from_a_pipe(source, tmp_path):
     command = ["--input_path", "-", "--output_path", tmp_path / "c.jsonl"]
     result = subprocess.run(
         [*COMMAND, *map(str, command)], input=source.read_bytes(), cwd=ROOT, env=environment(), capture_output=True
@@ -134,7 +134,7 @@ def test_it_reads_from_a_pipe(source, tmp_path):
     assert rows(tmp_path / "c.rejected.jsonl")[0]["place"].startswith("stdin:")
 
 
-# ---- what cannot be read
+# ---- unreadable lines
 
 GOOD = {"instruction": "Name three rivers of Europe.", "output": "Rhine"}
 
@@ -159,7 +159,7 @@ def test_an_unreadable_line_is_reported_and_the_rest_is_curated(tmp_path, line, 
     after = [] if not line.endswith(b"\n") else [{"instruction": "Boil one egg for lunch.", "output": "yes"}]
     source = written(tmp_path / "a.jsonl", GOOD, b"\n", line, *after)
     result = curate("--input_path", source, "--output_path", tmp_path / "c.jsonl")
-    assert result.returncode == 3 and "1 lines could not be read" in result.stdout, result.stderr
+    assert result.returncode == 3 and "1 rows could not be read" in result.stdout, result.stderr
     assert rows(tmp_path / "c.jsonl") == [GOOD, *after]
     (found,) = rows(tmp_path / "c.rejected.jsonl")
     assert (found["stage"], found["reason"], found["place"], found["text"]) == ("read", reason, f"{source}:3", text)
@@ -202,12 +202,23 @@ def test_two_processes_do_not_write_the_same_output(tmp_path):
         assert result.returncode == 2 and "another process is writing it" in result.stderr
     assert (
         curate("--input_path", source, "--output_path", tmp_path / "c.jsonl").returncode == 0
-    )  # a killed one left it
+    )  # a killed process leaves the .part file
     assert sorted(os.listdir(tmp_path)) == ["a.jsonl", *(name for name in FILES if "rejected" not in name)]
 
 
-def test_under_a_launcher_rank_0_works_alone(tmp_path):
+def test_under_a_launcher_only_rank_0_curates(tmp_path):
     source = written(tmp_path / "a.jsonl", GOOD)
     command = ["--input_path", source, "--output_path", tmp_path / "c.jsonl"]
     assert curate(*command, RANK="1", WORLD_SIZE="2").returncode == 0 and not (tmp_path / "c.jsonl").exists()
     assert curate(*command, RANK="0", WORLD_SIZE="2").returncode == 0 and rows(tmp_path / "c.jsonl") == [GOOD]
+
+
+def test_texts_that_rouge_cannot_compare_are_counted_and_warned_of(tmp_path):
+    source = written(tmp_path / "in.jsonl", *[{"instruction": "บอกชื่อสัตว์หนึ่งตัว", "output": "แมว"}] * 3)
+    for options, kept, warned in ((["empty"], 3, True), (["empty", "--rouge_tokenizer", "unicode"], 1, False)):
+        out = tmp_path / "out.jsonl"
+        done = run(*COMMAND, "--input_path", source, "--output_path", out, "--filter_rules", *options)
+        assert done.returncode == 0 and len(rows(out)) == kept
+        assert ("3 of 3 texts have no word that ROUGE-L compares" in done.stderr) == warned
+        report = json.loads((tmp_path / "out.report.json").read_text())
+        assert report.get("texts_without_tokens") == (3 if warned else None)

@@ -1,4 +1,4 @@
-"""The generation command in processes of its own; most mistakes are in test_mistakes.py."""
+"""The generation command in its own process; most user errors are tested in tests/e2e/test_mistakes.py."""
 
 import io
 import os
@@ -20,7 +20,7 @@ def script(tmp_path_factory):
 
 
 def refused(result) -> str:
-    """Return the one message of a refused launch."""
+    """Assert that a launch was refused with one message, and return it."""
     assert result.returncode == 2, result.stderr
     assert "Traceback" not in result.stderr and result.stdout == ""
     lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
@@ -39,12 +39,12 @@ def refused(result) -> str:
         ),
     ],
 )
-def test_a_process_with_a_mistake_prints_it_and_writes_nothing(tmp_path, flags, message):
+def test_a_user_error_is_printed_and_nothing_is_written(tmp_path, flags, message):
     assert message in refused(generate("--config", CONFIG, "--batch_dir", tmp_path / "run", *flags))
     assert not (tmp_path / "run").exists()
 
 
-def test_a_directory_in_use_is_refused_and_free_again_when_its_user_is_gone(tmp_path, script):
+def test_a_directory_in_use_is_refused_until_the_process_that_uses_it_has_ended(tmp_path, script):
     journal = Journal(tmp_path / "run")
     error = refused(generate(*scripted(script, tmp_path / "run", 5)))
     assert f"another launch is writing to it (process {os.getpid()} on " in error
@@ -68,7 +68,7 @@ def test_options_outside_the_plan_may_change(tmp_path, script):
     assert len((tmp_path / "run/machine_generated_instructions.jsonl").read_bytes().splitlines()) == 9
 
 
-def test_a_world_that_contradicts_itself_is_refused(tmp_path, script):
+def test_inconsistent_rank_and_world_size_are_refused(tmp_path, script):
     error = refused(generate(*scripted(script, tmp_path / "run"), WORLD_SIZE="2"))
     assert "WORLD_SIZE=2" in error
 
@@ -81,7 +81,7 @@ def test_a_plan_without_a_completion_may_change(tmp_path, script):
     assert generate(*scripted(script, tmp_path / "run", 5), "--temperature", 0.2).returncode == 0
 
 
-def test_a_smaller_target_says_that_the_dataset_shrinks(tmp_path, script):
+def test_a_smaller_target_warns_that_the_dataset_shrinks(tmp_path, script):
     assert generate(*scripted(script, tmp_path / "run", 12)).returncode == 0
     result = generate(*scripted(script, tmp_path / "run", 5))
     assert result.returncode == 0 and "held 12 records and now holds 5" in result.stderr
@@ -97,5 +97,5 @@ def test_a_closed_pipe_gives_no_traceback(tmp_path, script):
 )
 def test_a_question_is_answered_on_the_terminal(monkeypatch, capsys, answer, agreed):
     monkeypatch.setattr("sys.stdin", io.StringIO(answer))
-    assert _ask("Begin anew? ") is agreed
-    assert capsys.readouterr().err == "Begin anew? "
+    assert _ask("Start over? ") is agreed
+    assert capsys.readouterr().err == "Start over? "

@@ -58,7 +58,7 @@ def test_torchelastic_reads_the_error_file(tmp_path, monkeypatch):
     assert re.search(r"traceback : error: --seed is 'x'\n=+$", summary)
 
 
-def test_only_the_first_process_of_a_machine_prints_a_message_that_all_have(tmp_path, monkeypatch, capsys):
+def test_a_message_common_to_all_ranks_is_printed_by_local_rank_0_only(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("TORCHELASTIC_ERROR_FILE", str(tmp_path / "error.json"))
     monkeypatch.setenv("LOCAL_RANK", "1")
     assert ended(UserError("--seed is 'x'")) == 2

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from self_instruct.commands import judge
+from self_instruct.errors import UserError
 from tests.support.endpoint_server import EndpointServer
 from tests.support.runs import ROOT, rows, run
 
@@ -44,11 +45,11 @@ def kept(folder):
     return [line["instruction"] for line in rows(folder / "out.jsonl")]
 
 
-def test_good_records_stay_unchanged_and_thresholds_need_no_model(place, capsys):
+def test_good_records_are_kept_unchanged_and_another_threshold_needs_no_model(place, capsys):
     assert judged(place) == 0
     assert (place / "out.jsonl").read_text() == "".join(json.dumps(LINES[at]) + "\n" for at in (0, 3))
     printed = capsys.readouterr().out
-    assert "2 of 4 records stay" in printed and "no_scores" in printed
+    assert "2 of 4 records were kept" in printed and "no_scores" in printed
     journal = (place / "out.judgements.jsonl").read_bytes()
     stored = rows(place / "out.judgements.jsonl")
     assert [row["record"] for row in stored][::2] == ["a", "000001-02"] and stored[3]["prediction"] == POOR
@@ -64,16 +65,16 @@ def test_judgements_that_cannot_be_read_are_counted_and_quoted(place, capsys):
     assert judged(place) == 0
     out = capsys.readouterr().out
     assert "1 of 4 judgements could not be read (no_scores 1). The model wrote, for example:\n" in out
-    assert "\n  000001-02: 'I cannot say.'\n" in out and "would stay at" in out
+    assert "\n  000001-02: 'I cannot say.'\n" in out and "kept at threshold" in out
 
 
 def test_without_any_readable_judgement_its_text_is_quoted_instead_of_a_table(place, capsys):
     script(place, "I\x1b[31m cannot say.", "x" * 300, "verdict: good", "?")
     assert judged(place) == 0 and kept(place) == []
     out = capsys.readouterr().out
-    assert "No judgement could be read, so no record stays (no_scores 4). The model wrote, for example:\n" in out
+    assert "No judgement could be read, so no record was kept (no_scores 4). The model wrote, for example:\n" in out
     assert "\n  a: 'I\\x1b[31m cannot say.'\n" in out and f"'{'x' * 200}' ...\n" in out
-    assert "would stay at" not in out and "another threshold" not in out
+    assert "kept at threshold" not in out and "another threshold" not in out
     assert f"move {place / 'out.judgements.jsonl'} away first" in out and "--max_new_tokens" in out
     assert json.loads((place / "out.judge_report.json").read_text())["unknown"] == {"no_scores": 4}
 
@@ -94,7 +95,7 @@ def test_all_lines_of_a_record_share_its_judgement_and_are_counted(place, capsys
     assert [len(line.get("messages") or longer[:2]) for line in found] == [2, 4, 2, 2, 4, 2]
     assert [line["system"] for line in found] == ["", "", "", "Be brief.", "", ""]
     printed = capsys.readouterr().out
-    assert "6 of 7 records stay" in printed and "4 records repeat an earlier one's texts" in printed
+    assert "6 of 7 records were kept" in printed and "4 records repeat an earlier one's texts" in printed
     report = json.loads((place / "out.judge_report.json").read_text())
     assert (report["records"], report["kept"], report["repeated"]) == (7, 6, 4) and report["verdicts"]["bad"] == 1
 
@@ -105,10 +106,21 @@ def test_records_are_matched_by_id_and_only_new_ones_are_asked(place):
     more = [LINES[3], {"id": "e", "instruction": "Name a colour.", "output": "Blue"}, *LINES[:3]]
     (place / "in.jsonl").write_text("".join(json.dumps(line) + "\n" for line in more))
     assert judged(place, ask=False) == 0 and kept(place) == ["Say hello.", "Add 2 and 3."]
-    script(place, BAD, GOOD, BAD, BAD, BAD)  # another script is another judge
+    script(place, BAD, GOOD, BAD, BAD, BAD)  # another script counts as another model
     with pytest.raises(judge_error(), match="the model was scripted"):
         judged(place)
     assert (place / "out.judgements.jsonl").read_bytes() == first
+
+
+def test_a_run_without_records_is_named_as_it_was_given_and_says_where_to_look(tmp_path):
+    for name in ("machine_generated_instructions.jsonl", "rejected.jsonl"):
+        (tmp_path / name).touch()
+    with pytest.raises(UserError) as raised:
+        judged(tmp_path, source=["--batch_dir", tmp_path], ask=False)
+    assert f"--batch_dir {tmp_path}: the run kept no record; {tmp_path / 'rejected.jsonl'} holds" in str(raised.value)
+    (tmp_path / "rejected.jsonl").unlink()
+    with pytest.raises(UserError, match="holds no row"):
+        judged(tmp_path, source=["--batch_dir", tmp_path], ask=False)
 
 
 def test_a_stopped_judge_command_continues(place):
@@ -135,7 +147,7 @@ def test_a_judge_keeps_to_its_budget_over_launches(place, capsys):
         judged(place, *asking, "--max_cost", 1, ask=False)
 
 
-def test_the_records_of_a_run(place):
+def test_the_records_of_a_run_are_judged(place):
     folder = place / "run"
     folder.mkdir()
     shutil.copy(place / "in.jsonl", folder / "machine_generated_instructions.jsonl")
@@ -165,7 +177,7 @@ def judge_error():
         (["--judge_threshold", "6"], "at most 5"), (["--judge_treshold", "3"], "did you mean --judge_threshold"),
     ],
 )  # fmt: skip
-def test_a_mistake_is_reported_before_a_model_is_loaded(place, monkeypatch, argv, message):
+def test_a_user_error_is_reported_before_a_model_is_loaded(place, monkeypatch, argv, message):
     monkeypatch.chdir(place)
     (place / "twice.jsonl").write_text('{"id": "a", "instruction": "x"}\n{"id": "a", "instruction": "y"}\n')
     (place / "bad.jsonl").write_text('{"id": "a", "instruction": "x"}\n{"id": \n')

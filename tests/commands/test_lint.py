@@ -21,7 +21,7 @@ BAD = [
 
 
 def linted(folder, *given, options=()):
-    """Exit code and report."""
+    """Return the exit code and the report."""
     source, report = folder / "in.jsonl", folder / "found.json"
     source.write_text(lines(*given))
     code = main(["lint", str(source), "--report", str(report), *map(str, options)])
@@ -69,12 +69,48 @@ def test_a_fixed_file_has_no_faults_left(tmp_path, capsys):
     assert again.read_bytes() == out.read_bytes()
 
 
-def test_conversations_are_looked_at_and_mended_turn_by_turn(tmp_path):
+@pytest.mark.parametrize(
+    ("turns", "found"),
+    [
+        ("u:a a:b u:c a:d", None), ("u:a a:b a:c", "turn 3 is an answer after another answer"),
+        ("a:b u:c a:d", "turn 1 is an answer to no question"), ("u:a u:b a:c", "turn 2 is a question after another question"),
+    ],
+)  # fmt: skip
+def test_turns_out_of_order_are_found_with_their_place(tmp_path, turns, found):
+    _, report = linted(tmp_path, {"messages": conversation(turns)}, options=["--checks", "turn_order"])
+    assert [example["text"] for example in report["findings"]["turn_order"]["examples"]] == ([found] if found else [])
+    if found is not None:
+        assert linted(tmp_path, {"messages": conversation(turns)}, options=["--fail_on", "turn_order"])[0] == 1
+
+
+def test_calls_of_tools_may_be_several_turns_and_results_need_a_call(tmp_path):
+    call = {
+        "role": "assistant",
+        "content": "",
+        "tool_calls": [{"type": "function", "function": {"name": "f", "arguments": "{}"}}],
+    }
+    result, asked = {"role": "tool", "content": "4"}, {"role": "user", "content": "Add."}
+    answer = {"role": "assistant", "content": "Four."}
+    good = [
+        [asked, call, result, answer],
+        [asked, call, call, result, result, answer],
+        [asked, answer, call, result, answer],
+    ]
+    rows = [{"messages": turns} for turns in [*good, [asked, result, answer]]]
+    _, report = linted(tmp_path, *rows, options=["--checks", "turn_order"])
+    assert [one["text"] for one in report["findings"]["turn_order"]["examples"]] == [
+        "turn 2 is the result of a tool that was not called"
+    ]
+
+
+def test_conversations_are_checked_and_fixed_turn_by_turn(tmp_path):
     turns = conversation("u:See http://a.b a:It is http://a.b a:more u:And? a:http://a.b and http://c.d\r\n u:bye")
     given = {"id": "7", "messages": [{"role": "system", "content": "Be\x00 kind."}, *turns]}
     out = tmp_path / "out.jsonl"
     _, report = linted(tmp_path, given, options=["--fix", "--output", out])
-    assert counts(report) == {"empty_output": 1, "invented_url": 1, "line_ends": 1, "surrounding_space": 1}
+    assert counts(report) == {
+        "empty_output": 1, "invented_url": 1, "line_ends": 1, "surrounding_space": 1, "turn_order": 1,
+    }  # fmt: skip
     assert report["findings"]["invented_url"]["examples"][0]["text"] == "http://c.d"
     (row,) = rows(out)
     assert row["system"] == "Be kind." and row["messages"][4]["content"] == "http://a.b and http://c.d"
@@ -85,7 +121,7 @@ def test_conversations_are_looked_at_and_mended_turn_by_turn(tmp_path):
     (["--fail_on", "no_input"], 1), (["--fail_on", "as_an_ai"], 0), (["--fail_on", "as_an_ai", "line_ends"], 1),
     (["--checks", "line_ends", "--fail_on", "line_ends"], 1), ([], 0),
 ])  # fmt: skip
-def test_faults_for_which_the_command_fails(tmp_path, options, code):
+def test_exit_code_with_fail_on(tmp_path, options, code):
     assert linted(tmp_path, *BAD, options=options)[0] == code
 
 
@@ -97,7 +133,7 @@ def test_unreadable_rows_are_reported(tmp_path, capsys):
     assert rows(out) == [GOOD] and "unreadable: not_json" in capsys.readouterr().out
 
 
-def test_a_list_of_json_is_written_as_lines_of_ours(tmp_path):
+def test_a_json_list_is_written_as_our_jsonl(tmp_path):
     source, out = tmp_path / "in.json", tmp_path / "out.jsonl"
     source.write_text(json.dumps([GOOD, BAD[0]]))
     main(["lint", str(source), "--fix", "--output", str(out)])

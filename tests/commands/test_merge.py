@@ -1,4 +1,4 @@
-"""Several sources into one set."""
+"""Merging several sources into one dataset."""
 
 import json
 
@@ -80,7 +80,7 @@ def test_sources_become_one_set_with_the_provenance_of_every_record(recipe, caps
     )
 
 
-def test_the_earlier_source_wins(recipe):
+def test_of_similar_records_the_one_from_the_earlier_source_is_kept(recipe):
     main(
         [
             "merge",
@@ -95,7 +95,7 @@ def test_the_earlier_source_wins(recipe):
     assert [row["provenance"]["source"] for row in kept] == ["dolly", "dolly", "mine"]
 
 
-def test_sources_that_a_name_replaces_are_kept_among_the_fields(tmp_path):
+def test_a_source_replaced_by_a_given_name_is_kept_in_the_fields(tmp_path):
     row = {"prompt": "Why is it dark?", "response": "It is night.", "source": "laion", "license": "MIT"}
     (tmp_path / "first.jsonl").write_text(json.dumps(row) + "\n")
     before = tmp_path / "first.jsonl"
@@ -115,7 +115,7 @@ def test_sources_that_a_name_replaces_are_kept_among_the_fields(tmp_path):
         assert provenance["license"] == f"L-{name}"
 
 
-def test_benchmarks_are_left_out(recipe):
+def test_records_of_a_benchmark_are_dropped(recipe):
     (recipe.parent / "b.jsonl").write_text(json.dumps({"question": "boil one EGG", "answer": "no"}))
     options = ["--benchmarks", str(recipe.parent / "b.jsonl"), "--substring_words", "3"]
     assert main(["merge", "--config", str(recipe), *options]) == 3

@@ -1,4 +1,4 @@
-"""A new dataset from an old journal."""
+"""Making a new dataset from the journal of a run."""
 
 import json
 import sys
@@ -77,7 +77,7 @@ def test_the_same_options_give_the_same_dataset(old, tmp_path):
 
 
 @pytest.mark.parametrize("threshold", [0.5, 0.9])
-def test_another_threshold_decides_all_candidates_again(old, tmp_path, threshold):
+def test_refiltering_with_another_threshold_decides_on_all_candidates_again(old, tmp_path, threshold):
     assert refilter(old, tmp_path / "new", "--rouge_threshold", threshold).returncode == 0
     new, before = (rows(folder / DATASET[0]) for folder in (tmp_path / "new", old))
     assert all(row["provenance"]["rouge_l"] < threshold for row in new)
@@ -112,13 +112,13 @@ def test_refilter_keeps_to_the_target_of_the_run_and_says_how_many_it_decided(tm
     assert len(rows(tmp_path / "more" / DATASET[0])) > 30
 
 
-def test_it_refilters_its_own_result_no_more_than_it_can(old, tmp_path):
+def test_a_refiltered_directory_cannot_be_refiltered(old, tmp_path):
     assert refilter(old, tmp_path / "new").returncode == 0
     result = refilter(tmp_path / "new", tmp_path / "newer")
     assert result.returncode == 2 and "holds no completions.jsonl" in result.stderr
 
 
-def test_other_seeds_are_refused_unless_overwrite_is_given(tmp_path):
+def test_a_changed_seed_file_is_refused_unless_it_is_given(tmp_path):
     script = write_script(tmp_path / "script.jsonl", 20)
     seeds = tmp_path / "seeds.jsonl"
     seeds.write_bytes((ROOT / "seeds/code.jsonl").read_bytes())
@@ -132,12 +132,12 @@ def test_other_seeds_are_refused_unless_overwrite_is_given(tmp_path):
 # ---- tasks that are not in English
 
 
-def test_tasks_in_any_script_are_kept_by_the_tokenizer_for_them(foreign):
+def test_tasks_in_any_script_are_kept_with_the_unicode_tokenizer(foreign):
     kept = [(row["instruction"], row["output"]) for row in rows(foreign / DATASET[0])]
     assert kept == [*CHINESE, *EUROPEAN] and rows(foreign / DATASET[1]) == []
 
 
-def test_without_it_they_are_dropped_by_the_rules_for_english(foreign, tmp_path):
+def test_tasks_in_other_scripts_are_dropped_with_the_default_tokenizer(foreign, tmp_path):
     assert refilter(foreign, tmp_path / "new").returncode == 0
     assert dataset(tmp_path / "new")[DATASET[0]] == dataset(foreign)[DATASET[0]]
     result = refilter(foreign, tmp_path / "english", "--rouge_tokenizer", "rouge")
@@ -146,7 +146,7 @@ def test_without_it_they_are_dropped_by_the_rules_for_english(foreign, tmp_path)
     assert reasons[CHINESE[0][0]] == "too_short" and reasons[EUROPEAN[0][0]] == "starts_with_non_ascii"
 
 
-def test_explain_and_curation_take_the_words_of_the_run(foreign, tmp_path):
+def test_explain_uses_the_tokenizer_of_the_run_and_curate_the_given_one(foreign, tmp_path):
     explained = run(sys.executable, "-m", "self_instruct.explain", foreign, "请列出四种能源")
     assert explained.returncode == 0, explained.stderr
     assert "No candidate contains this text; the most similar one has a ROUGE-L F1 of 0.7" in explained.stdout

@@ -1,4 +1,4 @@
-"""Topics: lists that people and models write, and the command."""
+"""Parsing topic lists that people and models write, and the topics command."""
 
 import re
 import sys
@@ -30,7 +30,7 @@ LISTS = {
 
 
 @pytest.mark.parametrize("text", LISTS)
-def test_lists_as_models_write_them(text):
+def test_numbered_lists_in_the_forms_that_models_write(text):
     assert [topic for _, topic in listed(text) if topic] == LISTS[text]
 
 
@@ -106,7 +106,7 @@ def test_a_file_that_the_run_has_not_written_is_not_replaced(tmp_path):
     ended = run(*command, "--num_topics", 2, "--overwrite", "--yes")
     assert ended.returncode == 0 and out.read_text() == "Bees\nBells\n" and f"kept as {backup}" in ended.stderr
     assert backup.read_text() == "a topic of mine\n"
-    out.write_text("Bees\n")  # as a launch would have left it that ended earlier
+    out.write_text("Bees\n")  # as an interrupted launch leaves it
     assert run(*command, "--num_topics", 3).returncode == 0 and out.read_text().startswith("Bees\nBells\n")
     edited = out.read_text() + "by hand\n"
     out.write_text(edited)

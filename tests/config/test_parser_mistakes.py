@@ -60,7 +60,7 @@ def yaml_mistake(folder: Path, content: str | bytes) -> str:
         ("filter_keywords:", "filter_keywords has no value; give a text or leave the line out"),
         ("dtype: float23",
          "dtype is 'float23', but must be one of auto, float32, float16, bfloat16; did you mean float32?"),
-        ("engine: x", "engine is 'x', but must be one of huggingface, openai, scripted"),
+        ("engine: x", "engine is 'x', but must be one of auto, huggingface, vllm, openai, scripted"),
     ],
 )  # fmt: skip
 def test_a_yaml_value_of_the_wrong_kind_is_named(tmp_path: Path, line: str, message: str) -> None:

@@ -40,7 +40,7 @@ def folder(tmp_path_factory):
 def test_every_command_has_the_same_names_for_positionals():
     for name in COMMANDS:
         shown = called(name, "--help").stdout
-        assert ("--batch_dir STR" in shown) == (name in (*OF_RUNS, "generate")), name
+        assert ("--batch_dir STR" in shown) == (name in (*OF_RUNS, "generate", "tune")), name
         assert ("--input_path [STR" in shown) == (name in OF_FILES), name
         assert ("--output_path STR, --output STR" in shown) == (name in WRITING), name
 

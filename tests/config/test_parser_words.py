@@ -1,4 +1,4 @@
-"""Which words of a command line belong to options and which are positional, compared with argparse."""
+"""Assigning the words of a command line to options and positional arguments, compared with argparse."""
 
 import argparse
 
@@ -54,7 +54,7 @@ def test_without_positional_arguments_words_are_joined_as_argparse_does(words: l
 
 
 @given(st.lists(st.sampled_from(["--", "a", "-x"]), max_size=5))
-def test_two_dashes_part_the_words(words: list[str]) -> None:
+def test_two_dashes_end_the_options(words: list[str]) -> None:
     before, after = halves(words)
     assert "--" not in before and [*before, "--", *after] == (words if "--" in words else [*words, "--"])
 
@@ -64,6 +64,7 @@ def test_unknown_flags_are_reported_before_surplus_words() -> None:
     assert strays(["a", "b"], ["c"], ["IN"]) == ["b", "c"]
     assert strays(["a", "-5", "-.5", "- b", "-"], ["--x"], ["IN..."]) == []
     assert strays(["-5x"], [], ["IN"]) == ["-5x"]
+    assert strays(["--outptu=my file", "a"], [], ["IN"]) == ["--outptu=my file"]
 
 
 def test_a_word_goes_to_the_last_option_that_takes_more_values() -> None:

@@ -153,7 +153,7 @@ def test_the_parents_threshold_of_rouge(name: str) -> None:
     assert [verdict.drop and verdict.drop.reason for verdict in verdicts] == ["rouge_l", None, None]
 
 
-def test_airoboros_asks_no_rouge() -> None:
+def test_airoboros_does_not_use_rouge() -> None:
     options = preset("airoboros", "--embedding_threshold", "0.9").novelty
     assert options.rouge_threshold > 1 and options.embedding_threshold == 0.9
     # A squared distance of 0.07 between unit vectors is this cosine.

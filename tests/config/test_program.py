@@ -1,4 +1,4 @@
-"""The command as it was typed, and the one that runs it again."""
+"""The command as typed, and the command that runs it again."""
 
 import subprocess
 import sys

@@ -86,6 +86,96 @@ def test_every_turn_of_a_conversation_is_searched(tmp_path, benchmarks):
     assert [row["instruction"] for row in rows(out)] == ["Hi."] and len(rows(tmp_path / "o.rejected.jsonl")) == 1
 
 
+LONG = "Which of these rivers runs past the old mill before it turns north"
+PASSAGE = "The mill was built by two brothers in the year of the great flood, and it has stood there since."
+TASK = {"instruction": "Hi.", "output": "Hello."}
+ASKED, ANSWERED = {"role": "user", "content": "Hi."}, {"role": "assistant", "content": "Hello."}
+CALL = {"type": "function", "function": {"name": "ask", "arguments": json.dumps({"query": [f"{LONG}?"]})}}
+
+
+@pytest.mark.parametrize(
+    ("row", "part"),
+    [
+        ({**TASK, "system": f"Answer this: {LONG}."}, "system"),
+        ({"messages": [{"role": "system", "content": LONG}, ASKED, ANSWERED]}, "system"),
+        ({"messages": [ASKED, {**ANSWERED, "reasoning_content": LONG}]}, "reasoning"),
+        ({"messages": [ASKED, {**ANSWERED, "content": [{"type": "thinking", "thinking": LONG}, "So."]}]}, "reasoning"),
+        ({**TASK, "reasoning": LONG}, "reasoning"),
+        ({"messages": [ASKED, {"role": "assistant", "content": "", "tool_calls": [CALL]}]}, "tool_calls"),
+        ({"messages": [ASKED, ANSWERED, {"role": "tool", "content": LONG}]}, "instruction"),
+        ({"prompt": "Hi.", "chosen": "Hello.", "rejected": LONG}, "rejected"),
+        ({"prompt": "Hi.", "chosen": LONG, "rejected": "Hello."}, "output"),
+        ({"prompt": [ASKED], "chosen": [ANSWERED], "rejected": [{"role": "assistant", "content": LONG}]}, "rejected"),
+        ({"instruction": "Hi.", "output": ["Hello.", LONG]}, "rejected"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("command", ["decontaminate", "merge"])
+def test_every_text_of_a_row_is_searched(tmp_path, row, part, command):
+    (tmp_path / "b.jsonl").write_text(json.dumps({"question": f"{LONG}?", "answer": "The Mill Race."}) + "\n")
+    (tmp_path / "a.jsonl").write_text(json.dumps(row) + "\n" + json.dumps({**row, **_harmless(row)}) + "\n")
+    options = ["--filter_rules", "empty"] if command == "merge" else []
+    named = ["--sources", f"a={tmp_path}/a.jsonl"] if command == "merge" else [f"{tmp_path}/a.jsonl"]
+    main([command, *named, "--benchmarks", f"{tmp_path}/b.jsonl", "--output_path", f"{tmp_path}/o.jsonl", *options])
+    found = [row for row in rows(tmp_path / "o.rejected.jsonl") if row["stage"] == "contamination"]
+    assert [row["match"]["part"] for row in found] == [part]
+
+
+def _harmless(row):
+    """Return the fields of a row without the benchmark's question."""
+    return {key: json.loads(json.dumps(value).replace(LONG, "Which?")) for key, value in row.items()}
+
+
+ANSWERS = [{"text": "The Ouse", "answer_start": 0}]
+ARTICLE = {
+    "title": "Mill",
+    "paragraphs": [{"context": PASSAGE, "qas": [{"id": "q1", "question": f"{LONG}?", "answers": ANSWERS}]}],
+}
+FOUR = ["the Ouse", "the Nene", "the Cam", "the Tees"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("mmlu.jsonl", json.dumps({"question": f"{LONG}?", "choices": FOUR, "answer": 1, "subject": "rivers"})),
+        ("mmlu_letters.jsonl", json.dumps({"question": f"{LONG}?", "choices": FOUR, "answer": "B"})),
+        ("mmlu.csv", f'"{LONG}?",{",".join(FOUR)},B\nIs this short?,a,b,c,d,A\n'),
+        ("arc.jsonl", json.dumps({"id": "M1", "question": f"{LONG}?", "answerKey": "B",
+                                  "choices": {"text": FOUR, "label": [*"ABCD"]}})),
+        ("arc_published.jsonl", json.dumps({"id": "M1", "answerKey": "B", "question": {
+            "stem": f"{LONG}?", "choices": [{"text": text, "label": text[-1]} for text in FOUR]}})),
+        ("squad.json", json.dumps({"version": "1.1", "data": [ARTICLE]})),
+        ("squad.jsonl", json.dumps({"id": "q1", "title": "Mill", "context": PASSAGE, "question": f"{LONG}?",
+                                    "answers": {"text": ["The Ouse"], "answer_start": [0]}})),
+        ("math.jsonl", json.dumps({"problem": f"{LONG}?", "level": "Level 1", "type": "Algebra", "solution": "$x$"})),
+        ("mt_bench.jsonl", json.dumps({"question_id": 81, "category": "writing", "turns": ["Name a mill.", f"{LONG}?"]})),
+        ("chats.jsonl", json.dumps({"messages": [ASKED, ANSWERED, {"role": "user", "content": f"{LONG}?"}, ANSWERED]})),
+    ],
+)  # fmt: skip
+def test_a_question_of_any_benchmark_is_found_alone(tmp_path, name, content):
+    (tmp_path / name).write_text(content + "\n")
+    copied = {"instruction": f"Say: {LONG}", "output": "Hello."}
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(task) + "\n" for task in (copied, TASK)))
+    main(["decontaminate", f"{tmp_path}/a.jsonl", "--benchmarks", f"{tmp_path}/{name}", "--output", f"{tmp_path}/o.jsonl",
+          "--ngram_words", "20"])  # fmt: skip
+    assert len(rows(tmp_path / "o.rejected.jsonl")) == 1 and rows(tmp_path / "o.jsonl") == [TASK]
+
+
+def test_the_passage_of_squad_is_found_too(tmp_path):
+    (tmp_path / "squad.json").write_text(json.dumps({"version": "1.1", "data": [ARTICLE]}))
+    (tmp_path / "a.jsonl").write_text(json.dumps({"instruction": "When?", "input": PASSAGE, "output": "Then."}) + "\n")
+    main(
+        [
+            "decontaminate",
+            f"{tmp_path}/a.jsonl",
+            "--benchmarks",
+            f"{tmp_path}/squad.json",
+            "--output",
+            f"{tmp_path}/o.jsonl",
+        ]
+    )
+    assert rows(tmp_path / "o.rejected.jsonl")[0]["match"]["field"] == "context"
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10**6), st.integers(2, 5), st.integers(1, 2))
 def test_matches_equal_those_of_a_brute_force_search(seed, ngram, least):
@@ -110,6 +200,7 @@ def test_matches_equal_those_of_a_brute_force_search(seed, ngram, least):
         (json.dumps(GSM8K) + "\n{", [], "so that no task is overlooked"),
         (json.dumps(GSM8K), ["--ngram_words", "99", "--substring_words", "90"], "none of the 2 texts has"),
         (json.dumps(GSM8K), ["--ngram_words", "5"], "use at most 5"),
+        ('{"instruction": "a", "output": "b"}\n{"instruction": 1, "output": "b"}', [], "--benchmarks "),
     ],
 )
 def test_benchmarks_that_cannot_be_fully_searched_are_refused(tmp_path, content, options, message):

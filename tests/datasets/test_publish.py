@@ -24,6 +24,7 @@ def hub():
 def push(hub, tmp_path, monkeypatch, capfd):
     """Push a dataset; return the exit code and all output."""
     monkeypatch.setenv("HF_TOKEN", TOKEN)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)  # also between huggingface_hub's own tries
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.url)
     (tmp_path / "a.jsonl").write_text(lines({"instruction": "Sort.", "output": "1 2"}))
@@ -96,6 +97,39 @@ def test_hub_failure_is_reported_once_with_exit_code_1(hub, push, part):
     hub.failing[part] = 500
     code, said = push()
     assert code == 1 and said.count("error: ") == 1 and "status 500" in said and TOKEN not in said
+
+
+@pytest.mark.parametrize("status", [408, 409, 412, 429, 500, 503])
+def test_failures_that_may_pass_are_tried_again_and_committed_once(hub, push, tmp_path, status):
+    hub.failing["/commit/"], hub.times["/commit/"] = status, 2
+    code, said = push()
+    assert (code, len(hub.commits)) == (0, 1) and hub.files == on_disk(tmp_path / "out") and "/commit/abc" in said
+
+
+@pytest.mark.parametrize("status", [409, 412, 429, 502])
+def test_a_failure_that_stays_ends_with_exit_code_1_and_keeps_the_files(hub, push, tmp_path, status):
+    hub.failing["/commit/"] = status
+    code, said = push()
+    assert code == 1 and "the same command" in said and said.count("error: ") == 1
+    assert hub.commits == [] and set(on_disk(tmp_path / "out"))
+    assert sum("POST" in line and "/commit/" in line for line in hub.asked) == 4
+
+
+@pytest.mark.parametrize("status", [412, 500, 504])
+def test_a_commit_that_was_made_although_the_answer_was_an_error_is_not_made_again(hub, push, tmp_path, status):
+    hub.failing["/commit/"], hub.times["/commit/"] = status, 1
+    hub.fails_after.add("/commit/")
+    code, said = push()
+    assert (code, len(hub.commits)) == (0, 1) and "/datasets/ada/tasks/commit/c0" in said
+    assert hub.files == on_disk(tmp_path / "out")
+
+
+def test_nothing_is_committed_again_while_it_is_unknown_whether_the_first_commit_was_made(hub, push):
+    hub.failing |= {"/commit/": 500, "/commits/": 503}
+    hub.fails_after.add("/commit/")
+    hub.times["/commit/"] = 1
+    code, said = push()
+    assert (code, len(hub.commits)) == (1, 1) and "does not say whether the commit was made" in said
 
 
 def test_without_network_files_are_written_and_exit_code_is_1(push, tmp_path, monkeypatch):

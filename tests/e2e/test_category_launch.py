@@ -1,4 +1,4 @@
-"""Launches from categories, in processes of their own."""
+"""Launches with categories, in their own processes."""
 
 import os
 import sys
@@ -37,7 +37,7 @@ def launched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[objec
     return place, options
 
 
-def test_a_launch_gives_what_the_parts_gave_in_one_process(launched):
+def test_a_replayed_launch_writes_the_same_records(launched):
     place, _ = launched
     for name in ("machine_generated_instructions.jsonl", "rejected.jsonl"):
         ours, theirs = ((place / folder / name).read_bytes() for folder in ("author", "one"))
@@ -47,7 +47,7 @@ def test_a_launch_gives_what_the_parts_gave_in_one_process(launched):
     ]
 
 
-def test_three_ranks_give_the_files_of_one(launched):
+def test_three_ranks_write_the_same_files_as_one(launched):
     place, options = launched
     ended = run(f"{BIN}/torchrun", "--standalone", "--nproc_per_node", 3, IO, *options, "--batch_dir", place / "three")
     assert ended.returncode == 0, ended.stderr
@@ -60,7 +60,7 @@ def test_other_commands_read_the_run(launched):
     answered = next(row for row in kept if row["provenance"]["category"] == "answered")["provenance"]
     explained = run(sys.executable, "-m", "self_instruct.explain", place / "one", answered["id"])
     assert explained.returncode == 0, explained.stderr
-    assert f"Asked for as answered, with:\n    topic '{answered['topic']}'" in explained.stdout
+    assert f"Requested from the category answered, with:\n    topic '{answered['topic']}'" in explained.stdout
     assert f"Answered later (request {answered['response']['request']}, " in explained.stdout
     assert "temperature 0.8," in explained.stdout
     read = read_run(place / "one")
@@ -144,7 +144,7 @@ def test_refilter_options_override_those_of_categories(tmp_path):
     own = {"plain": 0.9, "fielded": 0.95}[copy["category"]]
     assert f"Decided by --rouge_threshold {own}," in "".join(explain(*found(same, copy["id"])))
 
-    # With the journal beside it the result is refiltered as it was, and no run goes on in it by other rules.
+    # With the journal beside it the result can be refiltered again, but no run with other rules continues in it.
     (strict / "completions.jsonl").write_bytes((tmp_path / "run/completions.jsonl").read_bytes())
     again = refiltered(strict, "again")
     assert dataset(again) == dataset(strict) and "- rouge_threshold" in (again / "run.yaml").read_text()

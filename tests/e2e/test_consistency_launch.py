@@ -1,4 +1,4 @@
-"""The self-consistency command as users start it, with real models."""
+"""The self-consistency script as users start it, with real models."""
 
 import os
 import signal
@@ -32,7 +32,7 @@ def copied(folder, place):
     return place
 
 
-def test_it_runs_from_its_folder_with_another_model(source, tmp_path):
+def test_the_script_runs_from_its_folder_with_another_model(source, tmp_path):
     folder = copied(source / "run", tmp_path / "run")
     result = run(
         sys.executable, COMMAND.name, "--batch_dir", os.path.relpath(folder, COMMAND.parent), *JUDGE,
@@ -49,10 +49,12 @@ def test_it_runs_from_its_folder_with_another_model(source, tmp_path):
     assert all(-1 <= row["embedding"] <= 1 and 0 <= row["rouge_l"] <= 1 for row in scored)
     assert {row["model"] for row in predictions} == {"demo_model"}
     assert all(row["model_revision"].startswith("local-") for row in predictions)
-    assert not records[0]["provenance"]["model_revision"].startswith("local-")  # of the run, another model
+    assert not records[0]["provenance"]["model_revision"].startswith(
+        "local-"
+    )  # the provenance names the model of the run
     stay = [row["provenance"].pop("self_consistency") for row in rows(folder / KEPT)]
     assert all(scores["embedding"] >= 0.1 and scores["trials"] in (1, 2) for scores in stay)
-    assert f"{len(stay)} of {len(records)} records stay" in result.stdout and (folder / REPORT).is_file()
+    assert f"{len(stay)} of {len(records)} records were kept" in result.stdout and (folder / REPORT).is_file()
 
 
 def test_a_stopped_command_continues_without_loss(source, tmp_path):
@@ -69,7 +71,7 @@ def test_a_stopped_command_continues_without_loss(source, tmp_path):
     assert before.count(b"\n") < total
     assert process.returncode == 128 + signal.SIGTERM and "Traceback" not in err
     there = before.count(b"\n")
-    assert f"Stopped: SIGTERM was received.\n{there} of {total} predictions are there" in out
+    assert f"Stopped: SIGTERM was received.\n{there} of {total} predictions are stored" in out
     assert not (folder / KEPT).exists()
 
     result = run(sys.executable, *command)
@@ -79,7 +81,7 @@ def test_a_stopped_command_continues_without_loss(source, tmp_path):
     assert len(found) == len(set(found)) == total and (folder / KEPT).exists()
 
 
-def test_several_ranks_that_accelerate_launches_from_its_folder_give_the_predictions_of_one(source, asked, tmp_path):
+def test_several_ranks_under_accelerate_make_the_same_predictions_as_one(source, asked, tmp_path):
     folder = copied(source / "run", tmp_path / "run")
     accelerate = [f"{BIN}/accelerate", "launch", "--multi_gpu", "--num_processes", 2, "--num_machines", 1, "--mixed_precision",
                   "no", "--dynamo_backend", "no", "--main_process_port", 0, COMMAND.name]  # fmt: skip
@@ -92,6 +94,6 @@ def test_several_ranks_that_accelerate_launches_from_its_folder_give_the_predict
     both = [{(row["record"], row["trial"]): {**row, "rank": 0, "created_at": None} for row in rows(place / PREDICTIONS)}
             for place in (folder, asked)]  # fmt: skip
     assert both[0] == both[1]
-    # Where nothing is missing, no rank waits for another.
+    # If no prediction is missing, no rank waits for another.
     again = run(f"{BIN}/torchrun", "--standalone", "--nproc_per_node", 2, COMMAND, *options, "--num_trials", 2)
-    assert again.returncode == 0 and "records stay" in again.stdout
+    assert again.returncode == 0 and "records were kept" in again.stdout

@@ -1,6 +1,6 @@
 """Killed runs lose no completion, and end with the same bytes as an undisturbed run.
 
-`benchmarks/crashes.py` is the long form.
+`benchmarks/crashes.py` runs more kills.
 """
 
 import shutil

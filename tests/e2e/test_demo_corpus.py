@@ -93,7 +93,7 @@ def test_answers_agree_with_the_reference_meaning(tasks: list[Task]) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["return None", "return items", "raise ValueError", "while True:\n        pass"])
-def test_a_wrong_body_is_found_out(wrong: str) -> None:
+def test_a_wrong_body_is_detected(wrong: str) -> None:
     rng = random.Random(5)
     job = next(job for job in iter(lambda: draw_job(rng), None) if job.action.verb == "count")
     text = f"Count them with `{job.name}`."

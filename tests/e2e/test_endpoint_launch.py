@@ -115,7 +115,7 @@ def test_mistakes_are_reported_in_one_message(tmp_path):
         assert ranks.returncode == 2 and "needs one process" in ranks.stderr
 
 
-def test_a_folder_with_nothing_but_a_tokenizer_counts_prompts_and_no_local_engine_takes_it(tmp_path):
+def test_a_folder_with_only_a_tokenizer_counts_prompts_but_is_no_local_model(tmp_path):
     folder = tmp_path / "served"
     folder.mkdir()
     shutil.copy(ROOT / "demo_model" / "tokenizer.json", folder)

@@ -58,7 +58,7 @@ def test_a_signal_while_files_are_written_leaves_them_whole(forks, number, place
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_a_signal_while_the_report_is_written_lets_it_be_finished(forks, number):
+def test_a_signal_while_the_report_is_written_does_not_interrupt_it(forks, number):
     assert forks.launch("report.json:write:1:middle", number) == 128 + number
     assert "Done: 8 of 8 records." in forks.output()
     assert contents(forks.here / "run") == contents(forks.reference)
@@ -111,7 +111,7 @@ def test_a_full_disk_ends_the_run_with_a_message_and_the_run_continues_once_ther
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a file system that cannot be written")
-def test_a_file_system_that_cannot_be_written_is_a_users_mistake(forks, small):
+def test_a_read_only_file_system_is_a_user_error(forks, small):
     small(100)
     assert forks.launch(f"{JOURNAL}:sync:2:after", signal.SIGTERM) == 128 + signal.SIGTERM
     remounted(forks.here / "run", "ro")
@@ -125,7 +125,7 @@ def test_a_file_system_that_cannot_be_written_is_a_users_mistake(forks, small):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_directory_that_may_not_be_written_is_a_users_mistake(forks):
+def test_a_directory_without_write_permission_is_a_user_error(forks):
     forks.begin(2)
     (forks.here / "run").chmod(0o555)
     assert forks.launch() == 2 and "cannot be written (Permission denied); give another directory" in forks.output()
@@ -147,7 +147,7 @@ def test_a_directory_that_is_moved_away_in_the_middle_ends_the_run_and_can_be_pu
 # ---- the journal
 
 
-def test_a_damaged_line_in_the_middle_is_generated_again_and_every_reader_does_without(forks, tmp_path):
+def test_a_damaged_line_in_the_middle_is_generated_again_and_every_reader_skips_it(forks, tmp_path):
     forks.begin(3)
     journal = forks.here / "run" / JOURNAL
     lines = whole_lines(forks.here / "run")
@@ -220,7 +220,7 @@ TEXTS = [
 ]
 
 
-def test_texts_that_no_one_expects_go_through_every_command(forks, monkeypatch, tmp_path):
+def test_unusual_texts_pass_through_every_command(forks, monkeypatch, tmp_path):
     scripted_by(forks, monkeypatch, tmp_path, TEXTS, "--num_instructions_to_generate", 50)
     assert forks.launch() == 0
     folder = forks.here / "run"

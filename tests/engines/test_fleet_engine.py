@@ -91,7 +91,8 @@ class Played:
         if self.links[rank].launch is None:
             self.receive(rank, f"main/{rank}")
         content = {"ended": False, "failure": None, "model_revision": REVISION if rows else None, "pid": 700 + rank,
-                   "host": "somewhere", "machine": "", "stats": asdict(Stats(rows=rows)), "sent": 0, "pending": 1}  # fmt: skip
+                   "method": "", "host": "somewhere", "machine": "", "stats": asdict(Stats(rows=rows)), "sent": 0,
+                   "pending": 1}  # fmt: skip
         self.links[rank].send(f"alive/{rank}", {**content, **other})
 
     def ready(self, *ranks: int) -> None:

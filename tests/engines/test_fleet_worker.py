@@ -10,7 +10,7 @@ from multiprocessing import Pipe
 
 import pytest
 
-from self_instruct.engines.base import Completion, Request
+from self_instruct.engines.base import Completion, EngineLost, Request
 from self_instruct.engines.fleet import worker as module
 from self_instruct.engines.fleet.messages import CarrierLost, Link, PipeCarrier
 from self_instruct.engines.fleet.worker import Access, Worker, machine, runs
@@ -33,12 +33,13 @@ class Slow(ScriptedEngine):
 
 
 class Broken(ScriptedEngine):
-    """An engine that answers request 0 and then fails: with a user error on rank 1, else with an internal error."""
+    """An engine that answers request 0 and then fails: with a user error on rank 1, its end on rank 2, else a defect."""
 
     def poll(self) -> list[Completion]:
         if 0 in [request.index for request in self._pending]:
             return super().poll()
-        raise UserError("a mistake") if self._rank == 1 else RuntimeError("the device is lost")
+        failures = {1: UserError("a mistake"), 2: EngineLost("the engine has ended")}
+        raise failures.get(self._rank, RuntimeError("the device is lost"))
 
 
 def request(index: int) -> dict:
@@ -135,6 +136,7 @@ def test_worker_takes_twice_its_rows_and_its_heartbeats_carry_the_figures():
 
 @pytest.mark.parametrize(("rank", "kind", "text"), [
     (1, "mistake", "a mistake"), (0, "failed", "RuntimeError: the device is lost"),
+    (2, "failed", "the engine has ended"),
 ])  # fmt: skip
 def test_completions_before_a_failure_are_sent_and_the_failure_is_reported(rank, kind, text):
     started = Started(Broken(TEXTS, rank))

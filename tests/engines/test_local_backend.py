@@ -1,6 +1,5 @@
 """Which back-end is chosen, and the reasons against the others."""
 
-import logging
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -26,57 +25,50 @@ def fast(monkeypatch):
     monkeypatch.setattr(choice, "_slow", lambda model: None)
 
 
-def messages(caplog) -> list[str]:
-    return [record.getMessage() for record in caplog.records if record.name == choice.__name__]
-
-
-def test_on_a_cpu_auto_takes_slots_and_says_why_not_paged_once(tiny_llama, caplog):
-    caplog.set_level(logging.INFO)
-    assert isinstance(engine_of(tiny_llama)._backend, SlotBackend)
-    assert messages(caplog) == ["Back-end: slots (not paged: it gains on CUDA only, and the model is on cpu)."]
-
-
-def test_auto_takes_paged_where_it_is_fast_and_right(tiny_llama, fast, caplog):
-    caplog.set_level(logging.INFO)
+def test_on_a_cpu_auto_takes_slots_and_says_why_not_paged_once(tiny_llama):
     engine = engine_of(tiny_llama)
-    assert isinstance(engine._backend, PagedBackend) and messages(caplog) == []
+    assert isinstance(engine._backend, SlotBackend)
+    assert engine.method == "slots (not paged: it gains on CUDA only, and the model is on cpu)"
 
 
-def test_requests_with_their_own_sampling_do_not_use_paged(tiny_llama, fast, caplog):
-    caplog.set_level(logging.INFO)
+def test_auto_takes_paged_where_it_is_fast_and_right(tiny_llama, fast):
+    engine = engine_of(tiny_llama)
+    assert isinstance(engine._backend, PagedBackend) and engine.method == "paged"
+
+
+def test_requests_with_their_own_sampling_do_not_use_paged(tiny_llama, fast):
     model, tokenizer, revision = load_model(str(tiny_llama))
     engine = HuggingFaceEngine(model, tokenizer, revision, GREEDY, same_sampling=False)
-    assert isinstance(engine._backend, SlotBackend) and "some have their own" in messages(caplog)[0]
+    assert isinstance(engine._backend, SlotBackend) and "some have their own" in engine.method
     with pytest.raises(UserError, match="--engine_backend is 'paged', but it uses one sampling for all requests"):
         HuggingFaceEngine(model, tokenizer, revision, GREEDY, backend="paged", same_sampling=False)
 
 
-def test_a_repetition_penalty_is_not_ignored_in_silence(tiny_llama, fast, caplog):
-    caplog.set_level(logging.INFO)
+def test_a_repetition_penalty_is_not_ignored_in_silence(tiny_llama, fast):
     penalised = replace(SAMPLED, repetition_penalty=1.2)
-    assert isinstance(engine_of(tiny_llama, penalised)._backend, SlotBackend)
-    assert "not paged: it would ignore --repetition_penalty" in messages(caplog)[0]
+    engine = engine_of(tiny_llama, penalised)
+    assert isinstance(engine._backend, SlotBackend)
+    assert "not paged: it would ignore --repetition_penalty" in engine.method
     with pytest.raises(UserError, match="--engine_backend is 'paged', but it would ignore --repetition_penalty"):
         engine_of(tiny_llama, penalised, backend="paged")
 
 
-def test_auto_falls_back_to_static_and_says_why_neither(tiny_llama, fast, caplog):
-    caplog.set_level(logging.INFO)
+def test_auto_falls_back_to_static_and_says_why_neither(tiny_llama, fast):
     model, tokenizer, revision = load_model(str(tiny_llama))
     model.config.num_kv_shared_layers = 1
-    assert isinstance(HuggingFaceEngine(model, tokenizer, revision, GREEDY)._backend, StaticBackend)
-    (said,) = messages(caplog)
-    assert said.startswith("Back-end: static (not paged: LlamaForCausalLM does not keep") and "; not slots: " in said
+    engine = HuggingFaceEngine(model, tokenizer, revision, GREEDY, why_not={"vllm": "it is not installed"})
+    assert isinstance(engine._backend, StaticBackend)
+    said = "static (not vllm: it is not installed; not paged: LlamaForCausalLM does not keep"
+    assert engine.method.startswith(said) and "; not slots: " in engine.method
 
 
 @pytest.mark.parametrize("architecture", ["bloom", "gptj", "falcon"])
-def test_architectures_that_paging_would_make_wrong_are_refused(architecture, tmp_path, fast, caplog):
+def test_architectures_that_paging_would_make_wrong_are_refused(architecture, tmp_path, fast):
     folder = save_tiny_model(architecture, tmp_path)
     with pytest.raises(UserError, match=r"--engine_backend is 'paged', but \w+ForCausalLM uses its own attention"):
         engine_of(folder, double=False, backend="paged")
-    caplog.set_level(logging.INFO)
-    assert isinstance(engine_of(folder, double=False)._backend, SlotBackend)
-    assert "uses its own attention" in messages(caplog)[0]
+    engine = engine_of(folder, double=False)
+    assert isinstance(engine._backend, SlotBackend) and "uses its own attention" in engine.method
 
 
 def test_the_probe_finds_an_architecture_that_only_claims_to_be_fit(tmp_path, monkeypatch):

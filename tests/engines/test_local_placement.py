@@ -31,7 +31,7 @@ ONE_GPU = replace(GPU, processes=1, processes_here=1)
         (Placement(device_map="auto", quantization="4bit"), ONE_GPU, LLAMA),
         (Placement(), replace(CPU, processes=9, processes_here=9), LLAMA),
         (Placement(), replace(GPU, processes=3, processes_here=3), LLAMA),
-        (Placement(), replace(GPU, devices=1, shown_one_by="CUDA_VISIBLE_DEVICES"), LLAMA),
+        (Placement(), replace(GPU, devices=1, shown_by="CUDA_VISIBLE_DEVICES"), LLAMA),
     ],
 )  # fmt: skip
 def test_valid_combinations_pass(placement, machine, config):
@@ -64,7 +64,7 @@ def test_invalid_combinations_are_refused_with_the_reason(placement, machine, co
 @pytest.mark.parametrize("local_rank", ["0", "1"])
 def test_processes_that_may_share_a_device_are_warned_once_per_machine(local_rank, monkeypatch, caplog):
     monkeypatch.setenv("LOCAL_RANK", local_rank)
-    machine = replace(GPU, devices=1, shown_one_by="CUDA_VISIBLE_DEVICES")
+    machine = replace(GPU, devices=1, shown_by="CUDA_VISIBLE_DEVICES")
     check(Placement(), replace(machine, processes_here=1), LLAMA)
     assert caplog.messages == []
     check(Placement(), machine, LLAMA)

@@ -21,9 +21,15 @@ def request(index: int, prompt: str | None = None, stop: tuple[str, ...] = ()) -
     return Request(index, f"prompt {index}" if prompt is None else prompt, ".", stop, f"42:{index}")
 
 
-def engine_of(*servers: EndpointServer, patience: Patience = QUICK, several: bool = False, **options) -> OpenAIEngine:
+def engine_of(
+    *servers: EndpointServer,
+    patience: Patience = QUICK,
+    several: bool = False,
+    sampling: Sampling = SAMPLING,
+    **options,
+) -> OpenAIEngine:
     described = {"kind": "completions", **options}
-    return connect(Endpoint([server.url for server in servers], "m", **described), SAMPLING, patience, several)
+    return connect(Endpoint([server.url for server in servers], "m", **described), sampling, patience, several)
 
 
 def complete(engine: OpenAIEngine, requests: list[Request]) -> dict:
@@ -97,7 +103,7 @@ def test_unsupported_optional_fields_are_left_out():
         assert not {"n", "seed"} & set(server.bodies[-1]) and server.bodies[-1]["stop"] == ["###"]
         server.behaviour.refuses = ("presence_penalty",)
         with pytest.raises(UserError, match=r"--api_model m as asked .*'presence_penalty'"):
-            engine_of(server, penalties={"presence_penalty": 0.5})
+            engine_of(server, sampling=replace(SAMPLING, presence_penalty=0.5))
 
 
 def test_a_later_api_calls_the_length_by_another_name():

@@ -147,7 +147,7 @@ def test_a_category_that_gives_nothing_is_given_up_and_does_not_block_the_others
     )
     assert Counter(row["provenance"]["category"] for row in accepted(folder)) == {"plain": 20, "answered": 12}
     assert loop.funnel.categories["fielded"].requests == 15 and not loop.failed
-    assert "fielded" in loop.funnel.table_of_categories() and "missing_input 15" in loop.funnel.table_of_categories()
+    assert "fielded" in loop.funnel.table_of_categories() and "missing_output 15" in loop.funnel.table_of_categories()
 
 
 def test_a_category_whose_tasks_are_good_and_whose_answers_are_not_is_given_up(files, tmp_path):

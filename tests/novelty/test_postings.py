@@ -35,7 +35,7 @@ def test_the_nearest_is_that_of_a_scan_whatever_the_number_of_calls(words: int) 
         assert listed.nearest(queries.numbers[queries.ends[at] : queries.ends[at + 1]]) == (scores[at], found[at])
 
 
-def test_among_nothing_nothing_is_near() -> None:
+def test_an_empty_index_finds_nothing() -> None:
     assert Postings().nearest(np.array([0, 1], np.int32)) == (0.0, -1)
     listed = Postings()
     listed.extend(EMPTY)

@@ -156,7 +156,7 @@ def test_texts_can_be_added_one_by_one_past_the_first_thousand() -> None:
         assert one_by_one.nearest(texts[at]) == at_once.nearest(texts[at]) == Nearest(str(at), 1.0)
 
 
-def test_asking_does_not_change_the_answers() -> None:
+def test_queries_do_not_change_the_index() -> None:
     index = index_of(["add two numbers", "return the sum"])
     before = index.nearest("add the sum")
     for text in ("entirely other words", "zebra", "", "add add add"):
@@ -175,7 +175,7 @@ def test_more_different_words_than_the_basic_plane_has_are_distinguished(recent:
         assert index.nearest(" ".join([*others, "new"])) == Nearest("few", 2 * (7 / 8) * (7 / 8) / (7 / 8 + 7 / 8))
 
 
-def test_ids_and_texts_must_go_together() -> None:
+def test_ids_and_texts_must_have_the_same_number() -> None:
     with pytest.raises(ValueError, match="2 ids for 1 texts"):
         RougeIndex().add(["a", "b"], ["only one"])
 

@@ -1,4 +1,4 @@
-"""Splitting a text into words."""
+"""The two tokenizers of ROUGE-L."""
 
 import sys
 
@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rouge_score.tokenize import tokenize
 
-from self_instruct.novelty.tokens import TOKENIZERS, rouge_tokens, unicode_tokens
+from self_instruct.novelty.tokens import TOKENIZERS, rouge_tokens, unicode_tokens, without_tokens
 
 
-def test_every_character_is_read_as_the_reference_reads_it() -> None:
+def test_every_character_is_tokenized_as_by_the_reference() -> None:
     for point in range(sys.maxunicode + 1):
         text = f"a{chr(point)}b"
         assert rouge_tokens(text) == tokenize(text, None), hex(point)
@@ -18,13 +18,13 @@ def test_every_character_is_read_as_the_reference_reads_it() -> None:
 
 @given(st.text(st.characters()))
 @settings(deadline=None, derandomize=True, max_examples=500)
-def test_any_text_is_read_as_the_reference_reads_it(text: str) -> None:
+def test_any_text_is_tokenized_as_by_the_reference(text: str) -> None:
     assert rouge_tokens(text) == tokenize(text, None)
 
 
 @given(st.text(st.characters(max_codepoint=127)))
 @settings(deadline=None, derandomize=True, max_examples=500)
-def test_both_rules_agree_on_ascii(text: str) -> None:
+def test_both_tokenizers_agree_on_ascii(text: str) -> None:
     assert unicode_tokens(text) == rouge_tokens(text)
     assert unicode_tokens(text + " é")[: len(rouge_tokens(text))] == rouge_tokens(text)
 
@@ -58,3 +58,8 @@ def test_composed_and_decomposed_letters_are_the_same_word() -> None:
 def test_no_word_is_empty_or_holds_a_space(text: str) -> None:
     for tokens in (rule(text) for rule in TOKENIZERS.values()):
         assert all(token and not any(character.isspace() for character in token) for token in tokens)
+
+
+def test_texts_without_a_token_of_rouge_are_counted() -> None:
+    texts = ["Sort a list.", "บอกชื่อสัตว์", "Как дела?", "7 раз", "", "?!"]
+    assert (without_tokens(texts, "rouge"), without_tokens(texts, "unicode")) == (2, 0)

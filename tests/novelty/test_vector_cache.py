@@ -93,7 +93,7 @@ def test_a_half_written_row_is_encoded_again(filled: Path, lost: int) -> None:
         assert sum(map(len, inner.asked)) == expected
 
 
-def test_a_row_without_its_content_is_encoded_again(filled: Path) -> None:
+def test_a_zeroed_row_is_encoded_again(filled: Path) -> None:
     path = filled / FILE_NAME
     content = path.read_bytes()
     path.write_bytes(content[:-24] + bytes(24))
@@ -112,3 +112,12 @@ def test_a_file_that_is_not_a_cache_is_overwritten(tmp_path: Path, content: byte
         assert np.array_equal(encoder.encode(TEXTS), Hashed().encode(TEXTS))
         encoder.encode(TEXTS)
         assert len(inner.asked) == asked
+
+
+@pytest.mark.parametrize("dimensions", ["-4", "0", '"x"', "null"])
+def test_a_file_with_impossible_dimensions_is_written_again(filled: Path, dimensions: str) -> None:
+    path = filled / FILE_NAME
+    head, _, rest = path.read_bytes().partition(b"\n")
+    path.write_bytes(head.replace(b'"dimensions": 6', f'"dimensions": {dimensions}'.encode()) + b"\n" + rest)
+    encoder, inner = encoder_of(filled)
+    assert np.array_equal(encoder.encode(TEXTS), Hashed().encode(TEXTS)) and inner.asked == [TEXTS]

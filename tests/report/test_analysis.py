@@ -1,4 +1,4 @@
-"""The report command and its analysis: one file for one or several inputs, reproducible bytes, pictures, and mistakes."""
+"""The report command and its analysis: one file for one or several inputs, reproducible bytes, pictures, and user errors."""
 
 import base64
 import gzip
@@ -13,7 +13,7 @@ from self_instruct.commands.report import main
 from self_instruct.errors import UserError
 from self_instruct.novelty.rouge import RougeIndex
 from self_instruct.records import Nearest
-from self_instruct.report.analysis import Analysis, found_meanings, neighbours
+from self_instruct.report.analysis import Analysis, neighbours, stored_vectors
 from self_instruct.report.html import environment, write_report
 from self_instruct.report.inputs import read_inputs
 from self_instruct.report.payload import Payload
@@ -68,7 +68,7 @@ def test_page_has_all_records_and_figures_and_is_reproducible(hostile, tmp_path,
     ("options", "message"),
     [
         ([], "--output_path is missing"),
-        (["--output", "{file}"], "would be replaced"),
+        (["--output", "{file}"], "would be overwritten"),
         (["--output", "{folder}"], "cannot be written"),
         (["--output", "x.html", "--projection", "umap"], "must be one of tsne, pca"),
         (["--output", "x.html", "--map_points", "1"], "must be at least 2"),
@@ -76,7 +76,7 @@ def test_page_has_all_records_and_figures_and_is_reproducible(hostile, tmp_path,
         (["{file}", "{file}", "{file}", "{file}", "--output", "x.html"], "at most 4"),
     ],
 )
-def test_mistakes_are_reported_before_anything_is_drawn(tmp_path, options, message):
+def test_user_errors_are_reported_before_anything_is_drawn(tmp_path, options, message):
     path = written(tmp_path / "a.jsonl", {"instruction": "Do something good.", "output": "x"})
     given = [option.format(file=path, folder=tmp_path) for option in options]
     first, rest = (
@@ -96,7 +96,7 @@ def test_write_report_prints_nothing_and_leaves_out_the_map_without_vectors(tmp_
 
 
 def test_progress_of_encoding_is_printed(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("self_instruct.report.analysis.LateEncoder", lambda name: HashedEncoder())
+    monkeypatch.setattr("self_instruct.report.analysis.LazyEncoder", lambda name: HashedEncoder())
     monkeypatch.setattr("self_instruct.report.analysis.identity_of", lambda name: "hashed")
     path = written(tmp_path / "a.jsonl", *({"instruction": f"Do {n}.", "output": "x"} for n in range(1500)))
     assert main([str(path), "--output", str(tmp_path / "a.html"), "--embeddings", "--projection", "pca"]) == 0
@@ -126,7 +126,7 @@ def test_neighbours_by_words_match_an_exhaustive_search(tmp_path):
 
 
 def test_neighbours_by_meaning_have_the_highest_cosine_of_earlier_records(hostile):
-    vectors = found_meanings(read_inputs([str(hostile)])).vectors[0]
+    vectors = stored_vectors(read_inputs([str(hostile)])).vectors[0]
     found = analysis_of(hostile, vectors).neighbours[0].meaning
     products = np.tril(vectors.astype(np.float64) @ vectors.T.astype(np.float64), -1) - 2 * np.triu(
         np.ones((len(vectors),) * 2)
@@ -139,12 +139,12 @@ def test_neighbours_by_meaning_have_the_highest_cosine_of_earlier_records(hostil
 def test_incomplete_vectors_or_vectors_of_two_models_give_no_map_and_a_reason(hostile, tmp_path):
     other = written(tmp_path / "b.jsonl", *near_copies(20))
     sources = read_inputs([str(hostile), str(other)])
-    assert found_meanings(sources).reason == "b.jsonl has no vectors; give --embeddings to encode them."
+    assert stored_vectors(sources).reason == "b.jsonl has no vectors; give --embeddings to encode them."
     with_vectors(other, OutputPaths(other).vectors, "another")
     sources = read_inputs([str(hostile), str(other)])
-    assert "different models (another, hashed)" in found_meanings(sources).reason
+    assert "different models (another, hashed)" in stored_vectors(sources).reason
     written(other, *near_copies(30))
-    assert "vectors for only" in found_meanings(read_inputs([str(other)])).reason
+    assert "vectors for only" in stored_vectors(read_inputs([str(other)])).reason
 
 
 def test_texts_are_cut_to_fit_and_the_cut_ones_are_counted(tmp_path):
@@ -175,7 +175,7 @@ def test_projection_is_reproducible_and_keeps_clusters_apart():
 
 
 @pytest.mark.parametrize("number", [1, 2, 5, 11])
-def test_few_or_equal_vectors_have_points(number):
+def test_few_or_equal_vectors_are_projected(number):
     assert np.isfinite(project(np.ones((number, 3), np.float32), "tsne")).all()
     assert project(np.ones((number, 1), np.float32), "pca").shape == (number, 2)
 

@@ -155,7 +155,7 @@ def test_other_words_find_the_most_similar_candidate(run: Run) -> None:
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [
-        ("code_001", "code_001 is a seed task, which no rule is applied to"),
+        ("code_001", "code_001 is a seed task, and rules are not applied to those"),
         ("999999-01", "has no candidate 999999-01; it has candidates of requests 0 to "),
         ("", "ID_OR_TEXT is empty"),
         (" \n", "ID_OR_TEXT is empty"),

@@ -31,7 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("explain")
     lines = [
         {"request": 0, "text": completion(BLOCKS)},
-        {"request": 1, "text": "Broken block\n6. Output\n###\n6. Instruction:\nCut", "finish_reason": "length"},
+        {"request": 1, "text": "Broken block\n6. Outcome\n###\n6. Instruction:\nCut", "finish_reason": "length"},
         {"request": 3, "text": completion([("Count the lanterns twice, underwater.", "2")])},
     ]
     (place / "script.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -98,7 +98,7 @@ def test_accepted_record_is_explained(folder: Path) -> None:
         ("000000-05", ["rejected, filter: keyword (Draw)", "Decided by --filter_keywords ['default']"]),
         ("000000-07", ["rejected, filter: duplicate (000000-06)",
                        "The same as [000000-06] accepted\n    Rank all comets seen in winter."]),
-        ("000001-01", ["rejected, parse: missing_output", "Written as block 1 of 2", "Broken block\n    6. Output"]),
+        ("000001-01", ["rejected, parse: missing_output", "Written as block 1 of 2", "Broken block\n    6. Outcome"]),
         ("000001-02", ["rejected, parse: cut_by_length", "Decided by --max_new_tokens 1024", "Written as block 2 of 2"]),
         ("000002-00", ["rejected, generation: error", "The engine failed on request 2: the script has no completion"]),
     ],

@@ -24,7 +24,7 @@ def run(tmp_path_factory):
     return folder
 
 
-def test_readers_take_a_missing_file_of_rejected_candidates_as_empty(run, tmp_path, capsys):
+def test_a_missing_file_of_rejected_candidates_counts_as_empty(run, tmp_path, capsys):
     folder = shutil.copytree(run, tmp_path / "run")
     (folder / "rejected.jsonl").unlink()
     [source] = read_inputs([str(folder)])

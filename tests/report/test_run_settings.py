@@ -62,7 +62,7 @@ def test_dates_without_a_journal_come_from_the_records(folder, tmp_path):
 
 
 @pytest.mark.parametrize("moment", [None, 3, "<script>", "2026-01-01", {"a": 1}])
-def test_dates_of_any_shape_are_left_out(folder, tmp_path, moment):
+def test_malformed_dates_are_left_out(folder, tmp_path, moment):
     copy = shutil.copytree(folder, tmp_path / "copy")
     (copy / "completions.jsonl").unlink()
     path = copy / "machine_generated_instructions.jsonl"

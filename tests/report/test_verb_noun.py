@@ -1,4 +1,4 @@
-"""The verb and the object of instructions: phrasings of several kinds, and those without a pair."""
+"""Extracting the verb and the object of instructions: phrasings of several kinds, and those without a pair."""
 
 import pytest
 from hypothesis import given

@@ -37,7 +37,7 @@ def test_counts_match_the_report_for_any_read_positions(finished, tmp_path):
     assert found["tokens"]["completion"] == sum(row["completion_tokens"] for row in rows(finished / names[0]))
 
 
-def test_watch_yields_the_status_without_the_command(finished):
+def test_watch_can_be_called_from_python(finished):
     [status] = watch(finished, every=60)
     assert (status.state, status.stopped, status.holder) == ("stopped", "all 30 records are there", None)
     plain = status.as_dict()
@@ -47,7 +47,7 @@ def test_watch_yields_the_status_without_the_command(finished):
     assert not {"yield_", "funnel", "options"} & json.loads(json.dumps(plain)).keys()
 
 
-def test_completions_behind_an_unanswered_request_wait(finished, tmp_path):
+def test_completions_after_an_unanswered_request_are_not_judged_yet(finished, tmp_path):
     """Make the files of a run that was killed when request 3 had no completion but later ones had."""
     entries = [row for row in rows(finished / "completions.jsonl") if row["request"] != 3]
     (tmp_path / "completions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in entries))

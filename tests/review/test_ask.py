@@ -1,4 +1,4 @@
-"""Requesting predictions and scoring them."""
+"""Asking for predictions, and scoring them."""
 
 import os
 
@@ -83,7 +83,7 @@ def test_the_output_is_shown_and_the_instruction_is_not(tmp_path):
     assert prompts[0] == prompts[1] != prompts[2] == prompts[3]
 
 
-def test_with_an_input_it_is_shown_too():
+def test_the_input_is_shown_if_the_format_has_one():
     format = INSTRUCTION_INPUT_OUTPUT.in_order("output", "input", "instruction")
     record = Record("000000-01", "Sort.", "3 1", "1 3")
     assert format.open_block(2, record) == "2. Output:\n1 3\n\n2. Input:\n3 1\n\n2. Instruction:\n"
@@ -91,7 +91,7 @@ def test_with_an_input_it_is_shown_too():
     assert read_last(format, 2, record, completion) == ("Order the numbers.", None)
 
 
-def test_a_record_that_does_not_fit_the_context_is_an_answer(tmp_path):
+def test_a_prompt_that_is_too_long_is_stored_as_an_answer(tmp_path):
     long = Record("000000-03", "Tell a story.", "", "word " * 60)
     one = ask(asker(tmp_path, TEXTS, budget=50), 1, [*RECORDS, long])
     assert [request.index for request in one.engine.asked] == [0, 1]
@@ -99,20 +99,20 @@ def test_a_record_that_does_not_fit_the_context_is_an_answer(tmp_path):
     assert one.stopped is None and not one.failed
 
 
-def test_an_interruption_keeps_the_answers(tmp_path):
+def test_an_interruption_journals_the_answers_so_far(tmp_path):
     reasons = iter([None, "SIGTERM was received", "SIGTERM was received"])
     one = ask(asker(tmp_path, TEXTS, interrupted=lambda: next(reasons)))
     assert one.stopped == "SIGTERM was received" and not one.failed
     assert len(read_predictions(tmp_path)) == 2
 
 
-def test_an_engine_that_answers_nothing_is_given_up(tmp_path):
+def test_asking_stops_after_20_errors_in_a_row(tmp_path):
     one = ask(asker(tmp_path, []), 30)
     assert one.failed and "the last 20 requests could not be answered: the script has no completion" in one.stopped
     assert len(read_predictions(tmp_path)) == 20
 
 
-def test_an_engine_that_is_lost_ends_it_with_its_message(tmp_path):
+def test_a_lost_engine_ends_the_launch_with_its_message(tmp_path):
     class Lost(Recording):
         def poll(self):
             if not self._interrupted and len(self._pending) < 3:
@@ -126,7 +126,7 @@ def test_an_engine_that_is_lost_ends_it_with_its_message(tmp_path):
     assert len(read_predictions(tmp_path)) == 2
 
 
-def test_a_mistake_that_an_engine_finds_late_costs_nothing_that_is_whole(tmp_path):
+def test_a_user_error_of_the_engine_loses_no_finished_answer(tmp_path):
     class Mistaken(Recording):
         def poll(self):
             if not self._interrupted and len(self._pending) < 3:
@@ -147,7 +147,7 @@ def test_stop_texts_hold_the_words_of_the_format():
     assert stop_texts(format, 9) == ("\n###\n", "\n9. Solution:", "\n10. Solution:")
 
 
-TELLING = ["Sort the items of a list.", "Sort a list.", "Name three rivers in Europe.", "", "a\ud800b", "好 的"]
+PREDICTED = ["Sort the items of a list.", "Sort a list.", "Name three rivers in Europe.", "", "a\ud800b", "好 的"]
 
 
 @pytest.fixture(scope="module")
@@ -156,18 +156,20 @@ def scorer():
 
 
 @pytest.mark.parametrize("instruction", ["Sort a list.", "Order the list's items.", "...", "\udfff"])
-def test_scores_are_those_of_the_run_s_own_novelty(scorer, instruction):
-    given = [prediction(text, None, None) for text in TELLING]
+def test_scores_match_the_novelty_scores_of_a_run(scorer, instruction):
+    given = [prediction(text, None, None) for text in PREDICTED]
     index = RougeIndex()
     index.add(["x"], [instruction])
-    vectors = scorer.encoder.encode([instruction, *TELLING])
-    for item, text, vector in zip(scorer.score(given, [instruction] * len(given)), TELLING, vectors[1:], strict=True):
+    vectors = scorer.encoder.encode([instruction, *PREDICTED])
+    for item, text, vector in zip(
+        scorer.score(given, [instruction] * len(given)), PREDICTED, vectors[1:], strict=True
+    ):
         assert item.rouge_l == index.nearest(text).score
         assert item.embedding == pytest.approx(float(np.dot(vector, vectors[0])), abs=1e-5)
         assert (item.prediction, item.embedding_model) == (text, "minilm")
 
 
-def test_words_of_any_script_are_scored_if_the_run_compared_them():
+def test_the_unicode_tokenizer_scores_words_of_any_script():
     given = [prediction("列出四种可再生能源", None, None)]
     (plain,), (any_script,) = (
         scorer.score(given, ["列出三种可再生能源"]) for scorer in (Scorer(), Scorer(tokenizer="unicode"))
@@ -175,15 +177,15 @@ def test_words_of_any_script_are_scored_if_the_run_compared_them():
     assert plain.rouge_l == 0 and any_script.rouge_l == pytest.approx(8 / 9)
 
 
-def test_meaning_is_scored_above_chance_and_nothing_is_not_scored(scorer):
+def test_cosine_is_high_for_similar_texts_and_missing_predictions_are_not_scored(scorer):
     near, far, none = scorer.score(
-        [prediction(text, None, None) for text in (*TELLING[:3:2], None)], ["Sort a list."] * 3
+        [prediction(text, None, None) for text in (*PREDICTED[:3:2], None)], ["Sort a list."] * 3
     )
     assert near.embedding > 0.7 > 0.3 > far.embedding
     assert (none.embedding, none.rouge_l, none.embedding_model) == (None, None, None)
 
 
-def test_scores_that_are_lacking_are_added_until_interrupted(tmp_path, scorer):
+def test_missing_scores_are_added_until_interrupted(tmp_path, scorer):
     ask(asker(tmp_path, TEXTS))
     instructions = {record.id: record.instruction for record in RECORDS}
     file = PredictionFile(tmp_path)
@@ -194,3 +196,17 @@ def test_scores_that_are_lacking_are_added_until_interrupted(tmp_path, scorer):
     found = read_predictions(tmp_path)
     assert found["000000-02", 1].embedding == pytest.approx(1, abs=1e-5)
     assert 0.5 < found["000000-01", 0].embedding < 1 and found["000000-01", 1].embedding is None
+
+
+@pytest.mark.parametrize(
+    ("text", "beside", "expected"),
+    [
+        ("<think>\n2. Instruction: no\n</think>\nSort a list.", None, ("Sort a list.", None)),
+        ("Sort a list.", "a plan", ("Sort a list.", None)),
+        ("", "a plan", (None, "only_reasoning")),
+        ("<think>\nSort", None, (None, "unclosed_thought")),
+    ],
+)
+def test_prediction_is_read_behind_the_thought(text, beside, expected):
+    completion = Completion(0, text, "stop", 1, 1, reasoning=beside)
+    assert read_last(INVERSE, 2, RECORDS[0], completion) == expected

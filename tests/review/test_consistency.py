@@ -1,4 +1,4 @@
-"""Self-consistency: from predictions to the kept records."""
+"""Self-consistency: deciding from predictions which records to keep."""
 
 from statistics import fmean
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from self_instruct.review.consistency import Agreement, Thresholds, agreement, statistics, table
+from self_instruct.review.consistency import Agreement, Thresholds, _settled, agreement, statistics, table
 from self_instruct.review.predictions import Prediction
 
 
@@ -30,7 +30,7 @@ def test_a_rule_applies_to_each_score_over_readable_trials(rule, expected):
     assert (found.embedding, found.rouge_l, found.trials) == pytest.approx((*expected, 2))
 
 
-def test_without_embeddings_or_without_a_prediction_there_is_nothing_to_score():
+def test_there_is_no_score_without_embeddings_or_predictions():
     assert agreement(PREDICTIONS, "mean", embeddings=False) == Agreement(None, pytest.approx(0.5), 2)
     assert agreement(PREDICTIONS[2:], "best") == agreement([], "mean") == Agreement(None, None, 0)
 
@@ -48,7 +48,7 @@ def test_without_embeddings_or_without_a_prediction_there_is_nothing_to_score():
         (Agreement(None, None, 0), Thresholds(-1, 0), "no_prediction"),
     ],
 )
-def test_a_record_stays_at_the_threshold_and_not_below(found, thresholds, objection):
+def test_a_record_is_kept_at_the_threshold_and_dropped_below(found, thresholds, objection):
     assert thresholds.objection(found) == objection
 
 
@@ -74,7 +74,29 @@ def test_the_counts_add_up_and_agree_with_a_plain_count(records, rule, threshold
 def test_the_table_shows_kept_records_thresholds_and_drops():
     agreements = [agreement(PREDICTIONS, "mean"), agreement(PREDICTIONS[2:], "mean")]
     shown = table(statistics(agreements, [*PREDICTIONS, PREDICTIONS[2]], Thresholds(0.3, 0.4), "mean"))
-    assert shown.startswith("1 of 2 records stay: mean cosine at least 0.3, mean ROUGE-L at least 0.4.")
+    assert shown.startswith("1 of 2 records were kept: mean cosine at least 0.3, mean ROUGE-L at least 0.4.")
     lines = [line.split() for line in shown.splitlines()]
     assert ["0.3", "1", "1"] in lines and ["0.4", "0", "1"] in lines and ["0.9", "0", "0"] in lines
-    assert ["cut_by_length", "-2"] in lines and ["no_prediction", "-1"] in lines and ["stay", "1"] in lines
+    assert ["cut_by_length", "-2"] in lines and ["no_prediction", "-1"] in lines and ["kept", "1"] in lines
+
+
+LOCAL = {"engine": "huggingface", "model_name_or_path": "ours", "adapter": "lora", "quantization": "4bit"}
+SERVER = {"engine": "openai", "api_base": ["http://a"], "api_model": "m", "model_name_or_path": None}
+
+
+@pytest.mark.parametrize(
+    ("earlier", "given", "expected"),
+    [
+        (LOCAL, {}, ("huggingface", "ours", "lora", "4bit")),
+        (LOCAL, {"engine": "huggingface"}, ("huggingface", "ours", "lora", "4bit")),
+        (LOCAL, {"model_name_or_path": "other"}, ("huggingface", "other", None, None)),
+        (LOCAL, {"api_base": ["http://b"], "api_model": "n"}, ("openai", None, None, None)),
+        (LOCAL, {"engine": "openai", "model_name_or_path": "tokenizer"}, ("openai", "tokenizer", None, None)),
+        (SERVER, {"model_name_or_path": "other"}, ("huggingface", "other", None, None)),
+        (SERVER, {"api_base": ["http://b"], "model_name_or_path": "tokenizer"}, ("openai", "tokenizer", None, None)),
+        (LOCAL, {"script_path": "s"}, ("scripted", None, None, None)),
+    ],
+)
+def test_options_of_the_model_of_a_run_do_not_apply_to_another_model(earlier, given, expected):
+    model = _settled(earlier, given).model
+    assert (model.engine, model.model_name_or_path, model.adapter, model.quantization) == expected

@@ -1,6 +1,7 @@
 """Parsing judgements, and refusing contradictory ones; counts and thresholds."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -10,11 +11,13 @@ from self_instruct.review.judge import (
     FORMAT,
     Judgement,
     examples,
+    judge_of,
     judged_record,
     read_judgement,
     statistics,
     table,
 )
+from self_instruct.review.predictions import sha256_of_record
 from tests.review.test_consistency import prediction
 
 GOOD = "helpful: 4, correct: 5, clear: 3\nverdict: good"
@@ -31,6 +34,11 @@ def read(text: str | None, reason: str | None = None) -> Judgement:
         ("**Helpful:** 4/5\n**Correct:** 5 out of 5\n**Clear:** 3\n**Verdict:** Good.", "good"),
         (f"{GOOD}\nverdict: good", "good"),
         ("helpful = 4; correct = 5; clear = 3\nverdict = bad", "bad"),
+        ("helpful: 4.0, correct: 5.0, clear: 3.00\nverdict: good", "good"),
+        ("<think>Is it correct: 1, or bad?</think>\n" + GOOD, "good"),
+        ("Helpful: 4 (does all 3 parts)\nCorrect: 5\nClear: 3 - wordy\nVerdict: good, in short.", "good"),
+        ('{"helpful": 4, "correct": 5, "clear": 3, "verdict": "good"}', "good"),
+        ('{"verdict": "bad", "helpful": 4, "correct": 5, "clear": 3}', "bad"),
     ],
 )  # fmt: skip
 def test_a_judgement_is_read_in_the_usual_forms(text: str, verdict: str) -> None:
@@ -44,7 +52,8 @@ def test_a_judgement_is_read_in_the_usual_forms(text: str, verdict: str) -> None
     ["", "good", "verdict: good", "It is a good answer.", GOOD.replace("good", "not good"), GOOD.replace("good",
     "good or bad"),
      GOOD.replace("good", "goodish"), GOOD + "\nverdict: bad", GOOD.replace("4", "6"), GOOD.replace("4", "0"),
-     GOOD.replace("4", "4.5"),
+     GOOD.replace("4", "4.5"), GOOD.replace("4", "4/10"), GOOD.replace("4", "4-5"), GOOD.replace("4", "4 or 5"),
+     "<think>" + GOOD,
      GOOD.replace("4", "four"), GOOD.replace("4", "45"), GOOD.replace("helpful: 4, ", ""), "helpful: 1, " + GOOD,
      GOOD.split("\n")[0],
      GOOD.replace("good", ""), "I refuse to judge this as good."],
@@ -54,7 +63,7 @@ def test_unreadable_text_is_unknown_and_never_good(text: str) -> None:
     assert (found.verdict, found.scores, found.mean, found.passes(1)) == ("unknown", {}, None, False) and found.reason
 
 
-def test_without_an_answer_it_is_unknown_too() -> None:
+def test_a_missing_judgement_is_unknown() -> None:
     assert read(None, "error").reason == "error" and read(None, "cut_by_length").verdict == "unknown"
     assert read_judgement(None) == Judgement("unknown", {}, "not_judged")
 
@@ -64,7 +73,7 @@ def test_a_record_passes_if_it_is_good_and_its_mean_reaches_the_threshold() -> N
     assert not read(GOOD.replace("good", "bad")).passes(1)
 
 
-def test_the_examples_have_their_verdicts_and_both_kinds() -> None:
+def test_the_examples_parse_to_their_verdicts_and_include_both() -> None:
     shown = examples()
     assert [read(record.output).verdict for record in shown] == [example[2][3] for example in EXAMPLES]
     assert {example[2][3] for example in EXAMPLES} == {"good", "bad"}
@@ -88,5 +97,27 @@ def test_counts_and_the_table() -> None:
     assert [row["records"] for row in counts["stay_at"]] == [2] * 7 + [1, 1]
     assert json.loads(json.dumps(counts)) == counts
     shown = table(counts)
-    assert "1 of 5 records stay" in shown and "4.0-4.5" in shown and "#" * 40 in shown
-    assert "0 of 0 records stay" in table(statistics([], 3))
+    assert "1 of 5 records were kept" in shown and "4.0-4.5" in shown and "#" * 40 in shown
+    assert "0 of 0 records were kept" in table(statistics([], 3))
+
+
+@pytest.mark.parametrize(
+    ("task", "answer"), [("Name a bird.", ""), ("Name a bird.", " \n\u200b"), ("\u2060", "penguin")]
+)
+def test_half_a_record_is_not_asked_about_and_never_good(tmp_path, task: str, answer: str) -> None:
+    rows = [{"instruction": "Name a fish.", "output": "carp"}, {"instruction": task, "output": answer}]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    given = {
+        "input_path": [str(tmp_path / "in.jsonl")],
+        "output_path": str(tmp_path / "out.jsonl"),
+        "engine": "scripted",
+    }
+    made = judge_of(given)
+    assert len(made.trials) == 1
+    stored = {
+        (name, 0): replace(prediction(GOOD, None, None), record_sha256=sha256_of_record(record))
+        for name, record in made.records.items()
+    }
+    decided = made.decide(stored)
+    assert len(decided.kept) == 1
+    assert decided.counts["unknown"] == {"nothing_to_judge": 1}

@@ -21,7 +21,7 @@ def write(folder, *predictions):
     return folder / "self_consistency.jsonl"
 
 
-def test_predictions_come_back_by_record_and_trial(tmp_path):
+def test_predictions_are_read_by_record_and_trial(tmp_path):
     assert read_predictions(tmp_path) == {}
     write(tmp_path, SECOND, FIRST)
     assert read_predictions(tmp_path) == {("000000-01", 0): FIRST, ("000000-01", 1): SECOND}
@@ -72,7 +72,7 @@ def test_a_file_that_another_launch_has_open_is_refused(tmp_path):
     write(tmp_path, FIRST)
 
 
-def test_another_text_in_any_field_is_another_record():
+def test_the_hash_of_a_record_depends_on_every_field():
     texts = [("a", "", "b"), ("a", "b", ""), ("ab", "", ""), ("a", "", "\ud800"), ("a", "", "c")]
     hashes = {sha256_of_record(Record("x", *fields)) for fields in texts}
     assert len(hashes) == len(texts)

@@ -12,6 +12,7 @@ from self_instruct.rules.filters.keywords import PAPER_KEYWORDS, drop_keywords
 from self_instruct.rules.filters.length import drop_length
 from self_instruct.rules.filters.openings import drop_non_ascii, drop_openings, drop_punctuation, without_programming
 from self_instruct.rules.filters.output import drop_echo, drop_empty, drop_output_repeats_task
+from self_instruct.rules.filters.refusals import drop_refusal
 from self_instruct.rules.filters.repetition import drop_loop
 
 HEADER = "Write tasks for an assistant.\n1. Every task must differ from the others.\n- Keep it short.\nList of tasks:"
@@ -163,6 +164,23 @@ def test_an_output_that_repeats_the_task_is_not_an_answer(output: str, reason: s
 
 
 @pytest.mark.parametrize(
+    ("instruction", "input", "output"),
+    [
+        ("Write it in capitals.", "a quiet evening", "A QUIET EVENING"), ("Trim the text.", "  a b ", "a b"),
+        ("Sort the words.", "ant bee cat", "ant bee cat"), ("Order the numbers.", "9, 10, 11", "9, 10, 11"),
+    ],
+)  # fmt: skip
+def test_capitals_spaces_and_sorted_inputs_can_be_right_answers(instruction: str, input: str, output: str) -> None:
+    assert drop_output_repeats_task(record(instruction, output, input)) is None
+
+
+@pytest.mark.parametrize("text", ["", " \n", "\u200b", "\ufeff\u2060", "\u3164", "```\n\u200b\n```"])
+def test_text_without_a_visible_character_is_empty(text: str) -> None:
+    assert drop_empty(record(output=text)) == "empty_output"
+    assert text.startswith("`") or drop_empty(record(text)) == "empty_instruction"
+
+
+@pytest.mark.parametrize(
     ("text", "reason"),
     [
         ("Every task must differ from the others.", "echoes_prompt"),
@@ -184,6 +202,25 @@ def test_five_words_are_enough_for_an_echo_and_four_are_not() -> None:
         == "echoes_prompt"
     )
     assert drop_echo("one two three four")(record(output="one two three four")) is None
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        "作为一个人工智能语言模型，我没有个人喜好。", "很抱歉，我无法回答这个问题。", "申し訳ありませんが、お答えできません。",
+        "Lo siento, pero no puedo ayudarte.", "En tant qu'IA, je n'ai pas d'avis.", "Es tut mir leid, das kann ich nicht.",
+        "Извините, но я не могу помочь.", "죄송합니다. 도와드릴 수 없습니다.",
+    ],
+)  # fmt: skip
+def test_refusals_in_other_languages_are_dropped(output: str) -> None:
+    assert reason_of(drop_refusal(record(output=output))) == "refusal"
+
+
+@pytest.mark.parametrize(
+    "output", ["Lo siento mucho.", "Als Kind war ich dort.", "我不能吃辣。", "Как мама, она права."]
+)
+def test_other_sentences_in_other_languages_stay(output: str) -> None:
+    assert drop_refusal(record(output=output)) is None
 
 
 # ---- loops

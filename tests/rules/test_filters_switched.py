@@ -241,3 +241,23 @@ def test_options_reach_the_rules_and_idle_ones_are_not_reported() -> None:
     wrong = replace(config, filter=replace(config.filter, min_instruction_length=9, max_instruction_length=8))
     with pytest.raises(UserError, match="--min_instruction_length 9 is above"):
         rules_of(wrong, "")
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("犬を描く", "ja"), ("こんにちは", "ja"), ("東京の天気", "ja"), ("Привет", "cyrillic"),
+        ("ما هذا؟", "arabic"), ("안녕", "ko"), ("สวัสดี", "th"), ("Γειά σου", "el"),
+    ],
+)  # fmt: skip
+def test_the_script_decides_where_letters_are_few(text: str, language: str) -> None:
+    assert drop_language("en")(Record("x", text, "", "")) == f"wrong_language: {language}"
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [("Write a poem", "en"), ("Sum α", "en"), ("2+2?", "en"), ("犬を描く", "ja"), ("画一只狗", "zh"), ("Привет", "ru"),
+     ("Привет", "uk"), ("Go", "ja"), ("SQL", "ru")],
+)  # fmt: skip
+def test_a_script_that_the_language_uses_passes(text: str, wanted: str) -> None:
+    assert drop_language(wanted)(Record("x", text, "", "")) is None

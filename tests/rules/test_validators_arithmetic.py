@@ -96,3 +96,11 @@ def test_any_sum_is_right_just_when_its_result_is(first: int, second: int, sign:
 
 def test_a_huge_line_is_passed_over() -> None:
     assert judged("1 + 1 = 3 " * 100_000) is None
+
+
+@pytest.mark.parametrize("minus", ["-", "\u2212", "\u2013", "\ufe63", "\uff0d"])
+def test_a_typeset_minus_is_a_minus(minus: str) -> None:
+    check = arithmetic()
+    for output in (f"{minus}5", f"2 {minus} 7 = {minus}5", f"The answer is {minus}5."):
+        assert isinstance(check(Record("x", "What is 2 - 7?", "", output), {}), Record), output
+    assert check(Record("x", "What is 7 - 2?", "", f"{minus}5"), {}) == f"wrong_result: 7 - 2 is 5, not {minus}5"

@@ -37,14 +37,14 @@ def test_every_earlier_run_is_kept_as_a_backup(folder):
         (folder / "notes.txt").write_text("mine\n")
 
 
-def test_without_a_terminal_it_has_to_be_agreed_to(folder):
+def test_without_a_terminal_overwrite_needs_yes(folder):
     with pytest.raises(UserError, match="no terminal to ask; add --yes"):
         aside({"overwrite": True}, folder, True)
     assert (folder / "notes.txt").exists()
 
 
 @pytest.mark.parametrize("agreed", [True, False])
-def test_on_a_terminal_it_is_asked(folder, agreed):
+def test_on_a_terminal_the_user_is_asked(folder, agreed):
     asked = []
 
     def ask(question):
@@ -61,7 +61,7 @@ def test_on_a_terminal_it_is_asked(folder, agreed):
     ]
 
 
-def test_both_at_once_are_refused(folder):
+def test_append_and_overwrite_together_are_refused(folder):
     with pytest.raises(UserError, match="--append and --overwrite"):
         aside({"append": True, "overwrite": True}, folder, True)
 

@@ -1,6 +1,7 @@
 """The funnel: consistent counts, the yield that ends a run, the table and report.json."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -252,3 +253,15 @@ def test_loops_are_counted_and_cut_the_last_block() -> None:
     assert "1 request ended early because the text had become a loop (--stop_repetition)" in made.table()
     assert made.as_dict("done")["completions"] == {"repetition": 1, "stop": 1}
     assert entry("repetition").cut and entry("length").cut and not entry().cut
+
+
+def test_the_table_tells_the_share_of_thoughts_and_what_to_change() -> None:
+    assert "thoughts" not in funnel((KEPT,)).table()
+    made = Funnel()
+    made.count(replace(entry(), reasoning_tokens=5), verdicts(KEPT))
+    assert (
+        "5 of 7 new tokens (71%) were thoughts, in 1 of 1 requests" in made.table() and "--max_new" not in made.table()
+    )
+    made.count(replace(entry(), reasoning_tokens=7), verdicts(Drop("parse", "only_reasoning")))
+    assert "1 of these requests gave no answer for it: turn thinking off (--chat_template_kwargs" in made.table()
+    assert made.as_dict("end")["tokens"] == {"prompt": 200, "completion": 14, "reasoning": 12}

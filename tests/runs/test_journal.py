@@ -81,7 +81,7 @@ def test_a_half_written_last_line_is_cut_off_and_reported(tmp_path: Path, caplog
     assert path.read_bytes() == whole
 
 
-def test_a_whole_journal_is_opened_without_a_word(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_intact_journal_is_opened_without_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     whole = write(tmp_path, entry(0)).read_bytes()
     with caplog.at_level(logging.DEBUG, logger="self_instruct"):
         reopened(tmp_path)
@@ -196,7 +196,7 @@ def test_a_file_of_which_most_is_damaged_is_refused_and_left_as_it_is(tmp_path: 
     assert path.read_bytes() == content and [place.name for place in tmp_path.iterdir()] == [FILE_NAME]
 
 
-def test_line_ends_and_a_mark_of_an_editor_do_no_harm(tmp_path: Path) -> None:
+def test_crlf_and_a_byte_order_mark_are_accepted(tmp_path: Path) -> None:
     path = write(tmp_path, entry(0, "é"), entry(1))
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
     write(tmp_path, entry(2))
@@ -240,7 +240,7 @@ def test_the_folder_is_made_and_one_that_cannot_be_made_is_named(tmp_path: Path)
             Journal(folder)
 
 
-def test_fields_of_a_later_version_are_passed_over(tmp_path: Path) -> None:
+def test_fields_of_a_later_version_are_ignored(tmp_path: Path) -> None:
     path = write(tmp_path, entry(0))
     path.write_text(json.dumps({**json.loads(path.read_text()), "later": 1}) + "\n")
     assert reopened(tmp_path) == {0: entry(0)}
@@ -293,3 +293,21 @@ def test_a_journal_of_which_a_server_spoiled_every_line_goes_on(tmp_path: Path) 
     spoiled = path.read_bytes().replace(b'"completion_tokens": 3', b'"completion_tokens": 1' + b"0" * 400)
     path.write_bytes(spoiled)
     assert reopened(tmp_path) == {} and (tmp_path / QUARANTINE).read_bytes() == spoiled
+
+
+def test_thoughts_beside_a_text_are_kept_and_absent_without_any(tmp_path: Path) -> None:
+    path = write(tmp_path, entry(0), entry(1, reasoning="a plan", reasoning_tokens=2), entry(2, reasoning_tokens=0))
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert not {"reasoning", "reasoning_tokens"} & set(lines[0]) and "reasoning" not in lines[2]
+    assert (lines[1]["reasoning"], lines[1]["reasoning_tokens"]) == ("a plan", 2)
+    found = reopened(tmp_path)
+    assert found[1] == entry(1, reasoning="a plan", reasoning_tokens=2) and found[1].turn.thought == "a plan"
+
+
+@pytest.mark.parametrize("wrong", [-1, True, "many", 1.5])
+def test_a_count_of_thoughts_that_is_no_number_is_damage(tmp_path: Path, wrong: Any) -> None:
+    path = write(tmp_path, *(entry(at) for at in range(4)))
+    lines = path.read_text().splitlines()
+    lines[1] = json.dumps({**json.loads(lines[1]), "reasoning_tokens": wrong})
+    path.write_text("\n".join(lines) + "\n")
+    assert sorted(reopened(tmp_path)) == [0, 2, 3]

@@ -13,7 +13,7 @@ import pytest
 
 from self_instruct.errors import UserError
 from self_instruct.runs.journal import Journal, read_journal
-from self_instruct.runs.lock import Holder, Lock
+from self_instruct.runs.lock import Holder, Lock, open_alone
 from tests.runs.test_journal import entry
 from tests.support.runs import ROOT
 
@@ -118,3 +118,16 @@ def test_a_launch_whose_directory_was_taken_ends_with_what_it_had_on_disk(tmp_pa
         journal.append([entry(0)])
     journal.close()
     assert [item.request for item in read_journal(tmp_path)] == [0] and (tmp_path / NAME).exists()
+
+
+def test_a_file_system_without_locks_lets_a_file_be_written(without_locks, tmp_path):
+    with open_alone(tmp_path / "file") as file:
+        file.write(b"x")
+    assert (tmp_path / "file").read_bytes() == b"x"
+
+
+@pytest.mark.parametrize("pid", [[], 10**30, "x", None])
+def test_a_holder_with_an_impossible_process_id_counts_as_running(tmp_path, pid):
+    holder(tmp_path / "lock", pid=pid)
+    found = Holder.of(tmp_path / "lock")
+    assert found is not None and found.runs

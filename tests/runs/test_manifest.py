@@ -71,6 +71,10 @@ def test_any_plain_header_is_read_back(tmp_path_factory: pytest.TempPathFactory,
     assert manifest.read(folder) == {"options": {}, "header": header}
 
 
+def test_yaml_is_read_by_a_safe_loader() -> None:
+    assert manifest._SAFE_LOADER in (yaml.SafeLoader, yaml.CSafeLoader)
+
+
 def test_people_can_read_the_file(tmp_path: Path) -> None:
     manifest.write(tmp_path, {**described(), "header": "Schreibe für Zoë."})
     text = (tmp_path / "run.yaml").read_text(encoding="utf-8")
@@ -120,7 +124,7 @@ def test_an_option_of_the_plan_may_not_change() -> None:
     assert wrong == {} and len(PLAN) > 30
 
 
-def test_every_other_option_may() -> None:
+def test_every_other_option_may_change() -> None:
     earlier = described()
     refused = {}
     for name in NOT_PLAN:

@@ -71,9 +71,9 @@ class EndpointServer:
     the good answers by prompt.
     """
 
-    def __init__(self, port: int = 0, **behaviour: Any) -> None:
+    def __init__(self, port: int = 0, host: str = "127.0.0.1", **behaviour: Any) -> None:
         self.behaviour = Behaviour(**behaviour)
-        self.port = port
+        self.host, self.port = host, port
         self.bodies: list[dict[str, Any]] = []
         self.times: list[float] = []
         self.headers: list[str] = []
@@ -87,7 +87,7 @@ class EndpointServer:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/v1"
+        return f"http://{self.host}:{self.port}/v1"
 
     def __enter__(self) -> "EndpointServer":
         self._loop.run_until_complete(self._listen())
@@ -102,7 +102,7 @@ class EndpointServer:
         self._loop.close()
 
     async def _listen(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, backlog=1024, limit=2**24)
+        self._server = await asyncio.start_server(self._serve, self.host, self.port, backlog=1024, limit=2**24)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _stop(self) -> None:

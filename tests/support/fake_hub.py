@@ -8,10 +8,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class FakeHub:
-    """A fake Hub with its requests and files. `failing` gives a status for the first address that contains the key."""
+    """A fake Hub with its requests and files. `failing` gives a status for the first address that contains the key, for the
+    first `times` requests if that has the key. A commit whose key is in `fails_after` is made although it fails."""
 
     def __init__(self, url):
-        self.url, self.failing = url, {}
+        self.url, self.failing, self.fails_after, self.times, self.commits = url, {}, set(), {}, []
         self.asked, self.anonymous, self.tokens, self.repositories, self.files = [], [], set(), {}, {}
 
     def answer(self, method, path, headers, body):
@@ -22,7 +23,10 @@ class FakeHub:
         else:
             self.anonymous.append(path)
         for part, status in self.failing.items():
-            if part in path:
+            if part in path and self.times.setdefault(part, 1000) > 0:
+                self.times[part] -= 1
+                if part in self.fails_after:
+                    self._commit(body)
                 return status, {"error": f"no, {headers.get('Authorization')}"}  # a server may repeat what it received
         if path == "/api/repos/create":
             about = json.loads(body)
@@ -37,12 +41,22 @@ class FakeHub:
             files = json.loads(body)["files"]
             return 200, {"files": [{"path": f["path"], "uploadMode": "regular", "shouldIgnore": False} for f in files]}
         if "/commit/" in path:
-            for line in map(json.loads, body.splitlines()):
-                if line["key"] == "file":
-                    assert line["value"]["encoding"] == "base64"
-                    self.files[line["value"]["path"]] = base64.b64decode(line["value"]["content"])
+            self._commit(body)
             return 200, {"commitUrl": f"{self.url}/datasets/ada/tasks/commit/abc", "commitOid": "abc"}
+        if "/commits/" in path:
+            return 200, [
+                {"id": f"c{at}", "title": title, "message": text, "authors": [], "date": "2026-01-01T00:00:00.000Z"}
+                for at, (title, text) in reversed(list(enumerate(self.commits)))
+            ]
         return 404, {"error": "there is no such thing"}
+
+    def _commit(self, body):
+        for line in map(json.loads, body.splitlines()):
+            if line["key"] == "header":
+                self.commits.append((line["value"]["summary"], line["value"]["description"]))
+            if line["key"] == "file":
+                assert line["value"]["encoding"] == "base64"
+                self.files[line["value"]["path"]] = base64.b64decode(line["value"]["content"])
 
 
 @contextmanager

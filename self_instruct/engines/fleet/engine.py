@@ -117,10 +117,17 @@ class Fleet:
         """The last figures of each process."""
         return [worker.stats for worker in self._workers]
 
+    @property
+    def method(self) -> str:
+        """What draws the tokens, as the first process says that has loaded its model; empty if there was no choice."""
+        return next((worker.last["method"] for worker in self._workers if worker.stats.rows), "")
+
     def wait_until_ready(self) -> None:
         """Return when one model is loaded, or on interruption. Raises UserError or EngineLost if that fails."""
         while not self.rows and not self._interrupted:
             self._receive()
+        if self.method:
+            _log.info("Engine: %s.", self.method)
 
     def submit(self, requests: Sequence[Request]) -> None:
         """Queue requests for the process that has room first."""

@@ -19,7 +19,7 @@ import socket
 import stat
 import threading
 from collections import defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from multiprocessing.connection import Connection
@@ -255,23 +255,24 @@ class Link:
         return hmac.new(self.key, context + b"\n" + body, hashlib.sha256).hexdigest().encode()
 
 
-def open_store(world: World, hosts: bool = False) -> Any:
-    """Connect to the launcher's store; `hosts` says that this process keeps it where the launcher does not.
+def open_store(world: World, hosts: bool = False, environment: Mapping[str, str] = os.environ) -> Any:
+    """Connect to the launcher's store, which is described by the variables of `environment`; `hosts` says that this process
+    keeps it where the launcher does not.
 
     The store is bound to the loopback interface where this process keeps it and all ranks are on one machine. Waits for the
     store inside torch, so that it is not for a thread that handles signals. Raises UserError if it cannot be reached.
     """
     from torch.distributed import PrefixStore, TCPStore
 
-    agent = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    agent = environment.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     local = world.on_one_machine and not agent
     options: dict[str, Any] = {
         "timeout": timedelta(seconds=PATIENCE_SECONDS), "wait_for_workers": False,
-        "use_libuv": os.environ.get("USE_LIBUV", "1") == "1",
+        "use_libuv": environment.get("USE_LIBUV", "1") == "1",
     }  # fmt: skip
     try:
-        host = "127.0.0.1" if local else os.environ["MASTER_ADDR"]
-        port = int(os.environ["MASTER_PORT"])
+        host = "127.0.0.1" if local else environment["MASTER_ADDR"]
+        port = int(environment["MASTER_PORT"])
         if hosts and not agent:
             options["is_master"] = True
             limits = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from self_instruct.engines.base import Completion, ModelEngine, Request
+from self_instruct.engines.base import Completion, EngineLost, ModelEngine, Request
 from self_instruct.engines.fleet.messages import (
     KEY_VARIABLE,
     PATIENCE_SECONDS,
@@ -91,6 +91,9 @@ class Worker:
         except UserError as error:
             _log.error("%s", error, extra=FILE_ONLY)
             self._fail("mistake", str(error))
+        except EngineLost as error:
+            _log.error("%s", traceback.format_exc(), extra=FILE_ONLY)
+            self._fail("failed", str(error))
         except Exception as error:
             _log.error("%s", traceback.format_exc())
             self._fail("failed", f"{type(error).__name__}: {error}")
@@ -249,6 +252,7 @@ class Worker:
             f"alive/{self._rank}",
             {
                 "ended": last, "failure": self._failure, "model_revision": engine.model_revision if engine else None,
+                "method": engine.method if engine else "",
                 "pid": os.getpid(), "host": socket.gethostname(), "machine": machine(), "stats": asdict(self._stats()),
                 "sent": self._sent, "pending": self._taken - self._sent,
             },

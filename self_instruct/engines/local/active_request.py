@@ -27,7 +27,8 @@ class EndRules:
 class ActiveRequest:
     """A request with the token ids of its prompt, its sampling, its random numbers, and the tokens drawn so far.
 
-    `failures` counts how often memory ran out although no other request was active.
+    `thought` is the beginning of a thought with which the prompt ends. `failures` counts how often memory ran out although no
+    other request was active.
     """
 
     request: Request
@@ -37,6 +38,7 @@ class ActiveRequest:
     reason: FinishReason | None = None
     error: str | None = None
     failures: int = 0
+    thought: str = ""
 
     def __post_init__(self) -> None:
         self.generator = random.Random(f"tokens:{self.request.seed}")
@@ -47,7 +49,7 @@ class ActiveRequest:
             self.fail(NO_NUMBERS)
             return
         self.tokens.append(token)
-        if token in rules.end_tokens or rules.matcher.reached(self.tokens, self.request.stop):
+        if token in rules.end_tokens or rules.matcher.reached(self.tokens, self.request.stop, self.thought):
             self.reason = "stop"
         elif len(self.tokens) >= self.sampling.max_new_tokens:
             self.reason = "length"

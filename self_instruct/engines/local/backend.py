@@ -4,8 +4,7 @@
 ordinary cache, and static otherwise.
 """
 
-import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -27,7 +26,6 @@ PROBE_TOKENS = 8
 NEAR_TIE = 4
 _ORDINARY_LAYERS = {"full_attention", "sliding_attention"}
 _FLASH = {"flash_attention_2": is_flash_attn_2_available, "flash_attention_3": is_flash_attn_3_available}
-_log = logging.getLogger(__name__)
 
 
 class Backend(Protocol):
@@ -56,13 +54,15 @@ def choose_backend(
     rules: EndRules,
     batch_size: int,
     same_sampling: bool = True,
-) -> Backend:
-    """Return the back-end of this name, or for "auto" the first of paged, slots and static that fits the model; log
-    why others do not. `same_sampling` is true if all requests use `sampling`, apart from the number of new tokens.
+    why_not: Mapping[str, str] | None = None,
+) -> tuple[Backend, str]:
+    """Return the back-end of this name, or for "auto" the first of paged, slots and static that fits the model; and its name
+    with the reasons against others, those of `why_not` first. `same_sampling` is true if all requests use `sampling`, apart
+    from the number of new tokens.
 
     Raises `UserError` if the named back-end does not fit.
     """
-    why_not: dict[str, str] = {}
+    why_not = dict(why_not or {})
     for candidate in ("paged", "slots", "static") if name == "auto" else (name,):
         reason, build = None, _BUILDERS[candidate]
         if candidate == "paged" and name == "auto":
@@ -71,10 +71,9 @@ def choose_backend(
             reason = "it uses one sampling for all requests, and some have their own"
         reason = reason or _unsuited(candidate, model, tokenizer, sampling, rules)
         if reason is None:
-            if why_not:
-                said = "; ".join(f"not {other}: {why}" for other, why in why_not.items())
-                _log.info("Back-end: %s (%s).", candidate, said)
-            return build(model, tokenizer, sampling, rules, batch_size)
+            said = "; ".join(f"not {other}: {why}" for other, why in why_not.items())
+            backend = build(model, tokenizer, sampling, rules, batch_size)
+            return backend, f"{candidate} ({said})" if said else candidate
         why_not[candidate] = reason
     raise UserError(f"--engine_backend is '{name}', but {why_not[name]}; use another back-end, or 'auto'")
 

@@ -1,15 +1,17 @@
 """Render prompts with a tokenizer's chat template, and find where a user's turn begins and ends in it.
 
 Templates are programs, so everything is learnt by rendering a known message: whether the template shows the whole prompt,
-whether it has a system role, and what stands before and after the user's text. A date in a template is pinned, because it would
-change the prompts of a run from one day to the next.
+whether it has a system role, what stands before and after the user's text, and whether the model thinks before it answers. A
+date in a template is pinned, because it would change the prompts of a run from one day to the next.
 """
 
 import hashlib
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from self_instruct.config.thought_tags import thought_tags
 from self_instruct.engines.base import UserTurn
 from self_instruct.errors import UserError
 
@@ -17,17 +19,21 @@ PINNED_DATE = datetime(2026, 1, 1)
 """The date that every template prints."""
 _PROBE = "Rule One.\n\n1. Task: add <b> & \"c\".\n1. Answer: {{ b + 'c' }}"
 _SYSTEM = "The system message of a probe."
+_ANSWER = "The answer of a probe."
 
 
 class ChatTemplate:
-    """The chat template of a tokenizer; `arguments` are variables for the template.
+    """The chat template of a tokenizer; `arguments` are variables for the template, by default those that turn thinking off.
+
+    `opened` is the beginning of a thought with which the template begins every answer, empty if it does not; an answer that
+    begins with a text of ours stands behind `closed`, which ends the thought.
 
     Raises UserError if it cannot render a user message, or does not show all of it.
     """
 
     def __init__(self, tokenizer: Any, arguments: Mapping[str, Any] | None = None) -> None:
         self._tokenizer = tokenizer
-        self._arguments = {"strftime_now": PINNED_DATE.strftime, **(arguments or {})}
+        self.arguments = dict(arguments or {})
         self.prints_date = "strftime_now" in str(tokenizer.chat_template)
         try:
             shown = self._apply([{"role": "user", "content": _PROBE}])
@@ -41,7 +47,11 @@ class ChatTemplate:
                 "the chat template of the model's tokenizer does not show the whole prompt: a user message that holds plain "
                 "text is missing from it or changed; correct the template, or use --chat_template never"
             )
+        if arguments is None:
+            self.arguments = self._switches(shown)
+            shown = self._apply([{"role": "user", "content": _PROBE}])
         self._system_role = self._has_system_role()
+        self.opened, self.closed = self._thought(shown)
         self.sha256 = hashlib.sha256((shown + self.render(_PROBE, _SYSTEM)).encode("utf-8", "replace")).hexdigest()
 
     def render(self, prompt: str, system: str | None = None) -> str:
@@ -61,6 +71,41 @@ class ChatTemplate:
                 "it, so the user's turn cannot be cut; use --recipe chat"
             )
         return UserTurn(before, stop)
+
+    def _switches(self, shown: str) -> dict[str, Any]:
+        """Return the variables that turn thinking off: the template names them, and renders `shown` in another way."""
+        found: dict[str, Any] = {}
+        for name, value in thought_tags().switches.items():
+            if not re.search(rf"\b{re.escape(name)}\b", str(self._tokenizer.chat_template)):
+                continue
+            try:
+                without = self._apply([{"role": "user", "content": _PROBE}], **{name: value})
+            except Exception:  # the template uses the variable for something else
+                continue
+            if without != shown and _PROBE in without:
+                found[name] = value
+        return found
+
+    def _thought(self, shown: str) -> tuple[str, str]:
+        """Return the thought that the template opens before an answer, and what ends it or stands for an empty thought.
+
+        `shown` is the rendered probe. An answer of an earlier turn shows how the template renders one without a thought.
+        """
+        tags, after = thought_tags(), shown.rpartition(_PROBE)[2]
+        found = tags.split(after)
+        opened = after[len(found.answer) :] if found.unclosed else ""
+        try:
+            answered = self._apply(
+                [{"role": "user", "content": _PROBE}, {"role": "assistant", "content": _ANSWER}],
+                add_generation_prompt=False,
+            )
+        except Exception:  # templates are programs and can raise anything
+            answered = ""
+        before = answered.partition(_ANSWER)[0]
+        if before != answered and before.startswith(shown) and tags.marks_in(before[len(shown) :]):
+            return opened, before[len(shown) :]
+        end = "" if after.endswith("\n") else "\n"
+        return opened, f"{end}{tags.closing_of(opened)}\n\n" if opened else ""
 
     def _messages(self, prompt: str, system: str | None) -> list[dict[str, str]]:
         if system and not self._system_role:
@@ -82,7 +127,6 @@ class ChatTemplate:
         special = max((token for token in added if token and text.startswith(token)), key=len, default="")
         return special or text.split("\n", maxsplit=1)[0].strip()
 
-    def _apply(self, messages: list[dict[str, str]]) -> str:
-        return self._tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=True, **self._arguments
-        )
+    def _apply(self, messages: list[dict[str, str]], **more: Any) -> str:
+        given = {"strftime_now": PINNED_DATE.strftime, **self.arguments, "add_generation_prompt": True, **more}
+        return self._tokenizer.apply_chat_template(messages, tokenize=False, **given)

@@ -10,14 +10,13 @@ from typing import Any
 
 from transformers import GenerationConfig
 
-from self_instruct.engines.base import Completion, Hardware, Request, Sampling, cut_at_stop, timestamp
+from self_instruct.engines.base import Completion, Hardware, Request, Sampling, timestamp
 from self_instruct.engines.local.active_request import ActiveRequest, EndRules, free_memory
 from self_instruct.engines.local.backend import choose_backend
 from self_instruct.engines.local.generation_settings import unused_settings
-from self_instruct.engines.local.hardware import hardware_of
-from self_instruct.engines.local.loading import end_tokens
-from self_instruct.engines.local.stopping import StopMatcher
-from self_instruct.engines.local.tokenizer import PromptEncoder, context_length
+from self_instruct.engines.local.hardware import hardware_of, keep_freed_memory
+from self_instruct.engines.local.stopping import StopMatcher, TurnDecoder
+from self_instruct.engines.local.tokenizer import PromptEncoder, context_length, end_tokens, unusable
 
 _log = logging.getLogger(__name__)
 
@@ -27,6 +26,7 @@ class HuggingFaceEngine:
 
     If the device runs out of memory, the batch size is halved permanently and the requests are queued again; a request that
     does not fit even alone ends as an error. `on_step` is called at every step with the number of rows that drew a token.
+    `why_not` has reasons against other engines, for `method`.
     """
 
     def __init__(
@@ -42,19 +42,25 @@ class HuggingFaceEngine:
         backend: str = "auto",
         same_sampling: bool = True,
         template_arguments: Mapping[str, Any] | None = None,
+        why_not: Mapping[str, str] | None = None,
     ) -> None:
         self._encoder = PromptEncoder(tokenizer, chat_template, template_arguments)
         self.model_revision, self.context_length = revision, context_length(model.config, tokenizer)
         self.on_step = on_step
         self._model, self._tokenizer, self._sampling, self._rank = model, tokenizer, sampling, rank
+        self._decoder = TurnDecoder(tokenizer)
         self._vocabulary = model.get_input_embeddings().weight.shape[0]
-        self._ends = frozenset(end_tokens(model, tokenizer))
+        self._ends = end_tokens(model.generation_config, model.config, tokenizer)
         if rank == 0 and (unused := unused_settings(model.generation_config, sampling)):
             _log.info("Not used from the model's generation_config.json: %s.", unused)
         # Without this, `generate` would take options that we do not set from the model's own defaults.
         model.generation_config = GenerationConfig()
         rules = EndRules(self._ends, StopMatcher(tokenizer))
-        self._backend = choose_backend(backend, model, tokenizer, sampling, rules, batch_size, same_sampling)
+        self._backend, self.method = choose_backend(
+            backend, model, tokenizer, sampling, rules, batch_size, same_sampling, why_not
+        )
+        if model.device.type == "cpu":
+            keep_freed_memory()
         self._waiting: list[ActiveRequest] = []
         self._refused: list[ActiveRequest] = []
         self._interrupted = False
@@ -74,9 +80,10 @@ class HuggingFaceEngine:
         for request in requests:
             sampling = request.sampling or self._sampling
             row = ActiveRequest(
-                request, self._encoder.encode(request.prompt, request.opening, request.system, request.raw), sampling
-            )
-            if reason := self._unusable(row.prompt, sampling.max_new_tokens):
+                request, self._encoder.encode(request.prompt, request.opening, request.system, request.raw), sampling,
+                thought=self._encoder.thought(request.opening, request.raw),
+            )  # fmt: skip
+            if reason := unusable(row.prompt, sampling.max_new_tokens, self.context_length, self._vocabulary):
                 row.fail(reason)
                 self._refused.append(row)
             else:
@@ -106,30 +113,10 @@ class HuggingFaceEngine:
         self._model = self._backend = None  # type: ignore[assignment]
         free_memory()
 
-    def _unusable(self, prompt: Sequence[int], max_new_tokens: int) -> str | None:
-        """Return why the prompt is unusable (empty, too long, or token ids outside the vocabulary), or None."""
-        if not prompt:
-            return "the prompt has no tokens"
-        if self.context_length and len(prompt) + max_new_tokens > self.context_length:
-            largest = self.context_length - len(prompt)
-            advice = f"use at most --max_new_tokens {largest}" if largest > 0 else "shorten the prompt"
-            return (
-                f"the prompt has {len(prompt):,} tokens, which with --max_new_tokens {max_new_tokens} is more than the "
-                f"model's context of {self.context_length:,} tokens; {advice}"
-            )
-        if max(prompt) >= self._vocabulary:
-            return (
-                f"the prompt holds token {max(prompt)}, but the model's vocabulary has {self._vocabulary} tokens; the "
-                "tokenizer belongs to another model"
-            )
-        return None
-
     def _completion(self, row: ActiveRequest, created: str) -> Completion:
         request, tokens = row.request, row.tokens
-        ended = bool(tokens) and tokens[-1] in self._ends
-        text = self._tokenizer.decode(
-            tokens[:-1] if ended else tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
-        text, _ = cut_at_stop(text, request.stop)
-        reason = row.reason or "error"
-        return Completion(request.index, text, reason, len(row.prompt), len(tokens), self._rank, created, row.error)
+        text, thought = self._decoder.completion(tokens, self._ends, request.stop, row.thought)
+        return Completion(
+            request.index, text, row.reason or "error", len(row.prompt), len(tokens), self._rank, created, row.error,
+            reasoning_tokens=thought,
+        )  # fmt: skip

@@ -8,6 +8,7 @@ from self_instruct.engines.base import Sampling
 _NOT_SAMPLING = {
     "bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id", "transformers_version", "max_length",
     "max_new_tokens", "use_cache", "cache_implementation", "cache_config", "do_sample", "trust_remote_code",
+    "output_attentions", "output_hidden_states",
 }  # fmt: skip
 _OPTIONS = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
 _SHOWN = 60  # characters of a value

@@ -75,13 +75,3 @@ def check_numbers(model: Any, tokenizer: Any) -> None:
     with torch.inference_mode():
         logits = model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits[:, -1]
     check(draw(logits, Sampling(1, temperature=0), logits.new_zeros(1)).tolist())
-
-
-def end_tokens(model: Any, tokenizer: Any) -> set[int]:
-    """Return the ids of end tokens in the generation config, the model config and the tokenizer."""
-    declared = [
-        model.generation_config.eos_token_id,
-        model.config.get_text_config().eos_token_id,
-        tokenizer.eos_token_id,
-    ]
-    return {token for item in declared if item is not None for token in (item if isinstance(item, list) else [item])}

@@ -34,9 +34,9 @@ class Placement:
 
 @dataclass(frozen=True)
 class Machine:
-    """The kind and number of devices, the generating processes of the launch and of this machine, and the installed
-    optional packages. `shown_one_by` is the environment variable that restricts this process to one device, if there
-    is one: each process may then have its own device, or all of them the same.
+    """The kind of device and the number of them, the generating processes of the launch and of this machine, and the installed
+    optional packages. `shown` are the names of the devices that this process sees, and `shown_by` is the environment variable
+    that restricts them, if there is one.
     """
 
     kind: str
@@ -44,7 +44,8 @@ class Machine:
     processes: int = 1
     processes_here: int = 1
     packages: frozenset[str] = frozenset()
-    shown_one_by: str | None = None
+    shown: tuple[str, ...] = ()
+    shown_by: str | None = None
 
     @classmethod
     def here(cls, processes: int) -> "Machine":
@@ -52,6 +53,8 @@ class Machine:
         import torch
 
         devices = max(1, torch.accelerator.device_count())
+        variable = next((name for name in _SHOWING if os.environ.get(name)), None)
+        shown = os.environ[variable].split(",")[:devices] if variable else map(str, range(devices))
         names = {"bitsandbytes", *(name for group in _FLASH_PACKAGES.values() for name in group)}
         return cls(
             device().type,
@@ -59,8 +62,14 @@ class Machine:
             processes,
             min(processes, processes_here()),
             frozenset(name for name in names if importlib.util.find_spec(name)),
-            next((name for name in _SHOWING if os.environ.get(name)), None) if devices == 1 else None,
+            tuple(shown),
+            variable,
         )
+
+    @property
+    def shown_one_by(self) -> str | None:
+        """The variable that shows this process one device only: then each process may have its own, or all the same."""
+        return self.shown_by if self.devices == 1 else None
 
 
 def check(placement: Placement, machine: Machine, config: Any) -> None:
@@ -91,6 +100,8 @@ def _rules(placement: Placement, machine: Machine, config: Any) -> list[tuple[bo
         (placement.device_map is not None and machine.processes > 1,
          f"--device_map {placement.device_map} gives one process all devices, but {machine.processes} were started; start "
          "one process, or leave the option out so that each process has a device of its own"),
+        (bits not in (None, "4bit", "8bit"),
+         f"--quantization is '{bits}', but --engine huggingface has 4bit and 8bit; other names are for --engine vllm"),
         (bool(bits) and "bitsandbytes" not in machine.packages,
          f"--quantization {bits} needs the package bitsandbytes: {install('quantization')}"),
         (bool(bits) and placement.dtype == "float32",

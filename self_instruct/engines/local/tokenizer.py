@@ -3,7 +3,7 @@
 The process that composes prompts counts tokens with the same code that the generating process encodes with.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,8 @@ _TOKENIZER = "the folder must hold a tokenizer, as save_pretrained writes it; we
 class PromptEncoder:
     """Encodes a prompt and the opening of its answer as token ids, with the chat template if there is one.
 
-    `chat_template` is "auto" (if the tokenizer has one), "always" or "never"; `arguments` are variables for the template.
-    Raises UserError if the template cannot be used.
+    `chat_template` is "auto" (if the tokenizer has one), "always" or "never"; `arguments` are variables for the template, by
+    default those that turn thinking off. Raises UserError if the template cannot be used.
     """
 
     def __init__(
@@ -59,8 +59,13 @@ class PromptEncoder:
             return self._tokenizer(prompt + opening, add_special_tokens=False)["input_ids"]
         if self.template is None:
             return self._tokenizer((f"{system}\n\n" if system else "") + prompt + opening)["input_ids"]
-        # The opening is the beginning of the answer, so a chat model continues it as a base model does.
-        return self._tokenizer(self.template.render(prompt, system) + opening, add_special_tokens=False)["input_ids"]
+        # The opening is the beginning of the answer, behind any thought, so a chat model continues it as a base model does.
+        begun = self.template.closed + opening if opening.strip() else opening
+        return self._tokenizer(self.template.render(prompt, system) + begun, add_special_tokens=False)["input_ids"]
+
+    def thought(self, opening: str, raw: bool = False) -> str:
+        """Return the beginning of the thought that a prompt ends with, empty if it ends with none."""
+        return "" if raw or opening.strip() or self.template is None else self.template.opened
 
 
 class ModelReader:
@@ -103,6 +108,11 @@ class ModelReader:
     def template(self) -> ChatTemplate | None:
         """The chat template with which prompts are rendered, if one is."""
         return self._encoder.template
+
+    @property
+    def template_arguments(self) -> Mapping[str, Any]:
+        """The variables of the chat template, empty without one."""
+        return self.template.arguments if self.template else {}
 
     @property
     def chats(self) -> bool:
@@ -217,6 +227,44 @@ def context_length(config: Any, tokenizer: Any) -> int | None:
             return getattr(config, name)
     declared = tokenizer.model_max_length
     return declared if declared < 10**9 else None  # transformers says 10**30 for "unknown"
+
+
+def end_tokens(generation_config: Any, config: Any, tokenizer: Any) -> frozenset[int]:
+    """Return the ids of end tokens in the generation config, the model config and the tokenizer."""
+    declared = [generation_config.eos_token_id, config.get_text_config().eos_token_id, tokenizer.eos_token_id]
+    return frozenset(
+        token for item in declared if item is not None for token in (item if isinstance(item, list) else [item])
+    )
+
+
+def read_generation_config(place: str, revision: str | None = None) -> Any:
+    """Return the generation defaults of a folder or Hub model; empty ones if it has none."""
+    from transformers import GenerationConfig
+
+    try:
+        with offline_if_unreachable(place):
+            return GenerationConfig.from_pretrained(place, revision=revision or "main")
+    except (OSError, ValueError):
+        return GenerationConfig()
+
+
+def unusable(prompt: Sequence[int], max_new_tokens: int, context: int | None, vocabulary: int) -> str | None:
+    """Return why a prompt is unusable (empty, too long, or token ids outside the vocabulary), or None."""
+    if not prompt:
+        return "the prompt has no tokens"
+    if context and len(prompt) + max_new_tokens > context:
+        largest = context - len(prompt)
+        advice = f"use at most --max_new_tokens {largest}" if largest > 0 else "shorten the prompt"
+        return (
+            f"the prompt has {len(prompt):,} tokens, which with --max_new_tokens {max_new_tokens} is more than the "
+            f"model's context of {context:,} tokens; {advice}"
+        )
+    if max(prompt) >= vocabulary:
+        return (
+            f"the prompt holds token {max(prompt)}, but the model's vocabulary has {vocabulary} tokens; the "
+            "tokenizer belongs to another model"
+        )
+    return None
 
 
 def explain(name: str, error: Exception, elsewhere: bool = False) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from self_instruct.config.thought_tags import thought_tags
 from self_instruct.engines.base import FinishReason, Usage
 from self_instruct.user_files import MOST_EXACT
 
@@ -17,16 +18,21 @@ SHOWN = 200
 
 @dataclass(frozen=True)
 class Choice:
-    """One text of a response. If `finish_reason` is "error", `error` says why; None means that the server gave no reason."""
+    """One text of a response. If `finish_reason` is "error", `error` says why; None means that the server gave no reason.
+
+    `reasoning` is a thought that the server returned beside the text.
+    """
 
     text: str
     finish_reason: FinishReason | None
     error: str | None = None
+    reasoning: str = ""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The texts in the server's order, and the tokens that it counted for all of them together.
+    """The texts in the server's order, and the tokens that it counted for all of them together; `reasoning_tokens` of them
+    are thoughts, None if it did not say.
 
     `doubt` says why a usage that the server reported is ignored.
     """
@@ -34,6 +40,7 @@ class Answer:
     choices: list[Choice]
     usage: Usage | None
     doubt: str | None = None
+    reasoning_tokens: int | None = None
 
 
 class BadAnswer(Exception):
@@ -48,16 +55,17 @@ def read_answer(content: bytes, chat: bool, hide: Callable[[str], str]) -> Answe
     """Parse the response to a request for completions or chat completions. `hide` removes the key. Raises BadAnswer."""
     body = read_object(content, hide)
     usage, doubt = _usage(body.get("usage"))
+    hidden = _hidden(body.get("usage"), usage)
     if body.get("error"):
         raise BadAnswer(f"the server answered with an error: {message_of(body)}", usage)
     rows = body.get("choices")
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise BadAnswer("the answer has no list of choices", usage)
     rows = sorted(rows, key=lambda row: row["index"] if type(row.get("index")) is int else 0)
-    choices = [choice for row in rows if (choice := _choice(row, chat)) is not None]
+    choices = [choice for row in rows if (choice := _choice(row, chat, bool(hidden))) is not None]
     if not choices:
         raise BadAnswer("the answer has no choice with a text", usage)
-    return Answer(choices, usage, doubt)
+    return Answer(choices, usage, doubt, hidden)
 
 
 def read_object(content: bytes, hide: Callable[[str], str]) -> dict[str, Any]:
@@ -96,8 +104,8 @@ def message_of(body: Any) -> str:
     return " ".join((body if isinstance(body, str) else json.dumps(body, default=str)).split())[: 2 * SHOWN]
 
 
-def _choice(row: dict[str, Any], chat: bool) -> Choice | None:
-    """Return a choice, or None if it has no text."""
+def _choice(row: dict[str, Any], chat: bool, hidden: bool) -> Choice | None:
+    """Return a choice, or None if it has neither a text nor a thought. `hidden` says that tokens went into thoughts."""
     message = row.get("message") if chat else row
     if not isinstance(message, dict):
         return None
@@ -106,20 +114,41 @@ def _choice(row: dict[str, Any], chat: bool) -> Choice | None:
         return Choice("", "error", "the server's content filter ended the completion (content_filter)")
     if not text and isinstance(refusal, str) and refusal:
         return Choice("", "error", f"the model refused: {refusal[:SHOWN]}")
-    if text is None and said in _CUT:  # the model can spend all tokens on reasoning that the server hides
+    reasoning = next((thought for name in thought_tags().fields if (thought := _joined(message.get(name)))), "")
+    if isinstance(text, list):  # parts, some of which are thoughts
+        beside = [_joined(part) for part in text if _is_thought(part)]
+        reasoning = "\n\n".join(filter(None, [reasoning, *beside]))
+        text = "".join(_joined(part) for part in text if not _is_thought(part))
+    if text is None and (said in _CUT or reasoning or hidden):  # the model can spend all tokens on thoughts
         text = ""
     if not isinstance(text, str):
         return None
-    text = text.encode("utf-8", "replace").decode("utf-8")  # JSON can hold lone surrogates
-    return _ended(text, said)
+    # JSON can hold lone surrogates.
+    text, reasoning = (found.encode("utf-8", "replace").decode("utf-8") for found in (text, reasoning))
+    return _ended(text, said, reasoning)
 
 
-def _ended(text: str, said: Any) -> Choice | None:
+def _is_thought(part: Any) -> bool:
+    return isinstance(part, dict) and part.get("type") in thought_tags().fields
+
+
+def _joined(value: Any, depth: int = 3) -> str:
+    """Return the text of a value: a text, an object that holds one under a usual name, or a list of these."""
+    if isinstance(value, str) or not depth:
+        return value if isinstance(value, str) else ""
+    if isinstance(value, dict):
+        return next(
+            (text for name in ("text", *thought_tags().fields) if (text := _joined(value.get(name), depth - 1))), ""
+        )
+    return "".join(_joined(part, depth - 1) for part in value) if isinstance(value, list) else ""
+
+
+def _ended(text: str, said: Any, reasoning: str) -> Choice | None:
     """Return a text with its finish reason, or None if the server aborted it."""
     if said is None:
-        return Choice(text, None)
+        return Choice(text, None, None, reasoning)
     if said in _STOPPED or said in _CUT:
-        return Choice(text, "stop" if said in _STOPPED else "length")
+        return Choice(text, "stop" if said in _STOPPED else "length", None, reasoning)
     return None if said in _GIVEN_UP else Choice("", "error", f"the completion ended for {str(said)[:SHOWN]}")
 
 
@@ -136,6 +165,17 @@ def _usage(found: Any) -> tuple[Usage | None, str | None]:
             return None, f"its usage counts {reprlib.repr(count)} {name}"
         counts.append(count)
     return Usage(counts[0], counts[1]), None
+
+
+def _hidden(found: Any, usage: Usage | None) -> int | None:
+    """Return how many of the new tokens the server counts as thoughts, None if it does not say."""
+    if usage is None:
+        return None
+    for details in (found.get("completion_tokens_details"), found.get("output_tokens_details"), found):
+        count = details.get("reasoning_tokens") if isinstance(details, dict) else None
+        if type(count) is int and count >= 0:
+            return min(count, usage.completion_tokens)
+    return None
 
 
 def _refuse(constant: str) -> Any:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from self_instruct.engines.base import EngineLost, Sampling, TokenCounter
@@ -15,11 +15,6 @@ from self_instruct.engines.server.reader import EndpointReader
 from self_instruct.engines.server.servers import Server
 from self_instruct.errors import UserError
 
-_FOR_SERVERS = {
-    "presence_penalty": "use --repetition_penalty", "frequency_penalty": "use --repetition_penalty",
-    "max_usage_tokens": "use --max_tokens", "max_cost": "use --max_tokens or --max_hours",
-    "price_per_million_tokens": "--plan takes --gpu_hour_price",
-}  # fmt: skip
 _KEYS = ("api_key", "apikey", "authorization", "password", "secret", "access_token", "auth_token")
 
 
@@ -27,7 +22,8 @@ _KEYS = ("api_key", "apikey", "authorization", "password", "secret", "access_tok
 class Endpoint:
     """A server as the user describes it. `kind` is "auto", "completions" or "chat"; `continuation` is "words" or "prefix".
 
-    `penalties` are sent if they are not 0; `extra` is a JSON object with further fields.
+    `extra` is a JSON object with further fields. `template` has the variables of the chat template, None to take those of the
+    local tokenizer's.
     """
 
     addresses: Sequence[str]
@@ -36,8 +32,8 @@ class Endpoint:
     kind: str = "auto"
     continuation: str = "words"
     context_length: int | None = None
-    penalties: Mapping[str, float] = field(default_factory=dict)
     extra: str | None = None
+    template: Mapping[str, Any] | None = None
 
 
 def connect(
@@ -58,12 +54,15 @@ def connect(
     if not endpoint.model:
         raise UserError("--engine openai needs --api_model, the name by which the server knows the model")
     extra = read_extra(endpoint.extra, hider(key))
-    penalties = {name: value for name, value in endpoint.penalties.items() if value}
+
+    tokenizer = local() if local else None
+    template = getattr(tokenizer, "template_arguments", {}) if endpoint.template is None else endpoint.template
 
     def form(chat: bool) -> Form:
-        return Form(endpoint.model or "", chat, endpoint.continuation == "prefix", sampling, penalties, extra)
+        prefix = endpoint.continuation == "prefix"
+        return Form(endpoint.model or "", chat, prefix, sampling, extra, template)
 
-    reader = EndpointReader(endpoint.context_length, local() if local else None)
+    reader = EndpointReader(endpoint.context_length, tokenizer)
     forms = {"auto": [form(True), form(False)], "chat": [form(True)], "completions": [form(False)]}[endpoint.kind]
     engine = OpenAIEngine(urls, key, hider(key), forms[0], sampling, reader, patience, on_tokens)
     one = replace(sampling, max_new_tokens=1)
@@ -117,15 +116,6 @@ def endpoint_for(chat_template: str, kind: str) -> str:
             "given; give --chat_template auto too"
         )
     return wanted
-
-
-def check_engine(engine: str, options: Mapping[str, Any]) -> None:
-    """Raise UserError for an option that only works with a server, if the engine is another one."""
-    given = [name for name in _FOR_SERVERS if options[name]]
-    if engine != "openai" and given:
-        raise UserError(
-            f"--{given[0]} is for --engine openai, but the engine is {engine}; {_FOR_SERVERS[given[0]]}, or leave it out"
-        )
 
 
 def check_given(bases: Sequence[str], extra: str | None, hide: Callable[[str], str]) -> None:

@@ -11,7 +11,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -98,6 +98,11 @@ class OpenAIEngine:
     def chats(self) -> bool:
         """Whether the server renders prompts with a chat template."""
         return self.form.chat
+
+    @property
+    def template_arguments(self) -> Mapping[str, Any]:
+        """The variables of the chat template that are sent to the server."""
+        return self.form.template
 
     def prompt_tokens(self, prompt: str, opening: str, system: str | None = None, raw: bool = False) -> int:
         """Return the number of tokens in a prompt."""
@@ -218,6 +223,10 @@ class OpenAIEngine:
                 server.doubted = True
                 _log.warning("%s: %s; tokens are estimated where it reports such a number", server.url, answer.doubt)
             found, rest = share_out(job, answer, self.form, self._sampling)
+            if any(item.reasoning_tokens for item in found) and "stop" in fields and self.form.withhold("stop"):
+                _log.info(
+                    "The model thinks before it answers, so stop texts, which could end a thought, are not sent."
+                )
             if rest is not None:
                 if len(answer.choices) == 1 and self.form.withhold("n"):
                     _log.info("The server returns one completion per request, so they are requested one by one.")

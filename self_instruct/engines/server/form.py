@@ -1,34 +1,46 @@
 """Build the request body for a server, for its completions or its chat endpoint, and adapt it to fields the server refuses.
 
-Optional fields (a seed, several choices at once, stop texts) are dropped if the server refuses them. Sampling options that
-the user set are never dropped.
+Optional fields (a seed, several choices at once, stop texts, variables of the chat template) are dropped if the server refuses
+them. Sampling options that the user set are never dropped.
 """
 
 import hashlib
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from self_instruct.config.thought_tags import thought_tags
 from self_instruct.engines.base import Request, Sampling
 
 MOST_STOPS = 4
 _PREAMBLE = 500
+_TEMPLATE = "chat_template_kwargs"
 _OPTIONAL = ("seed", "n", "stop")
 _ASK = "Go on with the list. Begin your answer with exactly this line:"
+_log = logging.getLogger(__name__)
 
 
 class Form:
     """Renders requests for one endpoint: chat or completions.
 
     In a chat, the model has to continue the opening. With `prefix` the opening is sent as the beginning of the answer;
-    otherwise the message asks for it in words. `more` and `own` are fields of every request; `own` overrides all others.
+    otherwise the message asks for it in words. `own` are fields of every request; they override all others.
+    `template` has the variables of the server's chat template.
     """
 
     def __init__(
-        self, model: str, chat: bool, prefix: bool, sampling: Sampling, more: Mapping[str, Any], own: Mapping[str, Any]
+        self,
+        model: str,
+        chat: bool,
+        prefix: bool,
+        sampling: Sampling,
+        own: Mapping[str, Any],
+        template: Mapping[str, Any] | None = None,
     ) -> None:
         self.chat, self._prefix = chat, prefix
-        self._model, self._sampling, self._more, self._own = model, sampling, dict(more), dict(own)
+        self._model, self._sampling, self._own = model, sampling, dict(own)
+        self.template = dict(template or {}) if chat else {}
         self._withheld: set[str] = set()
         self._length_name = "max_tokens"
 
@@ -62,12 +74,15 @@ class Form:
             body["min_p"] = sampling.min_p
         if sampling.repetition_penalty != 1.0:
             body["repetition_penalty"] = sampling.repetition_penalty
-        body.update(self._more)
+        penalties = {"presence_penalty": sampling.presence_penalty, "frequency_penalty": sampling.frequency_penalty}
+        body.update((name, value) for name, value in penalties.items() if value)
         optional: dict[str, Any] = {"seed": _number(first.seed)}
         if first.stop:
             optional["stop"] = list(first.stop[:MOST_STOPS])
         if len(requests) > 1:
             optional["n"] = len(requests)
+        if self.template:
+            optional[_TEMPLATE] = self.template
         body.update((name, value) for name, value in optional.items() if name not in self._withheld)
         return {**body, **self._own}
 
@@ -89,14 +104,17 @@ class Form:
         }
 
     def read(self, text: str, opening: str) -> str:
-        """Return the part of an answer after the opening. A chat model may repeat it, after a few words or in a code fence."""
+        """Return an answer without the opening and what is before it, apart from a thought. A chat model may repeat the
+        opening, after a few words or in a code fence.
+        """
         if not self.chat or not opening.strip():
             return text
         begun = re.compile(r"^[ \t*#]*" + re.escape(opening.strip()) + r"\**[ \t]*\n?", re.MULTILINE)
-        found = begun.search(text, 0, _PREAMBLE + len(opening))
+        begins = thought_tags().split(text).begins
+        found = begun.search(text, begins, begins + _PREAMBLE + len(opening))
         if found is None:
             return text
-        return text[found.end() :]
+        return text[:begins] + text[found.end() :]
 
     def forgo(self, refusal: str, sent: Mapping[str, Any]) -> bool:
         """Drop the optional fields that a refusal names. Return whether the request should be sent again."""
@@ -105,6 +123,11 @@ class Form:
             return "max_tokens" in sent
         # Match one-letter field names such as `n` only when quoted.
         named = [name for name in _OPTIONAL if name in sent and re.search(rf"['\"`]{name}['\"`]", refusal)]
+        if _TEMPLATE in sent and _TEMPLATE in refusal and _TEMPLATE not in self._own:
+            named.append(_TEMPLATE)
+            _log.warning(
+                "The server does not take --chat_template_kwargs, so thinking cannot be turned off by it: %s", refusal
+            )
         for name in named:
             self.withhold(name)
         return bool(named)

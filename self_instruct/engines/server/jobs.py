@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+from self_instruct.config.thought_tags import thought_tags
 from self_instruct.engines.base import Completion, FinishReason, Request, Sampling, Usage, cut_at_stop, timestamp
 from self_instruct.engines.server.answers import Answer, Choice
 from self_instruct.engines.server.form import Form
@@ -61,13 +62,21 @@ def share_out(job: Job, answer: Answer, form: Form, sampling: Sampling) -> tuple
     choices = answer.choices[: len(answered)]
     read = form.read
     prompt_tokens = estimate_tokens(first.prompt + first.opening)
-    lengths = [estimate_tokens(choice.text) for choice in choices]
+    lengths = [estimate_tokens(choice.reasoning + choice.text) for choice in choices]
+    thoughts = [estimate_tokens(thought_tags().split(choice.text).thought + choice.reasoning) for choice in choices]
     usage = answer.usage
     if usage is None:
         usage = Usage(prompt_tokens, sum(lengths), estimated=True)
     else:
         prompt_tokens = usage.prompt_tokens
         lengths = _shares(usage.completion_tokens, lengths)
+    if answer.reasoning_tokens is not None:
+        thoughts = _shares(answer.reasoning_tokens, thoughts)
+    elif answer.usage is not None:  # tokens up to the limit and no text: the server hides a thought
+        thoughts = [
+            length if choice.finish_reason == "length" and not choice.text else thought
+            for choice, length, thought in zip(choices, lengths, thoughts, strict=True)
+        ]
     most, created, found = (first.sampling or sampling).max_new_tokens, timestamp(), []
     for at, (request, choice, length) in enumerate(zip(answered, choices, lengths, strict=True)):
         own = Usage(usage.prompt_tokens if at == 0 else 0, length, usage.estimated)
@@ -76,7 +85,7 @@ def share_out(job: Job, answer: Answer, form: Form, sampling: Sampling) -> tuple
         found.append(
             Completion(
                 request.index, text, reason, prompt_tokens, length, 0, created, choice.error,
-                own + job.lost if at == 0 else own,
+                own + job.lost if at == 0 else own, choice.reasoning or None, min(thoughts[at], length) or None,
             )
         )  # fmt: skip
     return found, Job(rest, job.attempts) if rest else None

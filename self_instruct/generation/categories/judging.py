@@ -51,7 +51,7 @@ def _tasks(category: Category, entry: Entry) -> list[Verdict]:
 
 def _answer(category: Category, entry: Entry, task: Record) -> Block:
     """Return the block that a completion of the second step finishes."""
-    return category.format.parse(entry.text, entry.number, entry.cut, task)[0]
+    return category.format.parse(entry.answer, entry.number, entry.cut, task)[0]
 
 
 def _of_tasks(validator: Validator) -> Validator:

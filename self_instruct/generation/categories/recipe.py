@@ -190,7 +190,8 @@ class CategoryRecipe(Recipe):
             name: build_origin(self.configs[name], item.format, model_revision)
             for name, item in self.categories.items()
         }
-        return Writer(folder, build_origin(self.config, self.format, model_revision), origins)
+        origin = build_origin(self.config, self.format, model_revision)
+        return Writer(folder, origin, origins, self.config.run.keep_reasoning)
 
     def funnel(self) -> Funnel:
         """Return empty counts, with those by category."""

@@ -11,7 +11,7 @@ from self_instruct.novelty.kernels.subsequence import WIDE, compiled, popcount, 
 CHUNK = 256  # sequences
 NARROW = 4  # words of the signatures of texts up to LONG tokens; longer ones have WIDE
 LONG = 64
-_LANES = 32  # signatures that a turn of the vectorised loops takes
+_LANES = 32  # signatures per iteration of the vectorised loops
 
 
 class Sequences(NamedTuple):
@@ -25,19 +25,17 @@ class Sequences(NamedTuple):
     tokens: np.ndarray  # int32 [tokens]
     ends: np.ndarray  # int64 [sequences + 1], where in `tokens` a sequence begins, and the one before it ends
     bits: np.ndarray  # uint64 [words]
-    columns: (
-        np.ndarray
-    )  # uint32 [tokens], the first tokens of a chunk's texts, then the second ones; of texts up to LONG
+    columns: np.ndarray  # uint32 [tokens]: a chunk's first tokens, then its second ones; only of texts up to LONG
     chunks: np.ndarray  # int64 [chunks, 4]
     members: np.ndarray  # int32 [chunks, CHUNK], positions of sequences
     heads: np.ndarray  # int64 [longest + 1]
-    lengths: np.ndarray  # int64, in ascending order, those that there are chunks of, or may be
+    lengths: np.ndarray  # int64, ascending: the lengths that have, or are about to get, a chunk
     used: np.ndarray  # int64 [4]
 
 
 @compiled
 def insert(store: Sequences, tokens: np.ndarray, ends: np.ndarray) -> None:
-    """Add the sequences tokens[ends[i]:ends[i + 1]]. The caller makes sure that there is room."""
+    """Add the sequences tokens[ends[i]:ends[i + 1]]. The caller ensures that the arrays have room."""
     signature = np.zeros(WIDE, np.uint64)
     for at in range(ends.size - 1):
         position = store.used[0]

@@ -19,9 +19,9 @@ from self_instruct.novelty.kernels.subsequence import (
     sign,
 )
 
-_MANY = 12  # near texts of a chunk from which on they are scored together
+_MANY = 12  # score the near texts of a chunk together if there are at least this many
 _TILE = 32  # queries that share a chunk
-_LONGEST = 4096  # tokens of queries that do; longer ones have large tables
+_LONGEST = 4096  # tokens; longer queries have large tables, so each is searched alone
 _ALL, _ONE, _ZERO = np.uint64(0xFFFFFFFFFFFFFFFF), np.uint64(1), np.uint64(0)
 
 

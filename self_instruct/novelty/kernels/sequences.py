@@ -1,4 +1,4 @@
-"""A searchable index of texts as token sequences: it numbers words, grows its arrays, and uses threads for many queries.
+"""A searchable index of token sequences: it maps words to integers, grows its arrays, and threads many queries.
 
 Positions count from 0 in the order of adding.
 """
@@ -14,7 +14,7 @@ from self_instruct.novelty.kernels import chunks, scan
 from self_instruct.novelty.kernels.subsequence import WIDE
 from self_instruct.novelty.tokens import Tokenizer
 
-_SHARE = 64  # queries that justify a thread
+_SHARE = 64  # fewest queries per thread
 
 
 class Tokens(NamedTuple):
@@ -60,19 +60,19 @@ class SequenceIndex:
         return int(self._store.used[0])
 
     def tokens(self, texts: Sequence[str]) -> Tokens:
-        """Return the words of texts as numbers; new words get the next numbers."""
+        """Tokenize texts and return the tokens as integers; new words get the next integers."""
         rows = [list(map(self._vocabulary.__getitem__, self._tokenizer(text))) for text in texts]
         ends = np.zeros(len(rows) + 1, np.int64)
         np.cumsum([len(row) for row in rows], out=ends[1:])
         return Tokens(np.fromiter((number for row in rows for number in row), np.int32, ends[-1]), ends)
 
     def add(self, added: Tokens) -> None:
-        """Add sequences that `tokens` of this index made."""
+        """Add sequences returned by `tokens` of this index."""
         self._make_room(added)
         chunks.insert(self._store, added.numbers, added.ends)
 
     def drain(self) -> Tokens:
-        """Remove and return all sequences; the numbering of words stays."""
+        """Remove and return all sequences; the vocabulary stays."""
         ends = self._store.ends[: len(self) + 1]
         taken = Tokens(self._store.tokens[: ends[-1]], ends)
         self._clear()
@@ -95,7 +95,7 @@ class SequenceIndex:
         in_threads(search, order, threads)
         return scores, found
 
-    def take(self, queries: Tokens, scores: np.ndarray, found: np.ndarray, limit: float) -> np.ndarray:
+    def add_new(self, queries: Tokens, scores: np.ndarray, found: np.ndarray, limit: float) -> np.ndarray:
         """Add, in order, the queries with no score above a limit, neither in the results of `nearest` nor with a query added
         before them. Return which ones were added [queries], and update `scores` and `found` for all.
         """

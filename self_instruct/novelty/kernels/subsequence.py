@@ -1,6 +1,6 @@
 """Compiled longest common subsequences of token sequences: their length, its F1, and bounds that avoid computing it.
 
-Tokens are integers from 0. A signature has bit h(t) set if the number of tokens t with that hash is odd; two signatures differ
+Tokens are integers from 0. Bit i of a signature is set if the number of tokens with the hash i is odd; two signatures differ
 in at most as many bits as there are tokens that the texts do not share (counted with repetition), so
 
     common subsequence <= (m + n - differing bits) / 2
@@ -19,7 +19,7 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 _SLOTS = 128  # of a hash table, which holds 64 tokens at most
-WIDE = 16  # 64-bit words of the longest signature; shorter ones are this one folded
+WIDE = 16  # 64-bit words of the longest signature; a shorter one is this one folded by XOR
 _SOURCES = blake2b(
     b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))), digest_size=8
 ).hexdigest()
@@ -36,7 +36,7 @@ def compiled(function: Callable[..., Any]) -> Any:
     function.__qualname__ += f"_{_SOURCES}"
     try:
         return njit(cache=True, nogil=True)(function)
-    except RuntimeError:  # neither beside the source nor in the user's cache
+    except RuntimeError:  # neither the source folder nor the user's cache is writable
         return njit(nogil=True)(function)
 
 
@@ -61,7 +61,7 @@ def f1(common: int, m: int, n: int) -> float:
 
 @compiled
 def least_common(score: float, m: int, n: int) -> int:
-    """Return the shortest common subsequence with which texts of m and n tokens reach an F1; longer than both if none does."""
+    """Return the least common length with which texts of m and n tokens reach an F1 score; above min(m, n) if none does."""
     exact = score * (m + n) / 2
     least = max(1, math.ceil(exact - 1e-6))
     # Rounding matters only next to an integer, where F1 itself decides.
@@ -70,7 +70,7 @@ def least_common(score: float, m: int, n: int) -> int:
 
 @compiled
 def sign(tokens: np.ndarray, start: int, end: int, words: int, signature: np.ndarray) -> None:
-    """Write the signature of tokens[start:end] into its first `words` (a power of 2, at most `WIDE`) words."""
+    """Write the signature of tokens[start:end] into signature[:words]; `words` is a power of 2, at most `WIDE`."""
     signature[:words] = _ZERO
     for at in range(start, end):
         # The finaliser of splitmix64 (steele2014splittable).

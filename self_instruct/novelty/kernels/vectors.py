@@ -1,4 +1,4 @@
-"""Exact search of unit vectors by cosine similarity, and greedy choice among them, by blocks of matrix products.
+"""Exact search of unit vectors by cosine similarity, and greedy selection of dissimilar ones, in blocks of matrix products.
 
 Products are float32. Candidates within rounding error of the highest are summed again in float64, so results do not depend on
 the block size or the order of summation. Memory: the vectors, up to half as much again to grow, and 32 MiB.
@@ -11,7 +11,7 @@ import numpy as np
 from self_instruct.novelty.kernels.subsequence import compiled
 
 REFERENCES = ("kept", "all")
-_QUERIES, _ROWS = 512, 8192  # of a block of products
+_QUERIES, _ROWS = 512, 8192  # block size of the matrix products
 
 
 class Choice(NamedTuple):
@@ -96,9 +96,7 @@ def _best(
     products: np.ndarray, rows: np.ndarray, block: np.ndarray, begin: int, scores: np.ndarray, found: np.ndarray
 ) -> None:
     """Update the highest cosine of each query with later rows, the first of which is at `begin`."""
-    error = (
-        block.shape[1] * 2.0**-23
-    )  # no float32 sum of a product of unit vectors is further off (higham2002accuracy)
+    error = block.shape[1] * 2.0**-23  # bounds the rounding error of a float32 dot product (higham2002accuracy)
     for query in range(block.shape[0]):
         least = max(np.float64(products[query].max()) - error, scores[query]) - error
         for row in range(rows.shape[0]):

@@ -1,6 +1,8 @@
 """The language of an instruction, identified by py3langid (naive Bayes over byte sequences, the same on every machine)."""
 
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,6 +13,18 @@ ODDS = 20.0
 """How many times likelier another language must be. Measured: of 182 English seeds and 18 English tasks of two to five words,
 none is above 9.5; of 17 tasks as short in 13 other languages, none is below 27."""
 
+_SCRIPTS = {
+    "ARABIC": "ar fa ps ug ur", "ARMENIAN": "hy", "BENGALI": "as bn", "CJK": "ja ko zh",
+    "CYRILLIC": "be bg kk ky mk mn ru sr uk",
+    "DEVANAGARI": "hi mr ne", "ETHIOPIC": "am", "GEORGIAN": "ka", "GREEK": "el", "GUJARATI": "gu", "GURMUKHI": "pa",
+    "HANGUL": "ko", "HEBREW": "he", "HIRAGANA": "ja", "KANNADA": "kn", "KATAKANA": "ja", "KHMER": "km", "LAO": "lo",
+    "MALAYALAM": "ml", "ORIYA": "or", "SINHALA": "si", "TAMIL": "ta", "TELUGU": "te", "THAI": "th", "TIBETAN": "dz",
+}  # fmt: skip
+"""Scripts, by the first word of their characters' names, with the languages that use them. Latin is left out: texts in any
+language hold names and code in it."""
+_FEW = 24
+_SHARE = 0.8
+
 _CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`|https?://\S+", re.DOTALL)
 _ENOUGH = 8
 _LONGEST = 4000
@@ -18,7 +32,8 @@ _LONGEST = 4000
 
 def drop_language(wanted: str | None) -> Callable[[Record], str | None]:
     """Reject with `wrong_language` and the likelier language if the instruction, without code, is not in the language `wanted`,
-    an ISO 639-1 code such as "en". Fewer than eight letters cannot be identified, and pass; so does everything if it is None.
+    an ISO 639-1 code such as "en". Where letters are few, their script decides; fewer than eight in a script that the language
+    uses cannot be identified, and pass. So does everything if it is None.
 
     Raises UserError if py3langid is missing or does not know the language.
     """
@@ -46,16 +61,35 @@ def unwanted_language(
 
     def language_of(text: str) -> str | None:
         text = _CODE.sub(" ", text)[:_LONGEST]
-        if sum(sign.isalpha() for sign in text) < _ENOUGH:
-            return None
+        letters = [sign for sign in text if sign.isalpha()]
+        if len(letters) < _ENOUGH:
+            return _strange_script(letters, wanted)
         odds = {
             name: float(chance) for name, chance in identifier.rank(text.encode("utf-8", "replace").decode("utf-8"))
         }
         best = max(odds[name] for name in wanted)
         likeliest = max(odds, key=lambda name: (odds[name], name in wanted))
-        return likeliest if odds[likeliest] > ODDS * best else None
+        if odds[likeliest] > ODDS * best:
+            return likeliest
+        return _strange_script(letters, wanted) if len(letters) < _FEW else None
 
     return language_of
+
+
+def _strange_script(letters: Sequence[str], wanted: set[str]) -> str | None:
+    """Return the language of the letters by their scripts, or the commonest script's name if several use them; None unless
+    most letters are of scripts that no wanted language uses.
+    """
+    scripts = Counter(unicodedata.name(sign, "").partition(" ")[0].partition("-")[0] for sign in letters)
+    strange = {
+        script: n for script, n in scripts.items() if script in _SCRIPTS and not wanted & set(_SCRIPTS[script].split())
+    }
+    if not strange or sum(strange.values()) < _SHARE * len(letters):
+        return None
+    languages = set.intersection(*(set(_SCRIPTS[script].split()) for script in strange))
+    return (
+        languages.pop() if len(languages) == 1 else max(strange, key=lambda script: (strange[script], script)).lower()
+    )
 
 
 def _identifier(names: Sequence[str], option: str) -> Any:

@@ -3,26 +3,48 @@
 import re
 from collections.abc import Callable
 
-from self_instruct.records import Record
+from self_instruct.records import Record, is_blank
 
 
 def drop_empty(record: Record) -> str | None:
     """Reject with `empty_instruction` or `empty_output`; an empty code fence, or only punctuation, counts as empty."""
-    if not re.search(r"\w", record.instruction):
+    if is_blank(record.instruction) or not re.search(r"\w", record.instruction):
         return "empty_instruction"
     bare = re.sub(r"^```\w*\s*$", "", record.output, flags=re.MULTILINE)
     # One character can be an answer ("+"), fences and white space cannot.
-    return None if bare.strip() else "empty_output"
+    return "empty_output" if is_blank(bare) else None
 
 
 def drop_output_repeats_task(record: Record) -> str | None:
-    """Reject with `output_repeats_task` if the output is the instruction, the input, or both, ignoring case and spacing."""
+    """Reject with `output_repeats_task` if the output is the instruction or the whole task, ignoring case and spacing, or
+    exactly the input.
+
+    Capitals or spaces alone can be what the task asks of the input, and an input that is already sorted stays as it is.
+    """
     output = _folded(record.output)
-    return "output_repeats_task" if output in {_folded(record.instruction), _folded(record.task)} or (
-        record.input and output == _folded(record.input)
-    ) else None  # fmt: skip
+    if output in {_folded(record.instruction), _folded(record.task)}:
+        return "output_repeats_task"
+    same = bool(record.input) and record.output.strip("\n") == record.input.strip("\n")
+    return "output_repeats_task" if same and not _already_sorted(record) else None
 
 
+def _already_sorted(record: Record) -> bool:
+    """Return whether the task asks for an order that the input already has."""
+    items = [
+        item.strip().casefold()
+        for item in re.split(r"[,;\n]" if re.search(r"[,;\n]", record.input) else r"\s", record.input)
+    ]
+    items = [item for item in items if item]
+    if len(items) < 2 or not _SORTS.search(record.instruction):
+        return False
+    try:
+        keys: list[float] | list[str] = [float(item.strip("[]()")) for item in items]
+    except ValueError:
+        keys = [item.strip("[]()\"'") for item in items]
+    return list(keys) in (sorted(keys), sorted(keys, reverse=True))
+
+
+_SORTS = re.compile(r"\b(?:sort|order|arrange|alphabeti|rank|ascending|descending)", re.IGNORECASE)
 TELLING_WORDS = 5
 TELLING_SIGNS = 10
 

@@ -202,7 +202,7 @@ def _result(text: str) -> Value | None:
 
 
 def _numbers(text: str) -> Iterator[Value]:
-    for found in re.finditer(r"(?<![\w.])-?\$?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:\s*/\s*\d+)?\s*%?", text):
+    for found in re.finditer(r"(?<![\w.])[-−–﹣－]?\$?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:\s*/\s*\d+)?\s*%?", text):
         try:
             yield evaluate(tokens_of(found.group().replace("$", "")))
         except NoExpression:

@@ -66,9 +66,9 @@ EXPLAIN = [
 CONSISTENCY = [
     Mistake("output_instruction.py", "", "--batch_dir is missing"),
     _ask("--batch_dir none", "none: holds no run.yaml"),
-    _ask("--no_embeddings", "leaves nothing to decide by"),
+    _ask("--no_embeddings", "--no_embeddings needs --self_consistency_rouge_threshold"),
     _ask(f"{_WORDS} --self_consistency_threshold 0.5", "is a cosine, which --no_embeddings leaves out"),
-    _ask(_WORDS, "the run replayed a script, which cannot tell instructions"),
+    _ask(_WORDS, "the run replayed a script, which cannot predict instructions"),
     _ask("--num_trials 0", "must be at least 1"),
     _ask("--self_consistency_rule median", "must be one of mean, best"),
     _ask("--stop_words x", "unknown argument --stop_words"),

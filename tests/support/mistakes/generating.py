@@ -6,8 +6,8 @@ IO, IIO = "instruction_output.py", "instruction_input_output.py"
 _FIRST = SEEDS.splitlines()[0]
 _SHAPE = '"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8, "vocab_size": 9'
 _CONFIG = f'{{"model_type": "llama", {_SHAPE}}}'
+_WEIGHTS = "\x02" + "\0" * 7 + "{}"  # a safetensors file without tensors
 _REMOTE = '{"model_type": "made_up", "auto_map": {"AutoConfig": "c.C", "AutoModelForCausalLM": "m.M"}}'
-_NO_TENSORS = "\2\0\0\0\0\0\0\0{}"  # the size of the header, and the header
 
 
 def _flag(given: str, message: str) -> Mistake:
@@ -125,11 +125,11 @@ MODELS = [
     _model("--model_name_or_path ./model", "pytorch_model.bin is a pickle, which can run any code when it is loaded",
            "weights in a pickle", config__json=_CONFIG, pytorch_model__bin="x"),
     _model("--model_name_or_path ./model", "cannot be loaded", "weights and no tokenizer", config__json=_CONFIG,
-           model__safetensors=_NO_TENSORS),
+           model__safetensors=_WEIGHTS),
     _model("--model_name_or_path ./model", "cannot be loaded", "a configuration that is no JSON", config__json="{",
-           model__safetensors=_NO_TENSORS),
+           model__safetensors=_WEIGHTS),
     _model("--model_name_or_path ./model", "if you trust its source, add --trust_remote_code", "code of its own",
-           config__json=_REMOTE, model__safetensors=_NO_TENSORS),
+           config__json=_REMOTE, model__safetensors=_WEIGHTS),
     _model("--model_name_or_path {root}/demo_model --chat_template always", "the model's tokenizer has no chat template"),
     _model("--model_name_or_path {root}/demo_model --max_new_tokens 1000", "Use at most 880"),
     _model("--model_name_or_path {root}/demo_model --max_new_tokens 100000", "use a model with a longer context"),

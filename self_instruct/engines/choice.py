@@ -1,0 +1,99 @@
+"""Choose the engine of `--engine auto`, and refuse options that the chosen engine does not have.
+
+`auto` takes vLLM where it is installed, a GPU is there and vLLM has the model's architecture; else this project's own engine,
+whose back-end (local/backend.py) also depends on the device.
+"""
+
+import importlib.metadata
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+from self_instruct.engines.options import EndpointOptions, ModelOptions, SamplingOptions
+from self_instruct.errors import UserError
+
+_DEFAULTS = {**vars(ModelOptions()), **vars(SamplingOptions()), **vars(EndpointOptions())}
+_LOCAL, _VLLM, _SERVER = "huggingface", "vllm", "openai"
+_ONLY = {
+    "engine_backend": ((_LOCAL,), "leave it out"),
+    "attn_implementation": ((_LOCAL,), "vLLM chooses its attention; --vllm_args attention_backend=... changes it"),
+    "device_map": ((_LOCAL,), "use --tensor_parallel_size"),
+    "adapter": ((_LOCAL,), "merge it into the model, and give the merged folder as --model_name_or_path"),
+    "tensor_parallel_size": ((_VLLM,), "use --device_map auto"),
+    "pipeline_parallel_size": ((_VLLM,), "use --device_map auto"),
+    "gpu_memory_utilization": ((_VLLM,), "use --request_batch_size"),
+    "vllm_args": ((_VLLM,), "leave it out"),
+    "presence_penalty": ((_SERVER, _VLLM), "use --repetition_penalty"),
+    "frequency_penalty": ((_SERVER, _VLLM), "use --repetition_penalty"),
+    "max_usage_tokens": ((_SERVER,), "use --max_tokens"),
+    "max_cost": ((_SERVER,), "use --max_tokens or --max_hours"),
+    "price_per_million_tokens": ((_SERVER,), "--plan takes --gpu_hour_price"),
+}
+"""The engines that have an option, and what to do with another one."""
+_IGNORED = {name for name, (engines, _) in _ONLY.items() if engines == (_LOCAL,)}
+"""Options of how a local model is loaded, which have no meaning for scripts and servers."""
+
+
+def check_engine(engine: str, options: Mapping[str, Any], why: str = "") -> None:
+    """Raise UserError for an option that the engine does not have. `why` says why `auto` chose the engine.
+
+    Only what no engine of `auto` has is refused for "auto" itself.
+    """
+    candidates = {_LOCAL, _VLLM} if engine == "auto" else {engine}
+    for name, (engines, advice) in _ONLY.items():
+        if options.get(name, _DEFAULTS[name]) == _DEFAULTS[name] or candidates & set(engines):
+            continue
+        if name in _IGNORED and engine != _VLLM:
+            continue
+        reason = f", as --engine auto chose ({why})" if why else ""
+        raise UserError(
+            f"--{name} is for --engine {' and '.join(engines)}, but the engine is {engine}{reason}; {advice}, or leave it out"
+        )
+
+
+def choose_engine(
+    options: Mapping[str, Any], device: str, architectures: Callable[[], Sequence[str]]
+) -> tuple[str, str]:
+    """Return the engine of `--engine auto` on a kind of device, and why it is not vLLM; that is empty if it is.
+
+    `architectures` reads the names of the model's classes from its configuration.
+    """
+    reason = _why_not_vllm(options, device)
+    if reason is None:
+        reason = _why_not_supported(architectures(), _supported_by_vllm)
+    return (_LOCAL, reason) if reason else (_VLLM, "")
+
+
+def _why_not_vllm(options: Mapping[str, Any], device: str) -> str | None:
+    if not _installed("vllm"):
+        return "it is not installed"
+    if device != "cuda":
+        return f"it is chosen on a GPU only, and the device is {device}"
+    given = [name for name in sorted(_IGNORED) if options.get(name, _DEFAULTS[name]) != _DEFAULTS[name]]
+    if options.get("quantization") in ("4bit", "8bit"):
+        given.append("quantization")
+    return f"it does not take --{given[0]} {options[given[0]]}" if given else None
+
+
+def _why_not_supported(architectures: Sequence[str], supported: Callable[[], Collection[str]]) -> str | None:
+    try:
+        known = supported()
+    except Exception as error:  # a package that does not fit torch or the driver can raise anything
+        return f"it cannot be imported ({type(error).__name__}: {error})"
+    if known and set(architectures) & set(known):
+        return None
+    return f"it does not have the architecture {', '.join(architectures) or 'of the model'}"
+
+
+def _supported_by_vllm() -> Collection[str]:
+    from vllm import ModelRegistry
+
+    return ModelRegistry.get_supported_archs()
+
+
+def _installed(name: str) -> bool:
+    """Whether a package is installed; not whether a module can be found, since vLLM's CPU build has the same module."""
+    try:
+        importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True

@@ -1,0 +1,89 @@
+"""Tuning: which variants are tried, which one is the best, and the table."""
+
+import pytest
+
+from self_instruct.errors import UserError
+from self_instruct.review.tuning import Outcome, Tuning, Variant, best_of, table
+
+
+def outcome(distinct: int, tokens: int = 1000, good: int | None = None) -> Outcome:
+    return Outcome(distinct + 4, distinct + 2, distinct, distinct, good, tokens // 4, tokens - tokens // 4)
+
+
+class Scored(Tuning):
+    """A tuning whose variants have the given numbers of distinct records, 10 if none is given; one of None cannot run."""
+
+    scores: dict[str, int | None]
+
+    def _outcome(self, variant: Variant) -> Outcome:
+        distinct = self.scores.get(variant.name, 10)
+        return Outcome(problem="needs a chat template") if distinct is None else outcome(distinct)
+
+
+def names(tmp_path, scores: dict[str, int | None], **given) -> tuple[list[str], Variant]:
+    tuning = Scored(tmp_path, given, 1000)
+    object.__setattr__(tuning, "scores", scores)
+    found = list(tuning.outcomes())
+    return [variant.name for variant, _ in found], best_of(found)
+
+
+def test_each_stage_varies_the_best_so_far(tmp_path):
+    tried, best = names(tmp_path, {"magpie": 20, "magpie-temperature-1": 40})
+    assert tried == ["chat", "magpie", "few_shot", "magpie-temperature-0.6", "magpie-temperature-1"]
+    assert best.options == {"recipe": "magpie", "temperature": 1.0}
+
+
+def test_a_base_model_is_tuned_by_demonstrations_and_trigger_words(tmp_path):
+    scores = {"chat": None, "magpie": None, "few_shot-3-demonstrations": 30, "few_shot-3-demonstrations-question": 60}
+    tried, best = names(tmp_path, scores)
+    stem = "few_shot-3-demonstrations"
+    assert tried == [
+        "chat", "magpie", "few_shot", stem, f"{stem}-task", f"{stem}-question", f"{stem}-question-temperature-0.6",
+        f"{stem}-question-temperature-1",
+    ]  # fmt: skip
+    assert best.options == {
+        "recipe": "few_shot", "num_prompt_instructions": 3, "num_prompt_synthetic_instructions": 1,
+        "instruction_trigger": "Question", "output_trigger": "Answer",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("given", "tried"),
+    [
+        ({"recipe": "chat", "temperature": 0.5}, ["given", "given-3-demonstrations"]),
+        ({"recipe": "magpie"}, ["given", "given-temperature-0.6", "given-temperature-1"]),
+        ({"instruction_trigger": "Q", "num_prompt_instructions": 2, "temperature": 1}, ["few_shot"]),
+    ],
+)
+def test_options_that_are_given_are_not_varied(tmp_path, given, tried):
+    assert names(tmp_path, {}, **given)[0] == tried
+
+
+def test_nothing_else_is_tried_if_no_recipe_can_run(tmp_path):
+    tuning = Scored(tmp_path, {}, 1000)
+    object.__setattr__(tuning, "scores", dict.fromkeys(["chat", "magpie", "few_shot"]))
+    assert [variant.name for variant, _ in tuning.outcomes()] == ["chat", "magpie", "few_shot"]
+
+
+def test_a_variant_wins_by_more_than_a_standard_error():
+    assert not outcome(11).beats(outcome(9)) and outcome(13).beats(outcome(9))
+    assert outcome(1).beats(outcome(0)) and not outcome(0).beats(outcome(0))
+    assert outcome(9, 500).beats(outcome(9, 1000)), "fewer tokens for as many records"
+    assert outcome(9, good=9).beats(outcome(90, good=1))
+
+
+def test_the_table_marks_the_best_and_shortens_problems():
+    found = [(Variant("chat"), Outcome(problem="needs " * 40)), (Variant("few_shot"), outcome(8, 2000, good=5))]
+    head, first, second = table(found, best_of(found))
+    assert head.split() == [
+        "written", "readable", "accepted", "distinct", "good", "prompt", "tokens", "new", "tokens", "per", "1,000", "tokens",
+    ]  # fmt: skip
+    assert first.startswith("  chat      needs needs") and first.endswith(" ...") and len(first) < 110
+    assert second.split() == ["*", "few_shot", "12", "10", "8", "8", "5", "500", "1,500", "2.50"]
+
+
+def test_no_useful_record_is_a_mistake():
+    with pytest.raises(UserError, match=r"no variant wrote a record that counts; see completions\.jsonl"):
+        best_of([(Variant("chat"), Outcome(problem="needs x")), (Variant("few_shot"), outcome(0))])
+    with pytest.raises(UserError, match=r"^no seeds$"):
+        best_of([(Variant("chat"), Outcome(problem="needs x")), (Variant("few_shot"), Outcome(problem="no seeds"))])
