@@ -44,7 +44,8 @@ class ModelOptions:
     )
     dtype: str = option(
         "auto",
-        "data type of the weights; auto: as stored, float32 on a CPU, half precision with --quantization. "
+        "data type of the weights; auto: as stored, on a CPU float32 unless it has AMX and they are stored in bfloat16, half "
+        "precision with --quantization. "
         "Many models are stored in float32: use bfloat16 on a GPU",
         choices=("auto", "float32", "float16", "bfloat16"),
         common=True,

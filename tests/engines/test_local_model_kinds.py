@@ -165,7 +165,7 @@ def test_the_package_that_reads_quantized_weights_is_named(copy, monkeypatch, me
     config = json.loads((copy / "config.json").read_text())
     config["quantization_config"] = {"quant_method": method, "bits": 4, "group_size": 128, "zero_point": True}
     (copy / "config.json").write_text(json.dumps(config))
-    monkeypatch.setattr(loading, "loading_options", lambda placement: pytest.fail("the weights would be read"))
+    monkeypatch.setattr(loading, "loading_options", lambda *_: pytest.fail("the weights would be read"))
     with pytest.raises(UserError, match=rf"its weights are quantized \({method}\), .*({package})"):
         load_model(str(copy))
 

@@ -8,8 +8,9 @@ from safetensors.torch import save_file
 from transformers import LlamaConfig, LlamaForCausalLM, MambaConfig
 
 from self_instruct.engines import load_engine
+from self_instruct.engines.local import packing, placement
 from self_instruct.engines.local.loading import load_model
-from self_instruct.engines.local.placement import Machine, Placement, check, device
+from self_instruct.engines.local.placement import Machine, Placement, check, device, loading_options
 from self_instruct.errors import UserError
 from tests.support.engine_runs import GREEDY, PROMPTS, complete, request
 from tests.support.tiny_models import build_tokenizer
@@ -81,6 +82,23 @@ def test_this_machine_is_described_by_its_devices_and_the_launcher(monkeypatch):
     assert (found.processes, found.processes_here, found.shown_one_by) == (6, 3, None)
     monkeypatch.setenv("HIP_VISIBLE_DEVICES", "2")
     assert Machine.here(6).shown_one_by == ("HIP_VISIBLE_DEVICES" if found.devices == 1 else None)
+
+
+@pytest.mark.parametrize(
+    ("stored", "amx", "dtype"),
+    [
+        (torch.bfloat16, True, torch.bfloat16),
+        (torch.bfloat16, False, torch.float32),
+        (torch.float16, True, torch.float32),
+        (torch.float32, True, torch.float32),
+        (None, True, torch.float32),
+    ],
+)
+def test_on_a_cpu_weights_stay_in_bfloat16_only_if_it_multiplies_them(stored, amx, dtype, monkeypatch):
+    monkeypatch.setattr(placement, "device", lambda: torch.device("cpu"))
+    monkeypatch.setattr(packing, "multiplies_bfloat16", lambda: amx)
+    assert loading_options(Placement(), stored)["dtype"] == dtype
+    assert loading_options(Placement(dtype="float16"), stored)["dtype"] == torch.float16
 
 
 def test_it_is_refused_before_any_weights_are_read(tiny_llama, tmp_path):

@@ -42,7 +42,7 @@ def load_model(
         check_adapter(adapter, placement.quantization)
     check_class(name, config)
     check_quantized(name, config)
-    where = loading_options(placement)
+    where = loading_options(placement, config.dtype)
     try:
         with offline_if_unreachable(name):
             loaded: Any = AutoModelForCausalLM.from_pretrained(

@@ -138,11 +138,14 @@ def processes_here() -> int:
     return max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
-def loading_options(placement: Placement) -> dict[str, Any]:
+def loading_options(placement: Placement, stored: Any = None) -> dict[str, Any]:
     """Return the arguments of `from_pretrained` for this placement; without a `device_map`, the model is to be moved
-    afterwards.
+    afterwards. `stored` is the data type that the model's configuration names, if any.
     """
-    options: dict[str, Any] = {"dtype": _dtype(placement), "attn_implementation": placement.attn_implementation}
+    options: dict[str, Any] = {
+        "dtype": _dtype(placement, stored),
+        "attn_implementation": placement.attn_implementation,
+    }
     if placement.device_map:
         options["device_map"] = placement.device_map
     if placement.quantization:
@@ -158,13 +161,17 @@ def loading_options(placement: Placement) -> dict[str, Any]:
     return options
 
 
-def _dtype(placement: Placement) -> Any:
+def _dtype(placement: Placement, stored: Any) -> Any:
     import torch
+
+    from self_instruct.engines.local.packing import multiplies_bfloat16
 
     if placement.dtype != "auto":
         return getattr(torch, placement.dtype)
     if placement.quantization:
         half = device().type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
         return torch.bfloat16 if half else torch.float16
+    if device().type != "cpu":
+        return "auto"
     # Half precision is slower than single on most CPUs, and sampling from it is coarser.
-    return torch.float32 if device().type == "cpu" else "auto"
+    return torch.bfloat16 if stored == torch.bfloat16 and multiplies_bfloat16() else torch.float32
