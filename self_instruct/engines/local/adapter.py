@@ -18,11 +18,11 @@ _PROMPTS = {"PROMPT_TUNING", "PREFIX_TUNING", "P_TUNING", "MULTITASK_PROMPT_TUNI
 
 
 def check_adapter(name: str, quantization: str | None = None) -> None:
-    """Raise UserError if an adapter cannot be merged. `name` is a folder or a Hub id; of the latter only the packages count."""
+    """Raise UserError if an adapter cannot be merged. For a Hub id, only the installed packages are checked."""
     if quantization:
         raise UserError(
             f"--adapter {name} cannot be merged into weights of --quantization {quantization}; leave --quantization out, or "
-            "merge the adapter beforehand by merge_and_unload() of PEFT and give the merged model"
+            "merge the adapter beforehand with PEFT's merge_and_unload() and give the merged model"
         )
     if importlib.util.find_spec("peft") is None:
         raise UserError(f"--adapter {name}: reading an adapter needs the package peft: pip install peft")
@@ -51,7 +51,7 @@ def adapter_revision(name: str) -> str:
 
 
 def merge(model: Any, name: str, base: str) -> Any:
-    """Return the model `base` with the adapter's changes in its weights. Raises UserError if they do not belong together."""
+    """Return the model `base` with the adapter's changes in its weights. Raises UserError if they do not fit together."""
     from peft import PeftModel
 
     try:
