@@ -14,21 +14,21 @@ from self_instruct.errors import UserError
 _DEFAULTS = {**vars(ModelOptions()), **vars(SamplingOptions()), **vars(EndpointOptions())}
 _LOCAL, _VLLM, _SERVER = "huggingface", "vllm", "openai"
 _ENGINES_WITH = {
-    "engine_backend": ((_LOCAL,), "leave it out"),
+    "engine_backend": ((_LOCAL,), ""),
     "attn_implementation": ((_LOCAL,), "vLLM chooses its attention; --vllm_args attention_backend=... changes it"),
     "device_map": ((_LOCAL,), "use --tensor_parallel_size"),
     "adapter": ((_LOCAL,), "merge it into the model, and give the merged folder as --model_name_or_path"),
     "tensor_parallel_size": ((_VLLM,), "use --device_map auto"),
     "pipeline_parallel_size": ((_VLLM,), "use --device_map auto"),
     "gpu_memory_utilization": ((_VLLM,), "use --request_batch_size"),
-    "vllm_args": ((_VLLM,), "leave it out"),
+    "vllm_args": ((_VLLM,), ""),
     "presence_penalty": ((_SERVER, _VLLM), "use --repetition_penalty"),
     "frequency_penalty": ((_SERVER, _VLLM), "use --repetition_penalty"),
     "max_usage_tokens": ((_SERVER,), "use --max_tokens"),
     "max_cost": ((_SERVER,), "use --max_tokens or --max_hours"),
     "price_per_million_tokens": ((_SERVER,), "--plan takes --gpu_hour_price"),
 }
-"""The engines that support an option, and advice for users of another engine."""
+"""The engines that support an option, and advice for users of another engine, if there is a replacement."""
 _LOADING_OPTIONS = {name for name, (engines, _) in _ENGINES_WITH.items() if engines == (_LOCAL,)}
 """Options for loading a local model, which scripts and servers ignore."""
 
@@ -45,8 +45,9 @@ def check_engine(engine: str, options: Mapping[str, Any], why: str = "") -> None
         if name in _LOADING_OPTIONS and engine != _VLLM:
             continue
         reason = f", as --engine auto chose ({why})" if why else ""
+        instead = f"{advice}, or leave it out" if advice else "leave it out"
         raise UserError(
-            f"--{name} is for --engine {' and '.join(engines)}, but the engine is {engine}{reason}; {advice}, or leave it out"
+            f"--{name} is for --engine {' and '.join(engines)}, but the engine is {engine}{reason}; {instead}"
         )
 
 
