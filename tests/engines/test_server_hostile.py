@@ -153,6 +153,14 @@ def test_a_server_without_the_model_is_named_and_not_used(caplog):
     assert caplog.text.count(message) == 1
 
 
+def test_a_server_that_rejects_the_key_before_another_answers_is_not_used(caplog):
+    with EndpointServer(latency=0.3) as good, EndpointServer(key="another") as bad:
+        with caplog.at_level(logging.WARNING):
+            found = complete(engine_of(bad, good), [request(i) for i in range(4)])
+        assert {item.finish_reason for item in found.values()} == {"stop"} and good.answered.total() == 5
+    assert caplog.text.count(f"{bad.url}: not used, so the other addresses get all requests: ") == 1
+
+
 def test_a_server_that_starts_late_is_used_and_one_that_loses_the_model_gets_a_pause():
     with EndpointServer(latency=0.01) as first, EndpointServer(status=503) as second:
         engine = engine_of(second, first)

@@ -142,7 +142,8 @@ async def _first_answer(
 ) -> list[str]:
     """Send all servers a first request. The first answer decides the form; the others are admitted as they answer in it.
 
-    Return the refusals of the servers. Raises the UserError or EngineLost of the first server that failed if none refused.
+    Return the refusals of the servers. Raises the UserError or EngineLost of the first server that failed if no server
+    answered or refused.
     """
     asking = {asyncio.ensure_future(_form_of(server, forms, why_refused)): server for server in engine.servers.all}
     refusals, failures = list[str](), list[Exception]()
@@ -162,10 +163,11 @@ async def _first_answer(
                 break
     finally:
         await _cancel(asking)
-    for server in engine.servers.all if any(server.ready for server in engine.servers.all) else ():
-        if not server.ready:
-            engine.admit(server, _refusal(why_refused(server, engine.form)))
-    if failures and not refusals:
+    if any(server.ready for server in engine.servers.all):
+        for server in engine.servers.all:
+            if not server.ready:
+                engine.admit(server, _refusal(why_refused(server, engine.form)))
+    elif failures and not refusals:
         raise failures[0]
     return refusals
 

@@ -12,7 +12,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from self_instruct.engines.base import Completion, EngineLost, Hardware, Request, Sampling, Usage
@@ -70,7 +70,6 @@ class OpenAIEngine:
         self._finished: queue.SimpleQueue[list[Completion]] = queue.SimpleQueue()
         self._queue: list[Job] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._carried = Usage(0, 0)
         self._pending = 0
         self._waking: asyncio.TimerHandle | None = None
         self._interrupted = False
@@ -112,10 +111,6 @@ class OpenAIEngine:
         """Run a coroutine in the engine's event loop and wait for its result."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
-    def carry(self, usage: Usage | None) -> None:
-        """Add tokens used before the first request to the usage of the next completion."""
-        self._carried += usage or Usage(0, 0)
-
     def admit(self, server: Server, refusal: Coroutine[Any, Any, str | None]) -> None:
         """Send requests to this server, too, once `refusal` returns None, or log the reason that it returns.
 
@@ -153,9 +148,6 @@ class OpenAIEngine:
                 pass
             if found:
                 self._pending -= len(found)
-                if self._carried != Usage(0, 0):
-                    found[0] = replace(found[0], usage=(found[0].usage or Usage(0, 0)) + self._carried)
-                    self._carried = Usage(0, 0)
                 self._on_tokens(sum(item.completion_tokens for item in found))
                 return found
             if self._interrupted or not self._pending:
