@@ -101,14 +101,14 @@ def test_devices_that_a_scheduler_shows_one_process_are_not_divided_again():
     ("options", "machine", "message"),
     [
         (VllmOptions(tensor_parallel_size=4), EIGHT,
-         "each needs 4 devices (--tensor_parallel_size 4): 32 in all, but the machine shows 8; start at most "
+         "each needs 4 devices (--tensor_parallel_size 4): 32 in all, but this process sees 8; start at most "
          "--num_processes 2"),
         (VllmOptions(tensor_parallel_size=4), replace(EIGHT, processes=16),
          "start at most --num_processes 4, for 2 such machines"),
         (VllmOptions(tensor_parallel_size=3), replace(EIGHT, processes=1, processes_here=1),
          "use a number of devices per process that divides 8"),
         (VllmOptions(tensor_parallel_size=4, pipeline_parallel_size=4), replace(EIGHT, processes=1, processes_here=1),
-         "(--tensor_parallel_size 4 times --pipeline_parallel_size 4): 16 in all, but the machine shows 8; use a number of "
+         "(--tensor_parallel_size 4 times --pipeline_parallel_size 4): 16 in all, but this process sees 8; use a number of "
          "devices per process that divides 8"),
     ],
 )  # fmt: skip

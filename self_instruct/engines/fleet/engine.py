@@ -232,7 +232,7 @@ class Fleet:
     def _drain(self, seconds: float) -> None:
         """Handle all messages that have arrived; wait up to `seconds` for the first."""
         if self._incoming.empty():
-            # Not get() with a timeout: in Python 3.11 a signal can make it wait for ever.
+            # Not get() with a timeout: in Python 3.11 a signal can make it wait forever.
             self._message_arrived.wait(seconds)
         self._message_arrived.clear()
         while not self._incoming.empty():

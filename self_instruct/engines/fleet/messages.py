@@ -276,7 +276,9 @@ def open_store(world: World, hosts: bool = False, environment: Mapping[str, str]
         if hosts and not agent:
             options["is_master"] = True
             limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-            resource.setrlimit(resource.RLIMIT_NOFILE, (limits[1], limits[1]))  # each connection takes a file
+            resource.setrlimit(
+                resource.RLIMIT_NOFILE, (limits[1], limits[1])
+            )  # each connection needs a file descriptor
             if local:
                 listener = socket.create_server((host, port), backlog=1024)
                 port, options["master_listen_fd"] = listener.getsockname()[1], listener.detach()

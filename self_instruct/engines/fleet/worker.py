@@ -111,7 +111,7 @@ class Worker:
         return not self._main_lost and self._failure is None
 
     def end(self) -> None:
-        """End the generation under way; completions that have finished are still sent. Safe to call from a signal handler."""
+        """End the current generation; completions that have finished are still sent. Safe to call from a signal handler."""
         self._ending = True
         if self._engine is not None:
             self._engine.interrupt()
@@ -152,7 +152,7 @@ class Worker:
         """Return the requests that have arrived; wait for one, or for the end, if there is nothing else to do."""
         begun, found = time.monotonic(), list[Request]()
         while not self._ending and (not self._requests.empty() or (wait and not found)):
-            # Not get() with a timeout: in Python 3.11 a signal can make it wait for ever.
+            # Not get() with a timeout: in Python 3.11 a signal can make it wait forever.
             self._arrived.wait(0.2)
             self._arrived.clear()
             while not self._requests.empty():

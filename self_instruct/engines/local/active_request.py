@@ -11,13 +11,13 @@ from self_instruct.engines.local.sampling import NO_NUMBERS, NOT_A_NUMBER
 from self_instruct.engines.local.stopping import StopMatcher
 from self_instruct.engines.repetition import repeats
 
-# How torch reports a lack of memory where it raises no OutOfMemoryError.
+# Parts of torch's messages when memory runs out and it raises another error than OutOfMemoryError.
 _OUT_OF_MEMORY = ("can't allocate memory", "ALLOC_FAILED")
 
 
 @dataclass(frozen=True)
 class EndRules:
-    """What ends a request before its token limit: an end token, or one of its stop texts. Its sampling decides on loops."""
+    """What ends a request before its token limit: an end token or a stop text; `Sampling.stop_repetition` adds loops."""
 
     end_tokens: frozenset[int]
     matcher: StopMatcher

@@ -13,7 +13,7 @@ from self_instruct.errors import UserError
 from self_instruct.hub import cached_commit, offline_if_unreachable
 
 _WEIGHTS = "adapter_model.safetensors"
-# Kinds of adapters without weights that can be added to those of the model.
+# Kinds of adapters that have no weights to add to those of the model.
 _PROMPTS = {"PROMPT_TUNING", "PREFIX_TUNING", "P_TUNING", "MULTITASK_PROMPT_TUNING", "ADAPTION_PROMPT", "CPT"}
 
 
@@ -57,7 +57,7 @@ def merge(model: Any, name: str, base: str) -> Any:
     try:
         with offline_if_unreachable(name):
             return PeftModel.from_pretrained(model, str(Path(name).expanduser())).merge_and_unload().eval()
-    except Exception as error:  # a broken file can raise any exception in three libraries
+    except Exception as error:  # a broken file can cause any exception in three libraries
         reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         stated = json_object(Path(name).expanduser() / ADAPTER).get("base_model_name_or_path")
         trained = f"it was trained on {stated}" if stated else "give the model that it was trained on"

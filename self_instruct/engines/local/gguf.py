@@ -71,7 +71,7 @@ def convert(file: Path, folder: Path, weights: bool = True, name: str | None = N
         part.rename(folder)
     except UserError:
         raise
-    except Exception as error:  # a broken file can raise any exception in three libraries
+    except Exception as error:  # a broken file can cause any exception in three libraries
         reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise UserError(
             f"--model_name_or_path {name}: transformers cannot read this GGUF file ({reason[:300]}); "

@@ -1,6 +1,7 @@
-"""Recognise folders and configurations that are not a whole causal language model, before any weights are read.
+"""Recognise folders and configurations that are not a complete causal language model, before any weights are read.
 
-Everything but `check_class` works on files and plain values, so a launch can refuse a folder before it imports torch.
+Except for `check_class` and `check_quantized`, the checks need only files and plain values, so that a launch can refuse a
+folder before it imports torch.
 """
 
 import json
@@ -70,7 +71,7 @@ def check_source(name: str, revision: str | None = None, elsewhere: bool = False
 
 
 def check_folder(name: str, folder: Path) -> None:
-    """Raise UserError, naming the model `name`, if a folder does not hold a whole model with safetensors weights."""
+    """Raise UserError, naming the model `name`, if a folder does not hold a complete model with safetensors weights."""
     if reason := _missing_configuration(folder) or _unusable_weights(name, folder) or _damaged_file(folder):
         raise UserError(f"--model_name_or_path {name}: {reason}")
 

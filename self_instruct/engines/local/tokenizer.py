@@ -183,7 +183,7 @@ def read_config(
             config = AutoConfig.from_pretrained(
                 place, revision=revision or "main", trust_remote_code=trust_remote_code
             )
-    except Exception as error:  # a broken file can raise any exception in three libraries
+    except Exception as error:  # a broken file can cause any exception in three libraries
         raise UserError(explain(name, error, elsewhere)) from error
     if not elsewhere:
         check_architecture(name, {**config.to_dict(), "is_encoder_decoder": config.is_encoder_decoder})
@@ -206,7 +206,7 @@ def load_text(
                 model_path(name, weights=not elsewhere), padding_side="left", revision=revision or "main",
                 trust_remote_code=trust_remote_code,
             )  # fmt: skip
-    except Exception as error:  # a broken file can raise any exception in three libraries
+    except Exception as error:  # a broken file can cause any exception in three libraries
         raise UserError(explain(name, error, elsewhere)) from error
     if not elsewhere:
         check_vocabulary(

@@ -18,7 +18,7 @@ SHOWN = 200
 
 @dataclass(frozen=True)
 class Choice:
-    """One text of a response. If `finish_reason` is "error", `error` says why; it is None if the server gave no reason.
+    """One text of a response. `finish_reason` is None if the server gave none; if it is "error", `error` says why.
 
     `reasoning` is a thought that the server returned in a field of its own.
     """

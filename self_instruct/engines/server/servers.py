@@ -40,7 +40,7 @@ class Server:
 
     @asynccontextmanager
     async def within(self, seconds: float) -> AsyncIterator[None]:
-        """Raise TimeoutError `seconds` after the server could have answered.
+        """Raise TimeoutError if the server takes longer than `seconds` for the request inside this context.
 
         The server may process requests one by one. So the time starts again with each answer, as long as the server may
         still be working on requests that were active before this one.

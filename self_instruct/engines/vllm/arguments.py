@@ -141,6 +141,6 @@ def choose_devices(options: VllmOptions, machine: Machine, local_rank: int) -> l
             advice = f"use a number of devices per process that divides {len(visible)}"
         raise UserError(
             f"{machine.processes_here} processes were started on this machine, and each needs {each} devices ({product}): "
-            f"{needed} in all, but the machine shows {len(visible)}; {advice}"
+            f"{needed} in all, but this process sees {len(visible)}; {advice}"
         )
     return list(visible[local_rank * each : (local_rank + 1) * each])
