@@ -39,10 +39,10 @@ def test_greedy_batch_equals_generate_one_prompt_at_a_time(architecture, backend
         assert found[index].prompt_tokens == ids.shape[1]
         assert found[index].completion_tokens == len(new)
         assert found[index].finish_reason == ("stop" if new[-1] == 1 else "length")
-    assert len({item.text for item in found.values()}) > 2, "all rows the same would prove nothing"
+    assert len({item.text for item in found.values()}) > 2, "equal rows would prove nothing"
 
 
-def test_a_request_draws_the_same_tokens_alone_and_beside_others(tiny_llama):
+def test_a_request_draws_the_same_tokens_alone_and_in_a_batch(tiny_llama):
     together = complete(
         engine_of(tiny_llama, SAMPLED, batch_size=5), [request(i, text) for i, text in enumerate(PROMPTS)]
     )
@@ -69,7 +69,7 @@ def test_repetition_penalty_ignores_padding(tiny_llama, penalty, backend):
 
 
 @BACKENDS
-def test_each_row_ends_at_its_own_stop_text_which_is_cut(tiny_llama, backend):
+def test_each_row_ends_before_its_own_stop_text(tiny_llama, backend):
     free = complete(engine_of(tiny_llama), [request(i, text) for i, text in enumerate(PROMPTS)])
     stops = {index: item.text[5:8] for index, item in free.items() if len(item.text) > 10}
     assert len(stops) >= 3
@@ -117,7 +117,7 @@ def test_out_of_memory_halves_the_batch_and_every_request_ends_once(tiny_llama, 
 
 @BACKENDS
 @pytest.mark.parametrize("seed", range(2))
-def test_memory_that_runs_out_at_random_loses_no_request(tiny_llama, monkeypatch, backend, seed):
+def test_running_out_of_memory_at_random_loses_no_request(tiny_llama, monkeypatch, backend, seed):
     rng = random.Random(seed)
     requests = [request(i, HEADER + PROMPTS[i % 5]) for i in range(20)]
     engine = engine_of(tiny_llama, SAMPLED, batch_size=16, backend=backend)
@@ -136,7 +136,7 @@ def test_a_request_too_large_for_memory_ends_as_an_error_and_others_continue(tin
     assert {i for i, item in found.items() if item.finish_reason != "error"} == {0, 1, 2, 4}
 
 
-def test_the_beginning_that_prompts_share_is_read_once(tiny_llama, monkeypatch):
+def test_a_shared_prefix_is_read_once(tiny_llama, monkeypatch):
     engine = engine_of(tiny_llama, batch_size=4, backend="slots")
     shapes = short_of_memory(engine, monkeypatch, lambda shape: True)
     found = complete(engine, [request(i, HEADER + text) for i, text in enumerate(PROMPTS)])
@@ -151,7 +151,7 @@ def test_the_beginning_that_prompts_share_is_read_once(tiny_llama, monkeypatch):
     assert {i: item.text for i, item in found.items()} == {i: item.text for i, item in alone.items()}
 
 
-def test_a_finished_row_leaves_its_slot_to_the_next(tiny_llama, monkeypatch):
+def test_a_waiting_request_takes_the_slot_of_a_finished_one_at_once(tiny_llama, monkeypatch):
     engine = engine_of(tiny_llama, batch_size=2, backend="slots")
     shapes = short_of_memory(engine, monkeypatch, lambda shape: True)
     short = complete(engine_of(tiny_llama), [request(0, PROMPTS[1])])[0].text[:2]
@@ -161,7 +161,7 @@ def test_a_finished_row_leaves_its_slot_to_the_next(tiny_llama, monkeypatch):
     assert len(steps) < 40
 
 
-def test_chat_models_read_the_prompt_as_the_user_and_continue_from_the_opening(tmp_path):
+def test_chat_models_get_the_prompt_as_a_user_message_and_continue_the_opening(tmp_path):
     tokenizer = build_tokenizer()
     tokenizer.chat_template = (
         "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
@@ -182,7 +182,7 @@ def test_a_missing_chat_template_is_refused(tiny_llama):
 
 
 @BACKENDS
-def test_an_interruption_returns_whole_rows_only(tiny_llama, backend):
+def test_an_interruption_returns_only_finished_rows(tiny_llama, backend):
     engine = engine_of(tiny_llama, Sampling(max_new_tokens=400, temperature=0), backend=backend)
     free = complete(engine_of(tiny_llama, Sampling(max_new_tokens=12, temperature=0)), [request(0, PROMPTS[1])])[
         0

@@ -1,4 +1,4 @@
-"""Packed weights against torch's own product."""
+"""Packed layers compared with ordinary ones."""
 
 import pytest
 import torch
@@ -17,7 +17,7 @@ def layers(dtype: torch.dtype = torch.float32) -> torch.nn.Sequential:
 @pytest.mark.skipif(not PACKS, reason="weights are packed on x86 CPUs only")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("shape", [(1,), (1, 1), (2,), (3, 1), (2, 7), (16, 1), (1, 300)])
-def test_products_are_those_of_the_layer_itself(shape, dtype, monkeypatch):
+def test_a_packed_layer_gives_the_same_output(shape, dtype, monkeypatch):
     monkeypatch.setattr(packing, "multiplies_bfloat16", lambda: True)
     model, packed = layers(dtype), layers(dtype)
     assert pack_linears(packed) == 2
@@ -31,7 +31,7 @@ def test_products_are_those_of_the_layer_itself(shape, dtype, monkeypatch):
     assert pack_linears(packed) == 2 and packed[0].forward is kept
 
 
-def test_other_precisions_subclasses_and_large_models_keep_their_weights(monkeypatch):
+def test_other_precisions_subclasses_and_large_models_are_not_packed(monkeypatch):
     class Quantised(torch.nn.Linear):
         pass
 

@@ -14,7 +14,7 @@ PROMPTS = ["Add", "Reverse a string without a loop.", "The quick brown fox jumps
 
 def engine_of(folder: Path, sampling: Sampling = GREEDY, double: bool = True, **options) -> HuggingFaceEngine:
     model, tokenizer, revision = load_model(str(folder))
-    # Double precision, so that what a batch changes in the rounding cannot decide a comparison.
+    # In double precision, rounding differences between batches are too small to change a token.
     return HuggingFaceEngine(model.double() if double else model, tokenizer, revision, sampling, **options)
 
 

@@ -53,7 +53,7 @@ def load_model(
         model.eval()
         if "device_map" not in where:
             model.to(device())
-    except Exception as error:  # a broken file can raise any exception in three libraries
+    except Exception as error:  # a broken file can cause any exception in three libraries
         raise UserError(explain(name, error)) from error
     check_complete(name, found)
     if adapter:
