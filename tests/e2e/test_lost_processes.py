@@ -104,7 +104,7 @@ def test_a_launch_that_lost_a_rank_or_was_stopped_continues_on_any_number_of_ran
 
     wanted = max(journalled(folder)) + 2
     result = run(sys.executable, IO, *options, "--max_requests", wanted)
-    assert result.returncode == 0 and f"Stopped: --max_requests {wanted} are done" in result.stdout, result.stderr
+    assert result.returncode == 0 and f"Stopped: --max_requests {wanted} was reached" in result.stdout, result.stderr
     assert (folder / "completions.jsonl").read_bytes().startswith(third)
     assert sorted(journalled(folder)) == list(range(wanted))
     assert not (folder / "launch.key").exists()
@@ -141,7 +141,7 @@ def test_a_model_that_only_the_generating_process_can_refuse_is_a_user_error(tmp
 
 def test_max_hours_ends_a_launch(tmp_path):
     result = generate(*MODEL, "--batch_dir", tmp_path / "run", "--max_hours", 0.0005)
-    assert result.returncode == 0 and "Stopped: --max_hours 0.0005 are over." in result.stdout, result.stderr
+    assert result.returncode == 0 and "Stopped: --max_hours 0.0005 was reached." in result.stdout, result.stderr
     assert "has not ended" not in result.stderr
 
 

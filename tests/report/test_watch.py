@@ -39,7 +39,7 @@ def test_counts_match_the_report_for_any_read_positions(finished, tmp_path):
 
 def test_watch_can_be_called_from_python(finished):
     [status] = watch(finished, every=60)
-    assert (status.state, status.stopped, status.holder) == ("stopped", "all 30 records are there", None)
+    assert (status.state, status.stopped, status.holder) == ("stopped", "all 30 records are accepted", None)
     plain = status.as_dict()
     assert plain["accepted"] == status.funnel.accepted == 30 and plain["yield"] == round(
         status.funnel.yield_of_written, 4

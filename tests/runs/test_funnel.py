@@ -210,9 +210,9 @@ def test_warnings_are_in_the_report(tmp_path: Path) -> None:
 
 def test_the_report_holds_all_counts(tmp_path: Path) -> None:
     made = funnel((KEPT, EMPTY, SHORT), (FAILED,), (ROUGE, LOOPS, SHORT))
-    write_report(tmp_path, made, "all 1 records are there")
+    write_report(tmp_path, made, "all 1 records are accepted")
     assert json.loads((tmp_path / "report.json").read_text()) == {
-        "stopped": "all 1 records are there",
+        "stopped": "all 1 records are accepted",
         "requests": 3,
         "completions": {"error": 1, "stop": 2},
         "blocks": 6,

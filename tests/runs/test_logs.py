@@ -126,12 +126,14 @@ def test_a_run_logs_more_than_it_prints(tmp_path):
     beats = [row for row in events if row.get("event") == "heartbeat"]
     assert (
         events[0]["message"].startswith("self_instruct ")
-        and events[-1]["message"] == "stopped: all 30 records are there"
+        and events[-1]["message"] == "stopped: all 30 records are accepted"
     )
     assert beats[-1]["done"] == 30 and beats[-1]["target"] == 30 and 0 < beats[-1]["yield"] < 1
     assert {row["rank"] for row in events} == {0} and all(row["resident"] > 1e6 for row in beats)
     again = generate(*options, "--log_level", "debug", "--num_instructions_to_generate", 35)
-    assert "Going on with" in again.stderr and re.search(r"request \d+: \d+ blocks, \d+ accepted", again.stderr)
+    assert "Continuing the run in" in again.stderr and re.search(
+        r"request \d+: \d+ blocks, \d+ accepted", again.stderr
+    )
     assert "of 0 rows" not in again.stderr and "rows in flight" in again.stderr
     more = rows(tmp_path / "run/logs/rank-0.jsonl")
     assert more[: len(events)] == events and any(row["level"] == "debug" for row in more[len(events) :])

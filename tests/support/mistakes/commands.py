@@ -54,7 +54,7 @@ REFILTER = [
     Mistake("refilter", "run new --temperature 1", "unknown argument --temperature"),
     Mistake("refilter", "run new --rouge_threshold 0", "must be above 0"),
     Mistake("refilter", "run new --seed_tasks_path none.jsonl", "cannot be read (No such file or directory)"),
-    Mistake("refilter", "run seeds.jsonl/new", "cannot be made"),
+    Mistake("refilter", "run seeds.jsonl/new", "cannot be created"),
 ]
 EXPLAIN = [
     Mistake("explain", "run", "ID_OR_TEXT"),

@@ -52,7 +52,7 @@ OPTIONS = [
     _flag("--temperature hot", "must be a number"),
     _flag("--temperature nan", "--temperature is nan"),
     _flag("--temperature -1", "must be at least 0"),
-    _flag("--temperature 0.00001", "too near to 0 to divide by"),
+    _flag("--temperature 0.00001", "too close to 0 to divide by"),
     _flag("--top_p 1.5", "must be above 0 and at most 1"),
     _flag("--rouge_threshold 70", "must be above 0 and at most 1.01"),
     _flag("--max_hours 0", "must be above 0"),
