@@ -71,13 +71,15 @@ def clean_sources(
 
 
 class _Seen:
-    """Digests of the ids and the first pairs of the conversations that passed."""
+    """Digests of the ids and the first pairs of the conversations so far, without duplicates."""
 
     def __init__(self) -> None:
         self._digests = set[bytes]()
 
     def before(self, example: Example, pair: Sequence[Numbered]) -> tuple[str, str] | None:
-        """Return a reason and a detail if an earlier conversation has the same id in the same file, or the same first pair."""
+        """Return why a conversation is a duplicate, as reason and detail: an earlier one has the same id in the same file, or
+        the same first pair. Return None if it is new.
+        """
         keys = {"first_pair": json.dumps([one.text for one in pair])}
         if example.id:
             keys = {"id": json.dumps([example.path, example.id]), **keys}
@@ -88,11 +90,11 @@ class _Seen:
         if found is None:
             self._digests.update(digests.values())
             return None
-        return found, f"id {example.id}" if found == "id" else f"begins as one before: {pair[0].text[:100]}"
+        return found, f"id {example.id}" if found == "id" else f"begins like an earlier one: {pair[0].text[:100]}"
 
 
 class _Clean(Step[ReadRow]):
-    """Clean each conversation, compare it with those before it, and split it."""
+    """Clean each conversation, compare it with the earlier ones, and split it."""
 
     def __init__(self, job: CleanJob, format: Format, seen: _Seen) -> None:
         self._job, self._format, self._seen = job, format, seen
@@ -103,7 +105,7 @@ class _Clean(Step[ReadRow]):
         turns, count = example.turns, self.turns.tally
         self.turns.read += len(turns)
         if example.fields.get("plugins"):
-            return self._refuse(row, len(turns), Drop("conversation", "plugins", "was held with plugins"))
+            return self._refuse(row, len(turns), Drop("conversation", "plugins", "used plugins"))
         outcome = clean(turns, self._job.cleaning)
         if outcome.reason:
             for one in outcome.dropped:
@@ -120,7 +122,7 @@ class _Clean(Step[ReadRow]):
         return self._split(*row, outcome.kept, rejects)
 
     def _split(self, row: Row, example: Example, kept: list[Numbered], rejects: list[Reject]) -> Result:
-        """Return the parts of a conversation; the row is dropped if none is written, for the reason of the last one."""
+        """Return the samples of a conversation, one per part. If no part can be written, drop the row for the last reason."""
         job, samples, last = self._job, list[dict[str, Any]](), Drop("sample", "")
         parts, too_long = [kept], list[tuple[list[Numbered], int]]()
         if job.limit is not None:
@@ -152,7 +154,7 @@ class _Clean(Step[ReadRow]):
             if self._job.digits is not None and (found := repeated_digits(one.text, self._job.digits)) is not None:
                 return Drop("sample", "repeated_digits", f"turn {one.number}: {found[:100]}")
             if self._job.wrong_lists and one.turn["role"] == ASSISTANT and (at := wrong_list(one.text)) is not None:
-                return Drop("sample", "wrong_list", f'turn {one.number}: the list begins anew with "{at.strip()}"')
+                return Drop("sample", "wrong_list", f'turn {one.number}: the list restarts with "{at.strip()}"')
         return None
 
     def _refuse(self, row: ReadRow, turns: int, drop: Drop) -> Result:
@@ -167,7 +169,7 @@ class _Clean(Step[ReadRow]):
 
 
 def _sample(example: Example, part: Sequence[Numbered], whole: bool) -> Example:
-    """Return the example of a part. If the conversation was split, the number of the first turn is appended to the id."""
+    """Return the example of a part. If the conversation was split, append the number of the part's first turn to the id."""
     id = example.id
     if not whole:
         id = f"{id or made_id(example)}_{part[0].number}"

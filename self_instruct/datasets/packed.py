@@ -22,12 +22,12 @@ _FORMS: dict[bytes, Callable[[BinaryIO], BinaryIO]] = {
     b"\xfd7zXZ\x00": lambda stream: cast(BinaryIO, lzma.LZMAFile(stream)),
     b"\x28\xb5\x2f\xfd": _zstd,
 }
-"""First bytes of compressed files, and how each is unpacked."""
+"""First bytes of compressed files, each with the function that unpacks the file."""
 ENDINGS = (".gz", ".bz2", ".xz", ".zst")
 
 
 def unpacker(head: bytes) -> Callable[[BinaryIO], BinaryIO] | None:
-    """Return how to unpack a stream that begins with these bytes; None if it is not compressed."""
+    """Return the function that unpacks a stream with these first bytes; None if it is not compressed."""
     return next((unpack for sign, unpack in _FORMS.items() if head.startswith(sign)), None)
 
 

@@ -9,15 +9,15 @@ from collections.abc import Callable, Sequence
 from self_instruct.datasets.conversation_cleaning import Numbered
 
 PER_TURN = 6  # tokens that a template puts around a turn, as in FastChat
-BYTES_A_TOKEN = 3
-"""For the estimate. English has about four bytes a token; Chinese and Japanese have three bytes and a token per character."""
+BYTES_PER_TOKEN = 3
+"""For the estimate. English has about four bytes per token; Chinese and Japanese have a token per character of three bytes."""
 
 Count = Callable[[str], int]
 
 
 def estimated_tokens(text: str) -> int:
     """Estimate the tokens of a text without a tokenizer: one for every three bytes of UTF-8."""
-    return math.ceil(len(text.encode("utf-8", "surrogatepass")) / BYTES_A_TOKEN)
+    return math.ceil(len(text.encode("utf-8", "surrogatepass")) / BYTES_PER_TOKEN)
 
 
 def tokens_of(turns: Sequence[Numbered], count: Count) -> int:
@@ -33,7 +33,7 @@ def split(
     """
     room = limit - (count(system) + PER_TURN if system else 0)
     parts, too_long = list[list[Numbered]](), list[tuple[list[Numbered], int]]()
-    left = 0  # of the last part
+    left = 0  # tokens that the last part can still take
     for at in range(0, len(turns), 2):
         pair = list(turns[at : at + 2])
         needed = tokens_of(pair, count)

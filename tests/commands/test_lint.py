@@ -73,7 +73,8 @@ def test_a_fixed_file_has_no_faults_left(tmp_path, capsys):
     ("turns", "found"),
     [
         ("u:a a:b u:c a:d", None), ("u:a a:b a:c", "turn 3 is an answer after another answer"),
-        ("a:b u:c a:d", "turn 1 is an answer to no question"), ("u:a u:b a:c", "turn 2 is a question after another question"),
+        ("a:b u:c a:d", "turn 1 is an answer without a question"),
+        ("u:a u:b a:c", "turn 2 is a question after another question"),
     ],
 )  # fmt: skip
 def test_turns_out_of_order_are_found_with_their_place(tmp_path, turns, found):

@@ -7,7 +7,7 @@ import pytest
 from self_instruct.config.option import declarations
 from self_instruct.config.shipped import shipped
 from self_instruct.datasets.example import Example
-from self_instruct.datasets.naming import made_id, pasteable, presentable, short, without_places
+from self_instruct.datasets.naming import made_id, pasteable, presentable, short, with_short_paths
 from self_instruct.generation.config import GROUPS
 
 
@@ -58,5 +58,5 @@ def test_hardly_any_option_is_mistaken_for_a_secret():
 def test_only_path_and_model_keys_are_shortened():
     row = {"text": "/etc/passwd", "provenance": [{"model": "/m/mine", "note": "/a/b", "path": None}]}
     kept = {"text": "/etc/passwd", "provenance": [{"model": "mine", "note": "/a/b", "path": None}]}
-    assert without_places(row) == kept
+    assert with_short_paths(row) == kept
     assert short("tatsu-lab/alpaca") == "tatsu-lab/alpaca" and short("/a/b.jsonl") == "b.jsonl"
