@@ -1,5 +1,6 @@
 """Linting and fixing whole files."""
 
+import io
 import json
 
 import pytest
@@ -152,12 +153,20 @@ def test_the_report_can_be_printed(tmp_path, capsys):
     assert "output: \\ud83d lost" in capsys.readouterr().out
 
 
+def test_standard_input_is_read_while_the_report_goes_to_standard_output(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(json_line(GOOD))))
+    assert main(["lint", "-", "--report", "-"]) == 0
+    assert json.loads(capsys.readouterr().out)["rows"] == 1
+
+
 @pytest.mark.parametrize(("options", "message"), [
     (["--fix"], "need each other"),
     (["--output", "{tmp}/o.jsonl"], "need each other"),
     (["--fix", "--output", "{tmp}/o.json"], "ends in .jsonl"),
     (["--fix", "--output", "{tmp}/in.jsonl"], "would be overwritten"),
     (["--report", "{tmp}/in.jsonl"], "would overwrite an input file"),
+    (["--fix", "--output", "{tmp}/o.jsonl", "--report", "{tmp}/o.jsonl"], "is also the path of --output_path"),
+    (["--fix", "--output", "{tmp}/o.jsonl", "--report", "{tmp}/o.rejected.jsonl"], "is the file of the rejected rows"),
     (["--fix", "--output", "-", "--report", "-"], "both write to standard output"),
     (["--checks", "mojibake", "--fail_on", "truncated"], "is not in --checks"),
     (["--checks", "mojibak"], "must be one of"),
