@@ -63,7 +63,7 @@ def _texts(name: str, path: str) -> Iterator[BenchmarkText]:
 
 
 def _read(schema: Schema, row: Row) -> Task:
-    """Read a row as `schema` says; return its id and its texts. Raises UserError if it cannot be read."""
+    """Read a row of a known format; return its id and its texts. Raises UserError if it cannot be read."""
     try:
         example = of_row(schema, row.value, row.header or {}, row.place).read(row.value, row.place)
     except LineError as error:

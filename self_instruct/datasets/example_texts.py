@@ -1,4 +1,4 @@
-"""Collect all texts of an example that may contain a benchmark: turns, system prompt, thoughts, tool calls, worse answer."""
+"""Collect all texts of an example that may contain benchmark text: turns, system prompt, thoughts, tool calls, worse answer."""
 
 import json
 from collections.abc import Iterator

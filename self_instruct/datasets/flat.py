@@ -35,9 +35,8 @@ def flat(
         check_output(row, place, *outputs)
         output = next((name for name in outputs if row.get(name) is not None), outputs[0])
         input = next((name for name in inputs if isinstance(row.get(name), str)), inputs[0] if inputs else "")
-        unfilled = (
-            name for name in (*inputs, *outputs) if row.get(name) is None
-        )  # null in a table whose other rows have them
+        # A field is null in a table if only other rows have it.
+        unfilled = (name for name in (*inputs, *outputs) if row.get(name) is None)
         return Example(
             text_of(row, instruction, place, required=True),
             input_of(row, input, place),
@@ -50,7 +49,7 @@ def flat(
 
 
 def with_history(example: Example, place: str) -> Example:
-    """Return an example with its field `history`, a list of earlier exchanges, as the beginning of a conversation."""
+    """Return an example as a conversation that begins with the exchanges in its field `history`, if it has that field."""
     earlier = example.fields.get(HISTORY)
     if example.messages or not isinstance(earlier, list) or not earlier:
         return example

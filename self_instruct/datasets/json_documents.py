@@ -76,7 +76,7 @@ class _Text:
                 return ""
 
     def value(self) -> tuple[Any, str]:
-        """Decode the next value and move behind it. Return the value and its text. Raises `_Broken`."""
+        """Decode the next value and move past it. Return the value and its text. Raises `_Broken`."""
         self.next_char()
         while True:
             self.constants.clear()

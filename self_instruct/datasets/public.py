@@ -33,7 +33,7 @@ from self_instruct.user_files import read_objects
 Rows = Iterable[Mapping[str, Any]]
 """Rows in memory: a list of dicts, or a `datasets.Dataset`."""
 Data = str | Path | Run | Sequence[str | Path] | Rows
-"""Rows, a run, or the place of rows: a file, a folder of the datasets library, a Hub id, or a list of files."""
+"""Rows, a run, or a path: of a file, of a folder of the datasets library, or on the Hub; or a list of files."""
 
 
 @dataclass(frozen=True)

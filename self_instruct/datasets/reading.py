@@ -189,7 +189,7 @@ def _open(source: Source, option: str) -> Reader:
             keys = ", ".join(map(str, values[0]))[:200]
             raise UserError(
                 f"{option} {source.path}: no known format has rows with the fields {keys}; give the format with "
-                f"--input_format, or the fields with --map, as in --map {guessed(values[0])[:200]}"
+                f"--input_format, or name the fields, as in --map {guessed(values[0])[:200]}"
             )
     else:
         schema = named(source.format, values, container.header, source.path)

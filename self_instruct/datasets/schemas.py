@@ -196,4 +196,7 @@ def _lmflow(rows: list[dict[str, Any]], stated: Any, path: str) -> Schema:
 
 
 def _no_instructions(stated: Any) -> str:
-    return f"is LMFlow of type {stated!r}, which has no instructions; the types with instructions are {', '.join(_LMFLOW)}"
+    about = (
+        "without a type, and its rows fit none" if stated is None else f"of type {stated!r}, which has no instructions"
+    )
+    return f"is LMFlow {about}; the types with instructions are {', '.join(_LMFLOW)}"

@@ -119,9 +119,8 @@ def _turns(turn: Any, number: int, place: str) -> Iterator[Turn]:
 def _read(role: str, content: Any, rest: dict[str, Any]) -> tuple[str, Any, dict[str, Any]]:
     """Return the usual name of a role, the content, and the other fields of a turn, with function calls as `tool_calls`."""
     known = _ROLES.get(role.lower(), role)
-    extra = {
-        name: value for name, value in rest.items() if value is not None
-    }  # null in a table whose other rows have them
+    # A field is null in a table if only other rows have it.
+    extra = {name: value for name, value in rest.items() if value is not None}
     if role.lower() not in (known, _NAMES.get(known)):
         extra = {"from": role, **extra}
     if role in CALLS and isinstance(content, str) and (calls := _calls_in(content)):

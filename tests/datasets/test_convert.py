@@ -1,4 +1,4 @@
-"""Every format through every other and back."""
+"""Conversion of every format to every other one and back."""
 
 import json
 import sys
@@ -168,7 +168,7 @@ def test_written_files_load_with_the_datasets_library(folder, tmp_path):
         read(tmp_path / "splits")
 
 
-GROWING = """
+LIMITED_MEMORY = """
 import resource, sys
 from self_instruct.commands.convert import main
 size = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmSize")) << 10
@@ -181,14 +181,14 @@ def test_list_from_a_pipe_is_read_in_constant_memory(tmp_path):
     out = tmp_path / "o.json"
     row = json.dumps({"instruction": "a", "output": "b" * 4000})
     command = f"print('['); [print({row!r}, ',') for at in range(10000)]; print(']')"
-    script = f'{sys.executable} -c "$MAKE" | {sys.executable} -c "$GROWING" {out}'
-    process = start("sh", "-c", script, MAKE=command, GROWING=GROWING)
+    script = f'{sys.executable} -c "$MAKE" | {sys.executable} -c "$LIMITED_MEMORY" {out}'
+    process = start("sh", "-c", script, MAKE=command, LIMITED_MEMORY=LIMITED_MEMORY)
     _, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
     assert wait_until(out.exists) and out.stat().st_size > 40_000_000
 
 
-# ---- what cannot be read, or is not what it seems
+# ---- damaged files, and unreadable rows
 
 GOOD = b'{"instruction": "a", "output": "b"}'
 CHAT = b'{"messages": [{"role": "user", "content": "a"}]}\n'
