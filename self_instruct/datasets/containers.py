@@ -105,15 +105,16 @@ def _closing(rows: Iterator[Row | Unreadable], stream: BinaryIO) -> Iterator[Row
 
 
 def _of_stream(stream: BinaryIO, name: str, option: str) -> Container:
-    head = read(stream, _HEAD)
+    where = f"{option} {name}"
+    head = read(stream, _HEAD, where)
     unpack = unpacker(head)
     if unpack is not None:
-        return _of_stream(unpack(cast(BinaryIO, _Rejoined.reader(head, stream))), name, option)
+        return _of_stream(unpack(cast(BinaryIO, _Rejoined.reader(head, stream, where))), name, option)
     table = _table(head, name, option)
     if table is not None:
         return table
     skipped = len(head) - len(head.removeprefix(_BOM).lstrip())
-    content, rejoined = head[skipped:], _Rejoined.reader(head, stream)
+    content, rejoined = head[skipped:], _Rejoined.reader(head, stream, where)
     if _JSON.match(content):
         return _of_json(content, rejoined, skipped, name)
     separator = separator_of(content, name)
@@ -238,15 +239,15 @@ def _raw_lines(file: io.BufferedIOBase) -> Iterator[tuple[bytes, bool]]:
 
 
 class _Rejoined(io.RawIOBase):
-    """A stream preceded by the bytes that were already read from it."""
+    """A stream preceded by the bytes that were already read from it. Messages begin with `where`, the option and the path."""
 
-    def __init__(self, head: bytes, rest: BinaryIO) -> None:
-        self._head, self._rest = memoryview(head), rest
+    def __init__(self, head: bytes, rest: BinaryIO, where: str) -> None:
+        self._head, self._rest, self._where = memoryview(head), rest, where
 
     @classmethod
-    def reader(cls, head: bytes, rest: BinaryIO) -> io.BufferedReader:
+    def reader(cls, head: bytes, rest: BinaryIO, where: str) -> io.BufferedReader:
         """Return a buffered reader of the whole stream."""
-        return io.BufferedReader(cls(head, rest), 1 << 16)
+        return io.BufferedReader(cls(head, rest, where), 1 << 16)
 
     def readable(self) -> bool:
         return True
@@ -256,6 +257,6 @@ class _Rejoined(io.RawIOBase):
             number = min(len(buffer), len(self._head))
             buffer[:number], self._head = self._head[:number], self._head[number:]
             return number
-        content = read(self._rest, len(buffer))
+        content = read(self._rest, len(buffer), self._where)
         buffer[: len(content)] = content
         return len(content)

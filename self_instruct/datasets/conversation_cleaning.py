@@ -21,7 +21,7 @@ Foreign = Callable[[str], str | None]
 
 
 @dataclass(frozen=True)
-class Numbered:
+class NumberedTurn:
     """A turn and its position in the conversation, from 1."""
 
     number: int
@@ -34,7 +34,7 @@ class Numbered:
 
 
 @dataclass(frozen=True)
-class Dropped:
+class DroppedTurn:
     """A dropped turn, unchanged, with the reason and a detail."""
 
     number: int
@@ -50,14 +50,14 @@ class Outcome:
     """
 
     turns: Sequence[Turn]
-    kept: list[Numbered]
-    dropped: list[Dropped] = field(default_factory=list)
+    kept: list[NumberedTurn]
+    dropped: list[DroppedTurn] = field(default_factory=list)
     reason: str = ""
     detail: str = ""
 
-    def drop(self, gone: Sequence[Numbered], reason: str, detail: str) -> None:
+    def drop(self, gone: Sequence[NumberedTurn], reason: str, detail: str) -> None:
         """Drop turns, recording each as it was before cleaning."""
-        self.dropped += [Dropped(one.number, self.turns[one.number - 1], reason, detail) for one in gone]
+        self.dropped += [DroppedTurn(one.number, self.turns[one.number - 1], reason, detail) for one in gone]
 
     def refuse(self, reason: str, detail: str) -> None:
         """Drop all remaining turns."""
@@ -76,7 +76,7 @@ class Cleaning:
 
 def clean(turns: Sequence[Turn], cleaning: Cleaning) -> Outcome:
     """Return the kept pairs of a conversation with cleaned texts, and each dropped turn with its reason."""
-    outcome = Outcome(turns, [Numbered(number, turn) for number, turn in enumerate(turns, start=1)])
+    outcome = Outcome(turns, [NumberedTurn(number, turn) for number, turn in enumerate(turns, start=1)])
     _trim(outcome)
     for step in (_check_raw_texts, _clean_texts, _check_cleaned_texts):
         if outcome.reason:
@@ -133,7 +133,7 @@ def _check_raw_texts(outcome: Outcome, cleaning: Cleaning) -> None:
 def _clean_texts(outcome: Outcome, cleaning: Cleaning) -> None:
     """Clean each text; end the conversation before the first pair whose text is then empty or unprintable."""
     are_html = _html_turns(outcome.kept) if cleaning.html else set[int]()
-    before, done = outcome.kept, list[Numbered]()
+    before, done = outcome.kept, list[NumberedTurn]()
     for one in before:
         answer = one.turn["role"] == ASSISTANT
         try:
@@ -152,7 +152,7 @@ def _clean_texts(outcome: Outcome, cleaning: Cleaning) -> None:
             outcome.drop(before[len(done) + 1 :], "after_cut", f"the conversation was cut before turn {one.number}")
             outcome.kept = done[:whole]
             break
-        done.append(Numbered(one.number, {**one.turn, "content": text}))
+        done.append(NumberedTurn(one.number, {**one.turn, "content": text}))
     else:
         outcome.kept = done
     if not outcome.kept:
@@ -169,7 +169,7 @@ def _check_cleaned_texts(outcome: Outcome, cleaning: Cleaning) -> None:
             outcome.refuse("language", language)
 
 
-def _html_turns(kept: Sequence[Numbered]) -> set[int]:
+def _html_turns(kept: Sequence[NumberedTurn]) -> set[int]:
     """Return the numbers of the turns that are HTML saved from a chat page.
 
     If the page's classes are gone, answers count as HTML only if all of them look like rendered Markdown and no question

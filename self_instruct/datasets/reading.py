@@ -144,7 +144,7 @@ def open_sources(sources: Sequence[Source], option: str = "--input_path") -> lis
     """
     twice = next((path for path, number in Counter(source.path for source in sources).items() if number > 1), None)
     if twice is not None:
-        why = "the pipe can be read once" if twice == PIPE else "every row of it would be a duplicate"
+        why = "standard input can be read only once" if twice == PIPE else "every row of it would be a duplicate"
         raise UserError(f"{option} names {twice} twice, but {why}; give it once")
     readers = [_open(source, option) for source in sources]
     if any(reader.schema for reader in readers):

@@ -22,7 +22,7 @@ def test_compressed_lines_are_read_and_damaged_ones_refused(tmp_path, pack):
     (tmp_path / "a").write_bytes(pack(LINE))
     assert [row.value for row in open_container(str(tmp_path / "a")).rows] == [ROW]
     (tmp_path / "b").write_bytes(pack(LINE)[:-9])
-    with pytest.raises(UserError, match="is cut or damaged"):
+    with pytest.raises(UserError, match=r"--input_path .*/b: the .* data is cut or damaged"):
         list(open_container(str(tmp_path / "b")).rows)
 
 

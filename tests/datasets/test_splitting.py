@@ -4,14 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from self_instruct.datasets.conversation_cleaning import Numbered
+from self_instruct.datasets.conversation_cleaning import NumberedTurn
 from self_instruct.datasets.splitting import PER_TURN, estimated_tokens, split, tokens_of
 
 
 def conversation(*lengths):
     """Return turns of these lengths in characters."""
     roles = ["user", "assistant"] * len(lengths)
-    return [Numbered(at, {"role": roles[at - 1], "content": "x" * n}) for at, n in enumerate(lengths, start=1)]
+    return [NumberedTurn(at, {"role": roles[at - 1], "content": "x" * n}) for at, n in enumerate(lengths, start=1)]
 
 
 def numbers(parts):
