@@ -54,9 +54,9 @@ def _problem_of(word: str) -> str | None:
     if not word.strip():
         return "is empty"
     if word != word.strip():
-        return "has spaces around it; leave them out"
+        return "has spaces around it"
     if word[0].isdigit():
-        return "begins with a digit, like the number of a task; begin it with another character"
+        return "begins with a digit, like the number of a task"
     if re.search(r"[\n\r:*\\]", word):
         return "must be plain text without line break, colon, asterisk or backslash"
     return None
