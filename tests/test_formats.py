@@ -252,13 +252,28 @@ def test_a_block_keeps_its_text_as_the_model_wrote_it() -> None:
     assert (block.text, block.reason) == ("1. Instruction:\nAdd.\n\n1. Outcome:\nx", "missing_output")
 
 
-@pytest.mark.parametrize("word", ["", " ", "a\nb", "a\rb", "a:", "Task ", " Task", "*Task", "a\\b", "1st", "²"])
+@pytest.mark.parametrize(("words", "rule"), [
+    (["", " "], "is empty"), (["Task ", " Task"], "has spaces around it"), (["1st", "²"], "begins with a digit"),
+    (["a\nb", "a\rb", "a:", "*Task", "a\\b"], "must be plain text without line break, colon, asterisk or backslash"),
+])  # fmt: skip
 @pytest.mark.parametrize("place", [0, 1])
-def test_a_trigger_word_that_could_be_mistaken_for_text_is_refused(word: str, place: int) -> None:
+def test_a_trigger_word_that_cannot_be_told_from_text_is_refused_with_its_rule(words, rule, place) -> None:
     triggers = [("instruction", "Instruction"), ("output", "Output")]
-    triggers[place] = (triggers[place][0], word)
-    with pytest.raises(ValueError, match=r"trigger word .* must be plain text"):
-        RecordFormat("x", tuple(triggers))
+    for word in words:
+        triggers[place] = (triggers[place][0], word)
+        with pytest.raises(ValueError, match=f"trigger word .* {rule}"):
+            RecordFormat("x", tuple(triggers))
+
+
+@pytest.mark.parametrize("word", ["", " "])
+def test_an_empty_trigger_word_does_not_keep_the_current_one(word: str) -> None:
+    with pytest.raises(ValueError, match=r"trigger word '\s*' is empty"):
+        IO.with_triggers(output=word)
+
+
+def test_an_unknown_field_of_a_trigger_word_is_refused() -> None:
+    with pytest.raises(TypeError, match="outputs"):
+        IO.with_triggers(outputs="Answer")
 
 
 def test_trigger_words_must_differ() -> None:

@@ -1,5 +1,5 @@
 """Checks for faults of instruction data known from AlpacaDataCleaned and others: one function per fault, which returns the text
-that shows it. A finding is a hint, not proof.
+that shows the fault, or None. A finding is a hint, not proof.
 
 lint.py finds faults that need more than one exchange: duplicates, and turns out of order.
 """
@@ -260,7 +260,7 @@ def inline_thought(record: Exchange) -> str | None:
 
 
 def broken(record: Exchange) -> str | None:
-    """Find an output whose thought is not opened, not closed or without an answer behind it."""
+    """Find an output whose thought is not opened, not closed or without an answer after it."""
     problem = broken_thought(record.output) if _thinks(record) else None
     return f"{problem}: {record.output.strip()[:_SHOWN]}" if problem else None
 
@@ -350,7 +350,7 @@ def merged_turns(record: Exchange) -> str | None:
 
 
 def _is_dialogue(text: str) -> bool:
-    """Return whether a text begins with a speaker, who speaks again or whom another answers."""
+    """Return whether a text begins with the label of a speaker that occurs again, or of a user whom another speaker answers."""
     first = _SPEAKER.match(text.lstrip())
     names = [found[1].casefold() for found in _SPEAKER.finditer(text)] if first else []
     return bool(first) and (names.count(names[0]) > 1 or (names[0] in ("user", "human") and len({*names}) > 1))
@@ -392,6 +392,6 @@ CHECKS = {
 }  # fmt: skip
 TURN_ORDER, DUPLICATE = "turn_order", "duplicate"
 OF_ROWS = {TURN_ORDER: "user and assistant do not take turns", DUPLICATE: "a duplicate of an earlier row"}
-"""Faults of a whole row, which lint.py finds, with descriptions."""
+"""Faults of a whole row, with descriptions; lint.py finds them."""
 NAMES = (*CHECKS, *OF_ROWS)
 """Names of all faults."""

@@ -52,7 +52,7 @@ def build_format(base: RecordFormat, config: Config) -> RecordFormat:
         "input": config.prompt.input_trigger,
         "output": config.prompt.output_trigger,
     }
-    if words["input"] and "input" not in base.fields:
+    if words["input"] is not None and "input" not in base.fields:
         raise UserError(
             "--input_trigger is given, but this format has no input; use instruction_input_output.py, or leave it out"
         )

@@ -24,7 +24,7 @@ def test_another_threshold_loads_no_model(tmp_path):
     assert curate(*command).returncode == 0 and files(tmp_path) == before
 
 
-# ---- words and meanings together
+# ---- ROUGE-L and embeddings together
 
 
 @pytest.mark.parametrize("reference", ["kept", "all"])
@@ -78,7 +78,7 @@ def test_whole_conversation_is_compared_unless_an_option_says_otherwise(compare,
     )
 
 
-def test_equal_conversations_are_one_also_for_exact_duplicates():
+def test_equal_conversations_are_exact_duplicates():
     chats = [_chat(TOPICS[0]), _chat(TOPICS[0]), _chat(TOPICS[1])]
     done = si.curate(chats, filter_rules=["duplicates"], rouge_threshold=1.01)
     assert len(done.kept) == 2 and [row.reason for row in done.rejected] == ["duplicate"]

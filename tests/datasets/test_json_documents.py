@@ -36,7 +36,7 @@ def is_rows(value):
 
 
 def written(document, indent):
-    """Draw a document as JSON; keys may repeat, as in real files."""
+    """Return a document as JSON text; keys may repeat, as in real files."""
     if not document or isinstance(document[0], dict):
         return json.dumps(document, indent=indent)
     space = "\n" if indent else ""
@@ -83,7 +83,7 @@ def test_damage_never_raises(values, damage, at):
 
 
 def row_of(text):
-    """Draw a row as text, with values that `json.dumps` would not write."""
+    """Return a row as JSON text, for values that `json.dumps` does not write."""
     return b'{"instruction": %b}' % text
 
 
@@ -172,7 +172,7 @@ def test_row_with_invalid_utf8_is_skipped():
     st.integers(1, 60),
     st.sampled_from(["", "\n", ","]),
 )
-def test_every_row_is_read_at_any_nesting(documents, indent, chunk, between):
+def test_every_row_of_several_documents_is_read(documents, indent, chunk, between):
     content = between.join(written(document, indent) for document in documents).encode()
     found = read_in_pieces(content, chunk)
     wanted = []
@@ -215,7 +215,7 @@ CHAT = {"type": "conversation", "instances": [{"messages": [{"role": "user", "co
         (json.dumps(PAIRS) + "\n" + json.dumps(CHAT), "'instances'", [("a", "f.json", 0), ("c", "f.json", 1)]),
         (json.dumps(CHAT, indent=1) + json.dumps(PAIRS, indent=1), "'instances'", [("c", "f.json", 0), ("a", "f.json", 1)]),
         (json.dumps([row("a")]) + json.dumps([row("b")]), "JSON list", [("a", "f.json", 0), ("b", "f.json", 1)]),
-        # rows rather than documents, regardless of the lists in them
+        # objects that are rows although they contain lists
         (json.dumps({**row("a"), "examples": [row("x")]}), "JSON lines", [("a", "f.json", 0)]),
         (json.dumps({"examples": [row("x")], **row("a")}, indent=1), "several lines", [("a", "f.json", 0)]),
     ],

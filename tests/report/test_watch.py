@@ -128,6 +128,17 @@ def test_lock_file_names_a_holder_on_another_host(tmp_path, host, runs):
     assert holder(tmp_path, "completions.jsonl") is None
 
 
+@pytest.mark.parametrize(
+    ("lock", "shown"),
+    [('{"host": "node7", "pid": 77}', "process 77 on node7"), ("", "a process outside this container")],
+)
+def test_holder_in_another_container_is_named_by_its_lock_file(tmp_path, monkeypatch, lock, shown):
+    monkeypatch.setattr("self_instruct.report.watch._locked_by", lambda path: 0)
+    (tmp_path / "completions.jsonl.lock").write_text(lock)
+    found = holder(tmp_path, "completions.jsonl")
+    assert str(found).startswith(shown) and found.runs and "process 0" not in str(found)
+
+
 def test_last_errors_of_all_ranks_are_sorted_by_time(tmp_path):
     (tmp_path / "logs").mkdir()
     for rank in (0, 1):

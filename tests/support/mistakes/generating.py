@@ -67,6 +67,7 @@ OPTIONS = [
     _flag("--stop_words ''", "holds an empty text"),
     _flag("--instruction_trigger Output", "trigger words must be distinct"),
     _flag("--output_trigger 'Answer:'", "must be plain text without line break, colon"),
+    _flag("--output_trigger 1st", "begins with a digit"),
     _flag("--input_trigger Data", "this format has no input"),
     _flag("--num_prompt_instructions 500", "there are only 3 seed tasks"),
     _flag("--num_prompt_synthetic_instructions 9", "more than the 3 of --num_prompt_instructions"),
