@@ -12,7 +12,7 @@ from self_instruct.errors import UserError
 from self_instruct.generation.config import assemble
 from self_instruct.records import Record
 from self_instruct.rules.build import build_rules, reasons_of_rules
-from self_instruct.rules.filters import RULES, SWITCHES, asked_rules, build_filters, first_objection
+from self_instruct.rules.filters import RULES, SWITCHES, active_rules, build_filters, first_objection
 from self_instruct.rules.filters.language import drop_language
 from self_instruct.rules.filters.length import drop_characters
 from self_instruct.rules.filters.output import drop_copied_input
@@ -218,13 +218,13 @@ def test_both_word_rules_decide_english_in_the_same_way(words: list[str]) -> Non
 
 
 def test_a_switch_turns_its_rule_on_whatever_rules_are_listed() -> None:
-    assert asked_rules(["length"], {}) == ["length"] == asked_rules(["length", "language"], {"language": None})
-    assert asked_rules(["length"], {"language": "en", "skip_instruction_re": ["x"]}) == [
+    assert active_rules(["length"], {}) == ["length"] == active_rules(["length", "language"], {"language": None})
+    assert active_rules(["length"], {"language": "en", "skip_instruction_re": ["x"]}) == [
         "length",
         "skip_instruction",
         "language",
     ]
-    assert asked_rules(["characters", "length"], {"max_instruction_length": 5}) == ["characters", "length"]
+    assert active_rules(["characters", "length"], {"max_instruction_length": 5}) == ["characters", "length"]
     assert set(SWITCHES) <= set(RULES)
     rules = build_filters("", rules=["length"], switches={"skip_instruction_re": ["numbers"]})
     assert first_objection(rules, record()) == "skipped: numbers"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from self_instruct.rules.validators.expressions import NoExpression, evaluate, tokens_of
+from self_instruct.rules.validators.expressions import ExpressionError, evaluate, tokens_of
 
 
 def value(text: str) -> Fraction:
@@ -35,7 +35,7 @@ def test_sums_are_exact(text: str, expected: Fraction | int) -> None:
      "1 + " * 300 + "1", "5 of 3", "((9^64)^64)^64", "% 3", "()"],
 )  # fmt: skip
 def test_invalid_or_too_large_expressions_are_refused(text: str) -> None:
-    with pytest.raises(NoExpression):
+    with pytest.raises(ExpressionError):
         evaluate(tokens_of(text))
 
 
