@@ -17,17 +17,21 @@ def build_rules(options: FilterOptions, header: str, rouge_tokenizer: str = "rou
     script are counted. Raises UserError if an option of a filter is invalid.
     """
     load_rules(options)
-    low, high = options.min_instruction_length, options.max_instruction_length
-    if low is not None and high is not None and low > high:
-        raise UserError(
-            f"--min_instruction_length {low} is above --max_instruction_length {high}, so no record could pass; lower the "
-            "minimum or raise the maximum"
-        )
+    _check_bounds("instruction_length", options.min_instruction_length, options.max_instruction_length)
+    if "length" in options.filter_rules:
+        _check_bounds("instruction_words", options.min_instruction_words, options.max_instruction_words)
     return build_filters(
         header, options.min_instruction_words, options.max_instruction_words, options.filter_keywords,
         options.filter_openings, options.keep_programming, options.filter_rules, _switches(options),
         unicode_tokens if rouge_tokenizer == "unicode" else None,
     )  # fmt: skip
+
+
+def _check_bounds(name: str, low: int | None, high: int | None) -> None:
+    if low is not None and high is not None and low > high:
+        raise UserError(
+            f"--min_{name} {low} is above --max_{name} {high}, so no record could pass; lower the minimum or raise the maximum"
+        )
 
 
 def load_rules(options: FilterOptions, where: str = "--filter_rules") -> None:

@@ -89,7 +89,7 @@ def _import(what: str, load: Callable[[], object]) -> None:
     """Call `load`, and turn an exception of the user's code into a UserError that begins with `what`."""
     try:
         load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script may end with sys.exit()
         raise UserError(
             f"{what}: cannot be imported ({type(error).__name__}: {error}); give the name of a module on the Python path or "
             "a .py file that can be imported by itself"

@@ -10,6 +10,7 @@ and test it. The filters in `SWITCHES` are active whenever one of their options 
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
+from types import NoneType
 from typing import Any
 
 from self_instruct.errors import UserError
@@ -157,7 +158,10 @@ def build_filters(
         "language": lambda: drop_language(options.get("language")),
         "readability": lambda: drop_unreadable(options.get("min_readability")),
     }
-    return [guarded(name, _ADDED[name] if name in _ADDED else makers[name]()) for name in active_rules(rules, options)]
+    return [
+        guarded(name, _ADDED[name] if name in _ADDED else makers[name](), NoneType)
+        for name in active_rules(rules, options)
+    ]
 
 
 def about_tasks(filters: Sequence[Filter]) -> list[Filter]:

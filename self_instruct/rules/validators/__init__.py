@@ -79,7 +79,7 @@ def build_validators(specs: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Val
 
     Raises UserError for an unknown name or parameter, and for an invalid value.
     """
-    return [guarded(name, checked(name, parameters, _MAKERS)) for name, parameters in specs]
+    return [guarded(name, checked(name, parameters, _MAKERS), Record) for name, parameters in specs]
 
 
 def validate(validators: Sequence[Validator], record: Record, variables: Variables) -> Record | str:
