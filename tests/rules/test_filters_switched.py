@@ -1,6 +1,4 @@
-"""Filters that an option switches on: language, readability, characters, copied inputs; and their order among the
-others.
-"""
+"""Filters that an option activates (language, readability, characters, copied inputs), and filters for words of any script."""
 
 from dataclasses import replace
 
@@ -146,7 +144,7 @@ E\u0301cris une lettre à un ami.
 “Vær så god”: forklar uttrykket på engelsk.
 „Zeit“ als Thema: schreibe ein Gedicht.
 »Wanderer«: erkläre das Wort einem Kind."""
-NO_TASKS = """\
+SYMBOLS = """\
 • Écris une lettre à un ami.
 😀 写一首关于春天的诗。
 ①列出四种可再生能源。
@@ -164,7 +162,7 @@ def test_a_task_in_any_script_passes_the_default_rules(instruction: str) -> None
     assert objection(record(instruction, "Réponse: 太阳能、风能")) is None
 
 
-@pytest.mark.parametrize("instruction", NO_TASKS.split("\n"))
+@pytest.mark.parametrize("instruction", SYMBOLS.split("\n"))
 def test_an_instruction_that_begins_with_a_symbol_is_dropped_in_any_script(instruction: str) -> None:
     assert objection(record(instruction), filter_rules=["non_ascii"]) == "starts_with_non_ascii"
 
@@ -216,7 +214,7 @@ def test_both_tokenizers_give_the_same_reasons_for_english(words: list[str]) -> 
     )
 
 
-# ---- the list of rules
+# ---- the active rules
 
 
 def test_an_option_activates_its_rule_even_if_the_rule_is_not_listed() -> None:

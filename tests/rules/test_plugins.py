@@ -1,4 +1,4 @@
-"""User-defined filters and validators: by decorator, by --plugin and by entry point."""
+"""Filters and validators of the user, loaded by --plugin or by an entry point."""
 
 import json
 import sys
