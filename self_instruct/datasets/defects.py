@@ -15,7 +15,7 @@ from self_instruct.datasets.mending import NO_INPUT, TEXTS, is_no_input
 from self_instruct.datasets.thoughts import broken_thought, has_thought
 from self_instruct.records import Record, is_blank
 from self_instruct.rules.filters.output import drop_empty, drop_output_repeats_task
-from self_instruct.rules.filters.refusals import AS_AN_AI_ABROAD, REFUSES_ABROAD
+from self_instruct.rules.filters.refusals import AS_AN_AI_NOT_ENGLISH, REFUSES_NOT_ENGLISH
 from self_instruct.rules.validators.arithmetic import arithmetic
 
 _SHOWN = 60
@@ -244,13 +244,13 @@ def no_context(record: Exchange) -> str | None:
 
 def as_an_ai(record: Exchange) -> str | None:
     """Find an output that speaks of itself as an AI or a language model."""
-    found = _AS_AN_AI.search(record.output) or AS_AN_AI_ABROAD.search(record.output)
+    found = _AS_AN_AI.search(record.output) or AS_AN_AI_NOT_ENGLISH.search(record.output)
     return f"output: {around(record.output, found.start(), found.end())}" if found else None
 
 
 def refusal(record: Exchange) -> str | None:
     """Find an output that begins with a refusal, in any of some twenty languages."""
-    found = _REFUSES.match(record.output[:400]) or REFUSES_ABROAD.match(record.output[:400])
+    found = _REFUSES.match(record.output[:400]) or REFUSES_NOT_ENGLISH.match(record.output[:400])
     return found.group().strip()[:_SHOWN] if found and not _ASKS_TO_REFUSE.search(record.task[:4000]) else None
 
 

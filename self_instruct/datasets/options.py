@@ -128,7 +128,7 @@ class MergeFilterOptions(FilterOptions):
     """filters"""
 
     filter_rules: list[str] = option(
-        ["empty", "duplicates"], "filter rules to apply, in this order; the first that rejects a record is its reason. "
+        ["empty", "duplicates"], "filter rules to apply, in this order; the first that rejects a record gives the reason. "
         f"Available: {', '.join(RULES)}, and the rules of plugins", common=True,
     )  # fmt: skip
 
