@@ -47,14 +47,6 @@ def expected(tiny_llama):
     return texts(complete(engine_of(tiny_llama), REQUESTS))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def few_objects_to_collect():
-    """Freeze loaded objects, because garbage collection at the end of each loop is slow with large libraries loaded."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
 def loops() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if "_run_generation_loop" in thread.name]
 
