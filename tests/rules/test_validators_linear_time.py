@@ -1,5 +1,6 @@
 """The time of every filter and validator is linear in the length of the texts, whatever they hold."""
 
+import re
 import sys
 from collections.abc import Callable
 from types import ModuleType
@@ -66,6 +67,10 @@ def modules_of(name: str) -> list[ModuleType]:
     own = sys.modules[_MAKERS[name].__module__]
     imported = {getattr(item, "__module__", "") for item in vars(own).values()}
     return [own, *(sys.modules[at] for at in sorted(imported) if at.startswith("self_instruct.rules.validators."))]
+
+
+def test_a_quadratic_pattern_is_found() -> None:
+    assert grows_too_fast(lambda size: re.search("a+b", repeated("a", size))) is not None
 
 
 @pytest.mark.parametrize("name", [*RULES, *VALIDATORS])

@@ -15,7 +15,7 @@ _UNITS = (
     "a b ", "Output:\n", "1. Instruction:\n", "\n \n", "\\", "~", "|", "<", ">", "http://a ", "é", "\x85", "\u2028",
     "\r", "if x:\n ", "try: ", "import a.", "' '", "? ", "a. ", "**", "/",
 )  # fmt: skip
-_FLOOR = 0.0006
+_FLOOR = 0.0003
 _MOST = 9.0
 
 
