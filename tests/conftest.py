@@ -34,7 +34,7 @@ def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
 LONGEST = (
     "test_slurm", "test_lost_processes", "test_crashes", "test_launch", "test_consistency_launch", "test_faults",
     "test_injected_messages", "test_signals", "test_finetuning", "test_local_slots", "test_kernels_subsequence",
-    "test_local_engine", "test_curate", "test_formats",
+    "test_local_engine", "test_formats", "test_validators_linear_time",
 )  # fmt: skip
 E2E, GPU = (Path(__file__).parent / name for name in ("e2e", "gpu"))
 

@@ -47,6 +47,12 @@ def expected(tiny_llama):
     return texts(complete(engine_of(tiny_llama), REQUESTS))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def few_objects_to_collect():
+    """Freeze what earlier tests loaded, because a collection ends each loop."""
+    gc.freeze()
+
+
 def loops() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if "_run_generation_loop" in thread.name]
 
