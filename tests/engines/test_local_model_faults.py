@@ -85,10 +85,10 @@ def test_a_model_with_nan_weights_is_refused_before_it_generates(tmp_path):
 @SAMPLINGS
 def test_a_request_whose_logits_overflow_ends_alone(tmp_path, tiny_llama, backend, sampling):
     folder = save_model_that_overflows(tmp_path / "model", token_of("Ã"))
-    requests = [request(at, HEADER * (at % 3 == 0) + PROMPTS[at % 5]) for at in range(20)]
+    requests = [request(at, HEADER * (at % 3 == 0) + PROMPTS[at % 5]) for at in range(10)]
     broken = {item.index for item in requests if "é" in item.prompt}
     found = complete(engine_of(folder, sampling, backend=backend, batch_size=4, double=False), requests)
-    assert {index for index, item in found.items() if item.error == NO_NUMBERS} == broken and len(broken) == 4
+    assert {index for index, item in found.items() if item.error == NO_NUMBERS} == broken and len(broken) == 2
     whole = engine_of(tiny_llama, sampling, backend=backend, batch_size=4, double=False)
     expected = complete(whole, [item for item in requests if item.index not in broken])
     assert {index: item.text for index, item in found.items() if not item.error} == {

@@ -49,10 +49,8 @@ def expected(tiny_llama):
 
 @pytest.fixture(scope="module", autouse=True)
 def few_objects_to_collect():
-    """Freeze loaded objects, because garbage collection at the end of each loop is slow with large libraries loaded."""
+    """Freeze what earlier tests loaded, because a collection ends each loop."""
     gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 def loops() -> list[threading.Thread]:

@@ -7,14 +7,16 @@ from dataclasses import replace
 import pytest
 import torch
 
+from self_instruct.engines.base import Sampling
 from self_instruct.engines.local.engine import HuggingFaceEngine
 from self_instruct.engines.local.loading import load_model
 from self_instruct.engines.local.slots import SlotBackend
 from self_instruct.engines.local.static import StaticBackend
 from self_instruct.errors import UserError
-from tests.support.engine_runs import GREEDY, HEADER, PROMPTS, SAMPLED, complete, engine_of, request
+from tests.support.engine_runs import GREEDY, HEADER, PROMPTS, complete, engine_of, request
 from tests.support.tiny_models import save_tiny_model
 
+SAMPLED = Sampling(max_new_tokens=14, temperature=1.0, top_p=0.9)
 SHORT = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
 
 

@@ -1,5 +1,6 @@
 """Every filter and validator takes linear time in the length of the texts, even for hostile texts."""
 
+import re
 import sys
 from collections.abc import Callable
 from types import ModuleType
@@ -67,6 +68,10 @@ def modules_of(name: str) -> list[ModuleType]:
     own = sys.modules[_MAKERS[name].__module__]
     imported = {getattr(item, "__module__", "") for item in vars(own).values()}
     return [own, *(sys.modules[at] for at in sorted(imported) if at.startswith("self_instruct.rules.validators."))]
+
+
+def test_a_quadratic_pattern_is_found() -> None:
+    assert grows_too_fast(lambda size: re.search("a+b", repeated("a", size))) is not None
 
 
 @pytest.mark.parametrize("name", [*RULES, *VALIDATORS])

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from types import ModuleType
 
-SMALL, LARGE = 1_500, 6_000
+SMALL, LARGE = 500, 2_000
 _UNITS = (
     "a", "1", " ", "\n", "\t", "###", "###\n", "(", ")", "[", "]", "{", "}", "'", '"', "`", "```", "```\n", ".", "a.", "1.",
     ",", "1,", ":", "=", "1=", "-", "*", "_",
@@ -15,7 +15,7 @@ _UNITS = (
     "a b ", "Output:\n", "1. Instruction:\n", "\n \n", "\\", "~", "|", "<", ">", "http://a ", "é", "\x85", "\u2028",
     "\r", "if x:\n ", "try: ", "import a.", "' '", "? ", "a. ", "**", "/",
 )  # fmt: skip
-_FLOOR = 0.006
+_FLOOR = 0.0003
 _MOST = 9.0
 
 

@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 from self_instruct.errors import UserError, install
@@ -109,9 +110,15 @@ def _identifier(names: Sequence[str], option: str) -> Any:
         raise UserError(
             f"{option} {' '.join(names)} needs py3langid: {install('language')}, or leave the option out"
         ) from None
-    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    identifier = _loaded(LanguageIdentifier, MODEL_FILE)
     known = sorted(map(str, identifier.labels))
     unknown = next((name for name in names if name not in known), None)
     if unknown is not None:
         raise UserError(f"{option} is {unknown!r}, but must be one of {', '.join(known)}")
     return identifier
+
+
+@cache
+def _loaded(kind: Any, file: Any) -> Any:
+    """Return the identifier, which takes 0.5 s to load and which no use changes."""
+    return kind.from_model_file(file, norm_probs=True)
