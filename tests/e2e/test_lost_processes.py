@@ -106,7 +106,7 @@ def test_a_launch_that_lost_a_rank_continues_on_any_number_of_ranks(script, stop
 
 def test_a_generating_process_that_is_killed_ends_a_launch_of_one_process(tmp_path):
     process, members = under_way(tmp_path / "run", [*MODEL, "--batch_dir", tmp_path / "run"])
-    victim = generating(process.pid)
+    *_, victim = children(process.pid)  # the first is multiprocessing's resource tracker
     os.kill(victim, signal.SIGKILL)
     code, printed = end_of(process, members)
     assert code == 1 and f"Stopped: rank 0 (process {victim} on {HOST}) has died" in printed

@@ -23,10 +23,10 @@ def family(pid: int) -> list[int]:
 
 
 def generating(pid: int) -> int | None:
-    """Return the generating child of rank 0's process, which multiprocessing's resource tracker stands beside."""
+    """Return the generating child of rank 0's process."""
     for child in children(pid):
         try:
-            if b"resource_tracker" not in Path(f"/proc/{child}/cmdline").read_bytes():
+            if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
                 return child
         except OSError:
             continue
