@@ -1,6 +1,8 @@
 """Fixtures for several test files: tiny real models, a scripted run, and the paths of the repository."""
 
+import gc
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False  # pytest, too: it takes 6 s to rewrite the assertions of all test files
 
 # No example has a deadline, since machines are busy at times; continuous integration tries the same examples every time.
 settings.register_profile("suite", deadline=None, max_examples=50, derandomize="CI" in os.environ)
@@ -29,9 +32,10 @@ def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 # Files that take longest: started last, one of them alone would make the other workers wait.
 LONGEST = (
-    "test_slurm", "test_lost_processes", "test_crashes", "test_launch", "test_consistency_launch", "test_faults",
-    "test_injected_messages", "test_signals", "test_finetuning", "test_local_slots", "test_kernels_subsequence",
-    "test_local_engine", "test_curate", "test_formats",
+    "test_slurm", "test_launch", "test_lost_processes", "test_crashes", "test_docs", "test_consistency_launch",
+    "test_injected_messages", "test_finetuning", "test_packaging", "test_signals", "test_parser_positional",
+    "test_server_engine", "test_local_slots", "test_kernels_subsequence", "test_plan_pilot", "test_faults",
+    "test_validators_linear_time", "test_local_engine", "test_formats",
 )  # fmt: skip
 E2E, GPU = (Path(__file__).parent / name for name in ("e2e", "gpu"))
 
@@ -44,6 +48,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         elif item.path.is_relative_to(E2E) or starts_processes(*functions_of(item)):
             item.add_marker("e2e")
     items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
+
+
+def pytest_collection_finish() -> None:
+    """Exempt the libraries and tests from garbage collection, of which one takes 0.3 s with them."""
+    gc.freeze()
 
 
 def functions_of(item: pytest.Item) -> list[Any]:

@@ -1,6 +1,7 @@
 """Record formats: rendered blocks are parsed back, and a broken block does not affect the others."""
 
 import re
+from functools import cache
 
 import pytest
 from hypothesis import example, given, settings
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from self_instruct.formats import FORMATS, INSTRUCTION_INPUT_OUTPUT, INSTRUCTION_OUTPUT, Block, RecordFormat
 from self_instruct.records import Record
 
-PROPERTY = settings(deadline=None, max_examples=60, derandomize=True)  # for each of eight variants
+PROPERTY = settings(deadline=None, max_examples=50, derandomize=True)  # for each of eight variants
 IO, IIO = INSTRUCTION_OUTPUT, INSTRUCTION_INPUT_OUTPUT
 VARIANTS = {
     "io": IO,
@@ -31,6 +32,7 @@ FRAGMENTS = (
 )  # fmt: skip
 
 
+@cache
 def texts(format: RecordFormat) -> st.SearchStrategy[str]:
     words = [word for _, word in format.triggers]
     labels = [f"{word}:" for word in words] + [f"{number}. {word}:" for word in words for number in (1, 2, 40)]
@@ -38,6 +40,7 @@ def texts(format: RecordFormat) -> st.SearchStrategy[str]:
     return st.lists(piece, max_size=9).map("".join)
 
 
+@cache
 def records(format: RecordFormat) -> st.SearchStrategy[Record]:
     return st.builds(Record, st.just("x"), texts(format), texts(format), texts(format))
 
@@ -95,7 +98,7 @@ def test_no_text_of_a_completion_is_lost(
 
 
 @pytest.mark.parametrize("format", [IO, IIO, VARIANTS["alpaca"]], ids=["io", "iio", "alpaca"])
-@settings(PROPERTY, max_examples=150)
+@settings(PROPERTY, max_examples=100)
 @given(data=st.data(), number=st.integers(1, 400))
 def test_a_whole_block_is_read_whatever_precedes_it(format: RecordFormat, data: st.DataObject, number: int) -> None:
     record = data.draw(records(format))
@@ -252,13 +255,28 @@ def test_a_block_keeps_its_text_as_the_model_wrote_it() -> None:
     assert (block.text, block.reason) == ("1. Instruction:\nAdd.\n\n1. Outcome:\nx", "missing_output")
 
 
-@pytest.mark.parametrize("word", ["", " ", "a\nb", "a\rb", "a:", "Task ", " Task", "*Task", "a\\b", "1st", "²"])
+@pytest.mark.parametrize(("words", "rule"), [
+    (["", " "], "is empty"), (["Task ", " Task"], "has spaces around it"), (["1st", "²"], "begins with a digit"),
+    (["a\nb", "a\rb", "a:", "*Task", "a\\b"], "must be plain text without line break, colon, asterisk or backslash"),
+])  # fmt: skip
 @pytest.mark.parametrize("place", [0, 1])
-def test_a_trigger_word_that_could_be_mistaken_for_text_is_refused(word: str, place: int) -> None:
+def test_a_trigger_word_that_cannot_be_told_from_text_is_refused_with_its_rule(words, rule, place) -> None:
     triggers = [("instruction", "Instruction"), ("output", "Output")]
-    triggers[place] = (triggers[place][0], word)
-    with pytest.raises(ValueError, match=r"trigger word .* must be plain text"):
-        RecordFormat("x", tuple(triggers))
+    for word in words:
+        triggers[place] = (triggers[place][0], word)
+        with pytest.raises(ValueError, match=f"trigger word .* {rule}"):
+            RecordFormat("x", tuple(triggers))
+
+
+@pytest.mark.parametrize("word", ["", " "])
+def test_an_empty_trigger_word_does_not_keep_the_current_one(word: str) -> None:
+    with pytest.raises(ValueError, match=r"trigger word '\s*' is empty"):
+        IO.with_triggers(output=word)
+
+
+def test_an_unknown_field_of_a_trigger_word_is_refused() -> None:
+    with pytest.raises(TypeError, match="outputs"):
+        IO.with_triggers(outputs="Answer")
 
 
 def test_trigger_words_must_differ() -> None:

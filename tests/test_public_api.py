@@ -223,7 +223,7 @@ def test_rows_are_converted(tmp_path: Path) -> None:
         ([1], "row 1 is of type int, but data is"),
         ([GOOD, "a.jsonl"], "row 2 is of type str"),
         ([{"instruction": object()}], "row 1 cannot be written as JSON"),
-        ("-", "a pipe is read by the command only"),
+        ("-", "only the command can read from a pipe"),
         ("gone.jsonl", "gone.jsonl"),
     ],
 )

@@ -4,6 +4,7 @@ import pytest
 
 from self_instruct.config.thought_tags import thought_tags
 from self_instruct.thoughts import LOST, ONLY_REASONING, UNCLOSED, ThoughtTags, Turn
+from tests.support.hostile_texts import grows_too_fast, repeated
 
 TAGS = thought_tags()
 HARMONY = "<|channel|>analysis<|message|>{}<|end|><|start|>assistant<|channel|>final<|message|>"
@@ -69,8 +70,9 @@ def test_hostile_texts_take_linear_time():
         "`<think>",
         "<|channel|>analysis",
     ):
-        turn = TAGS.split(piece * 50_000)
-        assert len(turn.answer) + len(turn.thought) <= 50_000 * (len(piece) + 2)
+        turn = TAGS.split(piece * 2_000)
+        assert len(turn.answer) + len(turn.thought) <= 2_000 * (len(piece) + 2)
+        assert grows_too_fast(lambda size, piece=piece: TAGS.split(repeated(piece, 4 * size))) is None, piece
 
 
 def test_special_tokens_are_kept_only_where_they_mark_a_thought():

@@ -17,7 +17,7 @@ from self_instruct.datasets.options import (
     OutputOptions,
     ReadingOptions,
 )
-from self_instruct.datasets.splitting import BYTES_A_TOKEN, Count, estimated_tokens
+from self_instruct.datasets.splitting import BYTES_PER_TOKEN, Count, estimated_tokens
 from self_instruct.errors import UserError
 from self_instruct.runs.layout import PIPE, OutputPaths
 from self_instruct.runs.tally import Tally
@@ -69,7 +69,7 @@ def main(argv: Sequence[str]) -> int:
 def _counting(options: CleaningOptions) -> tuple[Count, str]:
     """Return the function that counts tokens, and a description of it."""
     if options.model_name_or_path is None:
-        return estimated_tokens, f"an estimate, one for every {BYTES_A_TOKEN} bytes of UTF-8"
+        return estimated_tokens, f"an estimate, one for every {BYTES_PER_TOKEN} bytes of UTF-8"
     if options.max_tokens is None:
         raise UserError(
             f"--model_name_or_path {options.model_name_or_path} counts tokens for --max_tokens, which is missing; give both "

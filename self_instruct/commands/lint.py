@@ -35,8 +35,8 @@ def main(argv: Sequence[str]) -> int:
     if output is not None:
         OutputPaths(Path(output)).check_inputs(inputs, "IN")
         check_jsonl(output, "--output_path", pipe=True)
-    if options.report is not None and any(Path(options.report).resolve() == Path(path).resolve() for path in inputs):
-        raise UserError(f"--report {options.report}: would overwrite an input file; give another path")
+    if options.report not in (None, PIPE):
+        _check_report(options.report, inputs, output)
     unasked = next((name for name in options.fail_on if name not in options.checks), None)
     if unasked is not None:
         raise UserError(f"--fail_on {unasked}: is not in --checks; add it there, or leave --checks out")
@@ -51,6 +51,18 @@ def main(argv: Sequence[str]) -> int:
     if any(findings.counts[name] for name in options.fail_on):
         return FAILED
     return SOME_UNREADABLE if findings.unreadable else 0
+
+
+def _check_report(report: str, inputs: Sequence[str], output: str | None) -> None:
+    """Raise UserError if the report has the path of an input, of the output, or of the rejected rows beside the output."""
+    files = {path: "would overwrite an input file" for path in inputs if path != PIPE}
+    if output not in (None, PIPE):
+        outputs = OutputPaths(Path(output))
+        files |= {str(outputs.rejected): f"is the file of the rejected rows of --output_path {output}"}
+        files |= {output: "is also the path of --output_path"}
+    for path, problem in files.items():
+        if Path(path).resolve() == Path(report).resolve():
+            raise UserError(f"--report {report}: {problem}; give another path")
 
 
 def table(findings: Findings, output: str | None) -> str:

@@ -1,4 +1,4 @@
 """Read instruction data in any common format; curate, convert, merge, clean, lint, decontaminate and publish it.
 
-`import datasets` inside this package is the Hugging Face library, because all imports are absolute.
+`import datasets` inside this package imports the Hugging Face library, because all imports are absolute.
 """

@@ -1,7 +1,7 @@
-"""Read benchmark tasks: HumanEval, MBPP, GSM8K, MATH, MMLU, ARC, SQuAD and MT-bench by their fields, any other as instructions
-with answers.
+"""Read benchmark tasks: HumanEval, MBPP, GSM8K, MATH, MMLU, ARC, SQuAD and MT-bench by their fields, and any other benchmark as
+instructions with answers.
 
-The question of a task is a text of its own, since a copy may lack the choices or the passage that stand beside it.
+The question of a task is kept apart from its choices or its passage, because training data may contain the question alone.
 """
 
 from collections.abc import Iterator, Sequence
@@ -30,9 +30,9 @@ Task = tuple[str, dict[str, str]]
 
 
 def read_benchmarks(named: Sequence[tuple[str, str]]) -> list[BenchmarkText]:
-    """Return the texts of all benchmark tasks; `named` holds names and paths.
+    """Return the texts of all benchmark tasks. `named` has the name and the path of each file; an empty name means the file's.
 
-    Raises UserError if a file cannot be read completely, since contamination by its missing tasks would go unnoticed.
+    Raises UserError if a file cannot be read completely, because contamination by its missing tasks would go unnoticed.
     """
     return [text for name, path in named for text in _texts(name or Path(path).name.partition(".")[0], path)]
 
@@ -63,7 +63,7 @@ def _texts(name: str, path: str) -> Iterator[BenchmarkText]:
 
 
 def _read(schema: Schema, row: Row) -> Task:
-    """Return the id and the texts of a row of a format. Raises UserError that names --benchmarks if it cannot be read."""
+    """Read a row of a known format; return its id and its texts. Raises UserError if it cannot be read."""
     try:
         example = of_row(schema, row.value, row.header or {}, row.place).read(row.value, row.place)
     except LineError as error:
@@ -96,13 +96,13 @@ def _known(row: dict[str, Any]) -> list[Task]:
     if isinstance(row.get("question"), str) and isinstance(row.get("context"), str):  # SQuAD, a row for each question
         return [(_id(row), {"question": row["question"], "context": row["context"], "answer": _answer(row)})]
     names = next((names for names in _FIELDS if all(isinstance(row.get(name), str) for name in names)), ())
-    # The bare result follows "####".
+    # In GSM8K the bare result follows "####"; search the solution without it.
     parts = {name: row[name].rpartition("####")[0] or row[name] if name == "answer" else row[name] for name in names}
     return [(_id(row), parts)] if parts else []
 
 
 def _squad(paragraphs: list[Any]) -> list[Task]:
-    """Return the tasks of an article of SQuAD: its texts, and the questions on each."""
+    """Return the tasks of a SQuAD article: its paragraphs, and the questions about each of them."""
     tasks = list[Task]()
     for paragraph in paragraphs:
         if not isinstance(paragraph, dict) or not isinstance(paragraph.get("context"), str):
@@ -130,7 +130,7 @@ def _id(row: dict[str, Any]) -> str:
 
 
 def _is_headless(rows: list[dict[str, Any]]) -> bool:
-    """Return whether rows are a table of MMLU, whose files have no line of column names, so that a task was taken for one."""
+    """Return whether the rows are a CSV file of MMLU, which has no header, so that its first task was read as the header."""
     return (
         all(len(row) == len(_MMLU) and [*row.values()][-1] in _LETTERS for row in rows) and [*rows[0]][-1] in _LETTERS
     )

@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 
 _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"),
           (10**8, "10M<n<100M"), (10**9, "100M<n<1B"))  # fmt: skip
-_CUT = 1500
-_WHY = {
+_LONGEST = 1500  # characters of each text
+_NO_CHAT = {
     "no_answer": "no answer", "no_instruction": "no instruction", "empty": "no text",
-    "other_turns": "turns of tools, or turns without text",
+    "other_turns": "tool turns, or turns without text",
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Stated:
-    """Facts that only the user knows, None where not stated: a name for people, the licence's id on the Hub, language codes,
-    the licence of the model.
+    """Facts that only the user knows, each None if it was not given: the display name, the licence as a Hub id, language codes,
+    and the licence of the model.
     """
 
     pretty_name: str | None = None
@@ -45,7 +45,7 @@ class Stated:
 
 
 def read_stated(path: Path) -> Stated:
-    """Return the facts in the front matter of an earlier card; none if there is no card of ours, or it cannot be read."""
+    """Return the facts in the front matter of an earlier card; all None if the file is not such a card or cannot be read."""
     from huggingface_hub import metadata_load
 
     try:
@@ -66,8 +66,8 @@ def read_stated(path: Path) -> Stated:
 def render_card(
     statistics: Statistics, steps: Sequence[Step], licenses: Mapping[str, str], stated: Stated, name: str, place: str
 ) -> "DatasetCard":
-    """Return the card. `licenses` maps models to their known licences, `name` is the title unless another is stated, `place`
-    the argument of `load_dataset`.
+    """Return the card. `licenses` maps models to their known licences, `name` is the title unless `stated` has a display name,
+    and `place` is the argument of `load_dataset`.
     """
     from huggingface_hub import DatasetCard
 
@@ -77,7 +77,7 @@ def render_card(
         statistics=statistics,
         steps=steps,
         place=place,
-        why=_WHY,
+        why=_NO_CHAT,
         example=_example(statistics),
         model_rows=_models(statistics, steps, licenses),
         source_rows=_sources(statistics),
@@ -90,7 +90,7 @@ def render_card(
 
 
 def card_data(statistics: Statistics, stated: Stated) -> "DatasetCardData":
-    """Return the metadata. The facts of `stated` are left out unless the user gave them."""
+    """Return the metadata of the card, without the facts that are None in `stated`."""
     from huggingface_hub import DatasetCardData
 
     configs: list[dict[str, Any]] = [
@@ -115,7 +115,7 @@ def _example(statistics: Statistics) -> str:
         return ""
     row = row_of(statistics.example, set())
     texts = {name: row[name] for name in ("instruction", "input", "output")}
-    cut = {name: text if len(text) <= _CUT else text[:_CUT] + " ..." for name, text in texts.items()}
+    cut = {name: text if len(text) <= _LONGEST else text[:_LONGEST] + " ..." for name, text in texts.items()}
     return json_line(cut).decode().strip()
 
 
@@ -124,7 +124,7 @@ def _models(statistics: Statistics, steps: Sequence[Step], licenses: Mapping[str
     for step in steps:
         if step.model and (step.model, step.revision) not in found:
             found[step.model, step.revision] += 0
-    return [(name, revision or "not known", f"{number:,}", licenses.get(name) or "not known here")
+    return [(name, revision or "not known", f"{number:,}", licenses.get(name) or "not known")
             for (name, revision), number in found.most_common()]  # fmt: skip
 
 
@@ -172,7 +172,7 @@ def _settings(steps: Sequence[Step]) -> list[tuple[int, str]]:
 
 @cache
 def _environment() -> "Environment":
-    """Return the template environment. It escapes automatically, for Markdown instead of HTML."""
+    """Return the template environment. It escapes every value for Markdown instead of HTML."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 

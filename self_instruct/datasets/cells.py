@@ -1,6 +1,6 @@
-"""Read tables in text: CSV and TSV. A cell is always text.
+"""Read CSV and TSV tables. Every cell stays text.
 
-The csv module reads them, since the `datasets` library needs a file on disk, and makes null of "NA" and a number of "007".
+This uses the csv module, because the `datasets` library needs a file on disk and turns "NA" into null and "007" into a number.
 """
 
 import csv
@@ -16,7 +16,10 @@ _HEADERS = {*PROMPTS, *ANSWERS, "messages", "conversations", "text", "chosen", "
 
 
 def separator_of(content: bytes, name: str) -> str | None:
-    """Return what separates the cells; None if the text is no table: its first line has no usual name, or one cell."""
+    """Return the cell separator of a table; None if the content is no table.
+
+    A table has a common column name in its first line, or a name that ends in .csv or .tsv.
+    """
     line = content.partition(b"\n")[0].decode("utf-8", "replace").strip()
     if content[:1] in (b"{", b"["):
         return None
@@ -31,7 +34,7 @@ def separator_of(content: bytes, name: str) -> str | None:
 
 
 def cell_rows(file: io.BufferedReader, separator: str, name: str) -> Iterator[Row | Unreadable]:
-    """Yield the rows; one with another number of cells than the header, or bytes that are not UTF-8, is unreadable."""
+    """Yield the rows. A row is unreadable if it has more or fewer cells than the header, or bytes that are not UTF-8."""
     csv.field_size_limit(LONGEST)
     text = io.TextIOWrapper(file, "utf-8-sig", errors="surrogateescape", newline="")
     rows, header, number = csv.reader(text, delimiter=separator), list[str](), 0
@@ -57,6 +60,6 @@ def _row(place: str, number: int, header: list[str], cells: list[str], separator
     if len(cells) != len(header):
         problem = f"has {len(cells)} cells, but the header has {len(header)}"
         return Unreadable(place, "wrong_cells", problem, shown(text))
-    if any("\udc80" <= sign <= "\udcff" for sign in text):
+    if any("\udc80" <= char <= "\udcff" for char in text):
         return Unreadable(place, "not_utf8", "has bytes that are not UTF-8; save the file as UTF-8", shown(text))
     return Row(place, number, dict(zip(header, cells, strict=True)))

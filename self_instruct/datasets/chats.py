@@ -1,4 +1,4 @@
-"""Read conversations: ShareGPT, chat messages, LMFlow, Magpie, requests and answers of model APIs, prompts and
+"""Read conversations: ShareGPT, chat messages, LMFlow, Magpie, requests to model APIs and their answers, prompts and
 completions. A bad row raises `LineError`.
 """
 
@@ -22,8 +22,8 @@ _PAIRS = (("human", "assistant"), ("human", "gpt"), ("human", "bot"), ("user", "
 
 
 def expanded(turns: Any) -> list[Any] | None:
-    """Return a list of turns for the notations without roles: texts that take turns, pairs of texts, and objects with a
-    question and an answer. None for any other value, and for an empty list.
+    """Return the turns of a conversation that is written without roles: alternating texts, pairs of texts, or objects with a
+    question and an answer. Return None for an empty list and for any other value.
     """
     if not isinstance(turns, list) or not turns:
         return None
@@ -53,7 +53,7 @@ def _exchange(question: Any, answer: Any) -> list[Turn]:
 
 
 def list_of(row: dict[str, Any]) -> tuple[str, list[Any]] | None:
-    """Return the name and the turns of a row's conversation; None if it has none."""
+    """Return the name of the field with a row's conversation, and its turns; None if the row has no conversation."""
     for name in (*_LISTS, *_OTHER_LISTS):
         value = row.get(name)
         if isinstance(value, list) and name in _LISTS and value and isinstance(value[0], dict):
@@ -63,13 +63,13 @@ def list_of(row: dict[str, Any]) -> tuple[str, list[Any]] | None:
             continue
         found = expanded(decoded(value))
         if name == "data" and not all(isinstance(turn, str) for turn in value or ()):
-            continue  # a list of rows
-        if found and all(isinstance(turn, dict) and _speaks(turn) for turn in found):
+            continue  # `data` is a list of rows
+        if found and all(isinstance(turn, dict) and _has_speaker(turn) for turn in found):
             return name, found
     return None
 
 
-def _speaks(turn: dict[str, Any]) -> bool:
+def _has_speaker(turn: dict[str, Any]) -> bool:
     return style_of(turn) is not None or style_of({str(key).lower(): value for key, value in turn.items()}) is not None or (
         turn.get("type") in ("function_call", "function_call_output", "reasoning", "message")
     )  # fmt: skip
@@ -82,7 +82,9 @@ def style(row: dict[str, Any]) -> str | None:
 
 
 def system_of(row: dict[str, Any], place: str) -> tuple[str, str, dict[str, Any]]:
-    """Return the name of a row's system prompt, its text, and what the text does not hold as a field of that name."""
+    """Return the name of the field with a row's system prompt, and its text. The third value holds the field itself if the text
+    alone would lose a part of it; else it is empty.
+    """
     name = next((name for name in SYSTEMS if row.get(name)), SYSTEMS[0])
     value = row.get(name)
     if value is None or isinstance(value, str):
@@ -107,7 +109,7 @@ def conversation(row: dict[str, Any], place: str) -> Example:
     about = about_of(row, name, system_name, "system", id=id)
     about["fields"] |= more
     if row.get("provenance"):
-        about["fields"].pop("id", None)  # the provenance has it
+        about["fields"].pop("id", None)  # the provenance has the id
     return of_turns(list(turns_of(turns, place)), system=system, **about)
 
 
@@ -161,7 +163,7 @@ def _holders(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def _request_name(one: dict[str, Any]) -> str | None:
     for name in ("messages", "contents", "input"):
         value = one.get(name)
-        if isinstance(value, list) and value and all(isinstance(turn, dict) and _speaks(turn) for turn in value):
+        if isinstance(value, list) and value and all(isinstance(turn, dict) and _has_speaker(turn) for turn in value):
             return name
     asks = isinstance(one.get("input"), str) and ("instructions" in one or _is_output(one.get("output")))
     return "input" if asks else None
@@ -184,7 +186,7 @@ def _reply_name(one: dict[str, Any]) -> str | None:
 
 
 def _reply(one: dict[str, Any]) -> list[Any]:
-    """Take the turns of a model's answer out of an object. Of several candidates the first is taken."""
+    """Remove the model's answer from an object, and return its turns. Of several candidates, take only the first."""
     name = _reply_name(one)
     if name == "output":
         return list(one.pop(name))
@@ -200,7 +202,7 @@ def _reply(one: dict[str, Any]) -> list[Any]:
     return [{"role": ASSISTANT, **first[key]}]
 
 
-# ---- formats of their own
+# ---- formats of single datasets, and of trainers
 
 
 def magpie(row: dict[str, Any], place: str) -> Example:
@@ -218,7 +220,7 @@ def magpie(row: dict[str, Any], place: str) -> Example:
 
 
 def comparison(row: dict[str, Any], place: str) -> Example:
-    """Read a task with several answers: the best one becomes the output, the others stay among the fields."""
+    """Read a task with several answers: the best one becomes the output, the others stay in `fields`."""
     rated = row.get("responses_and_scores")
     if rated is None:
         answer = text_of(row, "completion_a", place, required=True)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from self_instruct.datasets.conversation_cleaning import Cleaning, Numbered, clean, repeated_digits, wrong_list
+from self_instruct.datasets.conversation_cleaning import Cleaning, NumberedTurn, clean, repeated_digits, wrong_list
 from self_instruct.datasets.convert import SourceCounts, Target
 from self_instruct.datasets.example import ASSISTANT, Example, of_turns
 from self_instruct.datasets.naming import made_id
@@ -38,7 +38,7 @@ class CleanJob:
 
 
 @dataclass
-class Turns:
+class TurnCounts:
     """Counts for one source: the turns read, the turns kept or dropped, and the samples written."""
 
     read: int = 0
@@ -51,7 +51,7 @@ class Turns:
         return {"samples": self.samples, "turns": turns}
 
 
-CleanCounts = list[tuple[SourceCounts, Turns]]
+CleanCounts = list[tuple[SourceCounts, TurnCounts]]
 
 
 def clean_sources(
@@ -71,13 +71,15 @@ def clean_sources(
 
 
 class _Seen:
-    """Digests of the ids and the first pairs of the conversations that passed."""
+    """Digests of the ids and the first pairs of the conversations so far, without duplicates."""
 
     def __init__(self) -> None:
         self._digests = set[bytes]()
 
-    def before(self, example: Example, pair: Sequence[Numbered]) -> tuple[str, str] | None:
-        """Return a reason and a detail if an earlier conversation has the same id in the same file, or the same first pair."""
+    def before(self, example: Example, pair: Sequence[NumberedTurn]) -> tuple[str, str] | None:
+        """Return why a conversation is a duplicate, as reason and detail: an earlier one has the same id in the same file, or
+        the same first pair. Return None if it is new.
+        """
         keys = {"first_pair": json.dumps([one.text for one in pair])}
         if example.id:
             keys = {"id": json.dumps([example.path, example.id]), **keys}
@@ -88,22 +90,22 @@ class _Seen:
         if found is None:
             self._digests.update(digests.values())
             return None
-        return found, f"id {example.id}" if found == "id" else f"begins as one before: {pair[0].text[:100]}"
+        return found, f"id {example.id}" if found == "id" else f"begins like an earlier one: {pair[0].text[:100]}"
 
 
 class _Clean(Step[ReadRow]):
-    """Clean each conversation, compare it with those before it, and split it."""
+    """Clean each conversation, compare it with the earlier ones, and split it."""
 
     def __init__(self, job: CleanJob, format: Format, seen: _Seen) -> None:
         self._job, self._format, self._seen = job, format, seen
-        self.turns, self.lost = Turns(), Counter[str]()
+        self.turns, self.lost = TurnCounts(), Counter[str]()
 
     def apply_to(self, row: ReadRow) -> Result:
         line, example = row
         turns, count = example.turns, self.turns.tally
         self.turns.read += len(turns)
         if example.fields.get("plugins"):
-            return self._refuse(row, len(turns), Drop("conversation", "plugins", "was held with plugins"))
+            return self._refuse(row, len(turns), Drop("conversation", "plugins", "used plugins"))
         outcome = clean(turns, self._job.cleaning)
         if outcome.reason:
             for one in outcome.dropped:
@@ -116,13 +118,13 @@ class _Clean(Step[ReadRow]):
             return self._refuse(row, len(outcome.kept), Drop("duplicate", *known))
         rejects = list[Reject]()
         for one in outcome.dropped:
-            rejects += self._drop(line, [Numbered(one.number, one.turn)], Drop("turn", one.reason, one.detail))
+            rejects += self._drop(line, [NumberedTurn(one.number, one.turn)], Drop("turn", one.reason, one.detail))
         return self._split(*row, outcome.kept, rejects)
 
-    def _split(self, row: Row, example: Example, kept: list[Numbered], rejects: list[Reject]) -> Result:
-        """Return the parts of a conversation; the row is dropped if none is written, for the reason of the last one."""
+    def _split(self, row: Row, example: Example, kept: list[NumberedTurn], rejects: list[Reject]) -> Result:
+        """Return the samples of a conversation, one per part. If no part can be written, drop the row for the last reason."""
         job, samples, last = self._job, list[dict[str, Any]](), Drop("sample", "")
-        parts, too_long = [kept], list[tuple[list[Numbered], int]]()
+        parts, too_long = [kept], list[tuple[list[NumberedTurn], int]]()
         if job.limit is not None:
             parts, too_long = split(kept, job.limit, job.count, example.system)
         for pair, tokens in too_long:
@@ -146,13 +148,13 @@ class _Clean(Step[ReadRow]):
         self.turns.samples += len(samples)
         return Result(samples, None if samples else last, rejects)
 
-    def _objection(self, part: list[Numbered]) -> Drop | None:
+    def _objection(self, part: list[NumberedTurn]) -> Drop | None:
         """Return the reason to drop a part, or None."""
         for one in part:
             if self._job.digits is not None and (found := repeated_digits(one.text, self._job.digits)) is not None:
                 return Drop("sample", "repeated_digits", f"turn {one.number}: {found[:100]}")
             if self._job.wrong_lists and one.turn["role"] == ASSISTANT and (at := wrong_list(one.text)) is not None:
-                return Drop("sample", "wrong_list", f'turn {one.number}: the list begins anew with "{at.strip()}"')
+                return Drop("sample", "wrong_list", f'turn {one.number}: the list restarts with "{at.strip()}"')
         return None
 
     def _refuse(self, row: ReadRow, turns: int, drop: Drop) -> Result:
@@ -161,13 +163,13 @@ class _Clean(Step[ReadRow]):
             self.turns.tally.drop(drop, turns)
         return rejected(row, drop)
 
-    def _drop(self, row: Row, gone: Sequence[Numbered], drop: Drop) -> list[Reject]:
+    def _drop(self, row: Row, gone: Sequence[NumberedTurn], drop: Drop) -> list[Reject]:
         self.turns.tally.drop(drop, len(gone))
         return [Reject(row.place, drop, {"turn": one.number, "message": one.turn}) for one in gone]
 
 
-def _sample(example: Example, part: Sequence[Numbered], whole: bool) -> Example:
-    """Return the example of a part. If the conversation was split, the number of the first turn is appended to the id."""
+def _sample(example: Example, part: Sequence[NumberedTurn], whole: bool) -> Example:
+    """Return the example of a part. If the conversation was split, append the number of the part's first turn to the id."""
     id = example.id
     if not whole:
         id = f"{id or made_id(example)}_{part[0].number}"

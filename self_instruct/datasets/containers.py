@@ -1,8 +1,8 @@
 """Detect from its content how a file stores rows, and read them: JSON lines, JSON lists, lists inside objects, JSON objects
-over several lines, CSV, TSV, Arrow, Parquet, a folder of the `datasets` library, or a Hub dataset; gzip, bzip2, xz and zstd
-are unpacked.
+over several lines, CSV, TSV, Arrow, Parquet, a folder of the `datasets` library, or a Hub dataset. Files packed with gzip,
+bzip2, xz or zstd are unpacked.
 
-Only one row and a read-ahead buffer are in memory. The meaning of rows is decided in schemas.py.
+Only one row and a read-ahead buffer are in memory. schemas.py decides what the fields of a row mean.
 """
 
 import io
@@ -28,27 +28,27 @@ from self_instruct.user_files import LineError, object_of
 _FOLDER, _HUB = "folder of the datasets library", "dataset of the Hub"
 _HEAD = 1 << 20
 _BOM = b"\xef\xbb\xbf"
-_ARROW = (b"ARROW1", b"\xff\xff\xff\xff")  # a file, and a stream as `datasets` caches it
+_ARROW = (b"ARROW1", b"\xff\xff\xff\xff")  # an Arrow file, and an Arrow stream as `datasets` caches it
 _JSON = re.compile(rb"\{|\[(?![A-Z|])")  # not "[INST]" or "[|Human|]"
 _ROW = re.compile(rb'^\{"', re.MULTILINE)
-_TEMPLATE = 1 << 14  # bytes in which a text shows the template that it is in
+_TEMPLATE = 1 << 14  # bytes in which to look for the markers of a chat template
 _TASKS = frozenset(["instruction", "prompt", "question"])  # an object with one of these keys is a row
 _FOREIGN = (
     (
         b"version https://git-lfs.github.com",
-        "is the pointer of a Git LFS file, not the file; fetch it by git lfs pull",
+        "is a Git LFS pointer, not the file itself; fetch the file with git lfs pull",
     ),
     (b"PK\x03\x04", "is a zip archive; unpack it first"),
     (b"\xff\xfe", "is UTF-16; save it as UTF-8"),
     (b"\xfe\xff", "is UTF-16; save it as UTF-8"),
-    (b"<", "is HTML or XML, perhaps the page around the file; download the raw file"),
+    (b"<", "is HTML or XML, perhaps a web page that shows the file; download the raw file"),
 )
 
 
 @dataclass(frozen=True)
 class Container:
-    """How a source stores rows, in words, and the rows. If they are in a list inside an object, `key` is the list's key and
-    `header` holds the scalar values before it.
+    """The rows of a source; `kind` describes for people how they are stored. If they are in a list inside an object, `key` is
+    the list's key and `header` holds the scalar values before it.
     """
 
     kind: str
@@ -105,15 +105,16 @@ def _closing(rows: Iterator[Row | Unreadable], stream: BinaryIO) -> Iterator[Row
 
 
 def _of_stream(stream: BinaryIO, name: str, option: str) -> Container:
-    head = read(stream, _HEAD)
+    where = f"{option} {name}"
+    head = read(stream, _HEAD, where)
     unpack = unpacker(head)
     if unpack is not None:
-        return _of_stream(unpack(cast(BinaryIO, _Rejoined.back(head, stream))), name, option)
+        return _of_stream(unpack(cast(BinaryIO, _Rejoined.reader(head, stream, where))), name, option)
     table = _table(head, name, option)
     if table is not None:
         return table
     skipped = len(head) - len(head.removeprefix(_BOM).lstrip())
-    content, rejoined = head[skipped:], _Rejoined.back(head, stream)
+    content, rejoined = head[skipped:], _Rejoined.reader(head, stream, where)
     if _JSON.match(content):
         return _of_json(content, rejoined, skipped, name)
     separator = separator_of(content, name)
@@ -122,8 +123,8 @@ def _of_stream(stream: BinaryIO, name: str, option: str) -> Container:
     dialect = dialect_of(content[:_TEMPLATE].decode("utf-8", "replace"))
     if dialect is not None and not _ROW.search(content[:_TEMPLATE]):
         raise UserError(
-            f"{option} {name}: is plain text in the template of {dialect.name}, not rows; put each conversation into the "
-            'field "text" of an object, one a line'
+            f"{option} {name}: is plain text in the template of {dialect.name}, not rows; write one JSON object per line, "
+            'with a conversation in its field "text"'
         )
     for sign, problem in _FOREIGN:
         if content.startswith(sign):
@@ -132,7 +133,7 @@ def _of_stream(stream: BinaryIO, name: str, option: str) -> Container:
 
 
 def _table(head: bytes, name: str, option: str) -> Container | None:
-    """Return a file of Arrow or Parquet, or None. Raises UserError for one in a pipe."""
+    """Return the container of an Arrow or Parquet file; None for other content. Raises UserError if it comes from a pipe."""
     kind = "Parquet" if head.startswith(b"PAR1") else "Arrow" if head.startswith(_ARROW) else None
     if kind is None:
         return None
@@ -144,7 +145,7 @@ def _table(head: bytes, name: str, option: str) -> Container | None:
 
 
 def _of_json(content: bytes, rejoined: io.BufferedReader, skipped: int, name: str) -> Container:
-    """Return a file that begins with a list or an object, after `skipped` bytes."""
+    """Return the container of a file that begins with a list or an object, after `skipped` bytes of white space."""
     kind, documents = "", Documents(cast(BinaryIO, rejoined), name)
     document = _document(content) if content.startswith(b"{") else None
     if content.startswith(b"["):
@@ -214,7 +215,7 @@ def _lines(file: io.BufferedIOBase, name: str) -> Iterator[Row | Unreadable]:
         constants.clear()
         try:
             if not whole:
-                problem = f"has over {LONGEST:,} bytes; is every object on a line of its own?"
+                problem = f"has over {LONGEST:,} bytes; put each object on a line of its own"
                 raise LineError("too_long", place, problem)
             value = object_of(raw, place, decode)
             if value is None:
@@ -238,15 +239,15 @@ def _raw_lines(file: io.BufferedIOBase) -> Iterator[tuple[bytes, bool]]:
 
 
 class _Rejoined(io.RawIOBase):
-    """A stream preceded by the bytes that were already read from it."""
+    """A stream preceded by the bytes that were already read from it. Messages begin with `where`, the option and the path."""
 
-    def __init__(self, head: bytes, rest: BinaryIO) -> None:
-        self._head, self._rest = memoryview(head), rest
+    def __init__(self, head: bytes, rest: BinaryIO, where: str) -> None:
+        self._head, self._rest, self._where = memoryview(head), rest, where
 
     @classmethod
-    def back(cls, head: bytes, rest: BinaryIO) -> io.BufferedReader:
+    def reader(cls, head: bytes, rest: BinaryIO, where: str) -> io.BufferedReader:
         """Return a buffered reader of the whole stream."""
-        return io.BufferedReader(cls(head, rest), 1 << 16)
+        return io.BufferedReader(cls(head, rest, where), 1 << 16)
 
     def readable(self) -> bool:
         return True
@@ -256,6 +257,6 @@ class _Rejoined(io.RawIOBase):
             number = min(len(buffer), len(self._head))
             buffer[:number], self._head = self._head[:number], self._head[number:]
             return number
-        content = read(self._rest, len(buffer))
+        content = read(self._rest, len(buffer), self._where)
         buffer[: len(content)] = content
         return len(content)

@@ -13,7 +13,7 @@ import numpy as np
 from self_instruct.novelty.tokens import unicode_tokens
 
 _ANNOTATION = re.compile(r"<<[^<>]*>>")
-_BASE = np.uint64(0x9E3779B97F4A7C15)  # odd, so that every power of it keeps all bits of a number
+_BASE = np.uint64(0x9E3779B97F4A7C15)  # odd, so that multiplying by a power of it loses no bits
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,14 @@ class Contamination:
 
     @property
     def detail(self) -> str:
-        """The match in words."""
+        """A description of the match for people."""
         where = f"{self.found.benchmark}, {self.found.id or self.found.place}, {self.found.field}"
         return f"{len(self.words.split())} words of {where}: {self.words}"
 
 
 class ContaminationIndex:
     """An index of benchmark texts. Texts of `ngram_words` words or more are indexed by n-gram, shorter ones as a whole if they
-    have at least `substring_words` words.
+    have at least `substring_words` words. `searched` counts the indexed texts.
     """
 
     def __init__(self, texts: Sequence[BenchmarkText], ngram_words: int = 13, substring_words: int = 8) -> None:

@@ -1,4 +1,4 @@
-"""Clean one conversation of alternating questions and answers, and record why a turn or the whole of it is dropped.
+"""Clean one conversation of alternating questions and answers, and record why a turn or the whole conversation is dropped.
 
 Every input turn ends up in `Outcome.kept` or in `Outcome.dropped`.
 """
@@ -17,11 +17,11 @@ _NUMBERED = re.compile(r"^(?P<indent>[ \t]*)(?P<number>\d{1,3})\.[ \t]+\S", re.M
 _SHOWN = 200
 
 Foreign = Callable[[str], str | None]
-"""Return the unwanted language that a text is in, or None."""
+"""A function that returns the language of a text if it is unwanted, else None."""
 
 
 @dataclass(frozen=True)
-class Numbered:
+class NumberedTurn:
     """A turn and its position in the conversation, from 1."""
 
     number: int
@@ -34,7 +34,7 @@ class Numbered:
 
 
 @dataclass(frozen=True)
-class Dropped:
+class DroppedTurn:
     """A dropped turn, unchanged, with the reason and a detail."""
 
     number: int
@@ -45,17 +45,19 @@ class Dropped:
 
 @dataclass
 class Outcome:
-    """The pairs kept of a conversation of `turns`. If none are, `reason` and `detail` say why."""
+    """The turns of a conversation that were kept, in pairs of question and answer, and those that were dropped. If no pair was
+    kept, `reason` and `detail` say why.
+    """
 
     turns: Sequence[Turn]
-    kept: list[Numbered]
-    dropped: list[Dropped] = field(default_factory=list)
+    kept: list[NumberedTurn]
+    dropped: list[DroppedTurn] = field(default_factory=list)
     reason: str = ""
     detail: str = ""
 
-    def drop(self, gone: Sequence[Numbered], reason: str, detail: str) -> None:
+    def drop(self, gone: Sequence[NumberedTurn], reason: str, detail: str) -> None:
         """Drop turns, recording each as it was before cleaning."""
-        self.dropped += [Dropped(one.number, self.turns[one.number - 1], reason, detail) for one in gone]
+        self.dropped += [DroppedTurn(one.number, self.turns[one.number - 1], reason, detail) for one in gone]
 
     def refuse(self, reason: str, detail: str) -> None:
         """Drop all remaining turns."""
@@ -73,10 +75,10 @@ class Cleaning:
 
 
 def clean(turns: Sequence[Turn], cleaning: Cleaning) -> Outcome:
-    """Return the conversation's pairs with clean texts, and every other turn with its reason."""
-    outcome = Outcome(turns, [Numbered(number, turn) for number, turn in enumerate(turns, start=1)])
+    """Return the kept pairs of a conversation with cleaned texts, and each dropped turn with its reason."""
+    outcome = Outcome(turns, [NumberedTurn(number, turn) for number, turn in enumerate(turns, start=1)])
     _trim(outcome)
-    for step in (_judge_raw, _clean_texts, _judge_clean):
+    for step in (_check_raw_texts, _clean_texts, _check_cleaned_texts):
         if outcome.reason:
             break
         step(outcome, cleaning)
@@ -104,7 +106,7 @@ def _trim(outcome: Outcome) -> None:
     """Drop turns before the first question, and unanswered questions at the end."""
     kept = outcome.kept
     first = next((at for at, one in enumerate(kept) if one.turn["role"] == USER), len(kept))
-    outcome.drop(kept[:first], "before_question", "stands before the first question")
+    outcome.drop(kept[:first], "before_question", "comes before the first question")
     end = len(kept)
     while end > first and kept[end - 1].turn["role"] == USER:
         end -= 1
@@ -114,12 +116,12 @@ def _trim(outcome: Outcome) -> None:
         outcome.reason, outcome.detail = "no_pair", "holds no question with an answer"
 
 
-def _judge_raw(outcome: Outcome, cleaning: Cleaning) -> None:
+def _check_raw_texts(outcome: Outcome, cleaning: Cleaning) -> None:
     kept = outcome.kept
     wrong = next((one for at, one in enumerate(kept) if one.turn["role"] != (USER, ASSISTANT)[at % 2]), None)
     if wrong is not None or len(kept) % 2:
         at = wrong.number if wrong else kept[-1].number
-        outcome.refuse("roles", f"user and assistant do not take turns at turn {at}")
+        outcome.refuse("roles", f"user and assistant do not alternate at turn {at}")
         return
     for one in kept:
         word = next((word for word in cleaning.mentions if word.casefold() in one.text.casefold()), None)
@@ -131,7 +133,7 @@ def _judge_raw(outcome: Outcome, cleaning: Cleaning) -> None:
 def _clean_texts(outcome: Outcome, cleaning: Cleaning) -> None:
     """Clean each text; end the conversation before the first pair whose text is then empty or unprintable."""
     are_html = _html_turns(outcome.kept) if cleaning.html else set[int]()
-    before, done = outcome.kept, list[Numbered]()
+    before, done = outcome.kept, list[NumberedTurn]()
     for one in before:
         answer = one.turn["role"] == ASSISTANT
         try:
@@ -146,18 +148,18 @@ def _clean_texts(outcome: Outcome, cleaning: Cleaning) -> None:
             reason = "unprintable" if text else "empty"
             whole = len(done) - len(done) % 2
             outcome.drop(before[whole : len(done)], "unanswered", f"its answer is {reason}")
-            outcome.drop([one], reason, "begins with what cannot be printed" if text else "holds nothing")
-            outcome.drop(before[len(done) + 1 :], "after_cut", f"the conversation was ended before turn {one.number}")
+            outcome.drop([one], reason, "begins with an unprintable character" if text else "is empty")
+            outcome.drop(before[len(done) + 1 :], "after_cut", f"the conversation was cut before turn {one.number}")
             outcome.kept = done[:whole]
             break
-        done.append(Numbered(one.number, {**one.turn, "content": text}))
+        done.append(NumberedTurn(one.number, {**one.turn, "content": text}))
     else:
         outcome.kept = done
     if not outcome.kept:
         outcome.reason, outcome.detail = "no_pair", "holds no question with an answer"
 
 
-def _judge_clean(outcome: Outcome, cleaning: Cleaning) -> None:
+def _check_cleaned_texts(outcome: Outcome, cleaning: Cleaning) -> None:
     length = sum(len(one.text) for one in outcome.kept)
     if length < SHORTEST:
         outcome.refuse("too_short", f"has {length} characters")
@@ -167,11 +169,11 @@ def _judge_clean(outcome: Outcome, cleaning: Cleaning) -> None:
             outcome.refuse("language", language)
 
 
-def _html_turns(kept: Sequence[Numbered]) -> set[int]:
+def _html_turns(kept: Sequence[NumberedTurn]) -> set[int]:
     """Return the numbers of the turns that are HTML saved from a chat page.
 
     If the page's classes are gone, answers count as HTML only if all of them look like rendered Markdown and no question
-    mentions HTML. A question without these classes is what the user typed.
+    mentions HTML. A question without these classes is text that the user typed.
     """
     pages = {one.number for one in kept if is_page(one.text)}
     answers = [one for one in kept if one.turn["role"] == ASSISTANT]

@@ -51,7 +51,7 @@ class SourceCounts:
 
 @dataclass(frozen=True)
 class Target:
-    """The output: a format's name, a path or `-`, and settings of some formats."""
+    """The output: the name of its format, its path or `-`, and the options of some formats."""
 
     format: str
     path: str
@@ -67,14 +67,14 @@ class Target:
         return SUFFIXES[self.format][0] if self.path == PIPE else Path(self.path).suffix
 
     def check(self) -> None:
-        """Raise UserError if the format is not written to files of this ending."""
+        """Raise UserError if files of this format cannot have the extension of the output."""
         if self.suffix not in (endings := SUFFIXES[self.format]):
             raise UserError(
                 f"--output {self.path}: {self.format} is written to {' or '.join(endings)} files; use that extension"
             )
 
     def open_in(self, pipeline: Pipeline) -> Format:
-        """Let the pipeline write this format, for the columns that its sources need; return the format."""
+        """Make the pipeline write this format, with the columns that its sources need. Return the format."""
         for reader in pipeline.readers:
             _log.info("%s", reader.described)
         format = writable(
@@ -97,7 +97,7 @@ class Target:
 
 
 class _Convert(Step[ReadRow]):
-    """Write each row as the format has it."""
+    """Convert each row to the output format."""
 
     def __init__(self, format: Format) -> None:
         self._format, self.lost = format, Counter[str]()
@@ -115,7 +115,10 @@ class _Convert(Step[ReadRow]):
 def convert(
     sources: Sequence[Source], target: Target, options: Mapping[str, Any]
 ) -> tuple[list[SourceCounts], Format]:
-    """Read, write and count; the report has the options. Raises UserError as `open_pipeline` does."""
+    """Convert the sources; return the counts of each source, and the format. The options go into the report.
+
+    Raises UserError as `open_pipeline` does.
+    """
     target.check()
     with open_pipeline(sources, target.path) as pipeline:
         format, counts = target.open_in(pipeline), list[SourceCounts]()

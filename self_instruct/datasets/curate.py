@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class CurateJob:
     """The inputs, outputs and options of a curation. Records found in `benchmarks` are dropped. `uniform` rewrites every line
-    in our format with provenance. Messages name the inputs by `option`. The report has filter, novelty and `more` options.
+    in our format with provenance. Messages name the inputs by `option`. `more` are further options for the report.
     """
 
     inputs: list[Source]
@@ -66,7 +66,7 @@ class Material:
 def curate(job: CurateJob) -> tuple[CurateCounts, bool | None]:
     """Curate. Return the counts, and whether the embedding model was loaded; None if no embeddings were requested."""
     with open_pipeline(job.inputs, str(job.outputs.kept), job.option) as pipeline:
-        material = _prepared(job, pipeline.readers)
+        material = _read_and_filter(job, pipeline.readers)
         encoder = _Vectors(job) if job.novelty.embedding_threshold is not None else None
         outcomes = _outcomes(job, material.texts(job.compare), encoder)
         passed, drops = material.passed, dict(material.drops)
@@ -83,18 +83,18 @@ def curate(job: CurateJob) -> tuple[CurateCounts, bool | None]:
     return counts, encoder.loaded if encoder is not None else None
 
 
-def _prepared(job: CurateJob, readers: list[Reader]) -> Material:
-    """Read and filter."""
+def _read_and_filter(job: CurateJob, readers: list[Reader]) -> Material:
+    """Read the files, and drop the tasks that a filter rejects or that are in a benchmark."""
     filters = build_rules(job.filter, "", job.novelty.rouge_tokenizer)
     files = read_all(readers, uniform=job.uniform)
     passed, drops = list[Task](), dict[str, Drop]()
     for file in files:
         # If a file has no outputs, only check its tasks.
-        asked = filters if file.has_output else about_tasks(filters)
+        rules = filters if file.has_output else about_tasks(filters)
         for line in file.lines:
             if not isinstance(line, Task):
                 continue
-            objection = first_objection(asked, line.record)
+            objection = first_objection(rules, line.record)
             if objection:
                 reason, _, detail = objection.partition(": ")
                 drops[line.record.id] = Drop("filter", reason, detail)
@@ -127,7 +127,7 @@ def _outcomes(job: CurateJob, texts: list[str], encoder: "_Vectors | None") -> l
 
 
 def _untokenized(job: CurateJob, files: Sequence[InstructionFile]) -> int:
-    """Return how many texts have no word that ROUGE-L compares, those that a filter drops included; log a warning if any."""
+    """Return how many texts have no word that ROUGE-L compares, including dropped ones; log a warning if there are any."""
     texts = [line.record.task for file in files for line in file.lines if isinstance(line, Task)]
     number = without_tokens(texts, job.novelty.rouge_tokenizer)
     if number:
@@ -136,7 +136,7 @@ def _untokenized(job: CurateJob, files: Sequence[InstructionFile]) -> int:
 
 
 def _log_progress() -> Callable[[int, int], None]:
-    """Return a callback that logs now and then how many texts are encoded."""
+    """Return a callback that logs how many texts are encoded, at most every 15 seconds."""
     said = time.monotonic()
 
     def on_part(done: int, number: int) -> None:

@@ -19,7 +19,7 @@ _BATCH = 1024
 
 
 @dataclass
-class Cleared:
+class DecontaminateCounts:
     """Counts of the rows of all sources, and of the matches per benchmark."""
 
     tally: Tally = field(default_factory=Tally)
@@ -65,8 +65,8 @@ def index_of(benchmarks: Sequence[tuple[str, str]], ngram_words: int, substring_
     """Return an index of benchmarks, given by name and path. Raises UserError if no text is long enough to search."""
     if substring_words > ngram_words:
         raise UserError(
-            f"--substring_words {substring_words} is above --ngram_words {ngram_words}: n-grams find texts that long; use "
-            f"at most {ngram_words}"
+            f"--substring_words {substring_words} is above --ngram_words {ngram_words}, but longer texts are matched by "
+            f"n-grams; use at most {ngram_words}"
         )
     texts = read_benchmarks(benchmarks)
     index = ContaminationIndex(texts, ngram_words, substring_words)
@@ -98,13 +98,13 @@ class _Decontaminate(BatchStep[ReadRow]):
 
 def decontaminate(
     sources: Sequence[Source], index: ContaminationIndex, output: str, options: Mapping[str, Any]
-) -> tuple[Cleared, list[Reader]]:
-    """Write the rows without a benchmark match, and count; `options` go into the report."""
+) -> tuple[DecontaminateCounts, list[Reader]]:
+    """Write the rows without a benchmark match; return the counts and the opened sources. `options` go into the report."""
     with open_pipeline(sources, output) as pipeline:
         found, columns = Counter(dict.fromkeys(index.benchmarks, 0)), pipeline.columns
         tallies = [
             pipeline.run(reader.rows(), _Decontaminate(reader, columns, index, found)) for reader in pipeline.readers
         ]
-        cleared = Cleared(Tally.sum(tallies), found)
-        pipeline.report = cleared.as_dict(pipeline.readers, options)
-    return cleared, pipeline.readers
+        counts = DecontaminateCounts(Tally.sum(tallies), found)
+        pipeline.report = counts.as_dict(pipeline.readers, options)
+    return counts, pipeline.readers

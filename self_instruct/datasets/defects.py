@@ -1,5 +1,5 @@
 """Checks for faults of instruction data known from AlpacaDataCleaned and others: one function per fault, which returns the text
-that shows it. A finding is a hint, not proof.
+that shows the fault, or None. A finding is a hint, not proof.
 
 lint.py finds faults that need more than one exchange: duplicates, and turns out of order.
 """
@@ -15,7 +15,7 @@ from self_instruct.datasets.mending import NO_INPUT, TEXTS, is_no_input
 from self_instruct.datasets.thoughts import broken_thought, has_thought
 from self_instruct.records import Record, is_blank
 from self_instruct.rules.filters.output import drop_empty, drop_output_repeats_task
-from self_instruct.rules.filters.refusals import AS_AN_AI_ABROAD, REFUSES_ABROAD
+from self_instruct.rules.filters.refusals import AS_AN_AI_NOT_ENGLISH, REFUSES_NOT_ENGLISH
 from self_instruct.rules.validators.arithmetic import arithmetic
 
 _SHOWN = 60
@@ -244,13 +244,13 @@ def no_context(record: Exchange) -> str | None:
 
 def as_an_ai(record: Exchange) -> str | None:
     """Find an output that speaks of itself as an AI or a language model."""
-    found = _AS_AN_AI.search(record.output) or AS_AN_AI_ABROAD.search(record.output)
+    found = _AS_AN_AI.search(record.output) or AS_AN_AI_NOT_ENGLISH.search(record.output)
     return f"output: {around(record.output, found.start(), found.end())}" if found else None
 
 
 def refusal(record: Exchange) -> str | None:
     """Find an output that begins with a refusal, in any of some twenty languages."""
-    found = _REFUSES.match(record.output[:400]) or REFUSES_ABROAD.match(record.output[:400])
+    found = _REFUSES.match(record.output[:400]) or REFUSES_NOT_ENGLISH.match(record.output[:400])
     return found.group().strip()[:_SHOWN] if found and not _ASKS_TO_REFUSE.search(record.task[:4000]) else None
 
 
@@ -260,7 +260,7 @@ def inline_thought(record: Exchange) -> str | None:
 
 
 def broken(record: Exchange) -> str | None:
-    """Find an output whose thought is not opened, not closed or without an answer behind it."""
+    """Find an output whose thought is not opened, not closed or without an answer after it."""
     problem = broken_thought(record.output) if _thinks(record) else None
     return f"{problem}: {record.output.strip()[:_SHOWN]}" if problem else None
 
@@ -350,7 +350,7 @@ def merged_turns(record: Exchange) -> str | None:
 
 
 def _is_dialogue(text: str) -> bool:
-    """Return whether a text begins with a speaker, who speaks again or whom another answers."""
+    """Return whether a text begins with the label of a speaker that occurs again, or of a user whom another speaker answers."""
     first = _SPEAKER.match(text.lstrip())
     names = [found[1].casefold() for found in _SPEAKER.finditer(text)] if first else []
     return bool(first) and (names.count(names[0]) > 1 or (names[0] in ("user", "human") and len({*names}) > 1))
@@ -392,6 +392,6 @@ CHECKS = {
 }  # fmt: skip
 TURN_ORDER, DUPLICATE = "turn_order", "duplicate"
 OF_ROWS = {TURN_ORDER: "user and assistant do not take turns", DUPLICATE: "a duplicate of an earlier row"}
-"""Faults of a whole row, which lint.py finds, with descriptions."""
+"""Faults of a whole row, with descriptions; lint.py finds them."""
 NAMES = (*CHECKS, *OF_ROWS)
 """Names of all faults."""

@@ -1,4 +1,4 @@
-"""The common schema of all formats: an instruction with input and output, or a conversation, and where it comes from."""
+"""The common schema of all formats: an instruction with input and output, or a conversation, and its source."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,9 +16,9 @@ TOOLS, IMAGES, REJECTED, LABEL = "tools", "images", "rejected", "label"
 of a conversation, the worse answer (a text, or a list of turns), and whether the answer is good.
 """
 REJECTED_FROM = "rejected_from"
-"""Number of the turn at which the worse answer begins, where that is not the one after the last question."""
+"""Name of the field with the number of turns before the worse answer; without it, that answer follows the last question."""
 OPTIONAL = ("system", "messages")
-"""Columns that a file has only if a row needs them; then all rows have them, as loaders infer columns from the first ones."""
+"""Columns that a file has only if a row needs them. Then all rows have them: loaders infer columns from the first rows."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Example:
 
     @property
     def turns(self) -> list[Turn]:
-        """The conversation without the system prompt; a single exchange is one of two turns."""
+        """The conversation without the system prompt; a single exchange gives two turns."""
         if self.messages:
             return list(self.messages)
         answer = [{"role": ASSISTANT, "content": self.output}] if self.output else []
@@ -59,7 +59,7 @@ class Example:
 
     @property
     def tools(self) -> Any:
-        """The tools that the assistant may call, as the row has them: a list, or JSON in a text; None if there are none."""
+        """The tools that the assistant may call, as in the row: a list, or a JSON text; None if there are none."""
         return self.fields.get(TOOLS) or None
 
     @property
@@ -81,7 +81,7 @@ class Example:
 
     @property
     def label(self) -> bool | None:
-        """Whether the answer is good, if the row says so; a bad one is `rejected`, and there is no output."""
+        """Whether the answer is good; None if the row does not say. A bad answer is in `rejected`, and the output is empty."""
         found = self.fields.get(LABEL)
         return found if isinstance(found, bool) else None
 
@@ -96,7 +96,7 @@ class Example:
 
     @property
     def is_single_turn(self) -> bool:
-        """Whether instruction, input and output hold the whole example."""
+        """Whether instruction, input and output contain the whole example."""
         return [turn["role"] for turn in self.turns] in ([USER, ASSISTANT], [USER], [ASSISTANT], [])
 
     @property
@@ -106,8 +106,8 @@ class Example:
 
 
 def of_turns(turns: list[Turn], **more: Any) -> Example:
-    """Return the example of a conversation, whose first turn may be the system prompt; further fields of that turn are kept in
-    `fields`, under its role.
+    """Return the example of a conversation, whose first turn may be the system prompt. Other fields of that turn are kept as
+    `fields["system"]`.
     """
     system, rest = more.pop("system", ""), turns
     if not system and turns and turns[0]["role"] == SYSTEM:

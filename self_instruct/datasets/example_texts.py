@@ -1,4 +1,4 @@
-"""All texts of an example in which a benchmark can be: its turns, system prompt, thoughts, calls of tools and worse answer."""
+"""Collect all texts of an example that may contain benchmark text: turns, system prompt, thoughts, tool calls, worse answer."""
 
 import json
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ _THOUGHTS = (
     "chain_of_thought",
     "cot",
 )
-"""Names of fields that hold a thought."""
+"""Names of fields that contain a thought."""
 _DEEPEST = 20
 _OTHER_ANSWERS = ("chosen", "completions", "responses", "generations", "answers", "outputs", "output")
 
@@ -32,9 +32,9 @@ def parts_of(example: Example) -> list[tuple[str, str]]:
         parts = [("instruction", example.prompt), ("output", example.output)]
     parts.append(("system", example.system))
     for turn in example.messages:
-        parts += _beside(turn)
+        parts += _thoughts_and_calls(turn)
     for turn in example.rejected:
-        parts += [("rejected", turn["content"]), *(("rejected", text) for _, text in _beside(turn))]
+        parts += [("rejected", turn["content"]), *(("rejected", text) for _, text in _thoughts_and_calls(turn))]
     parts += [("reasoning", text) for name in _THOUGHTS for text in _texts(example.fields.get(name))]
     parts += [("other_answer", text) for name in _OTHER_ANSWERS for text in _texts(example.fields.get(name))]
     return [(name, text) for name, text in parts if isinstance(text, str) and text]
@@ -44,8 +44,8 @@ def _part(turn: Turn) -> str:
     return "output" if turn["role"] == ASSISTANT else "instruction"
 
 
-def _beside(turn: Turn) -> Iterator[tuple[str, str]]:
-    """Yield the thought of a turn and the arguments of its calls."""
+def _thoughts_and_calls(turn: Turn) -> Iterator[tuple[str, str]]:
+    """Yield the thoughts of a turn and the arguments of its tool calls."""
     for name in _THOUGHTS:
         yield from (("reasoning", text) for text in _texts(turn.get(name)))
     for call in turn.get("tool_calls") or ():

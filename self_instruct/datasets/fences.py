@@ -22,7 +22,7 @@ class Piece:
 
 
 def pieces(text: str) -> Iterator[Piece]:
-    """Split a text into pieces, which joined give the text."""
+    """Split a text into prose and code blocks. The joined pieces equal the text."""
     lines, fence = list[str](), ""
     for line in text.splitlines(keepends=True):
         found = _FENCE.match(line.rstrip("\r\n"))

@@ -20,12 +20,12 @@ def text_of(row: dict[str, Any], name: str, place: str, *, required: bool = Fals
         return ""
     found = "is missing" if value is None else f"is {json_kind(value)}, not a text"
     if value is not None and name in _MAPPED:
-        found += f"; --map instruction=FIELD,{name}={name} takes it as JSON"
+        found += f"; --map instruction=FIELD,{name}={name} reads it as JSON"
     raise LineError("missing_field" if value is None else "wrong_type", place, f'field "{name}" {found}')
 
 
 def input_of(row: dict[str, Any], name: str, place: str) -> str:
-    """Return the input; empty for "<noinput>", which Self-Instruct and Alpaca write."""
+    """Return the input; empty for the placeholder "<noinput>" of Self-Instruct and Alpaca."""
     value = text_of(row, name, place) if name else ""
     return "" if value.strip().lower() == "<noinput>" else value
 
@@ -38,10 +38,10 @@ def rest_of(row: dict[str, Any], *taken: str) -> dict[str, Any]:
 def about_of(row: dict[str, Any], *taken: str, id: str = "id", category: str = "category") -> dict[str, Any]:
     """Return the metadata of a row by the field names of `Example`; `taken` are fields that were already read.
 
-    For rows written by this package it comes from the provenance. The provenance of a run stays in `fields`, without its id.
+    Rows that `ours.row_of` wrote have it in their provenance. The provenance of a run stays in `fields`, without its id.
     """
     rest, provenance = rest_of(row, *taken), row.get("provenance")
-    ours = stated(provenance.get("fields")) if isinstance(provenance, dict) else None
+    ours = object_in(provenance.get("fields")) if isinstance(provenance, dict) else None
     if isinstance(provenance, dict) and ours is not None:
         del rest["provenance"]
         origin = provenance["origin"] if isinstance(provenance.get("origin"), dict) else {}
@@ -68,17 +68,15 @@ def other_output(row: dict[str, Any], *names: str) -> str | None:
 
 
 def check_output(row: dict[str, Any], place: str, *names: str) -> None:
-    """Raise LineError if a row has its output under another name, since it would be lost silently."""
+    """Raise LineError if a row has its output under another name, because it would be lost silently."""
     other = other_output(row, *names)
     if other is not None:
-        problem = (
-            f'has no field "{names[0]}", but a text in "{other}"; rename it, or name another format by --input_format'
-        )
+        problem = f'has no field "{names[0]}", but a text in "{other}"; rename it, or give another --input_format'
         raise LineError("no_output_field", place, problem)
 
 
-def stated(text: Any) -> dict[str, Any] | None:
-    """Return the fields stored as JSON in a text; None if the value is not a JSON object in a text."""
+def object_in(text: Any) -> dict[str, Any] | None:
+    """Return the object that a text holds as JSON; None for any other value."""
     try:
         value = json.loads(text) if isinstance(text, str) else None
     except (ValueError, RecursionError):

@@ -23,21 +23,20 @@ ANSWERS = (
     "answers", "assistant", "bot", "gpt", "chatgpt", "assistant_response", "model_response", "model_output", "output_text",
     "assistant_message", "bot_response", "reply", "correct_answer", "expected_output", "expected_answer", "final_answer", "a",
 )  # fmt: skip
-"""Field names of questions and answers, the ones that say most first."""
+"""Field names of questions and answers, the most specific ones first."""
 
 
 def flat(
     instruction: str, *outputs: str, inputs: tuple[str, ...] = INPUTS, system: str = "system", category: str = "category"
 ) -> Callable[[dict[str, Any], str], Example]:  # fmt: skip
-    """Return a function that reads flat rows; output and input come from the first of their names that a row has."""
+    """Return a function that reads flat rows. It takes output and input from the first of the given fields that a row has."""
 
     def read(row: dict[str, Any], place: str) -> Example:
         check_output(row, place, *outputs)
         output = next((name for name in outputs if row.get(name) is not None), outputs[0])
         input = next((name for name in inputs if isinstance(row.get(name), str)), inputs[0] if inputs else "")
-        unfilled = (
-            name for name in (*inputs, *outputs) if row.get(name) is None
-        )  # tables have columns for other rows
+        # A field is null in a table if only other rows have it.
+        unfilled = (name for name in (*inputs, *outputs) if row.get(name) is None)
         return Example(
             text_of(row, instruction, place, required=True),
             input_of(row, input, place),
@@ -50,7 +49,7 @@ def flat(
 
 
 def with_history(example: Example, place: str) -> Example:
-    """Return an example with the earlier exchanges among its fields, if there are any, as a conversation."""
+    """Return an example as a conversation that begins with the exchanges in its field `history`, if it has that field."""
     earlier = example.fields.get(HISTORY)
     if example.messages or not isinstance(earlier, list) or not earlier:
         return example
@@ -78,12 +77,14 @@ def is_answer(value: Any) -> bool:
 
 
 def pair(row: dict[str, Any], place: str) -> Example:
-    """Read a row of a question and an answer under any usual names. Of several answers the first is the output, and all stay
-    among the fields; a number becomes text.
+    """Read a row of a question and an answer under any usual names. If there are several answers, the first is the output, and
+    all stay in `fields`. A number becomes text.
     """
     names = pair_names(row)
     if names is None:
-        raise LineError("missing_field", place, "has no question and answer under usual names; name them by --map")
+        raise LineError(
+            "missing_field", place, "has no question and answer under usual names; name their fields with --map"
+        )
     asked, answered = names
     value = row[answered]
     several = isinstance(value, list) and len(value) > 1
@@ -106,7 +107,7 @@ def as_text(value: Any) -> str:
 
 
 def squad(row: dict[str, Any], place: str) -> Example:
-    """Read a question on a text, with the answers of SQuAD; the first one is the output, and empty if there is none."""
+    """Read a row of SQuAD. The first answer is the output; it is empty if there is no answer."""
     found = row["answers"].get("text") if isinstance(row["answers"], dict) else None
     texts = [found] if isinstance(found, str) else found
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
@@ -133,7 +134,7 @@ _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 def choices_of(row: dict[str, Any]) -> tuple[str, dict[str, str], Any] | None:
-    """Return the question of a multiple-choice row, its choices by letter, and the answer as the row states it; or None."""
+    """Return the question of a multiple-choice row, its choices by letter, and the answer as in the row; else None."""
     asked = next((row[name] for name in _QUESTIONS if isinstance(row.get(name), str)), None)
     solved = next((row[name] for name in _SOLVED if isinstance(row.get(name), str | int)), None)
     found = next((row[name] for name in _CHOICES if isinstance(row.get(name), list | dict)), None)
@@ -150,8 +151,8 @@ def choices_of(row: dict[str, Any]) -> tuple[str, dict[str, str], Any] | None:
 
 
 def multiple_choice(row: dict[str, Any], place: str) -> Example:
-    """Read a question with choices: they are the input, one a line, and the text of the right one is the output. The fields
-    of the row all stay.
+    """Read a question with choices. The choices are the input, one per line, and the text of the right choice is the output.
+    All fields of the row stay in `fields`.
     """
     found = choices_of(row)
     if found is None:

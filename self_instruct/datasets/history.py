@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from self_instruct.config.option import declarations
-from self_instruct.datasets.naming import pasteable, presentable, without_places
+from self_instruct.datasets.naming import pasteable, presentable, with_short_paths
 from self_instruct.datasets.options import (
     CleaningOptions,
     ConversationOutputOptions,
@@ -74,7 +74,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Declared:
-    """The options of the generation, judge and self-consistency commands, which rooms above this one declare."""
+    """The options of the generation, judge and self-consistency commands, which packages above this one declare."""
 
     run: Mapping[str, Field]
     judge: Mapping[str, Field]
@@ -133,7 +133,7 @@ def _generated(folder: Path, declared: Mapping[str, Field]) -> Step:
         funnel,
         {**presentable(given), "seed_tasks_sha256": described["seed_tasks_sha256"]},
         {name: text for name, text in (described.get("versions") or {}).items() if text},
-        str(without_places({"model": options.get("model_name_or_path") or ""})["model"]),
+        str(with_short_paths({"model": options.get("model_name_or_path") or ""})["model"]),
         described["model_revision"],
         Path(options.get("model_name_or_path") or ""),
     )
@@ -151,7 +151,7 @@ def _counted(place: Path) -> tuple[str, str]:
 
 
 def _judged(place: Path, kept: Path, folder: Path | None, declared: Mapping[str, Field]) -> Step:
-    """Return the step of a judge on the run in `folder`, or on files; the report may be missing for a run."""
+    """Return the step of a judge command on the run in `folder`, or on files. The report may be missing for a run."""
     if not place.is_file() and folder is not None:
         return Step("judged", _command_line("judge", {"batch_dir": pasteable(str(folder))}), "")
     with _report(place) as report:
@@ -166,7 +166,7 @@ def _judged(place: Path, kept: Path, folder: Path | None, declared: Mapping[str,
         command = {"input_path": _inputs(paths, kept.parent), **command, "output_path": pasteable(str(kept))}
     else:
         command = {"batch_dir": pasteable(str(folder)), **command}
-    shown = {**presentable(options), "judges": without_places(report.get("judges") or [])}
+    shown = {**presentable(options), "judges": with_short_paths(report.get("judges") or [])}
     line = _command_line("judge", command)
     return Step(f"judged: {kept_records:,} records", line, table, shown, inputs=paths if folder is None else ())
 
@@ -188,14 +188,14 @@ def _consistent(folder: Path, declared: Mapping[str, Field]) -> Step:
 
 
 def _located(path: str, folder: Path) -> list[Path]:
-    """Return where a report's input may be: a relative path counts from the working directory of that command, which may be
-    the current one or the folder of its output.
+    """Return the files that an input of a report may be. Its path may be relative to the current directory, or to the folder of
+    the output if the command ran there.
     """
     return [place.absolute() for place in (Path(path), folder / path) if place.is_file()]
 
 
 def _inputs(paths: Sequence[str], folder: Path) -> list[str]:
-    """Return the inputs of a report as a command may have them."""
+    """Return the inputs of a report as paths for a published command."""
     return [pasteable(next(map(str, _located(path, folder)), path)) for path in paths]
 
 
@@ -243,7 +243,7 @@ def _command(
 
 
 def _kept(report: Mapping[str, Any], inputs: list[dict[str, Any]]) -> tuple[int, Counter[tuple[str, str]]]:
-    """Return how many rows the output has, and the others by stage and reason."""
+    """Return how many rows the output has, and counts of the other rows by stage and reason."""
     if "findings" in report:  # lint writes every readable row and counts the others separately
         return int(report["rows"]), _by_stage({"read": report["unreadable"]})
     if "kept" in report:
@@ -282,7 +282,7 @@ def _changed(options: Mapping[str, Any], declared: Mapping[str, Field]) -> dict[
 
 @contextmanager
 def _report(place: Path) -> Iterator[dict[str, Any]]:
-    """Read a report. Raises UserError if it, or a field that the block reads, is not as our commands write it."""
+    """Read a report. Raises UserError if it is damaged, or lacks a field that the `with` block reads."""
     try:
         report = json.loads(place.read_text(encoding="utf-8"))
         if not isinstance(report, dict):
@@ -290,7 +290,7 @@ def _report(place: Path) -> Iterator[dict[str, Any]]:
         yield report
     except (OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise UserError(
-            f"{place}: is not a report of ours ({type(error).__name__}: {error}); restore it, or move it away to "
+            f"{place}: is not a report of self-instruct ({type(error).__name__}: {error}); restore it, or move it away to "
             "get a card without it"
         ) from None
 
@@ -308,7 +308,7 @@ def _by_stage(drops: Mapping[str, Any]) -> Counter[tuple[str, str]]:
 
 
 def _funnel(first: str, number: int, drops: Mapping[tuple[str, str], int], left: str) -> str:
-    """Return the table of a funnel; `left` names the rows that a stage leaves."""
+    """Return the table of a funnel; `left` is the label of the rows that remain after a stage."""
     found = Counter({key: count for key, count in drops.items() if count})
     stages = [(stage, left.format(stage=stage)) for stage in dict.fromkeys(stage for stage, _ in found)]
     return Tally(number - found.total(), found).table(first, stages)

@@ -1,6 +1,6 @@
 """Read instruction files of any format completely: each row is a task, or an unreadable row with its location and problem.
 
-An unreadable row does not end the reading.
+Reading continues after an unreadable row.
 """
 
 import json
@@ -15,7 +15,7 @@ from self_instruct.datasets.rows import Unreadable
 from self_instruct.records import Record, json_line
 
 COMPARED = ("instruction", "task", "conversation")
-"""What of a row can be compared."""
+"""Texts of a row that can be compared."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,9 @@ class Task:
     further: tuple[tuple[str, str], ...] = ()
 
     def compared(self, compare: str | None) -> str:
-        """Return the text to compare; without a choice the conversation, if the row is a longer one, else the task."""
+        """Return the text that `compare` names; if it is None, the conversation if the row has more than one exchange, else the
+        task.
+        """
         if compare == "instruction":
             return self.record.instruction
         return self.record.conversation if self.record.conversation and compare != "task" else self.record.task
@@ -76,7 +78,7 @@ def _read(reader: Reader, columns: set[str], uniform: bool) -> InstructionFile:
 
 def _task(example: Example, place: str, line: bytes) -> Task:
     # Ids may repeat across files; locations do not.
-    whole = "\n".join(map(_said, example.turns)) if not example.is_single_turn else ""
+    whole = "\n".join(map(_text_of, example.turns)) if not example.is_single_turn else ""
     answers = (turn["content"] for turn in example.turns if turn["role"] == ASSISTANT and turn["content"].strip())
     output = example.output or next(answers, "")
     record = Record(place, example.instruction.strip(), example.input.strip(), output.strip(), conversation=whole)
@@ -85,7 +87,7 @@ def _task(example: Example, place: str, line: bytes) -> Task:
     return Task(record, example.id or place, line, further)
 
 
-def _said(turn: Turn) -> str:
-    """Return the text of a turn with the calls of tools in it."""
+def _text_of(turn: Turn) -> str:
+    """Return the text of a turn, followed by its tool calls as JSON."""
     calls = turn.get("tool_calls")
     return f"{turn['content']}\n{json.dumps(calls, ensure_ascii=False)}" if calls else str(turn["content"])

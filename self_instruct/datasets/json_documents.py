@@ -2,7 +2,7 @@
 
 Values are decoded one at a time, so a list needs no more memory than its longest row. Commas after the last row and between
 documents are accepted. A row that is not JSON becomes one `Unreadable`, and reading continues at the next row that begins with
-the same key as it or the row before; if there is none, and at anything else that is not JSON, reading ends.
+the key of this row or of the row before it. Reading ends if there is no such row, or if anything else is not JSON.
 """
 
 import codecs
@@ -26,10 +26,10 @@ _BETWEEN = re.compile(r"[\s,]*")
 _OPENING = re.compile(r"\[\s*([^\s])")
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")
 _FIRST_KEY = re.compile(r'\{\s*("(?:[^"\\]|\\.){0,1000}")\s*:')
-_LONGEST_KEY = 8192  # characters that the beginning of a row may take, up to the colon behind its first key
-_NEAR = 16  # characters of the longest word or escape that may be cut
+_LONGEST_KEY = 8192  # characters from the beginning of a row to the colon after its first key, at most
+_NEAR = 16  # characters at the end of the buffer in which a cut literal or escape may begin
 _SHOWN = 4096  # characters to show of broken text
-_HALF_NUMBER = 2  # characters that a number may have behind its last whole part: "1e+"
+_HALF_NUMBER = 2  # characters of an incomplete exponent, as in "1e+"
 
 
 class _Broken(Exception):
@@ -50,7 +50,8 @@ class _Text:
     def __init__(self, stream: BinaryIO) -> None:
         self._stream, self._decoder = stream, codecs.getincrementaldecoder("utf-8")("surrogateescape")
         self.content, self.at, self._ended = "", 0, False
-        self.constants = list[str]()  # NaN and infinity of the last value; `append` makes them null
+        # NaN and infinity in the last value; `append` returns None, so they are read as null.
+        self.constants = list[str]()
         self._json = json.JSONDecoder(parse_constant=self.constants.append)
 
     def more(self) -> bool:
@@ -64,8 +65,8 @@ class _Text:
         self.at = 0
         return True
 
-    def next_sign(self) -> str:
-        """Pass white space and commas. Return the character that follows, or an empty text at the end of the stream."""
+    def next_char(self) -> str:
+        """Skip white space and commas. Return the character that follows, or an empty text at the end of the stream."""
         while True:
             found = _BETWEEN.match(self.content, self.at)
             self.at = found.end() if found else self.at
@@ -75,8 +76,8 @@ class _Text:
                 return ""
 
     def value(self) -> tuple[Any, str]:
-        """Decode and pass the next value. Return it and its text. Raises `_Broken`."""
-        self.next_sign()
+        """Decode the next value and move past it. Return the value and its text. Raises `_Broken`."""
+        self.next_char()
         while True:
             self.constants.clear()
             try:
@@ -102,7 +103,7 @@ class _Text:
         return first[1] if first else ""
 
     def skip_row(self, key: str) -> bool:
-        """Pass a broken row, to the next one that begins with this key. Return False at the end of the stream."""
+        """Skip a broken row, up to the next row that begins with this key. Return False at the end of the stream."""
         beginning = re.compile(r"\{\s{0,99}" + re.escape(key) + r"\s{0,99}:") if key else None
         self.at += 1
         while beginning is not None:
@@ -119,8 +120,8 @@ class _Text:
         return False
 
     def opens_rows(self) -> bool:
-        """Pass the bracket if a list of objects, or an empty one, comes next."""
-        if self.next_sign() != "[":
+        """Skip the bracket and return True if a list of objects, or an empty list, comes next."""
+        if self.next_char() != "[":
             return False
         while not (found := _OPENING.match(self.content, self.at)):
             if len(self.content) - self.at > LONGEST or not self.more():
@@ -132,7 +133,7 @@ class _Text:
 
 
 class Documents:
-    """Iterate over the rows of all documents of a stream, and over unreadable parts, in order.
+    """Iterate over the rows and the unreadable parts of all documents of a stream, in order.
 
     Rows are numbered across the stream. If a list's key names a split, its rows have the key as their `part`. With `spread`,
     the objects of the stream are the rows.
@@ -145,16 +146,16 @@ class Documents:
     def __iter__(self) -> Iterator[Row | Unreadable]:
         text = self._text
         try:
-            while sign := text.next_sign():
+            while char := text.next_char():
                 if self._spread:
                     yield from self._row_or_damage(None)
-                elif sign == "[":
+                elif char == "[":
                     text.at += 1
                     yield from self._rows("", {})
-                elif sign == "{":
+                elif char == "{":
                     yield from self._object()
                 else:
-                    raise _Broken("after_the_list", "stands after the end of the list")
+                    raise _Broken("after_the_list", "comes after the end of the list")
         except _Ended:
             self._drain()
         except _Broken as error:
@@ -170,7 +171,7 @@ class Documents:
         Return None if the stream begins otherwise.
         """
         header = dict[str, Any]()
-        if self._text.next_sign() != "{":
+        if self._text.next_char() != "{":
             return None
         self._text.at += 1
         try:
@@ -191,30 +192,28 @@ class Documents:
             yield from self._rows(found, dict(header))
             accounted |= found in LISTS or self._number > before
         if not accounted:
-            problem = "is an object without a list of rows, behind what is read"
+            problem = "is an object without a list of rows"
             yield Unreadable(self._place, "after_the_list", problem, shown(json_line(header)))
 
     def _next_list(self, header: dict[str, Any]) -> str | Unreadable | None:
-        """Read on in an object until after the opening bracket of its next list of objects; put plain values into the header.
+        """Read an object up to and including the opening bracket of its next list of objects; store plain values in `header`.
 
         Return the list's key, an `Unreadable` for a value that is neither plain nor a list of objects, or None after the
         object's end.
         """
         text = self._text
-        while (sign := text.next_sign()) != "}":
-            if not sign:
+        while (char := text.next_char()) != "}":
+            if not char:
                 raise _Broken("cut", "the file ends inside its object; it may have been cut")
             key, _ = text.value()
-            if not isinstance(key, str) or text.next_sign() != ":":
+            if not isinstance(key, str) or text.next_char() != ":":
                 raise _Broken("not_json", "is not JSON (a key and a colon are missing)")
             text.at += 1
             if text.opens_rows():
                 return key
             value, raw = text.value()
             if not _is_plain(value):
-                problem = (
-                    f"{key!r} is neither a list of objects nor a plain value; give its rows as a list of the object"
-                )
+                problem = f"{key!r} is neither a list of objects nor a plain value; move its rows to a list of the outer object"
                 return Unreadable(f"{self._name}#{key}", "nested", problem, shown(raw))
             header[key] = value
         text.at += 1
@@ -223,8 +222,8 @@ class Documents:
     def _rows(self, key: str, header: Mapping[str, Any]) -> Iterator[Row | Unreadable]:
         """Read the rows of a list from after its opening bracket to after its closing one."""
         self._part = "" if key in _ALL_ROWS else key
-        while (sign := self._text.next_sign()) != "]":
-            if not sign:
+        while (char := self._text.next_char()) != "]":
+            if not char:
                 raise _Broken("cut", "the file ends inside its list; it may have been cut")
             yield from self._row_or_damage(header)
         self._text.at += 1
@@ -233,7 +232,7 @@ class Documents:
     def _row_or_damage(self, header: Mapping[str, Any] | None) -> Iterator[Row | Unreadable]:
         """Read the next row, or skip a broken one. Raises `_Ended` if no similar row follows."""
         text = self._text
-        text.next_sign()
+        text.next_char()
         self._key = text.first_key() or self._key
         try:
             yield self._row(header)

@@ -98,7 +98,7 @@ def lint(sources: Sequence[Source], options: Mapping[str, Any], output: str | No
 
 
 class _Lint(Step[ReadRow]):
-    """Look for faults in each row, and with `fix` write it mended."""
+    """Look for faults in each row, and with `fix` write the fixed row."""
 
     def __init__(
         self, reader: Reader, columns: set[str], findings: Findings, seen: dict[bytes, str], *, fix: bool
@@ -106,12 +106,12 @@ class _Lint(Step[ReadRow]):
         self._reader, self._columns, self._findings, self._seen, self._fix = reader, columns, findings, seen, fix
 
     def apply_to(self, row: ReadRow) -> Result:
-        _look(*row, self._findings, self._seen)
+        _find_faults(*row, self._findings, self._seen)
         return Result([_mended_line(self._reader, *row, self._columns, self._findings)] if self._fix else [])
 
 
 def exchanges_of(example: Example, stated_input: str) -> Iterator[Exchange]:
-    """Return the exchanges of an example, one task after the other; the input is as in its row."""
+    """Yield the exchanges of an example in order. `stated_input` is the input as in its row."""
     if not example.messages:
         yield Exchange("", example.instruction, stated_input, example.output)
         return
@@ -132,9 +132,9 @@ def exchanges_of(example: Example, stated_input: str) -> Iterator[Exchange]:
 
 
 def wrong_order(turns: Sequence[Turn]) -> str | None:
-    """Return the first turn at which user and assistant do not take turns, or None.
+    """Return a description of the first turn that breaks the order of user and assistant, or None.
 
-    Turns of other roles may be anywhere; calls of tools may be several turns, and results need a call before them.
+    Turns of other roles may be anywhere. Tool calls may take several turns, and a tool result needs a call before it.
     """
     before: Turn | None = None
     for number, turn in enumerate(turns, start=1):
@@ -143,7 +143,7 @@ def wrong_order(turns: Sequence[Turn]) -> str | None:
             continue
         calls = bool(turn.get("tool_calls") or (before or {}).get("tool_calls"))
         if role == ASSISTANT and (said is None or (said == ASSISTANT and not calls)):
-            return f"turn {number} is an answer {'to no question' if said is None else 'after another answer'}"
+            return f"turn {number} is an answer {'without a question' if said is None else 'after another answer'}"
         if role == USER and said == USER:
             return f"turn {number} is a question after another question"
         if role == TOOL and said in (None, USER):
@@ -153,12 +153,12 @@ def wrong_order(turns: Sequence[Turn]) -> str | None:
 
 
 def _stated_input(row: Row, example: Example) -> str:
-    """Return the input as the row has it; readers replace placeholders such as "<noinput>" by an empty text."""
+    """Return the input as in the row. Readers replace placeholders such as "<noinput>" by an empty text."""
     stated = row.value.get("input")
     return stated if isinstance(stated, str) and not example.input and not example.messages else example.input
 
 
-def _look(row: Row, example: Example, findings: Findings, seen: dict[bytes, str]) -> None:
+def _find_faults(row: Row, example: Example, findings: Findings, seen: dict[bytes, str]) -> None:
     found = dict[str, str]()
     exchanges = list(exchanges_of(example, _stated_input(row, example)))
     for name in findings.names:

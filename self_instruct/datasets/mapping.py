@@ -1,4 +1,4 @@
-"""Read rows of no known format by names that a user gives: `--map instruction=prompt,output=completion.text`."""
+"""Read rows of an unknown format by field names that the user gives: `--map instruction=prompt,output=completion.text`."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -21,23 +21,25 @@ _TEXTS = ("instruction", "input", "output", "system", "id", "category", "source"
 
 
 def parse_map(texts: Sequence[str]) -> dict[str, str]:
-    """Return the paths by target. Raises UserError for an unknown target, or one that is given twice."""
+    """Return the path of a field for each target. Raises UserError for an unknown target, or one that is given twice."""
     found = dict[str, str]()
     for item in (item for text in texts for item in text.split(",") if item.strip()):
         name, _, path = (part.strip() for part in item.partition("="))
         if name not in TARGETS or not path or name in found:
-            problem = "is given twice" if name in found else f"must be NAME=FIELD, with a name of {', '.join(TARGETS)}"
+            problem = (
+                "is given twice" if name in found else f"must be NAME=FIELD, where NAME is one of {', '.join(TARGETS)}"
+            )
             raise UserError(f"--map {item.strip()}: {problem}")
         found[name] = path
     if found and not {"instruction", "messages", "prompt", "chosen"} & {*found}:
-        raise UserError("--map: says nothing about the question; add instruction=FIELD, or messages=FIELD")
+        raise UserError("--map: names no field for the question; add instruction=FIELD, or messages=FIELD")
     return found
 
 
 def mapped(row: dict[str, Any], place: str, paths: Mapping[str, str]) -> Example:
-    """Read a row by paths of fields, such as `completion.text` or `turns.0`; a value that is no text is taken as JSON.
+    """Read a row by paths of fields, such as `completion.text` or `turns.0`. A value that is not text is converted to JSON.
 
-    All other fields stay in `Example.fields`, one that has the name of a mapped field as `row.NAME` if that name is in use.
+    All other fields stay in `Example.fields`. One with the name of a target is stored as `row.NAME` if that name is in use.
     """
     rest, taken = copy.deepcopy(row), dict[str, Any]()
     for name, path in paths.items():
@@ -52,7 +54,7 @@ def mapped(row: dict[str, Any], place: str, paths: Mapping[str, str]) -> Example
 
 
 def _example(row: dict[str, Any], taken: dict[str, Any], place: str, paths: Mapping[str, str]) -> Example:
-    """Read a row whose mapped fields, those of `taken`, have the names of `TARGETS`."""
+    """Read a row whose mapped fields, also given as `taken`, are named as in `TARGETS`."""
     if "chosen" in taken:
         return preference(row, place)
     if LABEL in taken:
@@ -71,7 +73,7 @@ def _example(row: dict[str, Any], taken: dict[str, Any], place: str, paths: Mapp
 
 
 def guessed(row: Mapping[str, Any]) -> str:
-    """Return a guess of the map for a row: fields with usual names, else its longest texts."""
+    """Return a suggestion for --map: the fields of a row with usual names, else its longest texts."""
     texts = [name for name, value in row.items() if isinstance(value, str)]
     by_length = sorted(texts, key=lambda name: -len(row[name]))
     asked = next((name for name in PROMPTS if name in texts), None)
@@ -94,7 +96,7 @@ def _value(row: Any, path: Sequence[str]) -> Any:
 
 
 def _remove(row: Any, path: Sequence[str]) -> None:
-    """Take the value at a path out of a copy; an item of a list stays as null, so that the others keep their positions."""
+    """Remove the value at a path from a copied row. A list item becomes null, so that the other items keep their positions."""
     holder = _value(row, path[:-1])
     if isinstance(holder, dict):
         holder.pop(path[-1], None)

@@ -25,12 +25,12 @@ _PREAMBLES = re.compile(
     r"Write a response that appropriately completes the request\.|"
     r"The (?:following is a )?conversation between human and AI assistant\."
 )
-"""Beginnings that a template has around every conversation, so they are no system prompts."""
+"""Openings that a template puts before every conversation; they are not system prompts."""
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """A template: its name, the markers, whose last group names the speaker, and what ends a turn."""
+    """A template: its name, a pattern for the marker before a turn, whose group names the speaker, and one for a turn's end."""
 
     name: str
     marker: re.Pattern[str]
@@ -60,8 +60,8 @@ _CALL = "<functioncall>"
 
 
 def dialect_of(text: Any) -> Dialect | None:
-    """Return the template that a text is in: it has a question and an answer by its markers, and begins with one of them
-    unless the markers are unmistakable.
+    """Return the template of a text, or None. The text must have a question and an answer by the template's markers, and must
+    begin with one of them unless the markers are unmistakable.
     """
     if not isinstance(text, str):
         return None
@@ -76,7 +76,7 @@ def dialect_of(text: Any) -> Dialect | None:
 
 
 def parsed(text: str) -> tuple[str, list[Turn]] | None:
-    """Return the system prompt and the turns of a text; None if it is in no template, or nobody asks or answers in it."""
+    """Return the system prompt and the turns of a text; None if it is in no known template, or has no turns."""
     dialect = dialect_of(text)
     if dialect is None:
         return None
@@ -99,12 +99,12 @@ def parsed(text: str) -> tuple[str, list[Turn]] | None:
     ):
         system, turns[0]["content"] = found[1].strip(), turns[0]["content"][found.end() :].strip()
     if turns and not turns[-1]["content"]:
-        turns.pop()  # the beginning of the next turn
+        turns.pop()  # only the marker of the next turn
     return (system, [_with_call(turn) for turn in turns]) if turns else None
 
 
 def _with_call(turn: Turn) -> Turn:
-    """Return a turn of Glaive with its call of a function as `tool_calls`; other turns unchanged."""
+    """Return a turn of Glaive with its function call as `tool_calls`; other turns unchanged."""
     before, marker, after = turn["content"].partition(_CALL)
     text, end = after.lstrip(), after.rfind("}") + 1
     if turn["role"] != ASSISTANT or not marker or not text.startswith("{") or not end:
@@ -122,14 +122,14 @@ def _with_call(turn: Turn) -> Turn:
 
 
 def marked_name(row: dict[str, Any]) -> str | None:
-    """Return the field of a row whose text has turns in a template; None if there is none, or an answer stands beside it."""
+    """Return the name of a field whose text has turns in a template; None without one, or if another field has the answer."""
     if any(row.get(name) for name in ("output", "response", "completion", "chosen", "answer")):
         return None
     return next((name for name in KEYS if dialect_of(row.get(name)) is not None), None)
 
 
 def marked(row: dict[str, Any], place: str) -> Example:
-    """Read a row with a text in the template of a model."""
+    """Read a row with a text in a chat template."""
     name = marked_name(row) or "text"
     found = parsed(text_of(row, name, place, required=True))
     if found is None:
@@ -159,7 +159,7 @@ def templated(row: dict[str, Any], place: str) -> Example:
     parsed = template.parse(text)
     if parsed is None:
         raise LineError(
-            "ambiguous_turns", place, '"USER:" and "ASSISTANT:" do not take turns in the text; it cannot be split'
+            "ambiguous_turns", place, '"USER:" and "ASSISTANT:" do not alternate in the text, so it cannot be split'
         )
     system, turns = parsed
     if len(turns) > 2:

@@ -97,7 +97,7 @@ def _set_code(soup: Any, block: Any) -> None:
 
 
 def _set_formula(element: Any) -> None:
-    """Replace a formula, which the page holds twice, by its source."""
+    """Replace a formula, which the page has both rendered and as source, by its source."""
     source = element.find("annotation")
     if source is None:
         return

@@ -36,7 +36,7 @@ def without_space(text: str) -> str:
 
 
 def is_no_input(text: str) -> bool:
-    """Return whether the text of an input means that there is none, such as "N/A"."""
+    """Return whether the text of an input is a placeholder for no input, such as "N/A"."""
     return _NO_INPUT.fullmatch(text.strip()) is not None
 
 

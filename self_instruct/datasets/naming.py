@@ -26,13 +26,13 @@ def short(path: str) -> str:
 
 
 def pasteable(path: str) -> str:
-    """Return a path as a published command may have it: relative to the working directory, or for a file of this project to
-    its root; of any other path the name.
+    """Return a path for a published command: relative to the working directory or, for a file of this project, to the project's
+    root. Of any other path, return only the name.
     """
     if _is_on_hub(path) or _ELSEWHERE.match(path):
         return short(path)
     place, here = Path(os.path.abspath(path)), Path.cwd()
-    roots = [here, *ROOTS] if here.parent != here else ROOTS  # below the root of the disk is every path
+    roots = [here, *ROOTS] if here.parent != here else ROOTS  # every path is below the root of the disk
     return next((str(place.relative_to(root)) for root in roots if place.is_relative_to(root)), short(path))
 
 
@@ -53,19 +53,19 @@ def made_id(example: Example) -> str:
     return f"{name}_{example.row}"
 
 
-def without_places(value: Any) -> Any:
-    """Return a value with the paths shortened that are under keys for paths and models, also in nested objects and lists."""
+def with_short_paths(value: Any) -> Any:
+    """Return a value with the paths under the keys `model` and `path` shortened, also in nested objects and lists."""
     if isinstance(value, list):
-        return [without_places(item) for item in value]
+        return [with_short_paths(item) for item in value]
     if not isinstance(value, dict):
         return value
     return {
-        key: _shortened(item, short) if key in _NAMING_KEYS else without_places(item) for key, item in value.items()
+        key: _shortened(item, short) if key in _NAMING_KEYS else with_short_paths(item) for key, item in value.items()
     }
 
 
 def presentable(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return options with paths as `pasteable` has them, without those whose name or value looks like a secret."""
+    """Return options with their paths made `pasteable`, without options whose name or value looks like a secret."""
     return {
         name: _shortened(value, pasteable)
         for name, value in options.items()
@@ -74,7 +74,7 @@ def presentable(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _shortened(value: Any, shorten: Callable[[str], str]) -> Any:
-    """Shorten texts that begin like paths, also after NAME=."""
+    """Shorten texts that look like paths, also after NAME=."""
     if isinstance(value, list):
         return [_shortened(item, shorten) for item in value]
     found = _PLACE.match(value) if isinstance(value, str) and "\n" not in value else None

@@ -52,12 +52,12 @@ class ReadingOptions:
     )
     split: str | None = option(
         None,
-        "split to read, such as test or 'train[:500]' [default: all of a file; of others train, or the only one]",
+        "split to read, such as test or 'train[:500]' [default: the whole file; of a dataset, train or the only split]",
     )
 
     map: list[str] = option(
         [],
-        "fields of rows in no known format, as instruction=prompt,output=completion.text; in place of --input_format",
+        "fields of rows in an unknown format, such as instruction=prompt,output=completion.text; replaces --input_format",
     )
 
     def sources(self, paths: Sequence[str], name: str = "", license: str = "") -> list[Source]:
@@ -104,7 +104,7 @@ class ConversionOptions:
         "type of an LMFlow file; auto: conversation if the input has conversations or system prompts, else text2text",
         choices=LMFLOW_TYPES,
     )
-    vicuna_preamble: str = option(PREAMBLE, "beginning of Vicuna's text template where there is no system prompt")
+    vicuna_preamble: str = option(PREAMBLE, "beginning of Vicuna's text template if there is no system prompt")
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class MergeFilterOptions(FilterOptions):
     """filters"""
 
     filter_rules: list[str] = option(
-        ["empty", "duplicates"], "filter rules to apply, in this order; the first that rejects a record is its reason. "
+        ["empty", "duplicates"], "filter rules to apply, in this order; the first that rejects a record gives the reason. "
         f"Available: {', '.join(RULES)}, and the rules of plugins", common=True,
     )  # fmt: skip
 

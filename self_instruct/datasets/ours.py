@@ -1,11 +1,13 @@
-"""Our format: write examples as rows of JSONL and Parquet, and read them back; also read seed tasks and flat rows."""
+"""Our own format, `jsonl`: write examples as rows of JSONL and Parquet, and read them back. Also read seed tasks and flat
+rows.
+"""
 
 import json
 from dataclasses import replace
 from typing import Any
 
 from self_instruct.datasets.example import Example, Turn, of_turns
-from self_instruct.datasets.fields import ABOUT, about_of, input_of, rest_of, stated, text_of
+from self_instruct.datasets.fields import ABOUT, about_of, input_of, object_in, rest_of, text_of
 from self_instruct.datasets.flat import flat, with_history
 from self_instruct.datasets.turns import turns_of
 from self_instruct.user_files import LineError
@@ -43,14 +45,14 @@ def read(row: dict[str, Any], place: str) -> Example:
     if "instances" in row:
         return _seed_task(row, place)
     example = with_history(_flat(row, place), place)
-    if not row.get("messages"):  # tables have the column, and null in it
+    if not row.get("messages"):  # null in a table whose other rows have messages
         return replace(example, fields=rest_of(example.fields, "messages"))
     if not isinstance(row["messages"], list):
         return example
     turns = list(turns_of([_unfolded(turn) for turn in row["messages"]], place))
     about = {name: getattr(example, name) for name in (*ABOUT, "path", "row")}
     about["fields"] = rest_of(example.fields, "messages")
-    if turns == example.turns:  # other rows need the column
+    if turns == example.turns:  # a single exchange, written as messages because other rows need the column
         return replace(example, fields=about["fields"])
     return of_turns(turns, system=example.system, **about)
 
@@ -65,10 +67,10 @@ def folded(turn: Turn) -> dict[str, Any]:
 
 
 def _unfolded(turn: Any) -> Any:
-    """Return the turn that `folded` was given."""
+    """Undo `folded`; return any other value unchanged."""
     if not isinstance(turn, dict) or set(turn) != {"role", "content", "more"}:
         return turn
-    return {**rest_of(turn, "more"), **(stated(turn["more"]) or {})}
+    return {**rest_of(turn, "more"), **(object_in(turn["more"]) or {})}
 
 
 def _seed_task(row: dict[str, Any], place: str) -> Example:

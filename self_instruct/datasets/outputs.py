@@ -11,7 +11,7 @@ from self_instruct.records import json_line
 from self_instruct.runs.files import NewFile
 from self_instruct.runs.layout import PIPE
 
-_ROWS = 1024  # of a row group of Parquet
+_ROWS = 1024  # per row group of Parquet
 
 
 class Sink(Protocol):
@@ -83,7 +83,7 @@ class Writer(Protocol):
 
 
 class Lines:
-    """Writes rows that are lines already, without the line break."""
+    """Writes rows that are already encoded as lines, without their line breaks."""
 
     def __init__(self, sink: Sink) -> None:
         self.sink = sink
@@ -130,8 +130,8 @@ class JsonList:
 
 
 class Parquet:
-    """Writes rows in our format, or of another Arrow schema, as a table; one row group is in memory. Our optional columns are
-    always written, null where not needed, because later rows are not known when the table is opened.
+    """Writes rows in our format, or of another Arrow schema, as a table; one row group is in memory. The optional columns of
+    our format are always written, null if unused, because the columns are fixed before the rows are known.
     """
 
     def __init__(self, sink: Sink, schema: Any = None) -> None:

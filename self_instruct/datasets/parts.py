@@ -1,4 +1,4 @@
-"""The part of a source that `--split` names: `train`, `test[:500]`, `train[100:200]`."""
+"""Read only the rows that `--split` names: `train`, `test[:500]`, `train[100:200]`."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -36,5 +36,5 @@ def rows_of_file(rows: Iterable[Row | Unreadable], name: str, path: str) -> Iter
 
 
 def sliced(rows: Iterable[Row | Unreadable], part: slice) -> Iterator[Row | Unreadable]:
-    """Yield the rows of a slice, by their order; the others are read and passed over."""
+    """Yield the rows of a slice; rows before it are read and skipped."""
     return islice(rows, part.start, part.stop)

@@ -26,7 +26,7 @@ from self_instruct.runs.tally import Tally
 
 ReadRow = tuple[Row, Example]
 T = TypeVar("T")
-_LOGGED = 5  # rejected rows, if there is no file for them
+_LOGGED = 5  # rejected rows that are logged if there is no file for them
 _log = logging.getLogger(__name__)
 
 

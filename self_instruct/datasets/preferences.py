@@ -81,7 +81,7 @@ def preference(row: dict[str, Any], place: str) -> Example:
 
 
 def is_verdict(row: dict[str, Any]) -> bool:
-    """Return whether a row has an answer with a verdict, as KTO's."""
+    """Return whether a row has an answer with a verdict, as in KTO."""
     return _tag(row) is not None and ("completion" in row or list_of(row) is not None or _tag(row) == "kto_tag")
 
 

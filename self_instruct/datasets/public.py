@@ -33,7 +33,7 @@ from self_instruct.user_files import read_objects
 Rows = Iterable[Mapping[str, Any]]
 """Rows in memory: a list of dicts, or a `datasets.Dataset`."""
 Data = str | Path | Run | Sequence[str | Path] | Rows
-"""Rows, a run, or where rows are: a file, a folder of the datasets library, a Hub id, or a list of files."""
+"""Rows, a run, or a path: of a file, of a folder of the datasets library, or on the Hub; or a list of files."""
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ def _paths(data: Data, rows: Path) -> list[str]:
 
 def _path(path: str | Path) -> str:
     if str(path) == PIPE:
-        raise UserError("a pipe is read by the command only; give a path or rows")
+        raise UserError("only the command can read from a pipe; give a path or rows")
     return str(records_of(Path(path))) if Path(path).exists() else str(path)
 
 

@@ -23,8 +23,8 @@ from self_instruct.runs.layout import ACCEPTED, CONSISTENT, JUDGED, OutputPaths
 _log = logging.getLogger(__name__)
 
 _PAUSES = (1, 3, 9)  # seconds between tries
-_LATEST = 50  # commits that are searched for ours
-_CONFLICTS, _PASSING = (409, 412), (408, 425, 429)
+_LATEST = 50  # commits among which to look for ours
+_CONFLICTS, _TEMPORARY = (409, 412), (408, 425, 429)  # HTTP status codes
 _LOGIN = "log in with `hf auth login`, or set HF_TOKEN to a token with write access"
 
 
@@ -77,7 +77,7 @@ def write_repository(
         names = {name for name, _ in statistics.models} | {step.model for step in steps if step.model}
         licenses = dict.fromkeys(names, stated.model_license)
     place = repo or pasteable(str(folder.absolute()))
-    if place == ".":  # which load_dataset does not take
+    if place == ".":  # load_dataset does not accept it
         place = f"../{folder.absolute().name}"
     card = render_card(statistics, steps, licenses, stated, default_name(path, repo), place)
     content = str(card).encode("utf-8", "backslashreplace")
@@ -136,7 +136,7 @@ def check_online() -> None:
 def push(repository: Repository, repo: str, private: bool) -> str:
     """Create the repository if needed, and send the files in one commit. Return the URL of the commit.
 
-    Failures that may pass are tried again after each of `_PAUSES`. A commit can succeed although its answer was an error, so
+    Temporary failures are tried again after each of `_PAUSES`. A commit can succeed although the Hub answers with an error, so
     the repository's latest commits are read before another try. Raises UserError for errors that the user can fix, HubFailed
     for all others.
     """
@@ -146,12 +146,12 @@ def push(repository: Repository, repo: str, private: bool) -> str:
     commit = _Commit(repository, repo, private)
     for pause in _PAUSES:
         try:
-            return _asked(commit.send, commit.endpoint, repository.folder, repo)
+            return _call_hub(commit.send, commit.endpoint, repository.folder, repo)
         except HubFailed as error:
             _log.warning("%s. Trying again in %d s.", error, pause)
             time.sleep(pause)
     try:
-        return _asked(commit.send, commit.endpoint, repository.folder, repo)
+        return _call_hub(commit.send, commit.endpoint, repository.folder, repo)
     except HubFailed:
         if (url := commit.arrived()) is not None:
             return url
@@ -191,7 +191,7 @@ class _Commit:
         return str(commit.commit_url)
 
     def arrived(self) -> str | None:
-        """Return the URL of our commit if an earlier try made it, else None. Raises HubFailed if the Hub does not say."""
+        """Return the URL of our commit if an earlier try made it, else None. Raises HubFailed if this cannot be found out."""
         from huggingface_hub.errors import HTTPError
 
         try:
@@ -206,8 +206,8 @@ class _Commit:
         return None if ours is None else f"{self.endpoint}/datasets/{self._id}/commit/{ours.commit_id}"
 
 
-def _asked(send: Callable[[], str], endpoint: str, folder: Path, repo: str) -> str:
-    """Return what `send` returns. Raises UserError or HubFailed in place of the Hub's errors."""
+def _call_hub(send: Callable[[], str], endpoint: str, folder: Path, repo: str) -> str:
+    """Call `send` and return its result. Raises UserError or HubFailed in place of the Hub's errors."""
     from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled
 
     try:
@@ -227,7 +227,7 @@ def _asked(send: Callable[[], str], endpoint: str, folder: Path, repo: str) -> s
 
 
 def _refusal(status: int, repo: str, said: str) -> Exception:
-    """Return the error for a status of the Hub."""
+    """Return the error for an HTTP status of the Hub; `said` is its message."""
     said = f" ({_one_line(said)})" if said else ""
     if status == 401:
         return UserError(f"--push_to_hub {repo}: the Hub did not accept your login{said}; {_LOGIN}")
@@ -242,7 +242,7 @@ def _refusal(status: int, repo: str, said: str) -> Exception:
             f"--push_to_hub {repo}: the Hub answered {status}, because the repository is being changed by another "
             f"commit{said}; the same command tries again"
         )
-    if status < 500 and status not in _PASSING:
+    if status < 500 and status not in _TEMPORARY:
         return UserError(f"--push_to_hub {repo}: the Hub refused the request with status {status}{said}")
     return HubFailed(
         f"--push_to_hub {repo}: the Hub failed with status {status}{said}; try the same command again later"

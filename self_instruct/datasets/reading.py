@@ -87,7 +87,7 @@ class Reader:
                 yield Unreadable(row.place, error.reason, error.problem, text)
 
     def line(self, row: Row, example: Example, columns: set[str]) -> bytes:
-        """Return the row as a line in our format, without its line break; unchanged if it already is one without repairs."""
+        """Return the row as a line in our format, without its line break; unchanged if it is one and was not repaired."""
         if row.raw is not None and self.is_ours(row) and not row.repairs:
             return row.raw
         return json_line(row_of(example, columns)).removesuffix(b"\n")
@@ -144,7 +144,7 @@ def open_sources(sources: Sequence[Source], option: str = "--input_path") -> lis
     """
     twice = next((path for path, number in Counter(source.path for source in sources).items() if number > 1), None)
     if twice is not None:
-        why = "the pipe can be read once" if twice == PIPE else "every row of it would be a duplicate"
+        why = "standard input can be read only once" if twice == PIPE else "every row of it would be a duplicate"
         raise UserError(f"{option} names {twice} twice, but {why}; give it once")
     readers = [_open(source, option) for source in sources]
     if any(reader.schema for reader in readers):
@@ -162,7 +162,7 @@ def open_sources(sources: Sequence[Source], option: str = "--input_path") -> lis
 
 
 def _empty_run(path: str) -> Path | None:
-    """Return the directory of the run whose records are at a path, or None if it is the file of no run."""
+    """Return the directory of the run whose records are at a path; None if the file belongs to no run."""
     folder = Path(path).parent
     return folder if Path(path).name == ACCEPTED and (folder / REJECTED).is_file() else None
 
@@ -188,8 +188,8 @@ def _open(source: Source, option: str) -> Reader:
         if schema is None:
             keys = ", ".join(map(str, values[0]))[:200]
             raise UserError(
-                f"{option} {source.path}: no known format has rows with the fields {keys}; name it by --input_format, "
-                f"or its fields, as in --map {guessed(values[0])[:200]}"
+                f"{option} {source.path}: no known format has rows with the fields {keys}; give the format with "
+                f"--input_format, or name the fields, as in --map {guessed(values[0])[:200]}"
             )
     else:
         schema = named(source.format, values, container.header, source.path)

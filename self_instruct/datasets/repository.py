@@ -1,4 +1,4 @@
-"""Write a dataset as a Hub repository, and count: all records as one table, their conversations as another for trainers.
+"""Write a dataset as a Hub repository, with statistics: all records as one table, their conversations as another for trainers.
 
 Paths in records are shortened to names, so that a published dataset does not reveal directories.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from self_instruct.datasets.example import ASSISTANT, SYSTEM, USER, Example
-from self_instruct.datasets.naming import short, without_places
+from self_instruct.datasets.naming import short, with_short_paths
 from self_instruct.datasets.ours import row_of
 from self_instruct.datasets.outputs import Parquet, Sized, exchanges
 from self_instruct.datasets.reading import Reader, Source, open_sources
@@ -25,8 +25,8 @@ from self_instruct.runs.files import NewFile
 CARD, RECORDS, CHATS = "README.md", "data/train.parquet", "chat/train.parquet"
 # Both are Parquet, since the datasets library reads a repository with one reader.
 MARK = "<!-- written by self_instruct.datasets card -->"
-_BEGUN = f"{CARD}.part"  # holds the mark while tables are written, until the card replaces it
-_PLACES = 5
+_BEGUN = f"{CARD}.part"  # has the mark while tables are written, until the card replaces it
+_SHOWN_FAULTS = 5
 _ROLES = {SYSTEM, USER, ASSISTANT}
 
 
@@ -71,7 +71,7 @@ class Statistics:
     def fault(self, row: Unreadable) -> None:
         """Count a row that could not be read."""
         self.unreadable += 1
-        if len(self.faults) < _PLACES:
+        if len(self.faults) < _SHOWN_FAULTS:
             self.faults.append(f"{row.place}: {row.problem}")
 
 
@@ -82,8 +82,8 @@ def provenance_of_run(example: Example) -> dict[str, Any]:
 
 
 def check_folder(folder: Path, inputs: list[Path]) -> None:
-    """Raise UserError if files would be replaced that are inputs, or not from an earlier card. Folders without files, or with
-    the rest of an unfinished card, are accepted.
+    """Raise UserError if the card would replace an input, or a file that no card command wrote. An empty folder, and one that
+    an interrupted card command left, are accepted.
     """
     if folder.exists() and not folder.is_dir():
         raise UserError(f"--output {folder}: is a file; give a directory")
@@ -98,7 +98,7 @@ def check_folder(folder: Path, inputs: list[Path]) -> None:
 
 
 def _is_ours(folder: Path) -> bool:
-    """Return whether a folder has a card of ours, finished or not, or no files except parts of one."""
+    """Return whether a folder has a card of this command, finished or not, or no files except parts of one."""
     for name in (CARD, _BEGUN):
         try:
             if MARK in (folder / name).read_text(encoding="utf-8"):
@@ -134,7 +134,7 @@ def lay_out(
                 _check_turns(example)
                 [row] = chat.rows(example)
                 if not row["completion"]:
-                    raise Unfit("no_answer", "nothing was answered")
+                    raise Unfit("no_answer", "has no answer")
             except Unfit as unfit:
                 statistics.no_chat[unfit.reason] += 1
                 continue
@@ -157,11 +157,11 @@ def _examples(reader: Reader, statistics: Statistics) -> Iterator[Example]:
         if isinstance(item, Unreadable):
             statistics.fault(item)
         else:
-            yield _without_places(item[1])
+            yield _with_short_paths(item[1])
 
 
-def _without_places(example: Example) -> Example:
-    return replace(example, path=short(example.path), fields=without_places(example.fields))
+def _with_short_paths(example: Example) -> Example:
+    return replace(example, path=short(example.path), fields=with_short_paths(example.fields))
 
 
 def _check_turns(example: Example) -> None:

@@ -1,6 +1,6 @@
 """The formats that can be read: which keys identify each, and how a row becomes an example.
 
-A format of flat rows is one line here; its name then is a choice of `--input_format`.
+To add a format of flat rows, add one line to `_ALL`; its name becomes a choice of `--input_format`.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -72,15 +72,15 @@ _WILD = ("instruction_type", "special_tag")
 _RATED = ("completion_a", "responses_and_scores")
 _BOTH = frozenset(OPTIONAL)
 _ALL = (
-    Schema("jsonl", "records of ours", _ours, ours.read, native=True),
+    Schema("jsonl", "records of self-instruct", _ours, ours.read, native=True),
     Schema("self-instruct-seeds", "seed tasks", _keys("instruction", "instances"), ours.read, native=True),
     Schema("preference", "questions with a better and a worse answer", is_preference, preference),
-    Schema("kto", "answers with a verdict, as KTO's", is_verdict, verdict),
+    Schema("kto", "answers labelled good or bad, as in KTO", is_verdict, verdict),
     Schema("magpie", "Magpie", _keys("instruction", "response", one_of=_MAGPIE), chats.magpie),
     Schema("exchange", "requests to a model and its answers", chats.is_exchange, chats.exchange, _BOTH),
     Schema("sharegpt", "ShareGPT conversations", _chat("from"), chats.conversation, _BOTH),
     Schema("messages", "chat messages", _chat("role"), chats.conversation, _BOTH),
-    Schema("comparison", "GPT-4-LLM comparisons, the better answer taken", _keys("user_input", one_of=_RATED),
+    Schema("comparison", "GPT-4-LLM comparisons, of which the better answer is used", _keys("user_input", one_of=_RATED),
            chats.comparison),
     Schema("distilabel", "generations of distilabel",
            _keys("instruction", "generation", none_of=("output", "response")),
@@ -90,14 +90,14 @@ _ALL = (
     Schema("airoboros", "airoboros", _keys("instruction", "response"), flat("instruction", "response")),
     Schema("instruction-wild", "InstructionWild", _keys("instruction", one_of=_WILD),
            flat("instruction", "output", category="instruction_type")),
-    Schema("alpaca", "instruction, input and output as Alpaca's", _alpaca, ours.read, native=True),
+    Schema("alpaca", "instruction, input and output as in Alpaca", _alpaca, ours.read, native=True),
     Schema("marked-text", "text with the markers of a chat template", lambda row: marked_text.marked_name(row) is not None,
            marked_text.marked),
     Schema("gpt4all", "GPT4All", _keys("prompt", "response"), flat("prompt", "response")),
     Schema("prompt-completion", "prompt and completion", _completion, chats.prompt_completion),
     Schema("multiple-choice", "questions with choices", lambda row: choices_of(row) is not None, multiple_choice),
-    Schema("squad", "questions on a text, as SQuAD's", _squad, squad),
-    Schema("question-answer", "questions and answers, as GSM8K's", _keys("question", "answer"), flat("question", "answer")),
+    Schema("squad", "questions about a text, as in SQuAD", _squad, squad),
+    Schema("question-answer", "questions and answers, as in GSM8K", _keys("question", "answer"), flat("question", "answer")),
     Schema("vicuna", "text in the template of Vicuna", lambda row: marked_text.is_vicuna(row.get("text")),
            marked_text.templated),
     Schema("pair", "questions and answers", lambda row: pair_names(row) is not None, pair),
@@ -127,7 +127,7 @@ def recognise(rows: list[dict[str, Any]], header: dict[str, Any], key: str, path
 
 
 def of_row(schema: Schema, row: dict[str, Any], header: Mapping[str, Any], place: str) -> Schema:
-    """Return the format to read a row by: its source's, unless only another one fits the row.
+    """Return the format for a row: the one of its source, unless only another one fits the row.
 
     Raises LineError if the header of the row's list states a type of LMFlow without instructions.
     """
@@ -142,8 +142,8 @@ def of_row(schema: Schema, row: dict[str, Any], header: Mapping[str, Any], place
 
 
 def _fitting(rows: list[dict[str, Any]]) -> Schema | None:
-    """Return the first format that fits at least half of the rows. Null fields, which tables have in columns for other rows,
-    are ignored first, and counted if no format fits.
+    """Return the first format that fits at least half of the rows. Null fields are ignored at first, because a table
+    has them in the columns of other rows; if no format fits, they count as present.
     """
     for values in ([_filled(row) for row in rows], rows):
         for schema in _ALL:
@@ -196,4 +196,7 @@ def _lmflow(rows: list[dict[str, Any]], stated: Any, path: str) -> Schema:
 
 
 def _no_instructions(stated: Any) -> str:
-    return f"is LMFlow of type {stated!r}; those with instructions are {', '.join(_LMFLOW)}"
+    about = (
+        "without a type, and its rows fit none" if stated is None else f"of type {stated!r}, which has no instructions"
+    )
+    return f"is LMFlow {about}; the types with instructions are {', '.join(_LMFLOW)}"

@@ -77,7 +77,7 @@ def hub_rows(name: str, split: str | None, option: str) -> Iterator[Row | Unread
     try:
         with offline_if_unreachable(name):
             loaded = datasets.load_dataset(name)
-    except Exception as error:  # the library raises what its many readers do
+    except Exception as error:  # each of the library's readers raises errors of its own
         offline = os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0")
         hint = "HF_HUB_OFFLINE is set, so only what is in the cache can be read; " if offline else ""
         raise UserError(
@@ -105,7 +105,7 @@ def _batches(table: Any) -> Iterator[Any]:
 
 
 def _rows(batches: Iterable[Any], name: str) -> Iterator[Row | Unreadable]:
-    """Yield the rows of Arrow tables or record batches. One with a cell that Python cannot hold (year 30000) is unreadable."""
+    """Yield the rows of Arrow tables or record batches. A row is unreadable if a cell has no Python value (year 30000)."""
     number = 0
     for batch in batches:
         for value in _values(batch):
@@ -142,7 +142,7 @@ def _decoded(value: Any, type: Any) -> Any:
 
 
 def _plain(value: Any, repairs: set[str]) -> Any:
-    """Return the value as JSON has it; lossy conversions are named in `repairs`."""
+    """Return the value as a JSON value, and add the names of lossy conversions to `repairs`."""
     if isinstance(value, dict):
         return {str(key): _plain(item, repairs) for key, item in value.items()}
     if isinstance(value, list | tuple):

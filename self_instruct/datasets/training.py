@@ -1,4 +1,4 @@
-"""Rows as trainers read them: messages with images, tools and preferences for TRL, LLaMA-Factory and Axolotl, and requests for
+"""Write rows for trainers: messages with images, tools and preferences for TRL, LLaMA-Factory and Axolotl, and requests for
 OpenAI's batches. A row that a trainer cannot use raises `Unfit`.
 """
 
@@ -29,7 +29,7 @@ def with_system(example: Example, turns: list[Turn] | None = None) -> list[Turn]
 
 
 def message(turn: Turn) -> dict[str, Any]:
-    """Return a turn as chat templates take it: a content with images is a list of parts, and that beside a call may be null."""
+    """Return a turn for chat templates. Content with images is a list of parts; empty content beside a tool call is null."""
     parts, content = turn.get("parts"), turn["content"]
     if isinstance(parts, list) and any(_is_medium(part) for part in parts):
         said = "".join(str(part.get("text", part.get("value", ""))) for part in parts if not _is_medium(part))
@@ -53,7 +53,7 @@ def beside(example: Example) -> dict[str, Any]:
 
 
 def part_losses(example: Example) -> list[str]:
-    """Return names of what the turns lose where parts become messages."""
+    """Return the names of the fields and media of parts that are lost when parts become messages."""
     lost = dict[str, None]()
     for turn in example.turns:
         parts = turn.get("parts")
@@ -100,7 +100,7 @@ def kto(example: Example, *, messages: bool) -> list[dict[str, Any]]:
 
 
 def openai_batch(example: Example) -> list[dict[str, Any]]:
-    """Return a line of a batch file, without the answer that is asked for; add the model's name before sending it."""
+    """Return a request for a batch file, without the answer. The user must add the model's name before sending it."""
     asked = example.asked
     _need_question(asked)
     tools = json.loads(example.tools) if isinstance(example.tools, str) else example.tools
@@ -143,7 +143,7 @@ def _answer(example: Example) -> list[Turn]:
 
 def _need_question(asked: list[Turn]) -> None:
     if not asked:
-        raise Unfit("no_instruction", "nothing was asked")
+        raise Unfit("no_instruction", "has no question")
 
 
 def _is_medium(part: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Remove what a chat page has left in the text of one turn."""
+"""Clean the text of one turn: remove copy buttons, counters and blank lines that were saved with a chat page."""
 
 import re
 

@@ -1,8 +1,8 @@
-"""Read the turns of a conversation in any of the usual notations as one: `role`, `content` (the text), and where a turn has
-them `reasoning_content`, `tool_calls` as OpenAI writes them, `tool_call_id`, `name`, and `parts`.
+"""Read the turns of a conversation in any of the usual notations, and return them in one: `role`, `content` (the text), and if
+present `reasoning_content`, `tool_calls` as OpenAI writes them, `tool_call_id`, `name` and `parts`.
 
-`parts` holds the content as a list where a text alone would lose something: images, sounds, annotations. Fields that are
-not known here stay in the turn.
+`parts` holds the content as a list if the text alone would lose something: images, sounds, annotations. Unknown fields stay in
+the turn.
 """
 
 import ast
@@ -23,7 +23,7 @@ _ROLES = {
 """Names of roles, compared in lower case."""
 _NAMES = {USER: "human", ASSISTANT: "gpt"}
 CALLS = ("function_call", "tool_call")
-"""Roles of ShareGPT turns, and types of parts, that hold calls of tools."""
+"""Roles of ShareGPT turns, and types of parts, that contain tool calls."""
 _STYLES = (("role", "content"), ("from", "value"), ("speaker", "text"), ("author", "content"))
 _CONTENTS = ("content", "value", "text", "parts", "message", "utterance")
 _TEXTS = ("text", "input_text", "output_text", "refusal", "summary_text", "reasoning_text")
@@ -53,7 +53,7 @@ def from_and_value(turn: Turn) -> dict[str, Any]:
 
 
 def decoded(value: Any) -> Any:
-    """Return the list or object that a text holds as JSON, or as Python prints it; any other value unchanged."""
+    """Return the list or object that a text holds as JSON or as a Python literal; any other value unchanged."""
     if not isinstance(value, str) or not value.lstrip().startswith(("[", "{")):
         return value
     for decode in (json.loads, ast.literal_eval):
@@ -66,7 +66,7 @@ def decoded(value: Any) -> Any:
 
 
 def text_in(value: Any) -> str | None:
-    """Return the text of a content: a text, a part, or a list of these; None if it has anything else."""
+    """Return the text of a turn's content: a text, a part, or a list of these; None if it contains anything else."""
     if isinstance(value, str):
         return value
     if isinstance(value, dict):
@@ -92,7 +92,7 @@ def media_of(part: dict[str, Any]) -> tuple[str, Any] | None:
 
 
 def _turns(turn: Any, number: int, place: str) -> Iterator[Turn]:
-    """Yield the turns that one turn of a file stands for: results of tools are turns of their own."""
+    """Yield the turns of one turn in a file. Each tool result in it becomes a separate turn."""
     if not isinstance(turn, dict):
         raise LineError("wrong_type", place, f"turn {number} is {json_kind(turn)}, not an object")
     turn = _as_message(turn)
@@ -117,9 +117,10 @@ def _turns(turn: Any, number: int, place: str) -> Iterator[Turn]:
 
 
 def _read(role: str, content: Any, rest: dict[str, Any]) -> tuple[str, Any, dict[str, Any]]:
-    """Return the usual name of a role, the content, and the other fields of a turn, with calls of functions as `tool_calls`."""
+    """Return the usual name of a role, the content, and the other fields of a turn, with function calls as `tool_calls`."""
     known = _ROLES.get(role.lower(), role)
-    extra = {name: value for name, value in rest.items() if value is not None}  # tables fill keys with null
+    # A field is null in a table if only other rows have it.
+    extra = {name: value for name, value in rest.items() if value is not None}
     if role.lower() not in (known, _NAMES.get(known)):
         extra = {"from": role, **extra}
     if role in CALLS and isinstance(content, str) and (calls := _calls_in(content)):
@@ -152,14 +153,14 @@ def _calls_in(text: str) -> list[dict[str, Any]]:
 
 
 class _Parts:
-    """The parts of a content, sorted: texts, thoughts, calls, results and others."""
+    """The parts of a turn's content, sorted into texts, thoughts, tool calls, tool results and others."""
 
     def __init__(self, content: list[Any]) -> None:
         self._texts, self._thoughts = list[str](), list[str]()
         self._kept, self._plain = list[dict[str, Any]](), True
         self._calls, self._results = list[dict[str, Any]](), list[Turn]()
         self.unknown = False
-        """Whether something is neither a text nor an object."""
+        """Whether a part is neither a text nor an object."""
         for part in content:
             if isinstance(part, str):
                 self._add_text({"type": "text", "text": part}, part)
@@ -169,7 +170,7 @@ class _Parts:
                 self.unknown = True
 
     def turns(self, role: str, extra: dict[str, Any]) -> Iterator[Turn]:
-        """Yield the results of tools, then the turn of the other parts, if there are any."""
+        """Yield the tool results, then a turn with the other parts if there are any."""
         yield from self._results
         more = dict(extra)
         if self._thoughts:

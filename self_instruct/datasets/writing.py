@@ -51,7 +51,7 @@ class Format:
 
 def writable(name: str, columns: set[str], lmflow_type: str = "auto", preamble: str = template.PREAMBLE, *,
              with_provenance: bool = False) -> Format:  # fmt: skip
-    """Return the format of a name, for a file whose examples need these optional columns."""
+    """Return the format with this name, for a file whose examples need these optional columns."""
     if name == "lmflow":
         if lmflow_type == "auto":
             lmflow_type = "conversation" if columns else "text2text"
@@ -61,10 +61,10 @@ def writable(name: str, columns: set[str], lmflow_type: str = "auto", preamble: 
             name, "text in the template of Vicuna 1.1", lambda one: [_vicuna(one, preamble)], frozenset(["system"])
         )
     if name in ("jsonl", "parquet"):
-        return Format(name, "records of ours", lambda one: [row_of(one, columns)], _EVERYTHING)
+        return Format(name, "records of self-instruct", lambda one: [row_of(one, columns)], _EVERYTHING)
     if name in ("preference", "kto"):
         rows = training.preference if name == "preference" else training.kto
-        what = "preferences, as TRL's" if name == "preference" else "answers with a label, as KTO's"
+        what = "preferences, as in TRL" if name == "preference" else "answers with a label, as in KTO"
         return Format(name, what, lambda one: rows(one, messages=bool(columns)), _TRAINER)
     if name == "prompt-completion" and columns:
         return Format(name, "prompt and completion, as messages", _one(_prompt_of_messages), _CHAT)
@@ -74,7 +74,7 @@ def writable(name: str, columns: set[str], lmflow_type: str = "auto", preamble: 
 def _alpaca(example: Example) -> dict[str, Any]:
     _need_single_turn(example)
     if example.messages and not example.instruction:
-        raise Unfit("no_instruction", "nothing was asked")
+        raise Unfit("no_instruction", "has no question")
     return {"instruction": example.instruction, "input": example.input, "output": example.output}
 
 
@@ -103,7 +103,7 @@ def _prompt_of_messages(example: Example) -> dict[str, Any]:
     answer = turns[-1:] if turns[-1]["role"] == ASSISTANT else []
     prompt = turns[: len(turns) - len(answer)]
     if not prompt:
-        raise Unfit("no_instruction", "nothing was asked")
+        raise Unfit("no_instruction", "has no question")
     return {"prompt": prompt, "completion": answer, "provenance": provenance_of(example)}
 
 
@@ -137,7 +137,7 @@ def _need_single_turn(example: Example) -> None:
 
 def _need_instruction(example: Example) -> None:
     if not example.prompt:
-        raise Unfit("no_instruction", "nothing was asked")
+        raise Unfit("no_instruction", "has no question")
 
 
 def _need_turns(example: Example) -> None:
@@ -145,7 +145,7 @@ def _need_turns(example: Example) -> None:
     roles = [turn["role"] for turn in example.turns]
     if not roles or roles != ([USER, ASSISTANT] * len(roles))[: len(roles)]:
         raise Unfit(
-            "roles", f"has the roles {', '.join(roles[:8]) or 'of nobody'}, but user and assistant must take turns"
+            "roles", f"has the roles {', '.join(roles[:8]) or '(none)'}, but user and assistant must take turns"
         )
 
 
@@ -183,7 +183,7 @@ SUFFIXES = {
     "preference": (".jsonl", ".json"), "kto": (".jsonl", ".json"), "openai-batch": (".jsonl",),
     "llama-factory": (".json", ".jsonl"), "axolotl": (".jsonl", ".json"),
 }  # fmt: skip
-"""Writable formats with their file name extensions; a pipe gets the form of the first one."""
+"""Writable formats with their file name extensions; standard output gets the form of the first one."""
 
 
 def lmflow_type(format: Format) -> str:

@@ -35,18 +35,18 @@ def load_engine(
     vllm: VllmOptions | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> ModelEngine:
-    """Load the engine of this name; "auto" decides by the machine, the model and `options`, the options of the run.
+    """Load an engine; for "auto", choose it from the machine, the model and `options` (the options of the run).
 
-    `rank` is the rank of this process among the generating `processes`. With `batch_size` None, the batch has as many
-    rows of at most `max_length` tokens as memory has room for. `same_sampling` is true if all requests have the same
-    sampling, apart from the number of tokens. Raises UserError if something that the engine needs is missing,
-    conflicts or cannot be loaded.
+    `rank` is the rank of this process among the generating `processes`. If `batch_size` is None, the batch has as many
+    rows of at most `max_length` tokens as fit into memory. `same_sampling` is true if all requests have the same
+    sampling, apart from the number of tokens. Raises UserError if the model or a package is missing or cannot be
+    loaded, or if options conflict.
     """
     if name == "scripted":
-        return _scripted(script_path, rank)
-    model_name, why_not = _named(model_name_or_path), dict[str, str]()
+        return _load_scripted(script_path, rank)
+    model_name, why_not = _require_model(model_name_or_path), dict[str, str]()
     if name == "auto":
-        name, reason = _chosen(model_name, model_revision, trust_remote_code, options or {})
+        name, reason = _choose(model_name, model_revision, trust_remote_code, options or {})
         why_not = {"vllm": reason} if reason else {}
     if name == "vllm":
         from self_instruct.engines.vllm.engine import load_vllm
@@ -72,7 +72,7 @@ def load_engine(
     )  # fmt: skip
 
 
-def _chosen(name: str, revision: str | None, trust_remote_code: bool, options: Mapping[str, Any]) -> tuple[str, str]:
+def _choose(name: str, revision: str | None, trust_remote_code: bool, options: Mapping[str, Any]) -> tuple[str, str]:
     def architectures() -> list[str]:
         from self_instruct.engines.local.tokenizer import read_config
 
@@ -94,31 +94,31 @@ def load_reader(
     template_arguments: Mapping[str, Any] | None = None,
     adapter: str | None = None,
 ) -> TokenCounter:
-    """Return what counts the prompt tokens of an engine; `elsewhere` says that the weights are not on this machine.
+    """Return a counter of prompt tokens for an engine. With `elsewhere`, the weights are not on this machine.
 
     Raises UserError as `load_engine` does.
     """
     if name == "scripted":
-        return _scripted(script_path)
+        return _load_scripted(script_path)
     from self_instruct.engines.local.tokenizer import ModelReader
 
-    name = _named(model_name_or_path)
+    name = _require_model(model_name_or_path)
     return ModelReader(name, model_revision, trust_remote_code, chat_template, elsewhere, template_arguments, adapter)
 
 
 def check_model(name: str, model_name_or_path: str | None, model_revision: str | None = None) -> None:
-    """Raise UserError if the model of a local engine cannot be loaded, as far as that is known without loading libraries."""
+    """Raise UserError if a local engine cannot load the model; check only what needs no model library."""
     if name != "scripted":
-        check_source(_named(model_name_or_path), model_revision)
+        check_source(_require_model(model_name_or_path), model_revision)
 
 
-def _scripted(script_path: str | None, rank: int = 0) -> ScriptedEngine:
+def _load_scripted(script_path: str | None, rank: int = 0) -> ScriptedEngine:
     if not script_path:
         raise UserError("--engine scripted needs --script_path, a JSONL file with the completions to replay")
     return ScriptedEngine.from_file(Path(script_path), rank)
 
 
-def _named(model_name_or_path: str | None) -> str:
+def _require_model(model_name_or_path: str | None) -> str:
     if not model_name_or_path:
         raise UserError(
             "--model_name_or_path is missing; give a Hub id, such as bigcode/starcoder2-3b, a model's folder or a GGUF file"

@@ -11,7 +11,7 @@ from self_instruct.config.thought_tags import thought_tags
 FinishReason = Literal["stop", "length", "repetition", "error"]
 CUT = ("length", "repetition")
 """Finish reasons of a text that was cut off: its last block may be incomplete."""
-_OF_THOUGHTS = ("reasoning", "reasoning_tokens")
+_THOUGHT_FIELDS = ("reasoning", "reasoning_tokens")
 
 
 @dataclass(frozen=True)
@@ -77,11 +77,11 @@ class Usage:
 class Completion:
     """The result of a request: the text after its opening, without the stop text. Counts are in tokens.
 
-    The text holds the model's thoughts, with their marks; `reasoning` is a thought that a server returned beside the text.
-    `reasoning_tokens` counts the tokens of all thoughts, None if they were not counted.
+    The text includes the model's thoughts and the marks around them; `reasoning` is a thought that a server returned in a
+    field of its own. `reasoning_tokens` counts the tokens of all thoughts; None if they were not counted.
 
-    If `finish_reason` is "error", `error` says why there is no text. `created_at` is UTC, ISO 8601. `usage` is what a server
-    counted, failed attempts included; of several completions that share a prompt, the first carries the prompt's tokens.
+    If `finish_reason` is "error", `error` says why there is no text. `created_at` is UTC, ISO 8601. `usage` holds the tokens
+    that a server counted, including failed attempts; if completions share a prompt, only the first includes its tokens.
     """
 
     request: int
@@ -117,11 +117,11 @@ class TokenCounter(Protocol):
 
     @property
     def context_length(self) -> int | None:
-        """Most tokens of prompt and completion together; None if there is no limit."""
+        """The maximum number of tokens in prompt and completion together; None if there is no limit."""
 
     @property
     def capacity(self) -> int | None:
-        """Most requests that can be answered; None if there is no limit."""
+        """The maximum number of requests that can be answered; None if there is no limit."""
 
     @property
     def model_revision(self) -> str:
@@ -133,7 +133,7 @@ class TokenCounter(Protocol):
 
 @dataclass(frozen=True)
 class UserTurn:
-    """The text of a rendered chat up to the user's own words, and a text with which the template ends them."""
+    """`prefix` is the rendered chat before the user's text; `stop` is a text with which the template ends the user's turn."""
 
     prefix: str
     stop: str
@@ -141,14 +141,14 @@ class UserTurn:
 
 @runtime_checkable
 class TurnReader(Protocol):
-    """Knows a model's chat template. `chats` says whether prompts are rendered with it."""
+    """Reads a model's chat template."""
 
     @property
     def chats(self) -> bool:
         """Whether prompts are rendered with a chat template."""
 
     def user_turn(self, system: str | None = None) -> UserTurn:
-        """Return what stands around a user's words. Raises UserError if they cannot be told from what follows them."""
+        """Return the template's text around the user's text. Raises UserError if nothing marks the end of the user's turn."""
 
 
 @dataclass(frozen=True)
@@ -192,15 +192,15 @@ class ModelEngine(Engine, Protocol):
 
     @property
     def rows(self) -> int:
-        """Most requests processed at a time."""
+        """The maximum number of requests processed at a time."""
 
     @property
     def hardware(self) -> Hardware:
-        """What the model runs on."""
+        """The devices that the model runs on."""
 
     @property
     def method(self) -> str:
-        """What draws the tokens, and why nothing else does, for people; empty if there was no choice."""
+        """The library or back-end that draws the tokens, and why not another, as text; empty if there was no choice."""
 
 
 def timestamp() -> str:
@@ -211,14 +211,12 @@ def timestamp() -> str:
 
 
 def with_thoughts(row: dict[str, Any]) -> dict[str, Any]:
-    """Return the row of a completion in a journal, without fields for thoughts if it has none."""
-    return {name: value for name, value in row.items() if value is not None or name not in _OF_THOUGHTS}
+    """Return a completion's row in a journal without those fields for thoughts that are None."""
+    return {name: value for name, value in row.items() if value is not None or name not in _THOUGHT_FIELDS}
 
 
 def cut_at_stop(text: str, stop: Sequence[str]) -> tuple[str, bool]:
-    """Return the text before the first stop text in it, and whether there was one. Stop texts in a thought at the beginning
-    do not count.
-    """
+    """Return the text before its first stop text, and whether it has one. Ignore stop texts in a thought at the beginning."""
     if not any(word in text for word in stop):
         return text, False
     begins = thought_tags().split(text).begins

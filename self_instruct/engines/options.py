@@ -44,7 +44,8 @@ class ModelOptions:
     )
     dtype: str = option(
         "auto",
-        "data type of the weights; auto: as stored, float32 on a CPU, half precision with --quantization. "
+        "data type of the weights; auto: as stored, on a CPU float32 unless it has AMX and they are stored in bfloat16, half "
+        "precision with --quantization. "
         "Many models are stored in float32: use bfloat16 on a GPU",
         choices=("auto", "float32", "float16", "bfloat16"),
         common=True,
@@ -68,7 +69,7 @@ class ModelOptions:
     )
     pipeline_parallel_size: int = option(1, "GPUs, or groups of them, over which vllm spreads the layers", minimum=1)
     gpu_memory_utilization: float | None = option(
-        None, "share of each GPU's memory that vllm takes [default: as vLLM does]", above=0, maximum=1
+        None, "share of each GPU's memory that vllm takes [default: vLLM's own]", above=0, maximum=1
     )
     vllm_args: list[str] = option(
         [], "other engine arguments of vLLM as KEY=VALUE, such as kv_cache_dtype=fp8 max_num_batched_tokens=8192"
@@ -117,8 +118,8 @@ class SamplingOptions:
     )
     stop_repetition: bool = option(
         True,
-        "end a completion that has become a loop: the same at most 64 tokens, 5 times or more in a row, over at least 160 "
-        "tokens (not on servers)",
+        "end a completion that has become a loop: it repeats a cycle of at most 64 tokens 5 times or more in a row, over at "
+        "least 160 tokens (not on servers)",
         fixed=True,
     )
     presence_penalty: float = option(
@@ -186,7 +187,7 @@ class EndpointOptions:
     api_extra_body: str | None = option(
         None,
         "JSON object of additional fields for each request, such as '{\"repeat_penalty\": 1.1}'; they "
-        "override ours [default: none]",
+        "override the program's own [default: none]",
         fixed=True,
     )
     api_max_concurrency: int = option(

@@ -1,8 +1,8 @@
-"""When generated tokens have become a loop. Every engine that sees tokens ends a request by this one rule.
+"""Detect generated tokens that have become a loop. Every engine that sees tokens uses this rule.
 
-The rule: a request ends with the reason `repetition` when its newest tokens are one cycle of at most 64 tokens, written at
-least 5 times in a row, over at least 160 tokens. Tokens are compared exactly, so a list of increasing numbers is no loop.
-The rule is applied at every 16th token, and depends on nothing but the tokens.
+A request ends with the reason `repetition` when its newest tokens repeat a cycle of at most 64 tokens at least 5 times in a
+row, over at least 160 tokens. Tokens are compared exactly, so a list of increasing numbers is not a loop. The rule is checked
+at every 16th token and depends only on the tokens.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ def repeats(tokens: Sequence[int]) -> bool:
         span = max(LEAST, TIMES * cycle)
         if span > size:
             return False
-        # The newest token decides most cycles, without a copy.
+        # Comparing the newest token first rules out most cycles without copying slices.
         if tokens[-1] == tokens[-1 - cycle] and tokens[size - span : size - cycle] == tokens[size - span + cycle :]:
             return True
     return False

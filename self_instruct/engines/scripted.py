@@ -1,7 +1,7 @@
 """An engine that replays completions from a file: for tests, dry runs, and texts that were generated elsewhere.
 
-Line i of the file (from 0) answers request i, or the request that its field `request` names, as in a run's journal, whose
-`reasoning` is replayed, too. The order of requests does not matter. Tokens are words.
+Line i of the file (from 0) answers request i, or the request named in its field `request`. So the journal of a run can be
+replayed, including its field `reasoning`. Requests may come in any order. Tokens are words.
 """
 
 import hashlib
@@ -18,8 +18,8 @@ END_OF_TURN = "<|im_end|>"
 
 
 class ScriptedEngine:
-    """Answers from `texts`, which maps a request to its completion and whether the length limit cut it off, and `thoughts`,
-    those that stand beside the text.
+    """Replays completions. `texts` maps a request to its completion and to whether the length limit cut it off; `thoughts`
+    maps a request to its `reasoning`.
     """
 
     context_length: int | None = None
@@ -63,7 +63,7 @@ class ScriptedEngine:
         return len(f"{system or ''} {prompt}".split()) + len(opening.split())
 
     def user_turn(self, system: str | None = None) -> UserTurn:
-        """Return empty texts: a script is replayed whatever the prompt."""
+        """Return a placeholder: the script is replayed whatever the prompt is."""
         return UserTurn("", END_OF_TURN)
 
     def submit(self, requests: Sequence[Request]) -> None:
@@ -75,7 +75,7 @@ class ScriptedEngine:
         return [self._complete(self._pending.popleft())] if self._pending and not self._interrupted else []
 
     def interrupt(self) -> None:
-        """Answer nothing more."""
+        """Return no more completions."""
         self._interrupted = True
 
     def close(self) -> None:

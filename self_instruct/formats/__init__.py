@@ -49,6 +49,19 @@ class Block:
     reason: str | None = None
 
 
+def _problem_of(word: str) -> str | None:
+    """Return why a word cannot be a trigger word, or None."""
+    if not word.strip():
+        return "is empty"
+    if word != word.strip():
+        return "has spaces around it"
+    if word[0].isdigit():
+        return "begins with a digit, like the number of a task"
+    if re.search(r"[\n\r:*\\]", word):
+        return "must be plain text without line break, colon, asterisk or backslash"
+    return None
+
+
 @dataclass(frozen=True)
 class RecordFormat:
     """The fields of a block, in order, and the trigger word of each.
@@ -63,10 +76,8 @@ class RecordFormat:
     def __post_init__(self) -> None:
         words = [word for _, word in self.triggers]
         for word in words:
-            if not word.strip() or word != word.strip() or re.search(r"[\n\r:*\\]", word) or word[0].isdigit():
-                raise ValueError(
-                    f"trigger word {word!r} must be plain text without line break, colon, asterisk or backslash"
-                )
+            if problem := _problem_of(word):
+                raise ValueError(f"trigger word {word!r} {problem}")
         if len(set(words)) != len(words):
             raise ValueError(f"trigger words must be distinct, but they are {', '.join(words)}")
 
@@ -75,9 +86,15 @@ class RecordFormat:
         """The names of the fields in the order of a block."""
         return tuple(name for name, _ in self.triggers)
 
-    def with_triggers(self, **words: str | None) -> "RecordFormat":
-        """Return the format with other trigger words, given by field name; None or an empty word keeps the current one."""
-        return replace(self, triggers=tuple((name, words.get(name) or word) for name, word in self.triggers))
+    def with_triggers(
+        self, *, instruction: str | None = None, input: str | None = None, output: str | None = None
+    ) -> "RecordFormat":
+        """Return the format with other trigger words; None keeps the current one. A word for a field that the format does not
+        have is ignored, because the categories of a run may have different fields.
+        """
+        given = {"instruction": instruction, "input": input, "output": output}
+        words = {name: word for name, word in given.items() if word is not None}
+        return replace(self, triggers=tuple((name, words.get(name, word)) for name, word in self.triggers))
 
     def in_order(self, *names: FieldName) -> "RecordFormat":
         """Return the format with its fields in another order. Raises ValueError if the names are not its fields."""

@@ -1,8 +1,8 @@
 """The second step of a run from seed tasks: each new task is sent alone as a user's message, and the reply is its output.
 
-Both steps share one sequence of requests, so the engine never waits between them. Request i answers the oldest task that
-requests up to i - horizon brought and no request answers yet; if there is none, it asks for new tasks. So the steps of a run
-depend only on its seed and its completions. The requests of earlier launches are taken from the journal.
+Both steps share one sequence of requests, so the engine never waits between them. Request i answers the oldest unanswered
+task from requests up to i - horizon; if there is none, it asks for new tasks. Which requests answer a task therefore depends
+only on the seed and the completions. The requests of earlier launches are taken from the journal.
 """
 
 from collections import deque
@@ -33,7 +33,7 @@ class AnswerQueue:
 
     horizon: int
     together: int = 1
-    _brought: deque[tuple[int, Sequence[str]]] = field(default_factory=deque)
+    _arrived: deque[tuple[int, Sequence[str]]] = field(default_factory=deque)
     _unanswered: deque[str] = field(default_factory=deque)
     _known: frozenset[int] = frozenset()
     _earlier: dict[int, str] = field(default_factory=dict)
@@ -45,7 +45,7 @@ class AnswerQueue:
     _decided: int = -1
 
     def resume(self, entries: Mapping[int, Entry]) -> None:
-        """Take over the steps of requests of earlier launches."""
+        """Take over from the journal which requests answer a task."""
         self._earlier = {
             request: entry.answers
             for request, entry in entries.items()
@@ -57,7 +57,7 @@ class AnswerQueue:
     def observe(self, entry: Entry, verdicts: Sequence[Verdict], awaiting: Sequence[str]) -> None:
         """Note the tasks of a decided completion that wait for an answer."""
         if awaiting:
-            self._brought.append((entry.request, awaiting))
+            self._arrived.append((entry.request, awaiting))
         self._turns.pop(entry.request, None)
         self._decided = entry.request
 
@@ -71,8 +71,8 @@ class AnswerQueue:
         return self._turns[index]
 
     def _turn_of(self, index: int) -> Turn:
-        while self._brought and self._brought[0][0] <= index - self.horizon:
-            self._unanswered.extend(name for name in self._brought.popleft()[1] if name not in self._answered)
+        while self._arrived and self._arrived[0][0] <= index - self.horizon:
+            self._unanswered.extend(name for name in self._arrived.popleft()[1] if name not in self._answered)
         if index in self._known:
             task = self._earlier.get(index)
         else:
@@ -86,7 +86,7 @@ class AnswerQueue:
 
 @dataclass(frozen=True)
 class Answering:
-    """How answers are asked for: the system message and the sampling of the second step; None stands for the engine's."""
+    """Composes the requests for answers. Without a `system` message or `sampling` of their own, they use the engine's."""
 
     system: str | None = None
     sampling: Sampling | None = None
@@ -105,7 +105,7 @@ def user_message(task: Record) -> str:
 
 
 def whole_reply(entry: Entry, task: Record) -> Block:
-    """Return a completion as the answer to a task, without a separator at its end. Reasons: `empty_reply`, `cut_by_length`."""
+    """Return a reply, without a separator at its end, as the output of a task. Reasons: `empty_reply`, `cut_by_length`."""
     text = trim(entry.answer)
     if entry.cut:
         return Block(1, text, reason="cut_by_length")

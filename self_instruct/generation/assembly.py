@@ -39,7 +39,7 @@ from self_instruct.runs.spending import Prices, Spending
 from self_instruct.runs.verdict import Verdict
 from self_instruct.runs.writer import Origin
 
-COLDEST = 1e-3
+MIN_TEMPERATURE = 1e-3  # except 0, which is greedy decoding
 TWO_STEPS = ("chat", "magpie")
 AUTO = "auto"
 _log = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ def build_format(base: RecordFormat, config: Config) -> RecordFormat:
         "input": config.prompt.input_trigger,
         "output": config.prompt.output_trigger,
     }
-    if words["input"] and "input" not in base.fields:
+    if words["input"] is not None and "input" not in base.fields:
         raise UserError(
             "--input_trigger is given, but this format has no input; use instruction_input_output.py, or leave it out"
         )
@@ -84,8 +84,8 @@ def build_curator(
     observe: Observer = lambda *_: None,
     turns: UserTurnParser | None = None,
 ) -> Curator:
-    """Build the curator of a run from seed tasks; `turns` reads the tasks of --recipe magpie. Loads the embedding model if it
-    has a threshold.
+    """Build the curator of a run from seed tasks; `turns` reads the tasks of --recipe magpie. Loads the embedding model if
+    --embedding_threshold is given.
     """
     filters = build_rules(config.filter, header, config.novelty.rouge_tokenizer)
     start = [(seed.id, compared_text(seed, format)) for seed in seeds]
@@ -102,9 +102,10 @@ def build_curator(
 def build_novelty(
     config: Config, start: Sequence[tuple[str, str]], by_meaning: bool, keeps_vectors: bool = False
 ) -> Novelty:
-    """Build the comparison with these texts and all kept records: by words, and by embeddings if `by_meaning`.
+    """Build the comparison of candidates with the texts in `start`, given as (id, text), and with all kept records: by words,
+    and by embeddings if `by_meaning`.
 
-    Vectors are looked up in the run's directory; with `keeps_vectors`, new ones are written there.
+    Vectors are read from the run's directory if they are stored there; with `keeps_vectors`, new ones are added.
     """
     options, embeddings = config.novelty, None
     if by_meaning:
@@ -127,9 +128,9 @@ def build_sampling(config: Config) -> Sampling:
     """Return the sampling options. Raises `UserError` for a temperature that is too low."""
     options = config.sampling
     for name in ("temperature", "answer_temperature"):
-        if 0 < (getattr(options, name) or 0) < COLDEST:
+        if 0 < (getattr(options, name) or 0) < MIN_TEMPERATURE:
             raise UserError(
-                f"--{name} is {getattr(options, name)}, too near to 0 to divide by; use 0 for greedy decoding"
+                f"--{name} is {getattr(options, name)}, too close to 0 to divide by; use 0 for greedy decoding"
             )
     return Sampling(
         options.max_new_tokens, options.temperature, options.top_p, options.top_k, options.repetition_penalty,
@@ -138,7 +139,7 @@ def build_sampling(config: Config) -> Sampling:
 
 
 def answer_sampling(config: Config) -> Sampling | None:
-    """Return the sampling of requests for answers, None if it is that of all requests."""
+    """Return the sampling of requests for answers, or None if all requests are sampled in the same way."""
     options, usual = config.sampling, build_sampling(config)
     own = replace(
         usual,
@@ -149,7 +150,7 @@ def answer_sampling(config: Config) -> Sampling | None:
 
 
 def answers_alone(config: Config) -> bool:
-    """Return whether the run has requests that answer a single task."""
+    """Return whether the run answers tasks in separate requests."""
     return config.prompt.recipe in TWO_STEPS or config.prompt.answer_orphans == "always"
 
 
@@ -176,7 +177,7 @@ def template_arguments(config: Config) -> dict[str, Any] | None:
         found = f"not JSON ({error})"
     if not isinstance(found, dict):
         raise UserError(
-            f"--chat_template_kwargs is {text!r}, which is no JSON object; give one, such as "
+            f"--chat_template_kwargs is {text!r}, which is not a JSON object; give one, such as "
             "'{\"enable_thinking\": false}'"
         )
     return found
@@ -231,7 +232,7 @@ def _same_sampling(config: Config) -> bool:
 
 
 def build_endpoint(config: Config, on_tokens: Callable[[int], None]) -> OpenAIEngine:
-    """Build the engine that asks a server, after the server has answered once; it also counts the tokens of prompts."""
+    """Connect to the server of --engine openai, and return the engine, which also counts the tokens of prompts."""
     options, model = config.endpoint, config.model
     if model.adapter:
         raise UserError(
@@ -288,10 +289,10 @@ def prompt_budget(config: Config, reader: TokenCounter) -> PromptBudget:
 def build_composer(
     config: Config, format: RecordFormat, header: str, seeds: list[Record], reader: TokenCounter
 ) -> PromptComposer:
-    """Build the composer of prompts that go on with a list of records. Raises `UserError` if a prompt would not fit the
-    model.
+    """Build the composer of prompts in which the model continues a list of records. Raises `UserError` if a prompt would
+    not fit the model.
     """
-    composer = PromptComposer(header, *_composing(config, format, seeds, reader))
+    composer = PromptComposer(header, *_composer_arguments(config, format, seeds, reader))
     composer.check()
     return composer
 
@@ -310,22 +311,22 @@ def build_recipe_composer(
     if config.prompt.recipe != "chat":
         return build_composer(config, format, header, seeds, reader)
     number = config.category.samples_per_request or TASKS
-    composer = TaskListComposer(header, *_composing(config, format, seeds, reader), number=number)
+    composer = TaskListComposer(header, *_composer_arguments(config, format, seeds, reader), number=number)
     composer.check()
     return composer
 
 
-def _composing(
+def _composer_arguments(
     config: Config, format: RecordFormat, seeds: list[Record], reader: TokenCounter
 ) -> tuple[RecordFormat, DemonstrationMix, int, list[Record], Callable[[str, str], int], PromptBudget]:
-    """Return the parts of a composer after its header."""
+    """Return the arguments of a composer that follow the header."""
     count = _counter(reader, config.prompt.system_prompt)
     return format, build_mix(config, seeds), config.run.seed, seeds, count, prompt_budget(config, reader)
 
 
 def build_stop(config: Config, composer: Composer) -> Callable[[RecordFormat, int], tuple[str, ...]]:
-    """Return a function from the number of the open block to stop texts: those of the recipe, or --stop_words in place of
-    the numbers that end a list.
+    """Return a function from the number of the open block to stop texts: those of the recipe. --stop_words
+    replace the text that ends a list, and are added to the text that ends a user's turn.
     """
     words = stop_words(config)
     if isinstance(composer, UserTurnComposer):
@@ -358,13 +359,13 @@ def build_origin(config: Config, format: RecordFormat, model_revision: str) -> O
             **penalties,
             "max_new_tokens": options.max_new_tokens,
             "seed": config.run.seed,
-            **_of_answers(config),
+            **_answer_provenance(config),
         },
     )
 
 
-def _of_answers(config: Config) -> dict[str, Any]:
-    """Return how the answers of a run in two steps were sampled, empty for a run in one step."""
+def _answer_provenance(config: Config) -> dict[str, Any]:
+    """Return the provenance of a two-step run's answers: how they are sampled. Empty for a run in one step."""
     if not answers_alone(config):
         return {}
     sampling = answer_sampling(config) or build_sampling(config)
@@ -381,16 +382,17 @@ def stop_words(config: Config) -> tuple[str, ...] | None:
     return tuple(word.replace("\\n", "\n").replace("\\t", "\t") for word in words)
 
 
-def as_before(config: Config, earlier: Mapping[str, Any] | None) -> Config:
-    """Return the configuration with what an earlier launch settled: the horizon, else by the number of records; recipe, orphans
-    and the variables of the chat template, where they are "auto". Runs of versions without recipes continue a list and leave
-    orphans out; those of versions that did not turn thinking off leave it on.
+def with_earlier_choices(config: Config, earlier: Mapping[str, Any] | None) -> Config:
+    """Return the configuration with the horizon set, and with the choices of an earlier launch in place of "auto": the recipe,
+    --answer_orphans and the variables of the chat template. `earlier` is the content of its run.yaml.
+
+    A run.yaml of a version without these options means few_shot without orphans, and thinking left on.
     """
     before, prompt = (earlier or {}).get("options", {}), config.prompt
     horizon = (
         prompt.horizon
         or before.get("horizon")
-        # It must not depend on the machine, or the plan would change with the number of GPUs.
+        # Independent of the machine, because the plan must not change with the number of GPUs.
         or max(16, min(1024, config.run.num_instructions_to_generate // 50))
     )
     prompt = replace(prompt, horizon=horizon)
@@ -404,15 +406,15 @@ def as_before(config: Config, earlier: Mapping[str, Any] | None) -> Config:
 
 
 def with_template(config: Config, reader: TokenCounter) -> Config:
-    """Return the configuration with the variables of the model's chat template in place of "auto", and log what becomes of
-    thinking.
+    """Return the configuration with the variables of the model's chat template in place of "auto", and log how
+    the template handles thinking.
     """
     arguments, prompt = getattr(reader, "template_arguments", {}), config.prompt
     switched = {name: value for name, value in thought_tags().switches.items() if arguments.get(name, None) is value}
     opened = getattr(getattr(reader, "template", None), "opened", "")
     if switched:
         _log.info(
-            "Thinking is turned off: the chat template gets %s; --chat_template_kwargs '{}' leaves it as the model has it.",
+            "Thinking is turned off: the chat template gets %s; --chat_template_kwargs '{}' keeps the model's default.",
             ", ".join(f"{name}={json.dumps(value)}" for name, value in switched.items()),
         )
     elif opened:
@@ -428,8 +430,8 @@ def with_template(config: Config, reader: TokenCounter) -> Config:
 
 
 def for_model(config: Config, reader: TokenCounter) -> Config:
-    """Return the configuration with a recipe that suits the model, where it is "auto". Raises `UserError` if the recipe that
-    was given needs a chat template, and the model has none.
+    """Return the configuration with a recipe that suits the model in place of "auto". Raises `UserError` if an option needs a
+    chat template, and the model has none.
     """
     prompt, chats = config.prompt, getattr(reader, "chats", None)
     triggers = (prompt.instruction_trigger, prompt.input_trigger, prompt.output_trigger)
@@ -450,7 +452,7 @@ def for_model(config: Config, reader: TokenCounter) -> Config:
 
 
 def _settled(config: Config, recipe: str, orphans: str) -> Config:
-    """Return the configuration with these values in place of "auto"; only --recipe few_shot has orphans."""
+    """Return the configuration with these values in place of "auto". Only --recipe few_shot can answer orphans."""
     prompt = config.prompt
     recipe = recipe if prompt.recipe == "auto" else prompt.recipe
     orphans = orphans if prompt.answer_orphans == "auto" else prompt.answer_orphans

@@ -1,6 +1,6 @@
-"""The configuration of a generation run: its own options, and those of the rooms that it is made of.
+"""The configuration of a generation run: its own options and those of engines, rules and novelty.
 
-Model, seed file and header are compared by content, not by name, when a run continues.
+When a run continues, its model, seed file and header are compared by content, not by name.
 """
 
 from collections.abc import Mapping, Sequence
@@ -101,7 +101,7 @@ class PromptOptions:
     )
     answer_orphans: str = option(
         "auto",
-        "with --recipe few_shot, send a task whose output is missing alone and take the reply as its output; auto: if the "
+        "with --recipe few_shot, send a task whose output is missing by itself and take the reply as its output; auto: if the "
         "model has a chat template",
         choices=("auto", "always", "never"),
         fixed=True,
@@ -231,9 +231,8 @@ class Config:
     """All options of a run, in the groups that declare them.
 
     `Config(model_name_or_path="...", seed_tasks_path="seeds/code.jsonl", temperature=0.7)` takes options by the names of the
-    command line; `Config(preset="alpaca")` begins from a preset. Whole groups may be given by their names here, as
-    `dataclasses.replace` does. Raises UserError for an unknown option, with the nearest name, and for a value that it cannot
-    have.
+    command line; `Config(preset="alpaca")` starts from a preset. A field below takes a whole group of options, so that
+    `dataclasses.replace` works. Raises UserError for an unknown option, with the nearest known name, and for an invalid value.
     """
 
     run: RunOptions
@@ -257,7 +256,7 @@ PROMPTS = {
     INSTRUCTION_OUTPUT.name: "instruction_io/prompt.txt",
     INSTRUCTION_INPUT_OUTPUT.name: "instruction_iio/prompt.txt",
 }
-"""The header of each format that comes with the project, by the name of its file in a clone."""
+"""The file of each format's header, by its path in the project."""
 
 GROUPS: tuple[type, ...] = (
     RunOptions, PromptOptions, ModelOptions, SamplingOptions, FilterOptions, NoveltyOptions, CategoryOptions,
@@ -270,7 +269,7 @@ REFILTER_OPTIONS = (
     "num_instructions_to_generate", "seed_tasks_path", "instruction_trigger", "input_trigger", "output_trigger",
     "keep_reasoning",
 )  # fmt: skip
-"""The options that may be others than the run's when its completions are decided on again."""
+"""The options of `refilter`, which may differ from those of the run."""
 
 
 def flatten(config: Config) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from self_instruct.records import Record
 class DemonstrationMix:
     """The number of demonstrations in a prompt: `total`, up to `synthetic` of them from the pool, none deeper than `max_depth`.
 
-    The Self-Instruct paper shows six human and two machine-written tasks; the limit on depth is ours, against drift.
+    The Self-Instruct paper shows six human and two machine-written tasks. The limit on depth is our own: it
+    keeps the tasks from drifting away from the seeds.
     """
 
     total: int
@@ -24,7 +25,7 @@ class DemonstrationMix:
     max_depth: int
 
     def choose(self, seed: int, request: int, seeds: Sequence[Record], pool: Sequence[Record]) -> list[Record]:
-        """Return the demonstrations in the order shown; seeds fill up while the pool is short."""
+        """Return the demonstrations in the order shown; seeds take the positions that the pool cannot fill."""
         generator = random.Random(f"demonstrations:{seed}:{request}")
         eligible = shallow(pool, self.max_depth)
         machine = generator.sample(eligible, min(self.synthetic, self.total, len(eligible)))

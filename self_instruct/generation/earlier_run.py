@@ -33,12 +33,10 @@ class EarlierRun:
         return build_format(FORMATS[self.described["format"]], config)
 
     def seeds(self, path: Path, may_differ: bool) -> list[Record]:
-        """Read a seed file. Raises `UserError` if it is not the run's, unless it may differ."""
+        """Read a seed file. Raises `UserError` if it has changed since the run was made, unless it may differ."""
         seeds = load_seeds(path)
         if sha256_of_file(path) != self.described["seed_tasks_sha256"] and not may_differ:
-            raise UserError(
-                f"{path}: is not what it was when the run was made; restore it, or give it as --seed_tasks_path"
-            )
+            raise UserError(f"{path}: has changed since the run was made; restore it, or give it as --seed_tasks_path")
         return seeds
 
     def recipe(self, config: Config, given: Collection[str]) -> Recipe:
@@ -56,8 +54,8 @@ class EarlierRun:
         changed = [name for name in now if now[name] != before.get(name)]
         if changed and "categories_path" not in given:
             raise UserError(
-                f"the file of category {changed[0]} is not what it was when the run was made; restore it, or name the new "
-                "one's directory by --categories_path"
+                f"the file of category {changed[0]} has changed since the run was made; restore it, or give the directory "
+                "of the new one as --categories_path"
             )
         return recipe
 

@@ -15,7 +15,7 @@ CONFIDENCE = 1.96  # standard errors to either side: 95 %
 
 @dataclass(frozen=True)
 class Forecast:
-    """`tokens_per_record` is (expected, low, high); times are in hours, `cost` in the currency of the price."""
+    """The work for `records` more records. `tokens_per_record` is (expected, low, high); `price` is that of one GPU-hour."""
 
     records: int
     tokens_per_second: float
@@ -41,7 +41,7 @@ class Forecast:
         ]
         if self.devices:
             spent = [hours * self.devices for hours in self.hours]
-            rows.append((f"GPU-hours, {self.devices} of them", _range(spent)))
+            rows.append((f"GPU-hours on {self.devices} GPU{'s' * (self.devices > 1)}", _range(spent)))
             if self.price is not None:
                 rows.append((f"cost at {self.price:g} an hour", _range([hours * self.price for hours in spent])))
         return [f"  {name:<26} {value}" for name, value in rows]

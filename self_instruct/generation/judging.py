@@ -21,7 +21,7 @@ from self_instruct.runs.verdict import Verdict
 from self_instruct.thoughts import UNCLOSED
 
 Check = Callable[[Record, Mapping[str, str]], Record | Drop]
-"""The record, perhaps rewritten, or why it is dropped; given the variables that its request was composed with."""
+"""Returns the record, perhaps changed, or its drop. The mapping holds the template variables of its request."""
 Observer = Callable[[Entry, Sequence[Verdict], Sequence[str]], None]
 """Called with each completion, its verdicts, and the ids of the tasks in it that wait for an answer."""
 
@@ -65,12 +65,12 @@ class Curator:
         return self._kept[category].before(request)
 
     def waiting(self, name: str) -> tuple[Record, Mapping[str, str]]:
-        """Return the task of that id, which waits for its answer, and the variables of its request."""
+        """Return a task that waits for its answer, by its id, and the variables of its request."""
         task = self._waiting[name]
         return task.record, _entry_of(task).variables
 
     def decide(self, entry: Entry, room: int | None = None) -> list[Verdict]:
-        """Return a verdict for each candidate that a completion decides, in order.
+        """Return the verdicts on the candidates of a completion, in order; tasks that wait for an answer have none yet.
 
         Candidates after `room` kept records are not compared; None means no limit. In a category, the quota replaces `room`.
         Raises `UserError` if the run does not have the category.
@@ -97,7 +97,7 @@ class Curator:
         return verdicts
 
     def unfinished(self) -> list[Verdict]:
-        """Return the tasks without an answer, because the run ended or their category was full."""
+        """Drop the tasks that have no answer, because the run ended or their category was full; return their verdicts."""
         full = {name for name, rules in self.rules.items() if self._room(name, rules) == 0}
         reasons = {True: "quota_reached", False: "awaiting_response"}
         return [
@@ -139,7 +139,7 @@ class Curator:
         return verdicts
 
     def _decide_answer(self, entry: Entry, rules: Rules) -> list[Verdict]:
-        """Return the verdict on an answered task; no verdict if other rules than the run's dropped the task."""
+        """Return the verdict on an answered task. There is none if the task was dropped, as by stricter rules in a refilter."""
         task = self._waiting.pop(entry.answers or "", None)
         if task is None or rules.read_answer is None:
             return []
@@ -162,8 +162,8 @@ def rules_of(
     read_tasks: Callable[[Entry], list[Verdict]] | None = None,
     orphans: bool = False,
 ) -> Rules:
-    """Return the rules of a run from seed tasks: records are written whole, in blocks of a format, unless `read_tasks` reads
-    tasks from the completions of a first step. With `orphans`, a block that lacks only its output is such a task, too.
+    """Return the rules of a run from seed tasks. Completions hold whole records in blocks of a format, or tasks without
+    outputs if `read_tasks` is given. With `orphans`, a block that lacks only its output is also a task.
     """
     check = check_by(filters)
     if read_tasks is None and not orphans:
@@ -173,8 +173,8 @@ def rules_of(
 
 
 def _read(entry: Entry, rules: Rules) -> list[Verdict]:
-    """Return the candidates of a completion. A thought that was never closed drops the candidate that it broke off, as does
-    a completion without an answer.
+    """Return the candidates of a completion. A completion without an answer is one dropped candidate. A thought without an
+    end drops the candidate in which it begins.
     """
     if reason := entry.without_answer:
         record = Record(record_id(entry.request, 1), "", "", "", entry.depth)
@@ -190,7 +190,7 @@ def _read(entry: Entry, rules: Rules) -> list[Verdict]:
 
 
 def _read_reply(entry: Entry, read: Callable[[], Block]) -> Block:
-    """Return the block of a reply, with the reason if a thought came in place of its end."""
+    """Return the block of a reply. It has a reason if the model did not finish its thought."""
     if reason := entry.without_answer:
         return Block(1, entry.turn.thought, reason=reason)
     block = read()
@@ -198,7 +198,7 @@ def _read_reply(entry: Entry, read: Callable[[], Block]) -> Block:
 
 
 def candidates(format: RecordFormat, entry: Entry, *, orphans: bool = False) -> list[Verdict]:
-    """Return the records of a completion's blocks; only unreadable blocks have a verdict already.
+    """Return the records of a completion's blocks as candidates; unreadable blocks are dropped.
 
     With `orphans`, a block that lacks only its output is a task.
     """

@@ -1,4 +1,4 @@
-"""The bootstrapping loop: what the model writes becomes the demonstrations it writes from next. Read this first.
+"""The bootstrapping loop: the model writes tasks from demonstrations, and kept tasks become demonstrations. Read this first.
 
     compose a prompt -> submit it -> journal the completion -> decide on its blocks in request order -> grow the pool
 
@@ -24,14 +24,14 @@ from self_instruct.runs.journal import Entry, Journal
 from self_instruct.runs.writer import Writer
 
 ERRORS_IN_A_ROW = 20
-JUDGING_SECONDS = 3.0  # a scheduler kills a process some 30 seconds after its signal
+SIGNAL_GRACE_SECONDS = 3.0  # schedulers kill a process about 30 seconds after the signal
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Limits:
-    """When to stop: at `target` accepted records; after `max_requests`, or `max_tokens` that the model wrote; when the yield
-    stays under `min_yield`. `capacity` is how many requests the engine can answer.
+    """When to stop: at `target` accepted records, after `max_requests` requests or `max_tokens` generated tokens, or when the
+    recent yield is below `min_yield`. `capacity` is the number of requests that the engine can answer.
     """
 
     target: int
@@ -43,7 +43,10 @@ class Limits:
 
 @dataclass
 class Loop:
-    """One generation run, from the entries that its journal already holds to the first limit reached."""
+    """One generation run, from the entries that its journal already holds to the first limit reached.
+
+    `failed` is set if the engine failed, and `replayed` once the dataset has the records of all journal entries.
+    """
 
     plan: Plan
     engine: Engine
@@ -55,7 +58,7 @@ class Loop:
     interrupted: Callable[[], str | None]
     _waiting: dict[int, Entry] = field(default_factory=dict)
     _earlier: frozenset[int] = frozenset()
-    _under_way: dict[int, Prompt] = field(default_factory=dict)
+    _in_flight: dict[int, Prompt] = field(default_factory=dict)
     failed: bool = False
     replayed: bool = False
     _errors: int = 0
@@ -73,10 +76,10 @@ class Loop:
         first = self.journal.entries.get(0)
         if first is not None and first.prompt_sha256 != self.plan.ask(0)[0].sha256:
             raise UserError(
-                f"{self.journal.path}: request 0 was asked with another prompt than this launch would compose; go on with the "
+                f"{self.journal.path}: request 0 has another prompt than this launch would compose; continue with the "
                 "same seeds, options, tokenizer and version, or give another --batch_dir"
             )
-        # Keep only the request numbers: the texts of a long run would fill the memory.
+        # Keep only the request numbers, because the texts of a long run would fill the memory.
         self._waiting, self.journal.entries = self.journal.entries, {}
         self._earlier = frozenset(self._waiting)
         for usage in (*(entry.usage for entry in self._waiting.values()), *self.journal.spent):
@@ -88,13 +91,13 @@ class Loop:
         return None
 
     def run(self, progress: Progress) -> str:
-        """Generate until a limit is reached; return which one."""
+        """Generate until a limit is reached, and return the reason for the stop. If the engine is lost, set `failed`."""
         reason = self._commit()
         try:
             while reason is None:
                 self._submit()
-                if not self._under_way:
-                    return self.funnel.spending.spent() or "no completion of --script_path is left"
+                if not self._in_flight:
+                    return self.funnel.spending.spent() or "--script_path has no more completions"
                 self._take(self.engine.poll())
                 reason = self._commit() or self.interrupted()
                 progress.update(self.funnel)
@@ -108,29 +111,29 @@ class Loop:
         return reason
 
     def finish(self) -> None:
-        """Write a verdict for every candidate that is still undecided at the end of the run."""
+        """Write a verdict for every task that has no answer at the end of the run."""
         verdicts = self.curator.unfinished()
         self.writer.write(None, verdicts)
         self.funnel.settle(verdicts)
 
     @property
-    def under_way(self) -> int:
-        """The number of requests submitted and not answered yet."""
-        return len(self._under_way)
+    def in_flight(self) -> int:
+        """The number of requests that are submitted and not answered yet."""
+        return len(self._in_flight)
 
     @property
     def waiting(self) -> int:
-        """Completions that are in the journal and not decided: an earlier request is missing, or the run ended first."""
+        """The number of journalled completions that are undecided, because an earlier one is missing or the run ended."""
         return len(self._waiting)
 
     def _take_the_rest(self) -> None:
-        """Journal the completions that have already finished; the next launch decides on them."""
+        """Journal the completions that have finished since the last poll; the next launch decides on them."""
         self.engine.interrupt()
         self._take(self.engine.poll())
 
     def _take(self, completions: list[Completion]) -> None:
         """Journal completions before they are parsed, so that no later failure loses them."""
-        entries = [Entry.of(self._under_way.pop(item.request), item) for item in completions]
+        entries = [Entry.of(self._in_flight.pop(item.request), item) for item in completions]
         self.journal.append(entries)
         self._waiting.update((entry.request, entry) for entry in entries)
         for entry in entries:
@@ -144,10 +147,10 @@ class Loop:
         requests = []
         for index in range(self._submitted, end):
             if index >= self._committed and index not in self._waiting:
-                if not self.funnel.spending.allows(len(self._under_way)):
+                if not self.funnel.spending.allows(len(self._in_flight)):
                     end = index
                     break
-                self._under_way[index], request = self.plan.ask(index)
+                self._in_flight[index], request = self.plan.ask(index)
                 requests.append(request)
         self._submitted = max(self._submitted, end)
         self.engine.submit(requests)
@@ -155,11 +158,11 @@ class Loop:
     def _commit(self) -> str | None:
         """Decide on the completions that have arrived, in request order; return the limit that was reached, if any.
 
-        After a signal, stop after JUDGING_SECONDS; the next launch decides on the rest from the journal.
+        After a signal, stop after SIGNAL_GRACE_SECONDS; the next launch decides on the rest from the journal.
         """
         begun = time.monotonic()
         while (reason := self._limit_reached()) is None and self._committed in self._waiting:
-            if self.interrupted() and time.monotonic() - begun > JUDGING_SECONDS:
+            if self.interrupted() and time.monotonic() - begun > SIGNAL_GRACE_SECONDS:
                 break
             entry = self._waiting.pop(self._committed)
             room = self.limits.target - self.funnel.accepted
@@ -186,14 +189,14 @@ class Loop:
             self.failed = True
             return f"the last {ERRORS_IN_A_ROW} requests could not be answered: {self._error}"
         if self.funnel.accepted >= limits.target:
-            return f"all {limits.target} records are there"
+            return f"all {limits.target} records are accepted"
         if recent is not None and recent < limits.min_yield:
             return (
                 f"the yield of the last {self.funnel.patience} requests was {recent:.2%}, under --min_yield "
                 f"{limits.min_yield:.2%}; {self.funnel.likely_cause}"
             )
         if limits.max_tokens is not None and self.funnel.completion_tokens >= limits.max_tokens:
-            return f"--max_tokens {limits.max_tokens} are written"
+            return f"--max_tokens {limits.max_tokens} was reached"
         if limits.max_requests is not None and self._committed >= limits.max_requests:
-            return f"--max_requests {limits.max_requests} are done"
+            return f"--max_requests {limits.max_requests} was reached"
         return self.plan.ended()

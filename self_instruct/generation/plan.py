@@ -32,7 +32,7 @@ class Plan(Protocol):
         return None
 
     def ended(self) -> str | None:
-        """Return why there is nothing more to ask, or None if there is."""
+        """Return why no further request is needed, or None to continue."""
         return None
 
 
@@ -52,8 +52,8 @@ class SeedPlan(Plan):
     """Asks for more tasks like the seed tasks, with seeds and records of the pool as demonstrations.
 
     Requests that share a prompt are consecutive and use the horizon of the first. `stop` returns the stop texts for the number
-    of the open block; `system` and `raw` are those of the requests for new tasks. `queue` decides which requests ask for the
-    answer to a task instead, in the way of `answering`. `barren` returns why the model can bring no task, if so.
+    of the open block; `system` and `raw` apply to the requests for new tasks. `queue` decides which requests answer a task
+    instead, and `answering` composes these. `without_tasks` returns why the model writes no tasks at all, or None.
     """
 
     composer: Composer
@@ -66,14 +66,14 @@ class SeedPlan(Plan):
     raw: bool = False
     queue: AnswerQueue | None = None
     answering: Answering = field(default_factory=Answering)
-    barren: Callable[[], str | None] = lambda: None
+    without_tasks: Callable[[], str | None] = lambda: None
     _latest: Prompt | None = None
 
     def __post_init__(self) -> None:
         self._queue = self.queue or AnswerQueue(self.horizon, self.num_return_sequences)
 
     def ask(self, index: int) -> tuple[Prompt, Request]:
-        """Return the prompt and the request; requests that share a prompt use that of the first."""
+        """Return the prompt of a request and the request. It may share the prompt of an earlier request."""
         task, first = self._queue.turn(index)
         if task is not None:
             return self.answering.ask(index, self.curator.waiting(task)[0], self.seed)
@@ -85,12 +85,12 @@ class SeedPlan(Plan):
         return prompt, Request(index, prompt.text, prompt.opening, stop, seed, None, self.system, self.raw)
 
     def resume(self, entries: Mapping[int, Entry]) -> None:
-        """Take over the steps of requests of earlier launches."""
+        """Take over from the journal which requests answer a task."""
         self._queue.resume(entries)
 
     def ended(self) -> str | None:
-        """Return why the model can bring no task, if so."""
-        return self.barren()
+        """Return why the model writes no tasks at all, or None."""
+        return self.without_tasks()
 
 
 def numbered_stop(max_tasks: int, words: tuple[str, ...] | None) -> Callable[[RecordFormat, int], tuple[str, ...]]:

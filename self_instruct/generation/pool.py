@@ -1,7 +1,7 @@
-"""The pool of records kept so far, in request order, with views of its prefixes.
+"""The pool of records kept so far, in request order, and views of its first records.
 
-A prompt sees the pool as of an earlier request, without the records that are too deep. Both limits are found by bisection in
-append-only lists, so that composing takes as long with a million records as with a thousand.
+A prompt is composed from the pool as of an earlier request, without the records that are too deep. Both limits are found by
+bisection in append-only lists, so composing a prompt takes as long with a million records as with a thousand.
 """
 
 from array import array
@@ -12,7 +12,7 @@ from typing import overload
 from self_instruct.records import Record
 
 
-class Beginning(Sequence[Record]):
+class Prefix(Sequence[Record]):
     """The first `size` records of a list that only grows."""
 
     def __init__(self, records: list[Record], size: int) -> None:
@@ -26,18 +26,18 @@ class Beginning(Sequence[Record]):
     @overload
     def __getitem__(self, at: slice) -> list[Record]: ...
     def __getitem__(self, at: int | slice) -> Record | list[Record]:
-        place = range(self._size)[at]
-        return self._records[place] if isinstance(place, int) else [self._records[one] for one in place]
+        index = range(self._size)[at]
+        return self._records[index] if isinstance(index, int) else [self._records[one] for one in index]
 
 
-class RecordPool(Beginning):
-    """Records and the request of each, added in request order."""
+class RecordPool(Prefix):
+    """The kept records, each with the number of its request, added in request order."""
 
     def __init__(self) -> None:
         super().__init__([], 0)
         self._requests = array("q")
-        self._shallow: dict[int, tuple[list[Record], array[int]]] = {}
-        self._looked_at: dict[int, int] = {}
+        self._by_depth: dict[int, tuple[list[Record], array[int]]] = {}
+        self._scanned: dict[int, int] = {}
 
     def add(self, record: Record, request: int) -> None:
         """Append a record."""
@@ -46,28 +46,28 @@ class RecordPool(Beginning):
         self._size += 1
 
     def before(self, request: int) -> "PoolBefore":
-        """Return the records of requests below this one; records added later do not change it."""
+        """Return the records of requests below this one; records added later do not change the view."""
         return PoolBefore(self, bisect_left(self._requests, request))
 
-    def up_to(self, depth: int, size: int) -> Beginning:
+    def up_to(self, depth: int, size: int) -> Prefix:
         """Return the records of at most this depth among the first `size`."""
-        records, positions = self._shallow.setdefault(depth, ([], array("q")))
-        for at in range(self._looked_at.get(depth, 0), self._size):
+        records, positions = self._by_depth.setdefault(depth, ([], array("q")))
+        for at in range(self._scanned.get(depth, 0), self._size):
             if self._records[at].depth <= depth:
                 records.append(self._records[at])
                 positions.append(at)
-        self._looked_at[depth] = self._size
-        return Beginning(records, bisect_left(positions, size))
+        self._scanned[depth] = self._size
+        return Prefix(records, bisect_left(positions, size))
 
 
-class PoolBefore(Beginning):
-    """The pool as it was before some request was decided."""
+class PoolBefore(Prefix):
+    """The pool as of an earlier request: its first `size` records."""
 
     def __init__(self, pool: RecordPool, size: int) -> None:
         super().__init__(pool._records, size)
         self._pool = pool
 
-    def up_to(self, depth: int) -> Beginning:
+    def up_to(self, depth: int) -> Prefix:
         """Return the records of at most this depth."""
         return self._pool.up_to(depth, self._size)
 

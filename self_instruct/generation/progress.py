@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Load:
-    """The load of generation: rows in flight, of `rows`; the peak of memory used and the total, in bytes; accelerators."""
+    """How busy generation is: `in_flight` of `rows` rows, the peak memory `taken` of `memory` bytes, and the accelerators."""
 
     in_flight: int
     rows: int
@@ -32,17 +32,17 @@ class Load:
 
 
 class Progress:
-    """Shows accepted records and target, yield, tokens per second and the time left, after `begin`.
+    """Shows the accepted records, the target, the yield, tokens per second and the time left, once `begin` is called.
 
-    `unit` names what is counted; only records have a yield. `observers` are called with the funnel and the tokens per
-    second after completions were decided; `load` returns the load of generation for each line.
+    `unit` names what is counted; only records have a yield. `every` is the number of seconds between lines. `observers` are
+    called with the funnel and the tokens per second after each `update`; `load` returns the load to show in a line.
     """
 
     def __init__(
         self, target: int, stream: TextIO | None = None, unit: str = "records", every: float = LINE_EVERY
     ) -> None:
         self._target, self._stream, self._unit, self._every = target, stream or sys.stderr, unit, every
-        self._begun = self._said = self._shown_at = time.monotonic()
+        self._begun = self._logged_at = self._shown_at = time.monotonic()
         self._tokens = self._first = self._accepted = 0
         self._yield = 0.0
         self._bar: Any = None
@@ -52,7 +52,7 @@ class Progress:
 
     def begin(self, accepted: int) -> None:
         """Start the clock, with the number of records from earlier launches."""
-        self._begun = self._said = self._shown_at = time.monotonic()
+        self._begun = self._logged_at = self._shown_at = time.monotonic()
         self._first = self._accepted = accepted
         self._shown = True
         if self._stream.isatty():
@@ -64,13 +64,13 @@ class Progress:
             )  # fmt: skip
 
     def step(self, tokens: int) -> None:
-        """Count tokens that were generated."""
+        """Count newly generated tokens."""
         self._tokens += tokens
         if self._shown:
             self._show()
 
     def update(self, funnel: Funnel) -> None:
-        """Take the counts after completions were judged, and call the observers."""
+        """Show the counts after completions were decided on, and call the observers."""
         self._yield = funnel.yield_of_written
         self.reach(funnel.accepted)
         for observe in self.observers:
@@ -104,15 +104,15 @@ class Progress:
         if self._bar is not None and now - self._shown_at >= REFRESH_EVERY:
             self._shown_at = now
             self._bar.set_postfix_str(f"ETA {clock(self._seconds_left())}, {self._speed()}")
-        if now - self._said >= self._every:
-            self._said = now
-            self._tell()
+        if now - self._logged_at >= self._every:
+            self._logged_at = now
+            self._log_line()
 
     def _speed(self) -> str:
         speed = f"{self.tokens_per_second:,.0f} tokens/s"
         return f"yield {self._yield:.0%}, {speed}" if self._unit == "records" else speed
 
-    def _tell(self) -> None:
+    def _log_line(self) -> None:
         """Log one line with the figures: to the log file, and to the error stream where there is no bar."""
         done = "accepted" if self._unit == "records" else self._unit
         left, memory, load = self._seconds_left(), resident(), self.load() if self.load is not None else None

@@ -1,6 +1,6 @@
 """Compose prompts: the header, as many demonstrations as fit the token budget, and an open block for the model to continue.
 
-The model is only a function that counts tokens. Engines apply chat templates.
+This module needs only a function that counts tokens. Engines apply chat templates.
 """
 
 from collections.abc import Callable, Sequence

@@ -23,17 +23,17 @@ def generate(config: Config, *, format: RecordFormat = INSTRUCTION_OUTPUT, engin
 
     A run in the directory is continued. `engine` replaces the engine of the options. Call this under `if __name__ ==
     "__main__":` in a script that uses a local model, because the model is loaded in a separate process. Raises
-    UserError for a mistake in an option or a file, EngineLost if generation broke down, KeyboardInterrupt after
-    SIGINT, and SystemExit after another signal; completions until then are in the directory.
+    UserError for a mistake in an option or a file, EngineLost if generation failed, KeyboardInterrupt after
+    SIGINT, and SystemExit after another signal; earlier completions are in the directory.
     """
     folder = config.run.batch_dir
     if not folder:
-        raise UserError("batch_dir is missing; give the directory that the run is to be written to")
+        raise UserError("batch_dir is missing; give the directory of the run")
     if config.run.dry_run or config.run.plan:
-        raise UserError("dry_run and plan print for people; use the command for them")
+        raise UserError("dry_run and plan only print text; use the command `self-instruct generate` for them")
     if config.prompt.prompt_path is None and config.category.categories is None and format.name not in PROMPTS:
         raise UserError(
-            f"prompt_path is missing; give the file that the model reads first in the format {format.name}"
+            f"prompt_path is missing, and there is no built-in header for the format {format.name}; give a text file"
         )
     if engine is not None and config.model.model_name_or_path is None:
         config = replace(config, model=replace(config.model, model_name_or_path=type(engine).__name__))
@@ -45,14 +45,14 @@ def generate(config: Config, *, format: RecordFormat = INSTRUCTION_OUTPUT, engin
         logs.close()
     raise_signal(ended.code)
     if ended.code:
-        raise EngineLost(ended.text or "generation broke down; the log in the run directory says how")
+        raise EngineLost(ended.text or "generation failed; the log in the run directory says why")
     return Run(Path(folder))
 
 
 def refilter(run: Run | str | Path, new_dir: str | Path, **options: Any) -> Run:
     """Decide again on every completion of a run with other options, and write the result to the new directory `new_dir`.
 
-    Options are those of `self-instruct refilter`; the others are as they were in the run. Nothing is generated. Raises
+    `options` are those of `self-instruct refilter`; missing ones keep the values of the run. Nothing is generated. Raises
     UserError for a mistake in an option or a file.
     """
     old = run if isinstance(run, Run) else load_run(run)

@@ -79,14 +79,14 @@ class Recipe(ABC):
 
     @abstractmethod
     def curator(self) -> Curator:
-        """Return the curator alone, for a journal that is replayed."""
+        """Return a curator without a plan, to decide on the entries of a journal."""
 
     def with_config(self, config: Config) -> "Recipe":
         """Return the recipe with another configuration."""
         return replace(self, config=config)
 
     def for_model(self, reader: TokenCounter) -> "Recipe":
-        """Return the recipe with what depends on the model. Raises `UserError` if the options do not suit it."""
+        """Return the recipe with the options that depend on the model. Raises `UserError` if they do not suit it."""
         return self.with_config(with_template(self.config, reader))
 
     def writer(self, folder: Path, model_revision: str) -> Writer:
@@ -116,7 +116,7 @@ class SeedRecipe(Recipe):
         """Read the files that the options name. Raises `UserError` for a file that is missing or has no seeds."""
         path = config.run.seed_tasks_path
         if not path and config.prompt.recipe != "magpie":
-            raise UserError("--seed_tasks_path is missing; give a JSONL file of seed tasks, as seeds/code.jsonl")
+            raise UserError("--seed_tasks_path is missing; give a JSONL file of seed tasks, such as seeds/code.jsonl")
         header = _header(config, prompt_path)
         return cls(config, format, header, load_seeds(Path(path)) if path else [], prompt_path)
 
@@ -126,7 +126,7 @@ class SeedRecipe(Recipe):
         return replace(self, config=config, header=header)
 
     def for_model(self, reader: TokenCounter) -> "Recipe":
-        """Return the recipe with the way of asking that suits the model."""
+        """Return the recipe with options that suit the model in place of "auto"."""
         return self.with_config(for_model(with_template(self.config, reader), reader))
 
     @property
@@ -158,7 +158,7 @@ class SeedRecipe(Recipe):
         return [(shown, prompt)]
 
     def session(self, reader: TokenCounter) -> Session:
-        """Return the plan, whose prompts are checked to fit the model, and its curator."""
+        """Return the plan and its curator, after checking that the prompts fit the model."""
         config, prompt, composer = self.config, self.config.prompt, self._composer(reader)
         horizon, together = prompt.horizon or 1, config.sampling.num_return_sequences
         queue, turns = AnswerQueue(horizon, together), UserTurnParser(prompt.magpie_opening or "")
@@ -167,7 +167,7 @@ class SeedRecipe(Recipe):
         )
         plan = SeedPlan(
             composer, curator, config.run.seed, horizon, build_stop(config, composer), together, prompt.system_prompt,
-            prompt.recipe == "magpie", queue, build_answering(config, self.seeds, reader), turns.barren,
+            prompt.recipe == "magpie", queue, build_answering(config, self.seeds, reader), turns.without_tasks,
         )  # fmt: skip
         return Session(plan, curator)
 
@@ -179,14 +179,14 @@ class SeedRecipe(Recipe):
         return build_curator(self.config, self.format, self.header, self.seeds)
 
     def funnel(self) -> Funnel:
-        """Return empty counts, with those by filter rule."""
+        """Return empty counts, for the filter rules in use."""
         return Funnel(self.config.run.patience, reasons_of_rules(self.config.filter), build_spending(self.config))
 
 
 def _header(config: Config, prompt_path: Path) -> str:
-    """Read what the recipe shows first: --prompt_path, else the recipe's file in the folder of `prompt_path`."""
-    recipe, own = config.prompt.recipe, config.prompt.prompt_path
+    """Read the prompt's header from --prompt_path, else from the recipe's file beside `prompt_path`; empty for magpie."""
+    recipe, given = config.prompt.recipe, config.prompt.prompt_path
     if recipe == "magpie":
         return ""
     beside = prompt_path.with_name("chat_prompt.txt") if recipe == "chat" else prompt_path
-    return read_header(Path(own) if own else beside)
+    return read_header(Path(given) if given else beside)

@@ -1,7 +1,7 @@
 """Make a new dataset from the journal of an old run, without generating.
 
-Completions are decided on again in request order, with the run's options except for those given. The old directory does not
-change.
+All completions are decided on again in request order, with the run's options except for those given. The old directory does
+not change.
 """
 
 from collections.abc import Mapping
@@ -21,11 +21,11 @@ from self_instruct.runs.run import load_run
 def refilter(old: Path, new: Path, given: Mapping[str, Any]) -> Ending:
     """Write the dataset of the run in `old` into the empty directory `new`; `given` options override those of the run.
 
-    It ends at the run's `num_instructions_to_generate`, or at the one given. Raises `UserError` if a directory or an option
-    cannot be used, or a file of the run has changed.
+    The dataset has at most `num_instructions_to_generate` records. Raises `UserError` if a directory or an option cannot be
+    used, or a file of the run has changed.
     """
     run, entries = read_run(old), read_journal(old)
-    # A killed call leaves .part files.
+    # An earlier refilter that was killed may have left .part files.
     if new.exists() and (not new.is_dir() or any(path.suffix != ".part" for path in new.iterdir())):
         raise UserError(f"{new}: is not empty; give a new directory")
     options = {**run.options, **given}
@@ -37,13 +37,13 @@ def refilter(old: Path, new: Path, given: Mapping[str, Any]) -> Ending:
     try:
         new.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{new}: cannot be made ({error.strerror}); give another directory") from None
+        raise UserError(f"{new}: cannot be created ({error.strerror}); give another directory") from None
     writer, funnel = recipe.writer(new, described["model_revision"]), recipe.funnel()
-    stopped = f"all {len(entries)} completions were judged again"
+    stopped = f"all {len(entries)} completions were refiltered"
     try:
         for entry in entries:
             if funnel.accepted >= target:
-                stopped = f"all {target} records are there"
+                stopped = f"all {target} records are accepted"
                 break
             verdicts = curator.decide(entry, target - funnel.accepted)
             writer.write(entry, verdicts)
@@ -61,7 +61,7 @@ def refilter(old: Path, new: Path, given: Mapping[str, Any]) -> Ending:
 
 
 def _note(funnel: Funnel, target: int, completions: int, before: Any) -> str:
-    """Return what the number of records depends on: how many completions were judged, and `before`, in the run itself."""
+    """Return a sentence that explains the number of records. `before` is the number of requests that the run decided on."""
     if left := completions - funnel.requests:
         return (
             f"{left:,} of the run's {completions:,} completions {'were' if left > 1 else 'was'} not needed; a larger "

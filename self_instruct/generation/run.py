@@ -18,7 +18,7 @@ from self_instruct.engines.local.chat_template import PINNED_DATE
 from self_instruct.engines.server.connecting import check_given
 from self_instruct.errors import FILE_ONLY, UserError
 from self_instruct.formats import RecordFormat
-from self_instruct.generation.assembly import as_before, build_format, build_spending
+from self_instruct.generation.assembly import build_format, build_spending, with_earlier_choices
 from self_instruct.generation.categories.recipe import CategoryRecipe
 from self_instruct.generation.config import GROUPS, Config, flatten
 from self_instruct.generation.forecast import Forecast, tokens_per_record
@@ -49,7 +49,7 @@ class Ended:
 
 
 def build_recipe(config: Config, base: RecordFormat, prompt_path: Path) -> Recipe:
-    """Build the recipe that the options name; `prompt_path` is the header where no option gives one.
+    """Build the recipe that the options name; `prompt_path` is the header's file if no option gives one.
 
     Raises `UserError` for a mistake in an option or a file.
     """
@@ -67,9 +67,9 @@ def generate(
 ) -> Ended:
     """Generate from a recipe into --batch_dir, as one process of a launch: rank 0 decides and writes, the others serve it.
 
-    `ask` asks the user a question and is None where there is no terminal; `again` is the command of this launch, word by word,
-    for the text at the end; `engine` generates in place of the one that the options name. Raises `UserError` for a mistake
-    of the user's, `OSError` if the disk fails.
+    `ask` asks the user a question and is None without a terminal; `again` is the command of this launch as a list of words,
+    for the text at the end; `engine` replaces the engine of the options. Raises `UserError` for a mistake in an option or a
+    file, `OSError` if the disk fails.
     """
     config, declared = recipe.config, declarations(GROUPS)
     check_installed(config.reporting.report_to)
@@ -80,10 +80,10 @@ def generate(
     holds = {"overwrite": run.overwrite, "append": run.append, "yes": run.yes}
     fresh = set_aside(folder, **holds, is_main=world.is_main, ask=ask)
     earlier = None if fresh else manifest.of_journal(folder)
-    config = as_before(config, earlier)
+    config = with_earlier_choices(config, earlier)
     recipe = recipe.with_config(config)
     if earlier is not None:
-        # Refuse what can be refused before a model is loaded.
+        # Report changed options now, rather than after loading the model.
         likely = _described(recipe, earlier.get("model_revision"), earlier.get(manifest.TEMPLATE))
         manifest.check_same_plan(folder, earlier, likely, declared)
     interruption = Interruption()
@@ -112,7 +112,7 @@ def _described(recipe: Recipe, model_revision: Any, template: dict[str, str] | N
 
 
 def template_of(reader: TokenCounter) -> dict[str, str] | None:
-    """Return what pins the texts that a chat template renders, and log it if a date is pinned; None without a template."""
+    """Return the entry of run.yaml for the chat template, None without one. Log the date that a template prints."""
     template = getattr(reader, "template", None)
     if template is None:
         return None
@@ -133,18 +133,18 @@ def launch(
 ) -> Ended:
     """Generate into a run directory, as rank 0; `described` is the content of its run.yaml."""
     config, fleet = recipe.config, generators.fleet
-    # Find the user's mistakes before anything is written.
+    # Both raise UserError for invalid options, so call them before anything is written.
     session = recipe.session(generators.reader)
     build_spending(config)
-    interruption.tell(generators.engine.interrupt)  # before this there was nothing to save
+    interruption.set_callback(generators.engine.interrupt)  # until now there was nothing to save
     if fleet is not None:
         fleet.wait_until_ready()
         if fleet.method:
             described["engine"] = fleet.method
     if config.run.plan:
-        interruption.after(config.run.plan_seconds, f"the {config.run.plan_seconds:g} seconds of the pilot are over")
+        interruption.stop_after(config.run.plan_seconds, f"--plan_seconds {config.run.plan_seconds:g} was reached")
     elif config.run.max_hours is not None:
-        interruption.after(3600 * config.run.max_hours, f"--max_hours {config.run.max_hours:g} are over")
+        interruption.stop_after(3600 * config.run.max_hours, f"--max_hours {config.run.max_hours:g} was reached")
     with closing(Journal(folder)) as journal:
         manifest.write(folder, described)
         with closing(recipe.writer(folder, generators.reader.model_revision)) as writer:
@@ -157,7 +157,7 @@ def launch(
                 "self_instruct %s begins with %s", __version__, generators.reader.model_revision, extra=FILE_ONLY
             )
             if journal.entries:
-                _log.info("Going on with %s: %d completions are there.", folder, len(journal.entries))
+                _log.info("Continuing the run in %s, which has %d completions.", folder, len(journal.entries))
             with _tracked(config, folder, len(recipe.seeds), described, progress, loop.funnel):
                 stopped = _run(loop, progress)
             _log.info("stopped: %s", stopped, extra=FILE_ONLY)
@@ -166,14 +166,14 @@ def launch(
                 write_report(folder, loop.funnel, stopped)
     if not loop.replayed:
         text = (
-            f"Stopped: {stopped}, before the whole journal was judged again. The dataset is unchanged; run the same command to "
+            f"Stopped: {stopped}, before the whole journal was replayed. The dataset is unchanged; run the same command to "
             "continue."
         )
     elif config.run.plan:
         text = _forecast(config, loop, fleet, stopped, progress.tokens_per_second)
     else:
         idle = (stats.idleness(fleet.stats), stats.occupancy(fleet.stats)) if fleet is not None else None
-        # A user's engine may be the reader, and need not say so.
+        # An engine object of the user's may be the reader, and may lack this attribute.
         demonstration = getattr(generators.reader, "demonstration", False)
         text = recipe.summary(
             Ending(
@@ -186,7 +186,7 @@ def launch(
 
 def _limits(config: Config, capacity: int | None) -> Limits:
     run = config.run
-    # Each category is given up separately.
+    # With categories, --min_yield applies to each category by itself.
     min_yield = run.min_yield if config.category.categories is None else 0.0
     return Limits(run.num_instructions_to_generate, min_yield, run.max_requests, run.max_tokens, capacity)
 
@@ -195,7 +195,7 @@ def _limits(config: Config, capacity: int | None) -> Limits:
 def _tracked(
     config: Config, folder: Path, compared: int, described: dict[str, Any], progress: Progress, funnel: Funnel
 ) -> Iterator[None]:
-    """Report the run to the tracker of --report_to."""
+    """Report the run to the tracker of --report_to inside this block."""
     if config.reporting.report_to == "none":
         yield
         return
@@ -211,10 +211,10 @@ def _tracked(
 def _load(loop: Loop, fleet: Fleet | None) -> Load:
     """Return the current load of generation."""
     if fleet is None:
-        return Load(loop.under_way, loop.under_way)
-    heard = fleet.stats
-    taken, memory = sum(item.taken for item in heard), sum(item.memory for item in heard)
-    return Load(fleet.in_flight, fleet.rows, taken, memory, stats.devices(heard))
+        return Load(loop.in_flight, loop.in_flight)
+    ranks = fleet.stats
+    taken, memory = sum(item.taken for item in ranks), sum(item.memory for item in ranks)
+    return Load(fleet.in_flight, fleet.rows, taken, memory, stats.devices(ranks))
 
 
 def _run(loop: Loop, progress: Progress) -> str:
@@ -226,8 +226,8 @@ def _run(loop: Loop, progress: Progress) -> str:
     if accepted < before:
         smaller = accepted >= loop.limits.target
         _log.warning(
-            "The dataset held %d records and now holds %d, as %s; the journal still holds them all.", before, accepted,
-            "--num_instructions_to_generate asks" if smaller else "this version judges its completions",
+            "The dataset had %d records and now has %d, because %s; the journal still has all completions.", before, accepted,
+            "--num_instructions_to_generate is smaller" if smaller else "this version drops more candidates",
         )  # fmt: skip
     progress.begin(accepted)
     try:
@@ -243,17 +243,19 @@ def _forecast(config: Config, loop: Loop, fleet: Fleet | None, stopped: str, spe
     ratio = tokens_per_record(funnel.samples)
     if fleet is None and config.model.engine == "scripted":
         return f"{lines[0]} A script has no speed to forecast from."
-    heard = fleet.stats if fleet is not None else []
-    speed = stats.tokens_per_second(heard) if heard else speed
-    lines += [f"It fits: {line}." for line in stats.memory_lines(heard)]
+    ranks = fleet.stats if fleet is not None else []
+    speed = stats.tokens_per_second(ranks) if ranks else speed
+    lines += [f"Memory: {line}." for line in stats.memory_lines(ranks)]
     if funnel.spending.completions:
         lines.append(funnel.spending.summary())
     if ratio is None or not speed:
         lines.append(
             f"No record was accepted in the pilot ({funnel.blocks:,} blocks from {funnel.requests:,} requests), so there is "
-            "nothing to forecast from; raise --plan_seconds, or see what the model writes in the journal of a --batch_dir."
+            "nothing to forecast from; raise --plan_seconds, or give --batch_dir and read in its journal what the model writes."
         )
         return "\n".join(lines)
-    forecast = Forecast(target - funnel.accepted, speed, ratio, stats.devices(heard), config.run.gpu_hour_price)
-    lines.append(f"To {target:,} records, if the yield stays (ranges: 95 %, from the differences between requests):")
+    forecast = Forecast(target - funnel.accepted, speed, ratio, stats.devices(ranks), config.run.gpu_hour_price)
+    lines.append(
+        f"Forecast to {target:,} records, if the yield stays the same (95 % ranges from the spread of requests):"
+    )
     return "\n".join([*lines, *forecast.lines()])

@@ -16,7 +16,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 
 class Interrupted(SystemExit):
-    """A signal came before there was anything to be saved. `number` is the signal's, the exit code 128 more."""
+    """A signal came before there was anything to save. The exit code is 128 plus the `number` of the signal."""
 
     def __init__(self, number: int) -> None:
         super().__init__(128 + number)
@@ -27,37 +27,37 @@ class Interrupted(SystemExit):
 
 
 class Interruption:
-    """Remembers the first signal. `received` is its number, or None. Before `tell` is called, a signal raises
-    `Interrupted`.
+    """Handles the signals, and remembers the first: `received` is its number, or None. Before `set_callback` is called, a
+    signal raises `Interrupted`.
     """
 
     def __init__(self) -> None:
         self.received: int | None = None
-        self._time_is_up: str | None = None
-        self._on_signal: Callable[[], None] | None = None
+        self._timeout: str | None = None
+        self._callback: Callable[[], None] | None = None
         for number in SIGNALS:
             signal.signal(number, self._handle)
 
-    def tell(self, on_signal: Callable[[], None]) -> None:
-        """Call a function at the first signal or when the time is over, or at once if that has happened already."""
-        self._on_signal = on_signal
+    def set_callback(self, callback: Callable[[], None]) -> None:
+        """Call a function at the first signal and when the time is up, and now if one of them has already happened."""
+        self._callback = callback
         if self.reason():
-            on_signal()
+            callback()
 
-    def after(self, seconds: float, reason: str) -> None:
-        """End the run after this many seconds for this reason, without a signal."""
+    def stop_after(self, seconds: float, reason: str) -> None:
+        """End the run after this many seconds, for this reason."""
 
-        def ring(number: int, frame: FrameType | None) -> None:
-            self._time_is_up = reason
-            if self._on_signal is not None:
-                self._on_signal()
+        def handle_alarm(number: int, frame: FrameType | None) -> None:
+            self._timeout = reason
+            if self._callback is not None:
+                self._callback()
 
-        signal.signal(signal.SIGALRM, ring)
+        signal.signal(signal.SIGALRM, handle_alarm)
         signal.setitimer(signal.ITIMER_REAL, seconds)
 
     def reason(self) -> str | None:
         """Return the reason to end the run, or None."""
-        return self._time_is_up if self.received is None else f"{signal.Signals(self.received).name} was received"
+        return self._timeout if self.received is None else f"{signal.Signals(self.received).name} was received"
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.received is not None and number == signal.SIGINT:
@@ -65,20 +65,20 @@ class Interruption:
             signal.raise_signal(signal.SIGINT)
         if self.received is None:  # not re-entrant: ignore signals while handling one
             self.received = number
-            if self._on_signal is None:
+            if self._callback is None:
                 raise Interrupted(number)
-            self._on_signal()
+            self._callback()
 
 
 @contextmanager
 def handled_signals() -> Iterator[None]:
-    """Put back, at the end, the handlers of signals that a run replaces; for runs that are called from Python.
+    """Restore the caller's signal handlers on exit, for runs that are started from Python.
 
-    Raises UserError outside of the main thread, which alone can handle signals.
+    Raises UserError outside of the main thread, because only the main thread can handle signals.
     """
     if threading.current_thread() is not threading.main_thread():
         raise UserError(
-            "a run handles signals, so it is called from the main thread only; start it in a process of its own"
+            "a run handles signals, which only the main thread can do; call it from the main thread or in another process"
         )
     before = {number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGALRM)}
     try:

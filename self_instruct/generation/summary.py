@@ -31,8 +31,8 @@ class Ending:
     """How a run ended: why it stopped, its options, its counts, and the records kept.
 
     `seconds` is how long this launch generated; `idle` is the share of that time in which generation waited for prompts, and
-    the share of its rows in use. `again` is the command of this launch, word by word, None if it is unknown. `waiting` counts
-    completions in the journal that were not judged. `note` is a sentence about a run that was judged again.
+    the share of its rows in use. `again` is the command of this launch as a list of words, None if it is unknown. `waiting`
+    counts undecided completions in the journal. `note` is a sentence about a refilter.
     """
 
     folder: Path
@@ -55,7 +55,7 @@ class Ending:
 
 
 def summarise(ending: Ending) -> str:
-    """Return the text for people."""
+    """Return the text that a command prints at the end of a run."""
     funnel = ending.funnel
     parts = [
         "",
@@ -81,7 +81,7 @@ def why(ending: Ending, noun: str = "records") -> str:
 
 
 def yield_text(funnel: Funnel) -> str:
-    """Return the share of the blocks written that was kept, and beside it the share of those that were compared."""
+    """Return a phrase with the yield per block written, and the yield per block that was read and decided on."""
     return (
         f"yield {funnel.yield_of_written:.0%} of {funnel.blocks:,} blocks written ({funnel.yield_:.0%} of the "
         f"{funnel.parsed:,} that were read and judged)"
@@ -89,12 +89,12 @@ def yield_text(funnel: Funnel) -> str:
 
 
 def tokens_text(tokens: int, accepted: int) -> str:
-    """Return the new tokens of the judged requests, for each record if there is one."""
+    """Return a phrase with the new tokens per record, or with their number if there is no record."""
     return f"{tokens / accepted:,.0f} new tokens a record" if accepted else f"{tokens:,} new tokens"
 
 
 def waiting_text(number: int, complete: bool) -> str:
-    """Return a sentence on the answered requests that were not judged."""
+    """Return a sentence about the number of answered requests that were not decided on."""
     if complete:
         verb = "requests were" if number > 1 else "request was"
         return f"{number:,} more {verb} answered, but not needed; {JOURNAL} keeps the completions."
@@ -106,7 +106,7 @@ def waiting_text(number: int, complete: bool) -> str:
 
 
 def changed_limit(stopped: str) -> str | None:
-    """Return the option that ended a run, without which the same command would end at once."""
+    """Return the option that ended a run, or None. The same command would end at once unless it is changed."""
     return next((name for name in _LIMITS if f"--{name}" in stopped), None)
 
 
@@ -116,7 +116,7 @@ def explain_command(folder: Path, name: str) -> str:
 
 
 def refilter_command(folder: Path, threshold: float) -> str:
-    """Return a command that judges a run's completions again, by another threshold, into a directory that is not there."""
+    """Return a command that refilters a run with another threshold into a new directory."""
     names = chain([f"{folder}_strict"], (f"{folder}_strict_{number}" for number in count(2)))
     new = next(name for name in names if not Path(name).exists())
     option = f"--rouge_threshold {other_threshold(threshold):g}"
@@ -146,14 +146,14 @@ def _headline(ending: Ending) -> str:
 def _warnings(funnel: Funnel) -> list[str]:
     lines = [
         f"  {item.rule} dropped {item.dropped:,} of {item.parsed:,} blocks ({item.dropped / item.parsed:.0%}); {REJECTED} "
-        "has them, --filter_rules leaves a rule out"
+        "lists them, --filter_rules leaves a rule out"
         for item in funnel.warnings
         if item.warning == "drops_much"
     ]
     idle = [item.rule for item in funnel.warnings if item.warning == "never_fired"]
     if idle:
         lines.append(
-            f"  {', '.join(idle)} dropped none of {funnel.parsed:,} blocks; that is fine if the model writes no such thing"
+            f"  {', '.join(idle)} dropped none of {funnel.parsed:,} blocks; that is fine if the model writes no such tasks"
         )
     return ["\n".join(["Check these filter rules:", *lines])] if lines else []
 
@@ -215,7 +215,7 @@ def _continuing(ending: Ending, again: Sequence[str]) -> list[str]:
         number = 2 * len(ending.pool)
         return [f"  more records:\n    {_typed(with_option(again, ['--num_instructions_to_generate'], number))}"]
     if ending.failed:
-        return [f"  go on, once the cause above is removed:\n    {_typed(again)}"]
+        return [f"  go on, once the cause above is fixed:\n    {_typed(again)}"]
     limit = changed_limit(ending.stopped)
     value = ending.options.get(limit or "")
     if limit is None:

@@ -67,7 +67,7 @@ class TaskListComposer(PromptComposer):
 
 
 def listed_tasks(with_input: bool, entry: Entry) -> list[Verdict]:
-    """Return the tasks of a reply; unreadable ones have a verdict. Reasons: `no_list`, `empty_block`, `cut_by_length`."""
+    """Return the tasks of a reply; unreadable ones are dropped for `no_list`, `empty_block` or `cut_by_length`."""
     items = _items(entry.answer)
     if not items:
         record = Record(record_id(entry.request, 1), "", "", "", entry.depth)
@@ -113,12 +113,12 @@ def _items(text: str) -> list[str]:
     ]
     paragraphs = [item.split("\n\n") for item in items]
     if len(items) > 2 and all(len(parts) == 1 for parts in paragraphs[:-1]):
-        items[-1] = paragraphs[-1][0]  # what follows the list is a remark about it
+        items[-1] = paragraphs[-1][0]  # a paragraph after the list is a remark on it
     return items
 
 
 def _fields(item: str, with_input: bool) -> tuple[str, str]:
-    """Return the instruction of an item and its input, without labels, marks around it, and an answer."""
+    """Return the instruction and the input of an item, without labels, surrounding quotes, emphasis or an answer."""
     instruction: list[str] = []
     given: list[str] | None = None
     for line in item.split("\n"):

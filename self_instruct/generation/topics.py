@@ -34,7 +34,7 @@ _MIX = DemonstrationMix(6, 3, 1_000_000)
 
 @dataclass
 class TopicPlan(Plan):
-    """Each request continues a list of six topics, up to three of them found before."""
+    """Each request continues a list of six topics, up to three of which the model wrote earlier."""
 
     curator: Curator
     seed: int
@@ -51,13 +51,13 @@ class TopicPlan(Plan):
 
 
 def prompt_of(index: int, header: str, shown: list[Record]) -> Prompt:
-    """Return a list of the shown topics, which ends with the next number."""
+    """Return the prompt of a request: the header and a numbered list of topics, which ends with the next number."""
     lines = "".join(f"{at}. {record.instruction}\n" for at, record in enumerate(shown, start=1))
     return Prompt(index, f"{header}\n\n{lines}", f"{len(shown) + 1}. ", len(shown) + 1, tuple(shown))
 
 
 def topics_of(entry: Entry) -> list[Verdict]:
-    """Return the items of a list; those that name no topic have a verdict already, and so has an empty list."""
+    """Return the items of a list as candidates. Items without a topic are dropped, and so is an empty list."""
     found = []
     for at, (item, topic) in enumerate(listed(f"{entry.number}. {entry.answer}", entry.cut), 1):
         record = Record(record_id(entry.request, at), topic or "", "", "", entry.depth)
@@ -78,7 +78,7 @@ def avoid(words: Sequence[str]) -> Check:
 
 @dataclass(frozen=True)
 class TopicRecipe(Recipe):
-    """The recipe of a run for topics: the number of topics in a request, and what to avoid, separated by commas."""
+    """The recipe of a run for topics: `number` topics per request, without the comma-separated subjects in `avoidance`."""
 
     number: int
     avoidance: str
@@ -129,12 +129,12 @@ class TopicRecipe(Recipe):
         return Session(TopicPlan(curator, self.config.run.seed, horizon, self.header, self.number), curator)
 
     def curator(self, *, keeps_vectors: bool = False) -> Curator:
-        """Return the curator of topics, which drops those that are not new or are to be avoided."""
+        """Return the curator, which drops topics that are not new or contain a subject to avoid."""
         rules = Rules(self.format, topics_of, avoid(self._avoided), build_bounds(self.config))
         by_meaning = self.config.novelty.embedding_threshold is not None
         start = [(seed.id, seed.instruction) for seed in _SEEDS]
         return Curator({None: rules}, build_novelty(self.config, start, by_meaning, keeps_vectors))
 
     def summary(self, ending: Ending) -> str:
-        """Return why the run ended, and its funnel."""
+        """Return the reason why the run ended, and the table of its counts."""
         return f"\n{why(ending, 'topics')}\n\n{ending.funnel.table()}\n"

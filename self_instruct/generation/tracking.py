@@ -25,9 +25,9 @@ def check_installed(name: str) -> None:
 
 
 class Tracker:
-    """A tracker of a run directory. `compared` seeds are in the pool beside the accepted records.
+    """Reports a run directory. `compared` is the number of seeds, which `pool_size` counts beside the accepted records.
 
-    The step of a figure is the number of requests judged, so that a continued run continues its curves.
+    The step of a figure is the number of requests decided on, so that a continued run continues its curves.
     """
 
     def __init__(self, name: str, folder: Path, compared: int, options: dict[str, Any]) -> None:
@@ -42,7 +42,7 @@ class Tracker:
             self.report(funnel, tokens_per_second)
 
     def report(self, funnel: Funnel, tokens_per_second: float) -> None:
-        """Report the current figures, unless they were reported already."""
+        """Report the current figures, unless they have already been reported."""
         if self._tracker is None or funnel.requests == self._last:
             return
         self._reported, self._last = time.monotonic(), funnel.requests
@@ -84,7 +84,7 @@ def _started(name: str, folder: Path, options: dict[str, Any]) -> Any:
     from accelerate.tracking import TensorBoardTracker, WandBTracker
     from accelerate.utils import clear_environment
 
-    # accelerate would wait for the other ranks to join a process group, by the launcher's variables; they do not.
+    # With the launcher's variables, accelerate would wait for the other ranks to join a process group, which they never do.
     with clear_environment():
         PartialState(cpu=True)
     if name == "tensorboard":

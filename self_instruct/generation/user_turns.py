@@ -9,7 +9,7 @@ from self_instruct.records import Drop, Prompt, Record, record_id
 from self_instruct.runs.journal import Entry
 from self_instruct.runs.verdict import Verdict
 
-ENOUGH = 24
+MAX_EMPTY_TURNS = 24  # after this number of requests that all gave an empty turn, the run stops
 
 
 @dataclass(frozen=True)
@@ -27,18 +27,18 @@ class UserTurnComposer:
 
 @dataclass
 class UserTurnParser:
-    """Reads a completion as one task. `opening` is the beginning of each, which the prompt already holds.
+    """Reads a completion as one task. Each task begins with `opening`, the text at the end of the prompt.
 
-    Reasons: `empty_turn`, `cut_by_length`.
+    Drop reasons: `empty_turn`, `cut_by_length`.
     """
 
     opening: str = ""
     _read: int = field(default=0)
     _empty: int = field(default=0)
 
-    def barren(self) -> str | None:
-        """Return why no task will come, if each of the first turns was empty."""
-        if self._read < ENOUGH or self._empty < self._read:
+    def without_tasks(self) -> str | None:
+        """Return why the run should stop if all of the first turns were empty, else None."""
+        if self._read < MAX_EMPTY_TURNS or self._empty < self._read:
             return None
         return (
             f"--recipe magpie does not suit the model: it ended the user's turn at once in all of the first {self._read} "

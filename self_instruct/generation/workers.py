@@ -1,8 +1,8 @@
 """Start the processes that generate, beside the one that composes, decides and writes.
 
-A Python thread that parses and compares slows generation in the same process by a factor; so rank 0 generates in a child
-process, and every other rank is such a process already. A script is replayed where it is read, unless several ranks share it.
-Rank 0 and its child talk through a pipe, or through the launcher's store if there are other ranks.
+Parsing and comparing in a thread would slow down generation in the same process considerably. So rank 0 generates in a child
+process, and the other ranks only generate. A single rank replays a script in its own process. Rank 0 and its child exchange
+messages through a pipe, or through the launcher's store if there are other ranks.
 """
 
 import gc
@@ -40,7 +40,7 @@ from self_instruct.runs import logs
 
 @dataclass(frozen=True)
 class Generators:
-    """The engine, and the fleet if it is one: None where this process replays a script or asks a server."""
+    """The token counter and the engine of a launch. `fleet` is the engine if other processes generate, else None."""
 
     reader: TokenCounter
     engine: Engine
@@ -56,10 +56,10 @@ def started(
     on_tokens: Callable[[int], None],
     own: Engine | None = None,
 ) -> Iterator[Generators]:
-    """Start the generating processes and end them afterwards; models are loaded meanwhile.
+    """Start the generating processes, which load the model in the background, and end them on exit.
 
-    `folder` is where ranks find the key of the launch; `own` is an engine that generates in this process instead. Raises
-    UserError if the model's tokenizer or configuration cannot be loaded.
+    `folder` is where ranks find the key of the launch; `on_tokens` is called with numbers of generated tokens; `own` is an
+    engine that generates in this process instead. Raises UserError if the model's tokenizer or configuration cannot be loaded.
     """
     if own is not None:
         if world.size > 1:
@@ -71,16 +71,16 @@ def started(
         yield Generators(build_reader(config), engine)
         return
     if config.model.engine == "openai":
-        # A thread of this process asks; the server does the work.
+        # This process only sends requests, from a thread; the server generates.
         if world.size > 1:
             raise UserError(
-                f"--engine openai needs one process, which asks for all, but {world.size} were launched; use --num_processes 1"
+                f"--engine openai needs one process to send all requests, but {world.size} were launched; use --num_processes 1"
             )
-        asking = build_endpoint(config, on_tokens)
+        server = build_endpoint(config, on_tokens)
         try:
-            yield Generators(asking, asking)
+            yield Generators(server, server)
         finally:
-            asking.close()
+            server.close()
         return
     with _fleet(config, world, folder, interruption, on_tokens) as generators:
         yield generators
@@ -112,10 +112,10 @@ def _fleet(
 
 
 def serve(config: Config, world: World, folder: Path, interruption: Interruption) -> int:
-    """Generate for rank 0 until it says stop, as every other rank does; return the exit code."""
+    """Generate for rank 0 until it stops this process, and return the exit code. All ranks but rank 0 run this."""
     access = Access(_opener(world), partial(read_key, folder))
     worker = Worker(world.rank, world.size, partial(build_engine, config, world), access)
-    interruption.tell(worker.end)
+    interruption.set_callback(worker.end)
     succeeded = worker.run()
     return 128 + interruption.received if interruption.received else int(not succeeded)
 
@@ -123,14 +123,14 @@ def serve(config: Config, world: World, folder: Path, interruption: Interruption
 def _opener(
     world: World, connection: Connection | None = None, hosts: bool = False
 ) -> Callable[[], StoreCarrier | PipeCarrier]:
-    """Return what opens the channel of messages: the pipe between rank 0 and its child, or the store if there are
-    other ranks.
+    """Return a function that opens the message channel: the pipe between rank 0 and its child, or the store if there are
+    other ranks. `hosts` says that this process runs the store if the launcher does not.
     """
     if world.size == 1 and connection is not None:
         return partial(PipeCarrier, connection)
-    # At the end of a launch the store may be gone first, and torch would print a stack of C++ calls. Read when it is imported.
+    # If the store closes first at the end of a launch, torch prints a C++ stack trace. torch reads this variable on import.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-    # Read now: while vLLM starts, its processes must not see the launcher's variables.
+    # Copy the launcher's variables now, because they are removed while vLLM starts.
     environment = dict(os.environ)
     return lambda: StoreCarrier(open_store(world, hosts, environment))
 
@@ -138,12 +138,12 @@ def _opener(
 def _start(config: Config, world: World, key: bytes) -> tuple[Connection, BaseProcess]:
     """Start rank 0's generating process; return the connection to it, and the process."""
     context = multiprocessing.get_context("spawn")
-    ours, its = context.Pipe()
-    # Not a daemon, which could not start vLLM's processes; `_fleet` ends it in any case.
-    process = context.Process(target=_generate, args=(its, config, world, key), name="generation")
-    # A signal from a terminal or a scheduler reaches both processes, and this one decides what to do: the child starts
-    # with these signals blocked, and here they are held back until it has started. Starting multiprocessing's resource
-    # tracker would let them through, so start that first.
+    ours, theirs = context.Pipe()
+    # A daemon process could not start vLLM's processes. `_fleet` kills this process in any case.
+    process = context.Process(target=_generate, args=(theirs, config, world, key), name="generation")
+    # A signal from a terminal or a scheduler reaches both processes, but only this one handles it: the child starts with
+    # these signals blocked, and this process blocks them until then. Starting multiprocessing's resource tracker unblocks
+    # some of them, so start it first.
     with _without_warnings():
         resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
@@ -151,13 +151,13 @@ def _start(config: Config, world: World, key: bytes) -> tuple[Connection, BasePr
         process.start()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    its.close()
+    theirs.close()
     return ours, process
 
 
 @contextmanager
 def _without_warnings() -> Iterator[None]:
-    """Inside, the tracker is started without warnings: it removes what vLLM's processes leave when they are killed."""
+    """Silence the resource tracker that is started in this block: it warns about what killed vLLM processes leave behind."""
     before = os.environ.get("PYTHONWARNINGS")
     os.environ["PYTHONWARNINGS"] = "ignore:resource_tracker"
     try:
@@ -169,24 +169,25 @@ def _without_warnings() -> Iterator[None]:
 
 
 def _generate(connection: Connection, config: Config, world: World, key: bytes) -> None:
+    """Run rank 0's generating process."""
     logs.configure(config.reporting.log_level)
     if config.run.batch_dir:
         logs.write_to(Path(config.run.batch_dir), 0, "generation")
     if "OMP_NUM_THREADS" not in os.environ:
         # Two processes with more threads than cores slow each other down, and embedding candidates keeps a core busy;
         # comparing words does not.
-        judging = config.novelty.embedding_threshold is not None
-        os.environ["OMP_NUM_THREADS"] = str(max(1, len(os.sched_getaffinity(0)) - judging))
+        embeds = config.novelty.embedding_threshold is not None
+        os.environ["OMP_NUM_THREADS"] = str(max(1, len(os.sched_getaffinity(0)) - embeds))
     parent = multiprocessing.parent_process()
     assert parent is not None
-    # Where the launcher keeps no store, this process does and not its parent: connections from outside can use up the files
-    # that a process may open, and the parent has files to write.
+    # If the launcher runs no store, this process does, and not its parent: connections from outside can use up a process's
+    # open files, and the parent has files to write.
     opened = cache(_opener(world, connection, hosts=True))
     access = Access(opened, lambda: key, parent.is_alive)
     try:
         Worker(0, world.size, partial(build_engine, config, world), access).run()
         if world.size > 1:
-            # Ranks that start late still need the store, which lives as long as `opened`; the parent ends this process.
+            # Ranks that start late still need the store, which exists as long as `opened`; the parent ends this process.
             parent.join(PATIENCE_SECONDS)
     finally:
-        gc.freeze()  # as in commands/guard.py
+        gc.freeze()  # skips slow garbage collections at exit, as in commands/guard.py

@@ -22,7 +22,6 @@ from self_instruct.report.payload import Payload
 from self_instruct.report.pictures import visible, write_pictures
 from self_instruct.report.sections import Section, sections, share
 from self_instruct.runs.files import NewFile
-from self_instruct.runs.layout import OutputPaths
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -60,7 +59,9 @@ def write_report(
     if any(Path(path).resolve() == output.resolve() for path in inputs):
         raise UserError(f"--output_path {output}: is also an input and would be overwritten; give another path")
     with closing(NewFile(output)) as file:
-        analysis = analyse(inputs, model_name_or_path, OutputPaths(output.with_suffix("")).vectors, on_encoded)
+        # No curated file has a cache of this name, so none is overwritten.
+        cache = output.with_name(f"{output.stem}.report_embeddings.cache")
+        analysis = analyse(inputs, model_name_or_path, cache, on_encoded)
         parts = sections(analysis, projection, map_points)
         file.write(page(analysis, parts, Payload(analysis)))
         file.publish()

@@ -154,33 +154,45 @@ class Watcher:
 
 @dataclass(frozen=True)
 class Holder:
-    """The process that writes a directory; `runs` is None if it cannot be checked, as on another host."""
+    """The process that writes a directory; `runs` is None if it cannot be checked, as on another host.
+
+    `pid` is None if the process runs outside this container and left no lock file.
+    """
 
     host: str
-    pid: int
+    pid: int | None
     runs: bool | None
 
     def __str__(self) -> str:
-        return f"process {self.pid} on {self.host}"
+        return (
+            f"a process outside this container, on {self.host}"
+            if self.pid is None
+            else f"process {self.pid} on {self.host}"
+        )
 
 
 def holder(folder: Path, name: str) -> Holder | None:
     """Return the process that writes a file, from the list of locks of the system or from the lock file."""
     here = socket.gethostname()
     lock = folder / f"{name}.lock"
-    for path in (lock, folder / name):
-        if (pid := _locked_by(path)) is not None:
-            return Holder(here, pid, True)
+    locked = [pid for path in (lock, folder / name) if (pid := _locked_by(path)) is not None]
+    if locked and locked[0] > 0:
+        return Holder(here, locked[0], True)
     try:
         named = json.loads(lock.read_bytes())
         host, pid = str(named["host"]), int(named["pid"])
     except (OSError, ValueError, TypeError, KeyError):
-        return None
+        return Holder(here, None, True) if locked else None
+    if locked:
+        return Holder(host, pid, True)
     return Holder(host, pid, False if host == here else None)
 
 
 def _locked_by(path: Path) -> int | None:
-    """Return the process of this machine that locks a file, from /proc; 0 if it runs outside this container."""
+    """Return the id of the process of this machine that locks a file, from /proc; 0 or less if it is in another container.
+
+    Return None if no process of this machine locks the file.
+    """
     try:
         stat = path.stat()
         locks = Path("/proc/locks").read_text(encoding="ascii").splitlines()

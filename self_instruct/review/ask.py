@@ -270,7 +270,7 @@ def _ask(
     progress = Progress(total, unit="predictions", every=reviewer.config.reporting.heartbeat_seconds)
     folder = reviewer.path.parent
     with started(reviewer.config, world, folder, interruption, progress.step) as generators:
-        interruption.tell(generators.engine.interrupt)
+        interruption.set_callback(generators.engine.interrupt)
         revision = generators.reader.model_revision
         reviewer.check_model(file.latest, revision)
         composer = build_composer(reviewer.config, reviewer.format, reviewer.header, demonstrations, generators.reader)

@@ -300,30 +300,43 @@ def judge_of(given: Mapping[str, Any]) -> Judge:
         raise UserError(f"--batch_dir RUN or --input_path FILES: {problem}; give one of them")
     if inputs and not output:
         raise UserError("--output_path is missing; give a JSONL file for the kept records")
-    if folder and output:
-        raise UserError(
-            f"--output_path: with --batch_dir the kept records go to {JUDGED} in the run directory; leave it out"
-        )
     options = taken(JudgeOptions, given)
     header = HEADER
     if "prompt_path" in given:
         header = read_header(Path(given["prompt_path"]))
     config = _settled(given)
-    if folder:
-        outputs = JudgePaths(*(Path(folder) / name for name in (JUDGEMENTS, JUDGED, JUDGE_REPORT)))
-        sources = [str(Path(folder) / ACCEPTED)]
-        if not Path(sources[0]).is_file():
-            raise UserError(f"--batch_dir {folder}: holds no {ACCEPTED}; give the directory of a generation run")
-    else:
-        check_jsonl(str(output), "--output_path")
-        beside, sources = OutputPaths(Path(output or "")), list(inputs or [])
-        outputs = JudgePaths(beside.beside(".judgements.jsonl"), beside.kept, beside.judge_report)
-        for path in map(Path, sources):
-            if path == outputs.kept or (path.exists() and outputs.kept.exists() and path.samefile(outputs.kept)):
-                raise UserError(f"--input_path {path}: would be replaced by the output; give another --output_path")
+    outputs, sources = _of_run(Path(folder), output) if folder else _of_files(list(inputs or []), str(output))
     return Judge(
         config, header, given, _dataset(sources, folder is not None), sources, outputs, options.judge_threshold
     )
+
+
+def _of_run(folder: Path, output: str | None) -> tuple[JudgePaths, list[str]]:
+    """Return the paths of a run's judge, and of its records. Raises UserError if there is no run, or an output is given."""
+    if folder.exists() and not folder.is_dir():
+        raise UserError(
+            f"{folder}: is a file, not the directory of a run; to judge its records, give --input_path {folder} "
+            "--output_path KEPT.jsonl"
+        )
+    if output is not None:
+        raise UserError(
+            f"--output_path {output}: the kept records of a run go to {JUDGED} in its directory; leave it out"
+        )
+    if not (folder / ACCEPTED).is_file():
+        raise UserError(f"{folder}: holds no {ACCEPTED}; give the directory of a generation run")
+    return JudgePaths(*(folder / name for name in (JUDGEMENTS, JUDGED, JUDGE_REPORT))), [str(folder / ACCEPTED)]
+
+
+def _of_files(inputs: list[str], output: str) -> tuple[JudgePaths, list[str]]:
+    """Return the paths of a judge on files, and the files. Raises UserError if an output would replace one of them."""
+    check_jsonl(output, "--output_path")
+    beside = OutputPaths(Path(output))
+    outputs = JudgePaths(beside.beside(".judgements.jsonl"), beside.kept, beside.judge_report)
+    for path in map(Path, inputs):
+        for written in (outputs.kept, outputs.judgements, outputs.report):
+            if path == written or (path.exists() and written.exists() and path.samefile(written)):
+                raise UserError(f"--input_path {path}: would be replaced by the output; give another --output_path")
+    return outputs, inputs
 
 
 def _settled(given: Mapping[str, Any]) -> Config:

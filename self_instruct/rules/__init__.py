@@ -1,1 +1,1 @@
-"""Filters and validators: checks of a single record, independent of the other records."""
+"""Filters and validators: checks of a single record, mostly independent of the other records."""

@@ -4,20 +4,22 @@ from typing import Any
 
 from self_instruct.errors import UserError
 from self_instruct.novelty.tokens import unicode_tokens
-from self_instruct.rules.filters import RULES, SWITCHES, Filter, asked_rules, build_filters, check_rules
+from self_instruct.rules.filters import RULES, SWITCHES, Filter, active_rules, build_filters, check_rules
 from self_instruct.rules.filters.openings import without_programming
 from self_instruct.rules.options import FilterOptions
 from self_instruct.rules.plugins import load_plugins
 
 
 def build_rules(options: FilterOptions, header: str, rouge_tokenizer: str = "rouge") -> list[Filter]:
-    """Return the filters of a run whose prompt begins with `header`. Raises UserError if one cannot be used."""
+    """Return the filters of a run.
+
+    `header` is the beginning of its prompts, which records must not repeat; with the `rouge_tokenizer` "unicode", words of any
+    script are counted. Raises UserError if an option of a filter is invalid.
+    """
     load_rules(options)
-    low, high = options.min_instruction_length, options.max_instruction_length
-    if low is not None and high is not None and low > high:
-        raise UserError(
-            f"--min_instruction_length {low} is above --max_instruction_length {high}, so nothing could pass"
-        )
+    _check_bounds("instruction_length", options.min_instruction_length, options.max_instruction_length)
+    if "length" in options.filter_rules:
+        _check_bounds("instruction_words", options.min_instruction_words, options.max_instruction_words)
     return build_filters(
         header, options.min_instruction_words, options.max_instruction_words, options.filter_keywords,
         options.filter_openings, options.keep_programming, options.filter_rules, _switches(options),
@@ -25,8 +27,18 @@ def build_rules(options: FilterOptions, header: str, rouge_tokenizer: str = "rou
     )  # fmt: skip
 
 
+def _check_bounds(name: str, low: int | None, high: int | None) -> None:
+    if low is not None and high is not None and low > high:
+        raise UserError(
+            f"--min_{name} {low} is above --max_{name} {high}, so no record could pass; lower the minimum or raise the maximum"
+        )
+
+
 def load_rules(options: FilterOptions, where: str = "--filter_rules") -> None:
-    """Load the plugins that the options name or need. Raises UserError for an unknown plugin or rule."""
+    """Load the plugins that the options name or need.
+
+    Raises UserError for an unknown rule, named by the option `where`, or for a plugin that cannot be imported.
+    """
     load_plugins(options.plugin, options.filter_rules)
     check_rules(options.filter_rules, where)
 
@@ -36,11 +48,11 @@ def _switches(options: FilterOptions) -> dict[str, Any]:
 
 
 def reasons_of_rules(options: FilterOptions) -> dict[str, tuple[str, ...]]:
-    """Return the active filters of this run, each with its possible reasons."""
+    """Return the active filters of a run, each with its possible reasons."""
     load_rules(options)
     idle = {
         "keywords": not any(word.strip() for word in options.filter_keywords),
         "openings": not without_programming(options.filter_openings, options.keep_programming),
     }
-    asked = asked_rules(options.filter_rules, _switches(options))
-    return {name: RULES[name] for name in asked if not idle.get(name)}
+    active = active_rules(options.filter_rules, _switches(options))
+    return {name: RULES[name] for name in active if not idle.get(name)}

@@ -12,7 +12,7 @@ class FilterOptions:
     """filters"""
 
     filter_rules: list[str] = option(
-        list(DEFAULT_RULES), "filter rules to apply, in this order; the first that rejects a record is its reason. "
+        list(DEFAULT_RULES), "filter rules to apply, in this order; the first that rejects a record gives the reason. "
         f"Available: {', '.join(RULES)}, and the rules of plugins", fixed=True, common=True,
     )  # fmt: skip
     plugin: list[str] = option(
@@ -27,14 +27,14 @@ class FilterOptions:
     filter_keywords: list[str] = option(
         [],
         "drop instructions that contain one of these words; 'default' means the words of the "
-        "Self-Instruct paper (image, graph, file, ...), 'alpaca' those and five more: right for plain "
-        "text, wrong for code",
+        "Self-Instruct paper (image, graph, file, ...), 'alpaca' those and five more: suited to plain "
+        "text, not to code",
         fixed=True,
         common=True,
     )
     filter_openings: list[str] = option(
         [PROGRAMMING[0]],
-        "drop instructions that begin with one of these texts; a text in lower case matches any case",
+        "drop instructions that begin with one of these texts; a lower-case text matches any case",
         fixed=True,
     )
     keep_programming: bool = option(
@@ -47,7 +47,7 @@ class FilterOptions:
         None, "maximum number of characters in an instruction [default: off]", minimum=1, fixed=True
     )
     skip_instruction_re: list[str] = option(
-        [], "drop instructions that match one of these regular expressions, in any case", fixed=True
+        [], "drop instructions that match one of these regular expressions, ignoring case", fixed=True
     )
     code_gen_re: list[str] = option(
         [],

@@ -1,8 +1,8 @@
 """User-defined filters and validators, found by entry point or --plugin.
 
 A plugin is a Python module that calls `register_filter` or `register_validator` when it is imported. An installed package
-names it in the entry point group `self_instruct.rules`; any other module on the path, or a file ending in .py, is given by
---plugin. Entry points are loaded only when a run asks for a rule that is not built in.
+names its plugin in the entry point group `self_instruct.rules`; users give any other module on the Python path, or a .py file,
+with --plugin. Entry points are loaded only when a run asks for a rule that is not built in.
 """
 
 import importlib
@@ -25,7 +25,7 @@ OwnFilter = TypeVar("OwnFilter", bound=Filter)
 
 
 def register_filter(name: str, reasons: Sequence[str]) -> Callable[[OwnFilter], OwnFilter]:
-    """Decorate a function `Record -> reason or None` to make it a filter of that name, for --filter_rules.
+    """Decorate a function `Record -> reason or None` to register it as a filter of that name for --filter_rules.
 
     `reasons` lists all possible reasons, without details. Raises ValueError if the name is taken.
     """
@@ -38,9 +38,10 @@ def register_filter(name: str, reasons: Sequence[str]) -> Callable[[OwnFilter], 
 
 
 def register_validator(name: str, reasons: Sequence[str]) -> Callable[[Maker], Maker]:
-    """Decorate a function that returns a validator, to make it one of that name for category files.
+    """Decorate a function that returns a validator to register it under that name for category files.
 
-    Its parameters can be set in a category file, and need type annotations. Raises ValueError if the name is taken.
+    A category file can set the parameters of the function, which need type annotations. `reasons` lists all possible reasons,
+    without details. Raises ValueError if the name is taken.
     """
 
     def decorate(maker: Maker) -> Maker:
@@ -51,9 +52,9 @@ def register_validator(name: str, reasons: Sequence[str]) -> Callable[[Maker], M
 
 
 def load_plugins(modules: Sequence[str], names: Collection[str] = ()) -> None:
-    """Import the modules given, and those of entry points if one of `names` is not a built-in rule.
+    """Import the plugins in `modules`, and those of entry points if `names` has a rule that is not registered yet.
 
-    Raises UserError if one cannot be imported.
+    Raises UserError if a plugin cannot be imported.
     """
     for module in modules:
         _load(module)
@@ -85,10 +86,10 @@ def _load(module: str) -> None:
 
 
 def _import(what: str, load: Callable[[], object]) -> None:
-    """Call `load`, and turn any exception of the user's code into a UserError."""
+    """Call `load`, and turn an exception of the user's code into a UserError that begins with `what`."""
     try:
         load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script may end with sys.exit()
         raise UserError(
             f"{what}: cannot be imported ({type(error).__name__}: {error}); give the name of a module on the Python path or "
             "a .py file that can be imported by itself"

@@ -134,7 +134,7 @@ def test_the_model_licence_comes_from_its_folder_or_from_the_option(folder, tmp_
     assert "| openrail |" in card(run, tmp_path / "a")[1].text
     assert "| mit |" in card(run, tmp_path / "b", "--model_license", "mit")[1].text
     (model / "README.md").write_bytes(b"---\nlicense: [\xff\n---")
-    assert "not known here" in card(run, tmp_path / "a")[1].text
+    assert "| not known |\n" in card(run, tmp_path / "a")[1].text
 
 
 def test_invisible_answers_are_no_answers(tmp_path, capsys):
@@ -215,7 +215,7 @@ def test_tasks_without_answers_have_no_chat_configuration_and_an_old_one_is_remo
         (["{tmp}/a.jsonl", "--output", "{tmp}/new", "--private"], "needs --push_to_hub"),
         (["{tmp}/a.jsonl", "--output", "{tmp}/new", "--push_to_hub", "a b/c"], "not a valid repository name"),
         (["{tmp}/a.jsonl", "--output", "{tmp}/new", "--push_to_hub", "a/b"], "HF_HUB_OFFLINE forbids"),
-        (["{tmp}/b.jsonl", "--output", "{tmp}/new"], "b.report.json: is not a report of ours"),
+        (["{tmp}/b.jsonl", "--output", "{tmp}/new"], "b.report.json: is not a report of self-instruct"),
     ],
 )  # fmt: skip
 def test_user_errors_name_their_cause_and_nothing_is_written(tmp_path, arguments, message, monkeypatch):

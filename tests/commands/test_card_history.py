@@ -204,5 +204,5 @@ def test_steps_without_a_report_are_left_out(chosen, tmp_path, capsys):
         in card(run / "self_consistent_instructions.jsonl", tmp_path / "c")[1].text
     )
     (run / "judge_report.json").write_text('{"verdicts": 3}')
-    with pytest.raises(UserError, match=r"judge_report\.json: is not a report of ours"):
+    with pytest.raises(UserError, match=r"judge_report\.json: is not a report of self-instruct"):
         card(run / "judged_instructions.jsonl", tmp_path / "d")

@@ -237,7 +237,7 @@ def test_a_changed_seed_file_is_refused(source, folder):
     described = yaml.safe_load((folder / "run.yaml").read_text())
     (folder / "run.yaml").write_text(yaml.safe_dump({**described, "seed_tasks_sha256": "0"}))
     result = consistency(folder, *script_options(source), *BY_WORDS)
-    assert result.returncode == 2 and "is not what it was when the run was made" in result.stderr
+    assert result.returncode == 2 and "has changed since the run was made" in result.stderr
 
 
 def test_predictions_of_changed_records_are_refused(asked, refused):

@@ -84,7 +84,7 @@ def test_a_plan_without_a_completion_may_change(tmp_path, script):
 def test_a_smaller_target_warns_that_the_dataset_shrinks(tmp_path, script):
     assert generate(*scripted(script, tmp_path / "run", 12)).returncode == 0
     result = generate(*scripted(script, tmp_path / "run", 5))
-    assert result.returncode == 0 and "held 12 records and now holds 5" in result.stderr
+    assert result.returncode == 0 and "had 12 records and now has 5" in result.stderr
 
 
 def test_a_closed_pipe_gives_no_traceback(tmp_path, script):

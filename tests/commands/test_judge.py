@@ -167,6 +167,10 @@ def judge_error():
         ([], "neither is given"), (["--batch_dir", ".", "--input_path", "in.jsonl"], "both are given"),
         (["--input_path", "in.jsonl"], "--output_path is missing"), (["--batch_dir", ".", "--output_path", "x"],
         "leave it out"),
+        (["in.jsonl"], "in.jsonl: is a file, not the directory of a run; to judge its records, give --input_path"),
+        (["in.jsonl", "--output_path", "o.jsonl"], "in.jsonl: is a file, not the directory of a run"),
+        (["none"], "none: holds no machine_generated"),
+        (["--input_path", "o.judgements.jsonl", "--output_path", "o.jsonl"], "would be replaced"),
         (["--batch_dir", "."], "holds no machine_generated"), (["--input_path", "in.jsonl", "--output_path", "in.jsonl"],
         "would be replaced"),
         (["--input_path", "in.jsonl", "--output_path", "out.jsonl"], "holds no judgements yet"),
@@ -180,6 +184,7 @@ def judge_error():
 def test_a_user_error_is_reported_before_a_model_is_loaded(place, monkeypatch, argv, message):
     monkeypatch.chdir(place)
     (place / "twice.jsonl").write_text('{"id": "a", "instruction": "x"}\n{"id": "a", "instruction": "y"}\n')
+    (place / "o.judgements.jsonl").write_text('{"instruction": "x"}\n')
     (place / "bad.jsonl").write_text('{"id": "a", "instruction": "x"}\n{"id": \n')
     with pytest.raises(judge_error()) as caught:
         judge.main(argv)

@@ -1,5 +1,6 @@
 """Linting and fixing whole files."""
 
+import io
 import json
 
 import pytest
@@ -73,7 +74,8 @@ def test_a_fixed_file_has_no_faults_left(tmp_path, capsys):
     ("turns", "found"),
     [
         ("u:a a:b u:c a:d", None), ("u:a a:b a:c", "turn 3 is an answer after another answer"),
-        ("a:b u:c a:d", "turn 1 is an answer to no question"), ("u:a u:b a:c", "turn 2 is a question after another question"),
+        ("a:b u:c a:d", "turn 1 is an answer without a question"),
+        ("u:a u:b a:c", "turn 2 is a question after another question"),
     ],
 )  # fmt: skip
 def test_turns_out_of_order_are_found_with_their_place(tmp_path, turns, found):
@@ -151,12 +153,20 @@ def test_the_report_can_be_printed(tmp_path, capsys):
     assert "output: \\ud83d lost" in capsys.readouterr().out
 
 
+def test_standard_input_is_read_while_the_report_goes_to_standard_output(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(json_line(GOOD))))
+    assert main(["lint", "-", "--report", "-"]) == 0
+    assert json.loads(capsys.readouterr().out)["rows"] == 1
+
+
 @pytest.mark.parametrize(("options", "message"), [
     (["--fix"], "need each other"),
     (["--output", "{tmp}/o.jsonl"], "need each other"),
     (["--fix", "--output", "{tmp}/o.json"], "ends in .jsonl"),
     (["--fix", "--output", "{tmp}/in.jsonl"], "would be overwritten"),
     (["--report", "{tmp}/in.jsonl"], "would overwrite an input file"),
+    (["--fix", "--output", "{tmp}/o.jsonl", "--report", "{tmp}/o.jsonl"], "is also the path of --output_path"),
+    (["--fix", "--output", "{tmp}/o.jsonl", "--report", "{tmp}/o.rejected.jsonl"], "is the file of the rejected rows"),
     (["--fix", "--output", "-", "--report", "-"], "both write to standard output"),
     (["--checks", "mojibake", "--fail_on", "truncated"], "is not in --checks"),
     (["--checks", "mojibak"], "must be one of"),

@@ -125,7 +125,7 @@ def test_a_changed_seed_file_is_refused_unless_it_is_given(tmp_path):
     assert generate(*scripted(script, tmp_path / "run", 5), "--seed_tasks_path", seeds).returncode == 0
     seeds.write_bytes(b"".join(seeds.read_bytes().splitlines(keepends=True)[:9]))
     result = refilter(tmp_path / "run", tmp_path / "new")
-    assert result.returncode == 2 and "is not what it was" in result.stderr
+    assert result.returncode == 2 and "has changed since the run was made" in result.stderr
     assert refilter(tmp_path / "run", tmp_path / "new", "--seed_tasks_path", seeds).returncode == 0
 
 

@@ -30,7 +30,7 @@ def test_status_of_a_finished_run_changes_no_file(finished):
     before = {path: path.stat().st_mtime_ns for path in finished.rglob("*")}
     result = run(sys.executable, "-m", "self_instruct.status", finished, "--watch")
     assert (result.returncode, result.stderr) == (0, "")
-    assert "stopped: all 30 records are there" in result.stdout
+    assert "stopped: all 30 records are accepted" in result.stdout
     assert "accepted 30/30 (100%)" in result.stdout and "novelty            rouge_l" in result.stdout
     assert "--num_instructions_to_generate" in result.stdout and "ETA" not in result.stdout
     assert {path: path.stat().st_mtime_ns for path in finished.rglob("*")} == before

@@ -88,7 +88,7 @@ def test_the_command_writes_new_topics_and_continues(tmp_path):
                         ("rouge_l", "night trains and ferries")}  # fmt: skip
     assert "Done: 4 of 4 topics." in ended.stdout and str(out) in ended.stdout
     ended = run(*command, "--num_topics", 50)
-    assert "no completion of --script_path is left" in ended.stdout
+    assert "--script_path has no more completions" in ended.stdout
     assert out.read_text().splitlines()[-2:] == ["Bees", "Bells"]
     ended = run(*command, "--num_topics", 50, "--topic_avoidance", "bees")
     assert ended.returncode == 2 and "the header of the prompt has changed" in ended.stderr

@@ -1,4 +1,4 @@
-"""Options from flags and YAML: one check for both, precedence, and messages that say what to change."""
+"""Options from flags and YAML: the same checks for both, precedence, positional arguments and paths."""
 
 import dataclasses
 import sys
@@ -43,7 +43,7 @@ def test_option_names_and_aliases_are_unique_over_all_groups() -> None:
     assert len(set(names + aliases)) == len(names) + len(aliases) == len(declarations(GROUPS)) + len(aliases)
 
 
-def test_exactly_the_options_that_decide_the_dataset_are_part_of_the_plan() -> None:
+def test_only_options_that_change_the_dataset_are_part_of_the_plan() -> None:
     plan = {name for name, item in declarations(GROUPS).items() if item.metadata["fixed"]}
     assert {"seed", "horizon", "temperature", "rouge_threshold", "filter_keywords", "max_new_tokens"} <= plan
     assert not plan & {"batch_dir", "num_instructions_to_generate", "max_requests", "request_batch_size", "dtype"}
@@ -132,7 +132,7 @@ def test_options_may_come_before_between_and_after_positionals(argv: list[str], 
     assert parse_values(argv, "test", GROUPS, positional=("OLD", "NEW")) == (values, ["old", "new"])
 
 
-def test_positionals_may_look_like_a_number_a_pipe_or_a_text_and_after_two_dashes_like_an_option() -> None:
+def test_a_positional_may_be_a_number_a_dash_or_text_and_after_two_dashes_an_option() -> None:
     assert parse_values(["-5", "- a b", "-", ""], "test", GROUPS, positional=("IN...",)) == (
         {},
         ["-5", "- a b", "-", ""],
@@ -155,7 +155,7 @@ BY = {"RUN_DIR": ["batch_dir"], "ID": []}
         ["{run}", "7", "--batch_dir", "{run}/."],
     ],
 )
-def test_a_run_is_given_with_or_without_its_name(tmp_path: Path, argv: list[str]) -> None:
+def test_a_run_is_given_as_a_positional_or_as_an_option(tmp_path: Path, argv: list[str]) -> None:
     run = str(tmp_path / "run")
     values, positionals = parse_values(
         [part.format(run=run) for part in argv], "test", GROUPS, positional=tuple(BY), by=BY
@@ -163,7 +163,7 @@ def test_a_run_is_given_with_or_without_its_name(tmp_path: Path, argv: list[str]
     assert (values, positionals) == ({"batch_dir": run}, [run, "7"])
 
 
-def test_a_word_without_a_name_beats_yaml_as_a_flag_does(tmp_path: Path) -> None:
+def test_a_positional_beats_yaml_as_a_flag_does(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_text("batch_dir: elsewhere")
     given = {"positional": ("RUN_DIR",), "by": BY}
@@ -174,7 +174,7 @@ def test_a_word_without_a_name_beats_yaml_as_a_flag_does(tmp_path: Path) -> None
     assert parse_values([*config, "here"], "test", GROUPS, **given) == ({"batch_dir": "here"}, ["here"])
 
 
-def test_files_are_given_with_or_without_their_name_and_a_run_among_them() -> None:
+def test_files_are_given_as_positionals_or_as_options_together_with_a_run() -> None:
     groups, by = (RunPlace, InputOptions), {"IN...": ["input_path", "batch_dir"]}
     here = Path.cwd()
     for argv, values, positionals in (
@@ -198,18 +198,18 @@ def test_an_option_may_come_between_repeated_positionals() -> None:
     assert parse_values(argv, "test", GROUPS, positional=("IN...",)) == ({"dry_run": True, "seed": 1}, ["a", "b", "c"])
 
 
-def test_an_option_may_be_named_by_a_word_that_yaml_makes_a_value_of(from_yaml) -> None:
+def test_an_option_may_have_a_name_that_yaml_reads_as_a_boolean(from_yaml) -> None:
     assert from_yaml("yes: true")["yes"] is True
     assert from_yaml("'yes': off", "--yes", "true")["yes"] is True
     assert from_yaml("yes: no")["yes"] is False
 
 
-def test_options_left_out_of_the_names_do_not_exist() -> None:
+def test_options_that_are_not_in_names_are_unknown() -> None:
     with pytest.raises(UserError, match="unknown argument --top_p"):
         parse_values(["--seed", "1", "--top_p", "1"], "test", GROUPS, ["seed"])
 
 
-# ---- values that are taken
+# ---- accepted values
 
 
 @pytest.mark.parametrize(
@@ -227,18 +227,18 @@ def test_a_bare_flag_is_true_and_may_be_followed_by_another_flag() -> None:
 
 
 @pytest.mark.parametrize("text", ["1e-5", "1.0e-5", "0.00001"])
-def test_every_way_to_write_a_small_number_is_a_number(from_yaml, text: str) -> None:
+def test_a_small_number_may_be_written_in_every_usual_form(from_yaml, text: str) -> None:
     assert parse("--temperature", text)["temperature"] == 1e-5
-    assert from_yaml(f"temperature: {text}")["temperature"] == 1e-5  # YAML reads 1e-5 as a text
+    assert from_yaml(f"temperature: {text}")["temperature"] == 1e-5  # YAML reads 1e-5 as a string
 
 
 @pytest.mark.parametrize("text", ["1", "1.0"])
-def test_a_whole_number_is_taken_where_a_number_is_wanted(from_yaml, text: str) -> None:
+def test_a_whole_number_is_accepted_as_a_number(from_yaml, text: str) -> None:
     for value in (from_yaml(f"top_p: {text}")["top_p"], parse("--top_p", text)["top_p"]):
         assert value == 1.0 and isinstance(value, float)
 
 
-def test_lists_take_any_number_of_texts(from_yaml) -> None:
+def test_a_list_may_have_any_number_of_texts(from_yaml) -> None:
     assert parse("--filter_keywords", "default", "c++", "--seed", "1")["filter_keywords"] == ["default", "c++"]
     assert parse("--filter_keywords")["filter_keywords"] == []
     assert from_yaml("stop_words: ['\\n\\n', '###']")["stop_words"] == ["\\n\\n", "###"]
@@ -246,12 +246,12 @@ def test_lists_take_any_number_of_texts(from_yaml) -> None:
 
 
 @pytest.mark.parametrize("text", ["null", "~", ""])
-def test_nothing_is_a_value_where_the_default_is_nothing(from_yaml, text: str) -> None:
+def test_null_is_accepted_if_the_default_is_null(from_yaml, text: str) -> None:
     assert from_yaml(f"embedding_threshold: {text}")["embedding_threshold"] is None
 
 
 @pytest.mark.parametrize("value", ["-1", "0", "0.7", "1.01"])
-def test_negative_numbers_and_bounds_are_values(value: str) -> None:
+def test_negative_numbers_and_the_bounds_are_accepted(value: str) -> None:
     names = {"-1": "seed", "0": "temperature", "0.7": "rouge_threshold", "1.01": "embedding_threshold"}
     assert parse(f"--{names[value]}", value)[names[value]] == float(value)
 
@@ -259,7 +259,7 @@ def test_negative_numbers_and_bounds_are_values(value: str) -> None:
 # ---- paths
 
 
-def test_relative_paths_start_at_the_yaml_file_or_where_the_command_runs(
+def test_relative_paths_start_at_the_yaml_file_or_the_working_directory(
     from_yaml, tmp_path: Path, monkeypatch
 ) -> None:
     elsewhere = tmp_path / "elsewhere"
@@ -280,7 +280,7 @@ def test_only_a_dotted_model_name_is_a_path(from_yaml, tmp_path: Path, name: str
     assert from_yaml(f"{name}: /abs/model")[name] == "/abs/model"
 
 
-# Of a merge, and lists of patterns; all others are of runs.
+# These configure a merge or contain lists of patterns; all others configure runs.
 NO_RUNS = {
     ROOT / "configs" / name for name in ("open_instructions.yaml", "response_filters.yaml", "thought_tags.yaml")
 }
@@ -299,7 +299,7 @@ def test_every_shipped_configuration_parses_and_names_paths_that_exist(path: Pat
             assert Path(value).is_dir(), name
 
 
-def test_there_is_a_shipped_configuration() -> None:
+def test_the_quickstart_configuration_is_shipped() -> None:
     assert (ROOT / "configs" / "quickstart.yaml").is_file()
 
 

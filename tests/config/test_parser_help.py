@@ -1,4 +1,4 @@
-"""--help of every command: fast, because it loads no slow library, and short enough to read."""
+"""--help of every command is short, and fast because it loads no slow library."""
 
 import re
 import subprocess
@@ -22,7 +22,7 @@ print("COMMAND", *{{name.split(".")[0] for name in sys.modules}})
 
 
 def shown(flag: str) -> tuple[dict[str, set[str]], set[str]]:
-    """Return the options that each command shows, and the packages that were loaded for all of them."""
+    """Return the options that each command shows with the flag, and the packages that the commands loaded."""
     command = [sys.executable, "-c", CODE.format(flag=flag)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -32,7 +32,7 @@ def shown(flag: str) -> tuple[dict[str, set[str]], set[str]]:
     return found, set(modules.split())
 
 
-def test_help_loads_nothing_that_takes_time_and_is_short_and_help_all_shows_the_rest() -> None:
+def test_help_is_fast_and_short_and_help_all_shows_the_rest() -> None:
     (short, modules), (full, more) = shown("--help"), shown("--help_all")
     assert (modules | more) & (HEAVY | {"numpy", "pydantic", "jinja2", "pandas", "pyarrow"}) == set()
     for name in COMMANDS:

@@ -1,4 +1,4 @@
-"""Mistakes in options: every message names the option, the given value, and what is expected."""
+"""Mistakes in options: every message names the option, the given value and the expected one."""
 
 import re
 from pathlib import Path
@@ -63,7 +63,7 @@ def yaml_mistake(folder: Path, content: str | bytes) -> str:
         ("engine: x", "engine is 'x', but must be one of auto, huggingface, vllm, openai, scripted"),
     ],
 )  # fmt: skip
-def test_a_yaml_value_of_the_wrong_kind_is_named(tmp_path: Path, line: str, message: str) -> None:
+def test_a_wrong_yaml_value_is_reported_with_its_option(tmp_path: Path, line: str, message: str) -> None:
     assert yaml_mistake(tmp_path, line) == message
 
 
@@ -91,7 +91,7 @@ def test_a_yaml_value_of_the_wrong_kind_is_named(tmp_path: Path, line: str, mess
         (["--seed", "--dry_run"], "argument --seed: expected one argument"),
     ],
 )  # fmt: skip
-def test_a_flag_that_cannot_be_taken_is_named(argv: list[str], message: str) -> None:
+def test_a_wrong_flag_is_reported_with_its_name(argv: list[str], message: str) -> None:
     assert mistake(*argv) == message
 
 
@@ -111,7 +111,7 @@ def test_output_and_output_path_cannot_differ() -> None:
         parse_values(["--output", "a.jsonl", "--output_path", "b.jsonl"], "", (OutputOptions,))
 
 
-def test_two_names_of_an_option_may_have_the_same_value_and_one_name_the_last() -> None:
+def test_two_names_of_an_option_may_have_the_same_value_and_the_last_value_of_a_name_counts() -> None:
     assert parse_arguments(["--threshold", "0.5", "--rouge_threshold", "0.5"], "").novelty.rouge_threshold == 0.5
     assert parse_arguments(["--threshold", "0.5", "--threshold", "0.6"], "").novelty.rouge_threshold == 0.6
 
@@ -141,7 +141,7 @@ def test_two_names_of_an_option_may_have_the_same_value_and_one_name_the_last() 
         (b"seed: 3\nengine: \xff", "--config cannot be read (it is not UTF-8); give the path of a UTF-8 YAML file"),
     ],
 )
-def test_a_yaml_file_that_cannot_be_taken_is_named(tmp_path: Path, content: str | bytes, message: str) -> None:
+def test_a_wrong_yaml_file_is_reported_with_its_path(tmp_path: Path, content: str | bytes, message: str) -> None:
     assert yaml_mistake(tmp_path, content) == message
 
 
@@ -161,7 +161,7 @@ def test_a_yaml_file_that_cannot_be_taken_is_named(tmp_path: Path, content: str 
         "!!python/object:os.x {}",
     ],
 )
-def test_anything_but_plain_yaml_is_one_line_of_error(tmp_path: Path, content: str) -> None:
+def test_invalid_yaml_is_reported_in_one_line(tmp_path: Path, content: str) -> None:
     message = yaml_mistake(tmp_path, content)
     assert message.startswith("is not YAML: ") and "\n" not in message
 
@@ -180,7 +180,7 @@ def test_a_byte_order_mark_and_windows_line_ends_are_accepted(tmp_path: Path) ->
     assert (config.run.seed, config.sampling.top_k) == (3, 4)
 
 
-def test_a_missing_yaml_file_and_a_folder_are_named_with_the_reason(tmp_path: Path) -> None:
+def test_a_missing_yaml_file_and_a_folder_are_reported_with_the_reason(tmp_path: Path) -> None:
     assert re.search(
         r"--config .*none.yaml: cannot be read \(No such file", mistake("--config", str(tmp_path / "none.yaml"))
     )
@@ -233,7 +233,9 @@ def test_a_misplaced_positional_is_reported_correctly(argv: list[str], message: 
         (["a", "7", "b", "--batch_dir", "/r"], "unknown argument b"),
     ],
 )
-def test_a_positional_that_is_also_an_option_is_reported_as_it_was_given(argv: list[str], message: str) -> None:
+def test_a_positional_that_is_also_an_option_is_reported_under_the_name_that_was_used(
+    argv: list[str], message: str
+) -> None:
     with pytest.raises(UserError) as caught:
         parse_values(argv, "test", GROUPS, positional=("RUN_DIR", "ID"), by={"RUN_DIR": ["batch_dir"]})
     assert str(caught.value) == message

@@ -1,4 +1,4 @@
-"""A run, input files and an output are given in the same way in every command."""
+"""Every command takes a run, input files and an output in the same way."""
 
 import sys
 
@@ -46,7 +46,7 @@ def test_every_command_has_the_same_names_for_positionals():
 
 
 @pytest.mark.parametrize("given", [["{run}"], ["--batch_dir", "{run}"]])
-def test_a_run_with_and_without_its_name(folder, tmp_path, given):
+def test_a_run_may_be_a_positional_or_an_option(folder, tmp_path, given):
     given = [part.format(run=folder / "run") for part in given]
     explained = called("explain", *given, "000000-01").stdout
     assert "000000-01" in explained
@@ -61,7 +61,7 @@ def test_a_run_with_and_without_its_name(folder, tmp_path, given):
 
 
 @pytest.mark.parametrize("given", [["{file}"], ["--input_path", "{file}"]])
-def test_files_with_and_without_their_name(folder, tmp_path, given):
+def test_files_may_be_positionals_or_an_option(folder, tmp_path, given):
     given = [part.format(file=ROOT / "seeds" / "code.jsonl") for part in given]
     more = {
         "convert": ["--to", "alpaca"],
@@ -75,7 +75,7 @@ def test_files_with_and_without_their_name(folder, tmp_path, given):
             assert done.returncode == 0 and place.exists(), (command, done.stderr)
 
 
-def test_two_runs_where_one_is_meant_are_refused(folder, tmp_path):
+def test_two_different_runs_are_refused(folder, tmp_path):
     for command in ("status", "judge", "self-consistency"):
         refused = called(command, folder / "run", "--batch_dir", tmp_path)
         assert refused.returncode == 2 and f"--batch_dir is {tmp_path}; give one of them" in refused.stderr, command

@@ -25,7 +25,7 @@ def parsed(words: list[str]) -> tuple[dict[str, object], list[str]]:
 
 @given(st.lists(WORD, max_size=6))
 @settings(deadline=None, derandomize=True)
-def test_a_flag_takes_a_word_of_true_and_false_and_leaves_every_other(words: list[str]) -> None:
+def test_a_switch_takes_only_a_following_word_for_true_or_false(words: list[str]) -> None:
     taken = [at > 0 and words[at - 1] in SWITCHES and word.lower() in TRUTHS for at, word in enumerate(words)]
     try:
         known, left = parsed(joined(words, SWITCHES, has_positional=True))
@@ -39,7 +39,7 @@ def test_a_flag_takes_a_word_of_true_and_false_and_leaves_every_other(words: lis
 
 @given(st.lists(WORD, max_size=6))
 @settings(deadline=None, derandomize=True)
-def test_without_positional_arguments_words_are_joined_as_argparse_does(words: list[str]) -> None:
+def test_without_positional_arguments_words_are_assigned_as_in_argparse(words: list[str]) -> None:
     def outcome(given: list[str]) -> object:
         try:
             return parsed(given)
@@ -67,7 +67,7 @@ def test_unknown_flags_are_reported_before_surplus_words() -> None:
     assert strays(["--outptu=my file", "a"], [], ["IN"]) == ["--outptu=my file"]
 
 
-def test_a_word_goes_to_the_last_option_that_takes_more_values() -> None:
+def test_a_missing_positional_is_reported_with_the_option_that_took_its_word() -> None:
     message = missing(["RUN"], 0, ["--names", "a", "--on", "--size", "3"], SWITCHES, LISTS)
     assert message == "RUN is missing: 'a' was read as a value of --names; give RUN first"
     assert "'1' was read as a value of --on" in missing(["RUN"], 0, ["--names", "a", "--on", "1"], SWITCHES, LISTS)

@@ -1,4 +1,4 @@
-"""Presets: each is made of options that exist, gives the decisions of its parent, and yields to YAML and flags."""
+"""Presets: their options exist, they make the decisions of the parent system, and YAML and flags override them."""
 
 import json
 import random
@@ -45,11 +45,11 @@ def objection(
     return found and found.partition(": ")[0]
 
 
-# ---- what a preset is made of
+# ---- the options of a preset
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_a_preset_sets_options_that_exist_to_values_that_can_be_given(name: str) -> None:
+def test_a_preset_sets_existing_options_to_valid_values(name: str) -> None:
     declared = declarations((*GROUPS, ComparisonOptions))
     for key, value in PRESETS[name].options.items():
         given = list(value) if isinstance(value, list) else value
@@ -59,7 +59,7 @@ def test_a_preset_sets_options_that_exist_to_values_that_can_be_given(name: str)
     assert {key: resolved[key] for key in PRESETS[name].options} == PRESETS[name].options
 
 
-def test_no_two_runs_share_the_lists_of_a_preset() -> None:
+def test_runs_do_not_share_the_lists_of_a_preset() -> None:
     preset("alpaca").filter.filter_rules.append("echo")
     assert "echo" not in preset("alpaca").filter.filter_rules + preset("code-alpaca").filter.filter_rules
 
@@ -68,8 +68,8 @@ def test_no_two_runs_share_the_lists_of_a_preset() -> None:
 
 
 def parent(keywords: list[str], openings: tuple[str, ...]) -> Callable[[str], bool]:
-    """The rule that three parents share, from its text: 4 to 150 words, no keyword, no such opening, an ASCII sign that is no
-    punctuation at the beginning.
+    """Return the rule that four parents share: 4 to 150 words, no keyword, none of the openings, and an ASCII character other
+    than punctuation at the beginning.
     """
     return lambda text: (
         len(text.split()) in range(4, 151)
@@ -92,7 +92,7 @@ FRAGMENTS = [
 
 
 @pytest.mark.parametrize("name", ORACLES)
-def test_an_instruction_is_judged_as_the_parent_judges_it(name: str) -> None:
+def test_an_instruction_gets_the_decision_of_the_parent(name: str) -> None:
     made, rng, seen = preset(name).filter, random.Random(1), set()
     filters = build_filters("h", 4, 150, made.filter_keywords, made.filter_openings, rules=made.filter_rules)
     for _ in range(4000):
@@ -138,12 +138,14 @@ def test_an_instruction_is_judged_as_the_parent_judges_it(name: str) -> None:
         ("airoboros", {"output": "\n"}, "empty_output"),
     ],
 )
-def test_good_and_bad_cases_of_each_rule(name: str, candidate: dict[str, str], reason: str | None) -> None:
+def test_each_rule_of_a_preset_accepts_and_rejects_as_its_parent_does(
+    name: str, candidate: dict[str, str], reason: str | None
+) -> None:
     assert objection(name, **candidate) == reason
 
 
 @pytest.mark.parametrize("name", ["armel", "self-instruct", "alpaca", "code-alpaca"])
-def test_the_parents_threshold_of_rouge(name: str) -> None:
+def test_rouge_uses_the_threshold_of_the_parent(name: str) -> None:
     seed = Record("s", "a b c d e f g h i j", "", "x")
     curator = build_curator(preset(name), INSTRUCTION_INPUT_OUTPUT, "h", [seed])
     texts = ["a b c d e f g h k l", "a b c d e f g o p q", "a b c d e f k l m n"]  # 0.8, exactly 0.7, 0.6
@@ -173,7 +175,7 @@ def test_a_flag_beats_yaml_which_beats_the_preset_which_beats_the_default(tmp_pa
     assert values["filter_keywords"] == ["default"]
 
 
-def test_a_value_given_as_nothing_beats_the_preset_too(tmp_path: Path) -> None:
+def test_null_and_an_empty_list_beat_the_preset_too(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_text("preset: airoboros\nembedding_threshold: null\nfilter_rules: []\n")
     values = flatten(parse_arguments(["--config", str(path)], "test"))
@@ -183,7 +185,7 @@ def test_a_value_given_as_nothing_beats_the_preset_too(tmp_path: Path) -> None:
     assert parse_arguments(["--config", str(path)], "test") == parse_arguments([], "test")
 
 
-def test_only_options_of_the_command_are_set() -> None:
+def test_a_preset_sets_only_options_of_the_command() -> None:
     values, _ = parse_values(
         ["--preset", "alpaca", "--filter_keywords", "tree"], "test", GROUPS, ["preset", "filter_keywords"]
     )
@@ -194,7 +196,7 @@ def test_only_options_of_the_command_are_set() -> None:
 
 @pytest.mark.parametrize(("given", "nearest"), [("alpacca", "alpaca"), ("code_alpaca", "code-alpaca"), ("Armel", "armel"),
                                                 ("selfinstruct", "self-instruct"), ("airoboro", "airoboros")])  # fmt: skip
-def test_a_misspelt_preset_is_answered_with_the_nearest_name(tmp_path: Path, given: str, nearest: str) -> None:
+def test_a_misspelt_preset_is_reported_with_the_nearest_name(tmp_path: Path, given: str, nearest: str) -> None:
     path = tmp_path / "a.yaml"
     path.write_text(f"preset: {given}")
     for argv in (["--preset", given], ["--config", str(path)]):
@@ -227,7 +229,7 @@ def test_a_run_records_the_resolved_preset_and_refilter_can_use_another(tmp_path
     assert len(rows(tmp_path / "new/rejected.jsonl")) > 0
 
 
-def test_the_first_prompt_shows_what_the_preset_asks_for() -> None:
+def test_the_first_prompt_follows_the_preset() -> None:
     seeds = ROOT / "seeds" / "code.jsonl"
     result = generate("--seed_tasks_path", seeds, "--preset", "alpaca", "--dry_run")
     assert result.returncode == 0 and "3 of 72 seed tasks" in result.stderr
@@ -238,7 +240,7 @@ def test_the_first_prompt_shows_what_the_preset_asks_for() -> None:
 
 
 def block(name: str) -> str:
-    """Return what docs/presets.md shows of a preset: its options that differ from the defaults."""
+    """Return the text that docs/presets.md shows for a preset: its options that differ from the defaults."""
     defaults = flatten(parse_arguments([], "test"))
     differing = {key: value for key, value in PRESETS[name].options.items() if value != defaults.get(key, value)}
     ordered = {key: differing[key] for key in declarations(GROUPS) if key in differing}

@@ -1,4 +1,4 @@
-"""The command as typed, and the command that runs it again."""
+"""The command as the user typed it, and the command that runs it again."""
 
 import subprocess
 import sys
@@ -22,7 +22,7 @@ from tests.support.runs import ROOT
         ("instruction_output.py", ["instruction_output.py"], "instruction_output.py"),
     ],
 )  # fmt: skip
-def test_a_module_of_ours_is_run_again_by_its_name(
+def test_a_module_of_the_package_is_run_again_by_its_name(
     monkeypatch: pytest.MonkeyPatch, script: str, again: list[str], shown: str
 ) -> None:
     monkeypatch.setattr(sys, "argv", [script.format(root=ROOT), "curate", "--seed", "1"])
@@ -64,6 +64,6 @@ def test_an_option_is_replaced_under_each_of_its_names(words: list[str], changed
 
 
 @pytest.mark.parametrize("threshold", [1.01, 0.7, 0.6, 0.11, 0.1, 0.05, 0.0, -0.3])
-def test_another_threshold_is_never_the_given_one(threshold: float) -> None:
+def test_another_threshold_differs_from_the_given_one(threshold: float) -> None:
     assert other_threshold(threshold) != threshold
     assert other_threshold(0.7) == 0.6 and other_threshold(0.1) == 0.05

@@ -35,7 +35,7 @@ def test_every_suggested_option_exists():
     assert suggested <= all_options()
 
 
-def test_a_name_has_one_row():
+def test_each_name_occurs_once():
     names = [name for names in OTHER_NAMES.values() for name in names.split()]
     assert sorted(set(names)) == sorted(names)
 

@@ -1,4 +1,4 @@
-"""Reading turns without silent loss."""
+"""Reading conversations without losing fields silently."""
 
 import json
 

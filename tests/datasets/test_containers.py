@@ -1,4 +1,4 @@
-"""Compressed files and tables in text."""
+"""Compressed files, tables, and plain text in a chat template."""
 
 import bz2
 import json
@@ -22,12 +22,12 @@ def test_compressed_lines_are_read_and_damaged_ones_refused(tmp_path, pack):
     (tmp_path / "a").write_bytes(pack(LINE))
     assert [row.value for row in open_container(str(tmp_path / "a")).rows] == [ROW]
     (tmp_path / "b").write_bytes(pack(LINE)[:-9])
-    with pytest.raises(UserError, match="is cut or damaged"):
+    with pytest.raises(UserError, match=r"--input_path .*/b: the .* data is cut or damaged"):
         list(open_container(str(tmp_path / "b")).rows)
 
 
 @pytest.mark.parametrize("separator", [",", "\t"])
-def test_table_in_text_keeps_every_cell_as_text(tmp_path, separator):
+def test_cells_of_csv_and_tsv_files_stay_text(tmp_path, separator):
     lines = [["instruction", "output"], ["Name,\na river", "007"], ["NA", ""], ["short"], ["caf\xe9", "x"]]
     text = "\r\n".join(separator.join(f'"{cell}"' for cell in line) for line in lines)
     (tmp_path / "a").write_bytes(b"\xef\xbb\xbf" + text.encode("latin-1"))
@@ -45,7 +45,7 @@ def test_arrow_files_and_streams_are_read(tmp_path, kind):
     assert [row.value for row in open_container(str(tmp_path / "a.arrow")).rows] == [ROW]
 
 
-def test_lists_of_turns_are_rows_and_plain_chatml_is_refused_by_name(tmp_path):
+def test_lists_of_turns_are_rows_and_a_plain_chatml_file_is_refused(tmp_path):
     turns = '[{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]\n'
     (tmp_path / "a").write_text(turns * 2)
     assert [len(row.value["messages"]) for row in open_container(str(tmp_path / "a")).rows] == [2, 2]
@@ -65,7 +65,7 @@ def test_rows_with_chatml_in_a_cell_are_not_taken_for_plain_text(tmp_path):
 
 
 @pytest.mark.parametrize(("text", "name"), [("[INST] a [/INST] b", "Llama 2"), ("[|Human|] a\n[|AI|] b", "Baize")])
-def test_plain_text_that_begins_with_a_bracket_is_refused_by_its_template(tmp_path, text, name):
+def test_template_of_plain_text_that_begins_with_a_bracket_is_named(tmp_path, text, name):
     (tmp_path / "a").write_text(text)
     with pytest.raises(UserError, match=f"template of {name}"):
         open_container(str(tmp_path / "a"))

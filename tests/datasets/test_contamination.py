@@ -1,4 +1,4 @@
-"""Benchmarks in training data."""
+"""Finding benchmark tasks in training data."""
 
 import gzip
 import json
@@ -151,7 +151,7 @@ FOUR = ["the Ouse", "the Nene", "the Cam", "the Tees"]
         ("chats.jsonl", json.dumps({"messages": [ASKED, ANSWERED, {"role": "user", "content": f"{LONG}?"}, ANSWERED]})),
     ],
 )  # fmt: skip
-def test_a_question_of_any_benchmark_is_found_alone(tmp_path, name, content):
+def test_question_of_any_benchmark_is_found_without_its_choices_or_passage(tmp_path, name, content):
     (tmp_path / name).write_text(content + "\n")
     copied = {"instruction": f"Say: {LONG}", "output": "Hello."}
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(task) + "\n" for task in (copied, TASK)))
@@ -195,7 +195,7 @@ def test_matches_equal_those_of_a_brute_force_search(seed, ngram, least):
 @pytest.mark.parametrize(
     ("content", "options", "message"),
     [
-        ("", [], "holds no row"),
+        ("", [], "holds no task"),
         ("{}\n", [], "has the fields"),
         (json.dumps(GSM8K) + "\n{", [], "so that no task is overlooked"),
         (json.dumps(GSM8K), ["--ngram_words", "99", "--substring_words", "90"], "none of the 2 texts has"),
@@ -209,4 +209,4 @@ def test_benchmarks_that_cannot_be_fully_searched_are_refused(tmp_path, content,
     with pytest.raises(UserError) as raised:
         main(["decontaminate", str(tmp_path / "a.jsonl"), "--benchmarks", str(tmp_path / "b.jsonl"),
               "--output", str(tmp_path / "o.jsonl"), *options])  # fmt: skip
-    assert message in str(raised.value).replace("holds no task", "holds no row")
+    assert message in str(raised.value)

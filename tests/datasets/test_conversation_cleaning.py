@@ -111,7 +111,7 @@ TURNS = st.lists(
 COUNTED = [{"role": role, "content": "2 / 3\nx"} for role in ("user", "assistant")]
 
 
-# Dropped only after their texts are cleaned: too short, in a foreign language, and the second pair with its answer gone.
+# Dropped only after cleaning: a short conversation, one in an unwanted language, and a pair whose answer becomes empty.
 @example(COUNTED)
 @example([{**turn, "content": f"\r\n {turn['content']} FOREIGN {LONG}"} for turn in COUNTED])
 @example([*COUNTED, COUNTED[0], {"role": "assistant", "content": "2 / 3\n"}])

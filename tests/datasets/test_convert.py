@@ -1,4 +1,4 @@
-"""Every format through every other and back."""
+"""Conversion of every format to every other one and back."""
 
 import json
 import sys
@@ -168,7 +168,7 @@ def test_written_files_load_with_the_datasets_library(folder, tmp_path):
         read(tmp_path / "splits")
 
 
-GROWING = """
+LIMITED_MEMORY = """
 import resource, sys
 from self_instruct.commands.convert import main
 size = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmSize")) << 10
@@ -181,14 +181,14 @@ def test_list_from_a_pipe_is_read_in_constant_memory(tmp_path):
     out = tmp_path / "o.json"
     row = json.dumps({"instruction": "a", "output": "b" * 4000})
     command = f"print('['); [print({row!r}, ',') for at in range(10000)]; print(']')"
-    script = f'{sys.executable} -c "$MAKE" | {sys.executable} -c "$GROWING" {out}'
-    process = start("sh", "-c", script, MAKE=command, GROWING=GROWING)
+    script = f'{sys.executable} -c "$MAKE" | {sys.executable} -c "$LIMITED_MEMORY" {out}'
+    process = start("sh", "-c", script, MAKE=command, LIMITED_MEMORY=LIMITED_MEMORY)
     _, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
     assert wait_until(out.exists) and out.stat().st_size > 40_000_000
 
 
-# ---- what cannot be read, or is not what it seems
+# ---- damaged files, and unreadable rows
 
 GOOD = b'{"instruction": "a", "output": "b"}'
 CHAT = b'{"messages": [{"role": "user", "content": "a"}]}\n'
@@ -252,12 +252,16 @@ def test_unreadable_row_is_rejected_and_the_rest_converted(tmp_path, name, conte
         ("a.jsonl", b"\n \n", "holds no row"),
         ("a.jsonl", b"nonsense\n", "none of 1 rows could be read"),
         ("a.json", "[]".encode("utf-16"), "is UTF-16"),
-        ("a.json", b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "pointer of a Git LFS file"),
+        ("a.json", b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "is a Git LFS pointer"),
         ("a.json", b"<!DOCTYPE html>", "download the raw file"),
         ("a.zip", b"PK\x03\x04rest", "is a zip archive"),
         ("a.parquet", b"PAR1 and no more", "is damaged or incomplete Parquet"),
         ("a.gz", b"\x1f\x8b\x08\x00cut", "is cut or damaged"),
-        ("a.jsonl", b'{"name": "Ada", "age": 36}\n', "rows with the fields name, age; name it by --input_format"),
+        (
+            "a.jsonl",
+            b'{"name": "Ada", "age": 36}\n',
+            "rows with the fields name, age; give the format with --input_format",
+        ),
         ("a.json", b'{"type": "image_text", "instances": [{"text": "a"}]}', "LMFlow of type 'image_text'"),
         ("none.json", None, "cannot be read (No such file"),
     ],

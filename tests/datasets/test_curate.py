@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import self_instruct as si
+from self_instruct.novelty import together
 from self_instruct.novelty.embedding import EmbeddingIndex
 from self_instruct.novelty.rouge import RougeIndex
-from self_instruct.novelty.together import keep_new
 from tests.support.curation_runs import BY_MEANING, curate, files, near_copies, written
 
 
@@ -24,13 +24,21 @@ def test_another_threshold_loads_no_model(tmp_path):
     assert curate(*command).returncode == 0 and files(tmp_path) == before
 
 
-# ---- words and meanings together
+# ---- ROUGE-L and embeddings together
+
+
+@pytest.fixture(scope="module")
+def blocks_of_16():
+    """Make blocks small, so that few texts fill several."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(together, "_BLOCK", 16)
+        yield
 
 
 @pytest.mark.parametrize("reference", ["kept", "all"])
-@settings(max_examples=12, deadline=None)
-@given(st.integers(0, 10**6), st.sampled_from([40, 513, 1100]), st.sampled_from([0.5, 0.7]))
-def test_joint_decisions_equal_those_of_the_sequential_indices(reference, seed, number, threshold):
+@settings(max_examples=20)
+@given(st.integers(0, 10**6), st.sampled_from([15, 17, 40, 90]), st.sampled_from([0.5, 0.7]))
+def test_joint_decisions_equal_those_of_the_sequential_indices(blocks_of_16, reference, seed, number, threshold):
     texts = [row["instruction"] for row in near_copies(number, seed)]
     vectors = np.random.default_rng(seed).normal(size=(number, 3)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -48,11 +56,11 @@ def test_joint_decisions_equal_those_of_the_sequential_indices(reference, seed, 
         if new:
             rouge.add([str(at)], [text])
         wanted.append((None, None) if new else ("embedding", (int(similar.id), similar.score)))
-    assert keep_new(texts, vectors, bound, reference, (threshold, "below", "rouge")) == wanted
+    assert together.keep_new(texts, vectors, bound, reference, (threshold, "below", "rouge")) == wanted
 
 
 def test_no_texts_give_no_decisions():
-    assert keep_new([], np.empty((0, 0), np.float32), 0.9) == []
+    assert together.keep_new([], np.empty((0, 0), np.float32), 0.9) == []
 
 
 HELLO = {"role": "user", "content": "Hello, I need some help please"}
@@ -78,7 +86,7 @@ def test_whole_conversation_is_compared_unless_an_option_says_otherwise(compare,
     )
 
 
-def test_equal_conversations_are_one_also_for_exact_duplicates():
+def test_equal_conversations_are_exact_duplicates():
     chats = [_chat(TOPICS[0]), _chat(TOPICS[0]), _chat(TOPICS[1])]
     done = si.curate(chats, filter_rules=["duplicates"], rouge_threshold=1.01)
     assert len(done.kept) == 2 and [row.reason for row in done.rejected] == ["duplicate"]

@@ -76,7 +76,7 @@ LEFT_ALONE = {
     "empty_output": [{"output": "+"}, {"output": "。"}],
     "empty_code": [{"output": "```\nx\n```\n\n```\ny\n```"}, {"output": FENCED}, {"output": "`` ` ``"}],
     "no_input": [{"input": "None"}, {"input": ""}],
-    "na_output": [{"output": "None"}, {"output": "The answer is N/A."}, {"output": "Nan"[:2] + "ils"},
+    "na_output": [{"output": "None"}, {"output": "The answer is N/A."}, {"output": "Nails"},
                    {"output": "Use noinput."}],
     "url_input": [{"instruction": "Is this a valid URL?", "input": "http://a..b"}, {"input": "See https://a.org for more."},
                   {"instruction": "Write a script that loads the image.", "input": "https://a.org/x.png"},

@@ -36,7 +36,7 @@ def is_rows(value):
 
 
 def written(document, indent):
-    """Draw a document as JSON; keys may repeat, as in real files."""
+    """Return a document as JSON text; keys may repeat, as in real files."""
     if not document or isinstance(document[0], dict):
         return json.dumps(document, indent=indent)
     space = "\n" if indent else ""
@@ -83,7 +83,7 @@ def test_damage_never_raises(values, damage, at):
 
 
 def row_of(text):
-    """Draw a row as text, with values that `json.dumps` would not write."""
+    """Return a row as JSON text, for values that `json.dumps` does not write."""
     return b'{"instruction": %b}' % text
 
 
@@ -137,11 +137,12 @@ def test_reading_ends_if_no_row_with_the_same_key_follows(broken):
 def test_cost_per_broken_row_is_constant(monkeypatch):
     passed = []
     skip = json_documents._Text.skip_row
+    monkeypatch.setattr(json_documents, "_CHUNK", 1000)
     monkeypatch.setattr(
         json_documents._Text, "skip_row", lambda text, key: (skip(text, key), passed.append(len(text.content)))[0]
     )
-    rows = list(Documents(io.BytesIO(b"[" + b",".join([b'{"a": x}'] * 60_000) + b"]"), "f"))
-    assert len(rows) == 60_000 and {row.reason for row in rows} == {"not_json"}
+    rows = list(Documents(io.BytesIO(b"[" + b",".join([b'{"a": x}'] * 3_000) + b"]"), "f"))
+    assert len(rows) == 3_000 and {row.reason for row in rows} == {"not_json"}
     assert max(passed) <= 2 * json_documents._CHUNK  # never the whole list
 
 
@@ -165,14 +166,14 @@ def test_row_with_invalid_utf8_is_skipped():
     assert [getattr(one, "reason", "") for one in found] == ["", "not_utf8", ""] and found[1].place == "f[1]"
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     st.lists(DOCUMENT, min_size=1, max_size=3),
     st.sampled_from([None, 1]),
     st.integers(1, 60),
     st.sampled_from(["", "\n", ","]),
 )
-def test_every_row_is_read_at_any_nesting(documents, indent, chunk, between):
+def test_every_row_of_several_documents_is_read(documents, indent, chunk, between):
     content = between.join(written(document, indent) for document in documents).encode()
     found = read_in_pieces(content, chunk)
     wanted = []
@@ -185,7 +186,7 @@ def test_every_row_is_read_at_any_nesting(documents, indent, chunk, between):
     assert [row.number for row in found] == list(range(len(found))) and len({row.place for row in found}) == len(found)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(DOCUMENT, min_size=1, max_size=2), st.binary(max_size=20), st.integers(0, 300))
 def test_damage_never_raises_and_is_always_reported(documents, damage, at):
     content = "\n".join(written(document, None) for document in documents).encode()
@@ -215,7 +216,7 @@ CHAT = {"type": "conversation", "instances": [{"messages": [{"role": "user", "co
         (json.dumps(PAIRS) + "\n" + json.dumps(CHAT), "'instances'", [("a", "f.json", 0), ("c", "f.json", 1)]),
         (json.dumps(CHAT, indent=1) + json.dumps(PAIRS, indent=1), "'instances'", [("c", "f.json", 0), ("a", "f.json", 1)]),
         (json.dumps([row("a")]) + json.dumps([row("b")]), "JSON list", [("a", "f.json", 0), ("b", "f.json", 1)]),
-        # rows rather than documents, regardless of the lists in them
+        # objects that are rows although they contain lists
         (json.dumps({**row("a"), "examples": [row("x")]}), "JSON lines", [("a", "f.json", 0)]),
         (json.dumps({"examples": [row("x")], **row("a")}, indent=1), "several lines", [("a", "f.json", 0)]),
     ],

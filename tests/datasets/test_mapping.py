@@ -1,4 +1,4 @@
-"""`--map`: rows of no known format."""
+"""`--map`: rows of unknown formats."""
 
 import pytest
 
@@ -41,7 +41,7 @@ def test_unknown_fields_are_refused_with_a_guess(tmp_path):
     assert guessed({"n": 1}) == "instruction=QUESTION,output=ANSWER"
 
 
-def test_no_field_is_lost_that_has_the_name_of_a_target():
+def test_field_with_the_name_of_a_target_is_kept():
     row = {
         "ask": "x",
         "instruction": "own",

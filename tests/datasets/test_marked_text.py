@@ -1,4 +1,4 @@
-"""Texts in the templates of models."""
+"""Texts in chat templates."""
 
 import pytest
 

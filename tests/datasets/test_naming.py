@@ -7,7 +7,7 @@ import pytest
 from self_instruct.config.option import declarations
 from self_instruct.config.shipped import shipped
 from self_instruct.datasets.example import Example
-from self_instruct.datasets.naming import made_id, pasteable, presentable, short, without_places
+from self_instruct.datasets.naming import made_id, pasteable, presentable, short, with_short_paths
 from self_instruct.generation.config import GROUPS
 
 
@@ -50,7 +50,7 @@ def test_made_id_uses_source_or_file_name():
     assert made("tatsu-lab/alpaca") == "tatsu-lab/alpaca_7" and made("/b/\udcff/a").startswith("a-")
 
 
-def test_hardly_any_option_is_mistaken_for_a_secret():
+def test_only_options_that_may_hold_secrets_are_left_out():
     names = set(declarations(GROUPS))
     assert names - set(presentable(dict.fromkeys(names, 1))) <= {"api_base", "api_extra_body"}
 
@@ -58,5 +58,5 @@ def test_hardly_any_option_is_mistaken_for_a_secret():
 def test_only_path_and_model_keys_are_shortened():
     row = {"text": "/etc/passwd", "provenance": [{"model": "/m/mine", "note": "/a/b", "path": None}]}
     kept = {"text": "/etc/passwd", "provenance": [{"model": "mine", "note": "/a/b", "path": None}]}
-    assert without_places(row) == kept
+    assert with_short_paths(row) == kept
     assert short("tatsu-lab/alpaca") == "tatsu-lab/alpaca" and short("/a/b.jsonl") == "b.jsonl"

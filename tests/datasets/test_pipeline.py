@@ -43,7 +43,7 @@ def source(tmp_path):
     return Source(str(path))
 
 
-def passed(source, output, step, report=None):
+def run_step(source, output, step, report=None):
     with open_pipeline([source], output, report=report) as pipeline:
         tally = pipeline.run(pipeline.readers[0].rows(), step)
         pipeline.report = {"kept": tally.kept}
@@ -53,7 +53,7 @@ def passed(source, output, step, report=None):
 @pytest.mark.parametrize("batch", [1, 2, 3, 1000])
 def test_every_row_is_kept_or_rejected_in_order_whatever_the_batch(tmp_path, source, batch):
     step = _LongOnly(batch)
-    tally = passed(source, str(tmp_path / "o.jsonl"), step)
+    tally = run_step(source, str(tmp_path / "o.jsonl"), step)
     assert tally.kept == 1 and dict(tally.drops) == {("length", "short"): 1, ("read", "not_json"): 1}
     assert [row["instruction"] for row in rows(tmp_path / "o.jsonl")] == ["Name a river."] * 2
     short, broken = rows(tmp_path / "o.rejected.jsonl")
@@ -64,7 +64,7 @@ def test_every_row_is_kept_or_rejected_in_order_whatever_the_batch(tmp_path, sou
     assert max(step.seen) <= batch
 
 
-def test_an_error_leaves_the_old_files_and_no_parts(tmp_path, source):
+def test_an_error_leaves_the_old_files_and_no_partial_ones(tmp_path, source):
     for name in FILES:
         (tmp_path / name).write_text("old")
 
@@ -75,7 +75,7 @@ def test_an_error_leaves_the_old_files_and_no_parts(tmp_path, source):
             return super().apply_to(row)
 
     with pytest.raises(OSError, match="the disk failed"):
-        passed(source, str(tmp_path / "o.jsonl"), Failing())
+        run_step(source, str(tmp_path / "o.jsonl"), Failing())
     assert {path.name: path.read_text() for path in tmp_path.iterdir() if path.name != "a.jsonl"} == dict.fromkeys(
         FILES, "old"
     )
@@ -87,29 +87,29 @@ def test_no_empty_rejected_file_is_written_and_stale_one_is_removed(tmp_path, so
             return Result([row[0].raw])
 
     output, beside = tmp_path / "o.jsonl", tmp_path / "o.rejected.jsonl"
-    passed(source, str(output), _LongOnly())
+    run_step(source, str(output), _LongOnly())
     assert written_files(OutputPaths(output)) == FILES and len(rows(beside)) == 2
     Path(source.path).write_text(lines({"instruction": "Name a river."}, {"instruction": "Sort."}))
-    passed(source, str(output), All())
+    run_step(source, str(output), All())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl", "o.jsonl", "o.report.json"]
     assert written_files(OutputPaths(output)) == ["o.jsonl", "o.report.json"]
-    passed(source, str(output), _LongOnly())
+    run_step(source, str(output), _LongOnly())
     assert [row["reason"] for row in rows(beside)] == ["short"]
 
 
 def test_unreadable_source_leaves_no_files(tmp_path):
     with pytest.raises(UserError, match="IN "):
-        passed(Source(str(tmp_path / "none.jsonl")), str(tmp_path / "o.jsonl"), _LongOnly())
+        run_step(Source(str(tmp_path / "none.jsonl")), str(tmp_path / "o.jsonl"), _LongOnly())
     assert list(tmp_path.iterdir()) == []
 
 
 def test_without_an_output_only_the_report_is_written(tmp_path, source):
-    assert passed(source, None, _LongOnly(), str(tmp_path / "r.json")).total == 3
+    assert run_step(source, None, _LongOnly(), str(tmp_path / "r.json")).total == 3
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl", "r.json"]
 
 
-def test_beside_a_pipe_rejected_rows_are_logged(source, capfdbinary, caplog):
-    passed(source, "-", _LongOnly())
+def test_rejected_rows_are_logged_if_the_output_is_a_pipe(source, capfdbinary, caplog):
+    run_step(source, "-", _LongOnly())
     assert capfdbinary.readouterr().out.count(b"\n") == 2
     assert caplog.messages[0].endswith(": Sort.")
 

@@ -32,7 +32,7 @@ def test_chosen_answer_is_the_output_and_the_other_stays_rejected(row):
 
 @pytest.mark.parametrize("good", [True, False])
 @pytest.mark.parametrize("row", [{"prompt": Q, "completion": BAD}, {"messages": [ASKED, TURNS[1]]}])
-def test_bad_answer_of_a_verdict_is_no_output(row, good):
+def test_answer_that_is_labelled_bad_is_not_an_output(row, good):
     row = {**row, "label": good}
     assert is_verdict(row)
     one = verdict(row, "place")
@@ -40,5 +40,5 @@ def test_bad_answer_of_a_verdict_is_no_output(row, good):
     assert [turn["content"] for turn in one.rejected] == ([] if good else [BAD])
 
 
-def test_lists_without_a_question_are_no_preference():
+def test_lists_without_a_question_are_not_a_preference():
     assert not is_preference({"instruction": ["a", "b"], "output": ["c", "d"]})

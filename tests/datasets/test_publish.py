@@ -100,14 +100,14 @@ def test_hub_failure_is_reported_once_with_exit_code_1(hub, push, part):
 
 
 @pytest.mark.parametrize("status", [408, 409, 412, 429, 500, 503])
-def test_failures_that_may_pass_are_tried_again_and_committed_once(hub, push, tmp_path, status):
+def test_temporary_failures_are_tried_again_and_committed_once(hub, push, tmp_path, status):
     hub.failing["/commit/"], hub.times["/commit/"] = status, 2
     code, said = push()
     assert (code, len(hub.commits)) == (0, 1) and hub.files == on_disk(tmp_path / "out") and "/commit/abc" in said
 
 
 @pytest.mark.parametrize("status", [409, 412, 429, 502])
-def test_a_failure_that_stays_ends_with_exit_code_1_and_keeps_the_files(hub, push, tmp_path, status):
+def test_a_lasting_failure_ends_with_exit_code_1_and_keeps_the_files(hub, push, tmp_path, status):
     hub.failing["/commit/"] = status
     code, said = push()
     assert code == 1 and "the same command" in said and said.count("error: ") == 1

@@ -1,4 +1,4 @@
-"""Rows in another format than their file, and outputs under foreign field names."""
+"""Rows in another format than most of their file, and outputs under the field names of other formats."""
 
 import json
 
@@ -33,7 +33,9 @@ def test_rows_of_other_formats_in_a_file_keep_all_fields(tmp_path, most, contain
     code, report, _ = converted(source, "jsonl", out)
     assert code == 0 and {(one.instruction, one.input, one.output) for one in read(out)} == {("a", "i", "o")}
     assert len(rows(out)) == len(found) and report["inputs"][0]["format"] == most
-    others = set(ANSWERED) - {most} - ({"dolly"} if most == "airoboros" else set())  # which reads it the same
+    others = (
+        set(ANSWERED) - {most} - ({"dolly"} if most == "airoboros" else set())
+    )  # the dolly row is read as airoboros too
     assert report["inputs"][0]["rows_of_other_formats"] == dict.fromkeys(sorted(others), 1)
     assert "1 rows were read as" in capsys.readouterr().out
 
@@ -45,7 +47,7 @@ def test_rows_of_other_formats_in_a_file_keep_all_fields(tmp_path, most, contain
         ({"prompt": "a", "answer": "lost?"}, "prompt-completion"), ({"instruction": "a", "output": "lost?"}, "distilabel"),
     ],
 )  # fmt: skip
-def test_output_under_a_foreign_field_name_is_reported(tmp_path, row, format):
+def test_output_under_the_field_name_of_another_format_is_reported(tmp_path, row, format):
     source, out = tmp_path / "a.jsonl", tmp_path / "o.jsonl"
     source.write_bytes((GOOD + b"\n" if format == "auto" else b"") + json.dumps(row).encode())
     code, _, rejected = converted(source, "jsonl", out, "--input_format", format)

@@ -4,14 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from self_instruct.datasets.conversation_cleaning import Numbered
+from self_instruct.datasets.conversation_cleaning import NumberedTurn
 from self_instruct.datasets.splitting import PER_TURN, estimated_tokens, split, tokens_of
 
 
 def conversation(*lengths):
     """Return turns of these lengths in characters."""
     roles = ["user", "assistant"] * len(lengths)
-    return [Numbered(at, {"role": roles[at - 1], "content": "x" * n}) for at, n in enumerate(lengths, start=1)]
+    return [NumberedTurn(at, {"role": roles[at - 1], "content": "x" * n}) for at, n in enumerate(lengths, start=1)]
 
 
 def numbers(parts):
@@ -19,10 +19,10 @@ def numbers(parts):
 
 
 @pytest.mark.parametrize(("lengths", "limit", "parts", "too_long"), [
-    # Three pairs of 22 at a limit of 50, and two of 32: where FastChat loses the last one.
+    # Three pairs of 22 tokens at a limit of 50, and two of 32. FastChat loses the last pair of both.
     ((5, 5, 5, 5, 5, 5), 50, [[1, 2, 3, 4], [5, 6]], []),
     ((10, 10, 10, 10), 50, [[1, 2], [3, 4]], []),
-    # A pair that is longer than the limit, at each place: FastChat writes it over-length, or an empty sample before it.
+    # A pair over the limit, at each position. FastChat writes it although it is too long, or writes an empty sample before it.
     ((50, 1, 1, 1), 50, [[3, 4]], [63]),
     ((1, 1, 50, 1, 1, 1), 50, [[1, 2], [5, 6]], [63]),
     ((1, 1, 50, 1), 50, [[1, 2]], [63]),

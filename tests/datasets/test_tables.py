@@ -75,7 +75,7 @@ def test_any_cell_becomes_equivalent_json(cells, deep, tmp_path):
     try:
         table = pa.table({f"c{at}": pa.array([cell]) for at, cell in enumerate(wrapped)})
         pq.write_table(table, tmp_path / "t.parquet")
-    except (pa.ArrowException, TypeError):  # nothing that a table can hold
+    except (pa.ArrowException, TypeError):  # a table cannot hold this value
         return
     [row] = parquet_rows(str(tmp_path / "t.parquet"), "IN")
     assert json.loads(json.dumps(row.value, allow_nan=False)) == row.value

@@ -1,4 +1,4 @@
-"""Thoughts in tags: what follows them, and which are broken."""
+"""Thoughts in tags: the text after them, and broken ones."""
 
 import pytest
 
@@ -11,7 +11,7 @@ PAIRS = [
 
 
 @pytest.mark.parametrize(("opens", "closes"), PAIRS)
-def test_thoughts_of_any_model_are_whole_or_broken(opens: str, closes: str) -> None:
+def test_broken_thoughts_are_recognised_in_the_tags_of_any_model(opens: str, closes: str) -> None:
     whole = f"{opens}8 + 8{closes}Sixteen."
     assert has_thought(whole) and broken_thought(whole) is None and after_thought(whole) == "Sixteen."
     assert broken_thought(f"8 + 8{closes}Sixteen.") == "not opened" and after_thought(f"8{closes}16") == "16"
@@ -20,6 +20,6 @@ def test_thoughts_of_any_model_are_whole_or_broken(opens: str, closes: str) -> N
     assert broken_thought(f"{opens}8{closes} \u200b") == "no answer"
 
 
-def test_tags_in_code_are_no_thoughts() -> None:
+def test_tags_in_code_are_not_thoughts() -> None:
     for text in ("Write `<think>` first.", "```\n<think>\n```\nSo.", "I think <b>so</b>."):
         assert not has_thought(text)

@@ -1,4 +1,4 @@
-"""Rows for trainers load with the datasets library, and hold what TRL reads."""
+"""Rows for trainers: they load with the datasets library, and have the fields that TRL reads."""
 
 import json
 
@@ -31,7 +31,7 @@ def written(tmp_path, to, *given):
 
 
 @pytest.mark.parametrize("row", [TEXTS, LISTS])
-def test_preferences_come_back_as_they_were(tmp_path, row):
+def test_preferences_are_written_as_they_were_read(tmp_path, row):
     assert written(tmp_path, "preference", row) == ([row], {})
 
 

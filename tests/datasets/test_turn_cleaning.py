@@ -35,7 +35,7 @@ from self_instruct.datasets.turn_cleaning import cleaned, is_rate_limit
     ("  a  \n", "a"),
     ("if a<b and c>d: <b>x</b>", "if a<b and c>d: <b>x</b>"),
 ])  # fmt: skip
-def test_page_debris_is_removed(raw: str, clean: str) -> None:
+def test_buttons_counters_and_blank_lines_are_removed(raw: str, clean: str) -> None:
     assert cleaned(raw, html=False, answer=True) == clean
 
 
@@ -57,12 +57,12 @@ def test_rate_limit_messages_are_recognised(text: str, limit: bool) -> None:
 
 
 @given(st.text(max_size=80).filter(lambda text: "Copy" not in text and "/" not in text))
-def test_text_without_debris_loses_only_white_space(text: str) -> None:
+def test_other_text_loses_only_white_space(text: str) -> None:
     assert cleaned(text, html=False, answer=True).split() == text.split()
 
 
 def without_caption(text: str) -> bool:
-    """Return whether no button follows an x, which would be a block's language and go with a block without code."""
+    """Return whether no button follows an x. Such an x would be the language of a block, and go with a block without code."""
     return re.search(r"x\w*Copy", "".join(text.split())) is None
 
 

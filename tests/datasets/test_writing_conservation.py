@@ -1,4 +1,4 @@
-"""Nothing of a row is lost in silence: each leaf is in the output, or in a loss that is counted by its name."""
+"""No value of a row is lost silently: it is in the output, or its field is counted as lost."""
 
 import json
 import re
@@ -69,7 +69,7 @@ SHAPES = {
 }  # fmt: skip
 FORMATS = {"implicit": "preference", "openai": "messages", "anthropic": "messages", "gemini": "exchange", "batch": "exchange",
            "choices": "multiple-choice"}  # fmt: skip
-"""The format of each shape that has not its name."""
+"""The format of each shape that does not have the name of its format."""
 
 
 def read(shape, word):

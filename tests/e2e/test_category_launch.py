@@ -148,7 +148,7 @@ def test_refilter_options_override_those_of_categories(tmp_path):
     (strict / "completions.jsonl").write_bytes((tmp_path / "run/completions.jsonl").read_bytes())
     again = refiltered(strict, "again")
     assert dataset(again) == dataset(strict) and "- rouge_threshold" in (again / "run.yaml").read_text()
-    both = refiltered(strict, "both", "--max_instruction_words", 3)
+    both = refiltered(strict, "both", "--max_instruction_words", 4)
     assert "over_categories:\n- max_instruction_words\n- rouge_threshold\n" in (both / "run.yaml").read_text()
     assert kept(both) == []
 

@@ -45,7 +45,7 @@ def test_a_killed_run_ends_with_the_undisturbed_dataset_and_no_file_or_log_has_t
         server.behaviour.latency = 0.02
         resumed = generate(*asking(server, tmp_path / "run"), **SECRET)
         assert resumed.returncode == 0, resumed.stderr
-        assert journal.read_bytes().startswith(before) and "Going on with" in resumed.stderr
+        assert journal.read_bytes().startswith(before) and "Continuing the run in" in resumed.stderr
         found, expected = dataset(tmp_path / "run"), dataset(tmp_path / "whole")
         assert found["machine_generated_instructions.jsonl"] == expected["machine_generated_instructions.jsonl"]
         assert found["rejected.jsonl"] == expected["rejected.jsonl"]

@@ -97,27 +97,12 @@ def test_every_flag_of_the_original_works_by_its_name(tmp_path):
     assert "rouge_threshold: 0.6" in saved and "repetition_penalty: 1.1" in saved and "max_length: 900" in saved
 
 
-LAUNCH = [f"{BIN}/accelerate", "launch", "--cpu", "--num_processes", 1, "--num_machines", 1, "--mixed_precision", "no",
-          "--dynamo_backend", "no"]  # fmt: skip
-
-
-def test_accelerate_launches_a_script_from_its_folder(tmp_path):
-    config = os.path.relpath(QUICKSTART, IO.parent)
-    result = run(
-        *LAUNCH, IO.name, "--config", config, "--batch_dir", tmp_path / "run",
-        "--num_instructions_to_generate", 1, "--max_requests", 8, "--max_new_tokens", 250, "--request_batch_size", 2,
-        cwd=IO.parent, PYTHONPATH="",
-    )  # fmt: skip
-    assert result.returncode == 0, result.stderr
-    assert "Output:" in "".join(row["text"] for row in rows(tmp_path / "run/completions.jsonl"))
-    assert len(rows(tmp_path / "run/machine_generated_instructions.jsonl")) >= 1
-
-
 def test_accelerate_launches_a_script_from_the_root_with_trigger_words(tmp_path):
     text = "Sort the ledger backwards.\n\n5. Input:\n3 1 2\n\n5. Solution:\n3 2 1\n###\n"
     (tmp_path / "script.jsonl").write_text(json.dumps({"text": text}) + "\n")
     result = run(
-        *LAUNCH, IIO.relative_to(ROOT), *scripted(tmp_path / "script.jsonl", tmp_path / "run", 1),
+        f"{BIN}/accelerate", "launch", "--cpu", "--num_processes", 1, "--num_machines", 1, "--mixed_precision", "no",
+        "--dynamo_backend", "no", IIO.relative_to(ROOT), *scripted(tmp_path / "script.jsonl", tmp_path / "run", 1),
         "--instruction_trigger", "Task", "--output_trigger", "Solution", cwd=ROOT, PYTHONPATH="",
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
@@ -131,7 +116,7 @@ def test_accelerate_launches_a_script_from_the_root_with_trigger_words(tmp_path)
 
 # test_injected_messages.py does this with two ranks.
 def test_several_ranks_write_the_same_files_as_one(script, whole, tmp_path):
-    result = run(f"{BIN}/torchrun", "--standalone", "--nproc_per_node", 4, IO, *scripted(script, tmp_path / "run"))
+    result = run(f"{BIN}/torchrun", "--standalone", "--nproc_per_node", 3, IO, *scripted(script, tmp_path / "run"))
     assert result.returncode == 0, result.stderr
     assert dataset(tmp_path / "run") == dataset(whole[0])
     journals = [{row["request"]: {**row, "rank": 0} for row in rows(folder / "completions.jsonl")}
@@ -140,67 +125,83 @@ def test_several_ranks_write_the_same_files_as_one(script, whole, tmp_path):
     assert len(common) >= len(journals[1]) - 8 and all(journals[0][i] == journals[1][i] for i in common)
 
 
-ENDLESS = ["--config", QUICKSTART, "--num_instructions_to_generate", 5000, "--request_batch_size", 2,
-           "--max_new_tokens", 100]  # fmt: skip
+ENDLESS = ["--config", os.path.relpath(QUICKSTART, IO.parent), "--num_instructions_to_generate", 5000,
+           "--request_batch_size", 2, "--max_new_tokens", 100]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def two_ranks(tmp_path_factory):
-    """Return the journal of a run of two ranks with a real model, stopped after both have completed requests."""
+    """Launch two ranks with a real model from the script's folder, and stop them after both have completed requests; return
+    the run directory and what the launch printed.
+    """
     folder = tmp_path_factory.mktemp("runs") / "two"
-    journal = folder / "completions.jsonl"
 
     def shared() -> bool:
-        written = whole_rows(journal)
+        written = whole_rows(folder / "completions.jsonl")
         return {row["rank"] for row in written} >= {0, 1} and {row["request"] for row in written} >= set(range(10))
 
+    # The command `accelerate launch`, without the imports of accelerate's other commands.
     process = start(
-        f"{BIN}/accelerate", "launch", "--multi_gpu", "--num_processes", 2, "--num_machines", 1, "--mixed_precision", "no",
-        "--dynamo_backend", "no", "--main_process_port", 0, IO, *ENDLESS, "--batch_dir", folder, ACCELERATE_USE_CPU="true",
+        f"{BIN}/accelerate-launch", "--multi_gpu", "--num_processes", 2, "--num_machines", 1, "--mixed_precision", "no",
+        "--dynamo_backend", "no", "--main_process_port", 0, IO.name, *ENDLESS, "--batch_dir", folder, cwd=IO.parent,
+        PYTHONPATH="", ACCELERATE_USE_CPU="true",
     )  # fmt: skip
     try:
         wait_until(lambda: shared() or process.poll() is not None)
         going = process.poll() is None
         process.send_signal(signal.SIGINT)
-        printed = process.communicate(timeout=SECONDS)
+        printed = "".join(process.communicate(timeout=SECONDS))
     finally:
         process.kill()
     assert going, printed
-    return rows(journal)
+    assert process.returncode != 0
+    return folder, printed
 
 
-def test_ranks_share_the_work_of_a_real_model(two_ranks):
-    requests = [row["request"] for row in two_ranks]
+def test_accelerate_launches_a_script_from_its_folder(two_ranks):
+    folder, _ = two_ranks
+    assert "Output:" in "".join(row["text"] for row in rows(folder / "completions.jsonl"))
+    assert len(rows(folder / "machine_generated_instructions.jsonl")) >= 1
+
+
+def test_ranks_share_the_work_of_a_real_model_and_sigint_ends_them(two_ranks):
+    folder, printed = two_ranks
+    journal = rows(folder / "completions.jsonl")
+    requests = [row["request"] for row in journal]
     assert len(requests) == len(set(requests)) and set(requests) >= set(range(10))
-    assert {row["rank"] for row in two_ranks} == {0, 1}
+    assert {row["rank"] for row in journal} == {0, 1}
+    assert "Stopped: SIGINT was received" in printed and "has died" not in printed
 
 
 def test_one_process_has_the_plan_of_two_ranks(two_ranks, tmp_path):
-    result = generate(*ENDLESS, "--max_requests", 10, "--batch_dir", tmp_path / "run")
+    result = run(
+        sys.executable, IO.name, *ENDLESS, "--max_requests", 10, "--batch_dir", tmp_path / "run", cwd=IO.parent
+    )
     assert result.returncode == 0, result.stderr
     plan, other = (
-        {row["request"]: (row["prompt_sha256"], row["seed_ids"]) for row in journal}
-        for journal in (two_ranks, rows(tmp_path / "run/completions.jsonl"))
+        {row["request"]: (row["prompt_sha256"], row["seed_ids"]) for row in rows(folder / "completions.jsonl")}
+        for folder in (two_ranks[0], tmp_path / "run")
     )
     assert {request: plan[request] for request in other} == other and set(other) == set(range(10))
     assert len({prompt for prompt, _ in other.values()}) == 10
 
 
-@pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGTERM])
-def test_a_stopped_run_continues_without_loss(tmp_path, kill):
+def test_a_run_that_is_killed_and_then_terminated_continues_without_loss(tmp_path):
     options = ["--config", QUICKSTART, "--batch_dir", tmp_path / "run", "--num_instructions_to_generate", 8,
                "--request_batch_size", 2, "--max_new_tokens", 120]  # fmt: skip
-    process = start_copy(IO, *options)
-    journal = tmp_path / "run/completions.jsonl"
-    wait_until(lambda: len(whole_rows(journal)) >= 2 or process.poll() is not None)
-    assert process.poll() is None, process.communicate(SECONDS)
-    process.send_signal(kill)
-    out, err = process.communicate(timeout=SECONDS)
-    assert process.returncode == (-kill if kill == signal.SIGKILL else 128 + kill)
-    if kill != signal.SIGKILL:
-        assert f"Stopped: {kill.name} was received" in out and "Traceback" not in err
-    before = journal.read_bytes()
-    before = before[: before.rfind(b"\n") + 1]
+    journal, before = tmp_path / "run/completions.jsonl", b""
+    for kill in (signal.SIGKILL, signal.SIGTERM):
+        process, more = start_copy(IO, *options), len(whole_rows(journal)) + 2
+        wait_until(lambda copy=process, more=more: len(whole_rows(journal)) >= more or copy.poll() is not None)
+        assert process.poll() is None, process.communicate(SECONDS)
+        process.send_signal(kill)
+        out, err = process.communicate(timeout=SECONDS)
+        assert process.returncode == (-kill if kill == signal.SIGKILL else 128 + kill)
+        if kill != signal.SIGKILL:
+            assert f"Stopped: {kill.name} was received" in out and "Traceback" not in err
+        assert journal.read_bytes().startswith(before)
+        before = journal.read_bytes()
+        before = before[: before.rfind(b"\n") + 1]
 
     result = generate(*options)
     assert result.returncode == 0, result.stderr

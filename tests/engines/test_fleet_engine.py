@@ -58,7 +58,7 @@ class Memory:
 
 
 class Child:
-    """Rank 0's generating process, played by the test."""
+    """A stand-in for rank 0's generating process."""
 
     pid, alive = 700, True
 
@@ -73,7 +73,7 @@ class Child:
 
 
 class Played:
-    """Return a fleet, and ranks that the test plays."""
+    """A fleet whose ranks the test plays."""
 
     def __init__(self, size: int, on_tokens=lambda tokens: None) -> None:
         self.memory, self.child = Memory(), Child()
@@ -172,7 +172,7 @@ def test_a_real_process_answers_every_request_and_is_named_if_it_is_lost(how, mo
     assert process.exitcode == (0 if how is None else -signal.SIGKILL)
 
 
-def test_requests_are_queued_in_order_and_answers_come_in_any(played):
+def test_requests_are_queued_in_order_and_answers_arrive_in_any_order(played):
     one = played(2)
     one.ready(0, 1)
     one.fleet.submit([request(i) for i in range(4)])
@@ -210,7 +210,7 @@ def test_completions_are_returned_before_a_failure_is_raised(played):
 
 
 @pytest.mark.parametrize("rank", [0, 1])
-def test_a_users_mistake_on_another_rank_names_it(played, rank):
+def test_a_user_error_on_another_rank_names_its_process(played, rank):
     one = played(2)
     one.beat(rank, rows=0, failure=["mistake", "no such model"])
     with pytest.raises(UserError) as caught:
@@ -258,7 +258,7 @@ def test_a_store_that_is_gone_or_does_not_answer_ends_the_generation(played, mon
     setattr(one.memory, lost, True)
     if lost == "stuck":
         monkeypatch.setattr(module, "SILENCE_SECONDS", 0.3)
-        one.fleet._workers[0].heard = one.fleet._workers[1].heard = time.monotonic() + 1000
+        one.fleet._workers[0].heard_at = one.fleet._workers[1].heard_at = time.monotonic() + 1000
     message = "is gone: no server" if lost == "lost" else "store has not answered for 0 seconds"
     with pytest.raises(EngineLost, match=message):
         one.fleet.poll()
@@ -286,7 +286,7 @@ def test_requests_that_were_taken_out_of_the_store_end_the_generation(played, mo
         one.fleet.poll()
 
 
-def test_a_request_that_cannot_be_sent_is_answered_by_an_error(played):
+def test_a_request_that_cannot_be_sent_ends_as_an_error(played):
     one = played(1)
     one.ready(0)
     one.memory.limit = 2_000
@@ -295,7 +295,7 @@ def test_a_request_that_cannot_be_sent_is_answered_by_an_error(played):
     assert completion.finish_reason == "error" and "larger than the 2,000" in completion.error
 
 
-def test_an_interruption_returns_finished_completions_and_waits_once_for_the_others(played, caplog, monkeypatch):
+def test_an_interruption_returns_finished_completions_and_waits_only_once_for_other_ranks(played, caplog, monkeypatch):
     monkeypatch.setattr(module, "END_SECONDS", 2.0)
     one = played(3)
     one.ready(0, 1, 2)
@@ -311,7 +311,7 @@ def test_an_interruption_returns_finished_completions_and_waits_once_for_the_oth
     ]
 
 
-def test_a_signal_to_all_does_not_hide_who_had_died_before(played, caplog, monkeypatch):
+def test_a_signal_to_all_ranks_does_not_hide_which_rank_had_died(played, caplog, monkeypatch):
     monkeypatch.setattr(module, "END_SECONDS", 30.0)
     one = played(2)
     one.ready(0, 1)
@@ -331,7 +331,7 @@ def test_a_rank_that_was_ended_from_outside_is_named(played):
         one.fleet.poll()
 
 
-def test_ranks_that_start_late_are_waited_for_until_a_signal_comes(played):
+def test_closing_waits_for_ranks_that_start_late_until_a_signal_comes(played):
     one = played(2)
     one.beat(0)
     until(lambda: one.fleet._receive() or one.fleet.rows == 2)
@@ -343,7 +343,7 @@ def test_ranks_that_start_late_are_waited_for_until_a_signal_comes(played):
         if len(asked) == 5:
             one.beat(1, rows=0)
         if len(asked) == 10:
-            assert one.fleet._workers[1].arrived
+            assert one.fleet._workers[1].connected
             one.beat(1, rows=0, ended=True)
         return True
 

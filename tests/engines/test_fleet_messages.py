@@ -90,7 +90,7 @@ def test_two_readers_of_a_store_share_a_queue(queues):
     assert sorted(map(int, found)) == list(range(20)) and writer.length("requests") == 0
 
 
-def test_lost_carriers_are_noticed_after_arrived_messages_are_read():
+def test_messages_that_arrived_are_read_before_a_lost_carrier_raises():
     ours, its = Pipe()
     writer, reader = PipeCarrier(its), PipeCarrier(ours)
     writer.push("a", b"last words")
@@ -150,7 +150,7 @@ def test_forged_messages_are_ignored(message):
 
 
 @pytest.mark.parametrize("variable", ["TORCHELASTIC_RESTART_COUNT", "TORCHELASTIC_RUN_ID", "SLURM_RESTART_COUNT"])
-def test_messages_of_another_start_are_ignored(monkeypatch, variable):
+def test_messages_of_another_launch_are_ignored(monkeypatch, variable):
     _memory, main, worker = linked()
     worker.send("completions", {})
     monkeypatch.setenv(variable, "7")
@@ -170,7 +170,7 @@ def test_repeated_messages_are_accepted_once_and_heartbeats_only_in_order(name, 
     assert found == accepted and main.ignored == 8 - len(accepted)
 
 
-def test_a_replayed_id_of_another_launch_does_not_take_over_a_worker():
+def test_a_worker_ignores_a_replayed_message_of_another_launch():
     memory, _main, worker = linked()
     memory.push("main/1", genuine({"state": "stop"}, "main", "main/1", launch="an earlier one"))
     assert worker.receive("main/1") is None and worker.launch == "L"
@@ -228,7 +228,7 @@ def test_key_file_that_others_could_have_read_or_made_is_refused(tmp_path):
         (tmp_path / KEY_FILE).write_bytes(KEY)
         os.chmod(tmp_path / KEY_FILE, 0o600)
         os.chown(tmp_path / KEY_FILE, 12345, -1)
-        with pytest.raises(UserError, match="its owner, you"):
+        with pytest.raises(UserError, match="that belongs to you"):
             read_key(tmp_path)
 
 
@@ -256,7 +256,7 @@ def port(monkeypatch):
     del store
 
 
-def test_ranks_meet_in_the_launchers_store_and_restarts_do_not_mix(port, monkeypatch):
+def test_ranks_share_the_launchers_store_and_a_restart_sees_no_earlier_messages(port, monkeypatch):
     one, other = StoreCarrier(open_store(World(0, 2), hosts=True)), StoreCarrier(open_store(World(1, 2)))
     one.push("a", b"1")
     assert other.pop("a") == b"1"
@@ -265,7 +265,7 @@ def test_ranks_meet_in_the_launchers_store_and_restarts_do_not_mix(port, monkeyp
     assert StoreCarrier(open_store(World(1, 2))).pop("a") is None
 
 
-def test_store_kept_for_one_machine_listens_on_the_loopback_interface_only(monkeypatch):
+def test_store_hosted_for_one_machine_listens_only_on_the_loopback_interface(monkeypatch):
     monkeypatch.setenv("MASTER_PORT", str(server().port))  # a port that is free by now
     world = World(0, 2, on_one_machine=True)
     store = StoreCarrier(open_store(world, hosts=True))

@@ -18,11 +18,11 @@ def test_throughputs_are_added_and_shares_weighted():
     assert devices([ONE, OTHER, LOADING]) == 3
 
 
-def test_without_processes_all_figures_are_zero():
+def test_without_requests_all_measurements_are_zero():
     assert (tokens_per_second([]), idleness([LOADING]), occupancy([LOADING]), devices([])) == (0, 0, 0, 0)
 
 
-def test_memory_lines_say_when_memory_was_short():
+def test_memory_lines_say_that_memory_ran_out():
     whole, halved = memory_lines([ONE, OTHER, LOADING])
-    assert whole == "10 rows on GPU, 4.0 of 80.0 GB taken at most"
-    assert halved == "4 rows on GPU, 70.0 of 160.0 GB taken at most; memory was short, it began with 8"
+    assert whole == "10 rows on GPU, peak memory 4.0 of 80.0 GB"
+    assert halved == "4 rows on GPU, peak memory 70.0 of 160.0 GB; memory ran out with 8 rows"

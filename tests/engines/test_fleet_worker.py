@@ -13,7 +13,7 @@ import pytest
 from self_instruct.engines.base import Completion, EngineLost, Request
 from self_instruct.engines.fleet import worker as module
 from self_instruct.engines.fleet.messages import CarrierLost, Link, PipeCarrier
-from self_instruct.engines.fleet.worker import Access, Worker, machine, runs
+from self_instruct.engines.fleet.worker import Access, Worker, is_running, machine_id
 from self_instruct.engines.scripted import ScriptedEngine
 from self_instruct.errors import UserError
 
@@ -33,7 +33,7 @@ class Slow(ScriptedEngine):
 
 
 class Broken(ScriptedEngine):
-    """An engine that answers request 0 and then fails: with a user error on rank 1, its end on rank 2, else a defect."""
+    """An engine that answers request 0 and then raises UserError on rank 1, EngineLost on rank 2, or RuntimeError."""
 
     def poll(self) -> list[Completion]:
         if 0 in [request.index for request in self._pending]:
@@ -47,7 +47,7 @@ def request(index: int) -> dict:
 
 
 class Started:
-    """Start a worker in a thread; return rank 0's end of its pipe."""
+    """A worker that runs in a thread, and rank 0's end of its pipe."""
 
     def __init__(
         self, engine: ScriptedEngine | None = None, mistake: Exception | None = None, key: bytes = KEY
@@ -104,7 +104,7 @@ def short_waits(monkeypatch):
 def test_worker_answers_every_request_once_and_ends_on_request():
     started = Started(ScriptedEngine(TEXTS, rank=5))
     beat = started.beat(lambda message: message["stats"]["rows"] == 1)
-    assert (beat["pid"], beat["host"], beat["machine"]) == (os.getpid(), socket.gethostname(), machine())
+    assert (beat["pid"], beat["host"], beat["machine"]) == (os.getpid(), socket.gethostname(), machine_id())
     assert beat["model_revision"] == started.engine.model_revision and not beat["ended"]
     started.ask(3, 4, 5)
     found = [started.hear()["completion"] for _ in range(3)]
@@ -117,7 +117,7 @@ def test_worker_answers_every_request_once_and_ends_on_request():
     assert started.ends() is True
 
 
-def test_worker_takes_twice_its_rows_and_its_heartbeats_carry_the_figures():
+def test_worker_takes_twice_its_rows_and_its_heartbeats_hold_its_measurements():
     started = Started(Slow(TEXTS))
     started.beat(lambda message: message["stats"]["rows"])
     started.ask(*range(8))
@@ -157,13 +157,13 @@ def test_a_model_that_cannot_be_loaded_is_reported(kind):
     assert started.ends() is False
 
 
-def test_worker_ends_when_rank_0_is_gone_and_says_so(caplog):
+def test_worker_ends_with_a_message_when_rank_0_is_gone(caplog):
     started = Started(Slow(TEXTS))
     started.ask(1, 2)
     started.beat(lambda message: message["pending"])
     started.link.close()
     assert started.ends() is False
-    assert "rank 5: rank 0 is gone; the same command goes on with the run" in caplog.text
+    assert "rank 5: rank 0 is gone; run the same command again to continue" in caplog.text
 
 
 def test_worker_ends_when_rank_0_is_silent(monkeypatch):
@@ -206,7 +206,7 @@ def test_a_completion_that_cannot_be_sent_becomes_an_error(monkeypatch):
 
 
 class Stuck(ScriptedEngine):
-    """Never returns."""
+    """An engine whose `poll` never returns."""
 
     def poll(self) -> list[Completion]:
         time.sleep(1000)
@@ -235,7 +235,7 @@ def test_a_process_that_cannot_be_interrupted_still_ends(loading, asked):
     link.send("main/0", {"state": "run"})
     while (beat := link.receive("alive/0")) is None or not (loading or beat["stats"]["rows"]):
         time.sleep(0.01)
-    assert beat["pid"] == process.pid and runs(process.pid)
+    assert beat["pid"] == process.pid and is_running(process.pid)
     if asked:
         link.send("requests", request(1))
         link.send("main/0", {"state": "stop"})
@@ -244,8 +244,8 @@ def test_a_process_that_cannot_be_interrupted_still_ends(loading, asked):
     else:
         link.close()
     process.join(30)
-    # An end that was asked for is an end in order, even if the process was stuck.
-    assert process.exitcode == (0 if asked else 1) and not runs(process.pid)
+    # If rank 0 asked for the end, the exit code is 0, even if the process was stuck.
+    assert process.exitcode == (0 if asked else 1) and not is_running(process.pid)
 
 
 def test_a_key_that_cannot_be_used_is_a_user_error_and_ends_the_worker():

@@ -21,17 +21,17 @@ from tests.support.tiny_models import save_tiny_model
 
 @pytest.fixture
 def fast(monkeypatch):
-    """A device on which the paged back-end would pay off; the test machine has none."""
-    monkeypatch.setattr(choice, "_slow", lambda model: None)
+    """Pretend that the paged back-end is fast on this machine."""
+    monkeypatch.setattr(choice, "_why_slow", lambda model: None)
 
 
-def test_on_a_cpu_auto_takes_slots_and_says_why_not_paged_once(tiny_llama):
+def test_on_a_cpu_auto_chooses_slots_and_gives_the_reason_against_paged(tiny_llama):
     engine = engine_of(tiny_llama)
     assert isinstance(engine._backend, SlotBackend)
     assert engine.method == "slots (not paged: it gains on CUDA only, and the model is on cpu)"
 
 
-def test_auto_takes_paged_where_it_is_fast_and_right(tiny_llama, fast):
+def test_auto_chooses_paged_if_it_is_fast_and_correct(tiny_llama, fast):
     engine = engine_of(tiny_llama)
     assert isinstance(engine._backend, PagedBackend) and engine.method == "paged"
 
@@ -44,7 +44,7 @@ def test_requests_with_their_own_sampling_do_not_use_paged(tiny_llama, fast):
         HuggingFaceEngine(model, tokenizer, revision, GREEDY, backend="paged", same_sampling=False)
 
 
-def test_a_repetition_penalty_is_not_ignored_in_silence(tiny_llama, fast):
+def test_paged_is_not_used_with_a_repetition_penalty(tiny_llama, fast):
     penalised = replace(SAMPLED, repetition_penalty=1.2)
     engine = engine_of(tiny_llama, penalised)
     assert isinstance(engine._backend, SlotBackend)
@@ -53,17 +53,17 @@ def test_a_repetition_penalty_is_not_ignored_in_silence(tiny_llama, fast):
         engine_of(tiny_llama, penalised, backend="paged")
 
 
-def test_auto_falls_back_to_static_and_says_why_neither(tiny_llama, fast):
+def test_auto_falls_back_to_static_and_gives_the_reasons_against_the_others(tiny_llama, fast):
     model, tokenizer, revision = load_model(str(tiny_llama))
     model.config.num_kv_shared_layers = 1
     engine = HuggingFaceEngine(model, tokenizer, revision, GREEDY, why_not={"vllm": "it is not installed"})
     assert isinstance(engine._backend, StaticBackend)
-    said = "static (not vllm: it is not installed; not paged: LlamaForCausalLM does not keep"
-    assert engine.method.startswith(said) and "; not slots: " in engine.method
+    reasons = "static (not vllm: it is not installed; not paged: LlamaForCausalLM does not keep"
+    assert engine.method.startswith(reasons) and "; not slots: " in engine.method
 
 
 @pytest.mark.parametrize("architecture", ["bloom", "gptj", "falcon"])
-def test_architectures_that_paging_would_make_wrong_are_refused(architecture, tmp_path, fast):
+def test_architectures_with_their_own_attention_are_not_paged(architecture, tmp_path, fast):
     folder = save_tiny_model(architecture, tmp_path)
     with pytest.raises(UserError, match=r"--engine_backend is 'paged', but \w+ForCausalLM uses its own attention"):
         engine_of(folder, double=False, backend="paged")
@@ -71,27 +71,27 @@ def test_architectures_that_paging_would_make_wrong_are_refused(architecture, tm
     assert isinstance(engine._backend, SlotBackend) and "uses its own attention" in engine.method
 
 
-def test_the_probe_finds_an_architecture_that_only_claims_to_be_fit(tmp_path, monkeypatch):
+def test_the_probe_finds_an_architecture_that_wrongly_claims_support(tmp_path, monkeypatch):
     monkeypatch.setattr(GPTJForCausalLM, "_supports_attention_backend", True)
     with pytest.raises(UserError, match="it does not write what generate writes with GPTJForCausalLM"):
         engine_of(save_tiny_model("gptj", tmp_path), backend="paged")
 
 
-def test_the_probe_finds_a_model_that_the_cache_does_not_fit(tmp_path):
+def test_the_probe_finds_a_model_whose_keys_do_not_fit_into_the_cache(tmp_path):
     model, tokenizer, revision = load_model(str(save_tiny_model("gpt_neox", tmp_path)))
-    model.config.num_key_value_heads = 2  # this architecture has no such thing, but would be believed
+    model.config.num_key_value_heads = 2  # this architecture has no such option, but the cache would use it
     with pytest.raises(UserError, match=r"it cannot run GPTNeoXForCausalLM .*index_copy_"):
         HuggingFaceEngine(model, tokenizer, revision, GREEDY, backend="paged")
 
 
-def test_the_probe_finds_heads_of_another_size_than_stated(tiny_llama):
+def test_the_probe_finds_heads_whose_size_differs_from_the_configuration(tiny_llama):
     model, tokenizer, revision = load_model(str(tiny_llama))
     model.config.head_dim = 16
     with pytest.raises(UserError, match=r"keys and values of LlamaForCausalLM differ in size \(8, 16\)"):
         HuggingFaceEngine(model, tokenizer, revision, GREEDY, backend="paged")
 
 
-def test_the_probe_leaves_the_attention_as_it_was_and_no_thread(tiny_llama):
+def test_the_probe_restores_the_attention_and_leaves_no_thread(tiny_llama):
     model, tokenizer, revision = load_model(str(tiny_llama), placement=Placement(attn_implementation="eager"))
     engine = HuggingFaceEngine(model, tokenizer, revision, GREEDY, backend="paged")
     assert model.config._attn_implementation == "eager"
@@ -116,15 +116,17 @@ def test_logits_that_are_nan_are_reported(tiny_llama):
         ((9, 0), torch.bfloat16, "flash_attention_2", None),
     ],
 )
-def test_where_paged_is_taken_to_be_fast(monkeypatch, capability, dtype, attention, message):
-    # No such device is at hand; this is a description of one.
+def test_paged_is_assumed_to_be_fast_only_with_flash_attention_on_a_recent_gpu(
+    monkeypatch, capability, dtype, attention, message
+):
+    # The tests run without such a device, so this object describes one.
     config = SimpleNamespace(_attn_implementation=attention)
     model = SimpleNamespace(
         device=torch.device("cuda", 0), dtype=dtype, config=SimpleNamespace(get_text_config=lambda: config)
     )
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     monkeypatch.setattr(choice, "_FLASH", {"flash_attention_2": lambda: True, "flash_attention_3": lambda: False})
-    reason = choice._slow(model)
+    reason = choice._why_slow(model)
     assert reason is None if message is None else message in reason
 
 
@@ -137,7 +139,7 @@ def test_where_paged_is_taken_to_be_fast(monkeypatch, capability, dtype, attenti
         (8.0, torch.float32, True),
     ],
 )
-def test_only_a_choice_that_rounding_may_have_made_is_forgiven(second, dtype, agrees):
+def test_another_token_is_accepted_only_if_rounding_may_explain_it(second, dtype, agrees):
     logits = torch.tensor([[8.0, 0.0, second], [0.0, 8.0, 0.0]])
     assert choice._agrees([0, 1], logits, GREEDY, dtype)
     assert choice._agrees([2, 0], logits, GREEDY, dtype) is agrees

@@ -53,7 +53,7 @@ def tokenizer(template, *special):
         (SILENT_SYSTEM, "<|u|>Be kind.\n\n{}<|e|><|a|>"),
     ],
 )
-def test_system_message_is_shown_whatever_roles_the_template_has(template, expected):
+def test_system_message_is_in_the_prompt_even_if_the_template_has_no_system_role(template, expected):
     assert ChatTemplate(tokenizer(template)).render(PROMPT, "Be kind.") == expected.format(PROMPT.rstrip())
     assert "Be kind" not in ChatTemplate(tokenizer(template)).render(PROMPT)
 
@@ -69,7 +69,7 @@ def test_system_message_is_shown_whatever_roles_the_template_has(template, expec
         (SILENT_SYSTEM, ["<|e|>", "<|a|>"], "<|u|>", "<|e|>"),
     ],
 )
-def test_user_turn_is_found_by_what_the_template_renders(template, special, prefix, stop):
+def test_user_turn_is_found_in_the_rendered_template(template, special, prefix, stop):
     turn = ChatTemplate(tokenizer(template, *special)).user_turn()
     assert (turn.prefix, turn.stop) == (prefix, stop)
 
@@ -102,7 +102,7 @@ def test_hash_changes_with_the_template_and_its_arguments():
     assert len(set(found)) == 3 and ChatTemplate(tokenizer(switched)).sha256 == found[0]
 
 
-def test_rendered_prompt_gets_no_template_and_no_special_tokens():
+def test_raw_prompt_gets_no_template_and_no_special_tokens():
     made = tokenizer(CHATML, "<|im_start|>")
     ids = PromptEncoder(made).encode("<|im_start|>user\n", "Write", raw=True)
     assert made.decode(ids) == "<|im_start|>user\nWrite"
@@ -118,7 +118,7 @@ def test_special_token_ends_a_request_although_it_is_not_decoded():
     assert not matcher.reached([end, 5], ("[/INST]",))
 
 
-def test_engine_continues_a_rendered_prompt(tiny_llama):
+def test_engine_continues_a_raw_prompt_like_the_rendered_one(tiny_llama):
     made, _, _ = load_text(str(tiny_llama))
     model = __import__("transformers").AutoModelForCausalLM.from_pretrained(tiny_llama)
     made.chat_template = CHATML

@@ -1,4 +1,4 @@
-"""GGUF files are converted to model folders once, and mistakes with them are named."""
+"""GGUF files are converted to model folders once, and mistakes with them are reported."""
 
 import importlib.util
 import json
@@ -84,7 +84,7 @@ def merges(core: object) -> list[tuple[str, str]]:
     return [tuple(pair) for pair in json.loads(core.to_str())["model"]["merges"]]
 
 
-def test_gguf_file_gives_the_logits_and_tokens_of_its_original(tiny_llama, tmp_path):
+def test_gguf_file_gives_the_same_logits_and_tokens_as_the_original_model(tiny_llama, tmp_path):
     file = write_gguf(tiny_llama, tmp_path / "tiny.gguf")
     model, tokenizer, _ = load_model(str(file))
     original, own, _ = load_model(str(tiny_llama))
@@ -107,7 +107,7 @@ def test_folder_with_one_gguf_file_is_converted_once(tiny_llama, tmp_path, cache
     assert not list(cache.glob("*.part"))
 
 
-def test_revision_follows_the_content_of_the_gguf_file(tiny_llama, tmp_path):
+def test_revision_changes_with_the_content_of_the_gguf_file(tiny_llama, tmp_path):
     file = write_gguf(tiny_llama, tmp_path / "tiny.gguf")
     first = load_text(str(file))[2]
     assert first == load_text(str(file))[2]

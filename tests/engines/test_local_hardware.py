@@ -1,4 +1,4 @@
-"""Memory that the steps on a CPU free is kept by the process."""
+"""The process keeps the memory that each step on a CPU frees."""
 
 import subprocess
 import sys
@@ -26,5 +26,5 @@ def page_faults(argument: str) -> int:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc")
-def test_memory_of_a_step_is_used_again_by_the_next():
+def test_each_step_reuses_the_memory_of_the_last_one():
     assert page_faults("keep") < page_faults("return") / 10

@@ -24,19 +24,19 @@ from tests.support.tiny_models import save_tiny_model
 CPU = torch.device("cpu")
 
 
-# Heads whose keys and values are kept: grouped or multi-query where the architecture has it, else all four. Falcon's code
-# repeats them before caching them, regardless of its configuration.
+# The number of heads whose keys and values are cached: fewer than four where the architecture has grouped or multi-query
+# attention. Falcon's code repeats them before caching them, regardless of its configuration.
 HEADS = {"gpt_bigcode": 1, "starcoder2": 2, "llama": 2, "qwen3": 2, "mistral": 2, "mixtral": 2, "gpt_neox": 4, "opt": 4,
          "bloom": 4, "gptj": 4, "falcon": 4}  # fmt: skip
 
 
 @pytest.mark.parametrize("architecture", HEADS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_a_token_takes_a_key_and_a_value_in_every_layer_and_head(architecture, dtype, tmp_path):
+def test_the_cache_holds_a_key_and_a_value_per_token_layer_and_head(architecture, dtype, tmp_path):
     model = load_model(str(save_tiny_model(architecture, tmp_path)))[0].to(dtype)
     found = measure_cache(model)[CPU]
     assert found.per_token == 2 * 2 * HEADS[architecture] * 8 * dtype.itemsize
-    assert found.per_row <= 16  # a counter of tokens, where attention looks through a window
+    assert found.per_row <= 16  # a token counter, in models with sliding-window attention
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def model(tiny_llama):
     return load_model(str(tiny_llama))[0]
 
 
-def test_rows_are_as_many_as_fit_and_no_more_than_help(model, monkeypatch, caplog):
+def test_as_many_rows_as_fit_up_to_the_limit(model, monkeypatch, caplog):
     caplog.set_level("INFO", memory.__name__)
     size = measure_cache(model)[CPU]
     needs = {rows: memory_of(model, size, rows, 1000) for rows in range(1, 20)}
@@ -56,13 +56,13 @@ def test_rows_are_as_many_as_fit_and_no_more_than_help(model, monkeypatch, caplo
     assert len(caplog.messages) == 2 * len(needs)
 
 
-def test_rows_take_at_least_their_caches_and_more_rows_take_more(model):
+def test_rows_need_at_least_their_caches_and_more_rows_need_more(model):
     size = measure_cache(model)[CPU]
     needs = [memory_of(model, size, rows, 1000) for rows in range(1, 65)]
     assert all(need > rows * size.per_token * 1000 for rows, need in enumerate(needs, 1)) and needs == sorted(needs)
 
 
-def test_a_model_without_room_for_one_row_is_refused_with_both_numbers(model, monkeypatch):
+def test_a_model_without_memory_for_one_row_is_refused_with_needed_and_free_memory(model, monkeypatch):
     monkeypatch.setattr(memory, "free_bytes", lambda place: 10**9)
     with pytest.raises(
         UserError, match=r"of 2000000 tokens needs \d\.\d GB on cpu .* 1\.0 GB are free; .*--max_length"
@@ -71,7 +71,7 @@ def test_a_model_without_room_for_one_row_is_refused_with_both_numbers(model, mo
 
 
 @given(st.none() | st.integers(2, 10**6), st.none() | st.integers(2, 10**6), st.integers(1, 10**5))
-def test_a_row_stays_within_every_limit_of_length(context, max_length, new):
+def test_a_row_stays_within_every_length_limit(context, max_length, new):
     longest = longest_row(context, max_length, new)
     limits = [limit for limit in (context, max_length, 2048 + new) if limit is not None]
     assert longest in limits and all(longest <= limit for limit in limits)
@@ -111,7 +111,7 @@ def test_main_memory_is_limited_by_the_machine_and_the_control_groups(
     assert main_memory(tmp_path / "proc", tmp_path / "groups") == expected
 
 
-def test_without_control_groups_the_machine_decides(tmp_path):
+def test_without_control_groups_the_memory_of_the_machine_is_the_limit(tmp_path):
     assert 0 < main_memory(tmp_path, tmp_path) <= psutil.virtual_memory().total
 
 

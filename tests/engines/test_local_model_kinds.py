@@ -1,4 +1,4 @@
-"""Folders and configurations that are not a whole causal language model are named before any weights are read."""
+"""Folders and configurations that are not a causal language model are refused before any weights are read."""
 
 import json
 import re
@@ -23,7 +23,7 @@ TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
 
 @pytest.fixture
 def copy(tiny_llama, tmp_path):
-    """A copy of the tiny model, to be spoilt."""
+    """Return a copy of the tiny model that the test may damage."""
     for path in tiny_llama.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     return tmp_path
@@ -72,7 +72,7 @@ FOLDERS = {
     "diffusers": (lambda folder: (folder / "model_index.json").write_text("{}"), "diffusers pipeline"),
     "checkpoints": (checkpoints, "folders inside it do; give one of them: .*/checkpoint-500"),
     "makers_format": (
-        lambda folder: (keep_only(folder, *TOKENIZER), (folder / "params.json").write_text("{}")), "its maker's own format",
+        lambda folder: (keep_only(folder, *TOKENIZER), (folder / "params.json").write_text("{}")), "its publisher's own format",
     ),
     "pointer": (pointer("model.safetensors"), "model.safetensors is a Git LFS pointer .*git lfs pull"),
     "pointer_tokenizer": (pointer("tokenizer.json"), "tokenizer.json is a Git LFS pointer"),
@@ -91,7 +91,7 @@ FOLDERS = {
 
 
 @pytest.mark.parametrize("kind", FOLDERS)
-def test_a_wrong_folder_is_named(copy, kind):
+def test_a_wrong_folder_is_refused_with_the_reason(copy, kind):
     spoil, message = FOLDERS[kind]
     spoil(copy)
     with pytest.raises(UserError, match=message) as caught:
@@ -99,7 +99,7 @@ def test_a_wrong_folder_is_named(copy, kind):
     assert str(caught.value).startswith(f"--model_name_or_path {copy}: ")
 
 
-def test_whole_folders_pass(tiny_llama):
+def test_complete_folders_pass(tiny_llama):
     check_folder("m", tiny_llama)
     ModelReader(str(tiny_llama))
 
@@ -110,7 +110,7 @@ def test_a_name_that_the_hub_cannot_have_is_not_looked_up(name):
         ModelReader(name)
 
 
-def test_a_file_in_place_of_its_folder_is_named(tiny_llama):
+def test_a_file_given_in_place_of_its_folder_is_refused(tiny_llama):
     with pytest.raises(UserError, match="is a file; give the folder that holds it"):
         ModelReader(str(tiny_llama / "model.safetensors"))
 
@@ -124,7 +124,7 @@ def test_a_file_in_place_of_its_folder_is_named(tiny_llama):
         ({"model_type": "llama", "quantization": {"group_size": 64, "bits": 4}}, "quantized by MLX"),
     ],
 )  # fmt: skip
-def test_configurations_of_other_kinds_are_named(config, message):
+def test_configurations_of_other_kinds_of_models_are_refused(config, message):
     with pytest.raises(UserError, match=message):
         check_architecture("m", config)
 
@@ -154,7 +154,7 @@ def test_an_encoder_with_all_its_weights_is_refused(copy, kind):
         load_model(str(copy))
 
 
-def test_a_t5_folder_is_refused_although_its_file_does_not_say_what_it_is(copy):
+def test_a_t5_folder_is_refused_although_config_json_does_not_call_it_an_encoder_decoder(copy):
     (copy / "config.json").write_text('{"architectures": ["T5ForConditionalGeneration"], "model_type": "t5"}')
     with pytest.raises(UserError, match="is an encoder-decoder"):
         ModelReader(str(copy))
@@ -165,7 +165,7 @@ def test_the_package_that_reads_quantized_weights_is_named(copy, monkeypatch, me
     config = json.loads((copy / "config.json").read_text())
     config["quantization_config"] = {"quant_method": method, "bits": 4, "group_size": 128, "zero_point": True}
     (copy / "config.json").write_text(json.dumps(config))
-    monkeypatch.setattr(loading, "loading_options", lambda placement: pytest.fail("the weights would be read"))
+    monkeypatch.setattr(loading, "loading_options", lambda *_: pytest.fail("the weights would be read"))
     with pytest.raises(UserError, match=rf"its weights are quantized \({method}\), .*({package})"):
         load_model(str(copy))
 
@@ -222,7 +222,7 @@ def test_an_adapter_is_merged_into_its_model(tiny_llama, lora):
     assert not merged.state_dict()[name].equal(plain.state_dict()[name])
 
 
-def test_an_adapter_of_another_model_is_named(copy, lora):
+def test_an_adapter_of_another_model_is_refused(copy, lora):
     config = copy / "config.json"
     keep_only(copy, "config.json", *TOKENIZER)
     settings = json.loads(config.read_text()) | {"hidden_size": 16}
@@ -245,7 +245,7 @@ def test_an_adapter_of_another_model_is_named(copy, lora):
         ),
     ],
 )
-def test_a_folder_that_is_no_adapter_is_named(tiny_llama, lora, tmp_path, spoil, message):
+def test_a_folder_that_is_not_an_adapter_is_refused(tiny_llama, lora, tmp_path, spoil, message):
     for path in lora.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     spoil(tmp_path)

@@ -1,4 +1,4 @@
-"""Packed weights against torch's own product."""
+"""Packed layers compared with ordinary ones."""
 
 import pytest
 import torch
@@ -15,12 +15,14 @@ def layers(dtype: torch.dtype = torch.float32) -> torch.nn.Sequential:
 
 
 @pytest.mark.skipif(not PACKS, reason="weights are packed on x86 CPUs only")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("shape", [(1,), (1, 1), (2,), (3, 1), (2, 7), (16, 1), (1, 300)])
-def test_products_are_those_of_the_layer_itself(shape):
-    model, packed = layers(), layers()
+def test_a_packed_layer_gives_the_same_output(shape, dtype, monkeypatch):
+    monkeypatch.setattr(packing, "multiplies_bfloat16", lambda: True)
+    model, packed = layers(dtype), layers(dtype)
     assert pack_linears(packed) == 2
     assert isinstance(packed[0].forward, PackedLinear) and isinstance(packed[2].forward, PackedLinear)
-    input = torch.randn(*shape, 48)
+    input = torch.randn(*shape, 48, dtype=dtype)
     with torch.inference_mode():
         expected, found = model(input), packed(input)
     assert found.shape == expected.shape
@@ -29,10 +31,11 @@ def test_products_are_those_of_the_layer_itself(shape):
     assert pack_linears(packed) == 2 and packed[0].forward is kept
 
 
-def test_other_precisions_subclasses_and_large_models_keep_their_weights(monkeypatch):
+def test_other_precisions_subclasses_and_large_models_are_not_packed(monkeypatch):
     class Quantised(torch.nn.Linear):
         pass
 
+    monkeypatch.setattr(packing, "multiplies_bfloat16", lambda: False)
     assert pack_linears(layers(torch.float64)) == pack_linears(layers(torch.bfloat16)) == 0
     assert pack_linears(torch.nn.Sequential(Quantised(4, 4))) == 0
     monkeypatch.setattr(packing, "PACK_BYTES", 48 * 80 * 4)

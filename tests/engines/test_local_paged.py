@@ -49,10 +49,8 @@ def expected(tiny_llama):
 
 @pytest.fixture(scope="module", autouse=True)
 def few_objects_to_collect():
-    """Freeze loaded objects, because garbage collection at the end of each loop is slow with large libraries loaded."""
+    """Freeze what earlier tests loaded, because a collection ends each loop."""
     gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 def loops() -> list[threading.Thread]:
@@ -68,9 +66,7 @@ def without(some, found: dict) -> dict:
 
 
 def failing(engine: HuggingFaceEngine, monkeypatch, error, fails) -> list[int]:
-    """Make the model's forward pass raise on inputs for which `fails` is true; return a list that grows with each
-    failure.
-    """
+    """Make the model's forward pass raise if `fails(input_ids)`; return a list that gets an entry at each failure."""
     real, raised = engine._model.forward, []
 
     def forward(input_ids, **options):
@@ -87,9 +83,8 @@ def failing(engine: HuggingFaceEngine, monkeypatch, error, fails) -> list[int]:
 def test_greedy_rows_equal_generate_with_and_without_stop_texts(architecture, tmp_path, paged):
     folder = save_tiny_model(architecture, tmp_path)
     if architecture == "gpt_neox":
-        config = (
-            folder / "config.json"
-        )  # states key-value heads, which this architecture has not, and would be believed
+        # It states a number of key-value heads, which this architecture ignores but the cache would use.
+        config = folder / "config.json"
         config.write_text(config.read_text().replace('"num_key_value_heads"', '"unused"'))
     engine = paged(folder, batch_size=3)
     free = complete(engine, [request(i, text) for i, text in enumerate(PROMPTS)])
@@ -104,7 +99,7 @@ def test_greedy_rows_equal_generate_with_and_without_stop_texts(architecture, tm
         decoded = engine._tokenizer.decode([token for token in new if token > 1], clean_up_tokenization_spaces=False)
         assert texts(free)[index] == (decoded, "stop" if new[-1] == 1 else "length", len(new))
         stops[index] = decoded[5:8] or "\0"
-    assert len({item.text for item in free.values()}) > 2, "all rows the same would prove nothing"
+    assert len({item.text for item in free.values()}) > 2, "equal rows would prove nothing"
 
     stopped = complete(engine, [request(i, PROMPTS[i], (stops[i],)) for i in stops])
     for index, stop in stops.items():
@@ -126,7 +121,7 @@ def test_any_of_several_end_tokens_ends_a_row(tiny_llama, paged):
     assert [reason for _, reason, _ in found.values()].count("stop") >= 3
 
 
-def test_sampled_rows_follow_the_seeds_of_the_first_requests(paged):
+def test_sampled_text_depends_on_the_seeds_of_the_first_requests(paged):
     def once(seed: str) -> dict:
         return texts(complete(paged(sampling=SAMPLED), [replace(request(0, "Add"), seed=seed)]))
 
@@ -134,14 +129,14 @@ def test_sampled_rows_follow_the_seeds_of_the_first_requests(paged):
 
 
 @pytest.mark.parametrize("narrow", [{"top_k": 1}, {"top_p": 1e-6, "temperature": 0.5}])
-def test_sampling_options_reach_the_draw(paged, expected, narrow):
+def test_sampling_options_are_used(paged, expected, narrow):
     found = texts(complete(paged(sampling=replace(SAMPLED, **narrow)), REQUESTS[:5]))
     assert found == {index: expected[index] for index in range(5)}
 
 
-def test_a_prompt_that_would_end_the_loop_is_refused_alone(paged, expected):
+def test_a_prompt_that_would_kill_the_loop_is_refused_alone(paged, expected):
     engine = paged()
-    engine.context_length = 10**6  # so that the back-end has to see to it
+    engine.context_length = 10**6  # so that only the back-end checks the length
     too_long = request(90, "é " * CONTEXT)
     engine.submit([too_long, *REQUESTS])
     found = complete(engine, [])
@@ -165,7 +160,7 @@ def test_after_an_error_in_the_loop_every_request_ends_once_with_the_right_token
     assert engine._backend._starts == 2 and engine._backend.limit == 8
 
 
-def test_a_request_that_kills_the_loop_is_tried_twice_and_others_end_well(paged, expected, monkeypatch):
+def test_a_request_that_kills_the_loop_is_tried_twice_and_others_succeed(paged, expected, monkeypatch):
     engine = paged()
     poison = engine._tokenizer(PROMPTS[1])["input_ids"][:3]
 
@@ -176,18 +171,18 @@ def test_a_request_that_kills_the_loop_is_tried_twice_and_others_end_well(paged,
     found = complete(engine, REQUESTS)
     errors = {index: item.error for index, item in found.items() if item.error}
     assert errors == {index: "continuous batching failed: ValueError: bad" for index in (1, 6)}
-    assert 3 <= len(raised) <= 4  # the two may have been under way together the first time
+    assert 3 <= len(raised) <= 4  # both may have been in progress the first time
     assert without(errors, texts(found)) == without(errors, expected)
 
 
-def test_a_row_that_only_waited_when_the_loop_died_is_not_held_to_have_been_tried(paged, monkeypatch):
+def test_a_row_that_waited_when_the_loop_died_does_not_count_as_tried(paged, monkeypatch):
     engine = paged(batch_size=1)
     raised = failing(engine, monkeypatch, ValueError("bad"), lambda ids: True)
     found = complete(engine, REQUESTS[:2])
     assert [item.finish_reason for item in found.values()] == ["error"] * 2 and len(raised) == 4
 
 
-def test_a_token_that_comes_after_the_end_is_ignored(tiny_llama):
+def test_a_token_after_the_end_of_a_row_is_ignored(tiny_llama):
     # Where steps overlap, as on CUDA, the loop learns of an end one step late.
     rules, names = engine_of(tiny_llama)._backend._rules, []
     router = _Router(rules, names.append)
@@ -199,7 +194,7 @@ def test_a_token_that_comes_after_the_end_is_ignored(tiny_llama):
     assert [router.events.get() for _ in range(3)] == [(1, []), (1, ["0"]), (0, [])]
 
 
-def test_memory_that_runs_out_halves_the_limit(paged, expected, monkeypatch):
+def test_running_out_of_memory_halves_the_limit(paged, expected, monkeypatch):
     engine = paged()
     failing(
         engine,
@@ -212,7 +207,7 @@ def test_memory_that_runs_out_halves_the_limit(paged, expected, monkeypatch):
 
 
 @pytest.mark.parametrize(("fits", "refused"), [(2, 0), (0, 11)])
-def test_a_cache_that_memory_has_no_room_for_is_tried_smaller(paged, expected, monkeypatch, fits, refused):
+def test_a_cache_that_does_not_fit_into_memory_is_made_smaller(paged, expected, monkeypatch, fits, refused):
     engine, real = paged(), ContinuousBatchingManager.warmup
 
     def warmup(manager) -> None:
@@ -227,7 +222,7 @@ def test_a_cache_that_memory_has_no_room_for_is_tried_smaller(paged, expected, m
     assert engine._backend.limit == max(fits, 1) and (refused or texts(found) == expected)
 
 
-def test_a_loop_that_dies_before_it_takes_anything_is_not_begun_for_ever(paged, monkeypatch):
+def test_a_loop_that_dies_before_it_takes_a_row_is_not_restarted(paged, monkeypatch):
     def start(manager) -> None:
         manager.background_thread_status.record_fatal_error(OSError("no thread"))
 
@@ -238,7 +233,7 @@ def test_a_loop_that_dies_before_it_takes_anything_is_not_begun_for_ever(paged, 
         engine.poll()
 
 
-def test_a_row_that_ends_at_a_stop_text_leaves_its_slot(tiny_llama, paged, monkeypatch):
+def test_a_row_that_ends_at_a_stop_text_frees_its_slot(tiny_llama, paged, monkeypatch):
     free = complete(engine_of(tiny_llama), [request(0, PROMPTS[1])])[0].text
     engine, steps = paged(sampling=LONG, batch_size=1), []
     failing(engine, monkeypatch, ValueError(), lambda ids: steps.append(1))
@@ -255,7 +250,7 @@ def test_a_request_too_large_for_memory_ends_as_an_error_and_others_continue(pag
     assert without((3, 8), texts(found)) == without((3, 8), expected)
 
 
-def test_an_interruption_gives_whole_rows_only_and_closing_ends_the_thread(tiny_llama, paged, monkeypatch):
+def test_an_interruption_returns_only_finished_rows_and_closing_ends_the_thread(tiny_llama, paged, monkeypatch):
     free = complete(engine_of(tiny_llama), [request(0, PROMPTS[1])])[0].text
     engine, drawn = paged(sampling=LONG), []
 
@@ -275,7 +270,7 @@ def test_an_interruption_gives_whole_rows_only_and_closing_ends_the_thread(tiny_
     engine.close()
 
 
-def test_an_engine_that_is_forgotten_ends_its_thread(tiny_llama):
+def test_deleting_an_engine_ends_its_thread(tiny_llama):
     engine = engine_of(tiny_llama, LONG, backend="paged")
     engine.submit([request(0, PROMPTS[2])])
     engine._backend.advance(engine._waiting, lambda rows: None, lambda: False)

@@ -8,8 +8,9 @@ from safetensors.torch import save_file
 from transformers import LlamaConfig, LlamaForCausalLM, MambaConfig
 
 from self_instruct.engines import load_engine
+from self_instruct.engines.local import packing, placement
 from self_instruct.engines.local.loading import load_model
-from self_instruct.engines.local.placement import Machine, Placement, check, device
+from self_instruct.engines.local.placement import Machine, Placement, check, device, loading_options
 from self_instruct.errors import UserError
 from tests.support.engine_runs import GREEDY, PROMPTS, complete, request
 from tests.support.tiny_models import build_tokenizer
@@ -31,7 +32,7 @@ ONE_GPU = replace(GPU, processes=1, processes_here=1)
         (Placement(device_map="auto", quantization="4bit"), ONE_GPU, LLAMA),
         (Placement(), replace(CPU, processes=9, processes_here=9), LLAMA),
         (Placement(), replace(GPU, processes=3, processes_here=3), LLAMA),
-        (Placement(), replace(GPU, devices=1, shown_by="CUDA_VISIBLE_DEVICES"), LLAMA),
+        (Placement(), replace(GPU, devices=1, visibility_variable="CUDA_VISIBLE_DEVICES"), LLAMA),
     ],
 )  # fmt: skip
 def test_valid_combinations_pass(placement, machine, config):
@@ -62,13 +63,13 @@ def test_invalid_combinations_are_refused_with_the_reason(placement, machine, co
 
 
 @pytest.mark.parametrize("local_rank", ["0", "1"])
-def test_processes_that_may_share_a_device_are_warned_once_per_machine(local_rank, monkeypatch, caplog):
+def test_a_device_that_processes_may_share_gives_one_warning_per_machine(local_rank, monkeypatch, caplog):
     monkeypatch.setenv("LOCAL_RANK", local_rank)
-    machine = replace(GPU, devices=1, shown_by="CUDA_VISIBLE_DEVICES")
+    machine = replace(GPU, devices=1, visibility_variable="CUDA_VISIBLE_DEVICES")
     check(Placement(), replace(machine, processes_here=1), LLAMA)
     assert caplog.messages == []
     check(Placement(), machine, LLAMA)
-    said = "8 processes were started on this machine, and CUDA_VISIBLE_DEVICES shows this one 1 cuda device"
+    said = "8 processes were started on this machine, and CUDA_VISIBLE_DEVICES shows this process 1 cuda device"
     assert [text.startswith(said) for text in caplog.messages] == [True] * (local_rank == "0")
 
 
@@ -78,19 +79,36 @@ def test_this_machine_is_described_by_its_devices_and_the_launcher(monkeypatch):
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
     found = Machine.here(6)
     assert (found.kind, found.devices) == (device().type, max(1, torch.accelerator.device_count()))
-    assert (found.processes, found.processes_here, found.shown_one_by) == (6, 3, None)
+    assert (found.processes, found.processes_here, found.one_device_variable) == (6, 3, None)
     monkeypatch.setenv("HIP_VISIBLE_DEVICES", "2")
-    assert Machine.here(6).shown_one_by == ("HIP_VISIBLE_DEVICES" if found.devices == 1 else None)
+    assert Machine.here(6).one_device_variable == ("HIP_VISIBLE_DEVICES" if found.devices == 1 else None)
 
 
-def test_it_is_refused_before_any_weights_are_read(tiny_llama, tmp_path):
+@pytest.mark.parametrize(
+    ("stored", "amx", "dtype"),
+    [
+        (torch.bfloat16, True, torch.bfloat16),
+        (torch.bfloat16, False, torch.float32),
+        (torch.float16, True, torch.float32),
+        (torch.float32, True, torch.float32),
+        (None, True, torch.float32),
+    ],
+)
+def test_on_a_cpu_weights_stay_in_bfloat16_only_if_it_multiplies_them(stored, amx, dtype, monkeypatch):
+    monkeypatch.setattr(placement, "device", lambda: torch.device("cpu"))
+    monkeypatch.setattr(packing, "multiplies_bfloat16", lambda: amx)
+    assert loading_options(Placement(), stored)["dtype"] == dtype
+    assert loading_options(Placement(dtype="float16"), stored)["dtype"] == torch.float16
+
+
+def test_an_invalid_combination_is_refused_before_any_weights_are_read(tiny_llama, tmp_path):
     (tmp_path / "config.json").write_bytes((tiny_llama / "config.json").read_bytes())
     save_file({}, tmp_path / "model.safetensors")
     with pytest.raises(UserError, match="--device_map auto gives one process all devices, but 3 were started"):
         load_engine("huggingface", str(tmp_path), None, GREEDY, placement=Placement(device_map="auto"), processes=3)
 
 
-def test_a_model_placed_by_accelerate_writes_the_same(tiny_llama):
+def test_a_model_placed_by_accelerate_writes_the_same_texts(tiny_llama):
     texts = []
     for device_map in (None, "auto"):
         engine = load_engine(
@@ -105,7 +123,7 @@ def test_a_model_placed_by_accelerate_writes_the_same(tiny_llama):
 @pytest.mark.parametrize(("bits", "share"), [("4bit", 0.25), ("8bit", 0.5)])
 def test_quantised_weights_are_smaller_and_generate(tmp_path, bits, share):
     pytest.importorskip("bitsandbytes")
-    # Weights are quantised in blocks of 64, so that the model must be wider than the other tests' models.
+    # Weights are quantised in blocks of 64, so the model must be wider than those of other tests.
     config = LlamaConfig(
         hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4, vocab_size=400
     )

@@ -3,13 +3,13 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from self_instruct.engines.local.prefill import FULLEST, SHORTEST_SHARE, Held, schedule_prefill, shared_length
+from self_instruct.engines.local.prefill import MIN_COPIED, MIN_FILLED, Held, schedule_prefill, shared_length
 
 TEXT = st.lists(st.integers(0, 2), min_size=1, max_size=12).map(lambda parts: [p for p in parts for _ in range(9)])
 
 
 @given(TEXT, TEXT)
-def test_shared_length_is_the_common_beginning(first, second):
+def test_shared_length_is_the_length_of_the_common_prefix(first, second):
     naive = 0
     while naive < min(len(first), len(second)) and first[naive] == second[naive]:
         naive += 1
@@ -29,10 +29,10 @@ def test_a_prefill_schedule_copies_cached_tokens_and_computes_the_rest(texts, he
             assert text[: item.known] == held[item.source][: item.known]
     widest = len(chosen) * max(item.unread for item in chosen)
     if len(chosen) > 1:
-        assert widest <= budget and sum(item.unread for item in chosen) >= FULLEST * widest
+        assert widest <= budget and sum(item.unread for item in chosen) >= MIN_FILLED * widest
 
 
-def test_a_beginning_that_several_share_is_read_with_one_of_them_first():
+def test_a_shared_prefix_is_read_with_one_text_first():
     shared = list(range(100))
     texts = [shared + [200 + i] * 40 for i in range(4)]
     first = schedule_prefill(texts, [], 10**6)
@@ -50,5 +50,5 @@ def test_equal_texts_are_read_once():
 
 def test_short_shared_prefixes_are_not_copied():
     text = list(range(100))
-    other = text[: SHORTEST_SHARE - 1] + [900] * 50
+    other = text[: MIN_COPIED - 1] + [900] * 50
     assert schedule_prefill([other], [Held(0, text, 99)], 100)[0].known == 0

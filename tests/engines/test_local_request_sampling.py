@@ -35,7 +35,7 @@ def alone(tiny_llama) -> dict:
 
 
 @pytest.mark.parametrize(("backend", "lag"), [("slots", 0), ("slots", 1), ("static", None)])
-def test_rows_with_different_sampling_give_the_tokens_that_each_gives_alone(tiny_llama, alone, backend, lag):
+def test_rows_with_different_sampling_draw_the_same_tokens_as_alone(tiny_llama, alone, backend, lag):
     engine = engine_of(tiny_llama, SAMPLED, backend=backend, batch_size=7)
     if lag is not None:
         engine._backend._lag = lag
@@ -44,14 +44,14 @@ def test_rows_with_different_sampling_give_the_tokens_that_each_gives_alone(tiny
     assert {9, 24} <= lengths <= {9, 17, 24, 30, 40}
 
 
-def test_a_late_row_with_a_penalty_does_not_change_rows_without_one(tiny_llama, alone):
+def test_a_penalised_row_that_joins_late_does_not_change_the_other_rows(tiny_llama, alone):
     engine = engine_of(tiny_llama, SAMPLED, backend="slots", batch_size=3)
     plain, penalised = REQUESTS[::6], [item for item in REQUESTS if item.index % 6 in (3, 5)]
     found = texts(complete(engine, [*plain, *penalised]))
     assert found == {index: alone[index] for index in found} and len(found) == 9
 
 
-def test_paged_uses_one_sampling_for_all_and_says_so(tiny_llama):
+def test_paged_refuses_a_request_with_its_own_sampling(tiny_llama):
     engine = engine_of(tiny_llama, GREEDY, backend="paged", batch_size=2)
     own_length = complete(engine, [request(0, "Add", (), replace(GREEDY, max_new_tokens=3)), request(1, "Add")])
     assert [own_length[i].completion_tokens for i in range(2)] == [3, 24]
@@ -75,7 +75,7 @@ def test_a_prompt_must_leave_room_for_the_tokens_of_its_own_request(tiny_llama):
     ) | st.none(),
     st.lists(st.text(), max_size=3),
 )  # fmt: skip
-def test_a_request_is_the_same_after_a_message(sampling, stop):
+def test_a_request_survives_a_round_trip_through_json(sampling, stop):
     item = Request(3, "a prompt", "1.", tuple(stop), "42:3", sampling)
     assert Request.of(json.loads(json.dumps(asdict(item)))) == item
 

@@ -43,12 +43,12 @@ KEPT = [
 
 @pytest.mark.parametrize("sampling", KEPT)
 @pytest.mark.parametrize("size", [50, 3 * FEW])
-def test_the_tokens_that_can_be_drawn_are_those_that_the_reference_keeps(sampling, size):
+def test_only_the_tokens_that_the_reference_keeps_can_be_drawn(sampling, size):
     logits = torch.randn(8, size, generator=torch.Generator().manual_seed(1)) * 3
     expected = reference(logits, sampling)
     probabilities = expected.double().softmax(-1)
     for row in range(8):
-        # One number inside each token's part of the distribution, likeliest first, must draw just that token.
+        # The number in the middle of a token's part of the distribution must draw that token.
         ordered, ids = probabilities[row].sort(descending=True, stable=True)
         middles = (ordered.cumsum(0) - ordered / 2)[ordered > 1e-6]
         drawn = draw(logits[row].expand(len(middles), -1), sampling, middles.float())
@@ -59,10 +59,10 @@ def test_the_tokens_that_can_be_drawn_are_those_that_the_reference_keeps(samplin
 
 @pytest.mark.parametrize("top_p", [0.3, 0.95, 1.0])
 @pytest.mark.parametrize("spread", [0.1, 1.0, 4.0])
-def test_sampling_from_the_few_likeliest_tokens_equals_a_full_sort(top_p, spread):
+def test_sampling_from_the_likeliest_tokens_equals_sampling_from_a_full_sort(top_p, spread):
     generator = torch.Generator().manual_seed(5)
     logits = torch.randn(40, 1000, generator=generator) * spread * torch.linspace(0.1, 2, 40)[:, None]
-    logits = (logits * 8).round() / 8  # many equals
+    logits = (logits * 8).round() / 8  # many equal logits
     uniform = torch.rand(40, generator=generator)
     ordered, ids = torch.sort(logits, dim=-1, descending=True, stable=True)
     probabilities = (ordered - logits.logsumexp(-1, keepdim=True)).exp()
@@ -74,7 +74,7 @@ def test_sampling_from_the_few_likeliest_tokens_equals_a_full_sort(top_p, spread
     assert torch.equal(drawn[flat], ids.gather(1, at)[flat, 0])
 
 
-def test_tokens_come_as_often_as_they_are_likely():
+def test_tokens_are_drawn_with_their_probabilities():
     logits = torch.log(torch.tensor([[0.5, 0.3, 0.2]])).repeat(4000, 1)
     uniform = torch.rand(4000, generator=torch.Generator().manual_seed(3))
     counts = Counter(draw(logits, Sampling(1, 1.0, 1.0), uniform).tolist())
@@ -86,7 +86,7 @@ def test_temperature_zero_is_greedy(logits):
 
 
 @given(st.integers(0, 63), st.sampled_from([0.5, 0.9, 1.0]), st.sampled_from([0, 4]), st.sampled_from([0.0, 0.2]))
-def test_a_row_draws_the_same_alone_as_beside_others(row, top_p, top_k, min_p):
+def test_a_row_draws_the_same_token_alone_and_in_a_batch(row, top_p, top_k, min_p):
     generator = torch.Generator().manual_seed(row)
     logits = torch.randn(64, 400, generator=generator) * torch.linspace(0.01, 6, 64)[:, None]
     uniform, sampling = torch.rand(64, generator=generator), Sampling(1, 1.0, top_p, top_k, min_p=min_p)
@@ -96,7 +96,7 @@ def test_a_row_draws_the_same_alone_as_beside_others(row, top_p, top_k, min_p):
 
 @pytest.mark.parametrize("sampling", [Sampling(1, 0.0), Sampling(1, 1.0), Sampling(1, 1.0, 0.9, 5)])
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_row_without_numbers_is_marked_and_refused_and_the_others_are_drawn(logits, sampling, value):
+def test_a_row_without_finite_logits_is_marked_and_the_others_are_drawn(logits, sampling, value):
     broken = logits.clone()
     broken[3, 7] = value
     drawn = draw(broken, sampling, torch.full((64,), 0.5))

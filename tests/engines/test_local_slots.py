@@ -7,14 +7,16 @@ from dataclasses import replace
 import pytest
 import torch
 
+from self_instruct.engines.base import Sampling
 from self_instruct.engines.local.engine import HuggingFaceEngine
 from self_instruct.engines.local.loading import load_model
 from self_instruct.engines.local.slots import SlotBackend
 from self_instruct.engines.local.static import StaticBackend
 from self_instruct.errors import UserError
-from tests.support.engine_runs import GREEDY, HEADER, PROMPTS, SAMPLED, complete, engine_of, request
+from tests.support.engine_runs import GREEDY, HEADER, PROMPTS, complete, engine_of, request
 from tests.support.tiny_models import save_tiny_model
 
+SAMPLED = Sampling(max_new_tokens=14, temperature=1.0, top_p=0.9)
 SHORT = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
 
 
@@ -45,7 +47,7 @@ def failing(monkeypatch, owner, name, when, after=False) -> list[int]:
 
 
 @pytest.mark.parametrize("penalty", [1.0, 1.4])
-def test_tokens_that_are_read_a_step_later_are_the_same(tiny_llama, penalty):
+def test_reading_tokens_one_step_later_changes_no_text(tiny_llama, penalty):
     sampling = replace(SAMPLED, repetition_penalty=penalty)
     free = complete(slots(tiny_llama, sampling), [request(i, PROMPTS[i % 5]) for i in range(12)])
     stops = {index: (item.text[4:6],) for index, item in free.items() if index % 3 and len(item.text) > 6}
@@ -65,14 +67,14 @@ def test_tokens_that_are_read_a_step_later_are_the_same(tiny_llama, penalty):
         ("cache shrink", False, 1),
     ],
 )  # fmt: skip
-def test_memory_that_runs_out_anywhere_changes_no_text(tiny_llama, monkeypatch, place, after, lag):
+def test_running_out_of_memory_anywhere_changes_no_text(tiny_llama, monkeypatch, place, after, lag):
     requests = [request(i, HEADER * (i % 2) + PROMPTS[i % 3]) for i in range(9)]
     expected = complete(engine_of(tiny_llama, SAMPLED, backend="static", batch_size=9), requests)
     engine = slots(tiny_llama, SAMPLED, lag, batch_size=6)
     backend = engine._backend
     owners = {"backend": backend, "model": backend._model, "cache": backend._model.cache}
     owner, name = place.split()
-    if name == "shrink":  # while rows are put back after an earlier lack
+    if name == "shrink":  # it is only called after memory has run out once
         failing(monkeypatch, backend._model, "launch", lambda call: call == 5)
     failures = failing(
         monkeypatch, owners[owner], name, lambda call: call in ((0,) if name == "shrink" else (1, 6)), after
@@ -82,7 +84,7 @@ def test_memory_that_runs_out_anywhere_changes_no_text(tiny_llama, monkeypatch, 
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_memory_that_runs_out_at_random_ends_every_request_once_with_the_same_tokens(tiny_llama, monkeypatch, seed):
+def test_running_out_of_memory_at_random_changes_no_text(tiny_llama, monkeypatch, seed):
     rng = random.Random(seed)
     requests = [request(i, HEADER * rng.randint(0, 1) + PROMPTS[i % 5]) for i in range(12)]
     expected = complete(engine_of(tiny_llama, SAMPLED, backend="static", batch_size=12), requests)
@@ -100,7 +102,7 @@ def test_memory_that_runs_out_at_random_ends_every_request_once_with_the_same_to
     assert any(failures)
 
 
-def test_a_row_alone_is_tried_again_once_and_then_given_up(tiny_llama, monkeypatch):
+def test_a_single_row_is_tried_again_once_and_then_given_up(tiny_llama, monkeypatch):
     expected = complete(slots(tiny_llama), [request(0, "Add"), request(1, PROMPTS[1])])
     engine = slots(tiny_llama, batch_size=4)
     failing(monkeypatch, engine._backend._model, "launch", lambda call: call == 7)
@@ -113,7 +115,7 @@ def test_a_row_alone_is_tried_again_once_and_then_given_up(tiny_llama, monkeypat
     assert texts(complete(engine, [request(1, PROMPTS[1])]))[1] == texts(expected)[1]
 
 
-def test_active_rows_continue_if_there_is_no_memory_for_another(tiny_llama, monkeypatch):
+def test_active_rows_continue_if_memory_runs_out_for_a_new_one(tiny_llama, monkeypatch):
     engine = slots(tiny_llama, batch_size=4)
     backend, reads = engine._backend, []
     backend._read_tokens = 0  # one at a time
@@ -127,7 +129,7 @@ def test_active_rows_continue_if_there_is_no_memory_for_another(tiny_llama, monk
     found = complete(engine, [request(i, f"{i} {PROMPTS[1]}") for i in range(4)])
     assert backend.limit == 2 and len(found) == 4
     finished = [len(texts) for texts in reads if isinstance(texts, list)]
-    assert sum(finished) == 3 + 2, "the two oldest must not have been read again"
+    assert sum(finished) == 3 + 2, "the two oldest rows must not be read again"
 
 
 def test_equal_prompts_are_read_once(tiny_llama, monkeypatch):
@@ -147,7 +149,7 @@ def test_equal_prompts_are_read_once(tiny_llama, monkeypatch):
 
 
 @pytest.mark.parametrize("architecture", ["bloom", "mistral", "gpt_bigcode", "opt", "falcon"])
-def test_prompts_of_different_length_that_are_read_together_give_the_same(architecture, tmp_path, monkeypatch):
+def test_prompts_of_different_length_can_be_read_together(architecture, tmp_path, monkeypatch):
     folder = save_tiny_model(architecture, tmp_path)
     double = architecture != "bloom"
     requests = [request(i, HEADER + "Sort the list now. " * (2 + i % 4) + str(i)) for i in range(9)]
@@ -159,7 +161,7 @@ def test_prompts_of_different_length_that_are_read_together_give_the_same(archit
     assert max(reads) > 2
 
 
-def test_other_errors_than_a_lack_of_memory_are_not_swallowed(tiny_llama, monkeypatch):
+def test_errors_other_than_out_of_memory_are_raised(tiny_llama, monkeypatch):
     engine = engine_of(tiny_llama)
     monkeypatch.setattr(engine._backend._model, "read", lambda *rest: torch.zeros(2) @ torch.zeros(3))
     engine.submit([request(0, "Add")])
@@ -167,7 +169,7 @@ def test_other_errors_than_a_lack_of_memory_are_not_swallowed(tiny_llama, monkey
         engine.poll()
 
 
-def test_a_prompt_that_is_no_longer_than_the_shared_beginning_is_read(tiny_llama):
+def test_a_prompt_that_is_a_prefix_of_a_cached_one_is_read(tiny_llama):
     long, short = HEADER + PROMPTS[1], HEADER
     engine = engine_of(tiny_llama, batch_size=2, backend="slots")
     found = complete(engine, [request(0, long + "x"), request(1, long + "y")])
@@ -179,7 +181,7 @@ def test_a_prompt_that_is_no_longer_than_the_shared_beginning_is_read(tiny_llama
     assert all(found[i].text == alone[i].text for i in (2, 3))
 
 
-def test_models_whose_layers_share_their_cache_get_static_batches(tiny_llama):
+def test_models_whose_layers_share_a_cache_use_static_batches(tiny_llama):
     model, tokenizer, revision = load_model(str(tiny_llama))
     assert isinstance(HuggingFaceEngine(model, tokenizer, revision, SAMPLED)._backend, SlotBackend)
     model.config.num_kv_shared_layers = 1

@@ -19,7 +19,7 @@ def first_reached(text: str, stop: tuple[str, ...]) -> int | None:
 
 @settings(max_examples=300, deadline=None)
 @given(PIECES.map("".join), st.sampled_from([("\n20.",), ("20. Task:", "é"), ("日本",), ("a",)]))
-def test_it_stops_at_the_token_that_completes_a_stop_text_and_not_before(text, stop):
+def test_generation_stops_at_the_token_that_completes_a_stop_text(text, stop):
     tokens = TOKENIZER(text)["input_ids"]
     texts = [TOKENIZER.decode(tokens[:n]) for n in range(len(tokens) + 1)]
     expected = next((n for n, seen in enumerate(texts) if any(word in seen for word in stop)), None)
@@ -27,5 +27,5 @@ def test_it_stops_at_the_token_that_completes_a_stop_text_and_not_before(text, s
 
 
 @pytest.mark.parametrize("stop", [(), ("\0",)])
-def test_without_a_stop_text_in_it_nothing_stops(stop):
+def test_text_without_a_stop_text_does_not_stop(stop):
     assert first_reached("1. Instruction:\nAdd two numbers.\n" * 5, stop) is None

@@ -1,4 +1,4 @@
-"""Chat templates of models that think: thinking is turned off, a thought is closed before our text, and marks are decoded."""
+"""Chat templates of models that think: turning thinking off, closing a thought before the opening, decoding the marks."""
 
 import pytest
 
@@ -36,7 +36,7 @@ INVERTED = (
         ("{% if enable_thinking is defined %}{{ raise_exception('no') }}{% endif %}" + CHATML, {}),
     ],
 )  # fmt: skip
-def test_thinking_is_turned_off_where_the_template_can(template, arguments):
+def test_thinking_is_turned_off_if_the_template_supports_it(template, arguments):
     made = ChatTemplate(tokenizer(template))
     assert made.arguments == arguments
     assert made.render("x") == ChatTemplate(tokenizer(template), arguments).render("x")
@@ -58,7 +58,7 @@ def test_thinking_is_turned_off_where_the_template_can(template, arguments):
         (MISTRAL, None, "", "[/INST]2. Task:"),
     ],
 )
-def test_our_opening_stands_behind_the_thought(template, arguments, opened, end):
+def test_the_opening_comes_after_the_thought(template, arguments, opened, end):
     made = tokenizer(template)
     encoder = PromptEncoder(made, arguments=arguments)
     assert made.decode(encoder.encode("Write.", "2. Task:")).endswith(end)
@@ -73,7 +73,7 @@ def test_special_tokens_that_mark_thoughts_are_decoded():
     assert TurnDecoder(tokenizer(MISTRAL, "[INST]")).decode(made("ab", add_special_tokens=False)["input_ids"]) == "ab"
 
 
-def test_stop_text_inside_a_thought_ends_nothing():
+def test_stop_text_inside_a_thought_is_ignored():
     made = build_tokenizer()
     matcher = StopMatcher(made)
 

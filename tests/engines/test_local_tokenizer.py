@@ -33,7 +33,7 @@ def edit(path, **changes):
 
 @pytest.mark.parametrize("template", [None, TEMPLATE])
 @pytest.mark.parametrize("which", ["demonstration model", "tiny llama"])
-def test_plain_folder_gives_the_tokens_and_context_of_the_whole_library(which, template, folder, tmp_path):
+def test_plain_folder_gives_the_same_tokens_and_context_as_auto_tokenizer(which, template, folder, tmp_path):
     if which == "demonstration model":
         folder = shutil.copytree(ROOT / "demo_model", tmp_path / "demo", ignore=shutil.ignore_patterns("training*"))
     if template:
@@ -57,19 +57,19 @@ def test_plain_folder_gives_the_tokens_and_context_of_the_whole_library(which, t
         ("config.json", {"max_position_embeddings": "1024"}),
     ],
 )
-def test_folder_that_says_less_or_more_is_left_to_the_whole_library(folder, file, changes):
+def test_folder_with_missing_or_special_settings_is_left_to_auto_tokenizer(folder, file, changes):
     assert load_plain_folder(str(folder)) is not None
     edit(folder / file, **changes)
     assert load_plain_folder(str(folder)) is None
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "[" * 100_000, "\udcff"])
-def test_broken_json_is_left_to_the_whole_library(folder, content):
+def test_broken_json_is_left_to_auto_tokenizer(folder, content):
     (folder / "config.json").write_bytes(content.encode("utf-8", "surrogateescape"))
     assert load_plain_folder(str(folder)) is None
 
 
-def test_broken_tokenizer_is_explained_by_the_whole_library(folder):
+def test_broken_tokenizer_is_reported_by_auto_tokenizer(folder):
     (folder / "tokenizer.json").write_text("{")
     assert load_plain_folder(str(folder)) is None
     with pytest.raises(UserError, match="--model_name_or_path"):

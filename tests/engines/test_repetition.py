@@ -1,4 +1,4 @@
-"""When generated tokens are a loop, and what the local back-ends do then."""
+"""Detecting loops in generated tokens, and ending such requests in the local back-ends."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ TOKENIZER = build_tokenizer()
 
 
 def first(tokens: list[int]) -> int | None:
-    """The number of tokens after which the rule ends a request."""
+    """Return the number of tokens after which the rule ends a request, or None."""
     return next((size for size in range(1, len(tokens) + 1) if repeats(tokens[:size])), None)
 
 
@@ -41,17 +41,17 @@ def test_a_loop_ends_soon_after_it_is_long_enough(text, cycle):
         "=" * 120,
     ],
 )
-def test_text_that_repeats_for_a_reason_goes_on(text):
+def test_text_with_legitimate_repetition_is_not_a_loop(text):
     assert first(TOKENIZER(text)["input_ids"]) is None
 
 
-def test_a_cycle_longer_than_the_limit_is_no_loop():
+def test_a_cycle_longer_than_the_limit_is_not_a_loop():
     assert first(list(range(LONGEST_CYCLE + 1)) * 20) is None
 
 
 @pytest.fixture(scope="module")
 def looping(tiny_llama):
-    """A model that writes one token for ever."""
+    """Return a model that writes one token forever."""
     model, tokenizer, revision = load_model(str(tiny_llama))
     with torch.no_grad():
         model.model.norm.weight.fill_(1.0)

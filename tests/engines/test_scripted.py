@@ -26,7 +26,7 @@ def test_requests_are_answered_by_their_line_in_any_order(tmp_path):
     assert first.prompt_tokens == 6 and engine.capacity == 2 and engine.poll() == []
 
 
-def test_a_line_may_name_its_request(tmp_path):
+def test_a_line_can_name_its_request(tmp_path):
     engine = engine_of(tmp_path, '{"request": 4, "text": "four"}\n{"request": 2, "text": "two"}\n')
     assert [item.text for item in ask(engine, 2, 4)] == ["two", "four"] and engine.capacity == 5
 
@@ -42,7 +42,7 @@ def test_a_request_without_a_line_is_an_error_not_an_empty_text(tmp_path):
     assert completion.finish_reason == "error" and "no completion for request 7" in completion.error
 
 
-def test_the_revision_follows_the_content(tmp_path):
+def test_the_revision_changes_with_the_content(tmp_path):
     one, same, other = (
         engine_of(tmp_path, text).model_revision for text in ('{"text": "a"}', '{"text":"a"}', '{"text": "b"}')
     )

@@ -1,4 +1,4 @@
-"""The server engine, against a test server with every kind of fault."""
+"""The server engine, with a test server that has every kind of fault."""
 
 import time
 from collections import Counter
@@ -49,7 +49,7 @@ def expected(index: int, at: int = 0) -> str:
     return f" {f'prompt {index}.'[::-1]} {at}"
 
 
-def test_of_600_requests_with_a_fifth_of_faults_each_ends_once_with_its_own_text():
+def test_each_of_600_requests_ends_once_with_its_own_text_if_a_fifth_of_answers_fail():
     with EndpointServer(seed=3) as server:
         engine = engine_of(server)
         server.behaviour.faults = 0.2
@@ -57,13 +57,13 @@ def test_of_600_requests_with_a_fifth_of_faults_each_ends_once_with_its_own_text
     assert sorted(found) == list(range(600))
     assert {index: item.text for index, item in found.items()} == {i: expected(i) for i in range(600)}
     assert set(server.faults) == set(FAULTS) and server.faults.total() > 100
-    # A server that dripped was not asked again, and one that answered well was asked once.
+    # Every request got exactly one good answer, so slow answers ("drip") were not requested again.
     good = Counter({prompt: n for prompt, n in server.answered.items() if prompt.startswith("prompt ")})
     assert len(good) == 600 and good.total() == 600
     assert sum(item.usage.completion_tokens for item in found.values()) >= 600 * 5
 
 
-def test_more_requests_are_under_way_as_all_goes_well_and_fewer_when_the_server_is_overloaded():
+def test_concurrency_grows_with_successful_answers_and_shrinks_on_overload():
     with EndpointServer(latency=0.2) as server:
         engine = engine_of(server)
         complete(engine, [request(i) for i in range(250)])
@@ -80,7 +80,7 @@ def test_more_requests_are_under_way_as_all_goes_well_and_fewer_when_the_server_
 
 
 @pytest.mark.parametrize("choices", [99, 3, 1])
-def test_requests_with_one_prompt_are_sent_together_and_missing_choices_again(choices):
+def test_requests_that_share_a_prompt_are_sent_together_and_missing_choices_are_requested_again(choices):
     with EndpointServer(choices=choices) as server:
         engine = engine_of(server, several=True)
         requests = [replace(request(i), prompt=f"prompt {i - i % 4}") for i in range(24)]
@@ -93,10 +93,10 @@ def test_requests_with_one_prompt_are_sent_together_and_missing_choices_again(ch
         assert sum(item.usage.prompt_tokens for item in found.values()) == 60
         assert {found[i].text for i in range(4)} == {expected(0, at) for at in range(4)}
     assert sum(item.usage.prompt_tokens for item in found.values()) == 10 * len(bodies)
-    assert server.answered.total() == 24 + min(2, choices), "and two of the first request"
+    assert server.answered.total() == 24 + min(2, choices), "and those of the probe"
 
 
-def test_unsupported_optional_fields_are_left_out():
+def test_unsupported_optional_fields_are_not_sent_again():
     with EndpointServer(refuses=("n", "seed")) as server:
         found = complete(engine_of(server, several=True), [request(i, "the same", ("###",)) for i in range(3)])
         assert len(found) == 3 and {item.finish_reason for item in found.values()} == {"stop"}
@@ -106,7 +106,7 @@ def test_unsupported_optional_fields_are_left_out():
             engine_of(server, sampling=replace(SAMPLING, presence_penalty=0.5))
 
 
-def test_a_later_api_calls_the_length_by_another_name():
+def test_newer_apis_get_the_token_limit_under_its_new_name():
     with EndpointServer(status=400, said="Use 'max_completion_tokens' instead of 'max_tokens'.") as server:
         with pytest.raises(UserError, match="max_completion_tokens"):
             engine_of(server, kind="chat")
@@ -115,7 +115,7 @@ def test_a_later_api_calls_the_length_by_another_name():
         ]  # fmt: skip
 
 
-def test_auto_uses_chat_if_the_server_has_it():
+def test_auto_uses_chat_if_the_server_supports_it():
     with EndpointServer() as server:
         engine = engine_of(server, kind="auto")
         assert engine.model_revision == "chat-words"
@@ -135,7 +135,7 @@ def test_auto_uses_chat_if_the_server_has_it():
         ({"text": "a b", "finish_reason": "eos_token"}, "stop", None),
         ({"text": "a b", "finish_reason": None}, "stop", None),
         ({"text": "a", "finish_reason": "content_filter"}, "error", "content filter"),
-        ({"text": "a", "finish_reason": "tool_calls"}, "error", "ended for tool_calls"),
+        ({"text": "a", "finish_reason": "tool_calls"}, "error", "ended the completion: tool_calls"),
         ({"text": "one ### two", "finish_reason": "length"}, "stop", None),
         ({"text": None, "finish_reason": "length"}, "length", None),
         ({"text": "", "finish_reason": "stop", "refusal": "I won't."}, "error", "refused: I won't."),
@@ -144,7 +144,7 @@ def test_auto_uses_chat_if_the_server_has_it():
         ({"text": "a", "finish_reason": "abort"}, "error", "no choice with a text"),
     ],
 )  # fmt: skip
-def test_how_a_completion_ended(choice, reason, error):
+def test_finish_reasons_and_errors_of_completions(choice, reason, error):
     with EndpointServer() as server:
         engine = engine_of(server, patience=replace(QUICK, retries=2))
         server.behaviour.answer = {"choices": [choice]}
@@ -156,7 +156,7 @@ def test_how_a_completion_ended(choice, reason, error):
         assert found.usage.estimated and found.completion_tokens == -(-len(choice["text"] or "") // 3)
 
 
-def test_a_request_that_is_refused_ends_alone_with_the_servers_words():
+def test_a_refused_request_ends_alone_with_the_servers_message():
     with EndpointServer() as server:
         engine = engine_of(server)
         engine.submit([request(0)])
@@ -181,21 +181,21 @@ def test_a_server_that_never_answers_in_time_is_reported():
     assert found.error == "failed 2 times; the last time: no answer within 0.3 seconds"
 
 
-def test_retry_after_is_honoured_by_all_requests():
+def test_all_requests_wait_as_long_as_retry_after_says():
     with EndpointServer() as server:
         engine = engine_of(server)
         server.behaviour.status, server.behaviour.headers = 429, {"Retry-After": "1"}
         engine.submit([request(i) for i in range(40)])
-        # By the server's clock: a slow client asks later, never earlier.
+        # Measured by the server, because a slow client can only send later, never earlier.
         wait_until(lambda: server.times and time.monotonic() - server.times[0] >= 1)
         server.behaviour.status = 200
         asked = [moment for moment in list(server.times) if moment - server.times[0] < 1]
-        assert len(asked) <= 1 + 8, "none but those under way"
+        assert len(asked) <= 1 + 8, "only requests that were already active"
         found = complete(engine, [])
     assert len(found) == 40 and all(item.finish_reason == "stop" for item in found.values())
 
 
-def test_after_waiting_for_a_dead_server_the_engine_is_lost_and_earlier_completions_returned():
+def test_earlier_completions_are_returned_before_a_dead_server_raises_engine_lost():
     with EndpointServer() as server:
         engine = engine_of(server, patience=replace(QUICK, wait=1.0))
         engine.submit([request(0)])
@@ -213,7 +213,7 @@ def test_after_waiting_for_a_dead_server_the_engine_is_lost_and_earlier_completi
     engine.close()
 
 
-def test_a_server_that_comes_back_is_asked_again():
+def test_requests_succeed_once_the_server_is_back():
     with EndpointServer() as server:
         engine = engine_of(server)
     engine.submit([request(i) for i in range(20)])
@@ -223,7 +223,7 @@ def test_a_server_that_comes_back_is_asked_again():
     assert {index: item.text for index, item in found.items()} == {i: expected(i) for i in range(20)}
 
 
-def test_several_servers_share_the_load_and_one_that_fails_rests():
+def test_several_servers_share_the_load_and_a_failing_one_gets_a_pause():
     with EndpointServer(latency=0.01) as first, EndpointServer(latency=0.01) as second:
         engine = engine_of(first, second)
         engine.submit([request(i) for i in range(300)])
@@ -248,7 +248,7 @@ def test_a_rejected_key_and_an_unknown_model_are_reported_at_once(monkeypatch):
             engine_of(server)
 
 
-def test_quota_that_is_spent_ends_the_run_and_not_the_requests():
+def test_a_suspended_account_ends_the_run_and_not_single_requests():
     with EndpointServer() as server:
         engine = engine_of(server)
         server.behaviour.answer = None
@@ -259,7 +259,7 @@ def test_quota_that_is_spent_ends_the_run_and_not_the_requests():
         engine.close()
 
 
-def test_interruption_ends_a_poll_under_way():
+def test_interruption_ends_a_running_poll():
     with EndpointServer() as server:
         engine = engine_of(server)
         server.behaviour.latency = 30

@@ -1,4 +1,4 @@
-"""What a hostile or broken server sends: bounded, asked again or refused, and never the key."""
+"""Answers of hostile or broken servers: they are bounded, retried or refused, and never reveal the key."""
 
 import gzip
 import json
@@ -60,7 +60,7 @@ TWO_HOSTS = "Location: http://127.0.0.2:9/v1/completions"
         (whole(NESTED), False, "is not JSON"),
         (whole(b"\xff\xfe"), False, "is not JSON"),
         (whole(b'{"choices": [' + b"9" * 5000 + b"]}"), False, "is not JSON"),
-        (whole(b"", TWO_HOSTS, status="307 X"), False, "sends requests on to http://127.0.0.2:9, which is refused"),
+        (whole(b"", TWO_HOSTS, status="307 X"), False, "redirects requests to http://127.0.0.2:9, which is refused"),
         (whole(b"", TWO_HOSTS, status="308 X"), False, "which is refused"),
         (whole(b"", "Location: file:///etc/passwd", status="307 X"), False, "failed 1 times|refused"),
         (whole(b"", "Location: /v1/completions", status="307 X"), False, "failed 1 times"),
@@ -86,19 +86,19 @@ def test_redirects_on_the_same_host_are_followed_to_a_limit():
         assert len(server.bodies) == 4
 
 
-def test_the_bound_follows_from_the_tokens_that_were_asked_for():
+def test_the_limit_in_bytes_grows_with_the_requested_tokens():
     assert most_bytes({"max_tokens": 64}) == (1 << 20) + 64 * 1024
     assert most_bytes({"max_completion_tokens": 64, "n": 4}) == (1 << 20) + 4 * 64 * 1024
     assert most_bytes({"max_tokens": -5}) == most_bytes({"max_tokens": "many"}) == 1 << 20
 
 
 @pytest.mark.parametrize(("value", "seconds"), [("99999999", 600), ("1e300", 600), ("-5", 0), ("2", 2)])
-def test_a_pause_that_a_server_asks_for_is_bounded_by_the_users_wait(value, seconds):
+def test_a_pause_that_a_server_asks_for_is_limited_by_api_wait_minutes(value, seconds):
     assert seconds <= pause(1, retry_after(value), 600) <= seconds + 1
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "soon", "", "Wed, 99 Foo 99999 99:99:99 GMT", "9" * 5000])
-def test_a_pause_that_cannot_be_read_is_ours(value):
+def test_an_unreadable_retry_after_is_ignored(value):
     assert retry_after(value) is None
 
 
@@ -106,7 +106,7 @@ def test_a_pause_that_cannot_be_read_is_ours(value):
     "count", [10**400, 2**53, -1, 1.5, float("nan"), float("inf"), True, "5", None, [], {"a": 1}], ids=str
 )
 @pytest.mark.parametrize("name", ["prompt_tokens", "completion_tokens"])
-def test_a_usage_that_cannot_be_right_is_estimated_and_told_once(count, name, caplog):
+def test_an_impossible_usage_is_replaced_by_an_estimate_and_logged_once(count, name, caplog):
     with EndpointServer() as server:
         engine = engine_of(server)
         usage = {"prompt_tokens": 1, "completion_tokens": 2, name: count}
@@ -119,16 +119,16 @@ def test_a_usage_that_cannot_be_right_is_estimated_and_told_once(count, name, ca
     assert caplog.text.count("tokens are estimated") == 1 and len(caplog.text) < 1000
 
 
-def test_32_requests_on_one_slow_lane_are_asked_once_each():
+def test_requests_to_a_server_that_processes_one_at_a_time_do_not_time_out():
     with EndpointServer(lanes=1, latency=0.1) as server:
         engine = engine_of(server, patience=replace(QUICK, timeout=0.6))
         before = len(server.bodies)
         found = complete(engine, [request(i) for i in range(32)])
         assert [item.finish_reason for item in found.values()] == ["stop"] * 32
-        assert len(server.bodies) - before == 32 and server.peak > 6, "more waited than fit into the time-out"
+        assert len(server.bodies) - before == 32 and server.peak > 6, "more requests waited than fit into the timeout"
 
 
-def test_a_request_that_is_never_answered_ends_although_others_are():
+def test_a_request_that_is_never_answered_times_out_although_others_succeed():
     with EndpointServer(latency=0.05) as server:
         engine = engine_of(server, patience=replace(IMPATIENT, timeout=0.5, retries=0))
         server.behaviour.raw = head("Content-Length: 9")
@@ -140,20 +140,28 @@ def test_a_request_that_is_never_answered_ends_although_others_are():
     assert sum(item.finish_reason == "stop" for item in found.values()) == 59
 
 
-def test_of_two_servers_one_without_the_model_is_named_and_left_out(caplog):
+def test_a_server_without_the_model_is_named_and_not_used(caplog):
     with EndpointServer(latency=0.01) as good, EndpointServer(model="another") as bad:
         with caplog.at_level(logging.WARNING):
             engine = engine_of(bad, good)
             found = complete(engine, [request(i) for i in range(60)])
         assert all(item.finish_reason == "stop" for item in found.values())
         assert len(bad.bodies) <= 2
-    left_out = (
-        f"{bad.url}: is left out, and the other addresses do its work: status 404: The model `m` does not exist."
+    message = (
+        f"{bad.url}: not used, so the other addresses get all requests: status 404: The model `m` does not exist."
     )
-    assert caplog.text.count(left_out) == 1
+    assert caplog.text.count(message) == 1
 
 
-def test_of_two_servers_one_that_loses_the_model_rests_and_one_that_starts_later_works_too():
+def test_a_server_that_rejects_the_key_before_another_answers_is_not_used(caplog):
+    with EndpointServer(latency=0.3) as good, EndpointServer(key="another") as bad:
+        with caplog.at_level(logging.WARNING):
+            found = complete(engine_of(bad, good), [request(i) for i in range(4)])
+        assert {item.finish_reason for item in found.values()} == {"stop"} and good.answered.total() == 5
+    assert caplog.text.count(f"{bad.url}: not used, so the other addresses get all requests: ") == 1
+
+
+def test_a_server_that_starts_late_is_used_and_one_that_loses_the_model_gets_a_pause():
     with EndpointServer(latency=0.01) as first, EndpointServer(status=503) as second:
         engine = engine_of(second, first)
         engine.submit([request(i) for i in range(400)])
@@ -178,7 +186,7 @@ SAYINGS = [
 
 @pytest.mark.parametrize("said", SAYINGS)
 @pytest.mark.parametrize("place", ["text", "finish_reason", "refusal", "index", "error", "id"])
-def test_a_key_that_a_server_repeats_is_in_no_part_of_an_answer(said, place):
+def test_a_key_repeated_by_a_server_is_removed_from_every_part_of_an_answer(said, place):
     choice = {"text": "" if place == "refusal" else "a", "finish_reason": "stop"}
     body = {"choices": [choice], "error": "SAID" if place == "error" else None, "id": "SAID"}
     if place in ("text", "finish_reason", "refusal", "index"):
@@ -192,24 +200,24 @@ def test_a_key_that_a_server_repeats_is_in_no_part_of_an_answer(said, place):
 
 @pytest.mark.parametrize("status", [400, 401, 503])
 @pytest.mark.parametrize("said", [*SAYINGS, "x" * 390 + KEY, f"{KEY[:20]}, and {KEY[20:]}"])
-def test_a_key_that_a_server_repeats_is_in_no_message(said, status, monkeypatch, caplog):
+def test_a_key_repeated_by_a_server_is_removed_from_every_message(said, status, monkeypatch, caplog):
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     for body in (b'{"error": {"message": "SAID"}}', b"<p>SAID</p>"):
         with EndpointServer() as server:
             server.behaviour.raw = whole(body.replace(b"SAID", said.encode()), status=f"{status} X")
-            with pytest.raises(Exception, match=f"status {status}") as told:
+            with pytest.raises(Exception, match=f"status {status}") as caught:
                 engine_of(server, patience=replace(IMPATIENT, wait=0.05))
-        for text in (str(told.value), caplog.text):
+        for text in (str(caught.value), caplog.text):
             assert KEY[:15] not in text and KEY[-15:] not in text and "u0073" not in text.lower()
 
 
-def test_words_of_a_short_or_plain_key_stay_in_texts():
+def test_short_keys_and_plain_words_of_a_key_stay_in_texts():
     assert hider("test")("a test") == "a test"
     assert hider("instruction-of-my-house-1")("the instruction-of") == "the instruction-of"
     assert hider(KEY)(f"a {KEY[3:20]} b {KEY[:14]}{KEY[8:30]} c") == "a [key] b [key][key] c"
     assert hider(r'qu"ote\slash/key0')(r"say qu\"ote\\slash\/key0 twice") == "say [key] twice"
 
 
-def test_hiding_takes_time_in_proportion_to_the_text():
+def test_hiding_a_key_in_a_long_text_takes_linear_time():
     text = (KEY[:13] + " ") * 20_000
     assert "[key]" in hider(KEY)(text) and KEY[:12] not in hider(KEY)(text)

@@ -1,4 +1,4 @@
-"""Thoughts in the answers of servers, which no server that runs here can be made to give."""
+"""Thoughts in the answers of servers, played by a test server."""
 
 import json
 
@@ -39,13 +39,13 @@ def asked(answer, number=1, **options):
         (body("<think>a\n3. x</think>Sort.\n3. y"), "<think>a\n3. x</think>Sort.", None),
     ],
 )  # fmt: skip
-def test_thought_is_kept_apart_and_nothing_is_asked_twice(message, text, reasoning):
+def test_thought_is_separated_from_the_text_and_the_request_is_sent_once(message, text, reasoning):
     found, sent = asked(message)
     assert (found[0].text, found[0].reasoning, len(sent)) == (text, reasoning, 1)
     assert (found[0].reasoning_tokens or 0) <= found[0].completion_tokens == 60
 
 
-def test_tokens_of_thoughts_are_those_that_the_server_counts():
+def test_reasoning_tokens_are_those_that_the_server_counts():
     found, _ = asked(body("Sort.", reasoning_content="a plan", hidden=50))
     assert found[0].reasoning_tokens == 50
     for wrong in (-1, "many", 10**9, None, True):
@@ -53,14 +53,14 @@ def test_tokens_of_thoughts_are_those_that_the_server_counts():
         assert answer.reasoning_tokens in (None, 60)
 
 
-def test_tokens_without_any_text_up_to_the_limit_are_a_hidden_thought():
+def test_tokens_up_to_the_limit_without_a_text_count_as_a_hidden_thought():
     assert asked(body("", "length"))[0][0].reasoning_tokens == 60
     assert asked(body("", "stop"))[0][0].reasoning_tokens is None
     elsewhere = {**body("Sort."), "usage": {"prompt_tokens": 9, "completion_tokens": 60, "reasoning_tokens": 7}}
     assert asked(elsewhere)[0][0].reasoning_tokens == 7
 
 
-def test_an_answer_with_neither_text_nor_thought_is_still_asked_for_again():
+def test_a_request_without_text_or_thought_in_its_answer_is_retried():
     with EndpointServer(answer=body(None)) as server:
         engine = connect(Endpoint([server.url], "m", kind="chat"), SAMPLING, QUICK.__class__(1, 20, 30, 4))
         found = complete(engine, [request(0)])
@@ -76,7 +76,7 @@ def test_stop_texts_are_not_sent_once_the_model_has_thought():
     assert found[1].text == "Sort." and ["stop" in sent for sent in server.bodies[-2:]] == [True, False]
 
 
-def test_variables_of_the_template_are_sent_unless_the_server_refuses_them(caplog):
+def test_template_variables_are_sent_unless_the_server_refuses_them(caplog):
     _, sent = asked(body("Sort."), template={"enable_thinking": False})
     assert sent[0]["chat_template_kwargs"] == {"enable_thinking": False}
     with EndpointServer(answer=body("Sort."), refuses=("chat_template_kwargs",)) as server:
@@ -87,7 +87,7 @@ def test_variables_of_the_template_are_sent_unless_the_server_refuses_them(caplo
     assert "chat_template_kwargs" not in server.bodies[-1] and "does not take --chat_template_kwargs" in caplog.text
 
 
-def test_opening_is_looked_for_behind_the_thought():
+def test_opening_is_searched_after_the_thought():
     form = Form("m", True, False, Sampling(9), {}, {})
     draft = "<think>2. Task:\nA draft" + " more" * 200 + "</think>"
     assert form.read(f"{draft}\nSure:\n2. Task:\nSort.", "2. Task:\n") == f"{draft}Sort."

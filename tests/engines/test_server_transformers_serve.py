@@ -73,7 +73,7 @@ def request(index: int, prompt: str, opening: str = "1. Instruction:\n") -> Requ
     return Request(index, prompt, opening, ("\n###",), f"42:{index}")
 
 
-def test_greedy_completions_are_those_of_the_engine_that_holds_the_model(served):
+def test_greedy_completions_equal_those_of_the_local_engine(served):
     model, tokenizer, revision = load_model(served[1])
     held = HuggingFaceEngine(model, tokenizer, revision, GREEDY, chat_template="never")
     expected = complete(held, [request(i, prompt) for i, prompt in enumerate(PROMPTS)])
@@ -86,7 +86,7 @@ def test_greedy_completions_are_those_of_the_engine_that_holds_the_model(served)
     assert {item.finish_reason for item in found.values()} <= {"stop", "length"}
 
 
-def test_a_chat_prompt_is_rendered_by_the_template(served):
+def test_a_chat_prompt_is_rendered_by_the_servers_template(served):
     asked = engine_of(served, GREEDY)
     assert asked.model_revision == "chat-words"
     found = complete(asked, [request(0, PROMPTS[0])])[0]
@@ -101,7 +101,7 @@ def test_a_chat_prompt_is_rendered_by_the_template(served):
         engine_of(served, GREEDY, kind="chat", continuation="prefix")
 
 
-def test_seeds_decide_the_samples_and_unknown_fields_are_refused(served):
+def test_seeds_determine_the_samples_and_unknown_fields_are_refused(served):
     sampling = Sampling(max_new_tokens=20, temperature=1.0)
     texts = []
     for _ in range(2):
@@ -113,7 +113,7 @@ def test_seeds_decide_the_samples_and_unknown_fields_are_refused(served):
         engine_of(served, Sampling(20, top_k=5), kind="completions")
 
 
-def test_a_whole_run(served, tmp_path):
+def test_a_complete_run(served, tmp_path):
     result = generate(
         "--engine", "openai", "--api_base", served[0], "--api_model", served[1], "--api_endpoint", "completions",
         "--api_extra_body", SAMPLES, "--model_name_or_path", served[1], "--batch_dir", tmp_path / "run",

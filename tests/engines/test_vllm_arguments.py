@@ -1,4 +1,4 @@
-"""What vLLM is given: engine arguments, sampling parameters, devices."""
+"""Engine arguments, sampling parameters and devices for vLLM."""
 
 from dataclasses import replace
 
@@ -16,10 +16,10 @@ from self_instruct.engines.vllm.arguments import (
 from self_instruct.errors import UserError
 
 KNOWN = {"kv_cache_dtype", "max_num_batched_tokens", "compilation_config", "enforce_eager", "model", "max_model_len"}
-EIGHT = Machine("cuda", 8, processes=8, processes_here=8, shown=tuple("01234567"))
+EIGHT = Machine("cuda", 8, processes=8, processes_here=8, visible_devices=tuple("01234567"))
 
 
-def test_engine_arguments_are_those_of_our_options_and_nothing_else_decides_a_completion():
+def test_engine_arguments_come_from_our_options_and_exclude_the_models_defaults():
     options = VllmOptions("bfloat16", "fp8", 2, 1, 0.8, 64)
     arguments = engine_arguments(options, 2048, on_cpu=False)
     assert arguments == {
@@ -30,18 +30,18 @@ def test_engine_arguments_are_those_of_our_options_and_nothing_else_decides_a_co
     assert "max_model_len" not in engine_arguments(VllmOptions(), None, on_cpu=False)
 
 
-def test_on_a_cpu_a_prompt_is_read_at_once_and_nothing_is_compiled():
+def test_on_a_cpu_prompts_are_read_in_one_piece_and_nothing_is_compiled():
     arguments = engine_arguments(VllmOptions(), 8192, on_cpu=True)
     assert arguments["enforce_eager"] and not arguments["enable_chunked_prefill"]
     assert arguments["max_num_batched_tokens"] == 8192
 
 
-def test_bits_of_our_engine_are_refused_with_names_of_vllm():
+def test_quantization_names_of_the_local_engine_are_refused():
     with pytest.raises(UserError, match=r"--quantization 4bit is for --engine huggingface; .* bitsandbytes or fp8"):
         engine_arguments(VllmOptions(quantization="4bit"), 100, on_cpu=False)
 
 
-def test_other_arguments_are_read_as_yaml():
+def test_values_of_vllm_args_are_read_as_yaml():
     words = [
         "kv_cache_dtype=fp8",
         "--max-num-batched-tokens=8192",
@@ -66,13 +66,13 @@ def test_other_arguments_are_read_as_yaml():
         (["kv_cache_dtype=[1"], "the value is not YAML"),
     ],
 )
-def test_a_wrong_argument_is_one_message(words, message):
+def test_a_wrong_argument_is_refused_with_the_reason(words, message):
     with pytest.raises(UserError) as raised:
         parse_arguments(words, KNOWN)
     assert message in str(raised.value)
 
 
-def test_sampling_has_all_options_a_seed_of_its_own_and_all_end_tokens():
+def test_sampling_parameters_include_all_options_a_seed_per_request_and_all_end_tokens():
     sampling = Sampling(7, 0.5, 0.9, 40, 1.1, 0.02, presence_penalty=0.3, frequency_penalty=-0.4)
     found = sampling_parameters(sampling, "42:3", {5, 2})
     seed = found.pop("seed")
@@ -89,29 +89,30 @@ def test_each_process_gets_its_own_devices():
     found = [choose_devices(VllmOptions(tensor_parallel_size=2), four, rank) for rank in range(4)]
     assert found == [["0", "1"], ["2", "3"], ["4", "5"], ["6", "7"]]
     assert choose_devices(VllmOptions(), EIGHT, 5) == ["5"]
-    assert choose_devices(VllmOptions(), replace(EIGHT, kind="cpu", shown=("0",)), 5) == []
+    assert choose_devices(VllmOptions(), replace(EIGHT, kind="cpu", visible_devices=("0",)), 5) == []
 
 
 def test_devices_that_a_scheduler_shows_one_process_are_not_divided_again():
-    shown = replace(EIGHT, devices=1, shown=("GPU-7f",), shown_by="CUDA_VISIBLE_DEVICES")
-    assert choose_devices(VllmOptions(), shown, 3) == ["GPU-7f"]
+    visible = replace(EIGHT, devices=1, visible_devices=("GPU-7f",), visibility_variable="CUDA_VISIBLE_DEVICES")
+    assert choose_devices(VllmOptions(), visible, 3) == ["GPU-7f"]
 
 
 @pytest.mark.parametrize(
     ("options", "machine", "message"),
     [
         (VllmOptions(tensor_parallel_size=4), EIGHT,
-         "each needs 4 devices (--tensor_parallel_size 4): 32 in all, but the machine shows 8; start at most "
+         "each needs 4 devices (--tensor_parallel_size 4): 32 in all, but this process sees 8; start at most "
          "--num_processes 2"),
         (VllmOptions(tensor_parallel_size=4), replace(EIGHT, processes=16),
          "start at most --num_processes 4, for 2 such machines"),
         (VllmOptions(tensor_parallel_size=3), replace(EIGHT, processes=1, processes_here=1),
-         "use a number of devices that divides 8"),
+         "use a number of devices per process that divides 8"),
         (VllmOptions(tensor_parallel_size=4, pipeline_parallel_size=4), replace(EIGHT, processes=1, processes_here=1),
-         "(--tensor_parallel_size 4 times --pipeline_parallel_size 4): 16 in all"),
+         "(--tensor_parallel_size 4 times --pipeline_parallel_size 4): 16 in all, but this process sees 8; use a number of "
+         "devices per process that divides 8"),
     ],
 )  # fmt: skip
-def test_processes_that_do_not_share_the_devices_evenly_are_refused_with_the_arithmetic(options, machine, message):
+def test_processes_that_cannot_share_the_devices_evenly_are_refused_with_the_numbers(options, machine, message):
     with pytest.raises(UserError) as raised:
         choose_devices(options, machine, 0)
     assert message in str(raised.value)

@@ -1,4 +1,4 @@
-"""How requests go to vLLM and how its outputs become completions: with a stand-in for its engine, and with vLLM where it is."""
+"""Requests to vLLM and completions from its outputs: with a stand-in for its engine, and with vLLM if it is installed."""
 
 import importlib.util
 import sys
@@ -67,7 +67,7 @@ def output(index: int, tokens: str | list[int], reason: str | None = None) -> Si
 
 @pytest.fixture
 def parts(monkeypatch):
-    """Where vLLM is not installed, the three names that the engine imports from it."""
+    """Replace the three names that the engine imports from vLLM, which may not be installed."""
     for name, content in (
         ("vllm", {"SamplingParams": dict}),
         ("vllm.sampling_params", {"RequestOutputKind": SimpleNamespace(DELTA="delta")}),
@@ -91,7 +91,7 @@ def request(index: int, prompt: str = "ab", **more) -> Request:
     return Request(index, prompt, ":", more.pop("stop", ()), f"42:{index}", **more)
 
 
-def test_prompts_are_those_of_the_other_engines(parts):
+def test_prompts_are_encoded_as_in_the_other_engines(parts):
     engine = engine_of()
     engine.submit([request(0), request(1, raw=True), request(2, system="S", sampling=Sampling(7, top_k=3))])
     added = engine._engine.added
@@ -111,7 +111,7 @@ def test_texts_end_before_the_end_token_and_the_stop_text(parts):
     assert drawn == [12, 3] and engine._engine.aborted == ["1"]
 
 
-def test_a_stop_text_in_a_thought_ends_nothing(parts):
+def test_a_stop_text_in_a_thought_is_ignored(parts):
     engine = engine_of([output(0, "<think>a##")], [output(0, "b</think>c##d")])
     engine.submit([request(0, stop=("##",))])
     (done,) = engine.poll()
@@ -119,8 +119,8 @@ def test_a_stop_text_in_a_thought_ends_nothing(parts):
     assert done.reasoning_tokens == len("a##b")
 
 
-def test_a_loop_is_cut_at_the_token_of_the_other_engines_and_cancelled(parts):
-    """One token comes first, then 16 at a time, so the loop is found within a step."""
+def test_a_loop_is_cut_at_the_same_token_as_in_the_other_engines_and_cancelled(parts):
+    """One token comes first, then 16 at a time, so the loop ends in the middle of a step."""
     steps = [[output(0, "x")], *([output(0, "x" * 16)] for _ in range(12)), [output(1, "y", "stop")]]
     engine = engine_of(*steps)
     engine.submit([request(0), request(1)])
@@ -135,7 +135,7 @@ def test_a_loop_is_cut_at_the_token_of_the_other_engines_and_cancelled(parts):
     ("last", "stop_repetition", "expected"),
     [("x" * 16, True, ("length", 160)), ("x" * 20, True, ("repetition", 160)), ("x" * 20, False, ("length", 164))],
 )
-def test_the_last_token_of_a_request_decides_before_a_loop_does(last, stop_repetition, expected, parts):
+def test_a_loop_counts_only_before_the_last_token_of_a_request(last, stop_repetition, expected, parts):
     engine = engine_of([output(0, "x" * 144)], [output(0, last, "length")], sampling=Sampling(164))
     engine.submit([request(0, sampling=Sampling(164, stop_repetition=stop_repetition))])
     (done,) = engine.poll()
@@ -152,7 +152,7 @@ def test_a_request_that_vllm_refuses_or_drops_ends_as_an_error_alone(parts):
     assert (dropped.error, dropped.completion_tokens) == ("vLLM ended the request (abort)", 0)
 
 
-def test_processes_that_have_died_are_one_message_and_nothing_finished_is_lost(parts):
+def test_finished_requests_are_returned_before_dead_processes_raise_engine_lost(parts):
     engine = engine_of([output(0, "done", "stop")], RuntimeError("EngineCore died"))
     engine.submit([request(0), request(1)])
     assert [done.text for done in engine.poll()] == ["done"]

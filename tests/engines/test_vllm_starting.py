@@ -1,4 +1,4 @@
-"""How vLLM is started and ended, as far as that needs no vLLM."""
+"""Starting and ending vLLM, as far as this can be tested without vLLM."""
 
 import os
 import subprocess
@@ -24,13 +24,13 @@ RuntimeError: Engine core initialization failed. See root cause above.
 """
 
 
-def test_without_vllm_one_message_names_the_extra(monkeypatch, tmp_path):
+def test_without_vllm_the_message_names_the_extra_to_install(monkeypatch, tmp_path):
     monkeypatch.setattr(starting.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"--engine vllm needs the package vllm: pip install -e '\.\[vllm\]'"):
         load_engine("vllm", str(tmp_path), None, Sampling(8))
 
 
-def test_the_reaper_ends_marked_processes_and_no_others():
+def test_the_reaper_kills_marked_processes_and_no_others():
     reaper = Reaper()
     ours = subprocess.Popen(SLEEP, env={**os.environ, MARK: reaper.mark})
     other = subprocess.Popen(SLEEP, env={**os.environ, MARK: "another"})
@@ -66,7 +66,7 @@ def test_the_reaper_acts_when_its_parent_is_killed():
         wait_until(lambda: not marked(mark))
 
 
-def test_the_launchers_variables_are_away_while_vllm_starts_and_come_back(monkeypatch):
+def test_the_launchers_variables_are_unset_while_vllm_starts_and_restored(monkeypatch):
     for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "TORCHELASTIC_USE_AGENT_STORE"):
         monkeypatch.setenv(name, "1")
     monkeypatch.delenv("VLLM_CPU_OMP_THREADS_BIND", raising=False)
@@ -79,7 +79,7 @@ def test_the_launchers_variables_are_away_while_vllm_starts_and_come_back(monkey
     assert dict(os.environ) == before
 
 
-def test_processes_of_one_cpu_share_its_cores(monkeypatch):
+def test_processes_on_one_machine_share_its_cores(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2, 3})
     monkeypatch.setattr(starting, "processes_here", lambda: 2)
     for name in ("VLLM_CPU_OMP_THREADS_BIND", "VLLM_CPU_KVCACHE_SPACE"):
@@ -97,12 +97,12 @@ def test_the_cause_of_a_failed_start_is_read_from_what_vllm_printed():
         error = starting._failure(RuntimeError("Engine core initialization failed"), output, 131_072)
     assert isinstance(error, UserError)
     assert str(error).startswith(
-        "vLLM has not enough memory: ValueError: To serve at least one request, 16.0 GiB KV cache is needed. Lower "
+        "vLLM does not have enough memory: ValueError: To serve at least one request, 16.0 GiB KV cache is needed. Lower "
         "--max_length (now 131,072 tokens)"
     )
 
 
-def test_a_start_that_fails_in_silence_is_reported_as_the_exception_says():
+def test_a_failed_start_without_output_is_reported_with_the_exception():
     with closing(starting.Output()) as output:
         error = starting._failure(RuntimeError("no driver"), output, None)
     assert isinstance(error, EngineLost) and str(error) == "vLLM could not start: RuntimeError: no driver"

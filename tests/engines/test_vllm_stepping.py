@@ -9,11 +9,11 @@ from self_instruct.engines.vllm.stepping import Stepper
 
 
 @pytest.fixture(autouse=True)
-def often(monkeypatch):
+def short_checks(monkeypatch):
     monkeypatch.setattr(stepping, "_CHECK_SECONDS", 0.01)
 
 
-def test_a_long_step_is_waited_for_while_all_processes_run():
+def test_the_stepper_waits_for_a_long_step_while_all_processes_run():
     waited, checks = Event(), []
 
     def lost() -> bool:

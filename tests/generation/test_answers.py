@@ -1,4 +1,4 @@
-"""Runs in two steps: tasks first, and each answered by a request of its own."""
+"""Runs in two steps: requests for tasks, and a separate request for each answer."""
 
 import json
 import shutil
@@ -20,7 +20,7 @@ from tests.support.chat_model import ChatModel
 from tests.support.runs import ROOT, dataset, rows
 
 SEEDS = str(ROOT / "seeds" / "general.jsonl")
-KINDS = {"chat": {}, "magpie": {"magpie_opening": "Please: "}, "few_shot": {"answer_orphans": "always"}}
+RECIPES = {"chat": {}, "magpie": {"magpie_opening": "Please: "}, "few_shot": {"answer_orphans": "always"}}
 
 
 def run(folder: Path, engine: ChatModel | None = None, recipe: str = "chat", **options: Any) -> ChatModel:
@@ -30,19 +30,19 @@ def run(folder: Path, engine: ChatModel | None = None, recipe: str = "chat", **o
         "max_requests": 60,
         "seed_tasks_path": SEEDS,
         "horizon": 6,
-        **KINDS[recipe],
+        **RECIPES[recipe],
     }
     generate(Config(**{**given, "batch_dir": str(folder), "recipe": recipe, **options}), engine=engine)
     return engine
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=RECIPES)
 def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path, ChatModel]:
     folder = tmp_path_factory.mktemp(request.param) / "run"
     return request.param, folder, run(folder, recipe=request.param)
 
 
-def test_every_task_is_answered_once_and_the_reply_is_the_output(finished):
+def test_every_task_is_answered_once_and_the_reply_is_its_output(finished):
     recipe, folder, _ = finished
     journal = rows(folder / "completions.jsonl")
     answered = [row["answers"] for row in journal if row.get("step") == 2]
@@ -58,7 +58,7 @@ def test_every_task_is_answered_once_and_the_reply_is_the_output(finished):
     assert not dropped & set(tasks), "a candidate is kept or dropped, never both"
 
 
-def test_the_engine_never_runs_dry_between_the_steps(finished):
+def test_engine_gets_requests_for_answers_without_a_pause(finished):
     _, _, engine = finished
     steps = [
         "answer" if not (item.raw or item.opening or "numbered list" in item.prompt) else "task"
@@ -74,7 +74,7 @@ def test_dataset_does_not_depend_on_the_order_of_completions(finished, tmp_path)
 
 
 @pytest.mark.parametrize("lives", [4, 17])
-def test_killed_run_goes_on_between_the_steps_and_loses_and_doubles_nothing(finished, tmp_path, lives):
+def test_killed_run_continues_without_lost_or_repeated_requests(finished, tmp_path, lives):
     recipe, folder, _ = finished
     for order in range(60):
         try:
@@ -87,7 +87,7 @@ def test_killed_run_goes_on_between_the_steps_and_loses_and_doubles_nothing(fini
     assert len(set(numbers)) == len(numbers)
 
 
-def test_any_beginning_of_the_journal_goes_on_to_the_same_dataset(finished, tmp_path):
+def test_run_continues_to_the_same_dataset_from_any_part_of_its_journal(finished, tmp_path):
     recipe, folder, _ = finished
     lines = (folder / "completions.jsonl").read_bytes().splitlines(keepends=True)
     for kept in range(1, len(lines), 17):
@@ -131,7 +131,7 @@ def test_magpie_prompt_ends_where_the_users_words_begin(tmp_path):
     refilter(tmp_path / "run", tmp_path / "again")
 
 
-def test_model_that_ends_every_user_turn_at_once_is_refused_for_magpie(tmp_path):
+def test_magpie_run_stops_if_the_model_ends_every_user_turn_at_once(tmp_path):
     class Silent(ChatModel):
         def _text(self, request: Request) -> str:
             return ""
@@ -150,7 +150,7 @@ def test_model_that_ends_every_user_turn_at_once_is_refused_for_magpie(tmp_path)
         ({"recipe": "few_shot", "answer_orphans": "never"}, "few_shot", "never"),
     ],
 )
-def test_recipe_is_chosen_by_the_model_and_the_trigger_words_and_kept(tmp_path, options, recipe, orphans):
+def test_recipe_depends_on_model_and_trigger_words_and_stays_the_same(tmp_path, options, recipe, orphans):
     given = {"seed_tasks_path": SEEDS, "batch_dir": str(tmp_path / "run"), "max_requests": 2, **options}
     settled = {"recipe": recipe, "answer_orphans": orphans}
     for requests in (2, 4):
@@ -186,7 +186,7 @@ def entry(request: int, step: int = 1, answers: str | None = None, text: str = "
     return Entry(request, [], [], 1, "", text, reason, 1, 1, 0, None, step=step, answers=answers)
 
 
-def test_queue_answers_the_oldest_task_in_view():
+def test_queue_answers_the_oldest_task_within_the_horizon():
     queue = AnswerQueue(horizon=2)
     assert [queue.turn(index).task for index in (0, 1)] == [None, None]
     queue.observe(entry(0), [], ["a", "b"])
@@ -203,7 +203,7 @@ def test_queue_follows_the_journal_and_never_answers_a_task_twice():
     assert [queue.turn(index).task for index in (2, 3, 4)] == ["b", "a", None]
 
 
-def test_requests_that_share_a_prompt_are_counted_among_those_for_tasks():
+def test_requests_for_answers_do_not_count_among_those_that_share_a_prompt():
     queue = AnswerQueue(horizon=1, together=2)
     assert queue.turn(0).first == 0
     queue.observe(entry(0), [], ["a"])
@@ -212,12 +212,12 @@ def test_requests_that_share_a_prompt_are_counted_among_those_for_tasks():
     assert [queue.turn(index).first for index in (2, 3, 4)] == [0, 3, 3]
 
 
-def test_reply_is_taken_whole():
+def test_whole_reply_is_the_output():
     task = Record("a", "Sort.", "", "")
     assert whole_reply(entry(1, text=" 1. Output:\n###\nx \n"), task).fields == {"output": "1. Output:\n###\nx"}
     assert whole_reply(entry(1, text=" \n"), task).reason == "empty_reply"
     assert whole_reply(entry(1, text="1, 2", reason="length"), task).reason == "cut_by_length"
 
 
-def test_format_without_the_recipe_keeps_its_blocks():
+def test_block_without_an_output_still_has_its_instruction():
     assert INSTRUCTION_OUTPUT.parse("Sort.\n###\n")[0].fields == {"instruction": "Sort."}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from self_instruct.generation.assembly import as_before
+from self_instruct.generation.assembly import with_earlier_choices
 from self_instruct.generation.config import assemble
 
 
@@ -18,4 +18,4 @@ from self_instruct.generation.config import assemble
     ],
 )
 def test_the_horizon_is_given_or_stored_or_derived_from_the_size_of_the_run(given, earlier, horizon):
-    assert as_before(assemble(given), earlier).prompt.horizon == horizon
+    assert with_earlier_choices(assemble(given), earlier).prompt.horizon == horizon

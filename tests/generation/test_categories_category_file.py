@@ -30,7 +30,7 @@ MISTAKES = {
     GOOD + "format: oii\n": "format is 'oii', but must be io or iio; did you mean iio?",
     GOOD + "tasks_per_request: many\n": "tasks_per_request is 'many', but must be a whole number",
     GOOD + "request: of {topics}\n": "request has the variable {topics}, which is not one of topic, count; did you mean topic?",
-    GOOD + "request: about { Topic }\n": "request has { Topic }; a variable is written {topic}, in small letters",
+    GOOD + "request: about { Topic }\n": "request has { Topic }; a variable is written {topic}, in lower case",
     GOOD + "variables: [a]\n": "variables is ['a'], but must hold",
     GOOD + "variables: {style: plain}\n": "variables.style is 'plain', but must be a list of values",
     GOOD + "variables: {Style: [a]}\n": "variables.Style cannot be the name of a variable",
@@ -75,7 +75,7 @@ def test_a_mistake_is_reported_with_file_and_key(text, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "message"),
     [
         ("rouge_threshold: 7\n", "rouge_threshold is 7.0, but must be above 0 and at most 1.01"),
         ("filter_rules: [lenght]\n", "filter_rules[0] is 'lenght', but must be one of"),
@@ -84,14 +84,14 @@ def test_a_mistake_is_reported_with_file_and_key(text, tmp_path):
         ("validators: [{multiple_choice: {option: 4}}]\n", "unknown parameter 'option'; did you mean options?"),
     ],
 )
-def test_values_of_options_and_validators_are_checked_by_file_and_key(tmp_path, more, said):
+def test_values_of_options_and_validators_are_checked_by_file_and_key(tmp_path, more, message):
     path = write_category(tmp_path, "mine", more=more)
     with pytest.raises(UserError, match=re.escape(f"category file {path}: ")) as caught:
         build_recipe("--categories", "mine", "--categories_path", tmp_path)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
-def test_bytes_that_are_not_text_and_a_missing_file(tmp_path):
+def test_a_file_that_is_not_utf8_or_missing_is_refused(tmp_path):
     (tmp_path / "mine.yaml").write_bytes(b"prompt: \xff\n")
     with pytest.raises(UserError, match="is not UTF-8"):
         read_category(tmp_path / "mine.yaml")
@@ -99,18 +99,18 @@ def test_bytes_that_are_not_text_and_a_missing_file(tmp_path):
         read_category(tmp_path / "none.yaml")
 
 
-def test_a_file_in_ones_own_directory_is_a_category_and_goes_before_ours(tmp_path):
+def test_a_file_in_the_users_directory_replaces_a_built_in_category(tmp_path):
     mine, riddle = write_category(tmp_path, "mine"), write_category(tmp_path, "riddle")
     assert find(["mine", "riddle"], tmp_path) == [mine, riddle]
     assert find(["riddle"])[0] != riddle
     with pytest.raises(UserError, match=r"names 'ridle', which is unknown; did you mean riddle\?; there are coding"):
         find(["ridle"])
-    with pytest.raises(UserError, match="is no directory"):
+    with pytest.raises(UserError, match="is not a directory"):
         find(["riddle"], tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "message"),
     [
         (("--seed_tasks_path", "seeds/code.jsonl"), "--seed_tasks_path does not go with --categories"),
         (("--prompt_path", "p.txt"), "--prompt_path does not go with --categories"),
@@ -118,22 +118,22 @@ def test_a_file_in_ones_own_directory_is_a_category_and_goes_before_ours(tmp_pat
         (("--topics_path", "nowhere.txt"), "cannot be read"),
     ],
 )
-def test_options_that_do_not_go_with_categories_are_refused(more, said):
-    with pytest.raises(UserError, match=re.escape(said)):
+def test_options_that_conflict_with_categories_are_refused(more, message):
+    with pytest.raises(UserError, match=re.escape(message)):
         build_recipe("--categories", "riddle", *more)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [("a:0", "share of a is '0'"), ("a:-1", "is '-1'"), ("a:x", "is 'x'"), ("a:nan", "is 'nan'"), ("a:inf", "is 'inf'"),
      ("a:", "is ''"), ("a,,b", "a name is missing"), ("", "a name is missing"), ("a:1,a:2", "has a twice")],
 )  # fmt: skip
-def test_invalid_shares(text, said):
-    with pytest.raises(UserError, match=re.escape(said)):
+def test_invalid_shares_are_refused(text, message):
+    with pytest.raises(UserError, match=re.escape(message)):
         read_shares(text)
 
 
-def test_shares_as_they_are_written():
+def test_shares_are_read_and_divide_the_records():
     assert read_shares("general:50, coding:30,riddle") == {"general": 50.0, "coding": 30.0, "riddle": 1.0}
     assert quotas_of({"a": 1, "b": 1, "c": 1}, 10) == {"a": 4, "b": 3, "c": 3}
     assert quotas_of({"a": 50, "b": 30, "c": 20}, 7) == {"a": 4, "b": 2, "c": 1}
@@ -148,13 +148,13 @@ def test_quotas_add_up_and_are_within_one_of_the_exact_share(shares, number):
         assert abs(quotas[name] - number * share / sum(shares)) < 1 + 1e-6
 
 
-def test_templates_fill_names_only_and_leave_out_lines_that_become_empty():
+def test_templates_fill_in_variables_and_remove_lines_that_become_empty():
     text = Template('{topic}: {"a": {x}} {{topic}} %s {0} {}\n{tail}\n\nend')
-    assert text.names == ("topic", "x", "tail") and text.doubtful == ()
+    assert text.names == ("topic", "x", "tail") and text.malformed == ()
     assert text.fill({"topic": "{x}", "x": "1", "tail": ""}) == '{x}: {"a": 1} {{x}} %s {0} {}\n\nend'
     with pytest.raises(KeyError):
         text.fill({"topic": "a"})
-    assert Template("{ topic } and {Topic}").doubtful == ("{ topic }", "{Topic}")
+    assert Template("{ topic } and {Topic}").malformed == ("{ topic }", "{Topic}")
 
 
 @settings(max_examples=200)
@@ -174,14 +174,14 @@ def test_a_category_sets_only_its_own_options(tmp_path):
     assert own.sampling.top_p == recipe.config.sampling.top_p and Path(path).stem == "mine"
 
 
-def test_different_samplings_are_known_before_a_model_is_loaded(tmp_path):
+def test_share_sampling_compares_the_options_of_categories_and_run(tmp_path):
     write_category(tmp_path, "plain", more="max_new_tokens: 9\ntop_p: 0.95\n")
     write_category(tmp_path, "cold", more="temperature: 0\n")
     run = vars(build_recipe("--categories", "plain", "--categories_path", tmp_path).config.sampling)
     assert share_sampling(["plain"], tmp_path, run) and not share_sampling(["plain", "cold"], tmp_path, run)
 
 
-def test_the_example_of_the_documentation_is_a_category_and_ours_are_all_in_its_table(tmp_path):
+def test_the_documentation_has_a_valid_example_and_lists_all_built_in_categories(tmp_path):
     text = (ROOT / "docs/categories.md").read_text(encoding="utf-8")
     (tmp_path / "haiku.yaml").write_text(re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)[0], encoding="utf-8")
     recipe = build_recipe("--categories", "haiku", "--categories_path", tmp_path)
@@ -192,7 +192,7 @@ def test_the_example_of_the_documentation_is_a_category_and_ours_are_all_in_its_
     assert table == {name: read_category(path).steps for name, path in category_files().items()}
 
 
-def test_the_configuration_after_airoboros_is_whole():
+def test_the_airoboros_configuration_uses_all_categories():
     recipe = build_recipe("--config", ROOT / "configs/airoboros.yaml", "--batch_dir", "unused")
     recipe.check()
     assert set(recipe.categories) == set(category_files()) and sum(recipe.quotas.values()) == 5000

@@ -1,4 +1,4 @@
-"""Runs from categories in this process, with an engine whose answers the test writes."""
+"""Runs from categories in this process, with an engine that calls a function of the test for each completion."""
 
 import random
 import re
@@ -34,7 +34,7 @@ def recipe(files: Path, target: int = 40, categories: str = MIX, horizon: int = 
 
 
 def write(request: Request) -> str | None:
-    """Write as a model of moderate quality: whole blocks, copies, broken blocks, sometimes no block."""
+    """Return the completion of a mediocre model: complete blocks, copies, broken blocks, sometimes no block."""
     rng = random.Random(request.seed)
     name = re.search(r"Kind: (\w+)", request.prompt)
     if rng.random() < 0.05:
@@ -58,10 +58,10 @@ def accepted(folder: Path) -> list[dict]:
     return rows(folder / "machine_generated_instructions.jsonl")
 
 
-def test_quotas_hold_exactly_and_every_candidate_is_accounted_for(files, tmp_path):
+def test_quotas_are_met_exactly_and_every_candidate_is_in_one_file(files, tmp_path):
     loop, stopped = run_recipe(recipe(files), tmp_path / "run", Author(write))
     records, rejected = accepted(tmp_path / "run"), rows(tmp_path / "run/rejected.jsonl")
-    assert stopped == "all 40 records are there"
+    assert stopped == "all 40 records are accepted"
     assert Counter(row["provenance"]["category"] for row in records) == {"plain": 20, "answered": 12, "fielded": 8}
     ids = [row["provenance"]["id"] for row in records] + [row["id"] for row in rejected]
     assert len(ids) == len(set(ids)) == loop.funnel.blocks + loop.funnel.drops["generation", "error"]
@@ -79,7 +79,7 @@ def test_quotas_hold_exactly_and_every_candidate_is_accounted_for(files, tmp_pat
         assert sum(item[name] for item in counts.values()) == getattr(loop.funnel, name)
 
 
-def test_categories_fill_side_by_side(files, tmp_path):
+def test_categories_fill_in_proportion_to_their_shares(files, tmp_path):
     loop, _ = run_recipe(recipe(files, 400, MIX, 8, "--max_requests", 120), tmp_path / "run", Author(write))
     assert loop.funnel.accepted > 80
     for name, share in (("plain", 0.5), ("answered", 0.3), ("fielded", 0.2)):
@@ -106,7 +106,7 @@ def test_an_answer_is_requested_for_the_oldest_unanswered_task_and_belongs_to_it
 
 @pytest.mark.parametrize("kept", [1, 5, 9, 17, 30])
 @pytest.mark.parametrize("gap", [False, True])
-def test_continuing_from_any_journal_gives_the_files_of_an_unbroken_run(files, tmp_path, kept, gap):
+def test_continuing_from_any_journal_gives_the_files_of_an_uninterrupted_run(files, tmp_path, kept, gap):
     run_recipe(recipe(files), tmp_path / "whole", Author(write))
     lines = (tmp_path / "whole/completions.jsonl").read_bytes().splitlines(keepends=True)
     (tmp_path / "cut").mkdir()
@@ -119,7 +119,7 @@ def test_continuing_from_any_journal_gives_the_files_of_an_unbroken_run(files, t
     }
 
 
-def test_the_plan_does_not_depend_on_when_completions_come(files, tmp_path):
+def test_the_plan_does_not_depend_on_the_order_of_completions(files, tmp_path):
     class Late(Author):
         rng = random.Random(5)
 
@@ -135,27 +135,27 @@ def test_the_plan_does_not_depend_on_when_completions_come(files, tmp_path):
     assert dataset(tmp_path / "late") == dataset(tmp_path / "in_order")
 
 
-def test_a_category_that_gives_nothing_is_given_up_and_does_not_block_the_others(files, tmp_path):
-    def barren(request: Request) -> str | None:
+def test_a_category_without_records_is_given_up_and_the_others_fill_up(files, tmp_path):
+    def failing_for_one(request: Request) -> str | None:
         return "no" if "Kind: fielded" in request.prompt else write(request)
 
     folder = tmp_path / "run"
-    loop, stopped = run_recipe(recipe(files, 40, MIX, 8, "--patience", 15), folder, Author(barren))
+    loop, stopped = run_recipe(recipe(files, 40, MIX, 8, "--patience", 15), folder, Author(failing_for_one))
     assert stopped == (
-        "the other categories are full, and fielded has 0 of 8 and was given up: 0 of the 0 records that its last 15 requests "
-        "brought could be kept (--patience and --min_yield decide when)"
+        "the other categories are full, and fielded has 0 of 8 and was given up: 0 of the 0 records from its last 15 requests "
+        "could be kept (--patience and --min_yield set this limit)"
     )
     assert Counter(row["provenance"]["category"] for row in accepted(folder)) == {"plain": 20, "answered": 12}
     assert loop.funnel.categories["fielded"].requests == 15 and not loop.failed
     assert "fielded" in loop.funnel.table_of_categories() and "missing_output 15" in loop.funnel.table_of_categories()
 
 
-def test_a_category_whose_tasks_are_good_and_whose_answers_are_not_is_given_up(files, tmp_path):
+def test_a_category_with_good_tasks_but_bad_answers_is_given_up(files, tmp_path):
     def mute(request: Request) -> str | None:
         return "" if "Kind:" not in request.prompt else write(request)
 
     loop, stopped = run_recipe(recipe(files, 40, MIX, 8, "--patience", 10), tmp_path / "run", Author(mute))
-    assert "answered has 0 of 12 and was given up: 0 of the 10 answers that its last 10 requests" in stopped
+    assert "answered has 0 of 12 and was given up: 0 of the 10 answers from its last 10 requests" in stopped
     rejected = rows(tmp_path / "run/rejected.jsonl")
     left = [row for row in rejected if row["category"] == "answered" and row["reason"] == "awaiting_response"]
     assert loop.funnel.accepted == 28 and left and all(row["instruction"] for row in left)
@@ -164,14 +164,14 @@ def test_a_category_whose_tasks_are_good_and_whose_answers_are_not_is_given_up(f
     )
 
 
-def test_only_categories_that_give_nothing_end_the_run(files, tmp_path):
+def test_the_run_ends_if_all_categories_are_given_up(files, tmp_path):
     loop, stopped = run_recipe(
         recipe(files, 10, "plain,fielded", 4, "--patience", 6), tmp_path / "run", Author(lambda request: "no")
     )
     assert "plain has 0 of 5" in stopped and "fielded has 0 of 5" in stopped and loop.funnel.requests <= 6 + 6 + 4
 
 
-def test_an_answer_that_the_engine_could_not_give_drops_its_task(files, tmp_path):
+def test_an_engine_error_instead_of_an_answer_drops_the_task(files, tmp_path):
     def failing(request: Request) -> str | None:
         return None if "Kind:" not in request.prompt and request.index % 3 == 0 else write(request)
 
@@ -195,19 +195,19 @@ def test_an_output_written_with_a_task_is_removed_from_it(files, tmp_path):
     assert len(kept) == 6 and all("Output" not in row["instruction"] and row["output"] != "Done." for row in kept)
 
 
-def test_topics_with_the_fewest_records_come_first_and_barren_ones_are_given_up(files, tmp_path):
+def test_topics_with_the_fewest_records_come_first_and_a_useless_one_does_not_take_over(files, tmp_path):
     def picky(request: Request) -> str | None:
         return "no" if "Topic: bread" in request.prompt else write(request)
 
     run_recipe(recipe(files, 60, "plain", 3), tmp_path / "run", Author(picky))
     asked = Counter(entry.variables["topic"] for entry in read_journal(tmp_path / "run"))
-    gave = Counter(row["provenance"]["topic"] for row in accepted(tmp_path / "run"))
-    assert set(gave) == {"harbours", "clocks", "rivers"} and max(gave.values()) - min(gave.values()) <= 6
-    fruitful = max(number for topic, number in asked.items() if topic != "bread")
-    assert fruitful < asked["bread"] <= fruitful + max(gave.values())
+    kept = Counter(row["provenance"]["topic"] for row in accepted(tmp_path / "run"))
+    assert set(kept) == {"harbours", "clocks", "rivers"} and max(kept.values()) - min(kept.values()) <= 6
+    most = max(number for topic, number in asked.items() if topic != "bread")
+    assert most < asked["bread"] <= most + max(kept.values())
 
 
-def test_a_larger_target_judges_what_was_over_the_quota(files, tmp_path):
+def test_a_larger_target_keeps_records_that_exceeded_the_quota(files, tmp_path):
     run_recipe(recipe(files, 20), tmp_path / "run", Author(write))
     before = len([row for row in rows(tmp_path / "run/rejected.jsonl") if row["reason"] == "quota_reached"])
     run_recipe(recipe(files, 60), tmp_path / "run", Author(write))

@@ -1,4 +1,4 @@
-"""The shipped categories, each on completions as models write them."""
+"""The built-in categories, each with good and bad completions."""
 
 import pytest
 
@@ -106,13 +106,13 @@ def everything() -> CategoryRecipe:
     return build_recipe("--categories", ",".join(NAMES), "--batch_dir", "unused")
 
 
-def test_all_are_there(everything):
+def test_every_built_in_category_has_cases_here(everything):
     assert set(category_files()) == set(NAMES) == {*ONE_STEP, *TWO_STEPS}
     assert {name for name, item in everything.categories.items() if item.steps == 2} == set(TWO_STEPS)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_demonstration_fits_its_category_and_is_parsed_back(everything, name):
+def test_every_demonstration_passes_the_rules_of_its_category_and_is_parsed_back(everything, name):
     category, rules = everything.categories[name], everything.curator().rules[name]
     check = rules.check
     assert len(category.demonstrations) >= 4 and category.description
@@ -166,7 +166,7 @@ def test_good_completions_are_kept_and_bad_ones_dropped_for_the_right_reason(eve
 
 
 @pytest.mark.parametrize("name", TWO_STEPS)
-def test_tasks_come_first_and_their_answers_decide(everything, name, tmp_path):
+def test_two_step_tasks_are_kept_or_dropped_by_their_answers(everything, name, tmp_path):
     cases, category = TWO_STEPS[name], everything.categories[name]
     tasks = completion(name, [(case[0],) for case in cases], category.demonstrations_per_prompt + 1, ("Instruction",))
     answers = [case[1] for case in cases if case[1] is not None]

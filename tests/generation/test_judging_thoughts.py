@@ -1,4 +1,4 @@
-"""Runs of models that think: the same records as without thoughts, and a reason for each completion without an answer."""
+"""Runs of models that think: the same records as without thoughts, and drop reasons for completions without an answer."""
 
 import json
 import random
@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from self_instruct.generation.assembly import as_before, with_template
+from self_instruct.generation.assembly import with_earlier_choices, with_template
 from self_instruct.generation.config import assemble
 from self_instruct.generation.public import refilter
 from self_instruct.generation.topics import topics_of
-from tests.generation.test_answers import KINDS, run
+from tests.generation.test_answers import RECIPES, run
 from tests.generation.test_judging import blocks, curator_of, entry, outcomes
 from tests.support.chat_model import ChatModel
 from tests.support.runs import rows
@@ -20,7 +20,7 @@ DRAFT = "Perhaps this:\n1. Say a draft.\n5. Instruction:\nSay a draft.\n\n5. Out
 
 
 class Thinker(ChatModel):
-    """Thinks before each text, in marks or beside it; with `fails`, some thoughts are not closed, or nothing follows them."""
+    """Thinks before each text, inside tags or in a separate field; with `fails`, some completions never reach an answer."""
 
     def __init__(self, fails=False, **options):
         super().__init__(orphans=True, **options)
@@ -46,7 +46,7 @@ def columns(folder):
     return [(row["instruction"], row["output"], row["provenance"]["id"]) for row in found]
 
 
-@pytest.mark.parametrize("recipe", KINDS)
+@pytest.mark.parametrize("recipe", RECIPES)
 def test_records_are_those_of_the_model_without_thoughts(tmp_path, recipe):
     run(tmp_path / "plain", ChatModel(orphans=True), recipe)
     run(tmp_path / "thinks", Thinker(), recipe, keep_reasoning=True)
@@ -60,8 +60,8 @@ def test_records_are_those_of_the_model_without_thoughts(tmp_path, recipe):
     assert "reasoning" not in (tmp_path / "plain" / "completions.jsonl").read_text()
 
 
-@pytest.mark.parametrize("recipe", KINDS)
-def test_completions_without_an_answer_are_dropped_for_it_and_the_run_continues_and_refilters(tmp_path, recipe):
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_completions_without_an_answer_are_dropped_also_when_a_run_continues_or_is_refiltered(tmp_path, recipe):
     run(tmp_path / "run", Thinker(fails=True), recipe, keep_reasoning=True)
     rejected = rows(tmp_path / "run" / "rejected.jsonl")
     reasons = {row["reason"] for row in rejected}
@@ -77,7 +77,7 @@ def test_completions_without_an_answer_are_dropped_for_it_and_the_run_continues_
     assert columns(tmp_path / "cut") == columns(tmp_path / "run")
 
 
-def test_unclosed_thought_drops_what_it_broke_off_and_keeps_the_blocks_before():
+def test_unclosed_thought_drops_the_block_around_it_and_keeps_the_blocks_before():
     first = blocks("Sort all numbers of a list.")
     curator = curator_of()
     assert outcomes(curator.decide(entry(first + "<think>\nAnother?"))) == [None, ("parse", "unclosed_thought")]
@@ -91,12 +91,12 @@ def test_unclosed_thought_drops_what_it_broke_off_and_keeps_the_blocks_before():
     assert outcomes(curator.decide(entry("", 4))) == [("parse", "empty_block")]
 
 
-def test_topics_are_read_behind_the_thought():
+def test_topics_are_read_after_the_thought():
     found = topics_of(entry("night trains?\n2. no\n</think>harbour towns\n3. old maps"))
     assert [item.record.instruction for item in found if item.drop is None][-2:] == ["harbour towns", "old maps"]
 
 
-def test_tokens_of_uncounted_thoughts_are_their_share_of_the_text():
+def test_tokens_of_uncounted_thoughts_are_estimated_by_their_share_of_the_text():
     thinking = replace(entry("<think>" + "a" * 30 + "</think>" + "b" * 10), completion_tokens=80)
     assert thinking.thought_tokens == 60 and replace(thinking, reasoning_tokens=5).thought_tokens == 5
     assert entry("b").thought_tokens == 0
@@ -109,12 +109,14 @@ def test_tokens_of_uncounted_thoughts_are_their_share_of_the_text():
         ("auto", {"chat_template_kwargs": '{"enable_thinking": false}'}, '{"enable_thinking": false}'),
     ],
 )  # fmt: skip
-def test_variables_of_the_template_are_those_of_the_earlier_launch(given, earlier, settled):
+def test_automatic_template_variables_are_taken_from_the_earlier_launch(given, earlier, settled):
     before = None if earlier is None else {"options": earlier}
-    assert as_before(assemble({"chat_template_kwargs": given}), before).prompt.chat_template_kwargs == settled
+    assert (
+        with_earlier_choices(assemble({"chat_template_kwargs": given}), before).prompt.chat_template_kwargs == settled
+    )
 
 
-def test_thinking_that_is_turned_off_is_written_down_and_said(caplog):
+def test_turning_thinking_off_is_stored_in_the_options_and_logged(caplog):
     reader = ChatModel()
     reader.template_arguments = {"enable_thinking": False}
     caplog.set_level("INFO")
@@ -125,7 +127,7 @@ def test_thinking_that_is_turned_off_is_written_down_and_said(caplog):
     assert with_template(given, ChatModel()) == given
 
 
-def test_a_run_that_only_thinks_says_what_to_change(tmp_path):
+def test_a_run_with_thoughts_only_says_which_options_to_change(tmp_path):
     class Lost(ChatModel):
         def _complete(self, request):
             return replace(super()._complete(request), text="", reasoning="a plan", reasoning_tokens=2)

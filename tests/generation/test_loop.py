@@ -31,7 +31,7 @@ class Shuffled(ScriptedEngine):
 
 
 class Faulty(ScriptedEngine):
-    """An engine that answers two at a time and fails at the eighth request; finished completions can still be polled."""
+    """An engine that answers two requests at a time and fails at request 8; finished completions can still be polled."""
 
     fault: Exception = EngineLost("rank 1 (process 7 on somewhere) has died")
 
@@ -42,7 +42,7 @@ class Faulty(ScriptedEngine):
 
 
 class Mistaken(Faulty):
-    """The same engine, failing with a user error."""
+    """A faulty engine that raises a user error."""
 
     fault = UserError("another revision", 1)
 
@@ -56,13 +56,13 @@ def run_loop(script, folder, target=50, kind=ScriptedEngine, **options) -> tuple
     return looped(kind.from_file(script), folder, target, **options)
 
 
-def test_the_target_is_met_exactly_and_every_block_is_accounted_for(script, tmp_path):
+def test_the_target_is_met_exactly_and_every_block_is_in_one_file(script, tmp_path):
     loop, stopped = run_loop(script, tmp_path / "run", target=50)
     accepted, rejected = (
         rows(tmp_path / "run/machine_generated_instructions.jsonl"),
         rows(tmp_path / "run/rejected.jsonl"),
     )
-    assert stopped == "all 50 records are there" and len(accepted) == 50
+    assert stopped == "all 50 records are accepted" and len(accepted) == 50
     ids = [row["provenance"]["id"] for row in accepted] + [row["id"] for row in rejected]
     assert len(set(ids)) == len(ids) == loop.funnel.blocks
     assert {row["reason"] for row in rejected} == {
@@ -88,7 +88,7 @@ def test_the_dataset_depends_on_neither_timing_nor_order_of_completion(script, t
     assert len(common) > 15 and all(plans[0][i] == plans[1][i] for i in common)
 
 
-def test_prompts_use_pool_records_but_none_younger_than_the_horizon(script, tmp_path):
+def test_prompts_use_only_pool_records_from_before_the_horizon(script, tmp_path):
     run_loop(script, tmp_path / "run", horizon=6)
     entries = read_journal(tmp_path / "run")
     parents = [(entry.request, int(parent.split("-")[0])) for entry in entries for parent in entry.parent_ids]
@@ -101,7 +101,7 @@ def test_prompts_use_pool_records_but_none_younger_than_the_horizon(script, tmp_
 
 @pytest.mark.parametrize("kept", [0, 1, 7, 15])
 @pytest.mark.parametrize("torn", [b"", b'{"request": 3, "seed_'])
-def test_continuing_from_any_journal_gives_the_files_of_an_unbroken_run(script, tmp_path, kept, torn):
+def test_continuing_from_any_journal_gives_the_files_of_an_uninterrupted_run(script, tmp_path, kept, torn):
     run_loop(script, tmp_path / "whole")
     journal = (tmp_path / "whole/completions.jsonl").read_bytes()
     (tmp_path / "cut").mkdir()
@@ -112,7 +112,7 @@ def test_continuing_from_any_journal_gives_the_files_of_an_unbroken_run(script, 
     assert (tmp_path / "cut/completions.jsonl").read_bytes() == journal
 
 
-def test_completions_that_came_out_of_order_before_a_stop_are_not_requested_again(script, tmp_path):
+def test_completions_after_a_gap_in_the_journal_are_not_requested_again(script, tmp_path):
     run_loop(script, tmp_path / "whole")
     lines = (tmp_path / "whole/completions.jsonl").read_bytes().splitlines(keepends=True)
     (tmp_path / "gap").mkdir()
@@ -157,9 +157,9 @@ def test_a_model_that_writes_no_block_ends_the_run(tmp_path, text):
 
 def test_max_requests_and_the_end_of_the_script_end_the_run(script, tmp_path):
     loop, stopped = run_loop(script, tmp_path / "a", target=500, max_requests=9)
-    assert stopped == "--max_requests 9 are done" and loop.funnel.requests == 9
+    assert stopped == "--max_requests 9 was reached" and loop.funnel.requests == 9
     loop, stopped = run_loop(script, tmp_path / "b", target=500)
-    assert stopped == "no completion of --script_path is left" and loop.funnel.requests == 60
+    assert stopped == "--script_path has no more completions" and loop.funnel.requests == 60
 
 
 def test_a_request_that_the_engine_could_not_answer_is_reported_and_counted(script, tmp_path):
@@ -182,7 +182,7 @@ def test_the_default_stop_text_is_the_label_after_the_last_task():
     assert numbered_stop(12, ("\n20", "20."))(INSTRUCTION_OUTPUT, 9) == ("\n20", "20.")
 
 
-def test_an_engine_that_cannot_answer_ends_the_run_and_is_asked_again(script, tmp_path):
+def test_requests_that_failed_are_sent_again_by_the_next_launch(script, tmp_path):
     empty = tmp_path / "empty.jsonl"
     empty.write_text('{"request": 90, "text": ""}\n')
     loop, stopped = run_loop(empty, tmp_path / "run")
@@ -197,7 +197,7 @@ def test_a_journal_of_other_prompts_is_refused(script, tmp_path):
     run_loop(script, tmp_path / "run", target=5)
     journal = tmp_path / "run/completions.jsonl"
     journal.write_bytes(journal.read_bytes().replace(b'"prompt_sha256": "', b'"prompt_sha256": "0'))
-    with pytest.raises(UserError, match="request 0 was asked with another prompt"):
+    with pytest.raises(UserError, match="request 0 has another prompt than this launch would compose"):
         run_loop(script, tmp_path / "run", target=5)
 
 
@@ -205,14 +205,14 @@ def test_max_tokens_ends_the_run_at_the_first_request_that_reaches_it(script, tm
     _, _ = run_loop(script, tmp_path / "whole")
     counts = [entry.completion_tokens for entry in read_journal(tmp_path / "whole")]
     loop, stopped = run_loop(script, tmp_path / "run", max_tokens=sum(counts[:5]))
-    assert stopped == f"--max_tokens {sum(counts[:5])} are written" and loop.funnel.requests == 5
+    assert stopped == f"--max_tokens {sum(counts[:5])} was reached" and loop.funnel.requests == 5
     assert loop.funnel.completion_tokens == sum(counts[:5])
     loop, _ = run_loop(script, tmp_path / "run", max_tokens=sum(counts[:5]) + 1)
-    assert loop.funnel.requests == 6, "another launch goes on from the tokens of the run, not of the launch"
+    assert loop.funnel.requests == 6, "the limit is on the tokens of the whole run, not of one launch"
 
 
 @pytest.mark.parametrize("horizon", [1, 4, 7])
-def test_requests_of_a_group_share_a_prompt_and_groups_do_not(script, tmp_path, horizon):
+def test_requests_of_a_group_share_a_prompt_but_different_groups_do_not(script, tmp_path, horizon):
     run_loop(script, tmp_path / "run", target=500, max_requests=29, horizon=horizon, more={"num_return_sequences": 3})
     entries = read_journal(tmp_path / "run")
     groups = [{entry.prompt_sha256 for entry in entries if entry.request // 3 == number} for number in range(10)]
@@ -224,7 +224,7 @@ def test_requests_of_a_group_share_a_prompt_and_groups_do_not(script, tmp_path, 
 
 @pytest.mark.parametrize("kept", [1, 3, 4, 8, 14])
 @pytest.mark.parametrize("kind", [ScriptedEngine, Shuffled])
-def test_continuing_inside_a_group_gives_the_files_of_an_unbroken_run(script, tmp_path, kept, kind):
+def test_continuing_inside_a_group_gives_the_files_of_an_uninterrupted_run(script, tmp_path, kept, kind):
     three = {"more": {"num_return_sequences": 3}, "kind": kind}
     run_loop(script, tmp_path / "whole", **three)
     lines = (tmp_path / "whole/completions.jsonl").read_bytes().splitlines(keepends=True)
@@ -238,7 +238,7 @@ def test_continuing_inside_a_group_gives_the_files_of_an_unbroken_run(script, tm
     assert all(prompts[0][request] == prompts[1][request] for request in prompts[0].keys() & prompts[1].keys())
 
 
-def test_an_engine_that_is_lost_ends_the_run_as_failed_with_all_that_was_whole_journalled(script, tmp_path):
+def test_a_lost_engine_fails_the_run_after_its_finished_completions_are_journalled(script, tmp_path):
     loop, stopped = run_loop(script, tmp_path / "run", kind=Faulty)
     assert loop.failed and stopped == "rank 1 (process 7 on somewhere) has died"
     assert [entry.request for entry in read_journal(tmp_path / "run")] == list(range(10))
@@ -247,7 +247,7 @@ def test_an_engine_that_is_lost_ends_the_run_as_failed_with_all_that_was_whole_j
     assert not loop.failed and dataset(tmp_path / "run") == dataset(tmp_path / "whole")
 
 
-def test_a_late_error_loses_no_finished_completion(script, tmp_path):
+def test_a_user_error_during_the_run_loses_no_finished_completion(script, tmp_path):
     with pytest.raises(UserError, match="another revision"):
         run_loop(script, tmp_path / "run", kind=Mistaken)
     assert [entry.request for entry in read_journal(tmp_path / "run")] == list(range(10))

@@ -10,10 +10,10 @@ from tests.support.runs import dataset
 __all__ = ["script"]  # a fixture
 
 
-def test_an_interruption_while_the_journal_is_judged_again_leaves_the_files_as_they_are(script, tmp_path, monkeypatch):
+def test_an_interruption_while_the_journal_is_replayed_leaves_the_files_as_they_are(script, tmp_path, monkeypatch):
     run_loop(script, tmp_path / "run")
     before = dataset(tmp_path / "run")
-    monkeypatch.setattr("self_instruct.generation.loop.JUDGING_SECONDS", -1.0)
+    monkeypatch.setattr("self_instruct.generation.loop.SIGNAL_GRACE_SECONDS", -1.0)
     stopping = iter([None] * 3)
     interrupted = {"interrupted": lambda: next(stopping, "SIGTERM was received")}
     loop, stopped = run_loop(script, tmp_path / "run", target=60, more=interrupted)
@@ -34,7 +34,7 @@ def test_a_failing_disk_loses_no_finished_completion(script, tmp_path, monkeypat
     monkeypatch.setattr(Writer, "write", fail)
     with pytest.raises(OSError, match="No space left"):
         run_loop(script, folder, kind=Faulty)
-    assert [entry.request for entry in read_journal(folder)] == list(range(8)), "two more were whole"
+    assert [entry.request for entry in read_journal(folder)] == list(range(8)), "two more completions had finished"
     monkeypatch.undo()
     run_loop(script, folder)
     run_loop(script, tmp_path / "whole")

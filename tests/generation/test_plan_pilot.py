@@ -1,4 +1,4 @@
-"""`--plan` in real processes."""
+"""The pilot and the forecast of `--plan`, in real processes."""
 
 import re
 
@@ -12,7 +12,7 @@ PILOT = ["--config", ROOT / "configs/quickstart.yaml", "--plan", "--max_new_toke
 def test_a_run_continues_from_its_pilot(tmp_path):
     pilot = generate(*PILOT, "--plan_seconds", 36000, "--max_requests", 10, "--batch_dir", tmp_path / "run")
     assert pilot.returncode == 0, pilot.stderr
-    assert "Pilot: --max_requests 10 are done" in pilot.stdout and "It fits: 2 rows on CPU" in pilot.stdout
+    assert "Pilot: --max_requests 10 was reached" in pilot.stdout and "Memory: 2 rows on CPU" in pilot.stdout
     accepted = len(rows(tmp_path / "run/machine_generated_instructions.jsonl"))
     assert f"records to go              {5000 - accepted:,}" in pilot.stdout and accepted > 0
     assert re.search(r"time to go +\d+:\d\d:\d\d \(\d+:\d\d:\d\d to \d+:\d\d:\d\d\)", pilot.stdout)
@@ -20,17 +20,17 @@ def test_a_run_continues_from_its_pilot(tmp_path):
     before = (tmp_path / "run/completions.jsonl").read_bytes()
     options = [option for option in PILOT if option != "--plan"]
     whole = generate(*options, "--max_requests", len(before.splitlines()) + 2, "--batch_dir", tmp_path / "run")
-    assert whole.returncode == 0 and "Going on with" in whole.stderr
+    assert whole.returncode == 0 and "Continuing the run in" in whole.stderr
     assert (tmp_path / "run/completions.jsonl").read_bytes().startswith(before)
 
 
-def test_a_pilot_in_which_nothing_was_accepted_says_so_and_needs_no_directory():
+def test_a_pilot_without_records_says_so_and_needs_no_directory():
     result = generate(*PILOT, "--plan_seconds", 0.01, "--max_new_tokens", 1)
-    assert result.returncode == 0 and "Pilot: the 0.01 seconds of the pilot are over" in result.stdout
+    assert result.returncode == 0 and "Pilot: --plan_seconds 0.01 was reached" in result.stdout
     assert "nothing to forecast from; raise --plan_seconds" in result.stdout
 
 
-def test_a_script_has_nothing_to_forecast(tmp_path):
+def test_a_script_has_no_forecast(tmp_path):
     script = write_script(tmp_path / "script.jsonl", 60)
     result = generate(*scripted(script, tmp_path / "run"), "--plan")
     assert result.returncode == 0 and "A script has no speed to forecast from." in result.stdout

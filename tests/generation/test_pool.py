@@ -1,4 +1,4 @@
-"""The pool: any beginning of it, by depth, equals a copy."""
+"""The pool: its views, by request and depth, equal copies of its records."""
 
 import pytest
 from hypothesis import given, settings
@@ -30,7 +30,7 @@ def test_drawing_from_a_growing_pool_equals_drawing_from_a_copy(rows, depth, hor
     assert list(pool) == [record for _, record in records]
 
 
-def test_a_beginning_is_read_like_a_list():
+def test_a_view_is_read_like_a_list():
     pool = RecordPool()
     for at in range(6):
         pool.add(SEEDS[at], at)

@@ -1,4 +1,4 @@
-"""The progress of a run: lines and the bar."""
+"""The progress of a run: lines in the log, and the bar on a terminal."""
 
 import fcntl
 import io
@@ -39,12 +39,12 @@ def test_a_log_file_gets_plain_lines(caplog):
     assert (figures["event"], figures["done"], figures["target"], figures["seconds_left"]) == ("heartbeat", 40, 40, 0)
 
 
-def test_without_a_new_record_the_end_is_unknown(caplog):
+def test_the_time_left_is_unknown_without_a_new_record(caplog):
     (line,) = lines(caplog, Progress(40, io.StringIO(), every=0.0))
     assert "accepted 5/40, yield 0%" in line and "ETA unknown" in line
 
 
-def test_lines_come_no_more_often_than_asked(caplog):
+def test_lines_keep_the_requested_interval(caplog):
     assert lines(caplog, Progress(40, io.StringIO(), every=1000.0), 6, 7, 8) == []
 
 

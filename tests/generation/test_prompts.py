@@ -54,7 +54,7 @@ def test_the_demonstrations_can_be_read_back_from_the_prompt() -> None:
         assert [block.fields["output"] for block in blocks] == [record.output for record in shown.demonstrations]
 
 
-def test_a_prompt_knows_where_its_demonstrations_came_from() -> None:
+def test_a_prompt_lists_the_ids_of_its_seeds_and_generated_demonstrations() -> None:
     shown = composer().compose(1, POOL)
     by_id = {record.id: record for record in [*SEEDS, *POOL]}
     assert [record for record in shown.demonstrations if record.depth == 0] == [by_id[name] for name in shown.seed_ids]
@@ -82,10 +82,10 @@ def test_the_hash_covers_text_and_opening() -> None:
 
 @given(budget=st.integers(15, 120), request=st.integers(0, 500), total=st.integers(1, 10))
 @settings(deadline=None, derandomize=True)
-def test_every_prompt_fits_the_budget_and_shows_something(budget: int, request: int, total: int) -> None:
-    asked = composer(budget, total, min(2, total))
-    asked.check()
-    shown = asked.compose(request, POOL)
+def test_every_prompt_fits_the_budget_and_has_a_demonstration(budget: int, request: int, total: int) -> None:
+    tested = composer(budget, total, min(2, total))
+    tested.check()
+    shown = tested.compose(request, POOL)
     assert size(shown) <= budget
     assert 1 <= len(shown.demonstrations) <= total
 
@@ -97,28 +97,28 @@ def test_demonstrations_that_do_not_fit_are_left_out_and_the_rest_keeps_its_orde
         kept = [record for record in everything if record in shown]
         assert list(shown) == kept or list(shown) == [SEEDS[0]]
         left = [record for record in everything if record not in shown]
-        for record in left:  # nothing is left out that would have fitted where it was drawn
+        for record in left:  # each would have exceeded the budget when it was drawn
             before = [other for other in shown if everything.index(other) < everything.index(record)]
             assert size(composer()._prompt(0, [*before, record])) > budget
 
 
-def test_a_budget_that_is_just_enough_shows_everything_and_one_less_does_not() -> None:
+def test_one_token_less_than_needed_leaves_one_demonstration_out() -> None:
     whole = composer().compose(2, POOL)
     assert composer(size(whole)).compose(2, POOL) == whole
     assert len(composer(size(whole) - 1).compose(2, POOL).demonstrations) == 3
 
 
-def test_when_nothing_drawn_fits_the_shortest_seed_is_shown() -> None:
+def test_the_shortest_seed_is_shown_if_none_of_the_drawn_records_fits() -> None:
     long = [replace(seed, output="x " * 50) for seed in SEEDS[:9]]
-    asked = composer(20, total=1, synthetic=0, seeds=[*long, Record("short", "Add.", "", "3")])
-    asked.check()
-    assert {asked.compose(request, []).seed_ids[0] for request in range(40)} == {"short"}
+    tested = composer(20, total=1, synthetic=0, seeds=[*long, Record("short", "Add.", "", "3")])
+    tested.check()
+    assert {tested.compose(request, []).seed_ids[0] for request in range(40)} == {"short"}
 
 
-def test_of_two_shortest_seeds_the_id_decides() -> None:
+def test_equally_short_seeds_are_ordered_by_id() -> None:
     seeds = [Record("b", "Add.", "", "1"), Record("a", "Sub.", "", "2")]
-    asked = composer(5, total=1, synthetic=0, seeds=seeds)
-    assert asked.compose(0, []).seed_ids == ["a"]
+    tested = composer(5, total=1, synthetic=0, seeds=seeds)
+    assert tested.compose(0, []).seed_ids == ["a"]
 
 
 # ---- determinism
@@ -131,12 +131,12 @@ def test_a_prompt_depends_on_seed_request_and_pool_only() -> None:
     assert prompts != [composer(seed=43).compose(request, POOL) for request in range(20)]
 
 
-def test_composing_other_requests_in_between_changes_nothing() -> None:
-    asked = composer()
-    alone = asked.compose(7, POOL[:4])
+def test_a_prompt_does_not_depend_on_requests_composed_before_it() -> None:
+    tested = composer()
+    alone = tested.compose(7, POOL[:4])
     for request in (3, 9, 7, 1):
-        asked.compose(request, POOL)
-    assert asked.compose(7, POOL[:4]) == alone
+        tested.compose(request, POOL)
+    assert tested.compose(7, POOL[:4]) == alone
 
 
 def test_records_that_are_too_deep_do_not_change_the_prompt() -> None:
@@ -150,11 +150,11 @@ def test_without_machine_demonstrations_the_pool_does_not_matter() -> None:
         assert composer(synthetic=0).compose(request, POOL) == composer(synthetic=0).compose(request, [])
 
 
-@pytest.mark.parametrize("cap", [1, 2])
-def test_no_record_is_written_from_demonstrations_deeper_than_the_cap(cap: int) -> None:
-    asked = composer(mix=DemonstrationMix(4, 4, cap))
-    prompts = [asked.compose(request, POOL) for request in range(40)]
-    assert max(prompt.depth for prompt in prompts) == cap + 1
+@pytest.mark.parametrize("max_depth", [1, 2])
+def test_prompts_respect_the_limit_on_depth(max_depth: int) -> None:
+    tested = composer(mix=DemonstrationMix(4, 4, max_depth))
+    prompts = [tested.compose(request, POOL) for request in range(40)]
+    assert max(prompt.depth for prompt in prompts) == max_depth + 1
 
 
 # ---- check

@@ -1,4 +1,4 @@
-"""Ending a run by signals and by the clock, in processes of their own."""
+"""Ending a run by signals and by a time limit, in separate processes."""
 
 import signal
 import subprocess
@@ -16,7 +16,7 @@ BEGINNING = """
 import os, signal, sys, time
 from self_instruct.generation.signals import Interruption
 interruption, calls = Interruption(), []
-def me(number): os.kill(os.getpid(), number)
+def send(number): os.kill(os.getpid(), number)
 """
 
 
@@ -30,38 +30,39 @@ def outcome(code: str) -> tuple[int, str]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 def test_a_signal_before_there_is_anything_to_save_ends_the_process(number):
-    assert outcome(f"me({number:d}); print('still here')") == (128 + number, "")
+    assert outcome(f"send({number:d}); print('still here')") == (128 + number, "")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 def test_the_first_signal_calls_back_once_and_is_remembered(number):
-    code = (
-        f"interruption.tell(lambda: calls.append(1)); print(interruption.reason()); me({number:d}); me(15); me(10)\n"
-    )
+    code = "interruption.set_callback(lambda: calls.append(1)); print(interruption.reason())\n"
+    code += f"send({number:d}); send(15); send(10)\n"
     code += "print(interruption.received, interruption.reason(), calls)"
     assert outcome(code) == (0, f"None\n{number:d} {number.name} was received [1]\n")
 
 
 @pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT])
 def test_sigint_after_another_signal_ends_the_process_at_once(first):
-    code = f"interruption.tell(lambda: None); me({first:d}); print('on', flush=True); me(2); print('never')"
+    code = (
+        f"interruption.set_callback(lambda: None); send({first:d}); print('on', flush=True); send(2); print('never')"
+    )
     assert outcome(code) == (-signal.SIGINT, "on\n")
 
 
-def test_the_time_ends_the_run_without_a_signal():
-    code = "interruption.tell(lambda: calls.append(1)); interruption.after(0.05, 'time is over')\n"
+def test_the_time_limit_ends_the_run_without_a_signal():
+    code = "interruption.set_callback(lambda: calls.append(1)); interruption.stop_after(0.05, 'time is up')\n"
     code += "while not calls: time.sleep(0.01)\nprint(interruption.received, interruption.reason(), calls)"
-    assert outcome(code) == (0, "None time is over [1]\n")
+    assert outcome(code) == (0, "None time is up [1]\n")
 
 
-def test_a_signal_after_the_time_limit_is_the_reason_of_the_end():
-    code = "interruption.tell(lambda: calls.append(1)); interruption.after(0.05, 'time is over')\n"
-    code += "while not calls: time.sleep(0.01)\nme(15)\nprint(interruption.received, interruption.reason(), calls)"
+def test_a_signal_after_the_time_limit_is_the_reason():
+    code = "interruption.set_callback(lambda: calls.append(1)); interruption.stop_after(0.05, 'time is up')\n"
+    code += "while not calls: time.sleep(0.01)\nsend(15)\nprint(interruption.received, interruption.reason(), calls)"
     assert outcome(code) == (0, "15 SIGTERM was received [1, 1]\n")
 
 
 def test_a_signal_received_earlier_calls_back_at_once():
-    code = "interruption.tell(lambda: None); me(15); interruption.tell(lambda: calls.append(1)); print(calls)"
+    code = "interruption.set_callback(lambda: None); send(15); interruption.set_callback(lambda: calls.append(1)); print(calls)"
     assert outcome(code) == (0, "[1]\n")
 
 
@@ -90,14 +91,14 @@ def loads(name: str):
 def test_a_signal_while_seeds_are_encoded_ends_a_launch_before_anything_is_written(tmp_path):
     script = write_script(tmp_path / "script.jsonl", 20)
     command = [sys.executable, IO, *scripted(script, tmp_path / "run"), *BY_MEANING]
-    code, calls = signalled(command, loads("libtorch_cpu"), signal.SIGTERM)
-    assert code == 128 + signal.SIGTERM and "the journal is kept; run the same command again to continue" in calls
+    code, output = signalled(command, loads("libtorch_cpu"), signal.SIGTERM)
+    assert code == 128 + signal.SIGTERM and "the journal is kept; run the same command again to continue" in output
     assert not (tmp_path / "run").exists()
 
 
-def test_a_signal_ends_a_curation_and_leaves_no_half_of_a_file(tmp_path):
+def test_a_signal_ends_curate_and_leaves_no_partial_file(tmp_path):
     source = written(tmp_path / "a.jsonl", *near_copies(20))
     command = [*COMMAND, "--input_path", source, "--output_path", tmp_path / "c.jsonl", *BY_MEANING]
-    code, calls = signalled(command, loads("libtorch_cpu"), signal.SIGUSR1)
-    assert code == 128 + signal.SIGUSR1 and "the output is unchanged; run the same command again" in calls
+    code, output = signalled(command, loads("libtorch_cpu"), signal.SIGUSR1)
+    assert code == 128 + signal.SIGUSR1 and "the output is unchanged; run the same command again" in output
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl"]

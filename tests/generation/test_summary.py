@@ -1,4 +1,4 @@
-"""The summary of a run: its counts, and that its printed commands work."""
+"""The summary of a run: its counts and the commands that it proposes."""
 
 import json
 import re
@@ -51,7 +51,7 @@ def test_the_proposed_commands_work(ended, what, number):
     assert len(set(options)) == len(options) and (number or "--rouge_threshold 0.5" in command)
 
 
-def test_the_first_record_can_be_explained_as_proposed(ended):
+def test_the_proposed_command_explains_the_first_record(ended):
     folder, shown = ended
     result = run("bash", "-c", shown.split("by its id or text:\n")[1].split("\n")[0], cwd=ROOT)
     first = rows(folder / "machine_generated_instructions.jsonl")[0]
@@ -80,13 +80,13 @@ def test_a_run_that_ended_early_is_continued_with_another_limit(tmp_path):
     assert command.count("--max_requests") == 1 and "--max_tokens 200" in spent
 
 
-def test_filter_rules_that_drop_much_or_nothing_are_named_in_the_text_and_in_the_report(tmp_path):
+def test_filter_rules_that_drop_much_or_nothing_are_named_in_summary_and_report(tmp_path):
     script = write_script(tmp_path / "script.jsonl", 120)
     more = ["--filter_keywords", "kettle", "--filter_rules", "length", "keywords", "openings", "echo"]
     shown = generate(*scripted(script, tmp_path / "run", 5000), *more).stdout
     report = json.loads((tmp_path / "run/report.json").read_text())
     drops, parsed = report["drops"]["filter"], report["parsed"]
-    # Every third task of the script has the word, one in sixteen begins with "Write a program", none is short or an echo.
+    # In the script, a third of the tasks contain the word, a sixteenth begin with "Write a program"; none is short or an echo.
     assert parsed >= 200 and drops["keyword"] > 0.15 * parsed > drops["opening"] > 0
     assert report["warnings"] == [
         {"rule": "length", "warning": "never_fired", "dropped": 0, "parsed": parsed},
@@ -101,7 +101,7 @@ def test_filter_rules_that_drop_much_or_nothing_are_named_in_the_text_and_in_the
     again = [tmp_path / "run", tmp_path / "new", "--filter_keywords", "--filter_rules", "keywords", "openings"]
     result = run(sys.executable, "-m", "self_instruct.refilter", *again, cwd=ROOT)
     assert result.returncode == 0 and "Check these filter rules" not in result.stdout
-    # Without a word to look for, the rule is not asked, so it cannot be idle.
+    # Without keywords the rule is off, so it gets no warning.
     assert json.loads((tmp_path / "new/report.json").read_text())["warnings"] == []
 
 
@@ -114,7 +114,7 @@ def test_an_engine_that_cannot_answer_fails_the_run(tmp_path):
     result = generate(*scripted(tmp_path / "script.jsonl", tmp_path / "run"))
     assert result.returncode == 1 and "the last 20 requests could not be answered" in result.stdout
     assert "request 0 was not answered: the script has no completion for request 0" in result.stderr
-    assert "go on, once the cause above is removed:" in result.stdout and "refilter" not in result.stdout
+    assert "go on, once the cause above is fixed:" in result.stdout and "refilter" not in result.stdout
     assert "load_dataset" not in result.stdout and "0 records from 20 requests" in result.stdout
 
 
@@ -146,10 +146,10 @@ def test_the_yield_is_per_block_written_and_requests_agree_with_the_report_and_t
     assert f"{answered - found.judged} more requests were answered, but not needed" in shown
 
 
-@pytest.mark.parametrize("said", [True, False])
-def test_the_summary_says_of_the_demonstration_model_that_it_is_a_toy(tmp_path, said):
-    ending = Ending(tmp_path, Funnel(), [], "SIGINT was received", demonstration=said)
-    assert ("is a toy whose answers are often wrong" in summarise(ending)) == said
+@pytest.mark.parametrize("demonstration", [True, False])
+def test_the_summary_says_that_the_demonstration_model_is_a_toy(tmp_path, demonstration):
+    ending = Ending(tmp_path, Funnel(), [], "SIGINT was received", demonstration=demonstration)
+    assert ("is a toy whose answers are often wrong" in summarise(ending)) == demonstration
     assert ModelReader(str(ROOT / "demo_model")).demonstration
 
 

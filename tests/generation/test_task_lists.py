@@ -45,7 +45,7 @@ def read(text, reason="stop", with_input=False):
         f"1. {A}\n###\n2. {B}\n###\n3. {C}\n###",
     ],
 )  # fmt: skip
-def test_forms_of_a_list(text):
+def test_every_form_of_a_list_gives_the_same_tasks(text):
     assert read(text) == [A, B, C]
 
 
@@ -60,7 +60,7 @@ def test_code_stays_as_it_is():
     assert read(f"1. {code}\n2. {B}") == [code, B]
 
 
-def test_input_has_a_line_of_its_own():
+def test_input_is_read_from_its_own_line():
     text = f"1. {B}\n   Input: pear fig\n2. {A}\n   Input: <noinput>\n3. {C}\nInput: None\n4. Add.\n**Input:** 1\n2\n\n5. Go."
     assert read(text, with_input=True) == [(B, "pear fig"), (A, ""), (C, ""), ("Add.", "1\n2"), ("Go.", "")]
     assert read(f"1. {B}\nInput: pear\n2. {A}") == [f"{B}\nInput: pear", A]
@@ -76,12 +76,12 @@ def test_input_has_a_line_of_its_own():
         (f"1. {A}\n2.\n3. {C}", "stop", [A, "empty_block", C]),
     ],
 )
-def test_what_is_no_task_has_a_reason(text, reason, expected):
+def test_unreadable_replies_have_a_drop_reason(text, reason, expected):
     assert read(text, reason) == expected
 
 
 @given(st.text(alphabet=" \n\t1234.)#*-_:`\"'aATtaskInputAnswer", max_size=400))
-def test_any_text_is_read(text):
+def test_any_text_gives_a_verdict(text):
     assert read(text) and read(text, "length", with_input=True)
 
 
@@ -106,7 +106,7 @@ def test_prompt_shows_tasks_without_answers():
     assert composer(INSTRUCTION_OUTPUT, "x").stop() == ("\n5.",)
 
 
-def test_header_of_ones_own_needs_no_variables():
+def test_custom_header_needs_no_variables():
     text = composer(INSTRUCTION_INPUT_OUTPUT, "Write tasks about {birds}.").compose(0, []).text
     assert text.startswith("Write tasks about {birds}.\n\n1. ") and f"{A}\n   Input: <noinput>" in text
     assert "Write 4 new tasks" in text and "Rhine" not in text

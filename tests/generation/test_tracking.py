@@ -23,7 +23,7 @@ def scalars(folder) -> dict[str, list[tuple[int, float]]]:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_tensorboard_gets_the_counts_of_the_report_and_continues_where_a_launch_ended(tmp_path):
+def test_tensorboard_gets_the_counts_and_a_continued_run_continues_its_curves(tmp_path):
     options = [
         *scripted(write_script(tmp_path / "script.jsonl", 60), tmp_path / "run", 30),
         "--report_to",
@@ -57,7 +57,7 @@ class Broken:
         raise ConnectionError("the server has gone")
 
     def finish(self):
-        raise AssertionError("it was given up")
+        raise AssertionError("a dropped tracker must not be finished")
 
 
 def test_a_failing_tracker_is_dropped_and_the_run_continues(tmp_path, monkeypatch, caplog):
@@ -74,7 +74,7 @@ def test_a_failing_tracker_is_dropped_and_the_run_continues(tmp_path, monkeypatc
     ]
 
 
-def test_reports_are_some_seconds_apart_and_count_each_drop(tmp_path, monkeypatch):
+def test_reports_keep_their_interval_and_count_each_drop(tmp_path, monkeypatch):
     given = []
     monkeypatch.setattr(Broken, "log", lambda self, values, step: given.append((step, values)))
     monkeypatch.setattr(tracking, "_started", lambda *rest: Broken())

@@ -16,7 +16,9 @@ from self_instruct.novelty.kernels import subsequence
 from tests.support.runs import ROOT
 
 SEQUENCE = st.integers(1, 150).flatmap(
-    lambda length: st.lists(st.integers(0, 12) | st.integers(0, 2**31 - 1), min_size=length, max_size=length)
+    lambda length: st.binary(min_size=length, max_size=length).map(
+        lambda raw: [byte % 13 if byte < 128 else 2**31 - 1 - byte for byte in raw]
+    )
 )
 
 
@@ -27,7 +29,7 @@ def common(one: list[int], other: list[int]) -> int:
 
 
 @given(one=SEQUENCE, other=SEQUENCE)
-@settings(deadline=None, derandomize=True, max_examples=100)
+@settings(deadline=None, derandomize=True, max_examples=60)
 def test_length_and_f1_are_those_of_the_reference(one: list[int], other: list[int]) -> None:
     length = common(one, other)
     assert length == common(other, one) == _lcs_table(one, other)[-1][-1]
@@ -45,7 +47,7 @@ def test_carries_between_64_bit_words_are_right(length: int) -> None:
 
 
 @given(one=SEQUENCE, other=SEQUENCE, words=st.sampled_from([1, 4, 16]))
-@settings(deadline=None, derandomize=True, max_examples=100)
+@settings(deadline=None, derandomize=True, max_examples=60)
 def test_signatures_differ_in_no_more_bits_than_texts_in_tokens(one: list[int], other: list[int], words: int) -> None:
     signs = np.full((2, subsequence.WIDE), 9, np.uint64)
     for row, tokens in zip(signs, (one, other), strict=True):

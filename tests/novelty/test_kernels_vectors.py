@@ -38,8 +38,13 @@ def double_loop(rows: np.ndarray, threshold: float, reference: str) -> tuple[lis
 
 @pytest.mark.parametrize("reference", REFERENCES)
 @pytest.mark.parametrize("threshold", [0.3, 0.7, 0.95])
-def test_the_choice_is_that_of_a_double_loop(reference: str, threshold: float) -> None:
-    rows = clustered(1300, 150)  # more than two blocks
+def test_the_choice_is_that_of_a_double_loop(
+    reference: str, threshold: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "_QUERIES", 100)
+    rows = clustered(230, 40)
+    near = unit(rows[::7] + 0.1 * clustered(33, 33, seed=1))
+    rows = np.concatenate([rows, near])  # more than two blocks
     choice = choose(rows, threshold, reference)
     kept, nearest = double_loop(rows, threshold, reference)
     assert choice.kept.tolist() == kept and 0 < sum(kept) < len(rows)

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Sequence
 from fractions import Fraction
+from functools import cache
 
 import pytest
 from hypothesis import given, settings
@@ -49,6 +50,7 @@ ODD = [
 ]
 
 
+@cache
 def reference(text: str, earlier: str) -> float:
     return REFERENCE.score(earlier, text)["rougeL"].fmeasure
 

@@ -104,6 +104,18 @@ def test_progress_of_encoding_is_printed(tmp_path, capsys, monkeypatch):
     assert shown == "encoded 0 of 1,500 texts\nencoded 1,024 of 1,500 texts\nencoded 1,500 of 1,500 texts\n"
 
 
+@pytest.mark.parametrize("output", ["a.html", "a"])
+def test_report_does_not_overwrite_the_vectors_of_a_curated_file_of_the_same_name(tmp_path, monkeypatch, output):
+    monkeypatch.setattr("self_instruct.report.analysis.LazyEncoder", lambda name: HashedEncoder())
+    monkeypatch.setattr("self_instruct.report.analysis.identity_of", lambda name: "hashed")
+    path = written(tmp_path / "a.jsonl", {"instruction": "Do something good.", "output": "x"})
+    cache = tmp_path / "a.embeddings.cache"
+    cache.write_text('{"model": "another", "dimensions": 1}\n')
+    assert main([str(path), "--output", str(tmp_path / output), "--embeddings", "--projection", "pca"]) == 0
+    assert cache.read_text() == '{"model": "another", "dimensions": 1}\n'
+    assert (tmp_path / "a.report_embeddings.cache").is_file()
+
+
 def test_unwritable_figures_dir_is_reported_after_the_page_is_written(tmp_path):
     path = written(tmp_path / "a.jsonl", {"instruction": "Do something good.", "output": "x"})
     with pytest.raises(UserError, match=r"--figures_dir .* cannot be written"):

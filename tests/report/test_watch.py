@@ -39,7 +39,7 @@ def test_counts_match_the_report_for_any_read_positions(finished, tmp_path):
 
 def test_watch_can_be_called_from_python(finished):
     [status] = watch(finished, every=60)
-    assert (status.state, status.stopped, status.holder) == ("stopped", "all 30 records are there", None)
+    assert (status.state, status.stopped, status.holder) == ("stopped", "all 30 records are accepted", None)
     plain = status.as_dict()
     assert plain["accepted"] == status.funnel.accepted == 30 and plain["yield"] == round(
         status.funnel.yield_of_written, 4
@@ -126,6 +126,17 @@ def test_lock_file_names_a_holder_on_another_host(tmp_path, host, runs):
     assert str(found) == f"process 77 on {host}" and found.runs is runs
     (tmp_path / "completions.jsonl.lock").write_text('{"host"')
     assert holder(tmp_path, "completions.jsonl") is None
+
+
+@pytest.mark.parametrize(
+    ("lock", "shown"),
+    [('{"host": "node7", "pid": 77}', "process 77 on node7"), ("", "a process outside this container")],
+)
+def test_holder_in_another_container_is_named_by_its_lock_file(tmp_path, monkeypatch, lock, shown):
+    monkeypatch.setattr("self_instruct.report.watch._locked_by", lambda path: 0)
+    (tmp_path / "completions.jsonl.lock").write_text(lock)
+    found = holder(tmp_path, "completions.jsonl")
+    assert str(found).startswith(shown) and found.runs and "process 0" not in str(found)
 
 
 def test_last_errors_of_all_ranks_are_sorted_by_time(tmp_path):

@@ -1,4 +1,4 @@
-"""The filters: for each reason, kept and dropped records up to the boundary."""
+"""The default filters: accepted and rejected records for each reason, with the values at the limits."""
 
 import string
 
@@ -41,7 +41,7 @@ def test_white_space_and_empty_fences_are_not_an_output(output: str) -> None:
 
 
 @pytest.mark.parametrize("output", ["+", "0", "...", "```\nx\n```", "a ``` b", "好"])
-def test_a_single_sign_is_an_output(output: str) -> None:
+def test_a_single_character_is_an_output(output: str) -> None:
     assert drop_empty(record("x", output)) is None
 
 
@@ -67,7 +67,7 @@ def test_default_means_the_words_of_the_paper(word: str) -> None:
 @pytest.mark.parametrize(
     "instruction", ["Profile the code.", "Mapped values", "Paragraph", "imagery", "Plots twist", "file_name"]
 )
-def test_a_keyword_inside_a_longer_word_does_no_harm(instruction: str) -> None:
+def test_a_keyword_inside_a_longer_word_does_not_match(instruction: str) -> None:
     assert drop_keywords(["default"])(record(instruction)) is None
 
 
@@ -83,13 +83,11 @@ def test_a_keyword_inside_a_longer_word_does_no_harm(instruction: str) -> None:
         ("über", "Über allem", "keyword"),
     ],
 )
-def test_a_word_of_ones_own_is_taken_literally_and_in_any_case(
-    word: str, instruction: str, reason: str | None
-) -> None:
+def test_a_custom_keyword_matches_literally_in_any_case(word: str, instruction: str, reason: str | None) -> None:
     assert reason_of(drop_keywords([word])(record(instruction))) == reason
 
 
-def test_keywords_are_looked_for_in_the_instruction_only() -> None:
+def test_keywords_are_searched_in_the_instruction_only() -> None:
     assert drop_keywords(["file"])(record("Add them.", "the file", "a file")) is None
 
 
@@ -107,9 +105,7 @@ def test_without_a_keyword_nothing_is_dropped(words: list[str]) -> None:
      ("write a program", None), ("Please write a program", None), ("Write a poem", None), ("GIVE me", "opening"),
      ("Give", None), ("", None)],
 )  # fmt: skip
-def test_an_opening_is_found_as_written_or_in_any_case_if_it_has_no_capitals(
-    instruction: str, reason: str | None
-) -> None:
+def test_a_lower_case_opening_matches_any_case_and_others_match_exactly(instruction: str, reason: str | None) -> None:
     assert reason_of(drop_openings(["Write a program", "give me"])(record(instruction))) == reason
 
 
@@ -121,12 +117,12 @@ def test_an_opening_is_found_as_written_or_in_any_case_if_it_has_no_capitals(
         (["Write a programme", "Write"], ["Write a programme", "Write"]),
     ],
 )
-def test_keeping_programs_leaves_out_their_openings_only(openings: list[str], left: list[str]) -> None:
+def test_keep_programming_removes_only_the_programming_openings(openings: list[str], left: list[str]) -> None:
     assert without_programming(openings, True) == left
     assert without_programming(openings, False) == openings
 
 
-def test_an_empty_opening_begins_nothing() -> None:
+def test_an_empty_opening_matches_nothing() -> None:
     assert without_programming(["", " "], False) == []
     assert first_objection(build_filters(HEADER, openings=[""]), record()) is None
 
@@ -142,11 +138,11 @@ def test_an_instruction_may_not_begin_with_punctuation(sign: str) -> None:
     [("• Add", "starts_with_non_ascii"), ("Écris", "starts_with_non_ascii"), ("好", "starts_with_non_ascii"),
      ("\ud800", "starts_with_non_ascii"), ("Add é", None), ("1 + 1?", None), ("", None)],
 )  # fmt: skip
-def test_an_instruction_begins_in_ascii(instruction: str, reason: str | None) -> None:
+def test_an_instruction_must_begin_with_ascii(instruction: str, reason: str | None) -> None:
     assert reason_of(drop_non_ascii(record(instruction))) == reason
 
 
-def test_an_empty_instruction_begins_with_no_punctuation() -> None:
+def test_an_empty_instruction_does_not_begin_with_punctuation() -> None:
     assert drop_punctuation(record("")) is None
 
 
@@ -159,7 +155,7 @@ def test_an_empty_instruction_begins_with_no_punctuation() -> None:
      ("Sum these.\n1 2", "output_repeats_task"), ("Sum these. 1 2", "output_repeats_task"),
      ("Sum these", None), ("1 2 3", None), ("1  2\n= 3", None)],
 )  # fmt: skip
-def test_an_output_that_repeats_the_task_is_not_an_answer(output: str, reason: str | None) -> None:
+def test_an_output_that_repeats_the_task_is_rejected(output: str, reason: str | None) -> None:
     assert reason_of(drop_output_repeats_task(record("Sum these.", output, "1 2"))) == reason
 
 
@@ -187,13 +183,13 @@ def test_text_without_a_visible_character_is_empty(text: str) -> None:
         ("So: every TASK must\ndiffer from the others. Yes.", "echoes_prompt"),
         ("Write tasks for an assistant.", "echoes_prompt"),
         ("Every task must differ from the other.", None),
-        ("Keep it short.", None),  # a line of three words proves nothing
+        ("Keep it short.", None),  # too short to be an echo
         ("List of tasks:", None),
     ],
 )
-@pytest.mark.parametrize("place", ["instruction", "output", "input"])
-def test_a_whole_line_of_the_header_is_an_echo(text: str, reason: str | None, place: str) -> None:
-    assert reason_of(drop_echo(HEADER)(record(**{place: text}))) == reason
+@pytest.mark.parametrize("field", ["instruction", "output", "input"])
+def test_a_whole_line_of_the_header_is_an_echo(text: str, reason: str | None, field: str) -> None:
+    assert reason_of(drop_echo(HEADER)(record(**{field: text}))) == reason
 
 
 def test_five_words_are_enough_for_an_echo_and_four_are_not() -> None:
@@ -219,7 +215,7 @@ def test_refusals_in_other_languages_are_dropped(output: str) -> None:
 @pytest.mark.parametrize(
     "output", ["Lo siento mucho.", "Als Kind war ich dort.", "我不能吃辣。", "Как мама, она права."]
 )
-def test_other_sentences_in_other_languages_stay(output: str) -> None:
+def test_sentences_in_other_languages_that_are_not_refusals_pass(output: str) -> None:
     assert drop_refusal(record(output=output)) is None
 
 
@@ -227,10 +223,10 @@ def test_other_sentences_in_other_languages_stay(output: str) -> None:
 
 
 @pytest.mark.parametrize(("times", "reason"), [(4, None), (5, "loops"), (6, "loops")])
-@pytest.mark.parametrize("place", ["instruction", "output", "input"])
-def test_the_same_line_five_times_in_a_row_is_a_loop(times: int, reason: str | None, place: str) -> None:
+@pytest.mark.parametrize("field", ["instruction", "output", "input"])
+def test_the_same_line_five_times_in_a_row_is_a_loop(times: int, reason: str | None, field: str) -> None:
     long = " ".join(f"word{at}" for at in range(60))
-    assert reason_of(drop_loop()(record(**{place: f"{long}\n" + "  x = 1\n" * times + "end"}))) == reason
+    assert reason_of(drop_loop()(record(**{field: f"{long}\n" + "  x = 1\n" * times + "end"}))) == reason
 
 
 def test_blank_lines_and_alternating_lines_are_not_loops() -> None:
@@ -242,8 +238,10 @@ def test_blank_lines_and_alternating_lines_are_not_loops() -> None:
     ("times", "others", "reason"),
     [(3, 14, "loops"), (3, 15, None), (2, 0, None), (4, 19, "loops"), (4, 20, None), (3, 0, "loops")],
 )
-def test_five_words_thrice_and_over_half_of_the_text_are_a_loop(times: int, others: int, reason: str | None) -> None:
-    # The words between are all different, so that only the repeated five are covered.
+def test_five_words_three_times_in_over_half_of_the_text_are_a_loop(
+    times: int, others: int, reason: str | None
+) -> None:
+    # All words in between are different, so that only the five repeated words count.
     parts = [f"a b c d e {' '.join(f'w{at}' for at in range(share, others, times))}" for share in range(times)]
     assert reason_of(drop_loop()(record(output=" ".join(parts)))) == reason
 
@@ -274,34 +272,34 @@ CASES = [
 
 
 @pytest.mark.parametrize(("candidate", "reason"), CASES, ids=[str(reason) for _, reason in CASES])
-def test_each_rule_is_asked_and_gives_its_reason(candidate: Record, reason: str | None) -> None:
+def test_each_rule_gives_its_reason(candidate: Record, reason: str | None) -> None:
     assert reason_of(first_objection(build_filters(HEADER, keywords=["default"]), candidate)) == reason
 
 
-def test_rules_that_are_switched_off_do_not_object() -> None:
+def test_disabled_rules_reject_nothing() -> None:
     filters = build_filters(HEADER, min_instruction_words=0, max_instruction_words=200, keep_programming=True)
     for kept in (record("Add two"), record("Draw the two maps."), record("Write a program that adds.")):
         assert first_objection(filters, kept) is None
 
 
-def test_the_first_rule_that_objects_names_the_reason() -> None:
+def test_the_first_rule_that_rejects_gives_the_reason() -> None:
     assert reason_of(first_objection(build_filters(HEADER), record("...", ""))) == "empty_instruction"
     assert first_objection([], record("", "")) is None
 
 
 @given(st.builds(Record, st.just("x"), st.text(st.characters()), st.text(st.characters()), st.text(st.characters())))
 @settings(deadline=None, derandomize=True)
-def test_the_filters_bear_any_text(candidate: Record) -> None:
+def test_the_filters_can_check_any_text(candidate: Record) -> None:
     reason = first_objection(build_filters(HEADER, keywords=["default", "c++"]), candidate)
     assert reason is None or reason_of(reason) in {name for _, name in CASES}
     if reason is None:
         assert len(candidate.instruction.split()) >= 4 and candidate.output.strip()
 
 
-# ---- what was seen
+# ---- details
 
 
-def test_a_reason_may_quote_the_match() -> None:
+def test_the_detail_is_a_count_or_the_matching_text() -> None:
     assert drop_length(4, 9)(record("Add it.")) == "too_short: 2 words"
     assert drop_keywords(["default"])(record("Show a Picture of it.")) == "keyword: Picture"
     assert (

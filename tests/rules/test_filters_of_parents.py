@@ -1,4 +1,4 @@
-"""Filters of earlier systems that are off by default, and selecting filters."""
+"""The filters of earlier systems, which are off by default, and the selection of filters."""
 
 import re
 
@@ -22,7 +22,7 @@ def reason_of(found: str | None) -> str | None:
     return found and found.partition(": ")[0]
 
 
-# ---- finished tasks
+# ---- the rules of Self-Instruct for instances
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_only_white_space_is_blank(instruction: str, output: str, reason: str | 
     [("1 2", "1 2", "input_as_output"), (" 1 2", "1 2\n", "input_as_output"), ("1 2", "1  2", None), ("a", "A", None),
      ("", "a", None), ("a", "", None)],
 )  # fmt: skip
-def test_a_repeated_input_is_not_an_output(input: str, output: str, reason: str | None) -> None:
+def test_an_output_equal_to_the_input_is_rejected(input: str, output: str, reason: str | None) -> None:
     assert drop_input_as_output(record(output=output, input=input)) == reason
 
 
@@ -48,14 +48,14 @@ def test_a_repeated_input_is_not_an_output(input: str, output: str, reason: str 
     [("Numbers:", "3", "ends_with_colon: input"), ("1", "Answer: ", "ends_with_colon: output"), ("a: b", "c", None),
      ("", "x : y", None), ("", "if a:\n", "ends_with_colon: output"), ("：", "：", None)],
 )  # fmt: skip
-def test_what_ends_in_a_colon_is_not_finished(input: str, output: str, reason: str | None) -> None:
+def test_an_input_or_output_that_ends_with_a_colon_is_rejected(input: str, output: str, reason: str | None) -> None:
     assert drop_colon(record(output=output, input=input)) == reason
 
 
 # ---- keywords
 
 
-def test_alpaca_means_the_paper_and_five_more_words() -> None:
+def test_alpaca_adds_five_words_to_the_list_of_the_paper() -> None:
     assert set(ALPACA_KEYWORDS) - set(PAPER_KEYWORDS) == {"video", "audio", "music", "flowchart", "diagram"}
     for word in ALPACA_KEYWORDS:
         assert drop_keywords(["alpaca"])(record(f"Please {word.upper()} it")) == f"keyword: {word.upper()}"
@@ -65,7 +65,7 @@ def test_alpaca_means_the_paper_and_five_more_words() -> None:
 
 # ---- refusals
 
-TELLING = [
+REFUSALS = [
     "That is against my programming.", "Ask OpenAI about it.", "I am a Language Model.", "Some large languages", "As an AI, no",
     "Speaking as a bot", "It was an aide who", "as a generative language", "As a GPT", "That is Illegal and dangerous!",
     "Well, I do not possess personal views", "Well, I don't have consciousness", "Yes, I don't exhibit subjective states",
@@ -83,8 +83,8 @@ HARMLESS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("output", TELLING)
-def test_the_telling_words_of_a_refusal(output: str) -> None:
+@pytest.mark.parametrize("output", REFUSALS)
+def test_refusal_phrases_are_found_in_any_case(output: str) -> None:
     assert reason_of(drop_refusal(record(output=output))) == reason_of(drop_refusal(record(output=output.upper())))
     assert reason_of(drop_refusal(record(output=f"  {output}"))) == "refusal"
 
@@ -95,13 +95,13 @@ def test_texts_that_only_look_like_a_refusal_pass(output: str) -> None:
 
 
 @pytest.mark.parametrize("begins", ["I'm sorry, no", "Apologies, no", "I can't", "I won't."])
-def test_an_excuse_counts_at_the_beginning_and_as_written(begins: str) -> None:
+def test_an_apology_counts_only_at_the_beginning_and_in_exact_case(begins: str) -> None:
     assert reason_of(drop_refusal(record(output=begins))) == "refusal"
     assert drop_refusal(record(output=f"- {begins}")) is None
     assert drop_refusal(record(output=begins.lower())) is None
 
 
-def test_telling_words_in_the_first_two_characters_do_not_count_and_only_outputs_are_read() -> None:
+def test_phrases_in_the_first_two_characters_or_in_other_fields_do_not_count() -> None:
     assert drop_refusal(record(output="OpenAI made me")) is None
     assert drop_refusal(record(output=" openai")) is None
     assert drop_refusal(record(output="- openai")) == "refusal: openai"
@@ -110,7 +110,7 @@ def test_telling_words_in_the_first_two_characters_do_not_count_and_only_outputs
 
 @given(st.text(st.sampled_from("can't iwosyouruable \n"), max_size=400))
 @settings(deadline=None, derandomize=True)
-def test_an_answer_may_be_anything(text: str) -> None:
+def test_the_reported_phrase_is_in_the_output(text: str) -> None:
     found = drop_refusal(record(output=text))
     assert found is None or re.sub(r"^refusal: ", "", found).lower() in text.lower()
 
@@ -118,7 +118,7 @@ def test_an_answer_may_be_anything(text: str) -> None:
 # ---- duplicates
 
 
-def test_the_first_of_the_same_records_stays_and_is_named() -> None:
+def test_a_duplicate_names_the_first_record_which_passes() -> None:
     rule = drop_duplicates()
     assert rule(record("a", "b", "c", "1")) is None
     assert rule(record("a", "b", "c", "2")) == "duplicate: 1"
@@ -136,7 +136,7 @@ def test_the_kept_records_are_the_distinct_ones_in_order(rows: list[tuple[str, s
     assert left == list(dict.fromkeys(rows))
 
 
-# ---- the choice of rules
+# ---- the selection of rules
 
 BAD = {
     "empty": record("..."), "length": record("Add it"), "keywords": record("Draw the two numbers."),
@@ -158,14 +158,14 @@ def test_a_rule_alone_gives_its_own_reasons(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", DEFAULT_RULES)
-def test_a_rule_that_is_left_out_is_not_asked(name: str) -> None:
+def test_an_unlisted_rule_is_not_applied(name: str) -> None:
     others = [rule for rule in DEFAULT_RULES if rule != name]
     filters = build_filters("Every task must be new and short", keywords=["default"], rules=others)
     assert reason_of(first_objection(filters, BAD[name])) not in RULES[name]
     assert first_objection(build_filters("x", rules=[]), BAD[name]) is None
 
 
-def test_rules_are_asked_in_the_order_given() -> None:
+def test_rules_are_applied_in_the_given_order() -> None:
     both = record("'Add it'")
     for rules, reason in (
         (["length", "punctuation"], "too_short"),

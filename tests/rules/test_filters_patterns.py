@@ -1,4 +1,4 @@
-"""Filters by user patterns: their matches, and patterns that are refused before a run starts."""
+"""Filters by patterns of the user: what they match, and patterns that are refused before a run starts."""
 
 import re
 
@@ -6,14 +6,14 @@ import pytest
 
 from self_instruct.errors import UserError
 from self_instruct.records import Record
-from self_instruct.rules.filters.patterns import LONGEST, compiled, drop_matching, search
+from self_instruct.rules.filters.patterns import MAX_CHARACTERS, compile_pattern, drop_matching, search
 
 
 def found(patterns: list[str], instruction: str) -> str | None:
     return drop_matching(patterns, "--skip_instruction_re", "skipped")(Record("x", instruction, "blog", "blog"))
 
 
-def test_a_pattern_is_found_anywhere_in_the_instruction_and_in_any_case() -> None:
+def test_a_pattern_matches_anywhere_in_the_instruction_in_any_case() -> None:
     assert found([r"\bblogs?\b", "poem"], "Write a BLOG\npost.") == "skipped: BLOG"
     assert found(["poem", "post"], "Write a blog post.") == "skipped: post"
     assert found(["poem"], "Write a blog post.") is None
@@ -43,18 +43,18 @@ def test_an_invalid_pattern_is_refused_with_the_position(pattern: str, place: st
 
 
 @pytest.mark.parametrize("pattern", [r"(?:a|aa)+$", r"(.*?,){30}P"])
-def test_a_pattern_that_backtracks_without_end_is_refused(pattern: str) -> None:
-    with pytest.raises(UserError, match="backtracks without end"):
-        compiled(pattern, "--skip_instruction_re")
+def test_a_pattern_with_catastrophic_backtracking_is_refused(pattern: str) -> None:
+    with pytest.raises(UserError, match="catastrophic backtracking"):
+        compile_pattern(pattern, "--skip_instruction_re")
 
 
 @pytest.mark.parametrize(
     "pattern", [r"(a+)+$", r"^\s*write\b.*\bcode\b", r"^(\w+\s?)*$", "ä|ö", r"\p{Han}", "x" * 2000]
 )
-def test_one_that_does_not_is_taken(pattern: str) -> None:
-    assert search(compiled(pattern, "--x"), "nothing to see here!" * 10, "--x") is None
+def test_other_patterns_are_accepted(pattern: str) -> None:
+    assert search(compile_pattern(pattern, "--x"), "nothing to see here!" * 10, "--x") is None
 
 
-def test_only_the_beginning_of_a_huge_text_is_read() -> None:
-    assert found(["needle"], "x" * LONGEST + "needle") is None
-    assert found(["needle"], "x" * (LONGEST - 6) + "needle") is not None
+def test_only_the_beginning_of_a_huge_text_is_searched() -> None:
+    assert found(["needle"], "x" * MAX_CHARACTERS + "needle") is None
+    assert found(["needle"], "x" * (MAX_CHARACTERS - 6) + "needle") is not None

@@ -1,4 +1,4 @@
-"""Lists of patterns for outputs, and the shipped list."""
+"""Pattern files for outputs: the shipped file, custom files, and mistakes in them."""
 
 from pathlib import Path
 
@@ -47,7 +47,7 @@ def test_the_shipped_list_drops_no_seed_and_reads_outputs_only(shipped) -> None:
     assert drop_responses(None)(Record("x", "", "", "As an AI")) is None
 
 
-def test_a_list_of_ones_own(tmp_path: Path) -> None:
+def test_a_custom_list_is_applied_with_its_options(tmp_path: Path) -> None:
     path = written(
         tmp_path,
         item(),
@@ -76,7 +76,7 @@ def test_a_list_of_ones_own(tmp_path: Path) -> None:
         ([], "must hold a list"),
     ],
 )  # fmt: skip
-def test_a_mistake_stops_the_run_with_its_position(tmp_path: Path, items: list, message: str) -> None:
+def test_a_mistake_in_the_file_is_reported_with_its_position(tmp_path: Path, items: list, message: str) -> None:
     with pytest.raises(UserError, match=r"filters\.yaml") as caught:
         read_patterns(written(tmp_path, *items))
     assert message in str(caught.value)

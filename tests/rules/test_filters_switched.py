@@ -1,6 +1,4 @@
-"""Filters that an option switches on: language, readability, characters, copied inputs; and their order among the
-others.
-"""
+"""Filters that an option activates (language, readability, characters, copied inputs), and filters for words of any script."""
 
 from dataclasses import replace
 
@@ -12,7 +10,7 @@ from self_instruct.errors import UserError
 from self_instruct.generation.config import assemble
 from self_instruct.records import Record
 from self_instruct.rules.build import build_rules, reasons_of_rules
-from self_instruct.rules.filters import RULES, SWITCHES, asked_rules, build_filters, first_objection
+from self_instruct.rules.filters import RULES, SWITCHES, active_rules, build_filters, first_objection
 from self_instruct.rules.filters.language import drop_language
 from self_instruct.rules.filters.length import drop_characters
 from self_instruct.rules.filters.output import drop_copied_input
@@ -53,7 +51,7 @@ def test_an_instruction_in_another_language_is_named(english, instruction: str, 
     assert english(record(instruction)) == f"wrong_language: {language}"
 
 
-def test_no_seed_and_no_short_english_task_is_taken_for_another(english) -> None:
+def test_seeds_and_short_english_tasks_are_recognised_as_english(english) -> None:
     seeds = [*load_seeds(ROOT / "seeds" / "code.jsonl"), *load_seeds(ROOT / "seeds" / "general.jsonl")]
     assert [seed.id for seed in seeds if english(seed)] == []
     for text in (
@@ -66,7 +64,7 @@ def test_no_seed_and_no_short_english_task_is_taken_for_another(english) -> None
         assert english(record(text)) is None
 
 
-def test_code_and_short_or_broken_text_passes(english) -> None:
+def test_code_and_short_or_invalid_text_passes(english) -> None:
     assert english(record("Explain this:\n```\nfür jeden Eintrag in der Liste gib ihn aus\n```")) is None
     assert (
         english(record("Ja, gut")) is None and english(record("")) is None and english(record("\ud800 12345")) is None
@@ -90,7 +88,7 @@ HARD = (
 )
 
 
-def test_reading_ease_is_that_of_flesch() -> None:
+def test_reading_ease_is_the_score_of_flesch() -> None:
     # 25 words, 5 sentences, 26 syllables, counted by hand.
     assert reading_ease(EASY) == pytest.approx(206.835 - 1.015 * 25 / 5 - 84.6 * 26 / 25, abs=3.5)
     assert (reading_ease(HARD) or 0) < 0
@@ -108,7 +106,7 @@ def test_the_bounds_of_characters_are_inclusive(length: int, reason: str | None)
     assert drop_characters(None, None)(record("x" * length)) is None
 
 
-def test_an_output_that_is_nearly_its_input() -> None:
+def test_an_output_that_nearly_equals_the_input_is_rejected() -> None:
     text = "The heron stood in the reeds until noon and then flew towards the mill."
     rule = drop_copied_input(0.7)
     assert rule(record(output=text.replace("reeds", "grass"), input=text)) == "copies_input: 0.93"
@@ -146,7 +144,7 @@ E\u0301cris une lettre à un ami.
 “Vær så god”: forklar uttrykket på engelsk.
 „Zeit“ als Thema: schreibe ein Gedicht.
 »Wanderer«: erkläre das Wort einem Kind."""
-NO_TASKS = """\
+SYMBOLS = """\
 • Écris une lettre à un ami.
 😀 写一首关于春天的诗。
 ①列出四种可再生能源。
@@ -160,16 +158,16 @@ NO_TASKS = """\
 
 
 @pytest.mark.parametrize("instruction", TASKS.split("\n"))
-def test_a_task_in_any_script_passes_all_that_is_asked_by_default(instruction: str) -> None:
+def test_a_task_in_any_script_passes_the_default_rules(instruction: str) -> None:
     assert objection(record(instruction, "Réponse: 太阳能、风能")) is None
 
 
-@pytest.mark.parametrize("instruction", NO_TASKS.split("\n"))
-def test_a_start_that_opens_no_sentence_in_any_script_is_dropped(instruction: str) -> None:
+@pytest.mark.parametrize("instruction", SYMBOLS.split("\n"))
+def test_an_instruction_that_begins_with_a_symbol_is_dropped_in_any_script(instruction: str) -> None:
     assert objection(record(instruction), filter_rules=["non_ascii"]) == "starts_with_non_ascii"
 
 
-def test_an_empty_task_begins_with_no_strange_sign() -> None:
+def test_an_empty_task_does_not_begin_with_a_symbol() -> None:
     assert objection(record(""), filter_rules=["non_ascii"]) is None
 
 
@@ -178,7 +176,9 @@ def test_an_empty_task_begins_with_no_strange_sign() -> None:
     [("写一首", "too_short: 3 words"), ("写一首诗", None), ("写" * 150, None), ("写" * 151, "too_long: 151 words"),
      ("Écris-moi ça.", "too_short: 3 words"), ("Écris-moi l'été.", None)],
 )  # fmt: skip
-def test_words_of_any_script_are_counted_and_a_sign_of_chinese_is_one(instruction: str, reason: str | None) -> None:
+def test_words_of_any_script_are_counted_and_a_chinese_character_is_a_word(
+    instruction: str, reason: str | None
+) -> None:
     assert objection(record(instruction), filter_rules=["length"]) == reason
     assert first_objection(build_filters("", rules=["length"]), record("列出四种可再生能源。")) == "too_short: 1 words"
 
@@ -198,7 +198,7 @@ def test_repetitive_chinese_is_a_loop_but_a_patterned_list_is_not(times: int, re
     assert objection(record(output="是的。" * 100)) == "loops"
 
 
-def test_a_chinese_output_that_is_nearly_its_input() -> None:
+def test_a_chinese_output_that_nearly_equals_the_input_is_rejected() -> None:
     copied = record(input="苍鹭在芦苇中一直站到中午", output="苍鹭在草丛中一直站到中午")
     assert objection(copied, input_rouge_threshold=0.7) == "copies_input: 0.83"
     assert first_objection(build_filters("", switches={"input_rouge_threshold": 0.7}), copied) is None
@@ -206,7 +206,7 @@ def test_a_chinese_output_that_is_nearly_its_input() -> None:
 
 @given(st.lists(st.sampled_from("a bb ccc dddd e\n".split(" ")), max_size=80))
 @settings(deadline=None, derandomize=True)
-def test_both_word_rules_decide_english_in_the_same_way(words: list[str]) -> None:
+def test_both_tokenizers_give_the_same_reasons_for_english(words: list[str]) -> None:
     text = " ".join(["go"] * 4 + words)
     given_rules = ["length", "non_ascii", "punctuation", "echo"]
     assert objection(record(text), filter_rules=given_rules) == first_objection(
@@ -214,23 +214,23 @@ def test_both_word_rules_decide_english_in_the_same_way(words: list[str]) -> Non
     )
 
 
-# ---- the list of rules
+# ---- the active rules
 
 
-def test_a_switch_turns_its_rule_on_whatever_rules_are_listed() -> None:
-    assert asked_rules(["length"], {}) == ["length"] == asked_rules(["length", "language"], {"language": None})
-    assert asked_rules(["length"], {"language": "en", "skip_instruction_re": ["x"]}) == [
+def test_an_option_activates_its_rule_even_if_the_rule_is_not_listed() -> None:
+    assert active_rules(["length"], {}) == ["length"] == active_rules(["length", "language"], {"language": None})
+    assert active_rules(["length"], {"language": "en", "skip_instruction_re": ["x"]}) == [
         "length",
         "skip_instruction",
         "language",
     ]
-    assert asked_rules(["characters", "length"], {"max_instruction_length": 5}) == ["characters", "length"]
+    assert active_rules(["characters", "length"], {"max_instruction_length": 5}) == ["characters", "length"]
     assert set(SWITCHES) <= set(RULES)
     rules = build_filters("", rules=["length"], switches={"skip_instruction_re": ["numbers"]})
     assert first_objection(rules, record()) == "skipped: numbers"
 
 
-def test_options_reach_the_rules_and_idle_ones_are_not_reported() -> None:
+def test_options_reach_the_rules_and_inactive_rules_are_not_reported() -> None:
     config = assemble(
         {"filter_rules": ["length"], "code_gen_re": ["default"], "min_readability": 10.0, "filter_keywords": []}
     )
@@ -243,6 +243,13 @@ def test_options_reach_the_rules_and_idle_ones_are_not_reported() -> None:
         rules_of(wrong, "")
 
 
+def test_a_minimum_of_words_above_the_maximum_is_refused_if_the_rule_is_active() -> None:
+    bounds = {"min_instruction_words": 9, "max_instruction_words": 8}
+    with pytest.raises(UserError, match="--min_instruction_words 9 is above --max_instruction_words 8, so no record"):
+        rules_of(assemble(bounds), "")
+    assert len(rules_of(assemble({**bounds, "filter_rules": ["empty"]}), "")) == 1
+
+
 @pytest.mark.parametrize(
     ("text", "language"),
     [
@@ -250,7 +257,7 @@ def test_options_reach_the_rules_and_idle_ones_are_not_reported() -> None:
         ("ما هذا؟", "arabic"), ("안녕", "ko"), ("สวัสดี", "th"), ("Γειά σου", "el"),
     ],
 )  # fmt: skip
-def test_the_script_decides_where_letters_are_few(text: str, language: str) -> None:
+def test_the_script_decides_for_a_text_of_few_letters(text: str, language: str) -> None:
     assert drop_language("en")(Record("x", text, "", "")) == f"wrong_language: {language}"
 
 
@@ -259,5 +266,5 @@ def test_the_script_decides_where_letters_are_few(text: str, language: str) -> N
     [("Write a poem", "en"), ("Sum α", "en"), ("2+2?", "en"), ("犬を描く", "ja"), ("画一只狗", "zh"), ("Привет", "ru"),
      ("Привет", "uk"), ("Go", "ja"), ("SQL", "ru")],
 )  # fmt: skip
-def test_a_script_that_the_language_uses_passes(text: str, wanted: str) -> None:
+def test_a_short_text_in_a_script_of_the_language_passes(text: str, wanted: str) -> None:
     assert drop_language(wanted)(Record("x", text, "", "")) is None

@@ -1,4 +1,4 @@
-"""User-defined filters and validators: by decorator, by --plugin and by entry point."""
+"""Filters and validators of the user, loaded by --plugin or by an entry point."""
 
 import json
 import sys
@@ -91,6 +91,7 @@ def test_an_entry_point_is_loaded_when_a_rule_is_not_built_in(plugin, monkeypatc
     [
         ("import nothing_like_this", r"ModuleNotFoundError: No module named 'nothing_like_this'"),
         ("1 / 0", "ZeroDivisionError"),
+        ("import sys\nsys.exit(0)", "SystemExit: 0"),
         ("def broken(:", "SyntaxError"),
         ("import self_instruct as si\nsi.register_filter('empty', ['x'])(len)", "a filter named empty already exists"),
         (
@@ -99,7 +100,7 @@ def test_an_entry_point_is_loaded_when_a_rule_is_not_built_in(plugin, monkeypatc
         ),
     ],
 )
-def test_a_plugin_that_cannot_be_imported_is_one_message(tmp_path, source, message):
+def test_a_plugin_that_cannot_be_imported_is_reported_in_one_message(tmp_path, source, message):
     path = tmp_path / "broken.py"
     path.write_text(source)
     for _ in range(2):
@@ -107,20 +108,20 @@ def test_a_plugin_that_cannot_be_imported_is_one_message(tmp_path, source, messa
             plugins.load_plugins([str(path)])
 
 
-def test_a_missing_plugin_is_one_message(tmp_path):
+def test_a_missing_plugin_is_reported_in_one_message(tmp_path):
     for name in ("no_such_module", str(tmp_path / "gone.py")):
         with pytest.raises(UserError, match=f"--plugin {name}: cannot be imported"):
             plugins.load_plugins([name])
 
 
-def test_an_unknown_rule_is_named_with_the_nearest(plugin):
+def test_an_unknown_rule_is_reported_with_the_most_similar_name(plugin):
     with pytest.raises(UserError, match=r"--filter_rules\[1\] is 'lenght', .* did you mean length\?"):
         build_rules(FilterOptions(filter_rules=["empty", "lenght"]), "")
     with pytest.raises(UserError, match=r"'no_url', .*did you mean no_urls\?"):
         build_rules(FilterOptions(plugin=[str(plugin)], filter_rules=["no_url"]), "")
 
 
-def test_curate_takes_a_plugin(plugin, tmp_path):
+def test_curate_applies_a_filter_of_a_plugin(plugin, tmp_path):
     good = {"instruction": "Name three rivers of Europe.", "output": "Rhine, Danube, Loire"}
     bad = {"instruction": "Name a page about mountains.", "output": "http://alps.example"}
     source = written(tmp_path / "a.jsonl", good, bad)

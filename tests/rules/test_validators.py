@@ -1,4 +1,4 @@
-"""The list of validators: names, parameters, mistakes in them, and several validators in sequence."""
+"""All validators: their names and parameters, mistakes in them, and several validators in sequence."""
 
 import re
 from pathlib import Path
@@ -25,14 +25,14 @@ def test_every_name_can_be_built_and_every_reason_in_the_source_is_declared() ->
     ("spec", "message"),
     [
         (("multiple_choise", {}), "did you mean multiple_choice"),
-        (("zzz", {}), "there are multiple_choice"),
+        (("zzz", {}), "the validators are multiple_choice"),
         (("closed_context", {"min_suport": 0.5}), "did you mean min_support"),
-        (("riddle", {"words": 3}), "it takes none"),
+        (("riddle", {"words": 3}), "it has no parameters"),
         (("closed_context", {"min_support": "0.5"}), "must be a number"),
         (("closed_context", {"min_support": 1.5}), "between 0 and 1"),
         (("closed_context", {"min_support": True}), "must be a number"),
         (("closed_context", {"min_support": float("nan")}), "between 0 and 1"),
-        (("multiple_choice", {"options": 4.0}), "must be a whole number or nothing"),
+        (("multiple_choice", {"options": 4.0}), "must be a whole number or null"),
         (("multiple_choice", {"balance": 0}), "at least 1"),
         (("plain_code", {"always": "yes"}), "must be true or false"),
         (("writing", {"tolerance": 1.0}), "below 1"),
@@ -40,23 +40,23 @@ def test_every_name_can_be_built_and_every_reason_in_the_source_is_declared() ->
         (("cot", {1: 2}), "unknown parameter"),
     ],
 )
-def test_a_mistake_names_the_right_choice(spec: tuple[str, dict], message: str) -> None:
+def test_a_mistake_is_reported_with_the_possible_choices(spec: tuple[str, dict], message: str) -> None:
     with pytest.raises(UserError, match=re.escape(message)):
         build_validators([spec])
 
 
-def test_integers_pass_as_numbers_and_null_where_allowed() -> None:
+def test_a_whole_number_is_a_number_and_null_is_allowed_for_optional_parameters() -> None:
     assert len(build_validators([("closed_context", {"min_support": 1}), ("multiple_choice", {"balance": None})])) == 2
 
 
-def test_validators_see_the_fixes_of_earlier_ones_and_the_first_reason_counts() -> None:
+def test_validators_see_earlier_corrections_and_the_first_reason_counts() -> None:
     record = Record("x", "Print 5 * 5.", "", "```\nprint(5 * 5)  # 5 * 5 = 26\n```")
     code, sums = ("plain_code", {"always": True}), ("arithmetic", {})
     assert validate(build_validators([code]), record, {}) == Record(
         "x", "Print 5 * 5.", "", "print(5 * 5)  # 5 * 5 = 26"
     )
     assert str(validate(build_validators([code, sums]), record, {})).startswith("wrong_sum")
-    # Within a fence nothing is a statement about numbers; unwrapped, it is.
+    # An equation within a fence is not checked; `plain_code` removes the fence.
     assert validate(build_validators([sums]), record, {}) == record
     assert validate([], record, {}) == record
 
@@ -75,7 +75,7 @@ _TEXT = st.one_of(
     st.dictionaries(st.sampled_from(["letter", "language", "source", "fact"]), _TEXT),
 )
 @settings(deadline=None, derandomize=True, max_examples=50)
-def test_validators_bear_any_text_and_say_the_same_of_the_same_records(
+def test_validators_can_check_any_text_and_repeat_their_decisions(
     rows: list[tuple[str, str, str]], variables: dict[str, str]
 ) -> None:
     records = [Record(str(at), *row) for at, row in enumerate(rows)]

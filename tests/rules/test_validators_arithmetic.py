@@ -1,4 +1,4 @@
-"""Sums stated in a text: right, wrong, and impossible to check."""
+"""Equations in an output that are true, false, or impossible to check."""
 
 import pytest
 from hypothesis import given, settings
@@ -52,7 +52,7 @@ def judged(output: str, task: str = "Solve it.") -> str | None:
 
 
 @pytest.mark.parametrize("output", RIGHT)
-def test_a_true_sum_passes(output: str) -> None:
+def test_a_true_equation_passes(output: str) -> None:
     assert judged(output) is None
 
 
@@ -62,12 +62,12 @@ def test_uncheckable_texts_pass(output: str) -> None:
 
 
 @pytest.mark.parametrize(("output", "right"), WRONG)
-def test_a_false_sum_is_rejected_with_the_right_result(output: str, right: str) -> None:
+def test_a_false_equation_is_rejected_with_the_right_result(output: str, right: str) -> None:
     reason = judged(output) or ""
     assert reason.startswith("wrong_sum: ") and reason.endswith(f"; it is {right}")
 
 
-def test_code_is_not_read() -> None:
+def test_equations_in_code_are_not_checked() -> None:
     assert judged("```python\nassert 1 + 1 = 3\n```\n1 + 1 = 2") is None
     assert judged("```python\nx\n```\n1 + 1 = 3") is not None
 
@@ -82,24 +82,24 @@ def test_code_is_not_read() -> None:
      True),
      ("Evaluate 2 * (3 + 4) =", "-14", False), ("Evaluate 2 * (3 - 10)", "-14", True)],
 )  # fmt: skip
-def test_the_result_of_a_task_that_is_a_sum(task: str, answer: str, right: bool) -> None:
+def test_the_result_of_a_task_that_is_an_expression_is_checked(task: str, answer: str, right: bool) -> None:
     assert (judged(answer, task) is None) == right
     assert right or (judged(answer, task) or "").startswith("wrong_result")
 
 
 @given(st.integers(0, 999), st.integers(0, 999), st.sampled_from("+-*"), st.integers(-3, 3))
 @settings(deadline=None, derandomize=True)
-def test_any_sum_is_right_just_when_its_result_is(first: int, second: int, sign: str, error: int) -> None:
+def test_an_equation_passes_exactly_if_its_result_is_correct(first: int, second: int, sign: str, error: int) -> None:
     result = {"+": first + second, "-": first - second, "*": first * second}[sign]
     assert (judged(f"We have {first} {sign} {second} = {result + error}.") is None) == (error == 0)
 
 
-def test_a_huge_line_is_passed_over() -> None:
+def test_a_huge_line_is_not_checked() -> None:
     assert judged("1 + 1 = 3 " * 100_000) is None
 
 
 @pytest.mark.parametrize("minus", ["-", "\u2212", "\u2013", "\ufe63", "\uff0d"])
-def test_a_typeset_minus_is_a_minus(minus: str) -> None:
+def test_a_typographic_minus_is_a_minus(minus: str) -> None:
     check = arithmetic()
     for output in (f"{minus}5", f"2 {minus} 7 = {minus}5", f"The answer is {minus}5."):
         assert isinstance(check(Record("x", "What is 2 - 7?", "", output), {}), Record), output

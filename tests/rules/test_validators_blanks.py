@@ -1,4 +1,4 @@
-"""Fill in the blank: one gap, and an answer that is not in the text already."""
+"""Fill-in-the-blank tasks: one gap, and an answer that is not in the text already."""
 
 import pytest
 
@@ -23,7 +23,7 @@ FRANCE = "The capital of France is ____."
         (FRANCE, "word " * 13, "answer_too_long: 13 words"),
     ],
 )  # fmt: skip
-def test_one_gap_and_its_answer(task: str, answer: str, reason: str | None) -> None:
+def test_the_task_needs_one_gap_and_a_new_answer(task: str, answer: str, reason: str | None) -> None:
     found = fill_in_the_blank()(Record("x", task, "", answer), {})
     assert (found if isinstance(found, str) else None) == reason
 

@@ -1,4 +1,4 @@
-"""Multiple choice: reading options and answers, and the balance of letters."""
+"""Multiple-choice questions: reading options and answers, and the balance of letters."""
 
 import pytest
 
@@ -64,7 +64,7 @@ def test_an_answer_that_is_not_an_option_is_rejected(output: str, reason: str) -
     assert (judged(output) or "").startswith(reason)
 
 
-def test_options_must_be_there_and_differ() -> None:
+def test_a_question_needs_different_options() -> None:
     assert judged("A", "What is it?") == "no_options"
     assert judged("A", "Q\nA) one\nB) One.") == "same_options"
     asked = multiple_choice(options=4)
@@ -81,7 +81,7 @@ def test_options_may_be_in_the_input() -> None:
     assert not isinstance(multiple_choice()(Record("x", "Which?", "A) u\nB) v", "v"), {}), str)
 
 
-def test_a_letter_that_comes_up_too_often_has_to_wait_for_the_others() -> None:
+def test_a_letter_that_is_used_too_often_is_rejected_until_the_others_catch_up() -> None:
     asked = multiple_choice(balance=2)
 
     def letters(text: str) -> list[bool]:

@@ -1,4 +1,4 @@
-"""Closed-context blocks: rendered blocks are parsed back, and malformed ones are refused."""
+"""Closed-context blocks: rendered blocks can be parsed back, and malformed ones are refused."""
 
 import pytest
 from hypothesis import given, settings
@@ -36,7 +36,7 @@ BLOCK = "BEGININPUT\nBEGINCONTEXT\nENDCONTEXT\nx\nENDINPUT"
 ASKED = "BEGININSTRUCTION\ny\nENDINSTRUCTION"
 
 
-def test_the_form_of_airoboros_is_read_and_written() -> None:
+def test_the_format_of_airoboros_is_parsed_and_rendered() -> None:
     found = parse(WHOLE)
     assert found.blocks[0].metadata == (("date", "2021-01-01"), ("url", "https://web.site/123"))
     assert found.blocks[0].text.endswith("green.\n\nThey stay so.") and found.blocks[1] == Block("A second text.")
@@ -63,7 +63,7 @@ _BLOCK = st.builds(Block, _TEXT, st.lists(_PAIR, max_size=3).map(tuple))
 
 @given(st.builds(ClosedContext, st.lists(_BLOCK, min_size=1, max_size=4).map(tuple), _TEXT))
 @settings(deadline=None, derandomize=True, max_examples=150)
-def test_any_text_comes_back_also_one_that_holds_the_markers(context: ClosedContext) -> None:
+def test_any_text_is_parsed_back_even_if_it_contains_markers(context: ClosedContext) -> None:
     assert parse(render(context)) == context
     assert parse_blocks(render_blocks(context.blocks)) == context.blocks
 
@@ -74,7 +74,7 @@ def test_any_text_comes_back_also_one_that_holds_the_markers(context: ClosedCont
     ).map("".join)
 )
 @settings(deadline=None, derandomize=True)
-def test_every_readable_row_is_read_back_unchanged(text: str) -> None:
+def test_every_parsed_text_can_be_rendered_and_parsed_again(text: str) -> None:
     try:
         found = parse(text)
     except ClosedContextError as error:
@@ -90,7 +90,7 @@ def test_every_readable_row_is_read_back_unchanged(text: str) -> None:
     assert parse(render(found)) == found
 
 
-def test_blank_lines_and_spaces_around_parts_do_no_harm() -> None:
+def test_blank_lines_and_spaces_around_parts_are_ignored() -> None:
     loose = (
         WHOLE.replace("ENDINPUT\n", "ENDINPUT \n\n")
         .replace("date: 2021", "\n  date :  2021")
@@ -122,18 +122,18 @@ def test_anything_else_is_refused_with_the_reason(text: str, reason: str) -> Non
 @pytest.mark.parametrize(
     "pair", [("", "v"), ("a:b", "v"), (" k", "v"), ("k", "v "), ("k\n", "v"), ("k", "v\nw"), ("k", "v\u2028w")]
 )
-def test_metadata_that_would_not_come_back_is_refused(pair: tuple[str, str]) -> None:
+def test_metadata_that_could_not_be_parsed_back_is_refused(pair: tuple[str, str]) -> None:
     with pytest.raises(ClosedContextError, match="bad_metadata"):
         Block("text", (pair,))
 
 
-def test_there_are_one_to_four_blocks() -> None:
+def test_a_question_has_one_to_four_blocks() -> None:
     for blocks, reason in (((), "no_block"), ((Block("x"),) * 5, "too_many_blocks")):
         with pytest.raises(ClosedContextError, match=reason):
             ClosedContext(blocks, "y")
 
 
-def test_blocks_have_no_other_fields() -> None:
+def test_only_blocks_are_parsed_as_blocks() -> None:
     for text, reason in (
         (f"{BLOCK}\nmore", "text_outside"),
         ("more", "no_block"),

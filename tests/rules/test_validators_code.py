@@ -1,4 +1,4 @@
-"""Plain code: without fences, without prose, and valid where it claims to be Python."""
+"""Answers that must be only code: without fences and prose, and valid if the language is Python."""
 
 import pytest
 
@@ -16,7 +16,7 @@ def judged(output: str, variables: dict[str, str] = PLAIN, instruction: str = "A
 @pytest.mark.parametrize(
     "output", [CODE, f"```python\n{CODE}\n```", f"```\n{CODE}\n```\n", f"\n~~~\n{CODE}\n~~~", f"\n{CODE}\n"]
 )
-def test_a_fence_is_unwrapped_and_code_alone_stays(output: str) -> None:
+def test_a_fence_is_removed_and_code_without_one_is_unchanged(output: str) -> None:
     assert judged(output) == Record("x", "Add.", "", CODE)
 
 
@@ -37,7 +37,7 @@ def test_answers_that_are_not_only_code_are_dropped(output: str, reason: str) ->
     assert isinstance(found, str) and found.startswith(reason)
 
 
-def test_nothing_is_run_and_warnings_are_the_codes_own_business() -> None:
+def test_code_is_not_run_and_its_warnings_are_ignored() -> None:
     code = "raise SystemExit(3)\nx = '\\d' is 1"
     assert judged(code) == Record("x", "Add.", "", code)
 
@@ -51,11 +51,11 @@ def test_other_languages_are_not_compiled(language: str, code: str) -> None:
     assert judged(code, {"plain_format": "1", "language": language}) == Record("x", "Add.", "", code)
 
 
-def test_the_form_is_checked_only_if_it_was_requested() -> None:
+def test_the_format_is_checked_only_if_it_was_requested() -> None:
     prose = f"Here you are:\n```python\n{CODE}\n```"
     for variables in ({}, {"plain_format": "no"}, {"plain_format": ""}):
         assert judged(prose, variables).output == prose
     assert isinstance(judged(prose, {}, "Add. PLAINFORMAT"), str)
     assert isinstance(plain_code(always=True)(Record("x", "Add.", "", prose), {}), str)
-    # A fence may name the language itself.
+    # The fence can name the language.
     assert isinstance(judged("```python\ndef\n```", {"plain_format": "yes"}), str)

@@ -1,4 +1,4 @@
-"""Arithmetic as people write it, against Python's own evaluation of the same sums."""
+"""Arithmetic expressions as people write them, compared with the results of Python."""
 
 from fractions import Fraction
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from self_instruct.rules.validators.expressions import NoExpression, evaluate, tokens_of
+from self_instruct.rules.validators.expressions import ExpressionError, evaluate, tokens_of
 
 
 def value(text: str) -> Fraction:
@@ -24,7 +24,7 @@ def value(text: str) -> Fraction:
      ("-3 - -4", 1), ("(1 + 1)%", Fraction(1, 50)), ("3 x 4", 12), ("3x4", 12), ("0.1 + 0.2", Fraction(3, 10)),
      ("12 / 4 / 3", 1)],
 )  # fmt: skip
-def test_sums_are_exact(text: str, expected: Fraction | int) -> None:
+def test_expressions_are_evaluated_exactly(text: str, expected: Fraction | int) -> None:
     assert value(text) == expected
 
 
@@ -35,16 +35,16 @@ def test_sums_are_exact(text: str, expected: Fraction | int) -> None:
      "1 + " * 300 + "1", "5 of 3", "((9^64)^64)^64", "% 3", "()"],
 )  # fmt: skip
 def test_invalid_or_too_large_expressions_are_refused(text: str) -> None:
-    with pytest.raises(NoExpression):
+    with pytest.raises(ExpressionError):
         evaluate(tokens_of(text))
 
 
-def test_decimals_are_those_of_a_single_number() -> None:
+def test_only_a_single_number_has_decimals() -> None:
     shown = {text: evaluate(tokens_of(text)).decimals for text in ("3", "-3.25", "12.5%", "1 + 1", "1/2")}
     assert shown == {"3": 0, "-3.25": 2, "12.5%": 1, "1 + 1": None, "1/2": None}
 
 
-_SUM = st.recursive(
+_EXPRESSION = st.recursive(
     st.integers(0, 99).map(str),
     lambda inner: st.one_of(
         st.tuples(inner, st.sampled_from("+-*"), inner).map(" ".join),
@@ -55,9 +55,9 @@ _SUM = st.recursive(
 )
 
 
-@given(_SUM)
+@given(_EXPRESSION)
 @settings(deadline=None, derandomize=True, max_examples=100)
-def test_python_comes_to_the_same(text: str) -> None:
+def test_python_evaluates_expressions_to_the_same_value(text: str) -> None:
     tokens = tokens_of(text)
     code = " ".join(f"Fraction({token.text})" if token.is_number else token.text for token in tokens)
     assert evaluate(tokens).exact == eval(code, {"Fraction": Fraction})

@@ -1,4 +1,4 @@
-"""Answers from a context: support, sources, refusals to answer, and unhelpful contexts."""
+"""Answers from a context: support, sources, questions without an answer, and useless contexts."""
 
 import pytest
 
@@ -17,7 +17,7 @@ def reason(found: Record | str) -> str | None:
     return found.partition(":")[0] if isinstance(found, str) else None
 
 
-def test_the_threshold_divides_the_examples_with_room_on_both_sides() -> None:
+def test_the_threshold_separates_the_examples_by_a_margin() -> None:
     supported = [support(output, question(block, asked)) for block, asked, output in SUPPORTED]
     unsupported = [support(output, question(block, asked)) for block, asked, output in UNSUPPORTED]
     assert min(supported) >= 0.65 and max(unsupported) <= 0.25
@@ -39,7 +39,7 @@ def test_the_threshold_is_a_parameter() -> None:
     assert lenient(record, {}) is record
 
 
-def test_the_blocks_may_be_the_input() -> None:
+def test_the_input_may_contain_the_blocks() -> None:
     record = Record("x", "Who was the first captain?", render_blocks([REPORT]), "Ines Duarte")
     assert closed_context()(record, {}) is record
     broken = Record("x", "Who?", "BEGININPUT\nonly this", "Ines Duarte")
@@ -48,7 +48,7 @@ def test_the_blocks_may_be_the_input() -> None:
     assert reason(judged(REPORT, "Who?", " \n")) == "no_answer"
 
 
-NOT_TOLD = [
+NO_ANSWER = [
     "The text does not say who built the ship.", "This information is not provided in the context.",
     "I cannot answer this from the text.",
     "There is no mention of a second captain.", "The passage doesn't mention any passengers.",
@@ -57,10 +57,10 @@ NOT_TOLD = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("output", NOT_TOLD)
-def test_an_unanswerable_question_must_be_answered_as_such(output: str) -> None:
+@pytest.mark.parametrize("output", NO_ANSWER)
+def test_an_answer_to_an_unanswerable_question_must_say_so(output: str) -> None:
     assert reason(judged(REPORT, "Who built it?", output, unanswerable="yes")) is None
-    # Honest about a question that was meant to have an answer, it is no invention.
+    # The answer also passes if the question was meant to have an answer, because it invents nothing.
     assert reason(judged(REPORT, "Who built it?", output)) is None
 
 
@@ -108,14 +108,14 @@ def test_an_answer_may_draw_on_several_blocks() -> None:
     assert support(output, both) > 0.6 > support(output, question(REPORT, "Compare."))
 
 
-# ---- contexts that do not help
+# ---- useless contexts
 
 CONTEXT = (
     "The heron stood in the reeds until noon and then flew towards the mill, where the miller's children were fishing."
 )
 
 
-def test_a_context_that_the_answer_outgrows_or_repeats_is_removed() -> None:
+def test_a_context_that_is_shorter_than_the_answer_or_repeated_in_it_is_removed() -> None:
     validator = needless_context()
     for output in ("x" * (len(CONTEXT) + 1), CONTEXT.replace("until noon and then", "till noon, then")):
         found = validator(Record("x", "Write a short scene about a heron.", CONTEXT, output), {})
@@ -130,7 +130,7 @@ def test_an_instruction_that_refers_to_the_context_needs_it() -> None:
     assert reason(needless_context()(record, {})) == "context_does_not_help"
 
 
-def test_of_a_closed_context_question_only_the_instruction_is_left() -> None:
+def test_the_instruction_remains_when_a_closed_context_is_removed() -> None:
     long = "Marlow. " * 100
     assert judged(REPORT, "Describe a ferry.", long) == Record("x", "Describe a ferry.", "", long)
     assert reason(judged(REPORT, "Who is named in the passage?", long)) == "context_does_not_help"

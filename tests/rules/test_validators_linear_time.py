@@ -1,5 +1,6 @@
-"""The time of every filter and validator is linear in the length of the texts, whatever they hold."""
+"""Every filter and validator takes linear time in the length of the texts, even for hostile texts."""
 
+import re
 import sys
 from collections.abc import Callable
 from types import ModuleType
@@ -26,10 +27,10 @@ VARIABLES = {
     "plain_format": "y",
     "source": "y",
 }
-PLACES = [("@", "", "It is so."), ("Do it now please.", "@", "x @ y")]
+TEMPLATES = [("@", "", "It is so."), ("Do it now please.", "@", "x @ y")]
+"""Texts of a record (instruction, input, output) in which the hostile text replaces @."""
 CONTEXT = "BEGININPUT\nBEGINCONTEXT\nurl: a\nENDCONTEXT\n{}\nENDINPUT"
-"""A text in which @ is replaced by the hostile text, in places that the rule reads only if the rest of the record fits."""
-FURTHER_PLACES = {
+FURTHER_TEMPLATES = {
     "multiple_choice": [("Q?\nA) x\nB) y @", "", "A"), ("Q?\nA) x\nB) y", "", "x\n@y"), ("Q? @\nA) x\nB) y", "", "A @")],
     "fill_in_the_blank": [("a ____ b x y", "", "@"), ("@ ____ x y", "", "@ z"), ("a b ____", "", "a b @\nx")],
     "counterfactual": [("Read this now please dear friend. @ ok", "", "In Rome"), ("a", "one two six river lake sea", "@")],
@@ -44,6 +45,7 @@ FURTHER_PLACES = {
     "writing": [("Write a poem of five words @", "", "word " * 60)],
     "arithmetic": [("What is @?", "", "@"), ("What is 1+1?", "", "1 = @"), ("Do it", "", "x @ = 3 + 4 = 7")],
 }  # fmt: skip
+"""Further texts for a rule that reads some parts of a record only if the rest of it is valid."""
 
 
 def filter_of(name: str) -> Callable[[Record], object]:
@@ -58,7 +60,7 @@ def validator_of(name: str) -> Callable[[Record], object]:
 
 
 def modules_of(name: str) -> list[ModuleType]:
-    """Return the module that defines a validator, and those of the room that it names; none for a filter."""
+    """Return the modules whose patterns a rule uses: those of a validator, or of `refusals`; none for another filter."""
     from self_instruct.rules.validators import _MAKERS
 
     if name not in _MAKERS:
@@ -68,15 +70,19 @@ def modules_of(name: str) -> list[ModuleType]:
     return [own, *(sys.modules[at] for at in sorted(imported) if at.startswith("self_instruct.rules.validators."))]
 
 
+def test_a_quadratic_pattern_is_found() -> None:
+    assert grows_too_fast(lambda size: re.search("a+b", repeated("a", size))) is not None
+
+
 @pytest.mark.parametrize("name", [*RULES, *VALIDATORS])
 def test_the_time_of_a_rule_is_linear_in_the_length_of_a_text(name: str) -> None:
     rule = filter_of(name) if name in RULES else validator_of(name)
-    rule(Record("x", "a b", "a b", "a b"))  # what is loaded or compiled once is not counted
+    rule(Record("x", "a b", "a b", "a b"))  # load and compile everything before measuring
     for unit in units(modules_of(name)):
-        for places in PLACES + FURTHER_PLACES.get(name, []):
+        for template in TEMPLATES + FURTHER_TEMPLATES.get(name, []):
 
-            def work(size: int, unit: str = unit, places: tuple[str, str, str] = places) -> None:
-                rule(Record("x", *(place.replace("@", repeated(unit, size)) for place in places)))
+            def work(size: int, unit: str = unit, template: tuple[str, str, str] = template) -> None:
+                rule(Record("x", *(text.replace("@", repeated(unit, size)) for text in template)))
 
             growth = grows_too_fast(work)
-            assert growth is None, f"{name} takes {growth:.0f} times as long for four times {unit!r} in {places}"
+            assert growth is None, f"{name} takes {growth:.0f} times as long for four times {unit!r} in {template}"

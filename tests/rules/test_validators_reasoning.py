@@ -28,7 +28,7 @@ def test_reasoning_comes_first_and_an_answer_last(output: str, expected: str | N
     assert reason(cot()(Record("x", "How many are left?", "", output), {})) == expected
 
 
-def test_how_much_reasoning_is_a_parameter() -> None:
+def test_the_minimum_of_reasoning_is_a_parameter() -> None:
     assert reason(cot(min_reasoning_words=0)(Record("x", "?", "", "Answer: 7"), {})) is None
 
 
@@ -42,7 +42,7 @@ def test_how_much_reasoning_is_a_parameter() -> None:
         ("Sally has a ball. She leaves. Explain where it is.", "The ball", None),
     ],
 )  # fmt: skip
-def test_a_story_a_question_and_an_answer_from_the_story(task: str, answer: str, expected: str | None) -> None:
+def test_a_story_needs_a_question_and_an_answer_from_the_story(task: str, answer: str, expected: str | None) -> None:
     assert reason(theory_of_mind()(Record("x", task, "", answer), {})) == expected
 
 
@@ -63,5 +63,5 @@ def test_an_answer_follows_the_context_not_world_knowledge(answer: str, variable
         assert reason(counterfactual()(record, variables)) == expected
 
 
-def test_a_context_is_needed() -> None:
+def test_a_task_without_a_context_is_rejected() -> None:
     assert reason(counterfactual()(Record("x", "Where is Rome?", "", "In Italy"), {})) == "no_context"

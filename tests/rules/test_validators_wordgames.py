@@ -31,7 +31,7 @@ HELD = [
 
 
 @pytest.mark.parametrize(("task", "good", "bad"), HELD)
-def test_a_stated_constraint_holds_of_the_answer_or_drops_it(task: str, good: str, bad: str) -> None:
+def test_an_answer_must_satisfy_the_stated_constraint(task: str, good: str, bad: str) -> None:
     assert not isinstance(constraints()(Record("x", task, "", good), {}), str)
     found = constraints()(Record("x", task, "", bad), {})
     assert isinstance(found, str) and found.partition(":")[0] == stated_constraints(task)[0].name
@@ -43,7 +43,7 @@ def test_a_stated_constraint_holds_of_the_answer_or_drops_it(task: str, good: st
     "Why do words rhyme?",
      "What is a palindrome?", "It ended with 3 goals. Who won?", ""],
 )  # fmt: skip
-def test_a_task_without_a_stated_count_passes(task: str) -> None:
+def test_a_task_without_a_stated_constraint_passes(task: str) -> None:
     assert stated_constraints(task) == []
     record = Record("x", task, "", "Anything at all.")
     assert constraints()(record, {}) is record and wordgame()(record, {}) is record
@@ -68,6 +68,6 @@ def test_all_constraints_must_hold_and_an_answer_is_needed() -> None:
         ("A river runs. What runs?", "It is a river, since a river runs but never walks and never sleeps.", None),
     ],
 )  # fmt: skip
-def test_a_riddle_does_not_give_itself_away(question: str, answer: str, reason: str | None) -> None:
+def test_a_riddle_must_not_contain_its_answer(question: str, answer: str, reason: str | None) -> None:
     found = riddle()(Record("x", question, "", answer), {})
     assert (found if isinstance(found, str) else None) == reason

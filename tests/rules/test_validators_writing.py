@@ -1,4 +1,4 @@
-"""Writing and editing: requested length and form, and an edited text that differs from the original."""
+"""Writing and editing tasks: the requested length and form, and an edited text that differs from the original."""
 
 import pytest
 
@@ -35,11 +35,11 @@ def reason(found: Record | str) -> str | None:
         ("What is a haiku?", LONG, None),
     ],
 )  # fmt: skip
-def test_requested_length_and_form(task: str, output: str, expected: str | None) -> None:
+def test_the_requested_length_and_form_are_checked(task: str, output: str, expected: str | None) -> None:
     assert reason(writing()(Record("x", task, "", output), {})) == expected
 
 
-def test_lines_that_belong_to_something_else_do_not_bind() -> None:
+def test_a_number_of_lines_of_another_text_is_not_a_constraint() -> None:
     assert reason(writing()(Record("x", "Retell these 12 lines from the book.", "", LONG), {})) is None
 
 
@@ -57,5 +57,7 @@ TEXT = "The quick brown fox jumps over the dog."
         (f'Shorten "{TEXT}" please', "", f'"{TEXT}"', "unchanged"), ("Fix the case.", TEXT, TEXT.upper(), None),
     ],
 )  # fmt: skip
-def test_a_text_to_edit_and_one_that_was_edited(task: str, input: str, output: str, expected: str | None) -> None:
+def test_the_task_needs_a_text_and_the_answer_must_differ_from_it(
+    task: str, input: str, output: str, expected: str | None
+) -> None:
     assert reason(editor()(Record("x", task, input, output), {})) == expected

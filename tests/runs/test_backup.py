@@ -1,4 +1,4 @@
-"""--append and --overwrite."""
+"""--append and --overwrite: continue an earlier run, or move it to a backup."""
 
 from pathlib import Path
 
@@ -44,7 +44,7 @@ def test_without_a_terminal_overwrite_needs_yes(folder):
 
 
 @pytest.mark.parametrize("agreed", [True, False])
-def test_on_a_terminal_the_user_is_asked(folder, agreed):
+def test_the_user_is_asked_on_a_terminal(folder, agreed):
     asked = []
 
     def ask(question):
@@ -66,7 +66,7 @@ def test_append_and_overwrite_together_are_refused(folder):
         aside({"append": True, "overwrite": True}, folder, True)
 
 
-def test_other_ranks_move_no_file_and_start_over_too(folder):
+def test_other_ranks_start_over_without_moving_files(folder):
     assert aside({"overwrite": True}, folder, False) and (folder / "notes.txt").exists()
 
 
@@ -78,12 +78,12 @@ def test_an_empty_or_missing_directory_needs_no_question(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT"])
-def test_a_launch_that_its_launcher_restarts_continues(folder, monkeypatch, name):
+def test_a_restarted_launch_continues(folder, monkeypatch, name):
     monkeypatch.setenv(name, "1")
     assert not aside({"overwrite": True, "yes": True}, folder, True) and folder.exists()
 
 
-def test_a_directory_that_another_launch_writes_to_is_left_alone(folder):
+def test_the_directory_of_a_running_launch_is_not_moved(folder):
     lock = Lock(folder / "completions.jsonl.lock")
     with pytest.raises(UserError, match="another launch"):
         aside({"overwrite": True, "yes": True}, folder, True)

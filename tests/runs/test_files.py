@@ -1,4 +1,4 @@
-"""Atomic replacement of files, and appending when the disk fails."""
+"""Files are replaced atomically, and failed writes leave no partial data."""
 
 import os
 import resource
@@ -47,7 +47,7 @@ def test_a_failed_write_leaves_no_partial_file(tmp_path):
 
 
 @pytest.mark.parametrize("moved", [True, False])
-def test_a_directory_that_goes_away_in_the_middle_is_noticed(tmp_path, moved):
+def test_a_directory_that_is_moved_or_removed_during_a_launch_is_reported(tmp_path, moved):
     journal = Journal(tmp_path / "run")
     journal.append([entry(0)])
     if moved:

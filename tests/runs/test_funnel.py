@@ -1,4 +1,4 @@
-"""The funnel: consistent counts, the yield that ends a run, the table and report.json."""
+"""The funnel: its counts, the yield that ends a run, its warnings, its table and report.json."""
 
 import json
 from dataclasses import replace
@@ -48,13 +48,13 @@ def test_each_verdict_is_counted_once() -> None:
     assert (made.prompt_tokens, made.completion_tokens) == (400, 28)
 
 
-def test_a_run_without_blocks_has_the_yield_zero() -> None:
+def test_the_yield_of_a_run_without_blocks_is_zero() -> None:
     assert (funnel().yield_, funnel((FAILED,)).yield_, funnel((EMPTY,)).yield_) == (0, 0, 0)
 
 
 @given(st.lists(st.lists(st.sampled_from([KEPT, EMPTY, SHORT, LOOPS, ROUGE]), max_size=6), max_size=12))
 @settings(deadline=None, derandomize=True)
-def test_input_rows_are_kept_or_dropped_and_counted(completions: list[list[Drop | None]]) -> None:
+def test_every_block_is_counted_as_accepted_or_dropped(completions: list[list[Drop | None]]) -> None:
     made = funnel(*map(tuple, completions))
     report = made.as_dict("x")
     dropped = sum(sum(reasons.values()) for reasons in report["drops"].values())
@@ -76,13 +76,13 @@ def test_there_is_no_recent_yield_before_patience_requests() -> None:
     assert seen == [None, None, 0.5, 0.0, 0.0]
 
 
-def test_recent_yield_looks_back_exactly_as_far_as_patience() -> None:
+def test_recent_yield_covers_exactly_the_last_patience_requests() -> None:
     assert funnel(*[(KEPT,)] * 5, (SHORT,), (KEPT, SHORT), patience=2).recent_yield == pytest.approx(1 / 3)
     assert funnel(*[(KEPT,)] * 5, (SHORT,), (KEPT, SHORT), patience=3).recent_yield == pytest.approx(2 / 4)
 
 
 @pytest.mark.parametrize("drops", [(EMPTY,), ()])
-def test_requests_that_gave_nothing_to_read_have_the_recent_yield_zero(drops: tuple[Drop, ...]) -> None:
+def test_the_recent_yield_of_requests_without_parsed_blocks_is_zero(drops: tuple[Drop, ...]) -> None:
     assert funnel(drops, drops, patience=2).recent_yield == 0.0
 
 
@@ -107,7 +107,7 @@ REPEATS = "the model repeats itself or cannot follow the format"
         ([(SHORT, SHORT), (ROUGE,), (ROUGE,)], REPEATS),
     ],
 )
-def test_a_low_yield_has_the_cause_that_most_of_the_recent_blocks_had(
+def test_the_likely_cause_is_the_most_frequent_recent_drop(
     completions: list[tuple[Drop | None, ...]], cause: str
 ) -> None:
     made = Funnel(2 if len(completions[1]) == 1 else 3, {"length": ("too_short", "too_long")})
@@ -116,7 +116,7 @@ def test_a_low_yield_has_the_cause_that_most_of_the_recent_blocks_had(
     assert made.likely_cause == cause
     assert not funnel((Drop("filter", "avoided"),)).likely_cause.endswith(
         "rule out"
-    )  # a list of topics has no such rules
+    )  # a list of topics has no filter rules
 
 
 def test_candidates_after_the_target_are_not_decided() -> None:
@@ -125,10 +125,10 @@ def test_candidates_after_the_target_are_not_decided() -> None:
     assert ["limit", "target_reached", "-2"] in [line.split() for line in made.table().splitlines()]
 
 
-# ---- shown
+# ---- the table
 
 
-def test_the_table_shows_the_rest_after_each_stage_commonest_reason_first() -> None:
+def test_the_table_shows_what_each_stage_leaves_and_sorts_reasons_by_count() -> None:
     made = funnel((KEPT, EMPTY, SHORT, LOOPS, LOOPS, ROUGE), (SHORT, FAILED))
     rows = [line.split() for line in made.table().splitlines()]
     assert rows == [
@@ -143,7 +143,7 @@ def test_the_table_shows_the_rest_after_each_stage_commonest_reason_first() -> N
     ]
 
 
-def test_the_table_says_how_many_requests_failed() -> None:
+def test_the_table_shows_the_number_of_failed_requests() -> None:
     assert "2 requests failed with an error of the engine" in funnel((KEPT,), (FAILED,), (FAILED,)).table()
     assert "error" not in funnel((KEPT,)).table()
 
@@ -169,28 +169,26 @@ def warned(*completions: tuple[Drop | None, ...]) -> list[tuple[str, str, int, i
 
 
 @pytest.mark.parametrize(("blocks", "idle"), [(199, []), (200, ["length", "loops"]), (500, ["length", "loops"])])
-def test_a_rule_that_never_fired_is_named_once_enough_was_judged(blocks: int, idle: list[str]) -> None:
+def test_a_rule_that_never_fired_is_reported_after_enough_blocks(blocks: int, idle: list[str]) -> None:
     assert warned((KEPT,) * blocks) == [(rule, "never_fired", 0, blocks) for rule in idle]
     assert warned((ROUGE,) * blocks) == [(rule, "never_fired", 0, blocks) for rule in idle]
 
 
-def test_one_drop_is_enough_for_a_rule_to_have_fired_and_blocks_that_were_not_judged_do_not_count() -> None:
+def test_one_drop_means_that_a_rule_fired_and_undecided_blocks_do_not_count() -> None:
     assert warned((KEPT,) * 300, (SHORT,)) == [("loops", "never_fired", 0, 301)]
     assert warned((KEPT,) * 150, (EMPTY, LATE) * 100) == []
     assert warned() == []
 
 
 @pytest.mark.parametrize(("short", "long", "much"), [(3, 0, False), (2, 1, False), (4, 0, True), (2, 2, True)])
-def test_a_rule_that_drops_more_than_15_per_cent_is_named_whatever_its_reasons(
-    short: int, long: int, much: bool
-) -> None:
+def test_a_rule_that_drops_over_15_percent_is_reported_over_all_its_reasons(short: int, long: int, much: bool) -> None:
     drops = (SHORT,) * short + (Drop("filter", "too_long"),) * long
     kept = (KEPT,) * (20 - len(drops))
     assert warned(kept, drops) == ([("length", "drops_much", 4, 20)] if much else [])
     assert warned(kept, drops, (EMPTY, LATE) * 9) == warned(kept, drops)
 
 
-def test_a_reason_of_another_stage_or_of_no_rule_warns_of_nothing() -> None:
+def test_reasons_of_other_stages_or_unknown_rules_cause_no_warning() -> None:
     assert warned((Drop("novelty", "loops"), Drop("filter", "keyword"), LOOPS, *(KEPT,) * 7)) == []
     assert funnel((LOOPS,) * 9, (KEPT,) * 300).warnings == []
 
@@ -208,11 +206,11 @@ def test_warnings_are_in_the_report(tmp_path: Path) -> None:
 # ---- report.json
 
 
-def test_the_report_holds_all_counts(tmp_path: Path) -> None:
+def test_the_report_contains_all_counts(tmp_path: Path) -> None:
     made = funnel((KEPT, EMPTY, SHORT), (FAILED,), (ROUGE, LOOPS, SHORT))
-    write_report(tmp_path, made, "all 1 records are there")
+    write_report(tmp_path, made, "all 1 records are accepted")
     assert json.loads((tmp_path / "report.json").read_text()) == {
-        "stopped": "all 1 records are there",
+        "stopped": "all 1 records are accepted",
         "requests": 3,
         "completions": {"error": 1, "stop": 2},
         "blocks": 6,
@@ -246,7 +244,7 @@ def test_a_later_report_replaces_the_earlier(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "report.json").read_text())["stopped"] == "short"
 
 
-def test_loops_are_counted_and_cut_the_last_block() -> None:
+def test_completions_ended_by_repetition_are_counted_and_count_as_cut() -> None:
     made = funnel((KEPT,))
     assert "loop" not in made.table()
     made.count(entry("repetition"), verdicts(SHORT))
@@ -255,7 +253,7 @@ def test_loops_are_counted_and_cut_the_last_block() -> None:
     assert entry("repetition").cut and entry("length").cut and not entry().cut
 
 
-def test_the_table_tells_the_share_of_thoughts_and_what_to_change() -> None:
+def test_the_table_shows_the_share_of_thoughts_and_what_to_change() -> None:
     assert "thoughts" not in funnel((KEPT,)).table()
     made = Funnel()
     made.count(replace(entry(), reasoning_tokens=5), verdicts(KEPT))

@@ -37,7 +37,7 @@ def reopened(folder: Path) -> dict[int, Entry]:
     return journal.entries
 
 
-def test_an_entry_is_the_plan_of_the_prompt_and_the_completion() -> None:
+def test_an_entry_contains_the_plan_of_the_prompt_and_the_completion() -> None:
     shown = (Record("s1", "a", "", "b"), Record("m1", "c", "", "d", 2), Record("s2", "e", "", "f"))
     prompt = Prompt(7, "text", "4. Instruction:\n", 4, shown)
     made = Entry.of(prompt, Completion(7, "answer", "length", 50, 9, 1, "2024-05-31T00:00:00Z"))
@@ -47,12 +47,12 @@ def test_an_entry_is_the_plan_of_the_prompt_and_the_completion() -> None:
     assert made.number == prompt.number == 4
 
 
-def test_a_new_folder_begins_with_an_empty_journal(tmp_path: Path) -> None:
+def test_a_new_folder_gets_an_empty_journal(tmp_path: Path) -> None:
     assert reopened(tmp_path) == {}
     assert (tmp_path / FILE_NAME).read_bytes() == b""
 
 
-def test_entries_survive_word_for_word_in_the_order_of_arrival(tmp_path: Path) -> None:
+def test_entries_are_stored_exactly_in_the_order_of_arrival(tmp_path: Path) -> None:
     entries = [
         entry(3, "a\r\n b\t\x00\u2028"),
         entry(1, "\ud800 é 😀", finish_reason="length"),
@@ -114,13 +114,13 @@ def test_after_recovery_appending_continues_after_the_last_whole_line(tmp_path: 
     }
 
 
-def test_of_two_entries_of_a_request_the_first_counts(tmp_path: Path) -> None:
+def test_the_first_of_two_entries_of_a_request_counts(tmp_path: Path) -> None:
     write(tmp_path, entry(1, "first"), entry(0), entry(1, "second"))
     assert reopened(tmp_path)[1].text == "first"
     assert [item.text for item in read_journal(tmp_path)] == ["some text", "first"]
 
 
-def test_usage_of_ignored_answers_is_counted(tmp_path: Path) -> None:
+def test_the_usage_of_ignored_entries_is_counted(tmp_path: Path) -> None:
     used = [{"prompt_tokens": number, "completion_tokens": 1, "estimated": False} for number in (1, 2, 4, 8)]
     failed = {"finish_reason": "error", "error": "no answer"}
     write(
@@ -153,7 +153,7 @@ def test_usage_of_ignored_answers_is_counted(tmp_path: Path) -> None:
         (b"3", "TypeError"),
     ],
 )
-def test_a_damaged_line_is_moved_to_a_file_beside_and_reported(
+def test_a_damaged_line_is_moved_to_the_quarantine_file_and_reported(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, line: bytes, reason: str
 ) -> None:
     path = write(tmp_path, entry(0), entry(1))
@@ -173,19 +173,19 @@ def test_a_damaged_line_is_moved_to_a_file_beside_and_reported(
     assert sorted(place.name for place in tmp_path.iterdir()) == [FILE_NAME, QUARANTINE]
 
 
-def test_lines_are_moved_once_whatever_ended_the_moving_before(tmp_path: Path) -> None:
+def test_damaged_lines_are_moved_once_even_after_an_interrupted_move(tmp_path: Path) -> None:
     path = write(tmp_path, entry(0), entry(1))
     path.write_bytes(path.read_bytes() + b"one\ntwo\n")
     before = path.read_bytes()
     assert sorted(reopened(tmp_path)) == [0, 1]
-    path.write_bytes(before)  # as if the machine had gone down after the first file was written
+    path.write_bytes(before)  # as after a crash between writing the quarantine file and the journal
     assert sorted(reopened(tmp_path)) == [0, 1] and (tmp_path / QUARANTINE).read_bytes() == b"one\ntwo\n"
     path.write_bytes(path.read_bytes() + b"three\n")
     assert sorted(reopened(tmp_path)) == [0, 1] and (tmp_path / QUARANTINE).read_bytes() == b"one\ntwo\nthree\n"
 
 
 @pytest.mark.parametrize("content", [b"not json\n", b'{"a": 1}\n{"b": 2}\n{"half', b"\n\n\n"])
-def test_a_file_of_which_most_is_damaged_is_refused_and_left_as_it_is(tmp_path: Path, content: bytes) -> None:
+def test_a_mostly_damaged_file_is_refused_and_not_changed(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / FILE_NAME
     path.write_bytes(content)
     for read in (read_journal, Journal):
@@ -222,7 +222,7 @@ def test_a_journal_that_a_launch_has_open_is_refused_until_it_is_closed(tmp_path
     assert sorted(reopened(tmp_path)) == [0, 1]
 
 
-def test_a_half_written_line_of_a_launch_that_is_running_is_not_cut_off(tmp_path: Path) -> None:
+def test_a_half_written_line_of_a_running_launch_is_not_cut_off(tmp_path: Path) -> None:
     first = Journal(tmp_path)
     (tmp_path / FILE_NAME).write_bytes(b'{"half')
     assert read_journal(tmp_path) == []
@@ -230,7 +230,7 @@ def test_a_half_written_line_of_a_launch_that_is_running_is_not_cut_off(tmp_path
     first.close()
 
 
-def test_the_folder_is_made_and_one_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+def test_the_folder_is_created_and_one_that_cannot_be_created_is_reported(tmp_path: Path) -> None:
     assert reopened(tmp_path / "runs" / "new") == {}
     (tmp_path / "file").write_text("")
     for folder in (tmp_path / "file", tmp_path / "file" / "run"):
@@ -246,7 +246,7 @@ def test_fields_of_a_later_version_are_ignored(tmp_path: Path) -> None:
     assert reopened(tmp_path) == {0: entry(0)}
 
 
-def test_reading_a_run_leaves_a_half_written_line_where_it_is(tmp_path: Path) -> None:
+def test_reading_a_run_does_not_remove_a_half_written_line(tmp_path: Path) -> None:
     path = write(tmp_path, entry(0))
     path.write_bytes(path.read_bytes() + b'{"half')
     before = path.read_bytes()
@@ -263,7 +263,7 @@ def test_a_folder_without_a_journal_is_refused(tmp_path: Path, folder: str) -> N
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.text(st.characters())), max_size=8))
 @settings(deadline=None, derandomize=True, max_examples=50)
-def test_any_text_comes_back(tmp_path_factory: pytest.TempPathFactory, written: list[tuple[int, str]]) -> None:
+def test_any_text_is_read_back(tmp_path_factory: pytest.TempPathFactory, written: list[tuple[int, str]]) -> None:
     folder = tmp_path_factory.mktemp("journal")
     write(folder, *(entry(request, text) for request, text in written))
     expected = {request: entry(request, text) for request, text in reversed(written)}
@@ -273,7 +273,7 @@ def test_any_text_comes_back(tmp_path_factory: pytest.TempPathFactory, written: 
 
 @pytest.mark.parametrize("number", [str(10**400), "9007199254740992", "-1", "1e999", "NaN", "true", '"5"', "1.5"])
 @pytest.mark.parametrize("name", ["request", "prompt_tokens", "completion_tokens", "usage"])
-def test_a_number_that_no_reader_can_store_is_moved_aside(
+def test_a_line_with_an_invalid_number_is_moved_to_the_quarantine_file(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str, number: str
 ) -> None:
     if name == "usage":
@@ -288,14 +288,14 @@ def test_a_number_that_no_reader_can_store_is_moved_aside(
     assert (tmp_path / QUARANTINE).read_bytes() == poisoned + b"\n"
 
 
-def test_a_journal_of_which_a_server_spoiled_every_line_goes_on(tmp_path: Path) -> None:
+def test_a_journal_with_a_huge_token_count_in_every_line_can_be_continued(tmp_path: Path) -> None:
     path = write(tmp_path, entry(0), entry(1))
     spoiled = path.read_bytes().replace(b'"completion_tokens": 3', b'"completion_tokens": 1' + b"0" * 400)
     path.write_bytes(spoiled)
     assert reopened(tmp_path) == {} and (tmp_path / QUARANTINE).read_bytes() == spoiled
 
 
-def test_thoughts_beside_a_text_are_kept_and_absent_without_any(tmp_path: Path) -> None:
+def test_thoughts_are_stored_and_their_fields_are_absent_without_any(tmp_path: Path) -> None:
     path = write(tmp_path, entry(0), entry(1, reasoning="a plan", reasoning_tokens=2), entry(2, reasoning_tokens=0))
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert not {"reasoning", "reasoning_tokens"} & set(lines[0]) and "reasoning" not in lines[2]
@@ -305,7 +305,7 @@ def test_thoughts_beside_a_text_are_kept_and_absent_without_any(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("wrong", [-1, True, "many", 1.5])
-def test_a_count_of_thoughts_that_is_no_number_is_damage(tmp_path: Path, wrong: Any) -> None:
+def test_a_line_with_an_invalid_count_of_thoughts_is_damaged(tmp_path: Path, wrong: Any) -> None:
     path = write(tmp_path, *(entry(at) for at in range(4)))
     lines = path.read_text().splitlines()
     lines[1] = json.dumps({**json.loads(lines[1]), "reasoning_tokens": wrong})

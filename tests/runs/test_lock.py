@@ -1,4 +1,4 @@
-"""One writer at a time, also on file systems without locks."""
+"""A run directory has one writer at a time, even on file systems without locks."""
 
 import errno
 import fcntl
@@ -28,7 +28,7 @@ def holder(path, **changes):
 
 
 def gone() -> int:
-    """Return the pid of a process that has ended."""
+    """Return the process id of a process that has ended."""
     process = subprocess.Popen(["true"])
     process.wait()
     return process.pid
@@ -42,7 +42,7 @@ def without_locks(monkeypatch):
     monkeypatch.setattr(fcntl, "flock", refuse)
 
 
-def test_the_file_names_its_holder_and_goes_with_it(tmp_path):
+def test_the_lock_file_names_its_holder_and_is_removed_on_release(tmp_path):
     lock = Lock(tmp_path / NAME)
     found = Holder.of(tmp_path / NAME)
     assert (found.host, found.pid) == (HOST, os.getpid()) and str(found).startswith(f"process {os.getpid()} on {HOST}")
@@ -51,7 +51,7 @@ def test_the_file_names_its_holder_and_goes_with_it(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_lock_of_a_killed_process_is_free_and_reported(tmp_path, caplog):
+def test_the_lock_of_a_killed_process_can_be_taken_and_is_reported(tmp_path, caplog):
     code = "import pathlib, sys, time; from self_instruct.runs.lock import Lock\n"
     code += f"lock = Lock(pathlib.Path({str(tmp_path / NAME)!r})); print(flush=True); time.sleep(1000)"
     process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE)
@@ -84,7 +84,7 @@ def test_a_refusal_states_the_possible_cause(tmp_path, changes, expected):
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff", b"3", b"[]", b'{"host": "x"}', b"\x00" * 40])
-def test_a_lock_file_without_a_holder_stops_no_process(tmp_path, content):
+def test_a_lock_file_without_a_holder_can_be_taken(tmp_path, content):
     (tmp_path / NAME).write_bytes(content)
     lock = Lock(tmp_path / NAME)
     with pytest.raises(UserError, match="another launch is writing to it"):
@@ -93,7 +93,7 @@ def test_a_lock_file_without_a_holder_stops_no_process(tmp_path, content):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_locks_the_name_in_the_file_counts(tmp_path, without_locks):
+def test_without_locks_the_holder_in_the_file_counts(tmp_path, without_locks):
     for changes in ({"host": "node7"}, {}):
         holder(tmp_path / NAME, **changes)
         before = (tmp_path / NAME).read_bytes()
@@ -111,16 +111,16 @@ def test_without_locks_an_ended_process_of_this_machine_does_not_hold_the_lock(t
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_launch_whose_directory_was_taken_ends_with_what_it_had_on_disk(tmp_path):
+def test_a_launch_whose_lock_was_taken_ends_and_keeps_its_journal(tmp_path):
     journal = Journal(tmp_path)
-    holder(tmp_path / NAME, host="node7")  # as one does whose locks do not reach this machine
+    holder(tmp_path / NAME, host="node7")  # as if the locks of node7 were not visible on this machine
     with pytest.raises(OSError, match=r"another launch \(process \d+ on node7, since .* has started to write there"):
         journal.append([entry(0)])
     journal.close()
     assert [item.request for item in read_journal(tmp_path)] == [0] and (tmp_path / NAME).exists()
 
 
-def test_a_file_system_without_locks_lets_a_file_be_written(without_locks, tmp_path):
+def test_a_file_can_be_written_on_a_file_system_without_locks(without_locks, tmp_path):
     with open_alone(tmp_path / "file") as file:
         file.write(b"x")
     assert (tmp_path / "file").read_bytes() == b"x"

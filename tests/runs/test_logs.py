@@ -17,7 +17,7 @@ LOGGER = logging.getLogger("self_instruct.test")
 
 @pytest.fixture
 def log(tmp_path):
-    """Set up logging into a run directory, which has a run.yaml."""
+    """Log into a run directory, which has no run.yaml yet, and return the path of the log file."""
     before = LOGGER.level
     LOGGER.setLevel(logging.DEBUG)
     logs.write_to(tmp_path, 3)
@@ -26,7 +26,7 @@ def log(tmp_path):
     LOGGER.setLevel(before)
 
 
-def test_nothing_is_written_before_there_is_a_run_and_then_all(log, tmp_path):
+def test_messages_are_written_as_soon_as_there_is_a_run(log, tmp_path):
     LOGGER.info("first of %d", 2)
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "run.yaml").touch()
@@ -38,20 +38,20 @@ def test_nothing_is_written_before_there_is_a_run_and_then_all(log, tmp_path):
     assert (second["level"], second["message"], second["done"]) == ("warning", "second", 7)
 
 
-def test_an_exception_is_one_line_with_its_traceback(log, tmp_path):
+def test_an_exception_is_logged_in_one_line_with_its_traceback(log, tmp_path):
     (tmp_path / "run.yaml").touch()
     try:
         raise ValueError("odd\ud800 text\nof two lines")
     except ValueError:
         event = LOGGER.makeRecord(LOGGER.name, logging.CRITICAL, __file__, 1, "a fault", (), sys.exc_info())
-    # Straight into the file: what pytest keeps of a log must be UTF-8.
+    # Pass the event only to the file handler: pytest can only capture messages that are valid UTF-8.
     (file,) = (handler for handler in logging.getLogger().handlers if isinstance(handler, logs.LogFile))
     file.handle(event)
     (row,) = rows(log)
     assert row["message"].startswith("a fault\nTraceback") and row["message"].endswith("of two lines")
 
 
-def test_a_half_written_line_of_a_killed_launch_loses_no_other_line(tmp_path):
+def test_a_half_written_line_of_a_killed_launch_damages_no_other_line(tmp_path):
     (tmp_path / "run.yaml").touch()
     (tmp_path / "logs").mkdir()
     path = tmp_path / "logs/rank-0-generation.jsonl"
@@ -93,7 +93,7 @@ def test_an_unwritable_log_is_reported_once_and_skipped(log, tmp_path, capsys, s
     assert warnings == [f"{log}: cannot be written ({reason}); the run continues without this log"]
 
 
-def test_values_that_are_named_like_secrets_are_shown_nowhere(log, tmp_path, monkeypatch, capsys):
+def test_values_of_variables_named_like_secrets_are_not_shown(log, tmp_path, monkeypatch, capsys):
     (tmp_path / "run.yaml").touch()
     monkeypatch.setenv("SOME_API_KEY", "sk-0123456789")
     monkeypatch.setenv("HF_TOKEN", "hf_abcdefgh")
@@ -126,12 +126,14 @@ def test_a_run_logs_more_than_it_prints(tmp_path):
     beats = [row for row in events if row.get("event") == "heartbeat"]
     assert (
         events[0]["message"].startswith("self_instruct ")
-        and events[-1]["message"] == "stopped: all 30 records are there"
+        and events[-1]["message"] == "stopped: all 30 records are accepted"
     )
     assert beats[-1]["done"] == 30 and beats[-1]["target"] == 30 and 0 < beats[-1]["yield"] < 1
     assert {row["rank"] for row in events} == {0} and all(row["resident"] > 1e6 for row in beats)
     again = generate(*options, "--log_level", "debug", "--num_instructions_to_generate", 35)
-    assert "Going on with" in again.stderr and re.search(r"request \d+: \d+ blocks, \d+ accepted", again.stderr)
+    assert "Continuing the run in" in again.stderr and re.search(
+        r"request \d+: \d+ blocks, \d+ accepted", again.stderr
+    )
     assert "of 0 rows" not in again.stderr and "rows in flight" in again.stderr
     more = rows(tmp_path / "run/logs/rank-0.jsonl")
     assert more[: len(events)] == events and any(row["level"] == "debug" for row in more[len(events) :])

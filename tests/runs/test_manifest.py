@@ -1,4 +1,4 @@
-"""run.yaml: its contents, reading it back, and refusing a launch that changes the plan of a run."""
+"""run.yaml: its contents, reading it back, and refusing a launch that would change the plan of a run."""
 
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ def refusal(earlier: dict[str, Any], now: dict[str, Any]) -> str:
     return str(caught.value)
 
 
-def test_the_description_holds_every_option_and_every_version(tmp_path: Path) -> None:
+def test_the_description_contains_every_option_and_every_version(tmp_path: Path) -> None:
     content = described(seed=7)
     assert list(content) == [
         "format", "model_revision", "seed_tasks_sha256", "options", "header", "response_filters_sha256", "versions"
@@ -75,7 +75,7 @@ def test_yaml_is_read_by_a_safe_loader() -> None:
     assert manifest._SAFE_LOADER in (yaml.SafeLoader, yaml.CSafeLoader)
 
 
-def test_people_can_read_the_file(tmp_path: Path) -> None:
+def test_the_file_is_readable_by_people(tmp_path: Path) -> None:
     manifest.write(tmp_path, {**described(), "header": "Schreibe für Zoë."})
     text = (tmp_path / "run.yaml").read_text(encoding="utf-8")
     assert "header: Schreibe für Zoë.\n" in text
@@ -99,7 +99,7 @@ def test_a_folder_without_a_manifest_has_none(tmp_path: Path) -> None:
         (b"options: 3", "is not the description of a run"),
     ],
 )
-def test_a_damaged_description_is_named(tmp_path: Path, content: bytes, message: str) -> None:
+def test_a_damaged_description_is_reported(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "run.yaml").write_bytes(content)
     with pytest.raises(UserError, match=rf"run\.yaml: {message}; restore it, or use another --batch_dir"):
         manifest.read(tmp_path)
@@ -135,7 +135,7 @@ def test_every_other_option_may_change() -> None:
     assert refused == {} and len(NOT_PLAN) > 30
 
 
-def test_a_file_of_patterns_may_lie_elsewhere_but_not_hold_others(tmp_path: Path) -> None:
+def test_a_pattern_file_may_move_but_not_change(tmp_path: Path) -> None:
     (tmp_path / "one").write_text("- sorry")
     (tmp_path / "same").write_text("- sorry")
     (tmp_path / "other").write_text("- never")
@@ -164,7 +164,7 @@ def test_all_changes_are_named_at_once() -> None:
         assert expected in message
 
 
-def test_versions_and_options_that_an_earlier_release_did_not_have_do_not_matter() -> None:
+def test_versions_and_options_of_other_releases_are_ignored() -> None:
     earlier = described()
     del earlier["options"]["max_tasks_per_request"]
     earlier["options"]["forgotten"] = 1

@@ -1,4 +1,4 @@
-"""Tallies of kept and dropped rows."""
+"""Counts of kept and dropped rows by stage and reason."""
 
 from self_instruct.records import Drop
 from self_instruct.runs.tally import Tally
@@ -21,7 +21,7 @@ def test_every_item_is_kept_or_dropped_by_stage_and_reason():
     assert tally.dropped("filter") == 4 and tally.dropped("read", "filter") == 5 and tally.dropped("novelty") == 0
 
 
-def test_reports_have_the_drops_in_order():
+def test_drops_are_reported_in_order():
     tally = counted()
     assert list(tally.by_name().items()) == [("filter: a", 2), ("filter: empty", 2), ("read: json", 1)]
     found = tally.by_stage(["read", "filter", "novelty"])
@@ -30,12 +30,12 @@ def test_reports_have_the_drops_in_order():
     assert tally.lines()[0].split() == ["filter:", "a", "-2"]
 
 
-def test_the_table_shows_what_each_stage_leaves_and_counts_no_other_stage():
+def test_the_table_shows_only_the_given_stages():
     rows = [line.split() for line in counted().table("lines", [("filter", "passed")]).splitlines()]
     assert rows == [["lines", "8"], ["filter", "a", "-2"], ["filter", "empty", "-2"], ["passed", "4"]]
 
 
-def test_a_sum_leaves_its_parts_as_they_are():
+def test_a_sum_does_not_change_its_parts():
     parts = [counted(), counted()]
     total = Tally.sum(parts)
     assert total.kept == 8 and total.total == 18 and total.drops["filter", "a"] == 4

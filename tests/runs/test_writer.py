@@ -1,4 +1,4 @@
-"""Writing verdicts: two files, their columns, and the old files that stay until the new ones are complete."""
+"""Writing accepted and rejected records: the columns, and the earlier files that stay until the new ones are complete."""
 
 import json
 from pathlib import Path
@@ -38,7 +38,7 @@ def published(folder: Path, *verdicts: Verdict) -> tuple[list[dict[str, Any]], l
     return lines(folder / ACCEPTED), lines(folder / REJECTED)
 
 
-def test_an_accepted_record_comes_with_all_that_is_known_of_it(tmp_path: Path) -> None:
+def test_an_accepted_record_is_written_with_its_provenance(tmp_path: Path) -> None:
     accepted, rejected = published(tmp_path, kept(rouge=Nearest("s1", 0.25), embedding=Nearest("s2", 0.5)))
     assert rejected == []
     assert accepted == [
@@ -72,7 +72,7 @@ def test_all_accepted_lines_have_the_same_columns(tmp_path: Path) -> None:
     bare, full = published(tmp_path, kept(1), kept(2, rouge=Nearest("s1", 0.0), embedding=Nearest("s1", 0.1)))[0]
     assert list(bare) == list(full) and list(bare["provenance"]) == list(full["provenance"])
     assert [bare["provenance"][name] for name in ("most_similar", "rouge_l", "embedding_similarity")] == [None] * 3
-    assert full["provenance"]["rouge_l"] == 0.0  # a score of nothing is a score
+    assert full["provenance"]["rouge_l"] == 0.0  # a score of zero is still a score
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_all_accepted_lines_have_the_same_columns(tmp_path: Path) -> None:
         (Drop("generation", "error", "out of memory"), "", None),
     ],
 )
-def test_a_drop_has_its_reason_and_the_fields_that_were_read(
+def test_a_drop_is_written_with_its_reason_and_the_parsed_fields(
     tmp_path: Path, drop: Drop, text: str, nearest: dict[str, Any] | None
 ) -> None:
     accepted, rejected = published(tmp_path, dropped(drop, text))
@@ -95,7 +95,7 @@ def test_a_drop_has_its_reason_and_the_fields_that_were_read(
     ]  # fmt: skip
 
 
-def test_verdicts_keep_their_order_and_go_to_the_file_of_their_kind(tmp_path: Path) -> None:
+def test_verdicts_keep_their_order_in_each_file(tmp_path: Path) -> None:
     verdicts = [kept(1), dropped(Drop("filter", "one")), kept(3), dropped(Drop("filter", "other")), kept(4)]
     accepted, rejected = published(tmp_path, *verdicts)
     assert [row["provenance"]["id"] for row in accepted] == ["000007-01", "000007-03", "000007-04"]
@@ -103,12 +103,12 @@ def test_verdicts_keep_their_order_and_go_to_the_file_of_their_kind(tmp_path: Pa
 
 
 @pytest.mark.parametrize("text", ["\ud800", "é 😀", "a\r\nb\u2028c\x00", "\\", '"'])
-def test_text_is_written_so_that_it_is_read_back(tmp_path: Path, text: str) -> None:
+def test_any_text_is_read_back(tmp_path: Path, text: str) -> None:
     accepted, rejected = published(tmp_path, kept(output=text), dropped(Drop("parse", "empty_block"), text))
     assert [row["output"] for row in accepted] == [text] and [row["text"] for row in rejected] == [text]
 
 
-# ---- in whose place, and when
+# ---- replacing the files of an earlier launch
 
 
 def earlier_launch(folder: Path) -> dict[str, bytes]:
@@ -132,7 +132,7 @@ def test_the_earlier_files_stay_until_the_new_ones_are_published(tmp_path: Path)
     writer.close()
 
 
-def test_closing_before_publishing_leaves_everything_as_it_was(tmp_path: Path) -> None:
+def test_closing_before_publishing_changes_nothing(tmp_path: Path) -> None:
     before = earlier_launch(tmp_path)
     writer = Writer(tmp_path, ORIGIN)
     writer.write(ENTRY, [kept(output="later")])
@@ -140,7 +140,7 @@ def test_closing_before_publishing_leaves_everything_as_it_was(tmp_path: Path) -
     assert contents(tmp_path) == before
 
 
-def test_lines_written_after_publishing_are_seen_at_once(tmp_path: Path) -> None:
+def test_lines_written_after_publishing_are_visible_immediately(tmp_path: Path) -> None:
     writer = Writer(tmp_path, ORIGIN)
     writer.publish()
     for position in (1, 2, 3):

@@ -1,6 +1,4 @@
-"""Runs from categories in this process, with an engine that answers by the kind of request, and readers of a run's
-files.
-"""
+"""Runs from categories in this process, with an engine that calls a function of the test for each completion."""
 
 import json
 from collections.abc import Callable
@@ -10,7 +8,7 @@ from pathlib import Path
 from self_instruct.engines.base import Completion, Request
 from self_instruct.engines.scripted import ScriptedEngine
 from self_instruct.formats import INSTRUCTION_OUTPUT
-from self_instruct.generation.assembly import as_before
+from self_instruct.generation.assembly import with_earlier_choices
 from self_instruct.generation.categories.recipe import CategoryRecipe
 from self_instruct.generation.config import parse_arguments
 from self_instruct.generation.loop import Limits, Loop
@@ -47,13 +45,13 @@ def write_category(
 
 def build_recipe(*argv: object) -> CategoryRecipe:
     """Build the recipe of a command line, with the horizon set."""
-    config = as_before(parse_arguments([str(part) for part in argv], "A test."), None)
+    config = with_earlier_choices(parse_arguments([str(part) for part in argv], "A test."), None)
     return CategoryRecipe.of(config, INSTRUCTION_OUTPUT)
 
 
 @dataclass
 class Author(ScriptedEngine):
-    """An engine that answers with `write(request)`, a text, or None for a failure; `asked` has the requests."""
+    """An engine that answers with the text of `write(request)`, or fails if it is None. `asked` holds all requests."""
 
     write: Callable[[Request], str | None]
     asked: list[Request] = field(default_factory=list)
@@ -70,7 +68,7 @@ class Author(ScriptedEngine):
 
 
 def run_recipe(recipe: CategoryRecipe, folder: Path, engine: ScriptedEngine) -> tuple[Loop, str]:
-    """Run a whole launch in this process; return why it stopped."""
+    """Run a whole launch in this process; return its loop and the reason for its stop."""
     folder.mkdir(exist_ok=True)
     run = recipe.config.run
     session, journal = recipe.session(engine), Journal(folder)
@@ -91,7 +89,7 @@ def run_recipe(recipe: CategoryRecipe, folder: Path, engine: ScriptedEngine) -> 
 
 
 def replayed(folder: Path) -> ScriptedEngine:
-    """An engine that answers with the completions in a run's journal."""
+    """Return an engine that answers with the completions in a run's journal."""
     return ScriptedEngine.from_file(folder / "completions.jsonl")
 
 

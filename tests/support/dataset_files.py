@@ -103,7 +103,7 @@ def write_all(folder):
 
 
 def conversation(text):
-    """Turns in short notation, `u:question a:answer`: a word without a role continues the turn."""
+    """Return the turns of a short notation such as `u:question a:answer`; a word without a role continues the turn."""
     turns = []
     for word in text.split(" ") if text else []:
         name, colon, rest = word.partition(":")

@@ -1,4 +1,4 @@
-"""Tiny models that misbehave as real ones do: that repeat one token for ever, or whose logits overflow."""
+"""Tiny models that fail as real ones do: they repeat one token forever, or their logits overflow."""
 
 from pathlib import Path
 
@@ -12,24 +12,22 @@ NAN = float("nan")
 
 
 def token_of(character: str) -> int:
-    """Return the token of a character of the tokenizer's byte alphabet: "ÿ" is the byte FF, which never occurs in
-    UTF-8.
-    """
+    """Return the token of a character in the tokenizer's byte alphabet. "ÿ" is the byte FF, which UTF-8 never uses."""
     return build_tokenizer().convert_tokens_to_ids(character)
 
 
 def save_constant_model(folder: Path, *tokens: int) -> Path:
-    """Return a model that gives these tokens equal probability, and no other, for any input."""
+    """Save a model that gives these tokens equal probability, and others none, for any input. Return its folder."""
     return _changed(folder, "gpt_bigcode", lambda model: _constant(model, tokens))
 
 
-def save_model_without_numbers(folder: Path) -> Path:
-    """Return a model whose logits are NaN for any input."""
+def save_model_with_nan(folder: Path) -> Path:
+    """Save a model whose logits are NaN for any input. Return its folder."""
     return _changed(folder, "llama", lambda model: model.model.norm.weight.fill_(NAN))
 
 
-def save_model_that_runs_over(folder: Path, token: int) -> Path:
-    """Return a model whose keys, values and logits are NaN from a certain token on."""
+def save_model_that_overflows(folder: Path, token: int) -> Path:
+    """Save a model whose keys, values and logits are NaN from the first `token` on. Return its folder."""
 
     def change(model) -> None:
         model.model.embed_tokens.weight[token] = NAN

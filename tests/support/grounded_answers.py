@@ -77,5 +77,5 @@ UNSUPPORTED = [
 
 
 def question(block: Block, asked: str) -> ClosedContext:
-    """Make a question about one block."""
+    """Return a question about one block."""
     return ClosedContext((block,), asked)

@@ -1,4 +1,4 @@
-"""Texts that make an ambiguous pattern backtrack, and a measure of the time that a function takes for them."""
+"""Texts that make an ambiguous pattern backtrack, and a check that a function takes linear time for them."""
 
 import ast
 import inspect
@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from types import ModuleType
 
-SMALL, LARGE = 1_500, 6_000
+SMALL, LARGE = 500, 2_000
 _UNITS = (
     "a", "1", " ", "\n", "\t", "###", "###\n", "(", ")", "[", "]", "{", "}", "'", '"', "`", "```", "```\n", ".", "a.", "1.",
     ",", "1,", ":", "=", "1=", "-", "*", "_",
@@ -15,7 +15,7 @@ _UNITS = (
     "a b ", "Output:\n", "1. Instruction:\n", "\n \n", "\\", "~", "|", "<", ">", "http://a ", "é", "\x85", "\u2028",
     "\r", "if x:\n ", "try: ", "import a.", "' '", "? ", "a. ", "**", "/",
 )  # fmt: skip
-_FLOOR = 0.006
+_FLOOR = 0.0003
 _MOST = 9.0
 
 
@@ -41,8 +41,8 @@ def repeated(unit: str, size: int) -> str:
 def grows_too_fast(work: Callable[[int], object]) -> float | None:
     """Return how many times longer `work` takes for `LARGE` than for a quarter of it, if that is over nine times; else None.
 
-    Linear work takes four times as long, quadratic sixteen times. The best of some tries counts, in CPU time; work that takes
-    hardly any time for the large size is not compared.
+    Linear work takes four times as long, quadratic work sixteen times. The smallest ratio of CPU times in three tries counts.
+    Work that is very fast for the large size is not compared.
     """
     for _ in range(3):
         large = _seconds(work, LARGE)

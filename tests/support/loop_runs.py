@@ -28,7 +28,7 @@ ORIGIN = Origin("script", "r1", "instruction_output", dict(INSTRUCTION_OUTPUT.tr
 def looped(
     engine: Any, folder: Path, target: int = 50, *, horizon: int = 6, more: dict[str, Any] | None = None, **limits: Any
 ) -> tuple[Loop, str]:
-    """Run into a folder; return why it stopped. A word of a prompt counts as a token."""
+    """Run the loop into a folder; return it and the reason for its stop. A word of a prompt counts as a token."""
     folder.mkdir(exist_ok=True)
     journal, writer = Journal(folder), Writer(folder, ORIGIN)
     composer = PromptComposer(

@@ -2,9 +2,9 @@
 
 They travel in named queues: `requests` and `completions`, shared by all, and for each rank N `alive/N` (its heartbeats) and
 `main/N` (rank 0's heartbeats to it). The queues are in the launcher's key-value store, or in a pipe where there is no launcher.
-Everybody who reaches the port of the store can read and write there, so each message is signed with a key that only the user of
-the run can read; forged, repeated and oversized messages are ignored. Heartbeats are in queues as well, since a key could be
-overwritten, or appended to without limit.
+Anyone who can reach the store's port can read and write it, so each message is signed with a key that only the user of the run
+can read; forged, repeated and oversized messages are ignored. Heartbeats use queues as well, because a value under a key could
+be overwritten, or appended to without limit.
 """
 
 import hashlib
@@ -47,7 +47,7 @@ class TooLarge(Exception):
 
 
 @contextmanager
-def _lost() -> Iterator[None]:
+def _as_carrier_lost() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
@@ -56,7 +56,7 @@ def _lost() -> Iterator[None]:
 
 class StoreCarrier:
     """Queues in a torch.distributed store: its own queues, or numbered keys where it has none (torch before 2.8, or a store
-    without libuv). First in, first out; no call waits for another process. All raise CarrierLost if the store is gone.
+    without libuv). First in, first out; no call waits for another process. Methods raise CarrierLost if the store is gone.
     """
 
     limit = 7 * 2**20  # a store drops the connection at 8 MiB
@@ -65,7 +65,7 @@ class StoreCarrier:
         self._store: Any = store
         self._claimed: dict[str, int] = {}
         try:
-            with _lost():
+            with _as_carrier_lost():
                 store.queue_len("requests")
             self._has_queues = True
         except AttributeError:
@@ -77,7 +77,7 @@ class StoreCarrier:
 
     def push(self, name: str, message: bytes) -> None:
         """Append a message to a queue."""
-        with _lost():
+        with _as_carrier_lost():
             if self._has_queues:
                 self._store.queue_push(name, message)
             else:
@@ -85,7 +85,7 @@ class StoreCarrier:
 
     def pop(self, name: str) -> bytes | None:
         """Take the oldest message from a queue; None if it is empty."""
-        with _lost():
+        with _as_carrier_lost():
             if not self._has_queues:
                 return self._pop_numbered(name)
             from torch.distributed import QueueEmptyError
@@ -97,13 +97,13 @@ class StoreCarrier:
 
     def length(self, name: str) -> int:
         """Return the number of messages in a queue."""
-        with _lost():
+        with _as_carrier_lost():
             if self._has_queues:
                 return self._store.queue_len(name)
             return self._store.add(f"{name}/pushed", 0) - self._store.add(f"{name}/popped", 0)
 
     def close(self) -> None:
-        """The connection ends with this object; other ranks may still need a store that this process keeps."""
+        """Do nothing: the connection ends with this object, and other ranks may still need a store that this process hosts."""
 
     def _pop_numbered(self, name: str) -> bytes | None:
         if name not in self._claimed:
@@ -136,7 +136,7 @@ class PipeCarrier:
         self._outgoing.put(name.encode() + b"\0" + message)
 
     def pop(self, name: str) -> bytes | None:
-        """Take the oldest message of a name; None if there is none."""
+        """Take the oldest message from a queue; None if it is empty."""
         self._receive()
         if not self._received[name]:
             if self._ended and not any(self._received.values()):
@@ -145,12 +145,12 @@ class PipeCarrier:
         return self._received[name].popleft()
 
     def length(self, name: str) -> int:
-        """Return the number of messages of a name that have arrived."""
+        """Return the number of messages in a queue that have arrived."""
         self._receive()
         return len(self._received[name])
 
     def close(self) -> None:
-        """Write what is queued, as far as the other side reads it, and close the pipe."""
+        """Write the queued messages for up to 2 seconds, and close the pipe."""
         self._outgoing.put(None)
         self._writer.join(2.0)
         self._connection.close()
@@ -172,8 +172,8 @@ class PipeCarrier:
 class Link:
     """One process's end of a carrier: signs what it sends and ignores what is not signed with `key`.
 
-    Rank 0 gives the launch a random id. The others take it from rank 0's first message; until then they send nothing. The id is
-    in every message, with the sender and a number, so that a message is accepted once.
+    Rank 0 gives the launch a random id. The others take it from rank 0's first message; until then they send nothing. Every
+    message holds this id, its sender and a number, so that it is accepted only once.
     """
 
     def __init__(
@@ -196,7 +196,7 @@ class Link:
 
     def receive(self, name: str, tries: int = 100) -> dict[str, Any] | None:
         """Take the next genuine message from a queue: its content, with the sender as `from`. None if the queue is empty, or
-        after so many ignored messages.
+        after `tries` ignored messages.
         """
         for _ in range(tries):
             message = self._carrier.pop(name)
@@ -218,7 +218,7 @@ class Link:
         return self._carrier.length(name)
 
     def close(self) -> None:
-        """Let go of the carrier."""
+        """Close the carrier."""
         self._carrier.close()
 
     def _read(self, name: str, message: bytes) -> dict[str, Any] | None:
@@ -256,11 +256,11 @@ class Link:
 
 
 def open_store(world: World, hosts: bool = False, environment: Mapping[str, str] = os.environ) -> Any:
-    """Connect to the launcher's store, which is described by the variables of `environment`; `hosts` says that this process
-    keeps it where the launcher does not.
+    """Connect to the launcher's store, which the variables in `environment` describe. With `hosts`, this process hosts the
+    store if the launcher does not.
 
-    The store is bound to the loopback interface where this process keeps it and all ranks are on one machine. Waits for the
-    store inside torch, so that it is not for a thread that handles signals. Raises UserError if it cannot be reached.
+    A store that this process hosts listens only on the loopback interface if all ranks are on one machine. The call waits
+    inside torch, so a thread that handles signals must not make it. Raises UserError if the store cannot be reached.
     """
     from torch.distributed import PrefixStore, TCPStore
 
@@ -276,7 +276,9 @@ def open_store(world: World, hosts: bool = False, environment: Mapping[str, str]
         if hosts and not agent:
             options["is_master"] = True
             limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-            resource.setrlimit(resource.RLIMIT_NOFILE, (limits[1], limits[1]))  # each connection takes a file
+            resource.setrlimit(
+                resource.RLIMIT_NOFILE, (limits[1], limits[1])
+            )  # each connection needs a file descriptor
             if local:
                 listener = socket.create_server((host, port), backlog=1024)
                 port, options["master_listen_fd"] = listener.getsockname()[1], listener.detach()
@@ -287,13 +289,13 @@ def open_store(world: World, hosts: bool = False, environment: Mapping[str, str]
         raise UserError(
             f"process {os.getpid()} on {socket.gethostname()} cannot reach the launcher's store: {first_line(error)}"
         ) from error
-    # A launcher that restarts its processes keeps the store with the messages of the last attempt.
+    # A launcher that restarts its processes keeps the store, with the messages of the previous attempt in it.
     return PrefixStore(f"self_instruct/{_restart()}", store)
 
 
 class LaunchKey:
-    """The key of a launch, made by rank 0: from SELF_INSTRUCT_LAUNCH_KEY, or random, and then written to a file of the run
-    directory that only its user can read. Without a directory nobody needs to read it.
+    """The key of a launch, made by rank 0: from SELF_INSTRUCT_LAUNCH_KEY, or random and written to a file in the run directory
+    that only its user can read. If `folder` is None, no other process needs the key and no file is written.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -332,7 +334,7 @@ class LaunchKey:
 
 
 def read_key(folder: Path) -> bytes | None:
-    """Return the key that rank 0 has made, None while there is none. Raises UserError if others could have read or made it."""
+    """Return the key made by rank 0; None if there is none yet. Raises UserError if another user could read or write it."""
     key, path = _key_of_environment(), folder / KEY_FILE
     if key is not None:
         return key
@@ -345,8 +347,8 @@ def read_key(folder: Path) -> bytes | None:
         raise UserError(f"{path}: the key of the launch cannot be read ({error.strerror})") from None
     if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
         raise UserError(
-            f"{path}: must be a file that its owner, you, alone can read (mode 0600); if the file system cannot keep that, set "
-            f"{KEY_VARIABLE} on all machines"
+            f"{path}: must be a file that belongs to you and that nobody else can read (mode 0600); if the file system "
+            f"does not support that, set {KEY_VARIABLE} on all machines"
         )
     return key
 

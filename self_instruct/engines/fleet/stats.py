@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Stats:
-    """The figures of one process. `tokens`, `steps`, `seconds` and `waited` count from its first request; `waited` are the
-    seconds without a request to work on. `rows` are generated at a time now, `rows_at_first` before memory ever ran out.
-    `devices` are accelerators; memory is in bytes.
+    """Measurements of one process. `tokens`, `steps`, `seconds` and `waited` count from its first request; `waited` is the time
+    in seconds without a request to work on. `rows` is the batch size now, `rows_at_first` the one before memory ever ran out.
+    `devices` counts accelerators; `taken` is peak memory, `memory` total, in bytes.
     """
 
     tokens: int = 0
@@ -48,8 +48,8 @@ def devices(fleet: Sequence[Stats]) -> int:
 def memory_lines(fleet: Sequence[Stats]) -> list[str]:
     """Return one line for each process: its batch rows and its peak memory."""
     return [
-        f"{stats.rows} rows on {stats.name}, {stats.taken / 1e9:.1f} of {stats.memory / 1e9:.1f} GB taken at most"
-        + (f"; memory was short, it began with {stats.rows_at_first}" if stats.rows < stats.rows_at_first else "")
+        f"{stats.rows} rows on {stats.name}, peak memory {stats.taken / 1e9:.1f} of {stats.memory / 1e9:.1f} GB"
+        + (f"; memory ran out with {stats.rows_at_first} rows" if stats.rows < stats.rows_at_first else "")
         for stats in fleet
         if stats.rows
     ]

@@ -1,7 +1,7 @@
 """A generating process: takes requests from rank 0, gives completions back, and sends a heartbeat every few seconds.
 
-Nothing but the engine keeps its main thread busy; a second thread exchanges messages. It parses nothing, decides nothing and
-touches no file but its log. It ends when rank 0 says so or is gone, or on a signal.
+The main thread only runs the engine; a second thread exchanges messages. The process does not parse or judge completions, and
+writes no file but its log. It ends when rank 0 asks it to or is gone, or on a signal.
 """
 
 import logging
@@ -43,8 +43,8 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Access:
-    """How a worker reaches rank 0: `open` may wait inside torch, `key` gives the key of the launch once there is one, and
-    `main_runs` says whether rank 0's process is there, as far as this process can see.
+    """How a worker reaches rank 0: `open` opens the carrier and may wait inside torch; `key` returns the key of the launch, or
+    None if there is none yet; `main_runs` returns false if this process can see that rank 0's process has ended.
     """
 
     open: Callable[[], StoreCarrier | PipeCarrier]
@@ -53,8 +53,8 @@ class Access:
 
 
 class Worker:
-    """Connects an engine with rank 0. `load` makes the engine; its argument is to be called at every step with the number of
-    rows that produced a token.
+    """Connects an engine to rank 0. `load` makes the engine, which must call the argument of `load` at every step with the
+    number of rows that produced a token.
     """
 
     def __init__(
@@ -67,14 +67,14 @@ class Worker:
         self._ending = False  # not an Event: a signal handler must not take a lock that its own thread may hold
         self._done, self._wake, self._arrived = threading.Event(), threading.Event(), threading.Event()
         self._loading = True
-        self._asked = self._abandoned = False
+        self._stop_requested = self._main_lost = False
         self._failure: tuple[str, str] | None = None  # its kind, "mistake" or "failed", and the message
-        self._reported = False  # the failure
+        self._failure_sent = False
         self._unreachable: UserError | None = None
-        self._taken = self._sent = 0
-        self._exchanged = time.monotonic() + PATIENCE_SECONDS
+        self._received = self._sent = 0
+        self._last_exchange = time.monotonic() + PATIENCE_SECONDS
         self._tokens = self._steps = self._rows_at_first = 0
-        self._begun: float | None = None
+        self._first_request_at: float | None = None
         self._waited = 0.0
 
     def run(self) -> bool:
@@ -106,12 +106,12 @@ class Worker:
                 self._engine.close()
         if self._unreachable is not None:
             raise self._unreachable
-        if self._abandoned:
-            _log.error("rank %d: rank 0 is gone; the same command goes on with the run", self._rank)
-        return not self._abandoned and self._failure is None
+        if self._main_lost:
+            _log.error("rank %d: rank 0 is gone; run the same command again to continue", self._rank)
+        return not self._main_lost and self._failure is None
 
     def end(self) -> None:
-        """End the generation under way; completions that have finished are still sent. Safe to call from a signal handler."""
+        """End the current generation; completions that have finished are still sent. Safe to call from a signal handler."""
         self._ending = True
         if self._engine is not None:
             self._engine.interrupt()
@@ -123,7 +123,9 @@ class Worker:
             self._loading = False
 
     def _fail(self, kind: str, message: str) -> None:
-        """The launcher kills all ranks when one fails, so give rank 0 time to print the message and to ask this one to end."""
+        """Record a failure, and wait until rank 0 asks this process to end: the launcher kills all ranks as soon as one fails,
+        so rank 0 needs time to print the message.
+        """
         self._failure = kind, message
         self._wake.set()
         deadline = time.monotonic() + END_SECONDS
@@ -133,11 +135,11 @@ class Worker:
     def _generate(self, engine: ModelEngine) -> None:
         pending = 0
         while True:
-            requests = self._next(wait=pending == 0)
+            requests = self._next_requests(wait=pending == 0)
             engine.submit(requests)
             pending += len(requests)
             if self._ending:
-                engine.interrupt()  # it may have been loaded after the end was asked for
+                engine.interrupt()  # `end` may have been called before the engine was loaded
             completions = engine.poll()
             pending -= len(completions)
             for completion in completions:
@@ -146,81 +148,81 @@ class Worker:
             if self._ending:
                 return
 
-    def _next(self, wait: bool) -> list[Request]:
+    def _next_requests(self, wait: bool) -> list[Request]:
         """Return the requests that have arrived; wait for one, or for the end, if there is nothing else to do."""
         begun, found = time.monotonic(), list[Request]()
         while not self._ending and (not self._requests.empty() or (wait and not found)):
-            # Not get() with a timeout: in Python 3.11 a signal can make it wait for ever.
+            # Not get() with a timeout: in Python 3.11 a signal can make it wait forever.
             self._arrived.wait(0.2)
             self._arrived.clear()
             while not self._requests.empty():
                 found.append(self._requests.get())
-            if time.monotonic() - self._exchanged > LOADING_SILENCE_SECONDS:
-                self._abandoned = True  # the other thread is stuck in the store
+            if time.monotonic() - self._last_exchange > LOADING_SILENCE_SECONDS:
+                self._main_lost = True  # the other thread is stuck in the store
                 self.end()
-        if found and self._begun is None:  # idle time before the first request does not count
-            self._begun = time.monotonic()
+        if found and self._first_request_at is None:  # idle time before the first request does not count
+            self._first_request_at = time.monotonic()
             _log.info("rank %d generates", self._rank, extra=FILE_ONLY)
         elif found and wait:
             self._waited += time.monotonic() - begun
         return found
 
     def _exchange(self) -> None:
-        """Exchange messages until the last one is sent; then see to it that the process ends."""
+        """Exchange messages until the last one is sent; then make sure that the process ends."""
         try:
             with closing(Link(self._access.open(), str(self._rank), None)) as link:
-                self._converse(link)
+                self._exchange_until_end(link)
         except CarrierLost:
-            self._abandoned = not self._asked
+            self._main_lost = not self._stop_requested
         except UserError as error:
             self._unreachable = error
             _log.error("%s", error, extra=FILE_ONLY)
         self.end()
         if self._loading or not self._done.wait(END_SECONDS):
-            os._exit(0 if self._asked else 1)
+            os._exit(0 if self._stop_requested else 1)
 
-    def _converse(self, link: Link) -> None:
-        heard = time.monotonic() + PATIENCE_SECONDS - LOADING_SILENCE_SECONDS
-        taking = beating = ending = listening = 0.0
+    def _exchange_until_end(self, link: Link) -> None:
+        heard_at = time.monotonic() + PATIENCE_SECONDS - LOADING_SILENCE_SECONDS
+        next_taking = next_heartbeat = ending_since = next_reading = 0.0
         while True:
             self._wake.wait(TICK_SECONDS)
             self._wake.clear()
-            now = self._exchanged = time.monotonic()
-            if now > listening:
-                listening = now + LISTENING_SECONDS
-                heard = now if self._listen(link) else heard
-            if not self._access.main_runs() or now - heard > LOADING_SILENCE_SECONDS:
+            now = self._last_exchange = time.monotonic()
+            if now > next_reading:
+                next_reading = now + LISTENING_SECONDS
+                heard_at = now if self._read_heartbeats(link) else heard_at
+            if not self._access.main_runs() or now - heard_at > LOADING_SILENCE_SECONDS:
                 raise CarrierLost("rank 0 is gone") if link.launch else self._no_message()
-            ending = ending or (now if self._ending else 0.0)
+            ending_since = ending_since or (now if self._ending else 0.0)
             # Loading a model cannot be interrupted, nor can an engine that is stuck.
-            last = self._done.is_set() or (ending and (self._loading or now - ending > END_SECONDS))
+            last = self._done.is_set() or (ending_since and (self._loading or now - ending_since > END_SECONDS))
             if link.launch is not None:
                 self._send_completions(link)
-                if last or now > beating or (self._failure and not self._reported):
-                    self._beat(link, bool(last))
-                    beating = now + HEARTBEAT_SECONDS
-                if now > taking and not self._ending:
+                if last or now > next_heartbeat or (self._failure and not self._failure_sent):
+                    self._send_heartbeat(link, bool(last))
+                    next_heartbeat = now + HEARTBEAT_SECONDS
+                if now > next_taking and not self._ending:
                     self._take_requests(link)
-                    # Who has least to do asks most often, so that requests are spread evenly.
-                    taking = now + min(0.5, TICK_SECONDS * (self._taken - self._sent))
+                    # A process with fewer requests asks more often, so that requests are spread evenly.
+                    next_taking = now + min(0.5, TICK_SECONDS * (self._received - self._sent))
             if last:
                 return
 
     def _no_message(self) -> UserError:
         return UserError(
-            f"process {os.getpid()} on {socket.gethostname()} has had no message from rank 0 that is signed with the key of "
-            f"this launch; all machines must see the run directory, or have the same {KEY_VARIABLE}"
+            f"process {os.getpid()} on {socket.gethostname()} has received no message from rank 0 that is signed with the key "
+            f"of this launch; all machines must see the run directory, or have the same {KEY_VARIABLE}"
         )
 
-    def _listen(self, link: Link) -> bool:
+    def _read_heartbeats(self, link: Link) -> bool:
         """Read the heartbeats of rank 0; return whether there was one."""
         if link.launch is None:
             link.key = self._access.key()
         heard = False
         while (message := link.receive(f"main/{self._rank}")) is not None:
             heard = True
-            if message["state"] == "stop" and not self._asked:
-                self._asked = True
+            if message["state"] == "stop" and not self._stop_requested:
+                self._stop_requested = True
                 self.end()
         return heard
 
@@ -229,10 +231,10 @@ class Worker:
         if not self._rows_at_first or self._engine is None:
             return
         share = -(-link.length("requests") // self._size)
-        for _ in range(min(share, 2 * self._engine.rows - self._taken + self._sent)):
+        for _ in range(min(share, 2 * self._engine.rows - self._received + self._sent)):
             if (message := link.receive("requests")) is None:
                 return
-            self._taken += 1
+            self._received += 1
             self._requests.put(Request.of(message["request"]))
             self._arrived.set()
 
@@ -246,15 +248,15 @@ class Worker:
                 link.send("completions", {"completion": asdict(completion)})
             self._sent += 1
 
-    def _beat(self, link: Link, last: bool) -> None:
-        engine, self._reported = self._engine, self._failure is not None
+    def _send_heartbeat(self, link: Link, last: bool) -> None:
+        engine, self._failure_sent = self._engine, self._failure is not None
         link.send(
             f"alive/{self._rank}",
             {
                 "ended": last, "failure": self._failure, "model_revision": engine.model_revision if engine else None,
                 "method": engine.method if engine else "",
-                "pid": os.getpid(), "host": socket.gethostname(), "machine": machine(), "stats": asdict(self._stats()),
-                "sent": self._sent, "pending": self._taken - self._sent,
+                "pid": os.getpid(), "host": socket.gethostname(), "machine": machine_id(), "stats": asdict(self._stats()),
+                "sent": self._sent, "pending": self._received - self._sent,
             },
         )  # fmt: skip
         link.length(f"alive/{self._rank}")  # once this is answered, the message has arrived
@@ -264,7 +266,7 @@ class Worker:
         self._steps += 1
 
     def _stats(self) -> Stats:
-        seconds = time.monotonic() - self._begun if self._begun is not None else 0.0
+        seconds = time.monotonic() - self._first_request_at if self._first_request_at is not None else 0.0
         stats, engine = Stats(self._tokens, self._steps, seconds, self._waited), self._engine
         if self._rows_at_first and engine is not None:
             stats = replace(stats, rows=engine.rows, rows_at_first=self._rows_at_first, **asdict(engine.hardware))
@@ -272,10 +274,8 @@ class Worker:
 
 
 @cache
-def machine() -> str:
-    """Return a name for the processes that this one can see: equal for two processes only if a process id means the same to
-    both. Empty where the system does not say.
-    """
+def machine_id() -> str:
+    """Return an id that two processes share only if they see the same process ids; empty if the system provides none."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot} {os.readlink('/proc/self/ns/pid')}"
@@ -283,7 +283,7 @@ def machine() -> str:
         return ""
 
 
-def runs(pid: int) -> bool:
+def is_running(pid: int) -> bool:
     """Return whether a process exists on this machine and has not ended. Needs /proc."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"

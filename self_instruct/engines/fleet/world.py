@@ -23,8 +23,7 @@ class World:
 def current_world() -> World:
     """Read RANK, WORLD_SIZE and LOCAL_WORLD_SIZE; without the first two, this process is the only one.
 
-    Raises UserError if they contradict each other: two processes that both believed to be the only one would write the same
-    files.
+    Raises UserError if they contradict each other: two processes that each ran as the only one would write the same files.
     """
     names = ("RANK", "WORLD_SIZE")
     values = [os.environ.get(name) for name in names]

@@ -11,13 +11,13 @@ from self_instruct.engines.local.sampling import NO_NUMBERS, NOT_A_NUMBER
 from self_instruct.engines.local.stopping import StopMatcher
 from self_instruct.engines.repetition import repeats
 
-# How torch reports a lack of memory where it raises no OutOfMemoryError.
+# Parts of torch's messages when memory runs out and it raises another error than OutOfMemoryError.
 _OUT_OF_MEMORY = ("can't allocate memory", "ALLOC_FAILED")
 
 
 @dataclass(frozen=True)
 class EndRules:
-    """What ends a request before its token limit: an end token, or one of its stop texts. Loops are its sampling's matter."""
+    """What ends a request before its token limit: an end token or a stop text; `Sampling.stop_repetition` adds loops."""
 
     end_tokens: frozenset[int]
     matcher: StopMatcher
@@ -27,8 +27,8 @@ class EndRules:
 class ActiveRequest:
     """A request with the token ids of its prompt, its sampling, its random numbers, and the tokens drawn so far.
 
-    `thought` is the beginning of a thought with which the prompt ends. `failures` counts how often memory ran out although no
-    other request was active.
+    `thought` is the unfinished thought at the end of the prompt, or empty. `failures` counts how often memory ran out
+    although no other request was active.
     """
 
     request: Request
@@ -66,7 +66,7 @@ class ActiveRequest:
         for _ in self.tokens:
             self.generator.random()
 
-    def fall_short(self, error: str) -> bool:
+    def record_out_of_memory(self, error: str) -> bool:
         """Record that memory ran out for this request alone; the second time, end it. Return whether it has ended."""
         self.failures += 1
         if self.failures > 1:
@@ -80,7 +80,7 @@ class ActiveRequest:
 
 
 def out_of_memory(error: RuntimeError) -> str:
-    """Return the message for an out-of-memory error, on an accelerator or the CPU. Raises any other error again."""
+    """Return the message for an out-of-memory error, on an accelerator or the CPU. Re-raises any other error."""
     text = next(iter(str(error).splitlines()), "")
     if not isinstance(error, torch.OutOfMemoryError) and not any(sign in str(error) for sign in _OUT_OF_MEMORY):
         raise error

@@ -13,16 +13,16 @@ from self_instruct.errors import UserError
 from self_instruct.hub import cached_commit, offline_if_unreachable
 
 _WEIGHTS = "adapter_model.safetensors"
-# Kinds of adapters without weights that can be added to those of the model.
+# Kinds of adapters that have no weights to add to those of the model.
 _PROMPTS = {"PROMPT_TUNING", "PREFIX_TUNING", "P_TUNING", "MULTITASK_PROMPT_TUNING", "ADAPTION_PROMPT", "CPT"}
 
 
 def check_adapter(name: str, quantization: str | None = None) -> None:
-    """Raise UserError if an adapter cannot be merged. `name` is a folder or a Hub id; of the latter only the packages count."""
+    """Raise UserError if an adapter cannot be merged. For a Hub id, only the installed packages are checked."""
     if quantization:
         raise UserError(
             f"--adapter {name} cannot be merged into weights of --quantization {quantization}; leave --quantization out, or "
-            "merge the adapter beforehand by merge_and_unload() of PEFT and give the merged model"
+            "merge the adapter beforehand with PEFT's merge_and_unload() and give the merged model"
         )
     if importlib.util.find_spec("peft") is None:
         raise UserError(f"--adapter {name}: reading an adapter needs the package peft: pip install peft")
@@ -51,13 +51,13 @@ def adapter_revision(name: str) -> str:
 
 
 def merge(model: Any, name: str, base: str) -> Any:
-    """Return the model `base` with the adapter's changes in its weights. Raises UserError if they do not belong together."""
+    """Return the model `base` with the adapter's changes in its weights. Raises UserError if they do not fit together."""
     from peft import PeftModel
 
     try:
         with offline_if_unreachable(name):
             return PeftModel.from_pretrained(model, str(Path(name).expanduser())).merge_and_unload().eval()
-    except Exception as error:  # a broken file can raise any exception in three libraries
+    except Exception as error:  # a broken file can cause any exception in three libraries
         reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         stated = json_object(Path(name).expanduser() / ADAPTER).get("base_model_name_or_path")
         trained = f"it was trained on {stated}" if stated else "give the model that it was trained on"

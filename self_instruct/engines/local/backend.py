@@ -1,4 +1,4 @@
-"""Choose the back-end that generates with a model, and log why the others do not fit.
+"""Choose the back-end that generates with a model, and say why the others do not suit it.
 
 `auto` chooses paged where it is known to be fast and a probe confirms its output, slots where every layer has an
 ordinary cache, and static otherwise.
@@ -56,24 +56,24 @@ def choose_backend(
     same_sampling: bool = True,
     why_not: Mapping[str, str] | None = None,
 ) -> tuple[Backend, str]:
-    """Return the back-end of this name, or for "auto" the first of paged, slots and static that fits the model; and its name
-    with the reasons against others, those of `why_not` first. `same_sampling` is true if all requests use `sampling`, apart
-    from the number of new tokens.
+    """Return a back-end, and its name with the reasons against the others.
 
-    Raises `UserError` if the named back-end does not fit.
+    For "auto", it is the first of paged, slots and static that suits the model. `why_not` has the reasons against other
+    engines, which come first. `same_sampling` is true if all requests use `sampling`, apart from the number of new tokens.
+    Raises `UserError` if the named back-end does not suit the model.
     """
     why_not = dict(why_not or {})
     for candidate in ("paged", "slots", "static") if name == "auto" else (name,):
         reason, build = None, _BUILDERS[candidate]
         if candidate == "paged" and name == "auto":
-            reason = _slow(model)
+            reason = _why_slow(model)
         if candidate == "paged" and not same_sampling:
             reason = "it uses one sampling for all requests, and some have their own"
-        reason = reason or _unsuited(candidate, model, tokenizer, sampling, rules)
+        reason = reason or _why_wrong(candidate, model, tokenizer, sampling, rules)
         if reason is None:
-            said = "; ".join(f"not {other}: {why}" for other, why in why_not.items())
+            reasons = "; ".join(f"not {other}: {why}" for other, why in why_not.items())
             backend = build(model, tokenizer, sampling, rules, batch_size)
-            return backend, f"{candidate} ({said})" if said else candidate
+            return backend, f"{candidate} ({reasons})" if reasons else candidate
         why_not[candidate] = reason
     raise UserError(f"--engine_backend is '{name}', but {why_not[name]}; use another back-end, or 'auto'")
 
@@ -91,7 +91,7 @@ _BUILDERS: dict[str, Callable[[Any, Any, Sampling, EndRules, int], Backend]] = {
 }
 
 
-def _slow(model: Any) -> str | None:
+def _why_slow(model: Any) -> str | None:
     """Return why paged would be slower than slots here, or None."""
     if model.device.type != "cuda":
         return f"it gains on CUDA only, and the model is on {model.device.type}"
@@ -105,7 +105,7 @@ def _slow(model: Any) -> str | None:
     return None
 
 
-def _unsuited(candidate: str, model: Any, tokenizer: Any, sampling: Sampling, rules: EndRules) -> str | None:
+def _why_wrong(candidate: str, model: Any, tokenizer: Any, sampling: Sampling, rules: EndRules) -> str | None:
     """Return why a back-end would give wrong results with the model, or None."""
     if candidate == "static":
         return None
@@ -114,14 +114,14 @@ def _unsuited(candidate: str, model: Any, tokenizer: Any, sampling: Sampling, ru
     shared = getattr(config, "num_kv_shared_layers", 0)  # these layers have no cache of their own
     if layers - _ORDINARY_LAYERS or shared or getattr(model, "_is_stateful", False):
         return f"{kind} does not keep an ordinary key-value cache in every layer"
-    return None if candidate == "slots" else _unpageable(model, tokenizer, sampling, rules)
+    return None if candidate == "slots" else _why_not_paged(model, tokenizer, sampling, rules)
 
 
-def _unpageable(model: Any, tokenizer: Any, sampling: Sampling, rules: EndRules) -> str | None:
+def _why_not_paged(model: Any, tokenizer: Any, sampling: Sampling, rules: EndRules) -> str | None:
     """Return why a paged cache would be wrong or ignore an option, or None."""
     kind = type(model).__name__
     if not getattr(model, "_supports_attention_backend", False):
-        return f"{kind} uses its own attention, with which a paged cache would be wrong without an error"
+        return f"{kind} uses its own attention, with which a paged cache would give wrong results without an error"
     if sampling.repetition_penalty != 1.0:
         return "it would ignore --repetition_penalty"
     return _disagreement(model, tokenizer, rules)
@@ -145,7 +145,7 @@ def _disagreement(model: Any, tokenizer: Any, rules: EndRules) -> str | None:
                 backend.advance(waiting, lambda drawn: None, lambda: False)
         finally:
             backend.close()
-    except Exception as error:  # other versions, models and devices can raise anything
+    except Exception as error:  # other versions, models and devices can cause any exception
         return f"it cannot run {type(model).__name__} ({type(error).__name__}: {error})"
     for row, (logits, _) in zip(rows, references, strict=True):
         if row.error:

@@ -1,8 +1,8 @@
 """Render prompts with a tokenizer's chat template, and find where a user's turn begins and ends in it.
 
-Templates are programs, so everything is learnt by rendering a known message: whether the template shows the whole prompt,
-whether it has a system role, what stands before and after the user's text, and whether the model thinks before it answers. A
-date in a template is pinned, because it would change the prompts of a run from one day to the next.
+A template is a program, so this module learns its properties by rendering known messages: whether it shows the whole prompt,
+whether it has a system role, which text surrounds the user's text, and whether the model thinks before it answers. Templates
+get a fixed date, because today's date would change the prompts of a run from one day to the next.
 """
 
 import hashlib
@@ -25,8 +25,8 @@ _ANSWER = "The answer of a probe."
 class ChatTemplate:
     """The chat template of a tokenizer; `arguments` are variables for the template, by default those that turn thinking off.
 
-    `opened` is the beginning of a thought with which the template begins every answer, empty if it does not; an answer that
-    begins with a text of ours stands behind `closed`, which ends the thought.
+    `opened_thought` is the text with which the template opens a thought at the start of every answer, or empty.
+    `closed_thought` ends this thought; an answer that must begin with a given text comes after it.
 
     Raises UserError if it cannot render a user message, or does not show all of it.
     """
@@ -48,10 +48,10 @@ class ChatTemplate:
                 "text is missing from it or changed; correct the template, or use --chat_template never"
             )
         if arguments is None:
-            self.arguments = self._switches(shown)
+            self.arguments = self._thinking_off(shown)
             shown = self._apply([{"role": "user", "content": _PROBE}])
         self._system_role = self._has_system_role()
-        self.opened, self.closed = self._thought(shown)
+        self.opened_thought, self.closed_thought = self._find_thought(shown)
         self.sha256 = hashlib.sha256((shown + self.render(_PROBE, _SYSTEM)).encode("utf-8", "replace")).hexdigest()
 
     def render(self, prompt: str, system: str | None = None) -> str:
@@ -62,18 +62,18 @@ class ChatTemplate:
         return self._apply(self._messages(prompt.rstrip(), system))
 
     def user_turn(self, system: str | None = None) -> UserTurn:
-        """Return what stands around the user's words. Raises UserError if the template does not end them by a text."""
+        """Return the template's text around the user's text. Raises UserError if nothing marks the end of the user's turn."""
         before, found, after = self.render(_PROBE, system).partition(_PROBE)
         stop = self._first_token(after.strip())
         if not found or not stop:
             raise UserError(
-                "--recipe magpie does not suit the model's chat template: it has no text after the user's message that ends "
-                "it, so the user's turn cannot be cut; use --recipe chat"
+                "--recipe magpie does not suit the model's chat template: no text in it marks the end of the user's message, "
+                "so the user's turn cannot be cut; use --recipe chat"
             )
         return UserTurn(before, stop)
 
-    def _switches(self, shown: str) -> dict[str, Any]:
-        """Return the variables that turn thinking off: the template names them, and renders `shown` in another way."""
+    def _thinking_off(self, shown: str) -> dict[str, Any]:
+        """Return the variables that turn thinking off: the template uses them, and they change `shown`, the rendered probe."""
         found: dict[str, Any] = {}
         for name, value in thought_tags().switches.items():
             if not re.search(rf"\b{re.escape(name)}\b", str(self._tokenizer.chat_template)):
@@ -86,10 +86,10 @@ class ChatTemplate:
                 found[name] = value
         return found
 
-    def _thought(self, shown: str) -> tuple[str, str]:
-        """Return the thought that the template opens before an answer, and what ends it or stands for an empty thought.
+    def _find_thought(self, shown: str) -> tuple[str, str]:
+        """Return the thought that the template opens before an answer, and the text that ends it or that is an empty thought.
 
-        `shown` is the rendered probe. An answer of an earlier turn shows how the template renders one without a thought.
+        `shown` is the rendered probe. The answer in an earlier turn shows how the template renders one without a thought.
         """
         tags, after = thought_tags(), shown.rpartition(_PROBE)[2]
         found = tags.split(after)

@@ -26,7 +26,7 @@ class HuggingFaceEngine:
 
     If the device runs out of memory, the batch size is halved permanently and the requests are queued again; a request that
     does not fit even alone ends as an error. `on_step` is called at every step with the number of rows that drew a token.
-    `why_not` has reasons against other engines, for `method`.
+    `method` includes `why_not`, the reasons against other engines.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class HuggingFaceEngine:
 
     @property
     def rows(self) -> int:
-        """Most requests processed at a time."""
+        """The maximum number of requests processed at a time."""
         return self._backend.limit
 
     @property

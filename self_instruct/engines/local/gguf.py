@@ -32,7 +32,7 @@ def model_path(name: str, weights: bool = True) -> str:
     `name` can be a GGUF file or a folder with one. Without `weights`, only its configuration and tokenizer are converted.
     Raises UserError if the file cannot be read, or if the folder holds several.
     """
-    file = _find(name, weights)
+    file = _find_file(name, weights)
     if file is None:
         return name
     whole = cache_folder() / "gguf" / f"{file.stem}-{content_hash([file])}"
@@ -71,7 +71,7 @@ def convert(file: Path, folder: Path, weights: bool = True, name: str | None = N
         part.rename(folder)
     except UserError:
         raise
-    except Exception as error:  # a broken file can raise any exception in three libraries
+    except Exception as error:  # a broken file can cause any exception in three libraries
         reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise UserError(
             f"--model_name_or_path {name}: transformers cannot read this GGUF file ({reason[:300]}); "
@@ -81,7 +81,7 @@ def convert(file: Path, folder: Path, weights: bool = True, name: str | None = N
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _find(name: str, weights: bool) -> Path | None:
+def _find_file(name: str, weights: bool) -> Path | None:
     path = Path(name).expanduser()
     if path.suffix == ".gguf" and not path.is_dir():
         if not path.is_file():
@@ -109,7 +109,7 @@ def _write(file: Path, folder: Path, weights: bool, name: str) -> None:
     where: dict[str, Any] = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
     config = transformers.AutoConfig.from_pretrained(**where)
     tokenizer = transformers.PreTrainedTokenizerFast.from_pretrained(**where)
-    _set_splitting(tokenizer, reader, file.name)
+    _set_pre_tokenizer(tokenizer, reader, file.name)
     tokenizer.save_pretrained(folder)
     if not weights:
         config.save_pretrained(folder)
@@ -125,8 +125,8 @@ def _write(file: Path, folder: Path, weights: bool, name: str) -> None:
     model.save_pretrained(folder)
 
 
-def _set_splitting(tokenizer: Any, reader: Any, name: str) -> None:
-    """Split text as the model's own tokenizer does, where transformers ignores what the file says about it."""
+def _set_pre_tokenizer(tokenizer: Any, reader: Any, name: str) -> None:
+    """Set the pre-tokenizer that the file names, which transformers ignores; warn if it is unknown."""
     from tokenizers import pre_tokenizers
 
     field = reader.fields.get("tokenizer.ggml.pre")

@@ -10,8 +10,8 @@ import torch
 
 from self_instruct.engines.base import Hardware
 
-# Parameters of mallopt(3): freed memory at the top of the heap beyond the first is returned to the system, and at most as many
-# allocations as the second are mapped one by one, and unmapped when they are freed.
+# Parameters of mallopt(3). If more memory than M_TRIM_THRESHOLD is free at the top of the heap, it is returned to the system.
+# M_MMAP_MAX limits the number of allocations that are mapped separately, and unmapped when they are freed.
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
 _KEPT_BYTES = 1 << 30
 
@@ -34,9 +34,9 @@ def hardware_of(model: Any) -> Hardware:
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep memory that this process frees, at the end of the heap up to 1 GiB; other C libraries are not changed.
+    """Make glibc keep up to 1 GiB of freed memory; do nothing with other C libraries.
 
-    By default glibc returns the tensors of each step on a CPU to the system, which clears as many pages for the next.
+    By default, glibc returns the memory of each step's tensors to the system, which must clear new pages for the next step.
     """
     libc = ctypes.CDLL(None)
     if hasattr(libc, "gnu_get_libc_version"):

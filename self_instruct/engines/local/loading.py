@@ -42,7 +42,7 @@ def load_model(
         check_adapter(adapter, placement.quantization)
     check_class(name, config)
     check_quantized(name, config)
-    where = loading_options(placement)
+    where = loading_options(placement, config.dtype)
     try:
         with offline_if_unreachable(name):
             loaded: Any = AutoModelForCausalLM.from_pretrained(
@@ -53,7 +53,7 @@ def load_model(
         model.eval()
         if "device_map" not in where:
             model.to(device())
-    except Exception as error:  # a broken file can raise any exception in three libraries
+    except Exception as error:  # a broken file can cause any exception in three libraries
         raise UserError(explain(name, error)) from error
     check_complete(name, found)
     if adapter:

@@ -23,7 +23,7 @@ from self_instruct.errors import UserError
 ASSUMED_PROMPT = 2048
 USABLE = 0.8
 MOST_ROWS, MOST_ROWS_ON_CPU = 64, 16
-_READ = (8, 16)
+_MEASURED_TOKENS = (8, 16)
 # Sampling holds several copies of a row's logits in single precision (sorted, cumulated), with 8-byte ids.
 _BYTES_A_LOGIT = 64
 # Hidden states and MLP activations that are alive at the same time while a layer reads a prompt.
@@ -52,11 +52,11 @@ def choose_rows(model: Any, longest: int) -> int:
     """
     sizes = measure_cache(model)
     rows = MOST_ROWS_ON_CPU if model.device.type == "cpu" else MOST_ROWS
-    for place, size in sizes.items():
-        free, least = free_bytes(place), _least(model, size, longest)
+    for device, size in sizes.items():
+        free, least = free_bytes(device), _bytes_for_one_row(model, size, longest)
         if least > free:
             raise UserError(
-                f"one request of {longest} tokens needs {_gb(least)} on {place} in addition to the model, but only "
+                f"one request of {longest} tokens needs {_gb(least)} on {device} in addition to the model, but only "
                 f"{_gb(free)} are free; lower --max_new_tokens or --max_length, use --quantization 4bit, or use more devices "
                 "with --device_map auto"
             )
@@ -77,27 +77,27 @@ def memory_of(model: Any, size: CacheSize, rows: int, longest: int) -> float:
     row = size.per_token * longest + size.per_row
     joined = 2 * size.per_token * min(rows * longest, READ_TOKENS + longest)
     copies = 3 * rows * row / model.config.get_text_config().num_hidden_layers
-    return _least(model, size, longest) + (rows - 1) * (row + _logits(model)) + joined + copies
+    return _bytes_for_one_row(model, size, longest) + (rows - 1) * (row + _logit_bytes(model)) + joined + copies
 
 
 def measure_cache(model: Any) -> dict[torch.device, CacheSize]:
     """Measure the model's cache size on each device."""
-    short, long = (_held(model, tokens) for tokens in _READ)
+    short, long = (_cache_bytes(model, tokens) for tokens in _MEASURED_TOKENS)
     sizes = {}
-    for place, held in long.items():
-        per_token = math.ceil((held - short.get(place, 0)) / (_READ[1] - _READ[0]))
-        sizes[place] = CacheSize(per_token, max(0, held - per_token * _READ[1]))
+    for device, held in long.items():
+        per_token = math.ceil((held - short.get(device, 0)) / (_MEASURED_TOKENS[1] - _MEASURED_TOKENS[0]))
+        sizes[device] = CacheSize(per_token, max(0, held - per_token * _MEASURED_TOKENS[1]))
     return sizes
 
 
-def free_bytes(place: torch.device) -> int:
-    """Return the free bytes of a device for this process, which shares them with other processes on that device."""
-    if place.type == "cpu":
+def free_bytes(device: torch.device) -> int:
+    """Return this process's share of the free bytes of a device."""
+    if device.type == "cpu":
         return main_memory() // processes_here()
-    library = getattr(torch, place.type)
+    library = getattr(torch, device.type)
     torch.accelerator.empty_cache()
     if hasattr(library, "mem_get_info"):
-        free = library.mem_get_info(place)[0]
+        free = library.mem_get_info(device)[0]
     else:  # Apple GPUs use main memory and recommend a maximum
         free = library.recommended_max_memory() - library.driver_allocated_memory()
     return free // math.ceil(processes_here() / torch.accelerator.device_count())
@@ -138,7 +138,7 @@ def _left_in_groups(proc: Path, groups: Path) -> Iterator[int]:
             folder = folder.parent
 
 
-def _held(model: Any, tokens: int) -> dict[torch.device, int]:
+def _cache_bytes(model: Any, tokens: int) -> dict[torch.device, int]:
     ids = torch.zeros(1, tokens, dtype=torch.long, device=model.device)
     with torch.inference_mode():
         cache = model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=True).get("past_key_values")
@@ -158,16 +158,16 @@ def _tensors(value: Any) -> Iterator[torch.Tensor]:
             yield from _tensors(item)
 
 
-def _logits(model: Any) -> int:
+def _logit_bytes(model: Any) -> int:
     return model.config.get_text_config().vocab_size * _BYTES_A_LOGIT
 
 
-def _least(model: Any, size: CacheSize, tokens: int) -> int:
+def _bytes_for_one_row(model: Any, size: CacheSize, tokens: int) -> int:
     """Return the bytes that one row needs: its cache, its logits, and the activations for reading its prompt."""
     config = model.config.get_text_config()
     inner = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
     states = tokens * (_HIDDEN_STATES * config.hidden_size + _INNER_STATES * inner) * model.dtype.itemsize
-    return size.per_token * tokens + size.per_row + _logits(model) + states
+    return size.per_token * tokens + size.per_row + _logit_bytes(model) + states
 
 
 def _gb(size: float) -> str:

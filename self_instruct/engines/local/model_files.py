@@ -1,4 +1,4 @@
-"""The revision of a model, computed from its content, and whether its files held all of its weights."""
+"""Compute the revision of a model from its content, and check that its files held all of its weights."""
 
 import hashlib
 from pathlib import Path
@@ -12,7 +12,7 @@ _WEIGHTS = (".safetensors", ".gguf")
 
 
 def check_complete(name: str, loading_info: dict[str, Any]) -> None:
-    """Raise UserError if `from_pretrained` found no weights for a parameter: it fills those with random numbers."""
+    """Raise UserError if `from_pretrained` found no weights for a parameter and filled it with random numbers."""
     missing = sorted(loading_info["missing_keys"]) + sorted(str(item[0]) for item in loading_info["mismatched_keys"])
     if missing:
         raise UserError(

@@ -1,6 +1,7 @@
-"""Recognise folders and configurations that are not a whole causal language model, before any weights are read.
+"""Recognise folders and configurations that are not a complete causal language model, before any weights are read.
 
-Everything but `check_class` works on files and plain values, so a launch can refuse a folder before it imports torch.
+Except for `check_class` and `check_quantized`, the checks need only files and plain values, so that a launch can refuse a
+folder before it imports torch.
 """
 
 import json
@@ -29,7 +30,7 @@ _PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _OTHER_LIBRARIES = {".onnx": "ONNX", ".h5": "TensorFlow", ".msgpack": "Flax", ".tflite": "TensorFlow Lite"}
 _POINTER = b"version https://git-lfs"
 _LONGEST_HEADER = 100_000_000
-# The ends of class names of transformers whose models have no head that predicts the next token.
+# Suffixes of transformers' class names for models that have no head to predict the next token.
 _HEADS = {
     "ForMaskedLM": "an encoder",
     "ForSequenceClassification": "a classifier or reward model",
@@ -43,7 +44,7 @@ _HEADS = {
 
 
 def check_source(name: str, revision: str | None = None, elsewhere: bool = False) -> None:
-    """Raise UserError if a model cannot be loaded by that name, as far as file names, config.json and the network tell.
+    """Raise UserError if file names, config.json or the network show that a model cannot be loaded by this name.
 
     With `elsewhere`, the weights are on another machine, so a folder needs only a tokenizer.
     """
@@ -53,7 +54,7 @@ def check_source(name: str, revision: str | None = None, elsewhere: bool = False
             check_folder(name, folder)
             check_architecture(name, json_object(folder / "config.json"))
     elif folder.suffix == ".gguf":
-        return  # gguf.py reads it, or says that it is not there
+        return  # gguf.py reads it, or reports that it is missing
     elif folder.is_file():
         raise UserError(
             f"--model_name_or_path {name}: is a file; give the folder that holds it, with config.json and a tokenizer"
@@ -70,8 +71,8 @@ def check_source(name: str, revision: str | None = None, elsewhere: bool = False
 
 
 def check_folder(name: str, folder: Path) -> None:
-    """Raise UserError, naming the model `name`, if a folder does not hold a whole model with safetensors weights."""
-    if reason := _no_configuration(folder) or _unusable_weights(name, folder) or _damaged(folder):
+    """Raise UserError, naming the model `name`, if a folder does not hold a complete model with safetensors weights."""
+    if reason := _missing_configuration(folder) or _unusable_weights(name, folder) or _damaged_file(folder):
         raise UserError(f"--model_name_or_path {name}: {reason}")
 
 
@@ -136,7 +137,7 @@ def check_quantized(name: str, config: Any) -> None:
 
 
 def check_vocabulary(name: str, tokens: int, rows: int | None) -> None:
-    """Raise UserError if a tokenizer with this number of tokens, without the added ones, is not of a model with these rows."""
+    """Raise UserError if a tokenizer with `tokens` tokens, not counting added ones, cannot belong to an embedding of `rows`."""
     if not tokens or not rows or rows / 2 <= tokens <= rows:
         return
     raise UserError(
@@ -145,8 +146,8 @@ def check_vocabulary(name: str, tokens: int, rows: int | None) -> None:
     )
 
 
-def _no_configuration(folder: Path) -> str | None:
-    """Return what a folder holds in place of config.json or beside it without weights, or None if it can be a model."""
+def _missing_configuration(folder: Path) -> str | None:
+    """Return why a folder cannot be a model, from the names of its files, or None if it can be one."""
     files = sorted(path.name for path in folder.iterdir())
     weights = any(file.endswith((".safetensors", *_PICKLED)) and not file.startswith("adapter_") for file in files)
     reason: str | None = None
@@ -161,18 +162,20 @@ def _no_configuration(folder: Path) -> str | None:
     elif "model_index.json" in files:
         reason = f"is a diffusers pipeline, which makes images; {DECODER}"
     elif "config.json" not in files:
-        reason = _instead(folder, set(files), weights)
+        reason = _contents_without_configuration(folder, set(files), weights)
     return reason
 
 
-def _instead(folder: Path, files: set[str], weights: bool) -> str:
-    """Return what a folder without config.json holds."""
+def _contents_without_configuration(folder: Path, files: set[str], weights: bool) -> str:
+    """Describe a folder without config.json."""
     inside = sorted(path.parent for pattern in ("*/", "*/*/") for path in folder.glob(f"{pattern}config.json"))
     if inside:
         named = ", ".join(str(path) for path in inside[:3])
         return f"holds no config.json, but folders inside it do; give one of them: {named}"
     if {"params.json", "consolidated.safetensors", "consolidated.00.pth"} & files:
-        return "is in its maker's own format, without config.json; give the same model as transformers reads it"
+        return (
+            "is in its publisher's own format, without config.json; give the same model in the format of transformers"
+        )
     if any(file.startswith(("tokenizer", "vocab", "spiece")) for file in files) and not weights:
         return f"holds a tokenizer only, no config.json and no weights; {FOLDER}"
     return f"holds no config.json; {FOLDER}"
@@ -207,8 +210,8 @@ def _unusable_weights(name: str, folder: Path) -> str | None:
     return reason
 
 
-def _damaged(folder: Path) -> str | None:
-    """Return which file is a pointer to a file that was not downloaded, or is cut short; or None."""
+def _damaged_file(folder: Path) -> str | None:
+    """Return which file is only a Git LFS pointer or has the wrong size, or None."""
     for path in sorted(folder.glob("*")):
         if path.suffix not in (".safetensors", ".json", ".model", ".txt") or not path.is_file():
             continue
@@ -221,8 +224,10 @@ def _damaged(folder: Path) -> str | None:
                     "download the model with `hf download`"
                 )
             if path.suffix == ".safetensors" and (needed := _declared_size(file)) != size:
-                stated = f"of {needed:,} bytes" if needed else "and no safetensors file, or one without its beginning"
-                return f"{path.name} is damaged: it has {size:,} bytes {stated}; download or copy it again"
+                fault = (
+                    f"has {size:,} bytes of {needed:,} bytes" if needed else "does not begin with a safetensors header"
+                )
+                return f"{path.name} is damaged: it {fault}; download or copy it again"
     return None
 
 

@@ -30,7 +30,7 @@ from self_instruct.errors import UserError
 CPU_PAGE_TOKENS = 32
 CPU_STEP_TOKENS = 512
 CPU_SPARE = 1.25
-# The cache's share of the accelerator's free memory; divided by SHRINK after each lack of memory.
+# The cache's share of the accelerator's free memory; divided by SHRINK each time memory runs out.
 MEMORY_SHARE = 0.8
 SHRINK = 1.25
 WAIT_SECONDS = 0.1
@@ -45,11 +45,11 @@ class _Router(OutputRouter):
     def __init__(self, rules: EndRules, cancel: Callable[[str], None]) -> None:
         super().__init__()
         self.rows: dict[str, tuple[ActiveRequest, int]] = {}
-        """Rows handed over, by name, each with the number of tokens that it had then."""
-        self.begun: set[str] = set()
-        """Names of the rows that were under way when the loop died."""
+        """The rows in the loop, by name, each with the number of tokens that it had when it was added."""
+        self.in_progress: set[str] = set()
+        """Names of the rows that were in progress when the loop died."""
         self.events: queue.SimpleQueue[tuple[int, list[str]]] = queue.SimpleQueue()
-        """What happened at each step: how many rows drew a token, and the names of those that ended."""
+        """For each step, the number of rows that drew a token, and the names of those that ended."""
         self._rules, self._cancel = rules, cancel
 
     def deliver_batch(self, outputs: list[Any]) -> None:
@@ -72,13 +72,13 @@ class _Router(OutputRouter):
             self.events.put((drawn, ended))
 
     def fail_and_deliver(self, state: Any, error: Exception) -> None:
-        """Record the rows that were active; the loop calls this for every row when it dies."""
+        """Record the rows that were active; the loop calls this forevery row when it dies."""
         if state.status != RequestStatus.PENDING:
-            self.begun.add(state.request_id)
+            self.in_progress.add(state.request_id)
 
 
 class PagedBackend:
-    """Generates at most `limit` rows at a time. An error in the loop stops all active rows: after a lack of memory they
+    """Generates at most `limit` rows at a time. An error in the loop stops all active rows: if memory ran out, they
     continue with half the limit, after any other error one by one. A row that fails again alone ends as an error.
     """
 
@@ -86,13 +86,14 @@ class PagedBackend:
         self.limit = limit
         self._model, self._sampling, self._rules, self._positions = model, sampling, rules, positions
         self._on_cpu = model.device.type == "cpu"
-        self._share, self._starts, self._capacity = MEMORY_SHARE, 0, 0
+        self._memory_share, self._starts, self._capacity = MEMORY_SHARE, 0, 0
         self._manager: Any = None
         self._router: _Router | None = None
         self._suspects: list[ActiveRequest] = []
         self._alone: ActiveRequest | None = None
-        self._end: Callable[[], Any] = lambda: None
-        logging.getLogger("ContinuousBatchingLogger").setLevel(logging.CRITICAL)  # our messages report what matters
+        self._finalizer: Callable[[], Any] = lambda: None
+        # This module reports the errors itself.
+        logging.getLogger("ContinuousBatchingLogger").setLevel(logging.CRITICAL)
 
     @property
     def active(self) -> int:
@@ -112,13 +113,11 @@ class PagedBackend:
 
     def close(self) -> None:
         """Stop the loop's thread and free the cache; unfinished rows are abandoned."""
-        self._end()
+        self._finalizer()
         self._manager = self._router = self._alone = None
 
     def _feed(self, waiting: list[ActiveRequest]) -> list[ActiveRequest]:
-        """Pass as many rows as have room to the loop. Return rows that can never fit: they would stop the others as
-        well.
-        """
+        """Pass rows to the loop while it has room. Return rows that can never fit: they would stop the others as well."""
         waiting.sort(key=lambda row: row.request.index)
         source, room, refused = waiting, BATCHES_AHEAD * self.limit, []
         if self._suspects or self._alone is not None:
@@ -128,11 +127,11 @@ class PagedBackend:
             try:
                 fault = self._fault(row) or self._make_room(row, source[:room])
             except (RuntimeError, MemoryError) as error:
-                message = _lack_of_memory(error)
+                message = _memory_message(error)
                 if message is None:
                     raise
                 self.close()
-                self._share /= SHRINK
+                self._memory_share /= SHRINK
                 if self.limit > 1:
                     self.limit //= 2
                     break
@@ -208,22 +207,22 @@ class PagedBackend:
             step = max(CPU_STEP_TOKENS, self.limit)
             settings = replace(settings, page_size=CPU_PAGE_TOKENS, num_blocks=pages, max_batch_tokens=step)
         else:
-            settings = replace(settings, max_memory_percent=self._share)
+            settings = replace(settings, max_memory_percent=self._memory_share)
         manager = self._model.init_continuous_batching(
-            generation_config=self._drawing(), continuous_batching_config=settings
+            generation_config=self._generation_config(), continuous_batching_config=settings
         )
         # Not a method: the finalizer that stops the thread must not keep this object alive.
-        self._end = weakref.finalize(self, _stop, manager)
+        self._finalizer = weakref.finalize(self, _stop, manager)
         self._router = manager.output_router = _Router(self._rules, manager.cancel_request)
         manager.warmup()
-        # A thread inherits from its parent whether it is a daemon, for which the interpreter does not wait.
+        # The loop's thread becomes a daemon because its parent is one, so the interpreter does not wait for it at exit.
         starter = threading.Thread(target=manager.start, daemon=True)
         starter.start()
         starter.join()
         self._manager = manager
         self._capacity = manager.batch_processor.cache.num_blocks * manager.continuous_batching_config.page_size
 
-    def _drawing(self) -> GenerationConfig:
+    def _generation_config(self) -> GenerationConfig:
         sampling, ends = self._sampling, sorted(self._rules.end_tokens) or [-1]
         if sampling.temperature == 0:
             return GenerationConfig(do_sample=False, eos_token_id=ends)
@@ -251,24 +250,24 @@ class PagedBackend:
     def _recover(self, waiting: list[ActiveRequest]) -> list[ActiveRequest]:
         """Recover after the loop has died: queue its rows again. Return the rows that are given up."""
         assert self._router is not None
-        rows, begun, alone = dict(self._router.rows), self._router.begun, self._alone
+        rows, in_progress, alone = dict(self._router.rows), self._router.in_progress, self._alone
         error = self._manager.background_thread_status.fatal_error or RuntimeError("its thread has ended")
-        lack, line = _lack_of_memory(error), _first_line(error)
+        lack, line = _memory_message(error), _first_line(error)
         error.with_traceback(None)  # its traceback keeps the cache alive
         self.close()
         if not rows:
-            raise error  # no other row can be the cause, and a second try would fail again
-        hit = [row for name, (row, _) in rows.items() if name in begun] or [row for row, _ in rows.values()]
-        waiting[:0] = [row for row, _ in rows.values() if row not in hit]
-        if lack and min(self.limit, len(hit)) > 1:
-            self.limit, self._share = min(self.limit, len(hit)) // 2, self._share / SHRINK
-            waiting[:0] = hit
+            raise error  # no row can be the cause, so a second try would fail again
+        affected = [row for name, (row, _) in rows.items() if name in in_progress] or [row for row, _ in rows.values()]
+        waiting[:0] = [row for row, _ in rows.values() if row not in affected]
+        if lack and min(self.limit, len(affected)) > 1:
+            self.limit, self._memory_share = min(self.limit, len(affected)) // 2, self._memory_share / SHRINK
+            waiting[:0] = affected
             return []
-        if len(hit) == 1 and (lack or hit[0] is alone):
+        if len(affected) == 1 and (lack or affected[0] is alone):
             no_numbers = NO_NUMBERS if "probability tensor" in line else None
-            hit[0].fail(lack or no_numbers or f"continuous batching failed: {line}")
-            return hit
-        self._suspects = hit + self._suspects
+            affected[0].fail(lack or no_numbers or f"continuous batching failed: {line}")
+            return affected
+        self._suspects = affected + self._suspects
         return []
 
 
@@ -277,7 +276,7 @@ def _stop(manager: Any) -> None:
     manager.stop(hard_stop=True, timeout=STOP_SECONDS)
 
 
-def _lack_of_memory(error: Exception) -> str | None:
+def _memory_message(error: Exception) -> str | None:
     """Return the message for an out-of-memory error, or None for any other error."""
     if isinstance(error, MemoryError):
         return f"out of memory: {_first_line(error)}"

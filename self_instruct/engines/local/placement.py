@@ -1,4 +1,4 @@
-"""Where a model's weights are placed and in which precision, and which of these options cannot be combined.
+"""Decide where a model's weights are placed and in which precision, and refuse options that cannot be combined.
 
 bitsandbytes quantises, and transformers places weights on several devices. Checks use only the configuration and the
 machine, so that an impossible combination is refused before weights are read.
@@ -17,8 +17,8 @@ _FLASH_PACKAGES = {
     "flash_attention_2": {"flash_attn", "kernels"},
     "flash_attention_3": {"flash_attn_interface", "kernels"},
 }
-# Variables that restrict the devices of a process; a scheduler may give each process a different one.
-_SHOWING = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "ZE_AFFINITY_MASK")
+# Variables that restrict the devices of a process; a scheduler may set another value for each process.
+_VISIBILITY_VARIABLES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "ZE_AFFINITY_MASK")
 _log = logging.getLogger(__name__)
 
 
@@ -34,9 +34,11 @@ class Placement:
 
 @dataclass(frozen=True)
 class Machine:
-    """The kind of device and the number of them, the generating processes of the launch and of this machine, and the installed
-    optional packages. `shown` are the names of the devices that this process sees, and `shown_by` is the environment variable
-    that restricts them, if there is one.
+    """This machine: its devices, the launch's generating `processes`, those on this machine (`processes_here`), and the
+    installed optional packages.
+
+    `kind` is the type of device. `visible_devices` are the names of the devices that this process sees;
+    `visibility_variable` is the environment variable that restricts them, if one does.
     """
 
     kind: str
@@ -44,8 +46,8 @@ class Machine:
     processes: int = 1
     processes_here: int = 1
     packages: frozenset[str] = frozenset()
-    shown: tuple[str, ...] = ()
-    shown_by: str | None = None
+    visible_devices: tuple[str, ...] = ()
+    visibility_variable: str | None = None
 
     @classmethod
     def here(cls, processes: int) -> "Machine":
@@ -53,8 +55,8 @@ class Machine:
         import torch
 
         devices = max(1, torch.accelerator.device_count())
-        variable = next((name for name in _SHOWING if os.environ.get(name)), None)
-        shown = os.environ[variable].split(",")[:devices] if variable else map(str, range(devices))
+        variable = next((name for name in _VISIBILITY_VARIABLES if os.environ.get(name)), None)
+        visible = os.environ[variable].split(",")[:devices] if variable else map(str, range(devices))
         names = {"bitsandbytes", *(name for group in _FLASH_PACKAGES.values() for name in group)}
         return cls(
             device().type,
@@ -62,14 +64,14 @@ class Machine:
             processes,
             min(processes, processes_here()),
             frozenset(name for name in names if importlib.util.find_spec(name)),
-            tuple(shown),
+            tuple(visible),
             variable,
         )
 
     @property
-    def shown_one_by(self) -> str | None:
-        """The variable that shows this process one device only: then each process may have its own, or all the same."""
-        return self.shown_by if self.devices == 1 else None
+    def one_device_variable(self) -> str | None:
+        """The variable that restricts this process to one device. Other processes may see the same device or another one."""
+        return self.visibility_variable if self.devices == 1 else None
 
 
 def check(placement: Placement, machine: Machine, config: Any) -> None:
@@ -77,15 +79,15 @@ def check(placement: Placement, machine: Machine, config: Any) -> None:
     for wrong, reason in _rules(placement, machine, config):
         if wrong:
             raise UserError(reason)
-    if _crowded(machine) and os.environ.get("LOCAL_RANK", "0") == "0":
+    if _has_too_few_devices(machine) and os.environ.get("LOCAL_RANK", "0") == "0":
         _log.warning(
-            "%d processes were started on this machine, and %s shows this one 1 %s device: if it is not another one for each "
-            "process, their models share its memory and its time; then start 1 process with --num_processes.",
-            machine.processes_here, machine.shown_one_by, machine.kind,
+            "%d processes were started on this machine, and %s shows this process 1 %s device. If all processes see the same "
+            "device, their models share its memory and its time; in that case, start 1 process: --num_processes 1.",
+            machine.processes_here, machine.one_device_variable, machine.kind,
         )  # fmt: skip
 
 
-def _crowded(machine: Machine) -> bool:
+def _has_too_few_devices(machine: Machine) -> bool:
     return machine.kind != "cpu" and machine.processes_here > machine.devices
 
 
@@ -109,7 +111,7 @@ def _rules(placement: Placement, machine: Machine, config: Any) -> list[tuple[bo
          "bfloat16, float16 or auto"),
         (bool(bits) and getattr(config, "quantization_config", None) is not None,
          f"--quantization is {bits}, but the model's weights are quantised already; leave the option out"),
-        (_crowded(machine) and not machine.shown_one_by,
+        (_has_too_few_devices(machine) and not machine.one_device_variable,
          f"{machine.processes_here} processes were started on this machine, but it has {machine.devices} {machine.kind} "
          f"device{'s' * (machine.devices > 1)}, and each process needs its own; start at most: "
          f"--num_processes {fitting}"),
@@ -138,11 +140,15 @@ def processes_here() -> int:
     return max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
-def loading_options(placement: Placement) -> dict[str, Any]:
-    """Return the arguments of `from_pretrained` for this placement; without a `device_map`, the model is to be moved
-    afterwards.
+def loading_options(placement: Placement, stored: Any = None) -> dict[str, Any]:
+    """Return the arguments of `from_pretrained` for this placement; without a `device_map`, the caller moves the model.
+
+    `stored` is the data type that the model's configuration names, if any.
     """
-    options: dict[str, Any] = {"dtype": _dtype(placement), "attn_implementation": placement.attn_implementation}
+    options: dict[str, Any] = {
+        "dtype": _dtype(placement, stored),
+        "attn_implementation": placement.attn_implementation,
+    }
     if placement.device_map:
         options["device_map"] = placement.device_map
     if placement.quantization:
@@ -158,13 +164,17 @@ def loading_options(placement: Placement) -> dict[str, Any]:
     return options
 
 
-def _dtype(placement: Placement) -> Any:
+def _dtype(placement: Placement, stored: Any) -> Any:
     import torch
+
+    from self_instruct.engines.local.packing import multiplies_bfloat16
 
     if placement.dtype != "auto":
         return getattr(torch, placement.dtype)
     if placement.quantization:
-        half = device().type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
-        return torch.bfloat16 if half else torch.float16
+        supports_bfloat16 = device().type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if supports_bfloat16 else torch.float16
+    if device().type != "cpu":
+        return "auto"
     # Half precision is slower than single on most CPUs, and sampling from it is coarser.
-    return torch.float32 if device().type == "cpu" else "auto"
+    return torch.bfloat16 if stored == torch.bfloat16 and multiplies_bfloat16() else torch.float32

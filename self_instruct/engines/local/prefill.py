@@ -5,24 +5,24 @@ cache.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-SHORTEST_SHARE = 32
-FULLEST = 0.75
+MIN_COPIED = 32
+MIN_FILLED = 0.75
 
 
 @dataclass(frozen=True)
 class Held:
-    """Tokens of a row, the first `cached` of which are in the cache at slot `place`."""
+    """The tokens of the row in slot `slot`; the first `cached` of them are in the cache."""
 
-    place: int
+    slot: int
     tokens: Sequence[int]
     cached: int
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How to prefill text `index`: its first `known` tokens are copied from slot `source`, the next `unread` are read.
+    """How to prefill text `index`: its first `known` tokens are copied from slot `source`, the next `unread` are computed.
 
-    The last token is neither copied nor read: it is the input of the row's first step.
+    The last token is neither copied nor computed: it is the input of the row's first step.
     """
 
     index: int
@@ -35,7 +35,7 @@ def schedule_prefill(texts: Sequence[Sequence[int]], held: Sequence[Held], budge
     """Return which texts to read in the next pass: the first one, and others with it.
 
     A text waits if it can copy more from a text that is read now, so a prefix shared by all texts is read once. The pass has
-    at most `budget` tokens, unless one text alone has more, and at least `FULLEST` of them are not padding.
+    at most `budget` tokens, unless one text alone has more, and at least `MIN_FILLED` of them are not padding.
     """
     chosen = [_best(0, texts[0], held)]
     for index in range(1, len(texts)):
@@ -44,8 +44,8 @@ def schedule_prefill(texts: Sequence[Sequence[int]], held: Sequence[Held], budge
         other = _best(index, texts[index], held)
         together = [*(reading.unread for reading in chosen), other.unread]
         widest = len(together) * max(together)
-        waits = any(_gains(other, texts[index], texts[reading.index]) for reading in chosen)
-        if not waits and widest <= budget and sum(together) >= FULLEST * widest:
+        waits = any(_gains_by_waiting(other, texts[index], texts[reading.index]) for reading in chosen)
+        if not waits and widest <= budget and sum(together) >= MIN_FILLED * widest:
             chosen.append(other)
     return chosen
 
@@ -65,14 +65,14 @@ def shared_length(first: Sequence[int], second: Sequence[int]) -> int:
 def _best(index: int, text: Sequence[int], held: Sequence[Held]) -> Reading:
     wanted = len(text) - 1
     known, source = max(
-        ((min(shared_length(text, row.tokens), row.cached, wanted), row.place) for row in held), default=(0, 0)
+        ((min(shared_length(text, row.tokens), row.cached, wanted), row.slot) for row in held), default=(0, 0)
     )
-    if known < min(SHORTEST_SHARE, wanted):
+    if known < min(MIN_COPIED, wanted):
         known = 0  # copying that few tokens costs more than computing them
     return Reading(index, known, source, wanted - known)
 
 
-def _gains(reading: Reading, text: Sequence[int], other: Sequence[int]) -> bool:
-    """Return whether a text could copy at least `SHORTEST_SHARE` more tokens after waiting for another one."""
-    more = min(reading.known + SHORTEST_SHARE, len(text) - 1)
+def _gains_by_waiting(reading: Reading, text: Sequence[int], other: Sequence[int]) -> bool:
+    """Return whether a text could copy at least `MIN_COPIED` more tokens after waiting for another one."""
+    more = min(reading.known + MIN_COPIED, len(text) - 1)
     return reading.unread > 0 and more <= len(other) - 1 and text[:more] == other[:more]

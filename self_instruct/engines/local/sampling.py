@@ -14,16 +14,18 @@ from self_instruct.errors import UserError
 
 NOT_A_NUMBER = -1
 NO_NUMBERS = (
-    "the model's logits are not numbers (NaN or infinite); if half precision overflows: --dtype bfloat16 or float32"
+    "the model's logits are not numbers (NaN or infinite); if half precision overflows, use --dtype bfloat16 or "
+    "float32"
 )
 FEW = 128
 
 
 def draw(logits: torch.Tensor, sampling: Sampling, uniform: torch.Tensor) -> torch.Tensor:
-    """Return token ids [rows] for logits [rows, vocabulary] and uniform numbers [rows] from 0 to 1: at temperature 0
-    the likeliest, otherwise by looking up the number in the cumulative distribution of the tokens that `top_k`,
-    `top_p` and `min_p` keep, likeliest first. A row whose logits are not finite gets `NOT_A_NUMBER`. Does not wait for
-    an accelerator.
+    """Return token ids [rows] for logits [rows, vocabulary] and uniform numbers [rows] from 0 to 1.
+
+    At temperature 0, take the likeliest token. Otherwise, look the number up in the cumulative distribution of the
+    tokens that `top_k`, `top_p` and `min_p` keep, likeliest first. A row whose logits are not finite gets
+    `NOT_A_NUMBER`. Does not wait for an accelerator.
     """
     number = logits.amax(-1).isfinite()
     if sampling.temperature == 0:
@@ -102,9 +104,7 @@ def _look_up(
 
 
 def _draw_on_cpu(scores: torch.Tensor, sampling: Sampling, uniform: torch.Tensor) -> torch.Tensor:
-    """Draw from the likeliest few tokens of each row, and from all tokens only where the kept ones are more than those
-    few.
-    """
+    """Draw from the `FEW` likeliest tokens of each row, or from all tokens if more than `FEW` are kept."""
     size = scores.shape[-1]
     if 0 < sampling.top_k < size:
         ordered, ids = torch.topk(scores, sampling.top_k, dim=-1)
@@ -112,9 +112,9 @@ def _draw_on_cpu(scores: torch.Tensor, sampling: Sampling, uniform: torch.Tensor
         return ids.gather(1, at)[:, 0]
     few, total = min(FEW, size), scores.logsumexp(-1, keepdim=True)
     chosen = torch.full_like(uniform, NOT_A_NUMBER, dtype=torch.long)
-    # In the other rows, even `few` tokens with the highest probability would not fill the nucleus.
-    hopeful = (scores.amax(-1) - total[:, 0]).exp() * few >= (sampling.top_p if sampling.min_p == 0 else 0.0)
-    rows = hopeful.nonzero()[:, 0]
+    # In the other rows, `few` tokens cannot reach top_p, even if all were as likely as the likeliest one.
+    may_suffice = (scores.amax(-1) - total[:, 0]).exp() * few >= (sampling.top_p if sampling.min_p == 0 else 0.0)
+    rows = may_suffice.nonzero()[:, 0]
     if len(rows):
         ordered, ids = torch.topk(scores[rows], few, dim=-1)
         at, whole = _look_up(ordered, total[rows], sampling, uniform[rows])

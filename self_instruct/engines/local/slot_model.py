@@ -51,14 +51,14 @@ class SlotModel:
         rows: int,
         slots: int,
     ) -> None:
-        """Add new rows after the first `rows` ones: all tokens of each text except the last, which is its next input.
+        """Add new rows after the first `rows` ones, with all tokens of each text except the last, which is its next input.
 
         Known tokens are copied from the cache; their source may be an ended row that is still in slot `rows`.
         """
         cache, last = self.cache, rows + len(readings)
         cache.reserve(last, max(len(text) for text in texts) - 1, slots)
         starts = [cache.end + 1 - len(text) for text in texts]
-        for at in reversed(range(len(texts))):  # the source's own slot comes last
+        for at in reversed(range(len(texts))):  # a source's own slot is written last
             if readings[at].known:
                 cache.copy(readings[at].source, rows + at, starts[at], readings[at].known)
         cache.starts[rows:] = starts
@@ -70,10 +70,10 @@ class SlotModel:
         self._next[rows:last] = self._upload([text[-1] for text in texts])
         penalised = [at for at, sampling in enumerate(samplings) if sampling.repetition_penalty != 1.0]
         if penalised or len(self._seen):
-            self._mark({rows + at: texts[at] for at in penalised})
+            self._mark_seen({rows + at: texts[at] for at in penalised})
 
     def launch(self, uniform: Sequence[float], samplings: Sequence[Sampling]) -> Drawn:
-        """Draw a token for every row with its own sampling.
+        """Draw a token forevery row with its own sampling.
 
         If this fails, it can be called again: a second call sets everything that the first one changed.
         """
@@ -92,13 +92,13 @@ class SlotModel:
         cache.end += 1
         return result
 
-    def remove(self, place: int) -> None:
+    def remove(self, slot: int) -> None:
         """Remove a row; the last row moves into its slot."""
         last = len(self.cache.starts) - 1
-        self.cache.remove(place)
-        self._next[place] = self._next[last]
+        self.cache.remove(slot)
+        self._next[slot] = self._next[last]
         if len(self._seen):
-            self._seen[place] = self._seen[last]
+            self._seen[slot] = self._seen[last]
 
     def _read(self, texts: Sequence[Sequence[int]], readings: Sequence[Reading], rows: int, width: int) -> None:
         end, starts = self.cache.end, self._upload(self.cache.starts[rows:])[:, None]
@@ -122,16 +122,16 @@ class SlotModel:
         )
         return result.logits[:, -1]
 
-    def _mark(self, texts: Mapping[int, Sequence[int]]) -> None:
+    def _mark_seen(self, texts: Mapping[int, Sequence[int]]) -> None:
         """Allocate the masks of all slots, and mark the tokens of the new rows."""
         missing = len(self._next) - len(self._seen)
         if missing:
             vocabulary = self._model.config.get_text_config().vocab_size
             more = torch.zeros(missing, vocabulary, dtype=torch.bool, device=self._model.device)
             self._seen = torch.cat([self._seen, more]) if len(self._seen) else more
-        for place, text in texts.items():
-            self._seen[place] = False
-            self._seen[place, self._upload(text)] = True
+        for slot, text in texts.items():
+            self._seen[slot] = False
+            self._seen[slot, self._upload(text)] = True
 
     def _upload(self, values: Sequence[Any], dtype: torch.dtype = torch.long) -> torch.Tensor:
         return upload(values, self._model.device, dtype)

@@ -28,13 +28,13 @@ class StaticBackend:
         A row that runs out of memory twice although it is alone ends as an error.
         """
         batch = self._next_batch(waiting)
-        short = None
+        message = None
         try:
             self._complete(batch, on_step, interrupted)
         except RuntimeError as error:
-            short = out_of_memory(error)
-        if short is not None:  # outside the handler, whose exception keeps the memory in use
-            if len(batch) == 1 and batch[0].fall_short(short):
+            message = out_of_memory(error)
+        if message is not None:  # outside the handler, whose exception keeps the memory in use
+            if len(batch) == 1 and batch[0].record_out_of_memory(message):
                 return batch
             self.limit = len(batch) // 2 or self.limit
             for row in batch:
@@ -44,7 +44,7 @@ class StaticBackend:
         return [row for row in batch if row.reason is not None]
 
     def close(self) -> None:
-        """Nothing to release between calls."""
+        """Do nothing: no resource is held between calls."""
 
     def _next_batch(self, waiting: list[ActiveRequest]) -> list[ActiveRequest]:
         """Remove and return the oldest row and those nearest to it in length, longest first."""

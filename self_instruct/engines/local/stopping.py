@@ -31,8 +31,8 @@ class TurnDecoder:
     def completion(
         self, tokens: Sequence[int], ends: Collection[int], stop: Sequence[str], thought: str
     ) -> tuple[str, int | None]:
-        """Return the text of a completion without the end token and what follows the first stop text, and how many of its
-        tokens are a thought, None if it has none. `thought` is the beginning of a thought with which the prompt ends.
+        """Return the text of a completion up to its end token or first stop text, and the number of its tokens that are a
+        thought (None if it has none). `thought` is the unfinished thought at the end of the prompt, or empty.
         """
         text = self.decode(tokens[:-1] if tokens and tokens[-1] in ends else tokens)
         text, _ = cut_at_stop(thought + text if text else "", stop)
@@ -55,8 +55,9 @@ class StopMatcher:
         self._special = {str(item): number for number, item in tokenizer.added_tokens_decoder.items() if item.special}
 
     def reached(self, tokens: Sequence[int], stop: Sequence[str], thought: str = "") -> bool:
-        """Return whether the newest token completed one of the stop texts, or is one of them as a special token, which
-        decoding leaves out. `thought` is the beginning of a thought in which the tokens begin, where nothing is a stop text.
+        """Return whether the newest token completes a stop text, or is a special token (omitted by decoding) that is one.
+
+        `thought` is the unfinished thought at the end of the prompt, or empty. Stop texts inside a thought are ignored.
         """
         if any(self._special.get(word) == tokens[-1] for word in stop):
             return True

@@ -1,6 +1,6 @@
 """Load a model's tokenizer and configuration, without weights, and encode prompts.
 
-The process that composes prompts counts tokens with the same code that the generating process encodes with.
+The process that composes prompts counts tokens with the code that the generating process uses to encode them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -53,19 +53,19 @@ class PromptEncoder:
     def encode(self, prompt: str, opening: str, system: str | None = None, raw: bool = False) -> list[int]:
         """Return the token ids that the model reads before its first new token. A `raw` prompt is already rendered.
 
-        Without a chat template, the system message stands before the prompt.
+        Without a chat template, the system message comes before the prompt.
         """
         if raw:
             return self._tokenizer(prompt + opening, add_special_tokens=False)["input_ids"]
         if self.template is None:
             return self._tokenizer((f"{system}\n\n" if system else "") + prompt + opening)["input_ids"]
-        # The opening is the beginning of the answer, behind any thought, so a chat model continues it as a base model does.
-        begun = self.template.closed + opening if opening.strip() else opening
+        # The opening begins the answer, after any thought, so a chat model continues it as a base model does.
+        begun = self.template.closed_thought + opening if opening.strip() else opening
         return self._tokenizer(self.template.render(prompt, system) + begun, add_special_tokens=False)["input_ids"]
 
     def thought(self, opening: str, raw: bool = False) -> str:
-        """Return the beginning of the thought that a prompt ends with, empty if it ends with none."""
-        return "" if raw or opening.strip() or self.template is None else self.template.opened
+        """Return the unfinished thought at the end of a prompt; empty if there is none."""
+        return "" if raw or opening.strip() or self.template is None else self.template.opened_thought
 
 
 class ModelReader:
@@ -97,16 +97,14 @@ class ModelReader:
         else:
             tokenizer, config, self.model_revision = load_text(name, revision, trust_remote_code, elsewhere)
             self.context_length = context_length(config, tokenizer)
-            self.demonstration = (
-                getattr(config, "demonstration_model", None) is True
-            )  # config.json of demo_model/ says so
+            self.demonstration = getattr(config, "demonstration_model", None) is True  # as in demo_model/config.json
         if adapter:
             self.model_revision += f"+{adapter_revision(adapter)}"
         self._encoder = PromptEncoder(tokenizer, chat_template, template_arguments)
 
     @property
     def template(self) -> ChatTemplate | None:
-        """The chat template with which prompts are rendered, if one is."""
+        """The chat template that renders prompts; None if prompts are used as they are."""
         return self._encoder.template
 
     @property
@@ -120,7 +118,7 @@ class ModelReader:
         return self.template is not None
 
     def user_turn(self, system: str | None = None) -> UserTurn:
-        """Return what stands around a user's words. Raises UserError if the chat template does not end them by a text."""
+        """Return the template's text around the user's text. Raises UserError if nothing marks the end of the user's turn."""
         assert self.template is not None, "the recipe was checked to have a chat template"
         return self.template.user_turn(system)
 
@@ -130,12 +128,12 @@ class ModelReader:
 
 
 def load_plain_folder(name: str, elsewhere: bool = False) -> tuple[Any, int, bool] | None:
-    """Read a model folder without importing torch; None where that takes the whole library.
+    """Read a model folder without importing torch; return None if that is not possible.
 
     Returns the tokenizer, the context length in tokens, and whether it is the demonstration model.
 
-    Importing `AutoTokenizer` costs some 6 s of CPU time. It is not needed where tokenizer_config.json names the general
-    class and config.json states the context length itself. Raises `UserError` as `read_config` does for missing weights.
+    Importing `AutoTokenizer` costs some 6 s of CPU time. It is not needed if tokenizer_config.json names the general class
+    and config.json states the context length itself. Raises `UserError` if weights are missing.
     """
     folder = Path(name).expanduser()
     described = [json_object(folder / file) for file in ("tokenizer_config.json", "config.json")]
@@ -156,7 +154,7 @@ def load_plain_folder(name: str, elsewhere: bool = False) -> tuple[Any, int, boo
 
     try:
         tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, padding_side="left")
-    except Exception:  # `load_text` tries again, and explains
+    except Exception:  # `load_text` tries again and reports the error
         return None
     if not elsewhere:
         check_vocabulary(name, tokenizer.vocab_size, config.get("vocab_size"))
@@ -185,7 +183,7 @@ def read_config(
             config = AutoConfig.from_pretrained(
                 place, revision=revision or "main", trust_remote_code=trust_remote_code
             )
-    except Exception as error:  # a broken file can raise any exception in three libraries
+    except Exception as error:  # a broken file can cause any exception in three libraries
         raise UserError(explain(name, error, elsewhere)) from error
     if not elsewhere:
         check_architecture(name, {**config.to_dict(), "is_encoder_decoder": config.is_encoder_decoder})
@@ -208,7 +206,7 @@ def load_text(
                 model_path(name, weights=not elsewhere), padding_side="left", revision=revision or "main",
                 trust_remote_code=trust_remote_code,
             )  # fmt: skip
-    except Exception as error:  # a broken file can raise any exception in three libraries
+    except Exception as error:  # a broken file can cause any exception in three libraries
         raise UserError(explain(name, error, elsewhere)) from error
     if not elsewhere:
         check_vocabulary(

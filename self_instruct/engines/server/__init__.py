@@ -1,1 +1,1 @@
-"""An OpenAI-compatible server: what it is sent, what it answers, when it is asked again. The engine is openai_compatible.py."""
+"""Generate with OpenAI-compatible servers: requests, answers, retries and the distribution over servers."""

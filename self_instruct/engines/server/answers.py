@@ -12,15 +12,15 @@ from self_instruct.user_files import MOST_EXACT
 
 _STOPPED = ("stop", "eos", "eos_token", "stop_sequence", "end_turn")
 _CUT = ("length", "max_tokens")
-_GIVEN_UP = ("abort", "error")
+_ABORTED = ("abort", "error")
 SHOWN = 200
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One text of a response. If `finish_reason` is "error", `error` says why; None means that the server gave no reason.
+    """One text of a response. `finish_reason` is None if the server gave none; if it is "error", `error` says why.
 
-    `reasoning` is a thought that the server returned beside the text.
+    `reasoning` is a thought that the server returned in a field of its own.
     """
 
     text: str
@@ -31,15 +31,15 @@ class Choice:
 
 @dataclass(frozen=True)
 class Answer:
-    """The texts in the server's order, and the tokens that it counted for all of them together; `reasoning_tokens` of them
-    are thoughts, None if it did not say.
+    """The texts in the server's order, and the tokens that it counted for all of them together. `reasoning_tokens` of these
+    are thoughts; None if the server did not count them.
 
-    `doubt` says why a usage that the server reported is ignored.
+    `ignored_usage` says why the usage that the server reported is ignored.
     """
 
     choices: list[Choice]
     usage: Usage | None
-    doubt: str | None = None
+    ignored_usage: str | None = None
     reasoning_tokens: int | None = None
 
 
@@ -54,18 +54,18 @@ class BadAnswer(Exception):
 def read_answer(content: bytes, chat: bool, hide: Callable[[str], str]) -> Answer:
     """Parse the response to a request for completions or chat completions. `hide` removes the key. Raises BadAnswer."""
     body = read_object(content, hide)
-    usage, doubt = _usage(body.get("usage"))
-    hidden = _hidden(body.get("usage"), usage)
+    usage, ignored_usage = _usage(body.get("usage"))
+    reasoning_tokens = _reasoning_tokens(body.get("usage"), usage)
     if body.get("error"):
         raise BadAnswer(f"the server answered with an error: {message_of(body)}", usage)
     rows = body.get("choices")
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise BadAnswer("the answer has no list of choices", usage)
     rows = sorted(rows, key=lambda row: row["index"] if type(row.get("index")) is int else 0)
-    choices = [choice for row in rows if (choice := _choice(row, chat, bool(hidden))) is not None]
+    choices = [choice for row in rows if (choice := _choice(row, chat, bool(reasoning_tokens))) is not None]
     if not choices:
         raise BadAnswer("the answer has no choice with a text", usage)
-    return Answer(choices, usage, doubt, hidden)
+    return Answer(choices, usage, ignored_usage, reasoning_tokens)
 
 
 def read_object(content: bytes, hide: Callable[[str], str]) -> dict[str, Any]:
@@ -104,56 +104,59 @@ def message_of(body: Any) -> str:
     return " ".join((body if isinstance(body, str) else json.dumps(body, default=str)).split())[: 2 * SHOWN]
 
 
-def _choice(row: dict[str, Any], chat: bool, hidden: bool) -> Choice | None:
-    """Return a choice, or None if it has neither a text nor a thought. `hidden` says that tokens went into thoughts."""
+def _choice(row: dict[str, Any], chat: bool, thought: bool) -> Choice | None:
+    """Return a choice, or None if it has neither a text nor a thought. `thought` says that the server counted a thought."""
     message = row.get("message") if chat else row
     if not isinstance(message, dict):
         return None
-    text, said, refusal = message.get("content" if chat else "text"), row.get("finish_reason"), message.get("refusal")
-    if said == "content_filter":
+    text, stated = message.get("content" if chat else "text"), row.get("finish_reason")
+    refusal = message.get("refusal")
+    if stated == "content_filter":
         return Choice("", "error", "the server's content filter ended the completion (content_filter)")
     if not text and isinstance(refusal, str) and refusal:
         return Choice("", "error", f"the model refused: {refusal[:SHOWN]}")
-    reasoning = next((thought for name in thought_tags().fields if (thought := _joined(message.get(name)))), "")
+    reasoning = next((found for name in thought_tags().fields if (found := _text_of(message.get(name)))), "")
     if isinstance(text, list):  # parts, some of which are thoughts
-        beside = [_joined(part) for part in text if _is_thought(part)]
+        beside = [_text_of(part) for part in text if _is_thought(part)]
         reasoning = "\n\n".join(filter(None, [reasoning, *beside]))
-        text = "".join(_joined(part) for part in text if not _is_thought(part))
-    if text is None and (said in _CUT or reasoning or hidden):  # the model can spend all tokens on thoughts
+        text = "".join(_text_of(part) for part in text if not _is_thought(part))
+    if text is None and (stated in _CUT or reasoning or thought):  # the model can spend all tokens on thoughts
         text = ""
     if not isinstance(text, str):
         return None
     # JSON can hold lone surrogates.
     text, reasoning = (found.encode("utf-8", "replace").decode("utf-8") for found in (text, reasoning))
-    return _ended(text, said, reasoning)
+    return _finished_choice(text, stated, reasoning)
 
 
 def _is_thought(part: Any) -> bool:
     return isinstance(part, dict) and part.get("type") in thought_tags().fields
 
 
-def _joined(value: Any, depth: int = 3) -> str:
+def _text_of(value: Any, depth: int = 3) -> str:
     """Return the text of a value: a text, an object that holds one under a usual name, or a list of these."""
     if isinstance(value, str) or not depth:
         return value if isinstance(value, str) else ""
     if isinstance(value, dict):
         return next(
-            (text for name in ("text", *thought_tags().fields) if (text := _joined(value.get(name), depth - 1))), ""
+            (text for name in ("text", *thought_tags().fields) if (text := _text_of(value.get(name), depth - 1))), ""
         )
-    return "".join(_joined(part, depth - 1) for part in value) if isinstance(value, list) else ""
+    return "".join(_text_of(part, depth - 1) for part in value) if isinstance(value, list) else ""
 
 
-def _ended(text: str, said: Any, reasoning: str) -> Choice | None:
-    """Return a text with its finish reason, or None if the server aborted it."""
-    if said is None:
+def _finished_choice(text: str, stated: Any, reasoning: str) -> Choice | None:
+    """Return a choice with the finish reason that the server stated, or None if the server aborted it."""
+    if stated is None:
         return Choice(text, None, None, reasoning)
-    if said in _STOPPED or said in _CUT:
-        return Choice(text, "stop" if said in _STOPPED else "length", None, reasoning)
-    return None if said in _GIVEN_UP else Choice("", "error", f"the completion ended for {str(said)[:SHOWN]}")
+    if stated in _STOPPED or stated in _CUT:
+        return Choice(text, "stop" if stated in _STOPPED else "length", None, reasoning)
+    if stated in _ABORTED:
+        return None
+    return Choice("", "error", f"the server ended the completion: {str(stated)[:SHOWN]}")
 
 
 def _usage(found: Any) -> tuple[Usage | None, str | None]:
-    """Return the usage of a response, and why it is ignored although the server reported one."""
+    """Return the usage of a response, or None and the reason for ignoring the usage that the server reported."""
     if found is None:
         return None, None
     if not isinstance(found, dict):
@@ -167,8 +170,8 @@ def _usage(found: Any) -> tuple[Usage | None, str | None]:
     return Usage(counts[0], counts[1]), None
 
 
-def _hidden(found: Any, usage: Usage | None) -> int | None:
-    """Return how many of the new tokens the server counts as thoughts, None if it does not say."""
+def _reasoning_tokens(found: Any, usage: Usage | None) -> int | None:
+    """Return how many of the new tokens the server counts as thoughts; None if it does not count them."""
     if usage is None:
         return None
     for details in (found.get("completion_tokens_details"), found.get("output_tokens_details"), found):

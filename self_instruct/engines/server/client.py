@@ -30,7 +30,7 @@ def read_key(variable: str) -> str:
     """Return the key in an environment variable, or `NO_KEY`. Raises UserError, whose message never shows a possible key."""
     if not re.fullmatch(r"[A-Za-z_]\w*", variable):
         raise UserError(
-            "--api_key_env must be the name of an environment variable, as OPENAI_API_KEY; never the key itself"
+            "--api_key_env must be the name of an environment variable, such as OPENAI_API_KEY; never the key itself"
         )
     key = os.environ.get(variable, "").strip()
     if not key and variable != "OPENAI_API_KEY":
@@ -45,7 +45,7 @@ def read_key(variable: str) -> str:
 def hider(key: str) -> Callable[[str], str]:
     """Return a function that removes the key from a text: servers may repeat it in answers and messages.
 
-    It also removes the key as JSON may escape it, and pieces of a third of the key or more, which hold a digit or a capital.
+    It also removes JSON-escaped forms of the key, and pieces of at least a third of it that hold a digit or a capital letter.
     """
     if len(key) < _SHORTEST_KEY:
         return lambda text: text
@@ -82,7 +82,7 @@ def _without_pieces(text: str, pieces: Sequence[str]) -> str:
 def addresses(given: Sequence[str]) -> list[str]:
     """Return the addresses as the library expects them, without duplicates; without a path, /v1 is added. Raises UserError."""
     if not given:
-        raise UserError("--engine openai needs --api_base, the server's address, as http://localhost:8000/v1")
+        raise UserError("--engine openai needs --api_base, the server's address, such as http://localhost:8000/v1")
     found = []
     for address in given:
         try:
@@ -104,7 +104,7 @@ def addresses(given: Sequence[str]) -> list[str]:
 
 
 def most_bytes(fields: Mapping[str, Any]) -> int:
-    """Return how many bytes a response to a request body may have: 1 KiB a token, and 1 MiB for everything else."""
+    """Return how many bytes a response to a request body may have: 1 KiB a token, and 1 MiB foreverything else."""
     counts = [fields.get(name) for name in ("max_tokens", "max_completion_tokens")]
     tokens = max((count for count in counts if isinstance(count, int)), default=0)
     return _OTHER_BYTES + _BYTES_PER_TOKEN * max(0, tokens) * int(fields.get("n", 1))
@@ -130,7 +130,7 @@ def bounded(stream: Any, most: int) -> Any:
 
 
 class Redirected(Exception):
-    """The server sends the request to another host."""
+    """The server redirects the request to another host."""
 
 
 class Client:
@@ -155,21 +155,23 @@ class Client:
             limits=limits, max_redirects=_MOST_REDIRECTS,
             event_hooks={"request": [self._check_request], "response": [self._check_response]},
         )  # fmt: skip
-        # Only the caller knows since when the server could have answered, so reading has no time limit here.
+        # Reading has no time limit here: only the caller knows when the server started to work on the request.
         self._client = openai.AsyncOpenAI(
             base_url=url, api_key=key, max_retries=0, timeout=httpx2.Timeout(None, connect=timeout), http_client=http,
             default_headers={"Accept-Encoding": "identity"},  # a small compressed body can become an endless text
         )  # fmt: skip
 
     async def _check_request(self, request: Any) -> None:
-        """Raise Redirected for a request to another host than the user's, or for one that is no longer encrypted."""
+        """Raise Redirected for a request to another host than the user gave, or for one that is no longer encrypted."""
         base, url = self._base, request.url
         encrypted = url.scheme == "https" and base.scheme == "http" and base.port is None and url.port is None
         if url.host != base.host or ((url.scheme, url.port) != (base.scheme, base.port) and not encrypted):
-            raise Redirected(f"the server sends requests on to {url.scheme}://{url.netloc.decode('ascii', 'replace')}")
+            raise Redirected(
+                f"the server redirects requests to {url.scheme}://{url.netloc.decode('ascii', 'replace')}"
+            )
 
     async def _check_response(self, response: Any) -> None:
-        """Bound the body, of an answer as of an error. Raises BadAnswer if it is compressed."""
+        """Bound the size of the body, also if it is an error. Raises BadAnswer if the body is compressed."""
         encoding = response.headers.get("content-encoding", "identity")
         if encoding.lower() != "identity":
             raise BadAnswer(f"the answer is compressed ({encoding[:SHOWN]}), though that was not asked for")

@@ -1,4 +1,4 @@
-"""Turn the user's description of a server into an engine whose server has answered a first request."""
+"""Connect to the servers that the user describes: return an engine once one of them has answered a first request."""
 
 import asyncio
 import json
@@ -22,8 +22,8 @@ _KEYS = ("api_key", "apikey", "authorization", "password", "secret", "access_tok
 class Endpoint:
     """A server as the user describes it. `kind` is "auto", "completions" or "chat"; `continuation` is "words" or "prefix".
 
-    `extra` is a JSON object with further fields. `template` has the variables of the chat template, None to take those of the
-    local tokenizer's.
+    `extra` is a JSON object with further fields. `template` has the variables of the chat template; None takes those of the
+    local tokenizer.
     """
 
     addresses: Sequence[str]
@@ -67,11 +67,11 @@ def connect(
     engine = OpenAIEngine(urls, key, hider(key), forms[0], sampling, reader, patience, on_tokens)
     one = replace(sampling, max_new_tokens=1)
 
-    def refused(server: Server, form: Form) -> Coroutine[Any, Any, str | None]:
+    def why_refused(server: Server, form: Form) -> Coroutine[Any, Any, str | None]:
         return probe(server, form, one, several, patience.timeout, patience.wait, hider(key))
 
     try:
-        refusals = engine.wait_for(_first_answer(engine, forms, refused))
+        refusals = engine.wait_for(_first_answer(engine, forms, why_refused))
         if any(server.ready for server in engine.servers.all):
             return engine
         raise UserError(
@@ -94,7 +94,7 @@ def read_extra(text: str | None, hide: Callable[[str], str]) -> dict[str, Any]:
         ) from None
     if not isinstance(fields, dict):
         raise UserError('--api_extra_body must be a JSON object, for example {"top_k": 40}')
-    if (text and hide(text) != text) or _named_as_keys(fields):
+    if (text and hide(text) != text) or _names_a_key(fields):
         raise UserError(
             "--api_extra_body holds a key, which would be written to run.yaml; put the key into the environment variable that "
             "--api_key_env names"
@@ -128,23 +128,24 @@ def check_given(bases: Sequence[str], extra: str | None, hide: Callable[[str], s
     read_extra(extra, hide)
 
 
-def _named_as_keys(content: Any) -> bool:
-    """Return whether a field of a JSON value, at any depth, is named like a key or a password."""
+def _names_a_key(content: Any) -> bool:
+    """Return whether a JSON value has a field, at any depth, that is named like a key or a password."""
     if isinstance(content, list):
-        return any(map(_named_as_keys, content))
+        return any(map(_names_a_key, content))
     if not isinstance(content, dict):
         return False
-    return any(name.lower().replace("-", "_") in _KEYS or _named_as_keys(value) for name, value in content.items())
+    return any(name.lower().replace("-", "_") in _KEYS or _names_a_key(value) for name, value in content.items())
 
 
 async def _first_answer(
-    engine: OpenAIEngine, forms: Sequence[Form], refused: Callable[[Server, Form], Coroutine[Any, Any, str | None]]
+    engine: OpenAIEngine, forms: Sequence[Form], why_refused: Callable[[Server, Form], Coroutine[Any, Any, str | None]]
 ) -> list[str]:
-    """Ask all servers until one answers, which decides the form; then admit the others as they answer in that form.
+    """Send all servers a first request. The first answer decides the form; the others are admitted as they answer in it.
 
-    Return the refusals if no server answers. Raises the UserError or EngineLost of a server if all others fail, too.
+    Return the refusals of the servers. Raises the UserError or EngineLost of the first server that failed if no server
+    answered or refused.
     """
-    asking = {asyncio.ensure_future(_form_of(server, forms, refused)): server for server in engine.servers.all}
+    asking = {asyncio.ensure_future(_form_of(server, forms, why_refused)): server for server in engine.servers.all}
     refusals, failures = list[str](), list[Exception]()
     try:
         while asking:
@@ -162,31 +163,32 @@ async def _first_answer(
                 break
     finally:
         await _cancel(asking)
-    for server in engine.servers.all if any(server.ready for server in engine.servers.all) else ():
-        if not server.ready:
-            engine.admit(server, _reason(refused(server, engine.form)))
-    if failures and not refusals:
+    if any(server.ready for server in engine.servers.all):
+        for server in engine.servers.all:
+            if not server.ready:
+                engine.admit(server, _refusal(why_refused(server, engine.form)))
+    elif failures and not refusals:
         raise failures[0]
     return refusals
 
 
 async def _form_of(
-    server: Server, forms: Sequence[Form], refused: Callable[[Server, Form], Coroutine[Any, Any, str | None]]
+    server: Server, forms: Sequence[Form], why_refused: Callable[[Server, Form], Coroutine[Any, Any, str | None]]
 ) -> tuple[Form | None, list[str]]:
-    """Return the first form in which a server answers, and why it refuses the others."""
+    """Return the first form in which a server answers, or None and why it refuses each form."""
     reasons = []
     for form in forms:
-        reason = await refused(server, form)
+        reason = await why_refused(server, form)
         if reason is None:
             return form, []
         reasons.append(f"{'chat' if form.chat else 'completions'}: {reason}")
     return None, reasons
 
 
-async def _reason(refused: Coroutine[Any, Any, str | None]) -> str | None:
+async def _refusal(why_refused: Coroutine[Any, Any, str | None]) -> str | None:
     """Return why a server refuses or cannot be asked, or None."""
     try:
-        return await refused
+        return await why_refused
     except (UserError, EngineLost) as error:
         return str(error)
 

@@ -12,7 +12,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from self_instruct.engines.base import Completion, EngineLost, Hardware, Request, Sampling, Usage
@@ -20,7 +20,7 @@ from self_instruct.engines.server.answers import read_answer
 from self_instruct.engines.server.client import Client
 from self_instruct.engines.server.faults import Fault, fault_of
 from self_instruct.engines.server.form import Form
-from self_instruct.engines.server.jobs import Job, jobs_of, share_out
+from self_instruct.engines.server.jobs import Job, distribute, jobs_of
 from self_instruct.engines.server.reader import EndpointReader
 from self_instruct.engines.server.servers import Server, Servers, pause
 
@@ -70,7 +70,6 @@ class OpenAIEngine:
         self._finished: queue.SimpleQueue[list[Completion]] = queue.SimpleQueue()
         self._queue: list[Job] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._carried = Usage(0, 0)
         self._pending = 0
         self._waking: asyncio.TimerHandle | None = None
         self._interrupted = False
@@ -86,7 +85,7 @@ class OpenAIEngine:
 
     @property
     def rows(self) -> int:
-        """Most requests active at a time."""
+        """The maximum number of requests active at a time."""
         return self._patience.concurrency * len(self.servers.all)
 
     @property
@@ -112,23 +111,22 @@ class OpenAIEngine:
         """Run a coroutine in the engine's event loop and wait for its result."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
-    def carry(self, usage: Usage | None) -> None:
-        """Add tokens used before the first request to the usage of the next completion."""
-        self._carried += usage or Usage(0, 0)
+    def admit(self, server: Server, refusal: Coroutine[Any, Any, str | None]) -> None:
+        """Send requests to this server, too, once `refusal` returns None, or log the reason that it returns.
 
-    def admit(self, server: Server, refused: Coroutine[Any, Any, str | None]) -> None:
-        """Send requests to a server too once `refused` returns None, or report why it is left out. Runs in the event loop."""
-        self._start(self._admit(server, refused))
+        Must be called in the event loop.
+        """
+        self._start_task(self._admit(server, refusal))
 
-    async def _admit(self, server: Server, refused: Coroutine[Any, Any, str | None]) -> None:
-        reason = await refused
+    async def _admit(self, server: Server, refusal: Coroutine[Any, Any, str | None]) -> None:
+        reason = await refusal
         if reason is None:
             server.ready = True
-            self._pump()
+            self._start_requests()
         else:
-            _log.warning("%s: is left out, and the other addresses do its work: %s", server.url, reason)
+            _log.warning("%s: not used, so the other addresses get all requests: %s", server.url, reason)
 
-    def _start(self, coroutine: Coroutine[Any, Any, None]) -> None:
+    def _start_task(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -150,9 +148,6 @@ class OpenAIEngine:
                 pass
             if found:
                 self._pending -= len(found)
-                if self._carried != Usage(0, 0):
-                    found[0] = replace(found[0], usage=(found[0].usage or Usage(0, 0)) + self._carried)
-                    self._carried = Usage(0, 0)
                 self._on_tokens(sum(item.completion_tokens for item in found))
                 return found
             if self._interrupted or not self._pending:
@@ -164,7 +159,7 @@ class OpenAIEngine:
                 self._finished.put(found)
 
     def interrupt(self) -> None:
-        """Make `poll` return what has arrived. Active requests are abandoned; the next launch sends them again."""
+        """Make `poll` return the completions that have arrived. The next launch sends the active requests again."""
         self._interrupted = True
         self._finished.put([])
 
@@ -187,9 +182,9 @@ class OpenAIEngine:
     def _enqueue(self, jobs: Sequence[Job]) -> None:
         for job in jobs:
             heapq.heappush(self._queue, job)
-        self._pump()
+        self._start_requests()
 
-    def _pump(self) -> None:
+    def _start_requests(self) -> None:
         """Start as many requests as the servers accept."""
         while self._queue and self._lost is None and not self._interrupted:
             now = time.monotonic()
@@ -203,14 +198,14 @@ class OpenAIEngine:
                 for other in others:
                     heapq.heappush(self._queue, other)
             server.in_flight += 1
-            self._start(self._ask(job, server))
+            self._start_task(self._ask(job, server))
 
     def _wake_later(self, seconds: float) -> None:
-        """Schedule `_pump`. If all servers are busy, the next request to end calls it."""
+        """Schedule `_start_requests`. If all servers are busy, the next request to end calls it."""
         if seconds > 0:
             if self._waking is not None:
                 self._waking.cancel()
-            self._waking = self._loop.call_later(seconds, self._pump)
+            self._waking = self._loop.call_later(seconds, self._start_requests)
 
     async def _ask(self, job: Job, server: Server) -> None:
         begun, fields = time.monotonic(), self.form.fields(job.requests)
@@ -218,11 +213,12 @@ class OpenAIEngine:
             async with server.within(self._patience.timeout):
                 content = await server.ask(fields, self.form.chat)
             answer = read_answer(content, self.form.chat, self._hide)
-            server.went_well(self._patience.timeout)
-            if answer.doubt is not None and not server.doubted:
-                server.doubted = True
-                _log.warning("%s: %s; tokens are estimated where it reports such a number", server.url, answer.doubt)
-            found, rest = share_out(job, answer, self.form, self._sampling)
+            server.record_success(self._patience.timeout)
+            if answer.ignored_usage is not None and not server.warned_of_usage:
+                server.warned_of_usage = True
+                reason = answer.ignored_usage
+                _log.warning("%s: %s; tokens are estimated for such answers", server.url, reason)
+            found, rest = distribute(job, answer, self.form, self._sampling)
             if any(item.reasoning_tokens for item in found) and "stop" in fields and self.form.withhold("stop"):
                 _log.info(
                     "The model thinks before it answers, so stop texts, which could end a thought, are not sent."
@@ -236,30 +232,30 @@ class OpenAIEngine:
             raise
         except Exception as error:
             try:
-                self._bear(job, server, begun, fields, fault_of(error, self._patience.timeout, self._hide))
+                self._handle_fault(job, server, begun, fields, fault_of(error, self._patience.timeout, self._hide))
             except Exception as bug:  # without this, the requests would never end
-                self._lose(f"the engine failed ({type(bug).__name__}: {self._hide(str(bug))[:200]})")
+                self._fail(f"the engine failed ({type(bug).__name__}: {self._hide(str(bug))[:200]})")
         finally:
             server.in_flight -= 1
-            self._pump()
+            self._start_requests()
 
-    def _bear(self, job: Job, server: Server, begun: float, fields: dict[str, Any], fault: Fault) -> None:
+    def _handle_fault(self, job: Job, server: Server, begun: float, fields: dict[str, Any], fault: Fault) -> None:
         """Handle a failed attempt: retry the job, now or later, or end it, or end the engine."""
         now = time.monotonic()
-        job.lost += fault.usage or Usage(0, 0)
-        if fault.kind == "unwell" or (fault.status == 404 and len(self.servers.ready) > 1):
-            self._note_unwell(server, begun, now, fault)
+        job.failed_usage += fault.usage or Usage(0, 0)
+        if fault.kind == "unavailable" or (fault.status == 404 and len(self.servers.ready) > 1):
+            self._note_unavailable(server, begun, now, fault)
             heapq.heappush(self._queue, job)
         elif fault.kind == "fatal":
-            self._lose(f"{server.url}: {fault.message}")
+            self._fail(f"{server.url}: {fault.message}")
         elif fault.kind == "refused":
-            if self.form.forgo(fault.message, fields):
+            if self.form.drop_refused_fields(fault.message, fields):
                 heapq.heappush(self._queue, job)
             else:
                 self._finished.put(job.fail(f"the server refused the request: {fault.message}"))
         else:
             if fault.overload:
-                server.slowed(begun, now)
+                server.record_overload(begun, now)
             job.attempts += 1
             if job.attempts > self._patience.retries:
                 self._finished.put(job.fail(f"failed {job.attempts} times; the last time: {fault.message}"))
@@ -267,20 +263,20 @@ class OpenAIEngine:
                 seconds = pause(job.attempts, fault.retry_after, self._patience.wait)
                 self._loop.call_later(seconds, self._enqueue, [job])
 
-    def _note_unwell(self, server: Server, begun: float, now: float, fault: Fault) -> None:
-        fresh = server.troubled_since is None
-        server.failed(begun, now, fault.retry_after)
+    def _note_unavailable(self, server: Server, begun: float, now: float, fault: Fault) -> None:
+        fresh = server.failing_since is None
+        server.record_failure(begun, now, fault.retry_after)
         if fresh:
             _log.warning(
-                "%s: %s; trying again in %.1f s", server.url, fault.message, max(0.0, server.rests_until - now)
+                "%s: %s; trying again in %.1f s", server.url, fault.message, max(0.0, server.paused_until - now)
             )
-        waited = self.servers.troubled_for(now)
+        waited = self.servers.failing_for(now)
         if waited > self._patience.wait:
-            self._lose(
+            self._fail(
                 f"no server has answered for {waited / 60:.1f} minutes (--api_wait_minutes); the last one, {server.url}: "
                 f"{fault.message}; run the same command again to continue"
             )
 
-    def _lose(self, reason: str) -> None:
+    def _fail(self, reason: str) -> None:
         self._lost = self._lost or reason
         self._finished.put([])

@@ -1,6 +1,6 @@
 """Classify failed requests by what to do next.
 
-`unwell`: the server is down or overloaded; the request waits and the attempt does not count. `again`: retry, and count the
+`unavailable`: the server is down or overloaded; the request waits and the attempt does not count. `again`: retry, and count the
 attempt. `refused`: this request can never succeed. `fatal`: no request can.
 """
 
@@ -14,15 +14,18 @@ from self_instruct.engines.server.client import Redirected
 from self_instruct.engines.server.servers import retry_after
 
 _UNREACHED = ("ConnectError", "ConnectTimeout", "PoolTimeout")
-_UNWELL = (429, 502, 503, 504, 529)
+_UNAVAILABLE = (429, 502, 503, 504, 529)
 _AGAIN = (404, 408, 409, 425)
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A failed attempt. `retry_after` is in seconds; `usage` holds the tokens it cost; `overload` asks for fewer at a time."""
+    """A failed attempt. `retry_after` is in seconds; `usage` holds the tokens it cost.
 
-    kind: Literal["unwell", "again", "refused", "fatal"]
+    `overload` says that fewer requests should be sent at a time.
+    """
+
+    kind: Literal["unavailable", "again", "refused", "fatal"]
     message: str
     retry_after: float | None = None
     overload: bool = False
@@ -33,7 +36,7 @@ class Fault:
 def fault_of(error: Exception, timeout: float, hide: Callable[[str], str]) -> Fault:
     """Return the fault for an exception from the client or from reading the answer. `hide` removes the key from a text.
 
-    Whatever else a server provokes in a library is a failed attempt too.
+    Any other exception that a server causes in a library counts as a failed attempt, too.
     """
     import openai
 
@@ -44,7 +47,7 @@ def fault_of(error: Exception, timeout: float, hide: Callable[[str], str]) -> Fa
     if isinstance(error, openai.APIConnectionError):
         return _of_connection(error, timeout, hide)
     if isinstance(error, TimeoutError):
-        return _late(timeout)
+        return _timed_out(timeout)
     what = f"{type(error).__name__}: {error}"
     if isinstance(error, Redirected):
         refusal = f"{error}, which is refused; give the address that answers as --api_base"
@@ -62,13 +65,13 @@ def _of_connection(error: Any, timeout: float, hide: Callable[[str], str]) -> Fa
     reason = hide(f"{type(cause).__name__}: {cause}")[:SHOWN]
     # The transport reports a refused connection as a time-out, too.
     if type(cause).__name__ in _UNREACHED:
-        return Fault("unwell", f"it cannot be reached ({reason})")
+        return Fault("unavailable", f"it cannot be reached ({reason})")
     if isinstance(error, openai.APITimeoutError):
-        return _late(timeout)
+        return _timed_out(timeout)
     return Fault("again", f"the connection was cut ({reason})", overload=True)
 
 
-def _late(timeout: float) -> Fault:
+def _timed_out(timeout: float) -> Fault:
     return Fault("again", f"no answer within {timeout:g} seconds", overload=True)
 
 
@@ -79,8 +82,10 @@ def _of_status(error: Any, hide: Callable[[str], str]) -> Fault:
         return Fault("fatal", f"the account has no quota left ({message})", status=status)
     if status in (401, 403):
         return Fault("fatal", f"the server does not accept the key ({message})", status=status)
-    if status in _UNWELL:
-        return Fault("unwell", message, retry_after(error.response.headers.get("retry-after")), True, status=status)
+    if status in _UNAVAILABLE:
+        return Fault(
+            "unavailable", message, retry_after(error.response.headers.get("retry-after")), True, status=status
+        )
     if status >= 500 or status in _AGAIN:
         return Fault("again", message, retry_after(error.response.headers.get("retry-after")), status=status)
     return Fault("refused", message, status=status)

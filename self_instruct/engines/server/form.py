@@ -104,8 +104,8 @@ class Form:
         }
 
     def read(self, text: str, opening: str) -> str:
-        """Return an answer without the opening and what is before it, apart from a thought. A chat model may repeat the
-        opening, after a few words or in a code fence.
+        """Return an answer without the opening and without the text before it, but with its thought. A chat model may repeat
+        the opening, after a few words or in a code fence.
         """
         if not self.chat or not opening.strip():
             return text
@@ -116,7 +116,7 @@ class Form:
             return text
         return text[:begins] + text[found.end() :]
 
-    def forgo(self, refusal: str, sent: Mapping[str, Any]) -> bool:
+    def drop_refused_fields(self, refusal: str, sent: Mapping[str, Any]) -> bool:
         """Drop the optional fields that a refusal names. Return whether the request should be sent again."""
         if "max_completion_tokens" in refusal and self._length_name in sent and self.chat:
             self._length_name = "max_completion_tokens"
@@ -126,7 +126,7 @@ class Form:
         if _TEMPLATE in sent and _TEMPLATE in refusal and _TEMPLATE not in self._own:
             named.append(_TEMPLATE)
             _log.warning(
-                "The server does not take --chat_template_kwargs, so thinking cannot be turned off by it: %s", refusal
+                "The server does not take --chat_template_kwargs, so they cannot turn thinking off: %s", refusal
             )
         for name in named:
             self.withhold(name)

@@ -15,28 +15,28 @@ _numbers = itertools.count()
 
 @dataclass
 class Job:
-    """Requests sent together, and their failed attempts so far. Jobs sort by their first request."""
+    """Requests sent together, and the number and tokens of their failed attempts. Jobs sort by their first request."""
 
     requests: list[Request]
     attempts: int = 0
-    lost: Usage = Usage(0, 0)
+    failed_usage: Usage = Usage(0, 0)
     number: int = field(default_factory=lambda: next(_numbers))
 
     def __lt__(self, other: "Job") -> bool:
         return (self.requests[0].index, self.number) < (other.requests[0].index, other.number)
 
     def split(self) -> list["Job"]:
-        """Return one job per request; the first carries the tokens lost so far."""
+        """Return one job per request; the first carries the tokens of failed attempts."""
         alone = [Job([request], self.attempts) for request in self.requests]
-        alone[0].lost = self.lost
+        alone[0].failed_usage = self.failed_usage
         return alone
 
     def fail(self, reason: str) -> list[Completion]:
         """Return completions without a text, with the reason as their error."""
         created = timestamp()
         found = [Completion(r.index, "", "error", 0, 0, 0, created, reason) for r in self.requests]
-        if self.lost != Usage(0, 0):
-            found[0] = replace(found[0], usage=self.lost)
+        if self.failed_usage != Usage(0, 0):
+            found[0] = replace(found[0], usage=self.failed_usage)
         return found
 
 
@@ -55,7 +55,7 @@ def _same(first: Request, other: Request) -> bool:
     return replace(other, index=first.index, seed=first.seed) == first
 
 
-def share_out(job: Job, answer: Answer, form: Form, sampling: Sampling) -> tuple[list[Completion], Job | None]:
+def distribute(job: Job, answer: Answer, form: Form, sampling: Sampling) -> tuple[list[Completion], Job | None]:
     """Return a completion for each choice received, and a job with the requests that got none."""
     first = job.requests[0]
     answered, rest = job.requests[: len(answer.choices)], job.requests[len(answer.choices) :]
@@ -85,7 +85,7 @@ def share_out(job: Job, answer: Answer, form: Form, sampling: Sampling) -> tuple
         found.append(
             Completion(
                 request.index, text, reason, prompt_tokens, length, 0, created, choice.error,
-                own + job.lost if at == 0 else own, choice.reasoning or None, min(thoughts[at], length) or None,
+                own + job.failed_usage if at == 0 else own, choice.reasoning or None, min(thoughts[at], length) or None,
             )
         )  # fmt: skip
     return found, Job(rest, job.attempts) if rest else None

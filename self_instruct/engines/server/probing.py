@@ -46,7 +46,7 @@ async def probe(
             return None
         if fault.kind == "fatal":
             raise UserError(f"--api_base {server.url}: {fault.message}; export the key that --api_key_env names")
-        if form.forgo(fault.message, fields):
+        if form.drop_refused_fields(fault.message, fields):
             continue
         times += 1
         # Servers report a missing endpoint, or a model that it does not support, in many ways.

@@ -14,7 +14,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 FIRST_LIMIT = 8
-FIRST_REST, LONGEST_REST = 0.5, 30.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 
 
 class Server:
@@ -24,26 +24,26 @@ class Server:
     """
 
     def __init__(self, url: str, ask: Callable[..., Any], most: int, longest: float) -> None:
-        self.url, self.ask, self.ready, self.doubted = url, ask, False, False
+        self.url, self.ask, self.ready, self.warned_of_usage = url, ask, False, False
         self._longest = longest
         self._waiting: dict[asyncio.Timeout, int] = {}
         self.in_flight = 0
-        self.rests_until = 0.0
-        self.troubled_since: float | None = None
+        self.paused_until = 0.0
+        self.failing_since: float | None = None
         self._limit, self._most, self._doubling = float(min(FIRST_LIMIT, most)), most, True
-        self._troubles, self._last_trouble = 0, -math.inf
+        self._failures, self._last_failure = 0, -math.inf
 
     @property
     def limit(self) -> int:
         """Requests allowed at a time. After a failure, only one until the server has answered again."""
-        return int(self._limit) if self.troubled_since is None else 1
+        return int(self._limit) if self.failing_since is None else 1
 
     @asynccontextmanager
     async def within(self, seconds: float) -> AsyncIterator[None]:
-        """Raise TimeoutError `seconds` after the server could have answered.
+        """Raise TimeoutError if the server takes longer than `seconds` for the request inside this context.
 
-        A server may work on one request at a time, so the time starts again with every answer to one of the requests that
-        were active at the start, each of which may have come first.
+        The server may process requests one by one. So the time starts again with each answer, as long as the server may
+        still be working on requests that were active before this one.
         """
         async with asyncio.timeout(seconds) as limit:
             self._waiting[limit] = self.in_flight - 1
@@ -52,34 +52,34 @@ class Server:
             finally:
                 del self._waiting[limit]
 
-    def went_well(self, seconds: float) -> None:
-        """Record a successful response; the requests that wait for the server have `seconds` again."""
+    def record_success(self, seconds: float) -> None:
+        """Record a successful response; requests that wait for the server get `seconds` from now on."""
         now = asyncio.get_running_loop().time()
         for limit, before in self._waiting.items():
             if before > 0 and not limit.expired():
                 limit.reschedule(now + seconds)
                 self._waiting[limit] = before - 1
-        self._troubles, self.troubled_since = 0, None
+        self._failures, self.failing_since = 0, None
         if self.in_flight >= self.limit - 1:  # an unused limit says nothing about a higher one
             self._limit = min(self._most, self._limit + (1 if self._doubling else 1 / self._limit))
 
-    def slowed(self, begun: float, now: float) -> None:
+    def record_overload(self, begun: float, now: float) -> None:
         """Record an overload seen by a request sent at `begun`. Requests sent before the last overload are ignored."""
-        if begun > self._last_trouble:
-            self._limit, self._doubling, self._last_trouble = max(1.0, self._limit / 2), False, now
+        if begun > self._last_failure:
+            self._limit, self._doubling, self._last_failure = max(1.0, self._limit / 2), False, now
 
-    def failed(self, begun: float, now: float, retry_after: float | None) -> None:
+    def record_failure(self, begun: float, now: float, retry_after: float | None) -> None:
         """Record that the server is down or refuses requests: pause for as long as it asks, or longer each time."""
-        if begun > self._last_trouble:
-            self._troubles += 1
-        self.slowed(begun, now)
-        if self.troubled_since is None:
-            self.troubled_since = now
-        self.rests_until = max(self.rests_until, now + pause(self._troubles, retry_after, self._longest))
+        if begun > self._last_failure:
+            self._failures += 1
+        self.record_overload(begun, now)
+        if self.failing_since is None:
+            self.failing_since = now
+        self.paused_until = max(self.paused_until, now + pause(self._failures, retry_after, self._longest))
 
 
 class Servers:
-    """All servers of a run. Only those that are ready get requests; one is, before the first request."""
+    """All servers of a run. Only servers that are ready get requests; one must be ready before the first request."""
 
     def __init__(self, servers: Sequence[Server]) -> None:
         self.all = list(servers)
@@ -91,16 +91,16 @@ class Servers:
 
     def free(self, now: float) -> Server | None:
         """Return the server with the fewest active requests among those below their limit, or None."""
-        able = [server for server in self.ready if server.rests_until <= now and server.in_flight < server.limit]
+        able = [server for server in self.ready if server.paused_until <= now and server.in_flight < server.limit]
         return min(able, key=lambda server: server.in_flight, default=None)
 
     def next_start(self) -> float:
         """Return when the first paused server can be tried again."""
-        return min(server.rests_until for server in self.ready)
+        return min(server.paused_until for server in self.ready)
 
-    def troubled_for(self, now: float) -> float:
-        """Return for how many seconds all servers have failed; 0 if one has not."""
-        since = [server.troubled_since for server in self.ready]
+    def failing_for(self, now: float) -> float:
+        """Return for how many seconds all servers have been failing; 0 if at least one works."""
+        since = [server.failing_since for server in self.ready]
         return min((now - at for at in since if at is not None), default=0.0) if None not in since else 0.0
 
 
@@ -111,7 +111,7 @@ def pause(times: int, retry_after: float | None, longest: float) -> float:
     if retry_after is not None:
         retry_after = min(retry_after, longest)
         return retry_after + random.uniform(0, min(1.0, 0.1 * retry_after))
-    return min(LONGEST_REST, FIRST_REST * 2.0 ** min(times - 1, 10)) * random.uniform(0.5, 1.0)
+    return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(times - 1, 10)) * random.uniform(0.5, 1.0)
 
 
 def retry_after(value: str | None) -> float | None:

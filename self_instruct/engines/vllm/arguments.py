@@ -1,6 +1,6 @@
 """Map our options to vLLM's engine arguments, our sampling to its sampling parameters, and processes to devices.
 
-Nothing here imports vLLM. Whatever it cannot do is refused here, before a model is loaded.
+This module does not import vLLM. It refuses options that vLLM does not support before a model is loaded.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from self_instruct.engines.local.placement import Machine
 from self_instruct.errors import UserError
 
 STREAM_INTERVAL = 16
-"""Tokens of a request that vLLM hands over together; the speed of a run is measured with them."""
+"""vLLM returns the new tokens of a request in groups of this size, so throughput is measured in such groups, too."""
 _SET_BY = MappingProxyType(
     {
         "model": "--model_name_or_path", "revision": "--model_revision", "trust_remote_code": "--trust_remote_code",
@@ -34,7 +34,7 @@ _SMALLEST_BATCH = 4096
 
 @dataclass(frozen=True)
 class VllmOptions:
-    """Options of vLLM's engine, by the names of ours; `arguments` are those of --vllm_args."""
+    """The options for vLLM's engine, under this program's names; `arguments` are those of --vllm_args."""
 
     dtype: str = "auto"
     quantization: str | None = None
@@ -46,12 +46,12 @@ class VllmOptions:
 
     @property
     def devices(self) -> int:
-        """Devices of one engine."""
+        """The number of devices of one engine."""
         return self.tensor_parallel_size * self.pipeline_parallel_size
 
 
 def engine_arguments(options: VllmOptions, longest: int | None, on_cpu: bool) -> dict[str, Any]:
-    """Return vLLM's engine arguments, without the model. `longest` is the most tokens of a prompt and its completion."""
+    """Return vLLM's engine arguments, without the model. `longest` limits the tokens of a prompt and its completion."""
     if options.quantization in ("4bit", "8bit"):
         raise UserError(
             f"--quantization {options.quantization} is for --engine huggingface; vLLM has its own names, such as "
@@ -67,11 +67,11 @@ def engine_arguments(options: VllmOptions, longest: int | None, on_cpu: bool) ->
         "gpu_memory_utilization": options.gpu_memory_utilization,
     }
     arguments = {name: value for name, value in arguments.items() if value is not None}
-    # Only our options decide a completion, and prompts share their beginnings.
+    # The model's own generation defaults must not decide a completion. Prompts share prefixes.
     arguments |= {"generation_config": "vllm", "enable_prefix_caching": True, "stream_interval": STREAM_INTERVAL,
                   "disable_log_stats": True}  # fmt: skip
     if on_cpu:
-        # Compiling takes minutes there, and a request with a seed fails if its prompt is read in chunks.
+        # On a CPU, compiling takes minutes, and a request with a seed fails if its prompt is read in chunks.
         arguments |= {"enforce_eager": True, "enable_chunked_prefill": False,
                       "max_num_batched_tokens": max(longest or 0, _SMALLEST_BATCH)}  # fmt: skip
     return arguments
@@ -101,8 +101,8 @@ def parse_arguments(words: Sequence[str], known: Collection[str]) -> dict[str, A
 
 
 def sampling_parameters(sampling: Sampling, seed: str, end_tokens: Collection[int]) -> dict[str, Any]:
-    """Return vLLM's sampling parameters for a request. Stop texts are not given: they end nothing within a thought, which vLLM
-    does not know.
+    """Return vLLM's sampling parameters for a request, without stop texts: they must be ignored inside a thought, and vLLM
+    does not recognise thoughts.
     """
     return {
         "max_tokens": sampling.max_new_tokens,
@@ -124,23 +124,23 @@ def choose_devices(options: VllmOptions, machine: Machine, local_rank: int) -> l
 
     Raises UserError if the processes of the machine do not share its devices evenly.
     """
-    each, shown = options.devices, machine.shown
+    each, visible = options.devices, machine.visible_devices
     if machine.kind == "cpu":
         return []
     product = f"--tensor_parallel_size {options.tensor_parallel_size}"
     if options.pipeline_parallel_size > 1:
         product += f" times --pipeline_parallel_size {options.pipeline_parallel_size}"
-    needed, fitting = each * machine.processes_here, len(shown) // each
-    if machine.shown_by and len(shown) == each:
-        return list(shown)  # a scheduler shows each process its own devices
+    needed, fitting = each * machine.processes_here, len(visible) // each
+    if machine.visibility_variable and len(visible) == each:
+        return list(visible)  # a scheduler shows each process its own devices
     machines = math.ceil(machine.processes / machine.processes_here)
-    if needed > len(shown) or len(shown) % each:
+    if needed > len(visible) or len(visible) % each:
         number = f"{fitting * machines}" + (f", for {machines} such machines" if machines > 1 else "")
-        advice = f"start at most --num_processes {number}" if fitting else f"this machine has room for {len(shown)}"
-        if len(shown) % each:
-            advice = f"use a number of devices that divides {len(shown)}"
+        advice = f"start at most --num_processes {number}"
+        if len(visible) % each:
+            advice = f"use a number of devices per process that divides {len(visible)}"
         raise UserError(
             f"{machine.processes_here} processes were started on this machine, and each needs {each} devices ({product}): "
-            f"{needed} in all, but the machine shows {len(shown)}; {advice}"
+            f"{needed} in all, but this process sees {len(visible)}; {advice}"
         )
-    return list(shown[local_rank * each : (local_rank + 1) * each])
+    return list(visible[local_rank * each : (local_rank + 1) * each])

@@ -1,7 +1,7 @@
 """Complete requests with vLLM: they are added one by one, and each is returned when it has finished.
 
-Prompts are encoded by us, so they are the same in every engine. vLLM has no use for several completions of one request (`n`):
-each of ours has its own seed, and a prompt that was read before is in vLLM's prefix cache.
+This module encodes the prompts, so they are the same as in the other engines. It does not ask for several completions of one
+request (`n`): each completion has its own seed, and a prompt that was read before is in vLLM's prefix cache.
 """
 
 import logging
@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class _Active:
-    """A request that vLLM works on, with its tokens so far. `thought` begins the thought with which the prompt ends."""
+    """A request that vLLM works on, with its tokens so far. `thought` is the unfinished thought at the end of the prompt."""
 
     request: Request
     prompt: list[int]
@@ -44,9 +44,9 @@ class _Active:
     tokens: list[int] = field(default_factory=list)
 
     def extend(self, tokens: Sequence[int], finished: bool, matcher: StopMatcher) -> FinishReason | None:
-        """Append new tokens; return why one of them ends the request: a stop text, or a loop. None if none does.
+        """Append new tokens. Return "stop" or "repetition" if one of them completes a stop text or a loop, else None.
 
-        The tokens after it are dropped, so that the text is the one that an engine returns which checks each token.
+        Tokens after that one are dropped, so that the text is the same as from an engine that checks every token.
         """
         for count, token in enumerate(tokens, 1):
             self.tokens.append(token)
@@ -61,7 +61,7 @@ class _Active:
 class VllmEngine:
     """Completes requests with `engine`, a vLLM engine whose processes `reaper` ends.
 
-    `ends` are the tokens that end a completion. `on_step` is called with the number of tokens that a step has brought.
+    `ends` are the tokens that end a completion. `on_step` is called with the number of tokens that a step returned.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class VllmEngine:
             except Exception as error:
                 if self._interrupted:
                     break
-                raise self._lost(error) from error
+                raise self._engine_lost(error) from error
             finished += self._read(outputs)
         return finished
 
@@ -135,7 +135,7 @@ class VllmEngine:
         self._output.close()
 
     def _add(self, active: _Active, parameters: Any) -> str | None:
-        """Hand a request to vLLM; return why it refuses it, or None."""
+        """Add a request to vLLM's engine; return why vLLM refuses it, or None."""
         from vllm.exceptions import VLLMClientError
 
         try:
@@ -143,7 +143,7 @@ class VllmEngine:
         except (VLLMClientError, ValueError) as error:
             return f"vLLM refused the request: {error}"
         except Exception as error:
-            raise self._lost(error) from error
+            raise self._engine_lost(error) from error
         self._active[str(active.request.index)] = active
         return None
 
@@ -170,7 +170,7 @@ class VllmEngine:
         text, thought = self._decoder.completion(tokens, self._ends, request.stop, active.thought)
         return replace(done, text=text, finish_reason=reason, reasoning_tokens=thought)
 
-    def _lost(self, error: Exception) -> EngineLost:
+    def _engine_lost(self, error: Exception) -> EngineLost:
         _log.error("vLLM has printed:\n%s", self._output.tail(), extra=FILE_ONLY)
         return EngineLost(f"vLLM's engine has ended ({self._output.cause() or error})")
 
@@ -207,7 +207,7 @@ def load_vllm(
 
 
 def _hardware(options: VllmOptions, kind: str) -> Hardware:
-    """Return the devices of an engine. vLLM takes its share of the memory at the start, so it has no later peak."""
+    """Return the devices of an engine. vLLM takes its share of the memory at the start, so this share is the peak memory."""
     from vllm.platforms import current_platform
 
     memory = current_platform.get_device_total_memory()

@@ -18,9 +18,9 @@ _CLOSE_SECONDS = 10.0
 
 
 class Reaper:
-    """Waits for the end of this process; until then, processes that are started with `mark` in their environment are its own.
+    """Kills the processes that carry `mark` when this process ends.
 
-    Start them with the environment variable MARK set to `mark`.
+    A process carries the mark if it was started with the environment variable MARK set to `mark`.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class Reaper:
         )
 
     def watch(self) -> None:
-        """Take note of the marked processes that are running now, for `lost`."""
+        """Remember the marked processes that are running now, for `lost`."""
         self._watched = set(marked(self.mark))
 
     def lost(self) -> bool:

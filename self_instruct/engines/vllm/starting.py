@@ -1,6 +1,6 @@
-"""Start vLLM's engine on the devices of this process, with the launcher's variables and the signals kept away from it.
+"""Start vLLM's engine on the devices of this process, and keep the launcher's variables and signals away from it.
 
-vLLM's processes write their messages into a file without a name, from which the cause of a failure is read.
+vLLM's processes write their messages into a temporary file, where this module looks for the cause of a failure.
 """
 
 import atexit
@@ -25,7 +25,7 @@ from self_instruct.engines.vllm.reaper import MARK, Reaper
 from self_instruct.errors import FILE_ONLY, UserError, install
 from self_instruct.hub import offline_if_unreachable
 
-# Not MASTER_PORT and the others with which the messages of the fleet are signed meanwhile.
+# MASTER_PORT and others are not among them: the fleet signs its messages with them meanwhile.
 _LAUNCHER = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "TORCHELASTIC_USE_AGENT_STORE")
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 _TAIL_BYTES = 1 << 16
@@ -42,30 +42,30 @@ _log = logging.getLogger(__name__)
 
 
 class Output:
-    """What vLLM's processes print, in a file that is deleted when they have ended."""
+    """The output of vLLM's processes, in a temporary file."""
 
     def __init__(self) -> None:
         self._file: IO[bytes] = tempfile.TemporaryFile()
 
     def close(self) -> None:
-        """Forget the file."""
+        """Close the file, which deletes it."""
         self._file.close()
 
     def tail(self) -> str:
-        """Return the last lines."""
+        """Return the last 64 KiB of the output."""
         # Not seek(): the processes that write into the file share its position.
         number = self._file.fileno()
         start = max(0, os.fstat(number).st_size - _TAIL_BYTES)
         return os.pread(number, _TAIL_BYTES, start).decode("utf-8", "replace")
 
     def cause(self) -> str | None:
-        """Return the first error of the last failure, without those that only say that something has failed."""
+        """Return the last error that names a cause, rather than only saying that something has failed; None without one."""
         found = [match[1] for match in _CAUSE.finditer(self.tail()) if not any(word in match[1] for word in _WRAPPERS)]
         return found[-1].strip().rstrip(".")[:600] if found else None
 
     @contextmanager
     def receiving(self) -> Iterator[None]:
-        """Inside, standard output and standard error of this process and of those that it starts go into the file."""
+        """Redirect standard output and standard error of this process, and of those that it starts, to the file."""
         before = [os.dup(number) for number in (1, 2)]
         try:
             for number in (1, 2):
@@ -78,7 +78,7 @@ class Output:
 
 
 def check_installed() -> None:
-    """Raise UserError if there is no vLLM."""
+    """Raise UserError if vLLM is not installed."""
     if importlib.util.find_spec("vllm") is None:
         raise UserError(f"--engine vllm needs the package vllm: {install('vllm')}")
 
@@ -101,7 +101,7 @@ def start(
     longest: int | None,
     machine: Machine,
 ) -> tuple[Any, Reaper, Output]:
-    """Return vLLM's engine, what ends its processes, and what they print. `longest` is the most tokens of a request.
+    """Return vLLM's engine, the reaper of its processes, and their output. `longest` limits the tokens of a request.
 
     Raises UserError if the options cannot work or memory is too small, EngineLost if vLLM fails in another way.
     """
@@ -126,7 +126,7 @@ def start(
         raise _failure(error, output, longest) from error
     _log.info("vLLM has printed:\n%s", output.tail(), extra=FILE_ONLY)
     reaper.watch()
-    atexit.register(_fall_silent)
+    atexit.register(_discard_output)
     return engine, reaper, output
 
 
@@ -143,16 +143,16 @@ def _engine(
             model=model, revision=revision, trust_remote_code=trust_remote_code, **{**arguments, **given}
         ).create_engine_config()
     except Exception as error:  # transformers, pydantic and vLLM check in their own ways
-        raise UserError(f"vLLM cannot run this model with these options: {_described(error)}") from error
+        raise UserError(f"vLLM cannot run this model with these options: {_describe(error)}") from error
     return LLMEngine.from_vllm_config(described, disable_log_stats=True)
 
 
 @contextmanager
 def _environment(devices: list[str], local_rank: int, mark: str, machine: Machine) -> Iterator[None]:
-    """Inside, the environment is that of vLLM's processes, and they start with the signals of a run blocked.
+    """Set the environment for vLLM's processes, and block the signals that end a run, until the context ends.
 
-    A terminal or scheduler sends signals to all processes, and only ours decide what they mean. torch would take the
-    launcher's variables, and its store, for vLLM's own.
+    A terminal or scheduler sends signals to all processes, but only our own processes may react to them. torch would use the
+    launcher's variables, and its store, for vLLM's processes.
     """
     before = dict(os.environ)
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
@@ -177,7 +177,7 @@ def _environment(devices: list[str], local_rank: int, mark: str, machine: Machin
 
 
 def _share_cpu(local_rank: int) -> None:
-    """Set the cores and the memory of a process that shares a machine's CPUs with others, unless the user has."""
+    """Choose the cores and the memory of a process that shares a machine's CPUs with others, unless the user has set them."""
     here = processes_here()
     room = main_memory() // here // 4 // _GIB
     os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", str(max(1, min(_CPU_CACHE_GIB, room))))
@@ -186,8 +186,8 @@ def _share_cpu(local_rank: int) -> None:
         os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", ",".join(map(str, cores)) or "nobind")
 
 
-def _fall_silent() -> None:
-    """Send what is printed from now on nowhere: at exit, vLLM's libraries report what they have not freed."""
+def _discard_output() -> None:
+    """Discard all output from now on: at exit, vLLM's libraries print warnings about what they have not freed."""
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -196,16 +196,17 @@ def _fall_silent() -> None:
 
 
 def _failure(error: Exception, output: Output, longest: int | None) -> Exception:
-    cause = output.cause() or _described(error)
+    cause = output.cause() or _describe(error)
     if _MEMORY.search(cause):
         length = f" (now {longest:,} tokens)" if longest else ""
         return UserError(
-            f"vLLM has not enough memory: {cause}. Lower --max_length{length} or --request_batch_size, use --quantization, or "
-            "spread the model with --tensor_parallel_size; --gpu_memory_utilization is the share of the memory that vLLM takes"
+            f"vLLM does not have enough memory: {cause}. Lower --max_length{length} or --request_batch_size, use "
+            "--quantization, or spread the model with --tensor_parallel_size; --gpu_memory_utilization is the share of the "
+            "memory that vLLM takes"
         )
     return EngineLost(f"vLLM could not start: {cause}")
 
 
-def _described(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {' '.join(lines)[:600]}"

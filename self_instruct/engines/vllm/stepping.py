@@ -1,4 +1,4 @@
-"""Wait for vLLM's steps in a thread of their own, since vLLM waits for ever for an engine process that was killed."""
+"""Run vLLM's steps in a thread of their own, because vLLM waits forever for an engine process that was killed."""
 
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue

@@ -15,6 +15,7 @@ GIVEN = (TOPIC, COUNT)
 """Variables that every template may use: the topic of the request, and the number of tasks that it asks for."""
 
 DRAWING = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
+"""Sampling options that decide how a token is drawn."""
 SAMPLING = ("max_new_tokens", *DRAWING)
 OPTIONS = (
     *SAMPLING, "rouge_threshold", "embedding_threshold", "min_instruction_words", "max_instruction_words", "filter_rules",
@@ -25,8 +26,8 @@ OPTIONS = (
 
 @dataclass(frozen=True)
 class Variable:
-    """A value for each request: drawn from `values`, or in turn, so that they are balanced. `shown` is what a prompt says for a
-    value, where that is not the value itself.
+    """A template variable. Each request gets one of `values`, drawn at random or, if `in_turn`, in rotation, so that all are
+    used equally often. `shown` maps a value to its text in a prompt, if that is not the value itself.
     """
 
     values: tuple[str, ...]
@@ -34,7 +35,7 @@ class Variable:
     shown: Mapping[str, str] | None = None
 
     def value(self, seed: str, turn: int) -> str:
-        """Return the value for a request: `seed` decides a draw, `turn` counts the category's requests from 0."""
+        """Return the value for a request. `seed` determines a random draw; `turn` counts the category's requests from 0."""
         return self.values[turn % len(self.values)] if self.in_turn else random.Random(seed).choice(self.values)
 
     def text(self, value: str) -> str:
@@ -48,8 +49,8 @@ class Category:
 
     `steps` is 1 if a completion has tasks with their answers, 2 if each task is answered by a separate request.
     `prompt` is the beginning of a prompt and `request` its end; `response_prompt` and `response_request` are those of
-    the second step. `validators` check whole records; `instruction_validators` check tasks without an answer, for
-    which `no_answer` does not count. `options` are run options that the category overrides.
+    the second step. `validators` check whole records; `instruction_validators` check tasks without an answer, and
+    their reason `no_answer` is ignored. `options` are run options that the category overrides.
     """
 
     name: str
@@ -71,7 +72,7 @@ class Category:
 
     @cached_property
     def first_format(self) -> RecordFormat:
-        """The format of the first step."""
+        """The format of the first step, as `first_format` returns it."""
         return first_format(self.format, self.steps)
 
     @property

@@ -25,7 +25,7 @@ _KEYS = (
     "description", "format", "steps", "prompt", "request", "response_prompt", "response_request", "demonstrations",
     "demonstrations_per_prompt", "tasks_per_request", "variables", "validators", "instruction_validators",
 )  # fmt: skip
-_SHOWN = 4
+_DEMONSTRATIONS = 4  # in a prompt, if the file does not set demonstrations_per_prompt
 
 
 def read_category(path: Path) -> Category:
@@ -38,7 +38,7 @@ def read_category(path: Path) -> Category:
     for key in content:
         if key not in _KEYS and key not in OPTIONS:
             raise _mistake(path, key, f"is unknown{nearest(key, [*_KEYS, *OPTIONS])}")
-    return _Reading(path, content).category({key: content[key] for key in content if key not in _KEYS}, digest)
+    return _Reader(path, content).category({key: content[key] for key in content if key not in _KEYS}, digest)
 
 
 def nearest(word: str, names: Collection[str]) -> str:
@@ -66,14 +66,14 @@ def _mistake(path: Path, key: str, problem: str) -> UserError:
     return UserError(f"category file {path}: {key} {problem}")
 
 
-class _Reading:
-    """One file being read."""
+class _Reader:
+    """Builds the category from a file's content; `path` is for error messages."""
 
     def __init__(self, path: Path, content: Mapping[str, Any]) -> None:
         self._path, self._content = path, content
 
     def category(self, options: Mapping[str, Any], digest: str) -> Category:
-        steps = self._whole("steps", 1, 2, default=1)
+        steps = self._integer("steps", 1, 2, default=1)
         demonstrations = self._demonstrations()
         category = Category(
             name=self._path.stem,
@@ -85,10 +85,10 @@ class _Reading:
             response_prompt=self._template("response_prompt", None if steps == 2 else ""),
             response_request=self._template("response_request", ""),
             demonstrations=demonstrations,
-            demonstrations_per_prompt=self._whole(
-                "demonstrations_per_prompt", 1, len(demonstrations), min(_SHOWN, len(demonstrations))
+            demonstrations_per_prompt=self._integer(
+                "demonstrations_per_prompt", 1, len(demonstrations), min(_DEMONSTRATIONS, len(demonstrations))
             ),
-            tasks_per_request=self._whole("tasks_per_request", 1, 1000, default=1),
+            tasks_per_request=self._integer("tasks_per_request", 1, 1000, default=1),
             variables=self._variables(),
             validators=self._validators("validators"),
             instruction_validators=self._validators("instruction_validators"),
@@ -106,10 +106,10 @@ class _Reading:
                 if name not in known:
                     raise self._error(key, f"has the variable {{{name}}}, which is not one of {', '.join(known)}"
                                       f"{nearest(name, known)}")  # fmt: skip
-            if template.doubtful:
-                written = template.doubtful[0]
+            if template.malformed:
+                written = template.malformed[0]
                 raise self._error(
-                    key, f"has {written}; a variable is written {{{written.strip('{} ').lower()}}}, in small letters"
+                    key, f"has {written}; a variable is written {{{written.strip('{} ').lower()}}}, in lower case"
                 )
             if category.steps == 1 and key.startswith("response_") and template.text:
                 raise self._error(key, "is for a second step, but steps is 1; set steps: 2, or leave it out")
@@ -136,7 +136,7 @@ class _Reading:
     def _template(self, key: str, default: str | None = None) -> Template:
         return Template(self._text(key, default))
 
-    def _whole(self, key: str, low: int, high: int, default: int) -> int:
+    def _integer(self, key: str, low: int, high: int, default: int) -> int:
         value = self._content.get(key, default)
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             raise self._error(key, f"is {value!r}, but must be a whole number from {low} to {high}")
@@ -187,7 +187,7 @@ class _Reading:
     def _variable(self, key: str, name: Any, value: Any) -> Variable:
         if not isinstance(name, str) or Template(f"{{{name}}}").names != (name,) or name == COUNT:
             raise self._error(
-                key, f"cannot be the name of a variable; use small letters, digits and _, and not {COUNT}"
+                key, f"cannot be the name of a variable; use lower-case letters, digits and _, but not {COUNT}"
             )
         if isinstance(value, dict):
             for part in value:

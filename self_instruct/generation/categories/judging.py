@@ -1,4 +1,7 @@
-"""What the candidates of a category must satisfy, in one step or in two, where tasks come first and their answers decide."""
+"""Build the rules that the candidates of a category must satisfy.
+
+In one step, a completion holds whole records. In two steps, it holds tasks, and a later request asks for the answer of each.
+"""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -19,18 +22,18 @@ NO_ANSWER = "no_answer"
 
 
 def category_rules(category: Category, filters: Sequence[Filter], bounds: Bounds, quota: int | None) -> Rules:
-    """The rules of a category; at most `quota` of its records are kept."""
+    """Return the rules of a category, which keep at most `quota` of its records."""
     whole = check_by(filters, build_validators(category.validators))
     if category.steps == 1:
         return Rules(category.format, partial(candidates, category.format), whole, bounds, quota)
     of_task = check_by(
-        about_tasks(filters), [_of_tasks(item) for item in build_validators(category.instruction_validators)]
+        about_tasks(filters), [_for_tasks(item) for item in build_validators(category.instruction_validators)]
     )
     return Rules(category.format, partial(_tasks, category), whole, bounds, quota, of_task, partial(_answer, category))
 
 
 def _tasks(category: Category, entry: Entry) -> list[Verdict]:
-    """Return the tasks of the first of two steps, without outputs that a model wrote nevertheless."""
+    """Return the tasks of a first step. Outputs are removed: some models write them although only tasks are asked for."""
     label = re.compile(
         rf"^[ \t]*\d{{1,6}}[.)][ \t]*{re.escape(category.format.triggers[-1][1])}[ \t]*:", re.MULTILINE | re.IGNORECASE
     )
@@ -50,15 +53,15 @@ def _tasks(category: Category, entry: Entry) -> list[Verdict]:
 
 
 def _answer(category: Category, entry: Entry, task: Record) -> Block:
-    """Return the block that a completion of the second step finishes."""
+    """Return the block of a task, with the output from the completion of the second step."""
     return category.format.parse(entry.answer, entry.number, entry.cut, task)[0]
 
 
-def _of_tasks(validator: Validator) -> Validator:
-    """Return the validator for tasks without an answer, ignoring the reason `no_answer`."""
+def _for_tasks(validator: Validator) -> Validator:
+    """Return a validator that ignores the reason `no_answer`, for tasks without an answer."""
 
-    def asked(record: Record, variables: Mapping[str, str]) -> Record | str:
+    def check(record: Record, variables: Mapping[str, str]) -> Record | str:
         found = validator(record, variables)
         return record if isinstance(found, str) and found.partition(":")[0] == NO_ANSWER else found
 
-    return asked
+    return check

@@ -1,4 +1,4 @@
-"""Find category files: in the user's directory first, then among those that come with the project."""
+"""Find category files in the user's directory and among the built-in ones."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,11 +11,16 @@ from self_instruct.generation.categories.category_file import nearest, read_cate
 
 
 def category_files(own: Path | None = None) -> dict[str, Path]:
-    """Return all category files by name; the user's go first. Raises `UserError` if the directory cannot be read."""
+    """Return all category files by name; a file in the user's directory `own` replaces a built-in one of the same name.
+
+    Raises `UserError` if `own` is not a directory.
+    """
     found = {path.stem: path for path in sorted(shipped("configs/categories").glob("*.yaml"))}
     if own is not None:
         if not own.is_dir():
-            raise UserError(f"--categories_path {own}: is no directory; give the one that holds your NAME.yaml files")
+            raise UserError(
+                f"--categories_path {own}: is not a directory; give the one that holds your NAME.yaml files"
+            )
         found.update((path.stem, path) for path in sorted(own.glob("*.yaml")))
     return found
 
@@ -33,7 +38,7 @@ def find(names: list[str], own: Path | None = None) -> list[Path]:
 
 
 def share_sampling(names: list[str], own: Path | None, run: Mapping[str, Any]) -> bool:
-    """Return whether these categories sample tokens as the run's options do, except for their number.
+    """Return whether these categories sample tokens as the run's options do. `max_new_tokens` may differ.
 
     Raises `UserError` if a file cannot be read.
     """

@@ -1,7 +1,7 @@
 """Compose request i of a run from categories: its category, step, topic, variables and prompt.
 
-They depend only on the seed and the outcomes of requests up to i - horizon. Requests of earlier launches are taken from the
-journal.
+All of these depend only on the seed and the outcomes of requests up to i - horizon. The requests of earlier launches are taken
+from the journal.
 """
 
 import random
@@ -21,13 +21,15 @@ from self_instruct.runs.journal import Entry
 
 
 @dataclass(frozen=True)
-class Writing:
-    """Composes a category's prompts: a composer for each step, the number of tasks that the first asks for, the category's
-    sampling, and the stop words of the run.
+class CategoryComposer:
+    """Composes the requests of a category.
+
+    `steps` has a composer for each step; `tasks` is the number of tasks that the first step asks for. `sampling` is the
+    category's own; None means the engine's.
     """
 
     category: Category
-    composers: Mapping[int, PromptComposer]
+    steps: Mapping[int, PromptComposer]
     tasks: int
     sampling: Sampling | None = None
     stop_words: tuple[str, ...] | None = None
@@ -38,7 +40,7 @@ class Writing:
         """Return the prompt of a request and the request; the second step asks for the output of a `record`."""
         number = self.tasks if aim.step == 1 else 1
         texts = self.category.texts(aim.variables, number)
-        composer = filled(self.composers[aim.step], self.category, aim.step, texts)
+        composer = filled(self.steps[aim.step], self.category, aim.step, texts)
         prompt = replace(composer.compose(index, pool, record), aim=aim)
         stop = numbered_stop(number, self.stop_words)(composer.format, prompt.number)
         return prompt, Request(index, prompt.text, prompt.opening, stop, f"{seed}:{index}", self.sampling)
@@ -52,9 +54,9 @@ def filled(composer: PromptComposer, category: Category, step: int, texts: Mappi
 
 @dataclass
 class CategoryPlan(Plan):
-    """The plan of a run from categories. `outcomes` grows as the curator decides; `progress` counts all of them."""
+    """The plan of a run from categories. The curator appends to `outcomes`; `progress` counts all of them."""
 
-    writings: Mapping[str, Writing]
+    composers: Mapping[str, CategoryComposer]
     curator: Curator
     outcomes: Sequence[Outcome]
     schedule: Schedule
@@ -79,10 +81,10 @@ class CategoryPlan(Plan):
         aim = self._aims[index]
         record = self.curator.waiting(aim.answers)[0] if aim.answers is not None else None
         pool = self.curator.pool_before(aim.category, index - self.horizon + 1)
-        return self.writings[aim.category].compose(index, aim, pool, record, self.seed)
+        return self.composers[aim.category].compose(index, aim, pool, record, self.seed)
 
     def resume(self, entries: Mapping[int, Entry]) -> None:
-        """Take over the aims of requests of earlier launches."""
+        """Take over the aims of earlier requests from the journal."""
         self._earlier = {
             request: Aim(entry.category, entry.step, entry.answers, entry.variables)
             for request, entry in entries.items()
@@ -90,16 +92,16 @@ class CategoryPlan(Plan):
         }
 
     def ended(self) -> str | None:
-        """Return why nothing more is asked although records are missing: categories were given up and the others are full."""
+        """Return why no further request is sent although records are missing, or None: see `CategoryProgress.ended`."""
         for outcome in self.outcomes[self._counted :]:
             self.progress.add(outcome)
         self._counted = len(self.outcomes)
         return self.progress.ended()
 
     def _advance(self, request: int) -> None:
-        """Show the outcomes of requests up to this one to the schedule."""
+        """Add the outcomes of requests up to this one to the schedule."""
         while self._seen < len(self.outcomes) and self.outcomes[self._seen].request <= request:
-            self.schedule.see(self.outcomes[self._seen])
+            self.schedule.add(self.outcomes[self._seen])
             del self._aims[self.outcomes[self._seen].request]
             self._seen += 1
 
@@ -119,7 +121,7 @@ class CategoryPlan(Plan):
         """Return the values of a request's variables; an answer has those of its task."""
         if assigned.answers is not None:
             return dict(self.curator.waiting(assigned.answers)[1])
-        category = self.writings[assigned.category].category
+        category = self.composers[assigned.category].category
         turn = self._turns[category.name]
         values = {
             name: variable.value(f"variables:{self.seed}:{index}:{name}", turn)
@@ -128,8 +130,8 @@ class CategoryPlan(Plan):
         return {**({TOPIC: self._topic(index, category.name)} if category.uses_topics else {}), **values}
 
     def _topic(self, index: int, category: str) -> str:
-        """Draw one of the topics with the fewest requests and records in the category, so that a topic that yields nothing
-        is not asked for again and again.
+        """Draw one of the topics with the fewest requests and records in the category, so that a topic that
+        yields no records does not get all the requests.
         """
         used = [self._asked[category, topic] + self.schedule.progress.topics[category, topic] for topic in self.topics]
         least = min(used)

@@ -16,8 +16,8 @@ from self_instruct.runs.verdict import Verdict
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome of one request: how many candidates were decided, and how many passed, as records or, in the first of two
-    steps, as the tasks in `awaiting`, which need an answer. `failed`: the engine could not answer.
+    """The outcome of one request: how many candidates were `decided` on and how many `passed`, either as records or, in the
+    first of two steps, as tasks that wait for an answer (`awaiting`). `failed` is set if the engine could not answer.
     """
 
     request: int
@@ -43,10 +43,10 @@ class Outcome:
 
 @dataclass
 class CategoryProgress:
-    """Counts by category, `(category, step)` where a step has its own.
+    """Counts by category, or by `(category, step)`. `without_success` counts the requests since the last success.
 
-    A category is given up when, over its last `patience` requests of a step, nothing passed, or less than `min_yield` of what
-    was decided.
+    A category is given up if, over the last `patience` requests of one of its steps, no candidate passed, or a share below
+    `min_yield`.
     """
 
     quotas: Mapping[str, int]
@@ -56,7 +56,7 @@ class CategoryProgress:
     topics: Counter[tuple[str, str | None]] = field(default_factory=Counter)
     requests: Counter[tuple[str, int]] = field(default_factory=Counter)
     passed: Counter[tuple[str, int]] = field(default_factory=Counter)
-    barren: Counter[tuple[str, int]] = field(default_factory=Counter)
+    without_success: Counter[tuple[str, int]] = field(default_factory=Counter)
     given_up: dict[str, str] = field(default_factory=dict)
     _recent: dict[tuple[str, int], deque[tuple[int, int]]] = field(default_factory=dict)
 
@@ -69,7 +69,7 @@ class CategoryProgress:
             return  # an error of the engine does not count against the category
         self.requests[key] += 1
         self.passed[key] += outcome.passed
-        self.barren[key] = 0 if outcome.passed else self.barren[key] + 1
+        self.without_success[key] = 0 if outcome.passed else self.without_success[key] + 1
         recent = self._recent.setdefault(key, deque(maxlen=self.patience))
         recent.append((outcome.decided, outcome.passed))
         decided, passed = (sum(column) for column in zip(*recent, strict=True))
@@ -77,7 +77,7 @@ class CategoryProgress:
         if lasting and (not passed or passed < self.min_yield * decided) and outcome.category not in self.given_up:
             noun = "records" if outcome.step == 1 else "answers"
             self.given_up[outcome.category] = (
-                f"{passed} of the {decided} {noun} that its last {self.patience} requests brought could be kept"
+                f"{passed} of the {decided} {noun} from its last {self.patience} requests could be kept"
             )
 
     def is_full(self, category: str) -> bool:
@@ -90,7 +90,7 @@ class CategoryProgress:
         return [name for name in self.quotas if not self.is_full(name) and name not in self.given_up]
 
     def ended(self) -> str | None:
-        """Return why nothing more is asked although records are missing; None if there is more to ask, or none is missing."""
+        """Return why the run ends although records are missing: each category is full or given up. Else return None."""
         if self.open or all(map(self.is_full, self.quotas)):
             return None
         reasons = [
@@ -99,4 +99,4 @@ class CategoryProgress:
             if not self.is_full(name)
         ]
         others = "the other categories are full, and " if any(map(self.is_full, self.quotas)) else ""
-        return f"{others}{'; '.join(reasons)} (--patience and --min_yield decide when)"
+        return f"{others}{'; '.join(reasons)} (--patience and --min_yield set this limit)"

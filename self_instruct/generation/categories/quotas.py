@@ -30,8 +30,8 @@ def read_shares(text: str) -> dict[str, float]:
 
 
 def quotas_of(shares: Mapping[str, float], number: int) -> dict[str, int]:
-    """Whole numbers in proportion to shares that add up to `number`: rounded down, and one more for the largest remainders, of
-    equal ones the first (the method of Hare and Niemeyer).
+    """Return whole numbers that add up to `number`, in proportion to the shares. They are rounded down, and the
+    largest remainders get one more; of equal remainders, the first ones (Hare-Niemeyer method).
     """
     total = sum(shares.values())
     exact = {name: number * share / total for name, share in shares.items()}

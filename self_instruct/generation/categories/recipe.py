@@ -25,7 +25,7 @@ from self_instruct.generation.categories.category import COUNT, OPTIONS, SAMPLIN
 from self_instruct.generation.categories.category_file import read_category
 from self_instruct.generation.categories.judging import category_rules
 from self_instruct.generation.categories.library import find
-from self_instruct.generation.categories.plan import CategoryPlan, Writing, filled
+from self_instruct.generation.categories.plan import CategoryComposer, CategoryPlan, filled
 from self_instruct.generation.categories.progress import CategoryProgress, Outcome
 from self_instruct.generation.categories.quotas import quotas_of, read_shares
 from self_instruct.generation.categories.schedule import Schedule
@@ -45,8 +45,8 @@ from self_instruct.runs.writer import Writer
 
 @dataclass(frozen=True)
 class CategoryRecipe(Recipe):
-    """Categories with their shares. A category's own options override those of the run, except the ones named in
-    `over`, which the user gave to override every category.
+    """Categories with their shares. `configs` holds the options of the run for each category, with those that its file sets,
+    except the options named in `over`: the user gave these to override every category.
     """
 
     shares: Mapping[str, float]
@@ -87,7 +87,7 @@ class CategoryRecipe(Recipe):
         return cls(config, format, shares, categories, configs, topics, tuple(sorted(over)))
 
     def replaced(self, given: Collection[str]) -> dict[str, Any]:
-        """Return the given options that every category overrides, with the given values."""
+        """Return those of the `given` options that have no effect because every category overrides them, with their values."""
         options = flatten(self.config)
         owned = [name for name in OPTIONS if all(name in item.options for item in self.categories.values())]
         own = {name: [flatten(config)[name] for config in self.configs.values()] for name in owned}
@@ -125,41 +125,41 @@ class CategoryRecipe(Recipe):
     def first_prompts(self, reader: TokenCounter) -> list[tuple[str, Prompt]]:
         """Return the first prompt of each category, and for categories of two steps one that asks for an answer."""
         shown = []
-        for name, writing in self._writings(reader).items():
-            category = writing.category
+        for name, composer in self._composers(reader).items():
+            category = composer.category
             values = {key: item.value(f"shown:{key}", 0) for key, item in category.variables.items()}
             if category.uses_topics:
                 values["topic"] = self.topics[0]
             for step in range(1, category.steps + 1):
                 record = category.demonstrations[0] if step == 2 else None
-                prompt, _ = writing.compose(0, Aim(name, step, None, values), [], record, self.config.run.seed)
+                prompt, _ = composer.compose(0, Aim(name, step, None, values), [], record, self.config.run.seed)
                 shown.append(
                     (f"{name}, step {step} of {category.steps}: {len(prompt.demonstrations)} demonstrations", prompt)
                 )
         return shown
 
     def session(self, reader: TokenCounter) -> Session:
-        """Return the plan, whose prompts are checked to fit the model, and its curator."""
-        writings, run = self._writings(reader), self.config.run
-        for name, writing in writings.items():
-            category = writing.category
-            longest = category.texts(category.longest(self.topics), writing.tasks)
-            for step, composer in writing.composers.items():
+        """Return the plan and its curator, after checking that prompts with the longest values fit the model."""
+        composers, run = self._composers(reader), self.config.run
+        for name, composer in composers.items():
+            category = composer.category
+            longest = category.texts(category.longest(self.topics), composer.tasks)
+            for step, step_composer in composer.steps.items():
                 try:
-                    filled(composer, category, step, {**longest, COUNT: str(writing.tasks)}).check()
+                    filled(step_composer, category, step, {**longest, COUNT: str(composer.tasks)}).check()
                 except UserError as error:
                     raise UserError(f"category {name}: {error}") from None
         seen, progress = (CategoryProgress(self.quotas, run.patience, run.min_yield) for _ in range(2))
         schedule = Schedule(
             self.shares,
-            {name: writing.tasks for name, writing in writings.items()},
+            {name: composer.tasks for name, composer in composers.items()},
             {name: item.steps for name, item in self.categories.items()},
             seen,
         )
         outcomes: list[Outcome] = []
         curator = self.curator(keeps_vectors=True, outcomes=outcomes)
         horizon = self.config.prompt.horizon or 1
-        plan = CategoryPlan(writings, curator, outcomes, schedule, progress, run.seed, horizon, self.topics)
+        plan = CategoryPlan(composers, curator, outcomes, schedule, progress, run.seed, horizon, self.topics)
         return Session(plan, curator)
 
     def curator(self, *, keeps_vectors: bool = False, outcomes: list[Outcome] | None = None) -> Curator:
@@ -194,16 +194,16 @@ class CategoryRecipe(Recipe):
         return Writer(folder, origin, origins, self.config.run.keep_reasoning)
 
     def funnel(self) -> Funnel:
-        """Return empty counts, with those by category."""
+        """Return empty counts, which are also kept for each category."""
         rules = {
             name: reasons for item in self.configs.values() for name, reasons in reasons_of_rules(item.filter).items()
         }
         return Funnel(self.config.run.patience, rules, build_spending(self.config), self.quotas)
 
-    def _writings(self, reader: TokenCounter) -> dict[str, Writing]:
-        return {name: self._writing(name, reader) for name in self.categories}
+    def _composers(self, reader: TokenCounter) -> dict[str, CategoryComposer]:
+        return {name: self._composer(name, reader) for name in self.categories}
 
-    def _writing(self, name: str, reader: TokenCounter) -> Writing:
+    def _composer(self, name: str, reader: TokenCounter) -> CategoryComposer:
         item, config = self.categories[name], self.configs[name]
         shown = item.demonstrations_per_prompt
         synthetic = min(config.prompt.num_prompt_synthetic_instructions, shown - 1)
@@ -211,13 +211,13 @@ class CategoryRecipe(Recipe):
         budget = prompt_budget(config, reader)
         if "max_new_tokens" in item.options and "max_new_tokens" not in self.over:
             budget = replace(budget, option="the category file's max_new_tokens")
-        composers = {
+        steps = {
             step: PromptComposer("", format, mix, config.run.seed, item.demonstrations, reader.prompt_tokens, budget)
             for step, format in ((1, item.first_format), (2, item.format))[: item.steps]
         }
         tasks = config.category.samples_per_request or item.tasks_per_request
         sampling = build_sampling(config) if any(key in item.options for key in SAMPLING) else None
-        return Writing(item, composers, tasks, sampling, stop_words(config))
+        return CategoryComposer(item, steps, tasks, sampling, stop_words(config))
 
 
 def _check_options(config: Config) -> None:

@@ -1,8 +1,8 @@
 """Decide which category and step a request serves: the category furthest behind its share.
 
-Request i depends on the outcomes of the requests up to i - horizon and on the assignments of the later ones, which
-count with the average yield of their kind so far. The plan is therefore independent of timing, and categories fill in
-proportion to their shares, whenever the run ends.
+The assignment of request i depends on the outcomes of requests up to i - horizon, and on the assignments of the requests
+since then, which count with the average yield of their category and step. The plan is therefore independent of timing, and
+the categories have records in proportion to their shares whenever the run ends.
 """
 
 from collections import Counter
@@ -32,30 +32,30 @@ class Schedule:
     steps: Mapping[str, int]
     progress: CategoryProgress
     _unanswered: dict[str, dict[str, int]] = field(default_factory=dict)
-    _under_way: dict[int, Assignment] = field(default_factory=dict)
+    _in_flight: dict[int, Assignment] = field(default_factory=dict)
     _numbers: Counter[tuple[str, int]] = field(default_factory=Counter)
     _order: int = 0
 
-    def see(self, outcome: Outcome) -> None:
+    def add(self, outcome: Outcome) -> None:
         """Add the next outcome within the horizon."""
         self.progress.add(outcome)
         for name in outcome.awaiting:
             self._unanswered.setdefault(outcome.category, {})[name] = self._order
             self._order += 1
-        assigned = self._under_way.pop(outcome.request)
+        assigned = self._in_flight.pop(outcome.request)
         self._numbers[assigned.category, assigned.step] -= 1
 
     def assign(self, request: int) -> Assignment:
         """Return the assignment of the next request."""
         candidates = self.progress.open or list(self.shares)
-        answerable = [name for name in candidates if self._wants_answer(name)]
+        answerable = [name for name in candidates if self._needs_answer(name)]
         if answerable:
             oldest = {name: next(iter(self._unanswered[name].items())) for name in answerable}
             category = min(answerable, key=lambda name: oldest[name][1])
             chosen = Assignment(category, 2, oldest[category][0])
         else:
-            hopeful = [name for name in candidates if self._hopeful(name)]
-            chosen = Assignment(min(hopeful or candidates, key=self._filled))
+            eligible = [name for name in candidates if self._may_continue(name)]
+            chosen = Assignment(min(eligible or candidates, key=self._fill_level))
         self.note(request, chosen)
         return chosen
 
@@ -63,38 +63,38 @@ class Schedule:
         """Record the assignment of the next request, also one by an earlier launch."""
         if assignment.answers is not None:
             self._unanswered.get(assignment.category, {}).pop(assignment.answers, None)
-        self._under_way[request] = assignment
+        self._in_flight[request] = assignment
         self._numbers[assignment.category, assignment.step] += 1
 
-    def _wants_answer(self, category: str) -> bool:
+    def _needs_answer(self, category: str) -> bool:
         """Return whether a category has an unanswered task and needs more answers than those already requested."""
         if not self._unanswered.get(category):
             return False
-        expected = self._numbers[category, 2] * self._answered(category)
+        expected = self._numbers[category, 2] * self._answer_yield(category)
         return self.progress.records[category] + expected < self.progress.quotas[category]
 
-    def _hopeful(self, category: str) -> bool:
-        """Return whether a category may get another request. After its latest success, or before the first, it gets at
-        most `patience` requests without a success.
+    def _may_continue(self, category: str) -> bool:
+        """Return whether a category may get another request for tasks. After a request without success, and before the
+        first success, it gets at most `patience` requests until one succeeds.
         """
         key = category, 1
-        barren = self.progress.barren[key]
-        return (barren == 0 and self.progress.passed[key] > 0) or barren + self._numbers[key] < self.progress.patience
+        failures, patience = self.progress.without_success[key], self.progress.patience
+        return (failures == 0 and self.progress.passed[key] > 0) or failures + self._numbers[key] < patience
 
-    def _filled(self, category: str) -> float:
+    def _fill_level(self, category: str) -> float:
         """Return the records that a category has or expects, divided by its share."""
         expected = float(self.progress.records[category])
         per_task = 1.0
         if self.steps[category] == 2:
-            per_task = self._answered(category)
+            per_task = self._answer_yield(category)
             expected += (len(self._unanswered.get(category, ())) + self._numbers[category, 2]) * per_task
         key = category, 1
-        # Before the first outcome, every requested task counts as good.
+        # Before the first outcome, count on every requested task to pass.
         tasks = (self.progress.passed[key] + self.tasks[category]) / (self.progress.requests[key] + 1)
         expected += self._numbers[key] * tasks * per_task
         return expected / self.shares[category]
 
-    def _answered(self, category: str) -> float:
-        """Return the share of good answers, counting one additional good one."""
+    def _answer_yield(self, category: str) -> float:
+        """Return the share of answers that passed, counting one additional answer that passed."""
         key = category, 2
         return (self.progress.passed[key] + 1) / (self.progress.requests[key] + 1)

@@ -1,7 +1,7 @@
 """Texts with variables: `{topic}` is replaced by a value, and everything else is kept.
 
-Unlike `str.format`, a value is never read as a template, and a brace that does not enclose a name is a brace: prompts may
-hold code and JSON. Text that looks like a variable but is not one is reported as a mistake when the file is read.
+Unlike `str.format`, it keeps braces that do not enclose a name, because prompts may contain code and JSON, and never fills in
+variables inside a value. Text that looks like a variable but is not one is reported as a mistake when the file is read.
 """
 
 import re
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 _VARIABLE = re.compile(r"\{([a-z][a-z0-9_]*)\}")
-_MEANT = re.compile(r"\{[ \t]*([A-Za-z][A-Za-z0-9_]*)[ \t]*\}")
+_SIMILAR = re.compile(r"\{[ \t]*([A-Za-z][A-Za-z0-9_]*)[ \t]*\}")
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,10 @@ class Template:
         return tuple(dict.fromkeys(_VARIABLE.findall(self.text)))
 
     @property
-    def doubtful(self) -> tuple[str, ...]:
-        """Text like a variable with spaces or capitals, which would not be filled."""
-        meant = (match for match in _MEANT.finditer(self.text) if not _VARIABLE.fullmatch(match.group()))
-        return tuple(dict.fromkeys(match.group() for match in meant))
+    def malformed(self) -> tuple[str, ...]:
+        """Texts that look like variables but have spaces or capital letters, so they would not be filled in."""
+        similar = (match.group() for match in _SIMILAR.finditer(self.text))
+        return tuple(dict.fromkeys(text for text in similar if not _VARIABLE.fullmatch(text)))
 
     def fill(self, values: Mapping[str, str]) -> str:
         """Return the text with variables replaced by values; a line that becomes empty because its values are empty is

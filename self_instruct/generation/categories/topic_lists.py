@@ -44,7 +44,7 @@ def read_topics(path: Path) -> tuple[str, ...]:
 
 
 def _line(raw: bytes) -> tuple[str | None, str | None]:
-    """Return the topic of a line, or None for a line without one; and the fault of the line."""
+    """Return the topic of a line and the mistake in it; both are None for a blank line or a comment."""
     try:
         text = " ".join(raw.decode("utf-8").split())
     except UnicodeDecodeError:
@@ -73,7 +73,7 @@ def listed(text: str, truncated: bool = False) -> list[tuple[str, str | None]]:
 
 
 def normalised(item: str) -> str | None:
-    """Return an item as a topic, without marks around it and remarks after it; None if it is not a topic."""
+    """Return the topic of an item, without punctuation around it or remarks after it; None if it is not a topic."""
     bare = " ".join(item.split())
     if bare.endswith(":"):
         return None

@@ -1,15 +1,16 @@
 """Filters: functions `Record -> reason | None` that accept or reject a record by itself.
 
 A reason is one word, optionally with details: `too_long` or `too_long: 212 words`. A filter that raises an exception rejects
-the record with `rule_failed`. The time of every filter is linear in the length of the text, which may be hostile. Only
-`duplicates` remembers earlier records, so a list of filters serves one run.
+the record with `rule_failed`. Every filter takes linear time in the length of the text, which may be hostile. `duplicates`
+remembers earlier records, so build a new list of filters for each run.
 
-To add a filter, write a function in one of these files, add its name with its reasons to `RULES` and a line to
-`build_filters`, and test it. The filters of `SWITCHES` are active whenever their options are given, listed or not.
+To add a filter, write a function in one of these files, add its name and reasons to `RULES` and a line to `build_filters`,
+and test it. The filters in `SWITCHES` are active whenever one of their options is given, even if --filter_rules omits them.
 """
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
+from types import NoneType
 from typing import Any
 
 from self_instruct.errors import UserError
@@ -22,10 +23,10 @@ from self_instruct.rules.filters.language import drop_language
 from self_instruct.rules.filters.length import drop_characters, drop_length
 from self_instruct.rules.filters.openings import (
     PROGRAMMING,
+    drop_leading_symbol,
     drop_non_ascii,
     drop_openings,
     drop_punctuation,
-    drop_strange_sign,
     without_programming,
 )
 from self_instruct.rules.filters.output import drop_copied_input, drop_echo, drop_empty, drop_output_repeats_task
@@ -65,12 +66,12 @@ RULES: dict[str, tuple[str, ...]] = {
 DEFAULT_RULES = (
     "empty", "length", "keywords", "openings", "punctuation", "non_ascii", "repeats_task", "echo", "loops",
 )  # fmt: skip
-"""The filters that are active by default. The others are rules of earlier systems, too strict or covered by these."""
+"""The filters that are active by default. The others are rules of earlier systems: too strict, or covered by these."""
 
 _ADDED: dict[str, Filter] = {}
 """Filters that plugins registered."""
 
-_ABOUT_OUTPUTS = ("empty_output", "output_repeats_task", "input_as_output")
+_REASONS_OF_EMPTY_OUTPUTS = ("empty_output", "output_repeats_task", "input_as_output")
 
 SWITCHES: dict[str, tuple[str, ...]] = {
     "characters": ("min_instruction_length", "max_instruction_length"),
@@ -92,7 +93,7 @@ def add_filter(name: str, reasons: tuple[str, ...], rule: Filter) -> None:
 
 
 def check_rules(rules: Sequence[str], where: str = "--filter_rules") -> None:
-    """Raise UserError for the first name that is not in `RULES`; `where` begins the message."""
+    """Raise UserError for the first name that is not in `RULES`; the message begins with `where`, the option."""
     for at, name in enumerate(rules):
         if name not in RULES:
             close = difflib.get_close_matches(name, RULES, n=1)
@@ -100,8 +101,12 @@ def check_rules(rules: Sequence[str], where: str = "--filter_rules") -> None:
             raise UserError(f"{where}[{at}] is {name!r}, but must be one of {', '.join(RULES)}{hint}")
 
 
-def asked_rules(rules: Sequence[str], switches: Mapping[str, Any]) -> list[str]:
-    """Return the active filters: those listed, then those that an option switches on, without those whose option is missing."""
+def active_rules(rules: Sequence[str], switches: Mapping[str, Any]) -> list[str]:
+    """Return the names of the active filters in order.
+
+    These are the listed `rules`, except filters of `SWITCHES` without a given option, then the other filters whose option is
+    given.
+    """
     on = [
         name for name, options in SWITCHES.items() if any(switches.get(option) not in (None, []) for option in options)
     ]
@@ -119,20 +124,20 @@ def build_filters(
     switches: Mapping[str, Any] | None = None,
     tokenizer: Callable[[str], list[str]] | None = None,
 ) -> list[Filter]:
-    """Return the filters of a run in the order of application; the first that rejects a record gives the reason.
+    """Return the filters of a run in the order in which they are applied.
 
-    `switches` are the options of `SWITCHES` by name. With a `tokenizer` for words of any script, words are counted by it, and
-    a text may begin in any script; without one, words are separated by white space, and a text must begin in ASCII.
-    Raises UserError for a pattern, a file or a language that cannot be used.
+    `switches` maps the options in `SWITCHES` to their values. A `tokenizer` for words of any script counts the words, and an
+    instruction may then begin in any script; without one, words are separated by white space, and an instruction must begin
+    with an ASCII character. Raises UserError for an invalid pattern, an unreadable file or an unknown language.
     """
     options = switches or {}
-    made: dict[str, Callable[[], Filter]] = {
+    makers: dict[str, Callable[[], Filter]] = {
         "empty": lambda: drop_empty,
         "length": lambda: drop_length(min_instruction_words, max_instruction_words, tokenizer or str.split),
         "keywords": lambda: drop_keywords(keywords),
         "openings": lambda: drop_openings(without_programming(openings, keep_programming)),
         "punctuation": lambda: drop_punctuation,
-        "non_ascii": lambda: drop_strange_sign if tokenizer else drop_non_ascii,
+        "non_ascii": lambda: drop_leading_symbol if tokenizer else drop_non_ascii,
         "repeats_task": lambda: drop_output_repeats_task,
         "echo": lambda: drop_echo(header, tokenizer),
         "loops": lambda: drop_loop(tokenizer),
@@ -153,20 +158,23 @@ def build_filters(
         "language": lambda: drop_language(options.get("language")),
         "readability": lambda: drop_unreadable(options.get("min_readability")),
     }
-    return [guarded(name, _ADDED[name] if name in _ADDED else made[name]()) for name in asked_rules(rules, options)]
+    return [
+        guarded(name, _ADDED[name] if name in _ADDED else makers[name](), NoneType)
+        for name in active_rules(rules, options)
+    ]
 
 
 def about_tasks(filters: Sequence[Filter]) -> list[Filter]:
-    """Adapt filters to tasks without an output: reasons that concern the output are ignored."""
-    return [_forgiving(rule) for rule in filters]
+    """Adapt filters to tasks that have no output yet: ignore the reasons that an empty output causes."""
+    return [_ignore_empty_output(rule) for rule in filters]
 
 
-def _forgiving(rule: Filter) -> Filter:
-    def asked(record: Record) -> str | None:
+def _ignore_empty_output(rule: Filter) -> Filter:
+    def task_rule(record: Record) -> str | None:
         objection = rule(record)
-        return None if objection in _ABOUT_OUTPUTS else objection
+        return None if objection in _REASONS_OF_EMPTY_OUTPUTS else objection
 
-    return asked
+    return task_rule
 
 
 def first_objection(filters: Sequence[Filter], record: Record) -> str | None:

@@ -1,4 +1,7 @@
-"""Exact duplicates. ROUGE-L drops nearly all of them, but compares only words of a-z and 0-9; this compares every character."""
+"""Reject exact duplicates.
+
+ROUGE-L rejects most of them too, but its default tokenizer sees only words of a-z and 0-9. This filter compares all characters.
+"""
 
 from collections.abc import Callable
 
@@ -6,9 +9,9 @@ from self_instruct.records import Record
 
 
 def drop_duplicates() -> Callable[[Record], str | None]:
-    """Reject with `duplicate` and the id of the first record if all texts and turns equal those of an earlier record.
+    """Reject with `duplicate` if all texts and turns equal those of an earlier record; the detail is the id of the first.
 
-    The earlier record need not have been kept: the rule that dropped it would also drop its copy.
+    The earlier record counts even if another filter rejected it, because that filter would reject the copy too.
     """
     first: dict[tuple[str, ...], str] = {}
 

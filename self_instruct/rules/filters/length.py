@@ -10,7 +10,7 @@ def drop_length(
 ) -> Callable[[Record], str | None]:
     """Reject with `too_short` below `minimum` words and `too_long` above `maximum`.
 
-    The papers use 4 to 150 words separated by white space (wang2022self).
+    Self-Instruct uses 4 to 150 words, separated by white space (wang2022self); `words_of` splits a text into words.
     """
 
     def rule(record: Record) -> str | None:
@@ -25,7 +25,7 @@ def drop_length(
 def drop_characters(minimum: int | None, maximum: int | None) -> Callable[[Record], str | None]:
     """Reject with `too_few_characters` below the minimum and `too_many_characters` above the maximum; None means no limit.
 
-    White space around the instruction is not counted.
+    White space before and after the instruction does not count.
     """
 
     def rule(record: Record) -> str | None:

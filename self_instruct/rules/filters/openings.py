@@ -1,4 +1,4 @@
-"""Texts and characters with which an instruction must not begin."""
+"""Reject instructions by their beginning: a text such as "Write a program", or a character."""
 
 import string
 import unicodedata
@@ -7,22 +7,23 @@ from collections.abc import Callable, Sequence
 from self_instruct.records import Record
 
 PROGRAMMING = ("Write a program", "Write a function")
-"""Small models often begin a task with the first and then write no program (wang2022self); the code fork of Self-Instruct adds
-the second."""
+"""Openings of programming tasks. Small models often write the first without a program as the output (wang2022self); a fork of
+Self-Instruct for code adds the second."""
 
-_OPENING = ("Nd", "Nl", "Ps", "Pi", "Pf")
-"""Unicode categories that may open a sentence besides letters: digits, brackets and quotation marks (some languages open with
-marks that others close with)."""
+_OPENING_CATEGORIES = ("Nd", "Nl", "Ps", "Pi", "Pf")
+"""Unicode categories besides letters that may begin a sentence: digits, brackets and quotation marks.
+
+Closing quotation marks (Pf) are included, because some languages use them as opening marks."""
 
 
 def without_programming(openings: Sequence[str], keep_programming: bool) -> list[str]:
-    """Return the texts to look for; `keep_programming` removes those of `PROGRAMMING`, ignoring case."""
-    kept = {text.lower() for text in PROGRAMMING} if keep_programming else set()
-    return [text for text in openings if text.strip() and text.lower() not in kept]
+    """Return the openings that are not blank; with `keep_programming`, without those in `PROGRAMMING` in any case."""
+    removed = {text.lower() for text in PROGRAMMING} if keep_programming else set()
+    return [text for text in openings if text.strip() and text.lower() not in removed]
 
 
 def drop_openings(openings: Sequence[str]) -> Callable[[Record], str | None]:
-    """Reject with `opening` if the instruction begins with one of the texts; a text in lower case matches any case."""
+    """Reject with `opening` if the instruction begins with one of the texts; a lower-case text matches any case."""
 
     def rule(record: Record) -> str | None:
         exact, folded = record.instruction, record.instruction.lower()
@@ -33,19 +34,20 @@ def drop_openings(openings: Sequence[str]) -> Callable[[Record], str | None]:
 
 
 def drop_punctuation(record: Record) -> str | None:
-    """Reject with `starts_with_punctuation`: the remainder of a label, a list or a quotation."""
+    """Reject with `starts_with_punctuation`: the instruction is probably the rest of a label, a list or a quotation."""
     return "starts_with_punctuation" if record.instruction[:1] in tuple(string.punctuation) else None
 
 
 def drop_non_ascii(record: Record) -> str | None:
-    """Reject with `starts_with_non_ascii`: bullets, emoji, and languages that the prompt did not ask for."""
+    """Reject with `starts_with_non_ascii`: a bullet, an emoji, or a language that the prompt did not ask for."""
     return "starts_with_non_ascii" if record.instruction and not record.instruction[0].isascii() else None
 
 
-def drop_strange_sign(record: Record) -> str | None:
-    """Reject with `starts_with_non_ascii`, for texts in any script: only characters that open a sentence in no script, such as
-    bullets, emoji and symbols. Invisible marks of writing direction before them are skipped.
+def drop_leading_symbol(record: Record) -> str | None:
+    """Reject with `starts_with_non_ascii` if the instruction begins with a bullet, an emoji or another symbol.
+
+    Skip invisible format characters, such as marks of writing direction, at the beginning.
     """
-    first = next((sign for sign in record.instruction if unicodedata.category(sign) != "Cf"), "•")
-    opens = first.isascii() or first in "¿¡" or unicodedata.category(first).startswith(("L", *_OPENING))
+    first = next((character for character in record.instruction if unicodedata.category(character) != "Cf"), "•")
+    opens = first.isascii() or first in "¿¡" or unicodedata.category(first).startswith(("L", *_OPENING_CATEGORIES))
     return "starts_with_non_ascii" if record.instruction and not opens else None

@@ -1,4 +1,4 @@
-"""Outputs that are empty, repeat the task, or repeat the prompt."""
+"""Reject outputs that are empty, or that repeat the task or the prompt."""
 
 import re
 from collections.abc import Callable
@@ -11,15 +11,16 @@ def drop_empty(record: Record) -> str | None:
     if is_blank(record.instruction) or not re.search(r"\w", record.instruction):
         return "empty_instruction"
     bare = re.sub(r"^```\w*\s*$", "", record.output, flags=re.MULTILINE)
-    # One character can be an answer ("+"), fences and white space cannot.
+    # A single character such as "+" can be an answer; a fence or white space cannot.
     return "empty_output" if is_blank(bare) else None
 
 
 def drop_output_repeats_task(record: Record) -> str | None:
-    """Reject with `output_repeats_task` if the output is the instruction or the whole task, ignoring case and spacing, or
-    exactly the input.
+    """Reject with `output_repeats_task` if the output is the instruction or the whole task (ignoring case and spacing) or the
+    input (exactly).
 
-    Capitals or spaces alone can be what the task asks of the input, and an input that is already sorted stays as it is.
+    The input is compared exactly because a task may ask to change only its case or spacing. An output equal to the input is
+    right if the task asks to sort an input that is already sorted.
     """
     output = _folded(record.output)
     if output in {_folded(record.instruction), _folded(record.task)}:
@@ -45,22 +46,22 @@ def _already_sorted(record: Record) -> bool:
 
 
 _SORTS = re.compile(r"\b(?:sort|order|arrange|alphabeti|rank|ascending|descending)", re.IGNORECASE)
-TELLING_WORDS = 5
-TELLING_SIGNS = 10
+ECHO_WORDS = 5
+ECHO_CHARACTERS = 10
 
 
 def drop_echo(header: str, tokenizer: Callable[[str], list[str]] | None = None) -> Callable[[Record], str | None]:
     """Reject with `echoes_prompt` if a whole line of the header, five words or longer, is in the instruction or the output.
 
-    With a tokenizer, whose words may be single characters, the line must also have ten characters.
+    With a `tokenizer`, whose words may be single characters, the line must also have at least ten characters.
     """
     lines = [_folded(re.sub(r"^\s*(?:\d+[.)]|[-*])\s*", "", line)) for line in header.splitlines()]
-    words_of, signs = (tokenizer, TELLING_SIGNS) if tokenizer else (str.split, 0)
-    telling = [line for line in lines if len(words_of(line)) >= TELLING_WORDS and len(line) >= signs]
+    words_of, min_characters = (tokenizer, ECHO_CHARACTERS) if tokenizer else (str.split, 0)
+    long_lines = [line for line in lines if len(words_of(line)) >= ECHO_WORDS and len(line) >= min_characters]
 
     def rule(record: Record) -> str | None:
         texts = (_folded(record.task), _folded(record.output))
-        echoed = next((line for line in telling for text in texts if line in text), None)
+        echoed = next((line for line in long_lines for text in texts if line in text), None)
         return f"echoes_prompt: {echoed}" if echoed else None
 
     return rule
@@ -71,8 +72,7 @@ def drop_copied_input(
 ) -> Callable[[Record], str | None]:
     """Reject with `copies_input` if the ROUGE-L F1 of input and output is at least the threshold (None: never).
 
-    airoboros uses 0.7, and removes such an input as useless. A record without input passes. Without a tokenizer, words are
-    those of `rouge_score`.
+    A record without an input passes. airoboros uses 0.7, and removes the input. The default tokenizer is that of `rouge_score`.
     """
 
     def rule(record: Record) -> str | None:

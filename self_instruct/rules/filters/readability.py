@@ -1,4 +1,7 @@
-"""Readability of English prose: Flesch's reading ease, 100 for very easy, under 30 for very hard."""
+"""Reject outputs whose English prose is hard to read.
+
+The measure is the Flesch reading ease: 100 is very easy, below 30 is very hard.
+"""
 
 import re
 from collections.abc import Callable
@@ -10,9 +13,9 @@ _FEWEST_WORDS = 20
 
 
 def drop_unreadable(minimum: float | None) -> Callable[[Record], str | None]:
-    """Reject with `hard_to_read` if the reading ease of the output's prose is below the minimum (None: never).
+    """Reject with `hard_to_read` if the reading ease of the output's prose is below the minimum; None accepts all.
 
-    Fewer than 20 words of prose pass.
+    Outputs with fewer than 20 words of prose pass.
     """
 
     def rule(record: Record) -> str | None:
@@ -23,7 +26,10 @@ def drop_unreadable(minimum: float | None) -> Callable[[Record], str | None]:
 
 
 def reading_ease(text: str) -> float | None:
-    """206.835 - 1.015 words/sentences - 84.6 syllables/words (flesch1948new), code left out; None under 20 words."""
+    """Return 206.835 - 1.015 words/sentences - 84.6 syllables/words (flesch1948new) of a text without its code.
+
+    Return None if there are fewer than 20 words.
+    """
     prose = _CODE.sub("\n", text)
     words = re.findall(r"[A-Za-z]+(?:['’][A-Za-z]+)?", prose)
     if len(words) < _FEWEST_WORDS:
@@ -33,7 +39,7 @@ def reading_ease(text: str) -> float | None:
 
 
 def _syllables(word: str) -> int:
-    """Count groups of vowels, without a silent e at the end."""
+    """Count the groups of vowels in a word, except a silent e at its end."""
     lower = word.lower()
     groups = len(re.findall(r"[aeiouy]+", lower))
     silent = re.search(r"[^aeiouyl]e$|[aeiouy]le$|[^aeiouyscxzgh]es$|[^aeiouytd]ed$", lower) is not None

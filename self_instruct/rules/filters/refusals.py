@@ -1,35 +1,33 @@
-"""Outputs in which a chat model speaks of itself, apologises or refuses, found by the phrases of airoboros, and in other
-languages by ours.
+"""Reject outputs in which a chat model speaks of itself, apologises or refuses.
 
-Phrases also match inside longer words, so "was an aid" counts as "as an ai". This suits the chat models from whose refusals the
-phrases were collected, but is too strict for code or for a base model.
+The English phrases are those of airoboros; the phrases of other languages are our own. English phrases also match inside longer
+words, so "was an aid" counts as "as an ai". This suits the chat models whose refusals were collected, but is too strict for
+code or for base models.
 """
 
 import re
 
 from self_instruct.records import Record
 
-_OF_ITSELF = [
+_PHRASES = [
     "my programming", "openai", "language model", "large language", "my limitations", "the limitations of my", "my abilities",
     "violates my", "illegal and dangerous", "please note that", "flesch",
 ]  # fmt: skip
-_WHAT_IT_IS = r"as an? (?:ai|generative language|gpt|bot)"
-_WHAT_IT_HAS = (
+_IDENTITY = r"as an? (?:ai|generative language|gpt|bot)"
+_INNER_LIFE = (
     r"i do(?:n't| not) (?:possess|have|exhibit) (?:personal|consciousness|subjective)"
     r"|personal (?:feelings|thoughts|emotions|desires|experiences|goals|objective|belief)"
 )
 _CANNOT = r"can(?:'t| ?not)"
-_WHAT_IT_CANNOT = (
+_INABILITY = (
     rf"(?:{_CANNOT}|won't|unable.?) (?:\w+\s){{1,50}}(?:with (?:that|your)|your \w+|provide)"
     rf"|i (?:{_CANNOT}|won't|am (?:not |un)able.?).{{0,30}}(?:you are|you're|your )"
 )
-_TELLING = re.compile(
-    "|".join([*map(re.escape, _OF_ITSELF), _WHAT_IT_IS, _WHAT_IT_HAS, _WHAT_IT_CANNOT]), re.IGNORECASE
-)
+_REFUSAL = re.compile("|".join([*map(re.escape, _PHRASES), _IDENTITY, _INNER_LIFE, _INABILITY]), re.IGNORECASE)
 _APOLOGIES = ("I'm sorry,", "Apologies,", "I can't", "I won't")
-_FROM = 2
+_SEARCH_FROM = 2
 
-AS_AN_AI_ABROAD = re.compile(
+AS_AN_AI_NOT_ENGLISH = re.compile(
     r"(?:作为|作為|身为)(?:一个|一個|一名|一款)?(?:人工智[能慧]|AI|语言模型|語言模型|大型语言模型|大型語言模型)"
     r"|(?:AI|人工知能|言語モデル)(?:アシスタント|言語モデル|モデル)?(?:として|なので|であり)"
     r"|(?:AI|인공지능|언어 ?모델)(?: ?(?:언어 ?)?(?:모델|어시스턴트|비서))?(?:로서|이기 때문에|이므로)"
@@ -51,8 +49,8 @@ AS_AN_AI_ABROAD = re.compile(
     r"|ในฐานะ(?:ที่เป็น)?(?:โมเดลภาษา|แบบจำลองภาษา|AI|เอไอ|ปัญญาประดิษฐ์)",
     re.IGNORECASE,
 )
-"""A model speaks of itself as an AI, in other languages than English."""
-REFUSES_ABROAD = re.compile(
+"""Phrases with which a model speaks of itself as an AI, in languages other than English."""
+REFUSES_NOT_ENGLISH = re.compile(
     r"\W*(?:(?:很|非常|十分|真的)?(?:抱歉|对不起|對不起"
     r"|不好意思)[，,。!！ ]{0,3}(?:但是?)?我?[^。\n]{0,12}(?:无法|無法|不能|不可以|没办法)"
     r"|我(?:无法|無法|不能)(?:提供|回答|协助|協助|帮助|幫助|满足|滿足|完成|生成|访问|處理|处理)"
@@ -77,17 +75,17 @@ REFUSES_ABROAD = re.compile(
     r"|(?:क्षमा करें|माफ़ करें|माफ करें|मुझे खेद है)[^\n]{0,60}नहीं|(?:ขอโทษ|ขออภัย|เสียใจ)[^\n]{0,40}ไม่สามารถ)",
     re.IGNORECASE,
 )
-"""The beginning of a refusal, in other languages than English."""
+"""The beginning of a refusal, in languages other than English."""
 
 
 def drop_refusal(record: Record) -> str | None:
-    """Reject with `refusal` and the phrase found.
+    """Reject with `refusal`; the detail is the phrase that was found.
 
-    As in airoboros, phrases that begin in the first two characters of the output do not count: its code passes a flag where a
-    position is expected, and its published data were filtered that way.
+    As in airoboros, English phrases that begin in the first two characters of the output do not count: its code passes a flag
+    where a start position is expected, and its published data were filtered that way.
     """
-    found = _TELLING.search(record.output, _FROM)
-    begins = next((words for words in _APOLOGIES if record.output.startswith(words)), None)
-    abroad = AS_AN_AI_ABROAD.search(record.output) or REFUSES_ABROAD.match(record.output)
-    telling = found.group() if found else begins or (abroad.group().strip() if abroad else None)
-    return f"refusal: {telling}" if telling else None
+    found = _REFUSAL.search(record.output, _SEARCH_FROM)
+    apology = next((words for words in _APOLOGIES if record.output.startswith(words)), None)
+    not_english = AS_AN_AI_NOT_ENGLISH.search(record.output) or REFUSES_NOT_ENGLISH.match(record.output)
+    phrase = found.group() if found else apology or (not_english.group().strip() if not_english else None)
+    return f"refusal: {phrase}" if phrase else None

@@ -1,4 +1,4 @@
-"""Reject outputs by patterns of a YAML file, each with examples that test it:
+"""Reject outputs that match a pattern of a YAML file. Each pattern has examples, which test it:
 
 - name: speaks_as_ai
   pattern: "as an? (?:ai|language model)"
@@ -14,28 +14,31 @@ from typing import Any
 
 from self_instruct.errors import UserError
 from self_instruct.records import Record
-from self_instruct.rules.filters.patterns import compiled, search
+from self_instruct.rules.filters.patterns import compile_pattern, search
 
 _KEYS = {"name": str, "pattern": str, "drops": list, "keeps": list, "at_start": bool, "any_case": bool}
-_NEEDED = ("name", "pattern", "drops")
+_REQUIRED = ("name", "pattern", "drops")
 _OPTION = "--response_filters_path"
 
 
 @dataclass(frozen=True)
 class ResponsePattern:
-    """A named pattern, compiled and tested."""
+    """A compiled and tested pattern. `place` is its position in the file, for messages."""
 
     name: str
     pattern: Any
     place: str
 
     def found_in(self, text: str) -> str | None:
-        """Return the matching words, or None."""
+        """Return the matching part of a text, or None."""
         return search(self.pattern, text, self.place)
 
 
 def drop_responses(path: str | None) -> Callable[[Record], str | None]:
-    """Reject with `response`, the name of the first pattern that matches the output, and the words (no path: never)."""
+    """Reject with `response` if a pattern of the file matches the output; None accepts all.
+
+    The detail is the name of the first such pattern and the matching words.
+    """
     patterns = read_patterns(Path(path)) if path is not None else []
 
     def rule(record: Record) -> str | None:
@@ -49,10 +52,10 @@ def drop_responses(path: str | None) -> Callable[[Record], str | None]:
 
 
 def read_patterns(path: Path) -> list[ResponsePattern]:
-    """Return the patterns of a file, in order.
+    """Return the patterns of a file in order.
 
-    Raises UserError, with the file and the pattern, for a mistake in the file, and for a pattern that misses one of its `drops`
-    or matches one of its `keeps`: otherwise a pattern that never matches would go unnoticed.
+    Raises UserError, which names the file and the pattern, for a mistake in the file and for a pattern that misses one of its
+    `drops` or matches one of its `keeps`. Without these examples, a pattern that never matches would go unnoticed.
     """
     import yaml
 
@@ -65,7 +68,7 @@ def read_patterns(path: Path) -> list[ResponsePattern]:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: is not YAML: {' '.join(str(error).split())[:300]}") from None
     if not isinstance(content, list) or not content:
-        raise UserError(f"{path}: must hold a list of patterns, each with {', '.join(_NEEDED)}")
+        raise UserError(f"{path}: must hold a list of patterns, each with {', '.join(_REQUIRED)}")
     found = [_pattern(item, f"{path}[{at}]") for at, item in enumerate(content)]
     names = [item.name for item in found]
     twice = next((name for name in names if names.count(name) > 1), None)
@@ -76,44 +79,44 @@ def read_patterns(path: Path) -> list[ResponsePattern]:
 
 def _pattern(item: Any, place: str) -> ResponsePattern:
     if not isinstance(item, dict):
-        raise UserError(f"{place}: is {item!r}, but must have {', '.join(_NEEDED)}")
+        raise UserError(f"{place}: is {item!r}, but must have {', '.join(_REQUIRED)}")
     for key, value in item.items():
         if key not in _KEYS:
-            raise UserError(f"{place}: unknown key {key!r}; there are {', '.join(_KEYS)}")
+            raise UserError(f"{place}: unknown key {key!r}; the keys are {', '.join(_KEYS)}")
         texts = value if isinstance(value, list) else []
         if (
             not isinstance(value, _KEYS[key])
-            or (value in ("", []) and key in _NEEDED)
+            or (value in ("", []) and key in _REQUIRED)
             or not all(isinstance(text, str) for text in texts)
         ):
-            raise UserError(f"{place}: {key} is {value!r}, but must be {_wanted(_KEYS[key])}")
-    missing = [key for key in _NEEDED if key not in item]
+            raise UserError(f"{place}: {key} is {value!r}, but must be {_description(_KEYS[key])}")
+    missing = [key for key in _REQUIRED if key not in item]
     if missing:
         raise UserError(
             f"{place}: {missing[0]} is missing; drops lists at least one example that the pattern must find"
         )
     named = f"{place} ({item['name']})"
     text = rf"\A\W*(?:{item['pattern']})" if item.get("at_start") else item["pattern"]
-    made = ResponsePattern(item["name"], compiled(text, named, item.get("any_case", True)), named)
+    pattern = ResponsePattern(item["name"], compile_pattern(text, named, item.get("any_case", True)), named)
     try:
-        _check_examples(made, item)
+        _check_examples(pattern, item)
     except TimeoutError as error:
-        raise UserError(f"{error}, an example of its own; make the pattern simpler") from None
-    return made
+        raise UserError(f"{error}, which is one of its examples; simplify the pattern") from None
+    return pattern
 
 
-def _check_examples(made: ResponsePattern, item: dict[str, Any]) -> None:
+def _check_examples(pattern: ResponsePattern, item: dict[str, Any]) -> None:
     for example in item["drops"]:
-        if made.found_in(example) is None:
+        if pattern.found_in(example) is None:
             raise UserError(
-                f"{made.place}: the pattern does not find its own example {example!r}; correct one of them"
+                f"{pattern.place}: the pattern does not find its own example {example!r}; correct one of them"
             )
     for example in item.get("keeps", []):
-        if (words := made.found_in(example)) is not None:
+        if (words := pattern.found_in(example)) is not None:
             raise UserError(
-                f"{made.place}: the pattern finds {words!r} in {example!r}, which it should keep; correct one of them"
+                f"{pattern.place}: the pattern finds {words!r} in {example!r}, which it should keep; correct one of them"
             )
 
 
-def _wanted(kind: type) -> str:
+def _description(kind: type) -> str:
     return {str: "a text", list: "a list of texts", bool: "true or false"}[kind]

@@ -1,13 +1,13 @@
-"""Validators: checks of a record of one category, such as one right option, correct sums, or code without prose.
+"""Validators: checks of the records of a category, such as distinct options, correct arithmetic, or code without prose.
 
-A validator takes a record and the variables of its request (topic, language, letter, ...), and returns the record, possibly
-corrected, or the reason to reject it: one word, optionally with details, such as `no_answer` or `many_blanks: 2`. It accepts
-what it cannot check; if it raises an exception, the record is rejected with `rule_failed`. Its time is linear in the length of
-the texts, which may be hostile. Some remember earlier records, so a list of validators serves one run; decisions depend only
-on the order of the records.
+A validator takes a record and the variables of its request (topic, language, letter, ...). It returns the record, possibly
+corrected, or the reason to reject it: one word, optionally with details, such as `no_answer` or `many_blanks: 2`. A record that
+it cannot check passes; if it raises an exception, the record is rejected with `rule_failed`. Every validator takes linear time
+in the length of the texts, which may be hostile. Some remember earlier records, so build a new list of validators for each run;
+their decisions depend only on the order of the records.
 
-To add one, write a function in one of these files that takes the parameters and returns the validator, add its name with its
-reasons to `VALIDATORS` and a line to `_MAKERS`, and test it.
+To add one, write a function in one of these files that takes the parameters and returns the validator, add its name and reasons
+to `VALIDATORS` and a line to `_MAKERS`, and test it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -75,15 +75,15 @@ def add_validator(name: str, reasons: tuple[str, ...], maker: Callable[..., Vali
 
 
 def build_validators(specs: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Validator]:
-    """Return the validators of a run, in the order of application, from their names and parameters.
+    """Return the validators of a run in order, built from their names and parameters.
 
-    Raises UserError for an unknown name (with the most similar one), and for an unknown parameter or a wrong value.
+    Raises UserError for an unknown name or parameter, and for an invalid value.
     """
-    return [guarded(name, checked(name, parameters, _MAKERS)) for name, parameters in specs]
+    return [guarded(name, checked(name, parameters, _MAKERS), Record) for name, parameters in specs]
 
 
 def validate(validators: Sequence[Validator], record: Record, variables: Variables) -> Record | str:
-    """Apply validators in turn, each to the record that the previous one returned; return the record or the first reason."""
+    """Apply each validator to the record that the previous one returned; return the last record or the first reason."""
     for validator in validators:
         found = validator(record, variables)
         if isinstance(found, str):

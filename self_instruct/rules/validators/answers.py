@@ -19,7 +19,7 @@ _FUNCTION_WORDS = frozenset(
 
 
 def stated_answer(output: str) -> str:
-    """Return the text after "Answer:" on the first or last line, or after "the answer is", else the whole output."""
+    """Return the text after "Answer:" on the last or first line, or after "the answer is", or else the whole output."""
     lines = [line for line in output.strip().splitlines() if line.strip()]
     for line in (lines[-1:] + lines[:1]) if lines else []:
         label = _LABEL.match(line)
@@ -46,7 +46,7 @@ def words(text: str) -> list[str]:
     return re.findall(r"[^\W_]+(?:['’][^\W_]+)*", text.casefold())
 
 
-def stands_in(phrase: str, text: str) -> bool:
-    """Return whether the words of a phrase are consecutive in a text; False for a phrase without words."""
+def occurs_in(phrase: str, text: str) -> bool:
+    """Return whether a text contains the words of a phrase in a row; False for a phrase without words."""
     wanted = words(phrase)
     return bool(wanted) and f" {' '.join(wanted)} " in f" {' '.join(words(text))} "

@@ -1,8 +1,8 @@
 """Check every equation that an answer states, and the result of a task that is only an arithmetic expression.
 
-Equations between numbers are checked, "12 × 3 = 36" or "15% of 80 is 12". An equation with a variable, a unit within the
-expression or anything else that is not a number cannot be checked, and passes. So does "2 is 2 * 2": "is" after a single number
-explains the number and states no result.
+Only equations between numbers are checked, such as "12 × 3 = 36" or "15% of 80 is 12". Equations with a variable, a unit within
+the expression or another text cannot be checked, and pass. "2 is 2 * 2" passes too: "is" after a single number explains the
+number instead of stating a result.
 """
 
 import re
@@ -12,13 +12,13 @@ from fractions import Fraction
 from self_instruct.records import Record
 from self_instruct.rules.validators.answers import stated_answer
 from self_instruct.rules.validators.contract import Validator, Variables
-from self_instruct.rules.validators.expressions import LONGEST, NoExpression, Token, Value, evaluate, tokens_of
+from self_instruct.rules.validators.expressions import MAX_TOKENS, ExpressionError, Token, Value, evaluate, tokens_of
 
 _EQUALS = re.compile(r"(?<![-+*/%!<>=:~|&^])=(?!=)|≈|\bis(?: equal to)?\b|\bequals\b|\bmakes\b")
-_LONGEST_LINE = 4000
+_MAX_LINE = 4000
 _FENCED = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 _BOLD = re.compile(r"(?<!\S)(?:\*\*|__)(?=\S)|(?<=\S)(?:\*\*|__)(?=[\s.,;:!?]|$)", re.MULTILINE)
-_SPOKEN = [
+_SYMBOLS = [
     (re.compile(r"(?<=[\d)%])\s+(?:plus|added to)\s+(?=[\d(])", re.I), " + "),
     (re.compile(r"(?<=[\d)%])\s+minus\s+(?=[\d(])", re.I), " - "),
     (re.compile(r"(?<=[\d)%])\s+(?:times|multiplied by)\s+(?=[\d(])", re.I), " * "),
@@ -37,15 +37,15 @@ _ASKED = re.compile(
 )
 _OPERATORS = ("+", "-", "*", "/", "^", "of")
 _LABEL = re.compile(r"^\s*\d{1,3}[.)]\s+")
-_OPEN = ("remainder", "r ", "rest", "mod", "≈")
-_OPEN_NEXT = re.compile(rf"\s*+(?:{'|'.join(_OPEN)})", re.IGNORECASE)
+_NOT_EXACT = ("remainder", "r ", "rest", "mod", "≈")
+_NOT_EXACT_NEXT = re.compile(rf"\s*+(?:{'|'.join(_NOT_EXACT)})", re.IGNORECASE)
 _NUMBER_OR_BRACKET = re.compile(r"[\d(.$€£-]")
-_LONGEST_WORD = 20
-_TAKES_MORE = frozenset(
+_MAX_WORD = 20
+_OPERATOR_WORDS = frozenset(
     "log ln lg exp sin cos tan sqrt root mod modulo gcd lcm min max of half double twice triple plus minus times".split()
 )
 _ABOUT = re.compile(r"\s*(?:(?:about|around|approximately|roughly|nearly)\s+)?")
-_GOES_ON = re.compile(
+_CONTINUES = re.compile(
     r"[\w^²³!√/:\\{]|\s+[A-Za-z]\b(?!\s*[.,;])|[.,]\d|\s*[+*×^]"
     r"|\s*(?:hundred|thousand|million|billion|trillion|dozen|squared|cubed|factorial|cents?|k)\b",
     re.IGNORECASE,
@@ -53,16 +53,15 @@ _GOES_ON = re.compile(
 
 
 def arithmetic() -> Validator:
-    """Reject with `wrong_sum` if an equation of the output is false, and with `wrong_result` if the task is an arithmetic
-    expression and the answer another number.
+    """Reject with `wrong_sum` if the output states a false equation, or `wrong_result` if it answers an expression wrongly.
 
-    A result with decimals may be rounded or truncated to them; one without decimals must be exact, unless it is marked as
-    approximate ("about") or has a remainder.
+    A result with decimals may be rounded or truncated. A result without decimals must be exact, unless the text calls it
+    approximate ("about") or adds a remainder.
     """
 
     def validator(record: Record, variables: Variables) -> Record | str:
         for line in _FENCED.sub("\n", record.output).splitlines():
-            if len(line) <= _LONGEST_LINE and (wrong := wrong_sum(_plain(line))) is not None:
+            if len(line) <= _MAX_LINE and (wrong := wrong_sum(_plain(line))) is not None:
                 return f"wrong_sum: {wrong}"
         wrong = _wrong_result(record)
         return f"wrong_result: {wrong}" if wrong else record
@@ -71,22 +70,26 @@ def arithmetic() -> Validator:
 
 
 def wrong_sum(line: str) -> str | None:
-    """Return the first false equation of a line with the right result, or None if all that can be checked are true."""
+    """Return the first false equation of a line and its correct result, or None."""
     line = _LABEL.sub("", line)
     for left, right, approximate in _equations(line):
         try:
             first, second = evaluate(left), evaluate(right)
-        except NoExpression:
+        except ExpressionError:
             continue
-        if not any(token.text in _OPERATORS for token in (*left, *right)) or _discounts(left) or _discounts(right):
-            continue  # "3 is 5" can mean many things, and "100 - 20%" is meant as 80
+        if (
+            not any(token.text in _OPERATORS for token in (*left, *right))
+            or _adds_percentage(left)
+            or _adds_percentage(right)
+        ):
+            continue  # "3 is 5" can mean many things, and "100 - 20%" usually means 80
         if not _agree(first, second, approximate):
-            return f"{line[left[0].start : right[-1].end].strip()[:120]}; it is {_shown(first.exact)}"
+            return f"{line[left[0].start : right[-1].end].strip()[:120]}; it is {_formatted(first.exact)}"
     return None
 
 
 def _equations(line: str) -> Iterator[tuple[list[Token], list[Token], bool]]:
-    """Yield both sides of each equation between numbers: the arithmetic to the left and right of the equals sign."""
+    """Yield the left and right side of each equation between numbers, and whether the result is approximate."""
     signs = list(_EQUALS.finditer(line))
     starts = [0, *(sign.end() for sign in signs)]
     ends = [*(sign.start() for sign in signs[1:]), len(line)]
@@ -94,19 +97,19 @@ def _equations(line: str) -> Iterator[tuple[list[Token], list[Token], bool]]:
         left = _side_before(line, start, sign.start())
         right = _side_after(line, sign.end(), end) if left else None
         if left and right:
-            said = line[max(0, left[0].start - 12) : left[0].start] + line[sign.end() : right[0].start]
+            nearby = line[max(0, left[0].start - 12) : left[0].start] + line[sign.end() : right[0].start]
             if sign.group() == "is" and sum(token.text not in "-%" for token in left) == 1:
                 continue
             loose = (
                 "≈" in sign.group()
-                or re.search(r"\b(?:about|around|approximately|roughly|nearly)\b", said) is not None
+                or re.search(r"\b(?:about|around|approximately|roughly|nearly)\b", nearby) is not None
             )
-            if not _OPEN_NEXT.match(line, right[-1].end):
+            if not _NOT_EXACT_NEXT.match(line, right[-1].end):
                 yield left, right, loose
 
 
 def _side_before(line: str, start: int, end: int) -> list[Token] | None:
-    """Return the longest expression from `start` on that ends at `end`, or None if the text before may be part of it."""
+    """Return the longest expression after `start` that ends at `end`, or None if text before it may belong to it."""
     begin = start
     while begin < end:
         tokens = tokens_of(line, begin, end)
@@ -121,13 +124,13 @@ def _side_before(line: str, start: int, end: int) -> list[Token] | None:
     first = tokens[0]
     before = line[start : first.start].rstrip("$€£ \t")
     glued = before and before == line[start : first.start].rstrip("$€£")
-    word = re.search(rf"[^\W\d_]{{1,{_LONGEST_WORD}}}$", before[-_LONGEST_WORD:])
+    word = re.search(rf"[^\W\d_]{{1,{_MAX_WORD}}}$", before[-_MAX_WORD:])
     if first.text in ("+", "*", "/", "^", ")", "%", "of") or (first.text == "-" and _spaced(line, first)):
         return None
     if glued and re.search(r"[\w.:)\]/^²³√!°%]$", before):
         return None
     # "2x + 3" and "y 3": a single letter is a variable; "a" and "I" are words.
-    if word and ((len(word.group()) == 1 and word.group() not in "aAI") or word.group().lower() in _TAKES_MORE):
+    if word and ((len(word.group()) == 1 and word.group() not in "aAI") or word.group().lower() in _OPERATOR_WORDS):
         return None
     if re.search(r"[-+*/^×÷·]$", before):
         return None
@@ -135,10 +138,10 @@ def _side_before(line: str, start: int, end: int) -> list[Token] | None:
 
 
 def _side_after(line: str, start: int, end: int) -> list[Token] | None:
-    """Return the expression at `start`, or None if the text after it, up to `end`, may be part of it."""
+    """Return the expression at `start`, or None if text between it and `end` may belong to it."""
     begin = _ABOUT.match(line, start, end)
     tokens = tokens_of(line, begin.end() if begin else start, end)
-    # "= 7 - so much" continues in words.
+    # A dash or "of" before words is not part of the expression: "= 7 - that's all".
     while (
         tokens
         and tokens[-1].text in ("-", "of")
@@ -146,9 +149,9 @@ def _side_after(line: str, start: int, end: int) -> list[Token] | None:
         and _spaced(line, tokens[-1])
     ):
         tokens = tokens[:-1]
-    if not tokens or tokens[-1].text in ("+", "-", "*", "/", "^", "(") or len(tokens) > LONGEST:
+    if not tokens or tokens[-1].text in ("+", "-", "*", "/", "^", "(") or len(tokens) > MAX_TOKENS:
         return None
-    return None if _GOES_ON.match(line[tokens[-1].end : end]) else tokens
+    return None if _CONTINUES.match(line[tokens[-1].end : end]) else tokens
 
 
 def _spaced(line: str, token: Token) -> bool:
@@ -164,39 +167,39 @@ def _agree(first: Value, second: Value, approximate: bool) -> bool:
     unit = Fraction(1, 10 ** ((shown.decimals or 0) + (2 if shown.percent else 0)))
     if approximate:
         return difference <= max(abs(exact.exact) / 20, unit / 2)
-    rounded, cut = difference <= unit / 2, difference < unit and abs(shown.exact) < abs(exact.exact)
-    return bool(shown.decimals) and (rounded or cut)
+    rounded, truncated = difference <= unit / 2, difference < unit and abs(shown.exact) < abs(exact.exact)
+    return bool(shown.decimals) and (rounded or truncated)
 
 
-def _discounts(tokens: list[Token]) -> bool:
-    """Return whether a percentage is added or subtracted."""
+def _adds_percentage(tokens: list[Token]) -> bool:
+    """Return whether the expression adds or subtracts a percentage."""
     texts = [token.text for token in tokens]
     return any(sign in "+-" and end == "%" for sign, end in zip(texts[1:], texts[3:], strict=False))
 
 
 def _wrong_result(record: Record) -> str | None:
-    """Return the result of the task's expression if the answer has numbers but not this one, else None."""
+    """Return the correct result of the task's expression if the answer has only other numbers, else None."""
     last = record.task.rstrip().rpartition("\n")[2]
-    asked = _ASKED.match(" ".join(_plain(last[:_LONGEST_LINE]).split()))
+    asked = _ASKED.match(" ".join(_plain(last[:_MAX_LINE]).split()))
     expected = _result(asked["sum"]) if asked else None
-    answer = _plain(stated_answer(record.output)[:_LONGEST_LINE])
-    if asked is None or expected is None or any(word in answer.lower() for word in _OPEN):
+    answer = _plain(stated_answer(record.output)[:_MAX_LINE])
+    if asked is None or expected is None or any(word in answer.lower() for word in _NOT_EXACT):
         return None
     about = re.search(r"\b(?:about|around|approximately|roughly)\b", answer) is not None
     numbers = list(_numbers(answer))
     if not numbers or any(_agree(expected, value, about) for value in numbers):
         return None
-    return f"{asked['sum'].strip()[:80]} is {_shown(expected.exact)}, not {answer.strip()[:80]}"
+    return f"{asked['sum'].strip()[:80]} is {_formatted(expected.exact)}, not {answer.strip()[:80]}"
 
 
 def _result(text: str) -> Value | None:
-    """Return the value of a text that is only an expression; None for a single number or any other text."""
+    """Return the value of a text that is only an expression, or None for a single number or any other text."""
     tokens = tokens_of(text)
     if not tokens or text[tokens[-1].end :].strip() or text[: tokens[0].start].strip("$€£ "):
         return None
     try:
         value = evaluate(tokens)
-    except NoExpression:
+    except ExpressionError:
         return None
     return value if value.decimals is None else None
 
@@ -205,19 +208,19 @@ def _numbers(text: str) -> Iterator[Value]:
     for found in re.finditer(r"(?<![\w.])[-−–﹣－]?\$?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:\s*/\s*\d+)?\s*%?", text):
         try:
             yield evaluate(tokens_of(found.group().replace("$", "")))
-        except NoExpression:
+        except ExpressionError:
             continue
 
 
 def _plain(text: str) -> str:
     """Return the text without bold markup, with operators in words or TeX replaced by symbols."""
     text = _BOLD.sub(" ", text)
-    for pattern, sign in _SPOKEN:
+    for pattern, sign in _SYMBOLS:
         text = pattern.sub(sign, text)
     return text
 
 
-def _shown(value: Fraction) -> str:
+def _formatted(value: Fraction) -> str:
     if value.denominator == 1:
         return str(value.numerator)
     return f"{float(value):.6g}" if abs(value) < 10**300 else str(value)

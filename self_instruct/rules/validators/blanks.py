@@ -1,9 +1,9 @@
-"""Fill-in-the-blank tasks: one gap and its answer."""
+"""Check fill-in-the-blank tasks: there is one gap, and the answer is not in the text already."""
 
 import re
 
 from self_instruct.records import Record
-from self_instruct.rules.validators.answers import bare, content_words, stands_in, stated_answer
+from self_instruct.rules.validators.answers import bare, content_words, occurs_in, stated_answer
 from self_instruct.rules.validators.contract import Validator, Variables
 
 _BLANK = re.compile(
@@ -13,11 +13,11 @@ _BLANK = re.compile(
 
 
 def fill_in_the_blank(max_answer_words: int = 12, word_bank: bool = False) -> Validator:
-    """Reject with `no_blank` or `many_blanks` unless the task has exactly one gap; with `no_answer`; with `answer_too_long`;
-    and with `answer_in_text` if the task contains the answer, unless a `word_bank` to choose from is allowed.
+    """Reject with `no_blank` or `many_blanks` (unless there is one gap), `no_answer`, `answer_too_long`, or `answer_in_text`.
 
     A gap is written ____ or [blank]; adjacent gaps, for an answer of several words, count as one. If the output repeats the
-    whole sentence, the words in the gap are the answer.
+    whole sentence, the answer is the words in the gap. `answer_in_text` means that the task contains the answer; a `word_bank`
+    to choose from allows this.
     """
 
     def validator(record: Record, variables: Variables) -> Record | str:
@@ -29,7 +29,7 @@ def fill_in_the_blank(max_answer_words: int = 12, word_bank: bool = False) -> Va
             return "no_answer"
         if len(answer.split()) > max_answer_words:
             return f"answer_too_long: {len(answer.split())} words"
-        if not word_bank and content_words(answer) and stands_in(answer, record.task):
+        if not word_bank and content_words(answer) and occurs_in(answer, record.task):
             return f"answer_in_text: {bare(answer)}"
         return record
 
@@ -37,7 +37,7 @@ def fill_in_the_blank(max_answer_words: int = 12, word_bank: bool = False) -> Va
 
 
 def _filled(task: str, gap: re.Match[str], output: str) -> str | None:
-    """Return the words in the gap, in lower case, of an output that repeats the line with the gap."""
+    """Return the words in the gap, in lower case, if the output repeats the sentence with the gap, else None."""
     before = task[: gap.start()].rpartition("\n")[2]
     after = task[gap.end() :].partition("\n")[0]
     if len((before + after).split()) < 2:

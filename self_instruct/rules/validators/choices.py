@@ -1,11 +1,11 @@
-"""Multiple choice: distinct options, an answer that is one of them, and balanced letters."""
+"""Check multiple-choice questions: distinct options, an answer that is one of them, and balanced letters."""
 
 import re
 from collections import Counter
 from dataclasses import dataclass
 
 from self_instruct.records import Record
-from self_instruct.rules.validators.answers import bare, stands_in, stated_answer
+from self_instruct.rules.validators.answers import bare, occurs_in, stated_answer
 from self_instruct.rules.validators.contract import Validator, Variables
 
 _BOLD = r"(?:\*\*|__)?"
@@ -29,14 +29,14 @@ class Options:
     texts: dict[str, str]
 
     def named_by(self, text: str) -> str | None:
-        """Return the letter of the longest option with which a text begins, up to a word boundary, or None."""
+        """Return the letter of the longest option that begins a text and ends at a word boundary, or None."""
         wanted = bare(text)
         found = [(len(own), letter) for letter, own in self._bare() if _begins(wanted, own)]
         return max(found)[1] if found else None
 
     def mentioned_in(self, text: str) -> list[str]:
-        """Return the letters of the options whose texts are in a text."""
-        return [letter for letter, own in self._bare() if stands_in(own, text)]
+        """Return the letters of the options that occur in a text."""
+        return [letter for letter, own in self._bare() if occurs_in(own, text)]
 
     @property
     def repeats(self) -> bool:
@@ -49,9 +49,9 @@ class Options:
 
 
 def read_options(text: str) -> Options | None:
-    """Return the options of a question, labelled in sequence from A, a or 1, each on its own line or all within a line.
+    """Return the options of a question, or None if there are fewer than two.
 
-    None if there are fewer than two.
+    Their labels are consecutive from A, a or 1, each on its own line or all within a line.
     """
     for marker in _MARKERS:
         run = _sequence(list(marker.finditer(text)))
@@ -66,7 +66,10 @@ def read_options(text: str) -> Options | None:
 
 
 def _sequence(marks: list[re.Match[str]]) -> list[re.Match[str]]:
-    """Return the last sequence of consecutive labels from the first one; an article "A." before the options is skipped."""
+    """Return the longest sequence of consecutive labels that begins with A, a or 1; of several, the last.
+
+    This skips a letter such as the initial in "A. Smith" before the options.
+    """
     run: list[re.Match[str]] = []
     best: list[re.Match[str]] = []
     for mark in marks:
@@ -80,7 +83,7 @@ def _sequence(marks: list[re.Match[str]]) -> list[re.Match[str]]:
 
 
 def _end_of_last(text: str, start: int) -> int:
-    """Return the end of the last option: the end of its paragraph, or of its line if there are only options before."""
+    """Return the end of the last option: the end of its paragraph, or the line before "Answer", "Which" or the like."""
     end = re.compile(
         r"\n\s*\n|\n(?=\s*(?:answer|question|please|choose|select|explain|which|what)\b)|\Z", re.IGNORECASE
     )
@@ -89,15 +92,17 @@ def _end_of_last(text: str, start: int) -> int:
 
 
 def multiple_choice(options: int | None = None, balance: float | None = 5.0) -> Validator:
-    """Reject with `no_options` (none, or another number than `options`); `same_options`; `no_answer`; `not_an_option` if the
-    letter or text is not an option; `letter_disagrees` if the text beside it belongs to another letter; `wrong_letter` if the
-    variable `letter` asks for another one.
+    """Reject questions without valid options, and answers that are not one of them or that use a letter too often.
 
-    `letter_overused`: among the accepted records a letter may be at most `balance` times as frequent as by chance, where a
-    record of k options counts 1/k for each of its letters; None accepts any distribution.
+    The reasons are `no_options` (also if their number is not `options`), `same_options`, `no_answer`, `not_an_option`,
+    `letter_disagrees` (the text after the letter is another option), `wrong_letter` (the variable `letter` asks for another),
+    `letter_overused`. In the accepted records a letter may exceed its expected number of answers by at most `balance`, where
+    a question with k options adds 1/k to each of its letters. None accepts any distribution.
     """
     if balance is not None and balance < 1:
-        raise ValueError(f"balance is {balance:g}, but must be at least 1; below 1 no first answer could pass")
+        raise ValueError(
+            f"balance is {balance:g}, but must be at least 1; below 1, the first answer would always be rejected"
+        )
     seen: Counter[str] = Counter()
     expected: Counter[str] = Counter()
 
@@ -124,12 +129,12 @@ def multiple_choice(options: int | None = None, balance: float | None = 5.0) -> 
 
 
 def chosen(options: Options, output: str) -> tuple[str | None, str | None]:
-    """Return the letter that an output chooses, by letter, by letter and text, or by text; or None and the reason."""
+    """Return the letter that an output chooses (by letter, text or both) and None, or None and the reason to reject it."""
     answer = stated_answer(output)
     line = next((line for line in answer.splitlines() if line.strip()), "")
     mark = _CHOSEN.match(line)
     by_text = options.named_by(line)
-    # "A" and "I" may be words, so they count only alone or marked; other letters always count.
+    # "A" and "I" may be words, so they count only if they stand alone or a sign such as ")" follows.
     if (
         mark
         and not (by_text and mark["label"].upper() not in options.texts)
@@ -143,8 +148,10 @@ def chosen(options: Options, output: str) -> tuple[str | None, str | None]:
 
 
 def _by_letter(options: Options, letter: str, rest: str, marked: bool) -> tuple[str | None, str | None]:
-    """Return the letter if it is an option and the text beside it is its own or, unless the letter is `marked` by a sign, an
-    explanation.
+    """Return the letter if it is an option and the `rest` of the line fits it, else the reason to reject it.
+
+    The rest fits if it is empty or begins with the text of this option. It may also be an explanation, after a comma or a
+    semicolon, or if no sign such as ")" has `marked` the letter.
     """
     if letter not in options.texts:
         return None, f"not_an_option: {letter}"

@@ -1,17 +1,17 @@
-"""The plain format of code: an answer that is only code."""
+"""Check the plain format of code: the answer is only code."""
 
 import re
 from dataclasses import replace
 
 from self_instruct.records import Record
-from self_instruct.rules.python_source import syntax_fault
+from self_instruct.rules.python_source import syntax_error
 from self_instruct.rules.validators.contract import Validator, Variables, is_set
 
 _FENCE = re.compile(r"^[ \t]*(?P<fence>`{3,}|~{3,})[ \t]*+(?P<tag>[\w+#.-]*+)[ \t]*$", re.MULTILINE)
 _TAG = re.compile(r"\bPLAIN[_ ]?FORMAT\b", re.IGNORECASE)
 _COMMENT = re.compile(r"^\s*(?:#|//|/?\*|--|;|%|\"\"\"|'''|<!--|REM\b)", re.IGNORECASE)
-_CODE_SIGNS = re.compile(r"[{}\[\]();=<>$\\|_@]|\w\.\w|::|->|\b\w+\(")
-_SPEECH = re.compile(
+_CODE_CHARACTERS = re.compile(r"[{}\[\]();=<>$\\|_@]|\w\.\w|::|->|\b\w+\(")
+_CHAT_OPENING = re.compile(
     r"^(?:sure|certainly|of course|here(?:'s| is| are)|below is|the following|this (?:code|function|script|program|solution)"
     r"|explanation|note|output|example usage|you can|i (?:have|can|will)|let me|in this)\b",
     re.IGNORECASE,
@@ -19,11 +19,11 @@ _SPEECH = re.compile(
 
 
 def plain_code(always: bool = False) -> Validator:
-    """Require the plain format if the variable `plain_format`, PLAINFORMAT in the instruction, or `always` asks for it.
+    """Require an answer that is only code, and remove the fence around it.
 
-    A single fenced block is unwrapped. Reject with `prose_around_code`, `several_blocks` or `no_code`, and with
-    `does_not_compile` if the variable `language` or the fence names Python and the code is not valid Python. Other records
-    pass unchanged.
+    The validator applies if the variable `plain_format` is set, the instruction contains PLAINFORMAT, or with `always`; other
+    records pass unchanged. Reject with `prose_around_code`, `several_blocks` or `no_code`, and with `does_not_compile` if the
+    variable `language` or the fence names Python and the code is not valid Python.
     """
 
     def validator(record: Record, variables: Variables) -> Record | str:
@@ -33,15 +33,15 @@ def plain_code(always: bool = False) -> Validator:
         if objection:
             return objection
         language = (variables.get("language") or tag).strip().lower()
-        if language in ("python", "python3", "py") and (fault := syntax_fault(code)) is not None:
-            return f"does_not_compile: {fault}"
+        if language in ("python", "python3", "py") and (error := syntax_error(code)) is not None:
+            return f"does_not_compile: {error}"
         return replace(record, output=code)
 
     return validator
 
 
 def _unwrapped(output: str) -> tuple[str, str, str | None]:
-    """Return the code of an output, the language of its fence, and the reason why it is not only code, or None."""
+    """Return the code of an output, the language of its fence, and the reason if the output is not only code, else None."""
     fences = list(_FENCE.finditer(output))
     if not fences:
         code, tag = output.strip("\n"), ""
@@ -63,13 +63,14 @@ def _unwrapped(output: str) -> tuple[str, str, str | None]:
 
 
 def _is_prose(line: str) -> bool:
-    """Return whether a line is a sentence, not a comment or a statement. SQL and shell look like prose, but end without a full
-    stop.
+    """Return whether a line is a sentence, not a comment or a statement.
+
+    A sentence must end with a full stop or the like, because SQL and shell commands look like prose without one.
     """
     text = line.strip()
     if not text or _COMMENT.match(text) or line.startswith((" ", "\t")):
         return False
     words = text.split()
-    spoken = len(words) >= 3 and _SPEECH.match(text) is not None and text[-1] in ".:!"
-    sentence = len(words) >= 5 and text[0].isupper() and text[-1] in ".:!?" and not _CODE_SIGNS.search(text)
+    spoken = len(words) >= 3 and _CHAT_OPENING.match(text) is not None and text[-1] in ".:!"
+    sentence = len(words) >= 5 and text[0].isupper() and text[-1] in ".:!?" and not _CODE_CHARACTERS.search(text)
     return spoken or sentence

@@ -1,4 +1,4 @@
-"""The types of validators."""
+"""The types that every validator uses."""
 
 from collections.abc import Callable, Mapping
 
@@ -12,5 +12,5 @@ Validator = Callable[[Record, Variables], Record | str]
 
 
 def is_set(variables: Variables, name: str) -> bool:
-    """Return whether a variable is set to anything but a negation."""
+    """Return whether a variable has a value other than "no", "false", "none", "off" or 0."""
     return variables.get(name, "").strip().lower() not in ("", "0", "no", "false", "none", "off")

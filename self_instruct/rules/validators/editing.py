@@ -1,4 +1,4 @@
-"""Editing tasks: a text to change, and the changed text."""
+"""Check editing tasks: the task contains a text, and the output is a changed version of it."""
 
 import re
 
@@ -9,8 +9,9 @@ _QUOTED = re.compile(r"[\"“](?P<text>[^\"“”]+)[\"”]|'(?P<single>[^'\n]+)
 
 
 def editor(min_words: int = 4) -> Validator:
-    """Reject with `nothing_to_edit` if the task has no text of at least `min_words` words (its input, the text after the first
-    line or a colon, or a quotation); with `no_answer`; and with `unchanged` if the answer is that text.
+    """Reject with `nothing_to_edit`, `no_answer`, or `unchanged` if the answer equals the text to edit.
+
+    The text to edit has at least `min_words` words: the input, the text after the first line or a colon, or a quotation.
     """
 
     def validator(record: Record, variables: Variables) -> Record | str:
@@ -26,7 +27,7 @@ def editor(min_words: int = 4) -> Validator:
 
 
 def _given_texts(record: Record) -> list[str]:
-    """Yield the texts that the task may ask to edit."""
+    """Return the texts that the task may ask to edit."""
     task = record.instruction
     _, _, rest = task.partition("\n")
     after_colon = task.partition(":")[2]

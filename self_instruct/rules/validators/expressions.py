@@ -1,4 +1,4 @@
-"""Arithmetic as people write it: numbers, + - × ÷ ^, brackets, fractions, percent; evaluated exactly, as fractions.
+"""Parse arithmetic as people write it (numbers, + - × ÷ ^, brackets, fractions, percent) and evaluate it exactly.
 
     sum     := product (("+" | "-") product)*
     product := power (("*" | "/" | "of") power)*           "of" after a percentage or a fraction
@@ -7,36 +7,36 @@
 
 An "x" before a number or a bracket is a multiplication sign; in "3x - 7" it is a variable.
 
-Nothing is executed. A text that is too long, too deep or too large to evaluate is not an expression.
+The text is never executed. Expressions that are too long, too deeply nested or too large are not evaluated.
 """
 
 import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-LONGEST = 200  # tokens
-_DEEPEST = 50
-_DIGITS = 40
-_HIGHEST_POWER = 64
-_MOST_BITS = 4096
+MAX_TOKENS = 200  # tokens
+_MAX_DEPTH = 50
+_MAX_DIGITS = 40
+_MAX_POWER = 64
+_MAX_BITS = 4096
 _TOKEN = re.compile(
     r"\s*+(?:(?P<number>(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)|(?P<power>\*\*|\^)"
     r"|(?P<sign>[-+*/()%×÷·∙−–﹣－])|(?P<money>[$€£])|(?P<word>of\b|x(?=\s*[$€£]?(?:[\d(]|\.\d))))"
 )
-_SAME = {"×": "*", "·": "*", "∙": "*", "x": "*", "÷": "/", "−": "-", "–": "-", "﹣": "-", "－": "-", "**": "^"}
+_SYNONYMS = {"×": "*", "·": "*", "∙": "*", "x": "*", "÷": "/", "−": "-", "–": "-", "﹣": "-", "－": "-", "**": "^"}
 
 
 @dataclass(frozen=True)
 class Value:
-    """The value of an expression. `decimals` is the number of decimals of a single number, None for a computed value."""
+    """The value of an expression. `decimals` is the number of decimals if it is a single number, None if it is computed."""
 
     exact: Fraction
     decimals: int | None = None
     percent: bool = False
 
 
-class NoExpression(ValueError):
-    """The text is not an expression, or is not evaluated."""
+class ExpressionError(ValueError):
+    """The text is not an expression, or it is too large to evaluate."""
 
 
 @dataclass(frozen=True)
@@ -49,30 +49,33 @@ class Token:
 
     @property
     def is_number(self) -> bool:
-        """Return whether it is a number."""
+        """Return whether the token is a number."""
         return self.text[0].isdigit() or self.text[0] == "."
 
 
 def tokens_of(text: str, start: int = 0, end: int | None = None) -> list[Token]:
-    """Return the tokens of a text between two positions, up to the first text that is not one. Currency signs are skipped."""
+    """Return the tokens of `text[start:end]` up to the first text that is not a token. Currency signs are skipped."""
     found: list[Token] = []
-    while (match := _TOKEN.match(text, start, len(text) if end is None else end)) and len(found) <= LONGEST:
+    while (match := _TOKEN.match(text, start, len(text) if end is None else end)) and len(found) <= MAX_TOKENS:
         kind = str(match.lastgroup)
         if kind != "money":
             shown = match[kind]
-            found.append(Token(_SAME.get(shown, shown).replace(",", ""), match.start(kind), match.end()))
+            found.append(Token(_SYNONYMS.get(shown, shown).replace(",", ""), match.start(kind), match.end()))
         start = match.end()
     return found
 
 
 def evaluate(tokens: list[Token]) -> Value:
-    """Return the value of an expression. Raises NoExpression if it is invalid, divides by zero, or is too large to evaluate."""
-    if len(tokens) > LONGEST:
-        raise NoExpression("too long")
+    """Return the value of an expression.
+
+    Raises ExpressionError if it is invalid, divides by zero, or is too large to evaluate.
+    """
+    if len(tokens) > MAX_TOKENS:
+        raise ExpressionError("too long")
     parser = _Parser([token.text for token in tokens])
     value = parser.sum(0)
     if parser.at != len(tokens):
-        raise NoExpression("something is left over")
+        raise ExpressionError("text after the expression")
     percent = bool(tokens) and tokens[-1].text == "%"
     plain = [token for token in tokens if token.text not in "-%"]
     if len(plain) == 1 and plain[0].is_number:
@@ -86,52 +89,52 @@ class _Parser:
 
     def sum(self, depth: int) -> Fraction:
         value = self._product(depth)
-        while (sign := self._taken("+", "-")) is not None:
+        while (sign := self._accept("+", "-")) is not None:
             other = self._product(depth)
             value = _bounded(value + other if sign == "+" else value - other)
         return value
 
     def _product(self, depth: int) -> Fraction:
         value = self._power(depth)
-        while (sign := self._taken("*", "/", "of")) is not None:
+        while (sign := self._accept("*", "/", "of")) is not None:
             if sign == "of" and self._tokens[self.at - 2] != "%" and "/" not in self._tokens[: self.at - 1]:
-                raise NoExpression("of what is no share")
+                raise ExpressionError("'of' without a percentage or fraction")
             other = self._power(depth)
             if sign == "/" and other == 0:
-                raise NoExpression("divided by zero")
+                raise ExpressionError("divided by zero")
             value = _bounded(value / other if sign == "/" else value * other)
         return value
 
     def _power(self, depth: int) -> Fraction:
-        negative = self._taken("-") is not None
+        negative = self._accept("-") is not None
         value = self._single(depth)
-        if self._taken("^") is not None:
-            exponent = -self._single(depth) if self._taken("-") else self._single(depth)
-            if exponent.denominator != 1 or abs(exponent) > _HIGHEST_POWER or (value == 0 and exponent <= 0):
-                raise NoExpression("a power that is not evaluated")
+        if self._accept("^") is not None:
+            exponent = -self._single(depth) if self._accept("-") else self._single(depth)
+            if exponent.denominator != 1 or abs(exponent) > _MAX_POWER or (value == 0 and exponent <= 0):
+                raise ExpressionError("unsupported power")
             if max(value.numerator.bit_length(), value.denominator.bit_length()) > 256:
-                raise NoExpression("too large")
+                raise ExpressionError("too large")
             value = _bounded(value ** int(exponent))
         return -value if negative else value
 
     def _single(self, depth: int) -> Fraction:
-        if depth > _DEEPEST or self.at >= len(self._tokens):
-            raise NoExpression("too deep, or cut off")
+        if depth > _MAX_DEPTH or self.at >= len(self._tokens):
+            raise ExpressionError("too deeply nested, or incomplete")
         text = self._tokens[self.at]
         self.at += 1
         if text == "(":
             value = self.sum(depth + 1)
-            if self._taken(")") is None:
-                raise NoExpression("a bracket is not closed")
+            if self._accept(")") is None:
+                raise ExpressionError("a bracket is not closed")
         elif text[0].isdigit() or text[0] == ".":
-            if len(text) > _DIGITS:
-                raise NoExpression("too large")
+            if len(text) > _MAX_DIGITS:
+                raise ExpressionError("too large")
             value = Fraction(text if text[0] != "." else f"0{text}")
         else:
-            raise NoExpression(f"{text} where a number is expected")
-        return value / 100 if self._taken("%") is not None else value
+            raise ExpressionError(f"{text} where a number is expected")
+        return value / 100 if self._accept("%") is not None else value
 
-    def _taken(self, *wanted: str) -> str | None:
+    def _accept(self, *wanted: str) -> str | None:
         if self.at < len(self._tokens) and self._tokens[self.at] in wanted:
             self.at += 1
             return self._tokens[self.at - 1]
@@ -139,6 +142,6 @@ class _Parser:
 
 
 def _bounded(value: Fraction) -> Fraction:
-    if max(value.numerator.bit_length(), value.denominator.bit_length()) > _MOST_BITS:
-        raise NoExpression("too large")
+    if max(value.numerator.bit_length(), value.denominator.bit_length()) > _MAX_BITS:
+        raise ExpressionError("too large")
     return value

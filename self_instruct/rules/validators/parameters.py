@@ -1,4 +1,4 @@
-"""Make a validator from a name and parameters that a user wrote, with a helpful message for each mistake."""
+"""Build a validator from the name and parameters in a user's category file, and report mistakes in them."""
 
 import difflib
 import inspect
@@ -13,20 +13,22 @@ Made = TypeVar("Made")
 
 
 def checked(name: str, parameters: Mapping[str, Any], makers: Mapping[str, Callable[..., Made]]) -> Made:
-    """Call the maker of that name with the parameters, checked against its signature.
+    """Call the function `makers[name]` with the parameters, after checking them against its signature.
 
-    Raises UserError for an unknown name or parameter (with the most similar one), for a value of another type, and for one that
-    the maker refuses with ValueError.
+    Raises UserError for an unknown name or parameter (with the most similar one), for a value of the wrong type, and if the
+    function raises ValueError.
     """
     if name not in makers:
-        raise UserError(f"validator {name!r} is unknown{_nearest(name, makers)}; there are {', '.join(makers)}")
+        raise UserError(
+            f"validator {name!r} is unknown{_nearest(name, makers)}; the validators are {', '.join(makers)}"
+        )
     maker = makers[name]
     kinds = typing.get_type_hints(maker)
-    known = [key for key in inspect.signature(maker).parameters]
+    known = list(inspect.signature(maker).parameters)
     for key, value in parameters.items():
         if key not in known:
-            there = f"it has {', '.join(known)}" if known else "it takes none"
-            raise UserError(f"validator {name}: unknown parameter {key!r}{_nearest(str(key), known)}; {there}")
+            hint = f"its parameters are {', '.join(known)}" if known else "it has no parameters"
+            raise UserError(f"validator {name}: unknown parameter {key!r}{_nearest(str(key), known)}; {hint}")
         if not _fits(value, kinds[key]):
             raise UserError(f"validator {name}: {key} is {value!r}, but must be {_described(kinds[key])}")
     try:
@@ -50,7 +52,7 @@ def _described(kind: Any) -> str:
         return " or ".join(_described(part) for part in typing.get_args(kind))
     if typing.get_origin(kind) is list:
         return "a list of texts"
-    names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", types.NoneType: "nothing"}
+    names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", types.NoneType: "null"}
     return names[kind]
 
 

@@ -1,9 +1,9 @@
-"""Answers with reasoning, and answers that must come from the task: stories and counterfactual contexts."""
+"""Check answers with reasoning, and answers that must come from a story or a counterfactual context."""
 
 import re
 
 from self_instruct.records import Record
-from self_instruct.rules.validators.answers import bare, content_words, stands_in, stated_answer
+from self_instruct.rules.validators.answers import bare, content_words, occurs_in, stated_answer
 from self_instruct.rules.validators.contract import Validator, Variables
 
 _FINAL = re.compile(
@@ -16,20 +16,21 @@ _PART = re.compile(r"(?P<words>[^.!?\n]*+)(?P<end>[.!?]++(?P<glued>(?!\s|\Z))?|\
 
 
 def cot(min_reasoning_words: int = 15) -> Validator:
-    """Reject with `no_final_answer` unless a line says "Answer: ..." or "Therefore, the answer is ..."; with `no_reasoning` if
-    fewer than `min_reasoning_words` words precede it; and with `answers_disagree` if the last such lines state different
-    numbers.
+    """Require reasoning before a final answer: a line such as "Answer: ..." or "Therefore, the answer is ...".
+
+    Reject with `no_final_answer`, with `no_reasoning` if fewer than `min_reasoning_words` words precede the answer, and with
+    `answers_disagree` if the last two such lines state different numbers.
     """
 
     def validator(record: Record, variables: Variables) -> Record | str:
-        finals = [found for found in _FINAL.finditer(record.output) if bare(_final_text(found))]
-        if not finals:
+        answers = [found for found in _FINAL.finditer(record.output) if bare(_stated_text(found))]
+        if not answers:
             return "no_final_answer"
-        before = len(record.output[: finals[0].start()].split())
+        before = len(record.output[: answers[0].start()].split())
         if before < min_reasoning_words:
             return f"no_reasoning: {before} words"
-        last = finals[-2:]
-        numbers = [re.findall(r"-?\d+(?:\.\d+)?", _final_text(found).replace(",", "")) for found in last]
+        last_two = answers[-2:]
+        numbers = [re.findall(r"-?\d+(?:\.\d+)?", _stated_text(found).replace(",", "")) for found in last_two]
         if all(len(found) == 1 for found in numbers) and len({float(found[0]) for found in numbers}) > 1:
             return f"answers_disagree: {numbers[0][0]} and {numbers[1][0]}"
         return record
@@ -38,8 +39,10 @@ def cot(min_reasoning_words: int = 15) -> Validator:
 
 
 def theory_of_mind(min_sentences: int = 2) -> Validator:
-    """Reject with `no_story` if there are fewer than `min_sentences` sentences besides the question; with `no_question`,
-    `no_answer`, and `answer_not_in_story` if the answer has no content word of the story, such as a place or a person.
+    """Require a story, a question about it, and an answer from the story.
+
+    Reject with `no_question`, with `no_story` if there are fewer than `min_sentences` sentences besides questions, with
+    `no_answer`, and with `answer_not_in_story` if the answer shares no content word (such as a place or a name) with the story.
     """
 
     def validator(record: Record, variables: Variables) -> Record | str:
@@ -62,11 +65,12 @@ def theory_of_mind(min_sentences: int = 2) -> Validator:
 
 
 def counterfactual(min_support: float = 0.5) -> Validator:
-    """Reject with `no_context`, `no_answer`, and `unsupported` if less than `min_support` of the content words of a short
-    answer are in the context.
+    """Require an answer that follows a counterfactual context instead of real-world knowledge.
 
-    With the variable `fact` (the real-world fact), `answers_from_memory` if the answer contains it and the context does not;
-    with `counterfact`, `ignores_context` if the answer lacks what the context claims.
+    Reject with `no_context`, with `no_answer`, and with `unsupported` if less than `min_support` of the content words of the
+    answer are in the context. With the variable `fact` (the real fact), reject with `answers_from_memory` if the output
+    contains it and the context does not. With `counterfact` (the claim of the context), reject with `ignores_context` if the
+    output does not contain it.
     """
     if not 0 <= min_support <= 1:
         raise ValueError(f"min_support is {min_support:g}, but must be between 0 and 1")
@@ -75,14 +79,14 @@ def counterfactual(min_support: float = 0.5) -> Validator:
         context = record.input or _without_question(record.instruction)
         words = set(content_words(context))
         if len(words) < 5:
-            return f"no_context: {len(words)} telling words"
+            return f"no_context: {len(words)} content words"
         answer = stated_answer(record.output)
         if not bare(answer):
             return "no_answer"
         fact, counterfact = variables.get("fact", ""), variables.get("counterfact", "")
-        if fact and stands_in(fact, record.output) and not stands_in(fact, context):
+        if fact and occurs_in(fact, record.output) and not occurs_in(fact, context):
             return f"answers_from_memory: {fact}"
-        if counterfact and not stands_in(counterfact, record.output):
+        if counterfact and not occurs_in(counterfact, record.output):
             return f"ignores_context: {counterfact}"
         answered = content_words(answer)
         support = sum(word in words for word in answered) / len(answered) if answered else 1.0
@@ -96,10 +100,10 @@ def _without_question(text: str) -> str:
 
 
 def _sentences(text: str) -> list[str]:
-    """Return the parts of a text with a letter or digit that end with a line or a full stop; "." within a word is no end."""
+    """Return the sentences and lines of a text that have a letter or digit; a full stop within a word ends no sentence."""
     parts = [part for part in _PART.finditer(text) if part["glued"] is None]
     return [part.group() for part in parts if re.search(r"[^\W_]", part["words"])]
 
 
-def _final_text(found: re.Match[str]) -> str:
+def _stated_text(found: re.Match[str]) -> str:
     return found["it"] or found["so"] or found["box"] or ""

@@ -1,7 +1,7 @@
-"""Trivia and word games: constraints on letters."""
+"""Check trivia, word games and riddles, whose tasks state constraints on the letters of the answer."""
 
 from self_instruct.records import Record
-from self_instruct.rules.validators.answers import bare, content_words, stands_in, stated_answer
+from self_instruct.rules.validators.answers import bare, content_words, occurs_in, stated_answer
 from self_instruct.rules.validators.constraints import stated_constraints
 from self_instruct.rules.validators.contract import Validator, Variables
 
@@ -16,7 +16,7 @@ CONSTRAINTS = (
     "palindrome",
     "acrostic",
 )
-"""The reasons that the constraints of a task can give."""  # fmt: skip
+"""The possible reasons for an answer that violates a constraint of the task."""  # fmt: skip
 
 
 def constraints() -> Validator:
@@ -32,27 +32,27 @@ def constraints() -> Validator:
 
 
 def wordgame(required: bool = False) -> Validator:
-    """As `constraints`; with `required`, also reject a task without constraints with `no_constraint`."""
-    asked = constraints()
+    """Return the validator `constraints`; with `required`, also reject a task without constraints with `no_constraint`."""
+    check_constraints = constraints()
 
     def validator(record: Record, variables: Variables) -> Record | str:
         if required and not stated_constraints(record.task):
             return "no_constraint"
-        return asked(record, variables)
+        return check_constraints(record, variables)
 
     return validator
 
 
 def riddle() -> Validator:
-    """Reject with `no_answer`, or with `answer_in_question` if a short answer (up to six words) is in the question."""
+    """Reject with `no_answer`, or with `answer_in_question` if the task contains a short answer (up to six content words)."""
 
     def validator(record: Record, variables: Variables) -> Record | str:
         answer = stated_answer(record.output)
         if not bare(answer):
             return "no_answer"
-        core = content_words(answer)
-        if 0 < len(core) <= 6 and stands_in(" ".join(core), record.task):
-            return f"answer_in_question: {' '.join(core)}"
+        answer_words = content_words(answer)
+        if 0 < len(answer_words) <= 6 and occurs_in(" ".join(answer_words), record.task):
+            return f"answer_in_question: {' '.join(answer_words)}"
         return record
 
     return validator

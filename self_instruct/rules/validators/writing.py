@@ -1,4 +1,4 @@
-"""Writing tasks: the length and form that the task asks for."""
+"""Check writing tasks: the output has the length and form that the task asks for."""
 
 import re
 from collections.abc import Iterator
@@ -20,10 +20,11 @@ _ASKED = re.compile(
 
 
 def writing(min_words: int = 20, tolerance: float = 0.25) -> Validator:
-    """Reject with `no_text` below `min_words` words, unless the task asks for a number of words; with `wrong_word_count` if the
-    number of words differs from the requested one by more than the share `tolerance` (a tenth for "exactly", "at least", "at
-    most"); and with `wrong_lines` or `wrong_paragraphs` if the task asks for a number of these, or for a haiku, a sonnet or a
-    limerick.
+    """Reject with `no_text`, `wrong_word_count`, `wrong_lines` or `wrong_paragraphs`.
+
+    `no_text` means fewer than `min_words` words, if the task asks for no length. The number of words may differ from the
+    requested one by the share `tolerance` (a tenth for "exactly", "at least", "at most" and ranges). The numbers of lines and
+    paragraphs are checked if the task states them; a haiku, a sonnet and the like have a fixed number of lines.
     """
     if not 0 <= tolerance < 1:
         raise ValueError(f"tolerance is {tolerance:g}, but must be at least 0 and below 1")
@@ -54,7 +55,7 @@ def writing(min_words: int = 20, tolerance: float = 0.25) -> Validator:
 
 
 def _bounds(task: str, tolerance: float) -> Iterator[tuple[str, float, float]]:
-    """Yield the requested counts: words, lines or paragraphs, with minimum and maximum."""
+    """Yield each requested length: its unit (words, lines or paragraphs), minimum and maximum."""
     for found in _ASKED.finditer(task):
         size, unit, bound = number(found["count"]), f"{found['unit'].lower()}s", (found["bound"] or "").lower()
         slack = size * 0.1 if unit == "words" else 0
@@ -72,7 +73,7 @@ def _bounds(task: str, tolerance: float) -> Iterator[tuple[str, float, float]]:
         if re.search(
             rf"\b(?:write|compose|create|pen|craft)\b[^.?!\n]{{0,30}}\ban?\s+(?:\w+\s+){{0,2}}{form}\b", task, re.I
         ):
-            yield "lines", lines, lines + 1  # a title
+            yield "lines", lines, lines + 1  # one more line for a title
 
 
 def _lines(text: str) -> int:

@@ -20,7 +20,7 @@ CURATION = [
     Mistake("post_processing", "--input_path curated.jsonl", "--output_path is missing"),
     _curate("--input_path none.jsonl", "cannot be read (No such file or directory)"),
     _curate("--input_path .", "is a directory"),
-    _curate("--input_path - -", "can be read once"),
+    _curate("--input_path - -", "can be read only once"),
     _curate("--input_path a.jsonl", "holds no row", "blank", {"a.jsonl": "\n \n"}),
     _curate(
         "--input_path a.jsonl",
@@ -54,7 +54,7 @@ REFILTER = [
     Mistake("refilter", "run new --temperature 1", "unknown argument --temperature"),
     Mistake("refilter", "run new --rouge_threshold 0", "must be above 0"),
     Mistake("refilter", "run new --seed_tasks_path none.jsonl", "cannot be read (No such file or directory)"),
-    Mistake("refilter", "run seeds.jsonl/new", "cannot be made"),
+    Mistake("refilter", "run seeds.jsonl/new", "cannot be created"),
 ]
 EXPLAIN = [
     Mistake("explain", "run", "ID_OR_TEXT"),

@@ -36,7 +36,7 @@ def test_variants_are_run_and_the_best_options_written_and_nothing_is_run_again(
     assert {folder.name for folder in folders} == {"chat", "magpie", "few_shot", "few_shot-task", "few_shot-question"}
     for folder in folders:
         report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-        assert report["tokens"]["completion"] >= 300 and report["stopped"] == "--max_tokens 300 are written"
+        assert report["tokens"]["completion"] >= 300 and report["stopped"] == "--max_tokens 300 was reached"
     (tmp_path / "script.jsonl").write_text("no script any more")
     before = {folder: (folder / "report.json").stat().st_mtime_ns for folder in folders}
     assert tune.main(arguments(tmp_path)) == 0
