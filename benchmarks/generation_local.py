@@ -11,6 +11,7 @@ from workload import longest, measure
 
 from self_instruct.engines.base import Request, Sampling
 from self_instruct.engines.local.active_request import ActiveRequest, EndRules
+from self_instruct.engines.local.hardware import keep_freed_memory
 from self_instruct.engines.local.paged import PagedBackend
 from self_instruct.engines.local.placement import device
 from self_instruct.engines.local.slots import SlotBackend
@@ -82,6 +83,8 @@ def load(options: argparse.Namespace, work: list[dict[str, Any]]) -> Callable[[l
     model.generation_config = GenerationConfig()
     sampling = Sampling(max_new_tokens=longest(work), temperature=1.0, top_p=0.95)
     rules = EndRules(frozenset(), NeverReached())  # type: ignore[arg-type]
+    if options.method in ("slots", "paged"):
+        keep_freed_memory()
     if options.method == "slots":
         method = engine(SlotBackend(model, rules, options.rows))
     elif options.method == "paged":
