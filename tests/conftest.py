@@ -21,12 +21,13 @@ settings.register_profile("suite", deadline=None, max_examples=50, derandomize="
 settings.load_profile("suite")
 
 from tests.support.kinds import starts_processes
-from tests.support.tiny_models import save_tiny_model
 
 
 @pytest.fixture(scope="session")
 def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a tiny Llama with random weights and its own tokenizer."""
+    from tests.support.tiny_models import save_tiny_model  # the process that starts the workers needs no transformers
+
     return save_tiny_model("llama", tmp_path_factory.mktemp("tiny_llama"))
 
 

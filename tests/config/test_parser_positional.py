@@ -45,23 +45,23 @@ def test_every_command_has_the_same_names_for_positionals():
         assert ("--output_path STR, --output STR" in shown) == (name in WRITING), name
 
 
-@pytest.mark.parametrize("given", [["{run}"], ["--batch_dir", "{run}"]])
-def test_a_run_may_be_a_positional_or_an_option(folder, tmp_path, given):
+@pytest.mark.parametrize(("given", "output"), [(["{run}"], "--output_path"), (["--batch_dir", "{run}"], "--output")])
+def test_a_run_may_be_a_positional_or_an_option(folder, tmp_path, given, output):
     given = [part.format(run=folder / "run") for part in given]
     explained = called("explain", *given, "000000-01").stdout
     assert "000000-01" in explained
     assert "5/5" in called("status", *given).stdout
-    for command, output in (("curate", "c.jsonl"), ("card", "card"), ("report", "r.html"), ("refilter", "again")):
-        for name in ("--output_path", "--output"):
-            place = tmp_path / (name.strip("-") + output)
-            done = called(command, *given, name, place)
-            assert done.returncode == 0 and place.exists(), (command, done.stderr)
+    for command, name in (("curate", "c.jsonl"), ("card", "card"), ("report", "r.html"), ("refilter", "again")):
+        done = called(command, *given, output, tmp_path / name)
+        assert done.returncode == 0 and (tmp_path / name).exists(), (command, done.stderr)
     for command, message in (("judge", "holds no judgements yet"), ("self-consistency", "the run replayed a script")):
         assert message in called(command, *given).stderr
 
 
-@pytest.mark.parametrize("given", [["{file}"], ["--input_path", "{file}"]])
-def test_files_may_be_positionals_or_an_option(folder, tmp_path, given):
+@pytest.mark.parametrize(
+    ("given", "output"), [(["{file}"], "--output"), (["--input_path", "{file}"], "--output_path")]
+)
+def test_files_may_be_positionals_or_an_option(folder, tmp_path, given, output):
     given = [part.format(file=ROOT / "seeds" / "code.jsonl") for part in given]
     more = {
         "convert": ["--to", "alpaca"],
@@ -69,10 +69,9 @@ def test_files_may_be_positionals_or_an_option(folder, tmp_path, given):
         "lint": ["--fix"],
     }
     for command, suffix in (("convert", "json"), ("lint", "jsonl"), ("decontaminate", "jsonl"), ("curate", "jsonl")):
-        for name in ("--output_path", "--output"):
-            place = tmp_path / f"{command}{name}.{suffix}"
-            done = called(command, *given, *more.get(command, []), name, place)
-            assert done.returncode == 0 and place.exists(), (command, done.stderr)
+        place = tmp_path / f"{command}.{suffix}"
+        done = called(command, *given, *more.get(command, []), output, place)
+        assert done.returncode == 0 and place.exists(), (command, done.stderr)
 
 
 def test_two_different_runs_are_refused(folder, tmp_path):

@@ -5,6 +5,7 @@ waits for progress, disturbs the job, and asserts that it was requeued with its 
 Any test can be run alone. All replay scripts, which needs no model: test_launch.py starts ranks with a model.
 """
 
+import json
 import sys
 import time
 from collections.abc import Callable
@@ -205,8 +206,10 @@ def test_a_requeue_from_outside_ends_the_ranks_cleanly_and_is_not_done_twice(clu
 
 
 def test_the_loss_of_a_node_requeues(cluster, job):
-    printed = job.disturbed(lambda: cluster.kill_node(NODES[1]), lambda: cluster.start_node(NODES[1]))
-    assert "Stopped: rank 1 (" in printed and "has died" in printed
+    job.disturbed(lambda: cluster.kill_node(NODES[1]), lambda: cluster.start_node(NODES[1]))
+    # Slurm may lose what a rank prints once it has aborted the step, so the report is read.
+    stopped = json.loads((job.run / "report.json").read_bytes())["stopped"]
+    assert "rank 1 (" in stopped and "has died" in stopped
 
 
 def test_the_requeued_job_finishes_with_nothing_lost_or_doubled(job):

@@ -10,9 +10,9 @@ PILOT = ["--config", ROOT / "configs/quickstart.yaml", "--plan", "--max_new_toke
 
 
 def test_a_run_continues_from_its_pilot(tmp_path):
-    pilot = generate(*PILOT, "--plan_seconds", 36000, "--max_requests", 10, "--batch_dir", tmp_path / "run")
+    pilot = generate(*PILOT, "--plan_seconds", 36000, "--max_requests", 6, "--batch_dir", tmp_path / "run")
     assert pilot.returncode == 0, pilot.stderr
-    assert "Pilot: --max_requests 10 was reached" in pilot.stdout and "Memory: 2 rows on CPU" in pilot.stdout
+    assert "Pilot: --max_requests 6 was reached" in pilot.stdout and "Memory: 2 rows on CPU" in pilot.stdout
     accepted = len(rows(tmp_path / "run/machine_generated_instructions.jsonl"))
     assert f"records to go              {5000 - accepted:,}" in pilot.stdout and accepted > 0
     assert re.search(r"time to go +\d+:\d\d:\d\d \(\d+:\d\d:\d\d to \d+:\d\d:\d\d\)", pilot.stdout)

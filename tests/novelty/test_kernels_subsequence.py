@@ -89,9 +89,9 @@ def test_machine_code_is_recompiled_when_another_file_changes(tmp_path) -> None:
     )
     source, seen = tmp_path / "self_instruct" / "novelty" / "kernels" / "subsequence.py", []
     original = "0x9E3779B97F4A7C15"  # a constant of `sign`, which chunks.py calls
-    for constant in (original, original, "0x1234567812345678"):
+    for constant in (original, "0x1234567812345678"):
         changed = source.read_text("utf-8").replace(original, constant)
         source.write_text(changed, "utf-8")
         run = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
         seen.append(run.stdout)
-    assert seen[0] == seen[1] != seen[2]
+    assert seen[0] != seen[1]
