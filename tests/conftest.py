@@ -34,9 +34,9 @@ def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # Files that take longest: started last, one of them alone would make the other workers wait.
 LONGEST = (
     "test_slurm", "test_launch", "test_lost_processes", "test_crashes", "test_docs", "test_consistency_launch",
-    "test_injected_messages", "test_finetuning", "test_packaging", "test_signals", "test_parser_positional",
-    "test_server_engine", "test_local_slots", "test_kernels_subsequence", "test_plan_pilot", "test_faults",
-    "test_validators_linear_time", "test_local_engine", "test_formats",
+    "test_public_api", "test_injected_messages", "test_finetuning", "test_packaging", "test_signals",
+    "test_parser_positional", "test_server_engine", "test_local_slots", "test_kernels_subsequence", "test_plan_pilot",
+    "test_faults", "test_validators_linear_time", "test_local_engine", "test_formats",
 )  # fmt: skip
 E2E, GPU = (Path(__file__).parent / name for name in ("e2e", "gpu"))
 
