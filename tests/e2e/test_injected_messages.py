@@ -14,6 +14,7 @@ import pytest
 import torch.distributed
 
 from self_instruct.engines.fleet.messages import Link, StoreCarrier
+from tests.support.ports import free_port
 from tests.support.runs import IO, dataset, generate, rows, run, scripted, start
 from tests.support.scripts import write_script
 
@@ -121,8 +122,7 @@ def many_files():
 @pytest.mark.parametrize(("launcher", "connections"), [("torchrun", SILENT), ("variables", 0)])
 def test_injected_messages_and_a_flood_change_nothing(launcher, connections, many_files, tmp_path):
     script, folder = write_script(tmp_path / "script.jsonl", 400), tmp_path / "run"
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     attacker = Attacker(port, connections)
     attacker.start()
     limited = ["bash", "-c", f'ulimit -Sn {OPEN_FILES}; exec "$@"', "launch"]

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -18,6 +17,7 @@ from self_instruct.engines.server.connecting import Endpoint, connect
 from self_instruct.engines.server.engine import OpenAIEngine, Patience
 from self_instruct.errors import UserError
 from tests.support.engine_runs import complete
+from tests.support.ports import free_port
 from tests.support.processes import wait_until
 from tests.support.runs import ROOT, environment, generate, rows
 
@@ -34,8 +34,7 @@ def served(tmp_path_factory) -> Iterator[tuple[str, str]]:
     shutil.copytree(ROOT / "demo_model", model)
     settings = json.loads((model / "tokenizer_config.json").read_text())
     (model / "tokenizer_config.json").write_text(json.dumps({**settings, "chat_template": TEMPLATE}))
-    with socket.create_server(("127.0.0.1", 0)) as place:
-        port = place.getsockname()[1]
+    port = free_port()
     command = [
         Path(sys.executable).with_name("transformers"),
         "serve",
