@@ -1,8 +1,8 @@
 """Generation speed of the engines on the same work in one run: python benchmarks/generation.py [--vllm_python PYTHON]
 
 Prompts of some 400 tokens that share the first 256, output lengths log-normal (mean 80, 20 to 200), tokens sampled with
-top_p 0.95. Each measurement is a process of its own. The results are kept in a JSON file, and what is in it is not measured
-again, so a run that was stopped goes on. The methods:
+top_p 0.95. Each measurement runs in its own process. Results are stored in a JSON file, which a stopped run completes; delete
+it to measure again. The methods:
 
 - `one`: `generate` of transformers, one prompt at a time, on the first eighth of the requests;
 - `static`: `generate` in left-padded batches of prompts of similar length;
@@ -15,8 +15,8 @@ random weights; on a GPU, StarCoder2 of 1, 3 and 7 and Llama of 8 billion random
 
 Columns: ready, seconds from the start of the process until the first request can be given; tokens/s; its ratio to the first
 `static` of the model; of the roofline, the time to read all weights once a step, with all rows filled, and each row's keys and
-values, at the speed of a copy, as a share of the time taken, prompts included; resident memory of the process and its children
-at most, on a GPU the GPU's.
+values, at the speed of a copy, as a share of the time taken, prompts included; GiB, the peak resident memory of the process and
+its children, or the peak memory of the GPUs.
 """
 
 import argparse
@@ -55,7 +55,7 @@ class Part:
 
     @property
     def key(self) -> str:
-        """What names the measurement in the file of results."""
+        """The name of the measurement in the file of results."""
         size = f"{self.processes}x{self.threads}" if self.threads else f"{self.processes}"
         return f"{self.name} {self.dtype} {self.method} {size} {self.rows} {self.requests}"
 
@@ -199,7 +199,7 @@ def parts(options: argparse.Namespace, folder: Path, on_gpu: bool) -> list[Part]
 
 
 def print_table(plan: list[Part], results: dict[str, dict[str, Any]], speed: float) -> None:
-    """Print a Markdown table of what has been measured."""
+    """Print the results as a Markdown table."""
     print(
         "| model | precision | processes x threads | method | ready, s | tokens/s | / static | of the roofline | GiB |"
     )
@@ -229,7 +229,7 @@ def main() -> None:
     parser.add_argument("--model", help="folder of a real model, such as `make real-model` prints")
     parser.add_argument("--vllm_python", help="Python of an environment that has vLLM")
     parser.add_argument("--folder", default="/tmp/generation-benchmark", help="where models and results are kept")
-    parser.add_argument("--only", default="", help="measure only what has this in its name, such as 'slots'")
+    parser.add_argument("--only", default="", help="measure only parts whose name contains this text, such as 'slots'")
     parser.add_argument("--quick", action="store_true", help="tiny models and short texts: does it run at all?")
     options = parser.parse_args()
     on_gpu = not options.quick and Path("/proc/driver/nvidia").exists()
@@ -245,13 +245,12 @@ def main() -> None:
         if part.key in results:
             continue
         python = options.vllm_python if part.method == "vllm" else sys.executable
-        results[part.key] = measure(part, folder, work, python, on_gpu)
+        results[part.key] = {"date": time.strftime("%Y-%m-%d"), **measure(part, folder, work, python, on_gpu)}
         path.write_text(json.dumps(results, indent=1), encoding="utf-8")
         print(f"{part.key}: {results[part.key]}", file=sys.stderr, flush=True)
     speed = copy_speed(on_gpu)
-    print(
-        f"{options.requests} requests, {options.rows} rows, {speed / 1e9:.1f} GB/s copied, {time.strftime('%Y-%m-%d')}\n"
-    )
+    dates = sorted({results[part.key]["date"] for part in plan if part.key in results})
+    print(f"{options.requests} requests, {options.rows} rows, {speed / 1e9:.1f} GB/s copied, {' to '.join(dates)}\n")
     print_table(plan, results, speed)
 
 

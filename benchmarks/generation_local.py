@@ -20,7 +20,7 @@ Method = Callable[[list["Row"]], None]
 
 
 class NeverReached:
-    """No stop text: lengths are given."""
+    """Matches no stop text, because each output has a given length."""
 
     def reached(self, tokens: list[int], stop: tuple[str, ...]) -> bool:
         """Return False."""
@@ -41,7 +41,7 @@ class Row(ActiveRequest):
 
 
 def generate(model: Any, size: int) -> Method:
-    """Plain `generate` in left-padded batches of prompts of similar length; a batch ends when its longest output is done."""
+    """Run `generate` in left-padded batches of prompts of similar length; a batch ends when its longest output is done."""
 
     def run(rows: list[Row]) -> None:
         ordered = sorted(rows, key=lambda row: len(row.prompt))
@@ -66,7 +66,7 @@ def generate(model: Any, size: int) -> Method:
 
 
 def engine(backend: Any) -> Method:
-    """One of our back-ends."""
+    """Run a back-end of this project."""
 
     def run(rows: list[Row]) -> None:
         waiting, ended = list(rows), 0

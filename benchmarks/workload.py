@@ -1,4 +1,4 @@
-"""What generation.py measures on: models, prompts that share their beginning, and lengths to generate.
+"""The work of generation.py: models, prompts that share their beginning, and lengths to generate.
 
 No library outside Python's own is imported until a model is made, so that engines in other environments can use this module.
 """

@@ -90,7 +90,7 @@ def render_card(
 
 
 def card_data(statistics: Statistics, stated: Stated) -> "DatasetCardData":
-    """Return the metadata of the card, without the facts that are None in `stated`."""
+    """Return the metadata of the card. Facts that `stated` does not give are omitted."""
     from huggingface_hub import DatasetCardData
 
     configs: list[dict[str, Any]] = [

@@ -59,7 +59,7 @@ class Example:
 
     @property
     def tools(self) -> Any:
-        """The tools that the assistant may call, as in the row: a list, or a JSON text; None if there are none."""
+        """The tools that the assistant may call, as in the row: a list or a JSON text, or None."""
         return self.fields.get(TOOLS) or None
 
     @property

@@ -30,8 +30,8 @@ class Task:
     further: tuple[tuple[str, str], ...] = ()
 
     def compared(self, compare: str | None) -> str:
-        """Return the text that `compare` names; if it is None, the conversation if the row has more than one exchange, else the
-        task.
+        """Return the text of the kind `compare`. By default this is the conversation if the row has more than one exchange,
+        else the task.
         """
         if compare == "instruction":
             return self.record.instruction

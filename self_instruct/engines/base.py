@@ -211,7 +211,7 @@ def timestamp() -> str:
 
 
 def with_thoughts(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a completion's row in a journal without those fields for thoughts that are None."""
+    """Return a completion as a row of a journal. Fields for thoughts are omitted if they are None."""
     return {name: value for name, value in row.items() if value is not None or name not in _THOUGHT_FIELDS}
 
 

@@ -24,6 +24,7 @@ _NUMBER = re.compile(
     rf"|{_WORD}[ \t]+#?(\d{{1,4}})(?:\*\*|__)?[ \t]*$)",
     re.IGNORECASE,
 )
+_SECOND_NUMBER = re.compile(r"\d{1,4}[.)](?:\s+|\Z)")
 _BULLET = re.compile(r"^[-*•+][ \t]+")
 _LABEL = re.compile(rf"^(?:\*\*|__)?{_WORD}(?:\*\*|__)?:(?:\*\*|__)?[ \t]*", re.I)
 _ANSWER = re.compile(
@@ -117,11 +118,19 @@ def _items(text: str) -> list[str]:
     return items
 
 
+def _without_second_number(item: str) -> str:
+    """Return an item without the number that models repeat before its text, as in "2. 2. Sort."; a list stays as it is."""
+    match = _SECOND_NUMBER.match(item)
+    if match is None or any(_NUMBER.match(line) for line in item[match.end() :].split("\n")):
+        return item
+    return item[match.end() :]
+
+
 def _fields(item: str, with_input: bool) -> tuple[str, str]:
     """Return the instruction and the input of an item, without labels, surrounding quotes, emphasis or an answer."""
     instruction: list[str] = []
     given: list[str] | None = None
-    for line in item.split("\n"):
+    for line in _without_second_number(item).split("\n"):
         if _RULE.match(line) or (instruction and _ANSWER.match(line)):
             break
         match = _INPUT.match(line) if with_input and given is None else None

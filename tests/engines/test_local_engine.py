@@ -10,7 +10,7 @@ import torch
 from self_instruct.engines.base import Sampling
 from self_instruct.engines.local.engine import HuggingFaceEngine
 from self_instruct.errors import UserError
-from tests.support.engine_runs import GREEDY, HEADER, PROMPTS, SAMPLED, complete, engine_of, request
+from tests.support.engine_runs import GREEDY, HEADER, PROMPTS, SAMPLED, complete, engine_of, generate_alone, request
 from tests.support.tiny_models import build_tokenizer, save_tiny_model
 
 ARCHITECTURES = ["gpt_bigcode", "starcoder2", "llama", "qwen3", "mistral", "gpt_neox", "opt", "bloom", "gptj", "falcon",
@@ -24,21 +24,7 @@ def alone(request, tmp_path_factory):
     # Bloom and mixtures of experts compute in single precision for any weights, and fail with double.
     folder, double = tmp_path_factory.mktemp(request.param), request.param not in ("bloom", "mixtral")
     engine = engine_of(save_tiny_model(request.param, folder), double=double)
-    written = []
-    for text in PROMPTS:
-        ids = torch.tensor([engine._tokenizer(text)["input_ids"]])
-        tokens = engine._model.generate(
-            ids,
-            attention_mask=torch.ones_like(ids),
-            max_new_tokens=24,
-            do_sample=False,
-            eos_token_id=1,
-            pad_token_id=0,
-        )
-        new = tokens[0, ids.shape[1] :].tolist()
-        expected = engine._tokenizer.decode([token for token in new if token > 1], clean_up_tokenization_spaces=False)
-        written.append((expected, ids.shape[1], len(new), "stop" if new[-1] == 1 else "length"))
-    return folder, double, written
+    return folder, double, [generate_alone(engine, text) for text in PROMPTS]
 
 
 @BACKENDS

@@ -31,6 +31,12 @@ def test_a_packed_layer_gives_the_same_output(shape, dtype, monkeypatch):
     assert pack_linears(packed) == 2 and packed[0].forward is kept
 
 
+def test_a_torch_that_does_not_describe_the_cpu_packs_float32_only(monkeypatch):
+    monkeypatch.delattr(torch.cpu, "get_capabilities")
+    assert not packing.multiplies_bfloat16()
+    assert pack_linears(layers(torch.bfloat16)) == 0
+
+
 def test_other_precisions_subclasses_and_large_models_are_not_packed(monkeypatch):
     class Quantised(torch.nn.Linear):
         pass

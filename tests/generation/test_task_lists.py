@@ -41,6 +41,8 @@ def read(text, reason="stop", with_input=False):
         f"- {A}\n- {B}\n- {C}",
         f"* {A}\n* {B}\n* {C}",
         f"1. {A}\n   Answer: the Rhine\n2. {B}\n**Solution:** a b\n3. {C}\nOutput: it falls",
+        f"1. 1. {A}\n2. 2. {B}\n3. 3. {C}",
+        f"1. 1.\n{A}\n2. 2.\n{B}\n3. 3.\n{C}",
         f"1. {A}\n---\n2. {B}\n---\n3. {C}\n---",
         f"1. {A}\n###\n2. {B}\n###\n3. {C}\n###",
     ],
@@ -52,6 +54,10 @@ def test_every_form_of_a_list_gives_the_same_tasks(text):
 def test_list_within_a_task_belongs_to_it():
     steps = "Put these in order:\n   1. boil\n   2. pour\n   3. wait"
     assert read(f"1. {steps}\n2. {B}") == [steps, B]
+    assert read("1. 1. boil\n   2. pour\n2. 2.5 litres of tea: how many cups?") == [
+        "1. boil\n   2. pour",
+        "2.5 litres of tea: how many cups?",
+    ]
     assert read(f"1. {A}\n2. Rank:\n5. five\n9. nine\n3. {C}") == [A, "Rank:\n5. five\n9. nine", C]
 
 

@@ -11,7 +11,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from self_instruct.engines.local.loading import load_model
 from self_instruct.engines.local.memory import USABLE, choose_rows, free_bytes, measure_cache, memory_of
-from tests.support.engine_runs import GREEDY, HEADER, PROMPTS, SAMPLED, complete, engine_of, request
+from tests.support.engine_runs import GREEDY, HEADER, PROMPTS, SAMPLED, complete, engine_of, generate_alone, request
 from tests.support.tiny_models import CONTEXT, build_tokenizer, save_tiny_model
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -58,22 +58,12 @@ def reserved(folder: Path, batch_size: int, backend: str) -> tuple[int, dict[int
 )
 def test_greedy_batches_equal_generate_one_prompt_at_a_time(architecture: str, backend: str, tmp_path: Path) -> None:
     engine = engine_of(save_tiny_model(architecture, tmp_path), batch_size=3, backend=backend)
-    model, tokenizer = engine._model, engine._tokenizer
-    assert model.device.type == "cuda" and engine.hardware
+    assert engine._model.device.type == "cuda" and engine.hardware
     found = complete(engine, [request(index, text) for index, text in enumerate(PROMPTS)])
     for index, text in enumerate(PROMPTS):
-        ids = torch.tensor([tokenizer(text)["input_ids"]], device=model.device)
-        alone = model.generate(
-            ids,
-            attention_mask=torch.ones_like(ids),
-            max_new_tokens=24,
-            do_sample=False,
-            eos_token_id=1,
-            pad_token_id=0,
-        )
-        new = alone[0, ids.shape[1] :].tolist()
-        expected = tokenizer.decode([token for token in new if token > 1], clean_up_tokenization_spaces=False)
-        assert (found[index].text, found[index].completion_tokens) == (expected, len(new))
+        item = found[index]
+        expected = generate_alone(engine, text)
+        assert (item.text, item.prompt_tokens, item.completion_tokens, item.finish_reason) == expected
     assert len({item.text for item in found.values()}) > 2, "all rows the same would prove nothing"
 
 

@@ -5,6 +5,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from self_instruct.engines.base import Request, Sampling
 from self_instruct.engines.local.engine import HuggingFaceEngine
 from self_instruct.engines.local.loading import load_model
@@ -26,6 +28,18 @@ def engine_of(folder: Path, sampling: Sampling = GREEDY, double: bool = True, **
 def _loaded(folder: Path, times: tuple[int, ...]) -> Any:
     """Return the model of a folder, loaded again only if its files have changed: a copy takes a tenth of the time."""
     return load_model(str(folder))
+
+
+def generate_alone(engine: HuggingFaceEngine, prompt: str) -> tuple[str, int, int, str]:
+    """Return what `generate` writes for a prompt: text, prompt tokens, completion tokens and finish reason."""
+    model, tokenizer = engine._model, engine._tokenizer
+    ids = torch.tensor([tokenizer(prompt)["input_ids"]], device=model.device)
+    tokens = model.generate(
+        ids, attention_mask=torch.ones_like(ids), max_new_tokens=24, do_sample=False, eos_token_id=1, pad_token_id=0
+    )
+    new = tokens[0, ids.shape[1] :].tolist()
+    text = tokenizer.decode([token for token in new if token > 1], clean_up_tokenization_spaces=False)
+    return text, ids.shape[1], len(new), "stop" if new[-1] == 1 else "length"
 
 
 def request(index: int, prompt: str, stop: tuple[str, ...] = (), sampling: Sampling | None = None) -> Request:

@@ -44,8 +44,12 @@ class PackedLinear:
 
 
 def multiplies_bfloat16() -> bool:
-    """Return whether this CPU multiplies matrices of bfloat16 in hardware (AMX), faster than those of float32."""
-    return bool(torch.cpu.get_capabilities().get("amx_bf16"))
+    """Return whether this CPU multiplies matrices of bfloat16 in hardware (AMX), faster than those of float32.
+
+    Older versions of torch cannot tell; then the answer is no.
+    """
+    describe = getattr(torch.cpu, "get_capabilities", None)
+    return describe is not None and bool(describe().get("amx_bf16"))
 
 
 def _can_pack(layer: Any) -> bool:
