@@ -2,6 +2,7 @@
 
 import gc
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,13 @@ LONGEST = (
     "test_faults", "test_validators_linear_time", "test_local_engine", "test_formats",
 )  # fmt: skip
 E2E, GPU = (Path(__file__).parent / name for name in ("e2e", "gpu"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile the search kernels while the workers of a parallel run collect the tests."""
+    if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
+        compiling = subprocess.Popen([sys.executable, "-m", "tests.support.kernels"], cwd=Path(__file__).parent.parent)
+        config.add_cleanup(compiling.wait)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -40,7 +40,9 @@ def insert(store: Sequences, tokens: np.ndarray, ends: np.ndarray) -> None:
     for at in range(ends.size - 1):
         position = store.used[0]
         begin, length = store.ends[position], ends[at + 1] - ends[at]
-        store.tokens[begin : begin + length] = tokens[ends[at] : ends[at + 1]]
+        # Assignments of slices and tuples would take numba 4 s to compile.
+        for word in range(length):
+            store.tokens[begin + word] = tokens[ends[at] + word]
         store.ends[position + 1] = begin + length
         store.used[0] += 1
         if not length:
@@ -48,7 +50,8 @@ def insert(store: Sequences, tokens: np.ndarray, ends: np.ndarray) -> None:
         words = NARROW if length <= LONG else WIDE
         chunk = store.heads[length]
         if chunk < 0 or store.chunks[chunk, 1] == CHUNK:
-            store.chunks[store.used[1]] = (store.used[2], 0, chunk, store.used[3])
+            latest = store.chunks[store.used[1]]
+            latest[0], latest[1], latest[2], latest[3] = store.used[2], 0, chunk, store.used[3]
             chunk = store.heads[length] = store.used[1]
             store.used[1] += 1
             store.used[2] += words * CHUNK
