@@ -48,12 +48,12 @@ def _summary(status: Status) -> str:
     percent = f" ({status.accepted / status.target:.0%})" if status.target else ""
     lines = [
         f"{status.folder}: {_state(status)}",
-        f"accepted {status.accepted:,}/{status.target or '?'}{percent} from {status.judged:,} requests; "
-        f"{yield_text(status.funnel)}; {tokens_text(status.judged_tokens, status.accepted)}",
+        f"accepted {status.accepted:,}/{status.target or '?'}{percent} from {status.decided:,} requests; "
+        f"{yield_text(status.funnel)}; {tokens_text(status.decided_tokens, status.accepted)}",
     ]
-    if status.requests > status.judged:
+    if status.requests > status.decided:
         complete = status.target is not None and status.accepted >= status.target
-        lines.append(waiting_text(status.requests - status.judged, complete))
+        lines.append(waiting_text(status.requests - status.decided, complete))
     if status.records_per_minute is not None and status.tokens_per_second is not None:
         flying = f", {status.in_flight} rows in flight" if status.in_flight is not None else ""
         lines.append(

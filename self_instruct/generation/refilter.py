@@ -65,10 +65,10 @@ def _note(funnel: Funnel, target: int, completions: int, before: Any) -> str:
     if left := completions - funnel.requests:
         return (
             f"{left:,} of the run's {completions:,} completions {'were' if left > 1 else 'was'} not needed; a larger "
-            "--num_instructions_to_generate judges more."
+            "--num_instructions_to_generate decides more."
         )
     more = completions - before if isinstance(before, int) else 0
-    beyond = f", {more:,} of them beyond what the run itself had judged" if more > 0 else ""
+    beyond = f", {more:,} of them beyond what the run itself had decided" if more > 0 else ""
     given = f"{funnel.accepted:,} of the {target:,} records asked for"
     return (
         f"The run's {completions:,} completions{beyond}, give {given}." if beyond else f"The completions give {given}."

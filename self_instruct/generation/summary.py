@@ -84,7 +84,7 @@ def yield_text(funnel: Funnel) -> str:
     """Return a phrase with the yield per block written, and the yield per block that was read and decided on."""
     return (
         f"yield {funnel.yield_of_written:.0%} of {funnel.blocks:,} blocks written ({funnel.yield_:.0%} of the "
-        f"{funnel.parsed:,} that were read and judged)"
+        f"{funnel.parsed:,} that were read and decided)"
     )
 
 
@@ -100,8 +100,8 @@ def waiting_text(number: int, complete: bool) -> str:
         return f"{number:,} more {verb} answered, but not needed; {JOURNAL} keeps the completions."
     verb = "requests are answered and wait" if number > 1 else "request is answered and waits"
     return (
-        f"{number:,} more {verb} to be judged: an earlier one has no answer yet, or the run ended first. The next launch takes "
-        f"them from {JOURNAL}."
+        f"{number:,} more {verb} to be decided: an earlier one has no answer yet, or the run ended first. The next launch "
+        f"takes them from {JOURNAL}."
     )
 
 

@@ -157,7 +157,7 @@ def histogram(
     common = _overlaps(values) if both else []
     layers = [bars, *([_overlap(bars, common)] if common else [])]
     begin, end = (x or {}).get("scale", {}).get("domain") or (0, max((value["high"] for value in values), default=1))
-    for place, marker in enumerate(markers):
+    for place, marker in enumerate(sorted(markers, key=lambda marker: marker.value)):
         colours = {"color": theme()["runs"][list(names).index(marker.run)]} if several else {}
         layers += _line(marker, place, marker.value <= begin + _RIGHT * (end - begin), colours)
     return chart(values, 200, layer=layers)
@@ -182,16 +182,19 @@ def _overlap(bars: Mapping[str, Any], common: Sequence[Mapping[str, Any]]) -> di
 
 
 def _line(marker: Marker, place: int, left: bool, colours: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return the layers of a marker; labels are below each other, beside their lines."""
+    """Return the layers of a marker: a line, and beside its upper end a label, below the labels of smaller values, so that no
+    line crosses a label to its left.
+    """
     data = {"values": [{"value": marker.value, "label": marker.label}]}
     stroke = {"strokeDash": [4, 3]} if marker.dashed else {}
     side = {"align": "left", "dx": 5} if left else {"align": "right", "dx": -5}
     text = {"text": {"field": "label", "type": "nominal"}, "y": {"value": 7 + _LINE_LABEL * place}}
+    span = {"y": {"value": _LINE_LABEL * place}, "y2": {"value": "height"}}
     return [
         {
             "data": data,
             "mark": {"type": "rule", "strokeWidth": 1.5, **stroke, **colours},
-            "encoding": {"x": _number("value")},
+            "encoding": {"x": _number("value"), **span},
         },
         {
             "data": data,

@@ -19,7 +19,7 @@ from self_instruct.novelty.vector_cache import FILE_NAME
 from self_instruct.records import Nearest, Record
 from self_instruct.report import candidates
 from self_instruct.report.run_settings import file_settings, run_settings
-from self_instruct.report.watch import fresh_report, judged_of, last_request
+from self_instruct.report.watch import decided_of, fresh_report, last_request
 from self_instruct.runs import funnel
 from self_instruct.runs.layout import PIPE, OutputPaths
 from self_instruct.user_files import read_objects
@@ -62,7 +62,7 @@ class ReportInput:
     `first` is the label of the number that the funnel starts with; `steps` are the stages, with a label for what remains after
     each. `others` are the texts of
     neighbours that are not among the rows, by id; `vectors` are files that may hold embeddings; `facts` are key figures and
-    `settings` the options, both as names and values; `requests` is one more than the number of the last judged request.
+    `settings` the options, both as names and values; `requests` is one more than the number of the last decided request.
     """
 
     name: str
@@ -133,9 +133,9 @@ def _read_run(folder: Path, name: str) -> ReportInput:
     kept = [item for item in run.candidates.values() if item.accepted]
     dropped = [item for item in run.candidates.values() if not item.accepted]
     last = max((last_request(item.row.get("provenance") or item.row) for item in run.candidates.values()), default=-1)
-    judged = [entry for entry in (run.entries or {}).values() if entry.request <= last]
-    counted = judged_of(fresh_report(folder))
-    requests, tokens = counted or (len(judged), sum(entry.completion_tokens for entry in judged))
+    decided = [entry for entry in (run.entries or {}).values() if entry.request <= last]
+    counted = decided_of(fresh_report(folder))
+    requests, tokens = counted or (len(decided), sum(entry.completion_tokens for entry in decided))
     facts = [("requests", f"{requests:,}")]
     if tokens and kept:
         facts.append(("new tokens a record", f"{tokens / len(kept):,.0f}"))

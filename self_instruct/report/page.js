@@ -46,7 +46,7 @@
     const made = structuredClone(themes[theme()]);
     if (plot.clientWidth >= NARROW) return made;
     Object.assign(made.axis, { labelLimit: 110, labelFontSize: 11, titleFontSize: 11 });
-    Object.assign(made.legend, { labelLimit: 110, columns: 2 });
+    Object.assign(made.legend, { labelLimit: 140, columns: 2 });
     return made;
   }
 

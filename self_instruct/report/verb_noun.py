@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 _LONGEST = 2000  # characters read; the request is near the beginning of a task
 _SENTENCE = re.compile(r"(?<=[.!?:;])\s+|\n+")
+_CODE = re.compile(r"^(?:  +|\t+)(?![-*\d\s]).*$", re.MULTILINE)  # an indented line that is no item of a list
 _CALL = re.compile(r"\b\w+\((?!e?s\))[^()]{0,120}\)")  # slugify(title), but not: the name(s)
 _CAMEL_CASE = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _IDENTIFIER = "_"  # marks names in code, which are never the object
@@ -105,8 +106,8 @@ def verb_noun(instruction: str) -> VerbNoun:
 
 
 def _marked(text: str) -> str:
-    """Return the text in lower case, with `_IDENTIFIER` in each call and each word in camel case."""
-    named = _CAMEL_CASE.sub(_IDENTIFIER, text.replace("’", "'"))
+    """Return the text in lower case without indented code, with `_IDENTIFIER` in each call and each word in camel case."""
+    named = _CAMEL_CASE.sub(_IDENTIFIER, _CODE.sub("", text.replace("’", "'")))
     return _CALL.sub(f"x{_IDENTIFIER}", named).lower()
 
 
@@ -179,7 +180,7 @@ def _object(words: Sequence[str], at: int) -> str | None:
             continue  # the 'employees' table, but not: a class 'Person'
         if word in english.after or word in english.finite or not word[0].isalnum():
             break
-        if head is not None and (word in english.postposed or _is_participle(word, following)):
+        if head is not None and (word == "not" or word in english.postposed or _is_participle(word, following)):
             break
         last = word.removesuffix("'s") if not following else word
         phrase.append(last)

@@ -87,12 +87,12 @@ class Watcher:
 
     @property
     def answered(self) -> int:
-        """The number of requests in the journal, judged or not."""
+        """The number of requests in the journal, decided or not."""
         return len(self._answers)
 
     @property
-    def judged(self) -> tuple[int, int]:
-        """The number of judged requests, and their completion tokens. Requests are judged in order, so these are all requests
+    def decided(self) -> tuple[int, int]:
+        """The number of decided requests, and their completion tokens. Requests are decided in order, so these are all requests
         up to the last one that a record or a drop names.
         """
         last = max(self._last_accepted, self._last_dropped)
@@ -234,8 +234,8 @@ def fresh_report(folder: Path) -> dict[str, Any] | None:
         return None
 
 
-def judged_of(report: Mapping[str, Any] | None) -> tuple[int, int] | None:
-    """Return the number of judged requests and of their completion tokens in a report, or None if it has none."""
+def decided_of(report: Mapping[str, Any] | None) -> tuple[int, int] | None:
+    """Return the number of decided requests and of their completion tokens in a report, or None if it has none."""
     try:
         return (int(report["requests"]), int(report["tokens"]["completion"])) if report is not None else None
     except (KeyError, TypeError, ValueError):
@@ -282,7 +282,7 @@ def _object(line: bytes) -> dict[str, Any] | None:
 class Status:
     """The status of a run. `state` is running, stopped, ended (without a report) or unknown; rates cover ten minutes.
 
-    `requests` were answered, of which `judged` were judged, with `judged_tokens` written for them.
+    `requests` were answered, of which `decided` were decided, with `decided_tokens` written for them.
     """
 
     folder: str
@@ -292,8 +292,8 @@ class Status:
     accepted: int
     target: int | None
     requests: int
-    judged: int
-    judged_tokens: int
+    decided: int
+    decided_tokens: int
     yield_: float
     completion_tokens: int
     records_per_minute: float | None
@@ -340,12 +340,12 @@ def _status(folder: Path, watcher: Watcher) -> Status:
     funnel, target = watcher.funnel, options.get("num_instructions_to_generate")
     rates = watcher.recently(time.time()) if state in ("running", "unknown") else None
     per_minute, per_second = rates or (None, None)
-    judged = (judged_of(fresh_report(folder)) if state == "stopped" else None) or watcher.judged
+    decided = (decided_of(fresh_report(folder)) if state == "stopped" else None) or watcher.decided
     left = None
     if per_minute and isinstance(target, int):
         left = max(0, round(60 * (target - funnel.accepted) / per_minute))
     return Status(
-        str(folder), state, stopped, held, funnel.accepted, target, watcher.answered, *judged,
+        str(folder), state, stopped, held, funnel.accepted, target, watcher.answered, *decided,
         round(funnel.yield_of_written, 4),
         funnel.completion_tokens, per_minute, per_second, left,
         beat.get("in_flight") if beat and state == "running" else None, len(watcher.predictions), watcher.damaged,

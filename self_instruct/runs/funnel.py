@@ -19,11 +19,11 @@ from self_instruct.runs.verdict import Verdict
 from self_instruct.thoughts import LOST
 
 STAGES = ("generation", "parse", "filter", "validate", "novelty", "limit")
-JUDGED = ("filter", "validate", "novelty")
+DECIDED = ("filter", "validate", "novelty")
 # The stages that drop blocks, in order, and the name of the blocks that remain after each.
 STEPS = (
     ("parse", "could be read"),
-    ("limit", "were judged"),
+    ("limit", "were decided"),
     ("filter", "passed the filters"),
     ("validate", "are valid"),
     ("novelty", "are new"),
@@ -80,7 +80,7 @@ class Funnel:
         self.thought_tokens += entry.thought_tokens
         self.thoughts += bool(entry.thought_tokens or entry.turn.thought)
         kept = self._add(verdicts)
-        parsed = sum(verdict.drop is None or verdict.drop.stage in JUDGED for verdict in verdicts)
+        parsed = sum(verdict.drop is None or verdict.drop.stage in DECIDED for verdict in verdicts)
         # An error of the engine says nothing about the model.
         if entry.finish_reason != "error":
             filtered = Counter(v.drop.reason for v in verdicts if v.drop is not None and v.drop.stage == "filter")
@@ -268,16 +268,16 @@ def _looped(number: int) -> str:
 
 
 def warnings_of(
-    rules: Mapping[str, tuple[str, ...]], drops: Counter[tuple[str, str]], judged: int
+    rules: Mapping[str, tuple[str, ...]], drops: Counter[tuple[str, str]], decided: int
 ) -> list[RuleWarning]:
-    """Return the rules that dropped over 15 % of the judged items, or none of at least 200; `rules` maps rules to reasons."""
+    """Return the rules that dropped over 15 % of the decided items, or none of at least 200; `rules` maps rules to reasons."""
     found = []
     for rule, reasons in rules.items():
         dropped = sum(drops["filter", reason] for reason in reasons)
-        if dropped > MUCH * judged:
-            found.append(RuleWarning(rule, "drops_much", dropped, judged))
-        elif dropped == 0 and judged >= ENOUGH_BLOCKS:
-            found.append(RuleWarning(rule, "never_fired", dropped, judged))
+        if dropped > MUCH * decided:
+            found.append(RuleWarning(rule, "drops_much", dropped, decided))
+        elif dropped == 0 and decided >= ENOUGH_BLOCKS:
+            found.append(RuleWarning(rule, "never_fired", dropped, decided))
     return found
 
 

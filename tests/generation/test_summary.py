@@ -134,7 +134,7 @@ def test_the_yield_is_per_block_written_and_requests_agree_with_the_report_and_t
     report, found = json.loads((folder / "report.json").read_text()), next(watch(folder))
     assert f"yield {12 / report['blocks']:.0%} of {report['blocks']} blocks written" in shown
     answered = len(rows(folder / "completions.jsonl"))
-    assert (found.judged, found.requests, found.yield_) == (
+    assert (found.decided, found.requests, found.yield_) == (
         report["requests"],
         answered,
         round(12 / report["blocks"], 4),
@@ -143,7 +143,7 @@ def test_the_yield_is_per_block_written_and_requests_agree_with_the_report_and_t
     tokens = f"{report['tokens']['completion'] / 12:,.0f}"
     assert f"12 records from {facts['requests']} requests" in shown and facts["requests"] == str(report["requests"])
     assert f"{tokens} new tokens a record." in shown and facts["new tokens a record"] == tokens
-    assert f"{answered - found.judged} more requests were answered, but not needed" in shown
+    assert f"{answered - found.decided} more requests were answered, but not needed" in shown
 
 
 @pytest.mark.parametrize("demonstration", [True, False])

@@ -57,6 +57,12 @@ def test_verb_and_object_of_an_instruction(instruction, verb, noun):
         ("List quiet, screen-free activities for children.", "list", "activity"),
         ("Translate Python to Java.", "translate", None),
         ("Answer me using Japanese.", "answer", None),
+        ("Search backwards for the latest rating.", "search", None),
+        ("Implement a forward pass.", "implement", "pass"),
+        ("List each of the weights not exceeding 18 only once.", "list", "weight"),
+        ("Explain this code.\ndef keep(marks):\n    return [mark for mark in marks]", "explain", "code"),
+        ("What is printed?\ndef keep(marks):\n\treturn list(marks)", None, None),
+        ("Two tasks.\n  - Sort the countries.", "sort", "country"),
     ],
 )
 def test_phrases_without_a_verb_object_pair_are_left_out(instruction, verb, noun):

@@ -47,7 +47,7 @@ def test_watch_can_be_called_from_python(finished):
     assert not {"yield_", "funnel", "options"} & json.loads(json.dumps(plain)).keys()
 
 
-def test_completions_after_an_unanswered_request_are_not_judged_yet(finished, tmp_path):
+def test_completions_after_an_unanswered_request_are_not_decided_yet(finished, tmp_path):
     """Make the files of a run that was killed when request 3 had no completion but later ones had."""
     entries = [row for row in rows(finished / "completions.jsonl") if row["request"] != 3]
     (tmp_path / "completions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in entries))
@@ -55,8 +55,8 @@ def test_completions_after_an_unanswered_request_are_not_judged_yet(finished, tm
         kept = [row for row in rows(finished / name) if (row.get("provenance") or row)["request"] < 3]
         (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in kept))
     [status] = watch(tmp_path)
-    assert (status.state, status.judged, status.requests) == ("ended", 3, len(entries))
-    assert status.judged_tokens == sum(row["completion_tokens"] for row in entries if row["request"] < 3)
+    assert (status.state, status.decided, status.requests) == ("ended", 3, len(entries))
+    assert status.decided_tokens == sum(row["completion_tokens"] for row in entries if row["request"] < 3)
 
 
 def test_replaced_or_removed_file_is_read_from_the_start(tmp_path):

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from self_instruct.generation.categories.category import TOPIC
-from self_instruct.runs.funnel import JUDGED
+from self_instruct.runs.funnel import DECIDED
 from self_instruct.runs.journal import Entry
 from self_instruct.runs.verdict import Verdict
 
@@ -35,7 +35,7 @@ class Outcome:
         """Build the outcome of a completion from its verdicts and the ids of its tasks that wait for an answer."""
         records = sum(verdict.drop is None for verdict in verdicts)
         passed = records + len(awaiting)
-        decided = passed + sum(verdict.drop is not None and verdict.drop.stage in JUDGED for verdict in verdicts)
+        decided = passed + sum(verdict.drop is not None and verdict.drop.stage in DECIDED for verdict in verdicts)
         category, failed = entry.category or "", entry.finish_reason == "error"
         topic = entry.variables.get(TOPIC)
         return cls(entry.request, category, entry.step, topic, decided, passed, records, tuple(awaiting), failed)
