@@ -13,6 +13,7 @@ from self_instruct.config.parser import parse_values
 from self_instruct.generation.progress import clock
 from self_instruct.generation.summary import (
     changed_limit,
+    counted,
     explain_command,
     first_dropped,
     refilter_command,
@@ -48,7 +49,7 @@ def _summary(status: Status) -> str:
     percent = f" ({status.accepted / status.target:.0%})" if status.target else ""
     lines = [
         f"{status.folder}: {_state(status)}",
-        f"accepted {status.accepted:,}/{status.target or '?'}{percent} from {status.decided:,} requests; "
+        f"accepted {status.accepted:,}/{status.target or '?'}{percent} from {counted(status.decided, 'request')}; "
         f"{yield_text(status.funnel)}; {tokens_text(status.decided_tokens, status.accepted)}",
     ]
     if status.requests > status.decided:

@@ -82,10 +82,15 @@ def why(ending: Ending, noun: str = "records") -> str:
 
 def yield_text(funnel: Funnel) -> str:
     """Return a phrase with the yield per block written, and the yield per block that was read and decided on."""
-    return (
-        f"yield {funnel.yield_of_written:.0%} of {funnel.blocks:,} blocks written ({funnel.yield_:.0%} of the "
-        f"{funnel.parsed:,} that were read and decided)"
-    )
+    written = f"yield {funnel.yield_of_written:.0%} of {counted(funnel.blocks, 'block')} written"
+    if not funnel.parsed:
+        return f"{written}, of which none was read and decided"
+    return f"{written} ({funnel.yield_:.0%} of the {funnel.parsed:,} that were read and decided)"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, in the plural unless it is 1."""
+    return f"{number:,} {noun}" + "s" * (number != 1)
 
 
 def tokens_text(tokens: int, accepted: int) -> str:
@@ -128,7 +133,7 @@ def _headline(ending: Ending) -> str:
     took = f" in {ending.seconds:,.0f} s" if ending.seconds is not None else ""
     lines = [
         why(ending),
-        f"{funnel.accepted:,} records from {funnel.requests:,} requests{took}; {yield_text(funnel)}; "
+        f"{counted(funnel.accepted, 'record')} from {counted(funnel.requests, 'request')}{took}; {yield_text(funnel)}; "
         f"{tokens_text(funnel.completion_tokens, funnel.accepted)}.",
     ]
     if ending.waiting:

@@ -59,7 +59,7 @@ class SentenceEncoder:
         source = find_model(model_name_or_path)
         if source.location != model_name_or_path:
             _log.info(
-                "%s: not in the cache and the Hub is out of reach; using %s", model_name_or_path, source.identity
+                "%s: not in the cache and the Hub is out of reach; using %s", model_name_or_path, source.location
             )
         try:
             with offline_if_unreachable(source.location):

@@ -9,7 +9,7 @@ import pytest
 
 from self_instruct.commands.generate import _without_overwriting
 from self_instruct.engines.local.tokenizer import ModelReader
-from self_instruct.generation.summary import Ending, summarise
+from self_instruct.generation.summary import Ending, counted, summarise, yield_text
 from self_instruct.records import Record
 from self_instruct.report.inputs import read_inputs
 from self_instruct.report.watch import watch
@@ -122,9 +122,15 @@ def test_a_run_without_a_record_proposes_commands_to_find_out_why(tmp_path):
     script = write_script(tmp_path / "script.jsonl", 60)
     shown = generate(*scripted(script, tmp_path / "run"), "--min_instruction_words", 100).stdout
     assert "0 records from" in shown and "new tokens." in shown and "a record" not in shown
-    assert "load_dataset" not in shown and "refilter" not in shown
+    assert "load_dataset" not in shown and "refilter" not in shown and "read and decided)" in shown
     dropped = rows(tmp_path / "run/rejected.jsonl")[0]["id"]
     assert f"explain {tmp_path / 'run'} {dropped}" in shown
+
+
+def test_counts_of_one_and_of_nothing_are_said_in_plain_words():
+    funnel = Funnel()
+    assert yield_text(funnel) == "yield 0% of 0 blocks written, of which none was read and decided"
+    assert [counted(number, "request") for number in (0, 1, 1_000)] == ["0 requests", "1 request", "1,000 requests"]
 
 
 def test_the_yield_is_per_block_written_and_requests_agree_with_the_report_and_the_status(tmp_path):
