@@ -55,7 +55,7 @@ def refilter(old: Path, new: Path, given: Mapping[str, Any]) -> Ending:
     finally:
         writer.close()
     manifest.write(new, described)
-    write_report(new, funnel, stopped)
+    write_report(new, funnel, stopped, curator.pool)
     note = _note(funnel, target, len(entries), load_run(old).report.get("requests"))
     return Ending(new, funnel, curator.pool, stopped, {"num_instructions_to_generate": target}, note=note)
 

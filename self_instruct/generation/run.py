@@ -163,7 +163,7 @@ def launch(
             _log.info("stopped: %s", stopped, extra=FILE_ONLY)
             if loop.replayed:
                 loop.finish()
-                write_report(folder, loop.funnel, stopped)
+                write_report(folder, loop.funnel, stopped, session.curator.pool)
     if not loop.replayed:
         text = (
             f"Stopped: {stopped}, before the whole journal was replayed. The dataset is unchanged; run the same command to "

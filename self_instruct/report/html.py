@@ -82,6 +82,7 @@ def page(analysis: Analysis, parts: Sequence[Section], payload: Payload) -> byte
         facts=tables.facts_of(analysis),
         parts=parts,
         pairs=tables.common_pairs(analysis),
+        diversity=tables.diversity_of(analysis),
         groups=tables.groups(analysis),
         rejected=tables.rejected(analysis),
         payload=payload,

@@ -45,6 +45,7 @@ def sections(analysis: Analysis, projection: str, map_points: int) -> list[Secti
         funnel_section(analysis),
         lengths_section(analysis),
         novelty_section(analysis),
+        Section("diversity", "Diversity"),
         verbs_section(analysis),
         *([map_section(analysis, projection, map_points)] if analysis.vectors is not None else []),
         reasons_section(analysis),

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
+from self_instruct.novelty import diversity
 from self_instruct.report.analysis import Analysis
 from self_instruct.report.inputs import Dropped, ReportInput, Row
 from self_instruct.report.sections import share
@@ -13,6 +14,16 @@ from self_instruct.report.verb_noun import VerbNoun
 _EXAMPLES = 5  # of each reason
 _ROWS = 40  # groups of a table
 _PAIRS = 12
+_DIVERSITY = (
+    ("distinct_2", "distinct-2", "different pairs of words, of all pairs"),
+    ("distinct_3", "distinct-3", "different triples of words, of all triples"),
+    (
+        "commonest_openings",
+        "commonest openings",
+        f"records that begin with one of the {diversity.OPENINGS} most frequent pairs of words",
+    ),
+    ("nearest_rouge_l", "ROUGE-L with the nearest", "mean over the records, with any other record"),
+)
 
 
 class GroupTable(NamedTuple):
@@ -32,6 +43,13 @@ class Rejections(NamedTuple):
     reason: str
     number: int
     examples: list[tuple[Dropped, str | None]]
+
+
+class DiversityTable(NamedTuple):
+    """Measures of the first `size` records of each input: a name, what it measures, and a value for each input."""
+
+    size: int
+    rows: list[tuple[str, str, list[str]]]
 
 
 def facts_of(analysis: Analysis) -> list[list[tuple[str, str]]]:
@@ -57,6 +75,26 @@ def common_pairs(analysis: Analysis) -> list[tuple[VerbNoun, int, float]]:
     counts = Counter(pair for pair in analysis.pairs[0] if pair.noun)
     common = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:_PAIRS]
     return [(pair, count, count / len(analysis.pairs[0])) for pair, count in common]
+
+
+def diversity_of(analysis: Analysis) -> DiversityTable | None:
+    """Return the diversity of the inputs, measured at the same number of records; None if one has too few."""
+    size = diversity.fixed_size(min(len(source.rows) for source in analysis.inputs))
+    if not size:
+        return None
+    words = [diversity.by_words([row.record.instruction for row in source.rows[:size]]) for source in analysis.inputs]
+    found = [
+        (name, about, [f"{values[key]:.2f}" if key == "nearest_rouge_l" else share(values[key]) for values in words])
+        for key, name, about in _DIVERSITY
+    ]
+    bits = [diversity.entropy(pair for pair in pairs[:size] if pair.noun) for pairs in analysis.pairs]
+    found.append(
+        ("verb-object entropy", "in bits; each bit doubles the number of pairs", [f"{value:.1f}" for value in bits])
+    )
+    if analysis.vectors is not None:
+        scores = [f"{diversity.vendi_score(vectors[:size]):.1f}" for vectors in analysis.vectors]
+        found.append(("Vendi score", "by meaning: as diverse as this many unrelated texts", scores))
+    return DiversityTable(size, found)
 
 
 def groups(analysis: Analysis) -> list[GroupTable]:

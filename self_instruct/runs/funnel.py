@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from self_instruct.records import Record
 from self_instruct.runs.files import put
 from self_instruct.runs.journal import Entry
 from self_instruct.runs.layout import JOURNAL, REJECTED, REPORT
@@ -285,6 +286,12 @@ def _commonest(item: tuple[str, int]) -> tuple[int, str]:
     return -item[1], item[0]
 
 
-def write_report(folder: Path, funnel: Funnel, stopped: str) -> None:
-    """Write report.json atomically."""
-    put(folder / REPORT, (json.dumps(funnel.as_dict(stopped), indent=2) + "\n").encode())
+def write_report(folder: Path, funnel: Funnel, stopped: str, accepted: Sequence[Record] = ()) -> None:
+    """Write report.json atomically; `accepted` are the accepted records, whose diversity is part of it."""
+    from self_instruct.novelty import diversity  # loads numpy
+
+    counts = funnel.as_dict(stopped)
+    if size := diversity.fixed_size(len(accepted)):
+        instructions = [record.instruction for record in accepted[:size]]
+        counts["diversity"] = {"records": size, **diversity.by_words(instructions)}
+    put(folder / REPORT, (json.dumps(counts, indent=2) + "\n").encode())

@@ -9,6 +9,7 @@ from self_instruct.report.analysis import Analysis, neighbours
 from self_instruct.report.charts import OVERLAP
 from self_instruct.report.inputs import read_inputs
 from self_instruct.report.sections import sections
+from self_instruct.report.tables import diversity_of
 from self_instruct.report.verb_noun import verb_noun
 from self_instruct.runs.layout import REPORT
 from tests.support.runs import generate, rows, scripted
@@ -26,11 +27,14 @@ def folders(tmp_path_factory):
     return [place / "one", place / "two"]
 
 
-def figures(*folders):
-    inputs = read_inputs([str(folder) for folder in folders])
+def analysed(*paths):
+    inputs = read_inputs([str(path) for path in paths])
     pairs = [[verb_noun(row.record.instruction) for row in source.rows] for source in inputs]
-    analysis = Analysis(inputs, pairs, [neighbours(source, None) for source in inputs], None, "no vectors")
-    return {figure.name: figure for section in sections(analysis, "pca", 100) for figure in section.figures}
+    return Analysis(inputs, pairs, [neighbours(source, None) for source in inputs], None, "no vectors")
+
+
+def figures(*folders):
+    return {figure.name: figure for section in sections(analysed(*folders), "pca", 100) for figure in section.figures}
 
 
 def texts(spec):
@@ -95,3 +99,18 @@ def test_a_verb_has_the_same_colour_in_all_wheels(folders):
 
 def test_map_is_left_out_without_vectors(folders):
     assert not any(name.startswith("map") for name in figures(folders[0]))
+
+
+def test_diversity_is_measured_at_the_same_number_of_records(tmp_path):
+    for name, number in (("many", 130), ("few", 60), ("fewer", 49)):
+        lines = [json.dumps({"instruction": f"Sort list {at} of names.", "output": "x"}) for at in range(number)]
+        (tmp_path / name).with_suffix(".jsonl").write_text("\n".join(lines))
+    table = diversity_of(analysed(tmp_path / "many.jsonl", tmp_path / "few.jsonl"))
+    rows = {name: values for name, _, values in table.rows}
+    assert (
+        table.size == 50
+        and rows["commonest openings"] == ["100.0%", "100.0%"]
+        and rows["distinct-2"][0] == rows["distinct-2"][1]
+    )
+    assert rows["verb-object entropy"] == ["0.0", "0.0"] and "Vendi score" not in rows
+    assert diversity_of(analysed(tmp_path / "many.jsonl", tmp_path / "fewer.jsonl")) is None

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from self_instruct.novelty.diversity import by_words
 from self_instruct.records import Drop, Record
 from self_instruct.runs.funnel import Funnel, write_report
 from self_instruct.runs.journal import Entry
@@ -228,6 +229,16 @@ def test_the_report_contains_all_counts(tmp_path: Path) -> None:
         "tokens": {"prompt": 300, "completion": 21},
     }
     assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
+
+
+def test_the_report_has_the_diversity_of_a_round_number_of_records(tmp_path: Path) -> None:
+    accepted = [Record("r", f"Write a poem about number {at}.", "", "x") for at in range(120)]
+    write_report(tmp_path, funnel((KEPT,)), "x", accepted)
+    found = json.loads((tmp_path / "report.json").read_text())["diversity"]
+    assert found == {"records": 100, **by_words([record.instruction for record in accepted[:100]])}
+    assert found["commonest_openings"] == 1.0
+    write_report(tmp_path, funnel((KEPT,)), "x", accepted[:49])
+    assert "diversity" not in json.loads((tmp_path / "report.json").read_text())
 
 
 def test_the_order_of_counting_does_not_change_the_report(tmp_path: Path) -> None:
