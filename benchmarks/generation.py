@@ -14,9 +14,17 @@ On a CPU the models are a real one (--model, for llama.cpp with a GGUF file of t
 random weights; on a GPU, StarCoder2 of 1, 3 and 7 and Llama of 8 billion random weights in bfloat16.
 
 Columns: ready, seconds from the start of the process until the first request can be given; tokens/s; its ratio to the first
-`static` of the model; of the roofline, the time to read all weights once a step, with all rows filled, and each row's keys and
-values, at the speed of a copy, as a share of the time taken, prompts included; GiB, the peak resident memory of the process and
-its children, or the peak memory of the GPUs.
+`static` of the model; GiB, the peak resident memory of the process and its children, or the peak memory of the GPUs; and the
+greater of two shares of the time taken, prompts included, with the name of the one that it is:
+
+- memory: the time to read all weights once a step, with all rows filled, and the keys and values of a row at each of its
+  tokens, at the speed of a copy of a large tensor, which reads and writes (McCalpin's STREAM, 1995);
+- matrix: the time for 2 operations a weight for each token written and each token of a prompt, the shared beginning once
+  (Kaplan et al., Scaling Laws for Neural Language Models, 2020, section 2.1), at the speed of one large matrix product.
+
+No method can take less than either time: the roofline of Williams, Waterman and Patterson (CACM 52(4), 2009). Both speeds are
+measured here, in the same precision and with the same number of threads in all, or on one GPU. Attention's own products are
+left out. 4 bits a weight are compared with matrix products in bfloat16.
 """
 
 import argparse
@@ -26,16 +34,17 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import psutil
-from workload import LARGE, QUICK, SMALL, TINY, Work, bytes_per_step, write_work
+from workload import LARGE, QUICK, SMALL, TINY, Numbers, Work, count_numbers, write_work
 
 HERE = Path(__file__).resolve().parent
 WIDTHS = {"float32": 4, "bfloat16": 2, "q4_0": 0.5625}
+PRODUCTS = {"q4_0": "bfloat16"}
 LIMIT_SECONDS = 900
 
 
@@ -58,6 +67,11 @@ class Part:
         """The name of the measurement in the file of results."""
         size = f"{self.processes}x{self.threads}" if self.threads else f"{self.processes}"
         return f"{self.name} {self.dtype} {self.method} {size} {self.rows} {self.requests}"
+
+    @property
+    def machine(self) -> str:
+        """The name of the speeds of the machine for this measurement, in the file of results."""
+        return f"speeds {PRODUCTS.get(self.dtype, self.dtype)} {self.threads * self.processes}"
 
     def command(self, work: Path, python: str) -> list[str]:
         """The command line of one of its processes."""
@@ -135,29 +149,38 @@ def measure(part: Part, folder: Path, work: Work, python: str, on_gpu: bool) -> 
     }  # fmt: skip
 
 
-def roofline_seconds(part: Part, work: Path, speed: float) -> float:
-    """Return the least time that reading memory can take: all weights once a step, and each row's keys and values."""
-    rows = json.loads(work.read_text(encoding="utf-8")) * part.processes
-    weights, token = bytes_per_step(part.like, 1)
-    width = WIDTHS[part.dtype]
-    steps = max(sum(row["wanted"] for row in rows) / part.rows, *(row["wanted"] for row in rows))
+@dataclass(frozen=True)
+class Speeds:
+    """What a machine can do at best: bytes read and written, and multiplications and additions, a second."""
+
+    bytes: float
+    operations: float
+
+
+def measure_speeds(dtype: str, threads: int) -> Speeds:
+    """Measure a copy and a matrix product in a process of its own; `threads` is 0 on a GPU."""
+    command = [sys.executable, str(HERE / "generation_speeds.py"), dtype]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)} if threads else None
+    return Speeds(**json.loads(subprocess.check_output(command, env=environment, text=True)))
+
+
+def least_seconds(part: Part, numbers: Numbers, rows: list[dict[str, Any]], speeds: Speeds) -> dict[str, float]:
+    """Return the least time for `rows`, the work of one process, that memory and that the matrix units allow.
+
+    Processes on a CPU share both; on GPUs, each has its own.
+    """
+    width, written = WIDTHS[part.dtype], sum(row["wanted"] for row in rows)
+    weights, prompts = numbers.layers + numbers.head, [row["prompt"] for row in rows]
+    columns = enumerate(zip(*prompts, strict=False))
+    shared = next((at for at, tokens in columns if len(set(tokens)) > 1), min(map(len, prompts)))
+    steps = max(written / part.rows, *(row["wanted"] for row in rows))
     cached = sum(row["wanted"] * (len(row["prompt"]) + row["wanted"] / 2) for row in rows)
-    return (steps * weights * width + cached * token * max(width, 2)) / speed
-
-
-def copy_speed(on_gpu: bool) -> float:
-    """Return the bytes per second that a copy of a large tensor reads and writes, the best of five."""
-    code = (
-        "import time, torch\n"
-        f"source = torch.ones(1 << {30 if on_gpu else 26}, dtype=torch.uint8, device='{'cuda' if on_gpu else 'cpu'}')\n"
-        "target, best = torch.empty_like(source), 1e9\n"
-        "for _ in range(5):\n"
-        "    begun = time.perf_counter(); target.copy_(source)\n"
-        "    if source.is_cuda: torch.cuda.synchronize()\n"
-        "    best = min(best, time.perf_counter() - begun)\n"
-        "print(2 * source.nbytes / best)"
-    )
-    return float(subprocess.check_output([sys.executable, "-c", code], text=True))
+    read = shared + sum(len(prompt) - shared for prompt in prompts)
+    sharing = part.processes if part.threads else 1
+    return {
+        "memory": sharing * (steps * weights * width + cached * numbers.token * max(width, 2)) / speeds.bytes,
+        "matrix": sharing * 2 * (numbers.layers * read + weights * written) / speeds.operations,
+    }
 
 
 def models(options: argparse.Namespace, folder: Path, on_gpu: bool) -> list[tuple[str, Path, list[str]]]:
@@ -198,12 +221,12 @@ def parts(options: argparse.Namespace, folder: Path, on_gpu: bool) -> list[Part]
     return found
 
 
-def print_table(plan: list[Part], results: dict[str, dict[str, Any]], speed: float) -> None:
+def print_table(plan: list[Part], results: dict[str, dict[str, Any]]) -> None:
     """Print the results as a Markdown table."""
     print(
         "| model | precision | processes x threads | method | ready, s | tokens/s | / static | of the roofline | GiB |"
     )
-    print("|---|---|---|---|--:|--:|--:|--:|--:|")
+    print("|---|---|---|---|--:|--:|--:|---|--:|")
     for part in plan:
         result = results.get(part.key)
         if result is None:
@@ -218,8 +241,11 @@ def print_table(plan: list[Part], results: dict[str, dict[str, Any]], speed: flo
             if (other.name, other.method) == (part.name, "static") and "seconds" in results.get(other.key, {})
         ), None)  # fmt: skip
         ratio = f"{rate / (static['tokens'] / static['seconds']):.2f}" if static else ""
-        share = roofline_seconds(part, Path(result["work"]), speed) / result["seconds"]
-        print(f"{cells} {result['ready']:.1f} | {rate:.1f} | {ratio} | {share:.0%} | {result['memory'] / 2**30:.2f} |")
+        rows = json.loads(Path(result["work"]).read_text(encoding="utf-8"))
+        least = least_seconds(part, count_numbers(part.like), rows, Speeds(**results[part.machine]))
+        bound = max(least, key=lambda name: least[name])
+        share = f"{least[bound] / result['seconds']:.0%} {bound}"
+        print(f"{cells} {result['ready']:.1f} | {rate:.1f} | {ratio} | {share} | {result['memory'] / 2**30:.2f} |")
 
 
 def main() -> None:
@@ -229,7 +255,12 @@ def main() -> None:
     parser.add_argument("--model", help="folder of a real model, such as `make real-model` prints")
     parser.add_argument("--vllm_python", help="Python of an environment that has vLLM")
     parser.add_argument("--folder", default="/tmp/generation-benchmark", help="where models and results are kept")
-    parser.add_argument("--only", default="", help="measure only parts whose name contains this text, such as 'slots'")
+    parser.add_argument(
+        "--only", nargs="+", default=[], metavar="WORD",
+        help="measure only parts whose name contains all of these: a model, a precision, a method, or 2x1 for two processes "
+        "of one thread each",
+    )  # fmt: skip
+    parser.add_argument("--list", action="store_true", help="print the names of the parts, without measuring")
     parser.add_argument("--quick", action="store_true", help="tiny models and short texts: does it run at all?")
     options = parser.parse_args()
     on_gpu = not options.quick and Path("/proc/driver/nvidia").exists()
@@ -239,19 +270,28 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "results.json"
     results = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    plan = [part for part in parts(options, folder, on_gpu) if options.only in part.key]
+    plan = [part for part in parts(options, folder, on_gpu) if all(word in part.key for word in options.only)]
+    if options.list:
+        print(*(f"{part.key}{': measured' if part.key in results else ''}" for part in plan), sep="\n")
+        return
     work = QUICK if options.quick else Work()
     for part in plan:
-        if part.key in results:
-            continue
-        python = options.vllm_python if part.method == "vllm" else sys.executable
-        results[part.key] = {"date": time.strftime("%Y-%m-%d"), **measure(part, folder, work, python, on_gpu)}
-        path.write_text(json.dumps(results, indent=1), encoding="utf-8")
-        print(f"{part.key}: {results[part.key]}", file=sys.stderr, flush=True)
-    speed = copy_speed(on_gpu)
-    dates = sorted({results[part.key]["date"] for part in plan if part.key in results})
-    print(f"{options.requests} requests, {options.rows} rows, {speed / 1e9:.1f} GB/s copied, {' to '.join(dates)}\n")
-    print_table(plan, results, speed)
+        if part.machine not in results:
+            results[part.machine] = asdict(measure_speeds(part.machine.split()[1], part.threads * part.processes))
+        if part.key not in results:
+            python = options.vllm_python if part.method == "vllm" else sys.executable
+            results[part.key] = {"date": time.strftime("%Y-%m-%d"), **measure(part, folder, work, python, on_gpu)}
+            path.write_text(json.dumps(results, indent=1), encoding="utf-8")
+            print(f"{part.key}: {results[part.key]}", file=sys.stderr, flush=True)
+    dates = sorted({results[part.key]["date"] for part in plan})
+    print(f"{options.requests} requests, {options.rows} rows, {' to '.join(dates)}\n")
+    for name in sorted({part.machine for part in plan}):
+        _, dtype, threads = name.split()
+        speeds = Speeds(**results[name])
+        where = "GPU" if threads == "0" else f"{threads} threads"
+        print(f"{dtype}, {where}: {speeds.bytes / 1e9:.1f} GB/s copied, {speeds.operations / 1e12:.3f} TFLOP/s")
+    print()
+    print_table(plan, results)
 
 
 if __name__ == "__main__":

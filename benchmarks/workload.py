@@ -5,6 +5,7 @@ No library outside Python's own is imported until a model is made, so that engin
 
 import argparse
 import json
+import math
 import random
 import time
 from collections.abc import Callable
@@ -105,24 +106,32 @@ LARGE = [
 ]
 
 
-def bytes_per_step(folder: Path, width: int) -> tuple[int, int]:
-    """Return the bytes of all weights, and of one token's keys and values, when a number takes `width` bytes."""
+@dataclass(frozen=True)
+class Numbers:
+    """How many numbers a model has: the weights of its layers, those of its output layer, and one token's keys and values."""
+
+    layers: int
+    head: int
+    token: int
+
+
+def count_numbers(folder: Path) -> Numbers:
+    """Count a model's weights. Embeddings are left out, because one row of them is read for a token."""
     from safetensors import safe_open
 
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    width = config.get("hidden_size") or config["n_embd"]
     weights = 0
     for file in folder.glob("*.safetensors"):
         with safe_open(file, "np") as tensors:
             for name in tensors.keys():
-                size = 1
-                for length in tensors.get_slice(name).get_shape():
-                    size *= length
-                weights += size
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+                if name.split(".")[-2] not in ("embed_tokens", "wte", "wpe", "lm_head"):
+                    weights += math.prod(tensors.get_slice(name).get_shape())
     layers = config.get("num_hidden_layers") or config["n_layer"]
     heads = config.get("num_attention_heads") or config["n_head"]
     groups = 1 if config.get("multi_query") else config.get("num_key_value_heads", heads)
-    head = config.get("head_dim") or (config.get("hidden_size") or config["n_embd"]) // heads
-    return weights * width, 2 * layers * groups * head * width
+    head = config.get("head_dim") or width // heads
+    return Numbers(weights, config["vocab_size"] * width, 2 * layers * groups * head)
 
 
 def measure(load: Callable[[argparse.Namespace, list[dict[str, Any]]], Callable[[list[dict[str, Any]]], int]]) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from self_instruct.engines.base import EngineLost
 from self_instruct.errors import FILE_ONLY, UserError
-from self_instruct.generation.signals import Interrupted, Interruption
+from self_instruct.generation.signals import Interrupted, Interruption, end_with_launcher
 from self_instruct.runs import logs
 
 SOME_UNREADABLE = 3
@@ -31,6 +31,7 @@ def guarded(command: Callable[[], int], after_failure: str = AFTER_FAILURE) -> N
     """
     logs.configure()
     Interruption()  # a command that has something to save installs its own handlers
+    end_with_launcher()
     try:
         code = command()
         sys.stdout.flush()

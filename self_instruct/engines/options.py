@@ -37,7 +37,7 @@ class ModelOptions:
     )
     request_batch_size: int | None = option(
         None,
-        "requests that one process generates together [default: as many as fit in memory, at most 64, or 16 on a CPU; "
+        "requests that one process generates together [default: as many as fit in memory, at most 256, or 16 on a CPU; "
         "vllm decides by itself]",
         minimum=1,
         common=True,

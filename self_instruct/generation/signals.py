@@ -4,15 +4,19 @@ The first signal asks the engine to return its finished completions. A second SI
 signal before there is anything to save.
 """
 
+import ctypes
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import FrameType
 
 from self_instruct.errors import UserError
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+_PR_SET_PDEATHSIG = 1
 
 
 class Interrupted(SystemExit):
@@ -68,6 +72,16 @@ class Interruption:
             if self._callback is None:
                 raise Interrupted(number)
             self._callback()
+
+
+def end_with_launcher() -> None:
+    """Let Linux send SIGTERM to this process when the `accelerate launch` that started it ends.
+
+    With one process, `accelerate launch` does not pass signals on, so a run whose launcher was terminated would keep its GPU.
+    """
+    with suppress(OSError):
+        if b"accelerate" in Path(f"/proc/{os.getppid()}/cmdline").read_bytes():
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 @contextmanager

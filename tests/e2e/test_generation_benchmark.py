@@ -2,30 +2,64 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import torch
+from transformers import AutoModelForCausalLM
+
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+import generation
+import workload
 
 
 def benchmark(folder: Path) -> list[str]:
     command = [sys.executable, "benchmarks/generation.py", "--quick", "--folder", str(folder)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command += ["--only", "Llama float32 slots"]
+    command += ["--only", "Llama", "slots"]
     run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     return [line for line in run.stdout.splitlines() if line.startswith("| Llama")]
 
 
 def test_the_small_form_prints_a_table_and_does_not_measure_twice(tmp_path):
-    (row,) = benchmark(tmp_path)
+    (row,) = printed = benchmark(tmp_path)
     kept = (tmp_path / "results.json").read_text(encoding="utf-8")
-    (result,) = json.loads(kept).values()
+    result = json.loads(kept)["Llama float32 slots 1x1 4 8"]
     wanted = sum(item["wanted"] for item in json.loads(Path(result["work"]).read_text(encoding="utf-8")))
     assert result["tokens"] == wanted > 0
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert cells[:4] == ["Llama", "float32", "1 x 1", "slots"]
     assert cells[5] == f"{wanted / result['seconds']:.1f}"
-    assert [cell.split("|")[6] for cell in benchmark(tmp_path)] == [row.split("|")[6]]
+    assert re.fullmatch(r"\d+% (memory|matrix)", cells[7])
+    assert benchmark(tmp_path) == printed
     assert (tmp_path / "results.json").read_text(encoding="utf-8") == kept
+
+
+def test_the_roofline_counts_weights_keys_and_shared_prompts_once():
+    part = generation.Part("m", Path(), Path(), "float32", "slots", 1, 2, 2, 4)
+    rows = [{"prompt": [1, 2, 3, 4], "wanted": 6}, {"prompt": [1, 2, 9], "wanted": 2}]
+    numbers, speeds = workload.Numbers(layers=100, head=10, token=3), generation.Speeds(bytes=2.0, operations=4.0)
+    # Six steps, the longest output, read 110 weights each; each token written reads keys and values of what is before it.
+    read = 6 * 110 * 4 + (6 * (4 + 3) + 2 * (3 + 1)) * 3 * 4
+    # 2 + 2 + 1 tokens of prompts and 8 written; both processes share the machine.
+    operations = 2 * (100 * 5 + 110 * 8)
+    assert generation.least_seconds(part, numbers, rows, speeds) == {
+        "memory": 2 * read / 2,
+        "matrix": 2 * operations / 4,
+    }
+
+
+def test_embeddings_are_not_counted_as_weights_that_a_step_reads(tmp_path):
+    for shape, tied in zip(workload.TINY, (True, False), strict=True):
+        shape.save(tmp_path / shape.name, 100, "float32")
+        numbers = workload.count_numbers(tmp_path / shape.name)
+        model = AutoModelForCausalLM.from_pretrained(tmp_path / shape.name)
+        every = sum(weights.numel() for weights in model.parameters())
+        positions = 1024 * 64 if tied else 0
+        assert numbers.head == 512 * 64 and numbers.layers == every - positions - 512 * 64 * (1 if tied else 2)
+        cache = model(torch.zeros(1, 1, dtype=torch.long), use_cache=True).past_key_values
+        assert numbers.token == sum(layer.keys.numel() + layer.values.numel() for layer in cache.layers)

@@ -140,28 +140,46 @@ def test_a_job_curates(small):
     assert 100 < len(rows(job.log.parent / "c.jsonl")) < 600
 
 
-def serving(cluster: Cluster, folder: Path, serve: list[object], *arguments: object) -> Job:
+def serving(cluster: Cluster, folder: Path, serve: list[object], *arguments: object, **more: str) -> Job:
     """Submit a job with a stand-in for vLLM on both nodes."""
     command = folder / "vllm"
     command.write_text(f'#!/bin/sh\nexec {sys.executable} {ROOT}/tests/support/vllm_server.py "$@"\n')
     command.chmod(0o755)
-    return Job(
-        cluster, folder / "log", ["--nodes", 2], [*serve, *arguments], SERVE, VLLM=str(command), STARTS=str(folder),
-        LAST_HOST=NODES[1], HEALTH_SECONDS="1",
-    )  # fmt: skip
+    variables = {"STARTS": str(folder), "FAILING_HOST": NODES[1], "HEALTH_SECONDS": "1", **more}
+    return Job(cluster, folder / "log", ["--nodes", 2], [*serve, *arguments], SERVE, VLLM=str(command), **variables)
+
+
+def shared(run: Path, records: int) -> list[object]:
+    return [
+        "--seed_tasks_path", ROOT / "seeds" / "code.jsonl", "--batch_dir", run, "--num_instructions_to_generate", records,
+        "--num_prompt_instructions", 4, "--api_endpoint", "completions", "--api_context_length", 4096, "--horizon", 4,
+    ]  # fmt: skip
 
 
 def test_servers_on_all_nodes_share_a_run_and_one_that_ends_is_started_again(cluster, tmp_path):
     run = tmp_path / "run"
-    job = serving(
-        cluster, tmp_path, ["m", "--max-model-len", 4096, "--"], "--seed_tasks_path", ROOT / "seeds" / "code.jsonl",
-        "--batch_dir", run, "--num_instructions_to_generate", 150, "--num_prompt_instructions", 4, "--api_endpoint",
-        "completions", "--api_context_length", 4096, "--horizon", 4,
-    )  # fmt: skip
+    job = serving(cluster, tmp_path, ["m", "--max-model-len", 4096, "--"], *shared(run, 150))
     job.wait(lambda: job.known("JobState") == "COMPLETED")
     assert len(rows(run / "machine_generated_instructions.jsonl")) == 150
-    assert f"the server on {NODES[1]} ended with 7; starting it again" in job.output()
-    assert {path.name for path in tmp_path.glob("127.*")} == set(NODES)
+    assert f"vllm serve on {NODES[1]} ended with 7" in job.output()
+    assert f"starting the server at {NODES[1]} again" in job.output()
+    started = [(tmp_path / name).read_text().splitlines() for name in NODES]
+    assert [len(lines) for lines in started] == [1, 2] and "--nnodes" not in str(started)
+
+
+def test_a_server_over_two_nodes_that_hangs_is_started_again_on_both(cluster, tmp_path):
+    run = tmp_path / "run"
+    serve = ["m", "--pipeline-parallel-size", 2, "--"]
+    job = serving(
+        cluster, tmp_path, serve, *shared(run, 20), NODES_PER_SERVER="2", FAILING_HOST=NODES[0], FAILURE="hang"
+    )
+    job.wait(lambda: job.known("JobState") == "COMPLETED")
+    assert len(rows(run / "machine_generated_instructions.jsonl")) == 20
+    assert f"the server at {NODES[0]} failed three health checks" in job.output()
+    head, other = ((tmp_path / name).read_text().splitlines() for name in NODES)
+    assert len(head) == len(other) == 2
+    assert f"--nnodes 2 --master-addr {NODES[0]}" in head[0] and head[0].endswith("--node-rank 0")
+    assert other[0] == head[0].replace("--node-rank 0", "--node-rank 1 --headless")
 
 
 def test_a_mistake_in_the_options_of_the_servers_ends_the_job(cluster, tmp_path):
@@ -170,6 +188,12 @@ def test_a_mistake_in_the_options_of_the_servers_ends_the_job(cluster, tmp_path)
     job.wait(lambda: job.known("JobState") == "FAILED", lost=("COMPLETED", "CANCELLED"))
     assert "unrecognized arguments: --mistake" in job.output() and "no server is left" in job.output()
     assert job.known("ExitCode") == "2:0" and job.known("Restarts") == "0"
+
+
+def test_nodes_that_do_not_divide_into_servers_end_the_job(cluster, tmp_path):
+    job = serving(cluster, tmp_path, ["m", "--"], NODES_PER_SERVER="3")
+    job.wait(lambda: job.known("JobState") == "FAILED", lost=("COMPLETED", "CANCELLED"))
+    assert "2 nodes cannot be divided into servers of NODES_PER_SERVER=3 nodes" in job.output()
 
 
 def test_preemption_with_a_grace_time_requeues(cluster, tmp_path_factory):

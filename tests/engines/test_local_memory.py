@@ -56,6 +56,16 @@ def test_as_many_rows_as_fit_up_to_the_limit(model, monkeypatch, caplog):
     assert len(caplog.messages) == 2 * len(needs)
 
 
+def test_a_gpu_gets_as_many_rows_as_fit_up_to_256(model, monkeypatch):
+    gpu, size = torch.device("cuda"), measure_cache(model)[CPU]
+    wide = SimpleNamespace(device=gpu, dtype=torch.bfloat16, config=model.config)
+    monkeypatch.setattr(memory, "measure_cache", lambda model: {gpu: size})
+    for rows in (1, 65, 200, 256, 300):
+        needed = memory_of(wide, size, rows, 1000) / memory.USABLE
+        monkeypatch.setattr(memory, "free_bytes", lambda place, free=needed: int(free) + 1)
+        assert choose_rows(wide, 1000) == min(256, rows)
+
+
 def test_rows_need_at_least_their_caches_and_more_rows_need_more(model):
     size = measure_cache(model)[CPU]
     needs = [memory_of(model, size, rows, 1000) for rows in range(1, 65)]

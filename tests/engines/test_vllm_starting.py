@@ -11,7 +11,7 @@ from self_instruct.engines import load_engine
 from self_instruct.engines.base import EngineLost, Sampling
 from self_instruct.engines.local.placement import Machine
 from self_instruct.engines.vllm import starting
-from self_instruct.engines.vllm.reaper import MARK, Reaper, marked
+from self_instruct.engines.vllm.reaper import Reaper, writers
 from self_instruct.errors import UserError
 from tests.support.processes import wait_until
 
@@ -30,40 +30,44 @@ def test_without_vllm_the_message_names_the_extra_to_install(monkeypatch, tmp_pa
         load_engine("vllm", str(tmp_path), None, Sampling(8))
 
 
-def test_the_reaper_kills_marked_processes_and_no_others():
-    reaper = Reaper()
-    ours = subprocess.Popen(SLEEP, env={**os.environ, MARK: reaper.mark})
-    other = subprocess.Popen(SLEEP, env={**os.environ, MARK: "another"})
-    try:
-        wait_until(lambda: marked(reaper.mark) == [ours.pid])
-        reaper.watch()
-        assert not reaper.lost()
-        reaper.close()
-        assert reaper.lost()
-        assert ours.wait(10) == -9 and other.poll() is None
-    finally:
-        other.kill()
-        other.wait()
-    assert marked(reaper.mark) == []
+def test_the_reaper_kills_the_writers_of_a_file_and_no_other_processes(tmp_path):
+    with (tmp_path / "ours").open("w") as output, (tmp_path / "other").open("w") as others:
+        reaper = Reaper(output.fileno())
+        ours = subprocess.Popen(SLEEP, stdout=output)
+        other = subprocess.Popen(SLEEP, stdout=others)
+        try:
+            wait_until(lambda: writers(output.fileno()) == [ours.pid])
+            reaper.watch()
+            assert not reaper.lost()
+            reaper.close()
+            assert reaper.lost()
+            assert ours.wait(10) == -9 and other.poll() is None
+        finally:
+            other.kill()
+            other.wait()
+        assert writers(output.fileno()) == []
 
 
-def test_the_reaper_acts_when_its_parent_is_killed():
+def test_the_reaper_acts_when_its_parent_is_killed(tmp_path):
     code = (
-        "import os, subprocess, sys, time\n"
-        "from self_instruct.engines.vllm.reaper import MARK, Reaper\n"
-        "reaper = Reaper()\n"
-        f"subprocess.Popen({SLEEP!r}, env={{**os.environ, MARK: reaper.mark}})\n"
-        "print(reaper.mark, flush=True)\n"
+        "import subprocess, sys, time\n"
+        "from self_instruct.engines.vllm.reaper import Reaper\n"
+        "output = open(sys.argv[1], 'w')\n"
+        "reaper = Reaper(output.fileno())\n"
+        f"subprocess.Popen({SLEEP!r}, env={{}}, stdout=output)\n"
+        "print('started', flush=True)\n"
         "time.sleep(600)\n"
     )
-    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    path = tmp_path / "output"
+    parent = subprocess.Popen([sys.executable, "-c", code, path], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     with parent.stdout as printed:
-        mark = printed.readline().strip()
-        wait_until(lambda: len(marked(mark)) == 1)
-        parent.kill()
-        parent.wait()
-        wait_until(lambda: not marked(mark))
+        printed.readline()
+        with path.open() as output:
+            wait_until(lambda: len(writers(output.fileno())) == 1)
+            parent.kill()
+            parent.wait()
+            wait_until(lambda: not writers(output.fileno()))
 
 
 def test_the_launchers_variables_are_unset_while_vllm_starts_and_restored(monkeypatch):
@@ -72,9 +76,8 @@ def test_the_launchers_variables_are_unset_while_vllm_starts_and_restored(monkey
     monkeypatch.delenv("VLLM_CPU_OMP_THREADS_BIND", raising=False)
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     before = dict(os.environ)
-    with starting._environment([], 1, "mark", Machine("cpu")):
+    with starting._environment([], 1, Machine("cpu")):
         assert not {"RANK", "WORLD_SIZE", "MASTER_ADDR", "TORCHELASTIC_USE_AGENT_STORE"} & set(os.environ)
-        assert os.environ[MARK] == "mark"
         os.environ["LOCAL_WORLD_SIZE"] = "7"  # as vLLM does
     assert dict(os.environ) == before
 

@@ -102,3 +102,20 @@ def test_a_signal_ends_curate_and_leaves_no_partial_file(tmp_path):
     code, output = signalled(command, loads("libtorch_cpu"), signal.SIGUSR1)
     assert code == 128 + signal.SIGUSR1 and "the output is unchanged; run the same command again" in output
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl"]
+
+
+def test_a_process_is_terminated_when_its_launcher_ends(tmp_path):
+    code = (
+        "import time\nfrom self_instruct.generation.signals import Interruption, end_with_launcher\nInterruption()\n"
+        "end_with_launcher()\nprint('ready', flush=True)\ntry:\n    time.sleep(20)\n"
+        "except SystemExit as end:\n    print(end, flush=True)"
+    )
+    launcher = tmp_path / "accelerate"
+    launcher.write_text(f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {code!r}])\n")
+    process = subprocess.Popen([sys.executable, launcher], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    with process.stdout as printed:
+        assert printed.readline() == "ready\n"
+        process.terminate()
+        assert process.wait() == -signal.SIGTERM
+        assert printed.read() == "SIGTERM was received\n"

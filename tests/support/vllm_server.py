@@ -1,10 +1,15 @@
 """A stand-in for the command `vllm`: `vllm serve MODEL --host HOST --port PORT ...`, with its /health and its key.
 
-The first server on LAST_HOST ends after some answers, as vLLM does when an engine dies. It notes its start in STARTS, a folder.
+The first server on FAILING_HOST fails after some answers: it ends, or with FAILURE=hang stays and answers with errors. A server
+of several nodes waits for the others at the master's port, and these never end by themselves. Each start adds a line to a file
+of the node in the folder STARTS.
 """
 
+import argparse
 import os
+import socket
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,30 +20,56 @@ ANSWERS = 5
 
 
 class Server(EndpointServer):
-    """Also answers /health, and ends the process after `limit` answers."""
+    """Also answers /health, and fails after `limit` answers."""
 
     limit: int | None = None
 
     async def _answer(self, path: str, *more: Any) -> None:
-        if path == "/health":
-            await self._send(more[-1], 200, {})
+        failed = self.limit is not None and sum(self.answered.values()) >= self.limit
+        if failed and os.environ.get("FAILURE") != "hang":
+            os._exit(7)
+        if failed or path == "/health":
+            await self._send(more[-1], 500 if failed else 200, {})
             return
         await super()._answer(path, *more)
-        if self.limit is not None and sum(self.answered.values()) >= self.limit:
-            os._exit(7)
+
+
+def join(address: str, port: int) -> None:
+    """Connect to the master, and stay."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            with socket.create_connection((address, port)):
+                time.sleep(3600)
+        except OSError:
+            time.sleep(0.2)
 
 
 def main() -> None:
-    command, model, *words = sys.argv[1:]
-    options = dict(zip(words[::2], words[1::2], strict=True))
-    if command != "serve" or "--mistake" in options:
-        sys.exit("error: unrecognized arguments: --mistake")
-    host = options["--host"]
-    first = Path(os.environ["STARTS"]) / host
-    served = Server(int(options["--port"]), host, model=model, key=os.environ["VLLM_API_KEY"], tasks=True, latency=0.1)
-    if not first.exists() and host == os.environ["LAST_HOST"]:
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    for name in ("command", "model", "--host", "--master-addr"):
+        parser.add_argument(name)
+    for name in ("--port", "--nnodes", "--node-rank", "--master-port", "--max-model-len", "--pipeline-parallel-size"):
+        parser.add_argument(name, type=int, default=1)
+    parser.add_argument("--headless", action="store_true")
+    options = parser.parse_args()
+    node = os.environ["SLURMD_NODENAME"]
+    starts = Path(os.environ["STARTS"]) / node
+    first = not starts.exists()
+    with starts.open("a") as file:
+        file.write(" ".join(sys.argv[1:]) + "\n")
+    if options.headless:
+        join(options.master_addr, options.master_port)
+        return
+    if options.nnodes > 1:
+        with socket.create_server((options.master_addr, options.master_port)) as master:
+            for _ in range(options.nnodes - 1):
+                master.accept()
+    served = Server(
+        options.port, options.host, model=options.model, key=os.environ["VLLM_API_KEY"], tasks=True, latency=0.1
+    )
+    if first and node == os.environ["FAILING_HOST"]:
         served.limit = ANSWERS
-    first.touch()
     with served:
         sys.stdin.read()
         served._thread.join()

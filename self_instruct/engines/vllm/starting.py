@@ -21,7 +21,7 @@ from self_instruct.engines.base import EngineLost
 from self_instruct.engines.local.memory import main_memory
 from self_instruct.engines.local.placement import Machine, processes_here
 from self_instruct.engines.vllm.arguments import VllmOptions, choose_devices, engine_arguments, parse_arguments
-from self_instruct.engines.vllm.reaper import MARK, Reaper
+from self_instruct.engines.vllm.reaper import Reaper
 from self_instruct.errors import FILE_ONLY, UserError, install
 from self_instruct.hub import offline_if_unreachable
 
@@ -51,10 +51,14 @@ class Output:
         """Close the file, which deletes it."""
         self._file.close()
 
+    def fileno(self) -> int:
+        """Return the descriptor of the file."""
+        return self._file.fileno()
+
     def tail(self) -> str:
         """Return the last 64 KiB of the output."""
         # Not seek(): the processes that write into the file share its position.
-        number = self._file.fileno()
+        number = self.fileno()
         start = max(0, os.fstat(number).st_size - _TAIL_BYTES)
         return os.pread(number, _TAIL_BYTES, start).decode("utf-8", "replace")
 
@@ -69,7 +73,7 @@ class Output:
         before = [os.dup(number) for number in (1, 2)]
         try:
             for number in (1, 2):
-                os.dup2(self._file.fileno(), number)
+                os.dup2(self.fileno(), number)
             yield
         finally:
             for number, kept in enumerate(before, 1):
@@ -110,11 +114,11 @@ def start(
     arguments = engine_arguments(options, longest, machine.kind == "cpu")
     devices = choose_devices(options, machine, local_rank)
     output = Output()
-    reaper = Reaper()
+    reaper = Reaper(output.fileno())
     try:
         with (
             output.receiving(),
-            _environment(devices, local_rank, reaper.mark, machine),
+            _environment(devices, local_rank, machine),
             offline_if_unreachable(model),
         ):
             engine = _engine(model, revision, trust_remote_code, arguments, options)
@@ -148,7 +152,7 @@ def _engine(
 
 
 @contextmanager
-def _environment(devices: list[str], local_rank: int, mark: str, machine: Machine) -> Iterator[None]:
+def _environment(devices: list[str], local_rank: int, machine: Machine) -> Iterator[None]:
     """Set the environment for vLLM's processes, and block the signals that end a run, until the context ends.
 
     A terminal or scheduler sends signals to all processes, but only our own processes may react to them. torch would use the
@@ -159,7 +163,6 @@ def _environment(devices: list[str], local_rank: int, mark: str, machine: Machin
     try:
         for name in _LAUNCHER:
             os.environ.pop(name, None)
-        os.environ[MARK] = mark
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
         os.environ["VLLM_CONFIGURE_LOGGING"] = "0"  # it would close our log files
         if devices:
