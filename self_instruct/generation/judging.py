@@ -32,7 +32,7 @@ class Rules:
 
     `parse` returns the candidates of a completion, unreadable ones with a drop; `quota` limits the records of a category.
     `check` is for whole records. With a second step, `check_task` is for tasks without an output, and `read_answer` returns
-    the block of a task's answer.
+    the block of a task's answer. With `asks_again`, a record that only its output makes invalid waits for another one.
     """
 
     format: RecordFormat
@@ -42,6 +42,7 @@ class Rules:
     quota: int | None = None
     check_task: Check | None = None
     read_answer: Callable[[Entry, Record], Block] | None = None
+    asks_again: bool = False
 
 
 class Curator:
@@ -120,7 +121,7 @@ class Curator:
         return None if rules.quota is None else max(0, rules.quota - len(self._kept[category]))
 
     def _decide_candidates(self, entry: Entry, rules: Rules, room: int | None) -> list[Verdict]:
-        candidates = [_checked(item, rules, entry.variables) for item in _read(entry, rules)]
+        candidates = [_judged(item, rules, entry.variables) for item in _read(entry, rules)]
         texts = {item.record.id: compared_text(item.record, rules.format) for item in candidates if item.drop is None}
         vectors = self._novelty.vectors(texts, rules.bounds)
         left = self._room(entry.category, rules, room)
@@ -239,6 +240,16 @@ def _checked(verdict: Verdict, rules: Rules, variables: Mapping[str, str]) -> Ve
         return verdict
     found = check(verdict.record, variables)
     return replace(verdict, drop=found) if isinstance(found, Drop) else replace(verdict, record=found)
+
+
+def _judged(candidate: Verdict, rules: Rules, variables: Mapping[str, str]) -> Verdict:
+    """Return a candidate after the checks of its rules. If they ask again, one with a rejected output becomes a task."""
+    found = _checked(candidate, rules, variables)
+    if not rules.asks_again or candidate.task or candidate.drop is not None or found.drop is None:
+        return found
+    without_output = replace(candidate, record=replace(candidate.record, output=""), task=True)
+    task = _checked(without_output, rules, variables)
+    return task if task.drop is None else found
 
 
 def _entry_of(task: Verdict) -> Entry:

@@ -17,6 +17,8 @@ EXAMPLES, COUNT = "examples", "count"
 _REQUEST = (
     "{examples}\n\nWrite {count} new tasks of this kind as a numbered list. Write only the tasks, without answers."
 )
+_REQUEST_BELOW = "{examples}\n\n%s\nWrite only the tasks, as a numbered list, without answers."
+_WITH_INPUT = '\nBelow each task, begin a line with "Input:" and write its input.'
 _WORD = r"(?:new[ \t]+)?(?:task|instruction|question|problem|example)"
 _NUMBER = re.compile(
     rf"^([ \t]{{0,8}})(?:#{{1,6}}[ \t]+)?(?:\*\*|__)?(?:"
@@ -33,6 +35,7 @@ _ANSWER = re.compile(
     re.IGNORECASE,
 )
 _INPUT = re.compile(r"^[ \t]*(?:[-*•+][ \t]+)?(?:\*\*|__)?input(?:\*\*|__)?[ \t]*:(?:\*\*|__)?[ \t]*", re.IGNORECASE)
+_PREFACE = re.compile(r"\s*(?:sure|certainly|of course|okay|here(?:'s| is| are))\b[^\n]*[:!]\s*\n", re.IGNORECASE)
 _RULE = re.compile(r"^[ \t]*(?:-{3,}|\*{3,}|_{3,}|={3,}|#{2,})[ \t]*$")
 _NO_INPUT = re.compile(r"<?no ?input>?\.?|none\.?|n/a", re.IGNORECASE)
 _WRAPPED = re.compile(r"(\*\*|__|\"|'|“|`)(.*?)(\*\*|__|\"|'|”|`)")
@@ -42,7 +45,8 @@ _WRAPPED = re.compile(r"(\*\*|__|\"|'|“|`)(.*?)(\*\*|__|\"|'|”|`)")
 class TaskListComposer(PromptComposer):
     """Composes prompts that show demonstrations without their outputs and ask for `number` new tasks.
 
-    The header is a template; `{examples}` and `{count}` stand for the demonstrations and the number.
+    The header is a template; `{examples}` and `{count}` stand for the demonstrations and the number. With a `lead`, the header
+    comes before the demonstrations and the lead after them.
     """
 
     number: int = TASKS
@@ -50,7 +54,10 @@ class TaskListComposer(PromptComposer):
     def _prompt(self, request: int, demonstrations: Sequence[Record], record: Record | None = None) -> Prompt:
         shown = "\n".join(f"{at}. {self._task(item)}" for at, item in enumerate(demonstrations, start=1))
         template = Template(self.header)
-        if EXAMPLES not in template.names:
+        if self.lead:
+            below = _REQUEST_BELOW % self.lead + (_WITH_INPUT if "input" in self.format.fields else "")
+            template = Template(f"{self.header}\n\n{below}")
+        elif EXAMPLES not in template.names:
             template = Template(f"{self.header}\n\n{_REQUEST}")
         text = template.fill(
             {**{name: f"{{{name}}}" for name in template.names}, EXAMPLES: shown, COUNT: str(self.number)}
@@ -62,14 +69,17 @@ class TaskListComposer(PromptComposer):
             return record.task
         return f"{record.instruction}\n   Input: {record.input or NO_INPUT}"
 
-    def stop(self) -> tuple[str, ...]:
-        """Return the text that ends a reply: the number after the last task."""
-        return (f"\n{self.number + 1}.",)
+    def stop(self, prompt: Prompt | None = None) -> tuple[str, ...]:
+        """Return the texts that end a reply: the number after the last task, also if the list of a `prompt` goes on."""
+        return tuple(f"\n{first + self.number}." for first in (1, *([prompt.number] if prompt else [])))
 
 
-def listed_tasks(with_input: bool, entry: Entry) -> list[Verdict]:
-    """Return the tasks of a reply; unreadable ones are dropped for `no_list`, `empty_block` or `cut_by_length`."""
-    items = _items(entry.answer)
+def listed_tasks(with_input: bool, entry: Entry, single: bool = False) -> list[Verdict]:
+    """Return the tasks of a reply; unreadable ones are dropped for `no_list`, `empty_block` or `cut_by_length`.
+
+    A `single` task was asked for if lists in the reply are parts of it.
+    """
+    items = _items(entry.answer, single)
     if not items:
         record = Record(record_id(entry.request, 1), "", "", "", entry.depth)
         return [
@@ -89,8 +99,9 @@ def listed_tasks(with_input: bool, entry: Entry) -> list[Verdict]:
     return found
 
 
-def _items(text: str) -> list[str]:
-    """Return the items of a list: numbered in order, else with bullets, else a single paragraph.
+def _items(text: str, single: bool) -> list[str]:
+    """Return the items of a list: numbered in order, else with bullets, else a single paragraph. A `single` item has the text
+    from its number on, or all of it.
 
     A number that does not follow the one before, or is indented further than the first, belongs to an item's text.
     """
@@ -100,10 +111,14 @@ def _items(text: str) -> list[str]:
     for at, line in enumerate(lines):
         match = _NUMBER.match(line)
         number = int(match.group(2) or match.group(3)) if match else None
-        if match and (not starts or (number == last + 1 and len(match.group(1)) <= indent)):
+        if match and (not starts or (not single and number == last + 1 and len(match.group(1)) <= indent)):
             last, indent = number or 0, len(match.group(1)) if not starts else indent
             starts.append((at, match.end()))
-    if not starts:
+    if not starts and single:
+        preface = _PREFACE.match(text)
+        whole = text[preface.end() if preface else 0 :].strip()
+        return [whole] if whole else []
+    elif not starts:
         starts = [(at, match.end()) for at, line in enumerate(lines) if (match := _BULLET.match(line))]
     if not starts:
         whole = text.strip()

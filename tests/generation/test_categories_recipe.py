@@ -219,3 +219,83 @@ def test_a_journal_replays_to_the_same_dataset(files, tmp_path):
     run_recipe(recipe(files), tmp_path / "run", Author(write))
     run_recipe(recipe(files), tmp_path / "again", replayed(tmp_path / "run"))
     assert dataset(tmp_path / "again") == dataset(tmp_path / "run")
+
+
+CHAT = "plain:50,answered:30,own:20"
+
+
+def spoken(request: Request) -> str | None:
+    """Return the completion of a chat model, which leaves out some answers of a list and answers a task by itself."""
+    rng = random.Random(request.seed)
+    if request.opening:
+        return re.sub(r"\n\d+\. Output:\nanswer 0\.[0-4]\d*", "", write(request) or "")
+    if "Write only the tasks" in request.prompt:
+        return "Here they are:\n" + "\n".join(f"{at}. {instruction(rng)}" for at in range(1, 5))
+    return f"A reply.\n\n1. Output:\nNumber {rng.random()} of the reply." if rng.random() < 0.9 else "no"
+
+
+@pytest.fixture
+def chat_files(files: Path) -> Path:
+    write_category(files, "own", tasks=3, more="answered_alone: none\n")
+    with (files / "plain.yaml").open("a") as file:
+        file.write("answer_system_prompt: Be brief.\nmin_instruction_words: 3\n")
+    return files
+
+
+def chat(files: Path, *more: object):
+    return recipe(files, 40, CHAT, 8, "--recipe", "chat", "--system_prompt", "Be strange.", *more)
+
+
+def test_a_chat_model_answers_tasks_alone_and_the_reply_is_the_output(chat_files, tmp_path):
+    author = Author(spoken)
+    loop, _ = run_recipe(chat(chat_files), tmp_path / "run", author)
+    asked = {request.index: request for request in author.asked}
+    entries = {entry.request: entry for entry in read_journal(tmp_path / "run")}
+    kinds = Counter()
+    for row in accepted(tmp_path / "run"):
+        about = row["provenance"]
+        two = "response" in about
+        kinds[about["category"], two] += 1
+        assert ("answers" in about["sampling"]) == (about["category"] != "own")
+        if two:
+            request = asked[about["response"]["request"]]
+            assert (request.prompt, request.opening, request.stop) == (row["instruction"], "", ())
+            assert row["output"] == entries[request.index].text.strip()
+            assert request.system == ("Be brief." if about["category"] == "plain" else None)
+    assert kinds["answered", True] == 12 and not kinds["answered", False]
+    assert kinds["own", False] == 8 and not kinds["own", True]
+    assert kinds["plain", True] > 2 and kinds["plain", False] > 2
+    lists = [request for request in asked.values() if request.opening or "Write only the tasks" in request.prompt]
+    assert {request.system for request in lists} == {"Be strange."}
+    missing = [row for row in rows(tmp_path / "run/rejected.jsonl") if row["reason"] == "missing_output"]
+    assert {row["category"] for row in missing} <= {"own"} | {
+        row["category"] for row in missing if not row["instruction"]
+    }
+    assert not loop.failed
+
+
+def test_a_task_with_a_rejected_answer_is_answered_once_more_and_then_dropped(files, tmp_path):
+    write_category(files, "checked", tasks=1, more="validators: [arithmetic]\n")
+
+    def wrong(request: Request) -> str:
+        name = "Ann" if request.index % 2 else "Bo"
+        if not request.opening:
+            return "1 + 1 = 2" if "Ann" in request.prompt else "1 + 1 = 4"
+        return f"{name} {instruction(random.Random(request.seed))}\n\n3. Output:\n1 + 1 = 3\n###\n"
+
+    run_recipe(
+        recipe(files, 4, "checked", 1, "--recipe", "chat", "--max_requests", 40), tmp_path / "run", Author(wrong)
+    )
+    assert {row["output"] for row in accepted(tmp_path / "run")} == {"1 + 1 = 2"}
+    dropped = [row for row in rows(tmp_path / "run/rejected.jsonl") if row["stage"] == "validate"]
+    assert dropped and all("1 + 1 = 4" in row["output"] and "response_request" in row for row in dropped)
+
+
+@pytest.mark.parametrize("kept", [2, 9, 20])
+def test_a_chat_run_continues_from_any_journal(chat_files, tmp_path, kept):
+    run_recipe(chat(chat_files), tmp_path / "whole", Author(spoken))
+    lines = (tmp_path / "whole/completions.jsonl").read_bytes().splitlines(keepends=True)
+    (tmp_path / "cut").mkdir()
+    (tmp_path / "cut/completions.jsonl").write_bytes(b"".join([*lines[: kept - 1], *lines[kept : kept + 3]]))
+    run_recipe(chat(chat_files), tmp_path / "cut", Author(spoken))
+    assert dataset(tmp_path / "cut") == dataset(tmp_path / "whole")
