@@ -6,8 +6,12 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import yaml
 
 from self_instruct.engines.base import Request
+from self_instruct.errors import UserError
+from self_instruct.generation.config import Config
+from self_instruct.generation.public import generate, refilter
 from self_instruct.runs.journal import read_journal
 from tests.support.category_runs import Author, build_recipe, replayed, run_recipe, write_category
 from tests.support.runs import dataset, rows
@@ -299,3 +303,39 @@ def test_a_chat_run_continues_from_any_journal(chat_files, tmp_path, kept):
     (tmp_path / "cut/completions.jsonl").write_bytes(b"".join([*lines[: kept - 1], *lines[kept : kept + 3]]))
     run_recipe(chat(chat_files), tmp_path / "cut", Author(spoken))
     assert dataset(tmp_path / "cut") == dataset(tmp_path / "whole")
+
+
+def test_a_launch_settles_the_recipe_and_an_earlier_version_s_run_continues_as_it_was_asked(chat_files, tmp_path):
+    def launch(name: str, requests: int, **options: str) -> list[Request]:
+        author = Author(spoken)
+        author.chats = True
+        given = {"categories": CHAT, "categories_path": str(chat_files), "topics_path": str(chat_files / "topics.txt")}
+        generate(
+            Config(**given, **options, max_requests=requests, horizon=4, batch_dir=str(tmp_path / name)), engine=author
+        )
+        return author.asked
+
+    def settings(name: str) -> dict:
+        return yaml.safe_load((tmp_path / name / "run.yaml").read_text())
+
+    assert any(not request.opening for request in launch("new", 12))
+    assert settings("new")["options"]["recipe"] == "chat" and "alone_sha256" in settings("new")["categories"]["plain"]
+    refilter(tmp_path / "new", tmp_path / "again")
+    for name in ("machine_generated_instructions.jsonl", "rejected.jsonl"):
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "new" / name).read_bytes()
+    with (chat_files / "plain.yaml").open("a") as file:
+        file.write("answered_alone: all\n")
+    with pytest.raises(UserError, match="the file of category plain has changed"):
+        launch("new", 14)
+
+    launch("old", 6, recipe="few_shot", answer_orphans="never")
+    earlier = settings("old")
+    assert "alone_sha256" not in earlier["categories"]["plain"]
+    earlier["options"].update(recipe="auto", answer_orphans="auto", system_prompt="It had no effect.")
+    (tmp_path / "old/run.yaml").write_text(yaml.safe_dump(earlier))
+    assert all(request.opening and request.system is None for request in launch("old", 12))
+
+
+def test_magpie_is_refused(chat_files):
+    with pytest.raises(UserError, match="--recipe magpie does not go with --categories"):
+        recipe(chat_files, 4, CHAT, 1, "--recipe", "magpie")
