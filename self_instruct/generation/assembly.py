@@ -226,8 +226,10 @@ def _vllm_options(config: Config) -> VllmOptions:
 
 def _same_sampling(config: Config) -> bool:
     options = config.category
+    if config.sampling.answer_temperature not in (None, config.sampling.temperature):
+        return False
     if options.categories is None:
-        return config.sampling.answer_temperature in (None, config.sampling.temperature)
+        return True
     own = Path(options.categories_path) if options.categories_path else None
     return share_sampling(list(read_shares(options.categories)), own, vars(config.sampling))
 

@@ -4,7 +4,7 @@ Completions are decided in request order, so the verdicts depend only on the com
 a run, its resumption and `refilter`. Runs from seed tasks, from categories and for topics differ only in their `Rules`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -169,7 +169,7 @@ def rules_of(
     check = check_by(filters)
     if read_tasks is None and not orphans:
         return Rules(format, partial(candidates, format), check, bounds)
-    parse = read_tasks or partial(candidates, format, orphans=True)
+    parse = read_tasks or partial(candidates, format, orphans=("missing_output",))
     return Rules(format, parse, check, bounds, None, check_by(about_tasks(filters)), whole_reply)
 
 
@@ -198,14 +198,14 @@ def _read_reply(entry: Entry, read: Callable[[], Block]) -> Block:
     return replace(block, reason=UNCLOSED) if block.reason and entry.turn.unclosed else block
 
 
-def candidates(format: RecordFormat, entry: Entry, *, orphans: bool = False) -> list[Verdict]:
+def candidates(format: RecordFormat, entry: Entry, *, orphans: Collection[str] = ()) -> list[Verdict]:
     """Return the records of a completion's blocks as candidates; unreadable blocks are dropped.
 
-    With `orphans`, a block that lacks only its output is a task.
+    A block that is unreadable for one of the reasons in `orphans`, but has an instruction, is a task.
     """
     found = []
     for block in format.parse(entry.answer, entry.number, entry.cut):
-        task = orphans and block.reason == "missing_output" and bool(block.fields.get("instruction"))
+        task = block.reason in orphans and bool(block.fields.get("instruction"))
         fields = block.fields if task or not block.reason else {}
         values = {"instruction": "", "input": "", "output": "", **fields}
         record = Record(record_id(entry.request, block.position), **values, depth=entry.depth)

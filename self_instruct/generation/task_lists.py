@@ -17,7 +17,9 @@ EXAMPLES, COUNT = "examples", "count"
 _REQUEST = (
     "{examples}\n\nWrite {count} new tasks of this kind as a numbered list. Write only the tasks, without answers."
 )
-_REQUEST_BELOW = "{examples}\n\n%s\nWrite only the tasks, as a numbered list, without answers."
+_REQUEST_BELOW = (
+    "Here are some tasks:\n\n{examples}\n\n%s\n\n%s\nWrite only the tasks, as a numbered list, without answers."
+)
 _WITH_INPUT = '\nBelow each task, begin a line with "Input:" and write its input.'
 _WORD = r"(?:new[ \t]+)?(?:task|instruction|question|problem|example)"
 _NUMBER = re.compile(
@@ -35,7 +37,11 @@ _ANSWER = re.compile(
     re.IGNORECASE,
 )
 _INPUT = re.compile(r"^[ \t]*(?:[-*•+][ \t]+)?(?:\*\*|__)?input(?:\*\*|__)?[ \t]*:(?:\*\*|__)?[ \t]*", re.IGNORECASE)
-_PREFACE = re.compile(r"\s*(?:sure|certainly|of course|okay|here(?:'s| is| are))\b[^\n]*[:!]\s*\n", re.IGNORECASE)
+_PREFACE = re.compile(
+    r"\s*(?:(?:sure|certainly|of course|okay)\b"
+    rf"|here(?:'s| is| are)\b[^\n]{{0,40}}\b(?:{_WORD}|exercise|request)s?\b)[^\n]*:\s*\n",
+    re.IGNORECASE,
+)
 _RULE = re.compile(r"^[ \t]*(?:-{3,}|\*{3,}|_{3,}|={3,}|#{2,})[ \t]*$")
 _NO_INPUT = re.compile(r"<?no ?input>?\.?|none\.?|n/a", re.IGNORECASE)
 _WRAPPED = re.compile(r"(\*\*|__|\"|'|“|`)(.*?)(\*\*|__|\"|'|”|`)")
@@ -45,8 +51,8 @@ _WRAPPED = re.compile(r"(\*\*|__|\"|'|“|`)(.*?)(\*\*|__|\"|'|”|`)")
 class TaskListComposer(PromptComposer):
     """Composes prompts that show demonstrations without their outputs and ask for `number` new tasks.
 
-    The header is a template; `{examples}` and `{count}` stand for the demonstrations and the number. With a `lead`, the header
-    comes before the demonstrations and the lead after them.
+    The header is a template; `{examples}` and `{count}` stand for the demonstrations and the number. With a `lead`, header and
+    lead come after the demonstrations: a small model continues the list of a header before them.
     """
 
     number: int = TASKS
@@ -55,8 +61,8 @@ class TaskListComposer(PromptComposer):
         shown = "\n".join(f"{at}. {self._task(item)}" for at, item in enumerate(demonstrations, start=1))
         template = Template(self.header)
         if self.lead:
-            below = _REQUEST_BELOW % self.lead + (_WITH_INPUT if "input" in self.format.fields else "")
-            template = Template(f"{self.header}\n\n{below}")
+            with_input = _WITH_INPUT if "input" in self.format.fields else ""
+            template = Template(_REQUEST_BELOW % (self.header, self.lead) + with_input)
         elif EXAMPLES not in template.names:
             template = Template(f"{self.header}\n\n{_REQUEST}")
         text = template.fill(
@@ -79,7 +85,7 @@ def listed_tasks(with_input: bool, entry: Entry, single: bool = False) -> list[V
 
     A `single` task was asked for if lists in the reply are parts of it.
     """
-    items = _items(entry.answer, single)
+    items = _single_item(entry.answer) if single else _items(entry.answer)
     if not items:
         record = Record(record_id(entry.request, 1), "", "", "", entry.depth)
         return [
@@ -99,9 +105,17 @@ def listed_tasks(with_input: bool, entry: Entry, single: bool = False) -> list[V
     return found
 
 
-def _items(text: str, single: bool) -> list[str]:
-    """Return the items of a list: numbered in order, else with bullets, else a single paragraph. A `single` item has the text
-    from its number on, or all of it.
+def _single_item(text: str) -> list[str]:
+    """Return the whole text, without a sentence that announces a task and without the number of the task."""
+    preface = _PREFACE.match(text)
+    item = text[preface.end() if preface else 0 :].strip()
+    number = _NUMBER.match(item.partition("\n")[0])
+    item = item[number.end() if number else 0 :].strip()
+    return [item] if item else []
+
+
+def _items(text: str) -> list[str]:
+    """Return the items of a list: numbered in order, else with bullets, else a single paragraph.
 
     A number that does not follow the one before, or is indented further than the first, belongs to an item's text.
     """
@@ -111,14 +125,10 @@ def _items(text: str, single: bool) -> list[str]:
     for at, line in enumerate(lines):
         match = _NUMBER.match(line)
         number = int(match.group(2) or match.group(3)) if match else None
-        if match and (not starts or (not single and number == last + 1 and len(match.group(1)) <= indent)):
+        if match and (not starts or (number == last + 1 and len(match.group(1)) <= indent)):
             last, indent = number or 0, len(match.group(1)) if not starts else indent
             starts.append((at, match.end()))
-    if not starts and single:
-        preface = _PREFACE.match(text)
-        whole = text[preface.end() if preface else 0 :].strip()
-        return [whole] if whole else []
-    elif not starts:
+    if not starts:
         starts = [(at, match.end()) for at, line in enumerate(lines) if (match := _BULLET.match(line))]
     if not starts:
         whole = text.strip()

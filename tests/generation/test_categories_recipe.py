@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from self_instruct.engines.base import Request
+from self_instruct.engines.scripted import ScriptedEngine
 from self_instruct.errors import UserError
 from self_instruct.generation.config import Config
 from self_instruct.generation.public import generate, refilter
@@ -293,6 +294,14 @@ def test_a_task_with_a_rejected_answer_is_answered_once_more_and_then_dropped(fi
     assert {row["output"] for row in accepted(tmp_path / "run")} == {"1 + 1 = 2"}
     dropped = [row for row in rows(tmp_path / "run/rejected.jsonl") if row["stage"] == "validate"]
     assert dropped and all("1 + 1 = 4" in row["output"] and "response_request" in row for row in dropped)
+
+
+def test_a_task_whose_answer_was_cut_by_length_is_answered_alone(files, tmp_path):
+    engine = ScriptedEngine({0: ("Name a river of Asia.\n\n3. Output:\nThe river", True), 1: ("The Ob.", False)})
+    run_recipe(recipe(files, 1, "plain", 1, "--recipe", "chat"), tmp_path / "run", engine)
+    assert [(row["instruction"], row["output"]) for row in accepted(tmp_path / "run")] == [
+        ("Name a river of Asia.", "The Ob.")
+    ]
 
 
 @pytest.mark.parametrize("kept", [2, 9, 20])

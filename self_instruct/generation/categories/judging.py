@@ -36,7 +36,7 @@ def category_rules(
     of_task = check_by(about_tasks(filters), [_for_tasks(item) for item in build_validators(own)])
     readers: dict[str, Callable[[Entry], list[Verdict]]] = {
         ALL: partial(listed_tasks, "input" in category.format.fields, single=tasks == 1),
-        MISSING: partial(candidates, category.format, orphans=True),
+        MISSING: partial(candidates, category.format, orphans=("missing_output", "cut_by_length")),
         NONE: partial(_tasks, category),
     }
     parse, answer = readers[category.answered_alone], whole_reply if alone else partial(_answer, category)
