@@ -153,7 +153,7 @@ class Curator:
         answered = replace(task, record=replace(task.record, output=block.fields["output"]))
         if self._room(entry.category, rules) == 0:
             return [replace(answered, drop=Drop("limit", "quota_reached"))]
-        return [_checked(answered, rules, _entry_of(task).variables)]
+        return [_checked(answered, rules, entry.variables)]
 
 
 def rules_of(

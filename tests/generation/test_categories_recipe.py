@@ -304,6 +304,15 @@ def test_a_task_whose_answer_was_cut_by_length_is_answered_alone(files, tmp_path
     ]
 
 
+@pytest.mark.parametrize("key", ["", "\n\n5. Output:\nB. Trout"], ids=["missing", "wrong"])
+def test_the_letter_of_a_request_binds_only_the_author_of_the_options(tmp_path, key):
+    question = "Which of these is a mammal?\nA. Wasp\nB. Trout\nC. Gecko\nD. Bat"
+    engine = ScriptedEngine({0: (question + key, False), 1: ("D. Bat", False)})
+    run_recipe(build_recipe("--categories", "multiple_choice", "--recipe", "chat", "--horizon", 1), tmp_path, engine)
+    (row,) = accepted(tmp_path)
+    assert row["output"] == "D. Bat" and row["provenance"]["variables"]["letter"] == "A"
+
+
 @pytest.mark.parametrize("kept", [2, 9, 20])
 def test_a_chat_run_continues_from_any_journal(chat_files, tmp_path, kept):
     run_recipe(chat(chat_files), tmp_path / "whole", Author(spoken))

@@ -23,6 +23,8 @@ OPTIONS = (
 )  # fmt: skip
 """Options of a run that a category may set."""
 
+LETTER = "letter"
+"""The variable that says under which letter the right option stands. Only the author of the options can follow it."""
 ALL, MISSING, NONE = "all", "missing", "none"
 """The values of `answered_alone`."""
 ALONE = ("answered_alone", "answer_system_prompt")

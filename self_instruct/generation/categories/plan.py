@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from self_instruct.engines.base import Request, Sampling
 from self_instruct.generation.answers import Answering
-from self_instruct.generation.categories.category import TOPIC, Category
+from self_instruct.generation.categories.category import LETTER, NONE, TOPIC, Category
 from self_instruct.generation.categories.progress import CategoryProgress, Outcome
 from self_instruct.generation.categories.schedule import Assignment, Schedule
 from self_instruct.generation.judging import Curator
@@ -129,10 +129,11 @@ class CategoryPlan(Plan):
         return aim
 
     def _variables(self, index: int, assigned: Assignment) -> dict[str, str]:
-        """Return the values of a request's variables; an answer has those of its task."""
-        if assigned.answers is not None:
-            return dict(self.curator.waiting(assigned.answers)[1])
+        """Return the values of a request's variables; an answer has those of its task, except `LETTER` if it is asked alone."""
         category = self.composers[assigned.category].category
+        if assigned.answers is not None:
+            values = dict(self.curator.waiting(assigned.answers)[1])
+            return values if category.answered_alone == NONE else {k: v for k, v in values.items() if k != LETTER}
         turn = self._turns[category.name]
         values = {
             name: variable.value(f"variables:{self.seed}:{index}:{name}", turn)
