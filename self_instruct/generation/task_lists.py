@@ -17,9 +17,7 @@ EXAMPLES, COUNT = "examples", "count"
 _REQUEST = (
     "{examples}\n\nWrite {count} new tasks of this kind as a numbered list. Write only the tasks, without answers."
 )
-_REQUEST_BELOW = (
-    "Here are some tasks:\n\n{examples}\n\n%s\n\n%s\nWrite only the tasks, as a numbered list, without answers."
-)
+_REQUEST_BELOW = "%s\n\n{examples}\n\n%s\nWrite only the tasks, as a numbered list, without answers."
 _WITH_INPUT = '\nBelow each task, begin a line with "Input:" and write its input.'
 _WORD = r"(?:new[ \t]+)?(?:task|instruction|question|problem|example)"
 _NUMBER = re.compile(
@@ -51,8 +49,8 @@ _WRAPPED = re.compile(r"(\*\*|__|\"|'|“|`)(.*?)(\*\*|__|\"|'|”|`)")
 class TaskListComposer(PromptComposer):
     """Composes prompts that show demonstrations without their outputs and ask for `number` new tasks.
 
-    The header is a template; `{examples}` and `{count}` stand for the demonstrations and the number. With a `lead`, header and
-    lead come after the demonstrations: a small model continues the list of a header before them.
+    The header is a template; `{examples}` and `{count}` stand for the demonstrations and the number. With a `lead`, the header
+    comes before the demonstrations and the lead after them.
     """
 
     number: int = TASKS

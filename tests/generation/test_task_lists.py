@@ -131,7 +131,6 @@ def test_single_task_keeps_its_lists_and_paragraphs(text):
 
 def test_request_of_a_category_stands_below_the_demonstrations():
     prompt = replace(composer(INSTRUCTION_INPUT_OUTPUT, "Collect tasks."), lead="Write 4 more.").compose(0, [])
-    assert prompt.text.startswith("Here are some tasks:\n\n1. ")
-    assert "\n\nCollect tasks.\n\nWrite 4 more.\nWrite only the tasks" in prompt.text
+    assert prompt.text.startswith("Collect tasks.\n\n1. ") and "\n\nWrite 4 more.\nWrite only the tasks" in prompt.text
     assert 'begin a line with "Input:"' in prompt.text
     assert composer(INSTRUCTION_OUTPUT, "x").stop(prompt) == ("\n5.", "\n7.")
