@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from self_instruct.formats import NO_INPUT
+from self_instruct.formats.unlabelled import split_answer
 from self_instruct.generation.categories.template import Template
 from self_instruct.generation.prompts import PromptComposer
 from self_instruct.records import Drop, Prompt, Record, record_id
@@ -78,10 +79,11 @@ class TaskListComposer(PromptComposer):
         return tuple(f"\n{first + self.number}." for first in (1, *([prompt.number] if prompt else [])))
 
 
-def listed_tasks(with_input: bool, entry: Entry, single: bool = False) -> list[Verdict]:
+def listed_tasks(with_input: bool, entry: Entry, single: bool = False, without_code: bool = False) -> list[Verdict]:
     """Return the tasks of a reply; unreadable ones are dropped for `no_list`, `empty_block` or `cut_by_length`.
 
-    A `single` task was asked for if lists in the reply are parts of it.
+    With `single`, lists in the reply are parts of the one task. With `without_code`, code below a task that does not refer to
+    it is removed as its answer.
     """
     items = _single_item(entry.answer) if single else _items(entry.answer)
     if not items:
@@ -93,9 +95,10 @@ def listed_tasks(with_input: bool, entry: Entry, single: bool = False) -> list[V
         ]
     found = []
     for position, text in enumerate(items, start=1):
-        instruction, given = _fields(text, with_input)
+        parts = split_answer(text, code_only=True) if without_code else None
+        instruction, given = _fields(parts[0] if parts else text, with_input)
         reason = None if instruction else "empty_block"
-        if entry.cut and position == len(items):
+        if entry.cut and position == len(items) and parts is None:
             reason, instruction, given = "cut_by_length", "", ""
         record = Record(record_id(entry.request, position), instruction, given, "", entry.depth)
         drop = Drop("parse", reason) if reason else None

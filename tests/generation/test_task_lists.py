@@ -17,8 +17,9 @@ from self_instruct.runs.journal import Entry
 A, B, C = "Name a river.", "Sort the words.", "Explain rain."
 
 
-def read(text, reason="stop", with_input=False, single=False):
-    verdicts = listed_tasks(with_input, Entry(7, [], [], 2, "", text, reason, 1, 1, 0, None), single)
+def read(text, reason="stop", with_input=False, single=False, without_code=False):
+    entry = Entry(7, [], [], 2, "", text, reason, 1, 1, 0, None)
+    verdicts = listed_tasks(with_input, entry, single, without_code)
     assert all(item.task for item in verdicts)
     assert [item.record.id for item in verdicts] == [f"000007-{at:02d}" for at in range(1, len(verdicts) + 1)]
     return [(item.record.instruction, item.record.input) if with_input else item.record.instruction or item.drop.reason
@@ -134,3 +135,11 @@ def test_request_of_a_category_stands_below_the_demonstrations():
     assert prompt.text.startswith("Collect tasks.\n\n1. ") and "\n\nWrite 4 more.\nWrite only the tasks" in prompt.text
     assert 'begin a line with "Input:"' in prompt.text
     assert composer(INSTRUCTION_OUTPUT, "x").stop(prompt) == ("\n5.", "\n7.")
+
+
+def test_code_below_a_task_is_its_answer_unless_the_task_refers_to_it():
+    code = "```python\nprint(1)\n```"
+    fix = f"Find the bug in this code:\n\n{code}"
+    assert read(f"1. {A}\n\n{code}\n\n2. {fix}", without_code=True) == [A, fix]
+    assert read(f"1. {A}\n\n{code[:-5]}", "length", without_code=True) == [A]
+    assert read(f"1. {A}\n2. {fix}", "length", without_code=True) == [A, "cut_by_length"]

@@ -35,7 +35,7 @@ def category_rules(
     own = category.instruction_validators or (category.validators if alone else ())
     of_task = check_by(about_tasks(filters), [_for_tasks(item) for item in build_validators(own)])
     readers: dict[str, Callable[[Entry], list[Verdict]]] = {
-        ALL: partial(listed_tasks, "input" in category.format.fields, single=tasks == 1),
+        ALL: partial(listed_tasks, "input" in category.format.fields, single=tasks == 1, without_code=True),
         MISSING: partial(candidates, category.format, orphans=("missing_output", "cut_by_length")),
         NONE: partial(_tasks, category),
     }
