@@ -354,6 +354,16 @@ def test_a_launch_settles_the_recipe_and_an_earlier_version_s_run_continues_as_i
     assert all(request.opening and request.system is None for request in launch("old", 12))
 
 
+@pytest.mark.parametrize(("orphans", "plain"), [("always", "missing"), ("never", "none")])
+def test_few_shot_sends_only_tasks_of_one_step_alone(chat_files, orphans, plain):
+    asked = recipe(chat_files, 4, CHAT, 1, "--recipe", "few_shot", "--answer_orphans", orphans).asked
+    assert {name: item.answered_alone for name, item in asked.items()} == {
+        "plain": plain,
+        "answered": "none",
+        "own": "none",
+    }
+
+
 def test_magpie_is_refused(chat_files):
     with pytest.raises(UserError, match="--recipe magpie does not go with --categories"):
         recipe(chat_files, 4, CHAT, 1, "--recipe", "magpie")

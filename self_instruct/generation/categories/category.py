@@ -93,7 +93,7 @@ class Category:
 
     def asked_as(self, recipe: str, orphans: bool) -> "Category":
         """Return the category as a recipe asks for its tasks. With `chat`, `answered_alone` holds; with `few_shot`, only tasks
-        of one step whose answer is missing are sent alone, and only with `orphans`.
+        of one step without a valid answer are sent alone, and only with `orphans`.
         """
         if recipe == "chat":
             return self
