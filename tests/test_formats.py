@@ -92,7 +92,9 @@ def test_no_text_of_a_completion_is_lost(
     assert read_back in (bare, re.sub(r"[\s#]", "", format.open_block(number)) + bare)
     assert [block.position for block in blocks] == list(range(1, len(blocks) + 1))
     lacks_the_last = f"missing_{format.fields[-1]}"
-    assert all(bool(block.fields) != (block.reason not in (None, lacks_the_last)) for block in blocks)
+    cut = [block for block in blocks if block.reason == "cut_by_length"]
+    assert all(bool(block.fields) == (block.reason in (None, lacks_the_last)) for block in blocks if block not in cut)
+    assert all(format.fields[-1] not in block.fields for block in cut)
     numbered = rf"^[ \t]*\d{{1,6}}\. {re.escape(format.triggers[0][1])}:"
     assert len(blocks) >= len(re.findall(numbered, completion, re.MULTILINE))
 
@@ -294,3 +296,12 @@ def test_only_the_words_given_are_replaced() -> None:
 
 def test_formats_are_found_by_name() -> None:
     assert {"instruction_output": IO, "instruction_input_output": IIO} == FORMATS
+
+
+def test_a_block_that_was_cut_in_its_output_has_its_instruction() -> None:
+    whole, cut, begun = (
+        IO.parse(text, 1, True)[-1] for text in ("Sort.\n\n1. Output:\nx\n###", "Sort.\n\n1. Output:\nx", "Sort")
+    )
+    assert (whole.fields, whole.reason) == ({"instruction": "Sort.", "output": "x"}, None)
+    assert (cut.fields, cut.reason) == ({"instruction": "Sort."}, "cut_by_length")
+    assert (begun.fields, begun.reason) == ({}, "cut_by_length")

@@ -162,7 +162,7 @@ def build_answering(config: Config, seeds: Sequence[Record], reader: TokenCounte
         name = "--max_new_tokens" if config.sampling.answer_max_new_tokens is None else "--answer_max_new_tokens"
         new = config.sampling.answer_max_new_tokens or config.sampling.max_new_tokens
         budget = replace(prompt_budget(config, reader), max_new_tokens=new, option=name)
-        budget.check(_counter(reader, answering.system)(shortest, ""), "the shortest seed task, sent alone,")
+        budget.check(token_count(reader, answering.system)(shortest, ""), "the shortest seed task, sent alone,")
     return answering
 
 
@@ -183,7 +183,8 @@ def template_arguments(config: Config) -> dict[str, Any] | None:
     return found
 
 
-def _counter(reader: TokenCounter, system: str | None) -> Callable[[str, str], int]:
+def token_count(reader: TokenCounter, system: str | None) -> Callable[[str, str], int]:
+    """Return the function that counts the tokens of a prompt and its opening below a system message."""
     return partial(reader.prompt_tokens, system=system) if system else reader.prompt_tokens
 
 
@@ -225,8 +226,10 @@ def _vllm_options(config: Config) -> VllmOptions:
 
 def _same_sampling(config: Config) -> bool:
     options = config.category
+    if config.sampling.answer_temperature not in (None, config.sampling.temperature):
+        return False
     if options.categories is None:
-        return config.sampling.answer_temperature in (None, config.sampling.temperature)
+        return True
     own = Path(options.categories_path) if options.categories_path else None
     return share_sampling(list(read_shares(options.categories)), own, vars(config.sampling))
 
@@ -320,7 +323,7 @@ def _composer_arguments(
     config: Config, format: RecordFormat, seeds: list[Record], reader: TokenCounter
 ) -> tuple[RecordFormat, DemonstrationMix, int, list[Record], Callable[[str, str], int], PromptBudget]:
     """Return the arguments of a composer that follow the header."""
-    count = _counter(reader, config.prompt.system_prompt)
+    count = token_count(reader, config.prompt.system_prompt)
     return format, build_mix(config, seeds), config.run.seed, seeds, count, prompt_budget(config, reader)
 
 
@@ -336,8 +339,10 @@ def build_stop(config: Config, composer: Composer) -> Callable[[RecordFormat, in
     return numbered_stop(config.prompt.max_tasks_per_request, words)
 
 
-def build_origin(config: Config, format: RecordFormat, model_revision: str) -> Origin:
-    """Build the provenance that all records of a run share. A local model is named by its folder, without the path."""
+def build_origin(config: Config, format: RecordFormat, model_revision: str, alone: bool = True) -> Origin:
+    """Build the provenance that all records of a run share. A local model is named by its folder, without the path. `alone` is
+    False for the records of a category whose tasks are never sent alone.
+    """
     name = config.model.model_name_or_path or config.model.engine
     options, penalties = config.sampling, {}
     if config.model.engine == "openai":
@@ -359,7 +364,7 @@ def build_origin(config: Config, format: RecordFormat, model_revision: str) -> O
             **penalties,
             "max_new_tokens": options.max_new_tokens,
             "seed": config.run.seed,
-            **_answer_provenance(config),
+            **(_answer_provenance(config) if alone else {}),
         },
     )
 
@@ -398,11 +403,10 @@ def with_earlier_choices(config: Config, earlier: Mapping[str, Any] | None) -> C
     prompt = replace(prompt, horizon=horizon)
     if earlier is not None and prompt.chat_template_kwargs == AUTO:
         prompt = replace(prompt, chat_template_kwargs=before.get("chat_template_kwargs"))
-    if earlier is not None and config.category.categories is None:
-        return _settled(
-            replace(config, prompt=prompt), before.get("recipe", "few_shot"), before.get("answer_orphans", "never")
-        )
-    return replace(config, prompt=prompt)
+    config = replace(config, prompt=prompt)
+    if earlier is None:
+        return config
+    return _settled(config, before.get("recipe", "few_shot"), before.get("answer_orphans", "never"))
 
 
 def with_template(config: Config, reader: TokenCounter) -> Config:

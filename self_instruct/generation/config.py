@@ -86,7 +86,7 @@ class PromptOptions:
         "auto",
         "how the model is asked; few_shot: the model continues a list of whole records; chat: a message asks for new tasks, "
         "and each is then sent alone; magpie: the model writes the user's message, which is then sent alone; auto: chat if "
-        "the model has a chat template and no trigger word is given, else few_shot",
+        "the model has a chat template and no trigger word is given, else few_shot; categories have few_shot and chat",
         choices=("auto", "few_shot", "chat", "magpie"),
         fixed=True,
         common=True,

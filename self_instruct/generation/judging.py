@@ -4,7 +4,7 @@ Completions are decided in request order, so the verdicts depend only on the com
 a run, its resumption and `refilter`. Runs from seed tasks, from categories and for topics differ only in their `Rules`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -32,7 +32,7 @@ class Rules:
 
     `parse` returns the candidates of a completion, unreadable ones with a drop; `quota` limits the records of a category.
     `check` is for whole records. With a second step, `check_task` is for tasks without an output, and `read_answer` returns
-    the block of a task's answer.
+    the block of a task's answer. With `asks_again`, a record that only its output makes invalid waits for another one.
     """
 
     format: RecordFormat
@@ -42,6 +42,7 @@ class Rules:
     quota: int | None = None
     check_task: Check | None = None
     read_answer: Callable[[Entry, Record], Block] | None = None
+    asks_again: bool = False
 
 
 class Curator:
@@ -120,7 +121,7 @@ class Curator:
         return None if rules.quota is None else max(0, rules.quota - len(self._kept[category]))
 
     def _decide_candidates(self, entry: Entry, rules: Rules, room: int | None) -> list[Verdict]:
-        candidates = [_checked(item, rules, entry.variables) for item in _read(entry, rules)]
+        candidates = [_judged(item, rules, entry.variables) for item in _read(entry, rules)]
         texts = {item.record.id: compared_text(item.record, rules.format) for item in candidates if item.drop is None}
         vectors = self._novelty.vectors(texts, rules.bounds)
         left = self._room(entry.category, rules, room)
@@ -152,7 +153,7 @@ class Curator:
         answered = replace(task, record=replace(task.record, output=block.fields["output"]))
         if self._room(entry.category, rules) == 0:
             return [replace(answered, drop=Drop("limit", "quota_reached"))]
-        return [_checked(answered, rules, _entry_of(task).variables)]
+        return [_checked(answered, rules, entry.variables)]
 
 
 def rules_of(
@@ -168,7 +169,7 @@ def rules_of(
     check = check_by(filters)
     if read_tasks is None and not orphans:
         return Rules(format, partial(candidates, format), check, bounds)
-    parse = read_tasks or partial(candidates, format, orphans=True)
+    parse = read_tasks or partial(candidates, format, orphans=("missing_output",))
     return Rules(format, parse, check, bounds, None, check_by(about_tasks(filters)), whole_reply)
 
 
@@ -197,14 +198,14 @@ def _read_reply(entry: Entry, read: Callable[[], Block]) -> Block:
     return replace(block, reason=UNCLOSED) if block.reason and entry.turn.unclosed else block
 
 
-def candidates(format: RecordFormat, entry: Entry, *, orphans: bool = False) -> list[Verdict]:
+def candidates(format: RecordFormat, entry: Entry, *, orphans: Collection[str] = ()) -> list[Verdict]:
     """Return the records of a completion's blocks as candidates; unreadable blocks are dropped.
 
-    With `orphans`, a block that lacks only its output is a task.
+    A block that is unreadable for one of the reasons in `orphans`, but has an instruction, is a task.
     """
     found = []
     for block in format.parse(entry.answer, entry.number, entry.cut):
-        task = orphans and block.reason == "missing_output" and bool(block.fields.get("instruction"))
+        task = block.reason in orphans and bool(block.fields.get("instruction"))
         fields = block.fields if task or not block.reason else {}
         values = {"instruction": "", "input": "", "output": "", **fields}
         record = Record(record_id(entry.request, block.position), **values, depth=entry.depth)
@@ -239,6 +240,16 @@ def _checked(verdict: Verdict, rules: Rules, variables: Mapping[str, str]) -> Ve
         return verdict
     found = check(verdict.record, variables)
     return replace(verdict, drop=found) if isinstance(found, Drop) else replace(verdict, record=found)
+
+
+def _judged(candidate: Verdict, rules: Rules, variables: Mapping[str, str]) -> Verdict:
+    """Return a candidate after the checks of its rules. If they ask again, one with a rejected output becomes a task."""
+    found = _checked(candidate, rules, variables)
+    if not rules.asks_again or candidate.task or candidate.drop is not None or found.drop is None:
+        return found
+    without_output = replace(candidate, record=replace(candidate.record, output=""), task=True)
+    task = _checked(without_output, rules, variables)
+    return task if task.drop is None else found
 
 
 def _entry_of(task: Verdict) -> Entry:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from self_instruct.formats import NO_INPUT
+from self_instruct.formats.unlabelled import split_answer
 from self_instruct.generation.categories.template import Template
 from self_instruct.generation.prompts import PromptComposer
 from self_instruct.records import Drop, Prompt, Record, record_id
@@ -17,6 +18,8 @@ EXAMPLES, COUNT = "examples", "count"
 _REQUEST = (
     "{examples}\n\nWrite {count} new tasks of this kind as a numbered list. Write only the tasks, without answers."
 )
+_REQUEST_BELOW = "%s\n\n{examples}\n\n%s\nWrite only the tasks, as a numbered list, without answers."
+_WITH_INPUT = '\nBelow each task, begin a line with "Input:" and write its input.'
 _WORD = r"(?:new[ \t]+)?(?:task|instruction|question|problem|example)"
 _NUMBER = re.compile(
     rf"^([ \t]{{0,8}})(?:#{{1,6}}[ \t]+)?(?:\*\*|__)?(?:"
@@ -33,6 +36,11 @@ _ANSWER = re.compile(
     re.IGNORECASE,
 )
 _INPUT = re.compile(r"^[ \t]*(?:[-*•+][ \t]+)?(?:\*\*|__)?input(?:\*\*|__)?[ \t]*:(?:\*\*|__)?[ \t]*", re.IGNORECASE)
+_PREFACE = re.compile(
+    r"\s*(?:(?:sure|certainly|of course|okay)\b"
+    rf"|here(?:'s| is| are)\b[^\n]{{0,40}}\b(?:{_WORD}|exercise|request)s?\b)[^\n]*:\s*\n",
+    re.IGNORECASE,
+)
 _RULE = re.compile(r"^[ \t]*(?:-{3,}|\*{3,}|_{3,}|={3,}|#{2,})[ \t]*$")
 _NO_INPUT = re.compile(r"<?no ?input>?\.?|none\.?|n/a", re.IGNORECASE)
 _WRAPPED = re.compile(r"(\*\*|__|\"|'|“|`)(.*?)(\*\*|__|\"|'|”|`)")
@@ -42,7 +50,8 @@ _WRAPPED = re.compile(r"(\*\*|__|\"|'|“|`)(.*?)(\*\*|__|\"|'|”|`)")
 class TaskListComposer(PromptComposer):
     """Composes prompts that show demonstrations without their outputs and ask for `number` new tasks.
 
-    The header is a template; `{examples}` and `{count}` stand for the demonstrations and the number.
+    The header is a template; `{examples}` and `{count}` stand for the demonstrations and the number. With a `lead`, the header
+    comes before the demonstrations and the lead after them.
     """
 
     number: int = TASKS
@@ -50,7 +59,10 @@ class TaskListComposer(PromptComposer):
     def _prompt(self, request: int, demonstrations: Sequence[Record], record: Record | None = None) -> Prompt:
         shown = "\n".join(f"{at}. {self._task(item)}" for at, item in enumerate(demonstrations, start=1))
         template = Template(self.header)
-        if EXAMPLES not in template.names:
+        if self.lead:
+            with_input = _WITH_INPUT if "input" in self.format.fields else ""
+            template = Template(_REQUEST_BELOW % (self.header, self.lead) + with_input)
+        elif EXAMPLES not in template.names:
             template = Template(f"{self.header}\n\n{_REQUEST}")
         text = template.fill(
             {**{name: f"{{{name}}}" for name in template.names}, EXAMPLES: shown, COUNT: str(self.number)}
@@ -62,14 +74,18 @@ class TaskListComposer(PromptComposer):
             return record.task
         return f"{record.instruction}\n   Input: {record.input or NO_INPUT}"
 
-    def stop(self) -> tuple[str, ...]:
-        """Return the text that ends a reply: the number after the last task."""
-        return (f"\n{self.number + 1}.",)
+    def stop(self, prompt: Prompt | None = None) -> tuple[str, ...]:
+        """Return the texts that end a reply: the number after the last task, also if the list of a `prompt` goes on."""
+        return tuple(f"\n{first + self.number}." for first in (1, *([prompt.number] if prompt else [])))
 
 
-def listed_tasks(with_input: bool, entry: Entry) -> list[Verdict]:
-    """Return the tasks of a reply; unreadable ones are dropped for `no_list`, `empty_block` or `cut_by_length`."""
-    items = _items(entry.answer)
+def listed_tasks(with_input: bool, entry: Entry, single: bool = False, without_code: bool = False) -> list[Verdict]:
+    """Return the tasks of a reply; unreadable ones are dropped for `no_list`, `empty_block` or `cut_by_length`.
+
+    With `single`, lists in the reply are parts of the one task. With `without_code`, code below a task that does not refer to
+    it is removed as its answer.
+    """
+    items = _single_item(entry.answer) if single else _items(entry.answer)
     if not items:
         record = Record(record_id(entry.request, 1), "", "", "", entry.depth)
         return [
@@ -79,14 +95,24 @@ def listed_tasks(with_input: bool, entry: Entry) -> list[Verdict]:
         ]
     found = []
     for position, text in enumerate(items, start=1):
-        instruction, given = _fields(text, with_input)
+        parts = split_answer(text, code_only=True) if without_code else None
+        instruction, given = _fields(parts[0] if parts else text, with_input)
         reason = None if instruction else "empty_block"
-        if entry.cut and position == len(items):
+        if entry.cut and position == len(items) and parts is None:
             reason, instruction, given = "cut_by_length", "", ""
         record = Record(record_id(entry.request, position), instruction, given, "", entry.depth)
         drop = Drop("parse", reason) if reason else None
         found.append(Verdict(record, drop, text if drop else "", task=True))
     return found
+
+
+def _single_item(text: str) -> list[str]:
+    """Return the whole text, without a sentence that announces a task and without the number of the task."""
+    preface = _PREFACE.match(text)
+    item = text[preface.end() if preface else 0 :].strip()
+    number = _NUMBER.match(item.partition("\n")[0])
+    item = item[number.end() if number else 0 :].strip()
+    return [item] if item else []
 
 
 def _items(text: str) -> list[str]:

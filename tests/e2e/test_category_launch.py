@@ -9,7 +9,7 @@ import pytest
 from self_instruct.report.candidates import Candidate, Run, read_run
 from self_instruct.report.explain import explain
 from self_instruct.report.watch import Watcher
-from tests.generation.test_categories_recipe import recipe, write
+from tests.generation.test_categories_recipe import MIX, recipe, spoken, write
 from tests.support.category_runs import Author, run_recipe, write_category
 from tests.support.runs import IO, dataset, generate, rows, run
 
@@ -22,12 +22,12 @@ def launched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[objec
     place = tmp_path_factory.mktemp("launched")
     files = place / "categories"
     write_category(files, "plain", tasks=3, more="temperature: 0.25\n")
-    write_category(files, "answered", steps=2, tasks=4)
+    write_category(files, "answered", steps=2, tasks=4, more="answered_alone: none\n")
     write_category(files, "fielded", format="iio", tasks=1)
     (files / "topics.txt").write_text("harbours\nclocks\nrivers\nbread\n")
-    run_recipe(recipe(files), place / "author", Author(write))
+    run_recipe(recipe(files, 40, MIX, 8, "--recipe", "chat"), place / "author", Author(spoken))
     options: list[object] = [
-        "--categories", "plain:50,answered:30,fielded:20", "--categories_path", files, "--topics_path", files / "topics.txt",
+        "--categories", MIX, "--recipe", "chat", "--categories_path", files, "--topics_path", files / "topics.txt",
         "--num_instructions_to_generate", 40, "--horizon", 8, "--engine", "scripted",
         "--script_path", place / "author/completions.jsonl",
     ]  # fmt: skip
@@ -49,6 +49,8 @@ def test_a_replayed_launch_writes_the_same_records(launched):
 
 def test_three_ranks_write_the_same_files_as_one(launched):
     place, options = launched
+    kept = rows(place / "one/machine_generated_instructions.jsonl")
+    assert {"plain", "answered"} <= {row["provenance"]["category"] for row in kept if "response" in row["provenance"]}
     ended = run(f"{BIN}/torchrun", "--standalone", "--nproc_per_node", 3, IO, *options, "--batch_dir", place / "three")
     assert ended.returncode == 0, ended.stderr
     assert dataset(place / "three") == dataset(place / "one")

@@ -43,6 +43,8 @@ MISTAKES = {
     GOOD + "validators: [1]\n": "validators[0] is 1, but must be a name",
     GOOD + "response_prompt: Answer.\n": "response_prompt is for a second step, but steps is 1",
     GOOD + "instruction_validators: [riddle]\n": "instruction_validators is for tasks without answers",
+    GOOD + "answered_alone: some\n": "answered_alone is 'some', but must be missing or all or none",
+    GOOD + "steps: 2\nresponse_prompt: Answer.\nanswered_alone: missing\n": "answered_alone is 'missing', but must be all or",
     GOOD + "prompt: again\n": "is not YAML: prompt is repeated",
     "prompt: ''\n" + GOOD.partition("\n")[2]: "prompt is empty; give a text",
     "prompt: 7\n" + GOOD.partition("\n")[2]: "prompt is 7, but must be a text",
@@ -188,8 +190,9 @@ def test_the_documentation_has_a_valid_example_and_lists_all_built_in_categories
     assert recipe.categories["haiku"].variables["season"].values == ("spring", "summer", "autumn", "winter")
     rules = recipe.curator().rules["haiku"]
     assert all(rules.check(record, {}) == record for record in recipe.seeds)
-    table = {name: int(steps) for name, steps in re.findall(r"^\| `(\w+)` \| (\d) \|", text, re.MULTILINE)}
-    assert table == {name: read_category(path).steps for name, path in category_files().items()}
+    table = re.findall(r"^\| `(\w+)` \| (\d), (\w+) \|", text, re.MULTILINE)
+    files = [(name, read_category(path)) for name, path in category_files().items()]
+    assert sorted(table) == sorted((name, str(item.steps), item.answered_alone) for name, item in files)
 
 
 def test_the_airoboros_configuration_uses_all_categories():

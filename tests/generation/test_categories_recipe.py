@@ -6,8 +6,13 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import yaml
 
 from self_instruct.engines.base import Request
+from self_instruct.engines.scripted import ScriptedEngine
+from self_instruct.errors import UserError
+from self_instruct.generation.config import Config
+from self_instruct.generation.public import generate, refilter
 from self_instruct.runs.journal import read_journal
 from tests.support.category_runs import Author, build_recipe, replayed, run_recipe, write_category
 from tests.support.runs import dataset, rows
@@ -219,3 +224,146 @@ def test_a_journal_replays_to_the_same_dataset(files, tmp_path):
     run_recipe(recipe(files), tmp_path / "run", Author(write))
     run_recipe(recipe(files), tmp_path / "again", replayed(tmp_path / "run"))
     assert dataset(tmp_path / "again") == dataset(tmp_path / "run")
+
+
+CHAT = "plain:50,answered:30,own:20"
+
+
+def spoken(request: Request) -> str | None:
+    """Return the completion of a chat model, which leaves out some answers of a list and answers a task by itself."""
+    rng = random.Random(request.seed)
+    if request.opening:
+        return re.sub(r"\n\d+\. Output:\nanswer 0\.[0-4]\d*", "", write(request) or "")
+    if "Write only the tasks" in request.prompt:
+        return "Here they are:\n" + "\n".join(f"{at}. {instruction(rng)}" for at in range(1, 5))
+    return f"A reply.\n\n1. Output:\nNumber {rng.random()} of the reply." if rng.random() < 0.9 else "no"
+
+
+@pytest.fixture
+def chat_files(files: Path) -> Path:
+    write_category(files, "own", tasks=3, more="answered_alone: none\n")
+    with (files / "plain.yaml").open("a") as file:
+        file.write("answer_system_prompt: Be brief.\nmin_instruction_words: 3\n")
+    return files
+
+
+def chat(files: Path, *more: object):
+    return recipe(files, 40, CHAT, 8, "--recipe", "chat", "--system_prompt", "Be strange.", *more)
+
+
+def test_a_chat_model_answers_tasks_alone_and_the_reply_is_the_output(chat_files, tmp_path):
+    author = Author(spoken)
+    loop, _ = run_recipe(chat(chat_files), tmp_path / "run", author)
+    asked = {request.index: request for request in author.asked}
+    entries = {entry.request: entry for entry in read_journal(tmp_path / "run")}
+    kinds = Counter()
+    for row in accepted(tmp_path / "run"):
+        about = row["provenance"]
+        two = "response" in about
+        kinds[about["category"], two] += 1
+        assert ("answers" in about["sampling"]) == (about["category"] != "own")
+        if two:
+            request = asked[about["response"]["request"]]
+            assert (request.prompt, request.opening, request.stop) == (row["instruction"], "", ())
+            assert row["output"] == entries[request.index].text.strip()
+            assert request.system == ("Be brief." if about["category"] == "plain" else None)
+    assert kinds["answered", True] == 12 and not kinds["answered", False]
+    assert kinds["own", False] == 8 and not kinds["own", True]
+    assert kinds["plain", True] > 2 and kinds["plain", False] > 2
+    lists = [request for request in asked.values() if request.opening or "Write only the tasks" in request.prompt]
+    assert {request.system for request in lists} == {"Be strange."}
+    missing = [row for row in rows(tmp_path / "run/rejected.jsonl") if row["reason"] == "missing_output"]
+    assert {row["category"] for row in missing} <= {"own"} | {
+        row["category"] for row in missing if not row["instruction"]
+    }
+    assert not loop.failed
+
+
+def test_a_task_with_a_rejected_answer_is_answered_once_more_and_then_dropped(files, tmp_path):
+    write_category(files, "checked", tasks=1, more="validators: [arithmetic]\n")
+
+    def wrong(request: Request) -> str:
+        name = "Ann" if request.index % 2 else "Bo"
+        if not request.opening:
+            return "1 + 1 = 2" if "Ann" in request.prompt else "1 + 1 = 4"
+        return f"{name} {instruction(random.Random(request.seed))}\n\n3. Output:\n1 + 1 = 3\n###\n"
+
+    run_recipe(
+        recipe(files, 4, "checked", 1, "--recipe", "chat", "--max_requests", 40), tmp_path / "run", Author(wrong)
+    )
+    assert {row["output"] for row in accepted(tmp_path / "run")} == {"1 + 1 = 2"}
+    dropped = [row for row in rows(tmp_path / "run/rejected.jsonl") if row["stage"] == "validate"]
+    assert dropped and all("1 + 1 = 4" in row["output"] and "response_request" in row for row in dropped)
+
+
+def test_a_task_whose_answer_was_cut_by_length_is_answered_alone(files, tmp_path):
+    engine = ScriptedEngine({0: ("Name a river of Asia.\n\n3. Output:\nThe river", True), 1: ("The Ob.", False)})
+    run_recipe(recipe(files, 1, "plain", 1, "--recipe", "chat"), tmp_path / "run", engine)
+    assert [(row["instruction"], row["output"]) for row in accepted(tmp_path / "run")] == [
+        ("Name a river of Asia.", "The Ob.")
+    ]
+
+
+@pytest.mark.parametrize("key", ["", "\n\n5. Output:\nB. Trout"], ids=["missing", "wrong"])
+def test_the_letter_of_a_request_binds_only_the_author_of_the_options(tmp_path, key):
+    question = "Which of these is a mammal?\nA. Wasp\nB. Trout\nC. Gecko\nD. Bat"
+    engine = ScriptedEngine({0: (question + key, False), 1: ("D. Bat", False)})
+    run_recipe(build_recipe("--categories", "multiple_choice", "--recipe", "chat", "--horizon", 1), tmp_path, engine)
+    (row,) = accepted(tmp_path)
+    assert row["output"] == "D. Bat" and row["provenance"]["variables"]["letter"] == "A"
+
+
+@pytest.mark.parametrize("kept", [2, 9, 20])
+def test_a_chat_run_continues_from_any_journal(chat_files, tmp_path, kept):
+    run_recipe(chat(chat_files), tmp_path / "whole", Author(spoken))
+    lines = (tmp_path / "whole/completions.jsonl").read_bytes().splitlines(keepends=True)
+    (tmp_path / "cut").mkdir()
+    (tmp_path / "cut/completions.jsonl").write_bytes(b"".join([*lines[: kept - 1], *lines[kept : kept + 3]]))
+    run_recipe(chat(chat_files), tmp_path / "cut", Author(spoken))
+    assert dataset(tmp_path / "cut") == dataset(tmp_path / "whole")
+
+
+def test_a_launch_settles_the_recipe_and_an_earlier_version_s_run_continues_as_it_was_asked(chat_files, tmp_path):
+    def launch(name: str, requests: int, **options: str) -> list[Request]:
+        author = Author(spoken)
+        author.chats = True
+        given = {"categories": CHAT, "categories_path": str(chat_files), "topics_path": str(chat_files / "topics.txt")}
+        generate(
+            Config(**given, **options, max_requests=requests, horizon=4, batch_dir=str(tmp_path / name)), engine=author
+        )
+        return author.asked
+
+    def settings(name: str) -> dict:
+        return yaml.safe_load((tmp_path / name / "run.yaml").read_text())
+
+    assert any(not request.opening for request in launch("new", 12))
+    assert settings("new")["options"]["recipe"] == "chat" and "alone_sha256" in settings("new")["categories"]["plain"]
+    refilter(tmp_path / "new", tmp_path / "again")
+    for name in ("machine_generated_instructions.jsonl", "rejected.jsonl"):
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "new" / name).read_bytes()
+    with (chat_files / "plain.yaml").open("a") as file:
+        file.write("answered_alone: all\n")
+    with pytest.raises(UserError, match="the file of category plain has changed"):
+        launch("new", 14)
+
+    launch("old", 6, recipe="few_shot", answer_orphans="never")
+    earlier = settings("old")
+    assert "alone_sha256" not in earlier["categories"]["plain"]
+    earlier["options"].update(recipe="auto", answer_orphans="auto", system_prompt="It had no effect.")
+    (tmp_path / "old/run.yaml").write_text(yaml.safe_dump(earlier))
+    assert all(request.opening and request.system is None for request in launch("old", 12))
+
+
+@pytest.mark.parametrize(("orphans", "plain"), [("always", "missing"), ("never", "none")])
+def test_few_shot_sends_only_tasks_of_one_step_alone(chat_files, orphans, plain):
+    asked = recipe(chat_files, 4, CHAT, 1, "--recipe", "few_shot", "--answer_orphans", orphans).asked
+    assert {name: item.answered_alone for name, item in asked.items()} == {
+        "plain": plain,
+        "answered": "none",
+        "own": "none",
+    }
+
+
+def test_magpie_is_refused(chat_files):
+    with pytest.raises(UserError, match="--recipe magpie does not go with --categories"):
+        recipe(chat_files, 4, CHAT, 1, "--recipe", "magpie")

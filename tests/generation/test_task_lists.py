@@ -1,6 +1,7 @@
 """Reading the lists of tasks that chat models write."""
 
 import time
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -16,8 +17,9 @@ from self_instruct.runs.journal import Entry
 A, B, C = "Name a river.", "Sort the words.", "Explain rain."
 
 
-def read(text, reason="stop", with_input=False):
-    verdicts = listed_tasks(with_input, Entry(7, [], [], 2, "", text, reason, 1, 1, 0, None))
+def read(text, reason="stop", with_input=False, single=False, without_code=False):
+    entry = Entry(7, [], [], 2, "", text, reason, 1, 1, 0, None)
+    verdicts = listed_tasks(with_input, entry, single, without_code)
     assert all(item.task for item in verdicts)
     assert [item.record.id for item in verdicts] == [f"000007-{at:02d}" for at in range(1, len(verdicts) + 1)]
     return [(item.record.instruction, item.record.input) if with_input else item.record.instruction or item.drop.reason
@@ -116,3 +118,28 @@ def test_custom_header_needs_no_variables():
     text = composer(INSTRUCTION_INPUT_OUTPUT, "Write tasks about {birds}.").compose(0, []).text
     assert text.startswith("Write tasks about {birds}.\n\n1. ") and f"{A}\n   Input: <noinput>" in text
     assert "Write 4 new tasks" in text and "Rhine" not in text
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{}", "1. {}", "Sure, here is one:\n\n{}", "Here is a new exercise about rivers:\n{}", "Task 1\n{}"],
+)
+def test_single_task_keeps_its_lists_and_paragraphs(text):
+    task = "Plan a trip from this list:\n\n1. Bonn\n2. Ulm\n\n- by train\n- in May"
+    assert read(text.format(task), single=True) == [task]
+    assert read(" ", single=True) == ["empty_block"]
+
+
+def test_request_of_a_category_stands_below_the_demonstrations():
+    prompt = replace(composer(INSTRUCTION_INPUT_OUTPUT, "Collect tasks."), lead="Write 4 more.").compose(0, [])
+    assert prompt.text.startswith("Collect tasks.\n\n1. ") and "\n\nWrite 4 more.\nWrite only the tasks" in prompt.text
+    assert 'begin a line with "Input:"' in prompt.text
+    assert composer(INSTRUCTION_OUTPUT, "x").stop(prompt) == ("\n5.", "\n7.")
+
+
+def test_code_below_a_task_is_its_answer_unless_the_task_refers_to_it():
+    code = "```python\nprint(1)\n```"
+    fix = f"Find the bug in this code:\n\n{code}"
+    assert read(f"1. {A}\n\n{code}\n\n2. {fix}", without_code=True) == [A, fix]
+    assert read(f"1. {A}\n\n{code[:-5]}", "length", without_code=True) == [A]
+    assert read(f"1. {A}\n2. {fix}", "length", without_code=True) == [A, "cut_by_length"]

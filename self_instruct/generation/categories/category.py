@@ -19,9 +19,16 @@ DRAWING = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
 SAMPLING = ("max_new_tokens", *DRAWING)
 OPTIONS = (
     *SAMPLING, "rouge_threshold", "embedding_threshold", "min_instruction_words", "max_instruction_words", "filter_rules",
-    "filter_keywords", "filter_openings", "keep_programming",
+    "filter_keywords", "filter_openings", "keep_programming", "answer_system_prompt",
 )  # fmt: skip
 """Options of a run that a category may set."""
+
+LETTER = "letter"
+"""The variable that says under which letter the right option stands. Only the author of the options can follow it."""
+ALL, MISSING, NONE = "all", "missing", "none"
+"""The values of `answered_alone`."""
+ALONE = ("answered_alone", "answer_system_prompt")
+"""Keys of a file that have an effect only if tasks are sent alone to a chat model."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +56,10 @@ class Category:
 
     `steps` is 1 if a completion has tasks with their answers, 2 if each task is answered by a separate request.
     `prompt` is the beginning of a prompt and `request` its end; `response_prompt` and `response_request` are those of
-    the second step. `validators` check whole records; `instruction_validators` check tasks without an answer, and
-    their reason `no_answer` is ignored. `options` are run options that the category overrides.
+    the second step. `answered_alone` says which tasks are sent to a chat model alone, as a user's message: `all`, those whose
+    answer is `missing` or rejected, or `none`. `validators` check whole records; `instruction_validators` check tasks without
+    an answer. `options` are run options that the category overrides. `sha256` is the hash of the file without the keys in
+    `ALONE`, `alone_sha256` that of these keys.
     """
 
     name: str
@@ -68,12 +77,28 @@ class Category:
     validators: tuple[tuple[str, Mapping[str, Any]], ...]
     instruction_validators: tuple[tuple[str, Mapping[str, Any]], ...]
     options: Mapping[str, Any]
+    answered_alone: str
     sha256: str
+    alone_sha256: str
 
     @cached_property
     def first_format(self) -> RecordFormat:
         """The format of the first step, as `first_format` returns it."""
         return first_format(self.format, self.steps)
+
+    @property
+    def waits(self) -> bool:
+        """Whether tasks wait for an answer from a second request."""
+        return self.steps == 2 or self.answered_alone != NONE
+
+    def asked_as(self, recipe: str, orphans: bool) -> "Category":
+        """Return the category as a recipe asks for its tasks. With `chat`, `answered_alone` holds; with `few_shot`, only tasks
+        of one step without a valid answer are sent alone, and only with `orphans`.
+        """
+        if recipe == "chat":
+            return self
+        alone = orphans and self.steps == 1 and self.answered_alone != NONE
+        return replace(self, answered_alone=MISSING if alone else NONE)
 
     @property
     def uses_topics(self) -> bool:

@@ -14,7 +14,17 @@ import yaml
 
 from self_instruct.errors import UserError
 from self_instruct.formats import INSTRUCTION_INPUT_OUTPUT, INSTRUCTION_OUTPUT, RecordFormat
-from self_instruct.generation.categories.category import COUNT, GIVEN, OPTIONS, Category, Variable
+from self_instruct.generation.categories.category import (
+    ALL,
+    ALONE,
+    COUNT,
+    GIVEN,
+    MISSING,
+    NONE,
+    OPTIONS,
+    Category,
+    Variable,
+)
 from self_instruct.generation.categories.template import Template
 from self_instruct.records import Record
 from self_instruct.seeds import task_of
@@ -23,7 +33,7 @@ from self_instruct.user_files import LineError, UniqueKeyLoader
 FORMATS: dict[str, RecordFormat] = {"io": INSTRUCTION_OUTPUT, "iio": INSTRUCTION_INPUT_OUTPUT}
 _KEYS = (
     "description", "format", "steps", "prompt", "request", "response_prompt", "response_request", "demonstrations",
-    "demonstrations_per_prompt", "tasks_per_request", "variables", "validators", "instruction_validators",
+    "demonstrations_per_prompt", "tasks_per_request", "variables", "validators", "instruction_validators", "answered_alone",
 )  # fmt: skip
 _DEMONSTRATIONS = 4  # in a prompt, if the file does not set demonstrations_per_prompt
 
@@ -34,11 +44,11 @@ def read_category(path: Path) -> Category:
     Raises `UserError` with the file and the key for a missing or unknown key, a value of the wrong type, or an unknown
     variable in a text.
     """
-    content, digest = _content(path)
+    content = _content(path)
     for key in content:
         if key not in _KEYS and key not in OPTIONS:
             raise _mistake(path, key, f"is unknown{nearest(key, [*_KEYS, *OPTIONS])}")
-    return _Reader(path, content).category({key: content[key] for key in content if key not in _KEYS}, digest)
+    return _Reader(path, content).category()
 
 
 def nearest(word: str, names: Collection[str]) -> str:
@@ -47,7 +57,7 @@ def nearest(word: str, names: Collection[str]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
-def _content(path: Path) -> tuple[dict[str, Any], str]:
+def _content(path: Path) -> dict[str, Any]:
     try:
         raw = path.read_bytes()
         content = yaml.load(raw.decode("utf-8-sig"), UniqueKeyLoader)
@@ -59,7 +69,7 @@ def _content(path: Path) -> tuple[dict[str, Any], str]:
         raise UserError(f"category file {path}: is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise UserError(f"category file {path}: must hold 'key: value' lines, with {', '.join(_KEYS[:4])} and so on")
-    return content, hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+    return content
 
 
 def _mistake(path: Path, key: str, problem: str) -> UserError:
@@ -72,8 +82,9 @@ class _Reader:
     def __init__(self, path: Path, content: Mapping[str, Any]) -> None:
         self._path, self._content = path, content
 
-    def category(self, options: Mapping[str, Any], digest: str) -> Category:
+    def category(self) -> Category:
         steps = self._integer("steps", 1, 2, default=1)
+        alone = (MISSING, ALL, NONE) if steps == 1 else (ALL, NONE)
         demonstrations = self._demonstrations()
         category = Category(
             name=self._path.stem,
@@ -92,11 +103,21 @@ class _Reader:
             variables=self._variables(),
             validators=self._validators("validators"),
             instruction_validators=self._validators("instruction_validators"),
-            options=options,
-            sha256=digest,
+            options={
+                key: value.strip() if isinstance(value, str) else value
+                for key, value in self._content.items()
+                if key not in _KEYS
+            },
+            answered_alone=self._choice("answered_alone", alone, alone[0]),
+            sha256=self._digest([key for key in self._content if key not in ALONE]),
+            alone_sha256=self._digest(ALONE),
         )
         self._check(category)
         return category
+
+    def _digest(self, keys: Collection[str]) -> str:
+        found = {key: self._content[key] for key in keys if key in self._content}
+        return hashlib.sha256(json.dumps(found, sort_keys=True, default=str).encode()).hexdigest()
 
     def _check(self, category: Category) -> None:
         known = (*category.variables, *GIVEN)

@@ -1,16 +1,19 @@
 """Build the rules that the candidates of a category must satisfy.
 
 In one step, a completion holds whole records. In two steps, it holds tasks, and a later request asks for the answer of each.
+A chat model is asked for the missing answers of one step too.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
 from self_instruct.formats import Block
-from self_instruct.generation.categories.category import Category
+from self_instruct.generation.answers import whole_reply
+from self_instruct.generation.categories.category import ALL, MISSING, NONE, Category
 from self_instruct.generation.judging import Rules, candidates, check_by
+from self_instruct.generation.task_lists import listed_tasks
 from self_instruct.novelty.comparison import Bounds
 from self_instruct.records import Record
 from self_instruct.rules.filters import Filter, about_tasks
@@ -18,18 +21,26 @@ from self_instruct.rules.validators import Validator, build_validators
 from self_instruct.runs.journal import Entry
 from self_instruct.runs.verdict import Verdict
 
-NO_ANSWER = "no_answer"
+_REASONS_OF_EMPTY_OUTPUTS = ("no_answer", "no_final_answer", "no_text", "no_code")
 
 
-def category_rules(category: Category, filters: Sequence[Filter], bounds: Bounds, quota: int | None) -> Rules:
-    """Return the rules of a category, which keep at most `quota` of its records."""
+def category_rules(
+    category: Category, filters: Sequence[Filter], bounds: Bounds, quota: int | None, tasks: int
+) -> Rules:
+    """Return the rules of a category, which keep at most `quota` of its records; a request asks for this number of `tasks`."""
     whole = check_by(filters, build_validators(category.validators))
-    if category.steps == 1:
+    if not category.waits:
         return Rules(category.format, partial(candidates, category.format), whole, bounds, quota)
-    of_task = check_by(
-        about_tasks(filters), [_for_tasks(item) for item in build_validators(category.instruction_validators)]
-    )
-    return Rules(category.format, partial(_tasks, category), whole, bounds, quota, of_task, partial(_answer, category))
+    alone, missing = category.answered_alone != NONE, category.answered_alone == MISSING
+    own = category.instruction_validators or (category.validators if alone else ())
+    of_task = check_by(about_tasks(filters), [_for_tasks(item) for item in build_validators(own)])
+    readers: dict[str, Callable[[Entry], list[Verdict]]] = {
+        ALL: partial(listed_tasks, "input" in category.format.fields, single=tasks == 1, without_code=True),
+        MISSING: partial(candidates, category.format, orphans=("missing_output", "cut_by_length")),
+        NONE: partial(_tasks, category),
+    }
+    parse, answer = readers[category.answered_alone], whole_reply if alone else partial(_answer, category)
+    return Rules(category.format, parse, whole, bounds, quota, of_task, answer, asks_again=missing)
 
 
 def _tasks(category: Category, entry: Entry) -> list[Verdict]:
@@ -58,10 +69,10 @@ def _answer(category: Category, entry: Entry, task: Record) -> Block:
 
 
 def _for_tasks(validator: Validator) -> Validator:
-    """Return a validator that ignores the reason `no_answer`, for tasks without an answer."""
+    """Return a validator that ignores the reasons that an empty output causes, for tasks without an answer."""
 
     def check(record: Record, variables: Mapping[str, str]) -> Record | str:
         found = validator(record, variables)
-        return record if isinstance(found, str) and found.partition(":")[0] == NO_ANSWER else found
+        return record if isinstance(found, str) and found.partition(":")[0] in _REASONS_OF_EMPTY_OUTPUTS else found
 
     return check

@@ -10,12 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from self_instruct.engines.base import Request, Sampling
-from self_instruct.generation.categories.category import TOPIC, Category
+from self_instruct.generation.answers import Answering
+from self_instruct.generation.categories.category import LETTER, NONE, TOPIC, Category
 from self_instruct.generation.categories.progress import CategoryProgress, Outcome
 from self_instruct.generation.categories.schedule import Assignment, Schedule
 from self_instruct.generation.judging import Curator
 from self_instruct.generation.plan import Plan, numbered_stop
 from self_instruct.generation.prompts import PromptComposer
+from self_instruct.generation.task_lists import TaskListComposer
 from self_instruct.records import Aim, Prompt, Record
 from self_instruct.runs.journal import Entry
 
@@ -24,8 +26,8 @@ from self_instruct.runs.journal import Entry
 class CategoryComposer:
     """Composes the requests of a category.
 
-    `steps` has a composer for each step; `tasks` is the number of tasks that the first step asks for. `sampling` is the
-    category's own; None means the engine's.
+    `steps` has a composer for each step that shows demonstrations; `tasks` is the number of tasks that the first step asks for.
+    `sampling` is the category's own; None means the engine's. `answering` composes the requests that send a task alone.
     """
 
     category: Category
@@ -33,17 +35,26 @@ class CategoryComposer:
     tasks: int
     sampling: Sampling | None = None
     stop_words: tuple[str, ...] | None = None
+    system: str | None = None
+    answering: Answering = field(default_factory=Answering)
 
     def compose(
         self, index: int, aim: Aim, pool: Sequence[Record], record: Record | None, seed: int
     ) -> tuple[Prompt, Request]:
         """Return the prompt of a request and the request; the second step asks for the output of a `record`."""
+        if record is not None and aim.step not in self.steps:
+            prompt, request = self.answering.ask(index, record, seed)
+            return replace(prompt, aim=aim), request
         number = self.tasks if aim.step == 1 else 1
         texts = self.category.texts(aim.variables, number)
         composer = filled(self.steps[aim.step], self.category, aim.step, texts)
         prompt = replace(composer.compose(index, pool, record), aim=aim)
         stop = numbered_stop(number, self.stop_words)(composer.format, prompt.number)
-        return prompt, Request(index, prompt.text, prompt.opening, stop, f"{seed}:{index}", self.sampling)
+        if isinstance(composer, TaskListComposer) and self.stop_words is None:
+            stop = composer.stop(prompt)
+        return prompt, Request(
+            index, prompt.text, prompt.opening, stop, f"{seed}:{index}", self.sampling, self.system
+        )  # fmt: skip
 
 
 def filled(composer: PromptComposer, category: Category, step: int, texts: Mapping[str, str]) -> PromptComposer:
@@ -118,10 +129,11 @@ class CategoryPlan(Plan):
         return aim
 
     def _variables(self, index: int, assigned: Assignment) -> dict[str, str]:
-        """Return the values of a request's variables; an answer has those of its task."""
-        if assigned.answers is not None:
-            return dict(self.curator.waiting(assigned.answers)[1])
+        """Return the values of a request's variables; an answer has those of its task, except `LETTER` if it is asked alone."""
         category = self.composers[assigned.category].category
+        if assigned.answers is not None:
+            values = dict(self.curator.waiting(assigned.answers)[1])
+            return values if category.answered_alone == NONE else {k: v for k, v in values.items() if k != LETTER}
         turn = self._turns[category.name]
         values = {
             name: variable.value(f"variables:{self.seed}:{index}:{name}", turn)

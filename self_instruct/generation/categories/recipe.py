@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,20 @@ from self_instruct.engines.base import TokenCounter
 from self_instruct.errors import UserError
 from self_instruct.formats import RecordFormat
 from self_instruct.generation.assembly import (
+    answers_alone,
+    build_answering,
     build_bounds,
     build_novelty,
     build_origin,
     build_sampling,
     build_spending,
+    for_model,
     prompt_budget,
     stop_words,
+    token_count,
+    with_template,
 )
-from self_instruct.generation.categories.category import COUNT, OPTIONS, SAMPLING, Category
+from self_instruct.generation.categories.category import ALL, COUNT, NONE, OPTIONS, SAMPLING, Category
 from self_instruct.generation.categories.category_file import read_category
 from self_instruct.generation.categories.judging import category_rules
 from self_instruct.generation.categories.library import find
@@ -35,6 +41,7 @@ from self_instruct.generation.demonstrations import DemonstrationMix
 from self_instruct.generation.judging import Curator, Rules, compared_text
 from self_instruct.generation.prompts import PromptComposer
 from self_instruct.generation.recipe import Recipe, Session
+from self_instruct.generation.task_lists import TaskListComposer
 from self_instruct.records import Aim, Prompt, Record
 from self_instruct.rules.build import build_rules, load_rules, reasons_of_rules
 from self_instruct.rules.validators import build_validators
@@ -86,6 +93,25 @@ class CategoryRecipe(Recipe):
             topics = read_topics(Path(options.topics_path) if options.topics_path else shipped("configs/topics.txt"))
         return cls(config, format, shares, categories, configs, topics, tuple(sorted(over)))
 
+    def with_config(self, config: Config) -> "CategoryRecipe":
+        """Return the recipe with another configuration, in which each category keeps its own system message."""
+        configs = {
+            name: replace(own, prompt=replace(config.prompt, answer_system_prompt=own.prompt.answer_system_prompt))
+            for name, own in self.configs.items()
+        }
+        return replace(self, config=config, configs=configs)
+
+    def for_model(self, reader: TokenCounter) -> "CategoryRecipe":
+        """Return the recipe with options that suit the model in place of "auto"."""
+        return self.with_config(for_model(with_template(self.config, reader), reader))
+
+    @cached_property
+    def asked(self) -> dict[str, Category]:
+        """The categories, as the recipe of the options asks for their tasks."""
+        prompt = self.config.prompt
+        orphans = prompt.answer_orphans == "always"
+        return {name: item.asked_as(prompt.recipe, orphans) for name, item in self.categories.items()}
+
     def replaced(self, given: Collection[str]) -> dict[str, Any]:
         """Return those of the `given` options that have no effect because every category overrides them, with their values."""
         options = flatten(self.config)
@@ -105,11 +131,17 @@ class CategoryRecipe(Recipe):
 
     def described(self) -> dict[str, Any]:
         """Return the hashes of the category files and of the topics; there is no header and no seed file."""
+        alone = answers_alone(self.config)
         return {
             "header": "",
             "seed_tasks_sha256": hashlib.sha256(b"").hexdigest(),
             "categories": {
-                name: {"format": item.format.name, "steps": item.steps, "sha256": item.sha256}
+                name: {
+                    "format": item.format.name,
+                    "steps": item.steps,
+                    "sha256": item.sha256,
+                    **({"alone_sha256": item.alone_sha256} if alone else {}),
+                }
                 for name, item in self.categories.items()
             },
             **({manifest.OVER_CATEGORIES: list(self.over)} if self.over else {}),
@@ -130,12 +162,11 @@ class CategoryRecipe(Recipe):
             values = {key: item.value(f"shown:{key}", 0) for key, item in category.variables.items()}
             if category.uses_topics:
                 values["topic"] = self.topics[0]
-            for step in range(1, category.steps + 1):
+            for step in (1, 2) if category.waits else (1,):
                 record = category.demonstrations[0] if step == 2 else None
                 prompt, _ = composer.compose(0, Aim(name, step, None, values), [], record, self.config.run.seed)
-                shown.append(
-                    (f"{name}, step {step} of {category.steps}: {len(prompt.demonstrations)} demonstrations", prompt)
-                )
+                last = 2 if category.waits else 1
+                shown.append((f"{name}, step {step} of {last}: {len(prompt.demonstrations)} demonstrations", prompt))
         return shown
 
     def session(self, reader: TokenCounter) -> Session:
@@ -153,7 +184,7 @@ class CategoryRecipe(Recipe):
         schedule = Schedule(
             self.shares,
             {name: composer.tasks for name, composer in composers.items()},
-            {name: item.steps for name, item in self.categories.items()},
+            {name: 2 if item.waits else 1 for name, item in self.asked.items()},
             seen,
         )
         outcomes: list[Outcome] = []
@@ -169,10 +200,10 @@ class CategoryRecipe(Recipe):
         The outcome of each completion is appended to `outcomes`.
         """
         quotas, rules = self.quotas, dict[str | None, Rules]()
-        for name, item in self.categories.items():
+        for name, item in self.asked.items():
             config, read_first = self.configs[name], f"{item.prompt.text}\n{item.request.text}"
             filters = build_rules(config.filter, read_first, config.novelty.rouge_tokenizer)
-            rules[name] = category_rules(item, filters, build_bounds(config), quotas[name])
+            rules[name] = category_rules(item, filters, build_bounds(config), quotas[name], self._tasks(name))
         start = [
             (record.id, compared_text(record, item.format))
             for item in self.categories.values()
@@ -187,8 +218,8 @@ class CategoryRecipe(Recipe):
     def writer(self, folder: Path, model_revision: str) -> Writer:
         """Return the writer of the dataset."""
         origins = {
-            name: build_origin(self.configs[name], item.format, model_revision)
-            for name, item in self.categories.items()
+            name: build_origin(self.configs[name], item.format, model_revision, item.answered_alone != NONE)
+            for name, item in self.asked.items()
         }
         origin = build_origin(self.config, self.format, model_revision)
         return Writer(folder, origin, origins, self.config.run.keep_reasoning)
@@ -203,21 +234,32 @@ class CategoryRecipe(Recipe):
     def _composers(self, reader: TokenCounter) -> dict[str, CategoryComposer]:
         return {name: self._composer(name, reader) for name in self.categories}
 
+    def _tasks(self, name: str) -> int:
+        """Return the number of tasks that a request of a category asks for."""
+        return self.configs[name].category.samples_per_request or self.categories[name].tasks_per_request
+
     def _composer(self, name: str, reader: TokenCounter) -> CategoryComposer:
-        item, config = self.categories[name], self.configs[name]
+        item, config = self.asked[name], self.configs[name]
         shown = item.demonstrations_per_prompt
         synthetic = min(config.prompt.num_prompt_synthetic_instructions, shown - 1)
         mix = DemonstrationMix(shown, synthetic, config.prompt.max_demonstration_depth)
         budget = prompt_budget(config, reader)
         if "max_new_tokens" in item.options and "max_new_tokens" not in self.over:
             budget = replace(budget, option="the category file's max_new_tokens")
-        steps = {
-            step: PromptComposer("", format, mix, config.run.seed, item.demonstrations, reader.prompt_tokens, budget)
-            for step, format in ((1, item.first_format), (2, item.format))[: item.steps]
-        }
-        tasks = config.category.samples_per_request or item.tasks_per_request
+        system, alone = config.prompt.system_prompt, item.answered_alone != NONE
+        tasks, count = self._tasks(name), token_count(reader, system)
+        parts = (mix, config.run.seed, item.demonstrations, count, budget)
+        steps = {1: PromptComposer("", item.first_format, *parts)}
+        if item.answered_alone == ALL:
+            steps = {1: TaskListComposer("", item.format, *parts, number=tasks)}
+        elif item.steps == 2:
+            steps[2] = PromptComposer("", item.format, *parts)
         sampling = build_sampling(config) if any(key in item.options for key in SAMPLING) else None
-        return CategoryComposer(item, steps, tasks, sampling, stop_words(config))
+        # Without its own limit of new tokens, an answer has more room than the prompt of the first step.
+        shown_alone = item.demonstrations if alone and config.sampling.answer_max_new_tokens else ()
+        answering = build_answering(config, shown_alone, reader)
+        answering = replace(answering, sampling=answering.sampling or sampling)
+        return CategoryComposer(item, steps, tasks, sampling, stop_words(config), system, answering)
 
 
 def _check_options(config: Config) -> None:
@@ -228,6 +270,11 @@ def _check_options(config: Config) -> None:
             raise UserError(
                 f"{name} does not go with --categories, whose files hold prompt and demonstrations; leave one of them out"
             )
+    if config.prompt.recipe == "magpie":
+        raise UserError(
+            "--recipe magpie does not go with --categories: the model would write its messages without reading a category's "
+            "prompt; use --recipe chat or few_shot"
+        )
     if config.sampling.num_return_sequences != 1:
         raise UserError(
             "--num_return_sequences does not go with --categories: every request has its own category and topic; leave it out"
