@@ -37,8 +37,8 @@ _NO_INPUT_PARAGRAPH = re.compile(r"<?no ?input>?\.?[ \t\r]*\n\s*\n\s*", re.IGNOR
 
 @dataclass(frozen=True)
 class Block:
-    """One block of a completion: its fields, or the reason why it could not be read. A block that lacks only its last field has
-    both.
+    """One block of a completion: its fields, or the reason why it could not be read. A block that lacks only its last field, or
+    whose output was cut, has both.
 
     `position` counts the blocks of a completion from 1; `text` is the block as the model wrote it.
     """
@@ -164,9 +164,12 @@ class RecordFormat:
         for position, (start, end, closed) in enumerate(spans, start=1):
             text = body[start:end].strip()
             fields, reason = self._read(text)
-            if truncated and not closed and position == len(spans):
-                reason = "cut_by_length"
             whole = reason in (None, f"missing_{self.fields[-1]}")
+            if truncated and not closed and position == len(spans):
+                whole = (
+                    reason is None and fields.pop(self.fields[-1], None) is not None and self.fields[-1] == "output"
+                )
+                reason = "cut_by_length"
             blocks.append(Block(position, text, fields if whole else {}, reason))
         return blocks
 

@@ -163,7 +163,7 @@ def rules_of(
     orphans: bool = False,
 ) -> Rules:
     """Return the rules of a run from seed tasks. Completions hold whole records in blocks of a format, or tasks without
-    outputs if `read_tasks` is given. With `orphans`, a block that lacks only its output is also a task.
+    outputs if `read_tasks` is given. With `orphans`, a block whose output is missing or cut is also a task.
     """
     check = check_by(filters)
     if read_tasks is None and not orphans:
@@ -200,11 +200,12 @@ def _read_reply(entry: Entry, read: Callable[[], Block]) -> Block:
 def candidates(format: RecordFormat, entry: Entry, *, orphans: bool = False) -> list[Verdict]:
     """Return the records of a completion's blocks as candidates; unreadable blocks are dropped.
 
-    With `orphans`, a block that lacks only its output is a task.
+    With `orphans`, a block that lacks only its output, or whose output was cut, is a task.
     """
     found = []
     for block in format.parse(entry.answer, entry.number, entry.cut):
-        task = orphans and block.reason == "missing_output" and bool(block.fields.get("instruction"))
+        lacks_output = block.reason in ("missing_output", "cut_by_length")
+        task = orphans and lacks_output and bool(block.fields.get("instruction"))
         fields = block.fields if task or not block.reason else {}
         values = {"instruction": "", "input": "", "output": "", **fields}
         record = Record(record_id(entry.request, block.position), **values, depth=entry.depth)

@@ -68,7 +68,10 @@ class TaskListComposer(PromptComposer):
 
 
 def listed_tasks(with_input: bool, entry: Entry) -> list[Verdict]:
-    """Return the tasks of a reply; unreadable ones are dropped for `no_list`, `empty_block` or `cut_by_length`."""
+    """Return the tasks of a reply; unreadable ones are dropped for `no_list`, `empty_block` or `cut_by_length`.
+
+    A reply that was cut in an answer to its last task, or in a remark below it, has the whole task.
+    """
     items = _items(entry.answer)
     if not items:
         record = Record(record_id(entry.request, 1), "", "", "", entry.depth)
@@ -81,7 +84,7 @@ def listed_tasks(with_input: bool, entry: Entry) -> list[Verdict]:
     for position, text in enumerate(items, start=1):
         instruction, given = _fields(text, with_input)
         reason = None if instruction else "empty_block"
-        if entry.cut and position == len(items):
+        if entry.cut and position == len(items) and entry.answer.rstrip().endswith(_body(text)):
             reason, instruction, given = "cut_by_length", "", ""
         record = Record(record_id(entry.request, position), instruction, given, "", entry.depth)
         drop = Drop("parse", reason) if reason else None
@@ -113,7 +116,8 @@ def _items(text: str) -> list[str]:
         "\n".join([lines[at][begin:], *lines[at + 1 : end]]).strip() for (at, begin), (end, _) in pairwise(bounds)
     ]
     paragraphs = [item.split("\n\n") for item in items]
-    if len(items) > 2 and all(len(parts) == 1 for parts in paragraphs[:-1]):
+    remark = len(items) > 2 and all(len(parts) == 1 for parts in paragraphs[:-1])
+    if remark and not paragraphs[-1][0].endswith(":"):
         items[-1] = paragraphs[-1][0]  # a paragraph after the list is a remark on it
     return items
 
@@ -126,13 +130,18 @@ def _without_second_number(item: str) -> str:
     return item[match.end() :]
 
 
+def _body(item: str) -> str:
+    """Return an item up to a rule or an answer."""
+    lines = _without_second_number(item).split("\n")
+    ends = (at for at, line in enumerate(lines) if _RULE.match(line) or (at and _ANSWER.match(line)))
+    return "\n".join(lines[: next(ends, len(lines))])
+
+
 def _fields(item: str, with_input: bool) -> tuple[str, str]:
-    """Return the instruction and the input of an item, without labels, surrounding quotes, emphasis or an answer."""
+    """Return the instruction and the input of an item, without labels, surrounding quotes or emphasis."""
     instruction: list[str] = []
     given: list[str] | None = None
-    for line in _without_second_number(item).split("\n"):
-        if _RULE.match(line) or (instruction and _ANSWER.match(line)):
-            break
+    for line in _body(item).split("\n"):
         match = _INPUT.match(line) if with_input and given is None else None
         if match:
             given = [line[match.end() :]]
