@@ -150,7 +150,7 @@ class PromptOptions:
     horizon: int | None = option(
         None,
         "compose request i from the results of the requests up to i - horizon [default: "
-        "num_instructions_to_generate / 50, between 16 and 1024]",
+        "num_instructions_to_generate / 50, between 16 and 1024; with --recipe chat and magpie a tenth, at least 32]",
         minimum=1,
         fixed=True,
     )
