@@ -25,6 +25,7 @@ _NUMBER = re.compile(
     re.IGNORECASE,
 )
 _SECOND_NUMBER = re.compile(r"\d{1,4}[.)](?:\s+|\Z)")
+_ONLY_NUMBERS = re.compile(r"[\d\s.,:)\]-]*")
 _BULLET = re.compile(r"^[-*•+][ \t]+")
 _LABEL = re.compile(rf"^(?:\*\*|__)?{_WORD}(?:\*\*|__)?:(?:\*\*|__)?[ \t]*", re.I)
 _ANSWER = re.compile(
@@ -151,5 +152,6 @@ def _fields(item: str, with_input: bool) -> tuple[str, str]:
     wrapped = _WRAPPED.fullmatch(task)
     if wrapped and wrapped.group(1) not in wrapped.group(2):
         task = wrapped.group(2).strip()
+    task = "" if _ONLY_NUMBERS.fullmatch(task) else task
     value = "\n".join(given or []).strip()
     return task, "" if _NO_INPUT.fullmatch(value) else value

@@ -82,6 +82,7 @@ def test_input_is_read_from_its_own_line():
         (f"1. {A}\n2.\n3. {C}", "stop", [A, "empty_block", C]),
         (f"1. {A}\n2. {B}\n3. {C}\n\nThese tasks are", "length", [A, B, C]),
         (f"1. {A}\n2. {B}\n3. {C}\n\nThese are\n\nThese are", "repetition", [A, B, C]),
+        (f"1. {A}\n2. 2.\n3. 4.\n5. 6.\n7. 8.", "stop", [A, "empty_block", "empty_block"]),
         (f"1. {A}\n2. {B}\nAnswer: a", "length", [A, B]),
         (f"1. {A}\n2. 2. {B}\n---\nMore:", "length", [A, B]),
         (f"1. {A}\n2. {B}\n\nb", "length", [A, "cut_by_length"]),
