@@ -223,7 +223,10 @@ def test_what_resembles_a_separator_inside_an_answer_survives_as_the_model_wrote
 def test_the_length_limit_breaks_the_last_block_unless_it_is_closed(
     completion: str, expected: list[dict[str, str] | str]
 ) -> None:
-    assert read(IO.parse(completion, truncated=True)) == expected
+    blocks = IO.parse(completion, truncated=True)
+    assert read(blocks) == expected
+    cut_in_output = blocks[-1].reason == "cut_by_length" and "Output:" in blocks[-1].text
+    assert blocks[-1].reason is None or bool(blocks[-1].fields) == cut_in_output
 
 
 def test_an_open_last_block_is_read_if_the_model_stopped_by_itself() -> None:

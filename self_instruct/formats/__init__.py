@@ -166,7 +166,7 @@ class RecordFormat:
             fields, reason = self._read(text)
             whole = reason in (None, f"missing_{self.fields[-1]}")
             if truncated and not closed and position == len(spans):
-                whole, reason = reason is None, "cut_by_length"
+                whole, reason = reason is None and self.fields[-1] == "output", "cut_by_length"
                 fields.pop(self.fields[-1], None)
             blocks.append(Block(position, text, fields if whole else {}, reason))
         return blocks

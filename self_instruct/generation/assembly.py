@@ -388,25 +388,31 @@ def stop_words(config: Config) -> tuple[str, ...] | None:
 
 
 def with_earlier_choices(config: Config, earlier: Mapping[str, Any] | None) -> Config:
-    """Return the configuration with the horizon set, and with the choices of an earlier launch in place of "auto": the recipe,
+    """Return the configuration with the choices of an earlier launch in place of "auto": the recipe, the horizon,
     --answer_orphans and the variables of the chat template. `earlier` is the content of its run.yaml.
 
     A run.yaml of a version without these options means few_shot without orphans, and thinking left on.
     """
     before, prompt = (earlier or {}).get("options", {}), config.prompt
-    horizon = (
-        prompt.horizon
-        or before.get("horizon")
-        # Independent of the machine, because the plan must not change with the number of GPUs.
-        or max(16, min(1024, config.run.num_instructions_to_generate // 50))
-    )
-    prompt = replace(prompt, horizon=horizon)
+    prompt = replace(prompt, horizon=prompt.horizon or before.get("horizon"))
     if earlier is not None and prompt.chat_template_kwargs == AUTO:
         prompt = replace(prompt, chat_template_kwargs=before.get("chat_template_kwargs"))
     config = replace(config, prompt=prompt)
     if earlier is None:
         return config
     return _settled(config, before.get("recipe", "few_shot"), before.get("answer_orphans", "never"))
+
+
+def with_horizon(config: Config) -> Config:
+    """Return the configuration with a horizon that suits its recipe, if none is set.
+
+    It does not depend on the machine, because the plan must not change with the number of GPUs. A recipe of two steps needs
+    about two requests for a record, of very different lengths, so a short horizon would leave most rows of a batch empty.
+    """
+    target = config.run.num_instructions_to_generate
+    fewest, wanted = (32, target // 10) if config.prompt.recipe in TWO_STEPS else (16, target // 50)
+    horizon = config.prompt.horizon or max(fewest, min(1024, wanted))
+    return replace(config, prompt=replace(config.prompt, horizon=horizon))
 
 
 def with_template(config: Config, reader: TokenCounter) -> Config:

@@ -101,8 +101,8 @@ class PromptOptions:
     )
     answer_orphans: str = option(
         "auto",
-        "with --recipe few_shot, send a task whose output is missing by itself and take the reply as its output; auto: if the "
-        "model has a chat template",
+        "with --recipe few_shot, send a task whose output is missing or cut off by itself and take the reply as its output; "
+        "auto: if the model has a chat template",
         choices=("auto", "always", "never"),
         fixed=True,
     )
@@ -150,7 +150,7 @@ class PromptOptions:
     horizon: int | None = option(
         None,
         "compose request i from the results of the requests up to i - horizon [default: "
-        "num_instructions_to_generate / 50, between 16 and 1024]",
+        "num_instructions_to_generate / 50, between 16 and 1024; with --recipe chat and magpie a tenth, at least 32]",
         minimum=1,
         fixed=True,
     )

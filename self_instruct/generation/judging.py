@@ -26,6 +26,10 @@ Observer = Callable[[Entry, Sequence[Verdict], Sequence[str]], None]
 """Called with each completion, its verdicts, and the ids of the tasks in it that wait for an answer."""
 
 
+ORPHANED = ("missing_output", "cut_by_length")
+"""Why a block with a task has no output."""
+
+
 @dataclass(frozen=True)
 class Rules:
     """The requirements for the records of one category, or of a run without categories.
@@ -121,7 +125,7 @@ class Curator:
         return None if rules.quota is None else max(0, rules.quota - len(self._kept[category]))
 
     def _decide_candidates(self, entry: Entry, rules: Rules, room: int | None) -> list[Verdict]:
-        candidates = [_judged(item, rules, entry.variables) for item in _read(entry, rules)]
+        candidates = [_checked_or_task(item, rules, entry.variables) for item in _read(entry, rules)]
         texts = {item.record.id: compared_text(item.record, rules.format) for item in candidates if item.drop is None}
         vectors = self._novelty.vectors(texts, rules.bounds)
         left = self._room(entry.category, rules, room)
@@ -164,12 +168,12 @@ def rules_of(
     orphans: bool = False,
 ) -> Rules:
     """Return the rules of a run from seed tasks. Completions hold whole records in blocks of a format, or tasks without
-    outputs if `read_tasks` is given. With `orphans`, a block that lacks only its output is also a task.
+    outputs if `read_tasks` is given. With `orphans`, a block whose output is missing or cut is also a task.
     """
     check = check_by(filters)
     if read_tasks is None and not orphans:
         return Rules(format, partial(candidates, format), check, bounds)
-    parse = read_tasks or partial(candidates, format, orphans=("missing_output",))
+    parse = read_tasks or partial(candidates, format, orphans=ORPHANED)
     return Rules(format, parse, check, bounds, None, check_by(about_tasks(filters)), whole_reply)
 
 
@@ -242,7 +246,7 @@ def _checked(verdict: Verdict, rules: Rules, variables: Mapping[str, str]) -> Ve
     return replace(verdict, drop=found) if isinstance(found, Drop) else replace(verdict, record=found)
 
 
-def _judged(candidate: Verdict, rules: Rules, variables: Mapping[str, str]) -> Verdict:
+def _checked_or_task(candidate: Verdict, rules: Rules, variables: Mapping[str, str]) -> Verdict:
     """Return a candidate after the checks of its rules. If they ask again, one with a rejected output becomes a task."""
     found = _checked(candidate, rules, variables)
     if not rules.asks_again or candidate.task or candidate.drop is not None or found.drop is None:

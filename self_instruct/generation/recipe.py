@@ -27,6 +27,7 @@ from self_instruct.generation.assembly import (
     read_header,
     stop_words,
     template_arguments,
+    with_horizon,
     with_template,
 )
 from self_instruct.generation.config import Config
@@ -87,7 +88,7 @@ class Recipe(ABC):
 
     def for_model(self, reader: TokenCounter) -> "Recipe":
         """Return the recipe with the options that depend on the model. Raises `UserError` if they do not suit it."""
-        return self.with_config(with_template(self.config, reader))
+        return self.with_config(with_horizon(with_template(self.config, reader)))
 
     def writer(self, folder: Path, model_revision: str) -> Writer:
         """Return the writer of the dataset."""
@@ -127,7 +128,7 @@ class SeedRecipe(Recipe):
 
     def for_model(self, reader: TokenCounter) -> "Recipe":
         """Return the recipe with options that suit the model in place of "auto"."""
-        return self.with_config(for_model(with_template(self.config, reader), reader))
+        return self.with_config(with_horizon(for_model(with_template(self.config, reader), reader)))
 
     @property
     def seeds(self) -> list[Record]:

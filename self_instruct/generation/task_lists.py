@@ -28,6 +28,7 @@ _NUMBER = re.compile(
     re.IGNORECASE,
 )
 _SECOND_NUMBER = re.compile(r"\d{1,4}[.)](?:\s+|\Z)")
+_ONLY_NUMBERS = re.compile(r"[\d\s.,:)\]-]*")
 _BULLET = re.compile(r"^[-*•+][ \t]+")
 _LABEL = re.compile(rf"^(?:\*\*|__)?{_WORD}(?:\*\*|__)?:(?:\*\*|__)?[ \t]*", re.I)
 _ANSWER = re.compile(
@@ -82,8 +83,8 @@ class TaskListComposer(PromptComposer):
 def listed_tasks(with_input: bool, entry: Entry, single: bool = False, without_code: bool = False) -> list[Verdict]:
     """Return the tasks of a reply; unreadable ones are dropped for `no_list`, `empty_block` or `cut_by_length`.
 
-    With `single`, lists in the reply are parts of the one task. With `without_code`, code below a task that does not refer to
-    it is removed as its answer.
+    A reply that was cut in an answer to its last task, or in a remark below it, has the whole task. With `single`, lists in the
+    reply are parts of the one task. With `without_code`, code below a task that does not refer to it is removed as its answer.
     """
     items = _single_item(entry.answer) if single else _items(entry.answer)
     if not items:
@@ -98,7 +99,7 @@ def listed_tasks(with_input: bool, entry: Entry, single: bool = False, without_c
         parts = split_answer(text, code_only=True) if without_code else None
         instruction, given = _fields(parts[0] if parts else text, with_input)
         reason = None if instruction else "empty_block"
-        if entry.cut and position == len(items) and parts is None:
+        if entry.cut and position == len(items) and parts is None and entry.answer.rstrip().endswith(_body(text)):
             reason, instruction, given = "cut_by_length", "", ""
         record = Record(record_id(entry.request, position), instruction, given, "", entry.depth)
         drop = Drop("parse", reason) if reason else None
@@ -139,7 +140,8 @@ def _items(text: str) -> list[str]:
         "\n".join([lines[at][begin:], *lines[at + 1 : end]]).strip() for (at, begin), (end, _) in pairwise(bounds)
     ]
     paragraphs = [item.split("\n\n") for item in items]
-    if len(items) > 2 and all(len(parts) == 1 for parts in paragraphs[:-1]):
+    remark = len(items) > 2 and all(len(parts) == 1 for parts in paragraphs[:-1])
+    if remark and not paragraphs[-1][0].endswith(":"):
         items[-1] = paragraphs[-1][0]  # a paragraph after the list is a remark on it
     return items
 
@@ -152,13 +154,18 @@ def _without_second_number(item: str) -> str:
     return item[match.end() :]
 
 
+def _body(item: str) -> str:
+    """Return an item up to a rule or an answer."""
+    lines = _without_second_number(item).split("\n")
+    ends = (at for at, line in enumerate(lines) if _RULE.match(line) or (at and _ANSWER.match(line)))
+    return "\n".join(lines[: next(ends, len(lines))])
+
+
 def _fields(item: str, with_input: bool) -> tuple[str, str]:
-    """Return the instruction and the input of an item, without labels, surrounding quotes, emphasis or an answer."""
+    """Return the instruction and the input of an item, without labels, surrounding quotes or emphasis."""
     instruction: list[str] = []
     given: list[str] | None = None
-    for line in _without_second_number(item).split("\n"):
-        if _RULE.match(line) or (instruction and _ANSWER.match(line)):
-            break
+    for line in _body(item).split("\n"):
         match = _INPUT.match(line) if with_input and given is None else None
         if match:
             given = [line[match.end() :]]
@@ -168,5 +175,6 @@ def _fields(item: str, with_input: bool) -> tuple[str, str]:
     wrapped = _WRAPPED.fullmatch(task)
     if wrapped and wrapped.group(1) not in wrapped.group(2):
         task = wrapped.group(2).strip()
+    task = "" if _ONLY_NUMBERS.fullmatch(task) else task
     value = "\n".join(given or []).strip()
     return task, "" if _NO_INPUT.fullmatch(value) else value

@@ -5,6 +5,7 @@ process of its own, so the same command continues after a stop, and the journal 
 """
 
 import json
+import logging
 import math
 import subprocess
 import sys
@@ -18,14 +19,17 @@ import yaml
 
 from self_instruct.errors import UserError
 from self_instruct.runs.files import put
-from self_instruct.runs.layout import ACCEPTED, JUDGE_REPORT, REPORT
+from self_instruct.runs.layout import ACCEPTED, JOURNAL, JUDGE_REPORT, REPORT
 from self_instruct.user_files import read_objects
 
 DISTINCT_BELOW = 0.5
 """A record counts as distinct if its ROUGE-L F1 with the most similar earlier record is below this."""
 BEST = "best.yaml"
 _ENDLESS = 10**6  # records: the token budget ends a variant
+# The first tasks of chat and magpie are answered after this number of requests, so it must be small for a small budget.
+_HORIZON = 8
 _TRIGGERS = (("Task", "Answer"), ("Question", "Answer"))
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -136,10 +140,11 @@ class Tuning:
         return any(self.given.get(f"{name}_trigger") for name in ("instruction", "input", "output"))
 
     def _outcome(self, variant: Variant) -> Outcome:
-        run = self.folder / variant.name
+        run, options = self.folder / variant.name, self._options_file(variant)
         counts = _report(run / REPORT)
         if counts is None or counts["tokens"]["completion"] < self.tokens:
-            problem = self._generate(variant, run)
+            _log.info("%s: generating up to %s new tokens, logs in %s", variant.name, f"{self.tokens:,}", run)
+            problem = self._generate(variant, run, options)
             if problem is not None:
                 return Outcome(problem=problem)
             counts = _report(run / REPORT)
@@ -152,11 +157,22 @@ class Tuning:
             tokens["prompt"], tokens["completion"],
         )  # fmt: skip
 
-    def _generate(self, variant: Variant, run: Path) -> str | None:
+    def _options_file(self, variant: Variant) -> Path:
+        """Write the options of a variant. Raises UserError if its run has others: different options cannot be compared."""
+        path, options = self.folder / f"{variant.name}.yaml", {**self.given, **variant.options}
+        text = as_yaml({"horizon": _HORIZON, **options})
+        if not (self.folder / variant.name / JOURNAL).exists():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            put(path, text.encode("utf-8"))
+        elif path.exists() and path.read_text(encoding="utf-8") not in (text, as_yaml(options)):
+            raise UserError(
+                f"{path}: this variant was generated with other options; give them again to continue the comparison, or give "
+                "another --batch_dir"
+            )
+        return path
+
+    def _generate(self, variant: Variant, run: Path, options: Path) -> str | None:
         """Run a variant to the end of its budget. Return why this model cannot be asked this way, or None."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        options = self.folder / f"{variant.name}.yaml"
-        put(options, as_yaml({**self.given, **variant.options}).encode("utf-8"))
         code, message = _run(
             "generate", "--config", str(options), "--batch_dir", str(run), "--max_tokens", str(self.tokens),
             "--num_instructions_to_generate", str(_ENDLESS), "--min_yield", "0",

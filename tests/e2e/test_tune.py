@@ -26,7 +26,7 @@ def arguments(folder, *more):
 def test_variants_are_run_and_the_best_options_written_and_nothing_is_run_again(tmp_path, capsys):
     assert tune.main(arguments(tmp_path)) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1].split()[:5] == ["chat", "15", "14", "0", "0"]
+    assert lines[1].split()[:5] == ["chat", "15", "15", "0", "0"]
     assert lines[2].split()[:2] == ["magpie", "7"] and lines[2].endswith(" 0.00")
     (best,) = [line.split()[1] for line in lines if line.startswith("*")]
     written = yaml.safe_load((tmp_path / "runs" / "best.yaml").read_text(encoding="utf-8"))
@@ -42,6 +42,8 @@ def test_variants_are_run_and_the_best_options_written_and_nothing_is_run_again(
     assert tune.main(arguments(tmp_path)) == 0
     assert capsys.readouterr().out.splitlines() == lines
     assert {folder: (folder / "report.json").stat().st_mtime_ns for folder in folders} == before
+    with pytest.raises(UserError, match=r"chat.yaml: this variant was generated with other options"):
+        tune.main(arguments(tmp_path, "--top_p", "0.5"))
 
 
 @pytest.mark.parametrize(

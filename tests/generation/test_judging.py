@@ -52,6 +52,17 @@ def test_the_order_of_the_stages_is_parse_filter_novelty():
     assert outcomes(curator_of().decide(entry(text))) == [None, ("filter", "too_short"), ("parse", "missing_output")]
 
 
+def test_task_whose_output_is_missing_or_cut_waits_for_its_answer():
+    rules = rules_of(INSTRUCTION_OUTPUT, build_filters("Header."), Bounds(0.7), orphans=True)
+    curator = Curator({None: rules}, Novelty([]))
+    text = blocks("Boil one egg for lunch.") + "2. Instruction:\nSort a list of words.\n###\n"
+    cut = text + "3. Instruction:\nWrite a short poem.\n\n3. Output:\nThe sea"
+    assert outcomes(curator.decide(entry(cut, reason="length"))) == [None] and curator.passed_on == 2
+    assert curator.waiting("000000-03")[0].task == "Write a short poem."
+    unfinished = "Name the highest hills of\n"
+    assert outcomes(curator.decide(entry(unfinished, 1, reason="length"))) == [("parse", "cut_by_length")]
+
+
 def test_candidates_after_the_last_wanted_record_are_not_compared():
     curator = curator_of()
     verdicts = curator.decide(

@@ -82,6 +82,14 @@ def test_input_is_read_from_its_own_line():
         (A, "stop", [A]),
         (f"1. {A}\n2. Sor", "length", [A, "cut_by_length"]),
         (f"1. {A}\n2.\n3. {C}", "stop", [A, "empty_block", C]),
+        (f"1. {A}\n2. {B}\n3. {C}\n\nThese tasks are", "length", [A, B, C]),
+        (f"1. {A}\n2. {B}\n3. {C}\n\nThese are\n\nThese are", "repetition", [A, B, C]),
+        (f"1. {A}\n2. 2.\n3. 4.\n5. 6.\n7. 8.", "stop", [A, "empty_block", "empty_block"]),
+        (f"1. {A}\n2. {B}\nAnswer: a", "length", [A, B]),
+        (f"1. {A}\n2. 2. {B}\n---\nMore:", "length", [A, B]),
+        (f"1. {A}\n2. {B}\n\nb", "length", [A, "cut_by_length"]),
+        (f"1. {A}\n2. {B}\n3. Sum this up:\n\nIt ra", "length", [A, B, "cut_by_length"]),
+        (f"1. {A}\n2. {B}\n3. Sum this up:\n\nIt rains.", "stop", [A, B, "Sum this up:\n\nIt rains."]),
     ],
 )
 def test_unreadable_replies_have_a_drop_reason(text, reason, expected):

@@ -1,9 +1,10 @@
 """Tuning: which variants are tried, which one is the best, and the table."""
 
 import pytest
+import yaml
 
 from self_instruct.errors import UserError
-from self_instruct.review.tuning import Outcome, Tuning, Variant, best_of, table
+from self_instruct.review.tuning import Outcome, Tuning, Variant, as_yaml, best_of, table
 
 
 def outcome(distinct: int, tokens: int = 1000, good: int | None = None) -> Outcome:
@@ -87,3 +88,17 @@ def test_no_useful_record_is_a_mistake():
         best_of([(Variant("chat"), Outcome(problem="needs x")), (Variant("few_shot"), outcome(0))])
     with pytest.raises(UserError, match=r"^no seeds$"):
         best_of([(Variant("chat"), Outcome(problem="needs x")), (Variant("few_shot"), Outcome(problem="no seeds"))])
+
+
+def test_variant_answers_its_first_tasks_within_a_small_budget_and_continues_with_the_options_it_began_with(tmp_path):
+    chat = Variant("chat", {"recipe": "chat"})
+    path = Tuning(tmp_path, {"top_p": 0.9}, 1000)._options_file(chat)
+    assert yaml.safe_load(path.read_text()) == {"horizon": 8, "top_p": 0.9, "recipe": "chat"}
+    (tmp_path / "chat").mkdir()
+    (tmp_path / "chat" / "completions.jsonl").touch()
+    with pytest.raises(UserError, match="other options"):
+        Tuning(tmp_path, {"top_p": 0.8}, 1000)._options_file(chat)
+    path.write_text(as_yaml({"top_p": 0.9, "recipe": "chat"}))  # as earlier versions wrote it
+    assert Tuning(tmp_path, {"top_p": 0.9}, 1000)._options_file(chat).read_text().startswith("top_p")
+    given = Tuning(tmp_path, {"top_p": 0.9, "horizon": 2}, 1000)._options_file(Variant("magpie"))
+    assert yaml.safe_load(given.read_text())["horizon"] == 2

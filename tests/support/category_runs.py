@@ -8,7 +8,7 @@ from pathlib import Path
 from self_instruct.engines.base import Completion, Request
 from self_instruct.engines.scripted import ScriptedEngine
 from self_instruct.formats import INSTRUCTION_OUTPUT
-from self_instruct.generation.assembly import with_earlier_choices
+from self_instruct.generation.assembly import with_horizon
 from self_instruct.generation.categories.recipe import CategoryRecipe
 from self_instruct.generation.config import parse_arguments
 from self_instruct.generation.loop import Limits, Loop
@@ -45,7 +45,7 @@ def write_category(
 
 def build_recipe(*argv: object) -> CategoryRecipe:
     """Build the recipe of a command line, with the horizon set."""
-    config = with_earlier_choices(parse_arguments([str(part) for part in argv], "A test."), None)
+    config = with_horizon(parse_arguments([str(part) for part in argv], "A test."))
     return CategoryRecipe.of(config, INSTRUCTION_OUTPUT)
 
 

@@ -12,7 +12,7 @@ from functools import partial
 from self_instruct.formats import Block
 from self_instruct.generation.answers import whole_reply
 from self_instruct.generation.categories.category import ALL, MISSING, NONE, Category
-from self_instruct.generation.judging import Rules, candidates, check_by
+from self_instruct.generation.judging import ORPHANED, Rules, candidates, check_by
 from self_instruct.generation.task_lists import listed_tasks
 from self_instruct.novelty.comparison import Bounds
 from self_instruct.records import Record
@@ -36,7 +36,7 @@ def category_rules(
     of_task = check_by(about_tasks(filters), [_for_tasks(item) for item in build_validators(own)])
     readers: dict[str, Callable[[Entry], list[Verdict]]] = {
         ALL: partial(listed_tasks, "input" in category.format.fields, single=tasks == 1, without_code=True),
-        MISSING: partial(candidates, category.format, orphans=("missing_output", "cut_by_length")),
+        MISSING: partial(candidates, category.format, orphans=ORPHANED),
         NONE: partial(_tasks, category),
     }
     parse, answer = readers[category.answered_alone], whole_reply if alone else partial(_answer, category)
