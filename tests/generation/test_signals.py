@@ -107,7 +107,7 @@ def test_a_signal_ends_curate_and_leaves_no_partial_file(tmp_path):
 def test_a_process_is_terminated_when_its_launcher_ends(tmp_path):
     code = (
         "import time\nfrom self_instruct.generation.signals import Interruption, end_with_launcher\nInterruption()\n"
-        "end_with_launcher()\nprint('ready', flush=True)\ntry:\n    time.sleep(20)\n"
+        "end_with_launcher()\ntry:\n    print('ready', flush=True)\n    time.sleep(20)\n"
         "except SystemExit as end:\n    print(end, flush=True)"
     )
     launcher = tmp_path / "accelerate"
