@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+from functools import partial
 from types import MappingProxyType, ModuleType, SimpleNamespace
 
 import pytest
@@ -11,6 +12,7 @@ from self_instruct.engines.base import EngineLost, Hardware, Request, Sampling
 from self_instruct.engines.local.tokenizer import PromptEncoder
 from self_instruct.engines.vllm.arguments import VllmOptions
 from self_instruct.engines.vllm.engine import VllmEngine
+from self_instruct.engines.vllm.starting import Output
 from tests.real_model import real_model
 
 END = 99
@@ -81,6 +83,7 @@ def parts(monkeypatch):
 def engine_of(*outputs: list | Exception, sampling: Sampling = SAMPLING, drawn: list[int] | None = None) -> VllmEngine:
     steps = Steps(*outputs)
     printed = SimpleNamespace(tail=lambda: "", cause=lambda: None, close=lambda: None)
+    printed.reason = partial(Output.reason, printed)
     return VllmEngine(
         steps, SimpleNamespace(close=lambda: None, lost=lambda: False), printed, Characters(), frozenset({END}), "revision",
         sampling, PromptEncoder(Characters()), Hardware("CPU", 0, 0, 1), on_step=(drawn if drawn is not None else []).append,
@@ -157,6 +160,13 @@ def test_finished_requests_are_returned_before_dead_processes_raise_engine_lost(
     engine.submit([request(0), request(1)])
     assert [done.text for done in engine.poll()] == ["done"]
     with pytest.raises(EngineLost, match=r"vLLM's engine has ended \(EngineCore died\)"):
+        engine.poll()
+    # vLLM's message after a kill -9 of its process, of which there is no stack trace.
+    engine = engine_of(RuntimeError("EngineCore encountered an issue. See stack trace (above) for the root cause."))
+    engine.submit([request(0)])
+    with pytest.raises(
+        EngineLost, match=r"has ended \(one of its processes was killed, which the system does when memory"
+    ):
         engine.poll()
 
 

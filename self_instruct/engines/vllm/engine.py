@@ -172,7 +172,7 @@ class VllmEngine:
 
     def _engine_lost(self, error: Exception) -> EngineLost:
         _log.error("vLLM has printed:\n%s", self._output.tail(), extra=FILE_ONLY)
-        return EngineLost(f"vLLM's engine has ended ({self._output.cause() or error})")
+        return EngineLost(f"vLLM's engine has ended ({self._output.reason(error)})")
 
 
 def load_vllm(

@@ -67,6 +67,14 @@ class Output:
         found = [match[1] for match in _CAUSE.finditer(self.tail()) if not any(word in match[1] for word in _WRAPPERS)]
         return found[-1].strip().rstrip(".")[:600] if found else None
 
+    def reason(self, error: Exception) -> str:
+        """Return why vLLM has ended with this error, which may only say that something has failed."""
+        if cause := self.cause():
+            return cause
+        if any(word in str(error) for word in _WRAPPERS):
+            return "one of its processes was killed, which the system does when memory runs out"
+        return str(error)
+
     @contextmanager
     def receiving(self) -> Iterator[None]:
         """Redirect standard output and standard error of this process, and of those that it starts, to the file."""
