@@ -87,7 +87,7 @@ def build_curator(
     """Build the curator of a run from seed tasks; `turns` reads the tasks of --recipe magpie. Loads the embedding model if
     --embedding_threshold is given.
     """
-    filters = build_rules(config.filter, header, config.novelty.rouge_tokenizer)
+    filters = build_rules(config.filter, header, config.novelty.rouge_tokenizer, seeds)
     start = [(seed.id, compared_text(seed, format)) for seed in seeds]
     novelty = build_novelty(config, start, config.novelty.embedding_threshold is not None, keeps_vectors)
     readers: dict[str, Callable[[Entry], list[Verdict]]] = {
@@ -386,7 +386,7 @@ def with_earlier_choices(config: Config, earlier: Mapping[str, Any] | None) -> C
     """Return the configuration with the horizon set, and with the choices of an earlier launch in place of "auto": the recipe,
     --answer_orphans and the variables of the chat template. `earlier` is the content of its run.yaml.
 
-    A run.yaml of a version without these options means few_shot without orphans, and thinking left on.
+    A run.yaml of a version without these options means few_shot without orphans, thinking left on, and outputs not checked.
     """
     before, prompt = (earlier or {}).get("options", {}), config.prompt
     horizon = (
@@ -396,6 +396,8 @@ def with_earlier_choices(config: Config, earlier: Mapping[str, Any] | None) -> C
         or max(16, min(1024, config.run.num_instructions_to_generate // 50))
     )
     prompt = replace(prompt, horizon=horizon)
+    if earlier is not None and "check_outputs" not in before:
+        config = replace(config, filter=replace(config.filter, check_outputs=False))
     if earlier is not None and prompt.chat_template_kwargs == AUTO:
         prompt = replace(prompt, chat_template_kwargs=before.get("chat_template_kwargs"))
     if earlier is not None and config.category.categories is None:
