@@ -250,13 +250,38 @@ def build_endpoint(config: Config, on_tokens: Callable[[int], None]) -> OpenAIEn
         60 * options.api_wait_minutes,
         options.api_max_concurrency,
     )
-    local = None
-    if model.model_name_or_path:
-        local = partial(load_reader, "huggingface", model.model_name_or_path, None, model.model_revision,
-                        model.trust_remote_code, elsewhere=True, template_arguments=template_arguments(config))  # fmt: skip
+    turns = config.prompt.recipe == "magpie" and config.category.categories is None
     return connect(
-        endpoint, build_sampling(config), patience, config.sampling.num_return_sequences > 1, local, on_tokens
-    )
+        endpoint, build_sampling(config), patience, config.sampling.num_return_sequences > 1,
+        _server_tokenizer(config, turns), turns, on_tokens,
+    )  # fmt: skip
+
+
+def _server_tokenizer(config: Config, turns: bool) -> Callable[[], TokenCounter | None] | None:
+    """Return a function that loads the tokenizer of a server's model, or None if no option names one. With `turns`,
+    --api_model is tried, too, and gives None if it names no model that can be read here.
+    """
+    model, options = config.model, config.endpoint
+    name = options.tokenizer_name_or_path or model.model_name_or_path or (options.api_model if turns else None)
+    if name is None:
+        return None
+    revision = None if options.tokenizer_name_or_path else model.model_revision
+
+    def load() -> TokenCounter | None:
+        try:
+            return load_reader(
+                "huggingface", name, None, revision, model.trust_remote_code,
+                config.prompt.chat_template if turns else "auto", elsewhere=True,
+                template_arguments=template_arguments(config),
+            )  # fmt: skip
+        except UserError as error:
+            if options.tokenizer_name_or_path:
+                raise UserError(str(error).replace("--model_name_or_path", "--tokenizer_name_or_path")) from error
+            if model.model_name_or_path:
+                raise
+            return None
+
+    return load
 
 
 def build_spending(config: Config) -> Spending:
