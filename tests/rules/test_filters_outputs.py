@@ -46,6 +46,8 @@ def test_python_that_does_not_parse_is_rejected(instruction: str, output: str) -
         ("Write the header of a Python loop over ten numbers.", "for i in range(10):"),
         ("Say hello in Java.", "import java.util.*;"),
         (REVERSE, f"The function below adds the values up.\n\n{BROKEN}"), ("What does this Python code print?", "5 6"),
+        ("Explain this Python line.", "print(x) writes the value of x."), ("What does this Python do?", "for loops run twice"),
+        ("Which values has a in Python?", "a = 3, b = 4"), ("Explain Python's if.", "if x is true then y is returned."),
         ("Write a loop in Bash.", "for f in *; do echo $f; done"), ("Explain Python.", "```js\nlet x = (;\n```"),
     ],
 )  # fmt: skip
@@ -101,6 +103,7 @@ def test_an_instruction_of_statements_asks_for_nothing(instruction: str) -> None
 )  # fmt: skip
 def test_an_instruction_that_may_ask_for_something_passes(instruction: str) -> None:
     assert drop_statement(record(instruction)) is None
+    assert drop_statement(record("The text is about rivers.", input="Which one is the longest?")) is None
 
 
 def test_an_output_of_a_seed_or_of_an_earlier_record_is_a_copy() -> None:

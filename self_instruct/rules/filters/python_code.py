@@ -23,12 +23,12 @@ _MAY_BE_INVALID = re.compile(
 _REPAIRS = re.compile(r"\W*(?:please )?(?:fix|correct|repair|debug)\b", re.IGNORECASE)
 _ASKS_FOR_A_LINE = re.compile(r"\b(?:line|header|signature|statement|declaration|clause)\b", re.IGNORECASE)
 _DEFINES = re.compile(r"(?:async[ \t]+)?(?:def[ \t]+\w+[ \t]*\(|class[ \t]+\w+[ \t]*[(:])")
-_BEGINS_CODE = re.compile(
-    r"@\w|import \w|from [\w.]+ import\b|print[ \t]*\(|(?:for|while|if|with|try|return)\b"
-    r"|[A-Za-z_][\w.\[\]'\"]*[ \t]*=(?!=)"
+_STATEMENT = re.compile(
+    r"import \w[\w.]*(?: as \w+)?(?:, ?\w[\w.]*)*$|from [\w.]+ import\b|print[ \t]*\(.*\)$|(?:for|while|if|with)\b.*:$|try:$"
 )
+_ASSIGNMENT = re.compile(r"@\w|[A-Za-z_][\w.\[\]'\"]*[ \t]*=(?!=)")
 _CONSOLE = re.compile(r"^(?:[ \t]*(?:>>>|In \[)|[!%$][ \t]?\w)", re.MULTILINE)
-_PROSE_WORDS = 5
+_SENTENCE_WORDS = 5
 
 
 def drop_invalid_python(record: Record) -> str | None:
@@ -70,7 +70,9 @@ def _is_python(text: str, about: bool) -> bool:
     if not code or any(map(_is_sentence, code)):
         return False
     if about:
-        return any(pattern.match(code[0].strip()) for pattern in (_DEFINES, _BEGINS_CODE))
+        first, typical = code[0].strip(), (_DEFINES, _STATEMENT)
+        begins = any(pattern.match(first) for pattern in (*typical, _ASSIGNMENT))
+        return begins and any(pattern.match(line.strip()) for pattern in typical for line in code)
     return any(_DEFINES.match(line) and line.rstrip().endswith(":") for line in code) and "end" not in map(
         str.strip, code
     )
@@ -78,10 +80,8 @@ def _is_python(text: str, about: bool) -> bool:
 
 def _is_sentence(line: str) -> bool:
     words = line.split()
-    return (
-        len(words) >= _PROSE_WORDS and words[0][:1].isupper() and words[-1][-1] in ".:!?" and "(" not in words[0]
-        and not line[0].isspace()
-    )  # fmt: skip
+    announces = words[-1][-1] == ":" and words[0][:1].isupper() and "(" not in words[0]
+    return len(words) >= _SENTENCE_WORDS and not line[0].isspace() and (words[-1][-1] in ".!?" or announces)
 
 
 def _blocks(text: str) -> Iterator[tuple[str, str]]:

@@ -38,12 +38,12 @@ _OTHER_STATEMENT = re.compile(
 
 def drop_statement(record: Record) -> str | None:
     """Reject with `asks_nothing` if every sentence of the instruction is a statement: complete, in the third person or about
-    the reader, and without a word that may ask for something.
+    the reader, and neither it nor the input has a word that may ask for something.
     """
     text = record.instruction.strip()
-    if text[-1:] not in (".", "!") or _MAY_ASK.search(text):
+    if text[-1:] not in (".", "!") or _MAY_ASK.search(record.task):
         return None
-    if any(found[1].lower() in _IMPERATIVES for found in _CLAUSE.finditer(text)):
+    if any(found[1].lower() in _IMPERATIVES for found in _CLAUSE.finditer(record.task)):
         return None
     sentences = [part for part in _SENTENCE.split(text) if part]
     stated = all(_STATEMENT.match(part) or _OTHER_STATEMENT.match(part) for part in sentences)
