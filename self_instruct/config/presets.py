@@ -10,7 +10,7 @@ from typing import Any
 _PARENT_RULES = ["length", "keywords", "openings", "punctuation", "non_ascii"]
 _ANY_DEPTH = 1_000_000
 
-_COMPLETION = {"max_demonstration_depth": _ANY_DEPTH, "chat_template": "never"}
+_COMPLETION = {"max_demonstration_depth": _ANY_DEPTH, "chat_template": "never", "check_outputs": False}
 """Settings shared by the systems that use plain completion and have no limit on the depth of demonstrations."""
 
 _CANDIDATES = {
@@ -95,6 +95,7 @@ PRESETS: dict[str, Preset] = {
             "top_p": 0.5,
             "repetition_penalty": 1.0,
             "filter_rules": ["blank", "refusals"],
+            "check_outputs": False,
             "rouge_threshold": 1.01,
             "embedding_threshold": 0.965,
             "embedding_reference": "kept",

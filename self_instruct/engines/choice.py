@@ -24,6 +24,7 @@ _ENGINES_WITH = {
     "vllm_args": ((_VLLM,), ""),
     "presence_penalty": ((_SERVER, _VLLM), "use --repetition_penalty"),
     "frequency_penalty": ((_SERVER, _VLLM), "use --repetition_penalty"),
+    "tokenizer_name_or_path": ((_SERVER,), "the model brings its tokenizer"),
     "max_usage_tokens": ((_SERVER,), "use --max_tokens"),
     "max_cost": ((_SERVER,), "use --max_tokens or --max_hours"),
     "price_per_million_tokens": ((_SERVER,), "--plan takes --gpu_hour_price"),

@@ -160,6 +160,12 @@ class EndpointOptions:
     api_model: str | None = option(
         None, "the server's name for the model; required with --engine openai", fixed=True, common=True
     )
+    tokenizer_name_or_path: str | None = option(
+        None,
+        "folder or Hub id of the tokenizer of --api_model, to count tokens and, for --recipe magpie, to render the chat "
+        "template [default: --model_name_or_path; for magpie also --api_model]",
+        path="if_dotted",
+    )
     api_key_env: str = option(
         "OPENAI_API_KEY", "environment variable that holds the API key; local servers usually need none"
     )

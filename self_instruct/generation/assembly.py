@@ -87,7 +87,7 @@ def build_curator(
     """Build the curator of a run from seed tasks; `turns` reads the tasks of --recipe magpie. Loads the embedding model if
     --embedding_threshold is given.
     """
-    filters = build_rules(config.filter, header, config.novelty.rouge_tokenizer)
+    filters = build_rules(config.filter, header, config.novelty.rouge_tokenizer, seeds)
     start = [(seed.id, compared_text(seed, format)) for seed in seeds]
     novelty = build_novelty(config, start, config.novelty.embedding_threshold is not None, keeps_vectors)
     readers: dict[str, Callable[[Entry], list[Verdict]]] = {
@@ -253,13 +253,38 @@ def build_endpoint(config: Config, on_tokens: Callable[[int], None]) -> OpenAIEn
         60 * options.api_wait_minutes,
         options.api_max_concurrency,
     )
-    local = None
-    if model.model_name_or_path:
-        local = partial(load_reader, "huggingface", model.model_name_or_path, None, model.model_revision,
-                        model.trust_remote_code, elsewhere=True, template_arguments=template_arguments(config))  # fmt: skip
+    turns = config.prompt.recipe == "magpie" and config.category.categories is None
     return connect(
-        endpoint, build_sampling(config), patience, config.sampling.num_return_sequences > 1, local, on_tokens
-    )
+        endpoint, build_sampling(config), patience, config.sampling.num_return_sequences > 1,
+        _server_tokenizer(config, turns), turns, on_tokens,
+    )  # fmt: skip
+
+
+def _server_tokenizer(config: Config, turns: bool) -> Callable[[], TokenCounter | None] | None:
+    """Return a function that loads the tokenizer of a server's model, or None if no option names one. With `turns`,
+    --api_model is tried, too, and gives None if it names no model that can be read here.
+    """
+    model, options = config.model, config.endpoint
+    name = options.tokenizer_name_or_path or model.model_name_or_path or (options.api_model if turns else None)
+    if name is None:
+        return None
+    revision = None if options.tokenizer_name_or_path else model.model_revision
+
+    def load() -> TokenCounter | None:
+        try:
+            return load_reader(
+                "huggingface", name, None, revision, model.trust_remote_code,
+                config.prompt.chat_template if turns else "auto", elsewhere=True,
+                template_arguments=template_arguments(config),
+            )  # fmt: skip
+        except UserError as error:
+            if options.tokenizer_name_or_path:
+                raise UserError(str(error).replace("--model_name_or_path", "--tokenizer_name_or_path")) from error
+            if model.model_name_or_path:
+                raise
+            return None
+
+    return load
 
 
 def build_spending(config: Config) -> Spending:
@@ -391,10 +416,12 @@ def with_earlier_choices(config: Config, earlier: Mapping[str, Any] | None) -> C
     """Return the configuration with the choices of an earlier launch in place of "auto": the recipe, the horizon,
     --answer_orphans and the variables of the chat template. `earlier` is the content of its run.yaml.
 
-    A run.yaml of a version without these options means few_shot without orphans, and thinking left on.
+    A run.yaml of a version without these options means few_shot without orphans, thinking left on, and outputs not checked.
     """
     before, prompt = (earlier or {}).get("options", {}), config.prompt
     prompt = replace(prompt, horizon=prompt.horizon or before.get("horizon"))
+    if earlier is not None and "check_outputs" not in before:
+        config = replace(config, filter=replace(config.filter, check_outputs=False))
     if earlier is not None and prompt.chat_template_kwargs == AUTO:
         prompt = replace(prompt, chat_template_kwargs=before.get("chat_template_kwargs"))
     config = replace(config, prompt=prompt)

@@ -13,7 +13,7 @@ from self_instruct.config.presets import PRESETS
 from self_instruct.engines.options import EndpointOptions, ModelOptions, SamplingOptions
 from self_instruct.formats import INSTRUCTION_INPUT_OUTPUT, INSTRUCTION_OUTPUT
 from self_instruct.novelty.options import NoveltyOptions
-from self_instruct.rules.options import FilterOptions
+from self_instruct.rules.options import RunFilterOptions
 
 
 @dataclass(frozen=True)
@@ -239,7 +239,7 @@ class Config:
     prompt: PromptOptions
     model: ModelOptions
     sampling: SamplingOptions
-    filter: FilterOptions
+    filter: RunFilterOptions
     novelty: NoveltyOptions
     category: CategoryOptions
     endpoint: EndpointOptions
@@ -259,13 +259,13 @@ PROMPTS = {
 """The file of each format's header, by its path in the project."""
 
 GROUPS: tuple[type, ...] = (
-    RunOptions, PromptOptions, ModelOptions, SamplingOptions, FilterOptions, NoveltyOptions, CategoryOptions,
+    RunOptions, PromptOptions, ModelOptions, SamplingOptions, RunFilterOptions, NoveltyOptions, CategoryOptions,
     EndpointOptions, ReportingOptions,
 )  # fmt: skip
 
 
 REFILTER_OPTIONS = (
-    *FilterOptions.__dataclass_fields__, *NoveltyOptions.__dataclass_fields__, "preset", "categories_path", "topics_path",
+    *RunFilterOptions.__dataclass_fields__, *NoveltyOptions.__dataclass_fields__, "preset", "categories_path", "topics_path",
     "num_instructions_to_generate", "seed_tasks_path", "instruction_trigger", "input_trigger", "output_trigger",
     "keep_reasoning",
 )  # fmt: skip

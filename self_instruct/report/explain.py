@@ -7,6 +7,7 @@ from typing import Any
 
 from self_instruct.formats import RecordFormat
 from self_instruct.report.candidates import Candidate, Run, find, read_run, shortened
+from self_instruct.rules.filters import OUTPUT_RULES
 from self_instruct.runs.journal import Entry
 from self_instruct.runs.layout import JOURNAL
 
@@ -49,7 +50,11 @@ def explain(run: Run, candidate: Candidate) -> Iterator[str]:
 
 
 def _accepted(run: Run, candidate: Candidate) -> Iterator[str]:
-    about, rules = candidate.row["provenance"], run.options_of(candidate).get("filter_rules")
+    about, options = candidate.row["provenance"], run.options_of(candidate)
+    rules = [
+        *(options.get("filter_rules") or ()),
+        *(OUTPUT_RULES if options.get("check_outputs") and not about.get("category") else ()),
+    ]
     named = f" ({' '.join(rules)})" if rules else ""
     score = about.get("embedding_similarity")
     meaning = f" The most similar one by meaning had a cosine of {score:.3f}." if score is not None else ""
@@ -63,8 +68,9 @@ def _rejected(run: Run, candidate: Candidate) -> Iterator[str]:
     settings = [f"--{name} {options[name]}" for name in _OPTIONS.get(reason, ()) if name in options]
     if settings:
         yield f"Decided by {', '.join(settings)}"
-    if reason == "duplicate":
-        yield _part(f"The same as {_named(run, row['detail'])}", _text_of(run, row["detail"]))
+    if reason in ("duplicate", "copies_output"):
+        same = "The same as" if reason == "duplicate" else "Its output is that of"
+        yield _part(f"{same} {_named(run, row['detail'])}", _text_of(run, row["detail"]))
     yield from _near(run, row.get("nearest"), "cosine" if reason == "embedding" else "ROUGE-L F1")
 
 

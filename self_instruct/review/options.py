@@ -6,7 +6,7 @@ from self_instruct.config.option import declarations, option
 from self_instruct.engines.options import EndpointOptions, ModelOptions, SamplingOptions
 from self_instruct.generation.config import GROUPS, CategoryOptions, PromptOptions, ReportingOptions, RunOptions
 from self_instruct.novelty.options import NoveltyOptions
-from self_instruct.rules.options import FilterOptions
+from self_instruct.rules.options import RunFilterOptions
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ _FOR_RUNS = ("stop_words", "num_return_sequences", "report_to")
 _JUDGE_GENERATION = tuple(
     name
     for group in GROUPS
-    if group not in (RunOptions, PromptOptions, FilterOptions, NoveltyOptions, CategoryOptions)
+    if group not in (RunOptions, PromptOptions, RunFilterOptions, NoveltyOptions, CategoryOptions)
     for name in declarations((group,))
     if name not in _FOR_RUNS
 )

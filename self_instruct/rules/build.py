@@ -1,20 +1,24 @@
 """Build the filters of a run from its options."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from self_instruct.errors import UserError
 from self_instruct.novelty.tokens import unicode_tokens
-from self_instruct.rules.filters import RULES, SWITCHES, Filter, active_rules, build_filters, check_rules
+from self_instruct.records import Record
+from self_instruct.rules.filters import OUTPUT_RULES, RULES, SWITCHES, Filter, active_rules, build_filters, check_rules
 from self_instruct.rules.filters.openings import without_programming
 from self_instruct.rules.options import FilterOptions
 from self_instruct.rules.plugins import load_plugins
 
 
-def build_rules(options: FilterOptions, header: str, rouge_tokenizer: str = "rouge") -> list[Filter]:
+def build_rules(
+    options: FilterOptions, header: str, rouge_tokenizer: str = "rouge", seeds: Sequence[Record] = ()
+) -> list[Filter]:
     """Return the filters of a run.
 
-    `header` is the beginning of its prompts, which records must not repeat; with the `rouge_tokenizer` "unicode", words of any
-    script are counted. Raises UserError if an option of a filter is invalid.
+    `header` is the beginning of its prompts, which records must not repeat, and `seeds` have outputs that they must not copy.
+    With the `rouge_tokenizer` "unicode", words of any script are counted. Raises UserError if an option of a filter is invalid.
     """
     load_rules(options)
     _check_bounds("instruction_length", options.min_instruction_length, options.max_instruction_length)
@@ -22,8 +26,8 @@ def build_rules(options: FilterOptions, header: str, rouge_tokenizer: str = "rou
         _check_bounds("instruction_words", options.min_instruction_words, options.max_instruction_words)
     return build_filters(
         header, options.min_instruction_words, options.max_instruction_words, options.filter_keywords,
-        options.filter_openings, options.keep_programming, options.filter_rules, _switches(options),
-        unicode_tokens if rouge_tokenizer == "unicode" else None,
+        options.filter_openings, options.keep_programming, _rules(options), _switches(options),
+        unicode_tokens if rouge_tokenizer == "unicode" else None, seeds,
     )  # fmt: skip
 
 
@@ -43,6 +47,12 @@ def load_rules(options: FilterOptions, where: str = "--filter_rules") -> None:
     check_rules(options.filter_rules, where)
 
 
+def _rules(options: FilterOptions) -> list[str]:
+    """Return the listed rules, and those of --check_outputs if it is on."""
+    more = OUTPUT_RULES if getattr(options, "check_outputs", False) else ()
+    return [*options.filter_rules, *(name for name in more if name not in options.filter_rules)]
+
+
 def _switches(options: FilterOptions) -> dict[str, Any]:
     return {name: getattr(options, name) for names in SWITCHES.values() for name in names}
 
@@ -54,5 +64,5 @@ def reasons_of_rules(options: FilterOptions) -> dict[str, tuple[str, ...]]:
         "keywords": not any(word.strip() for word in options.filter_keywords),
         "openings": not without_programming(options.filter_openings, options.keep_programming),
     }
-    active = active_rules(options.filter_rules, _switches(options))
+    active = active_rules(_rules(options), _switches(options))
     return {name: RULES[name] for name in active if not idle.get(name)}

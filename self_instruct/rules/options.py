@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from self_instruct.config.option import option
-from self_instruct.rules.filters import DEFAULT_RULES, RULES
+from self_instruct.rules.filters import DEFAULT_RULES, OUTPUT_RULES, RULES
 from self_instruct.rules.filters.openings import PROGRAMMING
 
 
@@ -76,4 +76,18 @@ class FilterOptions:
         None,
         "drop outputs whose English prose has a lower Flesch reading ease; 60 is plain, 30 hard [default: off]",
         fixed=True,
+    )
+
+
+@dataclass(frozen=True)
+class RunFilterOptions(FilterOptions):
+    """filters"""
+
+    check_outputs: bool = option(
+        True,
+        f"in a run from seed tasks, apply also the rules {', '.join(OUTPUT_RULES)}: the instruction must ask for "
+        "something, and the output must not be only a name, the task in other words, Python that does not parse, or a copy of "
+        "another output",
+        fixed=True,
+        common=True,
     )

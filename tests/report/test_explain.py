@@ -73,8 +73,8 @@ def test_accepted_record_is_explained(folder: Path) -> None:
     entry = next(row for row in rows(folder / "completions.jsonl") if row["request"] == 3)
     assert shown.startswith("[000003-01] accepted\n\nIts instruction:\n    Count the lanterns twice, underwater.\n")
     assert (
-        "It passed all filter rules (length keywords openings duplicates), and no earlier record was too similar."
-        in shown
+        "It passed all filter rules (length keywords openings duplicates requests unanswered python copied_output), "
+        "and no earlier record was too similar." in shown
     )
     assert f"Most similar, ROUGE-L F1 {about['rouge_l']:.3f}: [{about['most_similar']['id']}]" in shown
     assert (

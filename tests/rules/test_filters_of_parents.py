@@ -144,15 +144,17 @@ BAD = {
     "non_ascii": record("• Add the two numbers."), "repeats_task": record(output="add the two numbers."),
     "echo": record(output="Here: every task must be new and short"), "loops": record(output="x = 1\n" * 5),
     "blank": record(output=" "), "input_as_output": record(output="7", input="7"), "colon": record(output="as follows:"),
-    "refusals": record(output="No. As an AI I cannot."),
+    "refusals": record(output="No. As an AI I cannot."), "requests": record("The two numbers are equal."),
+    "unanswered": record("Write a function add(a, b).", "add"), "python": record("Add them in Python.", "print(a +"),
+    "copied_output": record("Subtract the two numbers.", "def add(first, second):\n    return first + second", id="2"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", [name for name in RULES if name not in SWITCHES])
 def test_a_rule_alone_gives_its_own_reasons(name: str) -> None:
     filters = build_filters("Every task must be new and short", keywords=["default"], rules=[name])
-    if name == "duplicates":
-        assert first_objection(filters, record(id="1")) is None
+    if name in ("duplicates", "copied_output"):
+        assert first_objection(filters, record(output=BAD.get(name, record()).output, id="1")) is None
     candidate = BAD.get(name, record(id="2"))
     assert reason_of(first_objection(filters, candidate)) in RULES[name]
 

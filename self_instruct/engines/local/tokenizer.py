@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from self_instruct.engines.base import UserTurn
+from self_instruct.engines.base import Request, UserTurn
 from self_instruct.engines.local.adapter import adapter_revision, check_adapter
 from self_instruct.engines.local.chat_template import ChatTemplate
 from self_instruct.engines.local.gguf import model_path
@@ -62,6 +62,14 @@ class PromptEncoder:
         # The opening begins the answer, after any thought, so a chat model continues it as a base model does.
         begun = self.template.closed_thought + opening if opening.strip() else opening
         return self._tokenizer(self.template.render(prompt, system) + begun, add_special_tokens=False)["input_ids"]
+
+    def text_for_server(self, request: Request) -> str:
+        """Return the prompt of a request as text, without the token at its beginning that servers add to every text."""
+        assert self.template is not None, "the connection was checked to have a chat template"
+        shown = request.prompt if request.raw else self.template.render(request.prompt, request.system)
+        first, added = self._tokenizer.bos_token, self._tokenizer("x")["input_ids"][:1]
+        adds = first is not None and added == [self._tokenizer.bos_token_id]
+        return (shown + request.opening).removeprefix(first if adds else "")
 
     def thought(self, opening: str, raw: bool = False) -> str:
         """Return the unfinished thought at the end of a prompt; empty if there is none."""
@@ -121,6 +129,10 @@ class ModelReader:
         """Return the template's text around the user's text. Raises UserError if nothing marks the end of the user's turn."""
         assert self.template is not None, "the recipe was checked to have a chat template"
         return self.template.user_turn(system)
+
+    def text_for_server(self, request: Request) -> str:
+        """Return the prompt of a request as text, without the token at its beginning that servers add to every text."""
+        return self._encoder.text_for_server(request)
 
     def prompt_tokens(self, prompt: str, opening: str, system: str | None = None, raw: bool = False) -> int:
         """Return the number of tokens in a prompt as the model reads it."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from self_instruct.engines.base import EngineLost, Sampling, TokenCounter
+from self_instruct.engines.local.tokenizer import ModelReader
 from self_instruct.engines.server.client import addresses, hider, read_key
 from self_instruct.engines.server.engine import OpenAIEngine, Patience
 from self_instruct.engines.server.form import Form
@@ -41,14 +42,16 @@ def connect(
     sampling: Sampling,
     patience: Patience,
     several: bool = False,
-    local: Callable[[], TokenCounter] | None = None,
+    local: Callable[[], TokenCounter | None] | None = None,
+    turns: bool = False,
     on_tokens: Callable[[int], None] = lambda tokens: None,
 ) -> OpenAIEngine:
     """Return an engine after a server has answered a first request for one token.
 
     Of several servers, one that refuses the request is named and gets no others; one that is still starting gets requests as
     soon as it answers. `several` says whether prompts are completed more than once; `local` loads a counter with the model's
-    own tokenizer. Raises UserError if no server can serve the requests, and EngineLost if none answers in time.
+    own tokenizer. With `turns`, the model also writes users' turns: its chat template is read here, and the server must offer
+    completions. Raises UserError if no server can serve the requests, and EngineLost if none answers in time.
     """
     urls, key = addresses(endpoint.addresses), read_key(endpoint.key_variable)
     if not endpoint.model:
@@ -57,23 +60,33 @@ def connect(
 
     tokenizer = local() if local else None
     template = getattr(tokenizer, "template_arguments", {}) if endpoint.template is None else endpoint.template
+    reads_turns = _with_template(tokenizer) if turns else None
+    text_of = {"text_of": reads_turns.text_for_server} if reads_turns else {}
 
     def form(chat: bool) -> Form:
         prefix = endpoint.continuation == "prefix"
-        return Form(endpoint.model or "", chat, prefix, sampling, extra, template)
+        return Form(endpoint.model or "", chat, prefix, sampling, extra, template, **text_of)
 
     reader = EndpointReader(endpoint.context_length, tokenizer)
     forms = {"auto": [form(True), form(False)], "chat": [form(True)], "completions": [form(False)]}[endpoint.kind]
-    engine = OpenAIEngine(urls, key, hider(key), forms[0], sampling, reader, patience, on_tokens)
+    engine = OpenAIEngine(urls, key, hider(key), forms[0], sampling, reader, patience, on_tokens, reads_turns)
     one = replace(sampling, max_new_tokens=1)
 
-    def why_refused(server: Server, form: Form) -> Coroutine[Any, Any, str | None]:
-        return probe(server, form, one, several, patience.timeout, patience.wait, hider(key))
+    async def why_refused(server: Server, form: Form) -> str | None:
+        asked = (server, form, one, several, patience.timeout, patience.wait, hider(key))
+        reason = await probe(*asked, raw=True) if turns and form.chat else None
+        return f"/v1/completions: {reason}" if reason else await probe(*asked)
 
     try:
         refusals = engine.wait_for(_first_answer(engine, forms, why_refused))
         if any(server.ready for server in engine.servers.all):
             return engine
+        if turns:
+            raise UserError(
+                "--recipe magpie needs the endpoint /v1/completions, where the model writes the user's turn, and the server at "
+                f"--api_base does not offer it for --api_model {endpoint.model} ({'; '.join(refusals)}); use --recipe chat, or "
+                "another server"
+            )
         raise UserError(
             f"the server at --api_base does not serve --api_model {endpoint.model} as asked ({'; '.join(refusals)}); remove "
             "or change the options that it names"
@@ -81,6 +94,17 @@ def connect(
     except BaseException:
         engine.close()
         raise
+
+
+def _with_template(tokenizer: TokenCounter | None) -> ModelReader:
+    """Return a tokenizer that has a chat template. Raises UserError for another."""
+    if not isinstance(tokenizer, ModelReader) or tokenizer.template is None:
+        raise UserError(
+            "--recipe magpie on a server needs the model's chat template on this machine, and "
+            f"{'there is no tokenizer' if tokenizer is None else 'the tokenizer has none, or does not use it'}; give "
+            "--tokenizer_name_or_path, a folder or Hub id of the model's own tokenizer, or use --recipe chat"
+        )
+    return tokenizer
 
 
 def read_extra(text: str | None, hide: Callable[[str], str]) -> dict[str, Any]:

@@ -15,11 +15,13 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from self_instruct.engines.base import Completion, EngineLost, Hardware, Request, Sampling, Usage
+from self_instruct.engines.base import Completion, EngineLost, Hardware, Request, Sampling, Usage, UserTurn
+from self_instruct.engines.local.chat_template import ChatTemplate
+from self_instruct.engines.local.tokenizer import ModelReader
 from self_instruct.engines.server.answers import read_answer
 from self_instruct.engines.server.client import Client
 from self_instruct.engines.server.faults import Fault, fault_of
-from self_instruct.engines.server.form import Form
+from self_instruct.engines.server.form import THOUGHT_STOP, Form
 from self_instruct.engines.server.jobs import Job, distribute, jobs_of
 from self_instruct.engines.server.reader import EndpointReader
 from self_instruct.engines.server.servers import Server, Servers, pause
@@ -41,7 +43,8 @@ class Patience:
 class OpenAIEngine:
     """Sends requests, rendered by `form`, to the servers at `urls`; `reader` counts prompt tokens.
 
-    `hide` removes the key from a text. `on_tokens` is called in the polling thread with the number of new tokens.
+    `hide` removes the key from a text. `on_tokens` is called in the polling thread with the number of new tokens. `turns`
+    reads the model's chat template if the run needs it here.
     """
 
     capacity: int | None = None
@@ -56,7 +59,9 @@ class OpenAIEngine:
         reader: EndpointReader,
         patience: Patience,
         on_tokens: Callable[[int], None] = lambda tokens: None,
+        turns: ModelReader | None = None,
     ) -> None:
+        self._turns = turns
         self.form, self._hide, self._sampling, self._patience = form, hide, sampling, patience
         self._reader, self._on_tokens = reader, on_tokens
         self._clients = [Client(url, key, hide, patience.timeout, patience.concurrency) for url in urls]
@@ -95,13 +100,23 @@ class OpenAIEngine:
 
     @property
     def chats(self) -> bool:
-        """Whether the server renders prompts with a chat template."""
-        return self.form.chat
+        """Whether prompts are rendered with a chat template, by the server or here."""
+        return self.form.chat or self._turns is not None
+
+    @property
+    def template(self) -> ChatTemplate | None:
+        """The chat template, if the run needs it here."""
+        return self._turns.template if self._turns else None
+
+    def user_turn(self, system: str | None = None) -> UserTurn:
+        """Return the template's text around the user's text. Raises UserError if nothing marks the end of the user's turn."""
+        assert self._turns is not None, "the engine was connected for user turns"
+        return self._turns.user_turn(system)
 
     @property
     def template_arguments(self) -> Mapping[str, Any]:
-        """The variables of the chat template that are sent to the server."""
-        return self.form.template
+        """The variables of the chat template that are sent to the server, or with which it is rendered here."""
+        return self._turns.template_arguments if self._turns else self.form.template
 
     def prompt_tokens(self, prompt: str, opening: str, system: str | None = None, raw: bool = False) -> int:
         """Return the number of tokens in a prompt."""
@@ -209,17 +224,18 @@ class OpenAIEngine:
 
     async def _ask(self, job: Job, server: Server) -> None:
         begun, fields = time.monotonic(), self.form.fields(job.requests)
+        chat = self.form.is_chat(job.requests[0])
         try:
             async with server.within(self._patience.timeout):
-                content = await server.ask(fields, self.form.chat)
-            answer = read_answer(content, self.form.chat, self._hide)
+                content = await server.ask(fields, chat)
+            answer = read_answer(content, chat, self._hide)
             server.record_success(self._patience.timeout)
             if answer.ignored_usage is not None and not server.warned_of_usage:
                 server.warned_of_usage = True
                 reason = answer.ignored_usage
                 _log.warning("%s: %s; tokens are estimated for such answers", server.url, reason)
             found, rest = distribute(job, answer, self.form, self._sampling)
-            if any(item.reasoning_tokens for item in found) and "stop" in fields and self.form.withhold("stop"):
+            if any(item.reasoning_tokens for item in found) and "stop" in fields and self.form.withhold(THOUGHT_STOP):
                 _log.info(
                     "The model thinks before it answers, so stop texts, which could end a thought, are not sent."
                 )

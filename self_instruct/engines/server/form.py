@@ -7,13 +7,14 @@ them. Sampling options that the user set are never dropped.
 import hashlib
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from self_instruct.config.thought_tags import thought_tags
 from self_instruct.engines.base import Request, Sampling
 
 MOST_STOPS = 4
+THOUGHT_STOP = "stop, which could end a thought"
 _PREAMBLE = 500
 _TEMPLATE = "chat_template_kwargs"
 _OPTIONAL = ("seed", "n", "stop")
@@ -26,7 +27,8 @@ class Form:
 
     In a chat, the model has to continue the opening. With `prefix` the opening is sent as the beginning of the answer;
     otherwise the message asks for it in words. `own` are fields of every request; they override all others.
-    `template` has the variables of the server's chat template.
+    `template` has the variables of the server's chat template. A raw request is always a completion; `text_of` returns the
+    prompt of a completion.
     """
 
     def __init__(
@@ -37,8 +39,9 @@ class Form:
         sampling: Sampling,
         own: Mapping[str, Any],
         template: Mapping[str, Any] | None = None,
+        text_of: Callable[[Request], str] = lambda request: request.prompt + request.opening,
     ) -> None:
-        self.chat, self._prefix = chat, prefix
+        self.chat, self._prefix, self._text_of = chat, prefix, text_of
         self._model, self._sampling, self._own = model, sampling, dict(own)
         self.template = dict(template or {}) if chat else {}
         self._withheld: set[str] = set()
@@ -48,6 +51,10 @@ class Form:
     def name(self) -> str:
         """The way prompts are sent, which changes what the model reads."""
         return ("chat-prefix" if self._prefix else "chat-words") if self.chat else "completions"
+
+    def is_chat(self, request: Request) -> bool:
+        """Return whether a request goes to the chat endpoint."""
+        return self.chat and not request.raw
 
     def takes_several(self) -> bool:
         """Return whether one request can ask for several texts."""
@@ -61,10 +68,11 @@ class Form:
 
     def fields(self, requests: Sequence[Request]) -> dict[str, Any]:
         """Return the body for requests that share prompt and sampling, with one choice for each."""
-        first = requests[0]
+        first, chat = requests[0], self.is_chat(requests[0])
         sampling = first.sampling or self._sampling
-        body: dict[str, Any] = {"model": self._model, **self.prompt(first.prompt, first.opening, first.system)}
-        body[self._length_name] = sampling.max_new_tokens
+        shown = self.prompt(first.prompt, first.opening, first.system) if chat else {"prompt": self._text_of(first)}
+        body: dict[str, Any] = {"model": self._model, **shown}
+        body[self._length_name if chat else "max_tokens"] = sampling.max_new_tokens
         body["temperature"] = sampling.temperature
         if sampling.temperature and sampling.top_p < 1:
             body["top_p"] = sampling.top_p
@@ -77,19 +85,17 @@ class Form:
         penalties = {"presence_penalty": sampling.presence_penalty, "frequency_penalty": sampling.frequency_penalty}
         body.update((name, value) for name, value in penalties.items() if value)
         optional: dict[str, Any] = {"seed": _number(first.seed)}
-        if first.stop:
+        if first.stop and (first.raw or THOUGHT_STOP not in self._withheld):
             optional["stop"] = list(first.stop[:MOST_STOPS])
         if len(requests) > 1:
             optional["n"] = len(requests)
-        if self.template:
+        if self.template and chat:
             optional[_TEMPLATE] = self.template
         body.update((name, value) for name, value in optional.items() if name not in self._withheld)
         return {**body, **self._own}
 
     def prompt(self, prompt: str, opening: str, system: str | None = None) -> dict[str, Any]:
-        """Return the fields with the prompt, as close to what a local model reads as the server allows."""
-        if not self.chat:
-            return {"prompt": prompt + opening}
+        """Return the fields of a chat with the prompt, as close to what a local model reads as the server allows."""
         asked = prompt.rstrip()
         if opening.strip() and not self._prefix:
             asked = f"{asked}\n\n{_ASK}\n{opening.rstrip()}"

@@ -80,7 +80,7 @@ def distribute(job: Job, answer: Answer, form: Form, sampling: Sampling) -> tupl
     most, created, found = (first.sampling or sampling).max_new_tokens, timestamp(), []
     for at, (request, choice, length) in enumerate(zip(answered, choices, lengths, strict=True)):
         own = Usage(usage.prompt_tokens if at == 0 else 0, length, usage.estimated)
-        text, stopped = cut_at_stop(read(choice.text, request.opening), request.stop)
+        text, stopped = cut_at_stop(choice.text if request.raw else read(choice.text, request.opening), request.stop)
         reason = "stop" if stopped and choice.error is None else _reason(choice, length, most)
         found.append(
             Completion(

@@ -29,19 +29,22 @@ async def probe(
     timeout: float,
     wait: float,
     hide: Callable[[str], str],
+    raw: bool = False,
 ) -> str | None:
     """Request one token and return why the server refuses, or None. Optional fields that it refuses are not sent again.
 
-    Raises UserError if it rejects the key, and EngineLost if it has not answered after `wait` seconds.
+    With `raw`, the request is a completion even if the form is a chat. Raises UserError if the server rejects the key, and
+    EngineLost if it has not answered after `wait` seconds.
     """
     # With an opening, so that a server that cannot continue a message refuses now.
     asked = [
-        Request(at, "Write a line.\n", _OPENING, ("\n###",), f"probe:{at}", sampling) for at in range(1 + several)
+        Request(at, "Write a line.\n", _OPENING, ("\n###",), f"probe:{at}", sampling, raw=raw)
+        for at in range(1 + several)
     ]
     begun, times = time.monotonic(), 0
     while True:
         fields = form.fields(asked if form.takes_several() else asked[:1])
-        fault = await _ask(server, fields, form.chat, timeout, hide)
+        fault = await _ask(server, fields, form.is_chat(asked[0]), timeout, hide)
         if fault is None:
             return None
         if fault.kind == "fatal":

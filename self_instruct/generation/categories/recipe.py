@@ -283,6 +283,7 @@ def _check_options(config: Config) -> None:
 
 def _own_config(config: Config, category: Category, path: Path, over: Collection[str]) -> Config:
     """Return the run's options with a category's own, except those in `over`. Raises `UserError` for a wrong value."""
+    config = replace(config, filter=replace(config.filter, check_outputs=False))  # a category has validators
     declared = declarations(GROUPS)
     values = {
         key: convert(declared[key], raw, f"category file {path}: {key}", path.parent)

@@ -16,7 +16,7 @@ from typing import Any
 from self_instruct.errors import UserError
 from self_instruct.records import Record
 from self_instruct.rules.failures import guarded
-from self_instruct.rules.filters.duplicates import drop_duplicates
+from self_instruct.rules.filters.duplicates import drop_copied_output, drop_duplicates
 from self_instruct.rules.filters.instances import drop_blank, drop_colon, drop_input_as_output
 from self_instruct.rules.filters.keywords import drop_keywords
 from self_instruct.rules.filters.language import drop_language
@@ -31,9 +31,11 @@ from self_instruct.rules.filters.openings import (
 )
 from self_instruct.rules.filters.output import drop_copied_input, drop_echo, drop_empty, drop_output_repeats_task
 from self_instruct.rules.filters.patterns import drop_matching
+from self_instruct.rules.filters.python_code import drop_invalid_python
 from self_instruct.rules.filters.readability import drop_unreadable
 from self_instruct.rules.filters.refusals import drop_refusal
 from self_instruct.rules.filters.repetition import drop_loop
+from self_instruct.rules.filters.requests import drop_statement, drop_unanswered
 from self_instruct.rules.filters.responses import drop_responses
 
 Filter = Callable[[Record], str | None]
@@ -52,6 +54,10 @@ RULES: dict[str, tuple[str, ...]] = {
     "input_as_output": ("input_as_output",),
     "colon": ("ends_with_colon",),
     "refusals": ("refusal",),
+    "requests": ("asks_nothing",),
+    "unanswered": ("bare_name", "restates_task"),
+    "python": ("invalid_python",),
+    "copied_output": ("copies_output",),
     "duplicates": ("duplicate",),
     "characters": ("too_few_characters", "too_many_characters"),
     "skip_instruction": ("skipped",),
@@ -67,6 +73,9 @@ DEFAULT_RULES = (
     "empty", "length", "keywords", "openings", "punctuation", "non_ascii", "repeats_task", "echo", "loops",
 )  # fmt: skip
 """The filters that are active by default. The others are rules of earlier systems: too strict, or covered by these."""
+
+OUTPUT_RULES = ("requests", "unanswered", "python", "copied_output")
+"""The filters of --check_outputs: is the instruction a task, and the output an answer to it?"""
 
 _ADDED: dict[str, Filter] = {}
 """Filters that plugins registered."""
@@ -123,12 +132,14 @@ def build_filters(
     rules: Sequence[str] = DEFAULT_RULES,
     switches: Mapping[str, Any] | None = None,
     tokenizer: Callable[[str], list[str]] | None = None,
+    seeds: Sequence[Record] = (),
 ) -> list[Filter]:
     """Return the filters of a run in the order in which they are applied.
 
     `switches` maps the options in `SWITCHES` to their values. A `tokenizer` for words of any script counts the words, and an
     instruction may then begin in any script; without one, words are separated by white space, and an instruction must begin
-    with an ASCII character. Raises UserError for an invalid pattern, an unreadable file or an unknown language.
+    with an ASCII character. `copied_output` also drops outputs of the `seeds`. Raises UserError for an invalid pattern, an
+    unreadable file or an unknown language.
     """
     options = switches or {}
     makers: dict[str, Callable[[], Filter]] = {
@@ -146,6 +157,10 @@ def build_filters(
         "colon": lambda: drop_colon,
         "refusals": lambda: drop_refusal,
         "duplicates": drop_duplicates,
+        "requests": lambda: drop_statement,
+        "unanswered": lambda: drop_unanswered,
+        "python": lambda: drop_invalid_python,
+        "copied_output": lambda: drop_copied_output(seeds),
         "characters": lambda: drop_characters(
             options.get("min_instruction_length"), options.get("max_instruction_length")
         ),

@@ -1,9 +1,11 @@
-"""Reject exact duplicates.
+"""Reject exact duplicates of records and of long outputs.
 
-ROUGE-L rejects most of them too, but its default tokenizer sees only words of a-z and 0-9. This filter compares all characters.
+ROUGE-L rejects most of the former too, but its default tokenizer sees only words of a-z and 0-9. `drop_duplicates` compares
+all characters.
 """
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 
 from self_instruct.records import Record
 
@@ -20,3 +22,41 @@ def drop_duplicates() -> Callable[[Record], str | None]:
         return None if earlier == record.id else f"duplicate: {earlier}"
 
     return rule
+
+
+MIN_COPIED_LINES = 25  # characters of several lines
+MIN_COPIED_LINE = 80  # characters of a single line, which is often a standard sentence
+OWN_WORDS = 0.75
+
+
+def drop_copied_output(seeds: Iterable[Record] = ()) -> Callable[[Record], str | None]:
+    """Reject with `copies_output` if the output equals that of a seed task or an earlier record with another task; the detail
+    is the id of the first.
+
+    White space, case, code fences and a final full stop do not count. A short output may be the right answer to many tasks,
+    and one whose words are mostly in its own task, such as corrected code, comes from there: neither is a copy. The same task
+    again is left to the other rules and to novelty.
+    """
+    first: dict[str, tuple[str, str]] = {}
+
+    def rule(record: Record) -> str | None:
+        output, task = _bare(record.output), _bare(record.task)
+        shortest = MIN_COPIED_LINES if "\n" in record.output.strip() else MIN_COPIED_LINE
+        if len(output) < shortest or _is_from(record.output, record.task):
+            return None
+        name, earlier = first.setdefault(output, (record.id, task))
+        return f"copies_output: {name}" if name != record.id and earlier != task else None
+
+    for seed in seeds:
+        rule(seed)
+    return rule
+
+
+def _bare(text: str) -> str:
+    lines = (line for line in text.splitlines() if not line.lstrip().startswith(("```", "~~~")))
+    return "".join("".join(lines).split()).casefold().rstrip(".!")
+
+
+def _is_from(output: str, task: str) -> bool:
+    words, given = re.findall(r"\w+", output.casefold()), set(re.findall(r"\w+", task.casefold()))
+    return sum(word in given for word in words) >= OWN_WORDS * len(words)
