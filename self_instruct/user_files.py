@@ -1,11 +1,13 @@
 """Read the JSONL and YAML files that users write; every error names file and line.
 
-YAML is loaded as plain data, with two differences from PyYAML: a repeated key is an error, where PyYAML silently keeps the last
-one; and keys such as `yes`, `on`, `1` or `null` stay strings, where YAML 1.1 converts them. Values are converted as usual.
+YAML is loaded as plain data, with three differences from PyYAML: a repeated key is an error, where PyYAML silently keeps the
+last one; keys such as `yes`, `on`, `1` or `null` stay strings, where YAML 1.1 converts them; and only decimal digits are a
+number, so that `1:30` is not 90, `0x10` not 16 and `010` not 8. Other values are converted as usual.
 """
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -92,12 +94,53 @@ def json_kind(value: Any) -> str:
     return "null" if value is None else kinds.get(type(value), f"a {type(value).__name__}")
 
 
+_MOST_YAML = 2**20  # characters; PyYAML reads 100 kB/s
+_MOST_ALIASED = 100_000
 _TEXT = "tag:yaml.org,2002:str"
+_DECIMAL = {
+    "tag:yaml.org,2002:int": re.compile(r"[-+]?(?:0|[1-9][0-9_]*)$"),
+    "tag:yaml.org,2002:float": re.compile(
+        r"(?:[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+][0-9]+)?|\.[0-9][0-9_]*(?:[eE][-+][0-9]+)?"
+        r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
+    ),
+}
 _READ_AS_VALUES = {f"tag:yaml.org,2002:{kind}" for kind in ("bool", "int", "float", "null", "timestamp", "value")}
 
 
+def load_yaml(text: str) -> Any:
+    """Parse a YAML document. Raises ValueError if it is invalid or too long, or its aliases stand for too many values."""
+    if len(text) > _MOST_YAML:
+        raise ValueError(f"it has {len(text):,} characters, more than {_MOST_YAML:,}")
+    try:
+        return yaml.load(text, UniqueKeyLoader)
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        raise ValueError(" ".join(str(error).split()).replace('in "<unicode string>"', "in its text")) from None
+    except (
+        ArithmeticError,
+        LookupError,
+        TypeError,
+        AttributeError,
+    ) as error:  # from a tag such as !!int on another text
+        raise ValueError(f"a value does not fit its tag ({error})") from None
+
+
 class UniqueKeyLoader(yaml.SafeLoader):
-    """PyYAML's safe loader. Raises yaml.YAMLError for a key that is repeated, empty, or a list or mapping."""
+    """PyYAML's safe loader. Raises yaml.YAMLError for a key that is repeated, empty, or a list or mapping, and for aliases that
+    stand for more than `_MOST_ALIASED` values or contain themselves.
+    """
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - the name and type are PyYAML's
+        sign: [(tag, _DECIMAL.get(tag, pattern)) for tag, pattern in resolvers]
+        for sign, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def get_single_node(self) -> yaml.Node | None:
+        """Check how many values the aliases stand for before any is constructed: a few lines can stand for billions."""
+        node = super().get_single_node()
+        sizes = dict[int, int]()
+        if node is not None and _size(node, sizes) > len(sizes) + _MOST_ALIASED:
+            raise yaml.composer.ComposerError(None, None, f"its aliases stand for more than {_MOST_ALIASED:,} values")
+        return node
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         """Check the keys before merge keys (`<<`) are resolved, so that a merged key may be overridden."""
@@ -113,3 +156,15 @@ class UniqueKeyLoader(yaml.SafeLoader):
             if key.tag in _READ_AS_VALUES:
                 key.tag = _TEXT
         return node
+
+
+def _size(node: yaml.Node, sizes: dict[int, int]) -> int:
+    """Return the number of values in a node, counting each alias as its values; `sizes` keeps the nodes counted so far."""
+    if id(node) not in sizes:
+        sizes[id(node)] = 0  # stays 0 while its values are counted
+        inner = node.value if isinstance(node, yaml.CollectionNode) else []
+        parts = [part for item in inner for part in (item if isinstance(item, tuple) else (item,))]
+        sizes[id(node)] = 1 + sum(_size(part, sizes) for part in parts)
+    elif sizes[id(node)] == 0:
+        raise yaml.composer.ComposerError(None, None, "an alias contains itself", node.start_mark)
+    return sizes[id(node)]

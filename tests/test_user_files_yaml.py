@@ -5,7 +5,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from self_instruct.user_files import UniqueKeyLoader
+from self_instruct.user_files import UniqueKeyLoader, load_yaml
 
 NAMES = st.sampled_from(
     ["yes", "on", "no", "y", "1", "010", "1.50", "~", "null", "2024-05-31", "=", "a", "a b", "1e3"]
@@ -53,3 +53,37 @@ def test_merged_keys_are_strings_and_may_be_overridden(text: str, content: dict[
 def test_an_invalid_key_is_reported_with_its_position(text: str, said: str) -> None:
     with pytest.raises(yaml.YAMLError, match=rf"{said}[\s\S]*line [12], column"):
         yaml.load(text, UniqueKeyLoader)
+
+
+@pytest.mark.parametrize("join", ["b{n}: &b{n} [{parts}]", "b{n}: &b{n} {{<<: [{parts}]}}"])
+def test_aliases_that_stand_for_billions_of_values_are_refused(join: str) -> None:
+    lines = ["b0: &b0 {a: 1}"]
+    lines += [join.format(n=n, parts=", ".join([f"*b{n - 1}"] * 10)) for n in range(1, 12)]
+    with pytest.raises(ValueError, match="its aliases stand for more than 100,000 values"):
+        load_yaml("\n".join(lines))
+    assert load_yaml("\n".join(lines[:3]))["b0"] == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: &a [*a]", "an alias contains itself in its text, line 1"),
+        ("a: &a {b: [*a]}", "an alias contains itself in its text, line 1"),
+        ("a: !!timestamp x", "a value does not fit its tag"),
+        ("a: !!int ''", "a value does not fit its tag"),
+        ("a" * 2_000_000, "it has 2,000,000 characters, more than 1,048,576"),
+    ],
+)
+def test_yaml_that_no_reader_can_hold_is_a_value_error(text: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        load_yaml(text)
+
+
+@pytest.mark.parametrize("text", ["1:30", "1:30.5", "0x10", "0b1", "010", "0o10"])
+def test_only_decimal_digits_are_numbers(text: str) -> None:
+    assert load_yaml(f"a: {text}") == {"a": text}
+
+
+@pytest.mark.parametrize("text", ["0", "-7", "+7", "1_000", "1.5", ".5", "1.0e+3", "-1.5e-05", ".inf", "-.inf"])
+def test_decimal_numbers_are_read_as_pyyaml_reads_them(text: str) -> None:
+    assert load_yaml(f"a: {text}") == yaml.safe_load(f"a: {text}")

@@ -89,6 +89,7 @@ def _report_to_launcher(text: str) -> None:
     path = os.environ.get("TORCHELASTIC_ERROR_FILE")
     if path is None:
         return
+    text = logs.escaped(text)
     more = {"py_callstack": text, "timestamp": str(int(time.time()))}
     with suppress(OSError):
         Path(path).write_text(json.dumps({"message": {"message": text, "extraInfo": more}}), encoding="utf-8")

@@ -40,7 +40,9 @@ def main(argv: list[str]) -> int:
         if options.json:
             print(json.dumps(status.as_dict()))
         else:
-            print(("\033[H\033[2J" if options.watch and sys.stdout.isatty() else "") + _summary(status))
+            if options.watch and sys.stdout.isatty():
+                sys.stdout.buffer.write(b"\033[H\033[2J")  # clear the screen; the text stream would escape it
+            print(_summary(status))
         sys.stdout.flush()
     return 0
 

@@ -5,9 +5,9 @@ second, it lets YAML values pass unchecked, and `--help` should answer at once.
 """
 
 import argparse
-import math
 import os
 import re
+import reprlib
 import types
 import typing
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -21,9 +21,14 @@ from self_instruct.config.presets import PRESETS
 from self_instruct.config.program import program
 from self_instruct.config.suggestions import nearest, nearest_option
 from self_instruct.errors import UserError
+from self_instruct.user_files import MOST_EXACT, load_yaml
 
 DEFAULT = " [default: {}]"
 _BEFORE_DEFAULT = " [default"
+_LARGEST = {int: MOST_EXACT, float: 1e9}
+_REPR = reprlib.Repr()
+_REPR.maxstring = _REPR.maxother = 300
+_REPR.maxlong, _REPR.maxlevel = 80, 2
 _MANY = 24  # a command with more options shows only the common ones in --help
 
 
@@ -230,10 +235,6 @@ def _type_of(item: Field) -> tuple[type, bool, bool]:
 
 
 def _read_yaml(path: Path, declared: dict[str, Field]) -> dict[str, Any]:
-    import yaml
-
-    from self_instruct.user_files import UniqueKeyLoader
-
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -241,10 +242,9 @@ def _read_yaml(path: Path, declared: dict[str, Field]) -> dict[str, Any]:
             f"--config {path}: cannot be read ({_reason(error)}); give the path of a UTF-8 YAML file"
         ) from None
     try:
-        content = yaml.load(text, UniqueKeyLoader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split()).replace('in "<unicode string>"', "in its text")
-        raise UserError(f"{path}: is not YAML: {reason}") from None
+        content = load_yaml(text)
+    except ValueError as error:
+        raise UserError(f"{path}: is not YAML: {error}") from None
     if content is None:
         return {}
     if not isinstance(content, dict):
@@ -297,7 +297,7 @@ def convert(item: Field, raw: Any, where: str, folder: Path) -> Any:
         raise UserError(f"{where} has no value; give {_article(kind)} or leave the line out")
     if many:
         if not isinstance(raw, list):
-            raise UserError(f"{where} is {raw!r}, but must be a list of texts, as in [one, two]")
+            raise UserError(f"{where} is {shown(raw)}, but must be a list of texts, as in [one, two]")
         return [_scalar(item, kind, value, f"{where}[{at}]", folder) for at, value in enumerate(raw)]
     return _scalar(item, kind, raw, where, folder)
 
@@ -306,21 +306,16 @@ def _scalar(item: Field, kind: type, raw: Any, where: str, folder: Path) -> Any:
     value = _cast(kind, raw)
     if value is None:
         hint = "; put it in quotes" if kind is str and not isinstance(raw, (list, dict)) else ""
-        raise UserError(f"{where} is {raw!r}, but must be {_article(kind)}{hint}")
+        raise UserError(f"{where} is {shown(raw)}, but must be {_article(kind)}{hint}")
     rule = item.metadata
     if rule["choices"] and value not in rule["choices"]:
         raise UserError(
-            f"{where} is {value!r}, but must be one of {', '.join(rule['choices'])}{nearest(value, rule['choices'])}"
+            f"{where} is {shown(value)}, but must be one of {', '.join(rule['choices'])}{nearest(value, rule['choices'])}"
         )
     if value == "" and not _type_of(item)[1]:
         raise UserError(f"{where} is empty; give {_article(kind)} or leave it out")
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        low, above, high = rule["minimum"], rule["above"], rule["maximum"]
-        wrong = not math.isfinite(value) or (low is not None and value < low) or (above is not None and value <= above)
-        if wrong or (high is not None and value > high):
-            bounds = [f"at least {low:g}" if low is not None else "", f"above {above:g}" if above is not None else "",
-                      f"at most {high:g}" if high is not None else ""]  # fmt: skip
-            raise UserError(f"{where} is {value}, but must be {' and '.join(b for b in bounds if b) or 'a number'}")
+        _check_bounds(rule, kind, value, where)
     if value == "-" and rule["path"] == "always":
         return value  # standard input or output
     if rule["path"] in ("source", "named"):
@@ -332,6 +327,27 @@ def _scalar(item: Field, kind: type, raw: Any, where: str, folder: Path) -> Any:
     return value
 
 
+def _check_bounds(rule: Mapping[str, Any], kind: type, value: float, where: str) -> None:
+    low, above, high, most = rule["minimum"], rule["above"], rule["maximum"], _LARGEST[kind]
+    wrong = (low is not None and value < low) or (above is not None and value <= above)
+    if wrong or not -most <= value <= most or (high is not None and value > high):
+        bounds = [f"at least {low:g}" if low is not None else "", f"above {above:g}" if above is not None else "",
+                  f"at most {high:g}" if high is not None else ""]  # fmt: skip
+        if high is None and value > most:
+            bounds.append(f"at most {most:,.0f}")
+        elif low is None and above is None and value < -most:
+            bounds.append(f"at least {-most:,.0f}")
+        raise UserError(f"{where} is {shown(value)}, but must be {' and '.join(b for b in bounds if b) or 'a number'}")
+
+
+def shown(value: Any) -> str:
+    """Return a value as a message shows it: long texts and numbers cut, and only the first items of long lists."""
+    try:
+        return _REPR.repr(value)
+    except ValueError:  # Python prints no number of more than 4,300 digits
+        return "a number of over 4,300 digits"
+
+
 def split_name(text: str) -> tuple[str, str]:
     """Split a text of the form NAME=REST; the name is empty if there is none."""
     name, sign, rest = text.partition("=")
@@ -340,12 +356,13 @@ def split_name(text: str) -> tuple[str, str]:
 
 def _place(value: str, where: str, folder: Path) -> str:
     try:
-        path = os.path.normpath(folder / Path(value).expanduser())
+        # Path("./~") is Path("~"), but names a folder here.
+        path = os.path.normpath(folder / (Path(value).expanduser() if value.startswith("~") else value))
         os.stat(path)
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return path
     except (RuntimeError, ValueError) as error:
-        raise UserError(f"{where} is {value!r}, which cannot be a path ({error})") from None
+        raise UserError(f"{where} is {shown(value)}, which cannot be a path ({error})") from None
     except OSError as error:
         raise UserError(f"{where} is {value[:300]!r}, which cannot be reached ({error.strerror})") from None
     return path

@@ -202,7 +202,7 @@ class EndpointOptions:
     api_timeout_seconds: float = option(600.0, "seconds to wait for an answer", above=0)
     api_max_retries: int = option(5, "retries of a request after an unusable answer", minimum=0)
     api_wait_minutes: float = option(
-        10.0, "minutes to wait for a server that is down or refuses every request", minimum=0
+        10.0, "minutes to wait for a server that is down or refuses every request", minimum=0, maximum=100_000
     )
     max_usage_tokens: int | None = option(
         None,

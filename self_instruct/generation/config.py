@@ -55,7 +55,11 @@ class RunOptions:
         minimum=1,
     )
     max_hours: float | None = option(
-        None, "stop after this number of hours in this launch [default: no limit]", above=0, common=True
+        None,
+        "stop after this number of hours in this launch [default: no limit]",
+        above=0,
+        maximum=100_000,  # a timer of the system takes at most 292 years
+        common=True,
     )
     keep_reasoning: bool = option(
         False,
@@ -152,6 +156,7 @@ class PromptOptions:
         "compose request i from the results of the requests up to i - horizon [default: "
         "num_instructions_to_generate / 50, between 16 and 1024; with --recipe chat and magpie a tenth, at least 32]",
         minimum=1,
+        maximum=100_000,
         fixed=True,
     )
 

@@ -3,7 +3,8 @@
 Each process writes its own file, `logs/rank-N.jsonl`, with one JSON object per event: time in UTC, level, rank, host, process,
 message, and numbers for some events. Events are buffered until the directory holds a run, so that a refused launch leaves no
 file. A log that cannot be written is reported once and then skipped. Values of environment variables whose names look like
-secrets are replaced everywhere.
+secrets are replaced everywhere, and characters that control a terminal are escaped: names of files, texts of models and answers
+of servers may hold them.
 """
 
 import fcntl
@@ -14,9 +15,10 @@ import re
 import socket
 import sys
 from collections import deque
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TextIO
 
 from self_instruct.records import json_line
 from self_instruct.runs.layout import DESCRIPTION, LOGS
@@ -25,10 +27,22 @@ _OURS = "self_instruct"
 _BUFFERED = 1000
 _SECRET = re.compile(r"(?:^|_)(?:TOKEN|KEY|APIKEY|SECRET|PASSWORD|PASSWD|CREDENTIALS?)(?:_|$)", re.IGNORECASE)
 _SHORTEST_SECRET = 8
+_CONTROLS = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 without tab and line feed, DEL, C1
+    r"\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"  # line separators and the characters that change the text's direction
+)
+_BAR_MOVES = re.compile(r"\r|\n*(?:\x1b\[A)+")
+"""How a progress bar of tqdm returns to its line; at the start of a write, this hides nothing printed in that write."""
 
 
 def configure(level: str = "info") -> None:
-    """Set up plain log lines, only errors from libraries, and escapes for characters that the terminal cannot show."""
+    """Set up plain log lines, only errors from libraries, and escapes for characters that a terminal cannot show or obeys."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+        if stream is not None and not isinstance(stream, EscapedStream):
+            setattr(sys, name, EscapedStream(stream))
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
     for handler in logging.getLogger().handlers:
         if type(handler) is logging.StreamHandler:
@@ -38,9 +52,6 @@ def configure(level: str = "info") -> None:
     logging.getLogger(_OURS).setLevel(logging.DEBUG if level == "debug" else logging.INFO)
     for noisy in ("httpx", "transformers", "sentence_transformers", "datasets", "vllm"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
 
 
 def write_to(folder: Path, rank: int, part: str = "") -> None:
@@ -55,6 +66,33 @@ def close() -> None:
     for handler in [handler for handler in root.handlers if isinstance(handler, LogFile)]:
         root.removeHandler(handler)
         handler.close()
+
+
+def escaped(text: str) -> str:
+    """Return the text with control characters as escapes such as `\\x1b`, except tabs and line feeds."""
+    return _CONTROLS.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+class EscapedStream:
+    """A text stream that escapes control characters; bytes written to its `buffer` stay as they are."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write the text escaped; only a progress bar's return to its line is kept."""
+        move = _BAR_MOVES.match(text)
+        kept = move[0] if move else ""
+        self._stream.write(kept + escaped(text[len(kept) :]))
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write each line escaped."""
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 class LogFile(logging.Handler):
@@ -119,7 +157,7 @@ class LogFile(logging.Handler):
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         return {
             "time": time, "level": record.levelname.lower(), "rank": self._rank, "host": socket.gethostname(),
-            "pid": record.process, "source": record.name, "message": without_secrets(message),
+            "pid": record.process, "source": record.name, "message": escaped(without_secrets(message)),
             **getattr(record, "figures", {}),
         }  # fmt: skip
 

@@ -25,7 +25,7 @@ class Prices:
             prices = [float(part) for part in text.split(",")]
         except ValueError:
             prices = []
-        if len(prices) not in (1, 2) or not all(0 <= price < float("inf") for price in prices):
+        if len(prices) not in (1, 2) or not all(0 <= price <= 1e9 for price in prices):
             raise UserError(f"--price_per_million_tokens is '{text}', but must be one number, or two such as 0.15,0.6")
         return cls(prices[0], prices[-1])
 

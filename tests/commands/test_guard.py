@@ -1,8 +1,10 @@
 """How a command ends when it fails: the message, the exit code, and the error file for a launcher."""
 
 import json
+import logging
 import re
 import signal
+import unicodedata
 
 import pytest
 
@@ -11,6 +13,7 @@ from self_instruct.commands.guard import guarded
 from self_instruct.engines.base import EngineLost
 from self_instruct.errors import UserError
 from self_instruct.generation.signals import SIGNALS
+from tests.support.runs import scripted
 
 
 @pytest.fixture(autouse=True)
@@ -90,3 +93,80 @@ def test_a_full_disk_says_what_to_do_next(name, advice, monkeypatch, capsys):
         commands.run_command(name, [])
     assert caught.value.code == 1
     assert capsys.readouterr().err == f"error: a.jsonl: No space left on device; {advice}\n"
+
+
+SEQUENCE = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202e\r\x08\x7f\u2067evil\u2069"
+"""A window title, a cleared screen, a colour as C1, reversed text and a text over the start of the line."""
+
+
+def printed(capsys, *argv) -> str:
+    """Run a command and return what it prints, which must hold no character that controls a terminal."""
+    with pytest.raises(SystemExit) as ended:
+        commands.run_command(argv[0], [str(part) for part in argv[1:]])
+    shown = "".join(capsys.readouterr())
+    assert ended.value.code in (0, 2, 3), shown
+    found = {sign for sign in shown if unicodedata.category(sign) in ("Cc", "Zl", "Zp") or sign in BIDI} - {"\n", "\t"}
+    assert not found, (argv[0], found)
+    return shown
+
+
+BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+
+
+@pytest.fixture
+def hostile_file(tmp_path):
+    """A file of records whose name, fields and texts hold control characters; two lines are no records."""
+    path = tmp_path / f"da{SEQUENCE}ta.jsonl"
+    texts = [{"instruction": f"Write {SEQUENCE} poem {n * 7}", "output": f"{SEQUENCE} verse {n}"} for n in range(4)]
+    lines = [*texts, {"instruction": f"{SEQUENCE}?", SEQUENCE: SEQUENCE, "output": 7}]
+    written = [json.dumps(line, ensure_ascii=False) for line in lines]
+    path.write_text("\n".join([*written, f"no json {SEQUENCE}", ""]), encoding="utf-8", newline="")
+    return path
+
+
+def test_no_data_command_prints_control_characters(hostile_file, tmp_path, capsys):
+    again = hostile_file.with_name(f"2{hostile_file.name}")
+    again.write_bytes(hostile_file.read_bytes())
+    shown = ""
+    for name, *more in (
+        ["convert", hostile_file, "--output_path", tmp_path / f"{SEQUENCE}.alpaca.jsonl", "--to", "alpaca"],
+        ["convert", hostile_file, "--to", SEQUENCE],
+        ["lint", hostile_file],
+        ["clean", hostile_file, "--output_path", tmp_path / f"{SEQUENCE}.clean.jsonl"],
+        [
+            "merge",
+            "--sources",
+            hostile_file,
+            f"{SEQUENCE.replace('/', '')}={again}",
+            "--output_path",
+            tmp_path / "m.jsonl",
+        ],
+        ["decontaminate", hostile_file, "--output_path", tmp_path / "left.jsonl", "--benchmarks", again],
+        ["card", hostile_file, "--output_path", tmp_path / f"card{SEQUENCE}"],
+        ["report", hostile_file, "--output_path", tmp_path / f"{SEQUENCE}.txt", "--projection", SEQUENCE],
+        ["curate", hostile_file, "--output_path", tmp_path / SEQUENCE],
+        ["status", tmp_path / SEQUENCE],
+        ["generate", f"--{SEQUENCE}"],
+    ):
+        shown += printed(capsys, name, *more)
+    assert shown.count("\\x1b") > 20, shown
+
+
+def test_no_command_of_a_run_prints_control_characters(tmp_path, capsys):
+    folder, script = tmp_path / f"run{SEQUENCE}", tmp_path / "script.jsonl"
+    rows = [
+        {
+            "text": f"Write {SEQUENCE} number {n * 31}.\n\n5. Output:\n{SEQUENCE} print({n})\n###\n",
+            "finish_reason": "stop",
+        }
+        for n in range(4)
+    ]
+    script.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    printed(capsys, "generate", *scripted(script, folder, 3), "--log_level", "debug", "--max_requests", 4)
+    kept = (folder / "machine_generated_instructions.jsonl").read_text(encoding="utf-8")
+    assert "\u202e" in kept and "\x9b" in kept
+    logging.getLogger("self_instruct").warning("from a server")
+    for argv in (["status"], ["explain", "number 31"], ["refilter", f"{folder}2"]):
+        printed(capsys, argv[0], folder, *argv[1:])
+    logged = "".join(path.read_text(encoding="utf-8") for path in (folder / "logs").iterdir())
+    assert not {"\x9b", "\u202e"} & set(logged)

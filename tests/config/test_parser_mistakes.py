@@ -1,12 +1,17 @@
 """Mistakes in options: every message names the option, the given value and the expected one."""
 
 import re
+from dataclasses import Field, fields, is_dataclass
+from importlib import import_module
 from pathlib import Path
+from pkgutil import walk_packages
 
 import pytest
+import yaml
 
+import self_instruct
 from self_instruct.config.option import declarations
-from self_instruct.config.parser import parse_values
+from self_instruct.config.parser import convert, parse_values
 from self_instruct.datasets.options import OutputOptions
 from self_instruct.errors import UserError
 from self_instruct.generation.config import GROUPS, parse_arguments
@@ -39,8 +44,17 @@ def yaml_mistake(folder: Path, content: str | bytes) -> str:
         ("temperature: yes", "temperature is True, but must be a number"),
         ("temperature: warm", "temperature is 'warm', but must be a number"),
         ("temperature: .nan", "temperature is nan, but must be at least 0"),
-        ("temperature: .inf", "temperature is inf, but must be at least 0"),
-        ("temperature: 1" + "0" * 400, "temperature is 1" + "0" * 400 + ", but must be a number"),
+        ("temperature: .inf", "temperature is inf, but must be at least 0 and at most 1,000,000,000"),
+        ("temperature: 1" + "0" * 400, "temperature is 1" + "0" * 37 + "..." + "0" * 39 + ", but must be a number"),
+        ("temperature: 1.0e+300", "temperature is 1e+300, but must be at least 0 and at most 1,000,000,000"),
+        ("seed: 1" + "0" * 400, "seed is 1" + "0" * 37 + "..." + "0" * 39 + ", but must be at most 9,007,199,254,740,991"),
+        ("max_hours: 1:30", "max_hours is '1:30', but must be a number"),
+        ("max_hours: 1:30.5", "max_hours is '1:30.5', but must be a number"),
+        ("seed: 0x10", "seed is '0x10', but must be a whole number"),
+        ("seed: 0b10", "seed is '0b10', but must be a whole number"),
+        ("seed: !!int x", "is not YAML: invalid literal for int() with base 10: 'x'"),
+        ("seed: !!bool x", "is not YAML: a value does not fit its tag ('x')"),
+        ("seed: !!int 0x" + "f" * 5000, "seed is a number of over 4,300 digits, but must be at most 9,007,199,254,740,991"),
         ("batch_dir: ''", "batch_dir is empty; give a text or leave it out"),
         ("instruction_trigger: ''", "instruction_trigger is empty; give a text or leave it out"),
         ("temperature: -0.1", "temperature is -0.1, but must be at least 0"),
@@ -272,3 +286,42 @@ def test_help_of_few_options_shows_all(capsys: pytest.CaptureFixture[str]) -> No
         parse_values(["--help"], "test", GROUPS, ["seed", "min_p"])
     shown = capsys.readouterr().out
     assert "--seed" in shown and "--min_p" in shown and "--help_all" not in shown
+
+
+def every_option() -> dict[str, Field]:
+    """Return the declaration of each option of the package, by the module and name of its group and its own name."""
+    modules = [module.name for module in walk_packages(self_instruct.__path__, "self_instruct.") if "." in module.name]
+    groups = {
+        group
+        for name in modules
+        if name.rpartition(".")[2] in ("options", "config") or ".commands." in name
+        for group in vars(import_module(name)).values()
+        if isinstance(group, type) and is_dataclass(group) and any(item.metadata for item in fields(group))
+    }
+    return {f"{group.__qualname__}.{name}": item for group in groups for name, item in declarations((group,)).items()}
+
+
+HUGE = ["9" * 400, "-" + "9" * 400, "9" * 5000, "1e300", "-1e300", "1e400", "0x10", "1:30", "nan", "x" * 400]
+LAUGHS = "\n".join(["a0: &a0 [lol]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 5))])
+
+
+def test_every_option_refuses_a_value_without_bounds_in_one_short_message(tmp_path: Path) -> None:
+    values = [*HUGE, *(yaml.safe_load(text) for text in HUGE if len(text) < 500), yaml.safe_load(LAUGHS)]
+    found = every_option()
+    assert len(found) > 100
+    for name, item in found.items():
+        for value in values:
+            try:
+                taken = convert(item, value, name, tmp_path)
+            except UserError as error:
+                assert len(str(error)) < 2_500, (name, error)
+            else:
+                assert isinstance(taken, str) or -(2**53) < taken < 2**53, (name, value)
+
+
+@pytest.mark.parametrize("home", ["./~", "./~/run", "a/~"])
+def test_a_tilde_that_does_not_begin_a_path_is_a_name(
+    tmp_path: Path, home: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert parse_arguments(["--batch_dir", home], "test").run.batch_dir == str(tmp_path / home)

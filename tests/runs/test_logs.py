@@ -142,3 +142,17 @@ def test_a_run_logs_more_than_it_prints(tmp_path):
 def test_a_refused_launch_leaves_no_log(tmp_path):
     result = generate("--engine", "scripted", "--batch_dir", tmp_path / "run", "--seed_tasks_path", tmp_path / "none")
     assert result.returncode == 2 and not (tmp_path / "run").exists()
+
+
+def test_streams_and_logs_escape_control_characters_but_bars_return_to_their_line(log, tmp_path):
+    (tmp_path / "run.yaml").touch()
+    text, shown = "a\x1b]0;t\x07\x9b2J\r\u202eb\tc\n", "a\\x1b]0;t\\x07\\x9b2J\\r\\u202eb\tc\n"
+    terminal = io.StringIO()
+    stream = logs.EscapedStream(terminal)
+    print(text, end="", file=stream)
+    stream.writelines([text, text])
+    stream.write(f"\r 50%|#{text}")
+    stream.write("\n\x1b[A")
+    assert terminal.getvalue() == f"{shown * 3}\r 50%|#{shown}\n\x1b[A"
+    LOGGER.warning("%s", text)
+    assert rows(log)[-1]["message"] == shown

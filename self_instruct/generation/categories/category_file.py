@@ -10,8 +10,6 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from self_instruct.errors import UserError
 from self_instruct.formats import INSTRUCTION_INPUT_OUTPUT, INSTRUCTION_OUTPUT, RecordFormat
 from self_instruct.generation.categories.category import (
@@ -28,7 +26,7 @@ from self_instruct.generation.categories.category import (
 from self_instruct.generation.categories.template import Template
 from self_instruct.records import Record
 from self_instruct.seeds import task_of
-from self_instruct.user_files import LineError, UniqueKeyLoader
+from self_instruct.user_files import LineError, load_yaml
 
 FORMATS: dict[str, RecordFormat] = {"io": INSTRUCTION_OUTPUT, "iio": INSTRUCTION_INPUT_OUTPUT}
 _KEYS = (
@@ -60,13 +58,13 @@ def nearest(word: str, names: Collection[str]) -> str:
 def _content(path: Path) -> dict[str, Any]:
     try:
         raw = path.read_bytes()
-        content = yaml.load(raw.decode("utf-8-sig"), UniqueKeyLoader)
+        content = load_yaml(raw.decode("utf-8-sig"))
     except OSError as error:
         raise UserError(f"category file {path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
         raise UserError(f"category file {path}: is not UTF-8; save it as UTF-8") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UserError(f"category file {path}: is not YAML: {' '.join(str(error).split())}") from None
+    except ValueError as error:
+        raise UserError(f"category file {path}: is not YAML: {error}") from None
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise UserError(f"category file {path}: must hold 'key: value' lines, with {', '.join(_KEYS[:4])} and so on")
     return content

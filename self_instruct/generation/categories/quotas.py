@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 from self_instruct.errors import UserError
 
+_LARGEST_SHARE = 1e9
+
 
 def read_shares(text: str) -> dict[str, float]:
     """Parse `general:50,coding:30` into shares by name, in order; a name without a number has a share of 1.
@@ -23,8 +25,9 @@ def read_shares(text: str) -> dict[str, float]:
             share = float(number) if colon else 1.0
         except ValueError:
             share = 0.0
-        if not 0 < share < float("inf"):
-            raise UserError(f"--categories: the share of {name} is {number!r}, but must be a number above 0")
+        if not 0 < share <= _LARGEST_SHARE:
+            wanted = f"above 0 and at most {_LARGEST_SHARE:,.0f}" if share > _LARGEST_SHARE else "above 0"
+            raise UserError(f"--categories: the share of {name} is {number!r}, but must be a number {wanted}")
         shares[name] = share
     return shares
 

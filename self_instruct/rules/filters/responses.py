@@ -57,16 +57,14 @@ def read_patterns(path: Path) -> list[ResponsePattern]:
     Raises UserError, which names the file and the pattern, for a mistake in the file and for a pattern that misses one of its
     `drops` or matches one of its `keeps`. Without these examples, a pattern that never matches would go unnoticed.
     """
-    import yaml
-
-    from self_instruct.user_files import UniqueKeyLoader
+    from self_instruct.user_files import load_yaml
 
     try:
-        content = yaml.load(path.read_text(encoding="utf-8-sig"), UniqueKeyLoader)
+        content = load_yaml(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UserError(f"{_OPTION} {path}: cannot be read ({error.strerror}); give a YAML file of patterns") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UserError(f"{path}: is not YAML: {' '.join(str(error).split())[:300]}") from None
+    except ValueError as error:
+        raise UserError(f"{path}: is not YAML: {str(error)[:300]}") from None
     if not isinstance(content, list) or not content:
         raise UserError(f"{path}: must hold a list of patterns, each with {', '.join(_REQUIRED)}")
     found = [_pattern(item, f"{path}[{at}]") for at, item in enumerate(content)]
