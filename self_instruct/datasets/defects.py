@@ -55,6 +55,7 @@ _ASKS_TO_REFUSE = re.compile(
     re.IGNORECASE,
 )
 _WORD = re.compile(r"\w+")
+_STRING_BEGINS, _STRING_ENDS = re.compile(r"[=(\[,]\s*[\"'][^\"'\n]*\Z"), re.compile(r"[^\"'\n]*[\"']\s*[;),\]]")
 _NO_OUTPUT = re.compile(
     r"[<\[(]?\s*(?:n\.?/?a|no[ _-]?(?:in|out)put|no ?(?:answer|response)(?: (?:provided|given|available))?"
     r"|not applicable|nothing to output|nan|tbd|todo)\s*[>\])]?\.?",
@@ -250,8 +251,17 @@ def no_context(record: Exchange) -> str | None:
 
 def as_an_ai(record: Exchange) -> str | None:
     """Find an output that speaks of itself as an AI or a language model."""
-    found = _AS_AN_AI.search(record.output) or AS_AN_AI_NOT_ENGLISH.search(record.output)
+    found = next(
+        (one for one in _AS_AN_AI.finditer(record.output) if not _is_quoted_in_code(record.output, one)), None
+    )
+    found = found or AS_AN_AI_NOT_ENGLISH.search(record.output)
     return f"output: {around(record.output, found.start(), found.end())}" if found else None
+
+
+def _is_quoted_in_code(text: str, found: re.Match[str]) -> bool:
+    """Return whether a match is in a string of a program, such as an argument."""
+    before, after = text[max(0, found.start() - 80) : found.start()], text[found.end() : found.end() + 80]
+    return bool(_STRING_BEGINS.search(before) and _STRING_ENDS.match(after))
 
 
 def refusal(record: Exchange) -> str | None:
