@@ -265,7 +265,7 @@ def _is_quoted_in_code(text: str, found: re.Match[str]) -> bool:
 
 
 def refusal(record: Exchange) -> str | None:
-    """Find an output that begins with a refusal, in any of some twenty languages."""
+    """Find an output that begins with a refusal, in English or some thirty other languages."""
     found = _REFUSES.match(record.output[:400]) or REFUSES_NOT_ENGLISH.match(record.output[:400])
     return found.group().strip()[:_SHOWN] if found and not _ASKS_TO_REFUSE.search(record.task[:4000]) else None
 
