@@ -113,7 +113,9 @@ def _turns(row: dict[str, Any]) -> list[str]:
     turns = row.get("turns", row.get("prompt"))
     if not isinstance(turns, list):
         return []
-    texts = [turn.get("content") if isinstance(turn, dict) and {*turn} == {"content"} else turn for turn in turns]
+    texts: list[Any] = [
+        turn.get("content") if isinstance(turn, dict) and {*turn} == {"content"} else turn for turn in turns
+    ]
     return texts if all(isinstance(text, str) for text in texts) else []
 
 

@@ -238,7 +238,7 @@ class CardOptions:
 class HubOptions:
     """publishing"""
 
-    push_to_hub: str | None = option(None, "upload the repository to OWNER/NAME on the Hub; it is created if needed")
+    push_to_hub: str | None = option(None, "upload the dataset to OWNER/NAME on the Hub; it is created if needed")
     private: bool = option(False, "create a new repository as private")
 
 
