@@ -47,7 +47,7 @@ def main(argv: Sequence[str]) -> int:
         raise UserError("--output_path is missing; give card RUN_OR_FILE --output_path DIR")
     if path == PIPE:
         raise UserError("RUN_OR_FILE -: a card is made from a file and the reports beside it; give the path of a file")
-    if hub.push_to_hub is None and (hub.private or hub.dry_run):
+    if hub.push_to_hub is None and (hub.private or options.dry_run):
         raise UserError(f"--{'private' if hub.private else 'dry_run'} needs --push_to_hub OWNER/NAME; add it")
     from self_instruct.datasets.card import Stated
     from self_instruct.datasets.history import Declared
@@ -55,7 +55,7 @@ def main(argv: Sequence[str]) -> int:
 
     if hub.push_to_hub is not None:
         check_name(hub.push_to_hub)
-        if not hub.dry_run:
+        if not options.dry_run:
             check_online()
     folder = Path(options.output_path)
     repository = write_repository(
@@ -69,27 +69,28 @@ def main(argv: Sequence[str]) -> int:
         split=reading.split,
         map=reading.sources([path])[0].map,
         repo=hub.push_to_hub,
-        dry_run=hub.dry_run,
+        dry_run=options.dry_run,
     )
     print("\n".join(_summary(repository)))
-    if not hub.dry_run:
+    if not options.dry_run:
         print("\n".join(_written(repository)))
     code = SOME_UNREADABLE if repository.statistics.unreadable else 0
-    return _push(repository, hub) or code if hub.push_to_hub is not None else code
+    return _push(repository, hub, options.dry_run) or code if hub.push_to_hub is not None else code
 
 
-def _push(repository: "Repository", hub: HubOptions) -> int:
-    from self_instruct.datasets.publish import HubFailed, push
+def _push(repository: "Repository", hub: HubOptions, dry_run: bool) -> int:
+    from self_instruct.datasets.publish import HubFailed, Upload, push
 
-    repo = str(hub.push_to_hub)
-    if hub.dry_run:
+    repo, folder = str(hub.push_to_hub), repository.folder
+    if dry_run:
         print(
             f"Dry run: nothing was written or sent. Files for {'the private ' if hub.private else ''}datasets/{repo}:"
         )
         print("\n".join(_files(repository)))
         return 0
     try:
-        print(f"Uploaded: {push(repository, repo, hub.private)}")
+        files = {name: folder / name for name, _ in repository.files}
+        print(f"Uploaded: {push(Upload(files, repo, hub.private, folder))}")
     except HubFailed as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

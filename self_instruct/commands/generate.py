@@ -9,17 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from self_instruct.commands.guard import guarded, prints_messages
-from self_instruct.config.option import option
+from self_instruct.config.option import declarations, option, taken
 from self_instruct.config.parser import TRUTHS, parse_values
 from self_instruct.config.presets import PRESETS
 from self_instruct.config.program import command_line
 from self_instruct.config.shipped import shipped
+from self_instruct.datasets.options import HubOptions, PushOptions
 from self_instruct.errors import UserError
 from self_instruct.formats import FORMATS, INSTRUCTION_OUTPUT, RecordFormat
 from self_instruct.generation.config import GROUPS, PROMPTS, Config, assemble
 from self_instruct.runs import logs
 
 if TYPE_CHECKING:
+    from self_instruct.datasets.pushing import Pusher
     from self_instruct.generation.recipe import Recipe
 
 _log = logging.getLogger(__name__)
@@ -37,6 +39,9 @@ class FormatOptions:
     )
 
 
+_GROUPS = (*GROUPS, HubOptions, PushOptions)
+
+
 def run(format: RecordFormat, prompt_path: Path, argv: Sequence[str]) -> None:
     """Run a launch script and exit: 0 if the target or a limit was reached, 1 if the engine or the disk failed, 2 for a user
     error, 128 + n for signal n.
@@ -46,24 +51,28 @@ def run(format: RecordFormat, prompt_path: Path, argv: Sequence[str]) -> None:
 
 def main(argv: Sequence[str]) -> int:
     """Run the command and return its exit code."""
-    values, _ = parse_values(argv, "Generate records with a language model.", (FormatOptions, *GROUPS))
+    values, _ = parse_values(argv, "Generate records with a language model.", (FormatOptions, *_GROUPS))
     name = values.pop("record_format", FormatOptions().record_format)
     return _generate(FORMATS[name], shipped(PROMPTS[name]), values)
 
 
 def _run(base: RecordFormat, prompt_path: Path, argv: Sequence[str]) -> int:
-    values, _ = parse_values(argv, f"Generate {base.name.replace('_', '-')} records with a language model.", GROUPS)
+    values, _ = parse_values(argv, f"Generate {base.name.replace('_', '-')} records with a language model.", _GROUPS)
     return _generate(base, prompt_path, values)
 
 
 def _generate(base: RecordFormat, prompt_path: Path, values: Mapping[str, Any]) -> int:
-    config = assemble(values)
+    config, hub = assemble(values), taken(HubOptions, values)
+    if hub.push_to_hub is None and (hub.private or "push_every" in values):
+        raise UserError(f"--{'private' if hub.private else 'push_every'} needs --push_to_hub OWNER/NAME; add it")
+    if hub.push_to_hub is not None and config.run.plan:
+        raise UserError("--push_to_hub does not go with --plan, which only estimates; leave one of them out")
     logs.configure(config.reporting.log_level)
     recipe = _recipe(config, base, prompt_path, values)
     if config.run.dry_run:
         return dry_run(recipe)
     if config.run.batch_dir:
-        return generate(recipe)
+        return generate(recipe, _pusher(config, hub, taken(PushOptions, values).push_every))
     if not config.run.plan:
         raise UserError("--batch_dir is missing; give the directory for the run")
     with tempfile.TemporaryDirectory() as folder:
@@ -100,7 +109,7 @@ def dry_run(recipe: "Recipe") -> int:
     return 0
 
 
-def generate(recipe: "Recipe") -> int:
+def generate(recipe: "Recipe", pusher: "Pusher | None" = None) -> int:
     """Generate from a recipe, print the summary and return the exit code."""
     from self_instruct.generation.run import generate as generate_run
 
@@ -109,10 +118,42 @@ def generate(recipe: "Recipe") -> int:
         recipe,
         ask=_ask if sys.stdin.isatty() and sys.stderr.isatty() else None,
         again=command,
+        observer=pusher,
+    )
+    if ended.text is None:
+        return ended.code
+    print(ended.text, flush=True)
+    failed = _finished(pusher, ended.code > 128) if pusher is not None else 0
+    return ended.code or failed
+
+
+def _pusher(config: Config, hub: HubOptions, every: int) -> "Pusher | None":
+    """Return what pushes the run to the Hub, if the options ask for it. Raises UserError if it could never succeed."""
+    if hub.push_to_hub is None:
+        return None
+    from self_instruct.datasets.history import Declared
+    from self_instruct.datasets.publish import check_name, check_online
+    from self_instruct.datasets.pushing import Pusher
+
+    check_name(hub.push_to_hub)
+    check_online()
+    run = config.run
+    return Pusher(
+        Path(str(run.batch_dir)), hub.push_to_hub, hub.private, every, run.num_instructions_to_generate,
+        Declared(declarations(GROUPS), {}, {}),
     )  # fmt: skip
-    if ended.text is not None:
-        print(ended.text)
-    return ended.code
+
+
+def _finished(pusher: "Pusher", interrupted: bool) -> int:
+    """Push the rest, print what was pushed, and return the exit code."""
+    pushed = pusher.finish(interrupted)
+    if pushed.commits:
+        print(
+            f"Pushed: {pushed.records:,} records are on the Hub; the last of {pushed.commits:,} commits is {pushed.commit}"
+        )
+    if pushed.error:
+        print(f"error: {pushed.error}. {pushed.left:,} records are not on the Hub yet.", file=sys.stderr)
+    return int(bool(pushed.error))
 
 
 def _ask(question: str) -> bool:

@@ -1,5 +1,5 @@
-"""Read benchmark tasks: HumanEval, MBPP, GSM8K, MATH, MMLU, ARC, SQuAD and MT-bench by their fields, and any other benchmark as
-instructions with answers.
+"""Read benchmark tasks: HumanEval, MBPP, GSM8K, MATH, MMLU, ARC, SQuAD, MT-bench and others by their fields, and any other
+benchmark as instructions with answers.
 
 The question of a task is kept apart from its choices or its passage, because training data may contain the question alone.
 """
@@ -22,8 +22,10 @@ _FIELDS = (
     ("text", "code"),  # MBPP
     ("prompt", "code"),  # MBPP, sanitized
     ("question", "answer"),  # GSM8K
-    ("problem", "solution"),  # MATH
+    ("problem", "solution"),  # MATH, AIME
+    ("question", "correct answer"),  # GPQA
 )
+_QUESTIONS = ("question", "sentence", "prompt", "problem")  # of TruthfulQA, WinoGrande ...
 _MMLU, _LETTERS = ("question", "A", "B", "C", "D", "answer"), ("A", "B", "C", "D")
 Task = tuple[str, dict[str, str]]
 """The id of a benchmark's task, and its texts by field."""
@@ -54,8 +56,12 @@ def _texts(name: str, path: str) -> Iterator[BenchmarkText]:
     known = [_known(value) for value in values]
     schema = None if all(known) else recognise(values[:64], container.header, container.key, path)
     if schema is None and not all(known):
+        known = [tasks or _question(value) for tasks, value in zip(known, values, strict=True)]
+    if schema is None and not all(known):
         raise UserError(
-            f"--benchmarks {path}: no known benchmark or format has the fields {', '.join(values[0])[:200]}"
+            f"--benchmarks {path}: no known benchmark or format has the fields {', '.join(values[0])[:200]}; name the field of "
+            "the questions, as in `self-instruct convert FILE --map instruction=FIELD --to jsonl --output_path NEW.jsonl`, and "
+            "give the new file"
         )
     for row, tasks in zip(whole, known, strict=True):
         for id, parts in tasks if schema is None else [_read(schema, row)]:
@@ -77,12 +83,12 @@ def _read(schema: Schema, row: Row) -> Task:
 
 def _known(row: dict[str, Any]) -> list[Task]:
     """Return the ids and texts of the tasks in a row of a known benchmark; empty for other rows."""
+    row = {key.lower() if key not in _LETTERS else key: value for key, value in row.items()}
     if isinstance(row.get("paragraphs"), list):
         return _squad(row["paragraphs"])
     if isinstance(row.get("question"), dict) and isinstance(row["question"].get("stem"), str):  # ARC as published
         row = {**row, **row["question"], "question": row["question"]["stem"]}
-    turns = row.get("turns")
-    if isinstance(turns, list) and turns and all(isinstance(turn, str) for turn in turns):  # MT-bench
+    if turns := _turns(row):  # MT-bench, Arena-Hard
         answers = row.get("reference")
         named = [("turn", turns), ("reference", answers if isinstance(answers, list) else [])]
         return [(_id(row), {f"{name} {at}": text for name, texts in named for at, text in enumerate(texts, start=1)
@@ -93,12 +99,31 @@ def _known(row: dict[str, Any]) -> list[Task]:
         more = {"context": row["context"]} if isinstance(row.get("context"), str) else {}
         lettered = "\n".join(f"{letter}. {text}" for letter, text in texts.items())
         return [(_id(row), {"question": asked, **more, "choices": lettered})]
-    if isinstance(row.get("question"), str) and isinstance(row.get("context"), str):  # SQuAD, a row for each question
-        return [(_id(row), {"question": row["question"], "context": row["context"], "answer": _answer(row)})]
+    passage = next((name for name in ("context", "passage") if isinstance(row.get(name), str)), None)
+    if isinstance(row.get("question"), str) and passage:  # SQuAD and BoolQ, a row for each question
+        return [(_id(row), {"question": row["question"], passage: row[passage], "answer": _answer(row)})]
     names = next((names for names in _FIELDS if all(isinstance(row.get(name), str) for name in names)), ())
     # In GSM8K the bare result follows "####"; search the solution without it.
     parts = {name: row[name].rpartition("####")[0] or row[name] if name == "answer" else row[name] for name in names}
     return [(_id(row), parts)] if parts else []
+
+
+def _turns(row: dict[str, Any]) -> list[str]:
+    """Return the questions of a row of MT-bench or Arena-Hard: texts, or objects with a text; empty for other rows."""
+    turns = row.get("turns", row.get("prompt"))
+    if not isinstance(turns, list):
+        return []
+    texts: list[Any] = [
+        turn.get("content") if isinstance(turn, dict) and {*turn} == {"content"} else turn for turn in turns
+    ]
+    return texts if all(isinstance(text, str) for text in texts) else []
+
+
+def _question(row: dict[str, Any]) -> list[Task]:
+    """Return the question of a row of no known format; empty if it has none."""
+    row = {key.lower(): value for key, value in row.items()}
+    name = next((name for name in _QUESTIONS if isinstance(row.get(name), str)), None)
+    return [(_id(row), {"question": row[name]})] if name else []
 
 
 def _squad(paragraphs: list[Any]) -> list[Task]:

@@ -33,6 +33,18 @@ _NO_CHAT = {
 
 
 @dataclass(frozen=True)
+class Parts:
+    """The files of the two configurations, which may be patterns; `progress` says how far a run is that still goes on."""
+
+    records: str
+    chats: str
+    progress: str = ""
+
+
+ONE_FILE = Parts(RECORDS, CHATS)
+
+
+@dataclass(frozen=True)
 class Stated:
     """Facts that only the user knows, each None if it was not given: the display name, the licence as a Hub id, language codes,
     and the licence of the model.
@@ -64,7 +76,13 @@ def read_stated(path: Path) -> Stated:
 
 
 def render_card(
-    statistics: Statistics, steps: Sequence[Step], licenses: Mapping[str, str], stated: Stated, name: str, place: str
+    statistics: Statistics,
+    steps: Sequence[Step],
+    licenses: Mapping[str, str],
+    stated: Stated,
+    name: str,
+    place: str,
+    parts: Parts = ONE_FILE,
 ) -> "DatasetCard":
     """Return the card. `licenses` maps models to their known licences, `name` is the title unless `stated` has a display name,
     and `place` is the argument of `load_dataset`.
@@ -85,19 +103,20 @@ def render_card(
         category_rows=[(name, f"{number:,}") for name, number in statistics.categories.most_common()],
         settings=_settings(steps),
         mark=MARK,
+        progress=parts.progress,
     )  # fmt: skip
-    return DatasetCard(f"---\n{card_data(statistics, stated).to_yaml()}\n---\n\n{body}\n")
+    return DatasetCard(f"---\n{card_data(statistics, stated, parts).to_yaml()}\n---\n\n{body}\n")
 
 
-def card_data(statistics: Statistics, stated: Stated) -> "DatasetCardData":
+def card_data(statistics: Statistics, stated: Stated, parts: Parts = ONE_FILE) -> "DatasetCardData":
     """Return the metadata of the card. Facts that `stated` does not give are omitted."""
     from huggingface_hub import DatasetCardData
 
     configs: list[dict[str, Any]] = [
-        {"config_name": "default", "default": True, "data_files": [{"split": "train", "path": RECORDS}]}
+        {"config_name": "default", "default": True, "data_files": [{"split": "train", "path": parts.records}]}
     ]
     if statistics.chats:
-        configs.append({"config_name": "chat", "data_files": [{"split": "train", "path": CHATS}]})
+        configs.append({"config_name": "chat", "data_files": [{"split": "train", "path": parts.chats}]})
     return DatasetCardData(
         pretty_name=stated.pretty_name,
         license=stated.license,

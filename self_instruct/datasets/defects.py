@@ -42,7 +42,8 @@ _REFUSES = re.compile(
     r"|I apologi[sz]e|sorry|unfortunately)?"
     r"[,.]? ?(?:but )?(?:as an? [\w ,]{2,40}, )?\bI(?: can(?:not|['’]?t| not)|['’]m (?:unable|not able) to"
     r"| am (?:unable|not able) to| won['’]t"
-    r"| do(?:n['’]t| not) have (?:the ability|access)) (?:\w+ ){0,2}?(?:help|assist|provide|answer|fulfil"
+    r"| do(?:n['’]t| not) have (?:the ability|access)| (?:must|have to) (?:respectfully |politely )?decline) "
+    r"(?:\w+ ){0,2}?(?:help|assist|provide|answer|fulfil"
     r"|fulfill|comply|generate|create|"
     r"write|discuss|engage|support|share|do|access|browse|see|view|open|to|with|draw|display|play|perform|complete)\b",
     re.IGNORECASE,
@@ -54,9 +55,10 @@ _ASKS_TO_REFUSE = re.compile(
     re.IGNORECASE,
 )
 _WORD = re.compile(r"\w+")
+_STRING_BEGINS, _STRING_ENDS = re.compile(r"[=(\[,]\s*[\"'][^\"'\n]*\Z"), re.compile(r"[^\"'\n]*[\"']\s*[;),\]]")
 _NO_OUTPUT = re.compile(
     r"[<\[(]?\s*(?:n\.?/?a|no[ _-]?(?:in|out)put|no ?(?:answer|response)(?: (?:provided|given|available))?"
-    r"|not applicable|nan|tbd|todo)\s*[>\])]?\.?",
+    r"|not applicable|nothing to output|nan|tbd|todo)\s*[>\])]?\.?",
     re.IGNORECASE,
 )
 _PICTURE = r"(?:image|picture|photo(?:graph)?|painting|screenshot|illustration|drawing)"
@@ -71,7 +73,9 @@ _IMAGE_TASK = re.compile(
 _IMG = re.compile(r"<img\b[^<>]*>", re.IGNORECASE)
 _FILE_KINDS = r"(?:png|jpe?g|gif|bmp|webp|svg|tiff?|heic|mp3|wav|mp4|mov|avi)"
 _ONLY_A_REFERENCE = re.compile(
-    rf"<?(?:https?://|www\.)\S+(?:\s+(?:https?://|www\.)\S+)*|!\[[^\]\n]{{0,300}}\]\([^)\n]{{1,1000}}\)"
+    rf"<?(?:[\w ]{{1,30}}: ?)?(?:https?://|www\.)\S+(?:\s+(?:https?://|www\.)\S+)*"
+    rf"|[\w-]{{1,63}}(?:\.[\w-]{{1,63}}){{0,4}}\.(?:com|org|net|edu|gov|io|de|fr|uk)(?:/\S*)?"
+    rf"|!?\[[^\]\n]{{0,300}}\]\([^)\n]{{1,1000}}\)"
     rf"|<img\b[^<>]*>(?:\s*</img>)?"
     rf"|[<\[(]?(?:image|picture|photo|img)(?:[ _-]?\d+)?(?: ?: ?[^\n\])>]{{0,200}})?(?:\.{_FILE_KINDS})?[>\])]"
     rf"|data:image/\S+|[\w./\\ -]{{1,200}}\.{_FILE_KINDS}",
@@ -99,16 +103,19 @@ _ASKS_FOR_MORE = re.compile(
     r"\W*(?:(?:ok(?:ay)?|great|thanks?(?: you)?|and|now|please|can you|could you|would you|yes)[,.!]? ){0,4}"
     r"(?:(?:give|show|tell|list|write|suggest|name|provide|generate|find|add)(?: me| us)? "
     r"(?:(?:a few |some |several |any |a couple |\w{3,6} |\d{1,3} )?more|another(?: one| few| two)?)"
-    r"(?: (?:of (?:them|those|these)|examples?|ones?|options?|ideas?|suggestions?))?"
+    r"(?: (?:of (?:them|those|these)|examples?|ones?|options?|ideas?|suggestions?|details?|info(?:rmation)?))?"
+    rf"(?: (?:about|on|for) {_IT})?"
     rf"|(?:rewrite|rephrase|explain|summari[sz]e|translate|shorten|expand|simplify|improve|fix|repeat"
     rf"|elaborate on) {_IT}"
     r"(?: (?:again|further|in more detail|more simply|in \w{3,12}(?: sentences?| words?)?|into \w{3,12}))?"
     r"|continue|go on|keep going|try again|(?:one |some |a few |\d{1,3} )?more(?: examples)?|elaborate"
     r"|what else|why is that"
     r"|make it (?:shorter|longer|simpler|better|funnier|more \w+)|how so|are you sure"
-    r"|what about (?:the (?:other|last) one|it|them)"
+    r"|what about (?:the (?:other|last|first|second|third|next) one|it|them)|(?:and )?another(?: one)?"
+    r"|do (?:the same|it again|that again)(?: (?:for|with|in) [\w ]{1,30})?|what do you mean(?: by that)?"
     r"|继续|請繼續|请继续|再(?:来|给我?)(?:几|一|两|三)个|もっと(?:教えて)?|続けて(?:ください)?|계속(?:해 ?줘)?"
-    r"|(?:mach )?weiter|noch (?:mehr|eins|ein paar)|contin[uú]a|sigue|dame (?:algunos )?más|continuez?|encore"
+    r"|(?:mach )?weiter|noch (?:mehr|eins|ein paar)|contin[uú]a|sigue|"
+    r"dame (?:(?:algun|un)[oa]s (?:pocos |cuantos )?)?más|continuez?|encore"
     r"|donne[- ]m['’]?en plus|продолжай|продолжи|ещё|еще)(?:,? please)?\s*[.!?。？！…]*\s*",
     re.IGNORECASE,
 )
@@ -244,12 +251,21 @@ def no_context(record: Exchange) -> str | None:
 
 def as_an_ai(record: Exchange) -> str | None:
     """Find an output that speaks of itself as an AI or a language model."""
-    found = _AS_AN_AI.search(record.output) or AS_AN_AI_NOT_ENGLISH.search(record.output)
+    found = next(
+        (one for one in _AS_AN_AI.finditer(record.output) if not _is_quoted_in_code(record.output, one)), None
+    )
+    found = found or AS_AN_AI_NOT_ENGLISH.search(record.output)
     return f"output: {around(record.output, found.start(), found.end())}" if found else None
 
 
+def _is_quoted_in_code(text: str, found: re.Match[str]) -> bool:
+    """Return whether a match is in a string of a program, such as an argument."""
+    before, after = text[max(0, found.start() - 80) : found.start()], text[found.end() : found.end() + 80]
+    return bool(_STRING_BEGINS.search(before) and _STRING_ENDS.match(after))
+
+
 def refusal(record: Exchange) -> str | None:
-    """Find an output that begins with a refusal, in any of some twenty languages."""
+    """Find an output that begins with a refusal, in English or some thirty other languages."""
     found = _REFUSES.match(record.output[:400]) or REFUSES_NOT_ENGLISH.match(record.output[:400])
     return found.group().strip()[:_SHOWN] if found and not _ASKS_TO_REFUSE.search(record.task[:4000]) else None
 

@@ -95,6 +95,11 @@ class Example:
         return turns[:begin]
 
     @property
+    def answer(self) -> list[Turn]:
+        """The turns after `asked`."""
+        return self.turns[len(self.asked) :]
+
+    @property
     def is_single_turn(self) -> bool:
         """Whether instruction, input and output contain the whole example."""
         return [turn["role"] for turn in self.turns] in ([USER, ASSISTANT], [USER], [ASSISTANT], [])

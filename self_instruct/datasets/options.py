@@ -231,12 +231,23 @@ class CardOptions:
     model_license: str | None = option(
         None, "licence of the model that generated the records [default: from README.md in a model directory]"
     )
+    dry_run: bool = option(False, "only list what would be uploaded")
 
 
 @dataclass(frozen=True)
 class HubOptions:
     """publishing"""
 
-    push_to_hub: str | None = option(None, "upload the repository to OWNER/NAME on the Hub; it is created if needed")
+    push_to_hub: str | None = option(None, "upload the dataset to OWNER/NAME on the Hub; it is created if needed")
     private: bool = option(False, "create a new repository as private")
-    dry_run: bool = option(False, "only list what would be uploaded")
+
+
+@dataclass(frozen=True)
+class PushOptions:
+    """publishing while a run goes"""
+
+    push_every: int = option(
+        1000,
+        "with --push_to_hub, push after this number of new records, and the rest at the end of the launch",
+        minimum=1,
+    )

@@ -7,11 +7,12 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import TypeVar
 
-from self_instruct.datasets.card import Stated, read_stated, render_card
+from self_instruct.datasets.card import ONE_FILE, Parts, Stated, read_stated, render_card
 from self_instruct.datasets.history import Declared, Step, history
 from self_instruct.datasets.naming import pasteable
 from self_instruct.datasets.reading import AUTO, Source
@@ -25,6 +26,7 @@ _log = logging.getLogger(__name__)
 _PAUSES = (1, 3, 9)  # seconds between tries
 _LATEST = 50  # commits among which to look for ours
 _CONFLICTS, _TEMPORARY = (409, 412), (408, 425, 429)  # HTTP status codes
+Answer = TypeVar("Answer")
 _LOGIN = "log in with `hf auth login`, or set HF_TOKEN to a token with write access"
 
 
@@ -71,19 +73,26 @@ def write_repository(
     statistics, sizes = lay_out(
         Source(str(source), format=input_format, split=split, map=map), folder, "RUN_OR_FILE", write=not dry_run
     )
+    place = repo or pasteable(str(folder.absolute()))
+    if place == ".":  # load_dataset does not accept it
+        place = f"../{folder.absolute().name}"
+    content = card_of(statistics, steps, stated, default_name(path, repo), place)
+    if not dry_run:
+        put(folder / CARD, content)
+    return Repository(folder, statistics, steps, [(CARD, len(content)), *sizes], stated, kept)
+
+
+def card_of(
+    statistics: Statistics, steps: Sequence[Step], stated: Stated, name: str, place: str, parts: Parts = ONE_FILE
+) -> bytes:
+    """Return the content of a card, with the licences of the models as far as they are known."""
     if stated.model_license is None:
         licenses = {step.model: license_of(step.model_place) for step in steps if step.model_place is not None}
     else:
         names = {name for name, _ in statistics.models} | {step.model for step in steps if step.model}
         licenses = dict.fromkeys(names, stated.model_license)
-    place = repo or pasteable(str(folder.absolute()))
-    if place == ".":  # load_dataset does not accept it
-        place = f"../{folder.absolute().name}"
-    card = render_card(statistics, steps, licenses, stated, default_name(path, repo), place)
-    content = str(card).encode("utf-8", "backslashreplace")
-    if not dry_run:
-        put(folder / CARD, content)
-    return Repository(folder, statistics, steps, [(CARD, len(content)), *sizes], stated, kept)
+    card = render_card(statistics, steps, licenses, stated, name, place, parts)
+    return str(card).encode("utf-8", "backslashreplace")
 
 
 def default_name(path: Path, repo: str | None) -> str:
@@ -133,25 +142,37 @@ def check_online() -> None:
         raise UserError("--push_to_hub: HF_HUB_OFFLINE forbids the network; unset it, or leave --push_to_hub out")
 
 
-def push(repository: Repository, repo: str, private: bool) -> str:
+@dataclass(frozen=True)
+class Upload:
+    """Files for one commit to a dataset repository, by their names there. `kept` is the folder that holds their content in any
+    case. `mark` identifies the commit; `unsure` says that an earlier process may have made it.
+    """
+
+    files: Mapping[str, Path]
+    repo: str
+    private: bool
+    kept: Path
+    title: str = "Dataset and card"
+    mark: str = field(default_factory=lambda: uuid.uuid4().hex)
+    unsure: bool = False
+
+
+def push(upload: Upload) -> str:
     """Create the repository if needed, and send the files in one commit. Return the URL of the commit.
 
     Temporary failures are tried again after each of `_PAUSES`. A commit can succeed although the Hub answers with an error, so
     the repository's latest commits are read before another try. Raises UserError for errors that the user can fix, HubFailed
     for all others.
     """
-    from huggingface_hub.utils import disable_progress_bars
-
-    disable_progress_bars()
-    commit = _Commit(repository, repo, private)
+    commit = _Commit(upload)
     for pause in _PAUSES:
         try:
-            return _call_hub(commit.send, commit.endpoint, repository.folder, repo)
+            return call_hub(commit.send, upload.kept, upload.repo)
         except HubFailed as error:
             _log.warning("%s. Trying again in %d s.", error, pause)
             time.sleep(pause)
     try:
-        return _call_hub(commit.send, commit.endpoint, repository.folder, repo)
+        return call_hub(commit.send, upload.kept, upload.repo)
     except HubFailed:
         if (url := commit.arrived()) is not None:
             return url
@@ -161,31 +182,31 @@ def push(repository: Repository, repo: str, private: bool) -> str:
 class _Commit:
     """One commit of all files, with a mark in its description that identifies it; `send` may be called again if it fails."""
 
-    def __init__(self, repository: Repository, repo: str, private: bool) -> None:
+    def __init__(self, upload: Upload) -> None:
         from huggingface_hub import HfApi
+        from huggingface_hub.utils import disable_progress_bars
 
-        self._api, self._mark = HfApi(), uuid.uuid4().hex
-        self._repository, self._private = repository, private
-        self._id = repo  # the Hub completes a name without an owner
-        self._unsure = False
-        self.endpoint = self._api.endpoint
+        disable_progress_bars()
+        self._api, self._upload = HfApi(), upload
+        self._id = ""  # the Hub completes a name without an owner
+        self._unsure = upload.unsure
 
     def send(self) -> str:
         """Create the repository if needed, and commit unless an earlier try did. Return the URL of the commit."""
         from huggingface_hub import CommitOperationAdd
 
-        folder, names = self._repository.folder, [name for name, _ in self._repository.files]
+        upload = self._upload
+        if not self._id:
+            self._id = created(upload.repo, upload.private)
         if (url := self.arrived()) is not None:
             return url
-        made = self._api.create_repo(self._id, repo_type="dataset", private=self._private or None, exist_ok=True)
-        self._id = made.repo_id
-        operations = [CommitOperationAdd(name, folder / name) for name in names]
+        operations = [CommitOperationAdd(name, path) for name, path in upload.files.items()]
         self._unsure = True
         commit = self._api.create_commit(
             self._id,
             operations,
-            commit_message="Dataset and card",
-            commit_description=f"Push {self._mark}",
+            commit_message=upload.title,
+            commit_description=f"Push {upload.mark}",
             repo_type="dataset",
         )
         return str(commit.commit_url)
@@ -201,13 +222,22 @@ class _Commit:
                 f"--push_to_hub {self._id}: the Hub failed and does not say whether the commit was made; look at the "
                 "repository, then run the same command again"
             ) from None
-        ours = next((one for one in latest if self._mark in f"{one.title} {one.message}"), None)
+        ours = next((one for one in latest if self._upload.mark in f"{one.title} {one.message}"), None)
         self._unsure = False
-        return None if ours is None else f"{self.endpoint}/datasets/{self._id}/commit/{ours.commit_id}"
+        return None if ours is None else f"{self._api.endpoint}/datasets/{self._id}/commit/{ours.commit_id}"
 
 
-def _call_hub(send: Callable[[], str], endpoint: str, folder: Path, repo: str) -> str:
-    """Call `send` and return its result. Raises UserError or HubFailed in place of the Hub's errors."""
+def created(repo: str, private: bool) -> str:
+    """Create a dataset repository unless it exists, and return its full name."""
+    from huggingface_hub import HfApi
+
+    made = HfApi().create_repo(repo, repo_type="dataset", private=private or None, exist_ok=True)
+    return str(made.repo_id)
+
+
+def call_hub(send: Callable[[], Answer], folder: Path, repo: str) -> Answer:
+    """Call `send` and return its result. Raises UserError or HubFailed in place of the Hub's errors, which name the folder."""
+    from huggingface_hub import constants
     from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled
 
     try:
@@ -221,7 +251,7 @@ def _call_hub(send: Callable[[], str], endpoint: str, folder: Path, repo: str) -
         raise UserError(f"--push_to_hub {repo}: {_one_line(str(error))}") from None
     except (HTTPError, OSError, RuntimeError) as error:
         raise HubFailed(
-            f"--push_to_hub {repo}: {endpoint} cannot be reached ({type(error).__name__}); all files are in "
+            f"--push_to_hub {repo}: {constants.ENDPOINT} cannot be reached ({type(error).__name__}); all files are in "
             f"{folder}, run the same command again to send them"
         ) from None
 

@@ -110,13 +110,20 @@ def _is_ours(folder: Path) -> bool:
 
 
 def lay_out(
-    source: Source, folder: Path, option: str, *, write: bool = True
+    source: Source,
+    folder: Path,
+    option: str,
+    *,
+    write: bool = True,
+    statistics: Statistics | None = None,
+    first: int = 0,
 ) -> tuple[Statistics, list[tuple[str, int]]]:
     """Write the records and the conversations, and count. Return the counts, and the files with their sizes in bytes.
 
-    Without `write` only the sizes are measured. Raises UserError if nothing can be read or written.
+    Without `write` only the sizes are measured. `statistics` has the counts of the rows before this source, whose first row has
+    the number `first`. Raises UserError if nothing can be read or written.
     """
-    statistics, chat = Statistics(), writable("prompt-completion", {"messages"})
+    statistics, chat = statistics or Statistics(), writable("prompt-completion", {"messages"})
     with ExitStack() as stack:
         [reader] = open_sources([source], option)
         files = {
@@ -127,7 +134,7 @@ def lay_out(
             stack.enter_context(closing(Parquet(file, schema)))
             for file, schema in zip(files.values(), (None, exchanges()), strict=True)
         )
-        for example in _examples(reader, statistics):
+        for example in _examples(reader, statistics, first):
             statistics.count(example)
             records.write(row_of(example, set()))
             try:
@@ -152,16 +159,14 @@ def lay_out(
     return statistics, [(name, file.size) for name, file in files.items() if name == RECORDS or statistics.chats]
 
 
-def _examples(reader: Reader, statistics: Statistics) -> Iterator[Example]:
+def _examples(reader: Reader, statistics: Statistics, first: int) -> Iterator[Example]:
     for item in reader.rows():
         if isinstance(item, Unreadable):
             statistics.fault(item)
         else:
-            yield _with_short_paths(item[1])
-
-
-def _with_short_paths(example: Example) -> Example:
-    return replace(example, path=short(example.path), fields=with_short_paths(example.fields))
+            example = item[1]
+            about = {"path": short(example.path), "fields": with_short_paths(example.fields)}
+            yield replace(example, row=example.row + first, **about)
 
 
 def _check_turns(example: Example) -> None:

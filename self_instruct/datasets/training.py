@@ -52,14 +52,16 @@ def beside(example: Example) -> dict[str, Any]:
     return {**({"tools": example.tools} if example.tools else {}), **({"images": images} if images else {})}
 
 
-def part_losses(example: Example) -> list[str]:
-    """Return the names of the fields and media of parts that are lost when parts become messages."""
+def part_losses(example: Example, images: bool) -> list[str]:
+    """Return the names of the fields and media of parts that are lost when parts become messages; references to images are kept
+    if the rows have the column `images`.
+    """
     lost = dict[str, None]()
-    for turn in example.turns:
+    for turn in [*example.turns, *example.rejected]:
         parts = turn.get("parts")
         for part in parts if isinstance(parts, list) else ():
             medium = media_of(part) if isinstance(part, dict) else None
-            if medium is None or medium[0] != "image":
+            if medium is None or medium[0] != "image" or not images:
                 lost |= {f"part: {key}": None for key in rest_of(part, "type", "text", "value")} if medium is None else (
                     {f"part: {medium[0]}": None})  # fmt: skip
             else:
@@ -70,20 +72,21 @@ def part_losses(example: Example) -> list[str]:
 
 def preference(example: Example, *, messages: bool) -> list[dict[str, Any]]:
     """Return TRL's row of a preference: texts, or lists of messages."""
-    if not example.rejected or not _answer(example):
+    if not example.rejected or not example.answer:
         raise Unfit("no_pair", "has no better and worse answer")
-    asked, chosen = example.asked, _answer(example)
+    asked, chosen = example.asked, example.answer
     if messages or example.messages or len(example.rejected) != 1:
         _need_question(asked)
         row = {"prompt": [*map(message, with_system(example, asked))], "chosen": [*map(message, chosen)],
                "rejected": [*map(message, example.rejected)]}  # fmt: skip
         return [{**row, **beside(example)}]
-    return [{"prompt": example.prompt, "chosen": example.output, "rejected": example.rejected[0]["content"]}]
+    texts = {"prompt": example.prompt, "chosen": example.output, "rejected": example.rejected[0]["content"]}
+    return [{**texts, **beside(example)}]
 
 
 def kto(example: Example, *, messages: bool) -> list[dict[str, Any]]:
     """Return TRL's rows for KTO: an answer with its label; a pair makes two rows."""
-    answers = [(_answer(example), True), (example.rejected, False)]
+    answers = [(example.answer, True), (example.rejected, False)]
     if not example.rejected and example.label is None:
         raise Unfit("no_label", "has neither a worse answer nor a label that says whether the answer is good")
     asked, rows = example.asked, list[dict[str, Any]]()
@@ -95,7 +98,8 @@ def kto(example: Example, *, messages: bool) -> list[dict[str, Any]]:
             rows.append({"prompt": [*map(message, with_system(example, asked))], "completion": [*map(message, answer)],
                          "label": good, **beside(example)})  # fmt: skip
         else:
-            rows.append({"prompt": example.prompt, "completion": answer[0]["content"], "label": good})
+            texts = {"prompt": example.prompt, "completion": answer[0]["content"]}
+            rows.append({**texts, "label": good, **beside(example)})
     return rows
 
 
@@ -115,13 +119,13 @@ def openai_batch(example: Example) -> list[dict[str, Any]]:
 
 def llama_factory(example: Example) -> list[dict[str, Any]]:
     """Return a row in LLaMA-Factory's ShareGPT form, a preference with `chosen` and `rejected`."""
-    pair = bool(example.rejected and _answer(example))
+    pair = _pair(example)
     turns = [*map(from_and_value, example.asked if pair else example.turns)]
     if not turns:
         raise Unfit("empty", "holds no text")
     row: dict[str, Any] = {"conversations": turns, "system": example.system}
     if pair:
-        row |= {"chosen": from_and_value(_answer(example)[0]), "rejected": from_and_value(example.rejected[0])}
+        row |= {"chosen": from_and_value(pair[0]), "rejected": from_and_value(pair[1])}
     tools = example.tools
     if tools:
         row["tools"] = tools if isinstance(tools, str) else json.dumps(tools, ensure_ascii=False)
@@ -131,14 +135,20 @@ def llama_factory(example: Example) -> list[dict[str, Any]]:
 
 def axolotl(example: Example) -> list[dict[str, Any]]:
     """Return a row for Axolotl's `chat_template` type, a preference for its `chat_template.default` of DPO."""
-    if not example.rejected or not _answer(example):
+    pair = _pair(example)
+    if pair is None:
         return [{"messages": [*map(message, with_system(example))], **beside(example)}]
-    return [{"messages": [*map(message, with_system(example, example.asked))], "chosen": message(_answer(example)[0]),
-             "rejected": message(example.rejected[0]), **beside(example)}]  # fmt: skip
+    return [{"messages": [*map(message, with_system(example, example.asked))], "chosen": message(pair[0]),
+             "rejected": message(pair[1]), **beside(example)}]  # fmt: skip
 
 
-def _answer(example: Example) -> list[Turn]:
-    return example.turns[len(example.asked) :]
+def _pair(example: Example) -> tuple[Turn, Turn] | None:
+    """Return the better and the worse answer, or None. Raises Unfit if one of them has several turns."""
+    if not example.rejected or not example.answer:
+        return None
+    if len(example.rejected) > 1 or len(example.answer) > 1:
+        raise Unfit("long_answer", "has an answer of several turns beside another one")
+    return example.answer[0], example.rejected[0]
 
 
 def _need_question(asked: list[Turn]) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from self_instruct.datasets import template, training
-from self_instruct.datasets.example import ASSISTANT, USER, Example
+from self_instruct.datasets.example import ASSISTANT, IMAGES, LABEL, REJECTED, REJECTED_FROM, TOOLS, USER, Example
 from self_instruct.datasets.fields import ABOUT
 from self_instruct.datasets.naming import made_id
 from self_instruct.datasets.ours import provenance_of, row_of
@@ -37,16 +37,25 @@ class Format:
         answered = example.output or (example.rejected and "rejected" in self.holds)
         if not answered and example.is_single_turn:
             yield "output (there was none)"
-        if self.name == "openai-batch" and example.output:
+        if self.name == "openai-batch" and len(example.turns) > len(example.asked):
             yield "output"
         if "turns" not in self.holds:
             keys = {key: None for turn in example.turns for key in turn if key not in ("role", "content")}
             yield from (f"turn: {key}" for key in keys)
         if "parts" in self.holds:
-            yield from training.part_losses(example)
+            yield from training.part_losses(example, "images" in self.holds)
         if "provenance" not in self.holds:
             yield from (name for name in ABOUT if getattr(example, name) and not (name == "id" and "id" in self.holds))
-            yield from (f"fields: {name}" for name in example.fields if name not in self.holds)
+            yield from (f"fields: {name}" for name in example.fields if not self._holds_field(example, name))
+
+    def _holds_field(self, example: Example, name: str) -> bool:
+        """Return whether a row has a field of `Example.fields`; other fields may have the names of what a format holds."""
+        if name not in self.holds & {TOOLS, IMAGES, REJECTED, LABEL, REJECTED_FROM}:
+            return False
+        if name == REJECTED and self.name in _PAIRS_ONLY and not example.answer:
+            return False
+        usable = {IMAGES: bool(example.images), REJECTED: bool(example.rejected), LABEL: example.label is not None}
+        return usable.get(name, True) or not example.fields[name]
 
 
 def writable(name: str, columns: set[str], lmflow_type: str = "auto", preamble: str = template.PREAMBLE, *,
@@ -154,6 +163,8 @@ def _one(row: Callable[[Example], dict[str, Any]]) -> Callable[[Example], list[d
 
 
 _TRAINER = frozenset(["turns", "parts", "system", "tools", "images", "rejected", "label", "rejected_from"])
+_PAIRS_ONLY = ("llama-factory", "axolotl")
+"""Formats that have a worse answer only beside a better one."""
 _EVERYTHING = frozenset(["input", "system", "provenance", "turns"])
 _CHAT = _EVERYTHING - {"input"}
 _FORMATS = {
@@ -163,12 +174,17 @@ _FORMATS = {
         Format("messages", "chat messages", _one(_messages), _TRAINER - {"rejected", "label"}),
         Format("sharegpt", "ShareGPT conversations", _one(_sharegpt), _CHAT),
         Format("prompt-completion", "prompt and completion", _one(_prompt_completion), frozenset(["provenance"])),
-        Format("openai-batch", "requests of an OpenAI batch", training.openai_batch, _TRAINER),
-        Format("llama-factory", "conversations of LLaMA-Factory", training.llama_factory, _TRAINER),
-        Format("axolotl", "conversations of Axolotl", training.axolotl, _TRAINER),
+        Format(
+            "openai-batch",
+            "requests of an OpenAI batch",
+            training.openai_batch,
+            frozenset(["turns", "parts", "system", "tools"]),
+        ),
+        Format("llama-factory", "conversations of LLaMA-Factory", training.llama_factory, _TRAINER - {"label"}),
+        Format("axolotl", "conversations of Axolotl", training.axolotl, _TRAINER - {"label"}),
     )
 }
-_WITH_PROVENANCE = Format("messages", "chat messages", _one(_messages_with_provenance), _CHAT | {"parts"})
+_WITH_PROVENANCE = Format("messages", "chat messages", _one(_messages_with_provenance), _CHAT | {"parts", "images"})
 _LMFLOW = {
     "text2text": Format("lmflow", "LMFlow text2text", _one(_text2text), frozenset()),
     "conversation": Format(

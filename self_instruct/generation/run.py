@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from self_instruct import __version__
 from self_instruct.config.option import declarations
@@ -37,6 +37,16 @@ from self_instruct.runs.journal import Journal
 _log = logging.getLogger(__name__)
 
 
+class Observer(Protocol):
+    """Follows a run on rank 0, in addition to the progress display."""
+
+    def begin(self) -> None:
+        """Prepare, before the model is loaded, when the run directory holds what a continued run has."""
+
+    def update(self, funnel: Funnel, tokens_per_second: float) -> None:
+        """Take the figures after completions were decided on, when the records are in the run directory."""
+
+
 @dataclass(frozen=True)
 class Ended:
     """How a process of a launch ended: its exit code, and on rank 0 the text to print.
@@ -64,12 +74,13 @@ def generate(
     ask: Callable[[str], bool] | None = None,
     again: Sequence[str] | None = None,
     engine: Engine | None = None,
+    observer: Observer | None = None,
 ) -> Ended:
     """Generate from a recipe into --batch_dir, as one process of a launch: rank 0 decides and writes, the others serve it.
 
     `ask` asks the user a question and is None without a terminal; `again` is the command of this launch as a list of words,
-    for the text at the end; `engine` replaces the engine of the options. Raises `UserError` for a mistake in an option or a
-    file, `OSError` if the disk fails.
+    for the text at the end; `engine` replaces the engine of the options; `observer` follows the run. Raises `UserError` for a
+    mistake in an option or a file, `OSError` if the disk fails.
     """
     config, declared = recipe.config, declarations(GROUPS)
     check_installed(config.reporting.report_to)
@@ -94,6 +105,9 @@ def generate(
         except UserError as error:
             raise UserError(str(error), world.rank) from error
     progress = Progress(run.num_instructions_to_generate, every=config.reporting.heartbeat_seconds)
+    if observer is not None:
+        observer.begin()
+        progress.observers.append(observer.update)
     with started(config, world, folder, interruption, progress.step, engine) as generators:
         reader = generators.reader
         recipe = recipe.for_model(reader)

@@ -9,6 +9,7 @@ import pytest
 import yaml
 from huggingface_hub import DatasetCard
 
+import self_instruct
 from self_instruct.commands import curate as post_processing
 from self_instruct.config.option import declarations
 from self_instruct.datasets.card import Stated, read_stated
@@ -17,10 +18,11 @@ from self_instruct.datasets.publish import default_name, write_repository
 from self_instruct.datasets.repository import CARD, CHATS, MARK, RECORDS
 from self_instruct.errors import UserError
 from self_instruct.generation.config import GROUPS
+from tests.support.chat_model import ChatModel
 from tests.support.commands import run_command as main
 from tests.support.curation_runs import written
 from tests.support.dataset_files import LONGER, lines
-from tests.support.runs import generate, rows, scripted
+from tests.support.runs import ROOT, generate, rows, scripted
 from tests.support.scripts import write_script
 
 SECRET = "hf_0123456789abcdefABCDEF"
@@ -135,6 +137,29 @@ def test_the_model_licence_comes_from_its_folder_or_from_the_option(folder, tmp_
     assert "| mit |" in card(run, tmp_path / "b", "--model_license", "mit")[1].text
     (model / "README.md").write_bytes(b"---\nlicense: [\xff\n---")
     assert "| not known |\n" in card(run, tmp_path / "a")[1].text
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"recipe": "few_shot", "answer_orphans": "always"},
+        {"recipe": "chat", "keep_reasoning": True},
+        {"recipe": "magpie", "magpie_opening": "Write"},
+        {"categories": "general:3"},
+    ],
+)
+def test_every_recipe_has_a_card(tmp_path, options):
+    given = {"batch_dir": str(tmp_path / "run"), "num_instructions_to_generate": 3, "horizon": 4, **options}
+    seeds = {} if "categories" in options else {"seed_tasks_path": str(ROOT / "seeds" / "code.jsonl")}
+    engine = ChatModel(orphans=options.get("recipe") == "few_shot")
+    assert len(self_instruct.generate(self_instruct.Config(**given, **seeds), engine=engine)) == 3
+    code, made = card(tmp_path / "run", tmp_path / "out", "--license", "mit", "--language", "en")
+    assert (
+        code == 0 and "**1. Generated 3 records.**" in made.text and "stopped: all 3 records are accepted" in made.text
+    )
+    option = next(iter(options))
+    assert f"--{option} {options[option]}" in made.text
+    assert len(loaded(tmp_path / "out", tmp_path / "cache", "chat")) == 3
 
 
 def test_invisible_answers_are_no_answers(tmp_path, capsys):

@@ -148,6 +148,12 @@ FOUR = ["the Ouse", "the Nene", "the Cam", "the Tees"]
                                     "answers": {"text": ["The Ouse"], "answer_start": [0]}})),
         ("math.jsonl", json.dumps({"problem": f"{LONG}?", "level": "Level 1", "type": "Algebra", "solution": "$x$"})),
         ("mt_bench.jsonl", json.dumps({"question_id": 81, "category": "writing", "turns": ["Name a mill.", f"{LONG}?"]})),
+        ("mt_bench_hub.jsonl", json.dumps({"prompt": ["Name a mill.", f"{LONG}?"], "reference": []})),
+        ("arena.jsonl", json.dumps({"uid": "1", "turns": [{"content": f"{LONG}?"}]})),
+        ("aime.jsonl", json.dumps({"ID": "2024-1", "Problem": f"{LONG}?", "Solution": "$x$", "Answer": 5})),
+        ("gpqa.jsonl", json.dumps({"Question": f"{LONG}?", "Correct Answer": "a", "Incorrect Answer 1": "b"})),
+        ("boolq.jsonl", json.dumps({"question": f"{LONG}?", "passage": PASSAGE, "answer": True})),
+        ("winogrande.jsonl", json.dumps({"sentence": f"{LONG}?", "option1": "a", "option2": "b", "answer": "1"})),
         ("chats.jsonl", json.dumps({"messages": [ASKED, ANSWERED, {"role": "user", "content": f"{LONG}?"}, ANSWERED]})),
     ],
 )  # fmt: skip
@@ -196,7 +202,7 @@ def test_matches_equal_those_of_a_brute_force_search(seed, ngram, least):
     ("content", "options", "message"),
     [
         ("", [], "holds no task"),
-        ("{}\n", [], "has the fields"),
+        ("{}\n", [], "--map instruction=FIELD"),
         (json.dumps(GSM8K) + "\n{", [], "so that no task is overlooked"),
         (json.dumps(GSM8K), ["--ngram_words", "99", "--substring_words", "90"], "none of the 2 texts has"),
         (json.dumps(GSM8K), ["--ngram_words", "5"], "use at most 5"),

@@ -11,6 +11,7 @@ from self_instruct.datasets.ours import row_of
 from self_instruct.datasets.schemas import SCHEMAS, recognise
 from self_instruct.datasets.training import Unfit
 from self_instruct.datasets.writing import SUFFIXES, writable
+from self_instruct.user_files import LineError
 
 WORDS = st.text("abcdefgh", min_size=3, max_size=9)
 
@@ -70,6 +71,108 @@ SHAPES = {
 FORMATS = {"implicit": "preference", "openai": "messages", "anthropic": "messages", "gemini": "exchange", "batch": "exchange",
            "choices": "multiple-choice"}  # fmt: skip
 """The format of each shape that does not have the name of its format."""
+
+
+class Corpus:
+    """Rows of conversations drawn by hypothesis: parts of any type, other fields at every level, tool calls, preferences."""
+
+    def __init__(self, draw):
+        self.draw, self.made = draw, list[str]()
+
+    def word(self):
+        self.made.append(f"word{len(self.made)}end")
+        return self.made[-1]
+
+    def number(self):
+        self.made.append(str(700000 + len(self.made)))
+        return int(self.made[-1])
+
+    def one(self, *makers):
+        return self.draw(st.sampled_from(makers))()
+
+    def often(self, part=3):
+        return self.draw(st.integers(0, part)) == 0
+
+    def more(self):
+        """Return other fields, which are often none."""
+        value = lambda: self.one(self.word, self.number, lambda: [self.word(), {"a": self.number()}])  # noqa: E731
+        return {f"x{at}": value() for at in range(self.draw(st.sampled_from([0, 0, 0, 1, 2])))}
+
+    def part(self, role):
+        w = self.word
+        makers = [
+            lambda: {"type": "text", "text": w()}, lambda: {"type": "image_url", "image_url": {"url": w()}},
+            lambda: {"type": "image", "source": {"media_type": w(), "data": w()}},
+            lambda: {"type": "file", "file": {"id": w()}},
+            lambda: {"type": "input_audio", "input_audio": {"data": w()}}, lambda: {"type": "video", "video": w(), "fps": 7},
+        ]  # fmt: skip
+        if role == "assistant":
+            makers += [
+                lambda: {"type": "thinking", "thinking": w(), "signature": w()}, lambda: {"type": "refusal", "refusal": w()},
+                lambda: {"type": "redacted_thinking", "data": w()}, lambda: {"type": "text", "text": "", "citations": [w()]},
+                lambda: {"type": "tool_use", "id": w(), "name": w(), "input": {"q": self.number()}},
+            ]  # fmt: skip
+        return {**self.one(*makers), **self.more()}
+
+    def turn(self, role):
+        content = self.one(self.word, lambda: [self.part(role) for _ in range(self.draw(st.integers(1, 3)))])
+        made = {**turn(role, content), **self.more()}
+        if role == "assistant" and self.often():
+            made |= {
+                "reasoning_content": self.word(),
+                "tool_calls": [{"id": self.word(), "function": {"name": self.word()}}],
+            }
+        return made
+
+    def asked(self):
+        return [*([self.turn("system")] if self.often() else []), self.turn("user")]
+
+    def row(self):
+        w, answer = self.word, lambda: [self.turn("assistant")]
+        beside = self.more()
+        for name in ("tools", "images", "system", "input", "source"):
+            if self.often(5):
+                beside[name] = [{"name": w()}] if name == "tools" else [w()] if name == "images" else w()
+        made = self.one(
+            lambda: {"messages": [*self.asked(), *answer(), self.turn("user"), *answer()]},
+            lambda: {"prompt": self.asked(), "chosen": answer(), "rejected": answer()},
+            lambda: {"prompt": w(), "chosen": w(), "rejected": w()},
+            lambda: {"prompt": self.one(w, self.asked), "completion": self.one(w, answer), "label": self.often(1)},
+            lambda: {"prompt": self.one(w, self.asked), "completion": answer()},
+            lambda: {"instruction": w(), "output": w(), "history": [[w(), w()]]},
+        )
+        return {**beside, **made}
+
+
+def test_each_leaf_of_a_generated_corpus_is_written_or_counted():
+    checked = dict.fromkeys(SUFFIXES, 0)
+
+    @settings(max_examples=120, deadline=None, derandomize=True, database=None)
+    @given(data=st.data())
+    def check(data):
+        corpus = Corpus(data.draw)
+        row = corpus.row()
+        try:
+            example = recognise([row], {}, "", "file").read(row, "place")
+        except LineError as refused:
+            assert refused.reason and refused.problem
+            return
+        whole = json.dumps(row)
+        made = [leaf for leaf in corpus.made if leaf in whole]
+        assert [leaf for leaf in made if leaf not in json.dumps(row_of(example, set()))] == []
+        for to in SUFFIXES:
+            format = writable(to, example.columns)
+            try:
+                written = json.dumps(format.rows(example))
+            except Unfit as refused:
+                assert refused.reason and refused.problem
+                continue
+            missing = [leaf for leaf in made if leaf not in written]
+            assert not missing or list(format.lost(example)), (to, missing)
+            checked[to] += len(made)
+
+    check()
+    assert min(checked.values()) > 100, checked
 
 
 def read(shape, word):

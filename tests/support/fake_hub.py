@@ -13,6 +13,7 @@ class FakeHub:
 
     def __init__(self, url):
         self.url, self.failing, self.fails_after, self.times, self.commits = url, {}, set(), {}, []
+        self.held = None  # an event: a commit is made at once, but answered only when this is set
         self.asked, self.anonymous, self.tokens, self.repositories, self.files = [], [], set(), {}, {}
 
     def answer(self, method, path, headers, body):
@@ -42,7 +43,18 @@ class FakeHub:
             return 200, {"files": [{"path": f["path"], "uploadMode": "regular", "shouldIgnore": False} for f in files]}
         if "/commit/" in path:
             self._commit(body)
+            if self.held is not None:
+                self.held.wait(60)
             return 200, {"commitUrl": f"{self.url}/datasets/ada/tasks/commit/abc", "commitOid": "abc"}
+        return self._read(path)
+
+    def _read(self, path):
+        """Return status and content of what is in the repository."""
+        if "/tree/" in path:
+            names = [{"type": "file", "path": name, "size": 1, "oid": "abc"} for name in self.files]
+            return (200, names) if any(f"/datasets/{name}/" in path for name in self.repositories) else (404, {})
+        if "/resolve/" in path and (name := path.partition("?")[0].rpartition("/")[2]) in self.files:
+            return 200, self.files[name]
         if "/commits/" in path:
             return 200, [
                 {"id": f"c{at}", "title": title, "message": text, "authors": [], "date": "2026-01-01T00:00:00.000Z"}
@@ -67,14 +79,17 @@ def fake_hub():
         def do_POST(self):
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             status, answer = hub.answer(self.command, self.path, self.headers, body)
-            content = json.dumps(answer).encode()
+            content = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(content)))
+            self.send_header("ETag", '"abc"')
+            self.send_header("X-Repo-Commit", "abc")
             self.end_headers()
-            self.wfile.write(content)
+            if self.command != "HEAD":
+                self.wfile.write(content)
 
-        do_GET = do_POST
+        do_GET = do_HEAD = do_POST
 
         def log_message(self, *_):
             pass

@@ -67,12 +67,21 @@ REFUSES_NOT_ENGLISH = re.compile(
     r"|(?:mi dispiace|scusa|mi spiace)[^\n]{0,30}\bnon (?:posso|sono in grado)"
     r"|(?:извините|простите|прошу прощения|к сожалению|мне жаль)[^\n]{0,30}\bне (?:могу|в состоянии|имею)"
     r"|(?:вибачте|перепрошую|на жаль)[^\n]{0,30}\bне (?:можу|маю)"
-    r"|(?:het spijt me|sorry|helaas)[^\n]{0,20}\bkan ik?\b[^\n.]{0,60}\b(?:niet|geen)\b"
+    r"|(?:het spijt me|sorry|helaas)[^\n]{0,20}\b(?:kan ik|ik kan)\b[^\n.]{0,60}\b(?:niet|geen)\b"
     r"|(?:przepraszam|przykro mi|niestety)[^\n]{0,30}\bnie (?:mogę|jestem w stanie)"
     r"|(?:üzgünüm|maalesef|özür dilerim)[^\n]{0,60}(?:amam|emem|amıyorum|emiyorum)"
-    r"|(?:maaf|mohon maaf)[^\n]{0,30}\btidak (?:dapat|bisa)|(?:rất )?(?:xin lỗi|tiếc)[^\n]{0,40}không thể"
+    r"|(?:maaf|mohon maaf)[^\n]{0,30}\btidak (?:dapat|bisa)|(?:tôi )?(?:rất )?(?:xin lỗi|tiếc)[^\n]{0,40}không thể"
     r"|(?:عذر[اً]+|آسف|أعتذر|متأسف|للأسف)[^\n]{0,30}لا (?:أستطيع|يمكنني|أقدر)|(?:متأسفم|متاسفم|ببخشید)[^\n]{0,60}نمی"
-    r"|(?:क्षमा करें|माफ़ करें|माफ करें|मुझे खेद है)[^\n]{0,60}नहीं|(?:ขอโทษ|ขออภัย|เสียใจ)[^\n]{0,40}ไม่สามารถ)",
+    r"|(?:क्षमा करें|माफ़ करें|माफ करें|मुझे खेद है)[^\n]{0,60}नहीं|(?:ขอโทษ|ขออภัย|เสียใจ)[^\n]{0,40}ไม่สามารถ"
+    r"|(?:tyvärr|förlåt|jag (?:är ledsen|beklagar))[^\n]{0,30}\bkan (?:jag )?inte\b|jag kan (?:tyvärr )?inte (?:hjälpa|svara)"
+    r"|(?:beklager|desværre|dessverre|undskyld|unnskyld|jeg beklager)[^\n]{0,30}\bkan (?:jeg )?ikke\b"
+    r"|jeg kan (?:desværre |dessverre )?ikke (?:hj[æe]lpe|svare)"
+    r"|(?:valitettavasti|pahoittelen|anteeksi|olen pahoillani)[^\n]{0,30}\ben (?:voi|pysty)"
+    r"|(?:omlouvám se|bohužel|je mi líto|promiňte)[^\n]{0,40}\bne(?:mohu|můžu)"
+    r"|(?:îmi pare rău|din păcate)[^\n]{0,30}\bnu (?:pot|sunt în măsură)"
+    r"|(?:sajnálom|sajnos|elnézést)[^\n]{0,40}\bnem (?:tud|segíthet)"
+    r"|(?:λυπάμαι|συγγνώμη|δυστυχώς)[^\n]{0,30}δεν μπορώ"
+    r"|(?:אני )?(?:מצטערת?|סליחה|לצערי)[^\n]{0,30}(?:לא יכולה?|אינני יכולה?))",
     re.IGNORECASE,
 )
 """The beginning of a refusal, in languages other than English."""
