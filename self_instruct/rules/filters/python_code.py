@@ -24,7 +24,8 @@ _REPAIRS = re.compile(r"\W*(?:please )?(?:fix|correct|repair|debug)\b", re.IGNOR
 _ASKS_FOR_A_LINE = re.compile(r"\b(?:line|header|signature|statement|declaration|clause)\b", re.IGNORECASE)
 _DEFINES = re.compile(r"(?:async[ \t]+)?(?:def[ \t]+\w+[ \t]*\(|class[ \t]+\w+[ \t]*[(:])")
 _STATEMENT = re.compile(
-    r"import \w[\w.]*(?: as \w+)?(?:, ?\w[\w.]*)*$|from [\w.]+ import\b|print[ \t]*\(.*\)$|(?:for|while|if|with)\b.*:$|try:$"
+    r"import \w[\w.]*(?: as \w+)?(?:, ?\w[\w.]*)*$|from [\w.]+ import\b|print[ \t]*\((?:.*\)|[^)]*)$"
+    r"|(?:for|while|if|with)\b.*:$|try:$"
 )
 _ASSIGNMENT = re.compile(r"@\w|[A-Za-z_][\w.\[\]'\"]*[ \t]*=(?!=)")
 _CONSOLE = re.compile(r"^(?:[ \t]*(?:>>>|In \[)|[!%$][ \t]?\w)", re.MULTILINE)
