@@ -448,7 +448,7 @@ def with_template(config: Config, reader: TokenCounter) -> Config:
     """
     arguments, prompt = getattr(reader, "template_arguments", {}), config.prompt
     switched = {name: value for name, value in thought_tags().switches.items() if arguments.get(name, None) is value}
-    opened = getattr(getattr(reader, "template", None), "opened", "")
+    opened = getattr(getattr(reader, "template", None), "opened_thought", "")
     if switched:
         _log.info(
             "Thinking is turned off: the chat template gets %s; --chat_template_kwargs '{}' keeps the model's default.",

@@ -3,6 +3,7 @@
 import random
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -321,6 +322,12 @@ def test_a_chat_run_continues_from_any_journal(chat_files, tmp_path, kept):
     (tmp_path / "cut/completions.jsonl").write_bytes(b"".join([*lines[: kept - 1], *lines[kept : kept + 3]]))
     run_recipe(chat(chat_files), tmp_path / "cut", Author(spoken))
     assert dataset(tmp_path / "cut") == dataset(tmp_path / "whole")
+
+
+def test_the_horizon_is_derived_for_categories_too(files):
+    made = recipe(files)
+    made = made.with_config(replace(made.config, prompt=replace(made.config.prompt, horizon=None)))
+    assert made.for_model(Author(write)).config.prompt.horizon == 16
 
 
 def test_a_launch_settles_the_recipe_and_an_earlier_version_s_run_continues_as_it_was_asked(chat_files, tmp_path):

@@ -7,10 +7,13 @@ from dataclasses import replace
 
 import pytest
 
+from self_instruct.engines.local.chat_template import ChatTemplate
 from self_instruct.generation.assembly import with_earlier_choices, with_template
 from self_instruct.generation.config import assemble
 from self_instruct.generation.public import refilter
 from self_instruct.generation.topics import topics_of
+from tests.engines.test_local_chat_template import tokenizer
+from tests.engines.test_local_thoughts import ALWAYS
 from tests.generation.test_answers import RECIPES, run
 from tests.generation.test_judging import blocks, curator_of, entry, outcomes
 from tests.support.chat_model import ChatModel
@@ -125,6 +128,10 @@ def test_turning_thinking_off_is_stored_in_the_options_and_logged(caplog):
     assert with_template(assemble({}), ChatModel()).prompt.chat_template_kwargs is None
     given = assemble({"chat_template_kwargs": '{"enable_thinking": true}'})
     assert with_template(given, ChatModel()) == given
+    reader = ChatModel()
+    reader.template = ChatTemplate(tokenizer(ALWAYS))
+    with_template(assemble({}), reader)
+    assert "The chat template opens a thought (<think>) before every answer" in caplog.text
 
 
 def test_a_run_with_thoughts_only_says_which_options_to_change(tmp_path):

@@ -25,6 +25,7 @@ from self_instruct.generation.assembly import (
     prompt_budget,
     stop_words,
     token_count,
+    with_horizon,
     with_template,
 )
 from self_instruct.generation.categories.category import ALL, COUNT, NONE, OPTIONS, SAMPLING, Category
@@ -103,7 +104,7 @@ class CategoryRecipe(Recipe):
 
     def for_model(self, reader: TokenCounter) -> "CategoryRecipe":
         """Return the recipe with options that suit the model in place of "auto"."""
-        return self.with_config(for_model(with_template(self.config, reader), reader))
+        return self.with_config(with_horizon(for_model(with_template(self.config, reader), reader)))
 
     @cached_property
     def asked(self) -> dict[str, Category]:
