@@ -1,5 +1,9 @@
 """`UserError`, which is shown as a message instead of a traceback, and text shared by such messages."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 FILE_ONLY = {"file_only": True}
 """Pass as `extra` to log an event to the log file only, not to standard error."""
 
@@ -13,6 +17,17 @@ class UserError(Exception):
     def __init__(self, message: str, rank: int | None = None) -> None:
         super().__init__(message)
         self.rank = rank
+
+
+@contextmanager
+def naming(path: Path | str) -> Iterator[None]:
+    """Add the file's name to an OSError without one, as those of write and fsync, so that its message names the file."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from None
 
 
 def install(extra: str) -> str:

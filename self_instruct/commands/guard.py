@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from self_instruct.engines.base import EngineLost
-from self_instruct.errors import FILE_ONLY, UserError
+from self_instruct.errors import FILE_ONLY, UserError, naming
 from self_instruct.generation.signals import Interrupted, Interruption, end_with_launcher
 from self_instruct.runs import logs
 
@@ -34,7 +34,8 @@ def guarded(command: Callable[[], int], after_failure: str = AFTER_FAILURE) -> N
     end_with_launcher()
     try:
         code = command()
-        sys.stdout.flush()
+        with naming("standard output"):
+            sys.stdout.flush()
     except UserError as error:
         rank = f"rank {error.rank}: " if error.rank is not None else ""
         _fail(error, f"{rank}{error}", shown=bool(rank) or prints_messages())

@@ -7,10 +7,12 @@ from typing import Any, Protocol
 
 from self_instruct.datasets.example import OPTIONAL
 from self_instruct.datasets.ours import folded
+from self_instruct.errors import naming
 from self_instruct.records import json_line
 from self_instruct.runs.files import NewFile
 from self_instruct.runs.layout import PIPE
 
+_STANDARD_OUTPUT = "standard output"
 _ROWS = 1024  # per row group of Parquet
 
 
@@ -32,11 +34,13 @@ class StandardOutput:
 
     def write(self, content: bytes) -> None:
         """Append bytes."""
-        sys.stdout.buffer.write(content)
+        with naming(_STANDARD_OUTPUT):
+            sys.stdout.buffer.write(content)
 
     def publish(self) -> None:
         """Flush."""
-        sys.stdout.buffer.flush()
+        with naming(_STANDARD_OUTPUT):
+            sys.stdout.buffer.flush()
 
     def close(self) -> None:
         """Do nothing."""

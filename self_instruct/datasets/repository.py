@@ -18,7 +18,7 @@ from self_instruct.datasets.reading import Reader, Source, open_sources
 from self_instruct.datasets.rows import Unreadable
 from self_instruct.datasets.training import Unfit
 from self_instruct.datasets.writing import writable
-from self_instruct.errors import UserError
+from self_instruct.errors import UserError, naming
 from self_instruct.records import is_blank
 from self_instruct.runs.files import NewFile
 
@@ -150,7 +150,8 @@ def lay_out(
         if not statistics.records:
             raise UserError(f"{option} {source.path}: none of its rows could be read; {'; '.join(statistics.faults)}")
         if write:
-            (folder / _BEGUN).write_text(MARK, encoding="utf-8")
+            with naming(folder / _BEGUN):
+                (folder / _BEGUN).write_text(MARK, encoding="utf-8")
         records.finish()
         if statistics.chats:
             chats.finish()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from self_instruct.errors import naming
 from self_instruct.novelty.embedding import Encoder
 
 FILE_NAME = "embeddings.cache"
@@ -90,8 +91,9 @@ class CachedEncoder:
         if not self._end:
             self._size = next(iter(vectors.values())).nbytes
             head = json.dumps({"model": self._identity, "dimensions": self._size // 4}).encode() + b"\n"
-            self._end = self._path.write_bytes(head)
-        with self._path.open("r+b") as file:
+            with naming(self._path):
+                self._end = self._path.write_bytes(head)
+        with naming(self._path), self._path.open("r+b") as file:
             file.truncate(self._end)
             file.seek(self._end)
             for key, vector in vectors.items():

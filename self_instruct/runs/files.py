@@ -14,7 +14,7 @@ from dataclasses import MISSING, Field, dataclass, fields
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from self_instruct.errors import UserError
+from self_instruct.errors import UserError, naming
 from self_instruct.records import json_line
 from self_instruct.runs.lock import Lock, open_alone
 from self_instruct.user_files import LineError, NumberError, exact_json
@@ -133,7 +133,7 @@ def read_lines(path: Path, read: Callable[[bytes, str], Line], warn: bool = True
     the wrong file. Lines with a number out of range are not counted, since the number may come from a server.
     """
     found, whole, damaged = list[Line](), 0, dict[int, LineError]()
-    with path.open("rb") as file:
+    with naming(path), path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             if not line.endswith(b"\n"):
                 break
@@ -159,7 +159,7 @@ def _quarantine(path: Path, numbers: set[int]) -> Path:
     with path.open("rb") as file:
         moved = b"".join(line for number, line in enumerate(file, start=1) if number in numbers)
     if not (target.exists() and target.read_bytes().endswith(moved)):  # a launch may have been killed after writing it
-        with target.open("ab") as file:
+        with naming(target), target.open("ab") as file:
             file.write(moved)
             file.flush()
             os.fsync(file.fileno())
@@ -175,7 +175,7 @@ def _quarantine(path: Path, numbers: set[int]) -> Path:
 def _unwritable(path: Path, error: OSError) -> Exception:
     """Return OSError for a full or failing disk, which is not the user's mistake, else UserError."""
     if error.errno in _FAILURES:
-        return OSError(error.errno, error.strerror, str(path))
+        return OSError(error.errno, error.strerror, error.filename or str(path))
     return UserError(f"--batch_dir {path.parent}: cannot be written ({error.strerror}); give another directory")
 
 
@@ -246,12 +246,14 @@ class NewFile:
 
     def write(self, content: bytes) -> None:
         """Append to the file."""
-        self._file.write(content)
+        with naming(self.path):
+            self._file.write(content)
 
     def publish(self) -> None:
         """Sync the file and move it to its path; a reader sees either the old content or the new."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        with naming(self.path):
+            self._file.flush()
+            os.fsync(self._file.fileno())
         self._part.replace(self.path)
         self._published = True
         _sync_folder(self.path.parent)
@@ -260,14 +262,15 @@ class NewFile:
         """Close the file, and remove it if it was not published."""
         if not self._published:
             self._part.unlink(missing_ok=True)
-        self._file.close()
+        with naming(self.path):
+            self._file.close()
 
 
 def put(path: Path, content: bytes) -> None:
     """Write a file atomically: a reader sees either the old content or the new, even after a power failure."""
     part = path.with_name(f"{path.name}.part")
     try:
-        with part.open("wb") as file:
+        with naming(path), part.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

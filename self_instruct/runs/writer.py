@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from self_instruct.errors import naming
 from self_instruct.records import Nearest, json_line
 from self_instruct.runs.journal import Entry
 from self_instruct.runs.layout import ACCEPTED, REJECTED
@@ -46,10 +47,10 @@ class Writer:
     def write(self, entry: Entry | None, verdicts: list[Verdict]) -> None:
         """Write the verdicts of one completion; `entry` is None for verdicts without a completion."""
         for verdict in verdicts:
-            if verdict.drop is None:
-                self._files[ACCEPTED].write(json_line(self._accepted(entry, verdict)))
-            else:
-                self._files[REJECTED].write(json_line(self._rejected(entry, verdict)))
+            accepted = verdict.drop is None
+            name, row = (ACCEPTED, self._accepted) if accepted else (REJECTED, self._rejected)
+            with naming(self._folder / name):
+                self._files[name].write(json_line(row(entry, verdict)))
         if self._published:
             self._flush()
 
@@ -73,6 +74,7 @@ class Writer:
         """
         with ExitStack() as stack:  # if one step fails, the others still run
             for name, file in self._files.items():
+                stack.enter_context(naming(self._folder / name))
                 stack.callback(file.close)
                 if not self._published:
                     stack.callback((self._folder / f"{name}.part").unlink, missing_ok=True)
@@ -81,12 +83,14 @@ class Writer:
                 self._sync()
 
     def _flush(self) -> None:
-        for file in self._files.values():
-            file.flush()
+        for name, file in self._files.items():
+            with naming(self._folder / name):
+                file.flush()
 
     def _sync(self) -> None:
-        for file in self._files.values():
-            os.fsync(file.fileno())
+        for name, file in self._files.items():
+            with naming(self._folder / name):
+                os.fsync(file.fileno())
 
     def _accepted(self, entry: Entry | None, verdict: Verdict) -> dict[str, Any]:
         record, source = verdict.record, _source(entry, verdict)

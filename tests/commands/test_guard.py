@@ -1,9 +1,14 @@
 """How a command ends when it fails: the message, the exit code, and the error file for a launcher."""
 
+import errno
+import io
+import itertools
 import json
 import logging
+import os
 import re
 import signal
+import stat
 import unicodedata
 
 import pytest
@@ -14,6 +19,7 @@ from self_instruct.engines.base import EngineLost
 from self_instruct.errors import UserError
 from self_instruct.generation.signals import SIGNALS
 from tests.support.runs import scripted
+from tests.support.scripts import write_script
 
 
 @pytest.fixture(autouse=True)
@@ -170,3 +176,59 @@ def test_no_command_of_a_run_prints_control_characters(tmp_path, capsys):
         printed(capsys, argv[0], folder, *argv[1:])
     logged = "".join(path.read_text(encoding="utf-8") for path in (folder / "logs").iterdir())
     assert not {"\x9b", "\u202e"} & set(logged)
+
+
+class FailingDisk:
+    """Fails one operation: the write or sync to disk of a regular file under a folder that comes after `left` others."""
+
+    def __init__(self, folder, monkeypatch):
+        self.folder, self.left, self.number, self.failed = str(folder), -1, 0, False
+        opened, synced, disk = io.open, os.fsync, self
+
+        class File(io.FileIO):
+            def write(self, content):
+                disk.count()
+                return super().write(content)
+
+        def open_file(path, mode="r", buffering=-1, *more, **named):
+            if str(path).startswith(disk.folder) and "b" in mode and mode != "rb":
+                raw = File(path, mode.replace("b", ""))
+                kind = io.BufferedRandom if "+" in mode else io.BufferedWriter
+                return raw if buffering == 0 else kind(raw)
+            return opened(path, mode, buffering, *more, **named)
+
+        def sync(number):
+            if stat.S_ISREG(os.fstat(number).st_mode):
+                disk.count()
+            synced(number)
+
+        monkeypatch.setattr(io, "open", open_file)
+        monkeypatch.setattr(os, "fsync", sync)
+
+    def count(self):
+        if self.left == 0 or self.failed:
+            self.failed = True
+            raise OSError(self.number, os.strerror(self.number))
+        self.left -= 1
+
+
+def test_every_failing_write_of_a_run_or_a_data_command_names_its_file(tmp_path, monkeypatch, capsys):
+    script = write_script(tmp_path / "script.jsonl", 8)
+    kept = tmp_path / "kept.jsonl"
+    kept.write_text("".join(json.dumps({"instruction": f"Count {n}.", "output": str(n)}) + "\n" for n in range(3)))
+    disk = FailingDisk(tmp_path / "out", monkeypatch)
+    for argv in (
+        ["generate", *scripted(script, tmp_path / "out/RUN", 6)],
+        ["convert", kept, "--to", "alpaca", "--output_path", tmp_path / "out/RUN/c.jsonl"],
+        ["card", kept, "--output_path", tmp_path / "out/RUN"],
+    ):
+        for left in itertools.count():
+            disk.left, disk.failed, disk.number = left, False, (errno.EIO, errno.ENOSPC)[left % 2]
+            with pytest.raises(SystemExit) as ended:
+                commands.run_command(argv[0], [str(part).replace("RUN", f"{argv[0]}{left}") for part in argv[1:]])
+            shown = capsys.readouterr().err
+            if not disk.failed:
+                break
+            named = rf"{re.escape(disk.folder)}\S+: (?:cannot be written \()?{os.strerror(disk.number)}"
+            assert re.search(named, shown), (argv[0], left, ended.value.code, shown)
+        assert left > 2 and ended.value.code == 0
