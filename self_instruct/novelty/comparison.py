@@ -59,7 +59,7 @@ class Novelty:
         self._against_all = embedding_reference == "all"
         ids, texts = [name for name, _ in start], [text for _, text in start]
         self._rouge.add(ids, texts)
-        self._rouge.nearest(" ".join(texts))  # compile the search now, while other processes load the model
+        self._rouge.nearest("a")  # compile the search now, while other processes load the model
         if embeddings is not None:
             embeddings.add(ids, embeddings.encode(texts))
 
