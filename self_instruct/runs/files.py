@@ -8,6 +8,7 @@ import errno
 import logging
 import os
 import reprlib
+import stat
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing, suppress
 from dataclasses import MISSING, Field, dataclass, fields
@@ -29,7 +30,8 @@ _log = logging.getLogger(__name__)
 class AppendedFile(Generic[Line]):
     """A file in a run directory, opened for appending. `found` has its existing lines, parsed by `read(line, place)`.
 
-    Raises UserError if another process has it open, it cannot be written, or most of its lines are damaged.
+    Raises UserError if another process has it open, it cannot be written or is no regular file, or most of its lines are
+    damaged.
     """
 
     def __init__(self, path: Path, read: Callable[[bytes, str], Line]) -> None:
@@ -40,6 +42,7 @@ class AppendedFile(Generic[Line]):
         except OSError as error:
             raise _unwritable(path, error) from None
         try:
+            check_regular(path)
             self.found = self._recover(read) if path.exists() else []
             self._file = path.open("ab", buffering=0)
             _sync_folder(path.parent)
@@ -126,12 +129,22 @@ class Lines(Generic[Line]):
         return f"{self.path}: {len(self.damaged)} of {len(self)} lines are damaged; {first}"
 
 
+def check_regular(path: Path) -> None:
+    """Raise UserError if the path is a pipe, a socket, a device or a directory: reading it might never end, and what is written
+    to it is not kept.
+    """
+    with suppress(FileNotFoundError):
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise UserError(f"{path}: is not a regular file; move it away, or give another directory")
+
+
 def read_lines(path: Path, read: Callable[[bytes, str], Line], warn: bool = True) -> Lines[Line]:
     """Parse all whole lines with `read(line, place)`, which raises LineError for a damaged one. Does not change the file.
 
     With `warn`, damaged lines are logged. Raises UserError if more than half of the lines are damaged: it is then probably
     the wrong file. Lines with a number out of range are not counted, since the number may come from a server.
     """
+    check_regular(path)
     found, whole, damaged = list[Line](), 0, dict[int, LineError]()
     with naming(path), path.open("rb") as file:
         for number, line in enumerate(file, start=1):

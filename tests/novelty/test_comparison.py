@@ -1,4 +1,4 @@
-"""The comparison of candidates with the seeds and the records kept so far; tests/generation/test_judging_novelty.py has more."""
+"""The comparison of candidates with the seeds and the kept records; tests/generation/test_judging_novelty.py has more."""
 
 from self_instruct.novelty.comparison import Bounds, Novelty
 from self_instruct.novelty.rouge import RougeIndex

@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 
+from self_instruct.errors import UserError
 from self_instruct.runs.files import put
 from self_instruct.runs.journal import Journal, read_journal
 from tests.runs.test_journal import entry
@@ -59,3 +60,12 @@ def test_a_directory_that_is_moved_or_removed_during_a_launch_is_reported(tmp_pa
     journal.close()
     if moved:
         assert [item.request for item in read_journal(tmp_path / "elsewhere")] == [0, 1]
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("/dev/zero", path)])
+def test_a_pipe_a_device_or_a_directory_is_no_journal(tmp_path, make):
+    make(tmp_path / "completions.jsonl")
+    with pytest.raises(UserError, match=r"completions\.jsonl: is not a regular file; move it away"):
+        Journal(tmp_path)
+    with pytest.raises(UserError):
+        read_journal(tmp_path)
