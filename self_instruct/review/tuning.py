@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from self_instruct.errors import UserError
-from self_instruct.runs.files import put
+from self_instruct.runs.files import make_folder, put
 from self_instruct.runs.layout import ACCEPTED, JUDGE_REPORT, REPORT
 from self_instruct.user_files import read_objects
 
@@ -154,7 +154,7 @@ class Tuning:
 
     def _generate(self, variant: Variant, run: Path) -> str | None:
         """Run a variant to the end of its budget. Return why this model cannot be asked this way, or None."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         options = self.folder / f"{variant.name}.yaml"
         put(options, as_yaml({**self.given, **variant.options}).encode("utf-8"))
         code, message = _run(
