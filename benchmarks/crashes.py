@@ -1,27 +1,186 @@
-"""Kill the launch command repeatedly, at every kind of write boundary and at random moments, and report lost lines.
+"""Kill every command that writes, at write boundaries and random moments, and cut its power; report lost and doubled lines.
 
-python benchmarks/crashes.py --kills 60
+python benchmarks/crashes.py --kills 1000 --folder /tmp/crashes
+
+Each kill is stored in results.jsonl of the folder, so the same command continues where it was stopped. With `--only NAME`, only
+series whose name contains it run.
 """
 
 import argparse
+import json
+import os
+import shutil
 import sys
-import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
 
-from tests.support.crashes import benchmark, table
+from tests.support.copies import Copies
+from tests.support.crash_series import COPIED, MOVED, Series, Victim
+from tests.support.crashes import Kill
+from tests.support.endpoint_server import EndpointServer
+from tests.support.power import ORDERED, REORDERED
+from tests.support.runs import IO, environment, rows, run, scripted
+from tests.support.scripts import write_script
+
+MAIN = ROOT / "self_instruct" / "__main__.py"
+TARGET = 8
+KILLED, POWER = "kill -9", {"power failure": ORDERED, "power failure, renames reordered": REORDERED}
+ROUNDS = 4
+JUDGEMENT = "helpful: 5, correct: {}, clear: 4\nverdict: good\n###\n"
+
+
+def inputs(folder: Path) -> Path:
+    """Make what the commands read, once: scripts, a finished run, and a file of conversations."""
+    if (folder / "made").exists():
+        return folder
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    write_script(folder / "script.jsonl", 40)
+    made = run(sys.executable, IO, *scripted(folder / "script.jsonl", folder / "run", TARGET))
+    assert made.returncode == 0, made.stderr
+    accepted = rows(folder / "run" / "machine_generated_instructions.jsonl")
+    answers = [{"text": JUDGEMENT.format(at % 5 + 1)} for at in range(len(accepted))]
+    write(folder / "judge.jsonl", answers)
+    write(folder / "predicted.jsonl", [{"text": f"{row['instruction']}\n###\n"} for row in accepted])
+    turns = [
+        [{"from": "human", "value": row["instruction"]}, {"from": "gpt", "value": row["output"]}] for row in accepted
+    ]
+    write(folder / "chats.jsonl", [{"id": str(at), "conversations": pair} for at, pair in enumerate(turns)])
+    (folder / "made").touch()
+    return folder
+
+
+def write(path: Path, lines: list[dict]) -> None:
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+
+
+def all_series(folder: Path, url: str) -> list[Series]:
+    """Return the series: generation with each engine, then every command that writes."""
+    done, output = folder / "run", ["--output_path", "out/out.jsonl"]
+    records = done / "machine_generated_instructions.jsonl"
+    general, code = (ROOT / "seeds" / name for name in ("general.jsonl", "code.jsonl"))
+    script = [IO, *scripted(folder / "script.jsonl", Path("out"), TARGET)]
+    slots = [IO, "--config", ROOT / "configs" / "quickstart.yaml", "--batch_dir", "out", "--max_new_tokens", 60,
+             "--num_instructions_to_generate", 3, "--engine_backend", "slots"]  # fmt: skip
+    server = [IO, *scripted(Path(), Path("out"), TARGET), "--engine", "openai", "--api_base", url, "--api_model", "m",
+              "--api_endpoint", "completions"]  # fmt: skip
+    server = [server[0], *server[5:]]
+
+    def run_in(here: Path) -> None:
+        shutil.copytree(done, here / "out")
+
+    commands = {
+        "convert": ["convert", general, "--to", "alpaca", "--output_path", "out/out.json"],
+        "merge": ["merge", "--sources", f"a={records}", f"b={code}", *output],
+        "clean": ["clean", folder / "chats.jsonl", "--output_path", "out/out.json"],
+        "lint": ["lint", records, "--fix", *output],
+        "decontaminate": ["decontaminate", records, "--benchmarks", code, *output],
+        "card": ["card", done, "--output_path", "out"],
+        "judge": ["judge", "--input_path", records, *output, "--engine", "scripted", "--script_path", folder / "judge.jsonl"],
+    }  # fmt: skip
+    words = ["--no_embeddings", "--self_consistency_rouge_threshold", "0.5", "--num_trials", "1"]
+    consistency = [
+        "self-consistency",
+        "--batch_dir",
+        "out",
+        "--engine",
+        "scripted",
+        "--script_path",
+        folder / "predicted.jsonl",
+    ]
+    return [
+        Series("scripted", script),
+        Series("scripted", script, way=MOVED),
+        Series("scripted", script, way=COPIED),
+        Series("scripted", script, ranks=2, exact=False),
+        Series("server", server, exact=False),
+        Series("server", server, exact=False, way=MOVED),
+        Series("slots", slots, exact=False),
+        Series("post_processing", [ROOT / "self_instruct" / "post_processing.py", records, *output]),
+        *(Series(name, [MAIN, *command]) for name, command in commands.items()),
+        Series("self-consistency", [MAIN, *consistency, *words], start=run_in),
+    ]
+
+
+def shares(series: list[Series], kills: int) -> list[int]:
+    """Return the number of kills of each series: those that load a model get half as many."""
+    weights = [1 if one.name == "slots" else 2 for one in series]
+    counts = [kills * weight // sum(weights) for weight in weights]
+    counts[0] += kills - sum(counts)
+    return counts
+
+
+def struck(options: argparse.Namespace, url: str, stored: list[dict]) -> Iterator[dict]:
+    """Yield the kills and power failures that are not stored yet."""
+    series = all_series(inputs(options.folder / "inputs"), url)
+    servers = [Copies(), Copies()]
+    for turn in range(1, ROUNDS + 1):  # a benchmark that is stopped early has tried every series
+        for one, number in zip(series, shares(series, options.kills), strict=True):
+            powered = one.ranks == 1 and one.exact and not one.way and one.name != "card"  # pyarrow writes the tables
+            plan = {KILLED: number, **dict.fromkeys(POWER, options.power if powered else 0)}
+            for what, count in plan.items():
+                about = {"series": one.title, "ranks": one.ranks, "what": what}
+                done = sum(about.items() <= row.items() for row in stored)
+                if options.only not in one.title or done >= count * turn // ROUNDS:
+                    continue
+                for kill, left in tried(one, what, count * turn // ROUNDS - done, options, servers, done):
+                    yield {**about, **asdict(kill), "left": left}
+
+
+def tried(
+    one: Series, what: str, number: int, options: argparse.Namespace, servers: list[Copies], done: int
+) -> Iterator[tuple[Kill, int]]:
+    """Yield kills or power failures of a series; print the error of one that cannot go on."""
+    try:
+        victim = Victim(options.folder / "work", one, servers, seed=options.seed + done)
+        yield from victim.kills(number) if what == KILLED else victim.failures(number, POWER[what])
+    except AssertionError as error:
+        print(f"{one.title}, {what}: {error}", flush=True)
+
+
+def table(stored: list[dict]) -> str:
+    """Format the kills by series, and in total."""
+    keys = {(row["series"], row["ranks"], row["what"]): None for row in stored}
+    head = f"{'series':<28} {'ranks':>5}  {'what':<33}"
+    lines = [f"{head} {'times':>5} {'points':>6} {'lost':>5} {'doubled':>7}  identical  .part left"]
+    for key in [*keys, ("all", "", "")]:
+        found = [row for row in stored if key[0] == "all" or (row["series"], row["ranks"], row["what"]) == key]
+        same = sum(row["identical"] for row in found)
+        shown = "yes" if same == len(found) else f"{same} of {len(found)}"
+        sums = [sum(row[name] for row in found) for name in ("lost", "doubled", "left")]
+        points = len({(row["series"], row["what"], row["place"]) for row in found})
+        name = f"{key[0]:<28} {key[1]:>5}  {key[2]:<33}"
+        lines.append(f"{name} {len(found):>5} {points:>6} {sums[0]:>5} {sums[1]:>7}  {shown:<9} {sums[2]:>11}")
+    return "\n".join(lines)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--kills", type=int, default=60)
+    parser.add_argument("--kills", type=int, default=1000)
+    parser.add_argument("--power", type=int, default=40, help="power failures for each command and order of renames")
+    parser.add_argument("--folder", type=Path, default=Path("crashes"))
+    parser.add_argument("--only", default="", help="only series whose name contains this")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        kills = benchmark(Path(folder) / "runs", options.kills, options.seed)
-    print(table(kills))
-    return int(any(kill.lost or kill.doubled or not kill.identical for kill in kills))
+    os.environ.update(environment())
+    options.folder = options.folder.resolve()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    results = options.folder / "results.jsonl"
+    stored = rows(results) if results.exists() else []
+    begun = time.monotonic()
+    with EndpointServer(tasks=True, latency=0.02) as server, results.open("a", encoding="utf-8") as file:
+        for row in struck(options, server.url, stored):
+            stored.append(row)
+            file.write(json.dumps(row) + "\n")
+            file.flush()
+    print(table(stored))
+    print(f"{time.monotonic() - begun:.0f} s")
+    return int(any(row["lost"] or row["doubled"] or row["left"] or not row["identical"] for row in stored))
 
 
 if __name__ == "__main__":

@@ -84,7 +84,11 @@ def test_text_that_looks_like_the_format_survives_in_every_field(format: RecordF
 def test_no_text_of_a_completion_is_lost(
     format: RecordFormat, data: st.DataObject, number: int, truncated: bool
 ) -> None:
-    completion = data.draw(texts(format))
+    check_conserved(format, data.draw(texts(format)), number, truncated)
+
+
+def check_conserved(format: RecordFormat, completion: str, number: int, truncated: bool) -> None:
+    """Assert that all but white space and separators is in some block, in order; the opening may have been repeated."""
     blocks = format.parse(completion, number, truncated)
     # All but white space, separators and the beginning of a label in the last line is in some block, in order; the opening may
     # have been repeated.

@@ -16,7 +16,7 @@ from self_instruct.datasets.card import ONE_FILE, Parts, Stated, read_stated, re
 from self_instruct.datasets.history import Declared, Step, history
 from self_instruct.datasets.naming import pasteable
 from self_instruct.datasets.reading import AUTO, Source
-from self_instruct.datasets.repository import CARD, Statistics, check_folder, lay_out
+from self_instruct.datasets.repository import BEGUN, CARD, Statistics, check_folder, lay_out
 from self_instruct.errors import UserError
 from self_instruct.runs.files import put
 from self_instruct.runs.layout import ACCEPTED, CONSISTENT, JUDGED, OutputPaths
@@ -79,6 +79,7 @@ def write_repository(
     content = card_of(statistics, steps, stated, default_name(path, repo), place)
     if not dry_run:
         put(folder / CARD, content)
+        (folder / BEGUN).unlink(missing_ok=True)
     return Repository(folder, statistics, steps, [(CARD, len(content)), *sizes], stated, kept)
 
 

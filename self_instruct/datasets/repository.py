@@ -18,14 +18,14 @@ from self_instruct.datasets.reading import Reader, Source, open_sources
 from self_instruct.datasets.rows import Unreadable
 from self_instruct.datasets.training import Unfit
 from self_instruct.datasets.writing import writable
-from self_instruct.errors import UserError, naming
+from self_instruct.errors import UserError
 from self_instruct.records import is_blank
-from self_instruct.runs.files import NewFile
+from self_instruct.runs.files import NewFile, put
 
 CARD, RECORDS, CHATS = "README.md", "data/train.parquet", "chat/train.parquet"
 # Both are Parquet, since the datasets library reads a repository with one reader.
 MARK = "<!-- written by self_instruct.datasets card -->"
-_BEGUN = f"{CARD}.part"  # has the mark while tables are written, until the card replaces it
+BEGUN = "card.part"  # has the mark from before the tables are written until the card is
 _SHOWN_FAULTS = 5
 _ROLES = {SYSTEM, USER, ASSISTANT}
 
@@ -99,13 +99,13 @@ def check_folder(folder: Path, inputs: list[Path]) -> None:
 
 def _is_ours(folder: Path) -> bool:
     """Return whether a folder has a card of this command, finished or not, or no files except parts of one."""
-    for name in (CARD, _BEGUN):
+    for name in (CARD, BEGUN):
         try:
             if MARK in (folder / name).read_text(encoding="utf-8"):
                 return True
         except (OSError, UnicodeDecodeError):
             pass
-    halves = {folder / f"{name}.part" for name in (CARD, RECORDS, CHATS)}
+    halves = {folder / f"{name}.part" for name in (CARD, RECORDS, CHATS, BEGUN)}
     return all(path in halves for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
 
 
@@ -150,8 +150,7 @@ def lay_out(
         if not statistics.records:
             raise UserError(f"{option} {source.path}: none of its rows could be read; {'; '.join(statistics.faults)}")
         if write:
-            with naming(folder / _BEGUN):
-                (folder / _BEGUN).write_text(MARK, encoding="utf-8")
+            put(folder / BEGUN, MARK.encode())
         records.finish()
         if statistics.chats:
             chats.finish()

@@ -13,6 +13,7 @@ from self_instruct.generation.config import assemble
 from self_instruct.generation.earlier_run import read_run
 from self_instruct.generation.summary import Ending
 from self_instruct.runs import manifest
+from self_instruct.runs.files import make_folder
 from self_instruct.runs.funnel import Funnel, write_report
 from self_instruct.runs.journal import read_journal
 from self_instruct.runs.run import load_run
@@ -35,7 +36,7 @@ def refilter(old: Path, new: Path, given: Mapping[str, Any]) -> Ending:
     described = {**run.described, "options": options, **recipe.described(), **hashes}
     curator = recipe.curator()
     try:
-        new.mkdir(parents=True, exist_ok=True)
+        make_folder(new)
     except OSError as error:
         raise UserError(f"{new}: cannot be created ({error.strerror}); give another directory") from None
     writer, funnel = recipe.writer(new, described["model_revision"]), recipe.funnel()

@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from self_instruct.errors import UserError
-from self_instruct.runs.files import put
+from self_instruct.runs.files import make_folder, put
 from self_instruct.runs.layout import ACCEPTED, JOURNAL, JUDGE_REPORT, REPORT
 from self_instruct.user_files import read_objects
 
@@ -162,7 +162,7 @@ class Tuning:
         path, options = self.folder / f"{variant.name}.yaml", {**self.given, **variant.options}
         text = as_yaml({"horizon": _HORIZON, **options})
         if not (self.folder / variant.name / JOURNAL).exists():
-            self.folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self.folder)
             put(path, text.encode("utf-8"))
         elif path.exists() and path.read_text(encoding="utf-8") not in (text, as_yaml(options)):
             raise UserError(

@@ -37,7 +37,7 @@ class AppendedFile(Generic[Line]):
     def __init__(self, path: Path, read: Callable[[bytes, str], Line]) -> None:
         self.path = path
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             self._lock = Lock(path.with_name(f"{path.name}.lock"))
         except OSError as error:
             raise _unwritable(path, error) from None
@@ -192,6 +192,16 @@ def _unwritable(path: Path, error: OSError) -> Exception:
     return UserError(f"--batch_dir {path.parent}: cannot be written ({error.strerror}); give another directory")
 
 
+def make_folder(folder: Path) -> None:
+    """Make a directory and its parents, and sync their names to disk: without that, a power failure may remove a new directory
+    with all its synced files. Another process may just have made the directory itself.
+    """
+    made = [path for path in folder.parents if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in (folder, *made):
+        _sync_folder(path.parent)
+
+
 def _sync_folder(folder: Path) -> None:
     """Sync new and changed names in a directory to disk, if the file system supports it."""
     with suppress(OSError):
@@ -243,7 +253,7 @@ class NewFile:
     def __init__(self, path: Path) -> None:
         self.path, self._part, self._published = path, path.with_name(f"{path.name}.part"), False
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             if path.is_dir():
                 raise IsADirectoryError(errno.EISDIR, "it is a directory")
             self._file = open_alone(self._part)

@@ -270,6 +270,7 @@ def test_files_left_by_a_failed_card_do_not_block_the_next_one(tmp_path, monkeyp
         patch.setattr("self_instruct.datasets.publish.render_card", full)
         main(["card", str(source), "--output", str(out)])
     assert (out / RECORDS).is_file() and not (out / "README.md").exists()
+    (out / "README.md.part").touch()  # left by a process that was killed while it wrote the card
     assert card(source, out)[0] == 0
     assert {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()} == {"README.md", RECORDS, CHATS}
     for folder, name in (("theirs", RECORDS), ("hidden", ".git/config"), ("part", "mine.part")):

@@ -3,8 +3,10 @@
 `benchmarks/crashes.py` runs more kills.
 """
 
+import random
 import shutil
 import signal
+from base64 import b64encode
 
 import pytest
 
@@ -21,6 +23,7 @@ from tests.support.crashes import (
     table,
     whole_lines,
 )  # fmt: skip
+from tests.support.power import ORDERED, REORDERED, failed
 
 
 @pytest.fixture(scope="module")
@@ -66,3 +69,22 @@ def test_the_harness_detects_lost_doubled_and_different_lines(forks, tmp_path):
     (kill,) = judged([("x", [*whole, b"another"])], run, forks.reference)
     assert (kill.lost, kill.doubled, kill.identical) == (1, 1, False)
     assert contents(run).keys() == contents(forks.reference).keys()
+
+
+def test_only_synced_content_and_names_are_sure_to_survive_a_power_failure(tmp_path):
+    operations = [
+        ["mkdir", "out"], ["open", "out/a.part", True], ["write", "out/a.part", 0, b64encode(b"new").decode()],
+        ["sync", "out/a.part"], ["replace", "out/a.part", "out/a"], ["sync_folder", "."], ["sync_folder", "out"],
+        ["open", "out/a", False], ["write", "out/a", 3, b64encode(b"er").decode()],
+    ]  # fmt: skip
+
+    def survivors(after: int, mode: str) -> set[bytes | None]:
+        """Return what `out/a` may hold: None if the file may be missing."""
+        tries = (failed(tmp_path, operations, after, random.Random(seed), mode)[0] for seed in range(60))
+        return {found.get("out/a") for found in tries}
+
+    assert (
+        survivors(6, ORDERED) == survivors(6, REORDERED) == {None, b"new"}
+    )  # the directory of the name is not synced
+    assert survivors(7, ORDERED) == survivors(7, REORDERED) == {b"new"}
+    assert survivors(9, ORDERED) >= {b"new", b"newer", b"newe", b"new\0\0"}

@@ -3,11 +3,12 @@
 import os
 import resource
 import shutil
+from contextlib import closing
 
 import pytest
 
 from self_instruct.errors import UserError
-from self_instruct.runs.files import put
+from self_instruct.runs.files import NewFile, put
 from self_instruct.runs.journal import Journal, read_journal
 from tests.runs.test_journal import entry
 
@@ -19,6 +20,24 @@ def test_a_file_is_replaced_as_a_whole(tmp_path):
         put(path, b"new")
         assert reader.read() == b"old, and longer"
     assert path.read_bytes() == b"new" and os.listdir(tmp_path) == ["report.json"]
+
+
+def test_names_of_new_directories_are_synced_before_a_file_in_them(tmp_path, monkeypatch):
+    synced = []
+    sync = os.fsync
+    monkeypatch.setattr(
+        os, "fsync", lambda number: synced.append(os.readlink(f"/proc/self/fd/{number}")) or sync(number)
+    )
+    Journal(tmp_path / "a" / "run").close()
+    assert {str(tmp_path), str(tmp_path / "a"), str(tmp_path / "a" / "run")} <= set(synced)
+    synced.clear()
+    (tmp_path / "there").mkdir()  # perhaps by another rank of the same launch, just now
+    with closing(NewFile(tmp_path / "there" / "out.jsonl")) as file:
+        file.write(b"x")
+        assert str(tmp_path) in synced
+        file.publish()
+    assert [path for path in synced if "out" in path] == [str(tmp_path / "there" / "out.jsonl.part")]
+    assert synced[-1] == str(tmp_path / "there")
 
 
 def test_a_failed_write_leaves_the_old_content(tmp_path):

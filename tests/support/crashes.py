@@ -5,7 +5,6 @@ compared with that of an undisturbed run. The engine replays a script, so every 
 """
 
 import json
-import os
 import random
 import shutil
 import signal
@@ -142,9 +141,9 @@ def judged(found: list[tuple[str, list[bytes]]], folder: Path, reference: Path) 
     return [Kill(place, len(set(lines) - set(last)), doubled, identical) for place, lines in found]
 
 
-def whole_lines(folder: Path) -> list[bytes]:
+def whole_lines(folder: Path, name: str = JOURNAL) -> list[bytes]:
     """Return the complete lines of a run's journal."""
-    path = folder / JOURNAL
+    path = folder / name
     return path.read_bytes().split(b"\n")[:-1] if path.exists() else []
 
 
@@ -202,9 +201,3 @@ def table(kills: Sequence[Kill]) -> str:
         same = "yes" if all(kill.identical for kill in found) else "NO"
         lines.append(f"{name:<40} {len(found):>6} {points:>7} {lost:>5} {doubled:>8}  {same if found else '-'}")
     return "\n".join(lines)
-
-
-def benchmark(folder: Path, kills: int, seed: int) -> list[Kill]:
-    """Run the long form: this many kills of launches in new processes."""
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    return list(Crashes(folder, 80, seed).run(kills))
