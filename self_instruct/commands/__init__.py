@@ -19,6 +19,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "report": "write an HTML page about runs or files",
         "status": "show the progress of a run",
         "judge": "grade the records of a run or of files with a model",
+        "verify": "run the Python answers of a run or of files against tests that a model writes",
         "self-consistency": "keep the records whose instruction a model can predict from the output",
         "topics": "generate topics for the prompts of categories",
         "convert": "convert files to another format",

@@ -4,7 +4,6 @@ The decision is a function of the stored text and the threshold, so another thre
 parsed gives the verdict unknown, and its record is not kept.
 """
 
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,22 +13,18 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from self_instruct.config.option import declarations, taken
-from self_instruct.datasets.instruction_file import Task, read_files
-from self_instruct.datasets.reading import Source
+from self_instruct.config.option import taken
 from self_instruct.datasets.thoughts import after_thought
-from self_instruct.errors import UserError
 from self_instruct.formats import INSTRUCTION_INPUT_OUTPUT, RecordFormat
 from self_instruct.generation.assembly import read_header
-from self_instruct.generation.config import GROUPS, Config, assemble
 from self_instruct.records import Record, is_blank
-from self_instruct.review.ask import Decision, Reviewer, unread_lines
+from self_instruct.review.ask import Decision, unread_lines
+from self_instruct.review.dataset import DatasetReviewer, read_sources, settled
 from self_instruct.review.options import JUDGE_DECIDING, JUDGE_SAMPLING, JudgeOptions
-from self_instruct.review.predictions import Prediction, Trial, sha256_of_record
-from self_instruct.runs.layout import ACCEPTED, JUDGE_REPORT, JUDGED, JUDGEMENTS, OutputPaths, check_jsonl
+from self_instruct.review.predictions import Prediction, Trial
+from self_instruct.runs.layout import JUDGE_REPORT, JUDGED, JUDGEMENTS
 
 FORMAT = INSTRUCTION_INPUT_OUTPUT.with_triggers(instruction="Task", input="Answer", output="Judgement")
-_ASKING = ("model_name_or_path", "engine", "script_path", "api_base")
 CRITERIA = ("helpful", "correct", "clear")
 VERDICTS = ("good", "bad", "unknown")
 LEVELS = tuple(1 + half / 2 for half in range(9))
@@ -186,46 +181,20 @@ def _counted(names: Iterable[Any], found: Iterable[Any]) -> dict[str, int]:
     return {str(name): counts[name] for name in names}
 
 
-@dataclass(frozen=True)
-class JudgePaths:
-    """The paths of a judge's files."""
-
-    judgements: Path
-    kept: Path
-    report: Path
-
-
 @dataclass
-class Judge(Reviewer):
-    """Judges the records of `dataset`, each with its line, and keeps those with a mean score of at least `threshold`.
+class Judge(DatasetReviewer):
+    """Judges the records of a dataset, and keeps those with a mean score of at least `threshold`.
 
     A record on several lines is judged once, and the judgement applies to all of them.
     """
 
-    dataset: Sequence[tuple[Record, bytes]]
-    inputs: Sequence[str]
-    outputs: JudgePaths
     threshold: float
 
     purpose = "judge"
     deciding = JUDGE_DECIDING
     answers = "records are judged"
+    answer_noun = "judgements"
     captions = ("the kept records, unchanged", "every judgement as written, with its record's id")
-
-    @property
-    def path(self) -> Path:
-        """The file of the judgements."""
-        return self.outputs.judgements
-
-    @property
-    def kept_path(self) -> Path:
-        """The file of the kept records."""
-        return self.outputs.kept
-
-    @property
-    def report_path(self) -> Path:
-        """The report, a JSON file of counts."""
-        return self.outputs.report
 
     @property
     def format(self) -> RecordFormat:
@@ -242,31 +211,13 @@ class Judge(Reviewer):
         """One trial for each record that has a task and an answer."""
         return [(name, 0) for name, record in self.records.items() if not _is_half(record)]
 
-    @property
-    def asks(self) -> bool:
-        """Whether the options name a model."""
-        return any(name in self.given for name in _ASKING)
-
     def demonstrations(self) -> list[Record]:
         """Good and bad answers with their judgements."""
         return examples()
 
-    def check(self, found: Mapping[Trial, Prediction]) -> None:
-        """Check stored judgements if a model is given; without one, raise UserError if there are no judgements."""
-        if self.asks:
-            super().check(found)
-        elif not found:
-            raise UserError(
-                f"{self.path}: holds no judgements yet; give a model with --model_name_or_path, --engine or --api_base"
-            )
-
     def decide(self, found: Mapping[Trial, Prediction]) -> Decision:
         """Keep the records with the verdict good and a mean of at least the threshold."""
-        stored = {name: found.get((name, 0)) for name in self.records}
-        current = {
-            name: item if item is not None and item.record_sha256 == sha256_of_record(self.records[name]) else None
-            for name, item in stored.items()
-        }
+        current = self.current(found)
         judgements = {
             name: Judgement("unknown", {}, "nothing_to_judge")
             if _is_half(self.records[name])
@@ -294,80 +245,10 @@ class Judge(Reviewer):
 
 def judge_of(given: Mapping[str, Any]) -> Judge:
     """Return the judge for the given options. Raises UserError for a wrong option, and for records that cannot be read."""
-    folder, inputs, output = given.get("batch_dir"), given.get("input_path"), given.get("output_path")
-    if bool(folder) == bool(inputs):
-        problem = "both are given" if folder else "neither is given"
-        raise UserError(f"--batch_dir RUN or --input_path FILES: {problem}; give one of them")
-    if inputs and not output:
-        raise UserError("--output_path is missing; give a JSONL file for the kept records")
-    options = taken(JudgeOptions, given)
     header = HEADER
     if "prompt_path" in given:
         header = read_header(Path(given["prompt_path"]))
-    config = _settled(given)
-    outputs, sources = _of_run(Path(folder), output) if folder else _of_files(list(inputs or []), str(output))
-    return Judge(
-        config, header, given, _dataset(sources, folder is not None), sources, outputs, options.judge_threshold
-    )
-
-
-def _of_run(folder: Path, output: str | None) -> tuple[JudgePaths, list[str]]:
-    """Return the paths of a run's judge, and of its records. Raises UserError if there is no run, or an output is given."""
-    if folder.exists() and not folder.is_dir():
-        raise UserError(
-            f"{folder}: is a file, not the directory of a run; to judge its records, give --input_path {folder} "
-            "--output_path KEPT.jsonl"
-        )
-    if output is not None:
-        raise UserError(
-            f"--output_path {output}: the kept records of a run go to {JUDGED} in its directory; leave it out"
-        )
-    if not (folder / ACCEPTED).is_file():
-        raise UserError(f"{folder}: holds no {ACCEPTED}; give the directory of a generation run")
-    return JudgePaths(*(folder / name for name in (JUDGEMENTS, JUDGED, JUDGE_REPORT))), [str(folder / ACCEPTED)]
-
-
-def _of_files(inputs: list[str], output: str) -> tuple[JudgePaths, list[str]]:
-    """Return the paths of a judge on files, and the files. Raises UserError if an output would replace one of them."""
-    check_jsonl(output, "--output_path")
-    beside = OutputPaths(Path(output))
-    outputs = JudgePaths(beside.beside(".judgements.jsonl"), beside.kept, beside.judge_report)
-    for path in map(Path, inputs):
-        for written in (outputs.kept, outputs.judgements, outputs.report):
-            if path == written or (path.exists() and written.exists() and path.samefile(written)):
-                raise UserError(f"--input_path {path}: would be replaced by the output; give another --output_path")
-    return outputs, inputs
-
-
-def _settled(given: Mapping[str, Any]) -> Config:
-    """Return the options of the model; greedy and short by default."""
-    known = declarations(GROUPS)
-    values = {
-        name: value for name, value in given.items() if name in known and name not in ("batch_dir", "prompt_path")
-    }
-    shown = {"num_prompt_instructions": len(EXAMPLES), "num_prompt_synthetic_instructions": 0}
-    return assemble({**JUDGE_SAMPLING, **shown, **values})
-
-
-def _dataset(sources: Sequence[str], of_run: bool) -> list[tuple[Record, bytes]]:
-    """Return every line in order with its record, whose id is the line's or a hash of its texts. `of_run` says that the source
-    is the dataset of --batch_dir.
-
-    Raises UserError for a line that cannot be read, and if two different records have the same id.
-    """
-    found, dataset = dict[str, Record](), list[tuple[Record, bytes]]()
-    for file in read_files([Source(path) for path in sources], "--batch_dir" if of_run else "--input_path"):
-        for line in file.lines:
-            if not isinstance(line, Task):
-                raise UserError(f"{line.place}: {line.problem}; fix the line, or curate the file first")
-            texts = (line.record.instruction, line.record.input, line.record.output)
-            name = line.name
-            if name == line.record.id:  # made from the line number, which changes with other lines
-                name = hashlib.sha256("\0".join(texts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
-            record = found.setdefault(name, Record(name, *texts))
-            if record != Record(name, *texts):
-                raise UserError(
-                    f"{line.record.id}: has the id {name} of an earlier, different record; give each record its own id, or none"
-                )
-            dataset.append((record, line.content))
-    return dataset
+    config = settled(given, JUDGE_SAMPLING, len(EXAMPLES))
+    names, endings = (JUDGEMENTS, JUDGED, JUDGE_REPORT), (".judgements.jsonl", f".{JUDGE_REPORT}")
+    sources = read_sources(given, "judge", names, endings)
+    return Judge(config, header, given, *sources, taken(JudgeOptions, given).judge_threshold)

@@ -1,4 +1,4 @@
-"""The options of self-consistency and of the judge, and the options of a run that they also accept."""
+"""The options of self-consistency, the judge and verify, and the options of a run that they also accept."""
 
 from dataclasses import dataclass
 
@@ -7,6 +7,7 @@ from self_instruct.engines.options import EndpointOptions, ModelOptions, Samplin
 from self_instruct.generation.config import GROUPS, CategoryOptions, PromptOptions, ReportingOptions, RunOptions
 from self_instruct.novelty.options import NoveltyOptions
 from self_instruct.rules.options import RunFilterOptions
+from self_instruct.rules.sandbox import MODES
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,30 @@ class JudgeOptions:
 
 
 @dataclass(frozen=True)
+class VerifyOptions:
+    """verify"""
+
+    num_tests: int = option(5, "run the first tests of a record, at most this number", minimum=1, common=True)
+    mutation_score_threshold: float = option(
+        0.8,
+        "share of an answer's mutants that its tests must reject; tests that accept more are vacuous",
+        minimum=0,
+        maximum=1,
+        common=True,
+    )
+    test_seconds: float = option(
+        5.0, "seconds that an answer and its tests may run", above=0, maximum=3600, common=True
+    )
+    sandbox: str = option(
+        "auto",
+        "isolation of answers and tests: bubblewrap, namespaces, the better of both that works (auto), or none: they can then "
+        "do whatever you can",
+        choices=MODES,
+        common=True,
+    )
+
+
+@dataclass(frozen=True)
 class TuneOptions:
     """tune"""
 
@@ -81,6 +106,8 @@ JUDGE_NAMES = (
     *_JUDGE_GENERATION,
 )  # fmt: skip
 
+VERIFY_NAMES = (*(name for name in JUDGE_NAMES if name != "judge_threshold"), *VerifyOptions.__dataclass_fields__)
+
 FOR_LISTS = ("prompt_path", "stop_words", "num_return_sequences")
 # The options that change a prediction, besides model, header, seeds and record.
 CONSISTENCY_DECIDING = (
@@ -97,6 +124,7 @@ CONSISTENCY_NAMES = (
 
 JUDGE_SAMPLING = {"temperature": 0.0, "max_new_tokens": 128}
 """Defaults of the judge that differ from those of generation."""
+VERIFY_SAMPLING = {"temperature": 0.0, "max_new_tokens": 256}
 
 NOT_OF_THE_RUN = (*FOR_LISTS, *BUDGETS, "trust_remote_code")
 """Options whose values are not taken from run.yaml: a file must not switch on remote code, and the run's budgets are spent."""

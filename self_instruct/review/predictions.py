@@ -19,7 +19,7 @@ from self_instruct.runs.layout import PREDICTIONS
 ERROR = "error"
 _KINDS: dict[str, type] = {
     "record": str, "record_sha256": str, "trial": int, "model": str, "model_revision": str, "options": dict,
-    "header_sha256": str, "text": str, "finish_reason": str,
+    "header_sha256": str, "text": str, "finish_reason": str, "execution": dict,
 }  # fmt: skip
 
 
@@ -28,7 +28,8 @@ class Prediction:
     """The result of one trial: `prediction` is the predicted field, or None with a `reason`.
 
     `rouge_l` is the ROUGE-L F1 of the record's instruction and the predicted one, `embedding` the cosine of their embeddings by
-    `embedding_model`. Besides the model, `options` and the header's hash determine the result.
+    `embedding_model`, `execution` the result of running predicted tests. Besides the model, `options` and the header's hash
+    determine the prediction.
     """
 
     record: str
@@ -55,6 +56,7 @@ class Prediction:
     usage: dict[str, Any] | None = None
     reasoning: str | None = None
     reasoning_tokens: int | None = None
+    execution: dict[str, Any] | None = None
 
 
 Trial = tuple[str, int]
@@ -73,7 +75,7 @@ class PredictionFile:
 
     def append(self, predictions: Sequence[Prediction]) -> None:
         """Write predictions, and return when they are on disk."""
-        self._file.append(with_thoughts(asdict(item)) for item in predictions)
+        self._file.append(_row(item) for item in predictions)
         self.latest.update(_latest(predictions))
 
     def close(self) -> None:
@@ -100,6 +102,13 @@ def sha256_of_record(record: Record) -> str:
 def header_hash(header: str) -> str:
     """Return the SHA-256 of the prompt's header."""
     return hashlib.sha256(header.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _row(item: Prediction) -> dict[str, Any]:
+    row = with_thoughts(asdict(item))
+    if item.execution is None:
+        del row["execution"]
+    return row
 
 
 def _latest(predictions: Iterable[Prediction]) -> dict[Trial, Prediction]:

@@ -17,6 +17,21 @@ def syntax_error(code: str) -> str | None:
 
     A text of over 200,000 characters or with a dotted name of over 500 parts counts as invalid and is not parsed.
     """
+    result = _parse(code)
+    return result if isinstance(result, str) else None
+
+
+def parsed(code: str) -> ast.Module | None:
+    """Return the syntax tree of a text, or None if it is not valid Python or too deep to be written again."""
+    result = _parse(code)
+    try:
+        return result if isinstance(result, ast.Module) and ast.unparse(result) is not None else None
+    except RecursionError:
+        return None
+
+
+def _parse(code: str) -> ast.Module | str:
+    """Return the syntax tree of a text, or why it has none."""
     if len(code) > _MAX_CHARACTERS:
         return f"over {_MAX_CHARACTERS:,} characters"
     if _LONG_DOTTED_NAME.search(code):
@@ -24,9 +39,8 @@ def syntax_error(code: str) -> str | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # generated code may contain "\\d" and the like
-            ast.parse(code)
+            return ast.parse(code)
     except SyntaxError as error:
         return f"line {error.lineno}: {error.msg}"
     except (ValueError, RecursionError, MemoryError, OverflowError) as error:
         return type(error).__name__
-    return None

@@ -8,8 +8,8 @@ from self_instruct.commands import COMMANDS
 from tests.support.runs import ROOT, generate, run, scripted
 from tests.support.scripts import write_script
 
-OF_RUNS = ("explain", "status", "report", "judge", "self-consistency", "refilter", "card", "curate")
-OF_FILES = ("curate", "convert", "clean", "lint", "decontaminate", "card", "report", "judge")
+OF_RUNS = ("explain", "status", "report", "judge", "verify", "self-consistency", "refilter", "card", "curate")
+OF_FILES = ("curate", "convert", "clean", "lint", "decontaminate", "card", "report", "judge", "verify")
 WRITING = (
     "curate",
     "convert",
@@ -21,6 +21,7 @@ WRITING = (
     "report",
     "refilter",
     "judge",
+    "verify",
     "topics",
 )
 

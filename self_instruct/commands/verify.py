@@ -1,0 +1,43 @@
+"""The verify command: self-instruct verify RUN --model_name_or_path MODEL
+
+A model writes tests for every record with Python code, answers and tests run in a sandbox, and the records that pass are
+written to a separate dataset. Tests and results are stored, so the command can be continued, and another threshold needs no
+model.
+"""
+
+from collections.abc import Sequence
+
+from self_instruct.config.parser import DEFAULT, parse_values
+from self_instruct.config.program import command_line
+from self_instruct.datasets.options import CurationOptions
+from self_instruct.generation.config import GROUPS
+from self_instruct.review.options import VERIFY_NAMES, VERIFY_SAMPLING, VerifyOptions
+from self_instruct.runs import logs
+
+_HELP_TEXTS = {
+    **{name: DEFAULT.format(value) for name, value in VERIFY_SAMPLING.items()},
+    "batch_dir": "directory of the run whose records to verify",
+    "output_path": "JSONL file of the kept records of --input_path; tests and counts are written beside it",
+    "prompt_path": DEFAULT.format("built in"),
+}
+_DESCRIPTION = (
+    "Keep the records of a run or of a file whose Python code passes tests. A model writes the tests from the task and the "
+    "signatures in the answer. Answers and tests run in a sandbox without network and files. Tests that accept an answer with "
+    "empty functions, or too many mutants of it, are vacuous, and their record is not kept. Tests and results are stored; "
+    "without --model_name_or_path, --engine or --api_base no model is asked."
+)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command and return its exit code."""
+    groups, by = (CurationOptions, VerifyOptions, *GROUPS), {"[RUN_DIR]": ["batch_dir"]}
+    given, _ = parse_values(argv, _DESCRIPTION, groups, VERIFY_NAMES, tuple(by), _HELP_TEXTS, by)
+    from self_instruct.review.ask import review
+    from self_instruct.review.verify import verifier_of
+
+    verifier = verifier_of(given)
+    logs.configure(verifier.config.reporting.log_level)
+    ended = review(verifier, command_line())
+    if ended.text is not None:
+        print(ended.text)
+    return ended.code

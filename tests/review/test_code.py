@@ -1,0 +1,90 @@
+"""Finding Python code in answers, parsing tests, and making mutants."""
+
+import ast
+
+import pytest
+
+from self_instruct.records import Record
+from self_instruct.review.code import code_of, emptied, mutants, parse_tests, signatures, wants_python
+
+ADD = "def add(a, b=1):\n    '''Add.'''\n    return a + b"
+CLASS = "import math\n\n@wrapped\nclass Stack(list):\n    size = 0\n    def pop(self) -> int:\n        return 0"
+
+
+@pytest.mark.parametrize(
+    ("output", "code"),
+    [
+        (ADD, ADD), (f"Sure:\n```python\n{ADD}\n```\nDone.", ADD), (f"```\n{ADD}\n```", ADD), (f"~~~py\n{ADD}", ADD),
+        (f"```sh\nls\n```\n```Python\n{ADD}\n```", ADD), (f"```python\nprint(1)\n```\n```python\n{ADD}\n```", ADD),
+        (f"```js\n{ADD}\n```", None), ("print(1)", None), ("Penguin", None), ("def f(:", None), ("", None),
+        ("def f():\n    '\ud800'", None), ("def f(): return " + "-" * 5000 + "1", None),
+        ("def f():\n " + "x." * 9000 + "x", None),
+    ],
+)  # fmt: skip
+def test_code_of_an_answer_defines_something(output, code):
+    assert code_of(output) == code
+
+
+def test_the_model_sees_signatures_without_bodies():
+    assert signatures(ADD) == "def add(a, b=1):"
+    assert signatures(CLASS) == "class Stack(list):\n    def pop(self) -> int:"
+    assert wants_python(Record("a", "Sort.", "In Python.", "")) and not wants_python(Record("a", "pythonic", "", ""))
+
+
+@pytest.mark.parametrize(
+    ("text", "tests"),
+    [
+        ("assert add(1) == 2\nassert add(1, 1) == 2", ["assert add(1) == 2", "assert add(1, 1) == 2"]),
+        ("Tests:\n```python\nassert add(1) == 2\n```\nGood luck!", ["assert add(1) == 2"]),
+        ("Here are tests.\nassert add(1) == 2\nassert add(1 ==\nx", ["assert add(1) == 2"]),
+        ("assert 1 == 1\nassert sub(1)\nprint(add(1))", []),
+        ("def add(a, b=1): return 5\nassert add(1) == 5", ["assert add(1) == 5"]),
+        ("import math\nfrom answer import add\nimport numpy\nx = 3\nassert add(x) == 4",
+         ["import math\nx = 3\nassert add(x) == 4"]),
+        ("def test_it():\n    assert add(1) == 2", ["def test_it():\n    assert add(1) == 2\ntest_it()"]),
+        ("def test_it(fixture):\n    assert add(1) == 2\ndef test_no():\n    pass\ndef other():\n    assert add(1)", []),
+        ("assert add(1) == " + "(" * 5000, []), ("", []),
+    ],
+)  # fmt: skip
+def test_tests_are_asserts_that_use_the_code(text, tests):
+    assert parse_tests(text, ADD, 5) == tests
+
+
+def test_only_the_first_tests_are_used():
+    text = "\n".join(f"assert add({at}) == {at + 1}" for at in range(9))
+    assert parse_tests(text, ADD, 2) == ["assert add(0) == 1", "assert add(1) == 2"]
+
+
+def test_an_emptied_answer_keeps_its_definitions():
+    assert emptied(ADD) == "def add(a, b=1):\n    pass"
+    assert emptied(CLASS).endswith("    def pop(self) -> int:\n        pass")
+
+
+def test_mutants_differ_by_one_place_and_are_spread_over_the_code():
+    code = (
+        "def f(x):\n    'doc'\n    if x < 2 and x in (1, 0):\n        return x + 1\n    x *= 2\n"
+        "    return 'a' if True else x\nprint(1)"
+    )
+    found = mutants(code, 99)
+    whole = ast.unparse(ast.parse(code))
+    assert (
+        len(found) == len(set(found)) > 12
+        and whole not in found
+        and all("doc" in text and "docx" not in text for text in found)
+    )
+    for text in (
+        "x >= 2 and",
+        "x < 2 or",
+        "x not in",
+        "if not (x < 2",
+        "return None",
+        "x - 1",
+        "x += 2",
+        "'ax'",
+        "if False",
+    ):
+        assert any(text in mutant for mutant in found), text
+    assert all("print(1)" in mutant for mutant in found)
+    few = mutants(code, 4)
+    assert len(few) == 4 and set(few) < set(found) and few[-1] != found[3] and mutants(code, 4) == few
+    assert mutants("def f():\n    pass", 9) == []
