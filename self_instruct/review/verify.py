@@ -40,8 +40,8 @@ OUTCOMES = {
     TIMEOUT: "the answer or a test takes too long",
     VACUOUS: "the tests also accept an empty answer or its mutants",
     "no_tests": "the model wrote no test that can be read",
-    "broken_code": "the task names Python, but the answer defines nothing or does not parse",
-    "not_code": "neither task nor answer is about Python",
+    "broken_code": "the task names Python, but the answer does not parse or defines nothing",
+    "not_code": "the answer has no Python code, and the task does not ask for it",
     "not_asked": "the model has not answered yet",
 }
 _PASS_CODE = 97
