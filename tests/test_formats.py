@@ -87,11 +87,14 @@ def test_no_text_of_a_completion_is_lost(
     check_conserved(format, data.draw(texts(format)), number, truncated)
 
 
-def check_conserved(format: RecordFormat, completion: str, number: int, truncated: bool) -> None:
-    """Assert that all but white space and separators is in some block, in order; the opening may have been repeated."""
+def check_conserved(
+    format: RecordFormat, completion: str, number: int, truncated: bool, layout: str = r"[\s#]"
+) -> None:
+    """Assert that all but the layout, white space and separators, is in some block, in order; the opening may have been
+    repeated.
+    """
     blocks = format.parse(completion, number, truncated)
-    read_back = re.sub(r"[\s#]", "", "".join(block.text for block in blocks))
-    bare = re.sub(r"[\s#]", "", completion)
+    read_back, bare = (re.sub(layout, "", text) for text in ("\n".join(block.text for block in blocks), completion))
     assert read_back in (bare, re.sub(r"[\s#]", "", format.open_block(number)) + bare)
     assert [block.position for block in blocks] == list(range(1, len(blocks) + 1))
     lacks_the_last = f"missing_{format.fields[-1]}"
