@@ -87,16 +87,16 @@ def test_no_text_of_a_completion_is_lost(
     check_conserved(format, data.draw(texts(format)), number, truncated)
 
 
-def check_conserved(format: RecordFormat, completion: str, number: int, truncated: bool) -> None:
-    """Assert that all but white space and separators is in some block, in order; the opening may have been repeated."""
+def check_conserved(
+    format: RecordFormat, completion: str, number: int, truncated: bool, layout: str = r"[\s#]"
+) -> None:
+    """Assert that all but the layout, white space and separators, and the beginning of a label in the last line, is in some
+    block, in order; the opening may have been repeated.
+    """
     blocks = format.parse(completion, number, truncated)
-    # All but white space, separators and the beginning of a label in the last line is in some block, in order; the opening may
-    # have been repeated.
-    read_back, opening, bare = (
-        re.sub(r"[\s#]", "", text)
-        for text in ("".join(block.text for block in blocks), format.open_block(number), completion)
-    )
-    left_out = [whole.removeprefix(read_back) for whole in (bare, opening + bare) if whole.startswith(read_back)]
+    read_back, bare = (re.sub(layout, "", text) for text in ("\n".join(block.text for block in blocks), completion))
+    opened = re.sub(r"[\s#]", "", format.open_block(number)) + bare
+    left_out = [whole.removeprefix(read_back) for whole in (bare, opened) if whole.startswith(read_back)]
     last_line = completion.rstrip().rpartition("\n")[2].strip()
     assert "" in left_out or (left_out and format._labels.begun.fullmatch(last_line))
     assert [block.position for block in blocks] == list(range(1, len(blocks) + 1))
