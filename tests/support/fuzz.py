@@ -93,7 +93,7 @@ def checked(target: Target, content: bytes, folder: Path) -> None:
         raise Slow(f"{seconds:.1f} s for {len(content):,} bytes, more than {most:.1f}")
 
 
-_LAYOUT = r"(?m)^[ \t]*(?:```[\w+#.-]{0,30}|-{3,}|\*{3,})[ \t\r]*$|[\s#]"  # between blocks, also code fences and rules
+_LAYOUT = r"(?m)^[^\S\n]*(?:```[\w+#.-]{0,30}|-{3,}|\*{3,})[^\S\n]*$|[\s#]"  # between blocks, also fences and rules
 
 
 def _text(content: bytes) -> str:
