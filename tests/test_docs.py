@@ -51,7 +51,7 @@ NOT_RUN = {
     "trains a model (tests/e2e/test_finetuning.py does)": [r"trl sft ", r"python -c 'from peft "],
     "does not end by itself": [r"--watch", r"tensorboard "],
     "runs these tests, or changes the checkout": [r"^make (test|quality|style)\b"],
-    "takes minutes": [r"^make bench"],
+    "takes minutes": [r"^make bench", r"^python benchmarks/(crashes|fuzz)"],
 }  # fmt: skip
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\[[^\]\n]*\]\(([^)\s]+)\)")
