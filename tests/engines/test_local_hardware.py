@@ -27,4 +27,4 @@ def page_faults(argument: str) -> int:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc")
 def test_each_step_reuses_the_memory_of_the_last_one():
-    assert page_faults("keep") < page_faults("return") / 10
+    assert page_faults("keep") < page_faults("return") / 3
