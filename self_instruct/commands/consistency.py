@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from self_instruct.commands.guard import guarded
+from self_instruct.commands.reviewing import run_review
 from self_instruct.config.parser import DEFAULT, parse_values
-from self_instruct.config.program import command_line
 from self_instruct.config.shipped import shipped
 from self_instruct.generation.config import GROUPS
 from self_instruct.review.options import CONSISTENCY_NAMES, CONSISTENCY_OWN, NOT_OF_THE_RUN, ConsistencyOptions
-from self_instruct.runs import logs
 
 _HELP_TEXTS = {
     **{
@@ -42,12 +41,6 @@ def main(argv: Sequence[str]) -> int:
 def _run(prompt_path: Path, argv: Sequence[str]) -> int:
     groups, by = (*GROUPS, ConsistencyOptions), {"[RUN_DIR]": ["batch_dir"]}
     given, _ = parse_values(argv, _DESCRIPTION, groups, CONSISTENCY_NAMES, tuple(by), _HELP_TEXTS, by)
-    from self_instruct.review.ask import review
     from self_instruct.review.consistency import consistency_of
 
-    consistency = consistency_of(given, prompt_path)
-    logs.configure(consistency.config.reporting.log_level)
-    ended = review(consistency, command_line())
-    if ended.text is not None:
-        print(ended.text)
-    return ended.code
+    return run_review(consistency_of(given, prompt_path))

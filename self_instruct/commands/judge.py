@@ -6,12 +6,11 @@ arrive, so the command can be continued after a stop, and another threshold need
 
 from collections.abc import Sequence
 
+from self_instruct.commands.reviewing import run_review
 from self_instruct.config.parser import DEFAULT, parse_values
-from self_instruct.config.program import command_line
 from self_instruct.datasets.options import CurationOptions
 from self_instruct.generation.config import GROUPS
 from self_instruct.review.options import JUDGE_NAMES, JUDGE_SAMPLING, JudgeOptions
-from self_instruct.runs import logs
 
 _HELP_TEXTS = {
     **{name: DEFAULT.format(value) for name, value in JUDGE_SAMPLING.items()},
@@ -30,12 +29,6 @@ def main(argv: Sequence[str]) -> int:
     """Run the command and return its exit code."""
     groups, by = (CurationOptions, JudgeOptions, *GROUPS), {"[RUN_DIR]": ["batch_dir"]}
     given, _ = parse_values(argv, _DESCRIPTION, groups, JUDGE_NAMES, tuple(by), _HELP_TEXTS, by)
-    from self_instruct.review.ask import review
     from self_instruct.review.judge import judge_of
 
-    judge = judge_of(given)
-    logs.configure(judge.config.reporting.log_level)
-    ended = review(judge, command_line())
-    if ended.text is not None:
-        print(ended.text)
-    return ended.code
+    return run_review(judge_of(given))

@@ -7,12 +7,11 @@ model.
 
 from collections.abc import Sequence
 
+from self_instruct.commands.reviewing import run_review
 from self_instruct.config.parser import DEFAULT, parse_values
-from self_instruct.config.program import command_line
 from self_instruct.datasets.options import CurationOptions
 from self_instruct.generation.config import GROUPS
 from self_instruct.review.options import VERIFY_NAMES, VERIFY_SAMPLING, VerifyOptions
-from self_instruct.runs import logs
 
 _HELP_TEXTS = {
     **{name: DEFAULT.format(value) for name, value in VERIFY_SAMPLING.items()},
@@ -32,12 +31,6 @@ def main(argv: Sequence[str]) -> int:
     """Run the command and return its exit code."""
     groups, by = (CurationOptions, VerifyOptions, *GROUPS), {"[RUN_DIR]": ["batch_dir"]}
     given, _ = parse_values(argv, _DESCRIPTION, groups, VERIFY_NAMES, tuple(by), _HELP_TEXTS, by)
-    from self_instruct.review.ask import review
     from self_instruct.review.verify import verifier_of
 
-    verifier = verifier_of(given)
-    logs.configure(verifier.config.reporting.log_level)
-    ended = review(verifier, command_line())
-    if ended.text is not None:
-        print(ended.text)
-    return ended.code
+    return run_review(verifier_of(given))

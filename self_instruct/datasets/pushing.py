@@ -139,10 +139,8 @@ class Pusher:
         self._own()
         if self._statistics is None:
             self._count_earlier()
-        if (
-            self._chunks and not self._chunks[-1].commit
-        ):  # a push that was killed or failed: send exactly the same again
-            begun = self._chunks[-1]
+        begun = self._chunks[-1] if self._chunks else None
+        if begun is not None and not begun.commit:  # this push was killed or failed: send exactly the same again
             ready -= begun.records
             self._send(begun, funnel, unsure=True)
         if ready > 0 or not (funnel or (self._chunks and self._chunks[-1].last)):

@@ -6,6 +6,7 @@ signal before there is anything to save.
 
 import ctypes
 import os
+import re
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from self_instruct.errors import UserError
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 _PR_SET_PDEATHSIG = 1
+_LAUNCHER = re.compile(rb"(?:^|/)accelerate(?:-launch)?$")
 
 
 class Interrupted(SystemExit):
@@ -78,9 +80,15 @@ def end_with_launcher() -> None:
     """Let Linux send SIGTERM to this process when the `accelerate launch` that started it ends.
 
     With one process, `accelerate launch` does not pass signals on, so a run whose launcher was terminated would keep its GPU.
+    Another parent, such as a shell, may end while the run goes on.
     """
     with suppress(OSError):
-        if b"accelerate" in Path(f"/proc/{os.getppid()}/cmdline").read_bytes():
+        command = Path(f"/proc/{os.getppid()}/cmdline").read_bytes().split(b"\0")
+        # A script is the second word, after its interpreter; `python -m accelerate.commands.launch` names the module's file.
+        if any(_LAUNCHER.search(word) for word in command[:2]) or command[1:3] == [
+            b"-m",
+            b"accelerate.commands.launch",
+        ]:
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 

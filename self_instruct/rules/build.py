@@ -8,7 +8,7 @@ from self_instruct.novelty.tokens import unicode_tokens
 from self_instruct.records import Record
 from self_instruct.rules.filters import OUTPUT_RULES, RULES, SWITCHES, Filter, active_rules, build_filters, check_rules
 from self_instruct.rules.filters.openings import without_programming
-from self_instruct.rules.options import FilterOptions
+from self_instruct.rules.options import FilterOptions, RunFilterOptions
 from self_instruct.rules.plugins import load_plugins
 
 
@@ -49,7 +49,7 @@ def load_rules(options: FilterOptions, where: str = "--filter_rules") -> None:
 
 def _rules(options: FilterOptions) -> list[str]:
     """Return the listed rules, and those of --check_outputs if it is on."""
-    more = OUTPUT_RULES if getattr(options, "check_outputs", False) else ()
+    more = OUTPUT_RULES if isinstance(options, RunFilterOptions) and options.check_outputs else ()
     return [*options.filter_rules, *(name for name in more if name not in options.filter_rules)]
 
 

@@ -13,18 +13,20 @@ if sys.argv[1] == "keep":
 def step():
     tensors = [torch.ones(12_000_000) for _ in range(4)]
 step(); step()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+faults = [resource.getrusage(resource.RUSAGE_SELF).ru_minflt]
 for _ in range(5):
     step()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+print(sorted(after - before for before, after in zip(faults, faults[1:]))[2])
 """
 
 
 def page_faults(argument: str) -> int:
+    """Return the page faults of a step, as the median of five: one of them may still enlarge the memory."""
     command = [sys.executable, "-c", FAULTS, argument]
     return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc")
 def test_each_step_reuses_the_memory_of_the_last_one():
-    assert page_faults("keep") < page_faults("return") / 3
+    assert page_faults("keep") < page_faults("return") / 10

@@ -104,18 +104,23 @@ def test_a_signal_ends_curate_and_leaves_no_partial_file(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl"]
 
 
-def test_a_process_is_terminated_when_its_launcher_ends(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "printed"), [("accelerate", "SIGTERM was received\n"), ("accelerate jobs/start.py", "went on\n")]
+)
+def test_a_process_is_terminated_when_its_launcher_ends_but_not_with_another_parent(tmp_path, name, printed):
     code = (
-        "import time\nfrom self_instruct.generation.signals import Interruption, end_with_launcher\nInterruption()\n"
-        "end_with_launcher()\ntry:\n    print('ready', flush=True)\n    time.sleep(20)\n"
+        "import os, time\nfrom self_instruct.generation.signals import Interruption, end_with_launcher\nInterruption()\n"
+        "end_with_launcher()\nparent = os.getppid()\ntry:\n    print('ready', flush=True)\n"
+        "    while os.getppid() == parent:\n        time.sleep(0.01)\n    time.sleep(0.5)\n    print('went on', flush=True)\n"
         "except SystemExit as end:\n    print(end, flush=True)"
     )
-    launcher = tmp_path / "accelerate"
+    launcher = tmp_path / name
+    launcher.parent.mkdir(exist_ok=True)
     launcher.write_text(f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {code!r}])\n")
     process = subprocess.Popen([sys.executable, launcher], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    with process.stdout as printed:
-        assert printed.readline() == "ready\n"
+    with process.stdout as output:
+        assert output.readline() == "ready\n"
         process.terminate()
         assert process.wait() == -signal.SIGTERM
-        assert printed.read() == "SIGTERM was received\n"
+        assert output.read() == printed
