@@ -434,11 +434,12 @@ def with_horizon(config: Config) -> Config:
     """Return the configuration with a horizon that suits its recipe, if none is set.
 
     It does not depend on the machine, because the plan must not change with the number of GPUs. A recipe of two steps needs
-    about two requests for a record, of very different lengths, so a short horizon would leave most rows of a batch empty.
+    about two requests for a record, of very different lengths, so a short horizon would leave most rows of a batch empty. A
+    long one costs records at the beginning, where no prompt shows accepted tasks, and tasks at the end, which get no answer.
     """
     target = config.run.num_instructions_to_generate
-    fewest, wanted = (32, target // 10) if config.prompt.recipe in TWO_STEPS else (16, target // 50)
-    horizon = config.prompt.horizon or max(fewest, min(1024, wanted))
+    share = 10 if config.prompt.recipe in TWO_STEPS else 50
+    horizon = config.prompt.horizon or max(16, min(1024, target // share))
     return replace(config, prompt=replace(config.prompt, horizon=horizon))
 
 

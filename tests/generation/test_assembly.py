@@ -19,7 +19,7 @@ from tests.support.scripts import block
         ({"num_instructions_to_generate": 5000}, None, 100),
         ({"num_instructions_to_generate": 10**6}, None, 1024),
         ({"num_instructions_to_generate": 5000, "request_batch_size": 500}, None, 100),
-        ({"recipe": "chat"}, None, 32),
+        ({"recipe": "chat"}, None, 16),
         ({"recipe": "magpie", "num_instructions_to_generate": 5000}, None, 500),
         ({"recipe": "chat", "num_instructions_to_generate": 5000}, {"options": {"horizon": 16}}, 16),
         ({"num_instructions_to_generate": 5000, "horizon": 3}, {"options": {"horizon": 7}}, 3),
