@@ -10,6 +10,7 @@ import time
 from collections import deque
 from datetime import timedelta
 
+import psutil
 import pytest
 import torch.distributed
 
@@ -75,6 +76,11 @@ class Attacker(threading.Thread):
         return [message] if message[64:75] == b'{"launch": ' and b"forged" not in message else []
 
     def _connect(self) -> StoreCarrier:
+        """Wait for the store, looking often: torch's own client would sleep for 8 s after its first refused try."""
+        while not any(
+            c.status == psutil.CONN_LISTEN and c.laddr.port == self.port for c in psutil.net_connections("tcp")
+        ):
+            time.sleep(0.02)
         while True:
             try:
                 store = torch.distributed.TCPStore(
