@@ -151,8 +151,8 @@ def _finish_push(pusher: "Pusher", interrupted: bool) -> int:
     pushed = pusher.finish(interrupted)
     if pushed.commits:
         print(
-            f"Pushed: {pushed.records:,} records are on the Hub. This launch made {counted(pushed.commits, 'commit')}; the last "
-            f"is {pushed.commit}"
+            f"Pushed: {pushed.records:,} records are on the Hub. This launch made {counted(pushed.commits, 'commit')}; the "
+            f"last is {pushed.commit}"
         )
     if pushed.error:
         print(f"error: {pushed.error}. {pushed.left:,} records are not on the Hub yet.", file=sys.stderr)

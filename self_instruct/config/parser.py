@@ -337,7 +337,9 @@ def _check_bounds(rule: Mapping[str, Any], kind: type, value: float, where: str)
             bounds.append(f"at most {most:,.0f}")
         elif low is None and above is None and value < -most:
             bounds.append(f"at least {-most:,.0f}")
-        raise UserError(f"{where} is {brief_repr(value)}, but must be {' and '.join(b for b in bounds if b) or 'a number'}")
+        raise UserError(
+            f"{where} is {brief_repr(value)}, but must be {' and '.join(b for b in bounds if b) or 'a number'}"
+        )
 
 
 def brief_repr(value: Any) -> str:

@@ -25,7 +25,12 @@ _FIELDS = (
     ("problem", "solution"),  # MATH, AIME
     ("question", "correct answer"),  # GPQA
 )
-_QUESTIONS = ("question", "sentence", "prompt", "problem")  # the field of the question in TruthfulQA, WinoGrande and others
+_QUESTIONS = (
+    "question",
+    "sentence",
+    "prompt",
+    "problem",
+)  # the field of the question in TruthfulQA, WinoGrande and others
 _MMLU, _LETTERS = ("question", "A", "B", "C", "D", "answer"), ("A", "B", "C", "D")
 Task = tuple[str, dict[str, str]]
 """The id of a benchmark's task, and its texts by field."""

@@ -124,7 +124,9 @@ class Pusher:
             self._attempt(held - self._pushed.records, "")
         self._pushed.left = held - self._pushed.records
         if interrupted and self._pushed.left:
-            self._pushed.error = f"--push_to_hub {self.repo}: the launch was interrupted; to push the rest, run the same command again"
+            self._pushed.error = (
+                f"--push_to_hub {self.repo}: the launch was interrupted; to push the rest, run the same command again"
+            )
         return self._pushed
 
     def _attempt(self, ready: int, funnel: str) -> None:

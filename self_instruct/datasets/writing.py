@@ -49,7 +49,7 @@ class Format:
             yield from (f"fields: {name}" for name in example.fields if not self._holds_field(example, name))
 
     def _holds_field(self, example: Example, name: str) -> bool:
-        """Return whether a row holds a field of `Example.fields`. A user's field may have the same name as one of the format's."""
+        """Return whether a row holds a field of `Example.fields`: a user's own field may have the name of one that it holds."""
         if name not in self.holds & {TOOLS, IMAGES, REJECTED, LABEL, REJECTED_FROM}:
             return False
         if name == REJECTED and self.name in _PAIRS_ONLY and not example.answer:
