@@ -287,8 +287,8 @@ def _commonest(item: tuple[str, int]) -> tuple[int, str]:
 
 
 def write_report(folder: Path, funnel: Funnel, stopped: str, accepted: Sequence[Record] = ()) -> None:
-    """Write report.json atomically; `accepted` are the accepted records, whose diversity is part of it."""
-    from self_instruct.novelty import diversity  # loads numpy
+    """Write report.json atomically, with the diversity of the `accepted` records if they are enough to measure it."""
+    from self_instruct.novelty import diversity  # numpy takes long to import
 
     counts = funnel.as_dict(stopped)
     if size := diversity.fixed_size(len(accepted)):

@@ -1,4 +1,4 @@
-"""The verify command with scripted tests: outcomes, resuming, thresholds, and refusals."""
+"""The verify command with scripted tests: outcomes, resuming, thresholds and error messages."""
 
 import json
 
@@ -122,7 +122,7 @@ def test_the_examples_parse_and_show_what_the_model_will_see():
     assert FORMAT.open_block(2).startswith("2. Task:")
 
 
-def test_too_few_killed_mutants_make_tests_vacuous():
+def test_tests_that_reject_too_few_mutants_are_vacuous():
     result = Execution("passed", "", [], "", 1, "none", 0.1, mutants=10, killed=7)
     assert (result.verdict(0.8), result.verdict(0.7)) == ("vacuous", "passed")
     assert Execution("failed", "", [], "", 1, "none", 0.1).verdict(0) == "failed"
