@@ -76,7 +76,7 @@ class TaskListComposer(PromptComposer):
         return f"{record.instruction}\n   Input: {record.input or NO_INPUT}"
 
     def stop(self, prompt: Prompt | None = None) -> tuple[str, ...]:
-        """Return the texts that end a reply: the number after the last task, if the model counts from 1 or goes on from `prompt`."""
+        """Return the texts that end a reply: the number after its last task, counted from 1 and from the end of a `prompt`."""
         return tuple(f"\n{first + self.number}." for first in (1, *([prompt.number] if prompt else [])))
 
 

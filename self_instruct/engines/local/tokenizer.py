@@ -64,7 +64,7 @@ class PromptEncoder:
         return self._tokenizer(self.template.render(prompt, system) + begun, add_special_tokens=False)["input_ids"]
 
     def text_for_server(self, request: Request) -> str:
-        """Return the text of a request for a server, without the beginning-of-sequence token if the tokenizer adds one to texts."""
+        """Return the text of a request for a server, without a beginning-of-sequence token that the tokenizer adds anyway."""
         assert self.template is not None, "the connection was checked to have a chat template"
         rendered = request.prompt if request.raw else self.template.render(request.prompt, request.system)
         bos, first_ids = self._tokenizer.bos_token, self._tokenizer("x")["input_ids"][:1]
@@ -132,7 +132,7 @@ class ModelReader:
         return self.template.user_turn(system)
 
     def text_for_server(self, request: Request) -> str:
-        """Return the text of a request for a server, without the beginning-of-sequence token if the tokenizer adds one to texts."""
+        """Return the text of a request for a server, without a beginning-of-sequence token that the tokenizer adds anyway."""
         return self._encoder.text_for_server(request)
 
     def prompt_tokens(self, prompt: str, opening: str, system: str | None = None, raw: bool = False) -> int:

@@ -96,7 +96,7 @@ class Form:
         return {**body, **self._own}
 
     def prompt(self, prompt: str, opening: str, system: str | None = None) -> dict[str, Any]:
-        """Return the fields of a chat request that hold the prompt, as close to what a local model reads as the server allows."""
+        """Return the messages of a chat request, as close to what a local model reads as the server allows."""
         asked = prompt.rstrip()
         if opening.strip() and not self._prefix:
             asked = f"{asked}\n\n{_ASK}\n{opening.rstrip()}"

@@ -273,7 +273,7 @@ def _check_options(config: Config) -> None:
             )
     if config.prompt.recipe == "magpie":
         raise UserError(
-            "--recipe magpie does not go with --categories, because the model writes user messages without reading a category's "
+            "--recipe magpie does not go with --categories: the model writes user messages without reading a category's "
             "prompt; use --recipe chat or few_shot"
         )
     if config.sampling.num_return_sequences != 1:
