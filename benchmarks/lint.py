@@ -2,8 +2,9 @@
 
 A row of the original that the cleaned file lacks was changed or dropped. For each check, the table shows how many rows it
 flags, how many of these people changed, their share (precision), and the share of all changed rows that it flags (recall).
-People also change rows for reasons that no check covers, and miss faults, so both shares are lower bounds. A further FILE is assumed to be
-correct: the flags in it are false alarms, which are counted. To measure only these, give `- -` for ORIGINAL and CLEANED.
+People also change rows for reasons that no check covers, and miss faults, so both shares are lower bounds. A further FILE is
+assumed to be correct: the flags in it are false alarms, which are counted. To measure only these, give `- -` for ORIGINAL and
+CLEANED.
 """
 
 import sys
