@@ -105,8 +105,8 @@ class PromptOptions:
     )
     answer_orphans: str = option(
         "auto",
-        "with --recipe few_shot, send a task whose output is missing or cut off by itself and take the reply as its output; "
-        "auto: if the model has a chat template",
+        "with --recipe few_shot, send a task alone if its output is missing or cut off (with --categories also if it is "
+        "invalid), and take the reply as its output; auto: if the model has a chat template",
         choices=("auto", "always", "never"),
         fixed=True,
     )
