@@ -74,7 +74,7 @@ def test_aliases_that_stand_for_billions_of_values_are_refused(join: str) -> Non
         ("a" * 2_000_000, "it has 2,000,000 characters, more than 1,048,576"),
     ],
 )
-def test_yaml_that_no_reader_can_hold_is_a_value_error(text: str, said: str) -> None:
+def test_yaml_that_cannot_be_read_raises_value_error(text: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         load_yaml(text)
 

@@ -24,7 +24,7 @@ DECIDED = ("filter", "validate", "novelty")
 # The stages that drop blocks, in order, and the name of the blocks that remain after each.
 STEPS = (
     ("parse", "could be read"),
-    ("limit", "were decided"),
+    ("limit", "were checked"),
     ("filter", "passed the filters"),
     ("validate", "are valid"),
     ("novelty", "are new"),
@@ -129,7 +129,7 @@ class Funnel:
 
     @property
     def parsed(self) -> int:
-        """Blocks that could be read and were decided on."""
+        """Blocks that could be read and were checked, that is, decided on."""
         return self.blocks - self.tally.dropped("parse", "limit")
 
     @property
