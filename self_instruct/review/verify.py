@@ -8,6 +8,7 @@ the decision is a function of both.
 import hashlib
 import json
 import os
+import secrets
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -29,7 +30,7 @@ from self_instruct.review.code import code_of, emptied, mutants, parse_tests, si
 from self_instruct.review.dataset import DatasetReviewer, model_config, read_sources
 from self_instruct.review.options import JUDGE_DECIDING, VERIFY_SAMPLING, VerifyOptions
 from self_instruct.review.predictions import ERROR, Prediction, PredictionFile, Trial
-from self_instruct.rules.sandbox import TIMEOUT, Limits, Sandbox, SandboxError, open_sandbox
+from self_instruct.rules.sandbox import FINISHED, TIMEOUT, Limits, Sandbox, SandboxError, open_sandbox
 from self_instruct.runs.layout import TESTS, VERIFIED, VERIFY_REPORT
 
 FORMAT = INSTRUCTION_INPUT_OUTPUT.with_triggers(instruction="Task", input="Signature", output="Tests")
@@ -45,7 +46,6 @@ OUTCOMES = {
     "not_code": "the answer has no Python code, and the task does not ask for it",
     "not_asked": "the model has not answered yet, or its tests have not run yet",
 }
-_PASS_CODE = 97
 _DETAIL = 200  # characters
 
 HEADER = (
@@ -77,9 +77,11 @@ pathlib.Path("answer.py").write_text({code!r}, "utf-8")
 import answer
 for test in json.loads({tests!r}):
     exec(compile(test, "test", "exec"), vars(answer))
-os._exit({code_of_pass})
+sys.stdout.flush()
+os.write(1, {proof!r})
+os._exit(0)
 """
-"""The program in the sandbox. Its own exit code shows that all tests ran: an answer may end the process early with 0."""
+"""The program in the sandbox. It prints a random proof that all tests ran, because an answer may end the process early."""
 
 
 @dataclass(frozen=True)
@@ -111,10 +113,11 @@ def execute(code: str, tests: Sequence[str], sandbox: Sandbox) -> Execution:
     """Run the tests against the code and, if it passes, against its mutants."""
 
     def run(variant: str) -> tuple[bool, str, str, float]:
-        program = _DRIVER.format(code=variant, tests=json.dumps(tests), code_of_pass=_PASS_CODE)
-        outcome = sandbox.run(program)
-        lines = [line for line in outcome.output.splitlines() if line.strip()]
-        return outcome.code == _PASS_CODE, outcome.name, (lines or [outcome.name])[-1][:_DETAIL], outcome.seconds
+        proof = secrets.token_hex()
+        outcome = sandbox.run(_DRIVER.format(code=variant, tests=json.dumps(tests), proof=proof.encode()))
+        lines = [line for line in outcome.output.splitlines() if line.strip()] or [outcome.name]
+        passes = outcome.name == FINISHED and outcome.output.endswith(proof)
+        return passes, outcome.name, lines[-1][:_DETAIL], outcome.seconds
 
     passes, name, detail, seconds = run(code)
     found = Execution(
