@@ -53,8 +53,9 @@ class Funnel:
     """Counts over the completions decided so far.
 
     `patience` is the number of recent requests used for `recent_yield`; `rules` maps each filter rule to its possible reasons;
-    `spending` is the server's usage for the whole journal; `thoughts` counts completions that hold one; `quotas` has the
-    number of records wanted from each category, and `categories` the counts of each.
+    `spending` is the server's usage for the whole journal; `thoughts` counts completions that hold one; `answers` counts the
+    requests that answer one task, and `cut_answers` those of them that reached their limit of tokens; `quotas` has the number
+    of records wanted from each category, and `categories` the counts of each.
     """
 
     patience: int = 100
@@ -67,6 +68,8 @@ class Funnel:
     completion_tokens: int = 0
     thought_tokens: int = 0
     thoughts: int = 0
+    answers: int = 0
+    cut_answers: int = 0
     _recent: deque[tuple[int, int, int, Counter[str], int]] = field(default_factory=deque)
     categories: dict[str, "Funnel"] = field(default_factory=dict)
 
@@ -80,6 +83,9 @@ class Funnel:
         self.completion_tokens += entry.completion_tokens
         self.thought_tokens += entry.thought_tokens
         self.thoughts += bool(entry.thought_tokens or entry.turn.thought)
+        if entry.answers is not None:
+            self.answers += 1
+            self.cut_answers += entry.finish_reason == "length"
         kept = self._add(verdicts)
         parsed = sum(verdict.drop is None or verdict.drop.stage in DECIDED for verdict in verdicts)
         # An error of the engine says nothing about the model.
@@ -231,7 +237,22 @@ class Funnel:
         stages = [step for step in STEPS if step[0] not in left_out]
         failed = self.completions["error"]
         note = f"\n{failed} request{'s' * (failed > 1)} failed with an error of the engine" if failed else ""
-        return self.tally.table(WRITTEN, stages) + note + _looped(self.completions["repetition"]) + self._thinking()
+        return (
+            self.tally.table(WRITTEN, stages)
+            + note
+            + _looped(self.completions["repetition"])
+            + self._cut()
+            + self._thinking()
+        )
+
+    def _cut(self) -> str:
+        """Return a line on answers that reached their limit of tokens; empty if they are few."""
+        if self.cut_answers <= MUCH * self.answers:
+            return ""
+        return (
+            f"\n{self.cut_answers:,} of {self.answers:,} answers were cut off by the limit of tokens and dropped: in the next "
+            "run, use a higher --answer_max_new_tokens"
+        )
 
     def _thinking(self) -> str:
         """Return a line on the share of thoughts in the new tokens, with what to change if answers are missing for them."""

@@ -49,6 +49,18 @@ def test_each_verdict_is_counted_once() -> None:
     assert (made.prompt_tokens, made.completion_tokens) == (400, 28)
 
 
+@pytest.mark.parametrize(
+    ("cut", "whole", "shown"), [(3, 7, "3 of 10 answers were cut off"), (1, 9, None), (0, 0, None)]
+)
+def test_a_run_says_if_many_answers_were_cut_off(cut: int, whole: int, shown: str | None) -> None:
+    made = funnel((KEPT,), (KEPT,))  # requests for tasks
+    made.count(entry("length"), verdicts(Drop("parse", "cut_by_length")))
+    for reason in ["length"] * cut + ["stop"] * whole:
+        made.count(replace(entry(reason), step=2, answers="000000-01"), verdicts(KEPT))
+    table = made.table()
+    assert (shown in table and "--answer_max_new_tokens" in table) if shown else "answers were cut" not in table
+
+
 def test_the_yield_of_a_run_without_blocks_is_zero() -> None:
     assert (funnel().yield_, funnel((FAILED,)).yield_, funnel((EMPTY,)).yield_) == (0, 0, 0)
 
