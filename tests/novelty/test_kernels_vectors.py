@@ -124,7 +124,9 @@ def test_bounds_are_used_where_they_exclude_most_pairs(monkeypatch: pytest.Monke
     monkeypatch.setattr(search, "_ROWS", 64)
     computed = []
     best = search._best
-    monkeypatch.setattr(search, "_best", lambda products, *rest: (computed.append(products.size), best(products, *rest)))
+    monkeypatch.setattr(
+        search, "_best", lambda products, *rest: (computed.append(products.size), best(products, *rest))
+    )
     for spread, low, high in ((0.05, 0.0, 0.05), (5.0, 0.9, 1.1)):
         rows, queries = np.split(wide(8200, 30, spread), [8000])
         index = VectorIndex()
