@@ -1,9 +1,9 @@
-"""Kill every command that writes, at write boundaries and random moments, and cut its power; report lost and doubled lines.
+"""Kill every command that writes files, and simulate power failures; report lost and doubled lines.
 
 python benchmarks/crashes.py --kills 1000 --folder /tmp/crashes
 
-Each kill is stored in results.jsonl of the folder, so the same command continues where it was stopped. With `--only NAME`, only
-series whose name contains it run.
+A command is killed at write boundaries and at random moments. Each kill is stored in results.jsonl in the folder, so the same
+command continues a benchmark that was stopped.
 """
 
 import argparse
@@ -35,7 +35,7 @@ JUDGEMENT = "helpful: 5, correct: {}, clear: 4\nverdict: good\n###\n"
 
 
 def inputs(folder: Path) -> Path:
-    """Make what the commands read, once: scripts, a finished run, and a file of conversations."""
+    """Write the input of the commands, unless it exists: scripts, a finished run, and a file of conversations."""
     if (folder / "made").exists():
         return folder
     shutil.rmtree(folder, ignore_errors=True)
@@ -108,34 +108,36 @@ def all_series(folder: Path, url: str) -> list[Series]:
 
 
 def shares(series: list[Series], kills: int) -> list[int]:
-    """Return the number of kills of each series: those that load a model get half as many."""
+    """Divide the kills among the series; one that loads a model gets half as many as another."""
     weights = [1 if one.name == "slots" else 2 for one in series]
     counts = [kills * weight // sum(weights) for weight in weights]
     counts[0] += kills - sum(counts)
     return counts
 
 
-def struck(options: argparse.Namespace, url: str, stored: list[dict]) -> Iterator[dict]:
-    """Yield the kills and power failures that are not stored yet."""
+def missing(options: argparse.Namespace, url: str, stored: list[dict]) -> Iterator[dict]:
+    """Perform the kills and power failures that are not stored yet, and yield their results."""
     series = all_series(inputs(options.folder / "inputs"), url)
     servers = [Copies(), Copies()]
-    for turn in range(1, ROUNDS + 1):  # a benchmark that is stopped early has tried every series
+    for turn in range(1, ROUNDS + 1):  # so that a benchmark that is stopped early has results for every series
         for one, number in zip(series, shares(series, options.kills), strict=True):
-            powered = one.ranks == 1 and one.exact and not one.way and one.name != "card"  # pyarrow writes the tables
+            powered = (
+                one.ranks == 1 and one.exact and not one.way and one.name != "card"
+            )  # pyarrow writes tables, which is not recorded
             plan = {KILLED: number, **dict.fromkeys(POWER, options.power if powered else 0)}
             for what, count in plan.items():
                 about = {"series": one.title, "ranks": one.ranks, "what": what}
                 done = sum(about.items() <= row.items() for row in stored)
                 if options.only not in one.title or done >= count * turn // ROUNDS:
                     continue
-                for kill, left in tried(one, what, count * turn // ROUNDS - done, options, servers, done):
+                for kill, left in disasters(one, what, count * turn // ROUNDS - done, options, servers, done):
                     yield {**about, **asdict(kill), "left": left}
 
 
-def tried(
+def disasters(
     one: Series, what: str, number: int, options: argparse.Namespace, servers: list[Copies], done: int
 ) -> Iterator[tuple[Kill, int]]:
-    """Yield kills or power failures of a series; print the error of one that cannot go on."""
+    """Perform kills or power failures of a series, and yield them. If its command cannot continue, print the error."""
     try:
         victim = Victim(options.folder / "work", one, servers, seed=options.seed + done)
         yield from victim.kills(number) if what == KILLED else victim.failures(number, POWER[what])
@@ -144,7 +146,7 @@ def tried(
 
 
 def table(stored: list[dict]) -> str:
-    """Format the kills by series, and in total."""
+    """Format the results by series and in total."""
     keys = {(row["series"], row["ranks"], row["what"]): None for row in stored}
     head = f"{'series':<28} {'ranks':>5}  {'what':<33}"
     lines = [f"{head} {'times':>5} {'points':>6} {'lost':>5} {'doubled':>7}  identical  .part left"]
@@ -162,9 +164,11 @@ def table(stored: list[dict]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--kills", type=int, default=1000)
-    parser.add_argument("--power", type=int, default=40, help="power failures for each command and order of renames")
+    parser.add_argument(
+        "--power", type=int, default=40, help="power failures of each command, for each order of renames"
+    )
     parser.add_argument("--folder", type=Path, default=Path("crashes"))
-    parser.add_argument("--only", default="", help="only series whose name contains this")
+    parser.add_argument("--only", default="", help="run only the series whose name contains this text")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     os.environ.update(environment())
@@ -174,7 +178,7 @@ def main() -> int:
     stored = rows(results) if results.exists() else []
     begun = time.monotonic()
     with EndpointServer(tasks=True, latency=0.02) as server, results.open("a", encoding="utf-8") as file:
-        for row in struck(options, server.url, stored):
+        for row in missing(options, server.url, stored):
             stored.append(row)
             file.write(json.dumps(row) + "\n")
             file.flush()

@@ -1,9 +1,9 @@
-"""Give random and damaged input to everything that reads text of models, servers and users, and store what fails.
+"""Give random and damaged input to everything that reads text of models, servers or users, and store the input that fails.
 
 python benchmarks/fuzz.py --minutes 60 --folder /tmp/fuzz
 
-Each target's property: no exception but the declared one, CPU time within a bound that grows linearly with the input, texts
-that survive a round trip, and no row or line without a count. Input that breaks it is stored in the folder, as small as found.
+A target must raise no exceptions except the declared ones, take CPU time at most linear in the size of the input, read back the
+texts that it writes, and count every row and line. Input for which it does not is minimized and stored in the folder.
 """
 
 import argparse
@@ -24,8 +24,8 @@ sys.path.insert(0, str(ROOT))
 from tests.support.fuzz import TARGETS, Slow, checked, input_of
 
 
-def smaller(target: str, content: bytes, kind: str, folder: Path) -> bytes:
-    """Return a shorter input that fails with the same kind of error: pieces are cut out as long as it does."""
+def minimize(target: str, content: bytes, kind: str, folder: Path) -> bytes:
+    """Cut pieces out of an input as long as it fails in the same way, and return the rest."""
     size = len(content) // 2
     while size:
         at = 0
@@ -40,7 +40,7 @@ def smaller(target: str, content: bytes, kind: str, folder: Path) -> bytes:
 
 
 def failure(target: str, content: bytes, folder: Path) -> tuple[str, str]:
-    """Return the kind of failure and its traceback; empty if the property holds."""
+    """Return the kind of failure and its traceback, or two empty texts."""
     try:
         checked(TARGETS[target], content, folder)
     except Slow as slow:
@@ -55,8 +55,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--folder", type=Path, default=Path("fuzz"), help="where failing inputs are stored")
-    parser.add_argument("--only", choices=TARGETS, help="one target")
+    parser.add_argument("--folder", type=Path, default=Path("fuzz"), help="directory for failing input")
+    parser.add_argument("--only", choices=TARGETS, help="run only this target")
     options = parser.parse_args()
     logging.disable(logging.CRITICAL)
     options.folder.mkdir(parents=True, exist_ok=True)
@@ -71,7 +71,7 @@ def main() -> int:
                 size[name] += len(content)
                 kind, about = failure(name, content, Path(place))
                 if kind and (name, kind) not in found:
-                    content = smaller(name, content, kind, Path(place)) if kind != "Slow" else content
+                    content = minimize(name, content, kind, Path(place)) if kind != "Slow" else content
                     path = options.folder / f"{name}-{hashlib.sha256(content).hexdigest()[:8]}"
                     path.write_bytes(content)
                     path.with_suffix(".txt").write_text(about)

@@ -14,17 +14,19 @@ On a CPU the models are a real one (--model, for llama.cpp with a GGUF file of t
 random weights; on a GPU, StarCoder2 of 1, 3 and 7 and Llama of 8 billion random weights in bfloat16.
 
 Columns: ready, seconds from the start of the process until the first request can be given; tokens/s; its ratio to the first
-`static` of the model; GiB, the peak resident memory of the process and its children, or the peak memory of the GPUs; and the
-greater of two shares of the time taken, prompts included, with the name of the one that it is:
+`static` of the model; of the roofline, the least possible time as a share of the time taken, prompts included, and what limits
+it; GiB, the peak resident memory of the process and its children, or the peak memory of the GPUs.
 
-- memory: the time to read all weights once a step, with all rows filled, and the keys and values of a row at each of its
-  tokens, at the speed of a copy of a large tensor, which reads and writes (McCalpin's STREAM, 1995);
-- matrix: the time for 2 operations a weight for each token written and each token of a prompt, the shared beginning once
-  (Kaplan et al., Scaling Laws for Neural Language Models, 2020, section 2.1), at the speed of one large matrix product.
+The least possible time is the greater of two (the roofline of Williams, Waterman and Patterson, CACM 52(4), 2009):
 
-No method can take less than either time: the roofline of Williams, Waterman and Patterson (CACM 52(4), 2009). Both speeds are
-measured here, in the same precision and with the same number of threads in all, or on one GPU. Attention's own products are
-left out. 4 bits a weight are compared with matrix products in bfloat16.
+- memory: the time to read all weights once a step, with all rows filled, and a row's keys and values at each of its tokens, at
+  the speed of copying a large tensor, which reads and writes (McCalpin's STREAM, 1995);
+- matrix: the time for 2 operations a weight for each token written and each token of a prompt, with the beginning that prompts
+  share counted once (Kaplan et al., Scaling Laws for Neural Language Models, 2020, section 2.1), at the speed of one large
+  matrix product.
+
+Both speeds are measured on this machine, in the same precision and with the same total number of threads, or on one GPU. The
+products of attention are left out. Weights of 4 bits are compared with matrix products in bfloat16.
 """
 
 import argparse
@@ -40,7 +42,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from workload import LARGE, QUICK, SMALL, TINY, Numbers, Work, count_numbers, write_work
+from workload import LARGE, QUICK, SMALL, TINY, ModelSize, Work, model_size, write_work
 
 HERE = Path(__file__).resolve().parent
 WIDTHS = {"float32": 4, "bfloat16": 2, "q4_0": 0.5625}
@@ -70,7 +72,7 @@ class Part:
 
     @property
     def machine(self) -> str:
-        """The name of the speeds of the machine for this measurement, in the file of results."""
+        """The name, in the file of results, of the machine's speeds that this measurement is compared with."""
         return f"speeds {PRODUCTS.get(self.dtype, self.dtype)} {self.threads * self.processes}"
 
     def command(self, work: Path, python: str) -> list[str]:
@@ -151,26 +153,26 @@ def measure(part: Part, folder: Path, work: Work, python: str, on_gpu: bool) -> 
 
 @dataclass(frozen=True)
 class Speeds:
-    """What a machine can do at best: bytes read and written, and multiplications and additions, a second."""
+    """The measured limits of a machine, per second: bytes read and written, and multiplications and additions."""
 
     bytes: float
     operations: float
 
 
 def measure_speeds(dtype: str, threads: int) -> Speeds:
-    """Measure a copy and a matrix product in a process of its own; `threads` is 0 on a GPU."""
+    """Time a copy and a matrix product in a new process; `threads` is 0 on a GPU."""
     command = [sys.executable, str(HERE / "generation_speeds.py"), dtype]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)} if threads else None
     return Speeds(**json.loads(subprocess.check_output(command, env=environment, text=True)))
 
 
-def least_seconds(part: Part, numbers: Numbers, rows: list[dict[str, Any]], speeds: Speeds) -> dict[str, float]:
-    """Return the least time for `rows`, the work of one process, that memory and that the matrix units allow.
+def least_seconds(part: Part, size: ModelSize, rows: list[dict[str, Any]], speeds: Speeds) -> dict[str, float]:
+    """Return the least times in which `rows`, the work of one process, can be done: as memory and as matrix products limit it.
 
-    Processes on a CPU share both; on GPUs, each has its own.
+    Processes on a CPU share both; on GPUs, each process has its own.
     """
     width, written = WIDTHS[part.dtype], sum(row["wanted"] for row in rows)
-    weights, prompts = numbers.layers + numbers.head, [row["prompt"] for row in rows]
+    weights, prompts = size.layers + size.head, [row["prompt"] for row in rows]
     columns = enumerate(zip(*prompts, strict=False))
     shared = next((at for at, tokens in columns if len(set(tokens)) > 1), min(map(len, prompts)))
     steps = max(written / part.rows, *(row["wanted"] for row in rows))
@@ -178,8 +180,8 @@ def least_seconds(part: Part, numbers: Numbers, rows: list[dict[str, Any]], spee
     read = shared + sum(len(prompt) - shared for prompt in prompts)
     sharing = part.processes if part.threads else 1
     return {
-        "memory": sharing * (steps * weights * width + cached * numbers.token * max(width, 2)) / speeds.bytes,
-        "matrix": sharing * 2 * (numbers.layers * read + weights * written) / speeds.operations,
+        "memory": sharing * (steps * weights * width + cached * size.token * max(width, 2)) / speeds.bytes,
+        "matrix": sharing * 2 * (size.layers * read + weights * written) / speeds.operations,
     }
 
 
@@ -242,7 +244,7 @@ def print_table(plan: list[Part], results: dict[str, dict[str, Any]]) -> None:
         ), None)  # fmt: skip
         ratio = f"{rate / (static['tokens'] / static['seconds']):.2f}" if static else ""
         rows = json.loads(Path(result["work"]).read_text(encoding="utf-8"))
-        least = least_seconds(part, count_numbers(part.like), rows, Speeds(**results[part.machine]))
+        least = least_seconds(part, model_size(part.like), rows, Speeds(**results[part.machine]))
         bound = max(least, key=lambda name: least[name])
         share = f"{least[bound] / result['seconds']:.0%} {bound}"
         print(f"{cells} {result['ready']:.1f} | {rate:.1f} | {ratio} | {share} | {result['memory'] / 2**30:.2f} |")
@@ -257,8 +259,8 @@ def main() -> None:
     parser.add_argument("--folder", default="/tmp/generation-benchmark", help="where models and results are kept")
     parser.add_argument(
         "--only", nargs="+", default=[], metavar="WORD",
-        help="measure only parts whose name contains all of these: a model, a precision, a method, or 2x1 for two processes "
-        "of one thread each",
+        help="measure only parts whose name contains all of these words: a model, a precision, a method, or 2x1 for two "
+        "processes of one thread each",
     )  # fmt: skip
     parser.add_argument("--list", action="store_true", help="print the names of the parts, without measuring")
     parser.add_argument("--quick", action="store_true", help="tiny models and short texts: does it run at all?")

@@ -1,6 +1,6 @@
-"""What this machine can do at best, for generation.py: prints the bytes and the operations a second as one line of JSON.
+"""Measure the limits of this machine for generation.py, and print bytes and operations per second as one line of JSON.
 
-On a CPU with the number of threads in OMP_NUM_THREADS, otherwise on the first GPU; the precision is the argument.
+It uses the first GPU, or a CPU with the number of threads in OMP_NUM_THREADS. The argument is the precision.
 """
 
 import json
@@ -14,7 +14,7 @@ from self_instruct.engines.local.placement import device
 
 
 def best_seconds(work: Callable[[], object]) -> float:
-    """Return the shortest time of three."""
+    """Run `work` three times and return the shortest time."""
     best = float("inf")
     for _ in range(3):
         begun = time.perf_counter()
@@ -28,7 +28,7 @@ def best_seconds(work: Callable[[], object]) -> float:
 def main() -> None:
     where, dtype = device(), getattr(torch, sys.argv[1])
     on_cpu = str(where) == "cpu"
-    # Much larger than the caches: a copy from a cache is faster.
+    # Much larger than the caches, because a copy from a cache is faster.
     source = torch.ones(1 << (28 if on_cpu else 30), dtype=torch.uint8, device=where)
     target = torch.empty_like(source)
     copied = 2 * source.nbytes / best_seconds(lambda: target.copy_(source))

@@ -1,9 +1,10 @@
-"""Measure the checks of `lint` by what people changed in a dataset: python benchmarks/lint.py ORIGINAL CLEANED [FILE ...]
+"""Compare the checks of `lint` with what people changed in a dataset: python benchmarks/lint.py ORIGINAL CLEANED [FILE ...]
 
-A row of the original that the cleaned file lacks was changed or dropped. The table shows for each check the rows it flags, how
-many of these people changed, that share (precision), and the share of all changed rows that it flags (recall). People change
-rows for reasons that no check covers, and miss faults, so both are lower bounds. Each further FILE is taken as right: every
-flag in it is counted. Give `- -` in place of an original and its cleaned file to count only those.
+A row of the original that the cleaned file lacks was changed or dropped. For each check, the table shows how many rows it
+flags, how many of these people changed, their share (precision), and the share of all changed rows that it flags (recall).
+People also change rows for reasons that no check covers, and miss faults, so both shares are lower bounds. A further FILE is
+assumed to be correct: the flags in it are false alarms, which are counted. To measure only these, give `- -` for ORIGINAL and
+CLEANED.
 """
 
 import sys
@@ -31,7 +32,7 @@ def rows(path: str) -> Iterator[tuple[Row, list[str]]]:
 
 
 def compare(original: str, cleaned: str) -> None:
-    """Print precision and recall of each check."""
+    """Print the precision and recall of each check."""
     kept = {texts for texts, _ in rows(cleaned)}
     flagged, right, changed, total, caught = Counter[str](), Counter[str](), 0, 0, 0
     for texts, flags in rows(original):
@@ -48,8 +49,8 @@ def compare(original: str, cleaned: str) -> None:
         print(f"{name:<22} {flagged[name]:>9,} {right[name]:>9,} {precision} {right[name] / max(changed, 1):9.2%}")
 
 
-def alarms(path: str) -> None:
-    """Print how often each check flags a file."""
+def count_flags(path: str) -> None:
+    """Print how many rows of a file each check flags."""
     found = [flags for _, flags in rows(path)]
     counts = Counter(flag for flags in found for flag in flags)
     print(f"{path}: {len(found):,} rows, {sum(map(bool, found)):,} flagged")
@@ -62,4 +63,4 @@ if __name__ == "__main__":
     if first != "-":
         compare(first, second)
     for other in others:
-        alarms(other)
+        count_flags(other)

@@ -107,16 +107,16 @@ LARGE = [
 
 
 @dataclass(frozen=True)
-class Numbers:
-    """How many numbers a model has: the weights of its layers, those of its output layer, and one token's keys and values."""
+class ModelSize:
+    """The numbers of a model's values: weights of the layers, weights of the output layer, and keys and values of a token."""
 
     layers: int
     head: int
     token: int
 
 
-def count_numbers(folder: Path) -> Numbers:
-    """Count a model's weights. Embeddings are left out, because one row of them is read for a token."""
+def model_size(folder: Path) -> ModelSize:
+    """Count a model's weights, without the embeddings, of which a token reads one row only."""
     from safetensors import safe_open
 
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -131,7 +131,7 @@ def count_numbers(folder: Path) -> Numbers:
     heads = config.get("num_attention_heads") or config["n_head"]
     groups = 1 if config.get("multi_query") else config.get("num_key_value_heads", heads)
     head = config.get("head_dim") or width // heads
-    return Numbers(weights, config["vocab_size"] * width, 2 * layers * groups * head)
+    return ModelSize(weights, config["vocab_size"] * width, 2 * layers * groups * head)
 
 
 def measure(load: Callable[[argparse.Namespace, list[dict[str, Any]]], Callable[[list[dict[str, Any]]], int]]) -> None:

@@ -21,7 +21,7 @@ class UserError(Exception):
 
 @contextmanager
 def naming(path: Path | str) -> Iterator[None]:
-    """Add the file's name to an OSError without one, as those of write and fsync, so that its message names the file."""
+    """Add the file's name to an OSError that has none: errors of `write` and `fsync` do not say which file failed."""
     try:
         yield
     except OSError as error:

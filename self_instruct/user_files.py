@@ -1,8 +1,8 @@
 """Read the JSONL and YAML files that users write; every error names file and line.
 
-YAML is loaded as plain data, with three differences from PyYAML: a repeated key is an error, where PyYAML silently keeps the
-last one; keys such as `yes`, `on`, `1` or `null` stay strings, where YAML 1.1 converts them; and only decimal digits are a
-number, so that `1:30` is not 90, `0x10` not 16 and `010` not 8. Other values are converted as usual.
+YAML is loaded as plain data, with three differences from PyYAML. A repeated key is an error, where PyYAML silently keeps the
+last one. Keys such as `yes`, `on`, `1` or `null` stay strings. Numbers are decimal only: `1:30`, `0x10` and `010` stay strings,
+where PyYAML reads 90, 16 and 8.
 """
 
 import json
@@ -94,7 +94,7 @@ def json_kind(value: Any) -> str:
     return "null" if value is None else kinds.get(type(value), f"a {type(value).__name__}")
 
 
-_MOST_YAML = 2**20  # characters; PyYAML reads 100 kB/s
+_MOST_YAML = 2**20  # characters; PyYAML reads only 100 kB/s
 _MOST_ALIASED = 100_000
 _TEXT = "tag:yaml.org,2002:str"
 _DECIMAL = {
@@ -108,7 +108,7 @@ _READ_AS_VALUES = {f"tag:yaml.org,2002:{kind}" for kind in ("bool", "int", "floa
 
 
 def load_yaml(text: str) -> Any:
-    """Parse a YAML document. Raises ValueError if it is invalid or too long, or its aliases stand for too many values."""
+    """Parse a YAML document. Raises ValueError if it is invalid or too long, or if its aliases expand to too many values."""
     if len(text) > _MOST_YAML:
         raise ValueError(f"it has {len(text):,} characters, more than {_MOST_YAML:,}")
     try:
@@ -120,13 +120,13 @@ def load_yaml(text: str) -> Any:
         LookupError,
         TypeError,
         AttributeError,
-    ) as error:  # from a tag such as !!int on another text
-        raise ValueError(f"a value does not fit its tag ({error})") from None
+    ) as error:  # from a tag that does not match its value, such as `!!bool x`
+        raise ValueError(f"a value does not match its tag ({error})") from None
 
 
 class UniqueKeyLoader(yaml.SafeLoader):
     """PyYAML's safe loader. Raises yaml.YAMLError for a key that is repeated, empty, or a list or mapping, and for aliases that
-    stand for more than `_MOST_ALIASED` values or contain themselves.
+    expand to more than `_MOST_ALIASED` values or contain themselves.
     """
 
     yaml_implicit_resolvers = {  # noqa: RUF012 - the name and type are PyYAML's
@@ -135,11 +135,11 @@ class UniqueKeyLoader(yaml.SafeLoader):
     }
 
     def get_single_node(self) -> yaml.Node | None:
-        """Check how many values the aliases stand for before any is constructed: a few lines can stand for billions."""
+        """Check the number of values before any is constructed: the aliases of a few lines can expand to billions."""
         node = super().get_single_node()
         sizes = dict[int, int]()
         if node is not None and _size(node, sizes) > len(sizes) + _MOST_ALIASED:
-            raise yaml.composer.ComposerError(None, None, f"its aliases stand for more than {_MOST_ALIASED:,} values")
+            raise yaml.composer.ComposerError(None, None, f"its aliases expand to more than {_MOST_ALIASED:,} values")
         return node
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
@@ -159,9 +159,9 @@ class UniqueKeyLoader(yaml.SafeLoader):
 
 
 def _size(node: yaml.Node, sizes: dict[int, int]) -> int:
-    """Return the number of values in a node, counting each alias as its values; `sizes` keeps the nodes counted so far."""
+    """Return the number of values in a node with all aliases expanded. `sizes` caches the results by node."""
     if id(node) not in sizes:
-        sizes[id(node)] = 0  # stays 0 while its values are counted
+        sizes[id(node)] = 0  # marks a node that is being counted, to find cycles
         inner = node.value if isinstance(node, yaml.CollectionNode) else []
         parts = [part for item in inner for part in (item if isinstance(item, tuple) else (item,))]
         sizes[id(node)] = 1 + sum(_size(part, sizes) for part in parts)

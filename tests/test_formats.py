@@ -90,8 +90,8 @@ def test_no_text_of_a_completion_is_lost(
 def check_conserved(
     format: RecordFormat, completion: str, number: int, truncated: bool, layout: str = r"[\s#]"
 ) -> None:
-    """Assert that all but the layout, white space and separators, and the beginning of a label in the last line, is in some
-    block, in order; the opening may have been repeated.
+    """Assert that the blocks hold the whole completion in order, except layout (white space and separators) and an unfinished
+    label in the last line. The model may have repeated the opening.
     """
     blocks = format.parse(completion, number, truncated)
     read_back, bare = (re.sub(layout, "", text) for text in ("\n".join(block.text for block in blocks), completion))

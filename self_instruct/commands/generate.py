@@ -66,7 +66,7 @@ def _generate(base: RecordFormat, prompt_path: Path, values: Mapping[str, Any]) 
     if hub.push_to_hub is None and (hub.private or "push_every" in values):
         raise UserError(f"--{'private' if hub.private else 'push_every'} needs --push_to_hub OWNER/NAME; add it")
     if hub.push_to_hub is not None and config.run.plan:
-        raise UserError("--push_to_hub does not go with --plan, which only estimates; leave one of them out")
+        raise UserError("--push_to_hub cannot be combined with --plan, which only estimates; leave one of them out")
     logs.configure(config.reporting.log_level)
     recipe = _recipe(config, base, prompt_path, values)
     if config.run.dry_run:
@@ -123,12 +123,12 @@ def generate(recipe: "Recipe", pusher: "Pusher | None" = None) -> int:
     if ended.text is None:
         return ended.code
     print(ended.text, flush=True)
-    failed = _finished(pusher, ended.code > 128) if pusher is not None else 0
+    failed = _finish_push(pusher, ended.code > 128) if pusher is not None else 0
     return ended.code or failed
 
 
 def _pusher(config: Config, hub: HubOptions, every: int) -> "Pusher | None":
-    """Return what pushes the run to the Hub, if the options ask for it. Raises UserError if it could never succeed."""
+    """Return the pusher of --push_to_hub, or None without it. Raises UserError if no push could succeed."""
     if hub.push_to_hub is None:
         return None
     from self_instruct.datasets.history import Declared
@@ -144,12 +144,15 @@ def _pusher(config: Config, hub: HubOptions, every: int) -> "Pusher | None":
     )  # fmt: skip
 
 
-def _finished(pusher: "Pusher", interrupted: bool) -> int:
-    """Push the rest, print what was pushed, and return the exit code."""
+def _finish_push(pusher: "Pusher", interrupted: bool) -> int:
+    """Push the remaining records, print the result, and return the exit code: 1 if records are missing on the Hub."""
+    from self_instruct.generation.summary import counted
+
     pushed = pusher.finish(interrupted)
     if pushed.commits:
         print(
-            f"Pushed: {pushed.records:,} records are on the Hub; the last of {pushed.commits:,} commits is {pushed.commit}"
+            f"Pushed: {pushed.records:,} records are on the Hub. This launch made {counted(pushed.commits, 'commit')}; the "
+            f"last is {pushed.commit}"
         )
     if pushed.error:
         print(f"error: {pushed.error}. {pushed.left:,} records are not on the Hub yet.", file=sys.stderr)

@@ -30,7 +30,7 @@ def guarded(command: Callable[[], int], after_failure: str = AFTER_FAILURE) -> N
     `after_failure` ends the message when the disk fails, or a signal arrives before there is anything to save.
     """
     logs.configure()
-    Interruption()  # a command that has something to save installs its own handlers
+    Interruption()  # a command that has something to save installs its own handlers later
     end_with_launcher()
     try:
         code = command()

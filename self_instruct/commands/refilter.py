@@ -15,8 +15,8 @@ _HELP_TEXTS = {
     "batch_dir": "directory of the old run",
     "output_path": "directory of the new dataset",
     **{name: DEFAULT.format("the run's") for name in REFILTER_OPTIONS if name != "preset"},
-    "num_instructions_to_generate": "stop at exactly this many records; a larger number than the run's also decides the "
-    "completions left over beyond its target [default: the run's]",
+    "num_instructions_to_generate": "stop at exactly this many records; with a larger number than the run's, also use the "
+    "completions beyond its target [default: the run's]",
 }
 _HELP = "Make a new dataset from a run, without generating. Options default to the values of that run."
 

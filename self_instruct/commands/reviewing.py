@@ -1,4 +1,4 @@
-"""What the commands share that have a model review records: judge, self-consistency and verify."""
+"""Run a reviewer and print its summary; shared by judge, self-consistency and verify."""
 
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def run_review(reviewer: "Reviewer") -> int:
-    """Ask about what has no answer yet, write the records that are kept, print what was done, and return the exit code."""
+    """Ask the missing questions, write the kept records, print the summary, and return the exit code."""
     from self_instruct.review.ask import review
 
     logs.configure(reviewer.config.reporting.log_level)

@@ -1,8 +1,7 @@
 """The verify command: self-instruct verify RUN --model_name_or_path MODEL
 
-A model writes tests for every record with Python code, answers and tests run in a sandbox, and the records that pass are
-written to a separate dataset. Tests and results are stored, so the command can be continued, and another threshold needs no
-model.
+A model writes tests for each Python answer, a sandbox runs them, and the records whose answers pass are written to a separate
+dataset. Tests and results are stored, so the command continues after a stop, and trying another threshold needs no model.
 """
 
 from collections.abc import Sequence
@@ -20,10 +19,11 @@ _HELP_TEXTS = {
     "prompt_path": DEFAULT.format("built in"),
 }
 _DESCRIPTION = (
-    "Keep the records of a run or of a file whose Python code passes tests. A model writes the tests from the task and the "
-    "signatures in the answer. Answers and tests run in a sandbox without network and files. Tests that accept an answer with "
-    "empty functions, or too many mutants of it, are vacuous, and their record is not kept. Tests and results are stored; "
-    "without --model_name_or_path, --engine or --api_base no model is asked."
+    "Keep the records of a run or of files whose Python answers pass tests. A model writes the tests from the task and the "
+    "signatures in the answer. Answers and tests run in a sandbox that has no network and none of your files. Tests are "
+    "vacuous if they also accept the answer with empty functions, or too many mutants: copies of it with one small change. "
+    "A record with vacuous tests is not kept. Tests and results are stored; without --model_name_or_path, --engine or "
+    "--api_base no model is asked, and the stored tests decide."
 )
 
 

@@ -297,7 +297,7 @@ def convert(item: Field, raw: Any, where: str, folder: Path) -> Any:
         raise UserError(f"{where} has no value; give {_article(kind)} or leave the line out")
     if many:
         if not isinstance(raw, list):
-            raise UserError(f"{where} is {shown(raw)}, but must be a list of texts, as in [one, two]")
+            raise UserError(f"{where} is {brief_repr(raw)}, but must be a list of texts, as in [one, two]")
         return [_scalar(item, kind, value, f"{where}[{at}]", folder) for at, value in enumerate(raw)]
     return _scalar(item, kind, raw, where, folder)
 
@@ -306,11 +306,11 @@ def _scalar(item: Field, kind: type, raw: Any, where: str, folder: Path) -> Any:
     value = _cast(kind, raw)
     if value is None:
         hint = "; put it in quotes" if kind is str and not isinstance(raw, (list, dict)) else ""
-        raise UserError(f"{where} is {shown(raw)}, but must be {_article(kind)}{hint}")
+        raise UserError(f"{where} is {brief_repr(raw)}, but must be {_article(kind)}{hint}")
     rule = item.metadata
     if rule["choices"] and value not in rule["choices"]:
         raise UserError(
-            f"{where} is {shown(value)}, but must be one of {', '.join(rule['choices'])}{nearest(value, rule['choices'])}"
+            f"{where} is {brief_repr(value)}, but must be one of {', '.join(rule['choices'])}{nearest(value, rule['choices'])}"
         )
     if value == "" and not _type_of(item)[1]:
         raise UserError(f"{where} is empty; give {_article(kind)} or leave it out")
@@ -332,19 +332,21 @@ def _check_bounds(rule: Mapping[str, Any], kind: type, value: float, where: str)
     wrong = (low is not None and value < low) or (above is not None and value <= above)
     if wrong or not -most <= value <= most or (high is not None and value > high):
         bounds = [f"at least {low:g}" if low is not None else "", f"above {above:g}" if above is not None else "",
-                  f"at most {high:g}" if high is not None else ""]  # fmt: skip
+                  f"at most {high:,g}" if high is not None else ""]  # fmt: skip
         if high is None and value > most:
             bounds.append(f"at most {most:,.0f}")
         elif low is None and above is None and value < -most:
             bounds.append(f"at least {-most:,.0f}")
-        raise UserError(f"{where} is {shown(value)}, but must be {' and '.join(b for b in bounds if b) or 'a number'}")
+        raise UserError(
+            f"{where} is {brief_repr(value)}, but must be {' and '.join(b for b in bounds if b) or 'a number'}"
+        )
 
 
-def shown(value: Any) -> str:
-    """Return a value as a message shows it: long texts and numbers cut, and only the first items of long lists."""
+def brief_repr(value: Any) -> str:
+    """Return the repr of a value for a message, with long texts, numbers and lists shortened."""
     try:
         return _REPR.repr(value)
-    except ValueError:  # Python prints no number of more than 4,300 digits
+    except ValueError:  # Python does not convert larger integers to text
         return "a number of over 4,300 digits"
 
 
@@ -356,13 +358,13 @@ def split_name(text: str) -> tuple[str, str]:
 
 def _place(value: str, where: str, folder: Path) -> str:
     try:
-        # Path("./~") is Path("~"), but names a folder here.
+        # Path("./~") equals Path("~"), but here it is a folder named "~", which must not be expanded.
         path = os.path.normpath(folder / (Path(value).expanduser() if value.startswith("~") else value))
         os.stat(path)
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return path
     except (RuntimeError, ValueError) as error:
-        raise UserError(f"{where} is {shown(value)}, which cannot be a path ({error})") from None
+        raise UserError(f"{where} is {brief_repr(value)}, which cannot be a path ({error})") from None
     except OSError as error:
         raise UserError(f"{where} is {value[:300]!r}, which cannot be reached ({error.strerror})") from None
     return path

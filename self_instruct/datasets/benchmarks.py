@@ -1,5 +1,5 @@
-"""Read benchmark tasks: HumanEval, MBPP, GSM8K, MATH, MMLU, ARC, SQuAD, MT-bench and others by their fields, and any other
-benchmark as instructions with answers.
+"""Read benchmark tasks: those of well-known benchmarks (HumanEval, MBPP, GSM8K, MATH, MMLU, ARC, SQuAD, MT-bench and others) by
+their fields, and those of any other as instructions with answers.
 
 The question of a task is kept apart from its choices or its passage, because training data may contain the question alone.
 """
@@ -25,7 +25,12 @@ _FIELDS = (
     ("problem", "solution"),  # MATH, AIME
     ("question", "correct answer"),  # GPQA
 )
-_QUESTIONS = ("question", "sentence", "prompt", "problem")  # of TruthfulQA, WinoGrande ...
+_QUESTIONS = (
+    "question",
+    "sentence",
+    "prompt",
+    "problem",
+)  # the field of the question in TruthfulQA, WinoGrande and others
 _MMLU, _LETTERS = ("question", "A", "B", "C", "D", "answer"), ("A", "B", "C", "D")
 Task = tuple[str, dict[str, str]]
 """The id of a benchmark's task, and its texts by field."""
@@ -59,9 +64,9 @@ def _texts(name: str, path: str) -> Iterator[BenchmarkText]:
         known = [tasks or _question(value) for tasks, value in zip(known, values, strict=True)]
     if schema is None and not all(known):
         raise UserError(
-            f"--benchmarks {path}: no known benchmark or format has the fields {', '.join(values[0])[:200]}; name the field of "
-            "the questions, as in `self-instruct convert FILE --map instruction=FIELD --to jsonl --output_path NEW.jsonl`, and "
-            "give the new file"
+            f"--benchmarks {path}: no known benchmark or format has the fields {', '.join(values[0])[:200]}; convert the "
+            "file with `self-instruct convert FILE --map instruction=FIELD --to jsonl --output_path NEW.jsonl`, where FIELD is "
+            "the field of the questions, and give NEW.jsonl"
         )
     for row, tasks in zip(whole, known, strict=True):
         for id, parts in tasks if schema is None else [_read(schema, row)]:
@@ -109,7 +114,7 @@ def _known(row: dict[str, Any]) -> list[Task]:
 
 
 def _turns(row: dict[str, Any]) -> list[str]:
-    """Return the questions of a row of MT-bench or Arena-Hard: texts, or objects with a text; empty for other rows."""
+    """Return the questions of a row of MT-bench (texts) or Arena-Hard (objects with a text); empty for other rows."""
     turns = row.get("turns", row.get("prompt"))
     if not isinstance(turns, list):
         return []
@@ -120,7 +125,7 @@ def _turns(row: dict[str, Any]) -> list[str]:
 
 
 def _question(row: dict[str, Any]) -> list[Task]:
-    """Return the question of a row of no known format; empty if it has none."""
+    """Return the question of a row of an unknown format, found by the name of its field; empty if there is none."""
     row = {key.lower(): value for key, value in row.items()}
     name = next((name for name in _QUESTIONS if isinstance(row.get(name), str)), None)
     return [(_id(row), {"question": row[name]})] if name else []

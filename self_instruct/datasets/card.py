@@ -34,7 +34,7 @@ _NO_CHAT = {
 
 @dataclass(frozen=True)
 class Parts:
-    """The files of the two configurations, which may be patterns; `progress` says how far a run is that still goes on."""
+    """The files of the two configurations, as paths or patterns. `progress` is a sentence for the card of an unfinished run."""
 
     records: str
     chats: str

@@ -259,13 +259,13 @@ def as_an_ai(record: Exchange) -> str | None:
 
 
 def _is_quoted_in_code(text: str, found: re.Match[str]) -> bool:
-    """Return whether a match is in a string of a program, such as an argument."""
+    """Return whether a match is in a string literal of code, such as an argument of a call."""
     before, after = text[max(0, found.start() - 80) : found.start()], text[found.end() : found.end() + 80]
     return bool(_STRING_BEGINS.search(before) and _STRING_ENDS.match(after))
 
 
 def refusal(record: Exchange) -> str | None:
-    """Find an output that begins with a refusal, in English or some thirty other languages."""
+    """Find an output that begins with a refusal, in English or 28 other languages."""
     found = _REFUSES.match(record.output[:400]) or REFUSES_NOT_ENGLISH.match(record.output[:400])
     return found.group().strip()[:_SHOWN] if found and not _ASKS_TO_REFUSE.search(record.task[:4000]) else None
 

@@ -244,10 +244,10 @@ class HubOptions:
 
 @dataclass(frozen=True)
 class PushOptions:
-    """publishing while a run goes"""
+    """publishing during a run"""
 
     push_every: int = option(
         1000,
-        "with --push_to_hub, push after this number of new records, and the rest at the end of the launch",
+        "with --push_to_hub, push each time that this many records are new, and the rest at the end of the launch",
         minimum=1,
     )

@@ -69,7 +69,10 @@ def preference(row: dict[str, Any], place: str) -> Example:
     if not prompt and not texts:
         raise LineError("no_instruction", place, 'has no question before "chosen" and "rejected"')
     name, system, more = system_of(row, place)
-    if prompt and prompt[0] == {"role": SYSTEM, "content": system}:  # its other fields would be lost
+    if prompt and prompt[0] == {
+        "role": SYSTEM,
+        "content": system,
+    }:  # a turn with more fields stays, or they would be lost
         prompt = prompt[1:]
     about = about_of(row, *taken, *used, name, "system")
     begin = len(prompt) - (not system and bool(prompt) and prompt[0]["role"] == SYSTEM)

@@ -145,8 +145,10 @@ def check_online() -> None:
 
 @dataclass(frozen=True)
 class Upload:
-    """Files for one commit to a dataset repository, by their names there. `kept` is the folder that holds their content in any
-    case. `mark` identifies the commit; `unsure` says that an earlier process may have made it.
+    """Files for one commit to a dataset repository, by their names there.
+
+    `kept` is the folder in which the user finds the content if the upload fails. `mark` identifies the commit; `unsure` says
+    that an earlier process may have made it already.
     """
 
     files: Mapping[str, Path]
@@ -189,7 +191,7 @@ class _Commit:
 
         disable_progress_bars()
         self._api, self._upload = HfApi(), upload
-        self._id = ""  # the Hub completes a name without an owner
+        self._id = ""  # the full name, which the Hub returns; a name without an owner gets the user's
         self._unsure = upload.unsure
 
     def send(self) -> str:
@@ -198,7 +200,7 @@ class _Commit:
 
         upload = self._upload
         if not self._id:
-            self._id = created(upload.repo, upload.private)
+            self._id = create_repository(upload.repo, upload.private)
         if (url := self.arrived()) is not None:
             return url
         operations = [CommitOperationAdd(name, path) for name, path in upload.files.items()]
@@ -228,7 +230,7 @@ class _Commit:
         return None if ours is None else f"{self._api.endpoint}/datasets/{self._id}/commit/{ours.commit_id}"
 
 
-def created(repo: str, private: bool) -> str:
+def create_repository(repo: str, private: bool) -> str:
     """Create a dataset repository unless it exists, and return its full name."""
     from huggingface_hub import HfApi
 
@@ -237,7 +239,10 @@ def created(repo: str, private: bool) -> str:
 
 
 def call_hub(send: Callable[[], Answer], folder: Path, repo: str) -> Answer:
-    """Call `send` and return its result. Raises UserError or HubFailed in place of the Hub's errors, which name the folder."""
+    """Call `send` and return its result. Raises UserError or HubFailed in place of the Hub's errors.
+
+    The message of a lost connection says that all files are in `folder`.
+    """
     from huggingface_hub import constants
     from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled
 

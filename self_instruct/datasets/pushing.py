@@ -1,7 +1,7 @@
-"""Push the records of a run to the Hub while it goes, as chunks of Parquet with a card.
+"""Push the records of a run to the Hub during the run, as chunks of Parquet with a card.
 
-Every chunk is noted in the run directory before and after it is sent, so a launch after a kill sends exactly the rest.
-A failure of the Hub never ends the run: the records stay in its directory, and the next push sends them.
+`pushed.jsonl` in the run directory records every chunk before and after it is sent, so a launch after a kill sends exactly
+the remaining records. A failure of the Hub never ends the run: its records stay in the directory, and the next push sends them.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from self_instruct.datasets.card import Parts, Stated, read_stated
 from self_instruct.datasets.history import Declared, Step, history
-from self_instruct.datasets.publish import HubFailed, Upload, call_hub, card_of, created, push
+from self_instruct.datasets.publish import HubFailed, Upload, call_hub, card_of, create_repository, push
 from self_instruct.datasets.reading import Source
 from self_instruct.datasets.repository import CARD, CHATS, RECORDS, Statistics, lay_out
 from self_instruct.errors import UserError
@@ -29,8 +29,9 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Chunk:
-    """Records number `first` and after, with the hash of their lines. `last` is set for the push at the end of a launch, and
-    `commit` is the URL of the commit, empty until it is made.
+    """The `records` records from number `first` on, with the hash of their lines.
+
+    `last` is true for the push at the end of a launch. `commit` is the URL of the commit, empty until it is made.
     """
 
     repo: str
@@ -42,7 +43,7 @@ class Chunk:
 
     @property
     def mark(self) -> str:
-        """What identifies the commit, in every process that makes it."""
+        """A mark that identifies the commit; every process that tries this chunk computes the same."""
         return hashlib.sha256(
             f"{self.repo} {self.first} {self.records} {self.last} {self.sha256}".encode()
         ).hexdigest()
@@ -55,8 +56,8 @@ _read = line_reader(
 
 @dataclass
 class Pushed:
-    """What a launch pushed: the number of records on the Hub and of commits of this launch, the URL of the last commit, and the
-    records that are not on the Hub, with the error.
+    """The result of pushing: the number of records on the Hub, the commits of this launch and the URL of the last one, and the
+    number of records that are `left` to push, with the error that prevented it.
     """
 
     records: int = 0
@@ -68,8 +69,9 @@ class Pushed:
 
 @dataclass
 class Pusher:
-    """Pushes the records of the run in `folder` to `repo`, each time that `every` new ones are accepted; `target` is the number
-    of records of the whole run. An observer of the run.
+    """An observer of the run in `folder` that pushes its records to `repo`, each time that `every` new ones are accepted.
+
+    `target` is the number of records that the whole run is to have.
     """
 
     folder: Path
@@ -91,19 +93,19 @@ class Pusher:
     def begin(self) -> None:
         """Read which records are on the Hub, and check that the repository can be written.
 
-        Raises UserError if it cannot, or if it holds another dataset; a Hub that fails is asked again at the first push.
+        Raises UserError if it cannot, or if it holds another dataset. If the Hub fails, the first push checks again.
         """
         path = self.folder / PUSHED
         noted = read_lines(path, _read).found if path.exists() else []
         self._chunks = list({chunk.mark: chunk for chunk in noted if chunk.repo == self.repo}.values())
         self._pushed.records = self._tried = sum(chunk.records for chunk in self._chunks if chunk.commit)
         try:
-            self._own()
+            self._check_repository()
         except HubFailed as error:
-            _log.warning("%s. The run goes on, and its records are pushed later.", error)
+            _log.warning("%s. The run continues, and its records are pushed later.", error)
 
     def update(self, funnel: Funnel, _: float) -> None:
-        """Push in the background if enough records are new, unless a push is under way or the user has to mend something."""
+        """Push in the background if enough records are new, unless a push is running or failed by a mistake of the user."""
         busy = self._thread is not None and self._thread.is_alive()
         if self._refused or busy or funnel.accepted - self._tried < self.every:
             return
@@ -113,7 +115,7 @@ class Pusher:
         self._thread.start()
 
     def finish(self, interrupted: bool) -> Pushed:
-        """Push the rest with the final card, unless the launch was interrupted, and return what was pushed."""
+        """Push the remaining records with the final card, unless the launch was interrupted. Return the result."""
         if self._thread is not None and not interrupted:
             self._thread.join()
         path = self.folder / ACCEPTED
@@ -122,25 +124,27 @@ class Pusher:
             self._attempt(held - self._pushed.records, "")
         self._pushed.left = held - self._pushed.records
         if interrupted and self._pushed.left:
-            self._pushed.error = f"--push_to_hub {self.repo}: the launch was interrupted; run the same command again"
+            self._pushed.error = (
+                f"--push_to_hub {self.repo}: the launch was interrupted; to push the rest, run the same command again"
+            )
         return self._pushed
 
     def _attempt(self, ready: int, funnel: str) -> None:
-        """Push `ready` records; with a funnel, the run still goes on. Keep the error of a failure."""
+        """Push `ready` records, and keep the error if that fails. `funnel` is the table of an unfinished run, else empty."""
         try:
             self._push(ready, funnel)
             self._pushed.error = ""
         except (UserError, HubFailed, OSError) as error:
             self._pushed.error, self._refused = str(error), isinstance(error, UserError)
             if funnel:
-                _log.warning("%s. The run goes on.", error)
+                _log.warning("%s. The run continues.", error)
 
     def _push(self, ready: int, funnel: str) -> None:
-        self._own()
+        self._check_repository()
         if self._statistics is None:
             self._count_earlier()
         begun = self._chunks[-1] if self._chunks else None
-        if begun is not None and not begun.commit:  # this push was killed or failed: send exactly the same again
+        if begun is not None and not begun.commit:  # it may be on the Hub: send exactly the same again
             ready -= begun.records
             self._send(begun, funnel, unsure=True)
         if ready > 0 or not (funnel or (self._chunks and self._chunks[-1].last)):
@@ -148,17 +152,17 @@ class Pusher:
             sha256 = hashlib.sha256(content).hexdigest()
             self._send(Chunk(self.repo, self._pushed.records, ready, sha256, not funnel), funnel, unsure=False)
 
-    def _own(self) -> None:
-        """Raise UserError if the repository cannot be written, or holds data that this run did not push."""
+    def _check_repository(self) -> None:
+        """Create the repository if needed. Raises UserError if it cannot be written, or has data that this run did not push."""
         if self._id:
             return
-        name, names, self._stated = call_hub(lambda: _opened(self.repo, self.private), self.folder, self.repo)
+        name, names, self._stated = call_hub(lambda: _open_repository(self.repo, self.private), self.folder, self.repo)
         if not self._chunks:
             data = sorted(name for name in names if name.startswith(("data/", "chat/")))
             if data:
                 raise UserError(
-                    f"--push_to_hub {self.repo}: the repository holds another dataset ({data[0]}), which the run would be "
-                    "mixed with; give another repository"
+                    f"--push_to_hub {self.repo}: the repository holds another dataset ({data[0]}), and the records of the "
+                    "run would be mixed with it; give another repository"
                 )
         self._id = name
 
@@ -170,8 +174,8 @@ class Pusher:
             content, records = self._lines(offset, chunk.records)
             if (records, hashlib.sha256(content).hexdigest()) != (chunk.records, chunk.sha256):
                 raise UserError(
-                    f"--push_to_hub {self.repo}: the records {chunk.first} to {chunk.first + chunk.records - 1} of the run "
-                    "differ from those that were pushed; give another repository"
+                    f"--push_to_hub {self.repo}: records {chunk.first} to {chunk.first + chunk.records - 1} of the run have "
+                    "changed since they were pushed; give another repository"
                 )
             if chunk.commit and records:
                 offset += len(content)
@@ -179,11 +183,11 @@ class Pusher:
         self._offset, self._statistics = offset, statistics
 
     def _send(self, chunk: Chunk, funnel: str, *, unsure: bool) -> None:
-        """Note the chunk, push its tables and the card, and note the commit."""
+        """Record the chunk in `pushed.jsonl`, push its tables and the card, and record the commit."""
         assert self._statistics is not None
         content, _ = self._lines(self._offset, chunk.records)
         if not unsure:
-            self._note(chunk)
+            self._record(chunk)
             self._chunks.append(chunk)
         statistics = deepcopy(self._statistics)
         with tempfile.TemporaryDirectory() as name:
@@ -201,18 +205,18 @@ class Pusher:
             )
             commit = push(upload)
         self._chunks[-1] = replace(chunk, commit=commit)
-        self._note(self._chunks[-1])
+        self._record(self._chunks[-1])
         self._statistics, self._offset = statistics, self._offset + len(content)
         self._pushed.records += chunk.records
         self._pushed.commits += 1
         self._pushed.commit = commit
 
-    def _note(self, chunk: Chunk) -> None:
+    def _record(self, chunk: Chunk) -> None:
         with closing(AppendedFile(self.folder / PUSHED, _read)) as journal:
             journal.append([asdict(chunk)])
 
     def _lines(self, offset: int, number: int) -> tuple[bytes, int]:
-        """Return lines of the run's records from an offset on, and their number."""
+        """Return up to `number` lines of the run's records, from an offset in bytes, and how many they are."""
         found = list[bytes]()
         with (self.folder / ACCEPTED).open("rb") as file:
             file.seek(offset)
@@ -221,7 +225,7 @@ class Pusher:
         return b"".join(found), len(found)
 
     def _lay_out(self, content: bytes, first: int, folder: Path | None, statistics: Statistics) -> dict[str, Path]:
-        """Count records, and write their tables to a folder if one is given. Return the tables by their names on the Hub."""
+        """Count records, and write their tables to `folder` unless it is None. Return the tables by their names on the Hub."""
         with tempfile.TemporaryDirectory() as place:
             lines = Path(place) / ACCEPTED
             lines.write_bytes(content)
@@ -233,25 +237,25 @@ class Pusher:
         return {tables[name].replace("*", f"{first:09d}"): folder / name for name, _ in files if folder is not None}
 
     def _card(self, statistics: Statistics, funnel: str) -> bytes:
-        """Return the card; with a funnel, that of a run that still goes on. Facts that users add on the Hub are kept."""
+        """Return the card, that of an unfinished run if there is a funnel. It keeps facts that users added on the Hub."""
         steps, progress = history(self.folder, self.declared), ""
         if funnel:
-            progress = f"This run still goes on: {statistics.records:,} of {self.target:,} records so far."
+            progress = f"This run is not finished: {statistics.records:,} of {self.target:,} records so far."
             steps = [*steps[:-1], *(_so_far(step, statistics.records, funnel) for step in steps[-1:])]
         parts = replace(_PARTS, progress=progress)
         return card_of(statistics, steps, self._stated, self._id.rpartition("/")[2], self._id, parts)
 
 
 def _so_far(step: Step, records: int, funnel: str) -> Step:
-    """Return the step of a run that still goes on; its report is of an earlier launch, or missing."""
+    """Return the step of an unfinished run with current counts, because its report is of an earlier launch, or missing."""
     return replace(step, what=f"generated {records:,} records so far", funnel=funnel)
 
 
-def _opened(repo: str, private: bool) -> tuple[str, list[str], Stated]:
-    """Create the repository if needed. Return its full name, the names of its files and the facts in its card."""
+def _open_repository(repo: str, private: bool) -> tuple[str, list[str], Stated]:
+    """Create the repository if needed. Return its full name, the names of its files, and the facts stated in its card."""
     from huggingface_hub import HfApi
 
-    api, name = HfApi(), created(repo, private)
+    api, name = HfApi(), create_repository(repo, private)
     names = api.list_repo_files(name, repo_type="dataset")
     if CARD not in names:
         return name, names, Stated()

@@ -25,7 +25,7 @@ from self_instruct.runs.files import NewFile, put
 CARD, RECORDS, CHATS = "README.md", "data/train.parquet", "chat/train.parquet"
 # Both are Parquet, since the datasets library reads a repository with one reader.
 MARK = "<!-- written by self_instruct.datasets card -->"
-BEGUN = "card.part"  # has the mark from before the tables are written until the card is
+BEGUN = "card.part"  # has the mark while the card is missing, so that a folder of a killed command is accepted again
 _SHOWN_FAULTS = 5
 _ROLES = {SYSTEM, USER, ASSISTANT}
 
@@ -120,8 +120,8 @@ def lay_out(
 ) -> tuple[Statistics, list[tuple[str, int]]]:
     """Write the records and the conversations, and count. Return the counts, and the files with their sizes in bytes.
 
-    Without `write` only the sizes are measured. `statistics` has the counts of the rows before this source, whose first row has
-    the number `first`. Raises UserError if nothing can be read or written.
+    Without `write` only the sizes are measured. `statistics` holds the counts of earlier sources, to which these are added, and
+    `first` is the number of this source's first row. Raises UserError if nothing can be read or written.
     """
     statistics, chat = statistics or Statistics(), writable("prompt-completion", {"messages"})
     with ExitStack() as stack:

@@ -53,8 +53,9 @@ def beside(example: Example) -> dict[str, Any]:
 
 
 def part_losses(example: Example, images: bool) -> list[str]:
-    """Return the names of the fields and media of parts that are lost when parts become messages; references to images are kept
-    if the rows have the column `images`.
+    """Return the names of the fields and media that are lost when parts become messages.
+
+    References to images are kept if the rows have the column `images`.
     """
     lost = dict[str, None]()
     for turn in [*example.turns, *example.rejected]:
@@ -143,11 +144,11 @@ def axolotl(example: Example) -> list[dict[str, Any]]:
 
 
 def _pair(example: Example) -> tuple[Turn, Turn] | None:
-    """Return the better and the worse answer, or None. Raises Unfit if one of them has several turns."""
+    """Return the chosen and the rejected answer, or None if one is missing. Raises Unfit if one has several turns."""
     if not example.rejected or not example.answer:
         return None
     if len(example.rejected) > 1 or len(example.answer) > 1:
-        raise Unfit("long_answer", "has an answer of several turns beside another one")
+        raise Unfit("long_answer", "has a chosen or rejected answer of several turns, where the format holds one")
     return example.answer[0], example.rejected[0]
 
 

@@ -49,7 +49,7 @@ class Format:
             yield from (f"fields: {name}" for name in example.fields if not self._holds_field(example, name))
 
     def _holds_field(self, example: Example, name: str) -> bool:
-        """Return whether a row has a field of `Example.fields`; other fields may have the names of what a format holds."""
+        """Return whether a row holds a field of `Example.fields`: a user's own field may have the name of one that it holds."""
         if name not in self.holds & {TOOLS, IMAGES, REJECTED, LABEL, REJECTED_FROM}:
             return False
         if name == REJECTED and self.name in _PAIRS_ONLY and not example.answer:
@@ -164,7 +164,7 @@ def _one(row: Callable[[Example], dict[str, Any]]) -> Callable[[Example], list[d
 
 _TRAINER = frozenset(["turns", "parts", "system", "tools", "images", "rejected", "label", "rejected_from"])
 _PAIRS_ONLY = ("llama-factory", "axolotl")
-"""Formats that have a worse answer only beside a better one."""
+"""Formats that hold a rejected answer only together with a chosen one."""
 _EVERYTHING = frozenset(["input", "system", "provenance", "turns"])
 _CHAT = _EVERYTHING - {"input"}
 _FORMATS = {

@@ -24,10 +24,10 @@ _ENGINES_WITH = {
     "vllm_args": ((_VLLM,), ""),
     "presence_penalty": ((_SERVER, _VLLM), "use --repetition_penalty"),
     "frequency_penalty": ((_SERVER, _VLLM), "use --repetition_penalty"),
-    "tokenizer_name_or_path": ((_SERVER,), "the model brings its tokenizer"),
+    "tokenizer_name_or_path": ((_SERVER,), "put its files into the folder of --model_name_or_path"),
     "max_usage_tokens": ((_SERVER,), "use --max_tokens"),
     "max_cost": ((_SERVER,), "use --max_tokens or --max_hours"),
-    "price_per_million_tokens": ((_SERVER,), "--plan takes --gpu_hour_price"),
+    "price_per_million_tokens": ((_SERVER,), "use --gpu_hour_price with --plan"),
 }
 """The engines that support an option, and advice for users of another engine, if there is a replacement."""
 _LOADING_OPTIONS = {name for name, (engines, _) in _ENGINES_WITH.items() if engines == (_LOCAL,)}

@@ -37,8 +37,8 @@ _NO_INPUT_PARAGRAPH = re.compile(r"<?no ?input>?\.?[ \t\r]*\n\s*\n\s*", re.IGNOR
 
 @dataclass(frozen=True)
 class Block:
-    """One block of a completion: its fields, or the reason why it could not be read. A block that lacks only its last field, or
-    was cut in it, has the other fields and the reason.
+    """One block of a completion: its fields, or the reason why it could not be read. A block whose last field alone is missing
+    or cut off has both: the other fields and the reason.
 
     `position` counts the blocks of a completion from 1; `text` is the block as the model wrote it.
     """
@@ -164,11 +164,11 @@ class RecordFormat:
         for position, (start, end, closed) in enumerate(spans, start=1):
             text = body[start:end].strip()
             fields, reason = self._read(text)
-            whole = reason in (None, f"missing_{self.fields[-1]}")
+            usable = reason in (None, f"missing_{self.fields[-1]}")
             if truncated and not closed and position == len(spans):
-                whole, reason = reason is None and self.fields[-1] == "output", "cut_by_length"
+                usable, reason = reason is None and self.fields[-1] == "output", "cut_by_length"
                 fields.pop(self.fields[-1], None)
-            blocks.append(Block(position, text, fields if whole else {}, reason))
+            blocks.append(Block(position, text, fields if usable else {}, reason))
         return blocks
 
     def _read(self, text: str) -> tuple[dict[str, str], str | None]:

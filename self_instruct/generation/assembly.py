@@ -184,7 +184,7 @@ def template_arguments(config: Config) -> dict[str, Any] | None:
 
 
 def token_count(reader: TokenCounter, system: str | None) -> Callable[[str, str], int]:
-    """Return the function that counts the tokens of a prompt and its opening below a system message."""
+    """Return a function that counts the tokens of a prompt and its opening, including the system message."""
     return partial(reader.prompt_tokens, system=system) if system else reader.prompt_tokens
 
 
@@ -261,8 +261,8 @@ def build_endpoint(config: Config, on_tokens: Callable[[int], None]) -> OpenAIEn
 
 
 def _server_tokenizer(config: Config, turns: bool) -> Callable[[], TokenCounter | None] | None:
-    """Return a function that loads the tokenizer of a server's model, or None if no option names one. With `turns`,
-    --api_model is tried, too, and gives None if it names no model that can be read here.
+    """Return a function that loads the tokenizer of a server's model, or None if no option names one. With `turns`, --api_model
+    may name it too; the function returns None if that is no folder or Hub id of a model.
     """
     model, options = config.model, config.endpoint
     name = options.tokenizer_name_or_path or model.model_name_or_path or (options.api_model if turns else None)
@@ -366,7 +366,7 @@ def build_stop(config: Config, composer: Composer) -> Callable[[RecordFormat, in
 
 def build_origin(config: Config, format: RecordFormat, model_revision: str, alone: bool = True) -> Origin:
     """Build the provenance that all records of a run share. A local model is named by its folder, without the path. `alone` is
-    False for the records of a category whose tasks are never sent alone.
+    false for a category whose tasks are never sent alone, so that its records have no sampling of answers.
     """
     name = config.model.model_name_or_path or config.model.engine
     options, penalties = config.sampling, {}
@@ -416,7 +416,8 @@ def with_earlier_choices(config: Config, earlier: Mapping[str, Any] | None) -> C
     """Return the configuration with the choices of an earlier launch in place of "auto": the recipe, the horizon,
     --answer_orphans and the variables of the chat template. `earlier` is the content of its run.yaml.
 
-    A run.yaml of a version without these options means few_shot without orphans, thinking left on, and outputs not checked.
+    If the run.yaml lacks these options, an earlier version wrote it, which used few_shot without orphans, left thinking on and
+    did not check outputs.
     """
     before, prompt = (earlier or {}).get("options", {}), config.prompt
     prompt = replace(prompt, horizon=prompt.horizon or before.get("horizon"))
@@ -433,9 +434,9 @@ def with_earlier_choices(config: Config, earlier: Mapping[str, Any] | None) -> C
 def with_horizon(config: Config) -> Config:
     """Return the configuration with a horizon that suits its recipe, if none is set.
 
-    It does not depend on the machine, because the plan must not change with the number of GPUs. A recipe of two steps needs
-    about two requests for a record, of very different lengths, so a short horizon would leave most rows of a batch empty. A
-    long one costs records at the beginning, where no prompt shows accepted tasks, and tasks at the end, which get no answer.
+    It does not depend on the machine, because the plan must not change with the number of GPUs. Two-step recipes get a longer
+    one: their requests differ much in length, and a short horizon would leave most rows of a batch empty. A long horizon has a
+    cost: the first prompts show no accepted tasks, and more tasks are left without an answer at the end.
     """
     target = config.run.num_instructions_to_generate
     share = 10 if config.prompt.recipe in TWO_STEPS else 50

@@ -58,7 +58,7 @@ class RunOptions:
         None,
         "stop after this number of hours in this launch [default: no limit]",
         above=0,
-        maximum=100_000,  # a timer of the system takes at most 292 years
+        maximum=100_000,  # the system's timers overflow after 292 years
         common=True,
     )
     keep_reasoning: bool = option(
@@ -90,7 +90,7 @@ class PromptOptions:
         "auto",
         "how the model is asked; few_shot: the model continues a list of whole records; chat: a message asks for new tasks, "
         "and each is then sent alone; magpie: the model writes the user's message, which is then sent alone; auto: chat if "
-        "the model has a chat template and no trigger word is given, else few_shot; categories have few_shot and chat",
+        "the model has a chat template and no trigger word is given, else few_shot. --categories takes few_shot and chat only",
         choices=("auto", "few_shot", "chat", "magpie"),
         fixed=True,
         common=True,
@@ -105,8 +105,8 @@ class PromptOptions:
     )
     answer_orphans: str = option(
         "auto",
-        "with --recipe few_shot, send a task whose output is missing or cut off by itself and take the reply as its output; "
-        "auto: if the model has a chat template",
+        "with --recipe few_shot, send a task alone if its output is missing or cut off (with --categories also if it is "
+        "invalid), and take the reply as its output; auto: if the model has a chat template",
         choices=("auto", "always", "never"),
         fixed=True,
     )

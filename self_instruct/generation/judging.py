@@ -26,8 +26,8 @@ Observer = Callable[[Entry, Sequence[Verdict], Sequence[str]], None]
 """Called with each completion, its verdicts, and the ids of the tasks in it that wait for an answer."""
 
 
-ORPHANED = ("missing_output", "cut_by_length")
-"""Why a block with a task has no output."""
+ORPHAN_REASONS = ("missing_output", "cut_by_length")
+"""The reasons for which a block that has an instruction has no output."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Rules:
 
     `parse` returns the candidates of a completion, unreadable ones with a drop; `quota` limits the records of a category.
     `check` is for whole records. With a second step, `check_task` is for tasks without an output, and `read_answer` returns
-    the block of a task's answer. With `asks_again`, a record that only its output makes invalid waits for another one.
+    the block of a task's answer. With `asks_again`, a record of which only the output is rejected waits for another output.
     """
 
     format: RecordFormat
@@ -168,12 +168,12 @@ def rules_of(
     orphans: bool = False,
 ) -> Rules:
     """Return the rules of a run from seed tasks. Completions hold whole records in blocks of a format, or tasks without
-    outputs if `read_tasks` is given. With `orphans`, a block whose output is missing or cut is also a task.
+    outputs if `read_tasks` is given. With `orphans`, a block whose output is missing or cut off becomes a task.
     """
     check = check_by(filters)
     if read_tasks is None and not orphans:
         return Rules(format, partial(candidates, format), check, bounds)
-    parse = read_tasks or partial(candidates, format, orphans=ORPHANED)
+    parse = read_tasks or partial(candidates, format, orphans=ORPHAN_REASONS)
     return Rules(format, parse, check, bounds, None, check_by(about_tasks(filters)), whole_reply)
 
 
@@ -205,7 +205,7 @@ def _read_reply(entry: Entry, read: Callable[[], Block]) -> Block:
 def candidates(format: RecordFormat, entry: Entry, *, orphans: Collection[str] = ()) -> list[Verdict]:
     """Return the records of a completion's blocks as candidates; unreadable blocks are dropped.
 
-    A block that is unreadable for one of the reasons in `orphans`, but has an instruction, is a task.
+    A block that is unreadable for one of the reasons in `orphans` becomes a task if it has an instruction.
     """
     found = []
     for block in format.parse(entry.answer, entry.number, entry.cut):
@@ -247,7 +247,7 @@ def _checked(verdict: Verdict, rules: Rules, variables: Mapping[str, str]) -> Ve
 
 
 def _checked_or_task(candidate: Verdict, rules: Rules, variables: Mapping[str, str]) -> Verdict:
-    """Return a candidate after the checks of its rules. If they ask again, one with a rejected output becomes a task."""
+    """Check a candidate by its rules. If these ask again, a record of which only the output is rejected becomes a task."""
     found = _checked(candidate, rules, variables)
     if not rules.asks_again or candidate.task or candidate.drop is not None or found.drop is None:
         return found

@@ -29,7 +29,7 @@ def refilter(old: Path, new: Path, given: Mapping[str, Any]) -> Ending:
     # An earlier refilter that was killed may have left .part files.
     if new.exists() and (not new.is_dir() or any(path.suffix != ".part" for path in new.iterdir())):
         raise UserError(f"{new}: is not empty; give a new directory")
-    options = {"check_outputs": False, **run.options, **given}  # earlier versions had no such rules
+    options = {"check_outputs": False, **run.options, **given}  # runs of earlier versions did not check outputs
     recipe = run.recipe(assemble(options), given)
     target = recipe.config.run.num_instructions_to_generate
     hashes = {"response_filters_sha256": manifest.response_filters_hash(options)}
@@ -66,10 +66,10 @@ def _note(funnel: Funnel, target: int, completions: int, before: Any) -> str:
     if left := completions - funnel.requests:
         return (
             f"{left:,} of the run's {completions:,} completions {'were' if left > 1 else 'was'} not needed; a larger "
-            "--num_instructions_to_generate decides more."
+            "--num_instructions_to_generate uses more."
         )
     more = completions - before if isinstance(before, int) else 0
-    beyond = f", {more:,} of them beyond what the run itself had decided" if more > 0 else ""
+    beyond = f", {more:,} more than the run itself had used" if more > 0 else ""
     given = f"{funnel.accepted:,} of the {target:,} records asked for"
     return (
         f"The run's {completions:,} completions{beyond}, give {given}." if beyond else f"The completions give {given}."

@@ -37,14 +37,14 @@ from self_instruct.runs.journal import Journal
 _log = logging.getLogger(__name__)
 
 
-class Observer(Protocol):
+class RunObserver(Protocol):
     """Follows a run on rank 0, in addition to the progress display."""
 
     def begin(self) -> None:
-        """Prepare, before the model is loaded, when the run directory holds what a continued run has."""
+        """Prepare to follow the run. The run directory holds the records of earlier launches; the model is not loaded yet."""
 
     def update(self, funnel: Funnel, tokens_per_second: float) -> None:
-        """Take the figures after completions were decided on, when the records are in the run directory."""
+        """Receive the figures after each decision. The accepted records are in the run directory."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def generate(
     ask: Callable[[str], bool] | None = None,
     again: Sequence[str] | None = None,
     engine: Engine | None = None,
-    observer: Observer | None = None,
+    observer: RunObserver | None = None,
 ) -> Ended:
     """Generate from a recipe into --batch_dir, as one process of a launch: rank 0 decides and writes, the others serve it.
 

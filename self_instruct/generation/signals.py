@@ -80,7 +80,7 @@ def end_with_launcher() -> None:
     """Let Linux send SIGTERM to this process when the `accelerate launch` that started it ends.
 
     With one process, `accelerate launch` does not pass signals on, so a run whose launcher was terminated would keep its GPU.
-    Another parent, such as a shell, may end while the run goes on.
+    Under any other parent, such as a shell, the run continues when the parent ends.
     """
     with suppress(OSError):
         command = Path(f"/proc/{os.getppid()}/cmdline").read_bytes().split(b"\0")

@@ -81,11 +81,11 @@ def why(ending: Ending, noun: str = "records") -> str:
 
 
 def yield_text(funnel: Funnel) -> str:
-    """Return a phrase with the yield per block written, and the yield per block that was read and decided on."""
+    """Return a phrase with the yield per block written, and the yield per block that could be read and was checked."""
     written = f"yield {funnel.yield_of_written:.0%} of {counted(funnel.blocks, 'block')} written"
     if not funnel.parsed:
-        return f"{written}, of which none was read and decided"
-    return f"{written} ({funnel.yield_:.0%} of the {funnel.parsed:,} that were read and decided)"
+        return f"{written}, of which none was checked"
+    return f"{written} ({funnel.yield_:.0%} of the {funnel.parsed:,} that were checked)"
 
 
 def counted(number: int, noun: str) -> str:
@@ -99,14 +99,14 @@ def tokens_text(tokens: int, accepted: int) -> str:
 
 
 def waiting_text(number: int, complete: bool) -> str:
-    """Return a sentence about the number of answered requests that were not decided on."""
+    """Return a sentence with the number of answered requests whose completions were not used."""
     if complete:
         verb = "requests were" if number > 1 else "request was"
         return f"{number:,} more {verb} answered, but not needed; {JOURNAL} keeps the completions."
-    verb = "requests are answered and wait" if number > 1 else "request is answered and waits"
+    verb = "requests are" if number > 1 else "request is"
     return (
-        f"{number:,} more {verb} to be decided: an earlier one has no answer yet, or the run ended first. The next launch "
-        f"takes them from {JOURNAL}."
+        f"{number:,} more {verb} answered, but not checked yet: an earlier one has no answer, or the run ended first. The next "
+        f"launch reads the completions from {JOURNAL}."
     )
 
 

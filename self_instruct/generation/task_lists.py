@@ -76,15 +76,16 @@ class TaskListComposer(PromptComposer):
         return f"{record.instruction}\n   Input: {record.input or NO_INPUT}"
 
     def stop(self, prompt: Prompt | None = None) -> tuple[str, ...]:
-        """Return the texts that end a reply: the number after the last task, also if the list of a `prompt` goes on."""
+        """Return the texts that end a reply: the number after its last task, counted from 1 and from the end of a `prompt`."""
         return tuple(f"\n{first + self.number}." for first in (1, *([prompt.number] if prompt else [])))
 
 
 def listed_tasks(with_input: bool, entry: Entry, single: bool = False, without_code: bool = False) -> list[Verdict]:
     """Return the tasks of a reply; unreadable ones are dropped for `no_list`, `empty_block` or `cut_by_length`.
 
-    A reply that was cut in an answer to its last task, or in a remark below it, has the whole task. With `single`, lists in the
-    reply are parts of the one task. With `without_code`, code below a task that does not refer to it is removed as its answer.
+    If a reply was cut in an answer to its last task, or in a remark below it, the task itself is complete. With `single`, the
+    reply is one task, including lists in it. With `without_code`, code below a task is removed as its answer, unless the task
+    refers to the code.
     """
     items = _single_item(entry.answer) if single else _items(entry.answer)
     if not items:
@@ -108,7 +109,7 @@ def listed_tasks(with_input: bool, entry: Entry, single: bool = False, without_c
 
 
 def _single_item(text: str) -> list[str]:
-    """Return the whole text, without a sentence that announces a task and without the number of the task."""
+    """Return the whole text as one item, without a sentence that announces the task and without its number."""
     preface = _PREFACE.match(text)
     item = text[preface.end() if preface else 0 :].strip()
     number = _NUMBER.match(item.partition("\n")[0])
@@ -155,7 +156,7 @@ def _without_second_number(item: str) -> str:
 
 
 def _body(item: str) -> str:
-    """Return an item up to a rule or an answer."""
+    """Return an item up to a horizontal rule or an answer."""
     lines = _without_second_number(item).split("\n")
     ends = (at for at, line in enumerate(lines) if _RULE.match(line) or (at and _ANSWER.match(line)))
     return "\n".join(lines[: next(ends, len(lines))])

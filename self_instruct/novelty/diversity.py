@@ -1,7 +1,7 @@
-"""How diverse a set of instructions is, as numbers.
+"""Measure how diverse a set of instructions is.
 
-Each measure changes with the number of texts, so it is taken of the first N, where N is a round number: sets are compared
-at the same N.
+Every measure depends on the number of texts. Therefore only the first N are measured, where N is one of `SIZES`, and sets are
+compared at the same N.
 """
 
 import math
@@ -13,9 +13,9 @@ import numpy as np
 from self_instruct.novelty.tokens import unicode_tokens
 
 SIZES = (50, 100, 200, 500, 1000, 2000, 5000)
-OPENINGS = 5
-_ALL = 1.01  # a threshold above every score: all texts are kept, so each is compared with all earlier ones
-_LONGEST = 400  # tokens of a text that are compared
+OPENINGS = 5  # pairs of first words
+_ALL = 1.01  # a threshold above every score, so that all texts are kept and each is compared with all earlier ones
+_LONGEST = 400  # tokens of each text
 
 
 def fixed_size(number: int) -> int:
@@ -24,7 +24,7 @@ def fixed_size(number: int) -> int:
 
 
 def by_words(texts: Sequence[str]) -> dict[str, float]:
-    """Return the measures of texts that need no vectors, by name, rounded to 4 digits; all are shares from 0 to 1."""
+    """Return the measures that need no vectors, by name: numbers from 0 to 1, rounded to 4 digits."""
     words = [unicode_tokens(text)[:_LONGEST] for text in texts]
     return {
         "distinct_2": round(distinct(words, 2), 4),
@@ -35,8 +35,8 @@ def by_words(texts: Sequence[str]) -> dict[str, float]:
 
 
 def distinct(texts: Iterable[Sequence[str]], n: int) -> float:
-    """Return the number of different n-grams divided by the number of all n-grams of texts, which are tokens (li2016diversity);
-    0 if no text has n tokens.
+    """Return the number of distinct n-grams divided by the number of all n-grams (li2016diversity). Each text is a list of
+    tokens. The result is 0 if no text has n tokens.
     """
     grams = Counter(tuple(text[at : at + n]) for text in texts for at in range(len(text) - n + 1))
     return len(grams) / grams.total() if grams else 0.0
@@ -49,33 +49,35 @@ def commonest_openings(texts: Sequence[Sequence[str]]) -> float:
 
 
 def nearest_rouge_l(texts: Sequence[str]) -> float:
-    """Return the mean, over all texts, of the highest ROUGE-L F1 with another text; 0 for fewer than two."""
+    """Return the mean, over all texts, of the highest ROUGE-L F1 with another text; 0 for fewer than two texts."""
     from self_instruct.novelty.offline import keep_first
 
     if len(texts) < 2:
         return 0.0
-    ways = (texts, texts[::-1])  # the nearest text before each, and after each
+    directions = (texts, texts[::-1])  # keep_first finds only the nearest earlier text
     before, after = (
-        [near.score if near else 0.0 for _, near in keep_first(way, _ALL, tokenizer="unicode", nearest_of_kept=True)]
-        for way in ways
+        [near.score if near else 0.0 for _, near in keep_first(order, _ALL, tokenizer="unicode", nearest_of_kept=True)]
+        for order in directions
     )
     return float(np.mean(np.maximum(before, after[::-1])))
 
 
 def entropy(values: Iterable[Hashable]) -> float:
-    """Return the entropy of the frequencies of values in bits; 0 for none."""
+    """Return the entropy of the frequencies of the values, in bits; 0 if there are no values."""
     counts = Counter(values)
     return -sum(count / counts.total() * math.log2(count / counts.total()) for count in counts.values()) + 0.0
 
 
 def vendi_score(vectors: np.ndarray) -> float:
-    """Return the Vendi score of unit vectors [texts, dimensions] with cosine similarity (friedman2023vendi): the exponential of
-    the entropy of the eigenvalues of the similarities divided by the number of texts; from 1, all the same, to their number.
+    """Return the Vendi score of unit vectors [texts, dimensions] with cosine similarity (friedman2023vendi).
+
+    It is the exponential of the entropy of the eigenvalues of K / n, where K is the matrix of similarities of the n texts: 1 if
+    all texts are the same, and n if no two are similar.
     """
     if not len(vectors):
         return 0.0
     rows = vectors.astype(np.float64)
-    # The products of the dimensions have the same eigenvalues, apart from zeros, as those of the texts.
+    # X^T X and X X^T have the same non-zero eigenvalues; take the smaller matrix.
     products = rows.T @ rows if rows.shape[1] < len(rows) else rows @ rows.T
     shares = np.linalg.eigvalsh(products / len(rows))
     shares = shares[shares > 1e-12]

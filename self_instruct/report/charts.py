@@ -182,8 +182,9 @@ def _overlap(bars: Mapping[str, Any], common: Sequence[Mapping[str, Any]]) -> di
 
 
 def _line(marker: Marker, place: int, left: bool, colours: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return the layers of a marker: a line, and beside its upper end a label, below the labels of smaller values, so that no
-    line crosses a label to its left.
+    """Return the layers of a marker: a line, and a label beside its upper end.
+
+    Each marker is drawn lower than those of smaller values, so that no line crosses a label.
     """
     data = {"values": [{"value": marker.value, "label": marker.label}]}
     stroke = {"strokeDash": [4, 3]} if marker.dashed else {}

@@ -69,7 +69,7 @@ def _rejected(run: Run, candidate: Candidate) -> Iterator[str]:
     if settings:
         yield f"Decided by {', '.join(settings)}"
     if reason in ("duplicate", "copies_output"):
-        same = "The same as" if reason == "duplicate" else "Its output is that of"
+        same = "The same as" if reason == "duplicate" else "Its output equals that of"
         yield _part(f"{same} {_named(run, row['detail'])}", _text_of(run, row["detail"]))
     yield from _near(run, row.get("nearest"), "cosine" if reason == "embedding" else "ROUGE-L F1")
 

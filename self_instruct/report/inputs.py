@@ -60,9 +60,9 @@ class ReportInput:
     """A run or a file.
 
     `first` is the label of the number that the funnel starts with; `steps` are the stages, with a label for what remains after
-    each. `others` are the texts of
-    neighbours that are not among the rows, by id; `vectors` are files that may hold embeddings; `facts` are key figures and
-    `settings` the options, both as names and values; `requests` is one more than the number of the last decided request.
+    each. `others` are the texts of neighbours that are not among the rows, by id; `vectors` are files that may hold embeddings;
+    `facts` are key figures and `settings` the options, both as names and values; `requests` is one more than the number of the
+    last request that was decided on.
     """
 
     name: str

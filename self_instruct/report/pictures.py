@@ -12,7 +12,7 @@ from self_instruct.runs.files import put
 
 _WIDTH = {True: 720, False: 400}  # points; wide figures and others
 _DPI = 300
-# Characters that HTML or UTF-8 does not allow, that crash vl-convert, or that reverse the text after them.
+# Characters that HTML or UTF-8 does not allow, that crash vl-convert, or that change the direction of text.
 _UNSHOWN = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"
 )

@@ -15,14 +15,14 @@ _EXAMPLES = 5  # of each reason
 _ROWS = 40  # groups of a table
 _PAIRS = 12
 _DIVERSITY = (
-    ("distinct_2", "distinct-2", "different pairs of words, of all pairs"),
-    ("distinct_3", "distinct-3", "different triples of words, of all triples"),
+    ("distinct_2", "distinct-2", "distinct pairs of adjacent words, as a share of all pairs"),
+    ("distinct_3", "distinct-3", "distinct sequences of three words, as a share of all"),
     (
         "commonest_openings",
         "commonest openings",
-        f"records that begin with one of the {diversity.OPENINGS} most frequent pairs of words",
+        f"share of records that begin with one of the {diversity.OPENINGS} most frequent pairs of first words",
     ),
-    ("nearest_rouge_l", "ROUGE-L with the nearest", "mean over the records, with any other record"),
+    ("nearest_rouge_l", "ROUGE-L with the nearest", "F1 with the most similar other record, mean over all records"),
 )
 
 
@@ -46,7 +46,7 @@ class Rejections(NamedTuple):
 
 
 class DiversityTable(NamedTuple):
-    """Measures of the first `size` records of each input: a name, what it measures, and a value for each input."""
+    """Measures of the first `size` records of each input. A row has a name, a description, and a value for each input."""
 
     size: int
     rows: list[tuple[str, str, list[str]]]
@@ -78,7 +78,7 @@ def common_pairs(analysis: Analysis) -> list[tuple[VerbNoun, int, float]]:
 
 
 def diversity_of(analysis: Analysis) -> DiversityTable | None:
-    """Return the diversity of the inputs, measured at the same number of records; None if one has too few."""
+    """Return the diversity of the same number of records of each input, or None if an input has too few."""
     size = diversity.fixed_size(min(len(source.rows) for source in analysis.inputs))
     if not size:
         return None
@@ -89,11 +89,15 @@ def diversity_of(analysis: Analysis) -> DiversityTable | None:
     ]
     bits = [diversity.entropy(pair for pair in pairs[:size] if pair.noun) for pairs in analysis.pairs]
     found.append(
-        ("verb-object entropy", "in bits; each bit doubles the number of pairs", [f"{value:.1f}" for value in bits])
+        (
+            "verb-object entropy",
+            "in bits; one more bit means twice as many equally frequent pairs",
+            [f"{value:.1f}" for value in bits],
+        )
     )
     if analysis.vectors is not None:
         scores = [f"{diversity.vendi_score(vectors[:size]):.1f}" for vectors in analysis.vectors]
-        found.append(("Vendi score", "by meaning: as diverse as this many unrelated texts", scores))
+        found.append(("Vendi score", "from embeddings: as diverse as this many unrelated texts", scores))
     return DiversityTable(size, found)
 
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 _LONGEST = 2000  # characters read; the request is near the beginning of a task
 _SENTENCE = re.compile(r"(?<=[.!?:;])\s+|\n+")
-_CODE = re.compile(r"^(?:  +|\t+)(?![-*\d\s]).*$", re.MULTILINE)  # an indented line that is no item of a list
+_CODE = re.compile(r"^(?:  +|\t+)(?![-*\d\s]).*$", re.MULTILINE)  # an indented line that is not a list item
 _CALL = re.compile(r"\b\w+\((?!e?s\))[^()]{0,120}\)")  # slugify(title), but not: the name(s)
 _CAMEL_CASE = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _IDENTIFIER = "_"  # marks names in code, which are never the object
@@ -106,7 +106,7 @@ def verb_noun(instruction: str) -> VerbNoun:
 
 
 def _marked(text: str) -> str:
-    """Return the text in lower case without indented code, with `_IDENTIFIER` in each call and each word in camel case."""
+    """Return the text in lower case, without indented code, and with `_IDENTIFIER` in calls and words in camel case."""
     named = _CAMEL_CASE.sub(_IDENTIFIER, _CODE.sub("", text.replace("’", "'")))
     return _CALL.sub(f"x{_IDENTIFIER}", named).lower()
 

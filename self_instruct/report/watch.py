@@ -87,13 +87,14 @@ class Watcher:
 
     @property
     def answered(self) -> int:
-        """The number of requests in the journal, decided or not."""
+        """The number of requests in the journal, whether their candidates were decided on or not."""
         return len(self._answers)
 
     @property
     def decided(self) -> tuple[int, int]:
-        """The number of decided requests, and their completion tokens. Requests are decided in order, so these are all requests
-        up to the last one that a record or a drop names.
+        """The number of requests that were decided on, and their completion tokens.
+
+        Decisions follow the order of requests, so these are all requests up to the last one that a record or a drop names.
         """
         last = max(self._last_accepted, self._last_dropped)
         tokens = [number for request, (_, number) in self._answers.items() if request <= last]
@@ -235,7 +236,7 @@ def fresh_report(folder: Path) -> dict[str, Any] | None:
 
 
 def decided_of(report: Mapping[str, Any] | None) -> tuple[int, int] | None:
-    """Return the number of decided requests and of their completion tokens in a report, or None if it has none."""
+    """Return the numbers of decided requests and of their completion tokens in a report, or None if it lacks them."""
     try:
         return (int(report["requests"]), int(report["tokens"]["completion"])) if report is not None else None
     except (KeyError, TypeError, ValueError):
@@ -282,7 +283,8 @@ def _object(line: bytes) -> dict[str, Any] | None:
 class Status:
     """The status of a run. `state` is running, stopped, ended (without a report) or unknown; rates cover ten minutes.
 
-    `requests` were answered, of which `decided` were decided, with `decided_tokens` written for them.
+    `requests` is the number of requests with a completion, `decided` how many of them were decided on, and `decided_tokens` the
+    number of their completion tokens.
     """
 
     folder: str

@@ -1,5 +1,6 @@
-"""Python answers and their tests: find the code of an answer, show its signatures, parse the tests that a model wrote, and
-make mutants. Texts are only parsed here, never run.
+"""Find the Python code of an answer, extract its signatures, parse the tests that a model wrote, and make mutants.
+
+Code is only parsed here, never run.
 """
 
 import ast
@@ -24,12 +25,12 @@ _SWAPPED: dict[type[ast.AST], type[ast.AST]] = {
 
 
 def wants_python(record: Record) -> bool:
-    """Return whether the task names Python."""
+    """Return whether the task mentions Python."""
     return _NAMES_PYTHON.search(record.task) is not None
 
 
 def code_of(output: str) -> str | None:
-    """Return the Python code of an answer that defines a function or class: a fenced block, or the whole answer; else None."""
+    """Return the first fenced Python block that defines a function or class, or the whole answer if it does; else None."""
     blocks = list(_blocks(output))
     return next((code for code in (blocks or [output]) if _definitions(parsed(code))), None)
 
@@ -45,9 +46,9 @@ def signatures(code: str) -> str:
 
 
 def parse_tests(text: str, code: str, limit: int) -> list[str]:
-    """Return the tests in a text about the code, at most `limit`: asserts that use a name of the code, and functions of them.
+    """Return at most `limit` tests from a text: asserts that use a name defined by the code, and test functions with asserts.
 
-    Imports of the standard library and assignments before a test belong to it. Whatever does not parse is left out.
+    Each test begins with all earlier imports of the standard library and assignments. Lines that do not parse are ignored.
     """
     names, tests, before = {node.name for node in _definitions(parsed(code))}, list[str](), list[str]()
     for node in _statements(text):
@@ -73,8 +74,9 @@ def emptied(code: str) -> str:
 
 
 def mutants(code: str, limit: int) -> list[str]:
-    """Return variants of the code that differ by one operator, condition, constant or result of a function: at most `limit`,
-    spread over the code.
+    """Return at most `limit` copies of the code, each with one change: of an operator, a condition, a constant or a result.
+
+    The changes are spread evenly over the code.
     """
     tree = parsed(code)
     assert tree is not None
@@ -109,7 +111,7 @@ def _head(node: ast.AST) -> str:
 
 
 def _statements(text: str) -> list[ast.stmt]:
-    """Return the statements of a text, or of its fenced blocks; if it does not parse, those of its lines that do."""
+    """Return the statements of a text or its fenced blocks; if these do not parse as a whole, those of single lines."""
     source = "\n".join(_blocks(text)) or text
     tree = parsed(source)
     if tree is not None:

@@ -1,4 +1,4 @@
-"""Reviewers of a dataset: the records of a run or of files, each with its line, and the options that name them."""
+"""What the judge and verify share: read the records of a run or of files, and choose the output paths."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -30,8 +30,10 @@ class ReviewPaths:
 
 @dataclass
 class DatasetReviewer(Reviewer):
-    """Reviews the records of `dataset`, each with its line. A record on several lines is asked about once, and the decision
-    applies to all of them. `answer_noun` names the answers in messages.
+    """Reviews the records of `dataset`, which holds each record with its original line.
+
+    The model is asked once about a record that is on several lines, and the decision applies to all of them. `answer_noun` is
+    the word for the model's answers in messages.
     """
 
     dataset: Sequence[tuple[Record, bytes]]
@@ -70,7 +72,7 @@ class DatasetReviewer(Reviewer):
             )
 
     def current(self, found: Mapping[Trial, Prediction]) -> dict[str, Prediction | None]:
-        """Return the stored answer about each record by id, None if there is none or the record has changed since."""
+        """Return the stored answer about each record, by id; None if there is none, or if the record has changed since."""
         stored = {name: found.get((name, 0)) for name in self.records}
         return {
             name: item if item is not None and item.record_sha256 == sha256_of_record(self.records[name]) else None
@@ -81,10 +83,11 @@ class DatasetReviewer(Reviewer):
 def read_sources(
     given: Mapping[str, Any], verb: str, names: Sequence[str], endings: Sequence[str]
 ) -> tuple[list[tuple[Record, bytes]], list[str], ReviewPaths]:
-    """Return the dataset, its paths and the output paths for the given options: the records of a run or of files.
+    """Return the records of a run or of files with their lines, the input paths, and the output paths.
 
-    `names` are the files of a run (answers, kept records, report), `endings` those beside an output file (answers, report).
-    Raises UserError for a wrong option, and for records that cannot be read.
+    `names` are the file names in a run directory (answers, kept records, report), and `endings` the suffixes of the files
+    beside an output file (answers, report). `verb` is for messages. Raises UserError for a wrong option, and for records that
+    cannot be read.
     """
     folder, inputs, output = given.get("batch_dir"), given.get("input_path"), given.get("output_path")
     if bool(folder) == bool(inputs):
@@ -129,13 +132,15 @@ def _of_files(inputs: list[str], output: str, endings: Sequence[str]) -> tuple[R
     return outputs, inputs
 
 
-def settled(given: Mapping[str, Any], sampling: Mapping[str, Any], shown: int) -> Config:
-    """Return the options of the model, with `sampling` as defaults and `shown` demonstrations."""
+def model_config(given: Mapping[str, Any], sampling: Mapping[str, Any], demonstrations: int) -> Config:
+    """Return the configuration of the model, with `sampling` as defaults and this number of demonstrations."""
     known = declarations(GROUPS)
     values = {
         name: value for name, value in given.items() if name in known and name not in ("batch_dir", "prompt_path")
     }
-    return assemble({**sampling, "num_prompt_instructions": shown, "num_prompt_synthetic_instructions": 0, **values})
+    return assemble(
+        {**sampling, "num_prompt_instructions": demonstrations, "num_prompt_synthetic_instructions": 0, **values}
+    )
 
 
 def _dataset(sources: Sequence[str], of_run: bool) -> list[tuple[Record, bytes]]:

@@ -19,7 +19,7 @@ from self_instruct.formats import INSTRUCTION_INPUT_OUTPUT, RecordFormat
 from self_instruct.generation.assembly import read_header
 from self_instruct.records import Record, is_blank
 from self_instruct.review.ask import Decision, unread_lines
-from self_instruct.review.dataset import DatasetReviewer, read_sources, settled
+from self_instruct.review.dataset import DatasetReviewer, model_config, read_sources
 from self_instruct.review.options import JUDGE_DECIDING, JUDGE_SAMPLING, JudgeOptions
 from self_instruct.review.predictions import Prediction, Trial
 from self_instruct.runs.layout import JUDGE_REPORT, JUDGED, JUDGEMENTS
@@ -248,7 +248,7 @@ def judge_of(given: Mapping[str, Any]) -> Judge:
     header = HEADER
     if "prompt_path" in given:
         header = read_header(Path(given["prompt_path"]))
-    config = settled(given, JUDGE_SAMPLING, len(EXAMPLES))
+    config = model_config(given, JUDGE_SAMPLING, len(EXAMPLES))
     names, endings = (JUDGEMENTS, JUDGED, JUDGE_REPORT), (".judgements.jsonl", f".{JUDGE_REPORT}")
     sources = read_sources(given, "judge", names, endings)
     return Judge(config, header, given, *sources, taken(JudgeOptions, given).judge_threshold)

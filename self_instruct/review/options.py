@@ -55,21 +55,21 @@ class JudgeOptions:
 class VerifyOptions:
     """verify"""
 
-    num_tests: int = option(5, "run the first tests of a record, at most this number", minimum=1, common=True)
+    num_tests: int = option(5, "maximum number of tests that are run for a record", minimum=1, common=True)
     mutation_score_threshold: float = option(
         0.8,
-        "share of an answer's mutants that its tests must reject; tests that accept more are vacuous",
+        "share of an answer's mutants (copies with one small change) that its tests must reject; else they are vacuous",
         minimum=0,
         maximum=1,
         common=True,
     )
     test_seconds: float = option(
-        5.0, "seconds that an answer and its tests may run", above=0, maximum=3600, common=True
+        5.0, "time limit in seconds for each run of an answer with its tests", above=0, maximum=3600, common=True
     )
     sandbox: str = option(
         "auto",
-        "isolation of answers and tests: bubblewrap, namespaces, the better of both that works (auto), or none: they can then "
-        "do whatever you can",
+        "how to isolate answers and tests: bubblewrap, namespaces, the better of the two that works (auto), or none, which "
+        "runs them with all your permissions",
         choices=MODES,
         common=True,
     )
@@ -125,6 +125,7 @@ CONSISTENCY_NAMES = (
 JUDGE_SAMPLING = {"temperature": 0.0, "max_new_tokens": 128}
 """Defaults of the judge that differ from those of generation."""
 VERIFY_SAMPLING = {"temperature": 0.0, "max_new_tokens": 256}
+"""Defaults of verify that differ from those of generation."""
 
 NOT_OF_THE_RUN = (*FOR_LISTS, *BUDGETS, "trust_remote_code")
 """Options whose values are not taken from run.yaml: a file must not switch on remote code, and the run's budgets are spent."""

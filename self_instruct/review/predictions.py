@@ -28,8 +28,8 @@ class Prediction:
     """The result of one trial: `prediction` is the predicted field, or None with a `reason`.
 
     `rouge_l` is the ROUGE-L F1 of the record's instruction and the predicted one, `embedding` the cosine of their embeddings by
-    `embedding_model`, `execution` the result of running predicted tests. Besides the model, `options` and the header's hash
-    determine the prediction.
+    `embedding_model`, and `execution` the result of running the predicted tests. Besides the model, `options` and the header's
+    hash determine the prediction.
     """
 
     record: str

@@ -26,7 +26,7 @@ DISTINCT_BELOW = 0.5
 """A record counts as distinct if its ROUGE-L F1 with the most similar earlier record is below this."""
 BEST = "best.yaml"
 _ENDLESS = 10**6  # records: the token budget ends a variant
-# The first tasks of chat and magpie are answered after this number of requests, so it must be small for a small budget.
+# chat and magpie answer no task before this number of requests; with a longer horizon, a small budget would end first.
 _HORIZON = 8
 _TRIGGERS = (("Task", "Answer"), ("Question", "Answer"))
 _log = logging.getLogger(__name__)
@@ -158,7 +158,7 @@ class Tuning:
         )  # fmt: skip
 
     def _options_file(self, variant: Variant) -> Path:
-        """Write the options of a variant. Raises UserError if its run has others: different options cannot be compared."""
+        """Write the options of a variant. Raises UserError if its run began with others: they cannot be compared."""
         path, options = self.folder / f"{variant.name}.yaml", {**self.given, **variant.options}
         text = as_yaml({"horizon": _HORIZON, **options})
         if not (self.folder / variant.name / JOURNAL).exists():

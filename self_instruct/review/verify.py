@@ -1,12 +1,14 @@
 """Verify Python answers: a model writes tests from the task and the signatures, and a sandbox runs them against the answer.
 
-Tests that the answer passes must also reject the answer with empty functions and most of its mutants, or they show nothing and
-count as vacuous. The journal holds the tests as written and the result of running them; the decision is a function of both.
+Tests that accept a right answer may accept anything. Therefore they must also reject the answer with empty functions and most
+of its mutants; otherwise they count as vacuous. `tests.jsonl` holds the tests as written and the results of running them, and
+the decision is a function of both.
 """
 
 import hashlib
 import json
 import os
+import secrets
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -25,26 +27,25 @@ from self_instruct.generation.progress import Progress
 from self_instruct.records import Record
 from self_instruct.review.ask import Decision, unread_lines
 from self_instruct.review.code import code_of, emptied, mutants, parse_tests, signatures, wants_python
-from self_instruct.review.dataset import DatasetReviewer, read_sources, settled
+from self_instruct.review.dataset import DatasetReviewer, model_config, read_sources
 from self_instruct.review.options import JUDGE_DECIDING, VERIFY_SAMPLING, VerifyOptions
 from self_instruct.review.predictions import ERROR, Prediction, PredictionFile, Trial
-from self_instruct.rules.sandbox import TIMEOUT, Limits, Sandbox, SandboxError, open_sandbox
+from self_instruct.rules.sandbox import FINISHED, TIMEOUT, Limits, Sandbox, SandboxError, open_sandbox
 from self_instruct.runs.layout import TESTS, VERIFIED, VERIFY_REPORT
 
 FORMAT = INSTRUCTION_INPUT_OUTPUT.with_triggers(instruction="Task", input="Signature", output="Tests")
 MUTANTS = 10
 PASSED, FAILED, VACUOUS = "passed", "failed", "vacuous"
 OUTCOMES = {
-    PASSED: "the answer passes, and its mutants do not",
-    FAILED: "the answer does not pass",
+    PASSED: "the answer passes its tests, and they reject its mutants",
+    FAILED: "the answer fails its tests",
     TIMEOUT: "the answer or a test takes too long",
-    VACUOUS: "the tests also accept an empty answer or its mutants",
-    "no_tests": "the model wrote no test that can be read",
-    "broken_code": "the task names Python, but the answer does not parse or defines nothing",
+    VACUOUS: "the tests also accept empty functions or too many mutants",
+    "no_tests": "the model wrote no usable test",
+    "broken_code": "the task asks for Python, but the answer does not parse or has no function or class",
     "not_code": "the answer has no Python code, and the task does not ask for it",
-    "not_asked": "the model has not answered yet",
+    "not_asked": "the model has not answered yet, or its tests have not run yet",
 }
-_PASS_CODE = 97
 _DETAIL = 200  # characters
 
 HEADER = (
@@ -76,15 +77,19 @@ pathlib.Path("answer.py").write_text({code!r}, "utf-8")
 import answer
 for test in json.loads({tests!r}):
     exec(compile(test, "test", "exec"), vars(answer))
-os._exit({code_of_pass})
+sys.stdout.flush()
+os.write(1, {proof!r})
+os._exit(0)
 """
-"""The program in the sandbox. Its exit code shows that the tests ran to the end: an answer may exit by itself, with 0."""
+"""The program in the sandbox. It prints a random proof that all tests ran, because an answer may end the process early."""
 
 
 @dataclass(frozen=True)
 class Execution:
-    """The result of running tests: `outcome` is passed, failed or timeout; a passing answer has `mutants`, of which the tests
-    rejected `killed`, and `emptied_passes` is whether the tests accept empty functions.
+    """The result of running tests: `outcome` is passed, failed or timeout.
+
+    If the answer passes, `emptied_passes` says whether it passes with empty functions too, and the tests reject `killed` of
+    its `mutants`.
     """
 
     outcome: str
@@ -99,7 +104,7 @@ class Execution:
     killed: int = 0
 
     def verdict(self, threshold: float) -> str:
-        """Return the outcome, or vacuous if the tests accept the empty answer or too many mutants."""
+        """Return the outcome, or vacuous if the tests also accept empty functions or too many mutants."""
         few = self.emptied_passes or self.killed < threshold * self.mutants
         return VACUOUS if self.outcome == PASSED and few else self.outcome
 
@@ -108,10 +113,11 @@ def execute(code: str, tests: Sequence[str], sandbox: Sandbox) -> Execution:
     """Run the tests against the code and, if it passes, against its mutants."""
 
     def run(variant: str) -> tuple[bool, str, str, float]:
-        program = _DRIVER.format(code=variant, tests=json.dumps(tests), code_of_pass=_PASS_CODE)
-        outcome = sandbox.run(program)
-        lines = [line for line in outcome.output.splitlines() if line.strip()]
-        return outcome.code == _PASS_CODE, outcome.name, (lines or [outcome.name])[-1][:_DETAIL], outcome.seconds
+        proof = secrets.token_hex()
+        outcome = sandbox.run(_DRIVER.format(code=variant, tests=json.dumps(tests), proof=proof.encode()))
+        lines = [line for line in outcome.output.splitlines() if line.strip()] or [outcome.name]
+        passes = outcome.name == FINISHED and outcome.output.endswith(proof)
+        return passes, outcome.name, lines[-1][:_DETAIL], outcome.seconds
 
     passes, name, detail, seconds = run(code)
     found = Execution(
@@ -145,13 +151,13 @@ class Verifier(DatasetReviewer):
 
     @cached_property
     def codes(self) -> dict[str, str]:
-        """The code of the records that have one, by id."""
+        """The Python code of the answers that have any, by record id."""
         found = {record.id: code_of(record.output) for record, _ in self.dataset}
         return {name: code for name, code in found.items() if code is not None}
 
     @cached_property
     def records(self) -> dict[str, Record]:
-        """The records with code by id, as the model sees them: task and signatures, but no body."""
+        """The records with code, by id, as the model sees them: task and signatures, without the bodies."""
         return {
             record.id: Record(record.id, record.task, signatures(self.codes[record.id]), "")
             for record, _ in self.dataset
@@ -168,7 +174,7 @@ class Verifier(DatasetReviewer):
         return [Record(f"example-{number}", *texts) for number, texts in enumerate(EXAMPLES, start=1)]
 
     def check(self, found: Mapping[Trial, Prediction]) -> None:
-        """Check stored tests, and that they can be run if a model is going to write some."""
+        """Check the stored tests and, before a model writes new ones, that a sandbox can run them."""
         super().check(found)
         if self.asks:
             self._sandbox()
@@ -176,13 +182,13 @@ class Verifier(DatasetReviewer):
     def tests(self, item: Prediction) -> list[str]:
         """Return the tests in a stored answer."""
         text = item.prediction
-        if text is None and item.finish_reason in CUT:  # the lines before the last are whole
+        if text is None and item.finish_reason in CUT:  # only the last line is cut off
             text = item.text.rpartition("\n")[0]
         answer = after_thought(text) if text is not None else None
         return parse_tests(answer, self.codes[item.record], self.options.num_tests) if answer is not None else []
 
     def complete(self, file: PredictionFile, interrupted: Callable[[], str | None]) -> str | None:
-        """Run the tests that have no current result, several at once, and journal the results."""
+        """Run the tests that have no current result, in parallel, and store the results."""
         items = [item for item in self.current(file.latest).values() if item is not None]
         pending = {item.record: (item, tests) for item in items if (tests := self.tests(item))}
         pending = {name: one for name, one in pending.items() if self._result(*one) is None}
@@ -255,7 +261,7 @@ class Verifier(DatasetReviewer):
         return "not_asked" if result is None else result.verdict(self.options.mutation_score_threshold)
 
     def _result(self, item: Prediction, tests: list[str]) -> Execution | None:
-        """Return the stored result of these tests of the record's code, None if there is none or options have changed."""
+        """Return the stored result of these tests; None if there is none, or if the code or an option has changed since."""
         stored = item.execution
         if not stored:
             return None
@@ -268,13 +274,16 @@ class Verifier(DatasetReviewer):
             return None
         try:
             return Execution(**stored)
-        except TypeError:  # by another version
+        except TypeError:  # another version wrote other fields
             return None
 
 
 def table(counts: Mapping[str, Any]) -> str:
     """Format the counts for printing."""
-    lines = [f"{counts['kept']:,} of {counts['records']:,} records were kept: their answers pass tests.", ""]
+    lines = [
+        f"{counts['kept']:,} of {counts['records']:,} records were kept: their answers pass tests that are not vacuous.",
+        "",
+    ]
     found = counts["outcomes"]
     lines += [f"  {name:<12}{found[name]:>8,}  {text}" for name, text in OUTCOMES.items() if found[name]]
     spent = f"{counts['tests']:,} tests, {counts['completion_tokens']:,} tokens"
@@ -285,7 +294,7 @@ def table(counts: Mapping[str, Any]) -> str:
 def verifier_of(given: Mapping[str, Any]) -> Verifier:
     """Return the verifier for the given options. Raises UserError for a wrong option, and for records that cannot be read."""
     header = read_header(Path(given["prompt_path"])) if "prompt_path" in given else HEADER
-    config = settled(given, VERIFY_SAMPLING, len(EXAMPLES))
+    config = model_config(given, VERIFY_SAMPLING, len(EXAMPLES))
     names, endings = (TESTS, VERIFIED, VERIFY_REPORT), (f".{TESTS}", f".{VERIFY_REPORT}")
     return Verifier(config, header, given, *read_sources(given, "verify", names, endings), taken(VerifyOptions, given))
 

@@ -17,8 +17,8 @@ def build_rules(
 ) -> list[Filter]:
     """Return the filters of a run.
 
-    `header` is the beginning of its prompts, which records must not repeat, and `seeds` have outputs that they must not copy.
-    With the `rouge_tokenizer` "unicode", words of any script are counted. Raises UserError if an option of a filter is invalid.
+    Records must not repeat `header`, the beginning of the prompts, or copy the outputs of `seeds`. With the `rouge_tokenizer`
+    "unicode", words of any script are counted. Raises UserError if an option of a filter is invalid.
     """
     load_rules(options)
     _check_bounds("instruction_length", options.min_instruction_length, options.max_instruction_length)

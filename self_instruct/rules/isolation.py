@@ -1,8 +1,8 @@
-"""Isolate a program: the source of the processes between us and a program in the sandbox, run as `python -I -S -c SOURCE`.
+"""Isolate a process and run a program in it. `rules/sandbox.py` starts this source as `python -I -S -c SOURCE`.
 
-It imports nothing of ours, because inside the sandbox only the standard library is visible. `rules/sandbox.py` starts it and
-describes the protocol: settings as JSON in argv, limits and program as JSON on stdin, and one byte (`READY`) on stdout when
-everything is isolated, followed by the output of the program. In an error, the output is a message without that byte.
+It imports no module of this package, because inside the sandbox only the standard library is visible. The settings are JSON in
+argv, the limits and the program are JSON on stdin. When everything is isolated, it writes the byte `READY` to stdout, which the
+output of the program follows. If the isolation fails, it writes a message without that byte.
 """
 
 import ctypes
@@ -23,7 +23,7 @@ _USER, _MOUNT, _PROCESS, _NETWORK, _IPC, _HOST = 1 << 28, 1 << 17, 1 << 29, 1 <<
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41, "ppc64le": 203, "s390x": 217}
 _DEATH_SIGNAL, _DUMPABLE, _NO_NEW_PRIVILEGES = 1, 4, 38
 DEVICES = ("null", "zero", "full", "random", "urandom")
-_NEW_ROOT = "/proc"  # any folder that holds no interpreter: the new file system covers it
+_NEW_ROOT = "/proc"  # the new file system hides this folder, so it must not hold the interpreter
 
 
 def call(name: str, *values: Any) -> None:
@@ -36,12 +36,12 @@ def call(name: str, *values: Any) -> None:
 
 
 def control(option: int, value: int) -> None:
-    """Set an attribute of this process."""
+    """Set an attribute of this process with prctl."""
     call("prctl", option, ctypes.c_ulong(value), ctypes.c_ulong(0), ctypes.c_ulong(0), ctypes.c_ulong(0))
 
 
 def write(path: str, text: str, folder: int | None = None) -> None:
-    """Write a file of /proc."""
+    """Write to a file of /proc, with one write, as it requires."""
     file = os.open(path, os.O_WRONLY, dir_fd=folder)
     try:
         os.write(file, text.encode())
@@ -50,9 +50,9 @@ def write(path: str, text: str, folder: int | None = None) -> None:
 
 
 def unshare_all() -> None:
-    """Move this process and its future children to namespaces of their own.
+    """Move this process and its future children to new namespaces.
 
-    Root creates no user namespace here, since it has to read the interpreter's folder, which `nobody` may not.
+    Root creates no user namespace here: as `nobody` it might not be able to read the interpreter's folder.
     """
     user, group = os.geteuid(), os.getegid()
     spaces = _MOUNT | _PROCESS | _NETWORK | _IPC | _HOST
@@ -63,8 +63,8 @@ def unshare_all() -> None:
         write("/proc/self/gid_map", f"{NOBODY} {group} 1")
 
 
-def show(path: str) -> None:
-    """Show a file or folder of the host in the new root, read-only. A symbolic link is copied."""
+def expose(path: str) -> None:
+    """Make a file or folder of the host visible in the new root, read-only. Copy a symbolic link."""
     place = _NEW_ROOT + path
     os.makedirs(os.path.dirname(place), exist_ok=True)
     if os.path.islink(path):
@@ -78,7 +78,7 @@ def show(path: str) -> None:
 
 
 def bind(path: str, place: str) -> None:
-    """Bind-mount a path read-only, and keep the flags that a user namespace may not remove."""
+    """Bind-mount a path read-only, with its mount flags, which a user namespace may not remove."""
     kept = os.statvfs(path).f_flag & (0x2 | 0x4 | 0x8 | 0x400 | 0x800 | 0x1000)  # nosuid to relatime
     times = (kept & 0x400) | (kept & 0x800) | ((kept & 0x1000) << 9)
     call("mount", path, place, None, _BIND | _RECURSIVE, None)
@@ -87,11 +87,11 @@ def bind(path: str, place: str) -> None:
 
 
 def build_root(shown: list[str], disk: int) -> None:
-    """Replace the file system by an empty one of `disk` bytes in memory, with the paths of `shown` read-only."""
+    """Replace the file system by an empty one of `disk` bytes in memory, in which the paths of `shown` are read-only."""
     call("mount", None, "/", None, _RECURSIVE | _PRIVATE, None)
     call("mount", "tmpfs", _NEW_ROOT, "tmpfs", _NO_SETUID, f"size={disk},nr_inodes=4096,mode=755")
     for path in shown:
-        show(path)
+        expose(path)
     os.mkdir(_NEW_ROOT + "/dev")
     for name in DEVICES:
         place = f"{_NEW_ROOT}/dev/{name}"
@@ -107,9 +107,10 @@ def build_root(shown: list[str], disk: int) -> None:
 
 
 def drop_privileges(processes: int) -> None:
-    """Become `nobody` if root, in a user namespace that counts its own processes and can have no nested one.
+    """Become `nobody` if root, and forbid new privileges and nested user namespaces.
 
-    `processes` is the host's /proc, opened as a folder. The limit of namespaces belongs to the namespace of the writer.
+    The user namespace counts its own processes. `processes` is the host's /proc, opened as a folder; a write to
+    `max_user_namespaces` there limits only the namespace of the writer.
     """
     if os.geteuid() == 0:
         os.setgroups([])
@@ -122,7 +123,7 @@ def drop_privileges(processes: int) -> None:
 
 
 def become_first_process(settings: dict[str, Any]) -> None:
-    """Continue as process 1 of the sandbox; the process outside waits for it, and exits with its code."""
+    """Continue as process 1 of the sandbox, while the process outside waits for it and exits with its code."""
     unshare_all()
     first = os.fork()
     if first:
@@ -134,11 +135,11 @@ def become_first_process(settings: dict[str, Any]) -> None:
 
 
 def run(request: dict[str, Any]) -> None:
-    """Run the program under its limits, and exit with its code, or 128 and the signal that ended it."""
+    """Run the program under its limits, and exit with its code, or 128 + n if signal n ended it."""
     with open("program.py", "w", encoding="utf-8", errors="surrogatepass") as file:
         file.write(request["program"])
     for number in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):
-        signal.signal(number, signal.SIG_DFL)  # a signal without a handler does not reach process 1
+        signal.signal(number, signal.SIG_DFL)  # Linux drops signals to process 1 that have no handler
     nothing = os.open("/dev/null", os.O_RDONLY)
     environment = {"PATH": "/usr/bin:/bin", "HOME": os.getcwd(), "TMPDIR": os.getcwd(), "LANG": "C.UTF-8",
                    "MALLOC_ARENA_MAX": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}  # fmt: skip
@@ -146,8 +147,8 @@ def run(request: dict[str, Any]) -> None:
     if not program:
         os.dup2(nothing, 0)
         if request["isolated"]:
-            os.setsid()  # it cannot signal the processes outside, which share the group; else the group ends it
-        with suppress(OSError, AttributeError):  # there is no such call outside of Linux
+            os.setsid()  # leave the group of the processes outside; without isolation, that group is how they are ended
+        with suppress(OSError, AttributeError):  # only Linux has prctl
             control(_DEATH_SIGNAL, signal.SIGKILL)
         for name, value in request["limits"].items():
             resource.setrlimit(getattr(resource, name), (value, value))
@@ -164,13 +165,11 @@ def run(request: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Isolate as the settings say, and run the program. With `command`, bubblewrap isolates and starts this source again."""
+    """Isolate as the settings say, and run the program. In the mode bubblewrap, `command` runs this source again."""
     settings = json.loads(sys.argv[1])
     try:
         if settings["mode"] != "inside":
-            with suppress(
-                OSError, AttributeError
-            ):  # none of both exists outside of Linux, where only "none" is allowed
+            with suppress(OSError, AttributeError):  # only Linux has these; elsewhere, the mode is "none"
                 write("/proc/self/oom_score_adj", "1000")
                 control(_DEATH_SIGNAL, signal.SIGKILL)
         if settings["mode"] == "bubblewrap":

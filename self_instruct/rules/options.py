@@ -85,9 +85,8 @@ class RunFilterOptions(FilterOptions):
 
     check_outputs: bool = option(
         True,
-        f"in a run from seed tasks, apply also the rules {', '.join(OUTPUT_RULES)}: the instruction must ask for "
-        "something, and the output must not be only a name, the task in other words, Python that does not parse, or a copy of "
-        "another output",
+        f"in a run from seed tasks, also apply the rules {', '.join(OUTPUT_RULES)}: drop instructions that ask for nothing, "
+        "and outputs that are only a name, repeat the task in other words, are invalid Python, or copy another output",
         fixed=True,
         common=True,
     )

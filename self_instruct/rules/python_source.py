@@ -22,7 +22,7 @@ def syntax_error(code: str) -> str | None:
 
 
 def parsed(code: str) -> ast.Module | None:
-    """Return the syntax tree of a text, or None if it is not valid Python or too deep to be written again."""
+    """Return the syntax tree of a text, or None if it is not valid Python, or nested too deeply for `ast.unparse`."""
     result = _parse(code)
     try:
         return result if isinstance(result, ast.Module) and ast.unparse(result) is not None else None
@@ -31,7 +31,7 @@ def parsed(code: str) -> ast.Module | None:
 
 
 def _parse(code: str) -> ast.Module | str:
-    """Return the syntax tree of a text, or why it has none."""
+    """Return the syntax tree of a text, or why it cannot be parsed."""
     if len(code) > _MAX_CHARACTERS:
         return f"over {_MAX_CHARACTERS:,} characters"
     if _LONG_DOTTED_NAME.search(code):

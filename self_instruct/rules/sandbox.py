@@ -1,9 +1,9 @@
-"""Run Python programs that a model wrote: isolated, limited, and without anything of ours in reach.
+"""Run Python programs that a model wrote, isolated and with limits.
 
-A program runs as `nobody` in namespaces of its own: no network, no other process, and a file system with only the operating
-system's programs and libraries, the Python interpreter (read-only), and an empty folder in memory. `bubblewrap` makes the
-namespaces if it is installed and works, else `rules/isolation.py`. A mode is used only after a program has confirmed the
-isolation from within. All processes of a program end with it.
+A program runs as `nobody` in its own namespaces. It sees no network and no other process; its file system has only the
+operating system's programs and libraries and the Python interpreter, read-only, and an empty folder in memory. `bubblewrap` or
+`rules/isolation.py` creates the namespaces. A mode is used only after a program inside has confirmed the isolation. All
+processes of a program end with it.
 """
 
 import json
@@ -28,7 +28,7 @@ from self_instruct.rules import isolation
 
 MODES = ("auto", "bubblewrap", "namespaces", "none")
 FINISHED, FAILED, TIMEOUT, OUTPUT = "finished", "failed", "timeout", "too_much_output"
-_START_SECONDS = 60.0  # for the isolation itself, on a loaded machine
+_START_SECONDS = 60.0  # until the program starts; long, because the machine may be busy
 _SYSTEM = ("/usr", "/bin", "/lib", "/lib32", "/lib64", "/nix/store", "/gnu/store", "/etc/ld.so.cache")
 _OWN_COUNT = (5, 14)
 """The Linux version from which a user namespace counts its own processes."""
@@ -36,7 +36,7 @@ _OWN_COUNT = (5, 14)
 
 @dataclass(frozen=True)
 class Limits:
-    """What a program may use, in bytes and seconds. `memory` is a process's address space, `disk` the size of its folder."""
+    """The limits of a program, in bytes and seconds: `memory` of the address space of each process, `disk` of its folder."""
 
     seconds: float = 5.0
     memory: int = 512 << 20
@@ -51,7 +51,7 @@ class Limits:
 class Outcome:
     """How a program ended: `name` is finished (exit code 0), failed (another code), timeout or too_much_output.
 
-    The code of a program that a signal ended is 128 and its number. `output` is stdout and stderr, cut at the limit.
+    The code of a program that signal n ended is 128 + n. `output` is stdout and stderr, cut at the limit.
     """
 
     name: str
@@ -66,7 +66,7 @@ class SandboxError(Exception):
 
 @dataclass(frozen=True)
 class Sandbox:
-    """Runs programs in a `mode` other than auto. Its method may be called from several threads."""
+    """Runs programs in a `mode` other than auto. `run` may be called from several threads."""
 
     mode: str
     limits: Limits = field(default_factory=Limits)
@@ -86,18 +86,18 @@ class Sandbox:
                 start_new_session=True,
             )  # fmt: skip
             try:
-                return self._watched(process)
+                return self._wait(process)
             finally:
-                os.killpg(
-                    process.pid, signal.SIGKILL
-                )  # not yet waited for, so the number is still that of the process
+                # The process has not been waited for, so its number cannot belong to another one.
+                os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
                 assert process.stdout is not None
                 process.stdout.close()
 
-    def _watched(self, process: subprocess.Popen[bytes]) -> Outcome:
-        """Collect the output until all processes that can write it have ended, or a limit is reached. The process is not waited
-        for.
+    def _wait(self, process: subprocess.Popen[bytes]) -> Outcome:
+        """Collect the output until all processes that can write it have ended, or a limit is reached.
+
+        The process is left for the caller to reap.
         """
         assert process.stdout is not None
         output, begun, deadline, name = bytearray(), time.monotonic(), time.monotonic() + _START_SECONDS, None
@@ -135,7 +135,7 @@ class Sandbox:
 
     @contextmanager
     def _folder(self) -> Iterator[str]:
-        """Yield the working directory: an empty temporary one without isolation."""
+        """Yield the working directory: an empty temporary one if nothing isolates the program, else the root."""
         if self.mode != "none":
             yield "/"
             return
@@ -144,7 +144,7 @@ class Sandbox:
 
 
 def _exit_code(process: subprocess.Popen[bytes], deadline: float) -> int | None:
-    """Wait for the end of a process without collecting it; return its exit code, or None at the deadline."""
+    """Wait until a process has ended, without reaping it. Return its exit code, or None at the deadline."""
     while True:
         found = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
         if found is not None:
@@ -155,11 +155,11 @@ def _exit_code(process: subprocess.Popen[bytes], deadline: float) -> int | None:
 
 
 def open_sandbox(wanted: str = "auto", limits: Limits | None = None) -> Sandbox:
-    """Return a sandbox that has proven its isolation. Raises UserError if none can be had; `none` is never chosen by auto."""
+    """Return a sandbox whose isolation was confirmed. Raises UserError if there is none; `auto` never chooses `none`."""
     limits = limits or Limits()
     if wanted == "none":
         return Sandbox("none", limits)
-    # Root's processes have no limit of number with bubblewrap, which keeps the user.
+    # Started by root, bubblewrap keeps root as the user, whose number of processes Linux does not limit.
     best = ("namespaces", "bubblewrap") if os.geteuid() == 0 else ("bubblewrap", "namespaces")
     reasons = []
     for mode in best if wanted == "auto" else (wanted,):
@@ -174,9 +174,9 @@ def open_sandbox(wanted: str = "auto", limits: Limits | None = None) -> Sandbox:
 
 @cache
 def _why_not(mode: str) -> str | None:
-    """Return why a mode does not isolate programs here, or None, by running a program that tries to leave."""
+    """Return why a mode does not isolate programs here, or None. To find out, run a program that tries to escape."""
     if not sys.platform.startswith("linux"):
-        return f"needs Linux, and this is {sys.platform}"
+        return f"it needs Linux, but this is {sys.platform}"
     if mode == "bubblewrap" and shutil.which("bwrap") is None:
         return "bwrap is not installed"
     limits = Limits(seconds=10)
@@ -206,7 +206,7 @@ sys.exit("the number of processes is not limited")
 
 
 def _python() -> str:
-    """Return the interpreter itself, not its link in a virtual environment."""
+    """Return the path of the interpreter, without the link of a virtual environment."""
     return os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
 
 
@@ -247,7 +247,7 @@ def _version() -> tuple[int, ...]:
 
 
 def _own_tasks() -> int:
-    """Return the number of tasks of this user, whom older kernels and `none` count as a whole."""
+    """Return the number of tasks of this user. On older kernels and with `none`, they all count towards the limit."""
     count = 0
     for path in Path("/proc").glob("[0-9]*"):
         try:

@@ -130,8 +130,9 @@ class Lines(Generic[Line]):
 
 
 def check_regular(path: Path) -> None:
-    """Raise UserError if the path is a pipe, a socket, a device or a directory: reading it might never end, and what is written
-    to it is not kept.
+    """Raise UserError if the path is a pipe, a socket, a device or a directory.
+
+    Reading one of these might never end, and what is written to it is lost.
     """
     with suppress(FileNotFoundError):
         if not stat.S_ISREG(path.stat().st_mode):
@@ -193,8 +194,10 @@ def _unwritable(path: Path, error: OSError) -> Exception:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a directory and its parents, and sync their names to disk: without that, a power failure may remove a new directory
-    with all its synced files. Another process may just have made the directory itself.
+    """Create a directory and its parents, and sync their names to disk.
+
+    Without the sync, a power failure may remove a new directory with all its synced files. The name of `folder` is synced even
+    if it exists, because another process may have just created it.
     """
     made = [path for path in folder.parents if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)

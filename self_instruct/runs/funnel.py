@@ -24,7 +24,7 @@ DECIDED = ("filter", "validate", "novelty")
 # The stages that drop blocks, in order, and the name of the blocks that remain after each.
 STEPS = (
     ("parse", "could be read"),
-    ("limit", "were decided"),
+    ("limit", "were checked"),
     ("filter", "passed the filters"),
     ("validate", "are valid"),
     ("novelty", "are new"),
@@ -129,7 +129,7 @@ class Funnel:
 
     @property
     def parsed(self) -> int:
-        """Blocks that could be read and were decided on."""
+        """Blocks that could be read and were checked, that is, decided on."""
         return self.blocks - self.tally.dropped("parse", "limit")
 
     @property
@@ -287,8 +287,8 @@ def _commonest(item: tuple[str, int]) -> tuple[int, str]:
 
 
 def write_report(folder: Path, funnel: Funnel, stopped: str, accepted: Sequence[Record] = ()) -> None:
-    """Write report.json atomically; `accepted` are the accepted records, whose diversity is part of it."""
-    from self_instruct.novelty import diversity  # loads numpy
+    """Write report.json atomically, with the diversity of the `accepted` records if they are enough to measure it."""
+    from self_instruct.novelty import diversity  # numpy takes long to import
 
     counts = funnel.as_dict(stopped)
     if size := diversity.fixed_size(len(accepted)):

@@ -3,8 +3,8 @@
 Each process writes its own file, `logs/rank-N.jsonl`, with one JSON object per event: time in UTC, level, rank, host, process,
 message, and numbers for some events. Events are buffered until the directory holds a run, so that a refused launch leaves no
 file. A log that cannot be written is reported once and then skipped. Values of environment variables whose names look like
-secrets are replaced everywhere, and characters that control a terminal are escaped: names of files, texts of models and answers
-of servers may hold them.
+secrets are replaced everywhere. Characters that control a terminal are escaped, because file names, model output and server
+responses may contain them.
 """
 
 import fcntl
@@ -32,11 +32,11 @@ _CONTROLS = re.compile(
     r"\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"  # line separators and the characters that change the text's direction
 )
 _BAR_MOVES = re.compile(r"\r|\n*(?:\x1b\[A)+")
-"""How a progress bar of tqdm returns to its line; at the start of a write, this hides nothing printed in that write."""
+"""How tqdm moves the cursor to redraw a bar; kept only at the start of a write, where it hides no text of that write."""
 
 
 def configure(level: str = "info") -> None:
-    """Set up plain log lines, only errors from libraries, and escapes for characters that a terminal cannot show or obeys."""
+    """Set up plain log lines, only errors of libraries, and escapes for characters that the terminal cannot show or obeys."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if isinstance(stream, io.TextIOWrapper):
@@ -69,7 +69,7 @@ def close() -> None:
 
 
 def escaped(text: str) -> str:
-    """Return the text with control characters as escapes such as `\\x1b`, except tabs and line feeds."""
+    """Return the text with control characters, except tabs and line feeds, as escapes such as `\\x1b`."""
     return _CONTROLS.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
@@ -80,7 +80,7 @@ class EscapedStream:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        """Write the text escaped; only a progress bar's return to its line is kept."""
+        """Write the text escaped, except for the cursor movement of a progress bar at its start."""
         move = _BAR_MOVES.match(text)
         kept = move[0] if move else ""
         self._stream.write(kept + escaped(text[len(kept) :]))

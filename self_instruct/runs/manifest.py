@@ -68,7 +68,7 @@ def read(folder: Path) -> dict[str, Any] | None:
         raise UserError(f"{path}: is not the description of a run; restore it, or use another --batch_dir")
     options = content["options"]
     if "categories" in content and "auto" in (options.get("recipe"), options.get("answer_orphans")):
-        # Until a recipe could apply to categories, these options had no effect on them.
+        # Written by a version in which these options had no effect on categories.
         options.update(recipe="few_shot", answer_orphans="never", system_prompt=None)
     return content
 

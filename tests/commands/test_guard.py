@@ -102,11 +102,11 @@ def test_a_full_disk_says_what_to_do_next(name, advice, monkeypatch, capsys):
 
 
 SEQUENCE = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202e\r\x08\x7f\u2067evil\u2069"
-"""A window title, a cleared screen, a colour as C1, reversed text and a text over the start of the line."""
+"""Sequences that set the window title, clear the screen, colour (as C1), reverse text and overwrite the start of the line."""
 
 
 def printed(capsys, *argv) -> str:
-    """Run a command and return what it prints, which must hold no character that controls a terminal."""
+    """Run a command and return what it prints. Fail if that has a character that controls a terminal."""
     with pytest.raises(SystemExit) as ended:
         commands.run_command(argv[0], [str(part) for part in argv[1:]])
     shown = "".join(capsys.readouterr())
@@ -121,7 +121,7 @@ BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069
 
 @pytest.fixture
 def hostile_file(tmp_path):
-    """A file of records whose name, fields and texts hold control characters; two lines are no records."""
+    """A file whose name, fields and texts have control characters; two of its lines are not records."""
     path = tmp_path / f"da{SEQUENCE}ta.jsonl"
     texts = [{"instruction": f"Write {SEQUENCE} poem {n * 7}", "output": f"{SEQUENCE} verse {n}"} for n in range(4)]
     lines = [*texts, {"instruction": f"{SEQUENCE}?", SEQUENCE: SEQUENCE, "output": 7}]
@@ -179,7 +179,7 @@ def test_no_command_of_a_run_prints_control_characters(tmp_path, capsys):
 
 
 class FailingDisk:
-    """Fails one operation: the write or sync to disk of a regular file under a folder that comes after `left` others."""
+    """A disk that fails from some operation on: `left` writes and syncs of regular files below a folder succeed before it."""
 
     def __init__(self, folder, monkeypatch):
         self.folder, self.left, self.number, self.failed = str(folder), -1, 0, False

@@ -108,7 +108,9 @@ def test_refilter_keeps_to_the_target_of_the_run_and_says_how_many_it_decided(tm
         f"of the run's {answered} completions were not needed; a larger --num_instructions_to_generate" in same.stdout
     )
     more = refilter(tmp_path / "run", tmp_path / "more", "--num_instructions_to_generate", 1000)
-    assert f"The run's {answered} completions, {answered - judged} of them beyond what the run itself" in more.stdout
+    assert (
+        f"The run's {answered} completions, {answered - judged} more than the run itself had used, give" in more.stdout
+    )
     assert len(rows(tmp_path / "more" / DATASET[0])) > 30
 
 

@@ -53,7 +53,7 @@ def yaml_mistake(folder: Path, content: str | bytes) -> str:
         ("seed: 0x10", "seed is '0x10', but must be a whole number"),
         ("seed: 0b10", "seed is '0b10', but must be a whole number"),
         ("seed: !!int x", "is not YAML: invalid literal for int() with base 10: 'x'"),
-        ("seed: !!bool x", "is not YAML: a value does not fit its tag ('x')"),
+        ("seed: !!bool x", "is not YAML: a value does not match its tag ('x')"),
         ("seed: !!int 0x" + "f" * 5000, "seed is a number of over 4,300 digits, but must be at most 9,007,199,254,740,991"),
         ("batch_dir: ''", "batch_dir is empty; give a text or leave it out"),
         ("instruction_trigger: ''", "instruction_trigger is empty; give a text or leave it out"),

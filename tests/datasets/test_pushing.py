@@ -1,4 +1,4 @@
-"""Pushing the records of a run to a fake Hub on localhost while the run goes."""
+"""Pushing the records of a run to a fake Hub on localhost, during the run."""
 
 import io
 import json
@@ -37,7 +37,7 @@ def hub(monkeypatch):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """Return the lines of a run's records, and the folder of the run."""
+    """Run to the end; return the lines of the records, and the run directory."""
     place = tmp_path_factory.mktemp("finished")
     assert main(list(map(str, scripted(write_script(place / "script.jsonl", 60), place / "run")))) == 0
     return (place / "run" / "machine_generated_instructions.jsonl").read_bytes().splitlines(
@@ -47,7 +47,7 @@ def finished(tmp_path_factory):
 
 @pytest.fixture
 def growing(finished, tmp_path):
-    """Return a function that makes the run directory hold a number of records, and gives the funnel of that moment."""
+    """Return a function that puts a number of records into the run directory, and returns the funnel of that moment."""
     lines, folder = finished
     for name in ("run.yaml", "report.json"):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
@@ -68,7 +68,7 @@ def pusher(folder, repo="ada/tasks"):
 
 
 def pushed(one, funnel):
-    """Tell a pusher that records were accepted, and wait for what it pushes."""
+    """Report accepted records to a pusher, and wait until it has pushed."""
     one.update(funnel, 1.0)
     if one._thread is not None:
         one._thread.join()
@@ -84,24 +84,24 @@ def instructions(lines):
     return [json.loads(line)["instruction"] for line in lines]
 
 
-def test_each_chunk_is_pushed_once_and_the_card_says_how_far_the_run_is(hub, growing, finished, tmp_path):
+def test_each_chunk_is_pushed_once_and_the_card_shows_the_progress(hub, growing, finished, tmp_path):
     one = pusher(tmp_path)
     for number, there in ((9, 0), (12, 10), (17, 10), (33, 30)):
         pushed(one, growing(number))
         assert len(on_hub(hub)) == there
     card = hub.files[CARD].decode()
-    assert "**This run still goes on: 30 of 40 records so far.**" in card and "data/train-*.parquet" in card
+    assert "**This run is not finished: 30 of 40 records so far.**" in card and "data/train-*.parquet" in card
     growing(40)
     end = one.finish(interrupted=False)
     assert (end.records, end.left, end.error, len(hub.commits)) == (40, 0, "", 3)
     assert [row["instruction"] for row in on_hub(hub)] == instructions(finished[0])
     assert [row["provenance"]["origin"]["row"] for row in on_hub(hub)] == list(range(40))
-    assert len(on_hub(hub, "chat")) == 40 and "goes on" not in hub.files[CARD].decode()
+    assert len(on_hub(hub, "chat")) == 40 and "not finished" not in hub.files[CARD].decode()
     again = pusher(tmp_path)
     assert again.finish(interrupted=False).commits == 0 and len(hub.commits) == 3
 
 
-def test_a_hub_that_stays_away_does_not_stop_the_run_and_gets_the_rest_later(hub, growing, finished, tmp_path):
+def test_a_failing_hub_does_not_stop_the_run_and_gets_the_records_later(hub, growing, finished, tmp_path):
     one = pusher(tmp_path)
     hub.failing["/commit/"] = 503
     pushed(one, growing(20))
@@ -135,10 +135,10 @@ def test_a_repository_of_another_dataset_and_changed_records_are_refused(hub, gr
     pushed(pusher(tmp_path), growing(10))
     (tmp_path / "machine_generated_instructions.jsonl").write_bytes(b"".join(finished[0][1:]))
     end = pusher(tmp_path).finish(interrupted=False)
-    assert "the records 0 to 9 of the run differ" in end.error and len(hub.commits) == 1
+    assert "records 0 to 9 of the run have changed" in end.error and len(hub.commits) == 1
 
 
-def test_facts_that_were_added_to_the_card_on_the_hub_are_kept(hub, growing, tmp_path):
+def test_facts_added_to_the_card_on_the_hub_are_kept(hub, growing, tmp_path):
     pushed(pusher(tmp_path), growing(10))
     hub.files[CARD] = hub.files[CARD].replace(b"---\n", b"---\nlicense: cc-by-4.0\n", 1)
     pushed(pusher(tmp_path), growing(20))
@@ -156,7 +156,7 @@ def test_the_command_exits_with_1_if_records_are_missing_on_the_hub(hub, tmp_pat
     assert main(list(map(str, options))) == 0 and len(on_hub(hub)) == 40
 
 
-def test_a_launch_that_was_killed_during_a_commit_is_continued_without_a_second_one(hub, tmp_path, capfd):
+def test_a_launch_killed_during_a_commit_continues_without_a_second_one(hub, tmp_path, capfd):
     options = [*scripted(write_script(tmp_path / "s.jsonl", 60), tmp_path / "run"), *PUSHING]
     hub.held = threading.Event()
     killed = start(sys.executable, IO, *options, HF_ENDPOINT=hub.url, HF_TOKEN=TOKEN, HF_HUB_OFFLINE="0")
@@ -177,7 +177,7 @@ def test_a_launch_that_was_killed_during_a_commit_is_continued_without_a_second_
     [
         (["--push_every", 5], "--push_every needs --push_to_hub OWNER/NAME"),
         (["--push_to_hub", "a/b/c"], "is not a valid repository name"),
-        ([*PUSHING, "--plan"], "does not go with --plan"),
+        ([*PUSHING, "--plan"], "cannot be combined with --plan"),
     ],
 )
 def test_options_that_cannot_work_are_refused(tmp_path, more, message):

@@ -9,7 +9,7 @@ import pytest
 from self_instruct.report.candidates import Candidate, Run, read_run
 from self_instruct.report.explain import explain
 from self_instruct.report.watch import Watcher
-from tests.generation.test_categories_recipe import MIX, recipe, spoken, write
+from tests.generation.test_categories_recipe import MIX, recipe, reply, write
 from tests.support.category_runs import Author, run_recipe, write_category
 from tests.support.runs import IO, dataset, generate, rows, run
 
@@ -25,7 +25,7 @@ def launched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[objec
     write_category(files, "answered", steps=2, tasks=4, more="answered_alone: none\n")
     write_category(files, "fielded", format="iio", tasks=1)
     (files / "topics.txt").write_text("harbours\nclocks\nrivers\nbread\n")
-    run_recipe(recipe(files, 40, MIX, 8, "--recipe", "chat"), place / "author", Author(spoken))
+    run_recipe(recipe(files, 40, MIX, 8, "--recipe", "chat"), place / "author", Author(reply))
     options: list[object] = [
         "--categories", MIX, "--recipe", "chat", "--categories_path", files, "--topics_path", files / "topics.txt",
         "--num_instructions_to_generate", 40, "--horizon", 8, "--engine", "scripted",

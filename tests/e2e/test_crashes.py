@@ -83,8 +83,6 @@ def test_only_synced_content_and_names_are_sure_to_survive_a_power_failure(tmp_p
         tries = (failed(tmp_path, operations, after, random.Random(seed), mode)[0] for seed in range(60))
         return {found.get("out/a") for found in tries}
 
-    assert (
-        survivors(6, ORDERED) == survivors(6, REORDERED) == {None, b"new"}
-    )  # the directory of the name is not synced
+    assert survivors(6, ORDERED) == survivors(6, REORDERED) == {None, b"new"}  # the rename is not synced yet
     assert survivors(7, ORDERED) == survivors(7, REORDERED) == {b"new"}
     assert survivors(9, ORDERED) >= {b"new", b"newer", b"newe", b"new\0\0"}

@@ -39,27 +39,27 @@ def test_the_small_form_prints_a_table_and_does_not_measure_twice(tmp_path):
     assert (tmp_path / "results.json").read_text(encoding="utf-8") == kept
 
 
-def test_the_roofline_counts_weights_keys_and_shared_prompts_once():
+def test_the_roofline_counts_weights_once_a_step_and_shared_prompts_once():
     part = generation.Part("m", Path(), Path(), "float32", "slots", 1, 2, 2, 4)
     rows = [{"prompt": [1, 2, 3, 4], "wanted": 6}, {"prompt": [1, 2, 9], "wanted": 2}]
-    numbers, speeds = workload.Numbers(layers=100, head=10, token=3), generation.Speeds(bytes=2.0, operations=4.0)
-    # Six steps, the longest output, read 110 weights each; each token written reads keys and values of what is before it.
+    size, speeds = workload.ModelSize(layers=100, head=10, token=3), generation.Speeds(bytes=2.0, operations=4.0)
+    # Six steps, for the longest output, read 110 weights each. Each token written reads the keys and values of those before it.
     read = 6 * 110 * 4 + (6 * (4 + 3) + 2 * (3 + 1)) * 3 * 4
-    # 2 + 2 + 1 tokens of prompts and 8 written; both processes share the machine.
+    # The prompts have 2 + 2 + 1 tokens, 8 are written, and both processes share the machine.
     operations = 2 * (100 * 5 + 110 * 8)
-    assert generation.least_seconds(part, numbers, rows, speeds) == {
+    assert generation.least_seconds(part, size, rows, speeds) == {
         "memory": 2 * read / 2,
         "matrix": 2 * operations / 4,
     }
 
 
-def test_embeddings_are_not_counted_as_weights_that_a_step_reads(tmp_path):
+def test_the_size_of_a_model_leaves_out_embeddings(tmp_path):
     for shape, tied in zip(workload.TINY, (True, False), strict=True):
         shape.save(tmp_path / shape.name, 100, "float32")
-        numbers = workload.count_numbers(tmp_path / shape.name)
+        size = workload.model_size(tmp_path / shape.name)
         model = AutoModelForCausalLM.from_pretrained(tmp_path / shape.name)
         every = sum(weights.numel() for weights in model.parameters())
         positions = 1024 * 64 if tied else 0
-        assert numbers.head == 512 * 64 and numbers.layers == every - positions - 512 * 64 * (1 if tied else 2)
+        assert size.head == 512 * 64 and size.layers == every - positions - 512 * 64 * (1 if tied else 2)
         cache = model(torch.zeros(1, 1, dtype=torch.long), use_cache=True).past_key_values
-        assert numbers.token == sum(layer.keys.numel() + layer.values.numel() for layer in cache.layers)
+        assert size.token == sum(layer.keys.numel() + layer.values.numel() for layer in cache.layers)

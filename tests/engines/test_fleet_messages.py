@@ -260,7 +260,7 @@ def port(monkeypatch):
 def test_ranks_share_the_launchers_store_and_a_restart_sees_no_earlier_messages(port, monkeypatch):
     one, other = StoreCarrier(open_store(World(0, 2), hosts=True)), StoreCarrier(open_store(World(1, 2)))
     one.push("a", b"1")
-    received: list[bytes] = []  # on a busy machine, the store shows a message a moment later
+    received: list[bytes] = []  # on a busy machine, a message becomes visible a moment later
     wait_until(lambda: received.extend(filter(None, [other.pop("a")])) or received)
     assert received == [b"1"]
     one.push("a", b"2")

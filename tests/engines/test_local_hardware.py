@@ -22,7 +22,7 @@ print(sorted(after - before for before, after in zip(faults, faults[1:]))[2])
 
 
 def page_faults(argument: str) -> int:
-    """Return the page faults of a step, as the median of five: one of them may still enlarge the memory."""
+    """Return the page faults of a step, the median of five: a single step may still get new memory from the system."""
     command = [sys.executable, "-c", FAULTS, argument]
     return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 

@@ -24,7 +24,7 @@ PREFIX = "<s>[user] "
 
 @pytest.fixture(scope="module")
 def tokenizers(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a directory with a tokenizer with a chat template, `chat`, and one without, `plain`."""
+    """Save two tokenizers, `chat` with a chat template and `plain` without one; return their directory."""
     folder = tmp_path_factory.mktemp("tokenizers")
     tokenizer = build_tokenizer(bos_token="<s>")
     tokenizer.save_pretrained(folder / "plain")
@@ -42,7 +42,7 @@ def options(folder: Path, url: str, **more: Any) -> Config:
 
 
 @pytest.mark.parametrize("paths", [("/v1/completions", "/v1/chat/completions"), ("/v1/completions",)])
-def test_the_server_continues_the_template_and_answers_in_its_chat_or_in_the_rendered_one(
+def test_the_server_writes_the_users_turn_and_answers_at_its_chat_endpoint_if_it_has_one(
     tokenizers: Path, tmp_path: Path, paths: tuple[str, ...]
 ) -> None:
     with EndpointServer(paths=paths, tasks=True) as server:
@@ -50,7 +50,7 @@ def test_the_server_continues_the_template_and_answers_in_its_chat_or_in_the_ren
             tmp_path / "run", server.url, tokenizer_name_or_path=str(tokenizers / "chat"), magpie_opening="Count "
         )
         generate(made)
-        generate(made)  # the same command continues
+        generate(made)  # continues the run
     written = [row for row in rows(tmp_path / "run" / "completions.jsonl") if row.get("step") != 2]
     answered = [row for row in rows(tmp_path / "run" / "completions.jsonl") if row.get("step") == 2]
     asked = [body for body in server.bodies if body["max_tokens"] > 1]
@@ -71,14 +71,14 @@ def test_the_server_continues_the_template_and_answers_in_its_chat_or_in_the_ren
 @pytest.mark.parametrize(
     ("tokenizer", "more", "paths", "message"),
     [
-        (None, {}, ("/v1/completions",), "there is no tokenizer; give --tokenizer_name_or_path"),
+        (None, {}, ("/v1/completions",), "no tokenizer was found; give --tokenizer_name_or_path"),
         (
             "plain",
             {},
             ("/v1/completions",),
-            "the tokenizer has none, or does not use it; give --tokenizer_name_or_path",
+            "the tokenizer has none, or --chat_template is never; give --tokenizer_name_or_path",
         ),
-        ("chat", {"chat_template": "never"}, ("/v1/completions",), "does not use it"),
+        ("chat", {"chat_template": "never"}, ("/v1/completions",), "--chat_template is never"),
         ("missing", {}, ("/v1/completions",), "--tokenizer_name_or_path .*missing"),
         ("chat", {}, ("/v1/chat/completions",), "needs the endpoint /v1/completions, .* status 404"),
         (
@@ -89,7 +89,7 @@ def test_the_server_continues_the_template_and_answers_in_its_chat_or_in_the_ren
         ),
     ],
 )
-def test_a_run_without_the_template_or_the_endpoint_is_refused_before_anything_is_asked(
+def test_without_the_template_or_the_endpoint_the_run_is_refused_before_it_generates(
     tokenizers: Path, tmp_path: Path, tokenizer: str | None, more: dict[str, Any], paths: tuple[str, ...], message: str
 ) -> None:
     given = {"tokenizer_name_or_path": str(tokenizers / tokenizer)} if tokenizer else {"api_model": str(tmp_path)}
@@ -99,7 +99,7 @@ def test_a_run_without_the_template_or_the_endpoint_is_refused_before_anything_i
     assert bool(server.bodies) == ("endpoint" in message) and not (tmp_path / "run" / "completions.jsonl").exists()
 
 
-def test_a_token_that_servers_add_before_every_text_is_not_sent(tokenizers: Path) -> None:
+def test_a_beginning_of_sequence_token_that_servers_add_is_not_sent(tokenizers: Path) -> None:
     reader = ModelReader(str(tokenizers / "chat"), elsewhere=True)
     assert reader.text_for_server(Request(0, "Hi.", "", (), "s")) == "<s>[user] Hi.[end]\n[assistant] "
     tokenizer = reader._encoder._tokenizer

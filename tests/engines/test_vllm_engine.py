@@ -161,11 +161,11 @@ def test_finished_requests_are_returned_before_dead_processes_raise_engine_lost(
     assert [done.text for done in engine.poll()] == ["done"]
     with pytest.raises(EngineLost, match=r"vLLM's engine has ended \(EngineCore died\)"):
         engine.poll()
-    # vLLM's message after a kill -9 of its process, of which there is no stack trace.
+    # vLLM's message when its process was killed with SIGKILL: there is no stack trace that it could mean.
     engine = engine_of(RuntimeError("EngineCore encountered an issue. See stack trace (above) for the root cause."))
     engine.submit([request(0)])
     with pytest.raises(
-        EngineLost, match=r"has ended \(one of its processes was killed, which the system does when memory"
+        EngineLost, match=r"has ended \(one of its processes ended without a message; the system kills"
     ):
         engine.poll()
 

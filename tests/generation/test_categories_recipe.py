@@ -230,8 +230,8 @@ def test_a_journal_replays_to_the_same_dataset(files, tmp_path):
 CHAT = "plain:50,answered:30,own:20"
 
 
-def spoken(request: Request) -> str | None:
-    """Return the completion of a chat model, which leaves out some answers of a list and answers a task by itself."""
+def reply(request: Request) -> str | None:
+    """Write as a chat model that leaves out some answers of a list, and that answers a task sent alone."""
     rng = random.Random(request.seed)
     if request.opening:
         return re.sub(r"\n\d+\. Output:\nanswer 0\.[0-4]\d*", "", write(request) or "")
@@ -253,7 +253,7 @@ def chat(files: Path, *more: object):
 
 
 def test_a_chat_model_answers_tasks_alone_and_the_reply_is_the_output(chat_files, tmp_path):
-    author = Author(spoken)
+    author = Author(reply)
     loop, _ = run_recipe(chat(chat_files), tmp_path / "run", author)
     asked = {request.index: request for request in author.asked}
     entries = {entry.request: entry for entry in read_journal(tmp_path / "run")}
@@ -306,7 +306,7 @@ def test_a_task_whose_answer_was_cut_by_length_is_answered_alone(files, tmp_path
 
 
 @pytest.mark.parametrize("key", ["", "\n\n5. Output:\nB. Trout"], ids=["missing", "wrong"])
-def test_the_letter_of_a_request_binds_only_the_author_of_the_options(tmp_path, key):
+def test_a_task_sent_alone_may_be_answered_with_another_letter(tmp_path, key):
     question = "Which of these is a mammal?\nA. Wasp\nB. Trout\nC. Gecko\nD. Bat"
     engine = ScriptedEngine({0: (question + key, False), 1: ("D. Bat", False)})
     run_recipe(build_recipe("--categories", "multiple_choice", "--recipe", "chat", "--horizon", 1), tmp_path, engine)
@@ -316,11 +316,11 @@ def test_the_letter_of_a_request_binds_only_the_author_of_the_options(tmp_path, 
 
 @pytest.mark.parametrize("kept", [2, 9, 20])
 def test_a_chat_run_continues_from_any_journal(chat_files, tmp_path, kept):
-    run_recipe(chat(chat_files), tmp_path / "whole", Author(spoken))
+    run_recipe(chat(chat_files), tmp_path / "whole", Author(reply))
     lines = (tmp_path / "whole/completions.jsonl").read_bytes().splitlines(keepends=True)
     (tmp_path / "cut").mkdir()
     (tmp_path / "cut/completions.jsonl").write_bytes(b"".join([*lines[: kept - 1], *lines[kept : kept + 3]]))
-    run_recipe(chat(chat_files), tmp_path / "cut", Author(spoken))
+    run_recipe(chat(chat_files), tmp_path / "cut", Author(reply))
     assert dataset(tmp_path / "cut") == dataset(tmp_path / "whole")
 
 
@@ -330,9 +330,9 @@ def test_the_horizon_is_derived_for_categories_too(files):
     assert made.for_model(Author(write)).config.prompt.horizon == 16
 
 
-def test_a_launch_settles_the_recipe_and_an_earlier_version_s_run_continues_as_it_was_asked(chat_files, tmp_path):
+def test_a_launch_stores_its_recipe_and_a_run_of_an_earlier_version_continues_as_it_began(chat_files, tmp_path):
     def launch(name: str, requests: int, **options: str) -> list[Request]:
-        author = Author(spoken)
+        author = Author(reply)
         author.chats = True
         given = {"categories": CHAT, "categories_path": str(chat_files), "topics_path": str(chat_files / "topics.txt")}
         generate(

@@ -123,14 +123,14 @@ def test_a_run_without_a_record_proposes_commands_to_find_out_why(tmp_path):
     script = write_script(tmp_path / "script.jsonl", 60)
     shown = generate(*scripted(script, tmp_path / "run"), "--min_instruction_words", 100).stdout
     assert "0 records from" in shown and "new tokens." in shown and "a record" not in shown
-    assert "load_dataset" not in shown and "refilter" not in shown and "read and decided)" in shown
+    assert "load_dataset" not in shown and "refilter" not in shown and "were checked)" in shown
     dropped = rows(tmp_path / "run/rejected.jsonl")[0]["id"]
     assert f"explain {tmp_path / 'run'} {dropped}" in shown
 
 
-def test_counts_of_one_and_of_nothing_are_said_in_plain_words():
+def test_phrases_for_counts_of_zero_and_one():
     funnel = Funnel()
-    assert yield_text(funnel) == "yield 0% of 0 blocks written, of which none was read and decided"
+    assert yield_text(funnel) == "yield 0% of 0 blocks written, of which none was checked"
     assert [counted(number, "request") for number in (0, 1, 1_000)] == ["0 requests", "1 request", "1,000 requests"]
 
 

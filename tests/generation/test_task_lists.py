@@ -138,7 +138,7 @@ def test_single_task_keeps_its_lists_and_paragraphs(text):
     assert read(" ", single=True) == ["empty_block"]
 
 
-def test_request_of_a_category_stands_below_the_demonstrations():
+def test_the_request_of_a_category_follows_the_demonstrations():
     prompt = replace(composer(INSTRUCTION_INPUT_OUTPUT, "Collect tasks."), lead="Write 4 more.").compose(0, [])
     assert prompt.text.startswith("Collect tasks.\n\n1. ") and "\n\nWrite 4 more.\nWrite only the tasks" in prompt.text
     assert 'begin a line with "Input:"' in prompt.text

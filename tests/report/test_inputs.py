@@ -47,7 +47,7 @@ def test_run_is_read_with_records_drops_and_funnel(run):
     }
     assert source.funnel[0] == ("blocks written", report["blocks"])
     assert source.funnel[-1] == ("are new", 40)
-    assert dict(source.funnel)["were decided"] == report["parsed"]
+    assert dict(source.funnel)["were checked"] == report["parsed"]
     assert source.thresholds == {"rouge": 0.6}
     first = rows(run / "machine_generated_instructions.jsonl")[0]
     assert (source.rows[0].record.id, source.rows[0].request) == (

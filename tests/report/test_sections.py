@@ -27,14 +27,16 @@ def folders(tmp_path_factory):
     return [place / "one", place / "two"]
 
 
-def analysed(*paths):
+def analysis_of(*paths):
     inputs = read_inputs([str(path) for path in paths])
     pairs = [[verb_noun(row.record.instruction) for row in source.rows] for source in inputs]
     return Analysis(inputs, pairs, [neighbours(source, None) for source in inputs], None, "no vectors")
 
 
 def figures(*folders):
-    return {figure.name: figure for section in sections(analysed(*folders), "pca", 100) for figure in section.figures}
+    return {
+        figure.name: figure for section in sections(analysis_of(*folders), "pca", 100) for figure in section.figures
+    }
 
 
 def texts(spec):
@@ -105,7 +107,7 @@ def test_diversity_is_measured_at_the_same_number_of_records(tmp_path):
     for name, number in (("many", 130), ("few", 60), ("fewer", 49)):
         lines = [json.dumps({"instruction": f"Sort list {at} of names.", "output": "x"}) for at in range(number)]
         (tmp_path / name).with_suffix(".jsonl").write_text("\n".join(lines))
-    table = diversity_of(analysed(tmp_path / "many.jsonl", tmp_path / "few.jsonl"))
+    table = diversity_of(analysis_of(tmp_path / "many.jsonl", tmp_path / "few.jsonl"))
     rows = {name: values for name, _, values in table.rows}
     assert (
         table.size == 50
@@ -113,4 +115,4 @@ def test_diversity_is_measured_at_the_same_number_of_records(tmp_path):
         and rows["distinct-2"][0] == rows["distinct-2"][1]
     )
     assert rows["verb-object entropy"] == ["0.0", "0.0"] and "Vendi score" not in rows
-    assert diversity_of(analysed(tmp_path / "many.jsonl", tmp_path / "fewer.jsonl")) is None
+    assert diversity_of(analysis_of(tmp_path / "many.jsonl", tmp_path / "fewer.jsonl")) is None

@@ -21,7 +21,7 @@ CLASS = "import math\n\n@wrapped\nclass Stack(list):\n    size = 0\n    def pop(
         ("def f():\n " + "x." * 9000 + "x", None),
     ],
 )  # fmt: skip
-def test_code_of_an_answer_defines_something(output, code):
+def test_the_code_of_an_answer_defines_a_function_or_class(output, code):
     assert code_of(output) == code
 
 
@@ -60,7 +60,7 @@ def test_an_emptied_answer_keeps_its_definitions():
     assert emptied(CLASS).endswith("    def pop(self) -> int:\n        pass")
 
 
-def test_mutants_differ_by_one_place_and_are_spread_over_the_code():
+def test_mutants_have_one_change_each_and_are_spread_over_the_code():
     code = (
         "def f(x):\n    'doc'\n    if x < 2 and x in (1, 0):\n        return x + 1\n    x *= 2\n"
         "    return 'a' if True else x\nprint(1)"

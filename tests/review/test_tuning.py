@@ -90,7 +90,7 @@ def test_no_useful_record_is_a_mistake():
         best_of([(Variant("chat"), Outcome(problem="needs x")), (Variant("few_shot"), Outcome(problem="no seeds"))])
 
 
-def test_variant_answers_its_first_tasks_within_a_small_budget_and_continues_with_the_options_it_began_with(tmp_path):
+def test_a_variant_has_a_short_horizon_and_continues_only_with_the_same_options(tmp_path):
     chat = Variant("chat", {"recipe": "chat"})
     path = Tuning(tmp_path, {"top_p": 0.9}, 1000)._options_file(chat)
     assert yaml.safe_load(path.read_text()) == {"horizon": 8, "top_p": 0.9, "recipe": "chat"}

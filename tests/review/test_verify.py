@@ -1,4 +1,4 @@
-"""The verify command with scripted tests: outcomes, resuming, thresholds, and refusals."""
+"""The verify command with scripted tests: outcomes, resuming, thresholds and error messages."""
 
 import json
 
@@ -22,6 +22,7 @@ ANSWERS = {  # id: task, output, tests that the model writes (None if it is not 
     "passed": ("Write add.", f"Sure:\n```python\n{ADD}\n```", "assert add(1, 2) == 3\nassert add(0, -1) == -1"),
     "failed": ("Write mul in Python.", "def mul(a, b):\n    return a + b", "assert mul(2, 3) == 6"),
     "exits": ("Write six.", "import sys\ndef six():\n    return 6\nsys.exit(0)", "assert six() == 6"),
+    "leaves": ("Write ten.", "import os\ndef ten():\n    os._exit(0)", "assert ten() == 10"),
     "timeout": ("Write spin.", "def spin():\n    while True: pass", "assert spin() is None"),
     "empty": ("Write nothing.", "def nothing():\n    return None", "assert nothing() is None"),
     "weak": ("Write sign.", "def sign(x):\n    return 1 if x > 0 else -1", "assert sign(3) is not None"),
@@ -29,7 +30,13 @@ ANSWERS = {  # id: task, output, tests that the model writes (None if it is not 
     "broken_code": ("Sort in Python.", "def sort(:", None),
     "not_code": ("Name a bird.", "Penguin", None),
 }  # fmt: skip
-EXPECTED = {**{name: name for name in ANSWERS}, "exits": "failed", "empty": "vacuous", "weak": "vacuous"}
+EXPECTED = {
+    **{name: name for name in ANSWERS},
+    "exits": "failed",
+    "leaves": "failed",
+    "empty": "vacuous",
+    "weak": "vacuous",
+}
 
 
 @pytest.fixture
@@ -56,14 +63,14 @@ def test_records_are_kept_if_their_answer_passes_tests_that_its_mutants_fail(pla
     assert [line["id"] for line in rows(place / "out.jsonl")] == ["passed"]
     counted = report(place)
     assert counted["outcomes"] == {name: sum(outcome == name for outcome in EXPECTED.values()) for name in OUTCOMES}
-    assert (counted["records"], counted["kept"], counted["tests"]) == (9, 1, 7)
+    assert (counted["records"], counted["kept"], counted["tests"]) == (10, 1, 8)
     stored = {row["record"]: row.get("execution") for row in rows(place / "out.tests.jsonl")}
     assert stored["passed"]["tests"] == ["assert add(1, 2) == 3", "assert add(0, -1) == -1"]
     assert (stored["passed"]["mutants"], stored["passed"]["killed"]) == (2, 2) and stored["no_tests"] is None
     assert stored["empty"]["emptied_passes"] and stored["failed"]["detail"] == "AssertionError"
     printed = capsys.readouterr().out
     assert (
-        "1 of 9 records were kept" in printed
+        "1 of 10 records were kept" in printed
         and "none: 'I cannot.'" not in printed
         and "no_tests: 'I cannot.'" in printed
     )
@@ -122,7 +129,7 @@ def test_the_examples_parse_and_show_what_the_model_will_see():
     assert FORMAT.open_block(2).startswith("2. Task:")
 
 
-def test_too_few_killed_mutants_make_tests_vacuous():
+def test_tests_that_reject_too_few_mutants_are_vacuous():
     result = Execution("passed", "", [], "", 1, "none", 0.1, mutants=10, killed=7)
     assert (result.verdict(0.8), result.verdict(0.7)) == ("vacuous", "passed")
     assert Execution("failed", "", [], "", 1, "none", 0.1).verdict(0) == "failed"

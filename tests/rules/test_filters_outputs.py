@@ -1,4 +1,4 @@
-"""The filters of --check_outputs: instructions that ask for nothing, and outputs that are no answer."""
+"""The filters of --check_outputs: instructions that ask for nothing, and outputs that are no answers."""
 
 import pytest
 
@@ -119,7 +119,7 @@ def test_an_output_of_a_seed_or_of_an_earlier_record_is_a_copy() -> None:
 @pytest.mark.parametrize(
     "output", ["Yes", "4", "lost_card", "def f(x):\n    return x", "The text does not say what it was.", ""]
 )
-def test_a_short_output_and_one_made_of_its_own_task_are_no_copies(output: str) -> None:
+def test_short_outputs_and_outputs_made_of_their_own_task_are_no_copies(output: str) -> None:
     rule, code = drop_copied_output(), "int main() { int value = read(); print(value); return 0; } " * 2
     assert [rule(record(f"Task {at}", output, id=str(at))) for at in range(2)] == [None, None]
     assert [rule(record(f"Correct fault {at}", code, code + "}", str(at))) for at in range(2)] == [None, None]

@@ -16,9 +16,9 @@ from self_instruct.rules import sandbox
 from self_instruct.rules.sandbox import FAILED, FINISHED, OUTPUT, TIMEOUT, Limits, Sandbox, SandboxError, open_sandbox
 
 LIMITS = Limits(seconds=1, memory=256 << 20, files=57)
-"""The number of open files is a mark by which the test finds processes that are left."""
+"""The unusual limit of open files identifies processes that are left after a program."""
 
-# Name, program, outcome (None if it depends on the machine or mode). Names in braces are values of the test.
+# Name, program, outcome (None if it depends on the machine or mode). The test fills in the names in braces.
 # A program exits with 3 if it did harm.
 HOSTILE = (
     ("fork bomb", "import os\nwhile True:\n try: os.fork()\n except OSError: pass", TIMEOUT),
@@ -79,7 +79,7 @@ def isolated() -> Sandbox:
 
 
 def left_processes() -> list[str]:
-    """Return the processes with the test's mark."""
+    """Return the command lines of processes with the limit of open files of this test."""
     found = []
     for path in Path("/proc").glob("[0-9]*"):
         try:
@@ -140,7 +140,7 @@ def test_an_ordinary_program_runs_in_an_empty_folder(isolated):
     assert isolated.run("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)").code == 137
 
 
-def test_a_sandbox_that_cannot_isolate_is_refused_and_none_is_only_chosen_by_name(monkeypatch, tmp_path):
+def test_auto_is_refused_without_isolation_and_none_must_be_named(monkeypatch, tmp_path):
     monkeypatch.setattr(sandbox, "_why_not", lambda mode: "Operation not permitted")
     with pytest.raises(UserError, match=r"namespaces: Operation not permitted.*Install bubblewrap.*--sandbox none"):
         open_sandbox()

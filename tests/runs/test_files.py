@@ -31,7 +31,7 @@ def test_names_of_new_directories_are_synced_before_a_file_in_them(tmp_path, mon
     Journal(tmp_path / "a" / "run").close()
     assert {str(tmp_path), str(tmp_path / "a"), str(tmp_path / "a" / "run")} <= set(synced)
     synced.clear()
-    (tmp_path / "there").mkdir()  # perhaps by another rank of the same launch, just now
+    (tmp_path / "there").mkdir()  # another rank of the same launch may have just created it
     with closing(NewFile(tmp_path / "there" / "out.jsonl")) as file:
         file.write(b"x")
         assert str(tmp_path) in synced
@@ -82,7 +82,7 @@ def test_a_directory_that_is_moved_or_removed_during_a_launch_is_reported(tmp_pa
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("/dev/zero", path)])
-def test_a_pipe_a_device_or_a_directory_is_no_journal(tmp_path, make):
+def test_a_pipe_device_or_directory_in_place_of_the_journal_is_refused(tmp_path, make):
     make(tmp_path / "completions.jsonl")
     with pytest.raises(UserError, match=r"completions\.jsonl: is not a regular file; move it away"):
         Journal(tmp_path)

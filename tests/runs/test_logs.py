@@ -144,7 +144,7 @@ def test_a_refused_launch_leaves_no_log(tmp_path):
     assert result.returncode == 2 and not (tmp_path / "run").exists()
 
 
-def test_streams_and_logs_escape_control_characters_but_bars_return_to_their_line(log, tmp_path):
+def test_streams_and_logs_escape_control_characters_but_progress_bars_move_the_cursor(log, tmp_path):
     (tmp_path / "run.yaml").touch()
     text, shown = "a\x1b]0;t\x07\x9b2J\r\u202eb\tc\n", "a\\x1b]0;t\\x07\\x9b2J\\r\\u202eb\tc\n"
     terminal = io.StringIO()

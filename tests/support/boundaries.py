@@ -1,9 +1,8 @@
 """Kill a process at a write boundary: before, during or after the n-th write or sync of a file.
 
-A boundary is `FILE:OPERATION:N:PHASE`, such as `completions.jsonl:write:3:middle`; separate several by commas.
-Operations are system calls: every write to a file below the folder passes here unbuffered; FILE is its path in the folder.
-With `RECORD` as the place, nothing is killed, and all operations are recorded for `tests.support.power`. As a script, it
-runs a real command:
+A boundary is `FILE:OPERATION:N:PHASE`, such as `completions.jsonl:write:3:middle`; separate several by commas. FILE is the
+path in the folder. Operations are system calls, because files below the folder are written unbuffered. With `RECORD` as the
+place, nothing is killed, and all operations are recorded for `tests.support.power`. As a script, this runs a real command:
 
     python tests/support/boundaries.py FOLDER PLACE SIGNAL SCRIPT ARGUMENTS...
 """
@@ -41,7 +40,7 @@ class Boundaries:
         os.unlink = partial(self._moved, os.unlink, "unlink")
 
     def record(self, operation: str, path: str, *more: object) -> None:
-        """Add an operation to the recording, with the path in the folder."""
+        """Append an operation, with the path in the folder, to the recording if one is made."""
         if self.points == [RECORD]:
             with _open(f"{self.folder}.recorded", "a") as file:
                 file.write(json.dumps([operation, os.path.relpath(path, self.folder), *more]) + "\n")
@@ -50,7 +49,7 @@ class Boundaries:
         """Perform one operation in one or two steps, with the signal before, between or after them at a given
         boundary.
         """
-        if name.startswith("logs/"):  # nothing is made from a log
+        if name.startswith("logs/"):  # no output depends on a log
             for act in acts:
                 act()
             return
@@ -79,7 +78,7 @@ class Boundaries:
         return os.path.abspath(path).startswith(f"{self.folder}/")
 
     def name(self, path) -> str:
-        """Return the path of a file in the folder."""
+        """Return the path of a file relative to the folder."""
         return os.path.relpath(path, self.folder)
 
     def _opened(self, file, mode="r", buffering=-1, encoding=None, errors=None, newline=None, *args, **more):
@@ -140,7 +139,7 @@ class _Watched(io.FileIO):
         return size
 
     def _place(self) -> str:
-        """Return the path that the file has now."""
+        """Return the current path of the file, which may have been renamed."""
         return os.readlink(f"/proc/self/fd/{self.fileno()}")
 
     def _whole(self, content: bytes) -> None:

@@ -99,7 +99,7 @@ class Copy:
         """Wait for its end and return its output. Raises `TimeoutExpired` if that takes longer."""
         if self.poll(timeout) is None:
             raise subprocess.TimeoutExpired(self.args, timeout)
-        # One that was killed at once has not opened its streams.
+        # A copy that was killed at once has not created the files of its output.
         written = [path.read_bytes() if path.exists() else b"" for path in self._streams]
         out, err = (content.decode().replace("\r\n", "\n") for content in written)
         self._folder.cleanup()

@@ -1,7 +1,7 @@
-"""Kill commands of every kind, or cut their power, and compare the final files with those of an undisturbed command.
+"""Kill commands, or simulate power failures, and compare the final files with those of an undisturbed command.
 
-A `Series` is a command that writes below `out` in its working directory. It is killed up to four times in a row, then left to
-finish, in the same directory or in one that was moved or copied after each kill.
+A `Series` is a command that writes below `out` in its working directory. It is killed up to four times in a row and then runs
+to its end. After each kill the directory may be moved or copied.
 """
 
 import json
@@ -30,11 +30,11 @@ _JOURNALS = (JOURNAL, "self_consistency.jsonl", "out.judgements.jsonl")
 
 @dataclass(frozen=True)
 class Series:
-    """A command that is killed: a script and its arguments, run in a new directory with these ranks.
+    """A command to kill: a script and its arguments, run in a new directory with this number of ranks.
 
-    `exact` if its files are the same bytes whenever it runs. Else the number of completions beyond the target varies, so only
-    accepted and rejected candidates are compared, without times and ranks. `start` fills the directory, `way` says what
-    happens to it after a kill.
+    `exact` says that every run writes the same bytes. If not, the number of completions beyond the target varies, so only the
+    accepted and rejected candidates are compared, without times and ranks. `start` fills the directory; `way` says whether it
+    is moved or copied after a kill.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Series:
 
     @property
     def title(self) -> str:
-        """The name with the directory's fate."""
+        """The name, and whether the directory is moved or copied."""
         return f"{self.name}, directory {self.way}" if self.way else self.name
 
 
@@ -107,7 +107,7 @@ class Victim:
         return copies
 
     def contents(self) -> dict[str, bytes]:
-        """Return the command's files without logs and caches, by their path; of runs that vary, only what must not."""
+        """Return the contents of the command's files by path, without logs and caches, and without what may vary."""
         found = {}
         for path in sorted(self.out.rglob("*")):
             name = str(path.relative_to(self.out))
@@ -123,7 +123,7 @@ class Victim:
         return found
 
     def left(self) -> list[str]:
-        """Return the unfinished files and locks in the directory."""
+        """Return the names of unfinished files and locks in the directory."""
         return [path.name for path in self.out.rglob("*") if path.name.endswith((".part", ".lock"))]
 
     def journalled(self) -> list[bytes]:
@@ -131,13 +131,13 @@ class Victim:
         return [line for name in _JOURNALS for line in whole_lines(self.out, name)]
 
     def _torn(self) -> int:
-        """Return how many files of a command without a journal are neither those of a finished one nor missing."""
+        """Return how many files of a command without a journal are there but differ from those of a finished command."""
         if self._has_journal:
             return 0
         return sum(content != self.reference.get(name) for name, content in self.contents().items())
 
     def _doubled(self) -> int:
-        """Return how many requests the journal of a run has twice; check that an exact one accounts for every candidate."""
+        """Return how many requests are in the journal twice. Fail if an exact run does not account for every candidate."""
         lines = whole_lines(self.out)
         if lines and self.series.exact:
             check_partition(self.out)
@@ -157,7 +157,7 @@ class Victim:
         self.here = there
 
     def kills(self, number: int) -> Iterator[tuple[Kill, int]]:
-        """Kill the command this many times; yield each kill with the number of unfinished files that stayed."""
+        """Kill the command this many times; yield each kill with the number of unfinished files at the end."""
         plan = [*self.rng.sample(self.points, len(self.points)), *[MOMENT] * (len(self.points) // 3 + 1)]
         waiting: list[str] = []
         while number > 0:
@@ -191,9 +191,10 @@ class Victim:
             yield Kill(place, lost, extra if at == 0 else 0, identical), len(self.left()) if at == 0 else 0
 
     def failures(self, number: int, mode: str) -> Iterator[tuple[Kill, int]]:
-        """Cut the power this many times after a random operation, and let the command continue; the last operation comes first.
+        """Simulate this many power failures, each after a random operation or (every tenth) the last, and continue the command.
 
-        A line of a journal is lost if it was synced and did not survive, and so is a file of a command that had succeeded.
+        A journal line counts as lost if it was synced and did not survive. After the last operation, so does any line of the
+        final files.
         """
         self._empty()
         assert self.launch(RECORD, ".") == 0, self.said
@@ -224,7 +225,7 @@ class Victim:
 
 
 def differences(expected: dict[str, bytes], found: dict[str, bytes]) -> tuple[int, int]:
-    """Return how many lines are missing from the files, and how many are there once too often."""
+    """Return how many lines of the files are missing, and how many are extra."""
     missing = extra = 0
     for name in {*expected, *found}:
         before, after = (Counter(files.get(name, b"").splitlines()) for files in (expected, found))

@@ -13,7 +13,7 @@ class FakeHub:
 
     def __init__(self, url):
         self.url, self.failing, self.fails_after, self.times, self.commits = url, {}, set(), {}, []
-        self.held = None  # an event: a commit is made at once, but answered only when this is set
+        self.held = None  # an event: the server makes a commit at once, but answers only after this is set
         self.asked, self.anonymous, self.tokens, self.repositories, self.files = [], [], set(), {}, {}
 
     def answer(self, method, path, headers, body):
@@ -49,7 +49,7 @@ class FakeHub:
         return self._read(path)
 
     def _read(self, path):
-        """Return status and content of what is in the repository."""
+        """Return the status and content of a request that reads the repository."""
         if "/tree/" in path:
             names = [{"type": "file", "path": name, "size": 1, "oid": "abc"} for name in self.files]
             return (200, names) if any(f"/datasets/{name}/" in path for name in self.repositories) else (404, {})

@@ -1,7 +1,7 @@
-"""Random input for everything that reads text of models, servers and users, and the property that each reader must have.
+"""Random input for every reader of text from models, servers and users, with the property that each reader must have.
 
-Inputs are made of fragments of the target's own grammar, or are damaged samples. `benchmarks/fuzz.py` runs this for hours,
-`tests/test_fuzz.py` for a second.
+An input is a random sequence of fragments of the reader's grammar, or a damaged sample. `benchmarks/fuzz.py` runs this as long
+as you like, and `tests/test_fuzz.py` briefly.
 """
 
 import json
@@ -43,7 +43,7 @@ class Slow(Exception):
 
 @dataclass(frozen=True)
 class Target:
-    """What is tried: fragments and whole samples to make input from, and a function that raises if its property fails."""
+    """A reader to try: `check` raises if its property fails; input is made from fragments and whole samples."""
 
     check: Callable[[bytes, Path], object]
     fragments: Sequence[str]
@@ -64,7 +64,7 @@ def input_of(target: Target, rng: random.Random) -> bytes:
 
 
 def damaged(content: bytes, fragments: Sequence[str], rng: random.Random) -> bytes:
-    """Return a content after some changes: bytes changed, a piece removed, doubled or moved, a fragment put in."""
+    """Return a content with a few changes: bytes replaced, a piece removed, repeated or moved, a fragment inserted."""
     for _ in range(rng.randint(1, 6)):
         begin = rng.randint(0, len(content))
         end = min(len(content), begin + int(rng.expovariate(0.05)))
@@ -85,7 +85,7 @@ def damaged(content: bytes, fragments: Sequence[str], rng: random.Random) -> byt
 
 
 def checked(target: Target, content: bytes, folder: Path) -> None:
-    """Check the property for an input. Raises what the property raises, or `Slow`."""
+    """Check the property for an input. Raises the error of the check, or `Slow`."""
     begun = time.process_time()
     target.check(content, folder)
     seconds, most = time.process_time() - begun, MOST_SECONDS + PER_MEGABYTE * len(content) / 2**20
@@ -93,7 +93,8 @@ def checked(target: Target, content: bytes, folder: Path) -> None:
         raise Slow(f"{seconds:.1f} s for {len(content):,} bytes, more than {most:.1f}")
 
 
-_LAYOUT = r"(?m)^[^\S\n]*(?:```[\w+#.-]{0,30}|-{3,}|\*{3,})[^\S\n]*$|[\s#]"  # between blocks, also fences and rules
+# Code fences and horizontal rules may separate blocks.
+_LAYOUT = r"(?m)^[^\S\n]*(?:```[\w+#.-]{0,30}|-{3,}|\*{3,})[^\S\n]*$|[\s#]"
 
 
 def _text(content: bytes) -> str:
@@ -101,8 +102,8 @@ def _text(content: bytes) -> str:
 
 
 def blocks(content: bytes, folder: Path) -> None:
-    """No letter of a completion is lost, and a record of any text is read back."""
-    # The beginning of a label at the end is not kept.
+    """Check that no letter of a completion is lost, and that a record of any text is read back."""
+    # The parser drops the beginning of a label at the end of a text, so the input ends with another word.
     text = f"task {_text(content)}\nend"
     for format in FORMATS.values():
         for truncated in (False, True):
@@ -134,7 +135,7 @@ def judgements(content: bytes, folder: Path) -> None:
 
 
 def answers(content: bytes, folder: Path) -> None:
-    """An answer of a server is read, or cannot be used; it never ends the engine."""
+    """Check that an answer of a server is read or raises BadAnswer, and never another error."""
     for chat in (False, True):
         with suppress(BadAnswer):
             assert read_answer(content, chat, str).choices
@@ -142,7 +143,7 @@ def answers(content: bytes, folder: Path) -> None:
 
 
 def datasets(content: bytes, folder: Path) -> None:
-    """Every row of a file is written or rejected."""
+    """Check that every row of a file is written or rejected."""
     for suffix in (".json", ".jsonl", ".txt", ".csv"):
         source, output = folder / f"in{suffix}", folder / "out.jsonl"
         source.write_bytes(content)
@@ -155,7 +156,7 @@ def datasets(content: bytes, folder: Path) -> None:
 
 
 def configs(content: bytes, folder: Path) -> None:
-    """A YAML file is read or refused."""
+    """Check that a YAML file is read or raises UserError."""
     path = folder / "run.yaml"
     path.write_bytes(content)
     with suppress(UserError):
@@ -165,7 +166,7 @@ def configs(content: bytes, folder: Path) -> None:
 
 
 def journals(content: bytes, folder: Path) -> None:
-    """A whole line of a journal is an entry, or in the quarantine file."""
+    """Check that every whole line of a journal is an entry, or moved to the quarantine file."""
     for name in ("completions.jsonl", "completions.quarantine.jsonl"):
         (folder / name).unlink(missing_ok=True)
     path = folder / "completions.jsonl"

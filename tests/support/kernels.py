@@ -1,6 +1,6 @@
 """Compile the search kernels into numba's cache: `python -m tests.support.kernels`.
 
-It takes 8 s, and without it each process that a test of a fresh clone starts would do the same.
+This takes 8 s. Without it, every process that the tests start in a fresh clone would compile them again.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ TEXTS = ["a b c d", "e f g h i", "j k l m n o"] * 2
 
 
 def compile_kernels() -> None:
-    """Search a few texts and vectors by each compiled function."""
+    """Search a few texts and vectors with every compiled function."""
     index = SequenceIndex(str.split)
     rows = index.tokens(TEXTS)
     index.add_new(rows, *index.nearest(rows, 0.7), 0.7)

@@ -1,8 +1,8 @@
 """Simulate a power failure: of the recorded operations of a command, only what was synced is sure to survive.
 
-The model is the weakest that POSIX allows. Content survives up to the last fsync of its file; of later writes, none, all or a
-part survives. A new, renamed or removed name survives once its directory was synced; of the later ones, the first few
-survive, in order (`ORDERED`), or any of them (`REORDERED`). Renames stay atomic.
+This is the weakest guarantee that POSIX gives. Content survives up to the last fsync of its file; of later writes, none, all or
+a part survives. A new, renamed or removed name survives if its directory was synced afterwards. Of later changes of names,
+either the first few survive (`ORDERED`), or any of them (`REORDERED`). Renames stay atomic.
 """
 
 import base64
@@ -17,7 +17,7 @@ ORDERED, REORDERED = "names in order", "names in any order"
 
 @dataclass
 class _File:
-    """A file: its content now, the synced content, and the later writes as contents after each."""
+    """A file: its current content, the synced content, and the content after each later write."""
 
     now: bytes = b""
     synced: bytes = b""
@@ -31,7 +31,7 @@ class _File:
         self.synced, self.later = self.now, []
 
     def survivor(self, rng: random.Random) -> bytes:
-        """Return the synced content, that after a later write, or one that is cut or has zeros at its end."""
+        """Return a content that may survive: the synced one, or that of a later write, whole, cut or with zeros at its end."""
         if not self.later:
             return self.synced
         content = rng.choice([self.synced, *self.later])
@@ -48,7 +48,7 @@ Name = dict[str, _File | None]
 
 
 class Disk:
-    """The state of a directory while recorded operations are applied, and how much of it is safe."""
+    """The state of a directory while recorded operations are applied, and the part of it that is sure to survive."""
 
     def __init__(self, folder: Path) -> None:
         self.names: dict[str, _File] = {}
@@ -86,7 +86,7 @@ class Disk:
         self.pending.append(change)
 
     def survivors(self, rng: random.Random, mode: str) -> dict[str, bytes | None]:
-        """Return a possible content of the disk after a power failure now, by path; None for a directory."""
+        """Return a possible content of the disk after a power failure, by path; None for a directory."""
         if mode == ORDERED:
             kept = self.pending[: rng.randint(0, len(self.pending))]
         else:

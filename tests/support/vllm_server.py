@@ -1,8 +1,8 @@
 """A stand-in for the command `vllm`: `vllm serve MODEL --host HOST --port PORT ...`, with its /health and its key.
 
-The first server on FAILING_HOST fails after some answers: it ends, or with FAILURE=hang stays and answers with errors. A server
-of several nodes waits for the others at the master's port, and these never end by themselves. Each start adds a line to a file
-of the node in the folder STARTS.
+The first server on FAILING_HOST fails after some answers: it exits or, with FAILURE=hang, answers with errors only. A server on
+several nodes waits until the other nodes have connected to the master's port; these never exit by themselves. Each start adds a
+line to the node's file in the folder STARTS.
 """
 
 import argparse
@@ -35,7 +35,7 @@ class Server(EndpointServer):
 
 
 def join(address: str, port: int) -> None:
-    """Connect to the master, and stay."""
+    """Connect to the master, and keep the connection open."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:

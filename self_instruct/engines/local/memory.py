@@ -23,7 +23,9 @@ from self_instruct.errors import UserError
 ASSUMED_PROMPT = 2048
 USABLE = 0.8
 MOST_ROWS, MOST_ROWS_ON_CPU = 256, 16
-"""With more rows, a step computes more than it reads, so they gain little. 256 is an assumption, not measured on a GPU."""
+"""The most rows of a batch. With many rows, arithmetic limits a step rather than reading the weights, so more rows gain little.
+256 is an assumption: it was not measured on a GPU.
+"""
 _MEASURED_TOKENS = (8, 16)
 # Sampling holds several copies of a row's logits in single precision (sorted, cumulated), with 8-byte ids.
 _BYTES_A_LOGIT = 64

@@ -72,7 +72,7 @@ class _Router(OutputRouter):
             self.events.put((drawn, ended))
 
     def fail_and_deliver(self, state: Any, error: Exception) -> None:
-        """Record the rows that were active; the loop calls this forevery row when it dies."""
+        """Record the rows that were active; the loop calls this for every row when it dies."""
         if state.status != RequestStatus.PENDING:
             self.in_progress.add(state.request_id)
 

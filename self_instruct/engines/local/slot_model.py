@@ -73,7 +73,7 @@ class SlotModel:
             self._mark_seen({rows + at: texts[at] for at in penalised})
 
     def launch(self, uniform: Sequence[float], samplings: Sequence[Sampling]) -> Drawn:
-        """Draw a token forevery row with its own sampling.
+        """Draw a token for every row with its own sampling.
 
         If this fails, it can be called again: a second call sets everything that the first one changed.
         """

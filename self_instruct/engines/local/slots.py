@@ -53,7 +53,7 @@ class SlotBackend:
     def advance(
         self, waiting: list[ActiveRequest], on_step: Callable[[int], None], interrupted: Callable[[], bool]
     ) -> list[ActiveRequest]:
-        """Admit rows into free slots, then draw a token forevery row. Return the rows that ended."""
+        """Admit rows into free slots, then draw a token for every row. Return the rows that ended."""
         message = None
         try:
             with torch.inference_mode():

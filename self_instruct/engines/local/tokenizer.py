@@ -64,12 +64,13 @@ class PromptEncoder:
         return self._tokenizer(self.template.render(prompt, system) + begun, add_special_tokens=False)["input_ids"]
 
     def text_for_server(self, request: Request) -> str:
-        """Return the prompt of a request as text, without the token at its beginning that servers add to every text."""
+        """Return the text of a request for a server, without a beginning-of-sequence token that the tokenizer adds anyway."""
         assert self.template is not None, "the connection was checked to have a chat template"
-        shown = request.prompt if request.raw else self.template.render(request.prompt, request.system)
-        first, added = self._tokenizer.bos_token, self._tokenizer("x")["input_ids"][:1]
-        adds = first is not None and added == [self._tokenizer.bos_token_id]
-        return (shown + request.opening).removeprefix(first if adds else "")
+        rendered = request.prompt if request.raw else self.template.render(request.prompt, request.system)
+        bos, first_ids = self._tokenizer.bos_token, self._tokenizer("x")["input_ids"][:1]
+        # Servers tokenize a prompt as this tokenizer does, so they would add the token a second time.
+        adds_bos = bos is not None and first_ids == [self._tokenizer.bos_token_id]
+        return (rendered + request.opening).removeprefix(bos if adds_bos else "")
 
     def thought(self, opening: str, raw: bool = False) -> str:
         """Return the unfinished thought at the end of a prompt; empty if there is none."""
@@ -131,7 +132,7 @@ class ModelReader:
         return self.template.user_turn(system)
 
     def text_for_server(self, request: Request) -> str:
-        """Return the prompt of a request as text, without the token at its beginning that servers add to every text."""
+        """Return the text of a request for a server, without a beginning-of-sequence token that the tokenizer adds anyway."""
         return self._encoder.text_for_server(request)
 
     def prompt_tokens(self, prompt: str, opening: str, system: str | None = None, raw: bool = False) -> int:

@@ -104,7 +104,7 @@ def addresses(given: Sequence[str]) -> list[str]:
 
 
 def most_bytes(fields: Mapping[str, Any]) -> int:
-    """Return how many bytes a response to a request body may have: 1 KiB a token, and 1 MiB foreverything else."""
+    """Return how many bytes a response to a request body may have: 1 KiB a token, and 1 MiB for everything else."""
     counts = [fields.get(name) for name in ("max_tokens", "max_completion_tokens")]
     tokens = max((count for count in counts if isinstance(count, int)), default=0)
     return _OTHER_BYTES + _BYTES_PER_TOKEN * max(0, tokens) * int(fields.get("n", 1))

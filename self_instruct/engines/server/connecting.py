@@ -50,8 +50,8 @@ def connect(
 
     Of several servers, one that refuses the request is named and gets no others; one that is still starting gets requests as
     soon as it answers. `several` says whether prompts are completed more than once; `local` loads a counter with the model's
-    own tokenizer. With `turns`, the model also writes users' turns: its chat template is read here, and the server must offer
-    completions. Raises UserError if no server can serve the requests, and EngineLost if none answers in time.
+    own tokenizer. With `turns`, the model also writes the user's turn: this process renders its chat template, and the server
+    must offer /v1/completions. Raises UserError if no server can serve the requests, and EngineLost if none answers in time.
     """
     urls, key = addresses(endpoint.addresses), read_key(endpoint.key_variable)
     if not endpoint.model:
@@ -60,8 +60,8 @@ def connect(
 
     tokenizer = local() if local else None
     template = getattr(tokenizer, "template_arguments", {}) if endpoint.template is None else endpoint.template
-    reads_turns = _with_template(tokenizer) if turns else None
-    text_of = {"text_of": reads_turns.text_for_server} if reads_turns else {}
+    renderer = _with_template(tokenizer) if turns else None
+    text_of = {"text_of": renderer.text_for_server} if renderer else {}
 
     def form(chat: bool) -> Form:
         prefix = endpoint.continuation == "prefix"
@@ -69,7 +69,7 @@ def connect(
 
     reader = EndpointReader(endpoint.context_length, tokenizer)
     forms = {"auto": [form(True), form(False)], "chat": [form(True)], "completions": [form(False)]}[endpoint.kind]
-    engine = OpenAIEngine(urls, key, hider(key), forms[0], sampling, reader, patience, on_tokens, reads_turns)
+    engine = OpenAIEngine(urls, key, hider(key), forms[0], sampling, reader, patience, on_tokens, renderer)
     one = replace(sampling, max_new_tokens=1)
 
     async def why_refused(server: Server, form: Form) -> str | None:
@@ -83,8 +83,8 @@ def connect(
             return engine
         if turns:
             raise UserError(
-                "--recipe magpie needs the endpoint /v1/completions, where the model writes the user's turn, and the server at "
-                f"--api_base does not offer it for --api_model {endpoint.model} ({'; '.join(refusals)}); use --recipe chat, or "
+                "--recipe magpie needs the endpoint /v1/completions, where the model writes the user's turn, but the server at "
+                f"--api_base does not offer it for --api_model {endpoint.model} ({'; '.join(refusals)}); use --recipe chat or "
                 "another server"
             )
         raise UserError(
@@ -97,12 +97,12 @@ def connect(
 
 
 def _with_template(tokenizer: TokenCounter | None) -> ModelReader:
-    """Return a tokenizer that has a chat template. Raises UserError for another."""
+    """Return the tokenizer. Raises UserError if it is missing or has no chat template."""
     if not isinstance(tokenizer, ModelReader) or tokenizer.template is None:
         raise UserError(
-            "--recipe magpie on a server needs the model's chat template on this machine, and "
-            f"{'there is no tokenizer' if tokenizer is None else 'the tokenizer has none, or does not use it'}; give "
-            "--tokenizer_name_or_path, a folder or Hub id of the model's own tokenizer, or use --recipe chat"
+            "--recipe magpie on a server needs the model's chat template on this machine, but "
+            f"{'no tokenizer was found' if tokenizer is None else 'the tokenizer has none, or --chat_template is never'}; give "
+            "--tokenizer_name_or_path, the folder or Hub id of the model's own tokenizer, or use --recipe chat"
         )
     return tokenizer
 

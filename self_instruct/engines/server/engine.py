@@ -43,8 +43,8 @@ class Patience:
 class OpenAIEngine:
     """Sends requests, rendered by `form`, to the servers at `urls`; `reader` counts prompt tokens.
 
-    `hide` removes the key from a text. `on_tokens` is called in the polling thread with the number of new tokens. `turns`
-    reads the model's chat template if the run needs it here.
+    `hide` removes the key from a text. `on_tokens` is called in the polling thread with the number of new tokens.
+    `renderer` renders the model's chat template, for runs that do so here rather than on the server.
     """
 
     capacity: int | None = None
@@ -59,9 +59,9 @@ class OpenAIEngine:
         reader: EndpointReader,
         patience: Patience,
         on_tokens: Callable[[int], None] = lambda tokens: None,
-        turns: ModelReader | None = None,
+        renderer: ModelReader | None = None,
     ) -> None:
-        self._turns = turns
+        self._renderer = renderer
         self.form, self._hide, self._sampling, self._patience = form, hide, sampling, patience
         self._reader, self._on_tokens = reader, on_tokens
         self._clients = [Client(url, key, hide, patience.timeout, patience.concurrency) for url in urls]
@@ -101,22 +101,22 @@ class OpenAIEngine:
     @property
     def chats(self) -> bool:
         """Whether prompts are rendered with a chat template, by the server or here."""
-        return self.form.chat or self._turns is not None
+        return self.form.chat or self._renderer is not None
 
     @property
     def template(self) -> ChatTemplate | None:
-        """The chat template, if the run needs it here."""
-        return self._turns.template if self._turns else None
+        """The chat template, if this process renders it; otherwise None."""
+        return self._renderer.template if self._renderer else None
 
     def user_turn(self, system: str | None = None) -> UserTurn:
         """Return the template's text around the user's text. Raises UserError if nothing marks the end of the user's turn."""
-        assert self._turns is not None, "the engine was connected for user turns"
-        return self._turns.user_turn(system)
+        assert self._renderer is not None, "the engine was connected for user turns"
+        return self._renderer.user_turn(system)
 
     @property
     def template_arguments(self) -> Mapping[str, Any]:
-        """The variables of the chat template that are sent to the server, or with which it is rendered here."""
-        return self._turns.template_arguments if self._turns else self.form.template
+        """The variables of the chat template, whether the server or this process renders it."""
+        return self._renderer.template_arguments if self._renderer else self.form.template
 
     def prompt_tokens(self, prompt: str, opening: str, system: str | None = None, raw: bool = False) -> int:
         """Return the number of tokens in a prompt."""

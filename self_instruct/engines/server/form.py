@@ -15,6 +15,7 @@ from self_instruct.engines.base import Request, Sampling
 
 MOST_STOPS = 4
 THOUGHT_STOP = "stop, which could end a thought"
+"""Withheld in place of "stop" for a thinking model: raw requests, in which it writes no thought, keep their stop texts."""
 _PREAMBLE = 500
 _TEMPLATE = "chat_template_kwargs"
 _OPTIONAL = ("seed", "n", "stop")
@@ -27,8 +28,8 @@ class Form:
 
     In a chat, the model has to continue the opening. With `prefix` the opening is sent as the beginning of the answer;
     otherwise the message asks for it in words. `own` are fields of every request; they override all others.
-    `template` has the variables of the server's chat template. A raw request is always a completion; `text_of` returns the
-    prompt of a completion.
+    `template` has the variables of the server's chat template. A raw request always goes to the completions endpoint; `text_of`
+    returns the text that is sent there.
     """
 
     def __init__(
@@ -95,7 +96,7 @@ class Form:
         return {**body, **self._own}
 
     def prompt(self, prompt: str, opening: str, system: str | None = None) -> dict[str, Any]:
-        """Return the fields of a chat with the prompt, as close to what a local model reads as the server allows."""
+        """Return the messages of a chat request, as close to what a local model reads as the server allows."""
         asked = prompt.rstrip()
         if opening.strip() and not self._prefix:
             asked = f"{asked}\n\n{_ASK}\n{opening.rstrip()}"

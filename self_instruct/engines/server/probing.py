@@ -33,8 +33,8 @@ async def probe(
 ) -> str | None:
     """Request one token and return why the server refuses, or None. Optional fields that it refuses are not sent again.
 
-    With `raw`, the request is a completion even if the form is a chat. Raises UserError if the server rejects the key, and
-    EngineLost if it has not answered after `wait` seconds.
+    With `raw`, the request goes to the completions endpoint even if the form is a chat. Raises UserError if the server rejects
+    the key, and EngineLost if it has not answered after `wait` seconds.
     """
     # With an opening, so that a server that cannot continue a message refuses now.
     asked = [

@@ -1,8 +1,8 @@
 """End vLLM's processes when the process that started them ends, however it ends.
 
 vLLM's engine process outlives a parent that was killed and keeps its GPU. So a small process of our own waits at a pipe that
-closes with the parent, and then kills every process that has vLLM's output file for its standard output. Their environment
-could not tell: setproctitle, with which vLLM names its processes, overwrites it. Needs /proc, as vLLM's GPU builds do.
+closes with the parent, and then kills every process whose standard output is vLLM's output file. A mark in their environment
+would not work: setproctitle, with which vLLM names its processes, overwrites it. Needs /proc, as vLLM's GPU builds do.
 """
 
 import os
@@ -17,12 +17,13 @@ _CLOSE_SECONDS = 10.0
 
 
 class Reaper:
-    """Kills the processes that write to a file when this process ends. `output` is the descriptor of the file."""
+    """Kills the processes that write to the file with the descriptor `output` when this process ends."""
 
     def __init__(self, output: int) -> None:
         self._output = output
         self._watched: set[int] = set()
-        # Outside of our process group: a terminal's Ctrl-C must not end it. It has the file for its standard error.
+        # Outside of our process group: a terminal's Ctrl-C must not end it. Its standard error is the file, which tells it
+        # whom to kill.
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", __file__], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=output,
             start_new_session=True,

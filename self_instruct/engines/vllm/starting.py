@@ -68,11 +68,11 @@ class Output:
         return found[-1].strip().rstrip(".")[:600] if found else None
 
     def reason(self, error: Exception) -> str:
-        """Return why vLLM has ended with this error, which may only say that something has failed."""
+        """Return why vLLM has ended: the cause in its output, or else the text of the error."""
         if cause := self.cause():
             return cause
         if any(word in str(error) for word in _WRAPPERS):
-            return "one of its processes was killed, which the system does when memory runs out"
+            return "one of its processes ended without a message; the system kills processes when memory runs out"
         return str(error)
 
     @contextmanager

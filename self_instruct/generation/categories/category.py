@@ -24,11 +24,11 @@ OPTIONS = (
 """Options of a run that a category may set."""
 
 LETTER = "letter"
-"""The variable that says under which letter the right option stands. Only the author of the options can follow it."""
+"""The variable with the letter of the right option. It is no part of a request that sends a task alone, whose options exist."""
 ALL, MISSING, NONE = "all", "missing", "none"
 """The values of `answered_alone`."""
 ALONE = ("answered_alone", "answer_system_prompt")
-"""Keys of a file that have an effect only if tasks are sent alone to a chat model."""
+"""Keys of a category file that have an effect only if tasks are sent alone to a chat model."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,10 @@ class Category:
 
     `steps` is 1 if a completion has tasks with their answers, 2 if each task is answered by a separate request.
     `prompt` is the beginning of a prompt and `request` its end; `response_prompt` and `response_request` are those of
-    the second step. `answered_alone` says which tasks are sent to a chat model alone, as a user's message: `all`, those whose
-    answer is `missing` or rejected, or `none`. `validators` check whole records; `instruction_validators` check tasks without
-    an answer. `options` are run options that the category overrides. `sha256` is the hash of the file without the keys in
-    `ALONE`, `alone_sha256` that of these keys.
+    the second step. `answered_alone` says which tasks are sent to a chat model alone, as a user's message: `all` of them, those
+    whose answer is `missing` or rejected, or `none`. `validators` check whole records; `instruction_validators` check tasks
+    without an answer. `options` are run options that the category overrides. `sha256` is the hash of the file's content without
+    the keys in `ALONE`; `alone_sha256` is the hash of these keys and their values.
     """
 
     name: str
@@ -92,8 +92,8 @@ class Category:
         return self.steps == 2 or self.answered_alone != NONE
 
     def asked_as(self, recipe: str, orphans: bool) -> "Category":
-        """Return the category as a recipe asks for its tasks. With `chat`, `answered_alone` holds; with `few_shot`, only tasks
-        of one step without a valid answer are sent alone, and only with `orphans`.
+        """Return the category with the `answered_alone` that holds for a recipe: with `chat`, that of its file. With `few_shot`
+        and `orphans`, tasks of one step without a valid answer are sent alone, unless the file says `none`.
         """
         if recipe == "chat":
             return self

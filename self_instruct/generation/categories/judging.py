@@ -1,7 +1,7 @@
 """Build the rules that the candidates of a category must satisfy.
 
 In one step, a completion holds whole records. In two steps, it holds tasks, and a later request asks for the answer of each.
-A chat model is asked for the missing answers of one step too.
+A chat model may also get a task of one step alone, in a later request.
 """
 
 import re
@@ -12,7 +12,7 @@ from functools import partial
 from self_instruct.formats import Block
 from self_instruct.generation.answers import whole_reply
 from self_instruct.generation.categories.category import ALL, MISSING, NONE, Category
-from self_instruct.generation.judging import ORPHANED, Rules, candidates, check_by
+from self_instruct.generation.judging import ORPHAN_REASONS, Rules, candidates, check_by
 from self_instruct.generation.task_lists import listed_tasks
 from self_instruct.novelty.comparison import Bounds
 from self_instruct.records import Record
@@ -27,7 +27,7 @@ _REASONS_OF_EMPTY_OUTPUTS = ("no_answer", "no_final_answer", "no_text", "no_code
 def category_rules(
     category: Category, filters: Sequence[Filter], bounds: Bounds, quota: int | None, tasks: int
 ) -> Rules:
-    """Return the rules of a category, which keep at most `quota` of its records; a request asks for this number of `tasks`."""
+    """Build the rules of a category: at most `quota` of its records are kept, and a request asks for `tasks` tasks."""
     whole = check_by(filters, build_validators(category.validators))
     if not category.waits:
         return Rules(category.format, partial(candidates, category.format), whole, bounds, quota)
@@ -36,7 +36,7 @@ def category_rules(
     of_task = check_by(about_tasks(filters), [_for_tasks(item) for item in build_validators(own)])
     readers: dict[str, Callable[[Entry], list[Verdict]]] = {
         ALL: partial(listed_tasks, "input" in category.format.fields, single=tasks == 1, without_code=True),
-        MISSING: partial(candidates, category.format, orphans=ORPHANED),
+        MISSING: partial(candidates, category.format, orphans=ORPHAN_REASONS),
         NONE: partial(_tasks, category),
     }
     parse, answer = readers[category.answered_alone], whole_reply if alone else partial(_answer, category)

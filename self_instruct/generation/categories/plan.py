@@ -129,7 +129,7 @@ class CategoryPlan(Plan):
         return aim
 
     def _variables(self, index: int, assigned: Assignment) -> dict[str, str]:
-        """Return the values of a request's variables; an answer has those of its task, except `LETTER` if it is asked alone."""
+        """Return the values of a request's variables. An answer has those of its task, without `LETTER` if it is sent alone."""
         category = self.composers[assigned.category].category
         if assigned.answers is not None:
             values = dict(self.curator.waiting(assigned.answers)[1])

@@ -95,7 +95,7 @@ class CategoryRecipe(Recipe):
         return cls(config, format, shares, categories, configs, topics, tuple(sorted(over)))
 
     def with_config(self, config: Config) -> "CategoryRecipe":
-        """Return the recipe with another configuration, in which each category keeps its own system message."""
+        """Return the recipe with another configuration. Each category keeps its own system message for answers."""
         configs = {
             name: replace(own, prompt=replace(config.prompt, answer_system_prompt=own.prompt.answer_system_prompt))
             for name, own in self.configs.items()
@@ -108,7 +108,7 @@ class CategoryRecipe(Recipe):
 
     @cached_property
     def asked(self) -> dict[str, Category]:
-        """The categories, as the recipe of the options asks for their tasks."""
+        """The categories with the `answered_alone` that holds for --recipe and --answer_orphans."""
         prompt = self.config.prompt
         orphans = prompt.answer_orphans == "always"
         return {name: item.asked_as(prompt.recipe, orphans) for name, item in self.categories.items()}
@@ -273,7 +273,7 @@ def _check_options(config: Config) -> None:
             )
     if config.prompt.recipe == "magpie":
         raise UserError(
-            "--recipe magpie does not go with --categories: the model would write its messages without reading a category's "
+            "--recipe magpie does not go with --categories: the model writes user messages without reading a category's "
             "prompt; use --recipe chat or few_shot"
         )
     if config.sampling.num_return_sequences != 1:
@@ -284,7 +284,8 @@ def _check_options(config: Config) -> None:
 
 def _own_config(config: Config, category: Category, path: Path, over: Collection[str]) -> Config:
     """Return the run's options with a category's own, except those in `over`. Raises `UserError` for a wrong value."""
-    config = replace(config, filter=replace(config.filter, check_outputs=False))  # a category has validators
+    # The validators of a category check its outputs instead.
+    config = replace(config, filter=replace(config.filter, check_outputs=False))
     declared = declarations(GROUPS)
     values = {
         key: convert(declared[key], raw, f"category file {path}: {key}", path.parent)

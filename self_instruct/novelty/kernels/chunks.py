@@ -40,7 +40,7 @@ def insert(store: Sequences, tokens: np.ndarray, ends: np.ndarray) -> None:
     for at in range(ends.size - 1):
         position = store.used[0]
         begin, length = store.ends[position], ends[at + 1] - ends[at]
-        # Assignments of slices and tuples would take numba 4 s to compile.
+        # numba would take 4 s longer to compile assignments of slices and tuples.
         for word in range(length):
             store.tokens[begin + word] = tokens[ends[at] + word]
         store.ends[position + 1] = begin + length

@@ -75,7 +75,7 @@ DEFAULT_RULES = (
 """The filters that are active by default. The others are rules of earlier systems: too strict, or covered by these."""
 
 OUTPUT_RULES = ("requests", "unanswered", "python", "copied_output")
-"""The filters of --check_outputs: is the instruction a task, and the output an answer to it?"""
+"""The filters of --check_outputs: they drop instructions that are no tasks, and outputs that are no answers."""
 
 _ADDED: dict[str, Filter] = {}
 """Filters that plugins registered."""
@@ -138,8 +138,8 @@ def build_filters(
 
     `switches` maps the options in `SWITCHES` to their values. A `tokenizer` for words of any script counts the words, and an
     instruction may then begin in any script; without one, words are separated by white space, and an instruction must begin
-    with an ASCII character. `copied_output` also drops outputs of the `seeds`. Raises UserError for an invalid pattern, an
-    unreadable file or an unknown language.
+    with an ASCII character. `copied_output` also drops copies of the outputs of `seeds`. Raises UserError for an invalid
+    pattern, an unreadable file or an unknown language.
     """
     options = switches or {}
     makers: dict[str, Callable[[], Filter]] = {

@@ -1,7 +1,7 @@
 """Reject exact duplicates of records and of long outputs.
 
-ROUGE-L rejects most of the former too, but its default tokenizer sees only words of a-z and 0-9. `drop_duplicates` compares
-all characters.
+ROUGE-L also rejects most duplicate records, but its default tokenizer sees only words of a-z and 0-9, while `drop_duplicates`
+compares all characters.
 """
 
 import re
@@ -24,24 +24,24 @@ def drop_duplicates() -> Callable[[Record], str | None]:
     return rule
 
 
-MIN_COPIED_LINES = 25  # characters of several lines
-MIN_COPIED_LINE = 80  # characters of a single line, which is often a standard sentence
-OWN_WORDS = 0.75
+MIN_CHARACTERS = 25  # of an output of several lines
+MIN_CHARACTERS_OF_A_LINE = 80  # of an output of one line, which is often a standard sentence
+MAX_WORDS_OF_TASK = 0.75  # share of the output's words
 
 
 def drop_copied_output(seeds: Iterable[Record] = ()) -> Callable[[Record], str | None]:
     """Reject with `copies_output` if the output equals that of a seed task or an earlier record with another task; the detail
     is the id of the first.
 
-    White space, case, code fences and a final full stop do not count. A short output may be the right answer to many tasks,
-    and one whose words are mostly in its own task, such as corrected code, comes from there: neither is a copy. The same task
-    again is left to the other rules and to novelty.
+    White space, case, code fences and a final full stop are ignored. Short outputs pass, because they may be the right answer
+    to many tasks. So do outputs whose words are mostly in their own task, such as corrected code. Records with the same task
+    are left to the other rules and to novelty.
     """
     first: dict[str, tuple[str, str]] = {}
 
     def rule(record: Record) -> str | None:
         output, task = _bare(record.output), _bare(record.task)
-        shortest = MIN_COPIED_LINES if "\n" in record.output.strip() else MIN_COPIED_LINE
+        shortest = MIN_CHARACTERS if "\n" in record.output.strip() else MIN_CHARACTERS_OF_A_LINE
         if len(output) < shortest or _is_from(record.output, record.task):
             return None
         name, earlier = first.setdefault(output, (record.id, task))
@@ -59,4 +59,4 @@ def _bare(text: str) -> str:
 
 def _is_from(output: str, task: str) -> bool:
     words, given = re.findall(r"\w+", output.casefold()), set(re.findall(r"\w+", task.casefold()))
-    return sum(word in given for word in words) >= OWN_WORDS * len(words)
+    return sum(word in given for word in words) >= MAX_WORDS_OF_TASK * len(words)

@@ -33,11 +33,11 @@ _SENTENCE_WORDS = 5
 
 
 def drop_invalid_python(record: Record) -> str | None:
-    """Reject with `invalid_python` if code in the output is Python but does not parse.
+    """Reject with `invalid_python` if the output has Python code that does not parse.
 
-    Code is Python in a code block that is marked as Python; outside of blocks, or in a block without a mark, if the task is
-    about Python and no other language and the text begins like code, or if it defines a function or class as in Python. Text
-    with sentences in it, transcripts of a console, and outputs of tasks that may ask for invalid code are not judged.
+    A fenced block with the tag of Python holds Python code. A block without a tag, or an output without blocks, does so if the
+    task is about Python and no other language and the text begins like code, or if it defines a function or class as Python
+    does. Text with sentences, console transcripts, and answers to tasks that may ask for invalid code pass.
     """
     if _MAY_BE_INVALID.search(record.task) and not _REPAIRS.match(record.instruction):
         return None
@@ -65,7 +65,7 @@ def _python_parts(record: Record) -> Iterator[str]:
 
 
 def _is_python(text: str, about: bool) -> bool:
-    """Return whether a text is code in Python. `about` says whether the task is about Python."""
+    """Return whether a text looks like Python code. `about` says whether the task is about Python."""
     lines = [line for line in text.splitlines() if line.strip()]
     code = [line for line in lines if not line.lstrip().startswith("#")]
     if not code or any(map(_is_sentence, code)):
@@ -86,7 +86,7 @@ def _is_sentence(line: str) -> bool:
 
 
 def _blocks(text: str) -> Iterator[tuple[str, str]]:
-    """Yield the code blocks of a text, each with its mark in lower case; one that is not closed extends to the end."""
+    """Yield the fenced blocks of a text, each with its tag in lower case; a block that is not closed extends to the end."""
     fence, tag, lines = "", "", list[str]()
     for line in text.splitlines():
         found = _FENCE.match(line)

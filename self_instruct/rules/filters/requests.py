@@ -37,8 +37,10 @@ _OTHER_STATEMENT = re.compile(
 
 
 def drop_statement(record: Record) -> str | None:
-    """Reject with `asks_nothing` if every sentence of the instruction is a statement: complete, in the third person or about
-    the reader, and neither it nor the input has a word that may ask for something.
+    """Reject with `asks_nothing` if every sentence of the instruction is a statement.
+
+    A statement is a complete sentence in the third person or about the reader. The record passes if any word of the
+    instruction or the input may ask for something.
     """
     text = record.instruction.strip()
     if text[-1:] not in (".", "!") or _MAY_ASK.search(record.task):
@@ -72,18 +74,18 @@ _BARE_NAME = re.compile(
     re.IGNORECASE,
 )
 _LONGEST_NAME = 300
-_GLUE = frozenset(
+_FUNCTION_WORDS = frozenset(
     "a an the that which this it its is are be will would should can to of in for with and or by from as on here there"
     " following below sure certainly your you please simple python".split()
 )
-_LEAST_RESTATED = 3
-_RESTATED_SHARE = 0.6
+_LEAST_RESTATED = 3  # words of an output
+_RESTATED_SHARE = 0.6  # of the words of the instruction
 _CODE_SIGNS = re.compile(r"```|[{};=<>*]")
 
 
 def drop_unanswered(record: Record) -> str | None:
     """Reject the output of a task that asks for a text or for code: with `bare_name` if it is only a name or a signature, and
-    with `restates_task` if it says in other words what to write and has nothing else.
+    with `restates_task` if it only repeats in other words what to write.
     """
     output = record.output.strip()
     lines = (line for line in output.splitlines() if not line.lstrip().startswith("```"))
@@ -107,14 +109,14 @@ def _is_bare_name(output: str, instruction: str) -> bool:
 
 
 def _created(instruction: str) -> str | None:
-    """Return the kind of text or code that a task asks to write, in lower case, or None."""
+    """Return the noun for what a task asks to write, such as "function" or "story", in lower case; or None."""
     found = _CREATES.match(instruction)
     return None if found is None or _SHORT_ANSWER.search(found["between"]) else found["noun"].lower()
 
 
 def _restates(output: str, instruction: str) -> bool:
-    """Return whether almost all words of the output are in the request, and most of the request in the output, with what is
-    to be written.
+    """Return whether almost all words of the output are in the instruction, and most words of the instruction in the output,
+    with the two words after its verb, which say what to write.
     """
     if _created(instruction) is None or len(output) > 2 * len(instruction) + 80 or _CODE_SIGNS.search(output):
         return False
@@ -127,5 +129,5 @@ def _restates(output: str, instruction: str) -> bool:
 
 def _stems(text: str) -> list[str]:
     """Return the words of a text that carry meaning, without their endings."""
-    words = (word for word in re.findall(r"[^\W_]+", text.lower()) if word not in _GLUE)
+    words = (word for word in re.findall(r"[^\W_]+", text.lower()) if word not in _FUNCTION_WORDS)
     return [re.sub(r"(?:ing|es|ed|s|e)$", "", word) or word for word in words]
