@@ -297,9 +297,8 @@ def build_spending(config: Config) -> Spending:
 def build_mix(config: Config, seeds: list[Record]) -> DemonstrationMix:
     """Build the choice of demonstrations. Raises `UserError` if there are not enough seeds."""
     options = config.prompt
-    mix = DemonstrationMix(
-        options.num_prompt_instructions, options.num_prompt_synthetic_instructions, options.max_demonstration_depth
-    )
+    numbers = options.num_prompt_instructions, options.num_prompt_synthetic_instructions
+    mix = DemonstrationMix(*numbers, options.max_demonstration_depth, options.steer)
     mix.check(seeds)
     return mix
 

@@ -126,6 +126,11 @@ class PromptOptions:
     num_prompt_synthetic_instructions: int = option(
         2, "maximum number of generated records among the demonstrations", minimum=0, fixed=True
     )
+    steer: bool = option(
+        False,
+        "of several tasks drawn as a demonstration, show the one whose first two words are rarest among the records",
+        fixed=True,
+    )
     max_demonstration_depth: int = option(
         3,
         "maximum depth of a demonstration; seeds have depth 0, and a generated record has one more than the "

@@ -9,6 +9,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import overload
 
+from self_instruct.novelty.tokens import opening
 from self_instruct.records import Record
 
 
@@ -38,6 +39,8 @@ class RecordPool(Prefix):
         self._requests = array("q")
         self._by_depth: dict[int, tuple[list[Record], array[int]]] = {}
         self._scanned: dict[int, int] = {}
+        self._by_opening: dict[tuple[str, ...], array[int]] = {}
+        self._opened = 0
 
     def add(self, record: Record, request: int) -> None:
         """Append a record."""
@@ -59,6 +62,13 @@ class RecordPool(Prefix):
         self._scanned[depth] = self._size
         return Prefix(records, bisect_left(positions, size))
 
+    def with_opening(self, words: tuple[str, ...], size: int) -> int:
+        """Return how many of the first `size` records have this opening."""
+        for at in range(self._opened, self._size):
+            self._by_opening.setdefault(opening(self._records[at].instruction), array("q")).append(at)
+        self._opened = self._size
+        return bisect_left(self._by_opening.get(words, ()), size)
+
 
 class PoolBefore(Prefix):
     """The pool as of an earlier request: its first `size` records."""
@@ -71,7 +81,18 @@ class PoolBefore(Prefix):
         """Return the records of at most this depth."""
         return self._pool.up_to(depth, self._size)
 
+    def with_opening(self, words: tuple[str, ...]) -> int:
+        """Return how many records have this opening."""
+        return self._pool.with_opening(words, self._size)
+
 
 def shallow(pool: Sequence[Record], depth: int) -> Sequence[Record]:
     """Return the records of at most this depth, in order."""
     return pool.up_to(depth) if isinstance(pool, PoolBefore) else [item for item in pool if item.depth <= depth]
+
+
+def number_with_opening(pool: Sequence[Record], words: tuple[str, ...]) -> int:
+    """Return how many records have this opening."""
+    if isinstance(pool, PoolBefore):
+        return pool.with_opening(words)
+    return sum(opening(item.instruction) == words for item in pool)

@@ -10,7 +10,7 @@ from collections.abc import Hashable, Iterable, Sequence
 
 import numpy as np
 
-from self_instruct.novelty.tokens import unicode_tokens
+from self_instruct.novelty.tokens import opening, unicode_tokens
 
 SIZES = (50, 100, 200, 500, 1000, 2000, 5000)
 OPENINGS = 5  # pairs of first words
@@ -29,7 +29,7 @@ def by_words(texts: Sequence[str]) -> dict[str, float]:
     return {
         "distinct_2": round(distinct(words, 2), 4),
         "distinct_3": round(distinct(words, 3), 4),
-        "commonest_openings": round(commonest_openings(words), 4),
+        "commonest_openings": round(commonest_openings(texts), 4),
         "nearest_rouge_l": round(nearest_rouge_l([" ".join(row) for row in words]), 4),
     }
 
@@ -42,9 +42,9 @@ def distinct(texts: Iterable[Sequence[str]], n: int) -> float:
     return len(grams) / grams.total() if grams else 0.0
 
 
-def commonest_openings(texts: Sequence[Sequence[str]]) -> float:
-    """Return the share of texts that begin with one of the `OPENINGS` most frequent pairs of first words."""
-    openings = Counter(tuple(text[:2]) for text in texts)
+def commonest_openings(texts: Sequence[str]) -> float:
+    """Return the share of texts that begin with one of the `OPENINGS` most frequent openings."""
+    openings = Counter(opening(text) for text in texts)
     return sum(count for _, count in openings.most_common(OPENINGS)) / len(texts) if texts else 0.0
 
 

@@ -63,16 +63,18 @@ class _RougeSearch:
 class _EmbeddingSearch:
     """Search by embedding among the texts added so far, by blocks as in `_RougeSearch`."""
 
-    def __init__(self, vectors: np.ndarray) -> None:
-        self._vectors, self._index, self._fresh = vectors, VectorIndex(), VectorIndex()
+    def __init__(self, vectors: np.ndarray, threshold: float) -> None:
+        self._vectors, self._threshold = vectors, threshold
+        self._index, self._fresh = VectorIndex(), VectorIndex()
         self._added: list[int] = []
         self._begin_block(0)
 
     def nearest(self, at: int) -> Match | None:
+        """Return the nearest added text (the first of equals) if its cosine reaches the threshold, else None."""
         if at >= self._first + _BLOCK:
             self._begin_block(at)
         score, position = self._scores[at - self._first], self._found[at - self._first]
-        scores, found = self._fresh.nearest(self._vectors[at : at + 1])
+        scores, found = self._fresh.nearest(self._vectors[at : at + 1], self._threshold)
         if scores[0] > score:
             score, position = scores[0], len(self._index) + found[0]
         return Match(self._added[position], min(1.0, float(score))) if position >= 0 else None
@@ -84,7 +86,7 @@ class _EmbeddingSearch:
     def _begin_block(self, first: int) -> None:
         self._index.add(self._vectors[self._added[len(self._index) :]])
         self._first, self._fresh = first, VectorIndex()
-        self._scores, self._found = self._index.nearest(self._vectors[first : first + _BLOCK])
+        self._scores, self._found = self._index.nearest(self._vectors[first : first + _BLOCK], self._threshold)
 
 
 def keep_new(
@@ -100,14 +102,14 @@ def keep_new(
     embeddings are also compared with those of texts that their embedding dropped. `words` are the threshold, rule and
     tokenizer of ROUGE-L.
     """
-    rouge, embeddings, outcomes = _RougeSearch(texts, *words), _EmbeddingSearch(vectors), list[Outcome]()
+    rouge, embeddings, outcomes = _RougeSearch(texts, *words), _EmbeddingSearch(vectors, threshold), list[Outcome]()
     for at in range(len(vectors)):
         near = rouge.nearest(at)
         if near is not None:
             outcomes.append(Outcome("rouge_l", near))
             continue
         near = embeddings.nearest(at)
-        new = near is None or near.score < threshold
+        new = near is None
         if new or reference == "all":
             embeddings.add(at)
         if new:

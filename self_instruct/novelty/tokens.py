@@ -23,6 +23,9 @@ _UNSPACED = (
 )
 
 
+_OPENING = 200  # characters that are read for the opening of a text
+
+
 def rouge_tokens(text: str) -> list[str]:
     """Return the tokens of `rouge_score`, without stemming."""
     return NON_ALPHANUM_RE.sub(" ", text.lower()).split()
@@ -33,6 +36,11 @@ def unicode_tokens(text: str) -> list[str]:
     if text.isascii():
         return rouge_tokens(text)
     return _pattern().findall(unicodedata.normalize("NFC", text.lower()))
+
+
+def opening(text: str) -> tuple[str, ...]:
+    """Return the first two words of a text, in lower case."""
+    return tuple(unicode_tokens(text[:_OPENING])[:2])
 
 
 TOKENIZERS: dict[str, Tokenizer] = {"rouge": rouge_tokens, "unicode": unicode_tokens}

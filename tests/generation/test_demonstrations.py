@@ -1,6 +1,7 @@
 """Choosing demonstrations: the mix of human and machine tasks, the limit of depth, and reproducible draws."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from self_instruct.errors import UserError
 from self_instruct.generation.demonstrations import DemonstrationMix
+from self_instruct.generation.pool import RecordPool
 from self_instruct.records import Record
 
 SEEDS = [Record(f"s{at}", f"seed task {at}", "", "x") for at in range(12)]
@@ -111,3 +113,44 @@ def test_as_many_demonstrations_as_seeds_can_be_requested(total: int, synthetic:
 def test_impossible_numbers_of_demonstrations_are_refused(total: int, synthetic: int, message: str) -> None:
     with pytest.raises(UserError, match=message):
         DemonstrationMix(total, synthetic, 3).check(SEEDS)
+
+
+def collapsed_pool() -> RecordPool:
+    """Return a pool in which five openings begin two thirds of the records, as in runs of base models."""
+    pool = RecordPool()
+    for at in range(3000):
+        words = f"write a{at % 5}" if at % 3 else f"opening {at}"
+        pool.add(Record(f"m{at}", f"{words} of {at}", "", "x", 1), at)
+    return pool
+
+
+def share_of_crowded(chosen: Sequence[Record]) -> float:
+    return sum(record.instruction.startswith("write a") for record in chosen) / len(chosen)
+
+
+def test_steering_shows_tasks_with_rare_openings() -> None:
+    pool = collapsed_pool().before(3000)
+    shown = {
+        steer: [
+            record
+            for request in range(100)
+            for record in DemonstrationMix(6, 6, 3, steer).choose(1, request, [], pool)
+        ]
+        for steer in (False, True)
+    }
+    assert 0.6 < share_of_crowded(shown[False]) < 0.73 and share_of_crowded(shown[True]) < 0.1
+    assert len({record.id for record in shown[True]}) > 400  # and they are not always the same
+
+
+def test_steering_shows_seeds_that_the_pool_resembles_least() -> None:
+    pool = [Record(f"m{at}", f"Seed task {at}", "", "x", 1) for at in range(20)]
+    other = Record("rare", "Count the birds", "", "x")
+    chosen = [DemonstrationMix(1, 0, 3, True).choose(2, request, [*SEEDS, other], pool)[0] for request in range(60)]
+    assert 20 < chosen.count(other) < 60
+
+
+def test_steering_depends_only_on_the_seed_the_request_and_the_pool() -> None:
+    mix, whole = DemonstrationMix(6, 3, 3, steer=True), collapsed_pool()
+    draws = [mix.choose(7, request, SEEDS, whole.before(2 * request)) for request in range(40)]
+    assert draws == [mix.choose(7, request, SEEDS, list(whole)[: 2 * request]) for request in range(40)]
+    assert all(len({record.id for record in chosen}) == 6 for chosen in draws)

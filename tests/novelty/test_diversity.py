@@ -22,8 +22,8 @@ def test_values_worked_out_by_hand():
     texts = [["sort", "the", "list"], ["sort", "the", "names"], ["sort", "the", "list"], ["count"]]
     assert diversity.distinct(texts, 2) == 3 / 6 and diversity.distinct(texts, 3) == 2 / 3
     assert diversity.distinct([["a"]], 2) == 0.0
-    assert diversity.commonest_openings(texts) == 1.0
-    assert diversity.commonest_openings([[str(at)] for at in range(20)]) == 5 / 20
+    assert diversity.commonest_openings([" ".join(text) for text in texts]) == 1.0
+    assert diversity.commonest_openings([str(at) for at in range(20)]) == 5 / 20
     assert diversity.entropy("aabb") == 1.0 and diversity.entropy("aaaa") == 0.0 and diversity.entropy("") == 0.0
     assert diversity.entropy(range(8)) == 3.0
 

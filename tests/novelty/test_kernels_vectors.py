@@ -89,6 +89,62 @@ def test_real_embeddings_are_chosen_as_by_a_double_loop() -> None:
         assert (choice.kept.tolist(), choice.nearest.tolist()) == double_loop(rows, 0.5, reference)
 
 
+def wide(number: int, centres: int, spread: float, seed: int = 0) -> np.ndarray:
+    """Return vectors with more dimensions than the bounds have."""
+    rng = np.random.default_rng(seed)
+    points = rng.normal(size=(centres, 200))
+    return unit(points[rng.integers(0, centres, number)] + spread * rng.normal(size=(number, 200)))
+
+
+def whole_products(rows: np.ndarray, queries: np.ndarray, least: float) -> tuple[list[float], list[int]]:
+    """Return the highest cosines and their first positions, from all products in float64."""
+    products = queries.astype(np.float64) @ rows.astype(np.float64).T
+    best = products.argmax(axis=1)
+    scores = products[np.arange(len(queries)), best]
+    return np.where(scores >= least, scores, -np.inf).tolist(), np.where(scores >= least, best, -1).tolist()
+
+
+@pytest.mark.parametrize("least", [-np.inf, 0.2, 0.6, 0.9])
+@pytest.mark.parametrize("spread", [0.05, 0.5, 5.0])  # bounds exclude nearly all pairs, many, and few
+def test_bounds_exclude_no_nearest_vector(spread: float, least: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "_ENOUGH", 200)
+    monkeypatch.setattr(search, "_ROWS", 64)
+    rows, queries = np.split(wide(900, 30, spread), [700])
+    index = VectorIndex()
+    for part in np.split(rows, [150, 151, 420]):  # before there are directions, when they are computed, and after
+        index.add(part)
+    scores, found = index.nearest(queries, least)
+    wanted = whole_products(rows, queries, least)
+    assert found.tolist() == wanted[1] and np.allclose(scores, wanted[0], rtol=0, atol=1e-12)
+
+
+def test_bounds_are_used_where_they_exclude_most_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The share of vectors whose whole products are computed, of vectors near 30 centres and of random ones."""
+    monkeypatch.setattr(search, "_ENOUGH", 200)
+    monkeypatch.setattr(search, "_ROWS", 64)
+    computed = []
+    best = search._best
+    monkeypatch.setattr(
+        search, "_best", lambda products, *rest: (computed.append(products.size), best(products, *rest))
+    )
+    for spread, low, high in ((0.05, 0.0, 0.05), (5.0, 0.9, 1.1)):
+        rows, queries = np.split(wide(8200, 30, spread), [8000])
+        index = VectorIndex()
+        index.add(rows)
+        computed.clear()
+        index.nearest(queries, 0.9 if spread < 1 else 0.3)
+        assert low <= sum(computed) / (len(rows) * len(queries)) <= high
+
+
+def test_of_equal_vectors_the_first_is_found_by_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "_ENOUGH", 200)
+    monkeypatch.setattr(search, "_ROWS", 64)
+    others, twice = wide(500, 500, 1.0), wide(3, 3, 1.0, seed=1)
+    index = VectorIndex()
+    index.add(np.concatenate([others, twice, twice[::-1], twice]))
+    assert index.nearest(twice, 0.8)[1].tolist() == [500, 501, 502]
+
+
 def test_an_empty_index_finds_and_chooses_nothing() -> None:
     scores, found = VectorIndex().nearest(clustered(2, 2))
     assert scores.tolist() == [-np.inf] * 2 and found.tolist() == [-1] * 2

@@ -243,7 +243,7 @@ class CategoryRecipe(Recipe):
         item, config = self.asked[name], self.configs[name]
         shown = item.demonstrations_per_prompt
         synthetic = min(config.prompt.num_prompt_synthetic_instructions, shown - 1)
-        mix = DemonstrationMix(shown, synthetic, config.prompt.max_demonstration_depth)
+        mix = DemonstrationMix(shown, synthetic, config.prompt.max_demonstration_depth, config.prompt.steer)
         budget = prompt_budget(config, reader)
         if "max_new_tokens" in item.options and "max_new_tokens" not in self.over:
             budget = replace(budget, option="the category file's max_new_tokens")

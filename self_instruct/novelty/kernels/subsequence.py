@@ -27,17 +27,18 @@ _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 _ONE, _ZERO = np.uint64(1), np.uint64(0)
 
 
-def compiled(function: Callable[..., Any]) -> Any:
-    """Compile a function, and cache the machine code on disk if there is a writable folder.
+def compiled(function: Callable[..., Any], any_order: bool = False) -> Any:
+    """Compile a function, and cache the machine code on disk if there is a writable folder. `any_order` lets the compiler
+    change the order of floating-point sums.
 
     numba checks only the function's own file for changes, not the constants and functions that it imports, so the name of the
     cache contains a hash of all files here.
     """
     function.__qualname__ += f"_{_SOURCES}"
     try:
-        return njit(cache=True, nogil=True)(function)
+        return njit(cache=True, nogil=True, fastmath=any_order)(function)
     except RuntimeError:  # neither the source folder nor the user's cache is writable
-        return njit(nogil=True)(function)
+        return njit(nogil=True, fastmath=any_order)(function)
 
 
 def _popcount(context: Any, word: Any) -> Any:
