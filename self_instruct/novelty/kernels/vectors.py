@@ -221,7 +221,7 @@ def _best_within(
 
 
 @partial(compiled, any_order=True)
-def _product(one: np.ndarray, other: np.ndarray) -> float:
+def _product(one: np.ndarray, other: np.ndarray) -> np.float32:
     """Return the product of vectors in float32, summed in the order that is fastest on this processor."""
     total = np.float32(0)
     for at in range(one.size):
