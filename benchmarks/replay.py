@@ -7,6 +7,7 @@ already reached, so that it replays the journal and ends. Prints what the comman
 
 import argparse
 import json
+import os
 import random
 import re
 import subprocess
@@ -70,15 +71,16 @@ def main() -> None:
     options.folder.mkdir(parents=True)
     written, script = texts(max(options.sizes)), options.folder / "script.jsonl"
     script.write_text("".join(json.dumps({"text": text, "finish_reason": "stop"}) + "\n" for text in written))
-    print("completions  whole command, s  the command says")
+    print("completions  whole command, s  of it on a processor, s  the command says")
     for size in options.sizes:
         folder = options.folder / str(size)
         launch(script, folder, BEGUN)
         lengthen(folder / "completions.jsonl", written, size)
-        begun = time.monotonic()
+        begun, before = time.monotonic(), os.times()
         shown = launch(script, folder, size)
-        told = re.findall(r"Replayed .*", shown)
-        print(f"{size:>11,}  {time.monotonic() - begun:>16.1f}  {'; '.join(told)}", flush=True)
+        took, after = time.monotonic() - begun, os.times()
+        busy = after.children_user + after.children_system - before.children_user - before.children_system
+        print(f"{size:>11,}  {took:>16.1f}  {busy:>24.1f}  {'; '.join(re.findall(r'Replayed .*', shown))}", flush=True)
 
 
 if __name__ == "__main__":
