@@ -172,8 +172,6 @@ def launch(
             _log.info(
                 "self_instruct %s begins with %s", __version__, generators.reader.model_revision, extra=FILE_ONLY
             )
-            if journal.entries:
-                _log.info("Continuing the run in %s, which has %d completions.", folder, len(journal.entries))
             with _tracked(config, folder, len(recipe.seeds), described, progress, loop.funnel):
                 stopped = _run(loop, progress, begun, config.reporting.heartbeat_seconds)
             _log.info("stopped: %s", stopped, extra=FILE_ONLY)
@@ -239,6 +237,9 @@ def _run(loop: Loop, progress: Progress, begun: float, every: float) -> str:
     """
     before, replaying = loop.writer.records_before(), None
     if loop.journal.entries:
+        _log.info(
+            "Continuing the run in %s, which has %d completions.", loop.journal.path.parent, len(loop.journal.entries)
+        )
         replaying = Progress(len(loop.journal.entries), unit=REPLAYED, every=every)
         replaying.begin(0)
     try:
