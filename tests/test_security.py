@@ -66,7 +66,8 @@ def refused(name, node):
         or given.get("shell") == "True"
         or given.get("use_safetensors") == "False"
         or given.get("trust_remote_code") not in (None, "trust_remote_code", "options.trust_remote_code")
-        or (name == "yaml.load" and ast.unparse(node.args[1]) not in ("UniqueKeyLoader", "_SAFE_LOADER"))
+        or name == "yaml.safe_load"  # its aliases have no bound, and 1:30 is 90
+        or (name == "yaml.load" and ast.unparse(node.args[1]) != "UniqueKeyLoader")
     )
 
 
@@ -86,7 +87,7 @@ def test_the_check_of_the_source_finds_each_offence(tmp_path):
     lines = [
         "import pickle", "from joblib import load", "eval(text)", "connection.recv()", "np.save(a, allow_pickle=True)",
         "run(command, shell=True)", "load(name, use_safetensors=False)", "load(name, trust_remote_code=True)",
-        "yaml.load(text, yaml.Loader)",
+        "yaml.load(text, yaml.Loader)", "yaml.load(text, yaml.CSafeLoader)", "yaml.safe_load(text)",
     ]  # fmt: skip
     (tmp_path / "bad.py").write_text("\n".join(lines))
     assert {

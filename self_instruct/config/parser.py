@@ -28,7 +28,7 @@ _BEFORE_DEFAULT = " [default"
 _LARGEST = {int: MOST_EXACT, float: 1e9}
 _REPR = reprlib.Repr()
 _REPR.maxstring = _REPR.maxother = 300
-_REPR.maxlong, _REPR.maxlevel = 80, 2
+_REPR.maxlong, _REPR.maxlevel, _REPR.maxlist, _REPR.maxtuple = 80, 2, 24, 24
 _MANY = 24  # a command with more options shows only the common ones in --help
 
 

@@ -2,10 +2,9 @@
 
 from functools import cache
 
-import yaml
-
 from self_instruct.config.shipped import shipped
 from self_instruct.thoughts import ThoughtTags
+from self_instruct.user_files import load_yaml
 
 FILE = "configs/thought_tags.yaml"
 
@@ -13,4 +12,4 @@ FILE = "configs/thought_tags.yaml"
 @cache
 def thought_tags() -> ThoughtTags:
     """Return the marks of thoughts."""
-    return ThoughtTags.of(yaml.safe_load(shipped(FILE).read_text(encoding="utf-8")))
+    return ThoughtTags.of(load_yaml(shipped(FILE).read_text(encoding="utf-8")))

@@ -66,9 +66,9 @@ class Loop:
     _committed: int = 0
     _submitted: int = 0
 
-    def replay(self) -> str | None:
+    def replay(self, progress: Progress | None = None) -> str | None:
         """Decide on the journal's entries, publish the dataset and set `replayed`. If interrupted before that, return the
-        reason and leave the files of the earlier launch unchanged.
+        reason and leave the files of the earlier launch unchanged. `progress` counts the entries.
 
         Raises `UserError` if this launch would compose other prompts than those in the journal.
         """
@@ -84,7 +84,7 @@ class Loop:
         self._earlier = frozenset(self._waiting)
         for usage in (*(entry.usage for entry in self._waiting.values()), *self.journal.spent):
             self.funnel.spending.count(usage)
-        if self._commit() is None and self._committed in self._waiting:
+        if self._commit(progress) is None and self._committed in self._waiting:
             return self.interrupted()
         self.writer.publish()
         self.replayed = True
@@ -155,8 +155,9 @@ class Loop:
         self._submitted = max(self._submitted, end)
         self.engine.submit(requests)
 
-    def _commit(self) -> str | None:
-        """Decide on the completions that have arrived, in request order; return the limit that was reached, if any.
+    def _commit(self, progress: Progress | None = None) -> str | None:
+        """Decide on the completions that have arrived, in request order; return the limit that was reached, if any. `progress`
+        counts them.
 
         After a signal, stop after SIGNAL_GRACE_SECONDS; the next launch decides on the rest from the journal.
         """
@@ -175,6 +176,8 @@ class Loop:
                 self._error = entry.error or ""
                 _log.warning("request %d was not answered: %s", entry.request, entry.error)
             self._committed += 1
+            if progress is not None:
+                progress.reach(self._committed)
             _log.debug(
                 "request %d: %d blocks, %d accepted",
                 entry.request,

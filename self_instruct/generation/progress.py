@@ -1,4 +1,4 @@
-"""Show the progress of a run: a bar on a terminal; elsewhere, and in the log, a line every minute."""
+"""Show the progress of a run and of a replay: a bar on a terminal; elsewhere, and in the log, a line every minute."""
 
 import logging
 import sys
@@ -12,6 +12,8 @@ from self_instruct.runs.funnel import Funnel
 
 LINE_EVERY = 60.0
 REFRESH_EVERY = 0.2
+REPLAYED = "completions replayed"
+"""The unit of a replay, which generates no tokens."""
 _log = logging.getLogger(__name__)
 
 
@@ -86,7 +88,7 @@ class Progress:
     def close(self) -> None:
         """Close the bar, with the figures of the whole launch."""
         if self._bar is not None:
-            self._bar.set_postfix_str(f"ETA {clock(self._seconds_left())}, {self._speed()}", refresh=False)
+            self._bar.set_postfix_str(self._postfix(), refresh=False)
             self._bar.close()
 
     @property
@@ -103,29 +105,33 @@ class Progress:
         now = time.monotonic()
         if self._bar is not None and now - self._shown_at >= REFRESH_EVERY:
             self._shown_at = now
-            self._bar.set_postfix_str(f"ETA {clock(self._seconds_left())}, {self._speed()}")
+            self._bar.set_postfix_str(self._postfix())
         if now - self._logged_at >= self._every:
             self._logged_at = now
             self._log_line()
 
-    def _speed(self) -> str:
-        speed = f"{self.tokens_per_second:,.0f} tokens/s"
-        return f"yield {self._yield:.0%}, {speed}" if self._unit == "records" else speed
+    def _postfix(self) -> str:
+        return ", ".join([f"ETA {clock(self._seconds_left())}", *self._speed()])
+
+    def _speed(self) -> list[str]:
+        rate = [f"yield {self._yield:.0%}"] if self._unit == "records" else []
+        return [] if self._unit == REPLAYED else [*rate, f"{self.tokens_per_second:,.0f} tokens/s"]
 
     def _log_line(self) -> None:
         """Log one line with the figures: to the log file, and to the error stream where there is no bar."""
         done = "accepted" if self._unit == "records" else self._unit
         left, memory, load = self._seconds_left(), resident(), self.load() if self.load is not None else None
-        parts = [f"{done} {self._accepted}/{self._target}", self._speed(), f"ETA {clock(left)}"]
+        parts = [f"{done} {self._accepted}/{self._target}", *self._speed(), f"ETA {clock(left)}"]
         parts += [f"{load}"] if load is not None else []
         figures = {
             "done": self._accepted, "target": self._target, "unit": self._unit, "yield": round(self._yield, 4),
             "tokens_per_second": round(self.tokens_per_second, 1), "seconds_left": left, "resident": memory,
             **(asdict(load) if load is not None else {}),
         }  # fmt: skip
+        event = "replay" if self._unit == REPLAYED else "heartbeat"
         only_file = FILE_ONLY if self._bar is not None else {}
         message = ", ".join([*parts, f"memory {memory / 1e9:.1f} GB"])
-        _log.info("%s", message, extra={"figures": {"event": "heartbeat", **figures}, **only_file})
+        _log.info("%s", message, extra={"figures": {"event": event, **figures}, **only_file})
 
     def _seconds_left(self) -> int | None:
         gained = self._accepted - self._first

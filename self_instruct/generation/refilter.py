@@ -11,6 +11,7 @@ from typing import Any
 from self_instruct.errors import UserError
 from self_instruct.generation.config import assemble
 from self_instruct.generation.earlier_run import read_run
+from self_instruct.generation.progress import REPLAYED, Progress
 from self_instruct.generation.summary import Ending
 from self_instruct.runs import manifest
 from self_instruct.runs.files import make_folder
@@ -41,19 +42,23 @@ def refilter(old: Path, new: Path, given: Mapping[str, Any]) -> Ending:
         raise UserError(f"{new}: cannot be created ({error.strerror}); give another directory") from None
     writer, funnel = recipe.writer(new, described["model_revision"]), recipe.funnel()
     stopped = f"all {len(entries)} completions were refiltered"
+    progress = Progress(len(entries), unit=REPLAYED)
+    progress.begin(0)
     try:
-        for entry in entries:
+        for at, entry in enumerate(entries, start=1):
             if funnel.accepted >= target:
                 stopped = f"all {target} records are accepted"
                 break
             verdicts = curator.decide(entry, target - funnel.accepted)
             writer.write(entry, verdicts)
             funnel.count(entry, verdicts, curator.passed_on)
+            progress.reach(at)
         undecided = curator.unfinished()
         writer.write(None, undecided)
         funnel.settle(undecided)
         writer.publish()
     finally:
+        progress.close()
         writer.close()
     manifest.write(new, described)
     write_report(new, funnel, stopped, curator.pool)

@@ -1,6 +1,7 @@
 """Launch a run: check the options against the directory, replay the journal, run the loop."""
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from self_instruct.generation.categories.recipe import CategoryRecipe
 from self_instruct.generation.config import GROUPS, Config, flatten
 from self_instruct.generation.forecast import Forecast, tokens_per_record
 from self_instruct.generation.loop import Limits, Loop
-from self_instruct.generation.progress import Load, Progress
+from self_instruct.generation.progress import REPLAYED, Load, Progress
 from self_instruct.generation.recipe import Recipe, SeedRecipe
 from self_instruct.generation.signals import Interruption
 from self_instruct.generation.summary import Ending, yield_text
@@ -159,6 +160,7 @@ def launch(
         interruption.stop_after(config.run.plan_seconds, f"--plan_seconds {config.run.plan_seconds:g} was reached")
     elif config.run.max_hours is not None:
         interruption.stop_after(3600 * config.run.max_hours, f"--max_hours {config.run.max_hours:g} was reached")
+    begun = time.monotonic()
     with closing(Journal(folder)) as journal:
         manifest.write(folder, described)
         with closing(recipe.writer(folder, generators.reader.model_revision)) as writer:
@@ -170,10 +172,8 @@ def launch(
             _log.info(
                 "self_instruct %s begins with %s", __version__, generators.reader.model_revision, extra=FILE_ONLY
             )
-            if journal.entries:
-                _log.info("Continuing the run in %s, which has %d completions.", folder, len(journal.entries))
             with _tracked(config, folder, len(recipe.seeds), described, progress, loop.funnel):
-                stopped = _run(loop, progress)
+                stopped = _run(loop, progress, begun, config.reporting.heartbeat_seconds)
             _log.info("stopped: %s", stopped, extra=FILE_ONLY)
             if loop.replayed:
                 loop.finish()
@@ -231,11 +231,26 @@ def _load(loop: Loop, fleet: Fleet | None) -> Load:
     return Load(fleet.in_flight, fleet.rows, taken, memory, stats.devices(ranks))
 
 
-def _run(loop: Loop, progress: Progress) -> str:
-    """Replay the journal, then generate; return why the run stopped."""
-    before = loop.writer.records_before()
-    if reason := loop.replay():
+def _run(loop: Loop, progress: Progress, begun: float, every: float) -> str:
+    """Replay the journal, then generate; return why the run stopped. The journal was opened at `begun`; a replay logs a line
+    every so many seconds.
+    """
+    before, replaying = loop.writer.records_before(), None
+    if loop.journal.entries:
+        _log.info(
+            "Continuing the run in %s, which has %d completions.", loop.journal.path.parent, len(loop.journal.entries)
+        )
+        replaying = Progress(len(loop.journal.entries), unit=REPLAYED, every=every)
+        replaying.begin(0)
+    try:
+        reason = loop.replay(replaying)
+    finally:
+        if replaying is not None:
+            replaying.close()
+    if reason:
         return reason
+    if replaying is not None:
+        _log.info("Replayed %d completions in %.1f s.", loop.funnel.requests, time.monotonic() - begun)
     accepted = loop.funnel.accepted
     if accepted < before:
         smaller = accepted >= loop.limits.target

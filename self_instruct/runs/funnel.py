@@ -71,6 +71,8 @@ class Funnel:
     answers: int = 0
     cut_answers: int = 0
     _recent: deque[tuple[int, int, int, Counter[str], int]] = field(default_factory=deque)
+    _recent_parsed: int = 0
+    _recent_kept: int = 0
     categories: dict[str, "Funnel"] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -92,10 +94,17 @@ class Funnel:
         if entry.finish_reason != "error":
             filtered = Counter(v.drop.reason for v in verdicts if v.drop is not None and v.drop.stage == "filter")
             self._recent.append((parsed, kept, entry.completion_tokens, filtered, passed_on))
+            self._count_recent(parsed + passed_on, kept + passed_on)
         if len(self._recent) > self.patience:
-            self._recent.popleft()
+            parsed, kept, *_, waiting = self._recent.popleft()
+            self._count_recent(-parsed - waiting, -kept - waiting)
         if entry.category is not None:
             self.categories[entry.category].count(replace(entry, category=None), verdicts)
+
+    def _count_recent(self, parsed: int, kept: int) -> None:
+        """Keep the sums of the window: to add it up after each request took a tenth of a replay."""
+        self._recent_parsed += parsed
+        self._recent_kept += kept
 
     def settle(self, verdicts: list[Verdict]) -> None:
         """Count verdicts that were decided without a completion."""
@@ -156,9 +165,7 @@ class Funnel:
         """
         if len(self._recent) < self.patience:
             return None
-        passed_on = sum(waiting for *_, waiting in self._recent)
-        parsed = sum(parsed for parsed, *_ in self._recent) + passed_on
-        return (sum(kept for _, kept, *_ in self._recent) + passed_on) / parsed if parsed else 0.0
+        return self._recent_kept / self._recent_parsed if self._recent_parsed else 0.0
 
     @property
     def likely_cause(self) -> str:

@@ -13,20 +13,20 @@ from typing import Any
 
 import yaml
 
-from self_instruct.config.parser import convert
+from self_instruct.config.parser import brief_repr, convert
 from self_instruct.errors import UserError
 from self_instruct.formats import FORMATS
 from self_instruct.runs.files import put
 from self_instruct.runs.layout import ACCEPTED, DESCRIPTION, JOURNAL, REJECTED
 from self_instruct.seeds import sha256_of_file
+from self_instruct.user_files import load_yaml
 
 FILE_NAME = DESCRIPTION
 OVER_CATEGORIES = "over_categories"
 """The key for options that were given to override those of the category files."""
 TEMPLATE = "chat_template"
 """The key for what the chat template renders."""
-# PyYAML built with libyaml parses and emits several times faster.
-_SAFE_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+# PyYAML built with libyaml emits several times faster. Its loader is not used: deep nesting ends the process.
 _SAFE_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _PACKAGES = ("torch", "transformers", "accelerate", "tokenizers", "rouge-score", "numba", "sentence-transformers")
 
@@ -57,14 +57,15 @@ def read(folder: Path) -> dict[str, Any] | None:
     """Return the content of a directory's run.yaml, or None if it has none. Raises UserError if it is damaged."""
     path = folder / FILE_NAME
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _SAFE_LOADER)
+        content = load_yaml(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise UserError(
-            f"{path}: cannot be read ({type(error).__name__}); restore it, or use another --batch_dir"
-        ) from None
-    if not isinstance(content, dict) or not isinstance(content.get("options"), dict):
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"{path}: cannot be read ({reason}); restore it, or use another --batch_dir") from None
+    if not isinstance(content, dict) or not all(
+        isinstance(part, dict) for part in (content.get("options"), content.get("categories") or {})
+    ):
         raise UserError(f"{path}: is not the description of a run; restore it, or use another --batch_dir")
     options = content["options"]
     if "categories" in content and "auto" in (options.get("recipe"), options.get("answer_orphans")):
@@ -125,7 +126,7 @@ def of_journal(folder: Path) -> dict[str, Any] | None:
 def write(folder: Path, content: Mapping[str, Any]) -> None:
     """Write run.yaml atomically."""
     text = yaml.dump(dict(content), Dumper=_SAFE_DUMPER, sort_keys=False, allow_unicode=True, width=119)
-    if yaml.load(text, _SAFE_LOADER) != content:  # PyYAML changes a few rare line ends unless they are escaped
+    if load_yaml(text) != content:  # PyYAML changes a few rare line ends unless they are escaped
         text = yaml.safe_dump(dict(content), sort_keys=False, width=119)
     put(folder / FILE_NAME, text.encode("utf-8"))
 
@@ -135,7 +136,7 @@ def check_same_plan(
 ) -> None:
     """Raise UserError naming the differences if continuing would change the plan; `declared` are the options."""
     changes = [
-        f"--{name} was {earlier['options'][name]!r} and is now {now['options'][name]!r}"
+        f"--{name} was {brief_repr(earlier['options'][name])} and is now {brief_repr(now['options'][name])}"
         for name, item in declared.items()
         if item.metadata["fixed"] and name in earlier["options"] and earlier["options"][name] != now["options"][name]
     ]
@@ -144,8 +145,8 @@ def check_same_plan(
              "topics_sha256": "the list of topics", OVER_CATEGORIES: "the options that override categories"}  # fmt: skip
     for key, name in names.items():
         if earlier.get(key) != now.get(key):
-            shown = f" (was {earlier.get(key)}, is now {now[key]})" if key in ("format", "model_revision") else ""
-            changes.append(f"{name} has changed{shown}")
+            values = f" (was {_name(earlier.get(key))}, is now {_name(now[key])})"
+            changes.append(f"{name} has changed{values if key in ('format', 'model_revision') else ''}")
     before, after = earlier.get("categories") or {}, now.get("categories") or {}
     changes += [f"the file of category {name} has changed" for name in before if before[name] != after.get(name)]
     if TEMPLATE in earlier and earlier[TEMPLATE] != now.get(TEMPLATE):
@@ -159,6 +160,10 @@ def check_same_plan(
             "--batch_dir to start a new run; to change thresholds and filters without generating, use python -m "
             "self_instruct.refilter"
         )
+
+
+def _name(value: Any) -> str:
+    return value[:300] if isinstance(value, str) else brief_repr(value)
 
 
 def _version(package: str) -> str | None:

@@ -172,10 +172,78 @@ def test_no_command_of_a_run_prints_control_characters(tmp_path, capsys):
     kept = (folder / "machine_generated_instructions.jsonl").read_text(encoding="utf-8")
     assert "\u202e" in kept and "\x9b" in kept
     logging.getLogger("self_instruct").warning("from a server")
-    for argv in (["status"], ["explain", "number 31"], ["refilter", f"{folder}2"]):
+    guesses = script_of(tmp_path / "guesses.jsonl", *[f"{SEQUENCE} Write what?\n###\n", SEQUENCE, "", "x"] * 2)
+    asked = [
+        "self-consistency",
+        *guesses,
+        "--num_trials",
+        1,
+        "--self_consistency_rouge_threshold",
+        0.1,
+        "--no_embeddings",
+    ]
+    for argv in (["status"], ["explain", "number 31"], ["refilter", f"{folder}2"], asked):
         printed(capsys, argv[0], folder, *argv[1:])
     logged = "".join(path.read_text(encoding="utf-8") for path in (folder / "logs").iterdir())
     assert not {"\x9b", "\u202e"} & set(logged)
+
+
+def script_of(path, *texts):
+    path.write_text("".join(json.dumps({"text": text, "finish_reason": "stop"}) + "\n" for text in texts))
+    return ["--engine", "scripted", "--script_path", path]
+
+
+def checked_logs(folder):
+    """Return what the log files under a folder hold, in which no control character may be."""
+    logged = "".join(path.read_text(encoding="utf-8") for path in folder.rglob("logs/*.jsonl"))
+    assert not {sign for sign in logged if sign != "\n" and (unicodedata.category(sign) == "Cc" or sign in BIDI)}
+    return logged
+
+
+@pytest.mark.parametrize("name", ["judge", "verify"])
+def test_no_command_that_asks_a_model_prints_control_characters(name, tmp_path, capsys):
+    kept = SEQUENCE.replace("\r", "")  # which ends a comment and a line of Python
+    code = f"def add(a, b):\n    # {kept}\n    return a + b"
+    texts = [{"instruction": f"Write {SEQUENCE} add {n * 7} in Python.", "output": code} for n in range(4)]
+    given = tmp_path / "in.jsonl"
+    given.write_text(
+        "".join(f"{json.dumps(text, ensure_ascii=False)}\n" for text in texts), encoding="utf-8", newline=""
+    )
+    script = script_of(
+        tmp_path / "script.jsonl", SEQUENCE, f"helpful: 5{SEQUENCE}\nverdict: good {SEQUENCE}", "I cannot.",
+        f"assert add(1, 2) == 4, {kept!r}\nassert add(1, '{kept}')",
+    )  # fmt: skip
+    more = ["--sandbox", "none"] if name == "verify" else []
+    argv = ["--input_path", given, "--output_path", tmp_path / f"{SEQUENCE}.jsonl", *script, *more]
+    for _ in range(2):  # the second reads the answers that the first stored
+        shown = printed(capsys, name, *argv, "--log_level", "debug")
+        assert "\\x1b" in shown and "\\u202e" in shown, shown
+    (answers,) = [path for path in tmp_path.glob("*.jsonl") if b'"prediction"' in path.read_bytes()]
+    assert "\x9b" in answers.read_text(encoding="utf-8") and "\u202e" in answers.read_text(encoding="utf-8")
+    checked_logs(tmp_path)
+
+
+def test_topics_and_tune_print_no_control_characters_of_a_model(tmp_path, capsys):
+    listed = script_of(
+        tmp_path / "topics.jsonl", f"Bees\n8. {SEQUENCE} tides\n9. {SEQUENCE}\n", f"Wells {SEQUENCE}\n8. Kites\n"
+    )
+    out = tmp_path / f"{SEQUENCE}.txt"
+    shown = printed(capsys, "topics", *listed, "--output_path", out, "--num_topics", 20, "--log_level", "debug")
+    assert "\\x1b" in shown and "Bees" in out.read_text(encoding="utf-8")
+    journal = (tmp_path / f"{out.name}.run" / "completions.jsonl").read_text(encoding="utf-8")
+    assert "\x9b" in journal and "\u202e" in journal
+    texts = [f"Write {SEQUENCE} number {n * 31}.\n\n5. Output:\n{SEQUENCE} print({n})\n###\n" for n in range(9)]
+    options = scripted(tmp_path / "script.jsonl", tmp_path / f"runs{SEQUENCE}")
+    given = [
+        part
+        for at, part in enumerate(options)
+        if "--num_instructions_to_generate" not in options[max(at - 1, 0) : at + 1]
+    ]
+    script_of(tmp_path / "script.jsonl", *texts)
+    shown = printed(capsys, "tune", *given, "--temperature", 1, "--tokens_per_variant", 20)
+    assert "\\x1b" in shown, shown
+    assert any("\x9b" in path.read_text(encoding="utf-8") for path in tmp_path.rglob("completions.jsonl"))
+    assert checked_logs(tmp_path)
 
 
 class FailingDisk:

@@ -15,6 +15,8 @@ from self_instruct.engines.vllm.arguments import (
 )
 from self_instruct.errors import UserError
 
+LAUGHS = ", ".join(["a0: &a0 [lol]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9))])
+"""YAML whose aliases stand for 100 million values."""
 KNOWN = {"kv_cache_dtype", "max_num_batched_tokens", "compilation_config", "enforce_eager", "model", "max_model_len"}
 EIGHT = Machine("cuda", 8, processes=8, processes_here=8, visible_devices=tuple("01234567"))
 
@@ -64,12 +66,25 @@ def test_values_of_vllm_args_are_read_as_yaml():
         (["generation_config=auto"], "this program sets generation_config itself"),
         (["enforce_eager=1", "enforce_eager=0"], "gives enforce_eager twice"),
         (["kv_cache_dtype=[1"], "the value is not YAML"),
+        ([f"kv_cache_dtype={'9' * 5000}"], "the value is not YAML (Exceeds the limit"),
+        ([f"kv_cache_dtype={'9' * 400}"], "must be a number between -2**53 and 2**53"),
+        (["kv_cache_dtype=.nan"], "must be a number between -2**53 and 2**53"),
+        (["kv_cache_dtype=!!int x"], "the value is not YAML"),
+        ([f"kv_cache_dtype={'[' * 100_000}"], "the value is not YAML"),
+        ([f"compilation_config={{{LAUGHS}}}"], "its aliases expand to more than 100,000 values"),
+        (["kv_cache_dtype={a: 1, a: 2}"], "a is repeated"),
     ],
 )
 def test_a_wrong_argument_is_refused_with_the_reason(words, message):
     with pytest.raises(UserError) as raised:
         parse_arguments(words, KNOWN)
-    assert message in str(raised.value)
+    assert message in str(raised.value) and len(str(raised.value)) < 1000
+
+
+def test_only_decimal_digits_are_a_number():
+    assert parse_arguments(["kv_cache_dtype=1:30", "enforce_eager=0x10"], KNOWN) == {
+        "kv_cache_dtype": "1:30", "enforce_eager": "0x10"
+    }  # fmt: skip
 
 
 def test_sampling_parameters_include_all_options_a_seed_per_request_and_all_end_tokens():

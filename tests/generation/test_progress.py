@@ -14,7 +14,7 @@ import pytest
 
 from self_instruct.generation.progress import Load, Progress
 from self_instruct.runs.funnel import Funnel
-from tests.support.runs import ROOT, environment, rows, scripted
+from tests.support.runs import ROOT, environment, generate, rows, scripted
 from tests.support.scripts import write_script
 
 
@@ -64,10 +64,8 @@ def test_observers_get_the_funnel_and_the_speed(caplog):
     assert seen == [(15, True), (16, True)]
 
 
-def test_a_terminal_gets_a_bar(tmp_path):
-    script = write_script(tmp_path / "script.jsonl", 60)
-    command = [sys.executable, ROOT / "instruction_io/instruction_output.py", *scripted(script, tmp_path / "run", 30),
-               "--heartbeat_seconds", 1e-6]  # fmt: skip
+def on_terminal(*command):
+    """Run a command on a terminal, and return what it shows."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
     pid = os.fork()
@@ -85,8 +83,37 @@ def test_a_terminal_gets_a_bar(tmp_path):
         if not piece:
             break
         shown += piece
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    os.close(master)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0, shown
+    return shown
+
+
+def test_a_terminal_gets_a_bar(tmp_path):
+    script = write_script(tmp_path / "script.jsonl", 60)
+    command = [sys.executable, ROOT / "instruction_io/instruction_output.py", *scripted(script, tmp_path / "run", 30),
+               "--heartbeat_seconds", 1e-6]  # fmt: skip
+    shown = on_terminal(*command)
     assert b"30/30" in shown and b"\r" in shown and "█".encode() in shown
     assert re.search(rb"ETA \d+:\d\d:\d\d, yield \d+%, [\d,]+ tokens/s", shown), "time left, yield and speed"
     assert b"accepted" not in shown.split(b"Done:")[0], "the log has the lines, the terminal has the bar"
     assert any(row.get("event") == "heartbeat" for row in rows(tmp_path / "run/logs/rank-0.jsonl"))
+    done = len(rows(tmp_path / "run/completions.jsonl"))
+    shown = on_terminal(*command, "--num_instructions_to_generate", 31)
+    last = rf"\r100%\|█+\| {done}/{done} completions replayed \[[^\]]*, ETA 0:00:00\]"
+    assert re.search(last, shown.decode()), shown
+    assert f"Replayed {done} completions in ".encode() in shown and b"31/31" in shown
+
+
+def test_a_replay_logs_its_progress_and_says_how_long_it_took(tmp_path):
+    script = write_script(tmp_path / "script.jsonl", 60)
+    options = [*scripted(script, tmp_path / "run", 500), "--heartbeat_seconds", 1e-6]
+    first = generate(*options, "--max_requests", 40)
+    assert first.returncode == 0 and "eplayed" not in first.stderr, first.stderr
+    again = generate(*options, "--max_requests", 42)
+    lines = [line for line in again.stderr.splitlines() if "eplayed" in line]
+    assert re.fullmatch(r"completions replayed 20/40, ETA 0:00:\d\d, memory \d+\.\d GB", lines[19]), lines
+    assert len(lines) == 41 and re.fullmatch(r"Replayed 40 completions in \d+\.\d s\.", lines[-1])
+    logged = [row for row in rows(tmp_path / "run/logs/rank-0.jsonl") if row.get("event") == "replay"]
+    assert [(row["done"], row["target"]) for row in logged] == [(at, 40) for at in range(1, 41)]
+    short = generate(*options, "--num_instructions_to_generate", 5, "--max_requests", 42)
+    assert re.search(r"^Replayed \d completions in \d+\.\d s\.$", short.stderr, re.MULTILINE), short.stderr

@@ -1,8 +1,11 @@
 """Answers that must be only code: without fences and prose, and valid if the language is Python."""
 
+import re
+
 import pytest
 
 from self_instruct.records import Record
+from self_instruct.rules.python_source import syntax_error
 from self_instruct.rules.validators.code import plain_code
 
 PLAIN = {"plain_format": "yes", "language": "Python"}
@@ -59,3 +62,24 @@ def test_the_format_is_checked_only_if_it_was_requested() -> None:
     assert isinstance(plain_code(always=True)(Record("x", "Add.", "", prose), {}), str)
     # The fence can name the language.
     assert isinstance(judged("```python\ndef\n```", {"plain_format": "yes"}), str)
+
+
+NESTED = "".join(f"{' ' * at}try:\n{' ' * at} pass\n{' ' * at}finally:\n" for at in range(40)) + " " * 40 + "pass\n"
+"""Its compiled code would be 2**40 times as long."""
+
+
+@pytest.mark.parametrize(
+    ("code", "problem"),
+    [
+        (NESTED, None),
+        ("import " + "a." * 90_000 + "a", "a name has over 500 parts"),
+        ("(" * 150_000, "line 1: too many nested parentheses"),
+        ("-" * 150_000 + "1", "MemoryError|RecursionError"),
+        ("x = 1\n" * 40_000, "over 200,000 characters"),
+        ("x = '\ud800'", "UnicodeEncodeError"),
+        ("x = " + "9" * 5000, r"line 1: Exceeds the limit \(4300 digits\)"),
+    ],
+)
+def test_code_that_is_costly_to_compile_or_parse_is_answered_at_once(code: str, problem: str | None) -> None:
+    found = syntax_error(code)
+    assert found is None if problem is None else re.match(problem, found or ""), found

@@ -89,3 +89,20 @@ def test_the_time_of_a_rule_is_linear_in_the_length_of_a_text(name: str) -> None
 
             growth = grows_too_fast(work)
             assert growth is None, f"{name} takes {growth:.0f} times as long for four times {unit!r} in {template}"
+
+
+ODD = [
+    "fıve-word", "ſix-word", "a fıve-letter word", "exactly ſeven words", "٣ + ٤ = 8", "²+1 = 3", "٣٤ words", "ı) a j) b",
+    "İ", "ß", "5 to " + "9" * 5000 + " words", "Answer: " + "9" * 5000, "9**9**9", "9**64*9**64 = 1e999",
+    "1 + 1 = 3." + "0" * 4000, "9" * 400 + " + 1 = 3", "\x00", "\ud800", "# coding: rot13\nx", "x = '\udfff'",
+]  # fmt: skip
+"""Numbers and letters of other scripts, numbers without bounds, and what is no text."""
+
+
+@pytest.mark.parametrize("name", [*RULES, *VALIDATORS])
+def test_no_rule_fails_on_odd_numbers_letters_and_characters(name: str) -> None:
+    rule = filter_of(name) if name in RULES else validator_of(name)
+    for text in ODD:
+        for template in [*TEMPLATES, ("Write a story of @.", "@", "@"), *FURTHER_TEMPLATES.get(name, [])]:
+            found = rule(Record("x", *(part.replace("@", text) for part in template)))
+            assert not str(found).startswith("rule_failed"), (name, text[:40], template, found)

@@ -13,6 +13,8 @@ from self_instruct.errors import UserError
 from self_instruct.generation.config import GROUPS, assemble, flatten
 from self_instruct.runs import manifest
 
+LAUGHS = ", ".join(["a0: &a0 [lol]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9))])
+"""YAML whose aliases stand for 100 million values."""
 OPTIONS = {**flatten(assemble({})), "horizon": 16}
 
 
@@ -71,10 +73,6 @@ def test_any_plain_header_is_read_back(tmp_path_factory: pytest.TempPathFactory,
     assert manifest.read(folder) == {"options": {}, "header": header}
 
 
-def test_yaml_is_read_by_a_safe_loader() -> None:
-    assert manifest._SAFE_LOADER in (yaml.SafeLoader, yaml.CSafeLoader)
-
-
 def test_the_file_is_readable_by_people(tmp_path: Path) -> None:
     manifest.write(tmp_path, {**described(), "header": "Schreibe für Zoë."})
     text = (tmp_path / "run.yaml").read_text(encoding="utf-8")
@@ -91,8 +89,13 @@ def test_a_folder_without_a_manifest_has_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"options: [", r"cannot be read \(ParserError\)"),
-        (b"\xff", r"cannot be read \(UnicodeDecodeError\)"),
+        (b"options: [", r"cannot be read \(while parsing a flow node .*line 1, column 11.*\)"),
+        (b"\xff", r"cannot be read \('utf-8' codec can't decode .*\)"),
+        (b"options: " + 100_000 * b"[", r"cannot be read \(maximum recursion depth exceeded.*\)"),
+        (b"options: {a: " + 5_000 * b"9" + b"}", r"cannot be read \(Exceeds the limit .*\)"),
+        (b"options: {a: 1, a: 2}", r"cannot be read \(a is repeated .*\)"),
+        (f"options: {{{LAUGHS}}}".encode(), r"cannot be read \(its aliases expand to more than 100,000 values\)"),
+        (b"options: {}\ncategories: 3", "is not the description of a run"),
         (b"", "is not the description of a run"),
         (b"- a", "is not the description of a run"),
         (b"format: x", "is not the description of a run"),
@@ -156,6 +159,16 @@ def test_a_pattern_file_may_move_but_not_change(tmp_path: Path) -> None:
 )
 def test_a_file_compared_by_content_may_not_change(key: str, message: str) -> None:
     assert message in refusal(described(), {**described(), key: "other"})
+
+
+def test_only_decimal_digits_are_a_number(tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text("options: {seed: 1:30, top_k: 0x10, horizon: 010}")
+    assert manifest.read(tmp_path) == {"options": {"seed": "1:30", "top_k": "0x10", "horizon": "010"}}
+
+
+def test_a_long_value_of_another_plan_is_cut_in_the_message() -> None:
+    message = refusal(described(seed=list(range(90_000)), filter_keywords=["x" * 10_000]), described())
+    assert ", 22, 23, ...] and is now 42" in message and len(message) < 2000
 
 
 def test_all_changes_are_named_at_once() -> None:

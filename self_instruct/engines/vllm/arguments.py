@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-import yaml
-
 from self_instruct.config.suggestions import nearest
 from self_instruct.engines.base import Sampling
 from self_instruct.engines.local.placement import Machine
 from self_instruct.errors import UserError
+from self_instruct.user_files import MOST_EXACT, load_yaml
 
 STREAM_INTERVAL = 16
 """vLLM returns the new tokens of a request in groups of this size, so throughput is measured in such groups, too."""
@@ -94,9 +93,11 @@ def parse_arguments(words: Sequence[str], known: Collection[str]) -> dict[str, A
         if name in found:
             raise UserError(f"--vllm_args gives {name} twice; give it once")
         try:
-            found[name] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise UserError(f"--vllm_args {word}: the value is not YAML ({str(error).splitlines()[0]})") from None
+            found[name] = load_yaml(text)
+        except ValueError as error:
+            raise UserError(f"--vllm_args {word[:300]}: the value is not YAML ({str(error)[:300]})") from None
+        if isinstance(value := found[name], int | float) and not abs(value) <= MOST_EXACT:
+            raise UserError(f"--vllm_args {word[:300]}: must be a number between -2**53 and 2**53")
     return found
 
 

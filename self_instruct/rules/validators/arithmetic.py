@@ -73,16 +73,16 @@ def wrong_sum(line: str) -> str | None:
     """Return the first false equation of a line and its correct result, or None."""
     line = _LABEL.sub("", line)
     for left, right, approximate in _equations(line):
-        try:
-            first, second = evaluate(left), evaluate(right)
-        except ExpressionError:
-            continue
         if (
             not any(token.text in _OPERATORS for token in (*left, *right))
             or _adds_percentage(left)
             or _adds_percentage(right)
         ):
             continue  # "3 is 5" can mean many things, and "100 - 20%" usually means 80
+        try:
+            first, second = evaluate(left), evaluate(right)
+        except ExpressionError:
+            continue
         if not _agree(first, second, approximate):
             return f"{line[left[0].start : right[-1].end].strip()[:120]}; it is {_formatted(first.exact)}"
     return None
