@@ -28,10 +28,7 @@ def near_pairs(
     Group i is members[begins[i]:begins[i + 1]], positions in ascending order of length. A pair is returned once for each group
     that holds both.
     """
-    narrow, wide = np.empty((ends.size - 1, NARROW), np.uint64), np.empty((ends.size - 1, WIDE), np.uint64)
-    for at in range(ends.size - 1):
-        sign(tokens, ends[at], ends[at + 1], NARROW, narrow[at])
-        sign(tokens, ends[at], ends[at + 1], WIDE, wide[at])
+    narrow, wide = _signatures(tokens, ends, NARROW), _signatures(tokens, ends, WIDE)
     one, other, scores, used = np.empty(1024, np.int64), np.empty(1024, np.int64), np.empty(1024), 0
     for group in range(begins.size - 1):
         for place in range(begins[group], begins[group + 1]):
@@ -60,6 +57,14 @@ def near_pairs(
                 one[used], other[used], scores[used] = query, text, f1(length, m, n)
                 used += 1
     return one[:used], other[:used], scores[:used]
+
+
+@compiled
+def _signatures(tokens: np.ndarray, ends: np.ndarray, words: int) -> np.ndarray:
+    signatures = np.empty((ends.size - 1, words), np.uint64)
+    for at in range(ends.size - 1):
+        sign(tokens, ends[at], ends[at + 1], words, signatures[at])
+    return signatures
 
 
 @compiled
