@@ -97,13 +97,22 @@ class _CurateTask(PipelineStep):
         super().__init__()
         self._work = work
 
+    def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Any:
+        """Do a task of a step, and measure the time."""
+        with self.track_time("task"):
+            self.work(rank, world_size)
+
+    def work(self, rank: int, world_size: int) -> None:
+        """Do task `rank` of `world_size`."""
+        raise NotImplementedError
+
 
 class FilterRows(_CurateTask):
     """Read and filter a share of the rows; write them with their drops, and the words of the others for `ComparePart`."""
 
     name = "filter"
 
-    def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Any:
+    def work(self, rank: int, world_size: int) -> None:
         """Do the shares of a task."""
         work = self._work
         shares = [(file, part) for file in range(len(work.job.inputs)) for part in range(work.parts)]
@@ -147,7 +156,7 @@ class ComparePart(_CurateTask):
 
     name = "compare"
 
-    def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Any:
+    def work(self, rank: int, world_size: int) -> None:
         """Do one part."""
         found = near_pairs(_texts(self._work.words(rank)), self._work.limit)
         path = self._work.pairs(rank)
@@ -161,7 +170,7 @@ class Decide(_CurateTask):
 
     name = "decide"
 
-    def run(self, data: Any = None, rank: int = 0, world_size: int = 1) -> Any:
+    def work(self, rank: int, world_size: int) -> None:
         """Decide on all rows, and remove what the other steps have written."""
         work, job = self._work, self._work.job
         if (work.folder / _DONE).exists():
@@ -213,7 +222,7 @@ def curate_in_tasks(job: CurateJob, executor: str, tasks: int, sbatch: Mapping[s
 
     Raises UserError for options that need all rows in one process.
     """
-    _check(job, executor, sbatch)
+    _check(job, executor)
     folder = Path(os.path.abspath(job.outputs.beside(".tasks")))
     if waiting := _in_queue(folder):
         return waiting
@@ -224,19 +233,25 @@ def curate_in_tasks(job: CurateJob, executor: str, tasks: int, sbatch: Mapping[s
     chained = list[Any]()
     for step, number in ((FilterRows(work), tasks), (ComparePart(work), tasks), (Decide(work), 1)):
         about = {"logging_dir": str(folder / step.name), "depends": chained[-1] if chained else None}
-        chained.append(_local(step, number, **about) if executor == "local" else _slurm(step, number, sbatch, **about))
-    chained[-1].run()
+        chained.append(
+            _local(step, number, **about) if executor == "local" else _SlurmExecutor(step, number, sbatch, **about)
+        )
+    try:
+        chained[-1].run()
+    except subprocess.CalledProcessError as error:
+        raise UserError(f"{error.cmd[0]} failed, with the message above; correct --sbatch") from None
+    finally:
+        jobs = [job for one in chained if (job := getattr(one, "job_id", None)) not in (None, -1)]
+        (folder / _JOBS).write_text(json.dumps(jobs), encoding="utf-8")
     done = folder / _DONE
     if not done.exists():
-        jobs = [one.job_id for one in chained if one.job_id not in (None, -1)]
-        (folder / _JOBS).write_text(json.dumps(jobs), encoding="utf-8")
         return jobs
     counts: CurateCounts = pickle.loads(done.read_bytes())
     warn_of_untokenized(counts)
     return counts
 
 
-def _check(job: CurateJob, executor: str, sbatch: Mapping[str, str]) -> None:
+def _check(job: CurateJob, executor: str) -> None:
     where = f"--executor {executor}"
     if job.novelty.embedding_threshold is not None:
         raise UserError(
@@ -250,9 +265,6 @@ def _check(job: CurateJob, executor: str, sbatch: Mapping[str, str]) -> None:
         )
     if any(source.path == PIPE for source in job.inputs):
         raise UserError(f"{where}: every task opens the input, so it cannot be a pipe; give the path of a file")
-    absent = [name for name in ("partition", "time") if name not in sbatch]
-    if executor == "slurm" and absent:
-        raise UserError(f"{where} needs {absent[0]} in --sbatch, as in --sbatch partition=cpu time=04:00:00")
     if executor == "slurm" and not shutil.which("sbatch"):
         raise UserError(f"{where}: there is no command sbatch here; run this on a login node of the cluster")
 
@@ -283,14 +295,22 @@ def _local(step: PipelineStep, tasks: int, **more: Any) -> LocalPipelineExecutor
     return LocalPipelineExecutor([step], tasks, min(tasks, processors()), **more)
 
 
-def _slurm(step: PipelineStep, tasks: int, sbatch: Mapping[str, str], **more: Any) -> SlurmPipelineExecutor:
-    others = {name: value for name, value in sbatch.items() if name not in ("partition", "time")}
-    return SlurmPipelineExecutor(
-        [step], tasks, sbatch["time"], sbatch["partition"], job_name=f"curate-{step.name}", qos=None,
+class _SlurmExecutor(SlurmPipelineExecutor):
+    """Submit tasks with the given options of sbatch, and leave the others to the cluster."""
+
+    def __init__(self, step: PipelineStep, tasks: int, sbatch: Mapping[str, str], **more: Any) -> None:
         # A step whose tasks failed leaves no job waiting for it.
-        sbatch_args={"kill-on-invalid-dep": "yes", **others},
-        env_command=f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH", **more,
-    )  # fmt: skip
+        super().__init__(
+            [step], tasks, time="", partition="", qos=None, job_name=f"curate-{step.name}",
+            sbatch_args={"kill-on-invalid-dep": "yes", **sbatch},
+            env_command=f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH", **more,
+        )  # fmt: skip
+
+    def get_launch_file_contents(self, sbatch_args: dict[str, Any], run_script: str) -> str:
+        """Return the job script, without datatrove's own choice of time, partition and memory."""
+        chosen = {"time", "partition", "mem-per-cpu"} - set(self._sbatch_args)
+        left = {name: value for name, value in sbatch_args.items() if name not in chosen}
+        return str(super().get_launch_file_contents(left, run_script))
 
 
 def _in_queue(folder: Path) -> list[str]:

@@ -91,7 +91,7 @@ class ClusterOptions:
     )
     tasks: int = option(8, "with --executor, the number of tasks", minimum=1, common=True)
     sbatch: list[str] = option(
-        [], "with --executor slurm, options of sbatch: partition=NAME time=HH:MM:SS, and others such as mem-per-cpu=4G"
+        [], "with --executor slurm, options of sbatch, such as partition=cpu time=04:00:00 mem-per-cpu=8G"
     )
 
     @property
