@@ -319,7 +319,13 @@ def _in_queue(folder: Path) -> list[str]:
     if not path.exists() or not shutil.which("squeue"):
         return []
     jobs = json.loads(path.read_text(encoding="utf-8"))
-    queue = subprocess.run(["squeue", "--me", "--noheader", "--format=%F"], capture_output=True, text=True, check=True)
+    queue = subprocess.run(
+        ["squeue", "--me", "--noheader", "--format=%F"], check=False, stdout=subprocess.PIPE, text=True
+    )
+    if queue.returncode:
+        raise UserError(
+            f"squeue failed, with the message above, so jobs of an earlier call may still run: {', '.join(jobs)}"
+        )
     return [job for job in jobs if job in queue.stdout.split()]
 
 
