@@ -6,6 +6,7 @@ datatrove marks the tasks that have ended, so the same command again runs only t
 until the end the rows, words and pairs.
 """
 
+import errno
 import json
 import os
 import pickle
@@ -15,8 +16,11 @@ import subprocess
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, cycle, islice
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -234,7 +238,9 @@ def curate_in_tasks(job: CurateJob, executor: str, tasks: int, sbatch: Mapping[s
     for step, number in ((FilterRows(work), tasks), (ComparePart(work), tasks), (Decide(work), 1)):
         about = {"logging_dir": str(folder / step.name), "depends": chained[-1] if chained else None}
         chained.append(
-            _local(step, number, **about) if executor == "local" else _SlurmExecutor(step, number, sbatch, **about)
+            _LocalExecutor([step], number, **about)
+            if executor == "local"
+            else _SlurmExecutor(step, number, sbatch, **about)
         )
     try:
         chained[-1].run()
@@ -291,8 +297,21 @@ def _prepare(folder: Path, job: CurateJob, tasks: int) -> None:
     path.write_text(settings, encoding="utf-8")
 
 
-def _local(step: PipelineStep, tasks: int, **more: Any) -> LocalPipelineExecutor:
-    return LocalPipelineExecutor([step], tasks, min(tasks, processors()), **more)
+class _LocalExecutor(LocalPipelineExecutor):
+    """Run tasks in processes of this machine. datatrove's own pool would wait forever for a process that was killed."""
+
+    def run(self) -> None:
+        """Run the tasks that have not ended, after those of the step before."""
+        if self.depends:
+            self.depends.run()
+            self.depends = None
+        tasks = self.get_incomplete_ranks()
+        try:
+            with ProcessPoolExecutor(min(self.tasks, processors()), get_context("forkserver")) as pool:
+                list(pool.map(self._run_for_rank, tasks, tasks))
+        except BrokenProcessPool:
+            why = "the process of a task was killed, perhaps for lack of memory, which more --tasks need less of"
+            raise ChildProcessError(errno.ECHILD, why) from None
 
 
 class _SlurmExecutor(SlurmPipelineExecutor):
@@ -316,9 +335,9 @@ class _SlurmExecutor(SlurmPipelineExecutor):
 def _in_queue(folder: Path) -> list[str]:
     """Return the jobs of an earlier call that have not ended."""
     path = folder / _JOBS
-    if not path.exists() or not shutil.which("squeue"):
+    jobs: list[str] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    if not jobs:
         return []
-    jobs = json.loads(path.read_text(encoding="utf-8"))
     queue = subprocess.run(
         ["squeue", "--me", "--noheader", "--format=%F"], check=False, stdout=subprocess.PIPE, text=True
     )

@@ -1,17 +1,15 @@
 """Curation in many tasks, with the real command and datatrove."""
 
-import os
-import signal
-import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 
 from self_instruct.commands import curate as command
 from self_instruct.errors import UserError
 from tests.support.curation_runs import COMMAND, curate, files, near_copies, written
-from tests.support.runs import environment
+from tests.support.runs import SECONDS, start
 
 CHAT = {"role": "user", "content": "Name the longest river of the continent"}
 ANSWER = {"role": "assistant", "content": "It is the one that you think of."}
@@ -61,20 +59,23 @@ def test_output_is_that_of_one_process_and_a_second_call_runs_nothing(wanted, tm
     assert len(ended) == 5 + 5 + 1
     again = curate(*call)
     assert summary(again.stdout) == summary(shown) and marks(tmp_path) == ended
-    other = curate(*call, "--rouge_threshold", 0.5)
-    assert "Launching" in other.stderr and files(tmp_path)[0] != output[0]
+    (tmp_path / "c.jsonl").unlink()
+    assert curate(*call).returncode == 3
+    assert files(tmp_path) == output and not ended.items() & marks(tmp_path).items()
 
 
-def test_killed_command_continues_with_the_missing_tasks(wanted, tmp_path):
+def test_killed_task_ends_the_command_and_the_next_call_runs_the_missing_tasks(wanted, tmp_path):
     given, output, _ = wanted
     call = ["--input_path", *given, "--output_path", tmp_path / "c.jsonl", "--executor", "local", "--tasks", 4]
-    words = list(map(str, [*COMMAND, *call]))
-    process = subprocess.Popen(words, env=environment(), start_new_session=True, stderr=subprocess.DEVNULL)
+    process = start(*COMMAND, *call)
     while not marks(tmp_path):
         assert process.poll() is None
         time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    main = psutil.Process(process.pid)
+    for task in [child for server in main.children() for child in server.children()]:
+        task.kill()
+    _, err = process.communicate(timeout=SECONDS)
+    assert process.returncode == 1 and "the process of a task was killed" in err
     before = marks(tmp_path)
     assert 0 < len(before) < 9 and files(tmp_path) == [None] * 3
     assert curate(*call).returncode == 3
