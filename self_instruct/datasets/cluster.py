@@ -247,7 +247,7 @@ def curate_in_tasks(job: CurateJob, executor: str, tasks: int, sbatch: Mapping[s
     except subprocess.CalledProcessError as error:
         raise UserError(f"{error.cmd[0]} failed, with the message above; correct --sbatch") from None
     finally:
-        jobs = [job for one in chained if (job := getattr(one, "job_id", None)) not in (None, -1)]
+        jobs = [str(number) for one in chained if (number := getattr(one, "job_id", None)) not in (None, -1)]
         (folder / _JOBS).write_text(json.dumps(jobs), encoding="utf-8")
     done = folder / _DONE
     if not done.exists():
@@ -299,6 +299,8 @@ def _prepare(folder: Path, job: CurateJob, tasks: int) -> None:
 
 class _LocalExecutor(LocalPipelineExecutor):
     """Run tasks in processes of this machine. datatrove's own pool would wait forever for a process that was killed."""
+
+    depends: Any
 
     def run(self) -> None:
         """Run the tasks that have not ended, after those of the step before."""
