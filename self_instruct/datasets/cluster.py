@@ -20,7 +20,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, cycle, islice
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
 
@@ -190,7 +190,9 @@ class Decide(_CurateTask):
                 counts.untokenized += sum(about.untokenized for about in abouts)
                 counts.shares.append(pipeline.run(near.decided(at, _in_turn(shares)), step))
             pipeline.report = report_of(job, counts, files)
-        (work.folder / _DONE).write_bytes(pickle.dumps(counts))
+        written = work.folder / "done.new"
+        written.write_bytes(pickle.dumps(counts))
+        written.replace(work.folder / _DONE)
         for name in ("rows", "words", "pairs"):
             shutil.rmtree(work.folder / name, ignore_errors=True)
 
@@ -247,7 +249,8 @@ def curate_in_tasks(job: CurateJob, executor: str, tasks: int, sbatch: Mapping[s
     except subprocess.CalledProcessError as error:
         raise UserError(f"{error.cmd[0]} failed, with the message above; correct --sbatch") from None
     finally:
-        jobs = [str(number) for one in chained if (number := getattr(one, "job_id", None)) not in (None, -1)]
+        ids = [getattr(one, "job_id", None) for one in chained]
+        jobs = [str(job_id) for job_id in ids if job_id not in (None, -1)]
         (folder / _JOBS).write_text(json.dumps(jobs), encoding="utf-8")
     done = folder / _DONE
     if not done.exists():
@@ -310,10 +313,18 @@ class _LocalExecutor(LocalPipelineExecutor):
         tasks = self.get_incomplete_ranks()
         try:
             with ProcessPoolExecutor(min(self.tasks, processors()), get_context("forkserver")) as pool:
-                list(pool.map(self._run_for_rank, tasks, tasks))
+                self._run_all(pool, tasks)
         except BrokenProcessPool:
             why = "the process of a task was killed, perhaps for lack of memory, which more --tasks need less of"
             raise ChildProcessError(errno.ECHILD, why) from None
+
+    def _run_all(self, pool: ProcessPoolExecutor, tasks: list[int]) -> None:
+        try:
+            list(pool.map(self._run_for_rank, tasks, tasks))
+        except BaseException:
+            for process in active_children():  # a pool ends after its running tasks, which may take hours
+                process.kill()
+            raise
 
 
 class _SlurmExecutor(SlurmPipelineExecutor):
