@@ -13,8 +13,8 @@ from self_instruct.commands.guard import SOME_UNREADABLE
 from self_instruct.config.option import resolved, taken
 from self_instruct.config.parser import parse_values
 from self_instruct.config.program import command_line, other_threshold, with_option
-from self_instruct.datasets.options import ComparisonOptions, CurationOptions, ReadingOptions
-from self_instruct.errors import UserError
+from self_instruct.datasets.options import ClusterOptions, ComparisonOptions, CurationOptions, ReadingOptions
+from self_instruct.errors import UserError, install
 from self_instruct.generation.config import RunOptions
 from self_instruct.novelty.options import NoveltyOptions
 from self_instruct.rules.options import FilterOptions
@@ -36,11 +36,13 @@ _HELP = (
 
 def main(argv: Sequence[str]) -> int:
     """Run the command and return its exit code."""
-    job = _read_job(argv)
+    job, cluster = _read_job(argv)
     from self_instruct.engines.fleet.world import current_world
 
     if not current_world().is_main:
         return 0  # only rank 0 curates
+    if cluster.executor is not None:
+        return _in_tasks(job, cluster, cluster.executor)
     from self_instruct.datasets.curate import curate
 
     counts, encoded = curate(job)
@@ -48,10 +50,29 @@ def main(argv: Sequence[str]) -> int:
     return SOME_UNREADABLE if counts.unreadable else 0
 
 
-def _read_job(argv: Sequence[str]) -> "CurateJob":
-    parts = (CurationOptions, ReadingOptions, ComparisonOptions, FilterOptions, NoveltyOptions)
+def _in_tasks(job: "CurateJob", cluster: ClusterOptions, executor: str) -> int:
+    """Curate in many tasks; print the summary, or how to come back to the jobs of Slurm."""
+    try:
+        from self_instruct.datasets.cluster import curate_in_tasks
+    except ModuleNotFoundError as error:
+        raise UserError(f"--executor {executor} needs the package datatrove ({error}): {install('cluster')}") from None
+    found = curate_in_tasks(job, executor, cluster.tasks, cluster.sbatch_values)
+    if isinstance(found, list):
+        print(
+            f"Slurm has the jobs {', '.join(found)}; the logs are in {job.outputs.beside('.tasks')}. When the jobs have ended, "
+            "the same command prints the result, or submits the tasks that failed."
+        )
+        return 0
+    print(_summary(job, found, None))
+    return SOME_UNREADABLE if found.unreadable else 0
+
+
+def _read_job(argv: Sequence[str]) -> tuple["CurateJob", ClusterOptions]:
+    parts = (CurationOptions, ReadingOptions, ComparisonOptions, FilterOptions, NoveltyOptions, ClusterOptions)
     names = ["preset", "batch_dir", *(name for part in parts for name in part.__dataclass_fields__)]
-    groups = (CurationOptions, ReadingOptions, ComparisonOptions, RunOptions, FilterOptions, NoveltyOptions)
+    groups = (
+        CurationOptions, ReadingOptions, ComparisonOptions, RunOptions, FilterOptions, NoveltyOptions, ClusterOptions,
+    )  # fmt: skip
     by, about = (
         {"[IN...]": ["input_path", "batch_dir"]},
         {"batch_dir": "directory of a run whose records to curate"},
@@ -69,7 +90,7 @@ def _read_job(argv: Sequence[str]) -> "CurateJob":
 
     sources = taken(ReadingOptions, given).sources(options.input_path)
     settings = resolved(given, ReadingOptions)
-    return CurateJob(
+    job = CurateJob(
         sources,
         outputs,
         taken(FilterOptions, given),
@@ -77,6 +98,7 @@ def _read_job(argv: Sequence[str]) -> "CurateJob":
         more=settings,
         compare=taken(ComparisonOptions, given).compare,
     )
+    return job, taken(ClusterOptions, given)
 
 
 def _summary(job: "CurateJob", counts: "CurateCounts", encoded: bool | None) -> str:

@@ -2,18 +2,19 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
 from self_instruct.datasets.contamination import ContaminationIndex
-from self_instruct.datasets.curate_files import CurateCounts, CurateStep
+from self_instruct.datasets.curate_files import CurateCounts, CurateStep, Decided
 from self_instruct.datasets.decontaminate import STAGE, contaminated
 from self_instruct.datasets.instruction_file import InstructionFile, Task, read_all
 from self_instruct.datasets.pipeline import open_pipeline
-from self_instruct.datasets.reading import Reader, Source
+from self_instruct.datasets.reading import Source
+from self_instruct.datasets.rows import Unreadable
 from self_instruct.novelty.embedding import Encoder, LazyEncoder, identity_of
 from self_instruct.novelty.offline import keep_first
 from self_instruct.novelty.options import NoveltyOptions
@@ -51,9 +52,8 @@ class CurateJob:
 
 @dataclass(frozen=True)
 class Material:
-    """The files, the tasks that pass the filters, and the drops and benchmark matches of the others, keyed by location."""
+    """The tasks that pass the filters, and the drops and benchmark matches of the others, keyed by location."""
 
-    files: list[InstructionFile]
     passed: list[Task]
     drops: dict[str, Drop]
     evidence: dict[str, dict[str, Any]]
@@ -66,7 +66,8 @@ class Material:
 def curate(job: CurateJob) -> tuple[CurateCounts, bool | None]:
     """Curate. Return the counts, and whether the embedding model was loaded; None if no embeddings were requested."""
     with open_pipeline(job.inputs, str(job.outputs.kept), job.option) as pipeline:
-        material = _read_and_filter(job, pipeline.readers)
+        files = read_all(pipeline.readers, uniform=job.uniform)
+        material = filter_files(job, files)
         encoder = _Vectors(job) if job.novelty.embedding_threshold is not None else None
         outcomes = _outcomes(job, material.texts(job.compare), encoder)
         passed, drops = material.passed, dict(material.drops)
@@ -74,19 +75,18 @@ def curate(job: CurateJob) -> tuple[CurateCounts, bool | None]:
             if outcome.reason is not None and outcome.nearest is not None:
                 nearest = Nearest(passed[outcome.nearest.position].record.id, outcome.nearest.score)
                 drops[task.record.id] = Drop("novelty", outcome.reason, nearest=nearest)
-        counts = CurateCounts(reasons_of_rules(job.filter), untokenized=_untokenized(job, material.files))
+        counts = CurateCounts(reasons_of_rules(job.filter), untokenized=untokenized(job, files))
         counts.in_parts = encoder.long if encoder is not None else 0
-        step = CurateStep(material.files, drops, material.evidence, counts)
-        counts.shares = [pipeline.run(file.lines, step) for file in material.files]
-        options = {**job.more, "compare": job.compare, **asdict(job.filter), **asdict(job.novelty)}
-        pipeline.report = {**counts.as_dict(material.files, options), "compared": job.compare or _COMPARED}
+        step, decided = CurateStep(counts), _decided(files, drops, material.evidence)
+        counts.shares = [pipeline.run(rows, step) for rows in decided]
+        warn_of_untokenized(counts)
+        pipeline.report = report_of(job, counts, files)
     return counts, encoder.loaded if encoder is not None else None
 
 
-def _read_and_filter(job: CurateJob, readers: list[Reader]) -> Material:
-    """Read the files, and drop the tasks that a filter rejects or that are in a benchmark."""
+def filter_files(job: CurateJob, files: Sequence[InstructionFile]) -> Material:
+    """Drop the tasks that a filter rejects or that are in a benchmark."""
     filters = build_rules(job.filter, "", job.novelty.rouge_tokenizer)
-    files = read_all(readers, uniform=job.uniform)
     passed, drops = list[Task](), dict[str, Drop]()
     for file in files:
         # If a file has no outputs, only check its tasks.
@@ -102,7 +102,51 @@ def _read_and_filter(job: CurateJob, readers: list[Reader]) -> Material:
                 passed.append(line)
     evidence = _evidence(job.benchmarks, passed) if job.benchmarks is not None else {}
     drops |= {place: Drop(STAGE, found["reason"], found["detail"]) for place, found in evidence.items()}
-    return Material(files, [task for task in passed if task.record.id not in evidence], drops, evidence)
+    return Material([task for task in passed if task.record.id not in evidence], drops, evidence)
+
+
+def untokenized(job: CurateJob, files: Sequence[InstructionFile]) -> int:
+    """Return how many texts have no word that ROUGE-L compares, including dropped ones."""
+    texts = [line.record.task for file in files for line in file.lines if isinstance(line, Task)]
+    return without_tokens(texts, job.novelty.rouge_tokenizer)
+
+
+def warn_of_untokenized(counts: CurateCounts) -> None:
+    """Log a warning if there are texts without a word that ROUGE-L compares."""
+    if counts.untokenized:
+        _log.warning("%s.", untokenized_warning(counts.untokenized, counts.tally.total - counts.unreadable))
+
+
+def report_of(job: CurateJob, counts: CurateCounts, files: Sequence[InstructionFile]) -> dict[str, Any]:
+    """Return the content of the report."""
+    options = {**job.more, "compare": job.compare, **asdict(job.filter), **asdict(job.novelty)}
+    return {**counts.as_dict(files, options), "compared": job.compare or _COMPARED}
+
+
+def _decided(
+    files: Sequence[InstructionFile], drops: Mapping[str, Drop], evidence: Mapping[str, Mapping[str, Any]]
+) -> Iterator[Iterator[Decided | Unreadable]]:
+    """Yield the rows of each file with their drops."""
+    tasks = {
+        line.record.id: (at, line) for at, file in enumerate(files) for line in file.lines if isinstance(line, Task)
+    }
+
+    def rows(at: int, file: InstructionFile) -> Iterator[Decided | Unreadable]:
+        for line in file.lines:
+            if isinstance(line, Unreadable):
+                yield line
+                continue
+            drop = drops.get(line.record.id)
+            near = (
+                drop.nearest.id
+                if drop and drop.nearest
+                else drop.detail
+                if drop and drop.reason == "duplicate"
+                else ""
+            )
+            yield Decided(line, at, drop, tasks.get(near), evidence.get(line.record.id))
+
+    return (rows(at, file) for at, file in enumerate(files))
 
 
 def _evidence(index: ContaminationIndex, tasks: list[Task]) -> dict[str, dict[str, Any]]:
@@ -124,15 +168,6 @@ def _outcomes(job: CurateJob, texts: list[str], encoder: "_Vectors | None") -> l
     found = encode_all(encoder.encoder, texts, _log_progress())
     vectors = np.stack([found[text] for text in texts]) if texts else np.empty((0, 0), np.float32)
     return keep_new(texts, vectors, options.embedding_threshold, options.embedding_reference, words)
-
-
-def _untokenized(job: CurateJob, files: Sequence[InstructionFile]) -> int:
-    """Return how many texts have no word that ROUGE-L compares, including dropped ones; log a warning if there are any."""
-    texts = [line.record.task for file in files for line in file.lines if isinstance(line, Task)]
-    number = without_tokens(texts, job.novelty.rouge_tokenizer)
-    if number:
-        _log.warning("%s.", untokenized_warning(number, len(texts)))
-    return number
 
 
 def _log_progress() -> Callable[[int, int], None]:

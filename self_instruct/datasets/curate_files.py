@@ -89,41 +89,39 @@ def _about(file: InstructionFile, share: Tally) -> dict[str, Any]:
     }  # fmt: skip
 
 
-class CurateStep(Step[Task]):
-    """Write the kept lines. `drops` and `evidence`, the benchmark matches, are keyed by task location. The overlap of `files`
-    is counted in `counts`.
+@dataclass(frozen=True)
+class Decided:
+    """A readable row of input number `file` with its drop, if there is one, the input number and row that it was dropped for,
+    and the benchmark match.
     """
 
-    def __init__(
-        self,
-        files: Sequence[InstructionFile],
-        drops: Mapping[str, Drop],
-        evidence: Mapping[str, Mapping[str, Any]],
-        counts: CurateCounts,
-    ) -> None:
-        self._drops, self._evidence, self._counts = drops, evidence, counts
-        self._tasks = {
-            line.record.id: (at, line)
-            for at, file in enumerate(files)
-            for line in file.lines
-            if isinstance(line, Task)
-        }
+    task: Task
+    file: int = 0
+    drop: Drop | None = None
+    cause: tuple[int, Task] | None = None
+    match: Mapping[str, Any] | None = None
 
-    def apply_to(self, row: Task) -> Result:
-        """Keep a task, or drop it with the evidence."""
-        drop = self._drops.get(row.record.id)
+
+class CurateStep(Step[Decided]):
+    """Write the kept rows, and count in `counts.overlap` for which inputs the others were dropped."""
+
+    def __init__(self, counts: CurateCounts) -> None:
+        self._counts = counts
+
+    def apply_to(self, row: Decided) -> Result:
+        """Keep a row, or drop it with the evidence."""
+        task, drop = row.task, row.drop
         if drop is None:
-            return Result([row.content])
-        cause = drop.nearest.id if drop.nearest else drop.detail if drop.reason == "duplicate" else None
-        if cause in self._tasks:
-            self._counts.overlap[self._tasks[row.record.id][0], self._tasks[cause][0]] += 1
+            return Result([task.content])
         about: dict[str, Any] = {"nearest": None}
-        if drop.nearest is not None:
-            _, nearest = self._tasks[drop.nearest.id]
-            about["nearest"] = {"id": nearest.name, "score": drop.nearest.score, "place": nearest.record.id}
-        if row.record.id in self._evidence:
-            about["match"] = self._evidence[row.record.id]
-        return Result((), drop, [Reject(row.record.id, drop, about, {"id": row.name}, row.content)])
+        if row.cause is not None:
+            file, cause = row.cause
+            self._counts.overlap[row.file, file] += 1
+            if drop.nearest is not None:
+                about["nearest"] = {"id": cause.name, "score": drop.nearest.score, "place": cause.record.id}
+        if row.match is not None:
+            about["match"] = row.match
+        return Result((), drop, [Reject(task.record.id, drop, about, {"id": task.name}, task.content)])
 
     def reject_unreadable(self, row: Unreadable, drop: Drop) -> Reject:
         """Return the rejected line of a row that could not be read."""

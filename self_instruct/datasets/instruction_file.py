@@ -58,10 +58,11 @@ def read_files(sources: Sequence[Source], option: str = "--input_path") -> list[
 def read_all(readers: Sequence[Reader], *, uniform: bool = False) -> list[InstructionFile]:
     """Return the rows of opened sources. Lines in our format stay unchanged unless `uniform` rewrites all."""
     columns = set[str]().union(*(reader.columns for reader in readers))
-    return [_read(reader, columns, uniform) for reader in readers]
+    return [read_file(reader, columns, uniform) for reader in readers]
 
 
-def _read(reader: Reader, columns: set[str], uniform: bool) -> InstructionFile:
+def read_file(reader: Reader, columns: set[str], uniform: bool = False) -> InstructionFile:
+    """Return the rows of an opened source as `read_all` does; `columns` are the optional columns that any source needs."""
     lines, has_output = list[Task | Unreadable](), False
     for item in reader.rows():
         if isinstance(item, Unreadable):

@@ -11,6 +11,7 @@ from self_instruct.datasets.mending import MENDED
 from self_instruct.datasets.reading import AUTO, INPUT_FORMATS, Source
 from self_instruct.datasets.template import PREAMBLE
 from self_instruct.datasets.writing import LMFLOW_TYPES, SUFFIXES
+from self_instruct.errors import UserError
 from self_instruct.rules.filters import RULES
 from self_instruct.rules.options import FilterOptions
 
@@ -76,6 +77,30 @@ class ComparisonOptions:
         "exchanges, conversation for longer ones]",
         choices=COMPARED,
     )
+
+
+@dataclass(frozen=True)
+class ClusterOptions:
+    """many tasks"""
+
+    executor: str | None = option(
+        None,
+        "curate in many tasks of datatrove, here or as jobs of Slurm, with the same output [default: one process]",
+        choices=("local", "slurm"),
+        common=True,
+    )
+    tasks: int = option(8, "with --executor, the number of tasks", minimum=1, common=True)
+    sbatch: list[str] = option(
+        [], "with --executor slurm, options of sbatch, such as partition=cpu time=04:00:00 mem-per-cpu=8G"
+    )
+
+    @property
+    def sbatch_values(self) -> dict[str, str]:
+        """The options of sbatch by name. Raises UserError for a text without a value."""
+        for text in self.sbatch:
+            if not all(text.partition("=")):
+                raise UserError(f"--sbatch {text}: must be NAME=VALUE, such as partition=cpu")
+        return dict(text.split("=", 1) for text in self.sbatch)
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ class Reader:
             if isinstance(row, Unreadable):
                 yield row
                 continue
-            self._count(row)
+            self.count(row)
             try:
                 yield row, self._example(row)
             except LineError as error:
@@ -107,6 +107,14 @@ class Reader:
             for kind, number in sorted(self.repairs.items())
         ]
 
+    def count(self, row: Row) -> None:
+        """Count the repairs of a row."""
+        self.repairs.update(row.repairs)
+        for kind in row.repairs:
+            locations = self.mended.setdefault(kind, [])
+            if len(locations) < _LOCATIONS:
+                locations.append(row.place)
+
     def _example(self, row: Row) -> Example:
         schema = self._schema_of(row)
         example = schema.read(row.value, row.place)
@@ -128,13 +136,6 @@ class Reader:
             return self.schema
         return of_row(self.schema, row.value, row.header or {}, row.place)
 
-    def _count(self, row: Row) -> None:
-        self.repairs.update(row.repairs)
-        for kind in row.repairs:
-            locations = self.mended.setdefault(kind, [])
-            if len(locations) < _LOCATIONS:
-                locations.append(row.place)
-
 
 def open_sources(sources: Sequence[Source], option: str = "--input_path") -> list[Reader]:
     """Open all sources and detect their formats.
@@ -146,7 +147,7 @@ def open_sources(sources: Sequence[Source], option: str = "--input_path") -> lis
     if twice is not None:
         why = "standard input can be read only once" if twice == PIPE else "every row of it would be a duplicate"
         raise UserError(f"{option} names {twice} twice, but {why}; give it once")
-    readers = [_open(source, option) for source in sources]
+    readers = [open_source(source, option) for source in sources]
     if any(reader.schema for reader in readers):
         return readers
     shown = ", ".join(source.path for source in sources)[:300]
@@ -167,7 +168,11 @@ def _empty_run(path: str) -> Path | None:
     return folder if Path(path).name == ACCEPTED and (folder / REJECTED).is_file() else None
 
 
-def _open(source: Source, option: str) -> Reader:
+def open_source(source: Source, option: str = "--input_path") -> Reader:
+    """Open a source and detect its format, which is None if no row can be read.
+
+    Raises UserError, naming the option, if it cannot be opened or its format is unknown.
+    """
     container = open_container(source.path, source.split, option)
     first, found = list[Row | Unreadable](), list[Row]()
     for row in container.rows:

@@ -77,6 +77,9 @@ DEFAULT_RULES = (
 OUTPUT_RULES = ("requests", "unanswered", "python", "copied_output")
 """The filters of --check_outputs: they drop instructions that are no tasks, and outputs that are no answers."""
 
+OF_EARLIER_RECORDS = ("copied_output", "duplicates")
+"""The filters that compare a record with all earlier ones."""
+
 _ADDED: dict[str, Filter] = {}
 """Filters that plugins registered."""
 
