@@ -9,7 +9,6 @@ until the end the rows, words and pairs.
 import errno
 import json
 import os
-import pickle
 import shlex
 import shutil
 import subprocess
@@ -37,16 +36,18 @@ from self_instruct.datasets.reading import Reader, open_source, open_sources
 from self_instruct.datasets.rows import Row, Unreadable
 from self_instruct.errors import UserError
 from self_instruct.novelty.kernels.sequences import processors
-from self_instruct.novelty.partition import keep_first, near_pairs, part_of, prefix
+from self_instruct.novelty.partition import PAIR, keep_first, near_pairs, part_of, prefix
 from self_instruct.novelty.rules import highest_allowed
 from self_instruct.novelty.tokens import TOKENIZERS
-from self_instruct.records import Drop, Nearest, Record
+from self_instruct.records import Drop, Nearest, Record, json_line
 from self_instruct.rules.build import reasons_of_rules
 from self_instruct.rules.filters import OF_EARLIER_RECORDS
+from self_instruct.runs.files import put
 from self_instruct.runs.layout import PIPE
+from self_instruct.runs.tally import Tally
 
 _ROW_BITS = 40  # a key is the number of the file, followed by that of the row
-_SETTINGS, _JOBS, _DONE = "settings.json", "jobs.json", "done.pickle"
+_SETTINGS, _JOBS, _DONE = "settings.json", "jobs.json", "done.json"
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class Work:
 
     def rows(self, file: int, part: int) -> Path:
         """The file with the rows of a share, which begins with an `_About`."""
-        return self.folder / "rows" / f"{file:05}-{part:05}.pickle"
+        return self.folder / "rows" / f"{file:05}-{part:05}.jsonl"
 
     def words(self, part: int) -> Path:
         """The folder with the texts that a task compares."""
@@ -81,7 +82,7 @@ class Work:
 
     def pairs(self, part: int) -> Path:
         """The file of the near pairs that a task has found."""
-        return self.folder / "pairs" / f"{part:05}.npy"
+        return self.folder / "pairs" / f"{part:05}.pairs"
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class _About:
 
     has_output: bool
     untokenized: int
-    repairs: Counter[str]
+    repairs: Mapping[str, int]
     mended: dict[str, list[str]]
 
 
@@ -123,15 +124,16 @@ class FilterRows(_CurateTask):
         for file, part in shares[rank::world_size]:
             read = _read_share(work, file, part)
             material = filter_files(work.job, [read])
-            about = _About(read.has_output, untokenized(work.job, [read]), read.reader.repairs, read.reader.mended)
+            about = _About(
+                read.has_output, untokenized(work.job, [read]), dict(read.reader.repairs), read.reader.mended
+            )
             path = work.rows(file, part)
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("wb") as output:
-                pickle.dump(about, output)
+                output.write(json_line(asdict(about)))
                 for line in read.lines:
                     place = line.place if isinstance(line, Unreadable) else line.record.id
-                    drop, match = material.drops.get(place), material.evidence.get(place)
-                    pickle.dump((_without_texts(line), drop, match), output)
+                    output.write(_dumped(line, material.drops.get(place), material.evidence.get(place)))
             self._write_words(file, part, read, material.drops)
             self.stat_update("rows", value=len(read.lines))
             self.stat_update("passed", value=len(material.passed))
@@ -165,7 +167,7 @@ class ComparePart(_CurateTask):
         found = near_pairs(_texts(self._work.words(rank)), self._work.limit)
         path = self._work.pairs(rank)
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.save(path, found)
+        found.tofile(path)
         self.stat_update("near pairs", value=len(found))
 
 
@@ -184,15 +186,13 @@ class Decide(_CurateTask):
         with open_pipeline(job.inputs, str(job.outputs.kept), job.option) as pipeline:
             for at, reader in enumerate(pipeline.readers):
                 shares = [_loaded(work.rows(at, part)) for part in range(work.parts)]
-                abouts: list[_About] = [next(share) for share in shares]
-                first = replace(reader, repairs=abouts[0].repairs, mended=abouts[0].mended)
+                abouts = [_About(**next(share)) for share in shares]
+                first = replace(reader, repairs=Counter(abouts[0].repairs), mended=abouts[0].mended)
                 files.append(InstructionFile(first, [], any(about.has_output for about in abouts)))
                 counts.untokenized += sum(about.untokenized for about in abouts)
                 counts.shares.append(pipeline.run(near.decided(at, _in_turn(shares)), step))
             pipeline.report = report_of(job, counts, files)
-        written = work.folder / "done.new"
-        written.write_bytes(pickle.dumps(counts))
-        written.replace(work.folder / _DONE)
+        put(work.folder / _DONE, json_line(_dumped_counts(counts)))
         for name in ("rows", "words", "pairs"):
             shutil.rmtree(work.folder / name, ignore_errors=True)
 
@@ -201,13 +201,13 @@ class _Novelty:
     """The drops of near texts, and the rows for which they are dropped."""
 
     def __init__(self, work: Work) -> None:
-        self._drops = keep_first(np.load(work.pairs(part)) for part in range(work.tasks))
+        self._drops = keep_first(np.fromfile(work.pairs(part), PAIR) for part in range(work.tasks))
         self._named = {match.position for match in self._drops.values()}
         self._causes = dict[int, tuple[int, Task]]()
 
     def decided(self, file: int, rows: Iterator[Any]) -> Iterator[Decided | Unreadable]:
         """Yield the rows of a file; call it for the files in order."""
-        for at, (line, drop, match) in enumerate(rows):
+        for at, (line, drop, match) in enumerate(map(_restored, rows)):
             if isinstance(line, Unreadable):
                 yield line
                 continue
@@ -255,7 +255,7 @@ def curate_in_tasks(job: CurateJob, executor: str, tasks: int, sbatch: Mapping[s
     done = folder / _DONE
     if not done.exists():
         return jobs
-    counts: CurateCounts = pickle.loads(done.read_bytes())
+    counts = _restored_counts(json.loads(done.read_bytes()))
     warn_of_untokenized(counts)
     return counts
 
@@ -397,11 +397,36 @@ def _share(reader: Reader, part: int, parts: int) -> Reader:
     return replace(reader, first=[], container=replace(reader.container, rows=mine))
 
 
-def _without_texts(line: Task | Unreadable) -> Task | Unreadable:
-    """Return what is written of a row."""
+def _dumped(line: Task | Unreadable, drop: Drop | None, match: Mapping[str, Any] | None) -> bytes:
+    """Return a row, without its texts, as a JSON line."""
     if isinstance(line, Unreadable):
-        return line
-    return replace(line, record=Record(line.record.id, "", "", ""), further=())
+        return json_line({"unreadable": asdict(line)})
+    row = {"id": line.record.id, "name": line.name, "content": line.content.decode("latin-1")}
+    return json_line({**row, "drop": asdict(drop) if drop else None, "match": match})
+
+
+def _restored(row: dict[str, Any]) -> tuple[Task | Unreadable, Drop | None, Mapping[str, Any] | None]:
+    """Return the row that `_dumped` wrote."""
+    if "unreadable" in row:
+        return Unreadable(**row["unreadable"]), None, None
+    task, drop = Task(Record(row["id"], "", "", ""), row["name"], row["content"].encode("latin-1")), row["drop"]
+    if drop is not None:
+        drop = Drop(**{**drop, "nearest": Nearest(**drop["nearest"]) if drop["nearest"] else None})
+    return task, drop, row["match"]
+
+
+def _dumped_counts(counts: CurateCounts) -> dict[str, Any]:
+    return {
+        **asdict(counts), "overlap": [[*pair, number] for pair, number in counts.overlap.items()],
+        "shares": [[share.kept, [[*key, number] for key, number in share.drops.items()]] for share in counts.shares],
+    }  # fmt: skip
+
+
+def _restored_counts(content: dict[str, Any]) -> CurateCounts:
+    shares = [Tally(kept, Counter({(a, b): number for a, b, number in drops})) for kept, drops in content["shares"]]
+    overlap = Counter({(a, b): number for a, b, number in content["overlap"]})
+    rules = {name: tuple(reasons) for name, reasons in content["rules"].items()}
+    return CurateCounts(**{**content, "rules": rules, "shares": shares, "overlap": overlap})
 
 
 def _texts(folder: Path) -> Iterator[tuple[int, list[int], list[str]]]:
@@ -413,14 +438,10 @@ def _texts(folder: Path) -> Iterator[tuple[int, list[int], list[str]]]:
                 yield int(key), list(map(int, places.split())), words.split(" ")
 
 
-def _loaded(path: Path) -> Iterator[Any]:
-    """Yield the objects of a file of pickles."""
+def _loaded(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the objects of a file of JSON lines."""
     with path.open("rb") as file:
-        while True:
-            try:
-                yield pickle.load(file)
-            except EOFError:
-                return
+        yield from map(json.loads, file)
 
 
 def _in_turn(shares: Sequence[Iterator[Any]]) -> Iterator[Any]:
