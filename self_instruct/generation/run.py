@@ -233,7 +233,7 @@ def _load(loop: Loop, fleet: Fleet | None) -> Load:
 
 def _run(loop: Loop, progress: Progress, begun: float, every: float) -> str:
     """Replay the journal, then generate; return why the run stopped. The journal was opened at `begun`; a replay logs a line
-    every so many seconds.
+    every `every` seconds.
     """
     before, replaying = loop.writer.records_before(), None
     if loop.journal.entries:
