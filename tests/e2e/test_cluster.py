@@ -9,18 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.curation_runs import curate, files, near_copies, written
-from tests.support.slurm_cluster import NODES, Cluster, obstacle
+from tests.support.slurm_cluster import NODES, obstacle
 
 pytestmark = pytest.mark.skipif(obstacle() is not None, reason=obstacle() or "")
 PATIENCE_SECONDS = 280.0
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    made = Cluster(tmp_path_factory.mktemp("slurm"))
-    made.start()
-    yield made
-    made.stop()
 
 
 def wait(reached):

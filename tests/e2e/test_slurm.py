@@ -32,14 +32,6 @@ MISTAKES = {
 }
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    made = Cluster(tmp_path_factory.mktemp("slurm"))
-    made.start()
-    yield made
-    made.stop()
-
-
 class Job:
     """A running job and its log."""
 
