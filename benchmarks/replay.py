@@ -1,7 +1,7 @@
 """Time how long a launch needs to replay a long journal: python benchmarks/replay.py --folder FOLDER
 
-The journal is that of a run of the scripted engine: the first requests are made by a real launch, the others are appended with
-one new task each, of which a tenth are near-copies. Then the same command continues the run, with a limit that the journal has
+A real launch with the scripted engine makes the first requests of the journal. The others are appended, with one task each; a
+tenth of these tasks are near-copies. Then the same command continues the run, with a limit that the journal has
 already reached, so that it replays the journal and ends. Prints what the command says of the replay.
 """
 

@@ -13,6 +13,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from abc import abstractmethod
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -46,7 +47,7 @@ from self_instruct.runs.files import put
 from self_instruct.runs.layout import PIPE
 from self_instruct.runs.tally import Tally
 
-_ROW_BITS = 40  # a key is the number of the file, followed by that of the row
+_ROW_BITS = 40  # the low bits of a key are the number of the row, the others the number of the file
 _SETTINGS, _JOBS, _DONE = "settings.json", "jobs.json", "done.json"
 
 
@@ -107,9 +108,9 @@ class _CurateTask(PipelineStep):
         with self.track_time("task"):
             self.work(rank, world_size)
 
+    @abstractmethod
     def work(self, rank: int, world_size: int) -> None:
         """Do task `rank` of `world_size`."""
-        raise NotImplementedError
 
 
 class FilterRows(_CurateTask):
@@ -373,7 +374,7 @@ def _frequent(job: CurateJob, readers: Sequence[Reader], columns: set[str]) -> d
 
 
 def _read_share(work: Work, file: int, part: int) -> InstructionFile:
-    """Read a share of a file's rows; `has_output` is that of the whole file."""
+    """Read a share of a file's rows. `has_output` is true if any row of the whole file has an output."""
     job = work.job
     reader = open_source(job.inputs[file], job.option)
     read = read_file(_share(reader, part, work.parts), work.columns, job.uniform)

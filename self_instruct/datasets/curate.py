@@ -136,15 +136,12 @@ def _decided(
             if isinstance(line, Unreadable):
                 yield line
                 continue
-            drop = drops.get(line.record.id)
-            near = (
-                drop.nearest.id
-                if drop and drop.nearest
-                else drop.detail
-                if drop and drop.reason == "duplicate"
-                else ""
-            )
-            yield Decided(line, at, drop, tasks.get(near), evidence.get(line.record.id))
+            drop, cause = drops.get(line.record.id), None
+            if drop is not None and drop.nearest is not None:
+                cause = tasks[drop.nearest.id]
+            elif drop is not None and drop.reason == "duplicate":
+                cause = tasks.get(drop.detail)
+            yield Decided(line, at, drop, cause, evidence.get(line.record.id))
 
     return (rows(at, file) for at, file in enumerate(files))
 

@@ -237,7 +237,7 @@ class Pusher:
         return {tables[name].replace("*", f"{first:09d}"): folder / name for name, _ in files if folder is not None}
 
     def _card(self, statistics: Statistics, funnel: str) -> bytes:
-        """Return the card, that of an unfinished run if there is a funnel. It keeps facts that users added on the Hub."""
+        """Return the card, which keeps facts that users added on the Hub. With a funnel, it describes an unfinished run."""
         steps, progress = history(self.folder, self.declared), ""
         if funnel:
             progress = f"This run is not finished: {statistics.records:,} of {self.target:,} records so far."

@@ -56,7 +56,7 @@ class SentenceEncoder:
     def __init__(self, model_name_or_path: str) -> None:
         from sentence_transformers import SentenceTransformer
 
-        source = find_model(model_name_or_path)
+        self._name, source = model_name_or_path, find_model(model_name_or_path)
         if source.location != model_name_or_path:
             _log.info(
                 "%s: not in the cache and the Hub is out of reach; using %s", model_name_or_path, source.location
@@ -79,6 +79,7 @@ class SentenceEncoder:
         """Return one unit vector for each text; one call for many texts is several times faster than many calls.
 
         A text with more tokens than the model reads is encoded in parts, so that its end counts too: its vector is their mean.
+        Raises UserError if a vector is not finite.
         """
         # Tokenizers refuse lone surrogates.
         parts = [self._parts(text.encode("utf-8", "replace").decode("utf-8")) for text in texts]
@@ -89,6 +90,11 @@ class SentenceEncoder:
             normalize_embeddings=True,
             show_progress_bar=False,
         ).astype(np.float32)
+        if not np.isfinite(vectors).all():  # a comparison with these finds nothing, so near copies would be kept
+            raise UserError(
+                f"--embedding_model_name_or_path {self._name}: its vectors are not numbers (NaN or infinite); the weights "
+                "may be damaged: load it again, or use another model"
+            )
         number = sum(len(some) > 1 for some in parts)
         if number and not self.long:
             _log.warning(

@@ -244,13 +244,8 @@ class Funnel:
         stages = [step for step in STEPS if step[0] not in left_out]
         failed = self.completions["error"]
         note = f"\n{failed} request{'s' * (failed > 1)} failed with an error of the engine" if failed else ""
-        return (
-            self.tally.table(WRITTEN, stages)
-            + note
-            + _looped(self.completions["repetition"])
-            + self._cut()
-            + self._thinking()
-        )
+        notes = [note, _looped(self.completions["repetition"]), self._cut(), self._thinking()]
+        return self.tally.table(WRITTEN, stages) + "".join(notes)
 
     def _cut(self) -> str:
         """Return a line on answers that reached their limit of tokens; empty if they are few."""

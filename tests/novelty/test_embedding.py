@@ -116,6 +116,17 @@ def test_any_text_has_a_vector(encoder: SentenceEncoder, text: str) -> None:
     assert np.isfinite(row).all() and np.linalg.norm(row) == pytest.approx(1, abs=1e-5)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_model_whose_vectors_are_not_numbers_is_refused(
+    encoder: SentenceEncoder, value: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vectors = np.full((2, 384), 0.05, np.float32)
+    vectors[1, 3] = value
+    monkeypatch.setattr(encoder._model, "encode", lambda *_, **__: vectors)
+    with pytest.raises(UserError, match=r"--embedding_model_name_or_path .*its vectors are not numbers"):
+        encoder.encode(["one", "two"])
+
+
 def test_a_lone_surrogate_changes_little(encoder: SentenceEncoder) -> None:
     one, other = encoder.encode([TEXTS[0], TEXTS[0] + "\ud800"])
     assert 0.8 < float(one @ other) < 1.01

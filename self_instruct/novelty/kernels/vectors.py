@@ -2,8 +2,7 @@
 
 Products are float32. Candidates within rounding error of the highest are summed again in float64, so results do not depend on
 the block size or the order of summation. In a large index, most pairs are excluded by an upper bound of their cosine, which
-takes a sixth of the multiplications. Memory: the vectors, a sixth more for the bounds, up to half as much again to grow, and
-32 MiB.
+takes 65 multiplications. Memory: the vectors, 260 bytes more for each, up to half as much again to grow, and 32 MiB.
 """
 
 from functools import partial
@@ -19,7 +18,7 @@ _DIRECTIONS = 64  # of the bounds
 _ENOUGH = 16_384  # vectors from which the directions are computed; fewer are searched without bounds
 _WORTH = 0.05  # the largest share of pairs that may pass the bounds; above it, whole products are as fast
 _RUN = 64  # bounds that are compared at once
-_ALLOWED = 4096
+_ALLOWED = 4096  # pairs that are checked before this share is taken seriously
 _WITHOUT = 30  # blocks that are then searched without bounds
 
 
