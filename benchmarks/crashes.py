@@ -118,7 +118,7 @@ def shares(series: list[Series], kills: int) -> list[int]:
 def missing(options: argparse.Namespace, url: str, stored: list[dict]) -> Iterator[dict]:
     """Perform the kills and power failures that are not stored yet, and yield their results."""
     series = all_series(inputs(options.folder / "inputs"), url)
-    servers = [Copies(), Copies()]
+    server = Copies()
     for turn in range(1, ROUNDS + 1):  # so that a benchmark that is stopped early has results for every series
         for one, number in zip(series, shares(series, options.kills), strict=True):
             powered = (
@@ -130,16 +130,16 @@ def missing(options: argparse.Namespace, url: str, stored: list[dict]) -> Iterat
                 done = sum(about.items() <= row.items() for row in stored)
                 if options.only not in one.title or done >= count * turn // ROUNDS:
                     continue
-                for kill, left in disasters(one, what, count * turn // ROUNDS - done, options, servers, done):
+                for kill, left in disasters(one, what, count * turn // ROUNDS - done, options, server, done):
                     yield {**about, **asdict(kill), "left": left}
 
 
 def disasters(
-    one: Series, what: str, number: int, options: argparse.Namespace, servers: list[Copies], done: int
+    one: Series, what: str, number: int, options: argparse.Namespace, server: Copies, done: int
 ) -> Iterator[tuple[Kill, int]]:
     """Perform kills or power failures of a series, and yield them. If its command cannot continue, print the error."""
     try:
-        victim = Victim(options.folder / "work", one, servers, seed=options.seed + done)
+        victim = Victim(options.folder / "work", one, server, seed=options.seed + done)
         yield from victim.kills(number) if what == KILLED else victim.failures(number, POWER[what])
     except AssertionError as error:
         print(f"{one.title}, {what}: {error}", flush=True)

@@ -64,7 +64,11 @@ class VerifyOptions:
         common=True,
     )
     test_seconds: float = option(
-        5.0, "time limit in seconds for each run of an answer with its tests", above=0, maximum=3600, common=True
+        5.0,
+        "CPU seconds for each run of an answer with its tests; by the clock, it may take five times as long",
+        above=0,
+        maximum=3600,
+        common=True,
     )
     sandbox: str = option(
         "auto",

@@ -151,7 +151,8 @@ def run(request: dict[str, Any]) -> None:
         with suppress(OSError, AttributeError):  # only Linux has prctl
             control(_DEATH_SIGNAL, signal.SIGKILL)
         for name, value in request["limits"].items():
-            resource.setrlimit(getattr(resource, name), (value, value))
+            # At the first limit of CPU time the program gets SIGXCPU, at the second one SIGKILL.
+            resource.setrlimit(getattr(resource, name), (value, value + (name == "RLIMIT_CPU")))
         python = request["python"]
         os.write(1, READY)
         os.execve(python, [python, "-I", "-B", "-X", "utf8", "program.py"], environment)

@@ -7,6 +7,7 @@ processes of a program end with it.
 """
 
 import json
+import math
 import os
 import platform
 import re
@@ -28,6 +29,8 @@ from self_instruct.rules import isolation
 
 MODES = ("auto", "bubblewrap", "namespaces", "none")
 FINISHED, FAILED, TIMEOUT, OUTPUT = "finished", "failed", "timeout", "too_much_output"
+_CLOCK = 5  # limit of the time by the clock, in multiples of the limit of CPU time
+_CPU_USED = 128 + signal.SIGXCPU
 _START_SECONDS = 60.0  # until the program starts; long, because the machine may be busy
 _SYSTEM = ("/usr", "/bin", "/lib", "/lib32", "/lib64", "/nix/store", "/gnu/store", "/etc/ld.so.cache")
 _OWN_COUNT = (5, 14)
@@ -36,7 +39,11 @@ _OWN_COUNT = (5, 14)
 
 @dataclass(frozen=True)
 class Limits:
-    """The limits of a program, in bytes and seconds: `memory` of the address space of each process, `disk` of its folder."""
+    """The limits of a program, in bytes and seconds: `memory` of the address space of each process, `disk` of its folder.
+
+    Each process has `seconds` of CPU time, in whole seconds, and the program five times as long by the clock: it gets
+    less than one core on a busy machine, and may also sleep.
+    """
 
     seconds: float = 5.0
     memory: int = 512 << 20
@@ -108,7 +115,7 @@ class Sandbox:
                 chunk = os.read(process.stdout.fileno(), 1 << 16) if ready else b""
                 if not output and chunk.startswith(isolation.READY):
                     begun = time.monotonic()
-                    deadline = begun + self.limits.seconds
+                    deadline = begun + _CLOCK * self.limits.seconds
                 output += chunk
                 if len(output) > self.limits.output:
                     name = OUTPUT
@@ -121,14 +128,14 @@ class Sandbox:
             raise SandboxError(output.decode("utf-8", "replace").strip() or "the sandbox did not start")
         code = None if name else _exit_code(process, deadline)
         if name is None:
-            name = TIMEOUT if code is None else FINISHED if code == 0 else FAILED
+            name = TIMEOUT if code in (None, _CPU_USED) else FINISHED if code == 0 else FAILED
         return Outcome(name, code, text, time.monotonic() - begun)
 
     def _rlimits(self) -> dict[str, int]:
         limits = self.limits
         counts_all = self.mode == "none" or _version() < _OWN_COUNT
         return {
-            "RLIMIT_CPU": int(limits.seconds) + 1, "RLIMIT_AS": limits.memory, "RLIMIT_NOFILE": limits.files,
+            "RLIMIT_CPU": math.ceil(limits.seconds), "RLIMIT_AS": limits.memory, "RLIMIT_NOFILE": limits.files,
             "RLIMIT_FSIZE": limits.file_size, "RLIMIT_CORE": 0,
             "RLIMIT_NPROC": limits.processes + (_own_tasks() if counts_all else 0),
         }  # fmt: skip

@@ -1,6 +1,5 @@
 """Launches with categories, in their own processes."""
 
-import os
 import sys
 from pathlib import Path
 
@@ -11,9 +10,7 @@ from self_instruct.report.explain import explain
 from self_instruct.report.watch import Watcher
 from tests.generation.test_categories_recipe import MIX, recipe, reply, write
 from tests.support.category_runs import Author, run_recipe, write_category
-from tests.support.runs import IO, dataset, generate, rows, run
-
-BIN = os.path.dirname(sys.executable)
+from tests.support.runs import IO, dataset, generate, rows, run, run_ranks
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +48,8 @@ def test_three_ranks_write_the_same_files_as_one(launched):
     place, options = launched
     kept = rows(place / "one/machine_generated_instructions.jsonl")
     assert {"plain", "answered"} <= {row["provenance"]["category"] for row in kept if "response" in row["provenance"]}
-    ended = run(f"{BIN}/torchrun", "--standalone", "--nproc_per_node", 3, IO, *options, "--batch_dir", place / "three")
-    assert ended.returncode == 0, ended.stderr
+    for ended in run_ranks(3, IO, *options, "--batch_dir", place / "three"):
+        assert ended.returncode == 0, ended.stderr
     assert dataset(place / "three") == dataset(place / "one")
 
 

@@ -16,11 +16,11 @@ from tests.commands.test_consistency import (
     source,
     tested,
 )
+from tests.support.ports import free_port
 from tests.support.processes import wait_until
-from tests.support.runs import DATASET, ROOT, SECONDS, rows, run, start_copy, whole_rows
+from tests.support.runs import DATASET, ROOT, SECONDS, rank_variables, rows, run, run_ranks, start_copy, whole_rows
 
 __all__ = ["asked", "source", "tested"]  # fixtures
-BIN = os.path.dirname(sys.executable)
 JUDGE = ["--model_name_or_path", ROOT / "demo_model", "--max_new_tokens", 40, "--request_batch_size", 2]
 
 
@@ -81,22 +81,17 @@ def test_a_stopped_command_continues_without_loss(source, tmp_path):
     assert len(found) == len(set(found)) == total and (folder / KEPT).exists()
 
 
-def test_several_ranks_under_accelerate_make_the_same_predictions_as_one(source, asked, tmp_path):
+def test_several_ranks_make_the_same_predictions_as_one(source, asked, tmp_path):
     folder = copied(source / "run", tmp_path / "run")
-    # The command `accelerate launch`, without the imports of accelerate's other commands.
-    accelerate = [f"{BIN}/accelerate-launch", "--multi_gpu", "--num_processes", 2, "--num_machines", 1, "--mixed_precision",
-                  "no", "--dynamo_backend", "no", "--main_process_port", 0, COMMAND.name]  # fmt: skip
     options = ["--batch_dir", folder, *BY_WORDS]
-    result = run(
-        *accelerate, *options, *script_options(source), cwd=COMMAND.parent, PYTHONPATH="", ACCELERATE_USE_CPU="true"
-    )  # fmt: skip
-    assert result.returncode == 0, result.stderr
+    for result in run_ranks(2, COMMAND, *options, *script_options(source)):
+        assert result.returncode == 0, result.stderr
     assert (folder / KEPT).read_bytes() == (asked / KEPT).read_bytes()
     both = [{(row["record"], row["trial"]): {**row, "rank": 0, "created_at": None} for row in rows(place / PREDICTIONS)}
             for place in (folder, asked)]  # fmt: skip
     assert both[0] == both[1]
     # If no prediction is missing, no rank waits for another: each ends alone.
-    for rank, printed in (("1", False), ("0", True)):
-        world = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
-        again = run(sys.executable, COMMAND, *options, "--num_trials", 2, **world)
-        assert again.returncode == 0 and ("records were kept" in again.stdout) == printed, again.stderr
+    for rank, printed in ((1, False), (0, True)):
+        alone = start_copy(COMMAND, *options, "--num_trials", 2, **rank_variables(rank, 2, free_port()))
+        out, err = alone.communicate(SECONDS)
+        assert alone.returncode == 0 and ("records were kept" in out) == printed, err

@@ -16,7 +16,7 @@ import torch.distributed
 
 from self_instruct.engines.fleet.messages import Link, StoreCarrier
 from tests.support.ports import free_port
-from tests.support.runs import IO, dataset, generate, rows, run, scripted, start
+from tests.support.runs import IO, dataset, generate, rows, run, run_ranks, scripted
 from tests.support.scripts import write_script
 
 SILENT = 1_100
@@ -138,11 +138,8 @@ def test_injected_messages_and_a_flood_change_nothing(launcher, connections, man
         place = ["--nproc_per_node", 2, "--master_addr", "127.0.0.1", "--master_port", port]
         ended = run(*limited, torchrun, *place, *command, RES_OPTIONS="timeout:1 attempts:1")
     else:  # as srun and mpirun start ranks: one of them hosts the store
-        names = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-        other = start(*limited, sys.executable, *command, RANK="1", LOCAL_RANK="1", **names)
-        ended = run(*limited, sys.executable, *command, RANK="0", LOCAL_RANK="0", **names)
-        printed = other.communicate()[1]
-        assert other.returncode == 0 and "Traceback" not in printed and "c10d" not in printed, printed
+        ended, other = run_ranks(2, *command, port=port)
+        assert other.returncode == 0 and "Traceback" not in other.stderr and "c10d" not in other.stderr, other.stderr
     attacker.stop()
     assert ended.returncode == 0, ended.stdout[:500] + ended.stderr
     assert attacker.repeated and not attacker.held and len(attacker.silent) == connections

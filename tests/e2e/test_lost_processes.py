@@ -1,7 +1,7 @@
 """Real launches that lose a process or are stopped.
 
-Several ranks share a long script and need no model; a launch of one process uses a real model, because it replays a
-script without a generating process.
+Several ranks, started as srun starts them, share a long script and need no model; a launch of one process uses a real model,
+because it replays a script without a generating process.
 """
 
 import os
@@ -12,13 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import alive, children, family, generating, rank_of, wait_until
-from tests.support.runs import IO, ROOT, SECONDS, generate, rows, run, scripted, start, start_copy, whole_rows
+from tests.support.processes import alive, children, family, generating, wait_until
+from tests.support.runs import IO, ROOT, SECONDS, generate, rows, run, scripted, start, start_ranks, whole_rows
 from tests.support.scripts import write_script
 
 MODEL = ["--config", ROOT / "configs" / "quickstart.yaml", "--num_instructions_to_generate", 5000, "--max_new_tokens", 80,
          "--request_batch_size", 2]  # fmt: skip
-TORCHRUN = [os.path.join(os.path.dirname(sys.executable), "torchrun"), "--standalone", "--nproc_per_node"]
 HOST = socket.gethostname()
 
 
@@ -27,32 +26,33 @@ def script(tmp_path_factory):
     return write_script(tmp_path_factory.mktemp("script") / "script.jsonl", 6000)
 
 
-def under_way(folder, options, *launcher, ranks=frozenset({0})):
-    """Start a launch and wait until each rank has completed a request; return it with all its processes."""
+def under_way(folder, options, ranks=1):
+    """Start a launch and wait until each rank has completed a request; return its ranks with all their processes."""
     before = len(whole_rows(folder / "completions.jsonl"))
 
     def shared() -> bool:
-        return {row["rank"] for row in whole_rows(folder / "completions.jsonl")[before:]} == ranks
+        return {row["rank"] for row in whole_rows(folder / "completions.jsonl")[before:]} == set(range(ranks))
 
-    process = start(*launcher, IO, *options) if launcher else start_copy(IO, *options)
+    launch = start_ranks(ranks, IO, *options)
     try:
-        wait_until(lambda: shared() or process.poll() is not None)
+        wait_until(lambda: shared() or any(process.poll() is not None for process in launch))
     except BaseException:
-        process.kill()
+        for process in launch:
+            process.kill()
         raise
-    assert process.poll() is None, process.communicate(timeout=SECONDS)
-    return process, family(process.pid)
+    assert all(process.poll() is None for process in launch), [process.communicate(SECONDS) for process in launch]
+    return launch, [pid for process in launch for pid in (process.pid, *family(process.pid))]
 
 
-def end_of(process, members) -> tuple[int, str]:
-    """Wait until no process of the launch is left; return its exit code and output."""
+def end_of(launch, members) -> list[tuple[int, str]]:
+    """Wait until no process of the launch is left; return the exit code and output of each rank."""
     try:
-        out, err = process.communicate(timeout=SECONDS)
+        printed = ["".join(process.communicate(timeout=SECONDS)) for process in launch]
         wait_until(lambda: not alive(members))
     finally:
         for pid in alive(members):
             os.kill(pid, signal.SIGKILL)
-    return process.returncode, out + err
+    return [(process.returncode, text) for process, text in zip(launch, printed, strict=True)]
 
 
 def journalled(folder) -> list[int]:
@@ -64,35 +64,34 @@ def journalled(folder) -> list[int]:
 
 @pytest.fixture(scope="module")
 def stopped(script, tmp_path_factory):
-    """Start a launch and stop rank 1 at the beginning. It ends while the other tests run."""
+    """Start a launch and stop rank 1 at the beginning. Rank 0 ends while the other tests run."""
     folder = tmp_path_factory.mktemp("stopped") / "run"
-    process, members = under_way(folder, scripted(script, folder, 20_000), *TORCHRUN, 2, ranks={0, 1})
-    victim = next(pid for pid in children(process.pid) if rank_of(pid) == 1)
-    os.kill(victim, signal.SIGSTOP)
-    yield process, members, victim, folder
-    process.kill()
-    end_of(process, members)
+    launch, members = under_way(folder, scripted(script, folder, 20_000), 2)
+    launch[1].send_signal(signal.SIGSTOP)
+    yield launch[0], launch[1].pid, folder
+    for process in launch:
+        process.kill()
+    end_of(launch, members)
 
 
 # test_launch.py stops ranks with SIGINT.
 def test_a_launch_that_lost_a_rank_continues_on_any_number_of_ranks(script, stopped, tmp_path):
     folder = tmp_path / "run"
     options = scripted(script, folder, 20_000)
-    process, members = under_way(folder, options, *TORCHRUN, 3, ranks={0, 1, 2})
-    victim = next(pid for pid in children(process.pid) if rank_of(pid) == 0)
-    os.kill(victim, signal.SIGKILL)
-    code, printed = end_of(process, members)
-    # Rank 1, rank 2 or torchrun may be the first to notice; only torchrun always says so.
-    assert code == 1 and f"exitcode  : -9 (pid: {victim})" in printed
+    launch, members = under_way(folder, options, 3)
+    launch[0].kill()
+    ended = end_of(launch, members)
+    assert [code for code, _ in ended] == [-signal.SIGKILL, 1, 1]
+    assert all("rank 0" in printed and "Traceback" not in printed for _, printed in ended[1:]), ended
     first = (folder / "completions.jsonl").read_bytes()
     assert journalled(folder)
 
-    process, members = under_way(folder, options, *TORCHRUN, 2, ranks={0, 1})
-    victim = next(pid for pid in children(process.pid) if rank_of(pid) == 1)
-    os.kill(victim, signal.SIGKILL)
-    code, printed = end_of(process, members)
-    assert code == 1 and f"exitcode  : -9 (pid: {victim})" in printed
-    assert f"rank 1 (process {victim} on {HOST}) has died" in printed and "Traceback" not in printed.split("torch")[0]
+    launch, members = under_way(folder, options, 2)
+    launch[1].kill()
+    (code, printed), _ = end_of(launch, members)
+    assert (
+        code == 1 and f"rank 1 (process {launch[1].pid} on {HOST}) has died" in printed and "Traceback" not in printed
+    )
     second = (folder / "completions.jsonl").read_bytes()
     assert second.startswith(first[: first.rfind(b"\n") + 1])
 
@@ -105,10 +104,10 @@ def test_a_launch_that_lost_a_rank_continues_on_any_number_of_ranks(script, stop
 
 
 def test_a_generating_process_that_is_killed_ends_a_launch_of_one_process(tmp_path):
-    process, members = under_way(tmp_path / "run", [*MODEL, "--batch_dir", tmp_path / "run"])
+    (process,), members = under_way(tmp_path / "run", [*MODEL, "--batch_dir", tmp_path / "run"])
     *_, victim = children(process.pid)  # the first is multiprocessing's resource tracker
     os.kill(victim, signal.SIGKILL)
-    code, printed = end_of(process, members)
+    ((code, printed),) = end_of([process], members)
     assert code == 1 and f"Stopped: rank 0 (process {victim} on {HOST}) has died" in printed
     assert "Traceback" not in printed and journalled(tmp_path / "run")
 
@@ -118,7 +117,7 @@ def test_a_signal_while_the_model_is_being_loaded_ends_the_launch(tmp_path):
     wait_until(lambda: generating(process.pid))
     members = family(process.pid)
     process.send_signal(signal.SIGUSR1)
-    code, printed = end_of(process, members)
+    ((code, printed),) = end_of([process], members)
     assert code == 128 + signal.SIGUSR1 and "Traceback" not in printed
     assert not whole_rows(tmp_path / "run/completions.jsonl")
 
@@ -140,9 +139,8 @@ def test_max_hours_ends_a_launch(tmp_path):
 
 
 def test_a_rank_that_is_stopped_is_named_and_the_launch_ends(stopped):
-    process, members, victim, folder = stopped
-    code, printed = end_of(process, members)
-    assert (
-        code == 1 and f"Stopped: rank 1 (process {victim} on {HOST}) has sent no heartbeat for 20 seconds" in printed
-    )
+    process, victim, folder = stopped
+    ((code, printed),) = end_of([process], [])
+    assert code == 1
+    assert f"Stopped: rank 1 (process {victim} on {HOST}) has sent no heartbeat for 20 seconds" in printed
     assert journalled(folder) and rows(folder / "completions.jsonl")

@@ -223,8 +223,8 @@ def test_a_requeue_from_outside_ends_the_ranks_cleanly_and_is_not_done_twice(clu
 
 def test_the_loss_of_a_node_requeues(cluster, job):
     job.disturbed(lambda: cluster.kill_node(NODES[1]), lambda: cluster.start_node(NODES[1]))
-    # Slurm may lose what a rank prints once it has aborted the step, so the report is read. Rank 0 sees that rank 1 has died, unless
-    # Slurm, which has lost the node, stops it first.
+    # Slurm may lose what a rank prints once it has aborted the step, so the report is read. Rank 0 sees that rank 1 has died,
+    # unless Slurm, which has lost the node, stops it first.
     stopped = json.loads((job.run / "report.json").read_bytes())["stopped"]
     assert ("rank 1 (" in stopped and "has died" in stopped) or stopped == "SIGTERM was received"
 

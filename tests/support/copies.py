@@ -38,7 +38,7 @@ LIBRARIES = {
 
 
 class Copies:
-    """The process that is forked, started on first use; it reads one command per line."""
+    """The process that is forked, started on first use. Each line that it reads starts a command or asks for an exit code."""
 
     def __init__(self) -> None:
         self._server: subprocess.Popen[bytes] | None = None
@@ -57,7 +57,7 @@ class Copies:
         return subprocess.CompletedProcess(arguments, copy.returncode, out, err)
 
     def start(self, arguments: list[str], cwd: Path, environment: dict[str, str]) -> "Copy":
-        """Start one; it must end before the next is started."""
+        """Start one. Several can run at once, for example the ranks of a launch."""
         if self._server is None:
             command = [sys.executable, "-m", "tests.support.copies"]
             pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
@@ -75,15 +75,19 @@ class Copy:
         self._server, self.args, self.returncode = server, arguments, None
         self._folder = tempfile.TemporaryDirectory()
         self._streams = [Path(self._folder.name) / name for name in ("out", "err")]
-        message = [arguments, str(cwd), environment, list(map(str, self._streams))]
-        server.stdin.write(json.dumps(message).encode() + b"\n")
-        server.stdin.flush()
-        self.pid = int(server.stdout.readline())
+        self.pid = self._ask([arguments, str(cwd), environment, list(map(str, self._streams))])
+        self._ended = os.pidfd_open(self.pid)  # can be read when the process has ended
+
+    def _ask(self, message: object) -> int:
+        self._server.stdin.write(json.dumps(message).encode() + b"\n")
+        self._server.stdin.flush()
+        return int(self._server.stdout.readline())
 
     def poll(self, seconds: float = 0.0) -> int | None:
         """Return the exit code, or None if it does not end within `seconds`."""
-        if self.returncode is None and select.select([self._server.stdout], [], [], seconds)[0]:
-            self.returncode = int(self._server.stdout.readline())
+        if self.returncode is None and select.select([self._ended], [], [], seconds)[0]:
+            self.returncode = self._ask(self.pid)
+            os.close(self._ended)
         return self.returncode
 
     def send_signal(self, number: int) -> None:
@@ -107,7 +111,7 @@ class Copy:
 
 
 def serve() -> None:
-    """Load the libraries, and answer each line with the pid of a fork and later with its exit code."""
+    """Load the libraries. Answer a command with the pid of a fork, and a pid with the exit code of that fork."""
     from self_instruct.commands import COMMANDS, MODULES
     from self_instruct.novelty.rouge import RougeIndex
 
@@ -121,6 +125,9 @@ def serve() -> None:
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     for line in sys.stdin:
         message = json.loads(line)
+        if isinstance(message, int):
+            answers.write(b"%d\n" % os.waitstatus_to_exitcode(os.waitpid(message, 0)[1]))
+            continue
         for option, libraries in LIBRARIES.items():
             if option in message[0]:
                 for library in TOKENIZER if libraries == MODEL and "scripted" in message[0] else libraries:
@@ -131,7 +138,6 @@ def serve() -> None:
             answers.close()
             _become(*message)
         answers.write(b"%d\n" % child)
-        answers.write(b"%d\n" % os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 
 class _Generating(ForkProcess):

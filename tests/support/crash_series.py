@@ -20,7 +20,7 @@ from tests.support.copies import Copies, Copy
 from tests.support.crashes import ACCEPTED, BOUNDARIES, JOURNAL, MOMENT, REJECTED, Kill, check_partition, whole_lines
 from tests.support.ports import free_port
 from tests.support.power import failed, recorded, restore
-from tests.support.runs import SECONDS, environment
+from tests.support.runs import SECONDS, environment, rank_variables
 
 HERE, MOVED, COPIED = "", "moved", "copied"
 IN_A_ROW = 4  # kills before a command may finish
@@ -51,11 +51,11 @@ class Series:
 
 
 class Victim:
-    """Runs the command of a series in forks of loaded processes, one for each rank."""
+    """Runs the command of a series in forks of a loaded process, one for each rank."""
 
-    def __init__(self, folder: Path, series: Series, servers: Sequence[Copies], seed: int = 0) -> None:
+    def __init__(self, folder: Path, series: Series, server: Copies, seed: int = 0) -> None:
         self.folder, self.series, self.rng = folder, series, random.Random(f"{series.title} {seed}")
-        self._servers = servers[: series.ranks]
+        self._server = server
         self.here = folder / "here"
         self._moves = 0
         self._empty()
@@ -95,15 +95,12 @@ class Victim:
 
     def _started(self, place: str, watched: str) -> list[Copy]:
         script, *arguments = map(str, self.series.command)
-        port = free_port() if len(self._servers) > 1 else 0
-        copies = []
-        for rank, server in enumerate(self._servers):
-            size = str(len(self._servers))
-            about = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size,
-                     "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)} if port else {}  # fmt: skip
+        ranks, port, copies = self.series.ranks, free_port(), []
+        for rank in range(ranks):
+            about = rank_variables(rank, ranks, port) if ranks > 1 else {}
             place_of = "" if rank or place == MOMENT else place
             command = [str(BOUNDARIES), watched, place_of, str(int(signal.SIGKILL)), script, *arguments]
-            copies.append(server.start(command, self.here, environment(SOURCE_DATE_EPOCH="1750000000", **about)))
+            copies.append(self._server.start(command, self.here, environment(SOURCE_DATE_EPOCH="1750000000", **about)))
         return copies
 
     def contents(self) -> dict[str, bytes]:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from tests.support.copies import Copies, Copy
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 IO = ROOT / "instruction_io" / "instruction_output.py"
@@ -31,9 +32,21 @@ def start(*command: object, cwd: Path = ROOT, **more: str) -> subprocess.Popen[s
     )  # fmt: skip
 
 
-def start_copy(*command: object) -> Copy:
-    """Start one of our commands in a fork; it must end before the next one is started."""
-    return _copies.start([str(part) for part in command], ROOT, environment())
+def rank_variables(rank: int, ranks: int, port: int) -> dict[str, str]:
+    """Return the variables by which srun or mpirun tell a process its rank; rank 0 hosts the store."""
+    return {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(ranks), "LOCAL_WORLD_SIZE": str(ranks),
+            "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}  # fmt: skip
+
+
+def start_copy(*command: object, **more: str) -> Copy:
+    """Start one of our commands in a fork."""
+    return _copies.start([str(part) for part in command], ROOT, environment(**more))
+
+
+def start_ranks(ranks: int, *command: object, port: int | None = None) -> list[Copy]:
+    """Start the ranks of a launch in forks, as srun starts them."""
+    port = port or free_port()
+    return [start_copy(*command, **rank_variables(rank, ranks, port)) for rank in range(ranks)]
 
 
 def run(*command: object, cwd: Path = ROOT, **more: str) -> subprocess.CompletedProcess[str]:
@@ -44,6 +57,16 @@ def run(*command: object, cwd: Path = ROOT, **more: str) -> subprocess.Completed
     process = start(*command, cwd=cwd, **more)
     out, err = process.communicate(timeout=SECONDS)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def run_ranks(ranks: int, *command: object, port: int | None = None) -> list[subprocess.CompletedProcess[str]]:
+    """Run the ranks of a launch to their end."""
+    launch = start_ranks(ranks, *command, port=port)
+    printed = [copy.communicate(SECONDS) for copy in launch]
+    return [
+        subprocess.CompletedProcess(copy.args, copy.returncode, *texts)
+        for copy, texts in zip(launch, printed, strict=True)
+    ]
 
 
 def generate(*options: object, script: Path = IO, **more: str) -> subprocess.CompletedProcess[str]:
