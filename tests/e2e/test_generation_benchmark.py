@@ -1,9 +1,7 @@
 """The benchmark of the engines in its small form."""
 
 import json
-import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -16,17 +14,15 @@ import generation
 import workload
 
 
-def benchmark(folder: Path) -> list[str]:
-    command = [sys.executable, "benchmarks/generation.py", "--quick", "--folder", str(folder)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command += ["--only", "Llama", "slots"]
-    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
-    return [line for line in run.stdout.splitlines() if line.startswith("| Llama")]
+def test_the_small_form_prints_a_table_and_does_not_measure_twice(tmp_path, monkeypatch, capsys):
+    command = ["generation.py", "--quick", "--folder", str(tmp_path), "--only", "Llama", "slots"]
+    monkeypatch.setattr(sys, "argv", command)
 
+    def benchmark() -> list[str]:
+        generation.main()
+        return [line for line in capsys.readouterr().out.splitlines() if line.startswith("| Llama")]
 
-def test_the_small_form_prints_a_table_and_does_not_measure_twice(tmp_path):
-    (row,) = printed = benchmark(tmp_path)
+    (row,) = printed = benchmark()
     kept = (tmp_path / "results.json").read_text(encoding="utf-8")
     result = json.loads(kept)["Llama float32 slots 1x1 4 8"]
     wanted = sum(item["wanted"] for item in json.loads(Path(result["work"]).read_text(encoding="utf-8")))
@@ -35,7 +31,8 @@ def test_the_small_form_prints_a_table_and_does_not_measure_twice(tmp_path):
     assert cells[:4] == ["Llama", "float32", "1 x 1", "slots"]
     assert cells[5] == f"{wanted / result['seconds']:.1f}"
     assert re.fullmatch(r"\d+% (memory|matrix)", cells[7])
-    assert benchmark(tmp_path) == printed
+    monkeypatch.setattr(generation, "measure", None)
+    assert benchmark() == printed
     assert (tmp_path / "results.json").read_text(encoding="utf-8") == kept
 
 
