@@ -117,6 +117,9 @@ def _answered(run: Run, candidate: Candidate) -> Iterator[str]:
 
 def _written(format: RecordFormat, candidate: Candidate, entry: Entry) -> Iterator[str]:
     ended = f"request {entry.request}, {entry.completion_tokens} tokens, ended by {entry.finish_reason}"
+    if entry.answers is not None and "response_request" not in candidate.row:
+        yield _part(f"An answer to the task [{entry.answers}] ({ended}):", entry.answer or str(entry.error or ""))
+        return
     position = int(candidate.record.id.rpartition("-")[2])
     blocks = format.parse(entry.answer, entry.number, entry.cut)
     if entry.finish_reason == "error":

@@ -132,7 +132,7 @@ NOT_OF_THE_RUN = (*FOR_LISTS, *BUDGETS, "trust_remote_code")
 
 _NOT_TUNED = (
     "append", "overwrite", "yes", "num_instructions_to_generate", "min_yield", "patience", "max_requests", "max_tokens",
-    "max_hours", "plan", "plan_seconds", "gpu_hour_price", "dry_run", "report_to",
+    "max_hours", "plan", "plan_seconds", "gpu_hour_price", "dry_run", "report_to", "num_answers",
 )  # fmt: skip
 TUNE_NAMES = (
     "record_format", *TuneOptions.__dataclass_fields__,
