@@ -112,8 +112,7 @@ class Writer:
             **_completion(source),
         }
         if entry is not None and entry is not source:
-            plan = {"request": entry.request, "seed_ids": entry.seed_ids, "parent_ids": entry.parent_ids}
-            provenance["response"] = {**plan, **_completion(entry)}
+            provenance["response"] = response_of(entry)
         if verdict.choice is not None:
             provenance["choice"] = verdict.choice
         thought = {"reasoning_content": (entry or source).turn.thought} if self._keep_reasoning else {}
@@ -144,6 +143,12 @@ def _source(entry: Entry | None, verdict: Verdict) -> Entry:
     source = verdict.source or verdict.answer or entry
     assert source is not None, "a verdict without a completion has a source"
     return source
+
+
+def response_of(entry: Entry) -> dict[str, Any]:
+    """Return the provenance of an output from a completion of its own."""
+    plan = {"request": entry.request, "seed_ids": entry.seed_ids, "parent_ids": entry.parent_ids}
+    return {**plan, **_completion(entry)}
 
 
 def _completion(entry: Entry) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Several answers to a task: the requests, the choice, the drops, and what survives a kill."""
 
-import json
 import random
 import shutil
 from pathlib import Path
