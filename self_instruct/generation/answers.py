@@ -46,6 +46,7 @@ class AnswerQueue:
     _asked: int = 0
     _first: int = 0
     _decided: int = -1
+    _latest: str | None = None
 
     def resume(self, entries: Mapping[int, Entry]) -> None:
         """Take over from the journal which requests answer a task."""
@@ -73,6 +74,10 @@ class AnswerQueue:
             self._next += 1
         return self._turns[index]
 
+    def continues(self, index: int) -> bool:
+        """Return whether a request answers the same task as the one before it; False if that has not been asked for yet."""
+        return self._next == index and bool(self._unanswered) and self._unanswered[0] == self._latest
+
     def _turn_of(self, index: int) -> Turn:
         while self._arrived and self._arrived[0][0] <= index - self.horizon:
             for name in self._arrived.popleft()[1]:
@@ -81,6 +86,7 @@ class AnswerQueue:
             task = self._earlier.get(index)
         else:
             task = self._unanswered.popleft() if self._unanswered else None
+        self._latest = task
         if task is None:
             if self._asked % self.together == 0:
                 self._first = index

@@ -47,7 +47,8 @@ def write(request: Request) -> str | None:
 
 def test_each_task_gets_its_answers_in_a_row_and_quotas_and_patience_hold(files, tmp_path):
     # Fewer requests of patience than answers to a task: all of them count as one.
-    loop, stopped = run_recipe(recipe(files, "--patience", 3), tmp_path / "run", Author(write))
+    engine = Author(write)
+    loop, stopped = run_recipe(recipe(files, "--patience", 3), tmp_path / "run", engine)
     kept = rows(tmp_path / "run/machine_generated_instructions.jsonl")
     assert stopped == "all 12 records are accepted" and not loop.failed
     assert Counter(row["provenance"]["category"] for row in kept) == {"plain": 6, "answered": 6}
@@ -59,6 +60,8 @@ def test_each_task_gets_its_answers_in_a_row_and_quotas_and_patience_hold(files,
     chosen = [row["provenance"] for row in kept if "choice" in row["provenance"]]
     assert len(chosen) == 6 and all(len(asked[about["id"]]) == ANSWERS for about in chosen)
     assert {about["choice"]["by"] for about in chosen} >= {"majority"}
+    shared = {request.index: request.prompt + request.opening for request in engine.asked}
+    assert all(len({shared[number] for number in numbers}) == 1 for numbers in asked.values())
     names = [row["id"] for row in rows(tmp_path / "run/rejected.jsonl")]
     assert len(set(names)) == len(names) and not set(names) & {row["provenance"]["id"] for row in kept}
 

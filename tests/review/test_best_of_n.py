@@ -38,7 +38,13 @@ class Writer(ChatModel):
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("best") / "run"
-    given = {"num_instructions_to_generate": 6, "horizon": 4, "num_answers": 3, "recipe": "chat", "check_outputs": False}
+    given = {
+        "num_instructions_to_generate": 6,
+        "horizon": 4,
+        "num_answers": 3,
+        "recipe": "chat",
+        "check_outputs": False,
+    }
     seeds = str(ROOT / "seeds" / "general.jsonl")
     generate(Config(**given, seed_tasks_path=seeds, batch_dir=str(folder)), engine=Writer())
     return folder
@@ -72,7 +78,10 @@ def test_the_answer_with_the_highest_reward_is_the_output_and_scores_are_stored(
 
     assert best_of_n.main([str(folder), "--reward_model", str(reward), "--reward_batch_size", "4"]) == 0
     shown = capsys.readouterr().out
-    model, tokenizer = AutoModelForSequenceClassification.from_pretrained(reward), AutoTokenizer.from_pretrained(reward)
+    model, tokenizer = (
+        AutoModelForSequenceClassification.from_pretrained(reward),
+        AutoTokenizer.from_pretrained(reward),
+    )
     before = {row["provenance"]["id"]: row for row in records(folder, "machine_generated_instructions.jsonl")}
     journal = {row["request"]: row for row in rows(folder / "completions.jsonl")}
     changed = 0
@@ -137,7 +146,12 @@ def test_commands_without_a_score_or_without_answers_are_refused(folder, reward,
         best_of_n.main([str(folder)])
     with pytest.raises(UserError, match="--run_tests: .*holds no tests; run `self-instruct verify"):
         best_of_n.main([str(folder), "--run_tests"])
-    given = {"seed_tasks_path": str(ROOT / "seeds" / "general.jsonl"), "recipe": "chat", "max_requests": 8, "horizon": 2}
+    given = {
+        "seed_tasks_path": str(ROOT / "seeds" / "general.jsonl"),
+        "recipe": "chat",
+        "max_requests": 8,
+        "horizon": 2,
+    }
     generate(Config(**given, batch_dir=str(tmp_path / "single")), engine=ChatModel())
     with pytest.raises(UserError, match="no record has several answers; generate with --num_answers"):
         best_of_n.main([str(tmp_path / "single"), "--reward_model", str(reward)])

@@ -39,6 +39,11 @@ class Schedule:
     _numbers: Counter[tuple[str, int]] = field(default_factory=Counter)
     _order: int = 0
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether the next request answers the same task as the one before it."""
+        return self._begun is not None
+
     def add(self, outcome: Outcome) -> None:
         """Add the next outcome within the horizon."""
         self.progress.add(outcome)
