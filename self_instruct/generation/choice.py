@@ -13,7 +13,7 @@ from self_instruct.rules.validators.answers import bare, stated_answer
 
 MAJORITY, FIRST = "majority", "first"
 CHOSEN, REJECTED = "chosen", "rejected"
-_MAX_WORDS, _MAX_CHARACTERS = 6, 100
+_MAX_WORDS, _MAX_CHARACTERS = 12, 100
 _BOX = re.compile(r"\\boxed\{((?:[^{}]|\{[^{}]{0,100}\}){1,100})\}")
 _NUMBER = re.compile(r"[\s*_`(=]*(?P<sign>[-−])?[$€£\\]*(?P<digits>\d+(?:,\d{3})*(?:\.\d+)?)[%.)*_`$\\\s]*")
 

@@ -112,6 +112,10 @@ def _answered(run: Run, candidate: Candidate) -> Iterator[str]:
     entry = (run.entries or {}).get(request) if request is not None else None
     if entry is not None:
         ended = f"request {entry.request}, {entry.completion_tokens} tokens, ended by {entry.finish_reason}"
+        choice = (candidate.row.get("provenance") or {}).get("choice")
+        if choice is not None:
+            agree = f", on which {choice['agree']} agree" if choice.get("agree") else ""
+            yield f"Its output was chosen from {len(choice['answers'])} answers{agree} (by: {choice['by']})."
         yield _part(f"Answered later ({ended}):", entry.answer or entry.turn.thought or str(entry.error or ""))
 
 

@@ -89,6 +89,9 @@ def test_answers_that_fail_are_dropped_alone(finished):
     of_kept = [row for row in drops if journal[row["request"]].get("answers") in kept]
     assert of_kept and not kept & {row["id"] for row in rows(folder / "rejected.jsonl")}
     assert "An answer to the task" in explain_candidate(folder, of_kept[0]["id"])
+    chosen = next(row["provenance"] for row in records(folder) if row["provenance"]["choice"]["agree"])
+    text = f"{len(chosen['choice']['answers'])} answers, on which {chosen['choice']['agree']} agree"
+    assert text in explain_candidate(folder, chosen["id"])
     names = [row["id"] for row in rows(folder / "rejected.jsonl")]
     assert len(set(names)) == len(names)
 
@@ -169,7 +172,8 @@ def test_pairs_of_a_run_are_exported(finished, tmp_path):
         ("It costs 2 x 600.\nTherefore, the answer is $1,200.00.", "1200"), ("1200", "1200"), ("−3.50", "-3.5"),
         (r"So \boxed{\frac{1}{2}}, clearly.", r"\frac{1}{2}"), (r"\boxed{100}", "100"), ("0", "0"), ("-0", "0"),
         ("12 %", "12"), ("5 km", "5 km"), ("", None), ("```python\nprint(1)\n```", None), ("One line\nand another", None),
-        ("This is a sentence with more than six words.", None), ("$" * 5000, None), ("\\boxed{" * 5000, None),
+        ("This is a sentence with more than twelve words, so it is no answer.", None), ("$" * 5000, None),
+        ("\\boxed{" * 5000, None),
     ],
 )  # fmt: skip
 def test_final_answer(output, answer):
@@ -177,8 +181,13 @@ def test_final_answer(output, answer):
 
 
 def test_majority_is_the_first_of_the_commonest_answers():
-    assert votes(["7", "8", "8.0", "I do not know what you want of me."]) == [1, 2, 2, 0]
-    assert votes(["7", "a b c d e f g h", "x\ny"]) is None and votes(["7"]) is None
+    assert votes(["7", "8", "8.0", "I do not know what you want of me, and I would rather not say it."]) == [
+        1,
+        2,
+        2,
+        0,
+    ]
+    assert votes(["7", "a b c d e f g h i j k l m", "x\ny"]) is None and votes(["7"]) is None
     at, choice = by_agreement([(3, "7"), (4, "8"), (5, "8.0"), (6, "9")])
     assert at == 1 and (choice["by"], choice["agree"], choice["of"]) == ("majority", 2, 4)
     assert [answer["mark"] for answer in choice["answers"]] == ["rejected", "chosen", None, None]

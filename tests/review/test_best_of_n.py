@@ -137,14 +137,14 @@ def test_a_model_that_is_no_reward_model_is_refused(folder, reward, tmp_path):
         tokenizer.save_pretrained(tmp_path / str(labels))
         with pytest.raises(UserError, match=f"--reward_model .*{problem}"):
             best_of_n.main([str(folder), "--reward_model", str(tmp_path / str(labels))])
-    with pytest.raises(UserError, match="--reward_model .*nowhere"):
+    with pytest.raises(UserError, match=r"--reward_model .*nowhere"):
         best_of_n.main([str(folder), "--reward_model", "./nowhere"])
 
 
 def test_commands_without_a_score_or_without_answers_are_refused(folder, reward, tmp_path):
     with pytest.raises(UserError, match="neither --reward_model nor --run_tests"):
         best_of_n.main([str(folder)])
-    with pytest.raises(UserError, match="--run_tests: .*holds no tests; run `self-instruct verify"):
+    with pytest.raises(UserError, match=r"--run_tests: .*holds no tests; run `self-instruct verify"):
         best_of_n.main([str(folder), "--run_tests"])
     given = {
         "seed_tasks_path": str(ROOT / "seeds" / "general.jsonl"),
