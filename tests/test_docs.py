@@ -44,7 +44,7 @@ NOT_RUN = {
     "needs a GPU": [r"accelerate launch "],
     "needs a model, a dataset or an account on the network": [
         r"hf download ", r"--push_to_hub ", r"--model_name_or_path (Qwen|HuggingFaceTB|\./SmolLM2)",
-        r"configs/open_instructions", r"pip-audit", r"--reward_model ", r"runs/(words|answers)\b",
+        r"configs/open_instructions", r"pip-audit", r"--reward_model ", r"runs/(answers|pairs)\b",
     ],
     "continues a run that needs a GPU": [r"runs/generated/", r"runs/code ", r"self-instruct status runs/starcoder2"],
     "installs packages": [r"^pip install ", r"^make sbom"],

@@ -100,7 +100,7 @@ def test_killed_run_continues_to_the_same_bytes_in_any_order(finished, tmp_path)
     recipe, folder = finished
     for order in range(60):
         try:
-            run(tmp_path / "run", Solver(order, 7, orphans=True), recipe)
+            run(tmp_path / "run", Solver(order, 15, orphans=True), recipe)
             break
         except EngineLost:
             pass
