@@ -26,7 +26,8 @@ RECORDS = [
     {
         "instruction": pair["prompt"], "input": "", "output": pair["chosen"],
         "provenance": {"id": f"{at:06d}-01", "choice": {"by": "majority", "agree": 3, "of": 4, "answers": [
-            {"request": at, "output": pair[mark], "score": score, "mark": mark} for mark, score in (("chosen", 3), ("rejected", 1))
+            {"request": at, "output": pair[mark], "score": score, "mark": mark}
+            for mark, score in (("chosen", 3), ("rejected", 1))
         ]}},
     }
     for at, pair in enumerate(PAIRS)
