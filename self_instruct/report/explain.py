@@ -113,9 +113,9 @@ def _answered(run: Run, candidate: Candidate) -> Iterator[str]:
     if entry is not None:
         ended = f"request {entry.request}, {entry.completion_tokens} tokens, ended by {entry.finish_reason}"
         choice = (candidate.row.get("provenance") or {}).get("choice")
-        if choice is not None:
+        if isinstance(choice, dict):
             agree = f", on which {choice['agree']} agree" if choice.get("agree") else ""
-            yield f"Its output was chosen from {len(choice['answers'])} answers{agree} (by: {choice['by']})."
+            yield f"Its output was chosen from {len(choice.get('answers') or ())} answers{agree} (by: {choice.get('by')})."
         yield _part(f"Answered later ({ended}):", entry.answer or entry.turn.thought or str(entry.error or ""))
 
 
