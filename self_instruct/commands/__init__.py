@@ -20,6 +20,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "status": "show the progress of a run",
         "judge": "grade the records of a run or of files with a model",
         "verify": "run the Python answers of a run or of files against tests that a model writes",
+        "best-of-n": "choose among the answers of a run by a reward model or by tests",
         "self-consistency": "keep the records whose instruction a model can predict from the output",
         "topics": "generate topics for the prompts of categories",
         "convert": "convert files to another format",
@@ -30,7 +31,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "card": "write a dataset repository with a card, and optionally upload it to the Hub",
     }
 )
-MODULES = {"self-consistency": "consistency"}
+MODULES = {"self-consistency": "consistency", "best-of-n": "best_of_n"}
 """Commands whose module has a different name."""
 _OUTPUT_UNCHANGED = "the output is unchanged; run the same command again"
 _AFTER_FAILURE = {

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from self_instruct.datasets.example import Example, Turn, of_turns
+from self_instruct.datasets.example import REJECTED, Example, Turn, of_turns
 from self_instruct.datasets.fields import ABOUT, about_of, input_of, object_in, rest_of, text_of
 from self_instruct.datasets.flat import flat, with_history
 from self_instruct.datasets.turns import turns_of
@@ -44,7 +44,7 @@ def read(row: dict[str, Any], place: str) -> Example:
     """Read a record of a run, a row from `row_of`, a seed task (its first instance), or a flat row."""
     if "instances" in row:
         return _seed_task(row, place)
-    example = with_history(_flat(row, place), place)
+    example = with_history(_with_rejected(_flat(row, place)), place)
     if not row.get("messages"):  # null in a table whose other rows have messages
         return replace(example, fields=rest_of(example.fields, "messages"))
     if not isinstance(row["messages"], list):
@@ -64,6 +64,18 @@ def folded(turn: Turn) -> dict[str, Any]:
         **{key: turn[key] for key in ("role", "content")},
         "more": json.dumps(more, ensure_ascii=False) if more else None,
     }
+
+
+def _with_rejected(example: Example) -> Example:
+    """Return a record of a run with the worst of several answers, which its provenance marks, as the field `rejected`."""
+    provenance = example.fields.get("provenance")
+    choice = provenance.get("choice") if isinstance(provenance, dict) else None
+    answers = choice.get("answers") if isinstance(choice, dict) else None
+    for answer in answers if isinstance(answers, list) else ():
+        marked = isinstance(answer, dict) and answer.get("mark") == REJECTED and isinstance(answer.get("output"), str)
+        if marked and REJECTED not in example.fields and answer["output"] != example.output:
+            return replace(example, fields={**example.fields, REJECTED: answer["output"]})
+    return example
 
 
 def _unfolded(turn: Any) -> Any:

@@ -3,9 +3,11 @@
 Both steps share one sequence of requests, so the engine never waits between them. Request i answers the oldest unanswered
 task from requests up to i - horizon; if there is none, it asks for new tasks. Which requests answer a task therefore depends
 only on the seed and the completions. The requests of earlier launches are taken from the journal.
+
+With --num_answers N, N requests in a row answer a task. They differ only in their seeds, so engines read the prompt once.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -29,20 +31,22 @@ class Turn(NamedTuple):
 
 @dataclass
 class AnswerQueue:
-    """Decides which requests answer a task. `together` requests for new tasks share a prompt."""
+    """Decides which requests answer a task: `num_answers` for each. `together` requests for new tasks share a prompt."""
 
     horizon: int
     together: int = 1
+    num_answers: int = 1
     _arrived: deque[tuple[int, Sequence[str]]] = field(default_factory=deque)
     _unanswered: deque[str] = field(default_factory=deque)
     _known: frozenset[int] = frozenset()
     _earlier: dict[int, str] = field(default_factory=dict)
-    _answered: set[str] = field(default_factory=set)
+    _answered: Counter[str] = field(default_factory=Counter)
     _turns: dict[int, Turn] = field(default_factory=dict)
     _next: int = 0
     _asked: int = 0
     _first: int = 0
     _decided: int = -1
+    _latest: str | None = None
 
     def resume(self, entries: Mapping[int, Entry]) -> None:
         """Take over from the journal which requests answer a task."""
@@ -52,7 +56,7 @@ class AnswerQueue:
             if entry.step == STEP and entry.answers is not None
         }
         self._known = frozenset(entries)
-        self._answered = set(self._earlier.values())
+        self._answered = Counter(self._earlier.values())
 
     def observe(self, entry: Entry, verdicts: Sequence[Verdict], awaiting: Sequence[str]) -> None:
         """Note the tasks of a decided completion that wait for an answer."""
@@ -70,13 +74,19 @@ class AnswerQueue:
             self._next += 1
         return self._turns[index]
 
+    def continues(self, index: int) -> bool:
+        """Return whether a request answers the same task as the one before it; False if that has not been asked for yet."""
+        return self._next == index and bool(self._unanswered) and self._unanswered[0] == self._latest
+
     def _turn_of(self, index: int) -> Turn:
         while self._arrived and self._arrived[0][0] <= index - self.horizon:
-            self._unanswered.extend(name for name in self._arrived.popleft()[1] if name not in self._answered)
+            for name in self._arrived.popleft()[1]:
+                self._unanswered.extend([name] * (self.num_answers - self._answered[name]))
         if index in self._known:
             task = self._earlier.get(index)
         else:
             task = self._unanswered.popleft() if self._unanswered else None
+        self._latest = task
         if task is None:
             if self._asked % self.together == 0:
                 self._first = index

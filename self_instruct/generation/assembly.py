@@ -95,7 +95,8 @@ def build_curator(
         "magpie": turns or UserTurnParser(config.prompt.magpie_opening or ""),
     }
     orphans = config.prompt.answer_orphans == "always"
-    rules = rules_of(format, filters, build_bounds(config), readers.get(config.prompt.recipe), orphans)
+    read_tasks, number = readers.get(config.prompt.recipe), config.prompt.num_answers
+    rules = rules_of(format, filters, build_bounds(config), read_tasks, orphans, number)
     return Curator({None: rules}, novelty, observe)
 
 
@@ -255,7 +256,7 @@ def build_endpoint(config: Config, on_tokens: Callable[[int], None]) -> OpenAIEn
     )
     turns = config.prompt.recipe == "magpie" and config.category.categories is None
     return connect(
-        endpoint, build_sampling(config), patience, config.sampling.num_return_sequences > 1,
+        endpoint, build_sampling(config), patience, max(config.sampling.num_return_sequences, config.prompt.num_answers) > 1,
         _server_tokenizer(config, turns), turns, on_tokens,
     )  # fmt: skip
 

@@ -110,6 +110,14 @@ class PromptOptions:
         choices=("auto", "always", "never"),
         fixed=True,
     )
+    num_answers: int = option(
+        1,
+        "answers to draw for each task that is sent alone; the answer that most of them agree with is the output, and "
+        "`self-instruct best-of-n` chooses by a reward model or by tests",
+        minimum=1,
+        maximum=64,
+        fixed=True,
+    )
     magpie_opening: str | None = option(
         None, "with --recipe magpie, the text with which the user's message begins, such as 'Write a Python function'",
         fixed=True,

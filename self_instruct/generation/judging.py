@@ -11,6 +11,7 @@ from functools import partial
 from self_instruct.errors import UserError
 from self_instruct.formats import Block, RecordFormat
 from self_instruct.generation.answers import whole_reply
+from self_instruct.generation.choice import by_agreement
 from self_instruct.generation.pool import RecordPool
 from self_instruct.novelty.comparison import Bounds, Novelty
 from self_instruct.records import Drop, Record, record_id
@@ -37,6 +38,7 @@ class Rules:
     `parse` returns the candidates of a completion, unreadable ones with a drop; `quota` limits the records of a category.
     `check` is for whole records. With a second step, `check_task` is for tasks without an output, and `read_answer` returns
     the block of a task's answer. With `asks_again`, a record of which only the output is rejected waits for another output.
+    A task is decided when it has `num_answers` answers.
     """
 
     format: RecordFormat
@@ -47,6 +49,7 @@ class Rules:
     check_task: Check | None = None
     read_answer: Callable[[Entry, Record], Block] | None = None
     asks_again: bool = False
+    num_answers: int = 1
 
 
 class Curator:
@@ -62,6 +65,7 @@ class Curator:
         self._novelty, self._observe = novelty, observe
         self._kept = {name: RecordPool() for name in rules if name is not None}
         self._waiting: dict[str, Verdict] = {}
+        self._answers: dict[str, list[Entry]] = {}
         self.passed_on = 0
         """Tasks of the completion decided last that wait for their answer."""
 
@@ -144,20 +148,56 @@ class Curator:
         return verdicts
 
     def _decide_answer(self, entry: Entry, rules: Rules) -> list[Verdict]:
-        """Return the verdict on an answered task. There is none if the task was dropped, as by stricter rules in a refilter."""
-        task = self._waiting.pop(entry.answers or "", None)
+        """Return the verdicts on the answers to a task when it has all of them: at most one keeps a record.
+
+        There is none before that, or if the task was dropped, as by stricter rules in a refilter.
+        """
+        name = entry.answers or ""
+        task = self._waiting.get(name)
         if task is None or rules.read_answer is None:
             return []
-        task = replace(task, task=False)
-        if entry.finish_reason == "error":
-            return [replace(task, drop=Drop("generation", "error", entry.error or ""))]
-        block = _read_reply(entry, partial(rules.read_answer, entry, task.record))
-        if block.reason:
-            return [replace(task, drop=Drop("parse", block.reason), text=block.text)]
-        answered = replace(task, record=replace(task.record, output=block.fields["output"]))
-        if self._room(entry.category, rules) == 0:
-            return [replace(answered, drop=Drop("limit", "quota_reached"))]
-        return [_checked(answered, rules, entry.variables)]
+        answers = self._answers.setdefault(name, [])
+        answers.append(entry)
+        if len(answers) < rules.num_answers:
+            return []
+        del self._waiting[name], self._answers[name]
+        full = self._room(entry.category, rules) == 0
+        verdicts = [_answered(replace(task, task=False, answer=one), rules, full) for one in answers]
+        return verdicts if rules.num_answers == 1 else _one_kept(verdicts)
+
+
+def _answered(task: Verdict, rules: Rules, full: bool) -> Verdict:
+    """Return the verdict on a task with its `answer`; it is dropped if its category is `full`."""
+    entry = task.answer
+    assert entry is not None and rules.read_answer is not None
+    if entry.finish_reason == "error":
+        return replace(task, drop=Drop("generation", "error", entry.error or ""))
+    block = _read_reply(entry, partial(rules.read_answer, entry, task.record))
+    if block.reason:
+        return replace(task, drop=Drop("parse", block.reason), text=block.text)
+    answered = replace(task, record=replace(task.record, output=block.fields["output"]))
+    if full:
+        return replace(answered, drop=Drop("limit", "quota_reached"))
+    return _checked(answered, rules, entry.variables)
+
+
+def _one_kept(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """Return the drops among the verdicts on the answers to one task, and the record with the chosen answer.
+
+    A drop has the id of its answer, except that of the first answer if none passed: it has the id of the task.
+    """
+    passed = [verdict for verdict in verdicts if verdict.drop is None]
+    dropped = [verdict for verdict in verdicts if verdict.drop is not None]
+    found = [] if passed else [dropped.pop(0)]
+    for verdict in dropped:
+        assert verdict.answer is not None
+        record = replace(verdict.record, id=record_id(verdict.answer.request, 1))
+        found.append(replace(verdict, record=record, source=None))
+    if passed:
+        outputs = [(item.answer.request, item.record.output) for item in passed if item.answer is not None]
+        best, choice = by_agreement(outputs)
+        found.append(replace(passed[best], choice=choice))
+    return found
 
 
 def rules_of(
@@ -166,15 +206,18 @@ def rules_of(
     bounds: Bounds,
     read_tasks: Callable[[Entry], list[Verdict]] | None = None,
     orphans: bool = False,
+    num_answers: int = 1,
 ) -> Rules:
     """Return the rules of a run from seed tasks. Completions hold whole records in blocks of a format, or tasks without
-    outputs if `read_tasks` is given. With `orphans`, a block whose output is missing or cut off becomes a task.
+    outputs if `read_tasks` is given. With `orphans`, a block whose output is missing or cut off becomes a task. Each task gets
+    `num_answers` answers.
     """
     check = check_by(filters)
     if read_tasks is None and not orphans:
         return Rules(format, partial(candidates, format), check, bounds)
     parse = read_tasks or partial(candidates, format, orphans=ORPHAN_REASONS)
-    return Rules(format, parse, check, bounds, None, check_by(about_tasks(filters)), whole_reply)
+    of_task = check_by(about_tasks(filters))
+    return Rules(format, parse, check, bounds, None, of_task, whole_reply, num_answers=num_answers)
 
 
 def _read(entry: Entry, rules: Rules) -> list[Verdict]:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from self_instruct.engines.base import Completion, Engine, EngineLost
+from self_instruct.engines.base import Completion, Engine, EngineLost, Request
 from self_instruct.errors import UserError
 from self_instruct.generation.judging import Curator
 from self_instruct.generation.plan import Plan
@@ -140,19 +140,19 @@ class Loop:
             self.funnel.spending.count(entry.usage)
 
     def _submit(self) -> None:
-        """Submit every request that the horizon allows and no launch has answered yet."""
-        end = self._committed + self.plan.horizon
-        for limit in (self.limits.max_requests, self.limits.capacity):
-            end = end if limit is None else min(end, limit)
-        requests = []
-        for index in range(self._submitted, end):
+        """Submit every request that the horizon allows and no launch has answered yet, with all answers to one task at once."""
+        horizon, requests = self._committed + self.plan.horizon, list[Request]()
+        limits = [limit for limit in (self.limits.max_requests, self.limits.capacity) if limit is not None]
+        while self._submitted < min(limits, default=horizon + self._submitted):
+            index = self._submitted
+            if index >= horizon and not self.plan.continues(index):
+                break
             if index >= self._committed and index not in self._waiting:
                 if not self.funnel.spending.allows(len(self._in_flight)):
-                    end = index
                     break
                 self._in_flight[index], request = self.plan.ask(index)
                 requests.append(request)
-        self._submitted = max(self._submitted, end)
+            self._submitted += 1
         self.engine.submit(requests)
 
     def _commit(self, progress: Progress | None = None) -> str | None:

@@ -27,6 +27,10 @@ class Plan(Protocol):
     def ask(self, index: int) -> tuple[Prompt, Request]:
         """Return the prompt of a request and the request. All requests up to `index - horizon` must have been decided."""
 
+    def continues(self, index: int) -> bool:
+        """Return whether a request asks the same as the one before it, so that it may be sent before the horizon allows it."""
+        return False
+
     def resume(self, entries: Mapping[int, Entry]) -> None:
         """Take over the requests of earlier launches from the journal."""
         return None
@@ -83,6 +87,10 @@ class SeedPlan(Plan):
         stop = self.stop(self.composer.format, prompt.number)
         seed = f"{self.seed}:{index}"
         return prompt, Request(index, prompt.text, prompt.opening, stop, seed, None, self.system, self.raw)
+
+    def continues(self, index: int) -> bool:
+        """Return whether a request answers the same task as the one before it."""
+        return self._queue.continues(index)
 
     def resume(self, entries: Mapping[int, Entry]) -> None:
         """Take over from the journal which requests answer a task."""

@@ -15,6 +15,8 @@ from self_instruct.errors import UserError
 from self_instruct.formats import RecordFormat
 from self_instruct.generation.answers import AnswerQueue
 from self_instruct.generation.assembly import (
+    answer_sampling,
+    answers_alone,
     build_answering,
     build_curator,
     build_mix,
@@ -150,6 +152,8 @@ class SeedRecipe(Recipe):
         build_sampling(self.config)
         stop_words(self.config)
         template_arguments(self.config)
+        prompt = self.config.prompt
+        check_num_answers(self.config, answers_alone(self.config) or "auto" in (prompt.recipe, prompt.answer_orphans))
         load_rules(self.config.filter)
 
     def first_prompts(self, reader: TokenCounter) -> list[tuple[str, Prompt]]:
@@ -162,7 +166,8 @@ class SeedRecipe(Recipe):
         """Return the plan and its curator, after checking that the prompts fit the model."""
         config, prompt, composer = self.config, self.config.prompt, self._composer(reader)
         horizon, together = prompt.horizon or 1, config.sampling.num_return_sequences
-        queue, turns = AnswerQueue(horizon, together), UserTurnParser(prompt.magpie_opening or "")
+        check_num_answers(config, answers_alone(config))
+        queue, turns = AnswerQueue(horizon, together, prompt.num_answers), UserTurnParser(prompt.magpie_opening or "")
         curator = build_curator(
             config, self.format, self.header, self.seeds, keeps_vectors=True, observe=queue.observe, turns=turns
         )
@@ -182,6 +187,25 @@ class SeedRecipe(Recipe):
     def funnel(self) -> Funnel:
         """Return empty counts, for the filter rules in use."""
         return Funnel(self.config.run.patience, reasons_of_rules(self.config.filter), build_spending(self.config))
+
+
+def check_num_answers(config: Config, alone: bool) -> None:
+    """Raise `UserError` if --num_answers asks for several answers to a task, but the tasks are not sent `alone`, or all answers
+    would be the same.
+    """
+    number = config.prompt.num_answers
+    if number == 1:
+        return
+    if not alone:
+        raise UserError(
+            f"--num_answers {number} needs requests that answer one task, and this run has none: use --recipe chat or magpie, "
+            "--answer_orphans always, or a category of two steps"
+        )
+    if (answer_sampling(config) or build_sampling(config)).temperature == 0:
+        raise UserError(
+            f"--num_answers {number} would draw the same answer {number} times at a temperature of 0; give an "
+            "--answer_temperature above 0, or leave --num_answers out"
+        )
 
 
 def _header(config: Config, prompt_path: Path) -> str:

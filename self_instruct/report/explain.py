@@ -112,11 +112,18 @@ def _answered(run: Run, candidate: Candidate) -> Iterator[str]:
     entry = (run.entries or {}).get(request) if request is not None else None
     if entry is not None:
         ended = f"request {entry.request}, {entry.completion_tokens} tokens, ended by {entry.finish_reason}"
+        choice = (candidate.row.get("provenance") or {}).get("choice")
+        if isinstance(choice, dict):
+            agree = f", on which {choice['agree']} agree" if choice.get("agree") else ""
+            yield f"Its output was chosen from {len(choice.get('answers') or ())} answers{agree} (by: {choice.get('by')})."
         yield _part(f"Answered later ({ended}):", entry.answer or entry.turn.thought or str(entry.error or ""))
 
 
 def _written(format: RecordFormat, candidate: Candidate, entry: Entry) -> Iterator[str]:
     ended = f"request {entry.request}, {entry.completion_tokens} tokens, ended by {entry.finish_reason}"
+    if entry.answers is not None and "response_request" not in candidate.row:
+        yield _part(f"An answer to the task [{entry.answers}] ({ended}):", entry.answer or str(entry.error or ""))
+        return
     position = int(candidate.record.id.rpartition("-")[2])
     blocks = format.parse(entry.answer, entry.number, entry.cut)
     if entry.finish_reason == "error":

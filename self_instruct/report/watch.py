@@ -221,7 +221,9 @@ def last_request(row: Mapping[str, Any]) -> int:
     """Return the index of the last request that a candidate came from, given its provenance or its rejected row."""
     response = row.get("response")
     answered = response.get("request") if isinstance(response, dict) else row.get("response_request")
-    return max(int(row.get("request", -1)), int(answered if answered is not None else -1))
+    choice = row.get("choice")
+    several = [int(answer["request"]) for answer in choice["answers"]] if isinstance(choice, dict) else []
+    return max(int(row.get("request", -1)), int(answered if answered is not None else -1), *several)
 
 
 def fresh_report(folder: Path) -> dict[str, Any] | None:

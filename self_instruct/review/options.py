@@ -80,6 +80,24 @@ class VerifyOptions:
 
 
 @dataclass(frozen=True)
+class BestOfNOptions:
+    """best of n"""
+
+    reward_model: str | None = option(
+        None,
+        "Hub id or directory of a sequence classification model with one label, which scores the answers",
+        path="if_dotted",
+        common=True,
+    )
+    reward_batch_size: int = option(8, "answers that the reward model scores together", minimum=1, common=True)
+    run_tests: bool = option(
+        False,
+        "score answers with Python code by the tests that `self-instruct verify` stored for their records",
+        common=True,
+    )
+
+
+@dataclass(frozen=True)
 class TuneOptions:
     """tune"""
 
@@ -112,6 +130,8 @@ JUDGE_NAMES = (
 
 VERIFY_NAMES = (*(name for name in JUDGE_NAMES if name != "judge_threshold"), *VerifyOptions.__dataclass_fields__)
 
+BEST_OF_N_NAMES = ("batch_dir", *BestOfNOptions.__dataclass_fields__, "test_seconds", "sandbox", "log_level")
+
 FOR_LISTS = ("prompt_path", "stop_words", "num_return_sequences")
 # The options that change a prediction, besides model, header, seeds and record.
 CONSISTENCY_DECIDING = (
@@ -136,7 +156,7 @@ NOT_OF_THE_RUN = (*FOR_LISTS, *BUDGETS, "trust_remote_code")
 
 _NOT_TUNED = (
     "append", "overwrite", "yes", "num_instructions_to_generate", "min_yield", "patience", "max_requests", "max_tokens",
-    "max_hours", "plan", "plan_seconds", "gpu_hour_price", "dry_run", "report_to",
+    "max_hours", "plan", "plan_seconds", "gpu_hour_price", "dry_run", "report_to", "num_answers",
 )  # fmt: skip
 TUNE_NAMES = (
     "record_format", *TuneOptions.__dataclass_fields__,

@@ -111,25 +111,31 @@ class Execution:
 
 def execute(code: str, tests: Sequence[str], sandbox: Sandbox) -> Execution:
     """Run the tests against the code and, if it passes, against its mutants."""
-
-    def run(variant: str) -> tuple[bool, str, str, float]:
-        proof = secrets.token_hex()
-        outcome = sandbox.run(_DRIVER.format(code=variant, tests=json.dumps(tests), proof=proof.encode()))
-        lines = [line for line in outcome.output.splitlines() if line.strip()] or [outcome.name]
-        passes = outcome.name == FINISHED and outcome.output.endswith(proof)
-        return passes, outcome.name, lines[-1][:_DETAIL], outcome.seconds
-
-    passes, name, detail, seconds = run(code)
+    passes, name, detail, seconds = _run(code, tests, sandbox)
     found = Execution(
         PASSED if passes else TIMEOUT if name == TIMEOUT else FAILED, "" if passes else detail, list(tests), _sha256(code),
         sandbox.limits.seconds, sandbox.mode, round(seconds, 3),
     )  # fmt: skip
     if not passes:
         return found
-    if run(emptied(code))[0]:
+    if _run(emptied(code), tests, sandbox)[0]:
         return replace(found, emptied_passes=True)
     variants = mutants(code, MUTANTS)
-    return replace(found, mutants=len(variants), killed=sum(not run(variant)[0] for variant in variants))
+    return replace(found, mutants=len(variants), killed=sum(not _run(one, tests, sandbox)[0] for one in variants))
+
+
+def passed(code: str, tests: Sequence[str], sandbox: Sandbox) -> int:
+    """Return how many of the tests the code passes, each in a run of its own."""
+    return sum(_run(code, [test], sandbox)[0] for test in tests)
+
+
+def _run(code: str, tests: Sequence[str], sandbox: Sandbox) -> tuple[bool, str, str, float]:
+    """Run tests against code; return whether it passes them all, the sandbox's outcome, the last line printed, and seconds."""
+    proof = secrets.token_hex()
+    outcome = sandbox.run(_DRIVER.format(code=code, tests=json.dumps(tests), proof=proof.encode()))
+    lines = [line for line in outcome.output.splitlines() if line.strip()] or [outcome.name]
+    passes = outcome.name == FINISHED and outcome.output.endswith(proof)
+    return passes, outcome.name, lines[-1][:_DETAIL], outcome.seconds
 
 
 @dataclass

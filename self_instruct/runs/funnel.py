@@ -71,6 +71,7 @@ class Funnel:
     answers: int = 0
     cut_answers: int = 0
     _recent: deque[tuple[int, int, int, Counter[str], int]] = field(default_factory=deque)
+    _tokens_before: int = 0
     _recent_parsed: int = 0
     _recent_kept: int = 0
     categories: dict[str, "Funnel"] = field(default_factory=dict)
@@ -90,10 +91,13 @@ class Funnel:
             self.cut_answers += entry.finish_reason == "length"
         kept = self._add(verdicts)
         parsed = sum(verdict.drop is None or verdict.drop.stage in DECIDED for verdict in verdicts)
-        # An error of the engine says nothing about the model.
-        if entry.finish_reason != "error":
+        self._tokens_before += entry.completion_tokens
+        # All answers to a task count as one request. An error of the engine says nothing about the model.
+        waits = entry.answers is not None and not verdicts
+        if not waits and (entry.finish_reason != "error" or kept):
             filtered = Counter(v.drop.reason for v in verdicts if v.drop is not None and v.drop.stage == "filter")
-            self._recent.append((parsed, kept, entry.completion_tokens, filtered, passed_on))
+            self._recent.append((parsed, kept, self._tokens_before, filtered, passed_on))
+            self._tokens_before = 0
             self._count_recent(parsed + passed_on, kept + passed_on)
         if len(self._recent) > self.patience:
             parsed, kept, *_, waiting = self._recent.popleft()

@@ -1,6 +1,7 @@
 """The decision on one candidate."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from self_instruct.records import Drop, Nearest, Record
 from self_instruct.runs.journal import Entry
@@ -11,7 +12,8 @@ class Verdict:
     """The decision on one candidate: its record as far as it could be read, and its drop, or None if it was kept.
 
     `source` is the completion that contains the candidate, if a later completion decided on it. `task` is true for a candidate
-    without an output, for which a later request asks.
+    without an output, for which a later request asks. `answer` is the completion that holds the output, and `choice` is the
+    provenance of an output that was chosen from several answers.
     """
 
     record: Record
@@ -21,3 +23,5 @@ class Verdict:
     embedding: Nearest | None = None
     source: Entry | None = None
     task: bool = False
+    answer: Entry | None = None
+    choice: dict[str, Any] | None = None

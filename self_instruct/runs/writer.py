@@ -93,7 +93,7 @@ class Writer:
                 os.fsync(file.fileno())
 
     def _accepted(self, entry: Entry | None, verdict: Verdict) -> dict[str, Any]:
-        record, source = verdict.record, _source(entry, verdict)
+        record, source, entry = verdict.record, _source(entry, verdict), verdict.answer or entry
         about = {}
         if source.category is not None:
             topic = source.variables.get("topic")
@@ -112,14 +112,15 @@ class Writer:
             **_completion(source),
         }
         if entry is not None and entry is not source:
-            plan = {"request": entry.request, "seed_ids": entry.seed_ids, "parent_ids": entry.parent_ids}
-            provenance["response"] = {**plan, **_completion(entry)}
+            provenance["response"] = response_of(entry)
+        if verdict.choice is not None:
+            provenance["choice"] = verdict.choice
         thought = {"reasoning_content": (entry or source).turn.thought} if self._keep_reasoning else {}
         return {**_columns(verdict), **thought, "provenance": provenance}
 
     def _rejected(self, entry: Entry | None, verdict: Verdict) -> dict[str, Any]:
         assert verdict.drop is not None
-        source = _source(entry, verdict)
+        source, entry = _source(entry, verdict), verdict.answer or entry
         row = {
             "id": verdict.record.id,
             "stage": verdict.drop.stage,
@@ -139,9 +140,15 @@ class Writer:
 
 def _source(entry: Entry | None, verdict: Verdict) -> Entry:
     """Return the completion that contains a candidate."""
-    source = verdict.source or entry
+    source = verdict.source or verdict.answer or entry
     assert source is not None, "a verdict without a completion has a source"
     return source
+
+
+def response_of(entry: Entry) -> dict[str, Any]:
+    """Return the provenance of an output from a completion of its own."""
+    plan = {"request": entry.request, "seed_ids": entry.seed_ids, "parent_ids": entry.parent_ids}
+    return {**plan, **_completion(entry)}
 
 
 def _completion(entry: Entry) -> dict[str, Any]:

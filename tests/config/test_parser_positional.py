@@ -8,7 +8,9 @@ from self_instruct.commands import COMMANDS
 from tests.support.runs import ROOT, generate, run, scripted
 from tests.support.scripts import write_script
 
-OF_RUNS = ("explain", "status", "report", "judge", "verify", "self-consistency", "refilter", "card", "curate")
+OF_RUNS = (
+    "explain", "status", "report", "judge", "verify", "best-of-n", "self-consistency", "refilter", "card", "curate",
+)  # fmt: skip
 OF_FILES = ("curate", "convert", "clean", "lint", "decontaminate", "card", "report", "judge", "verify")
 WRITING = (
     "curate",

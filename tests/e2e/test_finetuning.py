@@ -22,6 +22,17 @@ needs_trl = pytest.mark.skipif(
 
 
 PAIRS = [{"prompt": f"Add {n} and 2.", "chosen": f"{n + 2}", "rejected": "I do not know."} for n in range(8)]
+RECORDS = [
+    {
+        "instruction": pair["prompt"], "input": "", "output": pair["chosen"],
+        "provenance": {"id": f"{at:06d}-01", "choice": {"by": "majority", "agree": 3, "of": 4, "answers": [
+            {"request": at, "output": pair[mark], "score": score, "mark": mark}
+            for mark, score in (("chosen", 3), ("rejected", 1))
+        ]}},
+    }
+    for at, pair in enumerate(PAIRS)
+]  # fmt: skip
+"""The pairs as records of a run with several answers."""
 CALLS = [
     {
         "messages": [
@@ -79,7 +90,7 @@ def trained(tiny_llama, tmp_path_factory):
         1,
     ]
     commands = [("adapter", "sft", lora)]
-    for command, to, given in (("dpo", "preference", PAIRS), ("kto", "kto", PAIRS), ("sft", "messages", CALLS)):
+    for command, to, given in (("dpo", "preference", RECORDS), ("kto", "kto", PAIRS), ("sft", "messages", CALLS)):
         folder = place / command
         (folder / "set").mkdir(parents=True)
         (folder / "in.jsonl").write_text(lines(*given))

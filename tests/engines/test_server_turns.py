@@ -68,6 +68,17 @@ def test_the_server_writes_the_users_turn_and_answers_at_its_chat_endpoint_if_it
     assert yaml.safe_load((tmp_path / "run" / "run.yaml").read_text())["chat_template"]["sha256"]
 
 
+def test_one_request_asks_for_all_answers_to_a_task(tokenizers: Path, tmp_path: Path) -> None:
+    with EndpointServer(paths=("/v1/completions", "/v1/chat/completions"), tasks=True) as server:
+        more = {"tokenizer_name_or_path": str(tokenizers / "chat"), "num_answers": 3, "max_requests": 14}
+        generate(options(tmp_path / "run", server.url, **more))
+    asked = [body for body in server.bodies if body["max_tokens"] > 1 and "messages" in body]
+    answered = [row for row in rows(tmp_path / "run" / "completions.jsonl") if row.get("step") == 2]
+    assert len(asked) >= 2 and len({body["messages"][0]["content"] for body in asked}) == len(asked)
+    assert [body["n"] for body in asked[:-1]] == [3] * (len(asked) - 1), "--max_requests may end the last one early"
+    assert sum(body.get("n", 1) for body in asked) == len(answered)
+
+
 @pytest.mark.parametrize(
     ("tokenizer", "more", "paths", "message"),
     [

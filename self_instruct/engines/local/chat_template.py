@@ -61,6 +61,11 @@ class ChatTemplate:
         """
         return self._apply(self._messages(prompt.rstrip(), system))
 
+    def exchange(self, prompt: str, answer: str) -> str:
+        """Return a whole chat: the prompt as the user's message, and the answer."""
+        messages = [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]
+        return self._apply(messages, add_generation_prompt=False)
+
     def user_turn(self, system: str | None = None) -> UserTurn:
         """Return the template's text around the user's text. Raises UserError if nothing marks the end of the user's turn."""
         before, found, after = self.render(_PROBE, system).partition(_PROBE)

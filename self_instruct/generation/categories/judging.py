@@ -25,9 +25,11 @@ _REASONS_OF_EMPTY_OUTPUTS = ("no_answer", "no_final_answer", "no_text", "no_code
 
 
 def category_rules(
-    category: Category, filters: Sequence[Filter], bounds: Bounds, quota: int | None, tasks: int
+    category: Category, filters: Sequence[Filter], bounds: Bounds, quota: int | None, tasks: int, num_answers: int = 1
 ) -> Rules:
-    """Build the rules of a category: at most `quota` of its records are kept, and a request asks for `tasks` tasks."""
+    """Build the rules of a category: at most `quota` of its records are kept, a request asks for `tasks` tasks, and a task that
+    waits gets `num_answers` answers.
+    """
     whole = check_by(filters, build_validators(category.validators))
     if not category.waits:
         return Rules(category.format, partial(candidates, category.format), whole, bounds, quota)
@@ -40,7 +42,7 @@ def category_rules(
         NONE: partial(_tasks, category),
     }
     parse, answer = readers[category.answered_alone], whole_reply if alone else partial(_answer, category)
-    return Rules(category.format, parse, whole, bounds, quota, of_task, answer, asks_again=missing)
+    return Rules(category.format, parse, whole, bounds, quota, of_task, answer, missing, num_answers)
 
 
 def _tasks(category: Category, entry: Entry) -> list[Verdict]:

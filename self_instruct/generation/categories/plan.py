@@ -76,7 +76,9 @@ class CategoryPlan(Plan):
     horizon: int
     topics: tuple[str, ...] = ()
     _earlier: Mapping[int, Aim] = field(default_factory=dict)
-    _aims: dict[int, Aim] = field(default_factory=dict)
+    _aims: dict[int, tuple[Aim, int]] = field(default_factory=dict)
+    _latest: str | None = None
+    _first: int = 0
     _next: int = 0
     _seen: int = 0
     _counted: int = 0
@@ -84,15 +86,23 @@ class CategoryPlan(Plan):
     _asked: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def ask(self, index: int) -> tuple[Prompt, Request]:
-        """Return the prompt of a request, and the request."""
+        """Return the prompt of a request, and the request. All requests that answer one task have the prompt of the first."""
         while self._next <= index:
             self._advance(self._next - self.horizon)
-            self._aims[self._next] = self._aim(self._next)
+            aim = self._aim(self._next)
+            if aim.answers is None or aim.answers != self._latest:
+                self._first, self._latest = self._next, aim.answers
+            self._aims[self._next] = aim, self._first
             self._next += 1
-        aim = self._aims[index]
+        aim, first = self._aims[index]
         record = self.curator.waiting(aim.answers)[0] if aim.answers is not None else None
-        pool = self.curator.pool_before(aim.category, index - self.horizon + 1)
-        return self.composers[aim.category].compose(index, aim, pool, record, self.seed)
+        pool = self.curator.pool_before(aim.category, first - self.horizon + 1)
+        prompt, request = self.composers[aim.category].compose(first, aim, pool, record, self.seed)
+        return prompt, replace(request, index=index, seed=f"{self.seed}:{index}")
+
+    def continues(self, index: int) -> bool:
+        """Return whether a request answers the same task as the one before it."""
+        return self._next == index and self.schedule.has_begun
 
     def resume(self, entries: Mapping[int, Entry]) -> None:
         """Take over the aims of earlier requests from the journal."""

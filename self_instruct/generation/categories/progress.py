@@ -17,7 +17,8 @@ from self_instruct.runs.verdict import Verdict
 @dataclass(frozen=True)
 class Outcome:
     """The outcome of one request: how many candidates were `decided` on and how many `passed`, either as records or, in the
-    first of two steps, as tasks that wait for an answer (`awaiting`). `failed` is set if the engine could not answer.
+    first of two steps, as tasks that wait for an answer (`awaiting`). `failed` is set if the engine could not answer, and
+    `decides` is false for an answer to a task that gets more of them.
     """
 
     request: int
@@ -29,6 +30,7 @@ class Outcome:
     records: int = 0
     awaiting: tuple[str, ...] = ()
     failed: bool = False
+    decides: bool = True
 
     @classmethod
     def of(cls, entry: Entry, verdicts: Sequence[Verdict], awaiting: Sequence[str]) -> "Outcome":
@@ -38,7 +40,10 @@ class Outcome:
         decided = passed + sum(verdict.drop is not None and verdict.drop.stage in DECIDED for verdict in verdicts)
         category, failed = entry.category or "", entry.finish_reason == "error"
         topic = entry.variables.get(TOPIC)
-        return cls(entry.request, category, entry.step, topic, decided, passed, records, tuple(awaiting), failed)
+        decides = entry.step == 1 or bool(verdicts)
+        return cls(
+            entry.request, category, entry.step, topic, decided, passed, records, tuple(awaiting), failed, decides
+        )
 
 
 @dataclass
@@ -65,8 +70,8 @@ class CategoryProgress:
         key = outcome.category, outcome.step
         self.records[outcome.category] += outcome.records
         self.topics[outcome.category, outcome.topic] += outcome.records
-        if outcome.failed:
-            return  # an error of the engine does not count against the category
+        if (outcome.failed and not outcome.passed) or not outcome.decides:
+            return  # an error of the engine does not count against the category, and all answers to a task count once
         self.requests[key] += 1
         self.passed[key] += outcome.passed
         self.without_success[key] = 0 if outcome.passed else self.without_success[key] + 1

@@ -41,7 +41,7 @@ from self_instruct.generation.config import GROUPS, Config, flatten
 from self_instruct.generation.demonstrations import DemonstrationMix
 from self_instruct.generation.judging import Curator, Rules, compared_text
 from self_instruct.generation.prompts import PromptComposer
-from self_instruct.generation.recipe import Recipe, Session
+from self_instruct.generation.recipe import Recipe, Session, check_num_answers
 from self_instruct.generation.task_lists import TaskListComposer
 from self_instruct.records import Aim, Prompt, Record
 from self_instruct.rules.build import build_rules, load_rules, reasons_of_rules
@@ -173,6 +173,9 @@ class CategoryRecipe(Recipe):
     def session(self, reader: TokenCounter) -> Session:
         """Return the plan and its curator, after checking that prompts with the longest values fit the model."""
         composers, run = self._composers(reader), self.config.run
+        waiting = [name for name, item in self.asked.items() if item.waits]
+        for config in [self.configs[name] for name in waiting] or [self.config]:
+            check_num_answers(config, bool(waiting))
         for name, composer in composers.items():
             category = composer.category
             longest = category.texts(category.longest(self.topics), composer.tasks)
@@ -187,6 +190,7 @@ class CategoryRecipe(Recipe):
             {name: composer.tasks for name, composer in composers.items()},
             {name: 2 if item.waits else 1 for name, item in self.asked.items()},
             seen,
+            self.config.prompt.num_answers,
         )
         outcomes: list[Outcome] = []
         curator = self.curator(keeps_vectors=True, outcomes=outcomes)
@@ -204,7 +208,8 @@ class CategoryRecipe(Recipe):
         for name, item in self.asked.items():
             config, read_first = self.configs[name], f"{item.prompt.text}\n{item.request.text}"
             filters = build_rules(config.filter, read_first, config.novelty.rouge_tokenizer)
-            rules[name] = category_rules(item, filters, build_bounds(config), quotas[name], self._tasks(name))
+            numbers = quotas[name], self._tasks(name), self.config.prompt.num_answers
+            rules[name] = category_rules(item, filters, build_bounds(config), *numbers)
         start = [
             (record.id, compared_text(record, item.format))
             for item in self.categories.values()

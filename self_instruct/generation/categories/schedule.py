@@ -24,17 +24,25 @@ class Assignment:
 @dataclass
 class Schedule:
     """Assigns requests in order. By category, `shares` are the shares of the records, `tasks` the number of tasks per
-    request, and `steps` the number of steps per record; `progress` has the outcomes up to the horizon.
+    request, and `steps` the number of steps per record; `progress` has the outcomes up to the horizon. A task gets
+    `num_answers` answers, from requests in a row.
     """
 
     shares: Mapping[str, float]
     tasks: Mapping[str, int]
     steps: Mapping[str, int]
     progress: CategoryProgress
+    num_answers: int = 1
+    _begun: tuple[Assignment, int] | None = None
     _unanswered: dict[str, dict[str, int]] = field(default_factory=dict)
     _in_flight: dict[int, Assignment] = field(default_factory=dict)
     _numbers: Counter[tuple[str, int]] = field(default_factory=Counter)
     _order: int = 0
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the next request answers the same task as the one before it."""
+        return self._begun is not None
 
     def add(self, outcome: Outcome) -> None:
         """Add the next outcome within the horizon."""
@@ -47,6 +55,10 @@ class Schedule:
 
     def assign(self, request: int) -> Assignment:
         """Return the assignment of the next request."""
+        if self._begun is not None:
+            chosen = self._begun[0]
+            self.note(request, chosen)
+            return chosen
         candidates = self.progress.open or list(self.shares)
         answerable = [name for name in candidates if self._needs_answer(name)]
         if answerable:
@@ -63,6 +75,8 @@ class Schedule:
         """Record the assignment of the next request, also one by an earlier launch."""
         if assignment.answers is not None:
             self._unanswered.get(assignment.category, {}).pop(assignment.answers, None)
+            before = self._begun[1] if self._begun is not None and self._begun[0] == assignment else 0
+            self._begun = (assignment, before + 1) if before + 1 < self.num_answers else None
         self._in_flight[request] = assignment
         self._numbers[assignment.category, assignment.step] += 1
 
@@ -70,7 +84,7 @@ class Schedule:
         """Return whether a category has an unanswered task and needs more answers than those already requested."""
         if not self._unanswered.get(category):
             return False
-        expected = self._numbers[category, 2] * self._answer_yield(category)
+        expected = self._numbers[category, 2] / self.num_answers * self._answer_yield(category)
         return self.progress.records[category] + expected < self.progress.quotas[category]
 
     def _may_continue(self, category: str) -> bool:
@@ -87,7 +101,8 @@ class Schedule:
         per_task = 1.0
         if self.steps[category] == 2:
             per_task = self._answer_yield(category)
-            expected += (len(self._unanswered.get(category, ())) + self._numbers[category, 2]) * per_task
+            in_flight = self._numbers[category, 2] / self.num_answers
+            expected += (len(self._unanswered.get(category, ())) + in_flight) * per_task
         key = category, 1
         # Before the first outcome, count on every requested task to pass.
         tasks = (self.progress.passed[key] + self.tasks[category]) / (self.progress.requests[key] + 1)

@@ -1,0 +1,296 @@
+"""Best of N: score the stored answers of a run's records, and make the best one the output.
+
+The answers are those of --num_answers, which the run keeps in the provenance of its records, so nothing is generated. Answers
+that agree on a short final answer keep the run's choice; code is scored by tests, and all others by a reward model. Scores are
+stored as they are computed, so the command continues after a stop.
+"""
+
+import hashlib
+import json
+import logging
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from self_instruct.errors import UserError
+from self_instruct.generation.answers import user_message
+from self_instruct.generation.choice import CHOSEN, MAJORITY, best_of, describe
+from self_instruct.generation.earlier_run import read_run
+from self_instruct.generation.progress import Progress
+from self_instruct.records import Record, json_line
+from self_instruct.review.code import code_of
+from self_instruct.review.options import BestOfNOptions, VerifyOptions
+from self_instruct.review.predictions import read_predictions
+from self_instruct.review.verify import VACUOUS, Execution, passed
+from self_instruct.rules.sandbox import Limits, SandboxError, open_sandbox
+from self_instruct.runs.files import AppendedFile, line_reader, put
+from self_instruct.runs.journal import Entry, read_journal
+from self_instruct.runs.layout import ANSWER_SCORES, BEST_OF_N, BEST_OF_N_REPORT, TESTS
+from self_instruct.runs.writer import response_of
+
+REWARD, BY_TESTS = "reward_model", "tests"
+UNCHANGED = "unchanged"
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class AnswerScore:
+    """The score of an answer `by` a reward model or tests; `scorer` is the model and its revision, or a hash of the tests."""
+
+    record: str
+    request: int
+    output_sha256: str
+    by: str
+    scorer: str
+    score: float | None
+
+
+class Several(NamedTuple):
+    """A record with several answers, given as (request, output), its row, and how the run chose among them."""
+
+    record: Record
+    row: dict[str, Any]
+    answers: list[tuple[int, str]]
+    by: str
+
+
+class Scores:
+    """The stored scores of a run's answers."""
+
+    def __init__(self, folder: Path) -> None:
+        kinds = {"record": str, "request": int, "output_sha256": str, "by": str, "scorer": str, "score": float | None}
+        self._file = AppendedFile(folder / ANSWER_SCORES, line_reader(AnswerScore, kinds, "a score of an answer"))
+        self._found = {_key(item): item.score for item in self._file.found}
+
+    def add(self, items: Sequence[AnswerScore]) -> None:
+        """Store scores, and return when they are on disk."""
+        self._file.append(map(asdict, items))
+        self._found.update((_key(item), item.score) for item in items)
+
+    def of(self, several: Several, by: str, scorer: str) -> list[float | None] | None:
+        """Return the scores of all answers to a record, or None if one is missing."""
+        keys = [_key(one) for one in unscored(several, by, scorer)]
+        return [self._found[key] for key in keys] if all(key in self._found for key in keys) else None
+
+    def missing(self, records: Iterable[Several], by: str, scorer: str) -> list[tuple[Several, AnswerScore, str]]:
+        """Return the answers without a score: the record, the score to fill in, and the output."""
+        return [
+            (several, item, output)
+            for several in records
+            for item, (_, output) in zip(unscored(several, by, scorer), several.answers, strict=True)
+            if _key(item) not in self._found
+        ]
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def best_of_n(folder: Path, options: BestOfNOptions, sandbox: VerifyOptions) -> str:
+    """Score the answers of a run, write the records with the best ones, and return the summary.
+
+    Raises UserError for a wrong option, and if no record has several answers.
+    """
+    if options.reward_model is None and not options.run_tests:
+        raise UserError("neither --reward_model nor --run_tests is given; give at least one way to score the answers")
+    dataset = read_run(folder).dataset()
+    several = {record.id: found for record, row in dataset if (found := several_answers(record, row))}
+    if not several:
+        raise UserError(
+            f"{folder}: no record has several answers; generate with --num_answers 4, or another number above 1"
+        )
+    open_ones = [item for item in several.values() if item.by != MAJORITY]
+    tests = stored_tests(folder) if options.run_tests else {}
+    chosen: dict[str, tuple[str, list[float | None]]] = {}
+    scores = Scores(folder)
+    try:
+        if options.run_tests:
+            chosen.update(_by_tests(scores, [item for item in open_ones if item.record.id in tests], tests, sandbox))
+        if options.reward_model is not None:
+            others = [item for item in open_ones if item.record.id not in chosen]
+            chosen.update(_by_reward(scores, others, options.reward_model, options.reward_batch_size))
+    finally:
+        scores.close()
+    lines, counts = _rewritten(folder, [row for _, row in dataset], several, chosen)
+    report = {"records": len(dataset), "several_answers": len(several), **counts, "options": asdict(options)}
+    put(folder / BEST_OF_N, b"".join(lines))
+    put(folder / BEST_OF_N_REPORT, (json.dumps(report, indent=2) + "\n").encode())
+    return _summary(folder, report)
+
+
+def several_answers(record: Record, row: Mapping[str, Any]) -> Several | None:
+    """Return a record's answers, or None if it has no two. Raises UserError if its provenance is damaged."""
+    choice = row["provenance"].get("choice")
+    if choice is None:
+        return None
+    answers: Any = choice.get("answers") if isinstance(choice, dict) else None
+    whole = isinstance(answers, list) and all(
+        isinstance(item, dict) and type(item.get("request")) is int and isinstance(item.get("output"), str)
+        for item in answers
+    )
+    if not whole or not isinstance(choice.get("by"), str):
+        raise UserError(f"record {record.id}: its answers are damaged; launch the run again to restore the dataset")
+    pairs = [(item["request"], item["output"]) for item in answers]
+    return Several(record, dict(row), pairs, choice["by"]) if len(pairs) > 1 else None
+
+
+def stored_tests(folder: Path) -> dict[str, list[str]]:
+    """Return the tests that verify has run on each record of a run, without those that it found vacuous.
+
+    Raises UserError if there are none.
+    """
+    found: dict[str, list[str]] = {}
+    for (name, _), item in read_predictions(folder, TESTS).items():
+        try:
+            execution = Execution(**(item.execution or {}))
+            useful = execution.verdict(VerifyOptions().mutation_score_threshold) != VACUOUS
+        except TypeError:  # not run, or by another version
+            continue
+        if useful and isinstance(execution.tests, list) and all(isinstance(test, str) for test in execution.tests):
+            found[name] = execution.tests
+    if not found:
+        raise UserError(f"--run_tests: {folder / TESTS} holds no tests; run `self-instruct verify {folder}` first")
+    return found
+
+
+def unscored(several: Several, by: str, scorer: str) -> Iterator[AnswerScore]:
+    """Yield the scores to fill in for the answers to a record."""
+    for request, output in several.answers:
+        digest = hashlib.sha256(output.encode("utf-8", "surrogatepass")).hexdigest()
+        yield AnswerScore(several.record.id, request, digest, by, scorer, None)
+
+
+def _by_tests(
+    scores: Scores, records: Sequence[Several], tests: Mapping[str, list[str]], options: VerifyOptions
+) -> dict[str, tuple[str, list[float | None]]]:
+    """Score answers by the number of tests that they pass; an answer without code passes none. Tests that all answers pass
+    equally do not choose.
+    """
+    sandbox = open_sandbox(options.sandbox, Limits(seconds=options.test_seconds))
+    names = {item.record.id: _hash([*tests[item.record.id], str(options.test_seconds)]) for item in records}
+    missing = [found for item in records for found in scores.missing([item], BY_TESTS, names[item.record.id])]
+
+    def score(found: tuple[Several, AnswerScore, str]) -> AnswerScore:
+        _, item, output = found
+        code = code_of(output)
+        return replace(item, score=float(passed(code, tests[item.record], sandbox) if code else 0))
+
+    threads = ThreadPoolExecutor(os.cpu_count() or 1)
+    try:
+        futures = [threads.submit(score, found) for found in missing]
+        for future in _shown(futures, "answers run"):
+            scores.add([future.result()])
+    except SandboxError as error:
+        raise UserError(f"--sandbox {options.sandbox}: {sandbox.mode} failed ({error}); try another mode") from None
+    finally:
+        threads.shutdown(cancel_futures=True)
+    found = _complete(scores, records, BY_TESTS, lambda item: names[item.record.id])
+    return {name: (by, values) for name, (by, values) in found.items() if len(set(values)) > 1}
+
+
+def _by_reward(
+    scores: Scores, records: Sequence[Several], name: str, batch_size: int
+) -> dict[str, tuple[str, list[float | None]]]:
+    """Score answers by a reward model, those of similar length together. A text beyond its context has no score."""
+    from self_instruct.engines.local.reward import RewardModel
+
+    model = RewardModel(name)
+    scorer = f"{Path(name).name if Path(name).exists() else name}@{model.revision}"
+    texts = [
+        (item, model.encode(user_message(several.record), output))
+        for several, item, output in scores.missing(records, REWARD, scorer)
+    ]
+    if too_long := [item for item, tokens in texts if tokens is None]:
+        _log.warning("%d answers are longer than the context of the reward model and get no score.", len(too_long))
+        scores.add(too_long)
+    pending = sorted(((len(tokens), at) for at, (_, tokens) in enumerate(texts) if tokens), reverse=True)
+    batches = [pending[at : at + batch_size] for at in range(0, len(pending), batch_size)]
+    for batch in _shown(batches, "batches scored"):
+        found = model.scores([texts[at][1] or [] for _, at in batch])
+        scores.add([replace(texts[at][0], score=score) for (_, at), score in zip(batch, found, strict=True)])
+    return _complete(scores, records, REWARD, lambda item: scorer)
+
+
+def _complete(
+    scores: Scores, records: Sequence[Several], by: str, scorer: Callable[[Several], str]
+) -> dict[str, tuple[str, list[float | None]]]:
+    """Return the scores of the records of which any answer has one."""
+    found = {item.record.id: scores.of(item, by, scorer(item)) for item in records}
+    return {name: (by, values) for name, values in found.items() if values and any(v is not None for v in values)}
+
+
+def _rewritten(
+    folder: Path,
+    rows: Sequence[dict[str, Any]],
+    several: Mapping[str, Several],
+    chosen: Mapping[str, tuple[str, list[float | None]]],
+) -> tuple[list[bytes], dict[str, Any]]:
+    """Return the lines of all records, with the chosen outputs, and the counts."""
+    entries = {entry.request: entry for entry in read_journal(folder) if entry.answers is not None}
+    lines, by, changed, pairs = list[bytes](), Counter[str](), 0, 0
+    for row in rows:
+        name = row["provenance"]["id"]
+        item = several.get(name)
+        found = row
+        if item is not None and name in chosen:
+            found = _with_choice(item, *chosen[name], entries)
+            by[chosen[name][0]] += 1
+            changed += found["output"] != row["output"]
+        elif item is not None:
+            by[MAJORITY if item.by == MAJORITY else UNCHANGED] += 1
+        choice = found["provenance"].get("choice") or {}
+        pairs += any(answer.get("mark") == CHOSEN for answer in choice.get("answers", ()))
+        lines.append(json_line(found))
+    return lines, {"chosen_by": dict(sorted(by.items())), "changed_outputs": changed, "pairs": pairs}
+
+
+def _with_choice(item: Several, by: str, scores: list[float | None], entries: Mapping[int, Entry]) -> dict[str, Any]:
+    """Return the row of a record with the answer of the highest score as its output."""
+    request, output = item.answers[best_of(scores)]
+    entry = entries.get(request)
+    if entry is None:
+        raise UserError(f"record {item.record.id}: the journal has no request {request}; restore the run's journal")
+    thought = {"reasoning_content": entry.turn.thought} if "reasoning_content" in item.row else {}
+    about = {"response": response_of(entry), "choice": describe(by, item.answers, scores)}
+    return {**item.row, "output": output, **thought, "provenance": {**item.row["provenance"], **about}}
+
+
+def _summary(folder: Path, report: Mapping[str, Any]) -> str:
+    lines = [
+        f"{report['several_answers']:,} of {report['records']:,} records have several answers.",
+        "",
+        *(f"  {name:<24}{number:>8,}" for name, number in report["chosen_by"].items()),
+        "",
+        f"{report['changed_outputs']:,} outputs have changed; {report['pairs']:,} records have a better and a worse answer.",
+        f"Files in {folder}:",
+        f"  {BEST_OF_N:<32} all records, with the best answers as outputs",
+        f"  {ANSWER_SCORES:<32} the scores",
+        f"  {BEST_OF_N_REPORT:<32} the counts",
+        "Next:",
+        f"  self-instruct convert {folder / BEST_OF_N} --to preference --output_path pairs.jsonl",
+    ]
+    return "\n".join(lines)
+
+
+def _shown(items: Sequence[Any], unit: str) -> Iterator[Any]:
+    """Yield items, and show the progress."""
+    progress = Progress(len(items), unit=unit)
+    progress.begin(0)
+    try:
+        for done, item in enumerate(items, start=1):
+            yield item
+            progress.reach(done)
+    finally:
+        progress.close()
+
+
+def _key(item: AnswerScore) -> tuple[str, int, str, str, str]:
+    return item.record, item.request, item.output_sha256, item.by, item.scorer
+
+
+def _hash(texts: Sequence[str]) -> str:
+    return hashlib.sha256(json.dumps(list(texts)).encode()).hexdigest()[:16]

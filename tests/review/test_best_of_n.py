@@ -1,0 +1,190 @@
+"""The best-of-n command: choices by a reward model and by tests, stored scores, and error messages."""
+
+import json
+import random
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from self_instruct import convert
+from self_instruct.commands import best_of_n, verify
+from self_instruct.engines.base import Request
+from self_instruct.engines.local.reward import RewardModel
+from self_instruct.errors import UserError
+from self_instruct.generation.config import Config
+from self_instruct.generation.public import generate
+from self_instruct.rules import sandbox
+from tests.support.chat_model import ChatModel
+from tests.support.runs import ROOT, rows
+from tests.support.tiny_models import build_config, build_tokenizer
+
+TEMPLATE = "{% for m in messages %}<{{ m.role }}>{{ m.content }}<|end|>{% endfor %}"
+
+
+class Writer(ChatModel):
+    """Answers with texts of many lengths."""
+
+    def _text(self, request: Request) -> str:
+        text = super()._text(request)
+        if not text.startswith("The answer to "):
+            return text
+        rng = random.Random(request.seed)
+        return f"A reply of {rng.randint(1, 9)} lines\n" + "line " * rng.randint(1, 40)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("best") / "run"
+    given = {
+        "num_instructions_to_generate": 6,
+        "horizon": 4,
+        "num_answers": 3,
+        "recipe": "chat",
+        "check_outputs": False,
+    }
+    seeds = str(ROOT / "seeds" / "general.jsonl")
+    generate(Config(**given, seed_tasks_path=seeds, batch_dir=str(folder)), engine=Writer())
+    return folder
+
+
+@pytest.fixture
+def folder(made: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(made, tmp_path / "run")
+
+
+@pytest.fixture(scope="module")
+def reward(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from transformers import LlamaForSequenceClassification
+
+    path, tokenizer = tmp_path_factory.mktemp("models") / "reward", build_tokenizer()
+    tokenizer.chat_template = TEMPLATE
+    torch.manual_seed(3)
+    config = build_config("llama", len(tokenizer))
+    config.num_labels = 1
+    LlamaForSequenceClassification(config).save_pretrained(path)
+    tokenizer.save_pretrained(path)
+    return path
+
+
+def records(folder: Path, name: str = "best_of_n_instructions.jsonl") -> list[dict[str, Any]]:
+    return rows(folder / name)
+
+
+def test_the_answer_with_the_highest_reward_is_the_output_and_scores_are_stored(folder, reward, monkeypatch, capsys):
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    assert best_of_n.main([str(folder), "--reward_model", str(reward), "--reward_batch_size", "4"]) == 0
+    shown = capsys.readouterr().out
+    model, tokenizer = (
+        AutoModelForSequenceClassification.from_pretrained(reward),
+        AutoTokenizer.from_pretrained(reward),
+    )
+    before = {row["provenance"]["id"]: row for row in records(folder, "machine_generated_instructions.jsonl")}
+    journal = {row["request"]: row for row in rows(folder / "completions.jsonl")}
+    changed = 0
+    assert len(records(folder)) == 6
+    for row in records(folder):
+        about, old = row["provenance"], before[row["provenance"]["id"]]
+        answers = about["choice"]["answers"]
+        for answer in answers if len(answers) > 1 else ():
+            text = f"<user>{row['instruction']}<|end|><assistant>{answer['output']}<|end|>"
+            ids = tokenizer(text, add_special_tokens=False, return_tensors="pt")["input_ids"]
+            assert answer["score"] == pytest.approx(model(ids).logits.item(), abs=1e-5)
+        if len(answers) > 1:
+            best = max(answers, key=lambda answer: answer["score"])
+            worst = min(answers, key=lambda answer: answer["score"])
+            assert (row["output"], best["mark"], worst["mark"]) == (best["output"], "chosen", "rejected")
+            assert about["choice"]["by"] == "reward_model" and about["response"]["request"] == best["request"]
+            tokens = about["response"]["tokens"]["completion"]
+            assert tokens == journal[best["request"]]["completion_tokens"]
+            changed += row["output"] != old["output"]
+        assert {**row, "output": 0, "provenance": 0} == {**old, "output": 0, "provenance": 0}
+    assert changed and f"{changed} outputs have changed" in shown
+    report = json.loads((folder / "best_of_n_report.json").read_text())
+    assert report["changed_outputs"] == changed and report["pairs"] == report["chosen_by"]["reward_model"]
+    # A killed command keeps the scores on disk and computes only the others.
+    whole, stored = (folder / "best_of_n_instructions.jsonl").read_bytes(), folder / "answer_scores.jsonl"
+    lines = stored.read_bytes().splitlines(keepends=True)
+    stored.write_bytes(b"".join(lines[:5]) + lines[5][:20])
+    scored = []
+    score = RewardModel.scores
+    monkeypatch.setattr(RewardModel, "scores", lambda *given: scored.extend(given[1]) or score(*given))
+    assert best_of_n.main([str(folder), "--reward_model", str(reward), "--reward_batch_size", "4"]) == 0
+    assert len(scored) == len(lines) - 5
+    assert [(row["output"], row["provenance"]["response"]) for row in records(folder)] == [
+        (row["output"], row["provenance"]["response"]) for row in map(json.loads, whole.splitlines())
+    ]
+    convert([str(folder / "best_of_n_instructions.jsonl")], to="preference", output_path=str(folder / "pairs.jsonl"))
+    assert len(rows(folder / "pairs.jsonl")) == report["pairs"]
+
+
+def test_an_answer_beyond_the_context_is_not_chosen(reward):
+    model = RewardModel(str(reward))
+    assert model.encode("Sort.", "x " * 3000) is None and model.encode("Sort.", "x")
+
+
+def test_a_model_that_is_no_reward_model_is_refused(folder, reward, tmp_path):
+    from transformers import LlamaForCausalLM
+
+    tokenizer = build_tokenizer()
+    for labels, problem in ((2, "has 2 labels"), (1, "1 weights are missing .* score.weight")):
+        config = build_config("llama", len(tokenizer))
+        config.num_labels = labels
+        LlamaForCausalLM(config).save_pretrained(tmp_path / str(labels))
+        tokenizer.save_pretrained(tmp_path / str(labels))
+        with pytest.raises(UserError, match=f"--reward_model .*{problem}"):
+            best_of_n.main([str(folder), "--reward_model", str(tmp_path / str(labels))])
+    with pytest.raises(UserError, match=r"--reward_model .*nowhere"):
+        best_of_n.main([str(folder), "--reward_model", "./nowhere"])
+
+
+def test_commands_without_a_score_or_without_answers_are_refused(folder, reward, tmp_path):
+    with pytest.raises(UserError, match="neither --reward_model nor --run_tests"):
+        best_of_n.main([str(folder)])
+    with pytest.raises(UserError, match=r"--run_tests: .*holds no tests; run `self-instruct verify"):
+        best_of_n.main([str(folder), "--run_tests"])
+    given = {
+        "seed_tasks_path": str(ROOT / "seeds" / "general.jsonl"),
+        "recipe": "chat",
+        "max_requests": 8,
+        "horizon": 2,
+    }
+    generate(Config(**given, batch_dir=str(tmp_path / "single")), engine=ChatModel())
+    with pytest.raises(UserError, match="no record has several answers; generate with --num_answers"):
+        best_of_n.main([str(tmp_path / "single"), "--reward_model", str(reward)])
+    path = folder / "machine_generated_instructions.jsonl"
+    broken = rows(path)
+    broken[0]["provenance"]["choice"]["answers"] = [{"request": "1"}]
+    path.write_text("".join(json.dumps(row) + "\n" for row in broken))
+    with pytest.raises(UserError, match="its answers are damaged"):
+        best_of_n.main([str(folder), "--reward_model", str(reward)])
+
+
+def test_code_that_passes_most_tests_is_the_output(folder, tmp_path):
+    try:
+        sandbox.open_sandbox()
+    except UserError as error:
+        pytest.skip(str(error))
+    path = folder / "machine_generated_instructions.jsonl"
+    bodies = ["a - b", "abs(a) + abs(b)", "a + b"]
+    kept, journal = rows(path)[:2], rows(folder / "completions.jsonl")
+    for row in kept:
+        asked = [entry["request"] for entry in journal if entry.get("answers") == row["provenance"]["id"]]
+        codes = [f"```python\ndef add(a, b):\n    return {body}\n```" for body in bodies]
+        answers = [{"request": at, "output": code} for at, code in zip(asked, codes, strict=True)]
+        row["output"], row["provenance"]["choice"]["answers"] = codes[0], answers
+    kept[1]["provenance"]["choice"]["by"] = "majority"
+    path.write_text("".join(json.dumps(row) + "\n" for row in kept))
+    tests = "assert add(1, 2) == 3\nassert add(-1, 1) == 0\nassert add(2, 0) == 2\n###\n"
+    (tmp_path / "tests.jsonl").write_text(json.dumps({"text": tests}) + "\n" + json.dumps({"text": tests}) + "\n")
+    model = ["--engine", "scripted", "--script_path", str(tmp_path / "tests.jsonl"), "--test_seconds", "5"]
+    assert verify.main([str(folder), *model]) == 0
+    assert best_of_n.main([str(folder), "--run_tests"]) == 0
+    first, second = records(folder)
+    assert first["output"].endswith("return a + b\n```") and first["provenance"]["choice"]["by"] == "tests"
+    answers = first["provenance"]["choice"]["answers"]
+    assert [(answer["score"], answer["mark"]) for answer in answers] == [(1, "rejected"), (2, None), (3, "chosen")]
+    assert second == kept[1], "answers that agree keep the choice of the run"
