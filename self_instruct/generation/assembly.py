@@ -134,7 +134,7 @@ def build_sampling(config: Config) -> Sampling:
             )
     return Sampling(
         options.max_new_tokens, options.temperature, options.top_p, options.top_k, options.repetition_penalty,
-        options.min_p, options.stop_repetition, options.presence_penalty, options.frequency_penalty,
+        options.min_p, options.stop_repetition, options.presence_penalty, options.frequency_penalty, options.constrain,
     )  # fmt: skip
 
 
