@@ -17,20 +17,22 @@ from self_instruct.rules.validators.choices import read_options
 
 # Letters of most scripts, without the punctuation and the spaces between them.
 _LETTER = "[A-Za-z\u00c0-\u167f\u1681-\u1fff\u3040-\ud7ff\uf900-\ufdff]"
-# A label, such as "Task:" or "Input :", would have a colon in the first two words.
-_LINE = rf"{_LETTER}[^\s:]*(?: [^\s:]+(?: [^\n]*)?)?"
-# The parser never takes an indented line or a bullet below a number for the next item.
-_MORE = r"(?:\n(?: {2,4}|- )[^\s][^\n]*)*"
+# Some models repeat the number, which the parser removes. A label, such as "Task:", would have a colon in the first two words.
+_LINE = rf"(?:[0-9]{{1,3}}\. )?{_LETTER}[^\s:]*(?: [^\s:]+(?: [^\n]*)?)?"
+# The parser never takes an indented line for the next item.
+_MORE = r"(?:\n {2,4}[^\s][^\n]*)*"
 _INPUT = rf"\n {{0,3}}Input: [^\s][^\n]*{_MORE}"
 
 
 def task_list_pattern(number: int, with_input: bool) -> str:
-    """Return the pattern of a numbered list of exactly `number` tasks, of which `listed_tasks` can read every one.
+    """Return the pattern of a numbered list of `number` tasks, which `listed_tasks` reads whole; the next number may follow.
 
-    A task has one line, and further lines that are indented or bullets; its input begins a line of its own.
+    A task has one line, and further lines if they are indented; its input begins a line of its own.
     """
     item = _LINE + _MORE + (_INPUT if with_input else "")
-    return r"\n\n?".join(rf"{at}\. {item}" for at in range(1, number + 1))
+    items = [rf"{at}\. {item}" for at in range(1, number + 1)]
+    # The next number is the text that ends a list: a model that cannot write it would go on with the last task instead.
+    return r"\n\n?".join(items) + rf"(?:\n\n?{number + 1}\.)?"
 
 
 def options_pattern(task: str) -> str | None:

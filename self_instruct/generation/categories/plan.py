@@ -60,9 +60,10 @@ class CategoryComposer:
         stop = numbered_stop(number, self.stop_words)(composer.format, prompt.number)
         pattern = None
         if isinstance(composer, TaskListComposer):
-            stop = composer.stop(prompt) if self.stop_words is None else stop
             # A reply that is one task is read whole, whatever its form.
             pattern = composer.pattern if self.constrain and number > 1 else None
+            if self.stop_words is None or pattern:
+                stop = (*composer.stop(prompt), *(self.stop_words or ()))
         return prompt, Request(
             index, prompt.text, prompt.opening, stop, f"{seed}:{index}", self.sampling, self.system, pattern=pattern
         )  # fmt: skip
