@@ -60,7 +60,9 @@ def readable(item) -> list[bool]:
 def test_every_list_is_readable_with_a_pattern_and_none_without(letters):
     found = complete(engine_of(letters, SAMPLING, batch_size=4), [asked(at) for at in range(4)])
     assert {item.finish_reason for item in found.values()} == {"stop"}
-    assert all(re.fullmatch(LIST, item.text.rstrip()) for item in found.values()), [item.text for item in found.values()]
+    assert all(re.fullmatch(LIST, item.text.rstrip()) for item in found.values()), [
+        item.text for item in found.values()
+    ]
     assert [readable(item) for item in found.values()] == [[True] * 3] * 4
     short = replace(SAMPLING, max_new_tokens=100)
     free = complete(engine_of(letters, short, batch_size=4), [asked(at, None) for at in range(4)])

@@ -27,8 +27,10 @@ def tasks_of(text: str, with_input: bool) -> list[tuple[str, str]]:
     return [(item.record.instruction, item.record.input) for item in verdicts]
 
 
-PIECES = ["Task", "task", "new", "Input", "Answer", "a", "é", "1.", "2.", "3.", "17", ":", '"', "**", "---", "###", "-", "“", "\u2003",
-          " ", " ", " ", "\n", "\n   ", "\n    ", "\n\n", "\n   Input: ", "\r", "\t", ")", "<noinput>"]  # fmt: skip
+PIECES = [
+    "Task", "task", "new", "Input", "Answer", "a", "é", "1.", "2.", "3.", "17", ":", '"', "**", "---", "###", "-", "“", "\u2003",
+    " ", " ", " ", "\n", "\n   ", "\n    ", "\n\n", "\n   Input: ", "\r", "\t", ")", "<noinput>",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("with_input", [False, True])
