@@ -28,8 +28,8 @@ def tasks_of(text: str, with_input: bool) -> list[tuple[str, str]]:
 
 
 PIECES = [
-    "Task", "task", "new", "Input", "Answer", "a", "é", "1.", "2.", "3.", "17", ":", '"', "**", "---", "###", "-", "“", "\u2003",
-    " ", " ", " ", "\n", "\n   ", "\n    ", "\n\n", "\n   Input: ", "\r", "\t", ")", "<noinput>",
+    "Task", "task", "new", "Input", "Answer", "a", "é", "1.", "2.", "3.", "17", ":", '"', "**", "---", "###", "-", "“",
+    "\u2003", " ", " ", " ", "\n", "\n   ", "\n    ", "\n\n", "\n   Input: ", "\r", "\t", ")", "<noinput>",
 ]  # fmt: skip
 
 
