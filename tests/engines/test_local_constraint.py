@@ -121,11 +121,17 @@ def test_a_number_that_is_rounded_to_1_draws_an_allowed_token(letters):
     assert draw_matching(logits, [SAMPLING] * 2, uniform, None, [patterns.matcher("a"), None])[0] == -1
 
 
+def test_a_pattern_that_cannot_be_used_ends_its_request_alone(letters):
+    found = complete(engine_of(letters, SAMPLING), [asked(0, "a("), asked(1, "good|bad")])
+    assert "llguidance cannot follow the pattern" in found[0].error and found[1].finish_reason == "stop"
+    row = ActiveRequest(asked(0), [1], SAMPLING, matcher=Patterns(engine_of(letters)._tokenizer, {1}).matcher("a"))
+    row.accept(9, EndRules(frozenset({1}), StopMatcher(engine_of(letters)._tokenizer)))
+    assert row.reason == "error" and "llguidance" in row.error
+
+
 def test_mistakes_have_one_message(letters, monkeypatch):
     with pytest.raises(UserError, match="'paged', but it would ignore --constrain"):
         engine_of(letters, SAMPLING, backend="paged")
-    with pytest.raises(UserError, match="llguidance cannot use the pattern"):
-        Patterns(engine_of(letters)._tokenizer, {1}).matcher("a(")
     slow = type("Slow", (), {"is_fast": False})()
     with pytest.raises(UserError, match=r"needs a model with a tokenizer\.json"):
         Patterns(slow, {1}).matcher("a")

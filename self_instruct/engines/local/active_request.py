@@ -53,7 +53,9 @@ class ActiveRequest:
             return
         self.tokens.append(token)
         whole = self.matcher is not None and self.matcher.accept(token)
-        if whole or token in rules.end_tokens or rules.matcher.reached(self.tokens, self.request.stop, self.thought):
+        if self.matcher is not None and (error := self.matcher.error):
+            self.fail(error)
+        elif whole or token in rules.end_tokens or rules.matcher.reached(self.tokens, self.request.stop, self.thought):
             self.reason = "stop"
         elif len(self.tokens) >= self.sampling.max_new_tokens:
             self.reason = "length"

@@ -34,6 +34,11 @@ class Matcher:
         self._matcher.consume_token(token)
         return self._matcher.is_stopped()
 
+    @property
+    def error(self) -> str | None:
+        """Why the pattern cannot be followed any further, or None."""
+        return _reason(self._matcher)
+
     def restart(self) -> None:
         """Forget all tokens."""
         self._matcher.reset()
@@ -50,7 +55,10 @@ class Patterns:
         self._trie: Any = None
 
     def matcher(self, pattern: str) -> Matcher:
-        """Return a matcher at the beginning of a pattern. Raises UserError if it cannot be used with this tokenizer."""
+        """Return a matcher at the beginning of a pattern.
+
+        Raises UserError for a tokenizer that cannot be used. The matcher has an error for a pattern that cannot be used.
+        """
         check_installed()
         from llguidance import LLMatcher
         from llguidance.hf import from_tokenizer
@@ -62,12 +70,14 @@ class Patterns:
                     "the option out, or use another model"
                 )
             self._trie = from_tokenizer(self._tokenizer, eos_token=self._ends or None)
-        found = LLMatcher(self._trie, LLMatcher.grammar_from_regex(pattern))
-        if found.is_error():
-            raise UserError(
-                f"--constrain: llguidance cannot use the pattern ({found.get_error()[:300]}); ask for fewer tasks"
-            )
+        found = LLMatcher(self._trie, LLMatcher.grammar_from_regex(pattern), log_level=0)
         return Matcher(found, self._trie.vocab_size)
+
+
+def _reason(matcher: Any) -> str | None:
+    if not matcher.is_error():
+        return None
+    return f"llguidance cannot follow the pattern of --constrain ({matcher.get_error().strip().splitlines()[0][:200]})"
 
 
 def check_installed() -> None:

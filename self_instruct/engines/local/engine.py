@@ -86,7 +86,8 @@ class HuggingFaceEngine:
                 thought=self._encoder.thought(request.opening, request.raw),
                 matcher=self._patterns.matcher(request.pattern) if request.pattern else None,
             )  # fmt: skip
-            if reason := unusable(row.prompt, sampling.max_new_tokens, self.context_length, self._vocabulary):
+            reason = unusable(row.prompt, sampling.max_new_tokens, self.context_length, self._vocabulary)
+            if reason := reason or (row.matcher.error if row.matcher else None):
                 row.fail(reason)
                 self._refused.append(row)
             else:
