@@ -11,7 +11,7 @@ from self_instruct.engines.local.tokenizer import ModelReader
 from self_instruct.engines.server.client import addresses, hider, read_key
 from self_instruct.engines.server.engine import OpenAIEngine, Patience
 from self_instruct.engines.server.form import Form
-from self_instruct.engines.server.probing import PATTERN_TOKENS, probe, why_unconstrained
+from self_instruct.engines.server.probing import probe, why_unconstrained
 from self_instruct.engines.server.reader import EndpointReader
 from self_instruct.engines.server.servers import Server
 from self_instruct.errors import UserError
@@ -77,9 +77,7 @@ def connect(
         reason = await probe(*asked, raw=True) if turns and form.chat else None
         reason = f"/v1/completions: {reason}" if reason else await probe(*asked)
         if reason is None and sampling.constrain:
-            short = replace(sampling, max_new_tokens=PATTERN_TOKENS)
-            reason = await why_unconstrained(server, form, short, patience.timeout, hider(key))
-            reason = f"it does not enforce --constrain ({reason})" if reason else None
+            reason = await why_unconstrained(server, form, sampling, patience.timeout, hider(key))
         return reason
 
     try:

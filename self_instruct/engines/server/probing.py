@@ -8,6 +8,7 @@ import logging
 import re
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from self_instruct.engines.base import EngineLost, Request, Sampling
@@ -20,8 +21,7 @@ from self_instruct.errors import UserError
 TRIES = 3
 _OPENING = "1. Instruction:\n"
 _PATTERN = "[xyz]{8}"
-PATTERN_TOKENS = 16
-"""Enough tokens for the pattern with which a server is tested."""
+_PATTERN_TOKENS = 16
 _log = logging.getLogger(__name__)
 
 
@@ -76,7 +76,8 @@ async def why_unconstrained(
 
     Servers ignore fields that they do not know, so only an answer shows whether a pattern is enforced.
     """
-    asked = Request(0, "Write a line.\n", "", (), "probe:pattern", sampling, pattern=_PATTERN)
+    short = replace(sampling, max_new_tokens=_PATTERN_TOKENS)
+    asked = Request(0, "Write a line.\n", "", (), "probe:pattern", short, pattern=_PATTERN)
     said = list[str]()
     for field in [form.pattern_field] if form.pattern_field else PATTERN_FIELDS:
         fields = {**form.fields([asked]), field: PATTERN_FIELDS[field](_PATTERN)}
@@ -92,7 +93,7 @@ async def why_unconstrained(
             form.pattern_field = field
             return None
         said.append(f"{field}: the answer to a request for {_PATTERN} was {text[:40]!r}")
-    return "; ".join(said)
+    return f"it does not enforce --constrain ({'; '.join(said)})"
 
 
 async def _ask(
