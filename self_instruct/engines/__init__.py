@@ -55,11 +55,14 @@ def load_engine(
             model_name, model_revision, trust_remote_code, vllm or VllmOptions(), sampling, max_length, chat_template, rank,
             processes, on_step, template_arguments,
         )  # fmt: skip
+    from self_instruct.engines.local.constraint import check_installed
     from self_instruct.engines.local.engine import HuggingFaceEngine
     from self_instruct.engines.local.loading import check_numbers, load_model
     from self_instruct.engines.local.memory import choose_rows, longest_row
     from self_instruct.engines.local.tokenizer import context_length, read_config
 
+    if sampling.constrain:
+        check_installed()
     placement = placement or Placement()
     check(placement, Machine.here(processes), read_config(model_name, model_revision, trust_remote_code))
     model, tokenizer, revision = load_model(model_name, model_revision, placement, trust_remote_code, adapter)

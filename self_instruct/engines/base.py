@@ -18,7 +18,8 @@ _THOUGHT_FIELDS = ("reasoning", "reasoning_tokens")
 class Sampling:
     """How tokens are sampled. `temperature` 0 is greedy; `top_k` 0, `min_p` 0 and penalties of 0 are off.
 
-    With `stop_repetition`, a text that has become a loop ends early (repetition.py).
+    With `stop_repetition`, a text that has become a loop ends early (repetition.py). With `constrain`, some requests have a
+    pattern.
     """
 
     max_new_tokens: int
@@ -30,6 +31,7 @@ class Sampling:
     stop_repetition: bool = False
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
+    constrain: bool = False
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ class Request:
 
     `seed` determines the request's random numbers, independently of other requests. `sampling` replaces the engine's sampling
     for this request. `system` is the system message before the prompt, for models with a chat template. A `raw` prompt is
-    already rendered: no chat template is applied, and no special tokens are added.
+    already rendered: no chat template is applied, and no special tokens are added. `pattern` is a regular expression that the
+    whole completion must match, unless it is cut off; it is None or one that all engines read alike.
     """
 
     index: int
@@ -49,6 +52,7 @@ class Request:
     sampling: Sampling | None = None
     system: str | None = None
     raw: bool = False
+    pattern: str | None = None
 
     @classmethod
     def of(cls, row: dict[str, Any]) -> "Request":

@@ -24,6 +24,7 @@ _ENGINES_WITH = {
     "vllm_args": ((_VLLM,), ""),
     "presence_penalty": ((_SERVER, _VLLM), "use --repetition_penalty"),
     "frequency_penalty": ((_SERVER, _VLLM), "use --repetition_penalty"),
+    "constrain": ((_LOCAL, _VLLM, _SERVER), ""),
     "tokenizer_name_or_path": ((_SERVER,), "put its files into the folder of --model_name_or_path"),
     "max_usage_tokens": ((_SERVER,), "use --max_tokens"),
     "max_cost": ((_SERVER,), "use --max_tokens or --max_hours"),

@@ -142,6 +142,12 @@ class SamplingOptions:
         minimum=1,
         fixed=True,
     )
+    constrain: bool = option(
+        False,
+        "allow only tokens that keep to the form asked for: the list of new tasks of --recipe chat, the options of a "
+        "multiple-choice question, the scores of a judge; huggingface needs the package llguidance",
+        fixed=True,
+    )
     stop_words: list[str] | None = option(
         None,
         "texts that end a completion and are cut off; \\n means a line break [default: the number after "

@@ -135,7 +135,7 @@ def build_sampling(config: Config) -> Sampling:
             )
     return Sampling(
         options.max_new_tokens, options.temperature, options.top_p, options.top_k, options.repetition_penalty,
-        options.min_p, options.stop_repetition, options.presence_penalty, options.frequency_penalty,
+        options.min_p, options.stop_repetition, options.presence_penalty, options.frequency_penalty, options.constrain,
     )  # fmt: skip
 
 
@@ -354,13 +354,14 @@ def _composer_arguments(
 
 def build_stop(config: Config, composer: Composer) -> Callable[[RecordFormat, int], tuple[str, ...]]:
     """Return a function from the number of the open block to stop texts: those of the recipe. --stop_words
-    replace the text that ends a list, and are added to the text that ends a user's turn.
+    replace the text that ends a list, unless a pattern allows it, and are added to the text that ends a user's turn.
     """
     words = stop_words(config)
     if isinstance(composer, UserTurnComposer):
         return lambda *_: (composer.turn.stop, *(words or ()))
     if isinstance(composer, TaskListComposer):
-        return lambda *_: composer.stop() if words is None else words
+        ends = composer.stop() if words is None or config.sampling.constrain else ()
+        return lambda *_: (*ends, *(words or ()))
     return numbered_stop(config.prompt.max_tasks_per_request, words)
 
 

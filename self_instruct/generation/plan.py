@@ -56,8 +56,8 @@ class SeedPlan(Plan):
     """Asks for more tasks like the seed tasks, with seeds and records of the pool as demonstrations.
 
     Requests that share a prompt are consecutive and use the horizon of the first. `stop` returns the stop texts for the number
-    of the open block; `system` and `raw` apply to the requests for new tasks. `queue` decides which requests answer a task
-    instead, and `answering` composes these. `without_tasks` returns why the model writes no tasks at all, or None.
+    of the open block; `system`, `raw` and `pattern` apply to the requests for new tasks. `queue` decides which requests
+    answer a task instead, and `answering` composes these. `without_tasks` returns why the model writes no tasks, or None.
     """
 
     composer: Composer
@@ -71,6 +71,7 @@ class SeedPlan(Plan):
     queue: AnswerQueue | None = None
     answering: Answering = field(default_factory=Answering)
     without_tasks: Callable[[], str | None] = lambda: None
+    pattern: str | None = None
     _latest: Prompt | None = None
 
     def __post_init__(self) -> None:
@@ -86,7 +87,9 @@ class SeedPlan(Plan):
         prompt = self._latest
         stop = self.stop(self.composer.format, prompt.number)
         seed = f"{self.seed}:{index}"
-        return prompt, Request(index, prompt.text, prompt.opening, stop, seed, None, self.system, self.raw)
+        return prompt, Request(
+            index, prompt.text, prompt.opening, stop, seed, None, self.system, self.raw, self.pattern
+        )  # fmt: skip
 
     def continues(self, index: int) -> bool:
         """Return whether a request answers the same task as the one before it."""

@@ -34,8 +34,10 @@ from self_instruct.generation.assembly import (
 )
 from self_instruct.generation.config import Config
 from self_instruct.generation.judging import Curator
+from self_instruct.generation.patterns import check_constrain, described
 from self_instruct.generation.plan import Composer, Plan, SeedPlan
 from self_instruct.generation.summary import Ending, summarise
+from self_instruct.generation.task_lists import TaskListComposer
 from self_instruct.generation.user_turns import UserTurnParser
 from self_instruct.records import Prompt, Record
 from self_instruct.rules.build import load_rules, reasons_of_rules
@@ -130,7 +132,9 @@ class SeedRecipe(Recipe):
 
     def for_model(self, reader: TokenCounter) -> "Recipe":
         """Return the recipe with options that suit the model in place of "auto"."""
-        return self.with_config(with_horizon(for_model(with_template(self.config, reader), reader)))
+        config = for_model(with_template(self.config, reader), reader)
+        check_constrain(config, reader)
+        return self.with_config(with_horizon(config))
 
     @property
     def seeds(self) -> list[Record]:
@@ -143,6 +147,7 @@ class SeedRecipe(Recipe):
         return {
             "header": self.header,
             "seed_tasks_sha256": sha256_of_file(Path(path)) if path else hashlib.sha256(b"").hexdigest(),
+            **described(self.config),
         }
 
     def check(self) -> None:
@@ -154,6 +159,7 @@ class SeedRecipe(Recipe):
         template_arguments(self.config)
         prompt = self.config.prompt
         check_num_answers(self.config, answers_alone(self.config) or "auto" in (prompt.recipe, prompt.answer_orphans))
+        check_constrain(self.config)
         load_rules(self.config.filter)
 
     def first_prompts(self, reader: TokenCounter) -> list[tuple[str, Prompt]]:
@@ -174,6 +180,7 @@ class SeedRecipe(Recipe):
         plan = SeedPlan(
             composer, curator, config.run.seed, horizon, build_stop(config, composer), together, prompt.system_prompt,
             prompt.recipe == "magpie", queue, build_answering(config, self.seeds, reader), turns.without_tasks,
+            composer.pattern if config.sampling.constrain and isinstance(composer, TaskListComposer) else None,
         )  # fmt: skip
         return Session(plan, curator)
 

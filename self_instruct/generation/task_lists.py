@@ -8,6 +8,7 @@ from itertools import pairwise
 from self_instruct.formats import NO_INPUT
 from self_instruct.formats.unlabelled import split_answer
 from self_instruct.generation.categories.template import Template
+from self_instruct.generation.patterns import task_list_pattern
 from self_instruct.generation.prompts import PromptComposer
 from self_instruct.records import Drop, Prompt, Record, record_id
 from self_instruct.runs.journal import Entry
@@ -56,6 +57,11 @@ class TaskListComposer(PromptComposer):
     """
 
     number: int = TASKS
+
+    @property
+    def pattern(self) -> str:
+        """The pattern of a whole reply, for --constrain."""
+        return task_list_pattern(self.number, "input" in self.format.fields)
 
     def _prompt(self, request: int, demonstrations: Sequence[Record], record: Record | None = None) -> Prompt:
         shown = "\n".join(f"{at}. {self._task(item)}" for at, item in enumerate(demonstrations, start=1))

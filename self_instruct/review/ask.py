@@ -73,6 +73,7 @@ class Reviewer(ABC):
 
     `given` are the options of this launch. `purpose` seeds the requests, `deciding` names the options that change an answer,
     `answers` follows the number of answers in a message, and `captions` describe the files of kept records and predictions.
+    With --constrain, an answer must match `pattern`.
     """
 
     config: Config
@@ -83,6 +84,7 @@ class Reviewer(ABC):
     deciding: ClassVar[tuple[str, ...]]
     answers: ClassVar[str]
     captions: ClassVar[tuple[str, str]]
+    pattern: ClassVar[str | None] = None
 
     @property
     @abstractmethod
@@ -147,8 +149,9 @@ class Reviewer(ABC):
 
     @property
     def deciding_options(self) -> dict[str, Any]:
-        """The options that change a prediction, by name."""
+        """The options that change a prediction, by name. The value of --constrain is the pattern that it enforces."""
         values = flatten(self.config)
+        values["constrain"] = values["constrain"] and self.pattern
         return {name: values[name] for name in self.deciding}
 
     @property
@@ -172,12 +175,13 @@ class Reviewer(ABC):
                     "were generated again, so move that file away to start over"
                 )
         asks = bool(self.missing(found))
-        now = self.deciding_options
+        now, before = self.deciding_options, {"constrain": False}  # of versions without the option
         for item in _answers(found):
+            earlier = {**before, **item.options}
             changes = [
-                f"--{name} was {item.options.get(name)!r} and is now {value!r}"
+                f"--{name} was {earlier.get(name)!r} and is now {value!r}"
                 for name, value in now.items()
-                if (asks or name in self.given) and item.options.get(name) != value
+                if (asks or name in self.given) and earlier.get(name) != value
             ]
             if (asks or "prompt_path" in self.given) and item.header_sha256 != header_hash(self.header):
                 changes.append("the header of the prompt has changed")
@@ -284,6 +288,7 @@ def _ask(
             interruption.reason,
             reviewer.purpose,
             spending,
+            reviewer.pattern if reviewer.config.sampling.constrain else None,
         )
         trials = reviewer.trials
         questions = [Question(at, reviewer.records[trials[at][0]], trials[at][1]) for at in missing]
@@ -354,6 +359,7 @@ class Asker:
     interrupted: Callable[[], str | None]
     purpose: str = "consistency"
     spending: Spending = field(default_factory=Spending)
+    pattern: str | None = None
     failed: bool = False
     stopped: str | None = None
     _in_flight: dict[int, tuple[Question, Prompt]] = field(default_factory=dict)
@@ -398,7 +404,7 @@ class Asker:
             self._in_flight[question.index] = question, prompt
             seed = f"{self.purpose}:{self.composer.seed}:{question.record.id}:{question.trial}"
             stop = stop_texts(self.composer.format, prompt.number)
-            requests.append(Request(question.index, prompt.text, prompt.opening, stop, seed))
+            requests.append(Request(question.index, prompt.text, prompt.opening, stop, seed, pattern=self.pattern))
         if refused:
             self.file.append([replace(item, reason=TOO_LONG) for item in refused])
         self.engine.submit(requests)

@@ -46,6 +46,9 @@ HEADER = (
 )
 """The header of the judge's prompt."""
 
+PATTERN = ", ".join(f"{name}: [1-5]" for name in CRITERIA) + "\nverdict: (?:good|bad)"
+"""The pattern of a judgement, as the demonstrations show it."""
+
 EXAMPLES = (
     ("Name the largest planet of the solar system and say in one sentence why it has bands.",
      "Jupiter. Its bands are clouds at different heights that strong winds draw out along the parallels.",
@@ -195,6 +198,7 @@ class Judge(DatasetReviewer):
     answers = "records are judged"
     answer_noun = "judgements"
     captions = ("the kept records, unchanged", "every judgement as written, with its record's id")
+    pattern = PATTERN
 
     @property
     def format(self) -> RecordFormat:

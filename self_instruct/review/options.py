@@ -128,11 +128,14 @@ JUDGE_NAMES = (
     *_JUDGE_GENERATION,
 )  # fmt: skip
 
-VERIFY_NAMES = (*(name for name in JUDGE_NAMES if name != "judge_threshold"), *VerifyOptions.__dataclass_fields__)
+VERIFY_NAMES = (
+    *(name for name in JUDGE_NAMES if name not in ("judge_threshold", "constrain")),
+    *VerifyOptions.__dataclass_fields__,
+)
 
 BEST_OF_N_NAMES = ("batch_dir", *BestOfNOptions.__dataclass_fields__, "test_seconds", "sandbox", "log_level")
 
-FOR_LISTS = ("prompt_path", "stop_words", "num_return_sequences")
+FOR_LISTS = ("prompt_path", "stop_words", "num_return_sequences", "constrain")
 # The options that change a prediction, besides model, header, seeds and record.
 CONSISTENCY_DECIDING = (
     "seed", "num_prompt_instructions", "chat_template", "api_extra_body", "presence_penalty", "frequency_penalty",

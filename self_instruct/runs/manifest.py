@@ -142,10 +142,11 @@ def check_same_plan(
     ]
     names = {"format": "the format", "seed_tasks_sha256": "the seed file's content", "header": "the header of the prompt",
              "model_revision": "the model", "response_filters_sha256": "the content of --response_filters_path",
-             "topics_sha256": "the list of topics", OVER_CATEGORIES: "the options that override categories"}  # fmt: skip
+             "topics_sha256": "the list of topics", OVER_CATEGORIES: "the options that override categories",
+             "patterns_sha256": "the form that --constrain enforces"}  # fmt: skip
     for key, name in names.items():
         if earlier.get(key) != now.get(key):
-            values = f" (was {_name(earlier.get(key))}, is now {_name(now[key])})"
+            values = f" (was {_name(earlier.get(key))}, is now {_name(now.get(key))})"
             changes.append(f"{name} has changed{values if key in ('format', 'model_revision') else ''}")
     before, after = earlier.get("categories") or {}, now.get("categories") or {}
     changes += [f"the file of category {name} has changed" for name in before if before[name] != after.get(name)]

@@ -69,10 +69,13 @@ def output(index: int, tokens: str | list[int], reason: str | None = None) -> Si
 
 @pytest.fixture
 def parts(monkeypatch):
-    """Replace the three names that the engine imports from vLLM, which may not be installed."""
+    """Replace the names that the engine imports from vLLM, which may not be installed."""
     for name, content in (
         ("vllm", {"SamplingParams": dict}),
-        ("vllm.sampling_params", {"RequestOutputKind": SimpleNamespace(DELTA="delta")}),
+        (
+            "vllm.sampling_params",
+            {"RequestOutputKind": SimpleNamespace(DELTA="delta"), "StructuredOutputsParams": SimpleNamespace},
+        ),
         ("vllm.exceptions", {"VLLMClientError": LookupError}),
     ):
         module = ModuleType(name)
@@ -102,6 +105,13 @@ def test_prompts_are_encoded_as_in_the_other_engines(parts):
         [1, *b"ab:"], [*b"ab:"], [1, *b"S\n\nab:"]
     ]  # fmt: skip
     assert added["0"][1]["max_tokens"] == 400 and (added["2"][1]["max_tokens"], added["2"][1]["top_k"]) == (7, 3)
+
+
+def test_a_pattern_becomes_a_structured_output(parts):
+    engine = engine_of()
+    engine.submit([request(0, pattern="good|bad"), request(1)])
+    parameters = [engine._engine.added[name][1] for name in "01"]
+    assert parameters[0]["structured_outputs"].regex == "good|bad" and "structured_outputs" not in parameters[1]
 
 
 def test_texts_end_before_the_end_token_and_the_stop_text(parts):

@@ -53,6 +53,14 @@ def ask(one, trials=2, records=RECORDS):
     return one
 
 
+def test_requests_have_the_pattern_of_the_reviewer(tmp_path):
+    for pattern in (None, "good|bad"):
+        one = asker(tmp_path / str(pattern), TEXTS)
+        one.pattern = pattern
+        ask(one, trials=1)
+        assert {item.pattern for item in one.engine.asked} == {pattern}
+
+
 TEXTS = [("Sort the list.\n###\n", False), ("Sum", True), ("\n###\n", False), ("Add two numbers.", False)]
 
 

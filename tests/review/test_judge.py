@@ -1,14 +1,19 @@
 """Parsing judgements, and refusing contradictory ones; counts and thresholds."""
 
 import json
+import re
+from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from self_instruct.errors import UserError
 from self_instruct.records import Record
 from self_instruct.review.judge import (
     EXAMPLES,
     FORMAT,
+    PATTERN,
     Judgement,
     examples,
     judge_of,
@@ -17,7 +22,7 @@ from self_instruct.review.judge import (
     statistics,
     table,
 )
-from self_instruct.review.predictions import sha256_of_record
+from self_instruct.review.predictions import header_hash, sha256_of_record
 from tests.review.test_consistency import prediction
 
 GOOD = "helpful: 4, correct: 5, clear: 3\nverdict: good"
@@ -121,3 +126,29 @@ def test_half_a_record_is_not_asked_about_and_never_good(tmp_path, task: str, an
     decided = made.decide(stored)
     assert len(decided.kept) == 1
     assert decided.counts["unknown"] == {"nothing_to_judge": 1}
+
+
+def test_a_judgement_that_matches_the_pattern_of_constrain_is_read_like_those_of_the_demonstrations() -> None:
+    assert re.fullmatch(PATTERN, GOOD) and not re.fullmatch(PATTERN, GOOD + ".") and not re.fullmatch(PATTERN, "good")
+    assert all(re.fullmatch(PATTERN, record.output) for record in examples())
+
+
+def test_stored_judgements_are_not_continued_with_another_constraint(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('{"instruction": "Add 1 and 1.", "output": "2"}\n' * 2)
+    given = {
+        "input_path": [str(tmp_path / "in.jsonl")],
+        "output_path": str(tmp_path / "out.jsonl"),
+        "engine": "huggingface",
+    }
+    free, constrained = judge_of(given), judge_of({**given, "constrain": True})
+    assert constrained.deciding_options["constrain"] == PATTERN and free.deciding_options["constrain"] is False
+    for stored, now, refused in (
+        (free.deciding_options, constrained, True), (constrained.deciding_options, free, True),
+        ({**constrained.deciding_options, "constrain": "other"}, constrained, True),
+        ({k: v for k, v in free.deciding_options.items() if k != "constrain"}, free, False),
+    ):  # fmt: skip
+        item = replace(
+            prediction(GOOD, None, None), options=stored, header_sha256=header_hash(now.header), record="other"
+        )
+        with pytest.raises(UserError, match="--constrain was") if refused else nullcontext():
+            now.check({("other", 0): item})

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import torch
 
 from self_instruct.engines.base import FinishReason, Request, Sampling
+from self_instruct.engines.local.constraint import Matcher
 from self_instruct.engines.local.sampling import NO_NUMBERS, NOT_A_NUMBER
 from self_instruct.engines.local.stopping import StopMatcher
 from self_instruct.engines.repetition import repeats
@@ -27,7 +28,8 @@ class EndRules:
 class ActiveRequest:
     """A request with the token ids of its prompt, its sampling, its random numbers, and the tokens drawn so far.
 
-    `thought` is the unfinished thought at the end of the prompt, or empty. `failures` counts how often memory ran out
+    `thought` is the unfinished thought at the end of the prompt, or empty. `matcher` has read the tokens drawn so far, and says
+    which may follow; None without a pattern. `failures` counts how often memory ran out
     although no other request was active.
     """
 
@@ -39,6 +41,7 @@ class ActiveRequest:
     error: str | None = None
     failures: int = 0
     thought: str = ""
+    matcher: Matcher | None = None
 
     def __post_init__(self) -> None:
         self.generator = random.Random(f"tokens:{self.request.seed}")
@@ -49,7 +52,10 @@ class ActiveRequest:
             self.fail(NO_NUMBERS)
             return
         self.tokens.append(token)
-        if token in rules.end_tokens or rules.matcher.reached(self.tokens, self.request.stop, self.thought):
+        whole = self.matcher is not None and self.matcher.accept(token)
+        if self.matcher is not None and (error := self.matcher.error):
+            self.fail(error)
+        elif whole or token in rules.end_tokens or rules.matcher.reached(self.tokens, self.request.stop, self.thought):
             self.reason = "stop"
         elif len(self.tokens) >= self.sampling.max_new_tokens:
             self.reason = "length"
@@ -76,6 +82,8 @@ class ActiveRequest:
     def restart(self) -> None:
         """Drop all tokens drawn so far."""
         self.tokens, self.reason = [], None
+        if self.matcher is not None:
+            self.matcher.restart()
         self.rewind()
 
 

@@ -124,6 +124,8 @@ def _why_not_paged(model: Any, tokenizer: Any, sampling: Sampling, rules: EndRul
         return f"{kind} uses its own attention, with which a paged cache would give wrong results without an error"
     if sampling.repetition_penalty != 1.0:
         return "it would ignore --repetition_penalty"
+    if sampling.constrain:
+        return "it would ignore --constrain"
     return _disagreement(model, tokenizer, rules)
 
 

@@ -13,6 +13,7 @@ from transformers import GenerationConfig
 from self_instruct.engines.base import Completion, Hardware, Request, Sampling, timestamp
 from self_instruct.engines.local.active_request import ActiveRequest, EndRules, free_memory
 from self_instruct.engines.local.backend import choose_backend
+from self_instruct.engines.local.constraint import Patterns
 from self_instruct.engines.local.generation_settings import unused_settings
 from self_instruct.engines.local.hardware import hardware_of, keep_freed_memory
 from self_instruct.engines.local.stopping import StopMatcher, TurnDecoder
@@ -55,6 +56,7 @@ class HuggingFaceEngine:
             _log.info("Not used from the model's generation_config.json: %s.", unused)
         # Without this, `generate` would take options that we do not set from the model's own defaults.
         model.generation_config = GenerationConfig()
+        self._patterns = Patterns(tokenizer, self._ends)
         rules = EndRules(self._ends, StopMatcher(tokenizer))
         self._backend, self.method = choose_backend(
             backend, model, tokenizer, sampling, rules, batch_size, same_sampling, why_not
@@ -82,8 +84,10 @@ class HuggingFaceEngine:
             row = ActiveRequest(
                 request, self._encoder.encode(request.prompt, request.opening, request.system, request.raw), sampling,
                 thought=self._encoder.thought(request.opening, request.raw),
+                matcher=self._patterns.matcher(request.pattern) if request.pattern else None,
             )  # fmt: skip
-            if reason := unusable(row.prompt, sampling.max_new_tokens, self.context_length, self._vocabulary):
+            reason = unusable(row.prompt, sampling.max_new_tokens, self.context_length, self._vocabulary)
+            if reason := reason or (row.matcher.error if row.matcher else None):
                 row.fail(reason)
                 self._refused.append(row)
             else:

@@ -9,9 +9,10 @@ from typing import Any
 import torch
 
 from self_instruct.engines.base import Sampling
+from self_instruct.engines.local.constraint import Matcher, draw_matching
 from self_instruct.engines.local.packing import pack_linears
 from self_instruct.engines.local.prefill import Reading
-from self_instruct.engines.local.sampling import draw_rows, upload
+from self_instruct.engines.local.sampling import upload
 from self_instruct.engines.local.slot_cache import SlotCache
 
 
@@ -72,8 +73,10 @@ class SlotModel:
         if penalised or len(self._seen):
             self._mark_seen({rows + at: texts[at] for at in penalised})
 
-    def launch(self, uniform: Sequence[float], samplings: Sequence[Sampling]) -> Drawn:
-        """Draw a token for every row with its own sampling.
+    def launch(
+        self, uniform: Sequence[float], samplings: Sequence[Sampling], matchers: Sequence[Matcher | None]
+    ) -> Drawn:
+        """Draw a token for every row with its own sampling, from those that its matcher allows.
 
         If this fails, it can be called again: a second call sets everything that the first one changed.
         """
@@ -86,7 +89,7 @@ class SlotModel:
         seen = None
         if any(sampling.repetition_penalty != 1.0 for sampling in samplings):
             seen = self._seen[:rows].scatter_(1, ids[:, None], True)
-        drawn = draw_rows(logits, samplings, self._upload(uniform, torch.float32), seen)
+        drawn = draw_matching(logits, samplings, self._upload(uniform, torch.float32), seen, matchers)
         result = Drawn(drawn)
         self._next[:rows] = drawn.clamp(min=0)
         cache.end += 1

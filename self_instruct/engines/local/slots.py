@@ -60,7 +60,8 @@ class SlotBackend:
                 self._admit(waiting, interrupted)
                 if self._rows:
                     self._launch()
-                self._collect(on_step, self._lag)
+                # The next mask of a matcher depends on the token that is being drawn.
+                self._collect(on_step, 0 if any(row.matcher for row in self._rows) else self._lag)
                 self._evict()
         except RuntimeError as error:
             message = out_of_memory(error)
@@ -110,7 +111,8 @@ class SlotBackend:
     def _launch(self) -> None:
         rows = list(self._rows)
         uniform = [row.generator.random() for row in rows]
-        self._in_flight.append((rows, self._model.launch(uniform, [row.sampling for row in rows])))
+        matchers = [row.matcher if row.reason is None else None for row in rows]
+        self._in_flight.append((rows, self._model.launch(uniform, [row.sampling for row in rows], matchers)))
 
     def _collect(self, on_step: Callable[[int], None], lag: int) -> None:
         """Give rows the tokens of all steps except the last `lag`; of all steps if every row has ended."""

@@ -10,7 +10,8 @@ import torch
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 
 from self_instruct.engines.local.active_request import ActiveRequest, EndRules, free_memory, out_of_memory
-from self_instruct.engines.local.sampling import NO_NUMBERS, NOT_A_NUMBER, draw_rows
+from self_instruct.engines.local.constraint import draw_matching
+from self_instruct.engines.local.sampling import NO_NUMBERS, NOT_A_NUMBER
 
 
 class StaticBackend:
@@ -88,7 +89,8 @@ class _Chooser(LogitsProcessor):
             texts = torch.cat([self._prompt, input_ids[:, self._width :]], dim=1)
             seen = torch.zeros_like(scores, dtype=torch.bool).scatter_(1, texts, True)
         uniform = torch.tensor([row.generator.random() for row in self._rows], device=scores.device)
-        chosen = draw_rows(scores, samplings, uniform, seen)
+        matchers = [row.matcher if row.reason is None else None for row in self._rows]
+        chosen = draw_matching(scores, samplings, uniform, seen, matchers)
         for row, token in zip(self._rows, chosen.tolist(), strict=True):
             if token == NOT_A_NUMBER and row.reason is None:
                 row.fail(NO_NUMBERS)

@@ -11,7 +11,7 @@ from self_instruct.engines.local.tokenizer import ModelReader
 from self_instruct.engines.server.client import addresses, hider, read_key
 from self_instruct.engines.server.engine import OpenAIEngine, Patience
 from self_instruct.engines.server.form import Form
-from self_instruct.engines.server.probing import probe
+from self_instruct.engines.server.probing import probe, why_unconstrained
 from self_instruct.engines.server.reader import EndpointReader
 from self_instruct.engines.server.servers import Server
 from self_instruct.errors import UserError
@@ -75,7 +75,10 @@ def connect(
     async def why_refused(server: Server, form: Form) -> str | None:
         asked = (server, form, one, several, patience.timeout, patience.wait, hider(key))
         reason = await probe(*asked, raw=True) if turns and form.chat else None
-        return f"/v1/completions: {reason}" if reason else await probe(*asked)
+        reason = f"/v1/completions: {reason}" if reason else await probe(*asked)
+        if reason is None and sampling.constrain:
+            reason = await why_unconstrained(server, form, sampling, patience.timeout, hider(key))
+        return reason
 
     try:
         refusals = engine.wait_for(_first_answer(engine, forms, why_refused))

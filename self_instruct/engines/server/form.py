@@ -19,6 +19,11 @@ THOUGHT_STOP = "stop, which could end a thought"
 _PREAMBLE = 500
 _TEMPLATE = "chat_template_kwargs"
 _OPTIONAL = ("seed", "n", "stop")
+PATTERN_FIELDS: Mapping[str, Callable[[str], Any]] = {
+    "structured_outputs": lambda pattern: {"regex": pattern},  # vLLM
+    "regex": lambda pattern: pattern,  # SGLang
+}
+"""The fields in which servers take the pattern of an answer, and their content."""
 _ASK = "Go on with the list. Begin your answer with exactly this line:"
 _log = logging.getLogger(__name__)
 
@@ -29,7 +34,7 @@ class Form:
     In a chat, the model has to continue the opening. With `prefix` the opening is sent as the beginning of the answer;
     otherwise the message asks for it in words. `own` are fields of every request; they override all others.
     `template` has the variables of the server's chat template. A raw request always goes to the completions endpoint; `text_of`
-    returns the text that is sent there.
+    returns the text that is sent there. `pattern_field` is the field for patterns, once the server has shown that it knows it.
     """
 
     def __init__(
@@ -47,6 +52,7 @@ class Form:
         self.template = dict(template or {}) if chat else {}
         self._withheld: set[str] = set()
         self._length_name = "max_tokens"
+        self.pattern_field: str | None = None
 
     @property
     def name(self) -> str:
@@ -71,7 +77,11 @@ class Form:
         """Return the body for requests that share prompt and sampling, with one choice for each."""
         first, chat = requests[0], self.is_chat(requests[0])
         sampling = first.sampling or self._sampling
-        shown = self.prompt(first.prompt, first.opening, first.system) if chat else {"prompt": self._text_of(first)}
+        shown = (
+            self.prompt(first.prompt, first.opening, first.system, first.pattern)
+            if chat
+            else {"prompt": self._text_of(first)}
+        )
         body: dict[str, Any] = {"model": self._model, **shown}
         body[self._length_name if chat else "max_tokens"] = sampling.max_new_tokens
         body["temperature"] = sampling.temperature
@@ -93,13 +103,18 @@ class Form:
         if self.template and chat:
             optional[_TEMPLATE] = self.template
         body.update((name, value) for name, value in optional.items() if name not in self._withheld)
+        if first.pattern and self.pattern_field:
+            body[self.pattern_field] = PATTERN_FIELDS[self.pattern_field](first.pattern)
         return {**body, **self._own}
 
-    def prompt(self, prompt: str, opening: str, system: str | None = None) -> dict[str, Any]:
+    def prompt(
+        self, prompt: str, opening: str, system: str | None = None, pattern: str | None = None
+    ) -> dict[str, Any]:
         """Return the messages of a chat request, as close to what a local model reads as the server allows."""
         asked = prompt.rstrip()
         if opening.strip() and not self._prefix:
-            asked = f"{asked}\n\n{_ASK}\n{opening.rstrip()}"
+            # A pattern does not allow the answer to repeat the opening.
+            asked = "\n".join([asked, "", *([] if pattern else [_ASK]), opening.rstrip()])
         first = [{"role": "system", "content": system}] if system else []
         messages = [*first, {"role": "user", "content": asked}]
         if not opening.strip() or not self._prefix:

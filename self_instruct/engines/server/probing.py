@@ -5,19 +5,23 @@ Waits for a server that is down.
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from self_instruct.engines.base import EngineLost, Request, Sampling
-from self_instruct.engines.server.answers import BadAnswer, read_object
+from self_instruct.engines.server.answers import BadAnswer, read_answer, read_object
 from self_instruct.engines.server.faults import Fault, fault_of
-from self_instruct.engines.server.form import Form
+from self_instruct.engines.server.form import PATTERN_FIELDS, Form
 from self_instruct.engines.server.servers import Server, pause
 from self_instruct.errors import UserError
 
 TRIES = 3
 _OPENING = "1. Instruction:\n"
+_PATTERN = "[xyz]{8}"
+_PATTERN_TOKENS = 16
 _log = logging.getLogger(__name__)
 
 
@@ -63,6 +67,33 @@ async def probe(
                 f"{server.url}: {fault.message}; gave up after {wait / 60:g} minutes (--api_wait_minutes)"
             )
         await asyncio.sleep(seconds)
+
+
+async def why_unconstrained(
+    server: Server, form: Form, sampling: Sampling, timeout: float, hide: Callable[[str], str]
+) -> str | None:
+    """Return why a server does not keep to the pattern of a request, or None; then `form` sends patterns as it takes them.
+
+    Servers ignore fields that they do not know, so only an answer shows whether a pattern is enforced.
+    """
+    short = replace(sampling, max_new_tokens=_PATTERN_TOKENS)
+    asked = Request(0, "Write a line.\n", "", (), "probe:pattern", short, pattern=_PATTERN)
+    said = list[str]()
+    for field in [form.pattern_field] if form.pattern_field else PATTERN_FIELDS:
+        fields = {**form.fields([asked]), field: PATTERN_FIELDS[field](_PATTERN)}
+        chat = form.is_chat(asked)
+        try:
+            async with asyncio.timeout(timeout):
+                answer = read_answer(await server.ask(fields, chat), chat, hide)
+        except Exception as error:
+            said.append(f"{field}: {fault_of(error, timeout, hide).message}")
+            continue
+        text = answer.choices[0].text.strip()
+        if re.fullmatch(_PATTERN, text):
+            form.pattern_field = field
+            return None
+        said.append(f"{field}: the answer to a request for {_PATTERN} was {text[:40]!r}")
+    return f"it does not enforce --constrain ({'; '.join(said)})"
 
 
 async def _ask(

@@ -102,6 +102,8 @@ class VllmEngine:
             reason = unusable(prompt, sampling.max_new_tokens, config.max_model_len, config.get_vocab_size())
             if reason is None:
                 parameters = sampling_parameters(sampling, request.seed, self._ends)
+                if request.pattern:
+                    parameters["structured_outputs"] = _structured(request.pattern)
                 thought = self._encoder.thought(request.opening, request.raw)
                 active = _Active(request, prompt, sampling.stop_repetition, thought)
                 reason = self._add(active, SamplingParams(**parameters, output_kind=RequestOutputKind.DELTA))
@@ -216,3 +218,10 @@ def _hardware(options: VllmOptions, kind: str) -> Hardware:
     share = options.gpu_memory_utilization or 0.9
     memory *= options.devices
     return Hardware(current_platform.get_device_name(), options.devices, int(share * memory), memory)
+
+
+def _structured(pattern: str) -> Any:
+    """Return vLLM's parameter that makes it allow only tokens with which the text can match a pattern."""
+    from vllm.sampling_params import StructuredOutputsParams
+
+    return StructuredOutputsParams(regex=pattern)

@@ -15,11 +15,15 @@ from self_instruct.generation.categories.category import LETTER, NONE, TOPIC, Ca
 from self_instruct.generation.categories.progress import CategoryProgress, Outcome
 from self_instruct.generation.categories.schedule import Assignment, Schedule
 from self_instruct.generation.judging import Curator
+from self_instruct.generation.patterns import options_pattern
 from self_instruct.generation.plan import Plan, numbered_stop
 from self_instruct.generation.prompts import PromptComposer
 from self_instruct.generation.task_lists import TaskListComposer
 from self_instruct.records import Aim, Prompt, Record
 from self_instruct.runs.journal import Entry
+
+CHOICES = "multiple_choice"
+"""The validator of categories whose tasks are multiple-choice questions."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,7 @@ class CategoryComposer:
 
     `steps` has a composer for each step that shows demonstrations; `tasks` is the number of tasks that the first step asks for.
     `sampling` is the category's own; None means the engine's. `answering` composes the requests that send a task alone.
+    With `constrain`, lists of tasks and answers to multiple-choice questions have a pattern.
     """
 
     category: Category
@@ -37,6 +42,7 @@ class CategoryComposer:
     stop_words: tuple[str, ...] | None = None
     system: str | None = None
     answering: Answering = field(default_factory=Answering)
+    constrain: bool = False
 
     def compose(
         self, index: int, aim: Aim, pool: Sequence[Record], record: Record | None, seed: int
@@ -44,16 +50,22 @@ class CategoryComposer:
         """Return the prompt of a request and the request; the second step asks for the output of a `record`."""
         if record is not None and aim.step not in self.steps:
             prompt, request = self.answering.ask(index, record, seed)
-            return replace(prompt, aim=aim), request
+            choice = self.constrain and any(name == CHOICES for name, _ in self.category.validators)
+            pattern = options_pattern(record.task) if choice else None
+            return replace(prompt, aim=aim), replace(request, pattern=pattern)
         number = self.tasks if aim.step == 1 else 1
         texts = self.category.texts(aim.variables, number)
         composer = filled(self.steps[aim.step], self.category, aim.step, texts)
         prompt = replace(composer.compose(index, pool, record), aim=aim)
         stop = numbered_stop(number, self.stop_words)(composer.format, prompt.number)
-        if isinstance(composer, TaskListComposer) and self.stop_words is None:
-            stop = composer.stop(prompt)
+        pattern = None
+        if isinstance(composer, TaskListComposer):
+            # A reply that is one task is read whole, whatever its form.
+            pattern = composer.pattern if self.constrain and number > 1 else None
+            if self.stop_words is None or pattern:
+                stop = (*composer.stop(prompt), *(self.stop_words or ()))
         return prompt, Request(
-            index, prompt.text, prompt.opening, stop, f"{seed}:{index}", self.sampling, self.system
+            index, prompt.text, prompt.opening, stop, f"{seed}:{index}", self.sampling, self.system, pattern=pattern
         )  # fmt: skip
 
 

@@ -40,6 +40,7 @@ from self_instruct.generation.categories.topic_lists import read_topics
 from self_instruct.generation.config import GROUPS, Config, flatten
 from self_instruct.generation.demonstrations import DemonstrationMix
 from self_instruct.generation.judging import Curator, Rules, compared_text
+from self_instruct.generation.patterns import check_constrain, described
 from self_instruct.generation.prompts import PromptComposer
 from self_instruct.generation.recipe import Recipe, Session, check_num_answers
 from self_instruct.generation.task_lists import TaskListComposer
@@ -104,7 +105,9 @@ class CategoryRecipe(Recipe):
 
     def for_model(self, reader: TokenCounter) -> "CategoryRecipe":
         """Return the recipe with options that suit the model in place of "auto"."""
-        return self.with_config(with_horizon(for_model(with_template(self.config, reader), reader)))
+        config = for_model(with_template(self.config, reader), reader)
+        check_constrain(config, reader)
+        return self.with_config(with_horizon(config))
 
     @cached_property
     def asked(self) -> dict[str, Category]:
@@ -147,11 +150,13 @@ class CategoryRecipe(Recipe):
             },
             **({manifest.OVER_CATEGORIES: list(self.over)} if self.over else {}),
             "topics_sha256": hashlib.sha256("\n".join(self.topics).encode("utf-8")).hexdigest(),
+            **described(self.config),
         }
 
     def check(self) -> None:
         """Raise `UserError` if a stop word is empty, or a temperature is too low."""
         stop_words(self.config)
+        check_constrain(self.config)
         for config in self.configs.values():
             build_sampling(config)
 
@@ -265,7 +270,9 @@ class CategoryRecipe(Recipe):
         shown_alone = item.demonstrations if alone and config.sampling.answer_max_new_tokens else ()
         answering = build_answering(config, shown_alone, reader)
         answering = replace(answering, sampling=answering.sampling or sampling)
-        return CategoryComposer(item, steps, tasks, sampling, stop_words(config), system, answering)
+        return CategoryComposer(
+            item, steps, tasks, sampling, stop_words(config), system, answering, config.sampling.constrain
+        )  # fmt: skip
 
 
 def _check_options(config: Config) -> None:

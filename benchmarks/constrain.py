@@ -1,0 +1,59 @@
+"""Compare runs of a chat model with and without --constrain: python benchmarks/constrain.py MODEL [REQUESTS]
+
+Both runs send the same number of requests with --recipe chat and seeds/general.jsonl, at most 128 new tokens each. The table
+has the replies to requests for new tasks and the blocks in them, readable or not, and the processor time of each run with its
+child processes. Requests for answers are not constrained.
+"""
+
+import resource
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import self_instruct as si
+from self_instruct.generation.task_lists import listed_tasks
+from self_instruct.runs.journal import read_journal
+
+SEEDS = Path(__file__).parents[1] / "seeds" / "general.jsonl"
+LOST = ("no_list", "empty_block", "cut_by_length")
+
+
+def measures(model: str, requests: int, constrain: bool) -> dict[str, float]:
+    """Return the counts of one run, and its user processor time in seconds."""
+    before = [resource.getrusage(who).ru_utime for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    with tempfile.TemporaryDirectory() as folder:
+        config = si.Config(
+            model_name_or_path=model, recipe="chat", seed_tasks_path=str(SEEDS), batch_dir=folder, engine="huggingface",
+            max_requests=requests, max_new_tokens=128, constrain=constrain,
+        )  # fmt: skip
+        run = si.generate(config)
+        entries, report = read_journal(Path(folder)), run.report
+    after = [resource.getrusage(who).ru_utime for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    lists = [entry for entry in entries if entry.step == 1]
+    blocks = [verdict for entry in lists for verdict in listed_tasks(False, entry)]
+    lost = Counter(verdict.drop.reason for verdict in blocks if verdict.drop)
+    return {
+        "requests for tasks": len(lists),
+        "their new tokens": sum(entry.completion_tokens for entry in lists),
+        "lists that ended": sum(not entry.cut for entry in lists),
+        "blocks": len(blocks),
+        "readable blocks": len(blocks) - lost.total(),
+        **{reason: lost[reason] for reason in LOST},
+        "accepted records": report["accepted"],
+        "all new tokens": report["tokens"]["completion"],
+        "user CPU seconds": sum(after) - sum(before),
+    }
+
+
+def main() -> None:
+    """Print the table."""
+    model, requests = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 24
+    free, constrained = (measures(model, requests, constrain) for constrain in (False, True))
+    print(f"{'':<22} {'free':>10} {'--constrain':>12}")
+    for name, value in free.items():
+        print(f"{name:<22} {value:>10,.0f} {constrained[name]:>12,.0f}")
+
+
+if __name__ == "__main__":
+    main()
