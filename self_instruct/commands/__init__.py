@@ -20,6 +20,8 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "status": "show the progress of a run",
         "judge": "grade the records of a run or of files with a model",
         "verify": "run the Python answers of a run or of files against tests that a model writes",
+        "score": "write scores of difficulty and likelihood by a small model as columns of the rows",
+        "select": "choose rows by their scores, and a diverse part of them",
         "self-consistency": "keep the records whose instruction a model can predict from the output",
         "topics": "generate topics for the prompts of categories",
         "convert": "convert files to another format",

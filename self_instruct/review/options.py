@@ -1,4 +1,4 @@
-"""The options of self-consistency, the judge and verify, and the options of a run that they also accept."""
+"""The options of self-consistency, the judge, verify and score, and the options of a run that they also accept."""
 
 from dataclasses import dataclass
 
@@ -76,6 +76,15 @@ class VerifyOptions:
 
 
 @dataclass(frozen=True)
+class ScoreOptions:
+    """scores"""
+
+    scores: list[str] = option(
+        ["ifd", "likelihood"], "scores to write as columns", choices=("ifd", "likelihood"), common=True
+    )
+
+
+@dataclass(frozen=True)
 class TuneOptions:
     """tune"""
 
@@ -107,6 +116,12 @@ JUDGE_NAMES = (
 )  # fmt: skip
 
 VERIFY_NAMES = (*(name for name in JUDGE_NAMES if name != "judge_threshold"), *VerifyOptions.__dataclass_fields__)
+
+SCORE_DECIDING = ("chat_template", "chat_template_kwargs", "max_length", "dtype", "quantization")
+SCORE_NAMES = (
+    "batch_dir", "input_path", "output_path", "scores", "model_name_or_path", "model_revision", "adapter",
+    "attn_implementation", "device_map", "trust_remote_code", "log_level", "heartbeat_seconds", *SCORE_DECIDING,
+)  # fmt: skip
 
 FOR_LISTS = ("prompt_path", "stop_words", "num_return_sequences")
 # The options that change a prediction, besides model, header, seeds and record.
