@@ -176,8 +176,8 @@ def _out_of_limits(job: SelectJob, numbers: Mapping[str, float | None]) -> Drop 
 
 
 def share_of(share: float, number: int) -> int:
-    """Return how many of a number of rows a share is, rounded up."""
-    return math.ceil(round(share * number, 6))  # 0.1 * 30 is 3.0000000000000004
+    """Return how many of a number of rows a share is, rounded up; at least 1."""
+    return max(1, math.ceil(round(share * number, 6)))  # 0.1 * 30 is 3.0000000000000004
 
 
 def _top(left: list[Candidate], by: str, number: int) -> list[Candidate]:

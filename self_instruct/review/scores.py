@@ -198,7 +198,8 @@ class Scorer:
             for batch in batches([len(encoded[at].prompt) + len(encoded[at].answer) for at in usable]):
                 chosen = [usable[index] for index in batch]
                 if not names.isdisjoint(together[at].id for at in chosen):
-                    yield self._batch(model, [(together[at], encoded[at]) for at in chosen])
+                    losses = self._batch(model, [(together[at], encoded[at]) for at in chosen])
+                    yield [item for item in losses if item.record in names]
 
     def _batch(self, model: "AnswerModel", rows: Sequence[tuple[Record, "Answer"]]) -> list[Losses]:
         after = model.losses([(answer.prompt, answer.answer) for _, answer in rows])
@@ -318,11 +319,13 @@ def _summary(scorer: Scorer, counts: Mapping[str, Any]) -> str:
     ]
     lines.append("")
     if number := counts["ifd_of_1_or_more"]:
-        lines.append(f"{number:,} have an IFD of 1 or more: the task does not help the model to predict the answer.")
+        lines.append(f"{number:,} with an IFD of 1 or more: the task does not help the model to predict the answer.")
     if number := counts["answers_cut"]:
-        lines.append(f"{number:,} answers were cut off at the end, because they do not fit into the model's context.")
+        lines.append(
+            f"{number:,} with the end of the answer left out, because it does not fit into the model's context."
+        )
     if number := counts["repeated"]:
-        lines.append(f"{number:,} rows repeat an earlier one's texts and share its scores.")
+        lines.append(f"{number:,} rows that repeat an earlier one's texts share its scores.")
     lines += [f"{number:,} without scores: {REASONS.get(name, name)}." for name, number in counts["unscored"].items()]
     if number := counts["not_asked"]:
         lines.append(f"{number:,} without scores: no model has read them yet.")
