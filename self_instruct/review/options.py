@@ -146,8 +146,8 @@ NOT_OF_THE_RUN = (*FOR_LISTS, *BUDGETS, "trust_remote_code")
 """Options whose values are not taken from run.yaml: a file must not switch on remote code, and the run's budgets are spent."""
 
 _NOT_TUNED = (
-    "append", "overwrite", "yes", "num_instructions_to_generate", "min_yield", "patience", "max_requests", "max_tokens",
-    "max_hours", "plan", "plan_seconds", "gpu_hour_price", "dry_run", "report_to",
+    "append", "overwrite", "yes", "num_instructions_to_generate", "min_yield", "stop_diversity", "patience", "max_requests",
+    "max_tokens", "max_hours", "plan", "plan_seconds", "gpu_hour_price", "dry_run", "report_to",
 )  # fmt: skip
 TUNE_NAMES = (
     "record_format", *TuneOptions.__dataclass_fields__,

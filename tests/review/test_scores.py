@@ -137,7 +137,7 @@ def test_a_stopped_command_continues_and_scores_need_no_model(place: Path, tiny_
     assert [set(row) & {"ifd", "likelihood"} for row in rows(place / "out.jsonl")] == [{"likelihood"}] * 6
     with pytest.raises(UserError, match="--max_length was 96 and is now 64"):
         scored(place, "--model_name_or_path", tiny_llama, "--max_length", 64)
-    with pytest.raises(UserError, match="the model was .* and is now other"):
+    with pytest.raises(UserError, match="and is now other"):
         scored(place, "--model_name_or_path", "other")
 
 
