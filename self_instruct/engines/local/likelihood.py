@@ -65,6 +65,13 @@ class AnswerModel:
         """Return, for each row of a text and the text that follows it, the mean negative log-likelihood of the tokens of the
         second, in nats. Each text has at least one token.
         """
+        found = [0.0] * len(rows)
+        for batch in batches([len(before) + len(after) for before, after in rows]):
+            for index, loss in zip(batch, self._of_batch([rows[index] for index in batch]), strict=True):
+                found[index] = loss
+        return found
+
+    def _of_batch(self, rows: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[float]:
         try:
             return self._losses(rows)
         except torch.OutOfMemoryError as error:
@@ -74,7 +81,7 @@ class AnswerModel:
                     "smaller model or --quantization 4bit"
                 ) from error
         free_memory()
-        return [loss for row in rows for loss in self.losses([row])]
+        return [loss for row in rows for loss in self._of_batch([row])]
 
     def _losses(self, rows: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[float]:
         longest = max(len(before) + len(after) for before, after in rows)
@@ -100,12 +107,13 @@ class AnswerModel:
 
 
 def batches(lengths: Sequence[int]) -> list[list[int]]:
-    """Return the indices of rows of these lengths in batches of similar length, the longest first."""
+    """Return the indices of rows of these lengths in batches, the longest first; at most a quarter of a row is padding."""
     found: list[list[int]] = []
     for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
         batch = found[-1] if found else []
         longest = lengths[batch[0]] if batch else 0
-        if batch and len(batch) < BATCH_ROWS and longest * (len(batch) + 1) <= BATCH_TOKENS:
+        fits = len(batch) < BATCH_ROWS and longest * (len(batch) + 1) <= BATCH_TOKENS
+        if batch and fits and 4 * lengths[index] >= 3 * longest:
             batch.append(index)
         else:
             found.append([index])
