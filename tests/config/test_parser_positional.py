@@ -8,8 +8,12 @@ from self_instruct.commands import COMMANDS
 from tests.support.runs import ROOT, generate, run, scripted
 from tests.support.scripts import write_script
 
-OF_RUNS = ("explain", "status", "report", "judge", "verify", "self-consistency", "refilter", "card", "curate")
-OF_FILES = ("curate", "convert", "clean", "lint", "decontaminate", "card", "report", "judge", "verify")
+OF_RUNS = (
+    "explain", "status", "report", "judge", "verify", "score", "select", "self-consistency", "refilter", "card", "curate",
+)  # fmt: skip
+OF_FILES = (
+    "curate", "convert", "clean", "lint", "decontaminate", "card", "report", "judge", "verify", "score", "select",
+)  # fmt: skip
 WRITING = (
     "curate",
     "convert",
@@ -22,6 +26,8 @@ WRITING = (
     "refilter",
     "judge",
     "verify",
+    "score",
+    "select",
     "topics",
 )
 
