@@ -36,7 +36,9 @@ MODULES = {"self-consistency": "consistency"}
 """Commands whose module has a different name."""
 _OUTPUT_UNCHANGED = "the output is unchanged; run the same command again"
 _AFTER_FAILURE = {
-    **dict.fromkeys(("convert", "merge", "clean", "lint", "decontaminate", "card", "report", "select"), _OUTPUT_UNCHANGED),
+    **dict.fromkeys(
+        ("convert", "merge", "clean", "lint", "decontaminate", "card", "report", "select"), _OUTPUT_UNCHANGED
+    ),
     "curate": f"{_OUTPUT_UNCHANGED}, which reuses the embeddings computed so far",
     "refilter": "the old directory is unchanged; run the command again with a new directory",
 }

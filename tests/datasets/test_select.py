@@ -90,6 +90,18 @@ def test_scores_survive_a_conversion(place: Path) -> None:
     assert select.main(argv) == 0 and [row["instruction"] for row in rows(place / "out.jsonl")] == ["Task 1."]
 
 
+def test_a_card_lists_the_selection(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from self_instruct.commands import card
+
+    monkeypatch.chdir(place)
+    assert select.main("in.jsonl --output_path out.jsonl --by ifd --top 0.5 --max ifd=1".split()) == 3
+    assert card.main(["out.jsonl", "--output_path", "card"]) == 0
+    text = (place / "card" / "README.md").read_text()
+    assert "**1. Selected: 3 records.**" in text and f"{'below_top':<26} {-3:>12,}" in text
+    command = "select in.jsonl \\\n    --by ifd \\\n    --top 0.5 \\\n    --max ifd=1 \\\n    --output_path out.jsonl"
+    assert command in text
+
+
 def test_a_share_is_rounded_up_and_not_by_the_error_of_floats() -> None:
     assert [share_of(0.1, 30), share_of(0.5, 5), share_of(1e-9, 7), share_of(1, 7)] == [3, 3, 1, 7]
 

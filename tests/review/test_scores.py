@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from self_instruct.commands import score
+from self_instruct.datasets.history import Declared, history
 from self_instruct.engines.local import likelihood
 from self_instruct.engines.local.likelihood import AnswerModel, batches, load_answer_model
 from self_instruct.errors import UserError
@@ -104,6 +105,8 @@ def test_rows_are_batched_by_length_within_the_limits() -> None:
 
 def test_scores_become_columns_and_every_record_without_is_counted(place: Path, tiny_llama: Path, capsys) -> None:
     assert scored(place, "--model_name_or_path", tiny_llama) == 0
+    steps = history(place / "out.jsonl", Declared({}, {}, {}))
+    assert [step.what for step in steps] == ["scored: 4 records"] and "score \\\n    --input_path " in steps[0].command
     out, losses = rows(place / "out.jsonl"), {row["record"]: row for row in rows(place / "out.scores.jsonl")}
     assert [{key: row[key] for key in line} for row, line in zip(out, LINES, strict=True)] == LINES
     assert [row["id"] for row in out if row["ifd"] is None] == ["c", "d"] and len(losses) == 6
