@@ -21,6 +21,8 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "judge": "grade the records of a run or of files with a model",
         "verify": "run the Python answers of a run or of files against tests that a model writes",
         "best-of-n": "choose among the answers of a run by a reward model or by tests",
+        "score": "write scores of difficulty and likelihood by a small model as columns of the rows",
+        "select": "choose rows by their scores, and a diverse part of them",
         "self-consistency": "keep the records whose instruction a model can predict from the output",
         "topics": "generate topics for the prompts of categories",
         "convert": "convert files to another format",
@@ -35,7 +37,9 @@ MODULES = {"self-consistency": "consistency", "best-of-n": "best_of_n"}
 """Commands whose module has a different name."""
 _OUTPUT_UNCHANGED = "the output is unchanged; run the same command again"
 _AFTER_FAILURE = {
-    **dict.fromkeys(("convert", "merge", "clean", "lint", "decontaminate", "card", "report"), _OUTPUT_UNCHANGED),
+    **dict.fromkeys(
+        ("convert", "merge", "clean", "lint", "decontaminate", "card", "report", "select"), _OUTPUT_UNCHANGED
+    ),
     "curate": f"{_OUTPUT_UNCHANGED}, which reuses the embeddings computed so far",
     "refilter": "the old directory is unchanged; run the command again with a new directory",
 }

@@ -35,6 +35,7 @@ def main(argv: Sequence[str]) -> int:
         inputs,
         Path(options.output_path),
         model_name_or_path=model if options.embeddings else None,
+        reference=options.reference,
         projection=options.projection,
         map_points=options.map_points,
         figures_dir=None if options.figures_dir is None else Path(options.figures_dir),

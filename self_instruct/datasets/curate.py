@@ -1,12 +1,9 @@
 """Curate files: read, filter, compare, decide and write."""
 
 import logging
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
-
-import numpy as np
 
 from self_instruct.datasets.contamination import ContaminationIndex
 from self_instruct.datasets.curate_files import CurateCounts, CurateStep, Decided
@@ -15,19 +12,17 @@ from self_instruct.datasets.instruction_file import InstructionFile, Task, read_
 from self_instruct.datasets.pipeline import open_pipeline
 from self_instruct.datasets.reading import Source
 from self_instruct.datasets.rows import Unreadable
-from self_instruct.novelty.embedding import Encoder, LazyEncoder, identity_of
+from self_instruct.datasets.vectors import Vectors
 from self_instruct.novelty.offline import keep_first
 from self_instruct.novelty.options import NoveltyOptions
 from self_instruct.novelty.together import Outcome, keep_new
 from self_instruct.novelty.tokens import untokenized_warning, without_tokens
-from self_instruct.novelty.vector_cache import CachedEncoder, encode_all
 from self_instruct.records import Drop, Nearest
 from self_instruct.rules.build import build_rules, reasons_of_rules
 from self_instruct.rules.filters import about_tasks, first_objection
 from self_instruct.rules.options import FilterOptions
 from self_instruct.runs.layout import OutputPaths
 
-_LINE_EVERY = 15.0
 _BATCH = 1024
 _COMPARED = "task, or conversation for several turns"  # without --compare
 _log = logging.getLogger(__name__)
@@ -68,7 +63,11 @@ def curate(job: CurateJob) -> tuple[CurateCounts, bool | None]:
     with open_pipeline(job.inputs, str(job.outputs.kept), job.option) as pipeline:
         files = read_all(pipeline.readers, uniform=job.uniform)
         material = filter_files(job, files)
-        encoder = _Vectors(job) if job.novelty.embedding_threshold is not None else None
+        encoder = (
+            Vectors(job.novelty.embedding_model_name_or_path, job.outputs)
+            if job.novelty.embedding_threshold is not None
+            else None
+        )
         outcomes = _outcomes(job, material.texts(job.compare), encoder)
         passed, drops = material.passed, dict(material.drops)
         for task, outcome in zip(passed, outcomes, strict=True):
@@ -157,49 +156,9 @@ def _evidence(index: ContaminationIndex, tasks: list[Task]) -> dict[str, dict[st
     return evidence
 
 
-def _outcomes(job: CurateJob, texts: list[str], encoder: "_Vectors | None") -> list[Outcome]:
+def _outcomes(job: CurateJob, texts: list[str], encoder: Vectors | None) -> list[Outcome]:
     options = job.novelty
     words = (options.rouge_threshold, options.rouge_rule, options.rouge_tokenizer)
     if encoder is None or options.embedding_threshold is None:
         return [Outcome(None if kept else "rouge_l", nearest) for kept, nearest in keep_first(texts, *words)]
-    found = encode_all(encoder.encoder, texts, _log_progress())
-    vectors = np.stack([found[text] for text in texts]) if texts else np.empty((0, 0), np.float32)
-    return keep_new(texts, vectors, options.embedding_threshold, options.embedding_reference, words)
-
-
-def _log_progress() -> Callable[[int, int], None]:
-    """Return a callback that logs how many texts are encoded, at most every 15 seconds."""
-    said = time.monotonic()
-
-    def on_part(done: int, number: int) -> None:
-        nonlocal said
-        if time.monotonic() - said >= _LINE_EVERY:
-            said = time.monotonic()
-            _log.warning("encoded %d of %d distinct texts", done, number)
-
-    return on_part
-
-
-class _Vectors:
-    """Provide vectors, from the cache file beside the output or from the model."""
-
-    def __init__(self, job: CurateJob) -> None:
-        name = job.novelty.embedding_model_name_or_path
-        self._late = LazyEncoder(name)
-        # A model that is not downloaded yet has no version before it is loaded.
-        identity = identity_of(name) or self._late.model.identity
-        self.encoder: Encoder = self._late
-        if identity is None:
-            _log.warning("%s: the model's version is unknown, so its vectors are not cached", name)
-            return
-        self.encoder = CachedEncoder(self._late, identity, job.outputs.vectors, writes=True)
-
-    @property
-    def long(self) -> int:
-        """Texts that were encoded in parts; vectors from the cache are not counted."""
-        return self._late.long
-
-    @property
-    def loaded(self) -> bool:
-        """Whether the model was loaded."""
-        return self._late.loaded
+    return keep_new(texts, encoder.of(texts), options.embedding_threshold, options.embedding_reference, words)

@@ -23,6 +23,7 @@ from self_instruct.datasets.options import (
     MergeFilterOptions,
     MergeOptions,
     ReadingOptions,
+    SelectOptions,
 )
 from self_instruct.errors import UserError
 from self_instruct.formats import INSTRUCTION_OUTPUT
@@ -38,6 +39,8 @@ from self_instruct.runs.layout import (
     JUDGE_REPORT,
     JUDGED,
     REPORT,
+    SCORE_REPORT,
+    SCORED,
     OutputPaths,
 )
 from self_instruct.runs.tally import Tally
@@ -49,6 +52,7 @@ _DID: dict[str, tuple[str, tuple[type, ...]]] = {
     "merge": ("merged", (MergeOptions, MergeFilterOptions, NoveltyOptions, DecontaminationOptions)),
     "decontaminate": ("decontaminated", (ReadingOptions, DecontaminationOptions)),
     "lint": ("mended", (ReadingOptions, LintOptions)),
+    "select": ("selected", (ReadingOptions, SelectOptions, NoveltyOptions)),
     "clean": ("cleaned", (ReadingOptions, ConversationOutputOptions, CleaningOptions)),
     "convert": ("converted", (ReadingOptions, ConversionOptions)),
 }
@@ -96,10 +100,16 @@ def _history(path: Path, declared: Declared, seen: set[Path]) -> list[Step]:
         return []
     seen.add(path)
     folder, outputs = path.parent, OutputPaths(path)
-    reports = [place for place in (outputs.report, outputs.judge_report) if place.is_file()]
+    scored = folder / SCORE_REPORT if path.name == SCORED else outputs.beside(f".{SCORE_REPORT}")
+    reports = [place for place in (outputs.report, outputs.judge_report, scored) if place.is_file()]
     if reports:
         last = max(reports, key=lambda place: place.stat().st_mtime_ns)  # the later command wrote the file
-        step = _judged(last, path, None, declared.judge) if last == outputs.judge_report else _of_report(last, path)
+        if last == scored:
+            step = _scored(last, path)
+        else:
+            step = (
+                _judged(last, path, None, declared.judge) if last == outputs.judge_report else _of_report(last, path)
+            )
         found = [place for named in step.inputs for place in _located(named, folder)]
         return [*(one for place in found for one in _history(place, declared, seen)), step]
     is_run = (folder / DESCRIPTION).is_file()
@@ -171,6 +181,21 @@ def _judged(place: Path, kept: Path, folder: Path | None, declared: Mapping[str,
     return Step(f"judged: {kept_records:,} records", line, table, shown, inputs=paths if folder is None else ())
 
 
+def _scored(place: Path, output: Path) -> Step:
+    """Return the step of a score command on a run or on files."""
+    with _report(place) as report:
+        paths = tuple(str(one["path"]) for one in report["inputs"])
+        number, options, models = int(report["scored"]), dict(report["options"]), list(report["models"])
+        model = models[0]["model"] if models else None
+    read: dict[str, Any] = {"batch_dir": pasteable(str(output.parent))}
+    if output.name != SCORED:
+        read = {"input_path": _inputs(paths, output.parent), "output_path": pasteable(str(output))}
+    command = {**presentable({"model_name_or_path": model}), "scores": options["scores"]}
+    shown = {**presentable(options), "models": with_short_paths(models)}
+    line = _command_line("score", {**read, **command})
+    return Step(f"scored: {number:,} records", line, "", shown, inputs=paths)
+
+
 def _consistent(folder: Path, declared: Mapping[str, Field]) -> Step:
     """Return the self-consistency step of a run."""
     place, read = folder / CONSISTENCY_REPORT, {"batch_dir": pasteable(str(folder))}
@@ -222,6 +247,8 @@ def _command_of(report: Mapping[str, Any], inputs: list[dict[str, Any]]) -> str:
         return "curate"
     if "benchmarks" in report:
         return "decontaminate"
+    if "lowest_cosine_with_a_kept_row" in report:
+        return "select"
     if "findings" in report:
         return "lint"
     return "clean" if any("turns" in one for one in inputs) else "convert"
@@ -239,6 +266,7 @@ def _command(
         licenses = [f"{one['name']}={one['license']}" for one in inputs if one.get("license")]
         return _command_line(name, {"sources": sources, "licenses": licenses, **given, "output_path": output})
     before = {"benchmarks": list(report["benchmarks"])} if name == "decontaminate" else {"to": report.get("format")}
+    before = {} if name == "select" else before
     return _command_line(name, {**before, **given, "output_path": output}, paths)
 
 

@@ -181,6 +181,30 @@ class DecontaminationOptions:
 
 
 @dataclass(frozen=True)
+class SelectOptions:
+    """selecting"""
+
+    by: str | None = option(None, "column with the numbers for --top, such as ifd", common=True)
+    top: float | None = option(
+        None,
+        "keep this share of the rows, those with the highest numbers in --by; 0.5 is half of them",
+        above=0,
+        maximum=1,
+        common=True,
+    )
+    min: list[str] = option([], "lowest numbers to keep, as COLUMN=NUMBER, such as likelihood=0.05", common=True)
+    max: list[str] = option([], "highest numbers to keep, as COLUMN=NUMBER, such as ifd=1", common=True)
+    diverse: float | None = option(
+        None,
+        "keep this share of the rows that remain, so that their tasks cover those of the others (k-center greedy on "
+        "embeddings)",
+        above=0,
+        maximum=1,
+        common=True,
+    )
+
+
+@dataclass(frozen=True)
 class ConversationOutputOptions:
     """format"""
 

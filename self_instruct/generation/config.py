@@ -46,7 +46,17 @@ class RunOptions:
         minimum=0,
         maximum=1,
     )
-    patience: int = option(100, "number of recent requests used to measure --min_yield", minimum=1)
+    patience: int = option(
+        100, "number of recent requests used to measure --min_yield and --stop_diversity", minimum=1
+    )
+    stop_diversity: float | None = option(
+        None,
+        "stop when the accepted records of the last --patience requests only repeat their neighbours: when their mean novelty "
+        "is below this. Novelty is 1 - the similarity with the nearest seed or earlier record, by embedding where "
+        "--embedding_threshold compares them, else by ROUGE-L [default: off]",
+        above=0,
+        maximum=1,
+    )
     max_requests: int | None = option(None, "stop after this number of requests [default: no limit]", minimum=1)
     max_tokens: int | None = option(
         None,

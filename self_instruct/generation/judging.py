@@ -105,6 +105,10 @@ class Curator:
         self._observe(entry, verdicts, [task.record.id for task in tasks])
         return verdicts
 
+    def save_vectors(self) -> None:
+        """Write the vectors of the completion decided last, which the cache still holds in memory."""
+        self._novelty.save()
+
     def unfinished(self) -> list[Verdict]:
         """Drop the tasks that have no answer, because the run ended or their category was full; return their verdicts."""
         full = {name for name, rules in self.rules.items() if self._room(name, rules) == 0}

@@ -30,8 +30,9 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Limits:
-    """When to stop: at `target` accepted records, after `max_requests` requests or `max_tokens` generated tokens, or when the
-    recent yield is below `min_yield`. `capacity` is the number of requests that the engine can answer.
+    """When to stop: at `target` accepted records, after `max_requests` requests or `max_tokens` generated tokens, when the
+    recent yield is below `min_yield`, or when the recent records are less novel than `stop_diversity`. `capacity` is the
+    number of requests that the engine can answer.
     """
 
     target: int
@@ -39,6 +40,7 @@ class Limits:
     max_requests: int | None = None
     max_tokens: int | None = None
     capacity: int | None = None
+    stop_diversity: float | None = None
 
 
 @dataclass
@@ -187,19 +189,33 @@ class Loop:
         return reason
 
     def _limit_reached(self) -> str | None:
-        limits, recent = self.limits, self.funnel.recent_yield
+        limits = self.limits
         if self._errors >= ERRORS_IN_A_ROW:
             self.failed = True
             return f"the last {ERRORS_IN_A_ROW} requests could not be answered: {self._error}"
         if self.funnel.accepted >= limits.target:
             return f"all {limits.target} records are accepted"
-        if recent is not None and recent < limits.min_yield:
-            return (
-                f"the yield of the last {self.funnel.patience} requests was {recent:.2%}, under --min_yield "
-                f"{limits.min_yield:.2%}; {self.funnel.likely_cause}"
-            )
+        if (unproductive := self._unproductive()) is not None:
+            return unproductive
         if limits.max_tokens is not None and self.funnel.completion_tokens >= limits.max_tokens:
             return f"--max_tokens {limits.max_tokens} was reached"
         if limits.max_requests is not None and self._committed >= limits.max_requests:
             return f"--max_requests {limits.max_requests} was reached"
         return self.plan.ended()
+
+    def _unproductive(self) -> str | None:
+        """Return why the recent requests were not worth it, or None: a low yield, or records that are too near to others."""
+        limits, recent = self.limits, self.funnel.recent_yield
+        if recent is not None and recent < limits.min_yield:
+            return (
+                f"the yield of the last {self.funnel.patience} requests was {recent:.2%}, under --min_yield "
+                f"{limits.min_yield:.2%}; {self.funnel.likely_cause}"
+            )
+        if limits.stop_diversity is not None:
+            novelty = self.funnel.novelty.mean  # added up only here, because that takes time
+            if novelty is not None and novelty < limits.stop_diversity:
+                return (
+                    f"the records of the last {self.funnel.patience} requests are neighbours of earlier ones: their mean "
+                    f"novelty was {novelty:.3f}, under --stop_diversity {limits.stop_diversity:g}"
+                )
+        return None

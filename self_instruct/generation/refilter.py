@@ -15,8 +15,9 @@ from self_instruct.generation.progress import REPLAYED, Progress
 from self_instruct.generation.summary import Ending
 from self_instruct.runs import manifest
 from self_instruct.runs.files import make_folder
-from self_instruct.runs.funnel import Funnel, write_report
+from self_instruct.runs.funnel import Funnel
 from self_instruct.runs.journal import read_journal
+from self_instruct.runs.report import write_report
 from self_instruct.runs.run import load_run
 
 
@@ -61,6 +62,7 @@ def refilter(old: Path, new: Path, given: Mapping[str, Any]) -> Ending:
         progress.close()
         writer.close()
     manifest.write(new, described)
+    curator.save_vectors()
     write_report(new, funnel, stopped, curator.pool)
     note = _note(funnel, target, len(entries), load_run(old).report.get("requests"))
     return Ending(new, funnel, curator.pool, stopped, {"num_instructions_to_generate": target}, note=note)

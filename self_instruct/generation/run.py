@@ -32,8 +32,9 @@ from self_instruct.generation.tracking import Tracker, check_installed
 from self_instruct.generation.workers import Generators, serve, started
 from self_instruct.runs import logs, manifest
 from self_instruct.runs.backup import set_aside
-from self_instruct.runs.funnel import Funnel, write_report
+from self_instruct.runs.funnel import Funnel
 from self_instruct.runs.journal import Journal
+from self_instruct.runs.report import write_report
 
 _log = logging.getLogger(__name__)
 
@@ -177,6 +178,7 @@ def launch(
             _log.info("stopped: %s", stopped, extra=FILE_ONLY)
             if loop.replayed:
                 loop.finish()
+                session.curator.save_vectors()
                 write_report(folder, loop.funnel, stopped, session.curator.pool)
     if not loop.replayed:
         text = (
@@ -202,7 +204,9 @@ def _limits(config: Config, capacity: int | None) -> Limits:
     run = config.run
     # With categories, --min_yield applies to each category by itself.
     min_yield = run.min_yield if config.category.categories is None else 0.0
-    return Limits(run.num_instructions_to_generate, min_yield, run.max_requests, run.max_tokens, capacity)
+    return Limits(
+        run.num_instructions_to_generate, min_yield, run.max_requests, run.max_tokens, capacity, run.stop_diversity
+    )
 
 
 @contextmanager

@@ -22,7 +22,9 @@ DEMONSTRATION = (
     "The demonstration model is a toy whose answers are often wrong: these records show how a run works, and are not for "
     "training."
 )
-_LIMITS = ("max_requests", "max_tokens", "max_usage_tokens", "max_cost", "min_yield", "script_path")
+_LIMITS = (
+    "max_requests", "max_tokens", "max_usage_tokens", "max_cost", "min_yield", "stop_diversity", "script_path",
+)  # fmt: skip
 """Options that end a run, so that the same command would end at once."""
 
 
@@ -227,7 +229,7 @@ def _continuing(ending: Ending, again: Sequence[str]) -> list[str]:
         return [f"  go on:\n    {_typed(again)}"]
     if isinstance(value, str) or not value:
         return [f"  go on, with another --{limit}:\n    {_typed(again)}"]
-    changed = value / 2 if limit == "min_yield" else 2 * value
+    changed = value / 2 if limit in ("min_yield", "stop_diversity") else 2 * value
     return [f"  go on, with another --{limit}:\n    {_typed(with_option(again, [f'--{limit}'], f'{changed:.12g}'))}"]
 
 

@@ -78,6 +78,11 @@ class Novelty:
         vectors = self._embeddings.encode([texts[name] for name in chosen])
         return dict(zip(chosen, vectors, strict=True))
 
+    def save(self) -> None:
+        """Write the vectors that a cache still holds in memory."""
+        if self._embeddings is not None:
+            self._embeddings.save()
+
     def add_if_new(self, name: str, text: str, vector: np.ndarray | None, bounds: Bounds) -> Comparison:
         """Compare a text with the kept ones, and add it if it is similar to none of them."""
         rouge = self._rouge.nearest(text)

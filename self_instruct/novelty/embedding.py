@@ -212,6 +212,12 @@ class EmbeddingIndex:
         """Return one unit vector for each text."""
         return self._encoder.encode(texts) if texts else np.empty((0, 0), dtype=np.float32)
 
+    def save(self) -> None:
+        """Write the vectors that the encoder still holds in memory, if it has a cache."""
+        save = getattr(self._encoder, "save", None)
+        if save is not None:
+            save()
+
     def add(self, ids: Sequence[str], vectors: np.ndarray) -> None:
         """Add vectors [ids, dimensions] under their ids."""
         if len(ids) != len(vectors):

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from self_instruct.errors import UserError
 from self_instruct.novelty.embedding import Encoder, LazyEncoder, identity_of
 from self_instruct.novelty.kernels.vectors import choose
 from self_instruct.novelty.offline import keep_first
@@ -48,13 +49,16 @@ class Neighbours(NamedTuple):
 
 @dataclass(frozen=True)
 class Analysis:
-    """The results for the inputs, in their order; `no_vectors` is the reason why there are no vectors."""
+    """The results for the inputs, in their order; `no_vectors` is the reason why there are no vectors. `reference` are the
+    vectors of the reference, if there is one.
+    """
 
     inputs: Sequence[ReportInput]
     pairs: list[list[VerbNoun]]
     neighbours: list[Neighbours]
     vectors: list[np.ndarray] | None
     no_vectors: str = ""
+    reference: np.ndarray | None = None
 
     @property
     def names(self) -> list[str]:
@@ -63,25 +67,34 @@ class Analysis:
 
 
 def analyse(
-    paths: Sequence[str], model_name_or_path: str | None, cache: Path, on_encoded: OnEncoded = _ignore
+    paths: Sequence[str],
+    model_name_or_path: str | None,
+    cache: Path,
+    on_encoded: OnEncoded = _ignore,
+    reference: str | None = None,
 ) -> Analysis:
     """Read and analyse runs or files. With a model, encode texts without a vector, and keep their vectors in `cache`.
 
-    Raises UserError if an input is neither a run nor a file of instructions, or the model cannot be loaded.
+    Raises UserError if an input or the reference is neither a run nor a file of instructions, the model cannot be loaded, or
+    there is a reference but no vectors.
     """
     inputs = read_inputs(paths)
+    compared = [*inputs, *(read_inputs([reference]) if reference is not None else [])]
     found = (
-        stored_vectors(inputs)
+        stored_vectors(compared)
         if model_name_or_path is None
-        else computed_vectors(inputs, model_name_or_path, cache, on_encoded)
+        else computed_vectors(compared, model_name_or_path, cache, on_encoded)
     )
-    vectors = found.vectors
+    if reference is not None and found.vectors is None:
+        raise UserError(f"--reference {reference}: is compared by embeddings, but {found.reason}")
+    vectors = found.vectors and found.vectors[: len(inputs)]
     return Analysis(
         inputs,
         [[verb_noun(row.record.instruction) for row in source.rows] for source in inputs],
         [neighbours(source, vectors[at] if vectors else None) for at, source in enumerate(inputs)],
         vectors,
         found.reason,
+        found.vectors[-1] if found.vectors and reference is not None else None,
     )
 
 

@@ -44,6 +44,7 @@ def write_report(
     output: Path,
     *,
     model_name_or_path: str | None = None,
+    reference: str | None = None,
     projection: str = "tsne",
     map_points: int = 4000,
     figures_dir: Path | None = None,
@@ -51,17 +52,18 @@ def write_report(
 ) -> WrittenReport:
     """Write the report of up to four run directories or instruction files, and with `figures_dir` its figures as PNG files.
 
-    With a model, encode the tasks that have no vector; `on_encoded` is called with the number of texts encoded so far and in
-    total. Raises UserError if an input cannot be read, or the output cannot be written or is an input.
+    With a `reference`, another run or file, show how well each input covers it. With a model, encode the tasks that have no
+    vector; `on_encoded` is called with the number of texts encoded so far and in total. Raises UserError if an input cannot be
+    read, the output cannot be written or is an input, or the reference has no vectors.
     """
     if len(inputs) > _MOST:
         raise UserError(f"{len(inputs)} runs or files were given, but a report compares at most {_MOST}; give fewer")
-    if any(Path(path).resolve() == output.resolve() for path in inputs):
+    if any(Path(path).resolve() == output.resolve() for path in [*inputs, *([reference] if reference else [])]):
         raise UserError(f"--output_path {output}: is also an input and would be overwritten; give another path")
     with closing(NewFile(output)) as file:
         # No curated file has a cache of this name, so none is overwritten.
         cache = output.with_name(f"{output.stem}.report_embeddings.cache")
-        analysis = analyse(inputs, model_name_or_path, cache, on_encoded)
+        analysis = analyse(inputs, model_name_or_path, cache, on_encoded, reference)
         parts = sections(analysis, projection, map_points)
         file.write(page(analysis, parts, Payload(analysis)))
         file.publish()

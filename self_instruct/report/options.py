@@ -16,6 +16,11 @@ class HtmlReportOptions:
     embeddings: bool = option(
         False, "encode the instructions without a cached embedding; new embeddings are stored beside the output"
     )
+    reference: str | None = option(
+        None,
+        "run or file that the records should cover: the share of its tasks near a record is shown; needs embeddings",
+        path="always",
+    )
     projection: str = option(
         "tsne",
         "projection of the embeddings to two dimensions; tsne keeps neighbours together; pca keeps "

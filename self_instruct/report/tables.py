@@ -98,6 +98,16 @@ def diversity_of(analysis: Analysis) -> DiversityTable | None:
     if analysis.vectors is not None:
         scores = [f"{diversity.vendi_score(vectors[:size]):.1f}" for vectors in analysis.vectors]
         found.append(("Vendi score", "from embeddings: as diverse as this many unrelated texts", scores))
+        sums = [f"{diversity.novel_sum(vectors[:size], analysis.reference):.3f}" for vectors in analysis.vectors]
+        found.append(
+            ("NovelSum", "from embeddings: the mean distance from other records, of which near ones count most", sums)
+        )
+        if analysis.reference is not None:
+            shares = [diversity.coverage(vectors[:size], analysis.reference) for vectors in analysis.vectors]
+            shown = ["too few reference records" if part is None else share(part) for part in shares]
+            found.append(
+                ("coverage", "share of the reference's tasks that have a record among their neighbours", shown)
+            )
     return DiversityTable(size, found)
 
 

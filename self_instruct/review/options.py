@@ -1,4 +1,4 @@
-"""The options of self-consistency, the judge and verify, and the options of a run that they also accept."""
+"""The options of self-consistency, the judge, verify and score, and the options of a run that they also accept."""
 
 from dataclasses import dataclass
 
@@ -98,6 +98,15 @@ class BestOfNOptions:
 
 
 @dataclass(frozen=True)
+class ScoreOptions:
+    """scores"""
+
+    scores: list[str] = option(
+        ["ifd", "likelihood"], "scores to write as columns", choices=("ifd", "likelihood"), common=True
+    )
+
+
+@dataclass(frozen=True)
 class TuneOptions:
     """tune"""
 
@@ -135,6 +144,12 @@ VERIFY_NAMES = (
 
 BEST_OF_N_NAMES = ("batch_dir", *BestOfNOptions.__dataclass_fields__, "test_seconds", "sandbox", "log_level")
 
+SCORE_DECIDING = ("chat_template", "chat_template_kwargs", "max_length", "dtype", "quantization")
+SCORE_NAMES = (
+    "batch_dir", "input_path", "output_path", "scores", "model_name_or_path", "model_revision", "adapter",
+    "attn_implementation", "device_map", "trust_remote_code", "log_level", "heartbeat_seconds", *SCORE_DECIDING,
+)  # fmt: skip
+
 FOR_LISTS = ("prompt_path", "stop_words", "num_return_sequences", "constrain")
 # The options that change a prediction, besides model, header, seeds and record.
 CONSISTENCY_DECIDING = (
@@ -158,8 +173,9 @@ NOT_OF_THE_RUN = (*FOR_LISTS, *BUDGETS, "trust_remote_code")
 """Options whose values are not taken from run.yaml: a file must not switch on remote code, and the run's budgets are spent."""
 
 _NOT_TUNED = (
-    "append", "overwrite", "yes", "num_instructions_to_generate", "min_yield", "patience", "max_requests", "max_tokens",
-    "max_hours", "plan", "plan_seconds", "gpu_hour_price", "dry_run", "report_to", "num_answers",
+    "append", "overwrite", "yes", "num_instructions_to_generate", "min_yield", "stop_diversity", "patience", "max_requests",
+    "max_tokens", "max_hours", "plan", "plan_seconds", "gpu_hour_price", "dry_run", "report_to",
+    "num_answers",
 )  # fmt: skip
 TUNE_NAMES = (
     "record_format", *TuneOptions.__dataclass_fields__,

@@ -1,19 +1,16 @@
-"""The funnel of a run: how many candidates each stage saw and dropped, and why. Counts, a table, and report.json.
+"""The funnel of a run: how many candidates each stage saw and dropped, and why. Counts and a table.
 
 Everything here depends on the verdicts only, and not on time or machine, so a replay gives the same report.
 """
 
-import json
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
-from self_instruct.records import Record
-from self_instruct.runs.files import put
 from self_instruct.runs.journal import Entry
-from self_instruct.runs.layout import JOURNAL, REJECTED, REPORT
+from self_instruct.runs.layout import JOURNAL, REJECTED
+from self_instruct.runs.recent_novelty import RecentNovelty
 from self_instruct.runs.spending import Spending
 from self_instruct.runs.tally import Tally
 from self_instruct.runs.verdict import Verdict
@@ -55,7 +52,7 @@ class Funnel:
     `patience` is the number of recent requests used for `recent_yield`; `rules` maps each filter rule to its possible reasons;
     `spending` is the server's usage for the whole journal; `thoughts` counts completions that hold one; `answers` counts the
     requests that answer one task, and `cut_answers` those of them that reached their limit of tokens; `quotas` has the number
-    of records wanted from each category, and `categories` the counts of each.
+    of records wanted from each category, and `categories` the counts of each; `novelty` is that of the recent records.
     """
 
     patience: int = 100
@@ -77,6 +74,7 @@ class Funnel:
     categories: dict[str, "Funnel"] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.novelty = RecentNovelty(self.patience)
         self.categories.update((name, Funnel(self.patience)) for name in self.quotas)
 
     def count(self, entry: Entry, verdicts: list[Verdict], passed_on: int = 0) -> None:
@@ -99,6 +97,7 @@ class Funnel:
             self._recent.append((parsed, kept, self._tokens_before, filtered, passed_on))
             self._tokens_before = 0
             self._count_recent(parsed + passed_on, kept + passed_on)
+            self.novelty.count(verdicts)
         if len(self._recent) > self.patience:
             parsed, kept, *_, waiting = self._recent.popleft()
             self._count_recent(-parsed - waiting, -kept - waiting)
@@ -311,14 +310,3 @@ def warnings_of(
 
 def _commonest(item: tuple[str, int]) -> tuple[int, str]:
     return -item[1], item[0]
-
-
-def write_report(folder: Path, funnel: Funnel, stopped: str, accepted: Sequence[Record] = ()) -> None:
-    """Write report.json atomically, with the diversity of the `accepted` records if they are enough to measure it."""
-    from self_instruct.novelty import diversity  # numpy takes long to import
-
-    counts = funnel.as_dict(stopped)
-    if size := diversity.fixed_size(len(accepted)):
-        instructions = [record.instruction for record in accepted[:size]]
-        counts["diversity"] = {"records": size, **diversity.by_words(instructions)}
-    put(folder / REPORT, (json.dumps(counts, indent=2) + "\n").encode())

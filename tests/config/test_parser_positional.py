@@ -9,9 +9,12 @@ from tests.support.runs import ROOT, generate, run, scripted
 from tests.support.scripts import write_script
 
 OF_RUNS = (
-    "explain", "status", "report", "judge", "verify", "best-of-n", "self-consistency", "refilter", "card", "curate",
+    "explain", "status", "report", "judge", "verify", "best-of-n", "score", "select", "self-consistency", "refilter",
+    "card", "curate",
 )  # fmt: skip
-OF_FILES = ("curate", "convert", "clean", "lint", "decontaminate", "card", "report", "judge", "verify")
+OF_FILES = (
+    "curate", "convert", "clean", "lint", "decontaminate", "card", "report", "judge", "verify", "score", "select",
+)  # fmt: skip
 WRITING = (
     "curate",
     "convert",
@@ -24,6 +27,8 @@ WRITING = (
     "refilter",
     "judge",
     "verify",
+    "score",
+    "select",
     "topics",
 )
 

@@ -1,5 +1,6 @@
 """The bootstrapping loop with a scripted engine."""
 
+import json
 import random
 from pathlib import Path
 
@@ -153,6 +154,36 @@ def test_a_model_that_writes_no_block_ends_the_run(tmp_path, text):
     loop, stopped = run_loop(path, tmp_path / "run", min_yield=0.01, patience=20)
     assert "--min_yield" in stopped and loop.funnel.requests == 20 and loop.funnel.accepted == 0
     assert loop.funnel.parsed == 0 and loop.funnel.blocks == 20
+
+
+def neighbours(path: Path, new: int, total: int) -> Path:
+    """Write a script of tasks: the first `new` share no word, and the others half of their words with an earlier one."""
+    with path.open("w") as file:
+        for at in range(total):
+            words = [f"w{at}x{word}" if at < new or word % 2 else f"w{at % new}x{word}" for word in range(10)]
+            text = f"{' '.join(words)}\n\n4. Output:\n{' '.join(words[::-1])} {at}\n###\n"
+            file.write(json.dumps({"text": text}) + "\n")
+    return path
+
+
+def test_a_run_that_only_adds_neighbours_ends_at_the_same_request_however_it_was_interrupted(tmp_path):
+    path = neighbours(tmp_path / "script.jsonl", 30, 90)
+    found = {}
+    for name, kind in (("ordered", ScriptedEngine), ("shuffled", Shuffled)):
+        loop, stopped = run_loop(path, tmp_path / name, 500, kind, patience=20, stop_diversity=0.7)
+        found[name] = dataset(tmp_path / name), loop.funnel.requests, stopped
+    # The window of 20 requests has a mean novelty of (k + 0.5 (20 - k)) / 20 with k new ones, below 0.7 once k is 7.
+    assert found["ordered"] == found["shuffled"] and found["ordered"][1] == 43
+    assert found["ordered"][2] == (
+        "the records of the last 20 requests are neighbours of earlier ones: their mean novelty was 0.675, under "
+        "--stop_diversity 0.7"
+    )
+    run_loop(path, tmp_path / "twice", 500, max_requests=35, patience=20, stop_diversity=0.7)
+    loop, stopped = run_loop(path, tmp_path / "twice", 500, patience=20, stop_diversity=0.7)
+    assert (dataset(tmp_path / "twice"), loop.funnel.requests, stopped) == found["ordered"]
+    assert json.loads((tmp_path / "twice/report.json").read_text())["stopped"] == stopped
+    loop, stopped = run_loop(path, tmp_path / "without", 500, patience=20)
+    assert loop.funnel.requests == 90 and stopped == "--script_path has no more completions"
 
 
 def test_max_requests_and_the_end_of_the_script_end_the_run(script, tmp_path):

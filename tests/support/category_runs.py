@@ -13,8 +13,8 @@ from self_instruct.generation.categories.recipe import CategoryRecipe
 from self_instruct.generation.config import parse_arguments
 from self_instruct.generation.loop import Limits, Loop
 from self_instruct.generation.progress import Progress
-from self_instruct.runs.funnel import write_report
 from self_instruct.runs.journal import Journal
+from self_instruct.runs.report import write_report
 
 SMALL = """\
 format: {format}

@@ -13,8 +13,9 @@ from self_instruct.generation.prompts import PromptBudget, PromptComposer
 from self_instruct.novelty.comparison import Bounds, Novelty
 from self_instruct.records import Record
 from self_instruct.rules.filters import build_filters
-from self_instruct.runs.funnel import Funnel, write_report
+from self_instruct.runs.funnel import Funnel
 from self_instruct.runs.journal import Journal
+from self_instruct.runs.report import write_report
 from self_instruct.runs.writer import Origin, Writer
 
 SEEDS = [

@@ -66,6 +66,12 @@ class ChatTemplate:
         messages = [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]
         return self._apply(messages, add_generation_prompt=False)
 
+    def answer_turn(self) -> str:
+        """Return the text with which the template opens an answer, after any thought; empty if it has none."""
+        asked = [{"role": "user", "content": _PROBE}]
+        without, opened = self._apply(asked, add_generation_prompt=False), self._apply(asked)
+        return (opened[len(without) :] if opened.startswith(without) else "") + self.closed_thought
+
     def user_turn(self, system: str | None = None) -> UserTurn:
         """Return the template's text around the user's text. Raises UserError if nothing marks the end of the user's turn."""
         before, found, after = self.render(_PROBE, system).partition(_PROBE)

@@ -28,6 +28,8 @@ from self_instruct.hub import offline_if_unreachable, reachable
 _CONTEXT_FIELDS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
 # Names of the class that reads everything from tokenizer.json.
 _GENERAL_TOKENIZERS = ("PreTrainedTokenizerFast", "TokenizersBackend")
+# Alpaca's prompt for a base model, without its first sentences.
+_ALPACA, _ALPACA_ANSWER = "### Instruction:\n{task}\n\n### Response:\n", "### Response:\n"
 _UNREADABLE = "a file, such as a tokenizer.json, is missing or damaged, or this transformers is too old for the model"
 _TOKENIZER = "the folder must hold a tokenizer, as save_pretrained writes it; weights and config.json are not needed"
 
@@ -62,6 +64,27 @@ class PromptEncoder:
         # The opening begins the answer, after any thought, so a chat model continues it as a base model does.
         begun = self.template.closed_thought + opening if opening.strip() else opening
         return self._tokenizer(self.template.render(prompt, system) + begun, add_special_tokens=False)["input_ids"]
+
+    def before_answer(self, task: str) -> tuple[list[int], list[int]]:
+        """Return the token ids before the answer to a task, with the task and without it: the template's text that opens an
+        answer. Without a chat template, both are in Alpaca's format. Neither is empty.
+        """
+        if self.template is None:
+            prompt, opening = _ALPACA.format(task=task), _ALPACA_ANSWER
+            begins = self._tokenizer("x")["input_ids"][:1] == [self._tokenizer.bos_token_id]
+            added = [self._tokenizer.bos_token_id] if begins else []
+        else:
+            prompt, opening = self.template.render(task) + self.template.closed_thought, self.template.answer_turn()
+            bos = self._tokenizer.bos_token
+            begins = bool(bos) and prompt.startswith(bos) and not opening.startswith(bos)
+            opening, added = (bos if begins else "") + opening, []
+        before, alone = (added + self.answer(text) for text in (prompt, opening))
+        return before, alone or before[:1]
+
+    def answer(self, text: str) -> list[int]:
+        """Return the token ids of an answer, which no special tokens surround."""
+        text = text.encode("utf-8", "replace").decode("utf-8")  # tokenizers refuse lone surrogates
+        return self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
 
     def text_for_server(self, request: Request) -> str:
         """Return the text of a request for a server, without a beginning-of-sequence token that the tokenizer adds anyway."""

@@ -1,4 +1,4 @@
-"""Exact search of unit vectors by cosine similarity, and greedy selection of dissimilar ones, in blocks of matrix products.
+"""Exact search of unit vectors by cosine similarity, and greedy selections of dissimilar ones, in blocks of matrix products.
 
 Products are float32. Candidates within rounding error of the highest are summed again in float64, so results do not depend on
 the block size or the order of summation. In a large index, most pairs are excluded by an upper bound of their cosine, which
@@ -226,3 +226,41 @@ def _product(one: np.ndarray, other: np.ndarray) -> np.float32:
     for at in range(one.size):
         total += one[at] * other[at]
     return total
+
+
+class Centres(NamedTuple):
+    """The positions of chosen vectors, in the order of choice; and for each vector [vectors] the position of the nearest chosen
+    one, the first chosen of equals, and their cosine, float64.
+    """
+
+    chosen: list[int]
+    nearest: np.ndarray
+    scores: np.ndarray
+
+
+def farthest_first(vectors: np.ndarray, number: int, first: int = 0) -> Centres:
+    """Choose vectors [vectors, dimensions] by k-center greedy: after `first`, always the one whose highest cosine with the
+    chosen ones is lowest, the first of equals (gonzalez1985clustering).
+
+    The largest distance of a vector to the nearest chosen one is at most twice the smallest that any choice of this number can
+    have, for the Euclidean distance of unit vectors. Takes `number` products of all vectors with one.
+    """
+    scores, nearest = np.full(len(vectors), -np.inf), np.full(len(vectors), -1)
+    chosen, free, centre = list[int](), np.ones(len(vectors), np.bool_), first
+    while len(chosen) < min(number, len(vectors)):
+        chosen.append(centre)
+        free[centre] = False
+        _approach(vectors @ vectors[centre], vectors, centre, scores, nearest)
+        centre = int(np.where(free, scores, np.inf).argmin())
+    return Centres(chosen, nearest, scores)
+
+
+@compiled
+def _approach(products: np.ndarray, rows: np.ndarray, centre: int, scores: np.ndarray, nearest: np.ndarray) -> None:
+    """Update the highest cosine of each row with the chosen ones, now also with the row at `centre`."""
+    error = rows.shape[1] * 2.0**-23
+    for row in range(rows.shape[0]):
+        if products[row] >= scores[row] - error:
+            score = _cosine(rows[row], rows[centre])
+            if score > scores[row]:
+                scores[row], nearest[row] = score, centre
