@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from self_instruct.engines.base import Sampling
+from self_instruct.engines.local.attention import group_queries
 from self_instruct.engines.local.constraint import Matcher, draw_matching
 from self_instruct.engines.local.packing import pack_linears
 from self_instruct.engines.local.prefill import Reading
@@ -39,6 +40,7 @@ class SlotModel:
     def __init__(self, model: Any) -> None:
         self._model = model
         pack_linears(model)
+        group_queries(model)
         self.cache = SlotCache(model.config.get_text_config().num_hidden_layers)
         accepted = inspect.signature(model.forward).parameters
         self._takes_positions, self._keeps_logits = "position_ids" in accepted, "logits_to_keep" in accepted
