@@ -87,7 +87,8 @@ def main() -> None:
     constrained, free = (measured(model, requests, constrain) for constrain in (True, False))
     print(f"{'':<22} {'free':>10} {'--constrain':>12}")
     for name, value in free.items():
-        print(f"{name:<22} {value:>10,.4g} {constrained[name]:>12,.4g}")
+        shown = [f"{found:,.2f}" if isinstance(found, float) else f"{found:,}" for found in (value, constrained[name])]
+        print(f"{name:<22} {shown[0]:>10} {shown[1]:>12}")
 
 
 if __name__ == "__main__":
