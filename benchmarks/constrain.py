@@ -1,27 +1,33 @@
 """Compare runs of a chat model with and without --constrain: python benchmarks/constrain.py MODEL [REQUESTS]
 
-Both runs send the same number of requests with --recipe chat and seeds/general.jsonl, at most 128 new tokens each. The table
-has the replies to requests for new tasks and the blocks in them, readable or not, and the processor time of each run with its
-child processes. Requests for answers are not constrained.
+Both runs send the same number of requests with --recipe chat and seeds/general.jsonl, at most 128 new tokens each, and have a
+process of their own. The table has the replies to requests for new tasks and the blocks in them, readable or not, and the
+processor time of each run with its child processes. Requests for answers are not constrained.
 """
 
-import resource
+import json
+import os
+import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter
 from pathlib import Path
 
+from transformers import AutoTokenizer
+
 import self_instruct as si
-from self_instruct.generation.task_lists import listed_tasks
-from self_instruct.runs.journal import read_journal
+from self_instruct.engines.local.constraint import Patterns
+from self_instruct.generation.patterns import task_list_pattern
+from self_instruct.generation.task_lists import TASKS, listed_tasks
+from self_instruct.runs.journal import Entry, read_journal
 
 SEEDS = Path(__file__).parents[1] / "seeds" / "general.jsonl"
 LOST = ("no_list", "empty_block", "cut_by_length")
 
 
 def measures(model: str, requests: int, constrain: bool) -> dict[str, float]:
-    """Return the counts of one run, and its user processor time in seconds."""
-    before = [resource.getrusage(who).ru_utime for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    """Return the counts of one run."""
     with tempfile.TemporaryDirectory() as folder:
         config = si.Config(
             model_name_or_path=model, recipe="chat", seed_tasks_path=str(SEEDS), batch_dir=folder, engine="huggingface",
@@ -29,7 +35,6 @@ def measures(model: str, requests: int, constrain: bool) -> dict[str, float]:
         )  # fmt: skip
         run = si.generate(config)
         entries, report = read_journal(Path(folder)), run.report
-    after = [resource.getrusage(who).ru_utime for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     lists = [entry for entry in entries if entry.step == 1]
     blocks = [verdict for entry in lists for verdict in listed_tasks(False, entry)]
     lost = Counter(verdict.drop.reason for verdict in blocks if verdict.drop)
@@ -42,17 +47,48 @@ def measures(model: str, requests: int, constrain: bool) -> dict[str, float]:
         **{reason: lost[reason] for reason in LOST},
         "accepted records": report["accepted"],
         "all new tokens": report["tokens"]["completion"],
-        "user CPU seconds": sum(after) - sum(before),
+        "ms a masked token": mask_milliseconds(model, lists) if constrain else 0,
     }
 
 
+def mask_milliseconds(model: str, lists: list[Entry]) -> float:
+    """Return the processor time of the masks for each token of these replies, with that of compiling the patterns."""
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    patterns, pattern = Patterns(tokenizer, {tokenizer.eos_token_id}), task_list_pattern(TASKS, False)
+    patterns.matcher(pattern)  # reads the vocabulary, once in a run
+    begun, drawn = time.process_time(), 0
+    for entry in lists:
+        matcher = patterns.matcher(pattern)
+        for token in tokenizer(entry.text, add_special_tokens=False)["input_ids"]:
+            matcher.allowed(len(tokenizer))
+            matcher.accept(token)
+            drawn += 1
+    return 1000 * (time.process_time() - begun) / drawn
+
+
+def measured(model: str, requests: str, constrain: bool) -> dict[str, float]:
+    """Return the counts of one run in a process of its own, and the user processor time of all its processes."""
+    command = [sys.executable, __file__, model, requests, str(constrain)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    written = process.stdout.read()
+    _, status, used = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"the run failed: {' '.join(command)}")
+    return {**json.loads(written), "user CPU seconds": used.ru_utime}
+
+
 def main() -> None:
-    """Print the table."""
-    model, requests = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 24
-    free, constrained = (measures(model, requests, constrain) for constrain in (False, True))
+    """Print the table, or the counts of one run if the third argument says which."""
+    model, requests, *which = [*sys.argv[1:], "24"] if len(sys.argv) == 2 else sys.argv[1:]
+    if which:
+        sys.stdout.write(json.dumps(measures(model, int(requests), which[0] == "True")))
+        return
+    constrained, free = (measured(model, requests, constrain) for constrain in (True, False))
     print(f"{'':<22} {'free':>10} {'--constrain':>12}")
     for name, value in free.items():
-        print(f"{name:<22} {value:>10,.0f} {constrained[name]:>12,.0f}")
+        shown = [f"{found:,.2f}" if isinstance(found, float) else f"{found:,}" for found in (value, constrained[name])]
+        print(f"{name:<22} {shown[0]:>10} {shown[1]:>12}")
 
 
 if __name__ == "__main__":
