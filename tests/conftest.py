@@ -36,7 +36,8 @@ def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # Files that take longest: started last, one of them alone would make the other workers wait.
 LONGEST = (
     "test_slurm", "test_launch", "test_lost_processes", "test_crashes", "test_docs", "test_consistency_launch",
-    "test_public_api", "test_injected_messages", "test_finetuning", "test_packaging", "test_signals",
+    "test_public_api", "test_injected_messages", "test_finetuning", "test_packaging", "test_cluster", "test_endpoint_launch",
+    "test_generation_benchmark", "test_tune", "test_server_transformers_serve", "test_local_paged", "test_signals",
     "test_parser_positional", "test_server_engine", "test_local_slots", "test_kernels_subsequence", "test_plan_pilot",
     "test_faults", "test_validators_linear_time", "test_local_engine", "test_formats",
 )  # fmt: skip

@@ -5,7 +5,7 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaConfig
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from self_instruct.engines.local.attention import NAME, group_queries, grouped_attention
+from self_instruct.engines.local.attention import NAME, group_queries, grouped_attention, ungroup_queries
 
 
 def model_of(heads: int, shared: int, attention: str = "sdpa"):
@@ -55,3 +55,5 @@ def test_only_models_whose_query_heads_share_keys_and_that_compute_sdpa_get_it()
     mask[1, :3] = 0
     found = model(ids[:, 9:], attention_mask=mask, past_key_values=cached).logits[0, -1]
     torch.testing.assert_close(found, before[0, -1])
+    ungroup_queries(model)
+    assert model.config._attn_implementation == "sdpa"

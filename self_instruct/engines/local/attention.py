@@ -32,6 +32,12 @@ def group_queries(model: Any) -> bool:
     return suits
 
 
+def ungroup_queries(model: Any) -> None:
+    """Undo `group_queries`, for a back-end that has its own cache."""
+    if model.config._attn_implementation == NAME:
+        model.set_attn_implementation("sdpa")
+
+
 def grouped_attention(
     module: torch.nn.Module,
     query: torch.Tensor,

@@ -14,6 +14,7 @@ from transformers.utils import is_flash_attn_2_available, is_flash_attn_3_availa
 
 from self_instruct.engines.base import Request, Sampling
 from self_instruct.engines.local.active_request import ActiveRequest, EndRules
+from self_instruct.engines.local.attention import ungroup_queries
 from self_instruct.engines.local.sampling import check, draw
 from self_instruct.engines.local.slots import SlotBackend
 from self_instruct.engines.local.static import StaticBackend
@@ -81,6 +82,7 @@ def choose_backend(
 def _build_paged(model: Any, tokenizer: Any, sampling: Sampling, rules: EndRules, batch_size: int) -> Backend:
     from self_instruct.engines.local.paged import PagedBackend
 
+    ungroup_queries(model)
     return PagedBackend(model, sampling, rules, batch_size, context_length(model.config, tokenizer))
 
 
