@@ -65,7 +65,7 @@ class VerifyOptions:
     )
     test_seconds: float = option(
         5.0,
-        "CPU seconds for each run of an answer with its tests; by the clock, it may take five times as long",
+        "CPU seconds for each run of an answer with its tests; by the clock, it may take ten times as long",
         above=0,
         maximum=3600,
         common=True,

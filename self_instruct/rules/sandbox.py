@@ -29,7 +29,7 @@ from self_instruct.rules import isolation
 
 MODES = ("auto", "bubblewrap", "namespaces", "none")
 FINISHED, FAILED, TIMEOUT, OUTPUT = "finished", "failed", "timeout", "too_much_output"
-_CLOCK = 5  # limit of the time by the clock, in multiples of the limit of CPU time
+_CLOCK = 10  # limit of the time by the clock, in multiples of the limit of CPU time
 _CPU_USED = 128 + signal.SIGXCPU
 _START_SECONDS = 60.0  # until the program starts; long, because the machine may be busy
 _SYSTEM = ("/usr", "/bin", "/lib", "/lib32", "/lib64", "/nix/store", "/gnu/store", "/etc/ld.so.cache")
@@ -41,7 +41,7 @@ _OWN_COUNT = (5, 14)
 class Limits:
     """The limits of a program, in bytes and seconds: `memory` of the address space of each process, `disk` of its folder.
 
-    Each process has `seconds` of CPU time, in whole seconds, and the program five times as long by the clock: it gets
+    Each process has `seconds` of CPU time, in whole seconds, and the program ten times as long by the clock: it gets
     less than one core on a busy machine, and may also sleep.
     """
 

@@ -23,7 +23,7 @@ GENERATE, CURATE, SERVE = (
     ROOT / "configs" / "slurm" / f"{name}.slurm" for name in ("generate", "curate", "serve_and_generate")
 )
 REQUESTS = 5000
-PATIENCE_SECONDS = 280.0
+PATIENCE_SECONDS = 600.0
 MISTAKES = {
     "no GPUs": ({}, "the job has no GPUs"),
     "no script": ({"CPU_PROCESSES": "1", "SCRIPT": "nowhere.py"}, "there is no nowhere.py"),

@@ -33,7 +33,7 @@ def generating(pid: int) -> int | None:
     return None
 
 
-def wait_until(condition, seconds: float = 300.0):
+def wait_until(condition, seconds: float = 600.0):
     """Wait for a condition, and return its first true value."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):

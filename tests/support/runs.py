@@ -44,9 +44,10 @@ def start_copy(*command: object, **more: str) -> Copy:
 
 
 def start_ranks(ranks: int, *command: object, port: int | None = None) -> list[Copy]:
-    """Start the ranks of a launch in forks, as srun starts them."""
+    """Start the ranks of a launch in forks, as srun starts them. Rank 0 is last, so that it does not do all work alone."""
     port = port or free_port()
-    return [start_copy(*command, **rank_variables(rank, ranks, port)) for rank in range(ranks)]
+    last_first = [start_copy(*command, **rank_variables(rank, ranks, port)) for rank in reversed(range(ranks))]
+    return last_first[::-1]
 
 
 def run(*command: object, cwd: Path = ROOT, **more: str) -> subprocess.CompletedProcess[str]:

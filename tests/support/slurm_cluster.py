@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 NODES = ("127.0.0.2", "127.0.0.3")
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 240.0
 # No cgroups, which a container may not write: the tree of processes says what belongs to a step.
 CONFIGURATION = """\
 ClusterName=two_nodes
