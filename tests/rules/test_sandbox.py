@@ -23,7 +23,7 @@ LIMITS = Limits(seconds=1, memory=256 << 20, files=57)
 HOSTILE = (
     ("fork bomb", "import os\nwhile True:\n try: os.fork()\n except OSError: pass", TIMEOUT),
     ("fork bomb of a shell", "import os\nos.system('b(){{ b|b& }}; b; sleep 9')", None),
-    ("threads", "import threading, time\nwhile True: threading.Thread(target=time.sleep, args=(9,)).start()", FAILED),
+    ("threads", "import threading, time\nwhile True: threading.Thread(target=time.sleep, args=(9,)).start()", None),
     ("infinite output", "while True: print('x' * 1000)", OUTPUT),
     ("infinite output of a child", "import os\nos.system('yes >&2')", OUTPUT),
     ("memory bomb", "x = b'x'\nwhile True: x += x", None),
