@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import os
 import re
 import signal
 import subprocess
@@ -13,7 +14,7 @@ import datasets
 import pytest
 
 import self_instruct as si
-from tests.support.runs import ROOT, dataset, generate, run, scripted
+from tests.support.runs import ROOT, dataset, generate, scripted
 from tests.support.scripts import write_script
 
 NAMES = {
@@ -62,11 +63,12 @@ def test_the_examples_of_the_documentation_run(tmp_path: Path) -> None:
         "max_new_tokens=512": "max_new_tokens=128",
     }
     code = f"{first}\n{later}"
-    for shown, replaced in shorter.items():
+    for shown, run in shorter.items():
         assert code.count(shown) == 1
-        code = code.replace(shown, replaced)
+        code = code.replace(shown, run)
     script.write_text(code)
-    ended = run(sys.executable, script, cwd=tmp_path)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
+    ended = subprocess.run([sys.executable, script], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.startswith("5 {") and "['Count to 0 in Latin.', 'Count to 1 in Latin.'" in ended.stdout
     chat = [json.loads(line) for line in (tmp_path / "runs" / "chat.jsonl").read_text().splitlines()]

@@ -28,9 +28,9 @@ class EndRules:
 class ActiveRequest:
     """A request with the token ids of its prompt, its sampling, its random numbers, and the tokens drawn so far.
 
-    `thought` is the unfinished thought at the end of the prompt, or empty. `matcher` has read the tokens drawn so far, and says
-    which may follow; None without a pattern. `failures` counts how often memory ran out
-    although no other request was active.
+    `thought` is the unfinished thought at the end of the prompt, or empty. `matcher` has read the tokens drawn so far and says
+    which may follow; it is None without a pattern. `failures` counts how often memory ran out although no other request was
+    active.
     """
 
     request: Request
