@@ -16,7 +16,7 @@ from self_instruct.runs import logs
 
 _HELP_TEXTS = {
     "batch_dir": "directory of a run with --num_answers",
-    "test_seconds": "time limit in seconds for each run of an answer with one of its tests",
+    "test_seconds": "CPU seconds for each run of an answer with one of its tests; by the clock, ten times as long",
 }
 _DESCRIPTION = (
     "Choose among the answers that a run with --num_answers has stored, without generating. Where answers agree on a short "
