@@ -57,8 +57,9 @@ def test_a_damaged_model_is_named(tiny_llama, tmp_path, damage):
 
 def test_a_model_is_loaded_without_scikit_learn_which_takes_a_second_to_import():
     code = (
-        "import sys\nfrom self_instruct.engines.local.loading import load_model\n"
-        "model, *_ = load_model('demo_model')\nprint(hasattr(model, 'generate'), 'sklearn' in sys.modules)"
+        "import sys\nfrom self_instruct.engines import load_engine\nfrom self_instruct.engines.base import Sampling\n"
+        "engine = load_engine('huggingface', 'demo_model', None, Sampling(8))\n"
+        "print(type(engine).__name__, 'sklearn' in sys.modules)"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ended.stdout.split() == ["True", "False"]
+    assert ended.stdout.split() == ["HuggingFaceEngine", "False"]

@@ -7,9 +7,6 @@ layer and step. Here the queries of a group are multiplied with the keys togethe
 from typing import Any
 
 import torch
-from transformers import AttentionInterface, AttentionMaskInterface
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import sdpa_mask
 
 NAME = "grouped_sdpa"
 
@@ -26,6 +23,9 @@ def group_queries(model: Any) -> bool:
         and shared < heads
     )
     if suits:
+        from transformers import AttentionInterface, AttentionMaskInterface  # the model's loading imports them faster
+        from transformers.masking_utils import sdpa_mask
+
         AttentionInterface.register(NAME, grouped_attention)
         AttentionMaskInterface.register(NAME, sdpa_mask)
         model.set_attn_implementation(NAME)
@@ -56,6 +56,8 @@ def grouped_attention(
     rows, heads, new, size = query.shape
     shared = key.shape[1]
     if attention_mask is None or attention_mask.shape[1] != 1 or dropout or kwargs.get("position_bias") is not None:
+        from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **kwargs)
     # Query head h uses the keys of head h // groups, so the heads of a group follow each other.
     grouped = query.reshape(rows, shared, heads // shared * new, size)

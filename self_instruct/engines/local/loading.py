@@ -23,21 +23,6 @@ _ONE_DEVICE = Placement()
 _log = logging.getLogger(__name__)
 
 
-def _model_class() -> Any:
-    """Import transformers' class of causal language models without scikit-learn, which takes a second to import and serves
-    only assisted generation; no engine uses that.
-    """
-    from transformers import utils
-
-    available = utils.is_sklearn_available
-    utils.is_sklearn_available = lambda: False
-    try:
-        from transformers import AutoModelForCausalLM
-    finally:
-        utils.is_sklearn_available = available
-    return AutoModelForCausalLM
-
-
 def load_model(
     name: str,
     revision: str | None = None,
@@ -50,8 +35,9 @@ def load_model(
     `adapter` is merged into the model. The placement must have passed `placement.check`. Raises UserError if something cannot
     be loaded.
     """
-    model_class = _model_class()
     tokenizer, config, found_revision = load_text(name, revision, trust_remote_code)
+    from transformers import AutoModelForCausalLM
+
     if adapter:
         check_adapter(adapter, placement.quantization)
     check_class(name, config)
@@ -59,7 +45,7 @@ def load_model(
     where = loading_options(placement, config.dtype)
     try:
         with offline_if_unreachable(name):
-            loaded: Any = model_class.from_pretrained(
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
                 model_path(name), revision=revision or "main", trust_remote_code=trust_remote_code, use_safetensors=True,
                 output_loading_info=True, **where,
             )  # fmt: skip

@@ -197,6 +197,20 @@ def load_plain_folder(name: str, elsewhere: bool = False) -> tuple[Any, int, boo
     return tokenizer, lengths[0], config.get("demonstration_model") is True
 
 
+def _import_model_classes() -> None:
+    """Import transformers' model classes without scikit-learn, which takes seconds to import and serves only assisted
+    generation; no engine uses that.
+    """
+    from transformers import utils
+
+    available = utils.is_sklearn_available
+    utils.is_sklearn_available = lambda: False
+    try:
+        from transformers.models.auto import modeling_auto  # noqa: F401
+    finally:
+        utils.is_sklearn_available = available
+
+
 def read_config(
     name: str, revision: str | None = None, trust_remote_code: bool = False, elsewhere: bool = False
 ) -> Any:
@@ -205,6 +219,7 @@ def read_config(
     With `elsewhere`, weights are not required, and the result is None for a folder without a configuration.
     """
     check_source(name, revision, elsewhere)  # before the import, which takes seconds
+    _import_model_classes()  # the classes of configurations import them
     from transformers import AutoConfig
     from transformers.utils import logging
 
