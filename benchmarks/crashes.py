@@ -9,6 +9,7 @@ command continues a benchmark that was stopped.
 import argparse
 import json
 import os
+import random
 import shutil
 import sys
 import time
@@ -25,12 +26,14 @@ from tests.support.crashes import Kill
 from tests.support.endpoint_server import EndpointServer
 from tests.support.power import ORDERED, REORDERED
 from tests.support.runs import IO, environment, rows, run, scripted
-from tests.support.scripts import write_script
+from tests.support.scripts import instruction, write_script
 
 MAIN = ROOT / "self_instruct" / "__main__.py"
 TARGET = 8
 KILLED, POWER = "kill -9", {"power failure": ORDERED, "power failure, renames reordered": REORDERED}
 ROUNDS = 4
+ADD = "def add_{0}(a, b):\n    return a + b + {0}"
+TESTS = "assert add_{0}(0, 0) == {0}\nassert add_{0}(1, 2) == 3 + {0}"
 JUDGEMENT = "helpful: 5, correct: {}, clear: 4\nverdict: good\n###\n"
 
 
@@ -51,6 +54,15 @@ def inputs(folder: Path) -> Path:
         [{"from": "human", "value": row["instruction"]}, {"from": "gpt", "value": row["output"]}] for row in accepted
     ]
     write(folder / "chats.jsonl", [{"id": str(at), "conversations": pair} for at, pair in enumerate(turns)])
+    code = [
+        {"id": str(at), "instruction": f"Write add_{at} in Python.", "output": ADD.format(at)} for at in range(TARGET)
+    ]
+    write(folder / "code.jsonl", [{**row, "score": at % 5} for at, row in enumerate(code)])
+    write(folder / "tests.jsonl", [{"text": f"{TESTS.format(at)}\n###\n"} for at in range(TARGET)])
+    lists = [
+        "\n".join(f"{line}. {instruction(random.Random(at * 9 + line))}" for line in range(9)) for at in range(40)
+    ]
+    write(folder / "topics.jsonl", [{"text": f"{text}\n"} for text in lists])
     (folder / "made").touch()
     return folder
 
@@ -81,8 +93,22 @@ def all_series(folder: Path, url: str) -> list[Series]:
         "lint": ["lint", records, "--fix", *output],
         "decontaminate": ["decontaminate", records, "--benchmarks", code, *output],
         "card": ["card", done, "--output_path", "out"],
+        "refilter": ["refilter", done, "out", "--rouge_threshold", "0.5"],
+        "select": ["select", folder / "code.jsonl", *output, "--by", "score", "--top", "0.5"],
         "judge": ["judge", "--input_path", records, *output, "--engine", "scripted", "--script_path", folder / "judge.jsonl"],
     }  # fmt: skip
+    verify = [
+        "verify",
+        "--input_path",
+        folder / "code.jsonl",
+        *output,
+        "--engine",
+        "scripted",
+        "--script_path",
+        folder / "tests.jsonl",
+    ]
+    topics = ["topics", "--engine", "scripted", "--script_path", folder / "topics.jsonl", "--output_path", "out/topics.txt",
+              "--num_topics", "20", "--topics_per_request", "5"]  # fmt: skip
     words = ["--no_embeddings", "--self_consistency_rouge_threshold", "0.5", "--num_trials", "1"]
     consistency = [
         "self-consistency",
@@ -104,12 +130,14 @@ def all_series(folder: Path, url: str) -> list[Series]:
         Series("post_processing", [ROOT / "self_instruct" / "post_processing.py", records, *output]),
         *(Series(name, [MAIN, *command]) for name, command in commands.items()),
         Series("self-consistency", [MAIN, *consistency, *words], start=run_in),
+        Series("topics", [MAIN, *topics]),
+        Series("verify", [MAIN, *verify], exact=False),
     ]
 
 
 def shares(series: list[Series], kills: int) -> list[int]:
-    """Divide the kills among the series; one that loads a model gets half as many as another."""
-    weights = [1 if one.name == "slots" else 2 for one in series]
+    """Divide the kills among the series; one that loads a model or runs programs gets half as many as another."""
+    weights = [1 if one.name in ("slots", "verify") else 2 for one in series]
     counts = [kills * weight // sum(weights) for weight in weights]
     counts[0] += kills - sum(counts)
     return counts

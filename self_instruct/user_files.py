@@ -49,9 +49,10 @@ class LineError(UserError):
         self.reason, self.problem = reason, problem
 
 
-def read_objects(path: Path, what: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def read_objects(path: Path, what: str, *, growing: bool = False) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the place, `file:line`, and the object of each line. Skips blank lines; accepts a byte order mark and CRLF.
 
+    With `growing`, a last line without its line end is left out: a run may be writing it, or was killed then.
     Raises UserError if the file cannot be read (`what` says what the file is), or a line is not one JSON object in UTF-8.
     """
     try:
@@ -61,7 +62,8 @@ def read_objects(path: Path, what: str) -> Iterator[tuple[str, dict[str, Any]]]:
         raise UserError(
             f"{what} {str(path)[:300]}: cannot be read ({reason}); give the path of a JSONL file"
         ) from None
-    for number, raw in enumerate(content.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
+    lines = content.removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    for number, raw in enumerate(lines[:-1] if growing else lines, start=1):
         place = f"{path}:{number}"
         row = object_of(raw, place)
         if row is not None:

@@ -41,6 +41,12 @@ def test_only_a_line_feed_ends_a_line(tmp_path: Path) -> None:
     assert rows(written(tmp_path, json.dumps(row, ensure_ascii=False).encode())) == [row]
 
 
+@pytest.mark.parametrize(("last", "found"), [(b'{"a": 2', [1]), (b'{"a": 2}', [1]), (b'{"a": 2}\n', [1, 2])])
+def test_of_a_growing_file_only_whole_lines_are_read(tmp_path: Path, last: bytes, found: list[int]) -> None:
+    path = written(tmp_path, b'{"a": 1}\n' + last)
+    assert [row["a"] for _, row in read_objects(path, "x", growing=True)] == found
+
+
 def test_an_empty_file_holds_no_objects(tmp_path: Path) -> None:
     assert rows(written(tmp_path, b"")) == []
 

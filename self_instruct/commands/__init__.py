@@ -41,7 +41,7 @@ _AFTER_FAILURE = {
         ("convert", "merge", "clean", "lint", "decontaminate", "card", "report", "select"), _OUTPUT_UNCHANGED
     ),
     "curate": f"{_OUTPUT_UNCHANGED}, which reuses the embeddings computed so far",
-    "refilter": "the old directory is unchanged; run the command again with a new directory",
+    "refilter": "the old directory is unchanged; run the same command again",
 }
 """The end of the message after a full disk or an early signal, by command; other commands continue from their journal."""
 DATASETS = ("convert", "merge", "decontaminate", "clean", "lint", "card")

@@ -83,7 +83,7 @@ def _topics(config: Config) -> bytes | None:
     records = Path(config.run.batch_dir or "") / ACCEPTED
     if not records.is_file():
         return None
-    return "".join(f"{row['instruction']}\n" for _, row in read_objects(records, "the topics")).encode("utf-8")
+    return "".join(f"{row['instruction']}\n" for _, row in read_objects(records, "the topics", growing=True)).encode()
 
 
 def _check_ours(output: Path, topics: bytes | None) -> None:

@@ -64,7 +64,7 @@ class EarlierRun:
         path, found = self.folder / ACCEPTED, {}
         if not path.is_file():
             raise UserError(f"{self.folder}: holds no {ACCEPTED}; give the --batch_dir of a generation run")
-        for place, row in read_objects(path, "the dataset"):
+        for place, row in read_objects(path, "the dataset", growing=True):
             provenance = row.get("provenance")
             name = provenance.get("id") if isinstance(provenance, dict) else None
             texts = [row.get(column) for column in ("instruction", "input", "output")]

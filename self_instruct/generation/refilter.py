@@ -13,29 +13,31 @@ from self_instruct.generation.config import assemble
 from self_instruct.generation.earlier_run import read_run
 from self_instruct.generation.progress import REPLAYED, Progress
 from self_instruct.generation.summary import Ending
+from self_instruct.novelty.vector_cache import FILE_NAME
 from self_instruct.runs import manifest
 from self_instruct.runs.files import make_folder
 from self_instruct.runs.funnel import Funnel
 from self_instruct.runs.journal import read_journal
+from self_instruct.runs.layout import ACCEPTED, DESCRIPTION, REJECTED, REPORT
 from self_instruct.runs.report import write_report
 from self_instruct.runs.run import load_run
 
 
 def refilter(old: Path, new: Path, given: Mapping[str, Any]) -> Ending:
-    """Write the dataset of the run in `old` into the empty directory `new`; `given` options override those of the run.
+    """Write the dataset of the run in `old` into `new`; `given` options override those of the run.
 
+    `new` is an empty directory, or has the result of the same options, perhaps unfinished.
     The dataset has at most `num_instructions_to_generate` records. Raises `UserError` if a directory or an option cannot be
     used, or a file of the run has changed.
     """
     run, entries = read_run(old), read_journal(old)
-    # An earlier refilter that was killed may have left .part files.
-    if new.exists() and (not new.is_dir() or any(path.suffix != ".part" for path in new.iterdir())):
-        raise UserError(f"{new}: is not empty; give a new directory")
     options = {"check_outputs": False, **run.options, **given}  # runs of earlier versions did not check outputs
     recipe = run.recipe(assemble(options), given)
     target = recipe.config.run.num_instructions_to_generate
     hashes = {"response_filters_sha256": manifest.response_filters_hash(options)}
     described = {**run.described, "options": options, **recipe.described(), **hashes}
+    if new.exists() and not _can_be_filled(new, described):
+        raise UserError(f"{new}: is not empty; give a new directory")
     curator = recipe.curator()
     try:
         make_folder(new)
@@ -66,6 +68,14 @@ def refilter(old: Path, new: Path, given: Mapping[str, Any]) -> Ending:
     write_report(new, funnel, stopped, curator.pool)
     note = _note(funnel, target, len(entries), load_run(old).report.get("requests"))
     return Ending(new, funnel, curator.pool, stopped, {"num_instructions_to_generate": target}, note=note)
+
+
+def _can_be_filled(folder: Path, described: Mapping[str, Any]) -> bool:
+    """Return whether a directory is empty, or has only files of a refilter that is unfinished or has this description."""
+    own = {ACCEPTED, REJECTED, DESCRIPTION, REPORT, FILE_NAME}
+    if not folder.is_dir() or any(path.name not in own and path.suffix != ".part" for path in folder.iterdir()):
+        return False
+    return not (folder / REPORT).exists() or manifest.read(folder) == described
 
 
 def _note(funnel: Funnel, target: int, completions: int, before: Any) -> str:

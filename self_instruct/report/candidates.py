@@ -102,7 +102,7 @@ def read_run(folder: Path) -> Run:
     candidates = {}
     for name in (ACCEPTED, REJECTED):
         if (folder / name).exists():
-            for place, row in read_objects(folder / name, "the file"):
+            for place, row in read_objects(folder / name, "the file", growing=True):
                 candidate = _candidate(row, name == ACCEPTED, place)
                 candidates[candidate.record.id] = candidate
     if not candidates:

@@ -71,7 +71,7 @@ def load_run(path: str | Path) -> Run:
 
 
 def _rows(path: Path) -> list[tuple[str, dict[str, Any]]]:
-    return list(read_objects(path, "the run")) if path.is_file() else []
+    return list(read_objects(path, "the run", growing=True)) if path.is_file() else []
 
 
 def _record(row: dict[str, Any], about: Any, place: str) -> Record:

@@ -86,7 +86,7 @@ def test_an_error_file_that_cannot_be_written_changes_nothing(tmp_path, monkeypa
     [
         ("convert", "the output is unchanged; run the same command again"),
         ("curate", "the output is unchanged; run the same command again, which reuses the embeddings computed so far"),
-        ("refilter", "the old directory is unchanged; run the command again with a new directory"),
+        ("refilter", "the old directory is unchanged; run the same command again"),
         ("generate", "the journal is kept; run the same command again to continue"),
     ],
 )

@@ -76,6 +76,20 @@ def test_the_same_options_give_the_same_dataset(old, tmp_path):
     assert all(new[name] == dataset(old)[name] for name in DATASET[:2])
 
 
+def test_a_killed_refilter_is_started_again_and_another_result_is_not_replaced(old, tmp_path):
+    new = tmp_path / "new"
+    assert refilter(old, new, "--rouge_threshold", "0.5").returncode == 0
+    finished = {path.name: path.read_bytes() for path in new.iterdir()}
+    other = refilter(old, new)
+    assert other.returncode == 2 and f"{new}: is not empty; give a new directory" in other.stderr
+    (new / "report.json").unlink()
+    (new / DATASET[0]).write_bytes(finished[DATASET[0]][:-9])
+    (new / f"{DATASET[1]}.part").write_text("{")
+    for _ in range(2):
+        assert refilter(old, new, "--rouge_threshold", "0.5").returncode == 0
+        assert {path.name: path.read_bytes() for path in new.iterdir()} == finished
+
+
 @pytest.mark.parametrize("threshold", [0.5, 0.9])
 def test_refiltering_with_another_threshold_decides_on_all_candidates_again(old, tmp_path, threshold):
     assert refilter(old, tmp_path / "new", "--rouge_threshold", threshold).returncode == 0

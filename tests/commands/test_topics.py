@@ -87,6 +87,8 @@ def test_the_command_writes_new_topics_and_continues(tmp_path):
     assert rejected == {("rouge_l", "rope making"), ("avoided", "politics"), ("no_topic", "A long list:"),
                         ("rouge_l", "night trains and ferries")}  # fmt: skip
     assert "Done: 4 of 4 topics." in ended.stdout and str(out) in ended.stdout
+    with (tmp_path / "topics.txt.run/machine_generated_instructions.jsonl").open("ab") as file:
+        file.write(b'{"instruction": "Be')  # a kill during a write
     ended = run(*command, "--num_topics", 50)
     assert "--script_path has no more completions" in ended.stdout
     assert out.read_text().splitlines()[-2:] == ["Bees", "Bells"]

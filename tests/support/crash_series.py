@@ -24,8 +24,8 @@ from tests.support.runs import SECONDS, environment, rank_variables
 
 HERE, MOVED, COPIED = "", "moved", "copied"
 IN_A_ROW = 4  # kills before a command may finish
-_VARIES = re.compile(rb'"(?:created_at|rank)": (?:"[^"]*"|\d+|null),? ?')
-_JOURNALS = (JOURNAL, "self_consistency.jsonl", "out.judgements.jsonl")
+_VARIES = re.compile(rb'"(?:created_at|rank|seconds)": (?:"[^"]*"|[\d.]+|null),? ?')
+_JOURNALS = (JOURNAL, "self_consistency.jsonl", "out.judgements.jsonl", "out.tests.jsonl", f"topics.txt.run/{JOURNAL}")
 
 
 @dataclass(frozen=True)
@@ -108,11 +108,11 @@ class Victim:
         found = {}
         for path in sorted(self.out.rglob("*")):
             name = str(path.relative_to(self.out))
-            if path.is_dir() or name.startswith("logs/") or path.name.endswith((".part", ".lock", ".cache")):
+            if path.is_dir() or "logs/" in name or path.name.endswith((".part", ".lock", ".cache")):
                 continue
             content = path.read_bytes().replace(bytes(self.here), b"HERE")
             if not self.series.exact:
-                if name not in (ACCEPTED, REJECTED):
+                if name not in (ACCEPTED, REJECTED, "out.jsonl"):
                     continue
                 lines = _VARIES.sub(b"", content).splitlines(True)
                 content = b"".join(line for line in lines if b'"stage": "limit"' not in line)
