@@ -437,11 +437,13 @@ def with_horizon(config: Config) -> Config:
 
     It does not depend on the machine, because the plan must not change with the number of GPUs. Two-step recipes get a longer
     one: their requests differ much in length, and a short horizon would leave most rows of a batch empty. A long horizon has a
-    cost: the first prompts show no accepted tasks, and more tasks are left without an answer at the end.
+    cost: the first prompts show no accepted tasks, and the last tasks, up to as many as it is long, get no answer.
     """
-    target = config.run.num_instructions_to_generate
-    share = 10 if config.prompt.recipe in TWO_STEPS else 50
-    horizon = config.prompt.horizon or max(16, min(1024, target // share))
+    run, two_steps = config.run, config.prompt.recipe in TWO_STEPS
+    usual = max(16, min(1024, run.num_instructions_to_generate // (10 if two_steps else 50)))
+    horizon = config.prompt.horizon or min(
+        usual, max(1, run.max_requests // 2) if two_steps and run.max_requests else usual
+    )
     return replace(config, prompt=replace(config.prompt, horizon=horizon))
 
 
