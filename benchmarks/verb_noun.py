@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from self_instruct.report.verb_noun import verb_noun
+from self_instruct.novelty.verb_noun import verb_noun
 
 LABELS = ("verb_noun_labels.tsv", "verb_noun_held_out.tsv")
 

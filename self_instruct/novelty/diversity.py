@@ -11,6 +11,7 @@ from collections.abc import Hashable, Iterable, Sequence
 import numpy as np
 
 from self_instruct.novelty.tokens import opening, unicode_tokens
+from self_instruct.novelty.verb_noun import verb_noun
 
 SIZES = (50, 100, 200, 500, 1000, 2000, 5000)
 OPENINGS = 5  # pairs of first words
@@ -27,13 +28,14 @@ def fixed_size(number: int) -> int:
 
 
 def by_words(texts: Sequence[str]) -> dict[str, float]:
-    """Return the measures that need no vectors, by name: numbers from 0 to 1, rounded to 4 digits."""
+    """Return the measures that need no vectors, by name, rounded to 4 digits: numbers from 0 to 1, and an entropy in bits."""
     words = [unicode_tokens(text)[:_LONGEST] for text in texts]
     return {
         "distinct_2": round(distinct(words, 2), 4),
         "distinct_3": round(distinct(words, 3), 4),
         "commonest_openings": round(commonest_openings(texts), 4),
         "nearest_rouge_l": round(nearest_rouge_l([" ".join(row) for row in words]), 4),
+        "verb_object_entropy": round(entropy(pair for pair in map(verb_noun, texts) if pair.noun), 4),
     }
 
 

@@ -17,9 +17,9 @@ from self_instruct.novelty.kernels.vectors import choose
 from self_instruct.novelty.offline import keep_first
 from self_instruct.novelty.tokens import rouge_tokens
 from self_instruct.novelty.vector_cache import CachedEncoder, encode_all, model_of
+from self_instruct.novelty.verb_noun import VerbNoun, verb_noun
 from self_instruct.records import Nearest
 from self_instruct.report.inputs import ReportInput, read_inputs
-from self_instruct.report.verb_noun import VerbNoun, verb_noun
 
 _ASK = "give --embeddings to encode them"
 _ALL = 1.01  # a threshold above every score: all texts are kept, so each is compared with all earlier ones

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from self_instruct.novelty import diversity
+from self_instruct.novelty.verb_noun import VerbNoun
 from self_instruct.report.analysis import Analysis
 from self_instruct.report.inputs import Dropped, ReportInput, Row
 from self_instruct.report.sections import share
-from self_instruct.report.verb_noun import VerbNoun
 
 _EXAMPLES = 5  # of each reason
 _ROWS = 40  # groups of a table
@@ -23,7 +23,9 @@ _DIVERSITY = (
         f"share of records that begin with one of the {diversity.OPENINGS} most frequent pairs of first words",
     ),
     ("nearest_rouge_l", "ROUGE-L with the nearest", "F1 with the most similar other record, mean over all records"),
+    ("verb_object_entropy", "verb-object entropy", "in bits; one more bit means twice as many equally frequent pairs"),
 )
+_FORMATS = {"nearest_rouge_l": "{:.2f}".format, "verb_object_entropy": "{:.1f}".format}  # other measures are shares
 
 
 class GroupTable(NamedTuple):
@@ -84,17 +86,8 @@ def diversity_of(analysis: Analysis) -> DiversityTable | None:
         return None
     words = [diversity.by_words([row.record.instruction for row in source.rows[:size]]) for source in analysis.inputs]
     found = [
-        (name, about, [f"{values[key]:.2f}" if key == "nearest_rouge_l" else share(values[key]) for values in words])
-        for key, name, about in _DIVERSITY
+        (name, about, [_FORMATS.get(key, share)(values[key]) for values in words]) for key, name, about in _DIVERSITY
     ]
-    bits = [diversity.entropy(pair for pair in pairs[:size] if pair.noun) for pairs in analysis.pairs]
-    found.append(
-        (
-            "verb-object entropy",
-            "in bits; one more bit means twice as many equally frequent pairs",
-            [f"{value:.1f}" for value in bits],
-        )
-    )
     if analysis.vectors is not None:
         scores = [f"{diversity.vendi_score(vectors[:size]):.1f}" for vectors in analysis.vectors]
         found.append(("Vendi score", "from embeddings: as diverse as this many unrelated texts", scores))

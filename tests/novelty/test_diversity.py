@@ -49,7 +49,8 @@ def test_nearest_rouge_l_agrees_with_the_reference_and_measures_are_shares(texts
         for place, one in enumerate(rows)
     ]
     assert diversity.nearest_rouge_l(rows) == pytest.approx(np.mean(expected))
-    assert all(0 <= value <= 1 for value in diversity.by_words([" ".join(text) for text in texts]).values())
+    found = diversity.by_words([" ".join(text) for text in texts])
+    assert all(0 <= value <= 1 for name, value in found.items() if name != "verb_object_entropy")
 
 
 def test_repeated_openings_show_in_the_numbers():
@@ -58,6 +59,14 @@ def test_repeated_openings_show_in_the_numbers():
     low, high = diversity.by_words(collapsed), diversity.by_words(varied)
     assert low["commonest_openings"] == 1.0 and high["commonest_openings"] == 0.5
     assert low["nearest_rouge_l"] > high["nearest_rouge_l"] and low["distinct_2"] < high["distinct_2"]
+
+
+def test_verb_object_entropy_counts_pairs_and_leaves_out_texts_without_one():
+    texts = ["Write a poem.", "Write a poem about bees.", "Draw a map.", "Draw a map.", "Hm.", "Write it."]
+    assert diversity.by_words(texts)["verb_object_entropy"] == 1.0
+    assert (
+        diversity.by_words(texts[:2])["verb_object_entropy"] == diversity.by_words(["Hm."])["verb_object_entropy"] == 0
+    )
 
 
 def unit(number: int, seed: int, dimensions: int = 6) -> np.ndarray:

@@ -12,6 +12,7 @@ import pytest
 from self_instruct.commands.report import main
 from self_instruct.errors import UserError
 from self_instruct.novelty.rouge import RougeIndex
+from self_instruct.novelty.verb_noun import VerbNoun
 from self_instruct.records import Nearest
 from self_instruct.report.analysis import Analysis, neighbours, stored_vectors
 from self_instruct.report.html import environment, write_report
@@ -19,7 +20,6 @@ from self_instruct.report.inputs import read_inputs
 from self_instruct.report.payload import Payload
 from self_instruct.report.projection import project, sample
 from self_instruct.report.sections import share
-from self_instruct.report.verb_noun import VerbNoun
 from self_instruct.runs.layout import OutputPaths
 from tests.support.curation_runs import near_copies, written
 from tests.support.report_files import HOSTILE, HashedEncoder, hostile_file, with_vectors

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from self_instruct.errors import UserError
+from self_instruct.novelty.verb_noun import verb_noun
 from self_instruct.report.analysis import Analysis, analyse, neighbours
 from self_instruct.report.charts import OVERLAP
 from self_instruct.report.inputs import read_inputs
 from self_instruct.report.sections import sections
 from self_instruct.report.tables import diversity_of
-from self_instruct.report.verb_noun import verb_noun
 from self_instruct.runs.layout import REPORT, OutputPaths
 from tests.support.report_files import with_vectors
 from tests.support.runs import generate, rows, scripted

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from self_instruct.report.verb_noun import verb_noun
+from self_instruct.novelty.verb_noun import verb_noun
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ class _English(NamedTuple):
 
 @cache
 def _english() -> _English:
-    content = json.loads((files("self_instruct.report") / "english.json").read_text(encoding="utf-8"))
+    content = json.loads((files("self_instruct.novelty") / "english.json").read_text(encoding="utf-8"))
     phrasal, singular = [phrase.split() for phrase in content.pop("phrasal")], content.pop("singular")
     words = {name: frozenset(" ".join(lines).split()) for name, lines in content.items()}
     return _English(phrasal=phrasal, singular=singular, **words)
