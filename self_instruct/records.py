@@ -62,7 +62,8 @@ def json_line(row: dict[str, Any]) -> bytes:
 
 @dataclass(frozen=True)
 class Aim:
-    """The purpose of a request: step 1 asks for new tasks, step 2 for the output of the task whose id is `answers`.
+    """The purpose of a request: step 1 asks for new tasks, step 2 for the output of the task whose id is `answers`, step 3 for
+    tests of its output.
 
     `category` is empty in a run without categories. `variables` fill in the category's prompt template, such as the topic.
     """

@@ -11,7 +11,8 @@ from self_instruct.config.option import taken
 from self_instruct.config.parser import parse_values
 from self_instruct.errors import UserError
 from self_instruct.generation.config import GROUPS
-from self_instruct.review.options import BEST_OF_N_NAMES, BestOfNOptions, VerifyOptions
+from self_instruct.review.options import BEST_OF_N_NAMES, BestOfNOptions
+from self_instruct.rules.options import VerifyOptions
 from self_instruct.runs import logs
 
 _HELP_TEXTS = {
@@ -28,7 +29,7 @@ _DESCRIPTION = (
 
 def main(argv: Sequence[str]) -> int:
     """Run the command and return its exit code."""
-    groups, by = (BestOfNOptions, VerifyOptions, *GROUPS), {"[RUN_DIR]": ["batch_dir"]}
+    groups, by = (BestOfNOptions, *GROUPS), {"[RUN_DIR]": ["batch_dir"]}
     given, _ = parse_values(argv, _DESCRIPTION, groups, BEST_OF_N_NAMES, tuple(by), _HELP_TEXTS, by)
     if not given.get("batch_dir"):
         raise UserError("--batch_dir is missing; give the directory of a run with --num_answers")

@@ -10,7 +10,7 @@ from self_instruct.commands.reviewing import run_review
 from self_instruct.config.parser import DEFAULT, parse_values
 from self_instruct.datasets.options import CurationOptions
 from self_instruct.generation.config import GROUPS
-from self_instruct.review.options import VERIFY_NAMES, VERIFY_SAMPLING, VerifyOptions
+from self_instruct.review.options import VERIFY_NAMES, VERIFY_SAMPLING
 
 _HELP_TEXTS = {
     **{name: DEFAULT.format(value) for name, value in VERIFY_SAMPLING.items()},
@@ -29,7 +29,7 @@ _DESCRIPTION = (
 
 def main(argv: Sequence[str]) -> int:
     """Run the command and return its exit code."""
-    groups, by = (CurationOptions, VerifyOptions, *GROUPS), {"[RUN_DIR]": ["batch_dir"]}
+    groups, by = (CurationOptions, *GROUPS), {"[RUN_DIR]": ["batch_dir"]}
     given, _ = parse_values(argv, _DESCRIPTION, groups, VERIFY_NAMES, tuple(by), _HELP_TEXTS, by)
     from self_instruct.review.verify import verifier_of
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from self_instruct.datasets.example import ASSISTANT, USER, Turn
-from self_instruct.datasets.fences import prose_of
 from self_instruct.datasets.markup import NotConverted, is_page, is_rendering, speaks_of_html
 from self_instruct.datasets.turn_cleaning import cleaned, is_rate_limit
+from self_instruct.rules.fences import prose_of
 
 SHORTEST = 16  # characters of a conversation, as in FastChat
 _NUMBERED = re.compile(r"^(?P<indent>[ \t]*)(?P<number>\d{1,3})\.[ \t]+\S", re.MULTILINE)

@@ -9,11 +9,11 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from self_instruct.datasets.fences import pieces, prose_of
 from self_instruct.datasets.markup import speaks_of_html
 from self_instruct.datasets.mending import NO_INPUT, TEXTS, is_no_input
 from self_instruct.datasets.thoughts import broken_thought, has_thought
 from self_instruct.records import Record, is_blank
+from self_instruct.rules.fences import pieces, prose_of
 from self_instruct.rules.filters.output import drop_empty, drop_output_repeats_task
 from self_instruct.rules.filters.refusals import AS_AN_AI_NOT_ENGLISH, REFUSES_NOT_ENGLISH
 from self_instruct.rules.validators.arithmetic import arithmetic

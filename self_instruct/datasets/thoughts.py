@@ -3,8 +3,8 @@
 import re
 
 from self_instruct.config.thought_tags import thought_tags
-from self_instruct.datasets.fences import prose_of
 from self_instruct.records import is_blank
+from self_instruct.rules.fences import prose_of
 
 _INLINE_CODE = re.compile(r"`[^`\n]*`")
 

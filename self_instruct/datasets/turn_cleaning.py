@@ -2,8 +2,8 @@
 
 import re
 
-from self_instruct.datasets.fences import Piece, outside_code, pieces
 from self_instruct.datasets.markup import to_markdown
+from self_instruct.rules.fences import Piece, outside_code, pieces
 
 _BUTTON = r"(?P<language>[\w+#.-]*?)[ \t]*\n?[ \t]*(?P<below>[\w+#.-]*?)[ \t]*(?:Copy code)+"
 _COPIED = re.compile(rf"\A(?P<indent>[ \t]*)(?P<fence>`{{3,}})[ \t]*{_BUTTON}[ \t]*\n?")

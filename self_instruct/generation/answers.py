@@ -23,43 +23,45 @@ STEP = 2
 
 
 class Turn(NamedTuple):
-    """The purpose of a request: the answer to `task`, or new tasks, with the prompt of request `first`."""
+    """The purpose of a request: the answer to `task`, its tests (step 3), or new tasks with the prompt of request `first`."""
 
     task: str | None
     first: int
+    step: int = 1
 
 
 @dataclass
 class AnswerQueue:
-    """Decides which requests answer a task: `num_answers` for each. `together` requests for new tasks share a prompt."""
+    """Decides which requests answer a task, `num_answers` for each, and which ask for the tests of an answer, one for each.
+
+    `together` requests for new tasks share a prompt.
+    """
 
     horizon: int
     together: int = 1
     num_answers: int = 1
-    _arrived: deque[tuple[int, Sequence[str]]] = field(default_factory=deque)
-    _unanswered: deque[str] = field(default_factory=deque)
+    _arrived: deque[tuple[int, Mapping[str, int]]] = field(default_factory=deque)
+    _unanswered: deque[tuple[str, int]] = field(default_factory=deque)
     _known: frozenset[int] = frozenset()
-    _earlier: dict[int, str] = field(default_factory=dict)
-    _answered: Counter[str] = field(default_factory=Counter)
+    _earlier: dict[int, tuple[str, int]] = field(default_factory=dict)
+    _answered: Counter[tuple[str, int]] = field(default_factory=Counter)
     _turns: dict[int, Turn] = field(default_factory=dict)
     _next: int = 0
     _asked: int = 0
     _first: int = 0
     _decided: int = -1
-    _latest: str | None = None
+    _latest: tuple[str, int] | None = None
 
     def resume(self, entries: Mapping[int, Entry]) -> None:
         """Take over from the journal which requests answer a task."""
         self._earlier = {
-            request: entry.answers
-            for request, entry in entries.items()
-            if entry.step == STEP and entry.answers is not None
+            request: (entry.answers, entry.step) for request, entry in entries.items() if entry.answers is not None
         }
         self._known = frozenset(entries)
         self._answered = Counter(self._earlier.values())
 
-    def observe(self, entry: Entry, verdicts: Sequence[Verdict], awaiting: Sequence[str]) -> None:
-        """Note the tasks of a decided completion that wait for an answer."""
+    def observe(self, entry: Entry, verdicts: Sequence[Verdict], awaiting: Mapping[str, int]) -> None:
+        """Note the tasks of a decided completion that wait for an answer or tests, with the step for which they wait."""
         if awaiting:
             self._arrived.append((entry.request, awaiting))
         self._turns.pop(entry.request, None)
@@ -80,18 +82,19 @@ class AnswerQueue:
 
     def _turn_of(self, index: int) -> Turn:
         while self._arrived and self._arrived[0][0] <= index - self.horizon:
-            for name in self._arrived.popleft()[1]:
-                self._unanswered.extend([name] * (self.num_answers - self._answered[name]))
+            for item in self._arrived.popleft()[1].items():
+                number = self.num_answers if item[1] == STEP else 1
+                self._unanswered.extend([item] * (number - self._answered[item]))
         if index in self._known:
-            task = self._earlier.get(index)
+            self._latest = self._earlier.get(index)
         else:
-            task = self._unanswered.popleft() if self._unanswered else None
-        self._latest = task
-        if task is None:
-            if self._asked % self.together == 0:
-                self._first = index
-            self._asked += 1
-        return Turn(task, self._first)
+            self._latest = self._unanswered.popleft() if self._unanswered else None
+        if self._latest is not None:
+            return Turn(self._latest[0], self._first, self._latest[1])
+        if self._asked % self.together == 0:
+            self._first = index
+        self._asked += 1
+        return Turn(None, self._first)
 
 
 @dataclass(frozen=True)

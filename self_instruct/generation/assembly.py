@@ -2,13 +2,12 @@
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from self_instruct.config.thought_tags import thought_tags
 from self_instruct.engines import load_engine, load_reader
 from self_instruct.engines.base import ModelEngine, Sampling, TokenCounter, TurnReader
 from self_instruct.engines.fleet.world import World
@@ -18,6 +17,7 @@ from self_instruct.engines.server.engine import OpenAIEngine, Patience
 from self_instruct.engines.vllm.arguments import VllmOptions
 from self_instruct.errors import UserError
 from self_instruct.formats import RecordFormat
+from self_instruct.generation import testing
 from self_instruct.generation.answers import Answering
 from self_instruct.generation.categories.library import share_sampling
 from self_instruct.generation.categories.quotas import read_shares
@@ -27,7 +27,9 @@ from self_instruct.generation.judging import Curator, Observer, compared_text, r
 from self_instruct.generation.plan import Composer, numbered_stop
 from self_instruct.generation.prompts import PromptBudget, PromptComposer
 from self_instruct.generation.task_lists import TASKS, TaskListComposer, listed_tasks
+from self_instruct.generation.testing import Testing
 from self_instruct.generation.user_turns import UserTurnComposer, UserTurnParser
+from self_instruct.generation.verification import Verification
 from self_instruct.novelty import vector_cache
 from self_instruct.novelty.comparison import Bounds, Novelty
 from self_instruct.novelty.embedding import EmbeddingIndex, SentenceEncoder
@@ -97,7 +99,7 @@ def build_curator(
     orphans = config.prompt.answer_orphans == "always"
     read_tasks, number = readers.get(config.prompt.recipe), config.prompt.num_answers
     rules = rules_of(format, filters, build_bounds(config), read_tasks, orphans, number)
-    return Curator({None: rules}, novelty, observe)
+    return Curator({None: rules}, novelty, observe, build_verification(config))
 
 
 def build_novelty(
@@ -167,6 +169,27 @@ def build_answering(config: Config, seeds: Sequence[Record], reader: TokenCounte
     return answering
 
 
+def build_verification(config: Config) -> Verification | None:
+    """Return what verifies code, or None without --verify."""
+    return Verification(config.verification) if config.verification.verify else None
+
+
+def build_testing(config: Config, reader: TokenCounter) -> Testing | None:
+    """Build the requests for tests, None without --verify. Raises `UserError` if a prompt would not fit the model."""
+    if not config.verification.verify:
+        return None
+    count, number = token_count(reader, None), testing.MAX_NEW_TOKENS
+    budget = replace(prompt_budget(config, reader), max_new_tokens=number, option="for tests, the limit of new tokens")
+    composers = {}
+    for name in config.verification.verify:
+        shown = testing.examples(name)
+        mix = DemonstrationMix(len(shown), 0, 1)
+        composers[name] = PromptComposer(testing.HEADER, testing.FORMAT, mix, config.run.seed, shown, count, budget)
+        composers[name].check()
+    sampling = replace(build_sampling(config), temperature=0.0, max_new_tokens=number)
+    return Testing(composers, sampling)
+
+
 def template_arguments(config: Config) -> dict[str, Any] | None:
     """Return the variables of --chat_template_kwargs, None for "auto". Raises `UserError` if they are not a JSON object."""
     text = config.prompt.chat_template_kwargs
@@ -227,7 +250,7 @@ def _vllm_options(config: Config) -> VllmOptions:
 
 def _same_sampling(config: Config) -> bool:
     options = config.category
-    if config.sampling.answer_temperature not in (None, config.sampling.temperature):
+    if config.verification.verify or config.sampling.answer_temperature not in (None, config.sampling.temperature):
         return False
     if options.categories is None:
         return True
@@ -411,92 +434,3 @@ def stop_words(config: Config) -> tuple[str, ...] | None:
     if any(not word for word in words):
         raise UserError("--stop_words holds an empty text, which would end every completion at once; remove it")
     return tuple(word.replace("\\n", "\n").replace("\\t", "\t") for word in words)
-
-
-def with_earlier_choices(config: Config, earlier: Mapping[str, Any] | None) -> Config:
-    """Return the configuration with the choices of an earlier launch in place of "auto": the recipe, the horizon,
-    --answer_orphans and the variables of the chat template. `earlier` is the content of its run.yaml.
-
-    If the run.yaml lacks these options, an earlier version wrote it, which used few_shot without orphans, left thinking on and
-    did not check outputs.
-    """
-    before, prompt = (earlier or {}).get("options", {}), config.prompt
-    prompt = replace(prompt, horizon=prompt.horizon or before.get("horizon"))
-    if earlier is not None and "check_outputs" not in before:
-        config = replace(config, filter=replace(config.filter, check_outputs=False))
-    if earlier is not None and prompt.chat_template_kwargs == AUTO:
-        prompt = replace(prompt, chat_template_kwargs=before.get("chat_template_kwargs"))
-    config = replace(config, prompt=prompt)
-    if earlier is None:
-        return config
-    return _settled(config, before.get("recipe", "few_shot"), before.get("answer_orphans", "never"))
-
-
-def with_horizon(config: Config) -> Config:
-    """Return the configuration with a horizon that suits its recipe, if none is set.
-
-    It does not depend on the machine, because the plan must not change with the number of GPUs. Two-step recipes get a longer
-    one: their requests differ much in length, and a short horizon would leave most rows of a batch empty. A long horizon has a
-    cost: the first prompts show no accepted tasks, and the last tasks, up to as many as it is long, get no answer.
-    """
-    run, two_steps = config.run, config.prompt.recipe in TWO_STEPS
-    usual = max(16, min(1024, run.num_instructions_to_generate // (10 if two_steps else 50)))
-    horizon = config.prompt.horizon or min(
-        usual, max(1, run.max_requests // 2) if two_steps and run.max_requests else usual
-    )
-    return replace(config, prompt=replace(config.prompt, horizon=horizon))
-
-
-def with_template(config: Config, reader: TokenCounter) -> Config:
-    """Return the configuration with the variables of the model's chat template in place of "auto", and log how
-    the template handles thinking.
-    """
-    arguments, prompt = getattr(reader, "template_arguments", {}), config.prompt
-    switched = {name: value for name, value in thought_tags().switches.items() if arguments.get(name, None) is value}
-    opened = getattr(getattr(reader, "template", None), "opened_thought", "")
-    if switched:
-        _log.info(
-            "Thinking is turned off: the chat template gets %s; --chat_template_kwargs '{}' keeps the model's default.",
-            ", ".join(f"{name}={json.dumps(value)}" for name, value in switched.items()),
-        )
-    elif opened:
-        _log.info(
-            "The chat template opens a thought (%s) before every answer: thoughts are cut off, and a prompt that begins the "
-            "answer closes the thought first.", opened.strip(),
-        )  # fmt: skip
-    if prompt.chat_template_kwargs != AUTO:
-        return config
-    return replace(
-        config, prompt=replace(prompt, chat_template_kwargs=json.dumps(dict(arguments)) if arguments else None)
-    )
-
-
-def for_model(config: Config, reader: TokenCounter) -> Config:
-    """Return the configuration with a recipe that suits the model in place of "auto". Raises `UserError` if an option needs a
-    chat template, and the model has none.
-    """
-    prompt, chats = config.prompt, getattr(reader, "chats", None)
-    triggers = (prompt.instruction_trigger, prompt.input_trigger, prompt.output_trigger)
-    recipe = "chat" if chats and not any(triggers) else "few_shot"
-    settled = _settled(config, recipe, "always" if chats and prompt.recipe in ("auto", "few_shot") else "never")
-    needs = {
-        f"--recipe {settled.prompt.recipe}": settled.prompt.recipe in TWO_STEPS,
-        "--answer_orphans always": settled.prompt.answer_orphans == "always",
-        "--system_prompt": prompt.system_prompt is not None,
-    }
-    for option, given in needs.items():
-        if given and chats is False:
-            raise UserError(
-                f"{option} needs a model with a chat template, and this one has none or does not use it; give an instruction-"
-                "tuned model, or use --recipe few_shot without system messages"
-            )
-    return settled
-
-
-def _settled(config: Config, recipe: str, orphans: str) -> Config:
-    """Return the configuration with these values in place of "auto". Only --recipe few_shot can answer orphans."""
-    prompt = config.prompt
-    recipe = recipe if prompt.recipe == "auto" else prompt.recipe
-    orphans = orphans if prompt.answer_orphans == "auto" else prompt.answer_orphans
-    orphans = orphans if recipe in ("few_shot", "auto") else "never"
-    return replace(config, prompt=replace(prompt, recipe=recipe, answer_orphans=orphans))

@@ -11,7 +11,7 @@ from typing import Any
 
 from self_instruct.rules.validators.answers import bare, stated_answer
 
-MAJORITY, FIRST = "majority", "first"
+MAJORITY, FIRST, TESTS = "majority", "first", "tests"
 CHOSEN, REJECTED = "chosen", "rejected"
 _MAX_WORDS, _MAX_CHARACTERS = 12, 100
 _BOX = re.compile(r"\\boxed\{((?:[^{}]|\{[^{}]{0,100}\}){1,100})\}")
@@ -59,6 +59,12 @@ def by_agreement(answers: Sequence[tuple[int, str]]) -> tuple[int, dict[str, Any
         return 0, describe(FIRST, answers, None, agree)
     best = best_of(found)
     return best, describe(MAJORITY, answers, found, agree)
+
+
+def by_tests(answers: Sequence[tuple[int, str]], passed: Sequence[bool]) -> tuple[int, dict[str, Any]]:
+    """Choose the first answer that has passed its tests. Return the position of the choice, and its description."""
+    scores = [float(one) for one in passed]
+    return best_of(scores), describe(TESTS, answers, scores)
 
 
 def best_of(scores: Sequence[float | None]) -> int:

@@ -13,7 +13,7 @@ from self_instruct.config.presets import PRESETS
 from self_instruct.engines.options import EndpointOptions, ModelOptions, SamplingOptions
 from self_instruct.formats import INSTRUCTION_INPUT_OUTPUT, INSTRUCTION_OUTPUT
 from self_instruct.novelty.options import NoveltyOptions
-from self_instruct.rules.options import RunFilterOptions
+from self_instruct.rules.options import RunFilterOptions, VerifyOptions
 
 
 @dataclass(frozen=True)
@@ -273,6 +273,7 @@ class Config:
     category: CategoryOptions
     endpoint: EndpointOptions
     reporting: ReportingOptions
+    verification: VerifyOptions
 
     def __init__(self, **options: Any) -> None:
         parts = {item.name: options.pop(item.name) for item in fields(self) if item.name in options}
@@ -289,14 +290,14 @@ PROMPTS = {
 
 GROUPS: tuple[type, ...] = (
     RunOptions, PromptOptions, ModelOptions, SamplingOptions, RunFilterOptions, NoveltyOptions, CategoryOptions,
-    EndpointOptions, ReportingOptions,
+    EndpointOptions, ReportingOptions, VerifyOptions,
 )  # fmt: skip
 
 
 REFILTER_OPTIONS = (
     *RunFilterOptions.__dataclass_fields__, *NoveltyOptions.__dataclass_fields__, "preset", "categories_path", "topics_path",
     "num_instructions_to_generate", "seed_tasks_path", "instruction_trigger", "input_trigger", "output_trigger",
-    "keep_reasoning",
+    "keep_reasoning", "mutation_score_threshold",
 )  # fmt: skip
 """The options of `refilter`, which may differ from those of the run."""
 

@@ -5,26 +5,32 @@ a run, its resumption and `refilter`. Runs from seed tasks, from categories and 
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 from self_instruct.errors import UserError
 from self_instruct.formats import Block, RecordFormat
+from self_instruct.generation import answers, testing
 from self_instruct.generation.answers import whole_reply
-from self_instruct.generation.choice import by_agreement
+from self_instruct.generation.choice import by_agreement, by_tests
 from self_instruct.generation.pool import RecordPool
+from self_instruct.generation.verification import Verification
 from self_instruct.novelty.comparison import Bounds, Novelty
 from self_instruct.records import Drop, Record, record_id
+from self_instruct.rules.execution.running import BROKEN
 from self_instruct.rules.filters import Filter, about_tasks, first_objection
 from self_instruct.rules.validators import Validator, validate
 from self_instruct.runs.journal import Entry
 from self_instruct.runs.verdict import Verdict
+from self_instruct.runs.verified import STAGE
 from self_instruct.thoughts import UNCLOSED
 
 Check = Callable[[Record, Mapping[str, str]], Record | Drop]
 """Returns the record, perhaps changed, or its drop. The mapping holds the template variables of its request."""
-Observer = Callable[[Entry, Sequence[Verdict], Sequence[str]], None]
-"""Called with each completion, its verdicts, and the ids of the tasks in it that wait for an answer."""
+Observer = Callable[[Entry, Sequence[Verdict], Mapping[str, int]], None]
+"""Called with each completion, its verdicts, and the ids of its tasks that wait, with the step for which each waits."""
 
 
 ORPHAN_REASONS = ("missing_output", "cut_by_length")
@@ -55,67 +61,112 @@ class Rules:
 class Curator:
     """Decides which candidates to keep. `pool` holds the records kept so far, in request order.
 
-    `rules` are keyed by category, with None for a run without categories; candidates of all categories are compared.
+    `rules` are keyed by category, with None for a run without categories; candidates of all categories are compared. With a
+    `verification`, answers with code wait for their tests.
     """
 
     def __init__(
-        self, rules: Mapping[str | None, Rules], novelty: Novelty, observe: Observer = lambda *_: None
+        self,
+        rules: Mapping[str | None, Rules],
+        novelty: Novelty,
+        observe: Observer = lambda *_: None,
+        verification: Verification | None = None,
     ) -> None:
-        self.pool, self.rules = RecordPool(), rules
+        self.pool, self.rules, self.verification = RecordPool(), rules, verification
         self._novelty, self._observe = novelty, observe
         self._kept = {name: RecordPool() for name in rules if name is not None}
         self._waiting: dict[str, Verdict] = {}
         self._answers: dict[str, list[Entry]] = {}
+        self._untested: dict[str, list[Verdict]] = {}
         self.passed_on = 0
-        """Tasks of the completion decided last that wait for their answer."""
+        """Tasks of the completion decided last that wait for their answer or their tests."""
 
     def pool_before(self, category: str, request: int) -> Sequence[Record]:
         """Return the records of a category from requests below this one; later decisions do not change them."""
         return self._kept[category].before(request)
 
     def waiting(self, name: str) -> tuple[Record, Mapping[str, str]]:
-        """Return a task that waits for its answer, by its id, and the variables of its request."""
-        task = self._waiting[name]
+        """Return a task that waits for its answer or its tests, by its id, and the variables of its request."""
+        task = self._untested[name][0] if name in self._untested else self._waiting[name]
         return task.record, _entry_of(task).variables
 
+    def results(self, folder: Path, writes: bool = True) -> AbstractContextManager[None]:
+        """Use the results of tests in a run directory inside the returned context, which stores new ones if it `writes`."""
+        return nullcontext() if self.verification is None else self.verification.stored_in(folder, writes)
+
+    def ready(self, entry: Entry) -> bool:
+        """Return whether a completion can be decided on. One with tests can when they have run; they are started here."""
+        group = self._untested.get(entry.answers or "") if entry.step == testing.STEP else None
+        return group is None or self.verification is None or self.verification.ready(entry, group)
+
+    @property
+    def busy(self) -> bool:
+        """Whether there are tests whose results are not stored yet."""
+        return self.verification is not None and self.verification.busy
+
+    def wait(self) -> None:
+        """Wait until tests have run, but not for long."""
+        if self.verification is not None:
+            self.verification.wait()
+
     def decide(self, entry: Entry, room: int | None = None) -> list[Verdict]:
-        """Return the verdicts on the candidates of a completion, in order; tasks that wait for an answer have none yet.
+        """Return the verdicts on the candidates of a completion, in order; those that wait for an answer or tests have none.
 
         Candidates after `room` kept records are not compared; None means no limit. In a category, the quota replaces `room`.
         Raises `UserError` if the run does not have the category.
         """
         rules = self._rules_of(entry)
-        if entry.step == 2:
+        if entry.step == testing.STEP:
+            verdicts = self._decide_tested(entry, rules)
+        elif entry.step == answers.STEP:
             verdicts = self._decide_answer(entry, rules)
         elif entry.finish_reason == "error":
             record = Record(record_id(entry.request, 0), "", "", "", entry.depth)
             verdicts = [Verdict(record, Drop("generation", "error", entry.error or ""))]
         else:
             verdicts = self._decide_candidates(entry, rules, room)
-        waits = [verdict.drop is None and verdict.task for verdict in verdicts]
-        tasks = [replace(verdict, source=entry) for verdict, wait in zip(verdicts, waits, strict=True) if wait]
-        verdicts = [verdict for verdict, wait in zip(verdicts, waits, strict=True) if not wait]
-        self._waiting.update((task.record.id, task) for task in tasks)
-        self.passed_on = len(tasks)
+        waiting, verdicts = self._set_aside(entry, verdicts)
+        self.passed_on = len(waiting)
         for verdict in verdicts:
             if verdict.drop is None:
                 self.pool.add(verdict.record, entry.request)
                 if entry.category is not None:
                     self._kept[entry.category].add(verdict.record, entry.request)
-        self._observe(entry, verdicts, [task.record.id for task in tasks])
+        self._observe(entry, verdicts, waiting)
         return verdicts
+
+    def _set_aside(self, entry: Entry, verdicts: Sequence[Verdict]) -> tuple[dict[str, int], list[Verdict]]:
+        """Keep the tasks that wait; return their ids with the steps for which they wait, and the verdicts on the others."""
+        waiting, decided = dict[str, int](), list[Verdict]()
+        for verdict in verdicts:
+            name, later = verdict.record.id, replace(verdict, source=verdict.source or entry)
+            if verdict.drop is None and verdict.task:
+                self._waiting[name], waiting[name] = later, answers.STEP
+            elif verdict.untested:
+                self._untested.setdefault(name, []).append(later)
+                waiting[name] = testing.STEP
+            else:
+                decided.append(verdict)
+        return waiting, decided
 
     def save_vectors(self) -> None:
         """Write the vectors of the completion decided last, which the cache still holds in memory."""
         self._novelty.save()
 
     def unfinished(self) -> list[Verdict]:
-        """Drop the tasks that have no answer, because the run ended or their category was full; return their verdicts."""
+        """Drop the tasks without an answer or tests, because the run ended or their category was full; return the verdicts."""
         full = {name for name, rules in self.rules.items() if self._room(name, rules) == 0}
-        reasons = {True: "quota_reached", False: "awaiting_response"}
+
+        def dropped(task: Verdict, reason: str) -> Verdict:
+            return replace(task, drop=Drop("limit", "quota_reached" if _entry_of(task).category in full else reason))
+
         return [
-            replace(task, drop=Drop("limit", reasons[_entry_of(task).category in full]))
-            for task in self._waiting.values()
+            *(dropped(task, "awaiting_response") for task in self._waiting.values()),
+            *(
+                verdict
+                for group in self._untested.values()
+                for verdict in _one_kept([dropped(task, "awaiting_tests") for task in group])
+            ),
         ]
 
     def _rules_of(self, entry: Entry) -> Rules:
@@ -133,20 +184,20 @@ class Curator:
         return None if rules.quota is None else max(0, rules.quota - len(self._kept[category]))
 
     def _decide_candidates(self, entry: Entry, rules: Rules, room: int | None) -> list[Verdict]:
-        candidates = [_checked_or_task(item, rules, entry.variables) for item in _read(entry, rules)]
+        candidates = [self._classified(_checked_or_task(item, rules, entry.variables)) for item in _read(entry, rules)]
         texts = {item.record.id: compared_text(item.record, rules.format) for item in candidates if item.drop is None}
         vectors = self._novelty.vectors(texts, rules.bounds)
         left = self._room(entry.category, rules, room)
         full = "target_reached" if entry.category is None else "quota_reached"
         verdicts: list[Verdict] = []
         for item in candidates:
-            verdict, name = item, item.record.id
-            if left == 0 and not item.task and not (item.drop and item.drop.stage == "parse"):
+            verdict, name, waits = item, item.record.id, item.task or item.untested
+            if left == 0 and not waits and not (item.drop and item.drop.stage == "parse"):
                 verdict = Verdict(item.record, Drop("limit", full))
             elif item.drop is None:
                 found = self._novelty.add_if_new(name, texts[name], vectors.get(name), rules.bounds)
                 verdict = replace(item, drop=found.drop, rouge=found.rouge, embedding=found.embedding)
-            if verdict.drop is None and not item.task and left is not None:
+            if verdict.drop is None and not waits and left is not None:
                 left -= 1
             verdicts.append(verdict)
         return verdicts
@@ -160,14 +211,32 @@ class Curator:
         task = self._waiting.get(name)
         if task is None or rules.read_answer is None:
             return []
-        answers = self._answers.setdefault(name, [])
-        answers.append(entry)
-        if len(answers) < rules.num_answers:
+        entries = self._answers.setdefault(name, [])
+        entries.append(entry)
+        if len(entries) < rules.num_answers:
             return []
         del self._waiting[name], self._answers[name]
         full = self._room(entry.category, rules) == 0
-        verdicts = [_answered(replace(task, task=False, answer=one), rules, full) for one in answers]
-        return verdicts if rules.num_answers == 1 else _one_kept(verdicts)
+        verdicts = [self._classified(_answered(replace(task, task=False, answer=one), rules, full)) for one in entries]
+        return verdicts if rules.num_answers == 1 else _one_kept(_in_one_language(verdicts))
+
+    def _decide_tested(self, entry: Entry, rules: Rules) -> list[Verdict]:
+        """Return the verdicts on the answers to a task that have waited for the tests in this completion."""
+        group = self._untested.pop(entry.answers or "", None)
+        if group is None or self.verification is None:
+            return []
+        if self._room(entry.category, rules) == 0:
+            verdicts = [replace(item, drop=Drop("limit", "quota_reached")) for item in group]
+        else:
+            verdicts = self.verification.decide(entry, group)
+        one = rules.num_answers == 1 or group[0].answer is None  # written in the completion of its task
+        return verdicts if one else _one_kept(verdicts)
+
+    def _classified(self, verdict: Verdict) -> Verdict:
+        """Return the verdict on a candidate with the language of its code, if the run verifies code."""
+        if self.verification is None or verdict.drop is not None or verdict.task:
+            return verdict
+        return self.verification.classified(verdict)
 
 
 def _answered(task: Verdict, rules: Rules, full: bool) -> Verdict:
@@ -186,7 +255,8 @@ def _answered(task: Verdict, rules: Rules, full: bool) -> Verdict:
 
 
 def _one_kept(verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """Return the drops among the verdicts on the answers to one task, and the record with the chosen answer.
+    """Return the drops among the verdicts on the answers to one task, and the record with the chosen answer, or all answers
+    that wait for tests.
 
     A drop has the id of its answer, except that of the first answer if none passed: it has the id of the task.
     """
@@ -194,14 +264,29 @@ def _one_kept(verdicts: Sequence[Verdict]) -> list[Verdict]:
     dropped = [verdict for verdict in verdicts if verdict.drop is not None]
     found = [] if passed else [dropped.pop(0)]
     for verdict in dropped:
-        assert verdict.answer is not None
-        record = replace(verdict.record, id=record_id(verdict.answer.request, 1))
+        record = replace(verdict.record, id=record_id(_answer_of(verdict).request, 1))
         found.append(replace(verdict, record=record, source=None))
-    if passed:
-        outputs = [(item.answer.request, item.record.output) for item in passed if item.answer is not None]
-        best, choice = by_agreement(outputs)
-        found.append(replace(passed[best], choice=choice))
-    return found
+    if any(verdict.untested for verdict in passed):
+        return [*found, *passed]
+    return [*found, _chosen(verdicts, passed)] if passed else found
+
+
+def _chosen(verdicts: Sequence[Verdict], passed: Sequence[Verdict]) -> Verdict:
+    """Return the verdict with the chosen answer: the first that passed its tests, or the one that most agree with."""
+    tested = passed[0].verification is not None
+    compared = verdicts if tested else passed
+    outputs = [(_answer_of(item).request, item.record.output) for item in compared]
+    best, choice = by_tests(outputs, [item.drop is None for item in compared]) if tested else by_agreement(outputs)
+    return replace(compared[best], choice=choice)
+
+
+def _in_one_language(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """Drop the answers to a task that have no code in the language of its first answer with code."""
+    language = next((item.language for item in verdicts if item.untested), None)
+    return [
+        replace(item, drop=Drop(STAGE, BROKEN)) if language and not item.drop and item.language != language else item
+        for item in verdicts
+    ]
 
 
 def rules_of(
@@ -306,3 +391,8 @@ def _checked_or_task(candidate: Verdict, rules: Rules, variables: Mapping[str, s
 def _entry_of(task: Verdict) -> Entry:
     assert task.source is not None, "a waiting task has a completion"
     return task.source
+
+
+def _answer_of(verdict: Verdict) -> Entry:
+    assert verdict.answer is not None, "an answer has a completion"
+    return verdict.answer

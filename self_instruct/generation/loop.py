@@ -86,8 +86,10 @@ class Loop:
         self._earlier = frozenset(self._waiting)
         for usage in (*(entry.usage for entry in self._waiting.values()), *self.journal.spent):
             self.funnel.spending.count(usage)
-        if self._commit(progress) is None and self._committed in self._waiting:
-            return self.interrupted()
+        while self._commit(progress) is None and self._committed in self._waiting:
+            if (reason := self.interrupted()) is not None:
+                return reason
+            self.curator.wait()
         self.writer.publish()
         self.replayed = True
         return None
@@ -98,9 +100,13 @@ class Loop:
         try:
             while reason is None:
                 self._submit()
-                if not self._in_flight:
+                if self._in_flight:
+                    for entry in self._take(self.engine.poll()):
+                        self.curator.ready(entry)  # starts its tests
+                elif self.curator.busy:
+                    self.curator.wait()
+                else:
                     return self.funnel.spending.spent() or "--script_path has no more completions"
-                self._take(self.engine.poll())
                 reason = self._commit() or self.interrupted()
                 progress.update(self.funnel)
         except EngineLost as error:
@@ -133,13 +139,14 @@ class Loop:
         self.engine.interrupt()
         self._take(self.engine.poll())
 
-    def _take(self, completions: list[Completion]) -> None:
-        """Journal completions before they are parsed, so that no later failure loses them."""
+    def _take(self, completions: list[Completion]) -> list[Entry]:
+        """Journal completions before they are parsed, so that no later failure loses them. Return their entries."""
         entries = [Entry.of(self._in_flight.pop(item.request), item) for item in completions]
         self.journal.append(entries)
         self._waiting.update((entry.request, entry) for entry in entries)
         for entry in entries:
             self.funnel.spending.count(entry.usage)
+        return entries
 
     def _submit(self) -> None:
         """Submit every request that the horizon allows and no launch has answered yet, with all answers to one task at once."""
@@ -164,7 +171,7 @@ class Loop:
         After a signal, stop after SIGNAL_GRACE_SECONDS; the next launch decides on the rest from the journal.
         """
         begun = time.monotonic()
-        while (reason := self._limit_reached()) is None and self._committed in self._waiting:
+        while (reason := self._limit_reached()) is None and self._is_ready(self._committed):
             if self.interrupted() and time.monotonic() - begun > SIGNAL_GRACE_SECONDS:
                 break
             entry = self._waiting.pop(self._committed)
@@ -187,6 +194,10 @@ class Loop:
                 sum(v.drop is None for v in verdicts),
             )
         return reason
+
+    def _is_ready(self, request: int) -> bool:
+        """Return whether a completion has arrived and, if it holds tests, they have run."""
+        return request in self._waiting and self.curator.ready(self._waiting[request])
 
     def _limit_reached(self) -> str | None:
         limits = self.limits

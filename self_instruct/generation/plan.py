@@ -10,8 +10,10 @@ from typing import Protocol
 
 from self_instruct.engines.base import Request
 from self_instruct.formats import RecordFormat
+from self_instruct.generation import testing
 from self_instruct.generation.answers import Answering, AnswerQueue
 from self_instruct.generation.judging import Curator
+from self_instruct.generation.testing import Testing
 from self_instruct.records import Prompt, Record
 from self_instruct.runs.journal import Entry
 
@@ -57,7 +59,8 @@ class SeedPlan(Plan):
 
     Requests that share a prompt are consecutive and use the horizon of the first. `stop` returns the stop texts for the number
     of the open block; `system`, `raw` and `pattern` apply to the requests for new tasks. `queue` decides which requests
-    answer a task instead, and `answering` composes these. `without_tasks` returns why the model writes no tasks, or None.
+    answer a task or ask for tests instead, and `answering` and `testing` compose these. `without_tasks` returns why the model
+    writes no tasks, or None.
     """
 
     composer: Composer
@@ -72,6 +75,7 @@ class SeedPlan(Plan):
     answering: Answering = field(default_factory=Answering)
     without_tasks: Callable[[], str | None] = lambda: None
     pattern: str | None = None
+    testing: Testing | None = None
     _latest: Prompt | None = None
 
     def __post_init__(self) -> None:
@@ -79,9 +83,10 @@ class SeedPlan(Plan):
 
     def ask(self, index: int) -> tuple[Prompt, Request]:
         """Return the prompt of a request and the request. It may share the prompt of an earlier request."""
-        task, first = self._queue.turn(index)
+        task, first, step = self._queue.turn(index)
         if task is not None:
-            return self.answering.ask(index, self.curator.waiting(task)[0], self.seed)
+            composer = self.testing if step == testing.STEP and self.testing is not None else self.answering
+            return composer.ask(index, self.curator.waiting(task)[0], self.seed)
         if self._latest is None or self._latest.request != first:
             self._latest = self.composer.compose(first, self.curator.pool.before(first - self.horizon + 1))
         prompt = self._latest

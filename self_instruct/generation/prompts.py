@@ -1,15 +1,19 @@
 """Compose prompts: the header, as many demonstrations as fit the token budget, and an open block for the model to continue.
 
-This module needs only a function that counts tokens. Engines apply chat templates.
+This module needs only a function that counts tokens. Engines apply chat templates. Two functions are for prompts in which the
+model writes only the last field of a block.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from self_instruct.config.thought_tags import thought_tags
+from self_instruct.engines.base import CUT, Completion
 from self_instruct.errors import UserError
 from self_instruct.formats import SEPARATOR, RecordFormat
 from self_instruct.generation.demonstrations import DemonstrationMix
 from self_instruct.records import Prompt, Record
+from self_instruct.runs.journal import Entry
 
 
 @dataclass(frozen=True)
@@ -96,3 +100,25 @@ class PromptComposer:
         number = len(blocks) + 1
         text = f"{self.header}\n{SEPARATOR}\n" + "".join(blocks) + (f"{self.lead}\n" if self.lead else "")
         return Prompt(request, text, self.format.open_block(number, record), number, tuple(demonstrations))
+
+
+def stop_texts(format: RecordFormat, number: int) -> tuple[str, ...]:
+    """Return the stop texts for the last field of block `number`: the separator, and the label of this or the next block."""
+    again = tuple("\n" + format.open_block(at).rstrip() for at in (number, number + 1))
+    return (f"\n{SEPARATOR}\n", *again)
+
+
+def read_last(
+    format: RecordFormat, number: int, record: Record, completion: Completion | Entry
+) -> tuple[str | None, str | None]:
+    """Parse the last field of the format from a completion; return it, or None and the reason."""
+    if completion.finish_reason == "error":
+        return None, "error"
+    turn = thought_tags().read(completion.text, completion.reasoning)
+    if reason := turn.without_answer(completion.reasoning_tokens):
+        return None, reason
+    block = format.parse(turn.answer, number, completion.finish_reason in CUT or turn.unclosed, record)[0]
+    if block.reason:
+        return None, block.reason
+    field = block.fields[format.fields[-1]]
+    return (field, None) if field else (None, f"empty_{format.fields[-1]}")

@@ -25,17 +25,16 @@ from self_instruct.generation.assembly import (
     build_sampling,
     build_spending,
     build_stop,
-    for_model,
+    build_testing,
     read_header,
     stop_words,
     template_arguments,
-    with_horizon,
-    with_template,
 )
 from self_instruct.generation.config import Config
 from self_instruct.generation.judging import Curator
 from self_instruct.generation.patterns import check_constrain, described
 from self_instruct.generation.plan import Composer, Plan, SeedPlan
+from self_instruct.generation.settling import for_model, with_horizon, with_template
 from self_instruct.generation.summary import Ending, summarise
 from self_instruct.generation.task_lists import TaskListComposer
 from self_instruct.generation.user_turns import UserTurnParser
@@ -181,6 +180,7 @@ class SeedRecipe(Recipe):
             composer, curator, config.run.seed, horizon, build_stop(config, composer), together, prompt.system_prompt,
             prompt.recipe == "magpie", queue, build_answering(config, self.seeds, reader), turns.without_tasks,
             composer.pattern if config.sampling.constrain and isinstance(composer, TaskListComposer) else None,
+            build_testing(config, reader),
         )  # fmt: skip
         return Session(plan, curator)
 

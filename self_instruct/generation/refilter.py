@@ -48,14 +48,17 @@ def refilter(old: Path, new: Path, given: Mapping[str, Any]) -> Ending:
     progress = Progress(len(entries), unit=REPLAYED)
     progress.begin(0)
     try:
-        for at, entry in enumerate(entries, start=1):
-            if funnel.accepted >= target:
-                stopped = f"all {target} records are accepted"
-                break
-            verdicts = curator.decide(entry, target - funnel.accepted)
-            writer.write(entry, verdicts)
-            funnel.count(entry, verdicts, curator.passed_on)
-            progress.reach(at)
+        with curator.results(old, writes=False):
+            for at, entry in enumerate(entries, start=1):
+                if funnel.accepted >= target:
+                    stopped = f"all {target} records are accepted"
+                    break
+                while not curator.ready(entry):
+                    curator.wait()
+                verdicts = curator.decide(entry, target - funnel.accepted)
+                writer.write(entry, verdicts)
+                funnel.count(entry, verdicts, curator.passed_on)
+                progress.reach(at)
         undecided = curator.unfinished()
         writer.write(None, undecided)
         funnel.settle(undecided)

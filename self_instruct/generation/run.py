@@ -19,17 +19,19 @@ from self_instruct.engines.local.chat_template import PINNED_DATE
 from self_instruct.engines.server.connecting import check_given
 from self_instruct.errors import FILE_ONLY, UserError
 from self_instruct.formats import RecordFormat
-from self_instruct.generation.assembly import build_format, build_spending, with_earlier_choices
+from self_instruct.generation.assembly import build_format, build_spending
 from self_instruct.generation.categories.recipe import CategoryRecipe
 from self_instruct.generation.config import GROUPS, Config, flatten
 from self_instruct.generation.forecast import Forecast, tokens_per_record
 from self_instruct.generation.loop import Limits, Loop
 from self_instruct.generation.progress import REPLAYED, Load, Progress
 from self_instruct.generation.recipe import Recipe, SeedRecipe
+from self_instruct.generation.settling import with_earlier_choices
 from self_instruct.generation.signals import Interruption
 from self_instruct.generation.summary import Ending, yield_text
 from self_instruct.generation.tracking import Tracker, check_installed
 from self_instruct.generation.workers import Generators, serve, started
+from self_instruct.rules.sandbox import open_sandbox
 from self_instruct.runs import logs, manifest
 from self_instruct.runs.backup import set_aside
 from self_instruct.runs.funnel import Funnel
@@ -90,6 +92,8 @@ def generate(
     check_engine(config.model.engine, flatten(config))
     world, folder, run = current_world(), Path(config.run.batch_dir or ""), config.run
     recipe.check()
+    if config.verification.verify and world.is_main:
+        open_sandbox(config.verification.sandbox)  # raises UserError now, rather than when the first tests are to run
     holds = {"overwrite": run.overwrite, "append": run.append, "yes": run.yes}
     fresh = set_aside(folder, **holds, is_main=world.is_main, ask=ask)
     earlier = None if fresh else manifest.of_journal(folder)
@@ -164,7 +168,8 @@ def launch(
     begun = time.monotonic()
     with closing(Journal(folder)) as journal:
         manifest.write(folder, described)
-        with closing(recipe.writer(folder, generators.reader.model_revision)) as writer:
+        writing = closing(recipe.writer(folder, generators.reader.model_revision))
+        with writing as writer, session.curator.results(folder):
             limits, funnel = _limits(config, generators.reader.capacity), recipe.funnel()
             loop = Loop(
                 session.plan, generators.engine, journal, session.curator, writer, funnel, limits, interruption.reason

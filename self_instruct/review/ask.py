@@ -17,16 +17,15 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from self_instruct.config.program import with_option
-from self_instruct.config.thought_tags import thought_tags
-from self_instruct.engines.base import CUT, Completion, Engine, EngineLost, Request
+from self_instruct.engines.base import Completion, Engine, EngineLost, Request
 from self_instruct.engines.fleet.world import World, current_world
 from self_instruct.errors import UserError
-from self_instruct.formats import SEPARATOR, RecordFormat
+from self_instruct.formats import RecordFormat
 from self_instruct.generation.assembly import build_composer, build_origin, build_spending
 from self_instruct.generation.config import Config, flatten
 from self_instruct.generation.loop import ERRORS_IN_A_ROW
 from self_instruct.generation.progress import Progress
-from self_instruct.generation.prompts import PromptComposer
+from self_instruct.generation.prompts import PromptComposer, read_last, stop_texts
 from self_instruct.generation.run import Ended
 from self_instruct.generation.signals import Interruption
 from self_instruct.generation.workers import serve, started
@@ -133,6 +132,10 @@ class Reviewer(ABC):
     def log_folder(self) -> Path | None:
         """The run directory for the log of this launch, or None."""
         return None
+
+    def composer_for(self, composer: PromptComposer, record: Record) -> PromptComposer:
+        """Return the composer of the questions about a record."""
+        return composer
 
     def scorer(self, found: Mapping[Trial, Prediction]) -> Score | None:
         """Return the function that scores new predictions, or None to store them unscored."""
@@ -289,6 +292,7 @@ def _ask(
             reviewer.purpose,
             spending,
             reviewer.pattern if reviewer.config.sampling.constrain else None,
+            reviewer.composer_for,
         )
         trials = reviewer.trials
         questions = [Question(at, reviewer.records[trials[at][0]], trials[at][1]) for at in missing]
@@ -360,6 +364,7 @@ class Asker:
     purpose: str = "consistency"
     spending: Spending = field(default_factory=Spending)
     pattern: str | None = None
+    composer_for: Callable[[PromptComposer, Record], PromptComposer] = lambda composer, _: composer
     failed: bool = False
     stopped: str | None = None
     _in_flight: dict[int, tuple[Question, Prompt]] = field(default_factory=dict)
@@ -396,7 +401,7 @@ class Asker:
         requests, refused = [], []
         while waiting and len(self._in_flight) < MAX_IN_FLIGHT and self.spending.allows(len(self._in_flight)):
             question = waiting.popleft()
-            prompt = self.composer.compose(question.trial, [], question.record)
+            prompt = self.composer_for(self.composer, question.record).compose(question.trial, [], question.record)
             if not self.composer.fits(prompt):
                 # The prompt will not fit in a later launch either, so store this as its answer.
                 refused.append(self._prediction(question, prompt, Completion(question.index, "", "error", 0, 0)))
@@ -433,25 +438,3 @@ class Asker:
             header_sha256=header_hash(self.composer.header), prompt_sha256=prompt.sha256,
             seed_ids=prompt.seed_ids, **answer,
         )  # fmt: skip
-
-
-def stop_texts(format: RecordFormat, number: int) -> tuple[str, ...]:
-    """Return the stop texts for the last field of block `number`: the separator, and the label of this or the next block."""
-    again = tuple("\n" + format.open_block(at).rstrip() for at in (number, number + 1))
-    return (f"\n{SEPARATOR}\n", *again)
-
-
-def read_last(
-    format: RecordFormat, number: int, record: Record, completion: Completion
-) -> tuple[str | None, str | None]:
-    """Parse the last field of the format from a completion; return it, or None and the reason."""
-    if completion.finish_reason == "error":
-        return None, ERROR
-    turn = thought_tags().read(completion.text, completion.reasoning)
-    if reason := turn.without_answer(completion.reasoning_tokens):
-        return None, reason
-    block = format.parse(turn.answer, number, completion.finish_reason in CUT or turn.unclosed, record)[0]
-    if block.reason:
-        return None, block.reason
-    field = block.fields[format.fields[-1]]
-    return (field, None) if field else (None, f"empty_{format.fields[-1]}")

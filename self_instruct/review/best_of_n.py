@@ -11,7 +11,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,20 +19,21 @@ from typing import Any, NamedTuple
 from self_instruct.errors import UserError
 from self_instruct.generation.answers import user_message
 from self_instruct.generation.choice import CHOSEN, MAJORITY, best_of, describe
+from self_instruct.generation.choice import TESTS as BY_TESTS
 from self_instruct.generation.earlier_run import read_run
 from self_instruct.generation.progress import Progress
 from self_instruct.records import Record, json_line
-from self_instruct.review.code import code_of
-from self_instruct.review.options import BestOfNOptions, VerifyOptions
+from self_instruct.review.options import BestOfNOptions
 from self_instruct.review.predictions import read_predictions
-from self_instruct.review.verify import VACUOUS, Execution, passed
-from self_instruct.rules.sandbox import Limits, SandboxError, open_sandbox
+from self_instruct.rules.execution.languages import LANGUAGES
+from self_instruct.rules.execution.running import VACUOUS, Execution, Runner, restored
+from self_instruct.rules.options import VerifyOptions
 from self_instruct.runs.files import AppendedFile, line_reader, put
 from self_instruct.runs.journal import Entry, read_journal
 from self_instruct.runs.layout import ANSWER_SCORES, BEST_OF_N, BEST_OF_N_REPORT, TESTS
 from self_instruct.runs.writer import response_of
 
-REWARD, BY_TESTS = "reward_model", "tests"
+REWARD = "reward_model"
 UNCHANGED = "unchanged"
 _log = logging.getLogger(__name__)
 
@@ -138,20 +139,19 @@ def several_answers(record: Record, row: Mapping[str, Any]) -> Several | None:
     return Several(record, dict(row), pairs, choice["by"]) if len(pairs) > 1 else None
 
 
-def stored_tests(folder: Path) -> dict[str, list[str]]:
-    """Return the tests that verify has run on each record of a run, without those that it found vacuous.
+def stored_tests(folder: Path) -> dict[str, Execution]:
+    """Return the results of the tests that verify has run on each record of a run, without those that it found vacuous.
 
     Raises UserError if there are none.
     """
-    found: dict[str, list[str]] = {}
+    found: dict[str, Execution] = {}
     for (name, _), item in read_predictions(folder, TESTS).items():
-        try:
-            execution = Execution(**(item.execution or {}))
-            useful = execution.verdict(VerifyOptions().mutation_score_threshold) != VACUOUS
-        except TypeError:  # not run, or by another version
+        execution = restored(item.execution)
+        if execution is None or execution.language not in LANGUAGES:  # not run, or by another version
             continue
+        useful = execution.verdict(VerifyOptions().mutation_score_threshold) != VACUOUS
         if useful and isinstance(execution.tests, list) and all(isinstance(test, str) for test in execution.tests):
-            found[name] = execution.tests
+            found[name] = execution
     if not found:
         raise UserError(f"--run_tests: {folder / TESTS} holds no tests; run `self-instruct verify {folder}` first")
     return found
@@ -165,29 +165,25 @@ def unscored(several: Several, by: str, scorer: str) -> Iterator[AnswerScore]:
 
 
 def _by_tests(
-    scores: Scores, records: Sequence[Several], tests: Mapping[str, list[str]], options: VerifyOptions
+    scores: Scores, records: Sequence[Several], tests: Mapping[str, Execution], options: VerifyOptions
 ) -> dict[str, tuple[str, list[float | None]]]:
     """Score answers by the number of tests that they pass; an answer without code passes none. Tests that all answers pass
     equally do not choose.
     """
-    sandbox = open_sandbox(options.sandbox, Limits(seconds=options.test_seconds))
-    names = {item.record.id: _hash([*tests[item.record.id], str(options.test_seconds)]) for item in records}
+    names = {item.record.id: _hash([*tests[item.record.id].tests, str(options.test_seconds)]) for item in records}
     missing = [found for item in records for found in scores.missing([item], BY_TESTS, names[item.record.id])]
-
-    def score(found: tuple[Several, AnswerScore, str]) -> AnswerScore:
-        _, item, output = found
-        code = code_of(output)
-        return replace(item, score=float(passed(code, tests[item.record], sandbox) if code else 0))
-
-    threads = ThreadPoolExecutor(os.cpu_count() or 1)
+    runner = Runner(options.sandbox, options.test_seconds, os.cpu_count() or 1)
     try:
-        futures = [threads.submit(score, found) for found in missing]
-        for future in _shown(futures, "answers run"):
-            scores.add([future.result()])
-    except SandboxError as error:
-        raise UserError(f"--sandbox {options.sandbox}: {sandbox.mode} failed ({error}); try another mode") from None
+        started = list[tuple[AnswerScore, Future[int] | None]]()
+        for several, item, output in missing:
+            stored = tests[item.record]
+            code = LANGUAGES[stored.language].code_of(several.record.task, output)
+            future = runner.passed(stored.language, code, stored.tests) if code else None
+            started.append((item, future))
+        for item, future in _shown(started, "answers run"):
+            scores.add([replace(item, score=float(runner.result(future) if future is not None else 0))])
     finally:
-        threads.shutdown(cancel_futures=True)
+        runner.close()
     found = _complete(scores, records, BY_TESTS, lambda item: names[item.record.id])
     return {name: (by, values) for name, (by, values) in found.items() if len(set(values)) > 1}
 

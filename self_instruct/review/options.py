@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from self_instruct.config.option import declarations, option
 from self_instruct.engines.options import EndpointOptions, ModelOptions, SamplingOptions
+from self_instruct.generation import testing
 from self_instruct.generation.config import GROUPS, CategoryOptions, PromptOptions, ReportingOptions, RunOptions
 from self_instruct.novelty.options import NoveltyOptions
-from self_instruct.rules.options import RunFilterOptions
-from self_instruct.rules.sandbox import MODES
+from self_instruct.rules.options import RunFilterOptions, VerifyOptions
 
 
 @dataclass(frozen=True)
@@ -47,34 +47,6 @@ class JudgeOptions:
         "keep a record that is judged good if the mean of its scores (1 to 5) is at least this",
         minimum=1,
         maximum=5,
-        common=True,
-    )
-
-
-@dataclass(frozen=True)
-class VerifyOptions:
-    """verify"""
-
-    num_tests: int = option(5, "maximum number of tests that are run for a record", minimum=1, common=True)
-    mutation_score_threshold: float = option(
-        0.8,
-        "share of an answer's mutants (copies with one small change) that its tests must reject; else they are vacuous",
-        minimum=0,
-        maximum=1,
-        common=True,
-    )
-    test_seconds: float = option(
-        5.0,
-        "CPU seconds for each run of an answer with its tests; by the clock, it may take ten times as long",
-        above=0,
-        maximum=3600,
-        common=True,
-    )
-    sandbox: str = option(
-        "auto",
-        "how to isolate answers and tests: bubblewrap, namespaces, the better of the two that works (auto), or none, which "
-        "runs them with all your permissions",
-        choices=MODES,
         common=True,
     )
 
@@ -123,7 +95,7 @@ _FOR_RUNS = ("stop_words", "num_return_sequences", "report_to")
 _JUDGE_GENERATION = tuple(
     name
     for group in GROUPS
-    if group not in (RunOptions, PromptOptions, RunFilterOptions, NoveltyOptions, CategoryOptions)
+    if group not in (RunOptions, PromptOptions, RunFilterOptions, VerifyOptions, NoveltyOptions, CategoryOptions)
     for name in declarations((group,))
     if name not in _FOR_RUNS
 )
@@ -166,7 +138,7 @@ CONSISTENCY_NAMES = (
 
 JUDGE_SAMPLING = {"temperature": 0.0, "max_new_tokens": 128}
 """Defaults of the judge that differ from those of generation."""
-VERIFY_SAMPLING = {"temperature": 0.0, "max_new_tokens": 256}
+VERIFY_SAMPLING = {"temperature": 0.0, "max_new_tokens": testing.MAX_NEW_TOKENS}
 """Defaults of verify that differ from those of generation."""
 
 NOT_OF_THE_RUN = (*FOR_LISTS, *BUDGETS, "trust_remote_code")
@@ -180,6 +152,10 @@ _NOT_TUNED = (
 TUNE_NAMES = (
     "record_format", *TuneOptions.__dataclass_fields__,
     *(
-        name for group in GROUPS if group is not CategoryOptions for name in declarations((group,)) if name not in _NOT_TUNED
+        name
+        for group in GROUPS
+        if group not in (CategoryOptions, VerifyOptions)
+        for name in declarations((group,))
+        if name not in _NOT_TUNED
     ),
 )  # fmt: skip

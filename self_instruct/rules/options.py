@@ -5,6 +5,10 @@ from dataclasses import dataclass
 from self_instruct.config.option import option
 from self_instruct.rules.filters import DEFAULT_RULES, OUTPUT_RULES, RULES
 from self_instruct.rules.filters.openings import PROGRAMMING
+from self_instruct.rules.sandbox import MODES
+
+LANGUAGE_NAMES = ("python", "sql", "shell", "regex")
+"""The languages of answers that can be run against tests."""
 
 
 @dataclass(frozen=True)
@@ -88,5 +92,43 @@ class RunFilterOptions(FilterOptions):
         f"in a run from seed tasks, also apply the rules {', '.join(OUTPUT_RULES)}: drop instructions that ask for nothing, "
         "and outputs that are only a name, repeat the task in other words, are invalid Python, or copy another output",
         fixed=True,
+        common=True,
+    )
+
+
+@dataclass(frozen=True)
+class VerifyOptions:
+    """verify"""
+
+    verify: list[str] = option(
+        [],
+        "languages whose answers are run against tests that the model writes; a run drops a task of these languages unless its "
+        "answer passes tests that are not vacuous",
+        choices=LANGUAGE_NAMES,
+        fixed=True,
+        common=True,
+    )
+    num_tests: int = option(5, "maximum number of tests that are run for a record", minimum=1, fixed=True, common=True)
+    mutation_score_threshold: float = option(
+        0.8,
+        "share of an answer's mutants (copies with one small change) that its tests must reject; else they are vacuous",
+        minimum=0,
+        maximum=1,
+        fixed=True,
+        common=True,
+    )
+    test_seconds: float = option(
+        5.0,
+        "CPU seconds for each run of an answer with its tests; by the clock, it may take ten times as long",
+        above=0,
+        maximum=3600,
+        fixed=True,
+        common=True,
+    )
+    sandbox: str = option(
+        "auto",
+        "how to isolate answers and tests: bubblewrap, namespaces, the better of the two that works (auto), or none, which "
+        "runs them with all your permissions",
+        choices=MODES,
         common=True,
     )

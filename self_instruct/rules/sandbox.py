@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ FINISHED, FAILED, TIMEOUT, OUTPUT = "finished", "failed", "timeout", "too_much_o
 _CLOCK = 10  # limit of the time by the clock, in multiples of the limit of CPU time
 _CPU_USED = 128 + signal.SIGXCPU
 _START_SECONDS = 60.0  # until the program starts; long, because the machine may be busy
+_CHECK_SECONDS = 0.5  # between two looks at whether the sandbox was stopped
 _SYSTEM = ("/usr", "/bin", "/lib", "/lib32", "/lib64", "/nix/store", "/gnu/store", "/etc/ld.so.cache")
 _OWN_COUNT = (5, 14)
 """The Linux version from which a user namespace counts its own processes."""
@@ -71,12 +73,21 @@ class SandboxError(Exception):
     """The isolation failed, so the program did not run."""
 
 
+class SandboxStopped(Exception):
+    """The sandbox was stopped before the program ended by itself."""
+
+
 @dataclass(frozen=True)
 class Sandbox:
     """Runs programs in a `mode` other than auto. `run` may be called from several threads."""
 
     mode: str
     limits: Limits = field(default_factory=Limits)
+    _stopped: threading.Event = field(default_factory=threading.Event, repr=False, compare=False)
+
+    def stop(self) -> None:
+        """End all programs; those that run and those that are started later raise SandboxStopped."""
+        self._stopped.set()
 
     def run(self, program: str) -> Outcome:
         """Run a Python program to its end or to a limit. Raises SandboxError if it cannot be isolated."""
@@ -111,7 +122,12 @@ class Sandbox:
         with selectors.DefaultSelector() as selector:
             selector.register(process.stdout, selectors.EVENT_READ)
             while name is None:
-                ready = selector.select(max(0, deadline - time.monotonic()))
+                if self._stopped.is_set():
+                    raise SandboxStopped
+                left = deadline - time.monotonic()
+                ready = selector.select(max(0, min(left, _CHECK_SECONDS)))
+                if not ready and left > _CHECK_SECONDS:
+                    continue
                 chunk = os.read(process.stdout.fileno(), 1 << 16) if ready else b""
                 if not output and chunk.startswith(isolation.READY):
                     begun = time.monotonic()

@@ -14,10 +14,11 @@ from self_instruct.runs.recent_novelty import RecentNovelty
 from self_instruct.runs.spending import Spending
 from self_instruct.runs.tally import Tally
 from self_instruct.runs.verdict import Verdict
+from self_instruct.runs.verified import Verified
 from self_instruct.thoughts import LOST
 
-STAGES = ("generation", "parse", "filter", "validate", "novelty", "limit")
-DECIDED = ("filter", "validate", "novelty")
+STAGES = ("generation", "parse", "filter", "validate", "novelty", "verify", "limit")
+DECIDED = ("filter", "validate", "novelty", "verify")
 # The stages that drop blocks, in order, and the name of the blocks that remain after each.
 STEPS = (
     ("parse", "could be read"),
@@ -25,6 +26,7 @@ STEPS = (
     ("filter", "passed the filters"),
     ("validate", "are valid"),
     ("novelty", "are new"),
+    ("verify", "passed their tests"),
 )
 WRITTEN = "blocks written"
 LESS_THINKING = (
@@ -32,6 +34,7 @@ LESS_THINKING = (
     "--max_new_tokens or --answer_max_new_tokens"
 )
 ENOUGH_BLOCKS = 200
+ANSWERS_STEP = 2
 MUCH = 0.15
 
 
@@ -52,7 +55,8 @@ class Funnel:
     `patience` is the number of recent requests used for `recent_yield`; `rules` maps each filter rule to its possible reasons;
     `spending` is the server's usage for the whole journal; `thoughts` counts completions that hold one; `answers` counts the
     requests that answer one task, and `cut_answers` those of them that reached their limit of tokens; `quotas` has the number
-    of records wanted from each category, and `categories` the counts of each; `novelty` is that of the recent records.
+    of records wanted from each category, and `categories` the counts of each; `novelty` is that of the recent records;
+    `verified` counts code.
     """
 
     patience: int = 100
@@ -67,6 +71,7 @@ class Funnel:
     thoughts: int = 0
     answers: int = 0
     cut_answers: int = 0
+    verified: Verified = field(default_factory=Verified)
     _recent: deque[tuple[int, int, int, Counter[str], int]] = field(default_factory=deque)
     _tokens_before: int = 0
     _recent_parsed: int = 0
@@ -84,14 +89,15 @@ class Funnel:
         self.completion_tokens += entry.completion_tokens
         self.thought_tokens += entry.thought_tokens
         self.thoughts += bool(entry.thought_tokens or entry.turn.thought)
-        if entry.answers is not None:
+        if entry.step == ANSWERS_STEP:
             self.answers += 1
             self.cut_answers += entry.finish_reason == "length"
         kept = self._add(verdicts)
+        self.verified.count(entry, verdicts)
         parsed = sum(verdict.drop is None or verdict.drop.stage in DECIDED for verdict in verdicts)
         self._tokens_before += entry.completion_tokens
         # All answers to a task count as one request. An error of the engine says nothing about the model.
-        waits = entry.answers is not None and not verdicts
+        waits = entry.answers is not None and not verdicts and not passed_on
         if not waits and (entry.finish_reason != "error" or kept):
             filtered = Counter(v.drop.reason for v in verdicts if v.drop is not None and v.drop.stage == "filter")
             self._recent.append((parsed, kept, self._tokens_before, filtered, passed_on))
@@ -207,10 +213,16 @@ class Funnel:
         """
         return warnings_of(self.rules, self.drops, self.parsed)
 
+    @property
+    def verifies(self) -> bool:
+        """Whether the run has asked for tests, or had code to test."""
+        return bool(self.verified.written or self.verified.test_requests)
+
     def as_dict(self, stopped: str) -> dict[str, Any]:
         """Return all counts in the form of report.json; `stopped` is the reason why the run ended."""
         # Only categories have validators.
-        stages = [stage for stage in STAGES if stage != "validate" or self.categories]
+        absent = {"validate"} if not self.categories else set()
+        stages = [stage for stage in STAGES if stage not in (absent if self.verifies else {*absent, "verify"})]
         counts = {
             "stopped": stopped,
             **self._counts(stages),
@@ -220,6 +232,7 @@ class Funnel:
                 "completion": self.completion_tokens,
                 **({"reasoning": self.thought_tokens} if self.thoughts else {}),
             },
+            **({"verified": self.verified.as_dict(self.completion_tokens)} if self.verifies else {}),
             **({"usage": self.spending.as_dict()} if self.spending.completions else {}),
         }
         if self.categories:
@@ -242,12 +255,13 @@ class Funnel:
 
     def table(self) -> str:
         """Format the funnel: what remains after each stage and what it dropped, most frequent reason first."""
-        rare = {"limit"} if self.categories else {"limit", "validate"}
+        rare = {"limit", "verify"} if self.categories else {"limit", "validate", "verify"}
         left_out = rare - {stage for stage, _ in self.drops}
         stages = [step for step in STEPS if step[0] not in left_out]
         failed = self.completions["error"]
         note = f"\n{failed} request{'s' * (failed > 1)} failed with an error of the engine" if failed else ""
-        notes = [note, _looped(self.completions["repetition"]), self._cut(), self._thinking()]
+        code = self.verified.lines(self.completion_tokens)
+        notes = [note, code, _looped(self.completions["repetition"]), self._cut(), self._thinking()]
         return self.tally.table(WRITTEN, stages) + "".join(notes)
 
     def _cut(self) -> str:

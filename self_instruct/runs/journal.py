@@ -148,7 +148,7 @@ def _row(entry: Entry) -> dict[str, Any]:
     row = with_thoughts(asdict(entry))
     if entry.category is not None:
         return row
-    absent = _OF_CATEGORIES if entry.step == 2 else (*_OF_CATEGORIES, *_OF_STEPS)
+    absent = _OF_CATEGORIES if entry.step > 1 else (*_OF_CATEGORIES, *_OF_STEPS)
     return {name: row[name] for name in row if name not in absent}
 
 

@@ -13,7 +13,8 @@ class Verdict:
 
     `source` is the completion that contains the candidate, if a later completion decided on it. `task` is true for a candidate
     without an output, for which a later request asks. `answer` is the completion that holds the output, and `choice` is the
-    provenance of an output that was chosen from several answers.
+    provenance of an output that was chosen from several answers. `language` is that of an answer with code, and `verification`
+    the provenance of its tests and their outcome; without one, it waits for tests.
     """
 
     record: Record
@@ -25,3 +26,10 @@ class Verdict:
     task: bool = False
     answer: Entry | None = None
     choice: dict[str, Any] | None = None
+    language: str | None = None
+    verification: dict[str, Any] | None = None
+
+    @property
+    def untested(self) -> bool:
+        """Whether a candidate with code waits for its tests."""
+        return self.drop is None and self.language is not None and self.verification is None

@@ -93,7 +93,7 @@ class Writer:
                 os.fsync(file.fileno())
 
     def _accepted(self, entry: Entry | None, verdict: Verdict) -> dict[str, Any]:
-        record, source, entry = verdict.record, _source(entry, verdict), verdict.answer or entry
+        record, source, entry = verdict.record, _source(entry, verdict), verdict.answer or verdict.source or entry
         about = {}
         if source.category is not None:
             topic = source.variables.get("topic")
@@ -115,12 +115,14 @@ class Writer:
             provenance["response"] = response_of(entry)
         if verdict.choice is not None:
             provenance["choice"] = verdict.choice
+        if verdict.verification is not None:
+            provenance["verification"] = verdict.verification
         thought = {"reasoning_content": (entry or source).turn.thought} if self._keep_reasoning else {}
         return {**_columns(verdict), **thought, "provenance": provenance}
 
     def _rejected(self, entry: Entry | None, verdict: Verdict) -> dict[str, Any]:
         assert verdict.drop is not None
-        source, entry = _source(entry, verdict), verdict.answer or entry
+        source, entry = _source(entry, verdict), verdict.answer or verdict.source or entry
         row = {
             "id": verdict.record.id,
             "stage": verdict.drop.stage,
@@ -135,6 +137,8 @@ class Writer:
             row["category"] = source.category
         if entry is not None and entry is not source:
             row["response_request"] = entry.request
+        if verdict.verification is not None:
+            row["verification"] = verdict.verification
         return row
 
 

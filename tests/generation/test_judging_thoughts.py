@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from self_instruct.engines.local.chat_template import ChatTemplate
-from self_instruct.generation.assembly import with_earlier_choices, with_template
 from self_instruct.generation.config import assemble
 from self_instruct.generation.public import refilter
+from self_instruct.generation.settling import with_earlier_choices, with_template
 from self_instruct.generation.topics import topics_of
 from tests.engines.test_local_chat_template import tokenizer
 from tests.engines.test_local_thoughts import ALWAYS

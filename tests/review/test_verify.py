@@ -6,10 +6,10 @@ import pytest
 
 from self_instruct.commands import verify
 from self_instruct.errors import UserError
-from self_instruct.review import verify as module
-from self_instruct.review.code import signatures
-from self_instruct.review.verify import EXAMPLES, FORMAT, OUTCOMES, Execution
+from self_instruct.review.verify import OUTCOMES
 from self_instruct.rules import sandbox
+from self_instruct.rules.execution import running
+from self_instruct.rules.execution.running import Execution
 from tests.support.runs import rows
 
 try:
@@ -77,7 +77,7 @@ def test_records_are_kept_if_their_answer_passes_tests_that_its_mutants_fail(pla
     # Another threshold needs no model, and runs nothing again.
     journal = (place / "out.tests.jsonl").read_bytes()
     (place / "script.jsonl").unlink()
-    monkeypatch.setattr(module, "execute", None)
+    monkeypatch.setattr(running, "execute", None)
     assert verified(place, "--mutation_score_threshold", 0, ask=False) == 0
     assert [line["id"] for line in rows(place / "out.jsonl")] == ["passed", "weak"]
     assert (place / "out.tests.jsonl").read_bytes() == journal
@@ -117,16 +117,6 @@ def test_tests_before_the_cut_of_a_completion_count(place):
     (place / "script.jsonl").write_text("".join(lines))
     (place / "in.jsonl").write_text((place / "in.jsonl").read_text().splitlines(True)[0])
     assert verified(place) == 0 and report(place)["outcomes"]["passed"] == 1 and report(place)["tests"] == 1
-
-
-def test_the_examples_parse_and_show_what_the_model_will_see():
-    for _, signature, tests in EXAMPLES:
-        body = "\n".join(f"{line} pass" for line in signature.splitlines()).replace(
-            "class Stack: pass", "class Stack:"
-        )
-        assert signatures(body) == signature
-        assert module.parse_tests(tests, body, 9)
-    assert FORMAT.open_block(2).startswith("2. Task:")
 
 
 def test_tests_that_reject_too_few_mutants_are_vacuous():

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from self_instruct.engines.base import Request, Sampling
+from self_instruct.generation import testing
 from self_instruct.generation.answers import Answering
 from self_instruct.generation.categories.category import LETTER, NONE, TOPIC, Category
 from self_instruct.generation.categories.progress import CategoryProgress, Outcome
@@ -19,6 +20,7 @@ from self_instruct.generation.patterns import options_pattern
 from self_instruct.generation.plan import Plan, numbered_stop
 from self_instruct.generation.prompts import PromptComposer
 from self_instruct.generation.task_lists import TaskListComposer
+from self_instruct.generation.testing import Testing
 from self_instruct.records import Aim, Prompt, Record
 from self_instruct.runs.journal import Entry
 
@@ -87,6 +89,7 @@ class CategoryPlan(Plan):
     seed: int
     horizon: int
     topics: tuple[str, ...] = ()
+    testing: Testing | None = None
     _earlier: Mapping[int, Aim] = field(default_factory=dict)
     _aims: dict[int, tuple[Aim, int]] = field(default_factory=dict)
     _latest: str | None = None
@@ -108,6 +111,9 @@ class CategoryPlan(Plan):
             self._next += 1
         aim, first = self._aims[index]
         record = self.curator.waiting(aim.answers)[0] if aim.answers is not None else None
+        if aim.step == testing.STEP and record is not None and self.testing is not None:
+            prompt, request = self.testing.ask(index, record, self.seed)
+            return replace(prompt, aim=aim), request
         pool = self.curator.pool_before(aim.category, first - self.horizon + 1)
         prompt, request = self.composers[aim.category].compose(first, aim, pool, record, self.seed)
         return prompt, replace(request, index=index, seed=f"{self.seed}:{index}")

@@ -16,8 +16,8 @@ from self_instruct.runs.verdict import Verdict
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome of one request: how many candidates were `decided` on and how many `passed`, either as records or, in the
-    first of two steps, as tasks that wait for an answer (`awaiting`). `failed` is set if the engine could not answer, and
+    """The outcome of one request: how many candidates were `decided` on and how many `passed`, either as records or, before the
+    last step, as tasks that wait for an answer or tests (`awaiting`). `failed` is set if the engine could not answer, and
     `decides` is false for an answer to a task that gets more of them.
     """
 
@@ -28,21 +28,23 @@ class Outcome:
     decided: int = 0
     passed: int = 0
     records: int = 0
-    awaiting: tuple[str, ...] = ()
+    awaiting: Mapping[str, int] = field(default_factory=dict)
     failed: bool = False
     decides: bool = True
 
     @classmethod
-    def of(cls, entry: Entry, verdicts: Sequence[Verdict], awaiting: Sequence[str]) -> "Outcome":
-        """Build the outcome of a completion from its verdicts and the ids of its tasks that wait for an answer."""
+    def of(cls, entry: Entry, verdicts: Sequence[Verdict], awaiting: Mapping[str, int]) -> "Outcome":
+        """Build the outcome of a completion from its verdicts, and the ids of its tasks that wait with the steps for which they
+        wait.
+        """
         records = sum(verdict.drop is None for verdict in verdicts)
         passed = records + len(awaiting)
         decided = passed + sum(verdict.drop is not None and verdict.drop.stage in DECIDED for verdict in verdicts)
         category, failed = entry.category or "", entry.finish_reason == "error"
         topic = entry.variables.get(TOPIC)
-        decides = entry.step == 1 or bool(verdicts)
+        decides = entry.step == 1 or bool(verdicts) or bool(awaiting)
         return cls(
-            entry.request, category, entry.step, topic, decided, passed, records, tuple(awaiting), failed, decides
+            entry.request, category, entry.step, topic, decided, passed, records, dict(awaiting), failed, decides
         )
 
 

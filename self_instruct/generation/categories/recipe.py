@@ -21,12 +21,11 @@ from self_instruct.generation.assembly import (
     build_origin,
     build_sampling,
     build_spending,
-    for_model,
+    build_testing,
+    build_verification,
     prompt_budget,
     stop_words,
     token_count,
-    with_horizon,
-    with_template,
 )
 from self_instruct.generation.categories.category import ALL, COUNT, NONE, OPTIONS, SAMPLING, Category
 from self_instruct.generation.categories.category_file import read_category
@@ -43,6 +42,7 @@ from self_instruct.generation.judging import Curator, Rules, compared_text
 from self_instruct.generation.patterns import check_constrain, described
 from self_instruct.generation.prompts import PromptComposer
 from self_instruct.generation.recipe import Recipe, Session, check_num_answers
+from self_instruct.generation.settling import for_model, with_horizon, with_template
 from self_instruct.generation.task_lists import TaskListComposer
 from self_instruct.records import Aim, Prompt, Record
 from self_instruct.rules.build import build_rules, load_rules, reasons_of_rules
@@ -193,14 +193,14 @@ class CategoryRecipe(Recipe):
         schedule = Schedule(
             self.shares,
             {name: composer.tasks for name, composer in composers.items()},
-            {name: 2 if item.waits else 1 for name, item in self.asked.items()},
             seen,
             self.config.prompt.num_answers,
         )
         outcomes: list[Outcome] = []
         curator = self.curator(keeps_vectors=True, outcomes=outcomes)
         horizon = self.config.prompt.horizon or 1
-        plan = CategoryPlan(composers, curator, outcomes, schedule, progress, run.seed, horizon, self.topics)
+        testing = build_testing(self.config, reader)
+        plan = CategoryPlan(composers, curator, outcomes, schedule, progress, run.seed, horizon, self.topics, testing)
         return Session(plan, curator)
 
     def curator(self, *, keeps_vectors: bool = False, outcomes: list[Outcome] | None = None) -> Curator:
@@ -222,9 +222,10 @@ class CategoryRecipe(Recipe):
         ]
         by_meaning = any(config.novelty.embedding_threshold is not None for config in self.configs.values())
         novelty = build_novelty(self.config, start, by_meaning, keeps_vectors)
+        verification = build_verification(self.config)
         if outcomes is None:
-            return Curator(rules, novelty)
-        return Curator(rules, novelty, lambda *decided: outcomes.append(Outcome.of(*decided)))
+            return Curator(rules, novelty, verification=verification)
+        return Curator(rules, novelty, lambda *decided: outcomes.append(Outcome.of(*decided)), verification)
 
     def writer(self, folder: Path, model_revision: str) -> Writer:
         """Return the writer of the dataset."""

@@ -9,12 +9,13 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from self_instruct.generation import answers, testing
 from self_instruct.generation.categories.progress import CategoryProgress, Outcome
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """The assignment of a request: new tasks of a category, or, with `answers`, the answer to one of its tasks."""
+    """The assignment of a request: new tasks of a category, or, with `answers`, the answer to a task, or its tests."""
 
     category: str
     step: int = 1
@@ -23,18 +24,17 @@ class Assignment:
 
 @dataclass
 class Schedule:
-    """Assigns requests in order. By category, `shares` are the shares of the records, `tasks` the number of tasks per
-    request, and `steps` the number of steps per record; `progress` has the outcomes up to the horizon. A task gets
+    """Assigns requests in order. By category, `shares` are the shares of the records, and `tasks` the number of tasks per
+    request; `progress` has the outcomes up to the horizon. A task gets
     `num_answers` answers, from requests in a row.
     """
 
     shares: Mapping[str, float]
     tasks: Mapping[str, int]
-    steps: Mapping[str, int]
     progress: CategoryProgress
     num_answers: int = 1
     _begun: tuple[Assignment, int] | None = None
-    _unanswered: dict[str, dict[str, int]] = field(default_factory=dict)
+    _unanswered: dict[str, dict[tuple[str, int], int]] = field(default_factory=dict)
     _in_flight: dict[int, Assignment] = field(default_factory=dict)
     _numbers: Counter[tuple[str, int]] = field(default_factory=Counter)
     _order: int = 0
@@ -47,8 +47,8 @@ class Schedule:
     def add(self, outcome: Outcome) -> None:
         """Add the next outcome within the horizon."""
         self.progress.add(outcome)
-        for name in outcome.awaiting:
-            self._unanswered.setdefault(outcome.category, {})[name] = self._order
+        for item in outcome.awaiting.items():
+            self._unanswered.setdefault(outcome.category, {})[item] = self._order
             self._order += 1
         assigned = self._in_flight.pop(outcome.request)
         self._numbers[assigned.category, assigned.step] -= 1
@@ -64,7 +64,8 @@ class Schedule:
         if answerable:
             oldest = {name: next(iter(self._unanswered[name].items())) for name in answerable}
             category = min(answerable, key=lambda name: oldest[name][1])
-            chosen = Assignment(category, 2, oldest[category][0])
+            name, step = oldest[category][0]
+            chosen = Assignment(category, step, name)
         else:
             eligible = [name for name in candidates if self._may_continue(name)]
             chosen = Assignment(min(eligible or candidates, key=self._fill_level))
@@ -74,9 +75,10 @@ class Schedule:
     def note(self, request: int, assignment: Assignment) -> None:
         """Record the assignment of the next request, also one by an earlier launch."""
         if assignment.answers is not None:
-            self._unanswered.get(assignment.category, {}).pop(assignment.answers, None)
+            self._unanswered.get(assignment.category, {}).pop((assignment.answers, assignment.step), None)
             before = self._begun[1] if self._begun is not None and self._begun[0] == assignment else 0
-            self._begun = (assignment, before + 1) if before + 1 < self.num_answers else None
+            more = before + 1 < self.num_answers and assignment.step == answers.STEP
+            self._begun = (assignment, before + 1) if more else None
         self._in_flight[request] = assignment
         self._numbers[assignment.category, assignment.step] += 1
 
@@ -84,8 +86,16 @@ class Schedule:
         """Return whether a category has an unanswered task and needs more answers than those already requested."""
         if not self._unanswered.get(category):
             return False
-        expected = self._numbers[category, 2] / self.num_answers * self._answer_yield(category)
+        expected = self._expected(category, Counter())
         return self.progress.records[category] + expected < self.progress.quotas[category]
+
+    def _expected(self, category: str, waiting: Counter[int]) -> float:
+        """Return the records to expect from the requests in flight for answers and tests, and from the tasks `waiting` for
+        either, counted by step.
+        """
+        given = waiting[answers.STEP] + self._numbers[category, answers.STEP] / self.num_answers
+        tested = waiting[testing.STEP] + self._numbers[category, testing.STEP]
+        return (given * self._yield(category, answers.STEP) + tested) * self._yield(category, testing.STEP)
 
     def _may_continue(self, category: str) -> bool:
         """Return whether a category may get another request for tasks. After a request without success, and before the
@@ -97,19 +107,16 @@ class Schedule:
 
     def _fill_level(self, category: str) -> float:
         """Return the records that a category has or expects, divided by its share."""
-        expected = float(self.progress.records[category])
-        per_task = 1.0
-        if self.steps[category] == 2:
-            per_task = self._answer_yield(category)
-            in_flight = self._numbers[category, 2] / self.num_answers
-            expected += (len(self._unanswered.get(category, ())) + in_flight) * per_task
+        waiting = Counter(step for _, step in self._unanswered.get(category, ()))
+        expected = self.progress.records[category] + self._expected(category, waiting)
+        per_task = self._yield(category, answers.STEP) * self._yield(category, testing.STEP)
         key = category, 1
         # Before the first outcome, count on every requested task to pass.
         tasks = (self.progress.passed[key] + self.tasks[category]) / (self.progress.requests[key] + 1)
         expected += self._numbers[key] * tasks * per_task
         return expected / self.shares[category]
 
-    def _answer_yield(self, category: str) -> float:
-        """Return the share of answers that passed, counting one additional answer that passed."""
-        key = category, 2
+    def _yield(self, category: str, step: int) -> float:
+        """Return the share of answers or tests that passed, counting one additional one that passed."""
+        key = category, step
         return (self.progress.passed[key] + 1) / (self.progress.requests[key] + 1)

@@ -47,3 +47,12 @@ def outside_code(text: str, change: Callable[[str], str]) -> str:
 def prose_of(text: str) -> str:
     """Return the text without its code blocks."""
     return "".join(piece.text for piece in pieces(text) if not piece.is_code)
+
+
+def blocks(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the code blocks of a text: the first word after the fence in lower case, and the lines between the fences."""
+    for piece in pieces(text):
+        if piece.is_code:
+            first, *lines = piece.text.splitlines()
+            words = first.strip().lstrip("-*+`~0123456789.) ").lower().split()
+            yield words[0] if words else "", "\n".join(lines[:-1] if piece.closed else lines)

@@ -4,8 +4,8 @@ import ast
 
 import pytest
 
-from self_instruct.records import Record
-from self_instruct.review.code import code_of, emptied, mutants, parse_tests, signatures, wants_python
+from self_instruct.rules.execution.asserts import parse_tests
+from self_instruct.rules.execution.python import code_of, emptied, mutants, signatures, wants
 
 ADD = "def add(a, b=1):\n    '''Add.'''\n    return a + b"
 CLASS = "import math\n\n@wrapped\nclass Stack(list):\n    size = 0\n    def pop(self) -> int:\n        return 0"
@@ -22,13 +22,13 @@ CLASS = "import math\n\n@wrapped\nclass Stack(list):\n    size = 0\n    def pop(
     ],
 )  # fmt: skip
 def test_the_code_of_an_answer_defines_a_function_or_class(output, code):
-    assert code_of(output) == code
+    assert code_of("", output) == code
 
 
 def test_the_model_sees_signatures_without_bodies():
     assert signatures(ADD) == "def add(a, b=1):"
     assert signatures(CLASS) == "class Stack(list):\n    def pop(self) -> int:"
-    assert wants_python(Record("a", "Sort.", "In Python.", "")) and not wants_python(Record("a", "pythonic", "", ""))
+    assert wants("Sort.\nIn Python.") and not wants("pythonic")
 
 
 @pytest.mark.parametrize(
@@ -47,12 +47,12 @@ def test_the_model_sees_signatures_without_bodies():
     ],
 )  # fmt: skip
 def test_tests_are_asserts_that_use_the_code(text, tests):
-    assert parse_tests(text, ADD, 5) == tests
+    assert parse_tests(text, {"add"}, 5) == tests
 
 
 def test_only_the_first_tests_are_used():
     text = "\n".join(f"assert add({at}) == {at + 1}" for at in range(9))
-    assert parse_tests(text, ADD, 2) == ["assert add(0) == 1", "assert add(1) == 2"]
+    assert parse_tests(text, {"add"}, 2) == ["assert add(0) == 1", "assert add(1) == 2"]
 
 
 def test_an_emptied_answer_keeps_its_definitions():

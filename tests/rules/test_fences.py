@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from self_instruct.datasets.fences import outside_code, pieces, prose_of
+from self_instruct.rules.fences import outside_code, pieces, prose_of
 
 
 @pytest.mark.parametrize(("text", "code"), [

@@ -1,21 +1,16 @@
-"""Find the Python code of an answer, extract its signatures, parse the tests that a model wrote, and make mutants.
-
-Code is only parsed here, never run.
-"""
+"""Python answers: find their code, extract its signatures, and make mutants. Code is only parsed here, never run."""
 
 import ast
 import copy
 import re
-import sys
 from collections.abc import Iterator
 
-from self_instruct.datasets.fences import pieces
-from self_instruct.records import Record
+from self_instruct.rules.execution.asserts import TAGS
+from self_instruct.rules.execution.mutation import spread
+from self_instruct.rules.fences import blocks
 from self_instruct.rules.python_source import parsed
 
-_PYTHON_TAGS = ("", "python", "python3", "py", "py3")
 _NAMES_PYTHON = re.compile(r"\bpython\b", re.IGNORECASE)
-_STATEMENT = re.compile(r"assert\b|import\b|from\b")
 _Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 _SWAPPED: dict[type[ast.AST], type[ast.AST]] = {
     ast.Lt: ast.GtE, ast.GtE: ast.Lt, ast.Gt: ast.LtE, ast.LtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.In: ast.NotIn,
@@ -23,16 +18,31 @@ _SWAPPED: dict[type[ast.AST], type[ast.AST]] = {
     ast.Div: ast.Mult, ast.FloorDiv: ast.Mult, ast.Mod: ast.Mult, ast.Pow: ast.Mult, ast.And: ast.Or, ast.Or: ast.And,
 }  # fmt: skip
 
+EXAMPLES = (
+    ("Write a Python function that returns the average of a list of numbers, and 0 for an empty list.",
+     "def average(numbers):",
+     "assert average([2, 4]) == 3\nassert average([]) == 0\nassert average([5]) == 5\nassert average([-1, 1, 3]) == 1"),
+    ("Implement count_vowels(text) in Python; upper and lower case both count.",
+     "def count_vowels(text: str) -> int:",
+     "assert count_vowels('banana') == 3\nassert count_vowels('') == 0\nassert count_vowels('SKY') == 0\n"
+     "assert count_vowels('AEiou') == 5"),
+    ("Write a class Stack in Python with push, pop and size. pop returns None if the stack is empty.",
+     "class Stack:\n    def __init__(self):\n    def push(self, item):\n    def pop(self):\n    def size(self):",
+     "def test_order():\n    stack = Stack()\n    stack.push(1)\n    stack.push(2)\n    assert stack.size() == 2\n"
+     "    assert stack.pop() == 2\n    assert stack.pop() == 1\nassert Stack().pop() is None\nassert Stack().size() == 0"),
+)  # fmt: skip
+"""The demonstrations: tasks, signatures and tests."""
 
-def wants_python(record: Record) -> bool:
-    """Return whether the task mentions Python."""
-    return _NAMES_PYTHON.search(record.task) is not None
+
+def wants(task: str) -> bool:
+    """Return whether a task mentions Python."""
+    return _NAMES_PYTHON.search(task) is not None
 
 
-def code_of(output: str) -> str | None:
+def code_of(task: str, output: str) -> str | None:
     """Return the first fenced Python block that defines a function or class, or the whole answer if it does; else None."""
-    blocks = list(_blocks(output))
-    return next((code for code in (blocks or [output]) if _definitions(parsed(code))), None)
+    found = [code for tag, code in blocks(output) if tag in TAGS]
+    return next((code for code in (found or [output]) if _definitions(parsed(code))), None)
 
 
 def signatures(code: str) -> str:
@@ -45,22 +55,19 @@ def signatures(code: str) -> str:
     return "\n".join(lines)
 
 
-def parse_tests(text: str, code: str, limit: int) -> list[str]:
-    """Return at most `limit` tests from a text: asserts that use a name defined by the code, and test functions with asserts.
+def names(code: str) -> set[str]:
+    """Return the names of the functions and classes that the code defines."""
+    return {node.name for node in _definitions(parsed(code))}
 
-    Each test begins with all earlier imports of the standard library and assignments. Lines that do not parse are ignored.
-    """
-    names, tests, before = {node.name for node in _definitions(parsed(code))}, list[str](), list[str]()
-    for node in _statements(text):
-        if isinstance(node, ast.Assert) and _uses(node, names):
-            tests.append("\n".join([*before, ast.unparse(node)]))
-        elif isinstance(node, ast.FunctionDef) and node.name not in names and _is_test(node, names):
-            tests.append("\n".join([*before, ast.unparse(node), f"{node.name}()"]))
-        elif isinstance(node, ast.Assign | ast.AnnAssign) or _imports_library(node):
-            before.append(ast.unparse(node))
-        if len(tests) == limit:
-            break
-    return tests
+
+def module(code: str) -> str:
+    """Return the code: it defines its names itself."""
+    return code
+
+
+def trivial(code: str) -> list[str]:
+    """Return the code with empty functions."""
+    return [emptied(code)]
 
 
 def emptied(code: str) -> str:
@@ -80,23 +87,13 @@ def mutants(code: str, limit: int) -> list[str]:
     """
     tree = parsed(code)
     assert tree is not None
-    sites = list(_sites(tree))
-    chosen = {index * len(sites) // min(limit, len(sites)) for index in range(min(limit, len(sites)))}
     found = []
-    for index in sorted(chosen):
+    for index in spread(len(list(_sites(tree))), limit):
         changed = parsed(code)
         assert changed is not None
         _mutate(list(_sites(changed))[index])
         found.append(ast.unparse(ast.fix_missing_locations(changed)))
     return [text for text in dict.fromkeys(found) if text != ast.unparse(tree)]
-
-
-def _blocks(output: str) -> Iterator[str]:
-    for piece in pieces(output):
-        if piece.is_code:
-            first, *lines = piece.text.splitlines()
-            if first.strip().lstrip("-*+`~0123456789.) ").strip().lower() in _PYTHON_TAGS:
-                yield "\n".join(lines[:-1] if piece.closed else lines)
 
 
 def _definitions(tree: ast.Module | None) -> list[_Definition]:
@@ -108,33 +105,6 @@ def _head(node: ast.AST) -> str:
     assert isinstance(shown, _Definition)
     shown.body, shown.decorator_list = [ast.Expr(ast.Constant(...))], []
     return ast.unparse(shown).split("\n")[0]
-
-
-def _statements(text: str) -> list[ast.stmt]:
-    """Return the statements of a text or its fenced blocks; if these do not parse as a whole, those of single lines."""
-    source = "\n".join(_blocks(text)) or text
-    tree = parsed(source)
-    if tree is not None:
-        return tree.body
-    lines = (line for line in source.splitlines() if _STATEMENT.match(line))
-    return [node for line in lines if (tree := parsed(line)) is not None for node in tree.body]
-
-
-def _uses(node: ast.AST, names: set[str]) -> bool:
-    return any(isinstance(part, ast.Name) and part.id in names for part in ast.walk(node))
-
-
-def _is_test(node: ast.FunctionDef, names: set[str]) -> bool:
-    arguments = node.args
-    takes = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
-    asserts = any(isinstance(part, ast.Assert) for part in ast.walk(node))
-    return node.name.startswith("test") and not takes and asserts and _uses(node, names)
-
-
-def _imports_library(node: ast.stmt) -> bool:
-    if isinstance(node, ast.Import):
-        return all(alias.name.split(".")[0] in sys.stdlib_module_names for alias in node.names)
-    return isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in sys.stdlib_module_names
 
 
 def _sites(tree: ast.Module) -> Iterator[ast.AST]:
