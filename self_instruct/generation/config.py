@@ -177,8 +177,8 @@ class PromptOptions:
     horizon: int | None = option(
         None,
         "compose request i from the results of the requests up to i - horizon [default: "
-        "num_instructions_to_generate / 50, or / 10 with --recipe chat and magpie, between 16 and 1024; with these two "
-        "at most max_requests / 2]",
+        "num_instructions_to_generate / 50, or / 10 with --verify and --recipe chat and magpie, between 16 and 1024; with "
+        "these at most max_requests divided by the steps to a record]",
         minimum=1,
         maximum=100_000,
         fixed=True,

@@ -39,11 +39,12 @@ def with_horizon(config: Config) -> Config:
 
     It does not depend on the machine, because the plan must not change with the number of GPUs. Runs in several steps get a
     longer one: their requests differ much in length, and a short horizon would leave most rows of a batch empty. A long horizon
-    has a cost: the first prompts show no accepted tasks, and more tasks are left without an answer at the end.
+    has a cost: the first prompts show no accepted tasks, and the last tasks, up to as many as it is long, get no answer.
     """
-    target = config.run.num_instructions_to_generate
-    share = 10 if config.prompt.recipe in TWO_STEPS or config.verification.verify else 50
-    horizon = config.prompt.horizon or max(16, min(1024, target // share))
+    run, steps = config.run, 1 + (config.prompt.recipe in TWO_STEPS) + bool(config.verification.verify)
+    usual = max(16, min(1024, run.num_instructions_to_generate // (50 if steps == 1 else 10)))
+    longest = max(1, run.max_requests // steps) if steps > 1 and run.max_requests else usual
+    horizon = config.prompt.horizon or min(usual, longest)
     return replace(config, prompt=replace(config.prompt, horizon=horizon))
 
 

@@ -23,6 +23,7 @@ from tests.support.scripts import block
         ({"recipe": "magpie", "num_instructions_to_generate": 5000}, None, 500),
         ({"recipe": "magpie", "num_instructions_to_generate": 5000, "max_requests": 40}, None, 20),
         ({"recipe": "magpie", "num_instructions_to_generate": 5000, "max_requests": 1}, None, 1),
+        ({"recipe": "chat", "verify": ["python"], "num_instructions_to_generate": 5000, "max_requests": 40}, None, 13),
         ({"recipe": "few_shot", "num_instructions_to_generate": 5000, "max_requests": 40}, None, 100),
         (
             {"recipe": "chat", "num_instructions_to_generate": 5000, "max_requests": 40},
