@@ -71,20 +71,36 @@ def write(path: Path, lines: list[dict]) -> None:
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
 
 
-def all_series(folder: Path, url: str) -> list[Series]:
-    """Return the series: generation with each engine, then every command that writes."""
-    done, output = folder / "run", ["--output_path", "out/out.jsonl"]
-    records = done / "machine_generated_instructions.jsonl"
-    general, code = (ROOT / "seeds" / name for name in ("general.jsonl", "code.jsonl"))
+def generation_series(folder: Path, url: str) -> list[Series]:
+    """Return the series of generation with each engine."""
     script = [IO, *scripted(folder / "script.jsonl", Path("out"), TARGET)]
     slots = [IO, "--config", ROOT / "configs" / "quickstart.yaml", "--batch_dir", "out", "--max_new_tokens", 60,
              "--num_instructions_to_generate", 3, "--engine_backend", "slots"]  # fmt: skip
     server = [IO, *scripted(Path(), Path("out"), TARGET), "--engine", "openai", "--api_base", url, "--api_model", "m",
               "--api_endpoint", "completions"]  # fmt: skip
     server = [server[0], *server[5:]]
+    return [
+        Series("scripted", script),
+        Series("scripted", script, way=MOVED),
+        Series("scripted", script, way=COPIED),
+        Series("scripted", script, ranks=2, exact=False),
+        Series("server", server, exact=False),
+        Series("server", server, exact=False, way=MOVED),
+        Series("slots", slots, exact=False),
+    ]
+
+
+def command_series(folder: Path) -> list[Series]:
+    """Return the series of the other commands that write."""
+    done, output = folder / "run", ["--output_path", "out/out.jsonl"]
+    records = done / "machine_generated_instructions.jsonl"
+    general, code = (ROOT / "seeds" / name for name in ("general.jsonl", "code.jsonl"))
 
     def run_in(here: Path) -> None:
         shutil.copytree(done, here / "out")
+
+    def replays(script: str) -> list[object]:
+        return ["--engine", "scripted", "--script_path", folder / script]
 
     commands = {
         "convert": ["convert", general, "--to", "alpaca", "--output_path", "out/out.json"],
@@ -95,42 +111,17 @@ def all_series(folder: Path, url: str) -> list[Series]:
         "card": ["card", done, "--output_path", "out"],
         "refilter": ["refilter", done, "out", "--rouge_threshold", "0.5"],
         "select": ["select", folder / "code.jsonl", *output, "--by", "score", "--top", "0.5"],
-        "judge": ["judge", "--input_path", records, *output, "--engine", "scripted", "--script_path", folder / "judge.jsonl"],
+        "judge": ["judge", "--input_path", records, *output, *replays("judge.jsonl")],
+        "topics": ["topics", *replays("topics.jsonl"), "--output_path", "out/topics.txt", "--num_topics", "20",
+                   "--topics_per_request", "5"],
     }  # fmt: skip
-    verify = [
-        "verify",
-        "--input_path",
-        folder / "code.jsonl",
-        *output,
-        "--engine",
-        "scripted",
-        "--script_path",
-        folder / "tests.jsonl",
-    ]
-    topics = ["topics", "--engine", "scripted", "--script_path", folder / "topics.jsonl", "--output_path", "out/topics.txt",
-              "--num_topics", "20", "--topics_per_request", "5"]  # fmt: skip
+    verify = ["verify", "--input_path", folder / "code.jsonl", *output, *replays("tests.jsonl")]
     words = ["--no_embeddings", "--self_consistency_rouge_threshold", "0.5", "--num_trials", "1"]
-    consistency = [
-        "self-consistency",
-        "--batch_dir",
-        "out",
-        "--engine",
-        "scripted",
-        "--script_path",
-        folder / "predicted.jsonl",
-    ]
+    consistency = ["self-consistency", "--batch_dir", "out", *replays("predicted.jsonl"), *words]
     return [
-        Series("scripted", script),
-        Series("scripted", script, way=MOVED),
-        Series("scripted", script, way=COPIED),
-        Series("scripted", script, ranks=2, exact=False),
-        Series("server", server, exact=False),
-        Series("server", server, exact=False, way=MOVED),
-        Series("slots", slots, exact=False),
         Series("post_processing", [ROOT / "self_instruct" / "post_processing.py", records, *output]),
         *(Series(name, [MAIN, *command]) for name, command in commands.items()),
-        Series("self-consistency", [MAIN, *consistency, *words], start=run_in),
-        Series("topics", [MAIN, *topics]),
+        Series("self-consistency", [MAIN, *consistency], start=run_in),
         Series("verify", [MAIN, *verify], exact=False),
     ]
 
@@ -145,7 +136,8 @@ def shares(series: list[Series], kills: int) -> list[int]:
 
 def missing(options: argparse.Namespace, url: str, stored: list[dict]) -> Iterator[dict]:
     """Perform the kills and power failures that are not stored yet, and yield their results."""
-    series = all_series(inputs(options.folder / "inputs"), url)
+    folder = inputs(options.folder / "inputs")
+    series = generation_series(folder, url) + command_series(folder)
     server = Copies()
     for turn in range(1, ROUNDS + 1):  # so that a benchmark that is stopped early has results for every series
         for one, number in zip(series, shares(series, options.kills), strict=True):
