@@ -29,7 +29,7 @@ from tests.support.runs import IO, environment, rows, run, scripted
 from tests.support.scripts import instruction, write_script
 
 MAIN = ROOT / "self_instruct" / "__main__.py"
-TARGET = 8
+TARGET, VERIFIED = 8, 2  # each verified record runs several programs
 KILLED, POWER = "kill -9", {"power failure": ORDERED, "power failure, renames reordered": REORDERED}
 ROUNDS = 4
 ADD = "def add_{0}(a, b):\n    return a + b + {0}"
@@ -58,7 +58,8 @@ def inputs(folder: Path) -> Path:
         {"id": str(at), "instruction": f"Write add_{at} in Python.", "output": ADD.format(at)} for at in range(TARGET)
     ]
     write(folder / "code.jsonl", [{**row, "score": at % 5} for at, row in enumerate(code)])
-    write(folder / "tests.jsonl", [{"text": f"{TESTS.format(at)}\n###\n"} for at in range(TARGET)])
+    write(folder / "verified.jsonl", code[:VERIFIED])
+    write(folder / "tests.jsonl", [{"text": f"{TESTS.format(at)}\n###\n"} for at in range(VERIFIED)])
     lists = [
         "\n".join(f"{line}. {instruction(random.Random(at * 9 + line))}" for line in range(9)) for at in range(40)
     ]
@@ -115,7 +116,7 @@ def command_series(folder: Path) -> list[Series]:
         "topics": ["topics", *replays("topics.jsonl"), "--output_path", "out/topics.txt", "--num_topics", "20",
                    "--topics_per_request", "5"],
     }  # fmt: skip
-    verify = ["verify", "--input_path", folder / "code.jsonl", *output, *replays("tests.jsonl")]
+    verify = ["verify", "--input_path", folder / "verified.jsonl", *output, *replays("tests.jsonl")]
     words = ["--no_embeddings", "--self_consistency_rouge_threshold", "0.5", "--num_trials", "1"]
     consistency = ["self-consistency", "--batch_dir", "out", *replays("predicted.jsonl"), *words]
     return [
