@@ -105,12 +105,13 @@ def test_other_answers_fail(language, code, tests, outcome, isolated):
 @pytest.mark.parametrize(
     ("module", "code", "found"),
     [
-        (sql, "SELECT MIN(a) FROM t WHERE b = 'MIN' AND c IS NULL -- OR",
-         {"SELECT MAX(a) FROM t WHERE b = 'MIN' AND c IS NULL -- OR", "SELECT MIN(a) FROM t WHERE b <> 'MIN' AND c IS NULL -- OR",
-          "SELECT MIN(a) FROM t WHERE b = 'MINx' AND c IS NULL -- OR", "SELECT MIN(a) FROM t WHERE b = 'MIN' OR c IS NULL -- OR",
-          "SELECT MIN(a) FROM t WHERE b = 'MIN' AND c IS NOT NULL -- OR"}),
+        (sql, "SELECT MIN(a) FROM t WHERE b = 'OR' AND c IS NULL -- OR",
+         {"SELECT MAX(a) FROM t WHERE b = 'OR' AND c IS NULL -- OR", "SELECT MIN(a) FROM t WHERE b <> 'OR' AND c IS NULL -- OR",
+          "SELECT MIN(a) FROM t WHERE b = 'ORx' AND c IS NULL -- OR", "SELECT MIN(a) FROM t WHERE b = 'OR' OR c IS NULL -- OR",
+          "SELECT MIN(a) FROM t WHERE b = 'OR' AND c IS NOT NULL -- OR"}),
         (shell, "sort -r a | head -n 3", {"cat -r a | head -n 3", "sort  a | head -n 3", "sort -r a "}),
-        (regex, r"^\d{2}[a-f]+\.", {r"\d{2}[a-f]+\.", r"^\D{2}[a-f]+\.", r"^\d{3}[a-f]+\.", r"^\d{2}[a]+\.", r"^\d{2}[a-f]*\."}),
+        (regex, r"^\d{2}[a-f]+\.",
+         {r"\d{2}[a-f]+\.", r"^\D{2}[a-f]+\.", r"^\d{3}[a-f]+\.", r"^\d{2}[a]+\.", r"^\d{2}[a-f]*\."}),
     ],
 )  # fmt: skip
 def test_mutants_have_one_change_each(module, code, found):
