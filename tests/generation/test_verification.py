@@ -18,6 +18,7 @@ from self_instruct.generation.public import generate, refilter
 from self_instruct.report.explain import explain_candidate
 from self_instruct.rules import sandbox
 from self_instruct.rules.execution import running
+from tests.support.category_runs import Author, build_recipe, run_recipe, write_category
 from tests.support.chat_model import ChatModel
 from tests.support.runs import ROOT, dataset, rows
 
@@ -37,15 +38,20 @@ KINDS = {  # kind: answer and tests, with the number of the task in the place of
 OUTCOMES = {"right": None, "wrong": "failed", "empty": "vacuous", "untested": "no_tests", "prose": None}
 
 
+def tests_for(request: Request) -> str:
+    """Return the tests for the signature in a request."""
+    _, _, signature = request.opening.partition("Signature:")
+    kind = next(kind for kind, (code, _) in KINDS.items() if code.partition("#")[0] in signature)
+    number = "".join(sign for sign in signature.split("(")[0] if sign.isdigit())
+    return KINDS[kind][1].replace("#", number) + "\n###\n"
+
+
 class Coder(ChatModel):
     """Answers tasks with code, and requests for tests with asserts; which, depends on the text of the request alone."""
 
     def _text(self, request: Request) -> str:
         if request.prompt.startswith(testing.HEADER):
-            _, _, signature = request.opening.partition("Signature:")
-            kind = next(kind for kind, (code, _) in KINDS.items() if code.partition("#")[0] in signature)
-            number = "".join(sign for sign in signature.split("(")[0] if sign.isdigit())
-            return KINDS[kind][1].replace("#", number) + "\n###\n"
+            return tests_for(request)
         if "as a numbered list" in request.prompt:
             return super()._text(request)
         rng = random.Random(f"{request.prompt}{request.seed if self.varied else ''}")
@@ -172,7 +178,7 @@ def test_refilter_with_another_threshold_runs_nothing(tmp_path, monkeypatch):
 
 def test_several_answers_are_chosen_by_their_tests(tmp_path):
     folder = tmp_path / "run"
-    run(folder, Undecided(), num_answers=3, max_requests=90)
+    run(folder, Undecided(), num_answers=3, max_requests=48)
     chosen = [row for row in rows(folder / RECORDS) if "verification" in row["provenance"]]
     marks = set()
     for row in chosen:
@@ -183,7 +189,7 @@ def test_several_answers_are_chosen_by_their_tests(tmp_path):
     assert (0.0, "rejected") in marks and (1.0, "chosen") in marks
     ids = [row["provenance"]["id"] for row in rows(folder / RECORDS)] + [row["id"] for row in rows(folder / REJECTED)]
     assert len(set(ids)) == len(ids)
-    run(tmp_path / "other", Undecided(order=9), num_answers=3, max_requests=90)
+    run(tmp_path / "other", Undecided(order=9), num_answers=3, max_requests=48)
     assert dataset(tmp_path / "other") == dataset(folder)
 
 
@@ -206,6 +212,29 @@ def test_whole_records_of_one_completion_are_verified_too(tmp_path):
     text = explain_candidate(folder, dropped["id"])
     assert "rejected, verify: failed (AssertionError)" in text and f"assert {dropped['output'][4:7]}" in text
     assert "Its answer passes 2 tests" in explain_candidate(folder, record["provenance"]["id"])
+
+
+def test_categories_fill_their_quotas_with_verified_records(tmp_path):
+    def write(request: Request) -> str:
+        if request.prompt.startswith(testing.HEADER):
+            return tests_for(request)
+        rng, number = random.Random(request.seed), request.opening.split(".")[0].strip()
+        kind = rng.choice(["right", "wrong"] if "Kind: code" in request.prompt else ["prose"])
+        answer = KINDS[kind][0].replace("#", str(rng.randrange(10**6)))
+        return f"Write number {rng.random()} of {rng.random()}.\n\n{number}. Output:\n{answer}\n###\n"
+
+    for name in ("code", "plain"):
+        write_category(tmp_path / "files", name, tasks=1)
+    options = {"--categories": "code:1,plain:1", "--categories_path": tmp_path / "files", "--verify": "python",
+               "--num_instructions_to_generate": 8, "--rouge_threshold": 1, "--max_requests": 80, "--horizon": 4}  # fmt: skip
+    argv = [word for option in options.items() for word in option]
+    loop, stopped = run_recipe(build_recipe(*argv), tmp_path / "run", Author(write))
+    kept = [row["provenance"] for row in rows(tmp_path / "run" / RECORDS)]
+    assert stopped == "all 8 records are accepted" and loop.funnel.requests < 40
+    assert sorted(about["category"] for about in kept) == ["code"] * 4 + ["plain"] * 4
+    assert [about["verification"]["outcome"] for about in kept if about["category"] == "code"] == ["passed"] * 4
+    again, _ = run_recipe(build_recipe(*argv), tmp_path / "run", Author(lambda request: None))
+    assert again.funnel.as_dict(stopped) == loop.funnel.as_dict(stopped)
 
 
 def test_a_task_that_names_the_language_needs_code_that_can_be_tested(tmp_path):
