@@ -4,7 +4,7 @@ import pytest
 
 from self_instruct.errors import UserError
 from self_instruct.records import Record
-from self_instruct.rules.execution import regex, shell, sql
+from self_instruct.rules.execution import regex, running, shell, sql
 from self_instruct.rules.execution.asserts import parse_tests
 from self_instruct.rules.execution.languages import LANGUAGES, asks_for_code, code_in
 from self_instruct.rules.execution.running import execute
@@ -21,7 +21,7 @@ SOLUTIONS = {
     ),
     "sql": (QUERY, "SELECT customer, COUNT(*) FROM orders GROUP BY customer;",
             "UPDATE products SET price = price + 1 WHERE price < 10;"),
-    "shell": ("grep -c TODO notes.txt", 'for (( at = $#; at > 0; at-- )); do echo "${!at}"; done',
+    "shell": ("grep -c TODO notes.txt", 'printf "%s\\n" "$@" | tac',
               'backup() { cp "$1" "$1.bak"; }'),
     "regex": (r"(?:[01]\d|2[0-3]):[0-5]\d", r"#[A-Za-z0-9]+", r"-?(?:0|[1-9]\d*)"),
 }  # fmt: skip
@@ -30,7 +30,7 @@ SOLUTIONS = {
 @pytest.fixture(scope="module")
 def isolated() -> Sandbox:
     try:
-        return Sandbox(open_sandbox().mode, Limits(seconds=2))
+        return Sandbox(open_sandbox().mode, Limits(seconds=1))
     except UserError as error:
         pytest.skip(str(error))
 
@@ -72,7 +72,8 @@ def test_the_model_sees_the_names_that_tests_must_provide_but_not_the_code():
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_examples_show_what_the_model_will_see_and_tests_that_right_answers_pass(language, isolated):
+def test_examples_show_what_the_model_will_see_and_tests_that_right_answers_pass(language, isolated, monkeypatch):
+    monkeypatch.setattr(running, "MUTANTS", 0)
     for (_, signature, tests), code in zip(LANGUAGES[language].EXAMPLES, SOLUTIONS[language], strict=True):
         module = LANGUAGES[language]
         shown = [line.replace(": str", "").replace(" -> int", "") for line in signature.splitlines()]
@@ -80,7 +81,7 @@ def test_examples_show_what_the_model_will_see_and_tests_that_right_answers_pass
         parsed = parse_tests(tests, module.names(code), 9)
         assert len(parsed) == tests.count("\nassert") + tests.count("\ndef") + tests.startswith(("assert", "def"))
         found = execute(language, code, parsed, isolated)
-        assert found.verdict(0.5) == "passed", (code, found)
+        assert found.verdict(1) == "passed", (code, found)
 
 
 @pytest.mark.parametrize(
@@ -92,10 +93,12 @@ def test_examples_show_what_the_model_will_see_and_tests_that_right_answers_pass
         ("sql", "SELECT a FROM t ORDER BY a",
          ["assert rows('CREATE TABLE t (a); INSERT INTO t VALUES (1), (2)') == [(2,), (1,)]"], "failed"),
         ("shell", "cat a", ["assert run({'a': 'x'}) == 'y'"], "failed"),
-        ("shell", "while :; do :; done", ["assert run() == ''"], "timeout"),
-        ("shell", ":(){ :|:& };:", ["assert run() == 'x'"], "failed"),
         ("regex", r"(a+)+b", ["assert not matches('a' * 60)"], "timeout"),
         ("regex", r"\d*", ["assert found('') == ['']"], "vacuous"),
+        ("regex", r"\d\d?", ["assert matches('12') and matches('1')", "assert not matches('a') and not matches('123')"], "passed"),
+        ("sql", "SELECT a FROM t WHERE a < 2",
+         ["assert rows('CREATE TABLE t (a); INSERT INTO t VALUES (1), (2)') == [1]"], "passed"),
+        ("shell", "sort a | head -n 1", ["assert run({'a': 'y\\nx\\n'}) == 'x'"], "passed"),
     ],
 )  # fmt: skip
 def test_other_answers_fail(language, code, tests, outcome, isolated):
