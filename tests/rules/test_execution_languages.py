@@ -95,7 +95,7 @@ def test_examples_show_what_the_model_will_see_and_tests_that_right_answers_pass
         ("shell", "cat a", ["assert run({'a': 'x'}) == 'y'"], "failed"),
         ("regex", r"(a+)+b", ["assert not matches('a' * 60)"], "timeout"),
         ("regex", r"\d*", ["assert found('') == ['']"], "vacuous"),
-        ("regex", r"\d\d?", ["assert matches('12') and matches('1')", "assert not matches('a') and not matches('123')"], "passed"),
+        ("regex", r"\d\d?", ["assert matches('12') and matches('1') and not matches('a') and not matches('123')"], "passed"),
         ("sql", "SELECT a FROM t WHERE a < 2",
          ["assert rows('CREATE TABLE t (a); INSERT INTO t VALUES (1), (2)') == [1]"], "passed"),
         ("shell", "sort a | head -n 1", ["assert run({'a': 'y\\nx\\n'}) == 'x'"], "passed"),
