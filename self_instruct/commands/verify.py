@@ -1,6 +1,6 @@
 """The verify command: self-instruct verify RUN --model_name_or_path MODEL
 
-A model writes tests for each Python answer, a sandbox runs them, and the records whose answers pass are written to a separate
+A model writes tests for each code answer, a sandbox runs them, and the records whose answers pass are written to a separate
 dataset. Tests and results are stored, so the command continues after a stop, and trying another threshold needs no model.
 """
 
@@ -17,11 +17,12 @@ _HELP_TEXTS = {
     "batch_dir": "directory of the run whose records to verify",
     "output_path": "JSONL file of the kept records of --input_path; tests and counts are written beside it",
     "prompt_path": DEFAULT.format("built in"),
+    "verify": DEFAULT.format("python"),
 }
 _DESCRIPTION = (
-    "Keep the records of a run or of files whose Python answers pass tests. A model writes the tests from the task and the "
+    "Keep the records of a run or of files whose code answers pass tests. A model writes the tests from the task and the "
     "signatures in the answer. Answers and tests run in a sandbox that has no network and none of your files. Tests are "
-    "vacuous if they also accept the answer with empty functions, or too many mutants: copies of it with one small change. "
+    "vacuous if they also accept an answer that does nothing, or too many mutants: copies of it with one small change. "
     "A record with vacuous tests is not kept. Tests and results are stored; without --model_name_or_path, --engine or "
     "--api_base no model is asked, and the stored tests decide."
 )

@@ -97,7 +97,7 @@ class Verification:
             if key not in self._pending:
                 if self._runner is None:
                     # Generation needs the other cores where it runs on them.
-                    workers = max(1, len(os.sched_getaffinity(0)) // 2)
+                    workers = max(1, (os.cpu_count() or 1) // 2)
                     self._runner = Runner(self.options.sandbox, self.options.test_seconds, workers)
                 self._pending[key] = self._runner.execute(*_code_of(verdict), tests)
         if missing:

@@ -17,6 +17,8 @@ _OPTIONS = {
     "too_short": ("min_instruction_words", "rouge_tokenizer"), "too_long": ("max_instruction_words", "rouge_tokenizer"),
     "starts_with_non_ascii": ("rouge_tokenizer",), "keyword": ("filter_keywords",),
     "opening": ("filter_openings", "keep_programming"), "cut_by_length": ("max_new_tokens",),
+    "timeout": ("test_seconds",), "vacuous": ("mutation_score_threshold",), "no_tests": ("num_tests",),
+    "broken_code": ("verify",),
     "target_reached": ("num_instructions_to_generate",), "quota_reached": ("num_instructions_to_generate", "categories"),
 }  # fmt: skip
 _SAMPLING = (
@@ -60,6 +62,7 @@ def _accepted(run: Run, candidate: Candidate) -> Iterator[str]:
     meaning = f" The most similar one by meaning had a cosine of {score:.3f}." if score is not None else ""
     yield f"It passed all filter rules{named}, and no earlier record was too similar.{meaning}"
     yield from _near(run, about.get("most_similar"), "ROUGE-L F1")
+    yield from _tested(about.get("verification"))
 
 
 def _rejected(run: Run, candidate: Candidate) -> Iterator[str]:
@@ -72,6 +75,21 @@ def _rejected(run: Run, candidate: Candidate) -> Iterator[str]:
         same = "The same as" if reason == "duplicate" else "Its output equals that of"
         yield _part(f"{same} {_named(run, row['detail'])}", _text_of(run, row["detail"]))
     yield from _near(run, row.get("nearest"), "cosine" if reason == "embedding" else "ROUGE-L F1")
+    yield from _tested(row.get("verification"))
+
+
+def _tested(about: Any) -> Iterator[str]:
+    """Yield the tests of an answer with code, and what became of them; `about` is its provenance, or None."""
+    if not isinstance(about, dict):
+        return
+    tests = [str(test) for test in about.get("tests") or ()]
+    named = f"{len(tests)} test{'s' * (len(tests) != 1)}"
+    if about.get("outcome") in ("passed", "vacuous"):
+        title = f"Its answer passes {named}, which reject {about.get('killed')} of {about.get('mutants')} mutants"
+    else:
+        title = f"Its answer was run against {named}" if tests else "The model wrote no usable test"
+    title += f" ({about.get('language')}, written in request {about.get('request')})"
+    yield _part(f"{title}:", "\n".join(tests)) if tests else f"{title}."
 
 
 def _near(run: Run, nearest: dict[str, Any] | None, measure: str) -> Iterator[str]:

@@ -25,7 +25,7 @@ from self_instruct.runs.layout import PIPE, OutputPaths
 from self_instruct.user_files import read_objects
 
 NAMED = "RUN_OR_FILE"
-_RARE = ("limit", "validate", "contamination")  # stages shown only if they dropped something
+_RARE = ("limit", "validate", "verify", "contamination")  # stages shown only if they dropped something
 
 
 @dataclass(frozen=True)

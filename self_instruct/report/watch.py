@@ -223,7 +223,9 @@ def last_request(row: Mapping[str, Any]) -> int:
     answered = response.get("request") if isinstance(response, dict) else row.get("response_request")
     choice = row.get("choice")
     several = [int(answer["request"]) for answer in choice["answers"]] if isinstance(choice, dict) else []
-    return max(int(row.get("request", -1)), int(answered if answered is not None else -1), *several)
+    about = row.get("verification")
+    tested = int(about["request"]) if isinstance(about, dict) else -1
+    return max(int(row.get("request", -1)), int(answered if answered is not None else -1), *several, tested)
 
 
 def fresh_report(folder: Path) -> dict[str, Any] | None:

@@ -1,8 +1,8 @@
 """Best of N: score the stored answers of a run's records, and make the best one the output.
 
 The answers are those of --num_answers, which the run keeps in the provenance of its records, so nothing is generated. Answers
-that agree on a short final answer keep the run's choice; code is scored by tests, and all others by a reward model. Scores are
-stored as they are computed, so the command continues after a stop.
+that agree on a short final answer, or that the run has tested, keep the run's choice; code is scored by tests, and all others
+by a reward model. Scores are stored as they are computed, so the command continues after a stop.
 """
 
 import hashlib
@@ -35,6 +35,7 @@ from self_instruct.runs.writer import response_of
 
 REWARD = "reward_model"
 UNCHANGED = "unchanged"
+_FINAL = (MAJORITY, BY_TESTS)  # choices of the run that stay
 _log = logging.getLogger(__name__)
 
 
@@ -104,7 +105,7 @@ def best_of_n(folder: Path, options: BestOfNOptions, sandbox: VerifyOptions) -> 
         raise UserError(
             f"{folder}: no record has several answers; generate with --num_answers 4, or another number above 1"
         )
-    open_ones = [item for item in several.values() if item.by != MAJORITY]
+    open_ones = [item for item in several.values() if item.by not in _FINAL]
     tests = stored_tests(folder) if options.run_tests else {}
     chosen: dict[str, tuple[str, list[float | None]]] = {}
     scores = Scores(folder)
@@ -237,7 +238,7 @@ def _rewritten(
             by[chosen[name][0]] += 1
             changed += found["output"] != row["output"]
         elif item is not None:
-            by[MAJORITY if item.by == MAJORITY else UNCHANGED] += 1
+            by[item.by if item.by in _FINAL else UNCHANGED] += 1
         choice = found["provenance"].get("choice") or {}
         pairs += any(answer.get("mark") == CHOSEN for answer in choice.get("answers", ()))
         lines.append(json_line(found))

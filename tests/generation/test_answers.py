@@ -189,26 +189,35 @@ def entry(request: int, step: int = 1, answers: str | None = None, text: str = "
 def test_queue_answers_the_oldest_task_within_the_horizon():
     queue = AnswerQueue(horizon=2)
     assert [queue.turn(index).task for index in (0, 1)] == [None, None]
-    queue.observe(entry(0), [], ["a", "b"])
+    queue.observe(entry(0), [], {"a": 2, "b": 2})
     assert queue.turn(2).task == "a"
-    queue.observe(entry(1), [], ["c"])
+    queue.observe(entry(1), [], {"c": 2})
     assert [queue.turn(index).task for index in (3,)] == ["b"]
 
 
 def test_queue_follows_the_journal_and_never_answers_a_task_twice():
     queue = AnswerQueue(horizon=1)
     queue.resume({0: entry(0), 1: entry(1), 3: entry(3, 2, "a")})
-    queue.observe(entry(0), [], ["a", "b"])
-    queue.observe(entry(1), [], [])
+    queue.observe(entry(0), [], {"a": 2, "b": 2})
+    queue.observe(entry(1), [], {})
     assert [queue.turn(index).task for index in (2, 3, 4)] == ["b", "a", None]
+
+
+def test_queue_asks_once_for_tests_and_as_often_as_needed_for_answers():
+    queue = AnswerQueue(horizon=1, num_answers=2)
+    queue.resume({0: entry(0), 1: entry(1, 2, "a"), 2: entry(2, 2, "a"), 4: entry(4, 3, "a")})
+    queue.observe(entry(0), [], {"a": 2, "b": 2})
+    queue.observe(entry(1), [], {})
+    queue.observe(entry(2), [], {"a": 3})
+    assert [queue.turn(index)[::2] for index in (3, 4, 5, 6)] == [("b", 2), ("a", 3), ("b", 2), (None, 1)]
 
 
 def test_requests_for_answers_do_not_count_among_those_that_share_a_prompt():
     queue = AnswerQueue(horizon=1, together=2)
     assert queue.turn(0).first == 0
-    queue.observe(entry(0), [], ["a"])
+    queue.observe(entry(0), [], {"a": 2})
     assert queue.turn(1).task == "a"
-    queue.observe(entry(1), [], [])
+    queue.observe(entry(1), [], {})
     assert [queue.turn(index).first for index in (2, 3, 4)] == [0, 3, 3]
 
 

@@ -78,9 +78,10 @@ def run_recipe(recipe: CategoryRecipe, folder: Path, engine: ScriptedEngine) -> 
         session.plan, engine, journal, session.curator, writer, recipe.funnel(), limits, lambda: None
     )  # fmt: skip
     try:
-        loop.replay()
-        stopped = loop.run(Progress(1))
-        loop.finish()
+        with session.curator.results(folder):
+            loop.replay()
+            stopped = loop.run(Progress(1))
+            loop.finish()
         write_report(folder, loop.funnel, stopped)
     finally:
         writer.close()

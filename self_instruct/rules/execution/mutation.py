@@ -3,6 +3,9 @@
 import re
 from collections.abc import Callable
 
+MAX_CHARACTERS = 10_000
+"""The maximum length of code that is changed token by token: the patterns of tokens may need quadratic time."""
+
 
 def spread(number: int, limit: int) -> list[int]:
     """Return at most `limit` of the numbers below `number`, at even distances."""

@@ -4,6 +4,7 @@ import ast
 import copy
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from self_instruct.rules.execution.asserts import TAGS
 from self_instruct.rules.execution.mutation import spread
@@ -39,6 +40,7 @@ def wants(task: str) -> bool:
     return _NAMES_PYTHON.search(task) is not None
 
 
+@lru_cache(64)  # a candidate is asked about several times
 def code_of(task: str, output: str) -> str | None:
     """Return the first fenced Python block that defines a function or class, or the whole answer if it does; else None."""
     found = [code for tag, code in blocks(output) if tag in TAGS]
@@ -55,6 +57,7 @@ def signatures(code: str) -> str:
     return "\n".join(lines)
 
 
+@lru_cache(64)
 def names(code: str) -> set[str]:
     """Return the names of the functions and classes that the code defines."""
     return {node.name for node in _definitions(parsed(code))}

@@ -59,9 +59,11 @@ def code_of(task: str, output: str) -> str | None:
     if not wants(task):
         return None
     found = [code.strip() for tag, code in blocks(output) if tag in _TAGS] or [output.strip()]
-    if "\n" in found[0] or len(found[0].split()) > 3:  # prose around an expression
-        found = re.findall(r"`([^`\n]+)`", output)[:1]
-    text = found[0] if found else ""
+    text = found[0]
+    if "\n" in text or "`" in text[1:-1] or len(text.split()) > 3:  # prose around an expression
+        text = next(iter(re.findall(r"`([^`\n]+)`", output)), "")
+    if len(text) > _MAX_CHARACTERS:
+        return None
     if whole := _DELIMITED.fullmatch(text):
         text = whole["slashes"] or whole["raw"] or whole["ticks"]
     return text if _SPECIAL.search(text) and _compiles(text) else None
@@ -108,8 +110,6 @@ def _changed(match: re.Match[str]) -> str | None:
 
 
 def _compiles(text: str) -> bool:
-    if len(text) > _MAX_CHARACTERS:
-        return False
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -2,7 +2,7 @@
 
 import re
 
-from self_instruct.rules.execution.mutation import with_one_token_changed
+from self_instruct.rules.execution.mutation import MAX_CHARACTERS, with_one_token_changed
 from self_instruct.rules.fences import blocks
 
 _TAGS = ("sh", "bash", "shell", "zsh", "ksh", "console", "terminal", "shell-session")
@@ -83,13 +83,14 @@ def code_of(task: str, output: str) -> str | None:
     """Return the first fenced block of a shell, without prompts, or the whole answer if the task asks for a shell and the
     answer begins like one; else None.
     """
-    found = list(blocks(output))
+    found = [(tag, code) for tag, code in blocks(output) if len(code) <= MAX_CHARACTERS]
     for tag, code in found:
         if tag in _TAGS or (not tag and wants(task) and _is_script(code)):
             prompts = _PROMPT.search(code) is not None
             lines = [line for line in code.splitlines() if not prompts or _PROMPT.match(line)]
             return _PROMPT.sub("", "\n".join(lines)).strip() or None
-    return output.strip() if not found and wants(task) and _is_script(output) else None
+    whole = "```" not in output and len(output) <= MAX_CHARACTERS
+    return output.strip() if whole and wants(task) and _is_script(output) else None
 
 
 def signatures(code: str) -> str:

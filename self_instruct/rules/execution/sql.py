@@ -2,13 +2,13 @@
 
 import re
 
-from self_instruct.rules.execution.mutation import with_one_token_changed
+from self_instruct.rules.execution.mutation import MAX_CHARACTERS, with_one_token_changed
 from self_instruct.rules.fences import blocks
 
 _TAGS = ("", "sql", "sqlite", "sqlite3", "mysql", "postgres", "postgresql", "psql", "tsql", "plsql")
 _NAMES_SQL = re.compile(r"\b(?:SQL|SQLite|MySQL|Postgres(?:QL)?)\b", re.IGNORECASE)
 _STARTS = re.compile(
-    r"(?:\s|--[^\n]*\n|/\*.*?\*/)*(?:SELECT\b|WITH\s+(?:RECURSIVE\s+)?\w+[^()]{0,99}\(|INSERT\s+(?:OR\s+\w+\s+)?INTO\b|REPLACE\s+INTO\b"
+    r"(?:\s|--[^\n]*\n|(?>/\*.*?\*/))*+(?P<verb>SELECT\b|WITH\s+(?:RECURSIVE\s+)?\w+[^()]{0,99}\(|INSERT\s+(?:OR\s+\w+\s+)?INTO\b|REPLACE\s+INTO\b"
     r"|UPDATE\s+\S+\s+SET\b|DELETE\s+FROM\b|(?:CREATE|DROP|ALTER)\s+(?:UNIQUE\s+|TEMP(?:ORARY)?\s+)?(?:TABLE|VIEW|INDEX|TRIGGER)\b)",
     re.IGNORECASE | re.DOTALL,
 )
@@ -118,8 +118,8 @@ def code_of(task: str, output: str) -> str | None:
     """
     found = list(blocks(output))
     for tag, code in found or [("", output)]:
-        if tag in _TAGS and (start := _STARTS.match(code)):
-            if tag or wants(task) or start.group().split()[-1].isupper():
+        if tag in _TAGS and len(code) <= MAX_CHARACTERS and (start := _STARTS.match(code)):
+            if tag or wants(task) or start["verb"].split()[0].isupper():
                 return code.strip()
     return None
 
