@@ -8,6 +8,7 @@ import copy
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 
 from self_instruct.datasets.fences import pieces
 from self_instruct.records import Record
@@ -70,7 +71,7 @@ def emptied(code: str) -> str:
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             node.body = [ast.Pass()]
-    return ast.unparse(ast.fix_missing_locations(tree))
+    return ast.unparse(tree)
 
 
 def mutants(code: str, limit: int) -> list[str]:
@@ -82,13 +83,15 @@ def mutants(code: str, limit: int) -> list[str]:
     assert tree is not None
     sites = list(_sites(tree))
     chosen = {index * len(sites) // min(limit, len(sites)) for index in range(min(limit, len(sites)))}
-    found = []
+    original, found = ast.unparse(tree), list[str]()
     for index in sorted(chosen):
-        changed = parsed(code)
-        assert changed is not None
-        _mutate(list(_sites(changed))[index])
-        found.append(ast.unparse(ast.fix_missing_locations(changed)))
-    return [text for text in dict.fromkeys(found) if text != ast.unparse(tree)]
+        node = sites[index]
+        before = dict(vars(node))
+        _mutate(node)
+        with suppress(ValueError):  # the larger number has more digits than Python writes
+            found.append(ast.unparse(tree))
+        vars(node).update(before)
+    return [text for text in dict.fromkeys(found) if text != original]
 
 
 def _blocks(output: str) -> Iterator[str]:
@@ -162,7 +165,7 @@ def _mutate(node: ast.AST) -> None:
     elif isinstance(node, ast.Constant):
         node.value = _other(node.value)
     elif isinstance(node, ast.Compare):
-        node.ops[0] = _SWAPPED[type(node.ops[0])]()  # type: ignore[call-overload]
+        node.ops = [_SWAPPED[type(node.ops[0])](), *node.ops[1:]]  # type: ignore[list-item]
     elif isinstance(node, ast.BinOp | ast.AugAssign | ast.BoolOp):
         node.op = _SWAPPED[type(node.op)]()  # type: ignore[assignment]
     elif isinstance(node, ast.If | ast.IfExp | ast.While):
