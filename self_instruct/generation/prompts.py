@@ -5,11 +5,13 @@ This module needs only a function that counts tokens. Engines apply chat templat
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from self_instruct.errors import UserError
 from self_instruct.formats import SEPARATOR, RecordFormat
 from self_instruct.generation.demonstrations import DemonstrationMix
 from self_instruct.records import Prompt, Record
+from self_instruct.user_files import regular_bytes
 
 
 @dataclass(frozen=True)
@@ -96,3 +98,15 @@ class PromptComposer:
         number = len(blocks) + 1
         text = f"{self.header}\n{SEPARATOR}\n" + "".join(blocks) + (f"{self.lead}\n" if self.lead else "")
         return Prompt(request, text, self.format.open_block(number, record), number, tuple(demonstrations))
+
+
+def read_header(path: Path) -> str:
+    """Read the header of the prompt. Raises `UserError` if the file cannot be read or is empty."""
+    try:
+        header = regular_bytes(path).decode("utf-8-sig").strip()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8, or not a valid path"
+        raise UserError(f"--prompt_path {path}: cannot be read ({reason}); give a UTF-8 text file") from None
+    if not header:
+        raise UserError(f"--prompt_path {path}: is empty; write what the model is to do")
+    return header

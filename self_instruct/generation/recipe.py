@@ -26,7 +26,6 @@ from self_instruct.generation.assembly import (
     build_spending,
     build_stop,
     for_model,
-    read_header,
     stop_words,
     template_arguments,
     with_horizon,
@@ -36,6 +35,7 @@ from self_instruct.generation.config import Config
 from self_instruct.generation.judging import Curator
 from self_instruct.generation.patterns import check_constrain, described
 from self_instruct.generation.plan import Composer, Plan, SeedPlan
+from self_instruct.generation.prompts import read_header
 from self_instruct.generation.summary import Ending, summarise
 from self_instruct.generation.task_lists import TaskListComposer
 from self_instruct.generation.user_turns import UserTurnParser

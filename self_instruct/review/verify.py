@@ -22,8 +22,8 @@ from self_instruct.datasets.thoughts import after_thought
 from self_instruct.engines.base import CUT
 from self_instruct.errors import UserError
 from self_instruct.formats import INSTRUCTION_INPUT_OUTPUT, RecordFormat
-from self_instruct.generation.assembly import read_header
 from self_instruct.generation.progress import Progress
+from self_instruct.generation.prompts import read_header
 from self_instruct.records import Record
 from self_instruct.review.ask import Decision, unread_lines
 from self_instruct.review.code import code_of, emptied, mutants, parse_tests, signatures, wants_python
