@@ -29,7 +29,8 @@ _ABOUT_HTML = re.compile(
     r"\b(?:html5?|xml|xhtml|markup|web ?page|tags?|css)\b|</?[a-z][a-z0-9]*\b[^<>]*>", re.IGNORECASE
 )
 _TAG = re.compile(r"<(/?)([a-z][a-z0-9]*+)[^<>]*+", re.IGNORECASE)
-_MOST_UNCLOSED, _MOST_DEPTH = 100, 200
+_SPACE = re.compile(r"\s++")
+_MOST_UNCLOSED, _MOST_DEPTH, _MOST_SPACE = 100, 200, 500
 _DROPPED = ("button", "svg", "script", "style", "head")
 
 
@@ -79,7 +80,11 @@ def to_markdown(text: str) -> str:
 
 
 def _check_cost(text: str) -> None:
-    """Raise NotConverted for HTML whose parsing takes quadratic time: with many unclosed tags or comments, or nested deeply."""
+    """Raise NotConverted for HTML whose conversion takes quadratic time: with many unclosed tags or comments, deeply nested, or
+    with long white space.
+    """
+    if max((found.end() - found.start() for found in _SPACE.finditer(text)), default=0) > _MOST_SPACE:
+        raise NotConverted(f"over {_MOST_SPACE} characters of white space in a row")
     if text.count("<", text.rfind(">") + 1) > _MOST_UNCLOSED or text.count("<!") > _MOST_UNCLOSED:
         raise NotConverted(f"over {_MOST_UNCLOSED} tags or comments are not closed")
     depth = 0
