@@ -9,7 +9,7 @@ from typing import Any
 
 from self_instruct.errors import UserError
 from self_instruct.records import Record
-from self_instruct.user_files import LineError, json_kind, read_objects
+from self_instruct.user_files import LineError, json_kind, read_objects, regular_bytes
 
 
 def load_seeds(path: Path) -> list[Record]:
@@ -35,7 +35,7 @@ def load_seeds(path: Path) -> list[Record]:
 
 def sha256_of_file(path: Path) -> str:
     """Return the SHA-256 of a file; a resumed run checks that its seed file is unchanged."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return hashlib.sha256(regular_bytes(path)).hexdigest()
 
 
 def task_of(row: dict[str, Any], place: str, name: str) -> Record:

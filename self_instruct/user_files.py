@@ -5,9 +5,12 @@ last one. Keys such as `yes`, `on`, `1` or `null` stay strings. Numbers are deci
 where PyYAML reads 90, 16 and 8.
 """
 
+import errno
 import json
 import math
+import os
 import re
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -41,6 +44,14 @@ def _finite(digits: str) -> float:
     raise NumberError(f"{digits[:20]} is not a finite number")
 
 
+def regular_bytes(path: Path) -> bytes:
+    """Return the content of a file. Raises OSError also for a pipe, a socket or a device, which might never end."""
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+        return file.read()
+
+
 class LineError(UserError):
     """An error in one line: its `place` as `file:line`, the `problem`, and a one-word `reason` for counts."""
 
@@ -56,7 +67,7 @@ def read_objects(path: Path, what: str, *, growing: bool = False) -> Iterator[tu
     Raises UserError if the file cannot be read (`what` says what the file is), or a line is not one JSON object in UTF-8.
     """
     try:
-        content = path.read_bytes()
+        content = regular_bytes(path)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(

@@ -1,14 +1,23 @@
 """Reading JSON lines: accepted rows, and errors with file and line."""
 
 import json
+import os
+import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from self_instruct.datasets.containers import open_container
 from self_instruct.errors import UserError
+from self_instruct.generation.categories.category_file import read_category
+from self_instruct.generation.categories.topic_lists import read_topics
+from self_instruct.generation.config import parse_arguments
+from self_instruct.generation.prompts import read_header
 from self_instruct.records import json_line
+from self_instruct.rules.filters.responses import read_patterns
 from self_instruct.user_files import read_objects
 
 
@@ -99,3 +108,45 @@ def test_values_written_as_json_lines_are_read_back(
     path = tmp_path_factory.getbasetemp() / "written.jsonl"
     path.write_bytes(b"".join(map(json_line, wanted)))
     assert rows(path) == wanted
+
+
+def bind(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(path.name)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        os.mkfifo,
+        os.mkdir,
+        lambda path: os.symlink("/dev/zero", path),
+        bind,
+        lambda path: path.symlink_to(path),
+    ],
+    ids=["pipe", "directory", "device", "socket", "loop"],
+)
+@pytest.mark.parametrize(
+    "read",
+    [
+        rows,
+        read_header,
+        read_topics,
+        read_category,
+        read_patterns,
+        lambda path: parse_arguments(["--config", str(path)], "test"),
+    ],
+)
+def test_what_is_no_file_is_refused_at_once(
+    make: Callable[[Path], None], read: Callable[[Path], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "a.jsonl"
+    make(path)
+    with pytest.raises(UserError, match=r"a\.jsonl"):
+        read(path)
+
+
+def test_rows_are_read_from_a_pipe_but_not_from_a_device() -> None:
+    with pytest.raises(UserError, match="--input_path /dev/zero: cannot be read \\(it is a device\\)"):
+        open_container("/dev/zero")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from self_instruct.commands.guard import SOME_UNREADABLE
 from self_instruct.config.option import resolved, taken
-from self_instruct.config.parser import parse_values
+from self_instruct.config.parser import brief_repr, parse_values
 from self_instruct.datasets.options import CurationOptions, ReadingOptions, SelectOptions
 from self_instruct.errors import UserError
 from self_instruct.novelty.options import NoveltyOptions
@@ -76,6 +76,6 @@ def _limits(option: str, texts: Sequence[str]) -> dict[str, float]:
         except ValueError:
             number = math.nan
         if not name or not math.isfinite(number):
-            raise UserError(f"{option} {text}: must be COLUMN=NUMBER, such as ifd=0.2")
+            raise UserError(f"{option} {brief_repr(text)}: must be COLUMN=NUMBER, such as ifd=0.2")
         found[name] = number
     return found

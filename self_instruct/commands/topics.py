@@ -88,8 +88,10 @@ def _topics(config: Config) -> bytes | None:
 
 def _check_ours(output: Path, topics: bytes | None) -> None:
     """Raise UserError if the output file exists and was not written by this run or an interrupted launch of it."""
+    from self_instruct.user_files import regular_bytes
+
     try:
-        there = output.read_bytes()
+        there = regular_bytes(output)
     except FileNotFoundError:
         return
     except OSError as error:

@@ -21,7 +21,7 @@ from self_instruct.config.presets import PRESETS
 from self_instruct.config.program import program
 from self_instruct.config.suggestions import nearest, nearest_option
 from self_instruct.errors import UserError
-from self_instruct.user_files import MOST_EXACT, load_yaml
+from self_instruct.user_files import MOST_EXACT, load_yaml, regular_bytes
 
 DEFAULT = " [default: {}]"
 _BEFORE_DEFAULT = " [default"
@@ -236,7 +236,7 @@ def _type_of(item: Field) -> tuple[type, bool, bool]:
 
 def _read_yaml(path: Path, declared: dict[str, Field]) -> dict[str, Any]:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = regular_bytes(path).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
             f"--config {path}: cannot be read ({_reason(error)}); give the path of a UTF-8 YAML file"

@@ -5,9 +5,12 @@ bzip2, xz or zstd are unpacked.
 Only one row and a read-ahead buffer are in memory. schemas.py decides what the fields of a row mean.
 """
 
+import errno
 import io
 import json
+import os
 import re
+import stat
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -86,6 +89,8 @@ def _open(path: str, split: str | None, option: str) -> Container:
     try:
         stream = place.open("rb")
         try:
+            if stat.S_ISCHR(os.fstat(stream.fileno()).st_mode):
+                raise OSError(errno.EINVAL, "it is a device")
             found = _of_stream(stream, path, option)
         except BaseException:
             stream.close()

@@ -23,10 +23,14 @@ _OF_MARKDOWN = frozenset(
     "sup button svg path polyline line rect circle".split()
 )
 _VOID = frozenset("br hr img path polyline line rect circle".split())
+_NEVER_CLOSED = _VOID | frozenset("area base col embed input link meta param source track wbr".split())
 _ATTRIBUTES = frozenset("href src alt title class start target rel align".split())
 _ABOUT_HTML = re.compile(
     r"\b(?:html5?|xml|xhtml|markup|web ?page|tags?|css)\b|</?[a-z][a-z0-9]*\b[^<>]*>", re.IGNORECASE
 )
+_TAG = re.compile(r"<(/?)([a-z][a-z0-9]*+)[^<>]*+", re.IGNORECASE)
+_SPACE = re.compile(r"\s++")
+_MOST_UNCLOSED, _MOST_DEPTH, _MOST_SPACE = 100, 200, 500
 _DROPPED = ("button", "svg", "script", "style", "head")
 
 
@@ -41,7 +45,7 @@ def is_page(text: str) -> bool:
 
 def is_rendering(text: str) -> bool:
     """Return whether the text consists entirely of rendered Markdown."""
-    if not _BEGINS.match(text) or text.rstrip()[-1:] != ">":
+    if not _BEGINS.match(text) or text.rstrip()[-1:] != ">" or "<!" in text:
         return False
     shape = _Shape()
     shape.feed(text)
@@ -59,17 +63,36 @@ def to_markdown(text: str) -> str:
     from bs4 import BeautifulSoup
     from bs4.exceptions import ParserRejectedMarkup
 
+    _check_cost(text)
     try:
         soup = BeautifulSoup(text, "html.parser")
         for element in soup.find_all("pre"):
-            _set_code(soup, element)
+            if element.find_parent("pre") is None:
+                _set_code(soup, element)
         for element in soup.find_all(class_="katex"):
-            _set_formula(element)
+            if element.find_parent(class_="katex") is None:
+                _set_formula(element)
         for element in soup.find_all(_DROPPED):
             element.decompose()
         return str(_converter().convert_soup(soup))
     except (RecursionError, ParserRejectedMarkup, AssertionError, ValueError) as error:
         raise NotConverted(f"{type(error).__name__}: {error}"[:200]) from None
+
+
+def _check_cost(text: str) -> None:
+    """Raise NotConverted for HTML whose conversion takes quadratic time: with many unclosed tags or comments, deeply nested, or
+    with long white space.
+    """
+    if max((found.end() - found.start() for found in _SPACE.finditer(text)), default=0) > _MOST_SPACE:
+        raise NotConverted(f"over {_MOST_SPACE} characters of white space in a row")
+    if text.count("<", text.rfind(">") + 1) > _MOST_UNCLOSED or text.count("<!") > _MOST_UNCLOSED:
+        raise NotConverted(f"over {_MOST_UNCLOSED} tags or comments are not closed")
+    depth = 0
+    for found in _TAG.finditer(text):
+        if found[2].lower() not in _NEVER_CLOSED and not found[0].endswith("/"):
+            depth = max(0, depth - 1) if found[1] else depth + 1
+        if depth > _MOST_DEPTH:
+            raise NotConverted(f"over {_MOST_DEPTH} levels of elements")
 
 
 def check_libraries() -> None:

@@ -4,10 +4,11 @@ import re
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
+from self_instruct.config.parser import brief_repr
 from self_instruct.datasets.rows import Row, Unreadable
 from self_instruct.errors import UserError
 
-_SPLIT = re.compile(r"([^\[\]]+)(?:\[(\d*):(\d*)\])?")
+_SPLIT = re.compile(r"([^\[\]]+)(?:\[(\d{0,15}):(\d{0,15})\])?")
 _ONLY = "train"
 
 
@@ -15,7 +16,9 @@ def split_of(text: str) -> tuple[str, slice]:
     """Return the name and the rows of a split. Raises UserError unless it is NAME or NAME[BEGIN:END]."""
     found = _SPLIT.fullmatch(text.strip())
     if found is None:
-        raise UserError(f"--split {text}: must be NAME or NAME[BEGIN:END] with numbers of rows, such as train[:500]")
+        raise UserError(
+            f"--split {brief_repr(text)}: must be NAME or NAME[BEGIN:END] with numbers of rows, such as train[:500]"
+        )
     begin, end = (int(number) if number else None for number in (found[2], found[3]))
     return found[1].strip(), slice(begin, end)
 

@@ -5,10 +5,11 @@ import re
 from self_instruct.datasets.markup import to_markdown
 from self_instruct.rules.fences import Piece, outside_code, pieces
 
-_BUTTON = r"(?P<language>[\w+#.-]*?)[ \t]*\n?[ \t]*(?P<below>[\w+#.-]*?)[ \t]*(?:Copy code)+"
-_COPIED = re.compile(rf"\A(?P<indent>[ \t]*)(?P<fence>`{{3,}})[ \t]*{_BUTTON}[ \t]*\n?")
+_WORD = r"(?:(?!Copy code)[\w+#.-])*+"
+_BUTTON = rf"(?P<language>{_WORD})[ \t]*+\n?+[ \t]*+(?P<below>{_WORD})[ \t]*+(?:Copy code)++"
+_COPIED = re.compile(rf"\A(?P<indent>[ \t]*+)(?P<fence>`{{3,}}+)[ \t]*+{_BUTTON}[ \t]*+\n?")
 _ONE_LINE = re.compile(
-    r"^(?P<fence>`{3,})[ \t]*(?P<language>[\w+#.-]*?)[ \t]*(?:Copy code)+(?P<code>[^`\n]*)(?P=fence)[ \t]*$",
+    rf"^(?P<fence>`{{3,}}+)[ \t]*+(?P<language>{_WORD})[ \t]*+(?:Copy code)++(?P<code>[^`\n]*+)(?P=fence)[ \t]*$",
     re.MULTILINE,
 )
 _GLUED = re.compile(r"(?<=[^\s`])(?P<fence>`{3,})[ \t]*$", re.MULTILINE)

@@ -64,18 +64,6 @@ def build_format(base: RecordFormat, config: Config) -> RecordFormat:
         raise UserError(f"{error}; change --instruction_trigger, --input_trigger or --output_trigger") from None
 
 
-def read_header(path: Path) -> str:
-    """Read the header of the prompt. Raises `UserError` if the file cannot be read or is empty."""
-    try:
-        header = path.read_text(encoding="utf-8-sig").strip()
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8, or not a valid path"
-        raise UserError(f"--prompt_path {path}: cannot be read ({reason}); give a UTF-8 text file") from None
-    if not header:
-        raise UserError(f"--prompt_path {path}: is empty; write what the model is to do")
-    return header
-
-
 def build_curator(
     config: Config,
     format: RecordFormat,

@@ -6,6 +6,7 @@ model writes only the last field of a block.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from self_instruct.config.thought_tags import thought_tags
 from self_instruct.engines.base import CUT, Completion
@@ -14,6 +15,7 @@ from self_instruct.formats import SEPARATOR, RecordFormat
 from self_instruct.generation.demonstrations import DemonstrationMix
 from self_instruct.records import Prompt, Record
 from self_instruct.runs.journal import Entry
+from self_instruct.user_files import regular_bytes
 
 
 @dataclass(frozen=True)
@@ -122,3 +124,15 @@ def read_last(
         return None, block.reason
     field = block.fields[format.fields[-1]]
     return (field, None) if field else (None, f"empty_{format.fields[-1]}")
+
+
+def read_header(path: Path) -> str:
+    """Read the header of the prompt. Raises `UserError` if the file cannot be read or is empty."""
+    try:
+        header = regular_bytes(path).decode("utf-8-sig").strip()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8, or not a valid path"
+        raise UserError(f"--prompt_path {path}: cannot be read ({reason}); give a UTF-8 text file") from None
+    if not header:
+        raise UserError(f"--prompt_path {path}: is empty; write what the model is to do")
+    return header

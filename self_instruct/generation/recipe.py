@@ -26,7 +26,6 @@ from self_instruct.generation.assembly import (
     build_spending,
     build_stop,
     build_testing,
-    read_header,
     stop_words,
     template_arguments,
 )
@@ -34,6 +33,7 @@ from self_instruct.generation.config import Config
 from self_instruct.generation.judging import Curator
 from self_instruct.generation.patterns import check_constrain, described
 from self_instruct.generation.plan import Composer, Plan, SeedPlan
+from self_instruct.generation.prompts import read_header
 from self_instruct.generation.settling import for_model, with_horizon, with_template
 from self_instruct.generation.summary import Ending, summarise
 from self_instruct.generation.task_lists import TaskListComposer

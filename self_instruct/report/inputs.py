@@ -22,7 +22,7 @@ from self_instruct.report.run_settings import file_settings, run_settings
 from self_instruct.report.watch import decided_of, fresh_report, last_request
 from self_instruct.runs import funnel
 from self_instruct.runs.layout import PIPE, OutputPaths
-from self_instruct.user_files import read_objects
+from self_instruct.user_files import read_objects, regular_bytes
 
 NAMED = "RUN_OR_FILE"
 _RARE = ("limit", "validate", "verify", "contamination")  # stages shown only if they dropped something
@@ -178,7 +178,7 @@ def _read_file(path: Path, name: str) -> ReportInput:
 def _options(report: Path) -> dict[str, Any]:
     """Return the options in the report beside a curated file; empty if there is no report or it is damaged."""
     try:
-        options = json.loads(report.read_text(encoding="utf-8"))["options"]
+        options = json.loads(regular_bytes(report))["options"]
     except (OSError, ValueError, KeyError, TypeError):
         return {}
     return options if isinstance(options, dict) else {}

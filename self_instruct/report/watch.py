@@ -18,7 +18,7 @@ from self_instruct.errors import UserError
 from self_instruct.runs import manifest
 from self_instruct.runs.funnel import STAGES, Funnel
 from self_instruct.runs.layout import ACCEPTED, JOURNAL, LOGS, PREDICTIONS, REJECTED, REPORT
-from self_instruct.user_files import exact_json
+from self_instruct.user_files import exact_json, regular_bytes
 
 WINDOW_SECONDS = 600.0
 _END_BYTES = 1 << 18
@@ -234,7 +234,7 @@ def fresh_report(folder: Path) -> dict[str, Any] | None:
         report, journal = folder / REPORT, folder / JOURNAL
         if journal.exists() and report.stat().st_mtime < journal.stat().st_mtime:
             return None
-        return _object(report.read_bytes())
+        return _object(regular_bytes(report))
     except OSError:
         return None
 

@@ -17,9 +17,9 @@ from rouge_score.rouge_scorer import RougeScorer
 from self_instruct.config.program import other_threshold
 from self_instruct.errors import UserError
 from self_instruct.formats import RecordFormat
-from self_instruct.generation.assembly import read_header
 from self_instruct.generation.config import Config, assemble
 from self_instruct.generation.earlier_run import EarlierRun, read_run
+from self_instruct.generation.prompts import read_header
 from self_instruct.novelty.embedding import Encoder, SentenceEncoder
 from self_instruct.novelty.tokens import TOKENIZERS, Tokenizer
 from self_instruct.records import Record, json_line

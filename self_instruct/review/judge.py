@@ -16,7 +16,7 @@ from typing import Any
 from self_instruct.config.option import taken
 from self_instruct.datasets.thoughts import after_thought
 from self_instruct.formats import INSTRUCTION_INPUT_OUTPUT, RecordFormat
-from self_instruct.generation.assembly import read_header
+from self_instruct.generation.prompts import read_header
 from self_instruct.records import Record, is_blank
 from self_instruct.review.ask import Decision, unread_lines
 from self_instruct.review.dataset import DatasetReviewer, model_config, read_sources

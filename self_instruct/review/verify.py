@@ -18,9 +18,8 @@ from self_instruct.config.option import taken
 from self_instruct.datasets.thoughts import after_thought
 from self_instruct.errors import UserError
 from self_instruct.formats import RecordFormat
-from self_instruct.generation.assembly import read_header
 from self_instruct.generation.progress import Progress
-from self_instruct.generation.prompts import PromptComposer
+from self_instruct.generation.prompts import PromptComposer, read_header
 from self_instruct.generation.testing import FORMAT, HEADER, examples, question, usable_tests
 from self_instruct.records import Record
 from self_instruct.review.ask import Decision, unread_lines

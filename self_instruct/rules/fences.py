@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-_FENCE = re.compile(r"[ \t]*(?:[-*+] |\d+[.)] )?[ \t]*(?P<fence>`{3,}|~{3,})(?P<info>[^`\n]*)$")
+_FENCE = re.compile(r"[ \t]*+(?:[-*+] |\d++[.)] )?+[ \t]*+(?P<fence>`{3,}+|~{3,}+)(?P<info>[^`\n]*)$")
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import re
 import warnings
 
 _MAX_CHARACTERS = 200_000
+_MAX_DEPTH = 100  # `ast.unparse` takes up to seven of Python's 1000 stack frames for each level
 _LONG_DOTTED_NAME = re.compile(r"(?:\.[\s\\]*+\w++[\s\\]*+){500}")
 
 
@@ -22,12 +23,35 @@ def syntax_error(code: str) -> str | None:
 
 
 def parsed(code: str) -> ast.Module | None:
-    """Return the syntax tree of a text, or None if it is not valid Python, or nested too deeply for `ast.unparse`."""
+    """Return the syntax tree of a text, or None if it is not valid Python, or `ast.unparse` cannot write it.
+
+    That is so if it is nested too deeply, or holds a hexadecimal number too large for a decimal one.
+    """
     result = _parse(code)
-    try:
-        return result if isinstance(result, ast.Module) and ast.unparse(result) is not None else None
-    except RecursionError:
+    if not isinstance(result, ast.Module) or _too_deep(result):
         return None
+    try:
+        ast.unparse(result)
+    except ValueError:
+        return None
+    return result
+
+
+def _too_deep(tree: ast.AST) -> bool:
+    """Return whether a tree has over `_MAX_DEPTH` levels. The branches of one `if` are on the same level."""
+    level: list[ast.AST] = [tree]
+    for _ in range(_MAX_DEPTH):
+        below: list[ast.AST] = []
+        for node in level:
+            branch = node
+            while isinstance(branch, ast.If) and len(branch.orelse) == 1:
+                below += [branch.test, *branch.body]
+                branch = branch.orelse[0]
+            below += ast.iter_child_nodes(branch)
+        if not below:
+            return False
+        level = below
+    return True
 
 
 def _parse(code: str) -> ast.Module | str:

@@ -136,7 +136,7 @@ def check_regular(path: Path) -> None:
     """
     with suppress(FileNotFoundError):
         if not stat.S_ISREG(path.stat().st_mode):
-            raise UserError(f"{path}: is not a regular file; move it away, or give another directory")
+            raise UserError(f"{path}: is not a regular file; move it away, or give another path")
 
 
 def read_lines(path: Path, read: Callable[[bytes, str], Line], warn: bool = True) -> Lines[Line]:
@@ -257,8 +257,8 @@ class NewFile:
         self.path, self._part, self._published = path, path.with_name(f"{path.name}.part"), False
         try:
             make_folder(path.parent)
-            if path.is_dir():
-                raise IsADirectoryError(errno.EISDIR, "it is a directory")
+            if path.exists() and not path.is_file():
+                raise OSError(errno.EINVAL, "it is a directory" if path.is_dir() else "it is not a regular file")
             self._file = open_alone(self._part)
             self._file.truncate(0)
         except BlockingIOError:
@@ -293,7 +293,11 @@ class NewFile:
 
 
 def put(path: Path, content: bytes) -> None:
-    """Write a file atomically: a reader sees either the old content or the new, even after a power failure."""
+    """Write a file atomically: a reader sees either the old content or the new, even after a power failure.
+
+    Raises UserError if it is no regular file: a pipe or device such as /dev/null would be replaced.
+    """
+    check_regular(path)
     part = path.with_name(f"{path.name}.part")
     try:
         with naming(path), part.open("wb") as file:

@@ -31,8 +31,9 @@ _CONTROLS = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 without tab and line feed, DEL, C1
     r"\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"  # line separators and the characters that change the text's direction
 )
-_BAR_MOVES = re.compile(r"\r|\n*(?:\x1b\[A)+")
-"""How tqdm moves the cursor to redraw a bar; kept only at the start of a write, where it hides no text of that write."""
+_BAR_MOVES = re.compile(r"\r|\n*(?:\x1b\[A)+\Z")
+"""How tqdm moves the cursor to redraw a bar: to the start of the line before the bar, or up in a write of its own. A file name
+at the start of a write must not move it up, over earlier lines."""
 
 
 def configure(level: str = "info") -> None:

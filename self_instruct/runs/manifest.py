@@ -19,7 +19,7 @@ from self_instruct.formats import FORMATS
 from self_instruct.runs.files import put
 from self_instruct.runs.layout import ACCEPTED, DESCRIPTION, JOURNAL, REJECTED
 from self_instruct.seeds import sha256_of_file
-from self_instruct.user_files import load_yaml
+from self_instruct.user_files import load_yaml, regular_bytes
 
 FILE_NAME = DESCRIPTION
 OVER_CATEGORIES = "over_categories"
@@ -57,7 +57,7 @@ def read(folder: Path) -> dict[str, Any] | None:
     """Return the content of a directory's run.yaml, or None if it has none. Raises UserError if it is damaged."""
     path = folder / FILE_NAME
     try:
-        content = load_yaml(path.read_text(encoding="utf-8"))
+        content = load_yaml(regular_bytes(path).decode("utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:

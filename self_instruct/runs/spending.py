@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from self_instruct.config.parser import brief_repr
 from self_instruct.errors import UserError
 
 # Concurrent requests that a budget allows before the cost of a request is known.
@@ -26,7 +27,9 @@ class Prices:
         except ValueError:
             prices = []
         if len(prices) not in (1, 2) or not all(0 <= price <= 1e9 for price in prices):
-            raise UserError(f"--price_per_million_tokens is '{text}', but must be one number, or two such as 0.15,0.6")
+            raise UserError(
+                f"--price_per_million_tokens is {brief_repr(text)}, but must be one number, or two such as 0.15,0.6"
+            )
         return cls(prices[0], prices[-1])
 
     def cost(self, prompt_tokens: int, completion_tokens: int) -> float:

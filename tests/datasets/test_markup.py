@@ -1,8 +1,11 @@
 """Recognising saved HTML, and converting it to Markdown."""
 
+from contextlib import suppress
+
 import pytest
 
 from self_instruct.datasets.markup import NotConverted, is_page, is_rendering, speaks_of_html, to_markdown
+from tests.support.hostile_texts import grows_too_fast, repeated
 
 PAGE = '<div class="markdown prose w-full break-words dark:prose-invert dark">'
 BLOCK = (
@@ -82,5 +85,34 @@ def test_html_becomes_markdown(html: str, markdown: str) -> None:
 
 
 def test_deeply_nested_html_raises_not_converted() -> None:
-    with pytest.raises(NotConverted, match="RecursionError"):
+    with pytest.raises(NotConverted, match="over 200 levels"):
         to_markdown("<div>" * 5000 + "x")
+
+
+KATEX = '<b class="katex">'
+
+
+@pytest.mark.parametrize("end", ["", ">", "</p>"])
+def test_the_time_of_converting_is_linear_in_the_length_of_a_text(end):
+    for unit in (
+        "<img ",
+        '<a href="',
+        "<pre>",
+        "<!--",
+        "<![CDATA[",
+        "<?",
+        "<p>",
+        "</p>",
+        "<pre></pre>",
+        '<b class="katex">',
+        "&#",
+        "<",
+    ):
+
+        def work(size, unit=unit):
+            text = f"<p>{repeated(unit, 4 * size)}{end}"
+            is_rendering(text)
+            with suppress(NotConverted):
+                to_markdown(text)
+
+        assert grows_too_fast(work) is None, unit

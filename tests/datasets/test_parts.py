@@ -34,7 +34,9 @@ def test_split_that_a_file_lacks_is_refused(source, name, split):
         list(open_container(str(source / name), split).rows)
 
 
-@pytest.mark.parametrize("text", ["train[5]", "train[-3:]", "train[:10%]", "", "[:3]"])
+@pytest.mark.parametrize(
+    "text", ["train[5]", "train[-3:]", "train[:10%]", "", "[:3]", f"train[{'9' * 400}:]", f"train[:{'9' * 5000}]"]
+)
 def test_other_splits_are_refused(text):
     with pytest.raises(UserError, match="NAME or NAME"):
         split_of(text)

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from self_instruct.datasets.turn_cleaning import cleaned, is_rate_limit
+from tests.support.hostile_texts import grows_too_fast, repeated
 
 
 @pytest.mark.parametrize(("raw", "clean"), [
@@ -73,3 +74,13 @@ def without_caption(text: str) -> bool:
 )
 def test_code_survives_any_mix_of_fences_and_buttons(text: str) -> None:
     assert cleaned(text, html=False, answer=True).count("x") == text.count("x")
+
+
+@pytest.mark.parametrize("template", ["```@Copy code", "Copy code\n```\n@!", "Copy code ```@", "@"])
+def test_the_time_of_cleaning_is_linear_in_the_length_of_a_text(template):
+    for unit in (" ", "\n", "a", "a ", "`", "~", "- ", "```", "```\n", "Copy code", "```Copy code", "1 / 2"):
+
+        def work(size, unit=unit):
+            cleaned(template.replace("@", repeated(unit, size)), html=False, answer=True)
+
+        assert grows_too_fast(work) is None, unit

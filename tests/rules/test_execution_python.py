@@ -88,3 +88,27 @@ def test_mutants_have_one_change_each_and_are_spread_over_the_code():
     few = mutants(code, 4)
     assert len(few) == 4 and set(few) < set(found) and few[-1] != found[3] and mutants(code, 4) == few
     assert mutants("def f():\n    pass", 9) == []
+
+
+HOSTILE = [
+    *(f"def f(a):\n    return {sign * 900}a" for sign in ("-", "not ", "a + ", "a if a else ", "lambda: ", "a ** ")),
+    *(f"def f(a):\n    return a{sign * 900}" for sign in (".b", "()", "[0]")),
+    *(f"def f(a={'-' * size}1):\n    return a" for size in (95, 110, 180, 230, 250)),
+    f"def f(a):\n    return 0x{'f' * 5000}",
+    f"def f(a):\n    return {'9' * 4300}",
+    "def f(a):\n    return f'''{\"\"\"\n\"\"\"}'''",
+    "def f(a):\n    return '\\ud800', 1e999, b'\\xff'",
+]
+
+
+@pytest.mark.parametrize("code", HOSTILE)
+def test_code_that_python_parses_but_cannot_write_again_is_no_code_or_has_mutants(code):
+    if code_of(code) is not None:
+        assert signatures(code) and "pass" in emptied(code) and isinstance(mutants(code, 9), list)
+    test = code.replace("def f(a", "def test_f(b").replace("return", "assert f(1) ==")
+    for tests in (test, code.replace("def f(a):\n    return", "assert f(1) ==")):
+        assert all(isinstance(one, str) for one in parse_tests(tests, "def f(a): pass", 5))
+
+
+def test_a_chain_of_branches_is_not_deep():
+    assert code_of("def f(a):\n    if a == 0:\n        pass\n" + "    elif a == 1:\n        pass\n" * 300) is not None

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from self_instruct.rules.fences import outside_code, pieces, prose_of
+from tests.support.hostile_texts import grows_too_fast, repeated
 
 
 @pytest.mark.parametrize(("text", "code"), [
@@ -45,3 +46,8 @@ def test_joined_pieces_equal_the_text(text: str) -> None:
 
 def test_only_prose_is_changed() -> None:
     assert outside_code("a\n```\na\n```\na", str.upper) == "A\n```\na\n```\nA"
+
+
+@pytest.mark.parametrize("unit", [" ", "\t", "~", "`", "1", "- ", "~~~`", "```a"])
+def test_the_time_of_splitting_is_linear_in_the_length_of_a_line(unit):
+    assert grows_too_fast(lambda size: [*pieces(f"{repeated(unit, size)}`!")]) is None

@@ -88,3 +88,14 @@ def test_a_pipe_device_or_directory_in_place_of_the_journal_is_refused(tmp_path,
         Journal(tmp_path)
     with pytest.raises(UserError):
         read_journal(tmp_path)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("/dev/null", path)])
+@pytest.mark.parametrize("write", [NewFile, lambda path: put(path, b"x")])
+def test_a_pipe_device_or_directory_is_not_replaced_by_an_output(tmp_path, make, write):
+    path = tmp_path / "out.jsonl"
+    make(path)
+    before = path.lstat()
+    with pytest.raises(UserError, match=r"out\.jsonl: .*(is not a regular file|is a directory)"):
+        write(path)
+    assert path.lstat() == before and os.listdir(tmp_path) == ["out.jsonl"]

@@ -154,5 +154,7 @@ def test_streams_and_logs_escape_control_characters_but_progress_bars_move_the_c
     stream.write(f"\r 50%|#{text}")
     stream.write("\n\x1b[A")
     assert terminal.getvalue() == f"{shown * 3}\r 50%|#{shown}\n\x1b[A"
+    stream.write("\x1b[A\x1b[Aname of a file")
+    assert terminal.getvalue().endswith("\\x1b[A\\x1b[Aname of a file")
     LOGGER.warning("%s", text)
     assert rows(log)[-1]["message"] == shown

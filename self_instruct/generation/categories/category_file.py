@@ -26,7 +26,7 @@ from self_instruct.generation.categories.category import (
 from self_instruct.generation.categories.template import Template
 from self_instruct.records import Record
 from self_instruct.seeds import task_of
-from self_instruct.user_files import LineError, load_yaml
+from self_instruct.user_files import LineError, load_yaml, regular_bytes
 
 FORMATS: dict[str, RecordFormat] = {"io": INSTRUCTION_OUTPUT, "iio": INSTRUCTION_INPUT_OUTPUT}
 _KEYS = (
@@ -57,7 +57,7 @@ def nearest(word: str, names: Collection[str]) -> str:
 
 def _content(path: Path) -> dict[str, Any]:
     try:
-        raw = path.read_bytes()
+        raw = regular_bytes(path)
         content = load_yaml(raw.decode("utf-8-sig"))
     except OSError as error:
         raise UserError(f"category file {path}: cannot be read ({error.strerror})") from None

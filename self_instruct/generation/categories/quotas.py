@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from self_instruct.config.parser import brief_repr
 from self_instruct.errors import UserError
 
 _LARGEST_SHARE = 1e9
@@ -17,17 +18,19 @@ def read_shares(text: str) -> dict[str, float]:
         name, colon, number = (piece.strip() for piece in part.partition(":"))
         if not name:
             raise UserError(
-                f"--categories is {text!r}, in which a name is missing; write general:50,coding:30 or general,coding"
+                f"--categories is {brief_repr(text)}, in which a name is missing; write general:50,coding:30 or general,coding"
             )
         if name in shares:
-            raise UserError(f"--categories is {text!r}, which has {name} twice; keep one")
+            raise UserError(f"--categories is {brief_repr(text)}, which has {name} twice; keep one")
         try:
             share = float(number) if colon else 1.0
         except ValueError:
             share = 0.0
         if not 0 < share <= _LARGEST_SHARE:
             wanted = f"above 0 and at most {_LARGEST_SHARE:,.0f}" if share > _LARGEST_SHARE else "above 0"
-            raise UserError(f"--categories: the share of {name} is {number!r}, but must be a number {wanted}")
+            raise UserError(
+                f"--categories: the share of {name} is {brief_repr(number)}, but must be a number {wanted}"
+            )
         shares[name] = share
     return shares
 

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from self_instruct.errors import UserError
+from self_instruct.user_files import regular_bytes
 
 LONGEST = 120
 _log = logging.getLogger(__name__)
@@ -22,7 +23,7 @@ def read_topics(path: Path) -> tuple[str, ...]:
     the file cannot be read or has no topic.
     """
     try:
-        lines = path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
+        lines = regular_bytes(path).removeprefix(b"\xef\xbb\xbf").split(b"\n")
     except OSError as error:
         raise UserError(f"--topics_path {path}: cannot be read ({error.strerror}); give a text file") from None
     found: dict[str, str] = {}

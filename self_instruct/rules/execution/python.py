@@ -4,6 +4,7 @@ import ast
 import copy
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import lru_cache
 
 from self_instruct.rules.execution.asserts import TAGS
@@ -80,7 +81,7 @@ def emptied(code: str) -> str:
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             node.body = [ast.Pass()]
-    return ast.unparse(ast.fix_missing_locations(tree))
+    return ast.unparse(tree)
 
 
 def mutants(code: str, limit: int) -> list[str]:
@@ -90,13 +91,16 @@ def mutants(code: str, limit: int) -> list[str]:
     """
     tree = parsed(code)
     assert tree is not None
-    found = []
-    for index in spread(len(list(_sites(tree))), limit):
-        changed = parsed(code)
-        assert changed is not None
-        _mutate(list(_sites(changed))[index])
-        found.append(ast.unparse(ast.fix_missing_locations(changed)))
-    return [text for text in dict.fromkeys(found) if text != ast.unparse(tree)]
+    sites = list(_sites(tree))
+    original, found = ast.unparse(tree), list[str]()
+    for index in spread(len(sites), limit):
+        node = sites[index]
+        before = dict(vars(node))
+        _mutate(node)
+        with suppress(ValueError):  # the larger number has more digits than Python writes
+            found.append(ast.unparse(tree))
+        vars(node).update(before)
+    return [text for text in dict.fromkeys(found) if text != original]
 
 
 def _definitions(tree: ast.Module | None) -> list[_Definition]:
@@ -135,7 +139,7 @@ def _mutate(node: ast.AST) -> None:
     elif isinstance(node, ast.Constant):
         node.value = _other(node.value)
     elif isinstance(node, ast.Compare):
-        node.ops[0] = _SWAPPED[type(node.ops[0])]()  # type: ignore[call-overload]
+        node.ops = [_SWAPPED[type(node.ops[0])](), *node.ops[1:]]  # type: ignore[list-item]
     elif isinstance(node, ast.BinOp | ast.AugAssign | ast.BoolOp):
         node.op = _SWAPPED[type(node.op)]()  # type: ignore[assignment]
     elif isinstance(node, ast.If | ast.IfExp | ast.While):

@@ -57,10 +57,10 @@ def read_patterns(path: Path) -> list[ResponsePattern]:
     Raises UserError, which names the file and the pattern, for a mistake in the file and for a pattern that misses one of its
     `drops` or matches one of its `keeps`. Without these examples, a pattern that never matches would go unnoticed.
     """
-    from self_instruct.user_files import load_yaml
+    from self_instruct.user_files import load_yaml, regular_bytes
 
     try:
-        content = load_yaml(path.read_text(encoding="utf-8-sig"))
+        content = load_yaml(regular_bytes(path).decode("utf-8-sig"))
     except OSError as error:
         raise UserError(f"{_OPTION} {path}: cannot be read ({error.strerror}); give a YAML file of patterns") from None
     except ValueError as error:
