@@ -4,6 +4,7 @@ import gc
 import json
 import logging
 import os
+import re
 import signal
 import sys
 import time
@@ -79,7 +80,8 @@ def _fail(error: Exception, message: str, shown: bool = True) -> None:
     _log.error("%s", error, extra=FILE_ONLY)
     _report_to_launcher(f"error: {message}")
     if shown:
-        print(f"error: {message}", file=sys.stderr)
+        # A line end in a file name must not make a line that looks like another message.
+        print("error: " + re.sub(r"\n(?! )", "\n  ", message), file=sys.stderr)
 
 
 def _report_to_launcher(text: str) -> None:

@@ -75,6 +75,11 @@ def test_a_message_common_to_all_ranks_is_printed_by_local_rank_0_only(tmp_path,
     assert "--seed is 'x'" in (tmp_path / "error.json").read_text()
 
 
+def test_a_line_end_in_a_message_makes_no_line_that_looks_like_another_message(capsys):
+    assert ended(UserError("a\nerror: all is lost.jsonl: cannot be read\n  known files")) == 2
+    assert capsys.readouterr().err == "error: a\n  error: all is lost.jsonl: cannot be read\n  known files\n"
+
+
 def test_an_error_file_that_cannot_be_written_changes_nothing(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("TORCHELASTIC_ERROR_FILE", str(tmp_path / "none" / "error.json"))
     assert ended(UserError("--seed is 'x'")) == 2
