@@ -203,7 +203,8 @@ def test_key_file_is_private_and_removed_with_the_folder_that_was_made(tmp_path)
     found = os.lstat(folder / KEY_FILE)
     assert stat.S_IMODE(found.st_mode) == 0o600 and read_key(folder) == key.key and len(key.key) == 32
     assert [path.name for path in folder.iterdir()] == [KEY_FILE]
-    again = LaunchKey(folder)  # as after a launch that was killed
+    (folder / f"{KEY_FILE}.123.part").write_bytes(b"")  # of a launch that was killed in the moment of writing
+    again = LaunchKey(folder)
     assert read_key(folder) == again.key != key.key
     again.remove()
     assert list(folder.iterdir()) == [] and read_key(folder) is None

@@ -307,9 +307,13 @@ class LaunchKey:
             self._write(folder)
 
     def remove(self) -> None:
-        """Delete the file, and the directory if this launch has made it and left it empty."""
+        """Delete the file, what killed launches have left of theirs, and the directory if this launch has made it and left it
+        empty.
+        """
         with suppress(OSError):
             if self._path is not None:
+                for part in self._path.parent.glob(f"{KEY_FILE}.*.part"):
+                    part.unlink()
                 self._path.unlink()
                 if self._made:
                     self._path.parent.rmdir()
