@@ -152,7 +152,7 @@ def launch(
     again: Sequence[str] | None = None,
 ) -> Ended:
     """Generate into a run directory, as rank 0; `described` is the content of its run.yaml."""
-    config, fleet = recipe.config, generators.fleet
+    config, fleet, revision = recipe.config, generators.fleet, generators.reader.model_revision
     # Both raise UserError for invalid options, so call them before anything is written.
     session = recipe.session(generators.reader)
     build_spending(config)
@@ -168,16 +168,13 @@ def launch(
     begun = time.monotonic()
     with closing(Journal(folder)) as journal:
         manifest.write(folder, described)
-        writing = closing(recipe.writer(folder, generators.reader.model_revision))
-        with writing as writer, session.curator.results(folder):
+        with closing(recipe.writer(folder, revision)) as writer, session.curator.results(folder):
             limits, funnel = _limits(config, generators.reader.capacity), recipe.funnel()
             loop = Loop(
                 session.plan, generators.engine, journal, session.curator, writer, funnel, limits, interruption.reason
             )
             progress.load = lambda: _load(loop, fleet)
-            _log.info(
-                "self_instruct %s begins with %s", __version__, generators.reader.model_revision, extra=FILE_ONLY
-            )
+            _log.info("self_instruct %s begins with %s", __version__, revision, extra=FILE_ONLY)
             with _tracked(config, folder, len(recipe.seeds), described, progress, loop.funnel):
                 stopped = _run(loop, progress, begun, config.reporting.heartbeat_seconds)
             _log.info("stopped: %s", stopped, extra=FILE_ONLY)
