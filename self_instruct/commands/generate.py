@@ -102,7 +102,9 @@ def _recipe(config: Config, base: RecordFormat, prompt_path: Path, values: Mappi
 def dry_run(recipe: "Recipe") -> int:
     """Print the first prompt of the recipe, or of each of its categories."""
     from self_instruct.engines.scripted import ScriptedEngine
+    from self_instruct.generation.assembly import build_spending
 
+    build_spending(recipe.config)
     for shown, prompt in recipe.first_prompts(ScriptedEngine({})):
         print(prompt.text + prompt.opening, end="", flush=True)
         print(f"({shown}; nothing was generated)", file=sys.stderr)

@@ -92,6 +92,7 @@ def generate(
     check_engine(config.model.engine, flatten(config))
     world, folder, run = current_world(), Path(config.run.batch_dir or ""), config.run
     recipe.check()
+    build_spending(config)  # raises UserError for a wrong price
     if config.verification.verify and world.is_main:
         open_sandbox(config.verification.sandbox)  # raises UserError now, rather than when the first tests are to run
     holds = {"overwrite": run.overwrite, "append": run.append, "yes": run.yes}
@@ -152,10 +153,9 @@ def launch(
     again: Sequence[str] | None = None,
 ) -> Ended:
     """Generate into a run directory, as rank 0; `described` is the content of its run.yaml."""
-    config, fleet = recipe.config, generators.fleet
-    # Both raise UserError for invalid options, so call them before anything is written.
+    config, fleet, revision = recipe.config, generators.fleet, generators.reader.model_revision
+    # It raises UserError for invalid options, so call it before anything is written.
     session = recipe.session(generators.reader)
-    build_spending(config)
     interruption.set_callback(generators.engine.interrupt)  # until now there was nothing to save
     if fleet is not None:
         fleet.wait_until_ready()
@@ -168,16 +168,13 @@ def launch(
     begun = time.monotonic()
     with closing(Journal(folder)) as journal:
         manifest.write(folder, described)
-        writing = closing(recipe.writer(folder, generators.reader.model_revision))
-        with writing as writer, session.curator.results(folder):
+        with closing(recipe.writer(folder, revision)) as writer, session.curator.results(folder):
             limits, funnel = _limits(config, generators.reader.capacity), recipe.funnel()
             loop = Loop(
                 session.plan, generators.engine, journal, session.curator, writer, funnel, limits, interruption.reason
             )
             progress.load = lambda: _load(loop, fleet)
-            _log.info(
-                "self_instruct %s begins with %s", __version__, generators.reader.model_revision, extra=FILE_ONLY
-            )
+            _log.info("self_instruct %s begins with %s", __version__, revision, extra=FILE_ONLY)
             with _tracked(config, folder, len(recipe.seeds), described, progress, loop.funnel):
                 stopped = _run(loop, progress, begun, config.reporting.heartbeat_seconds)
             _log.info("stopped: %s", stopped, extra=FILE_ONLY)

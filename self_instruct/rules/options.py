@@ -92,7 +92,6 @@ class RunFilterOptions(FilterOptions):
         f"in a run from seed tasks, also apply the rules {', '.join(OUTPUT_RULES)}: drop instructions that ask for nothing, "
         "and outputs that are only a name, repeat the task in other words, are invalid Python, or copy another output",
         fixed=True,
-        common=True,
     )
 
 
@@ -108,14 +107,13 @@ class VerifyOptions:
         fixed=True,
         common=True,
     )
-    num_tests: int = option(5, "maximum number of tests that are run for a record", minimum=1, fixed=True, common=True)
+    num_tests: int = option(5, "maximum number of tests that are run for a record", minimum=1, fixed=True)
     mutation_score_threshold: float = option(
         0.8,
         "share of an answer's mutants (copies with one small change) that its tests must reject; else they are vacuous",
         minimum=0,
         maximum=1,
         fixed=True,
-        common=True,
     )
     test_seconds: float = option(
         5.0,
@@ -123,12 +121,10 @@ class VerifyOptions:
         above=0,
         maximum=3600,
         fixed=True,
-        common=True,
     )
     sandbox: str = option(
         "auto",
         "how to isolate answers and tests: bubblewrap, namespaces, the better of the two that works (auto), or none, which "
         "runs them with all your permissions",
         choices=MODES,
-        common=True,
     )

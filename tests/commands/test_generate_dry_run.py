@@ -61,3 +61,27 @@ def test_no_other_command_has_a_dry_run(capsys):
         if "--dry_run" in capsys.readouterr().out:
             found.add(name)
     assert found == set(DRY)
+
+
+@pytest.mark.parametrize("price", ["nan", "-1", "1,2,3"])
+def test_a_price_that_no_run_could_use_is_refused(price, tmp_path):
+    argv = [
+        "--engine",
+        "openai",
+        "--api_base",
+        "http://127.0.0.1:9/v1",
+        "--api_model",
+        "m",
+        "--tokenizer_name_or_path",
+    ]
+    argv += [
+        f"{ROOT}/demo_model",
+        "--seed_tasks_path",
+        f"{ROOT}/seeds/general.jsonl",
+        "--batch_dir",
+        str(tmp_path / "run"),
+    ]
+    for more in ([], ["--dry_run"]):
+        with pytest.raises(UserError, match=f"--price_per_million_tokens is '{price}'"):
+            run_command(["generate", *argv, f"--price_per_million_tokens={price}", *more])
+    assert not (tmp_path / "run").exists()

@@ -38,7 +38,7 @@ KINDS = {  # kind: answer and tests, with the number of the task in the place of
 OUTCOMES = {"right": None, "wrong": "failed", "empty": "vacuous", "untested": "no_tests", "prose": None}
 
 
-def tests_for(request: Request) -> str:
+def asserts_for(request: Request) -> str:
     """Return the tests for the signature in a request."""
     _, _, signature = request.opening.partition("Signature:")
     kind = next(kind for kind, (code, _) in KINDS.items() if code.partition("#")[0] in signature)
@@ -51,7 +51,7 @@ class Coder(ChatModel):
 
     def _text(self, request: Request) -> str:
         if request.prompt.startswith(testing.HEADER):
-            return tests_for(request)
+            return asserts_for(request)
         if "as a numbered list" in request.prompt:
             return super()._text(request)
         rng = random.Random(f"{request.prompt}{request.seed if self.varied else ''}")
@@ -84,7 +84,7 @@ def each_program_runs_once() -> Any:
 def run(folder: Path, engine: ChatModel | None = None, **options: Any) -> ChatModel:
     engine = engine or Coder()
     given = {
-        "num_instructions_to_generate": 40, "max_requests": 36, "seed_tasks_path": str(ROOT / "seeds" / "general.jsonl"),
+        "num_instructions_to_generate": 40, "max_requests": 45, "seed_tasks_path": str(ROOT / "seeds" / "general.jsonl"),
         "horizon": 6, "recipe": "chat", "verify": ["python"],
     }  # fmt: skip
     generate(Config(**{**given, **options, "batch_dir": str(folder)}), engine=engine)
@@ -178,7 +178,7 @@ def test_refilter_with_another_threshold_runs_nothing(tmp_path, monkeypatch):
 
 def test_several_answers_are_chosen_by_their_tests(tmp_path):
     folder = tmp_path / "run"
-    run(folder, Undecided(), num_answers=2, max_requests=40)
+    run(folder, Undecided(), num_answers=2, max_requests=60)
     chosen = [row for row in rows(folder / RECORDS) if "verification" in row["provenance"]]
     marks = set()
     for row in chosen:
@@ -189,7 +189,7 @@ def test_several_answers_are_chosen_by_their_tests(tmp_path):
     assert (0.0, "rejected") in marks and (1.0, "chosen") in marks
     ids = [row["provenance"]["id"] for row in rows(folder / RECORDS)] + [row["id"] for row in rows(folder / REJECTED)]
     assert len(set(ids)) == len(ids)
-    run(tmp_path / "other", Undecided(order=9), num_answers=2, max_requests=40)
+    run(tmp_path / "other", Undecided(order=9), num_answers=2, max_requests=60)
     assert dataset(tmp_path / "other") == dataset(folder)
 
 
@@ -217,7 +217,7 @@ def test_whole_records_of_one_completion_are_verified_too(tmp_path):
 def test_categories_fill_their_quotas_with_verified_records(tmp_path):
     def write(request: Request) -> str:
         if request.prompt.startswith(testing.HEADER):
-            return tests_for(request)
+            return asserts_for(request)
         rng, number = random.Random(request.seed), request.opening.split(".")[0].strip()
         kind = rng.choice(["right", "wrong"] if "Kind: code" in request.prompt else ["prose"])
         answer = KINDS[kind][0].replace("#", str(rng.randrange(10**6)))
