@@ -176,16 +176,17 @@ def test_the_answer_with_the_highest_mean_of_a_judge_is_the_output_and_a_stopped
     path, stored = folder / "machine_generated_instructions.jsonl", folder / "judgements.jsonl"
     before = rows(path)
     before[0]["provenance"]["choice"]["by"] = "majority"
-    before[1]["provenance"]["choice"]["answers"][2]["output"] = before[1]["output"]  # the same text: judged once
+    most = max(before[1:], key=lambda row: len(row["provenance"]["choice"]["answers"]))
+    most["provenance"]["choice"]["answers"][-1]["output"] = most["output"]  # the same text: judged once
     path.write_text("".join(json.dumps(row) + "\n" for row in before))
-    means = [None if at in (3, 4) else 1 + at * 7 % 5 for at in range(20)]
+    means = [4, 4, 2, None, 4, 4, 3, 5, 2]
     texts = [f"helpful: {mean}, correct: {mean}, clear: {mean}\nverdict: bad" if mean else "Good." for mean in means]
     (tmp_path / "script.jsonl").write_text("".join(json.dumps({"text": f"{text}\n###\n"}) + "\n" for text in texts))
     asking = [str(folder), "--all_answers", "--engine", "scripted", "--script_path", str(tmp_path / "script.jsonl")]
     assert judge.main(asking) == 0
     whole = stored.read_bytes().splitlines(keepends=True)
     names = [json.loads(line)["record"] for line in whole]
-    score_of = dict(zip(names, means, strict=False))
+    score_of = dict(zip(names, means, strict=True))
     texts_of = [
         {row["output"], *(item["output"] for item in row["provenance"]["choice"]["answers"])} for row in before
     ]
@@ -193,18 +194,21 @@ def test_the_answer_with_the_highest_mean_of_a_judge_is_the_output_and_a_stopped
     report = json.loads((folder / "judge_report.json").read_text())
     assert report["records"] == 6 and sum(report["other_answers"].values()) == len(names) - 6
 
-    stored.write_bytes(b"".join(whole[:8]) + whole[8][:30])  # as a kill leaves it
+    stored.write_bytes(b"".join(whole[:5]) + whole[5][:30])  # as a kill leaves it
     assert best_of_n.main([str(folder), "--judged"]) == 0
-    assert re.search(r"holds no judgements of all answers to \d of 5 records", caplog.text)
+    assert re.search(r"holds no judgements of all answers to [1-4] of \d records", caplog.text)
     assert judge.main(asking) == 0
     again = stored.read_bytes().splitlines(keepends=True)
-    assert again[:8] == whole[:8] and [json.loads(line)["record"] for line in again] == names
+    assert again[:5] == whole[:5] and [json.loads(line)["record"] for line in again] == names
     assert best_of_n.main([str(folder), "--judged"]) == 0
 
     found = records(folder)
     assert found[0] == before[0]
     for row, old in zip(found[1:], before[1:], strict=True):
         about = row["provenance"]["choice"]
+        if len(about["answers"]) == 1:
+            assert row == old
+            continue
         name, known = row["provenance"]["id"], [item for item in about["answers"] if item["score"] is not None]
         for item in about["answers"]:
             key = name if item["output"] == old["output"] else f"{name}:{item['request']}"
@@ -221,7 +225,7 @@ def test_the_answer_with_the_highest_mean_of_a_judge_is_the_output_and_a_stopped
     )
     convert([str(folder / "best_of_n_instructions.jsonl")], to="preference", output_path=str(folder / "pairs.jsonl"))
     assert (
-        len(rows(folder / "pairs.jsonl")) == json.loads((folder / "best_of_n_report.json").read_text())["pairs"] >= 3
+        len(rows(folder / "pairs.jsonl")) == json.loads((folder / "best_of_n_report.json").read_text())["pairs"] == 1
     )
 
 
