@@ -22,7 +22,8 @@ _HELP_TEXTS = {
 _DESCRIPTION = (
     "Choose among the answers that a run with --num_answers has stored, without generating. Where answers agree on a short "
     "final answer, the run's choice stays. With --run_tests, the answer that passes most tests is chosen for the records "
-    "that `self-instruct verify` has tests for; with --reward_model, the answer with the highest score for the others. The "
+    "that `self-instruct verify` has tests for; with --judged, the answer that `self-instruct judge --all_answers` gave the "
+    "highest mean score; with --reward_model, the answer with the highest score for the others. The "
     "records go to best_of_n_instructions.jsonl, with the best and the worst answer marked as a pair."
 )
 

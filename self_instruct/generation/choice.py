@@ -1,14 +1,17 @@
 """Choose one of several answers to a task: by agreement on a short final answer, or by scores that a review gives them.
 
 The best answer becomes the output. The best and the worst are marked as a pair for preference training if their scores differ.
+`describe` writes a choice into the provenance of its record, and `several_answers` reads it.
 """
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
+from self_instruct.errors import UserError
+from self_instruct.records import Record
 from self_instruct.rules.validators.answers import bare, stated_answer
 
 MAJORITY, FIRST, TESTS = "majority", "first", "tests"
@@ -16,6 +19,20 @@ CHOSEN, REJECTED = "chosen", "rejected"
 _MAX_WORDS, _MAX_CHARACTERS = 12, 100
 _BOX = re.compile(r"\\boxed\{((?:[^{}]|\{[^{}]{0,100}\}){1,100})\}")
 _NUMBER = re.compile(r"[\s*_`(=]*(?P<sign>[-−])?[$€£\\]*(?P<digits>\d+(?:,\d{3})*(?:\.\d+)?)[%.)*_`$\\\s]*")
+
+
+class Several(NamedTuple):
+    """A record with several answers, given as (request, output), its row, and how the run chose among them."""
+
+    record: Record
+    row: dict[str, Any]
+    answers: list[tuple[int, str]]
+    by: str
+
+    @property
+    def is_open(self) -> bool:
+        """Whether scores may change the choice, because neither a majority nor tests of the run made it."""
+        return self.by not in (MAJORITY, TESTS)
 
 
 def final_answer(output: str) -> str | None:
@@ -91,6 +108,23 @@ def describe(
         for at, (request, output) in enumerate(answers)
     ]
     return {"by": by, "agree": agree, "of": None if agree is None else len(answers), "answers": rows}
+
+
+def several_answers(record: Record, row: Mapping[str, Any]) -> Several | None:
+    """Return a record's answers, or None if it has no two. Raises UserError if its provenance is damaged."""
+    provenance = row.get("provenance")
+    choice = provenance.get("choice") if isinstance(provenance, dict) else None
+    if choice is None:
+        return None
+    answers: Any = choice.get("answers") if isinstance(choice, dict) else None
+    whole = isinstance(answers, list) and all(
+        isinstance(item, dict) and type(item.get("request")) is int and isinstance(item.get("output"), str)
+        for item in answers
+    )
+    if not whole or not isinstance(choice.get("by"), str):
+        raise UserError(f"record {record.id}: its answers are damaged; launch the run again to restore the dataset")
+    pairs = [(item["request"], item["output"]) for item in answers]
+    return Several(record, dict(row), pairs, choice["by"]) if len(pairs) > 1 else None
 
 
 def _rank(score: float | None) -> float:

@@ -2,7 +2,8 @@
 
 The answers are those of --num_answers, which the run keeps in the provenance of its records, so nothing is generated. Answers
 that agree on a short final answer, or that the run has tested, keep the run's choice; code is scored by tests, and all others
-by a reward model. Scores are stored as they are computed, so the command continues after a stop.
+by the stored judgements of a judge or by a reward model. Scores are stored as they are computed, so the command continues
+after a stop; those of a judge are read from its own file.
 """
 
 import hashlib
@@ -10,19 +11,20 @@ import json
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from self_instruct.errors import UserError
 from self_instruct.generation.answers import user_message
-from self_instruct.generation.choice import CHOSEN, MAJORITY, best_of, describe
+from self_instruct.generation.choice import CHOSEN, Several, best_of, describe, several_answers
 from self_instruct.generation.choice import TESTS as BY_TESTS
 from self_instruct.generation.earlier_run import read_run
 from self_instruct.generation.progress import Progress
-from self_instruct.records import Record, json_line
+from self_instruct.records import json_line
+from self_instruct.review.judge import judge_of
 from self_instruct.review.options import BestOfNOptions
 from self_instruct.review.predictions import read_predictions
 from self_instruct.rules.execution.languages import LANGUAGES
@@ -30,12 +32,11 @@ from self_instruct.rules.execution.running import VACUOUS, Execution, Runner, re
 from self_instruct.rules.options import VerifyOptions
 from self_instruct.runs.files import AppendedFile, line_reader, put
 from self_instruct.runs.journal import Entry, read_journal
-from self_instruct.runs.layout import ANSWER_SCORES, BEST_OF_N, BEST_OF_N_REPORT, TESTS
+from self_instruct.runs.layout import ANSWER_SCORES, BEST_OF_N, BEST_OF_N_REPORT, JUDGEMENTS, TESTS
 from self_instruct.runs.writer import response_of
 
-REWARD = "reward_model"
+JUDGE, REWARD = "judge", "reward_model"
 UNCHANGED = "unchanged"
-_FINAL = (MAJORITY, BY_TESTS)  # choices of the run that stay
 _log = logging.getLogger(__name__)
 
 
@@ -49,15 +50,6 @@ class AnswerScore:
     by: str
     scorer: str
     score: float | None
-
-
-class Several(NamedTuple):
-    """A record with several answers, given as (request, output), its row, and how the run chose among them."""
-
-    record: Record
-    row: dict[str, Any]
-    answers: list[tuple[int, str]]
-    by: str
 
 
 class Scores:
@@ -97,23 +89,27 @@ def best_of_n(folder: Path, options: BestOfNOptions, sandbox: VerifyOptions) -> 
 
     Raises UserError for a wrong option, and if no record has several answers.
     """
-    if options.reward_model is None and not options.run_tests:
-        raise UserError("neither --reward_model nor --run_tests is given; give at least one way to score the answers")
+    if options.reward_model is None and not options.run_tests and not options.judged:
+        raise UserError(
+            "none of --run_tests, --judged and --reward_model is given; give at least one way to score answers"
+        )
     dataset = read_run(folder).dataset()
     several = {record.id: found for record, row in dataset if (found := several_answers(record, row))}
     if not several:
         raise UserError(
             f"{folder}: no record has several answers; generate with --num_answers 4, or another number above 1"
         )
-    open_ones = [item for item in several.values() if item.by not in _FINAL]
+    open_ones = {name: item for name, item in several.items() if item.is_open}
     tests = stored_tests(folder) if options.run_tests else {}
     chosen: dict[str, tuple[str, list[float | None]]] = {}
     scores = Scores(folder)
     try:
         if options.run_tests:
-            chosen.update(_by_tests(scores, [item for item in open_ones if item.record.id in tests], tests, sandbox))
+            chosen.update(_by_tests(scores, [open_ones[name] for name in open_ones if name in tests], tests, sandbox))
+        if options.judged:
+            chosen.update(_by_judge(folder, [name for name in open_ones if name not in chosen]))
         if options.reward_model is not None:
-            others = [item for item in open_ones if item.record.id not in chosen]
+            others = [open_ones[name] for name in open_ones if name not in chosen]
             chosen.update(_by_reward(scores, others, options.reward_model, options.reward_batch_size))
     finally:
         scores.close()
@@ -122,22 +118,6 @@ def best_of_n(folder: Path, options: BestOfNOptions, sandbox: VerifyOptions) -> 
     put(folder / BEST_OF_N, b"".join(lines))
     put(folder / BEST_OF_N_REPORT, (json.dumps(report, indent=2) + "\n").encode())
     return _summary(folder, report)
-
-
-def several_answers(record: Record, row: Mapping[str, Any]) -> Several | None:
-    """Return a record's answers, or None if it has no two. Raises UserError if its provenance is damaged."""
-    choice = row["provenance"].get("choice")
-    if choice is None:
-        return None
-    answers: Any = choice.get("answers") if isinstance(choice, dict) else None
-    whole = isinstance(answers, list) and all(
-        isinstance(item, dict) and type(item.get("request")) is int and isinstance(item.get("output"), str)
-        for item in answers
-    )
-    if not whole or not isinstance(choice.get("by"), str):
-        raise UserError(f"record {record.id}: its answers are damaged; launch the run again to restore the dataset")
-    pairs = [(item["request"], item["output"]) for item in answers]
-    return Several(record, dict(row), pairs, choice["by"]) if len(pairs) > 1 else None
 
 
 def stored_tests(folder: Path) -> dict[str, Execution]:
@@ -185,7 +165,7 @@ def _by_tests(
             scores.add([replace(item, score=float(runner.result(future) if future is not None else 0))])
     finally:
         runner.close()
-    found = _complete(scores, records, BY_TESTS, lambda item: names[item.record.id])
+    found = _scored(BY_TESTS, {item.record.id: scores.of(item, BY_TESTS, names[item.record.id]) for item in records})
     return {name: (by, values) for name, (by, values) in found.items() if len(set(values)) > 1}
 
 
@@ -209,14 +189,28 @@ def _by_reward(
     for batch in _shown(batches, "batches scored"):
         found = model.scores([texts[at][1] or [] for _, at in batch])
         scores.add([replace(texts[at][0], score=score) for (_, at), score in zip(batch, found, strict=True)])
-    return _complete(scores, records, REWARD, lambda item: scorer)
+    return _scored(REWARD, {item.record.id: scores.of(item, REWARD, scorer) for item in records})
 
 
-def _complete(
-    scores: Scores, records: Sequence[Several], by: str, scorer: Callable[[Several], str]
-) -> dict[str, tuple[str, list[float | None]]]:
+def _by_judge(folder: Path, names: Sequence[str]) -> dict[str, tuple[str, list[float | None]]]:
+    """Return the means of the stored judgements of the records `names`. An answer with an unknown verdict has no score.
+
+    Raises UserError if no record has judgements of all its answers.
+    """
+    means = judge_of({"batch_dir": str(folder), "all_answers": True}).means(read_predictions(folder, JUDGEMENTS))
+    missing = sum(name not in means for name in names)
+    problem, command = "holds no judgements of all answers to", f"run `self-instruct judge {folder} --all_answers`"
+    if missing and missing == len(names):
+        raise UserError(f"--judged: {folder / JUDGEMENTS} {problem} any record; {command} first")
+    if missing:
+        _log.warning(
+            "%s %s %d of %d records; %s again with its model.", JUDGEMENTS, problem, missing, len(names), command
+        )
+    return _scored(JUDGE, {name: means.get(name) for name in names})
+
+
+def _scored(by: str, found: Mapping[str, list[float | None] | None]) -> dict[str, tuple[str, list[float | None]]]:
     """Return the scores of the records of which any answer has one."""
-    found = {item.record.id: scores.of(item, by, scorer(item)) for item in records}
     return {name: (by, values) for name, values in found.items() if values and any(v is not None for v in values)}
 
 
@@ -238,7 +232,7 @@ def _rewritten(
             by[chosen[name][0]] += 1
             changed += found["output"] != row["output"]
         elif item is not None:
-            by[item.by if item.by in _FINAL else UNCHANGED] += 1
+            by[UNCHANGED if item.is_open else item.by] += 1
         choice = found["provenance"].get("choice") or {}
         pairs += any(answer.get("mark") == CHOSEN for answer in choice.get("answers", ()))
         lines.append(json_line(found))
@@ -265,7 +259,7 @@ def _summary(folder: Path, report: Mapping[str, Any]) -> str:
         f"{report['changed_outputs']:,} outputs have changed; {report['pairs']:,} records have a better and a worse answer.",
         f"Files in {folder}:",
         f"  {BEST_OF_N:<32} all records, with the best answers as outputs",
-        f"  {ANSWER_SCORES:<32} the scores",
+        f"  {ANSWER_SCORES:<32} the scores by tests and by a reward model",
         f"  {BEST_OF_N_REPORT:<32} the counts",
         "Next:",
         f"  self-instruct convert {folder / BEST_OF_N} --to preference --output_path pairs.jsonl",

@@ -1,13 +1,15 @@
 """The judge: a model scores each record as helpful, correct and clear from 1 to 5, with a verdict of good or bad.
 
 The decision is a function of the stored text and the threshold, so another threshold needs no model. A text that cannot be
-parsed gives the verdict unknown, and its record is not kept.
+parsed gives the verdict unknown, and its record is not kept. With --all_answers, the other answers that a run has stored to a
+task are judged too, each as a record with an id of its own; `best-of-n` chooses among them by their means.
 """
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
@@ -15,18 +17,21 @@ from typing import Any
 
 from self_instruct.config.option import taken
 from self_instruct.datasets.thoughts import after_thought
+from self_instruct.errors import UserError
 from self_instruct.formats import INSTRUCTION_INPUT_OUTPUT, RecordFormat
+from self_instruct.generation.choice import several_answers
 from self_instruct.generation.prompts import read_header
 from self_instruct.records import Record, is_blank
 from self_instruct.review.ask import Decision, unread_lines
 from self_instruct.review.dataset import DatasetReviewer, model_config, read_sources
 from self_instruct.review.options import JUDGE_DECIDING, JUDGE_SAMPLING, JudgeOptions
-from self_instruct.review.predictions import Prediction, Trial
+from self_instruct.review.predictions import ERROR, Prediction, Trial
 from self_instruct.runs.layout import JUDGE_REPORT, JUDGED, JUDGEMENTS
 
 FORMAT = INSTRUCTION_INPUT_OUTPUT.with_triggers(instruction="Task", input="Answer", output="Judgement")
 CRITERIA = ("helpful", "correct", "clear")
 VERDICTS = ("good", "bad", "unknown")
+_NOT_JUDGED = "not_judged"
 LEVELS = tuple(1 + half / 2 for half in range(9))
 _SCORE = re.compile(rf"\b({'|'.join(CRITERIA)})\b[*_`\"']*\s*[:=][\s*_`\"']*([^,;\n]*)", re.IGNORECASE)
 _VERDICT = re.compile(r"\bverdict\b[*_`\"']*\s*[:=][ \t*_`\"']*([^\n]*)", re.IGNORECASE)
@@ -107,7 +112,7 @@ def examples() -> list[Record]:
 def read_judgement(prediction: Prediction | None) -> Judgement:
     """Parse a prediction. It needs each score from 1 to 5 and a verdict of good or bad, without contradictions."""
     if prediction is None:
-        return Judgement("unknown", {}, "not_judged")
+        return Judgement("unknown", {}, _NOT_JUDGED)
     if prediction.prediction is None:
         return Judgement("unknown", {}, prediction.reason or "error")
     text = after_thought(prediction.prediction)
@@ -192,6 +197,7 @@ class Judge(DatasetReviewer):
     """
 
     threshold: float
+    all_answers: bool
 
     purpose = "judge"
     deciding = JUDGE_DECIDING
@@ -207,8 +213,29 @@ class Judge(DatasetReviewer):
 
     @cached_property
     def records(self) -> dict[str, Record]:
-        """The records in the judge's format, by id."""
-        return {record.id: judged_record(record) for record, _ in self.dataset}
+        """The records and, after each, its other answers in the judge's format, by id."""
+        found = dict[str, Record]()
+        for record, _ in self.dataset:
+            found[record.id] = judged_record(record)
+            found.update((item.id, item) for item in self.choices.get(record.id, ()))
+        return found
+
+    @cached_property
+    def choices(self) -> dict[str, list[Record]]:
+        """All answers to each record whose choice is open, in the judge's format; empty without --all_answers.
+
+        Equal answers share an id, so they are judged once. The output of the record has the record's id.
+        """
+        found = dict[str, list[Record]]()
+        for record, line in self.dataset if self.all_answers else ():
+            item = several_answers(record, json.loads(line))
+            if item is None or not item.is_open:
+                continue
+            ids, answers = {record.output: record.id}, [(request, text.strip()) for request, text in item.answers]
+            for request, output in answers:
+                ids.setdefault(output, f"{record.id}:{request}")
+            found[record.id] = [judged_record(replace(record, id=ids[text], output=text)) for _, text in answers]
+        return found
 
     @cached_property
     def trials(self) -> list[Trial]:
@@ -219,23 +246,53 @@ class Judge(DatasetReviewer):
         """Good and bad answers with their judgements."""
         return examples()
 
-    def decide(self, found: Mapping[Trial, Prediction]) -> Decision:
-        """Keep the records with the verdict good and a mean of at least the threshold."""
-        current = self.current(found)
-        judgements = {
+    def check(self, found: Mapping[Trial, Prediction]) -> None:
+        """Check the stored judgements, and that --all_answers has answers to judge."""
+        if self.all_answers and not self.choices:
+            raise UserError("--all_answers: no record has several answers with an open choice; leave the option out")
+        super().check(found)
+
+    def judgements(self, current: Mapping[str, Prediction | None]) -> dict[str, Judgement]:
+        """Parse the current judgements, by id of the record or answer."""
+        return {
             name: Judgement("unknown", {}, "nothing_to_judge")
             if _is_half(self.records[name])
             else read_judgement(item)
             for name, item in current.items()
         }
+
+    def means(self, found: Mapping[Trial, Prediction]) -> dict[str, list[float | None]]:
+        """Return the mean scores of the answers to each record of which all answers are judged.
+
+        The mean is None where the verdict is unknown.
+        """
+        judgements = self.judgements(self.current(found))
+        choices = {name: [judgements[item.id] for item in answers] for name, answers in self.choices.items()}
+        return {
+            name: [item.mean for item in answers]
+            for name, answers in choices.items()
+            if not any(item.reason in (_NOT_JUDGED, ERROR) for item in answers)
+        }
+
+    def decide(self, found: Mapping[Trial, Prediction]) -> Decision:
+        """Keep the records with the verdict good and a mean of at least the threshold."""
+        current = self.current(found)
+        judgements = self.judgements(current)
         kept = [line + b"\n" for record, line in self.dataset if judgements[record.id].passes(self.threshold)]
         judges = {(item.model, item.model_revision) for item in current.values() if item is not None}
         counts = statistics([judgements[record.id] for record, _ in self.dataset], self.threshold)
-        repeated = counts["repeated"] = len(self.dataset) - len(judgements)
+        names = {record.id for record, _ in self.dataset}
+        repeated = counts["repeated"] = len(self.dataset) - len(names)
         counts["judges"] = [{"model": model, "model_revision": revision} for model, revision in sorted(judges)]
         counts["inputs"] = [{"path": path} for path in self.inputs]
         counts["options"] = {"judge_threshold": self.threshold, **self.given_options}
         note = ["", f"{repeated:,} records repeat an earlier one's texts and share its judgement."] if repeated else []
+        if self.all_answers:
+            others = _counted(VERDICTS, (item.verdict for name, item in judgements.items() if name not in names))
+            counts["other_answers"] = others
+            shown = ", ".join(f"{number:,} {verdict}" for verdict, number in others.items())
+            note += ["", f"{sum(others.values()):,} other answers to {len(self.choices):,} of the records: {shown}."]
+            note += [f"`self-instruct best-of-n {self.kept_path.parent} --judged` makes the best answers the outputs."]
         answers = {name: item for name, item in current.items() if item is not None}
         unread = [
             (item, judgements[name].reason or "") for name, item in answers.items() if not judgements[name].scores
@@ -254,5 +311,7 @@ def judge_of(given: Mapping[str, Any]) -> Judge:
         header = read_header(Path(given["prompt_path"]))
     config = model_config(given, JUDGE_SAMPLING, len(EXAMPLES))
     names, endings = (JUDGEMENTS, JUDGED, JUDGE_REPORT), (".judgements.jsonl", f".{JUDGE_REPORT}")
-    sources = read_sources(given, "judge", names, endings)
-    return Judge(config, header, given, *sources, taken(JudgeOptions, given).judge_threshold)
+    sources, options = read_sources(given, "judge", names, endings), taken(JudgeOptions, given)
+    if options.all_answers and "batch_dir" not in given:
+        raise UserError("--all_answers needs the directory of a run; give --batch_dir instead of --input_path")
+    return Judge(config, header, given, *sources, options.judge_threshold, options.all_answers)

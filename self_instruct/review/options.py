@@ -49,6 +49,11 @@ class JudgeOptions:
         maximum=5,
         common=True,
     )
+    all_answers: bool = option(
+        False,
+        "also judge the other answers that a run with --num_answers has stored, for `self-instruct best-of-n --judged`",
+        common=True,
+    )
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,9 @@ class BestOfNOptions:
         False,
         "score answers with Python code by the tests that `self-instruct verify` stored for their records",
         common=True,
+    )
+    judged: bool = option(
+        False, "score answers by the judgements that `self-instruct judge --all_answers` stored", common=True
     )
 
 
@@ -110,7 +118,7 @@ JUDGE_NAMES = (
 )  # fmt: skip
 
 VERIFY_NAMES = (
-    *(name for name in JUDGE_NAMES if name not in ("judge_threshold", "constrain")),
+    *(name for name in JUDGE_NAMES if name not in (*JudgeOptions.__dataclass_fields__, "constrain")),
     *VerifyOptions.__dataclass_fields__,
 )
 

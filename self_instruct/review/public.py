@@ -45,6 +45,7 @@ def judge(data: Run | str | Path, *, output_path: str | Path | None = None, **op
     if ended.code:
         raise EngineLost(ended.text or "the engine failed")
     found = read_predictions(reviewer.path.parent, reviewer.path.name)
-    means = {name: read_judgement(found.get((name, 0))).mean for name in reviewer.records}
+    names = [record.id for record, _ in reviewer.dataset]
+    means = {name: read_judgement(found.get((name, 0))).mean for name in names}
     report = json.loads(reviewer.report_path.read_bytes())
     return Judged([row for _, row in read_objects(reviewer.kept_path, "the output")], means, report)

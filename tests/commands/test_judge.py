@@ -170,6 +170,7 @@ def judge_error():
         (["in.jsonl"], "in.jsonl: is a file, not the directory of a run; to judge its records, give --input_path"),
         (["in.jsonl", "--output_path", "o.jsonl"], "in.jsonl: is a file, not the directory of a run"),
         (["none"], "none: holds no machine_generated"),
+        (["--input_path", "in.jsonl", "--output_path", "o.jsonl", "--all_answers"], "needs the directory of a run"),
         (["--input_path", "o.judgements.jsonl", "--output_path", "o.jsonl"], "would be replaced"),
         (["--batch_dir", "."], "holds no machine_generated"), (["--input_path", "in.jsonl", "--output_path", "in.jsonl"],
         "would be replaced"),

@@ -1,7 +1,8 @@
-"""The best-of-n command: choices by a reward model and by tests, stored scores, and error messages."""
+"""The best-of-n command: choices by a reward model, a judge and tests, stored scores, and error messages."""
 
 import json
 import random
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from self_instruct import convert
-from self_instruct.commands import best_of_n, verify
+from self_instruct.commands import best_of_n, judge, verify
 from self_instruct.engines.base import Request
 from self_instruct.engines.local.reward import RewardModel
 from self_instruct.errors import UserError
@@ -142,10 +143,14 @@ def test_a_model_that_is_no_reward_model_is_refused(folder, reward, tmp_path):
 
 
 def test_commands_without_a_score_or_without_answers_are_refused(folder, reward, tmp_path):
-    with pytest.raises(UserError, match="neither --reward_model nor --run_tests"):
+    with pytest.raises(UserError, match="none of --run_tests, --judged and --reward_model"):
         best_of_n.main([str(folder)])
     with pytest.raises(UserError, match=r"--run_tests: .*holds no tests; run `self-instruct verify"):
         best_of_n.main([str(folder), "--run_tests"])
+    with pytest.raises(
+        UserError, match=r"--judged: .*no judgements of all answers to any record; run `self-instruct judge"
+    ):
+        best_of_n.main([str(folder), "--judged"])
     given = {
         "seed_tasks_path": str(ROOT / "seeds" / "general.jsonl"),
         "recipe": "chat",
@@ -155,12 +160,73 @@ def test_commands_without_a_score_or_without_answers_are_refused(folder, reward,
     generate(Config(**given, batch_dir=str(tmp_path / "single")), engine=ChatModel())
     with pytest.raises(UserError, match="no record has several answers; generate with --num_answers"):
         best_of_n.main([str(tmp_path / "single"), "--reward_model", str(reward)])
+    with pytest.raises(UserError, match="--all_answers: no record has several answers with an open choice"):
+        judge.main([str(tmp_path / "single"), "--all_answers", "--engine", "scripted", "--script_path", "none.jsonl"])
     path = folder / "machine_generated_instructions.jsonl"
     broken = rows(path)
     broken[0]["provenance"]["choice"]["answers"] = [{"request": "1"}]
     path.write_text("".join(json.dumps(row) + "\n" for row in broken))
     with pytest.raises(UserError, match="its answers are damaged"):
         best_of_n.main([str(folder), "--reward_model", str(reward)])
+
+
+def test_the_answer_with_the_highest_mean_of_a_judge_is_the_output_and_a_stopped_judge_goes_on(
+    folder, tmp_path, caplog
+):
+    path, stored = folder / "machine_generated_instructions.jsonl", folder / "judgements.jsonl"
+    before = rows(path)
+    before[0]["provenance"]["choice"]["by"] = "majority"
+    most = max(before[1:], key=lambda row: len(row["provenance"]["choice"]["answers"]))
+    most["provenance"]["choice"]["answers"][-1]["output"] = most["output"]  # the same text: judged once
+    path.write_text("".join(json.dumps(row) + "\n" for row in before))
+    means = [4, 4, 2, None, 4, 4, 3, 5, 2]
+    texts = [f"helpful: {mean}, correct: {mean}, clear: {mean}\nverdict: bad" if mean else "Good." for mean in means]
+    (tmp_path / "script.jsonl").write_text("".join(json.dumps({"text": f"{text}\n###\n"}) + "\n" for text in texts))
+    asking = [str(folder), "--all_answers", "--engine", "scripted", "--script_path", str(tmp_path / "script.jsonl")]
+    assert judge.main(asking) == 0
+    whole = stored.read_bytes().splitlines(keepends=True)
+    names = [json.loads(line)["record"] for line in whole]
+    score_of = dict(zip(names, means, strict=True))
+    texts_of = [
+        {row["output"], *(item["output"] for item in row["provenance"]["choice"]["answers"])} for row in before
+    ]
+    assert len(names) == len(score_of) == 1 + sum(map(len, texts_of[1:])), "a majority is not open"
+    report = json.loads((folder / "judge_report.json").read_text())
+    assert report["records"] == 6 and sum(report["other_answers"].values()) == len(names) - 6
+
+    stored.write_bytes(b"".join(whole[:5]) + whole[5][:30])  # as a kill leaves it
+    assert best_of_n.main([str(folder), "--judged"]) == 0
+    assert re.search(r"holds no judgements of all answers to [1-4] of \d records", caplog.text)
+    assert judge.main(asking) == 0
+    again = stored.read_bytes().splitlines(keepends=True)
+    assert again[:5] == whole[:5] and [json.loads(line)["record"] for line in again] == names
+    assert best_of_n.main([str(folder), "--judged"]) == 0
+
+    found = records(folder)
+    assert found[0] == before[0]
+    for row, old in zip(found[1:], before[1:], strict=True):
+        about = row["provenance"]["choice"]
+        if len(about["answers"]) == 1:
+            assert row == old
+            continue
+        name, known = row["provenance"]["id"], [item for item in about["answers"] if item["score"] is not None]
+        for item in about["answers"]:
+            key = name if item["output"] == old["output"] else f"{name}:{item['request']}"
+            assert item["score"] == score_of[key]
+        best = max(known, key=lambda item: item["score"])  # the first of equal ones
+        assert about["by"] == "judge" and row["output"] == best["output"]
+        assert row["provenance"]["response"]["request"] == best["request"]
+        marked = {item["mark"]: item["score"] for item in about["answers"] if item["mark"]}
+        differ = len({item["score"] for item in known}) > 1
+        worst = min(item["score"] for item in known)
+        assert marked == ({"chosen": best["score"], "rejected": worst} if differ else {})
+    assert None in score_of.values() and any(
+        row["output"] != old["output"] for row, old in zip(found, before, strict=True)
+    )
+    convert([str(folder / "best_of_n_instructions.jsonl")], to="preference", output_path=str(folder / "pairs.jsonl"))
+    assert (
+        len(rows(folder / "pairs.jsonl")) == json.loads((folder / "best_of_n_report.json").read_text())["pairs"] == 1
+    )
 
 
 def test_code_that_passes_most_tests_is_the_output(folder, tmp_path):
