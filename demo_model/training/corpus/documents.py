@@ -14,7 +14,7 @@ from pathlib import Path
 from demo_model.training.corpus.mixture import draw_task
 from demo_model.training.corpus.task import Task
 from self_instruct.formats import INSTRUCTION_INPUT_OUTPUT, INSTRUCTION_OUTPUT, SEPARATOR, RecordFormat
-from self_instruct.generation.assembly import read_header
+from self_instruct.generation.prompts import read_header
 from self_instruct.records import Record
 from self_instruct.seeds import load_seeds
 

@@ -72,7 +72,7 @@ CONSISTENCY = [
     _ask("--num_trials 0", "must be at least 1"),
     _ask("--self_consistency_rule median", "must be one of mean, best"),
     _ask("--stop_words x", "unknown argument --stop_words"),
-    _ask(f"{_WORDS} --prompt_path /dev/null", "is empty"),
+    _ask(f"{_WORDS} --prompt_path /dev/null", "is not a regular file"),
 ]
 CASES = {
     "Curation of files": CURATION, "Another dataset from a journal": REFILTER, "Explanations": EXPLAIN,
