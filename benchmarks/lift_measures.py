@@ -74,7 +74,7 @@ def code_shares(tasks: Sequence[dict[str, Any]], replies: Sequence[str]) -> tupl
     """Return the shares of replies whose code parses, and that pass the task's tests in the sandbox."""
     codes = [code_of(row["task"], reply) for row, reply in zip(tasks, replies, strict=True)]
     parsing = [code if code is not None and _parses(code) else None for code in codes]
-    runner = Runner("auto", 5.0, 1)
+    runner = Runner("auto", 5.0)
     try:
         running = [
             runner.passed("python", code, row["tests"])

@@ -16,10 +16,9 @@ from self_instruct.engines.base import Request, Sampling
 from self_instruct.formats import Block
 from self_instruct.formats.edges import trim
 from self_instruct.records import Aim, Prompt, Record
+from self_instruct.runs.journal import ANSWERS_STEP as STEP
 from self_instruct.runs.journal import Entry
 from self_instruct.runs.verdict import Verdict
-
-STEP = 2
 
 
 class Turn(NamedTuple):

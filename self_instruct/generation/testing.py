@@ -12,7 +12,7 @@ from self_instruct.generation.prompts import PromptComposer, stop_texts
 from self_instruct.records import Aim, Prompt, Record
 from self_instruct.rules.execution.asserts import parse_tests
 from self_instruct.rules.execution.languages import LANGUAGES, code_in
-from self_instruct.runs.verified import TESTS_STEP as STEP
+from self_instruct.runs.journal import TESTS_STEP as STEP
 
 MAX_NEW_TOKENS = 256
 FORMAT = INSTRUCTION_INPUT_OUTPUT.with_triggers(instruction="Task", input="Signature", output="Tests")

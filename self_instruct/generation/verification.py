@@ -4,7 +4,6 @@ Tests run beside generation, in the processes of the sandbox. Their results are 
 the dataset is a function of the journal, these results and the options.
 """
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
@@ -96,9 +95,7 @@ class Verification:
             key = entry.request, _answer_of(verdict).request
             if key not in self._pending:
                 if self._runner is None:
-                    # Generation needs the other cores where it runs on them.
-                    workers = max(1, (os.cpu_count() or 1) // 2)
-                    self._runner = Runner(self.options.sandbox, self.options.test_seconds, workers)
+                    self._runner = Runner(self.options.sandbox, self.options.test_seconds, generates=True)
                 self._pending[key] = self._runner.execute(*_code_of(verdict), tests)
         if missing:
             self._collect()

@@ -9,7 +9,6 @@ after a stop; those of a judge are read from its own file.
 import hashlib
 import json
 import logging
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -153,7 +152,7 @@ def _by_tests(
     """
     names = {item.record.id: _hash([*tests[item.record.id].tests, str(options.test_seconds)]) for item in records}
     missing = [found for item in records for found in scores.missing([item], BY_TESTS, names[item.record.id])]
-    runner = Runner(options.sandbox, options.test_seconds, os.cpu_count() or 1)
+    runner = Runner(options.sandbox, options.test_seconds)
     try:
         started = list[tuple[AnswerScore, Future[int] | None]]()
         for several, item, output in missing:

@@ -5,7 +5,6 @@ of the answer's mutants; otherwise they count as vacuous. `tests.jsonl` holds th
 them, and the decision is a function of both.
 """
 
-import os
 from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import as_completed
@@ -104,7 +103,7 @@ class Verifier(DatasetReviewer):
         pending = {name: one for name, one in pending.items() if self._result(*one) is None}
         if not pending:
             return None
-        runner = Runner(self.options.sandbox, self.options.test_seconds, os.cpu_count() or 1)
+        runner = Runner(self.options.sandbox, self.options.test_seconds)
         progress = Progress(len(pending), unit="answers run", every=self.config.reporting.heartbeat_seconds)
         try:
             progress.begin(0)

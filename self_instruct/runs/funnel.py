@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from self_instruct.runs.journal import Entry
+from self_instruct.runs.journal import ANSWERS_STEP, Entry
 from self_instruct.runs.layout import JOURNAL, REJECTED
 from self_instruct.runs.recent_novelty import RecentNovelty
 from self_instruct.runs.spending import Spending
@@ -34,7 +34,6 @@ LESS_THINKING = (
     "--max_new_tokens or --answer_max_new_tokens"
 )
 ENOUGH_BLOCKS = 200
-ANSWERS_STEP = 2
 MUCH = 0.15
 
 

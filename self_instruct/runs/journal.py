@@ -28,6 +28,8 @@ _KINDS: dict[str, Any] = {
 
 _OF_CATEGORIES = ("category", "variables")
 _OF_STEPS = ("step", "answers")
+ANSWERS_STEP, TESTS_STEP = 2, 3
+"""The steps of requests for the answer to a task, and for the tests of an answer. Requests for new tasks are step 1."""
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from self_instruct.runs.journal import Entry
+from self_instruct.runs.journal import TESTS_STEP, Entry
 from self_instruct.runs.verdict import Verdict
 
-STAGE, TESTS_STEP = "verify", 3
+STAGE = "verify"
 
 
 @dataclass

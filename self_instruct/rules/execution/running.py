@@ -6,6 +6,7 @@ the answer's mutants; otherwise they count as vacuous.
 
 import hashlib
 import json
+import os
 import re
 import secrets
 from collections.abc import Sequence
@@ -116,14 +117,16 @@ def _run(language: str, code: str, tests: Sequence[str], sandbox: Sandbox) -> tu
 
 
 class Runner:
-    """Runs answers with their tests in `workers` sandboxes at a time, beside the calling thread. `wanted` is --sandbox.
+    """Runs answers with their tests in sandboxes, as many at a time as this process may use cores, or half as many if a model
+    `generates` meanwhile, perhaps on these cores. `wanted` is --sandbox.
 
     Raises UserError if programs cannot be isolated here.
     """
 
-    def __init__(self, wanted: str, seconds: float, workers: int) -> None:
+    def __init__(self, wanted: str, seconds: float, generates: bool = False) -> None:
         self._wanted, self._sandbox = wanted, open_sandbox(wanted, Limits(seconds=seconds))
-        self._threads = ThreadPoolExecutor(workers)
+        cores = len(os.sched_getaffinity(0))  # a job of Slurm may use some of the machine's
+        self._threads = ThreadPoolExecutor(max(1, cores // 2) if generates else cores)
 
     def execute(self, language: str, code: str, tests: Sequence[str]) -> "Future[Execution]":
         """Start `execute`."""
