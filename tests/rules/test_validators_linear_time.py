@@ -1,6 +1,5 @@
 """Every filter and validator takes linear time in the length of the texts, even for hostile texts."""
 
-import re
 import sys
 from collections.abc import Callable
 from types import ModuleType
@@ -10,7 +9,7 @@ import pytest
 from self_instruct.records import Record
 from self_instruct.rules.filters import RULES, SWITCHES, build_filters, first_objection
 from self_instruct.rules.validators import VALIDATORS, build_validators, validate
-from tests.support.hostile_texts import grows_too_fast, repeated, units
+from tests.support.hostile_texts import grows_too_fast, repeated, search_often, units
 
 HEADER = "Come up with tasks of this kind now.\nList of tasks:"
 OPTIONS = {
@@ -74,7 +73,7 @@ def modules_of(name: str) -> list[ModuleType]:
 
 
 def test_a_quadratic_pattern_is_found() -> None:
-    assert grows_too_fast(lambda size: re.search("a+b", repeated("a", size))) is not None
+    assert grows_too_fast(search_often) is not None
 
 
 @pytest.mark.parametrize("name", [*RULES, *VALIDATORS])

@@ -1,6 +1,7 @@
 """Texts that make an ambiguous pattern backtrack, and a check that a function takes linear time for them."""
 
 import ast
+import functools
 import inspect
 import re
 import time
@@ -15,7 +16,6 @@ _UNITS = (
     "a b ", "Output:\n", "1. Instruction:\n", "\n \n", "\\", "~", "|", "<", ">", "http://a ", "é", "\x85", "\u2028",
     "\r", "if x:\n ", "try: ", "import a.", "' '", "? ", "a. ", "**", "/",
 )  # fmt: skip
-_FLOOR = 0.0003
 _MOST = 9.0
 
 
@@ -38,20 +38,32 @@ def repeated(unit: str, size: int) -> str:
     return (unit * (size // len(unit) + 1))[:size]
 
 
+def search_often(size: int) -> None:
+    """Search texts of that size by a pattern that takes quadratic time; for `LARGE` this takes 20 times `_shortest()`."""
+    for _ in range(10):
+        re.search("a+b", repeated("a", size))
+
+
 def grows_too_fast(work: Callable[[int], object]) -> float | None:
     """Return how many times longer `work` takes for `LARGE` than for a quarter of it, if that is over nine times; else None.
 
     Linear work takes four times as long, quadratic work sixteen times. The smallest ratio of CPU times in three tries counts.
-    Work that is very fast for the large size is not compared.
+    Work that takes less than `_shortest()` for the large size is not compared.
     """
     for _ in range(3):
         large = _seconds(work, LARGE)
-        if large < _FLOOR * _MOST:
+        if large < _shortest():
             return None
-        growth = large / max(_FLOOR, min(_seconds(work, SMALL) for _ in range(2)))
+        growth = large / max(_shortest() / _MOST, min(_seconds(work, SMALL) for _ in range(2)))
         if growth < _MOST:
             return None
     return growth
+
+
+@functools.cache
+def _shortest() -> float:
+    """Return half of the CPU seconds of a search for `a+b` in `LARGE` letters, so that a fast machine compares as much."""
+    return min(_seconds(search_often, LARGE) for _ in range(3)) / 20
 
 
 def _seconds(work: Callable[[int], object], size: int) -> float:
