@@ -26,7 +26,8 @@ The least possible time is the greater of two (the roofline of Williams, Waterma
   matrix product.
 
 Both speeds are measured on this machine, in the same precision and with the same total number of threads, or on one GPU. The
-products of attention are left out. Weights of 4 bits are compared with matrix products in bfloat16.
+products of attention are left out. Weights of 4 bits are compared with matrix products in bfloat16. CPUs without AMX get no
+measurement in bfloat16, in which their matrix products can take a hundred times as long, and are compared in float32.
 """
 
 import argparse
@@ -44,9 +45,11 @@ from typing import Any
 import psutil
 from workload import LARGE, QUICK, SMALL, TINY, ModelSize, Work, model_size, write_work
 
+from self_instruct.engines.local.packing import multiplies_bfloat16
+
 HERE = Path(__file__).resolve().parent
+DTYPES = ["float32", "bfloat16"]
 WIDTHS = {"float32": 4, "bfloat16": 2, "q4_0": 0.5625}
-PRODUCTS = {"q4_0": "bfloat16"}
 LIMIT_SECONDS = 900
 
 
@@ -73,7 +76,8 @@ class Part:
     @property
     def machine(self) -> str:
         """The name, in the file of results, of the machine's speeds that this measurement is compared with."""
-        return f"speeds {PRODUCTS.get(self.dtype, self.dtype)} {self.threads * self.processes}"
+        precise = self.dtype if self.dtype in DTYPES else DTYPES[-1] if multiplies_bfloat16() else DTYPES[0]
+        return f"speeds {precise} {self.threads * self.processes}"
 
     def command(self, work: Path, python: str) -> list[str]:
         """The command line of one of its processes."""
@@ -189,7 +193,9 @@ def models(options: argparse.Namespace, folder: Path, on_gpu: bool) -> list[tupl
     """Return name, folder and precisions of each model; those of random weights are made here."""
     found: list[tuple[str, Path, list[str]]] = []
     if options.model:
-        found.append((Path(options.model).name, Path(options.model), ["float32", "bfloat16"]))
+        found.append(
+            (Path(options.model).name, Path(options.model), DTYPES if on_gpu or multiplies_bfloat16() else DTYPES[:1])
+        )
     dtype = "bfloat16" if on_gpu else "float32"
     for shape in TINY if options.quick else LARGE if on_gpu else SMALL:
         path = folder / shape.name.replace(" ", "-")

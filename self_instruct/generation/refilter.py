@@ -68,7 +68,7 @@ def refilter(old: Path, new: Path, given: Mapping[str, Any]) -> Ending:
         writer.close()
     manifest.write(new, described)
     curator.save_vectors()
-    write_report(new, funnel, stopped, curator.pool)
+    write_report(new, funnel, stopped, curator.pool, recipe.seeds)
     note = _note(funnel, target, len(entries), load_run(old).report.get("requests"))
     return Ending(new, funnel, curator.pool, stopped, {"num_instructions_to_generate": target}, note=note)
 

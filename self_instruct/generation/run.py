@@ -181,7 +181,7 @@ def launch(
             if loop.replayed:
                 loop.finish()
                 session.curator.save_vectors()
-                write_report(folder, loop.funnel, stopped, session.curator.pool)
+                write_report(folder, loop.funnel, stopped, session.curator.pool, recipe.seeds)
     if not loop.replayed:
         text = (
             f"Stopped: {stopped}, before the whole journal was replayed. The dataset is unchanged; run the same command to "

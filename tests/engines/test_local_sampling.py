@@ -15,7 +15,7 @@ from transformers import (
 )
 
 from self_instruct.engines.base import Sampling
-from self_instruct.engines.local.sampling import FEW, NOT_A_NUMBER, check, draw, penalise
+from self_instruct.engines.local.sampling import FEW, NOT_A_NUMBER, check, draw, draw_without_sorting, penalise
 from self_instruct.errors import UserError
 
 
@@ -43,7 +43,8 @@ KEPT = [
 
 @pytest.mark.parametrize("sampling", KEPT)
 @pytest.mark.parametrize("size", [50, 3 * FEW])
-def test_only_the_tokens_that_the_reference_keeps_can_be_drawn(sampling, size):
+@pytest.mark.parametrize("draw", [draw, draw_without_sorting])
+def test_only_the_tokens_that_the_reference_keeps_can_be_drawn(sampling, size, draw):
     logits = torch.randn(8, size, generator=torch.Generator().manual_seed(1)) * 3
     expected = reference(logits, sampling)
     probabilities = expected.double().softmax(-1)
@@ -72,6 +73,31 @@ def test_sampling_from_the_likeliest_tokens_equals_sampling_from_a_full_sort(top
     assert torch.equal(logits.gather(1, drawn[:, None]), ordered.gather(1, at))
     flat = probabilities.cumsum(-1)[:, FEW - 1] < top_p
     assert torch.equal(drawn[flat], ids.gather(1, at)[flat, 0])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.float64])
+@pytest.mark.parametrize(("top_p", "min_p"), [(0.3, 0.0), (0.95, 0.0), (1.0, 0.0), (1.0, 0.05), (0.9, 0.02)])
+def test_drawing_without_sorting_equals_a_stable_sort(dtype, top_p, min_p):
+    generator = torch.Generator().manual_seed(7)
+    logits = torch.randn(200, 3000, generator=generator, dtype=torch.float64) * torch.linspace(0, 6, 200)[:, None]
+    logits = ((logits * 8).round() / 8).to(dtype)  # many equal logits, -0 and 0; all are equal in the first row
+    uniform = torch.rand(200, generator=generator)
+    uniform[:2] = torch.tensor([0.0, 1.0])
+    ordered, ids = torch.sort(logits.double() / 0.8, dim=-1, descending=True, stable=True)
+    probabilities = ordered.softmax(-1)
+    kept = (
+        probabilities
+        * (probabilities.cumsum(-1) - probabilities < top_p)
+        * (probabilities >= min_p * probabilities[:, :1])
+    )
+    mass = kept.cumsum(-1)
+    wanted = uniform[:, None].double() * mass[:, -1:]
+    at = torch.searchsorted(mass, wanted, right=True).clamp(max=2999)
+    drawn = draw_without_sorting(logits, Sampling(1, 0.8, top_p, min_p=min_p), uniform)
+    # Sums in single precision decide otherwise where a token begins or ends within their rounding.
+    edge = (mass.gather(1, at) - wanted).minimum(wanted - (mass - kept).gather(1, at))[:, 0] < 1e-6
+    equal = drawn == ids.gather(1, at)[:, 0]
+    assert (equal | edge).all() and equal.sum() > 180
 
 
 def test_tokens_are_drawn_with_their_probabilities():

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from self_instruct.novelty.diversity import by_words, novel_sum, vendi_score
+from self_instruct.novelty.diversity import by_words, coverage, novel_sum, vendi_score
 from self_instruct.novelty.embedding import EmbeddingIndex
 from self_instruct.novelty.vector_cache import FILE_NAME, CachedEncoder
 from self_instruct.records import Drop, Record
@@ -266,6 +266,17 @@ def test_the_report_has_the_diversity_of_a_round_number_of_records(tmp_path: Pat
     assert more == {
         **found, "vendi_score": round(vendi_score(vectors), 4), "novel_sum": round(novel_sum(vectors), 4)
     }  # fmt: skip
+    seeds = [
+        Record(f"s{at}", f"{verb} a poem about number {at}.", "", "x")
+        for at, verb in enumerate(["Write"] * 5 + ["Sing"] * 5)
+    ]
+    write_report(tmp_path, funnel((KEPT,)), "x", accepted, seeds)
+    assert json.loads((tmp_path / "report.json").read_text())["diversity"] == more, "the seeds' vectors are not stored"
+    index.encode([record.task for record in seeds])
+    index.save()
+    write_report(tmp_path, funnel((KEPT,)), "x", accepted, seeds)
+    covered = json.loads((tmp_path / "report.json").read_text())["diversity"].pop("seed_coverage")
+    assert covered == coverage(vectors, HashedEncoder().encode([seed.task for seed in seeds]))
     write_report(tmp_path, funnel((KEPT,)), "x", accepted[:49])
     assert "diversity" not in json.loads((tmp_path / "report.json").read_text())
 

@@ -27,7 +27,7 @@ MOST_ROWS, MOST_ROWS_ON_CPU = 256, 16
 256 is an assumption: it was not measured on a GPU.
 """
 _MEASURED_TOKENS = (8, 16)
-# Sampling holds several copies of a row's logits in single precision (sorted, cumulated), with 8-byte ids.
+# Sampling holds several copies of a row's logits in single precision, and on some paths ids of 8 bytes.
 _BYTES_A_LOGIT = 64
 # Hidden states and MLP activations that are alive at the same time while a layer reads a prompt.
 _HIDDEN_STATES, _INNER_STATES = 8, 3
