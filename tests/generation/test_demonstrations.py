@@ -1,16 +1,26 @@
 """Choosing demonstrations: the mix of human and machine tasks, the limit of depth, and reproducible draws."""
 
+import random
+import re
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from self_instruct.engines.base import Request
 from self_instruct.errors import UserError
+from self_instruct.generation.config import Config
 from self_instruct.generation.demonstrations import DemonstrationMix
 from self_instruct.generation.pool import RecordPool
+from self_instruct.generation.public import generate
+from self_instruct.novelty.diversity import OPENINGS, by_words
 from self_instruct.records import Record
+from tests.support.chat_model import ChatModel
+from tests.support.runs import ROOT
+from tests.support.scripts import NOUNS, block
 
 SEEDS = [Record(f"s{at}", f"seed task {at}", "", "x") for at in range(12)]
 
@@ -154,3 +164,38 @@ def test_steering_depends_only_on_the_seed_the_request_and_the_pool() -> None:
     draws = [mix.choose(7, request, SEEDS, whole.before(2 * request)) for request in range(40)]
     assert draws == [mix.choose(7, request, SEEDS, list(whole)[: 2 * request]) for request in range(40)]
     assert all(len({record.id for record in chosen}) == 6 for chosen in draws)
+
+
+class Collapsing(ChatModel):
+    """Begins two thirds of its tasks with one of five openings, as base models do, by copying what it is shown: half of its
+    tasks begin like one of the demonstrations, and most others like the five.
+    """
+
+    def _text(self, request: Request) -> str:
+        rng = random.Random(request.seed)
+        shown = re.findall(r"Instruction:\n(\S+ \S+)", request.prompt)
+        tasks = []
+        for at in range(3):
+            draw = rng.random()
+            begin = (
+                rng.choice(shown)
+                if draw < 0.5
+                else f"Write a{rng.randrange(5)}"
+                if draw < 0.87
+                else f"Name {rng.random()}"
+            )
+            tasks.append(f"{begin} {' '.join(rng.sample(NOUNS, 9))}.")
+        return "".join(block(5 + at, task, f"It is {task[:30]}") for at, task in enumerate(tasks)).split("\n", 1)[1]
+
+
+def test_steering_lowers_the_share_of_crowded_openings_in_a_run(tmp_path: Path) -> None:
+    shares = {}
+    for steer in (False, True):
+        config = Config(
+            batch_dir=str(tmp_path / str(steer)), seed_tasks_path=str(ROOT / "seeds" / "code.jsonl"), recipe="few_shot",
+            num_prompt_instructions=6, num_prompt_synthetic_instructions=6, num_instructions_to_generate=200, steer=steer,
+        )  # fmt: skip
+        records = generate(config, engine=Collapsing()).records
+        assert len(records) == 200
+        shares[steer] = by_words([record.instruction for record in records])["commonest_openings"]
+    assert shares[True] < 0.5 < 0.58 < shares[False], f"shares of the {OPENINGS} commonest openings"
