@@ -175,7 +175,7 @@ class Collapsing(ChatModel):
         rng = random.Random(request.seed)
         shown = re.findall(r"Instruction:\n(\S+ \S+)", request.prompt)
         tasks = []
-        for at in range(3):
+        for _ in range(3):
             draw = rng.random()
             begin = (
                 rng.choice(shown)
