@@ -153,7 +153,8 @@ def draw_without_sorting(logits: torch.Tensor, sampling: Sampling, uniform: torc
     scores, size = (logits.float() / sampling.temperature).nan_to_num(), logits.shape[-1]
     if 0 < sampling.top_k < size:
         return _draw_from_top_k(scores, sampling, uniform)
-    probabilities, keys = scores.softmax(-1), _ordered_bits(logits)
+    keys, probabilities = _ordered_bits(logits), (scores - scores.amax(-1, keepdim=True)).exp()
+    probabilities /= probabilities.sum(-1, keepdim=True)  # torch's softmax adds less accurately
     probabilities *= probabilities >= sampling.min_p * probabilities.amax(-1, keepdim=True)
     mass = probabilities.sum(-1, keepdim=True)
     end, most = None, torch.full_like(mass, size)
