@@ -63,6 +63,19 @@ def test_the_first_language_with_code_counts_and_a_task_may_ask_for_one():
     assert asks_for_code(record, ("shell", "sql")) and not asks_for_code(record, ("python", "regex"))
 
 
+@pytest.mark.parametrize(
+    ("task", "asks"),
+    [
+        ("Explain decorators in Python.", False), ("What is a Python generator?", False), ("Is Python typed?", False),
+        ("How does Python count references?", False), ("Name three web frameworks for Python.", False),
+        ("Which Python expression adds a and b?", True), ("Write Python that says what is right.", True),
+        ("Isolate the words of a text in Python.", True), ("In Python, sort a list.", True), ("What Python code adds?", True),
+    ],
+)  # fmt: skip
+def test_a_task_that_asks_for_an_explanation_needs_no_code(task, asks):
+    assert asks_for_code(Record("a", task, "", "No."), ("python",)) == asks
+
+
 def test_the_model_sees_the_names_that_tests_must_provide_but_not_the_code():
     assert sql.signatures(QUERY) == (
         "def rows(setup: str, then: str = '') -> list[tuple]:\n# names in the solution: name, salary, staff"

@@ -1,5 +1,6 @@
 """The languages whose answers can be run. Each is a module with the functions of `Language`."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -40,6 +41,13 @@ class Language(Protocol):
 _MODULES: tuple[Language, ...] = (python, sql, shell, regex)
 LANGUAGES: Mapping[str, Language] = dict(zip(LANGUAGE_NAMES, _MODULES, strict=True))
 
+_ASKS_ABOUT = re.compile(
+    r"\W{0,20}(?:explain|describe|compare|discuss|summari[sz]e|outline|tell|name|list|why|when|who|where|"
+    r"(?:what|how)(?:'s| is| are| do| does| did| can| many| much)|is|are|does)\b",
+    re.IGNORECASE,
+)
+"""Matches the beginning of a task that asks for words about code."""
+
 
 def code_in(record: Record, languages: Sequence[str]) -> tuple[str, str] | None:
     """Return the first of the languages in which an answer has code that can be tested, and this code; else None."""
@@ -48,5 +56,5 @@ def code_in(record: Record, languages: Sequence[str]) -> tuple[str, str] | None:
 
 
 def asks_for_code(record: Record, languages: Sequence[str]) -> bool:
-    """Return whether a task names one of the languages."""
-    return any(LANGUAGES[name].wants(record.task) for name in languages)
+    """Return whether a task names one of the languages, unless it begins with a word that asks for an explanation."""
+    return _ASKS_ABOUT.match(record.task) is None and any(LANGUAGES[name].wants(record.task) for name in languages)

@@ -27,7 +27,7 @@ OUTCOMES = {
     TIMEOUT: "the answer or a test takes too long",
     VACUOUS: "the tests also accept an answer that does nothing, or too many mutants",
     NO_TESTS: "the model wrote no usable test",
-    BROKEN: "the task names the language, but the answer has no code that can be tested",
+    BROKEN: "the task asks for code in the language, but the answer has none that can be tested",
 }
 _DETAIL = 200  # characters
 _ADDRESS = re.compile(r"\b0x[0-9a-f]+\b")
