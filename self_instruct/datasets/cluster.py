@@ -377,7 +377,7 @@ def _read_share(work: Work, file: int, part: int) -> InstructionFile:
     """Read a share of a file's rows. `has_output` is true if any row of the whole file has an output."""
     job = work.job
     reader = open_source(job.inputs[file], job.option)
-    read = read_file(_share(reader, part, work.parts), work.columns, job.uniform)
+    read = read_file(_share(reader, part, work.parts), work.columns, job.uniform, job.benchmarks is not None)
     if read.has_output or work.parts == 1:
         return read
     rows = open_source(job.inputs[file], job.option).rows()

@@ -61,7 +61,7 @@ class Material:
 def curate(job: CurateJob) -> tuple[CurateCounts, bool | None]:
     """Curate. Return the counts, and whether the embedding model was loaded; None if no embeddings were requested."""
     with open_pipeline(job.inputs, str(job.outputs.kept), job.option) as pipeline:
-        files = read_all(pipeline.readers, uniform=job.uniform)
+        files = read_all(pipeline.readers, uniform=job.uniform, further=job.benchmarks is not None)
         material = filter_files(job, files)
         encoder = (
             Vectors(job.novelty.embedding_model_name_or_path, job.outputs)

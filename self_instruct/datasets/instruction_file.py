@@ -21,7 +21,7 @@ COMPARED = ("instruction", "task", "conversation")
 @dataclass(frozen=True)
 class Task:
     """A readable row: the record, whose id is its location, the row's own id as `name`, and the line to write if it is kept.
-    `further` are the example's other texts, labelled as by `parts_of`.
+    `further` are the example's other texts, labelled as by `parts_of`, if they are wanted.
     """
 
     record: Record
@@ -55,13 +55,17 @@ def read_files(sources: Sequence[Source], option: str = "--input_path") -> list[
     return read_all(open_sources(sources, option))
 
 
-def read_all(readers: Sequence[Reader], *, uniform: bool = False) -> list[InstructionFile]:
-    """Return the rows of opened sources. Lines in our format stay unchanged unless `uniform` rewrites all."""
+def read_all(readers: Sequence[Reader], *, uniform: bool = False, further: bool = False) -> list[InstructionFile]:
+    """Return the rows of opened sources, on request with their `further` texts. Lines in our format stay unchanged unless
+    `uniform` rewrites all.
+    """
     columns = set[str]().union(*(reader.columns for reader in readers))
-    return [read_file(reader, columns, uniform) for reader in readers]
+    return [read_file(reader, columns, uniform, further) for reader in readers]
 
 
-def read_file(reader: Reader, columns: set[str], uniform: bool = False) -> InstructionFile:
+def read_file(
+    reader: Reader, columns: set[str], uniform: bool = False, further: bool = False
+) -> InstructionFile:
     """Return the rows of an opened source as `read_all` does; `columns` are the optional columns that any source needs."""
     lines, has_output = list[Task | Unreadable](), False
     for item in reader.rows():
@@ -72,19 +76,19 @@ def read_file(reader: Reader, columns: set[str], uniform: bool = False) -> Instr
         line = (
             json_line(row_of(example, columns)).removesuffix(b"\n") if uniform else reader.line(row, example, columns)
         )
-        lines.append(_task(example, row.place, line))
+        lines.append(_task(example, row.place, line, further))
         has_output = has_output or bool(example.output)
     return InstructionFile(reader, lines, has_output)
 
 
-def _task(example: Example, place: str, line: bytes) -> Task:
+def _task(example: Example, place: str, line: bytes, wanted: bool) -> Task:
     # Ids may repeat across files; locations do not.
     whole = "\n".join(map(_text_of, example.turns)) if not example.is_single_turn else ""
     answers = (turn["content"] for turn in example.turns if turn["role"] == ASSISTANT and turn["content"].strip())
     output = example.output or next(answers, "")
     record = Record(place, example.instruction.strip(), example.input.strip(), output.strip(), conversation=whole)
-    shown = {example.instruction, example.prompt, example.output}
-    further = tuple((part, text) for part, text in parts_of(example) if text not in shown)
+    shown = {example.instruction, example.prompt, example.output} if wanted else set()
+    further = tuple((part, text) for part, text in parts_of(example) if text not in shown) if wanted else ()
     return Task(record, example.id or place, line, further)
 
 

@@ -24,11 +24,14 @@ _UNSPACED = (
 
 
 _OPENING = 200  # characters that are read for the opening of a text
+_SPACED = bytes(ord(" ") if NON_ALPHANUM_RE.match(chr(sign)) else sign for sign in range(256))
 
 
 def rouge_tokens(text: str) -> list[str]:
-    """Return the tokens of `rouge_score`, without stemming."""
-    return NON_ALPHANUM_RE.sub(" ", text.lower()).split()
+    """Return the tokens of `rouge_score`, without stemming. A table of the bytes that its pattern replaces is several times as
+    fast as the pattern.
+    """
+    return text.lower().encode("ascii", "replace").translate(_SPACED).decode("ascii").split()
 
 
 def unicode_tokens(text: str) -> list[str]:
@@ -49,7 +52,7 @@ TOKENIZERS: dict[str, Tokenizer] = {"rouge": rouge_tokens, "unicode": unicode_to
 def without_tokens(texts: Iterable[str], name: str) -> int:
     """Return how many texts have words, but none that the tokenizer of that name finds: to ROUGE-L each of them is new."""
     tokens = TOKENIZERS[name]
-    return sum(not tokens(text) and bool(unicode_tokens(text)) for text in texts)
+    return sum(not tokens(text[:_OPENING]) and not tokens(text) and bool(unicode_tokens(text)) for text in texts)
 
 
 def untokenized_warning(number: int, total: int) -> str:

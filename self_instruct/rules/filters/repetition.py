@@ -1,5 +1,6 @@
 """Reject texts in which the model repeats itself."""
 
+from collections import Counter
 from collections.abc import Callable
 from itertools import accumulate
 
@@ -42,6 +43,9 @@ def _repeats_lines(text: str, words_of: Callable[[str], list[str]]) -> bool:
 
 def _mostly_repeats(words: list[str], min_characters: int) -> bool:
     """Return whether repeated sequences of five words, with at least `min_characters`, make up over half of a text."""
+    # A word of a sequence that occurs three times occurs three times; in most texts few words do.
+    if sum(number for number in Counter(words).values() if number >= LOOP_TIMES) <= LOOP_SHARE * len(words):
+        return False
     ends = _sequence_ends(words, min_characters)
     counts: dict[tuple[str, ...], int] = {}
     last: dict[tuple[str, ...], int] = {}
