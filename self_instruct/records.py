@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Record:
     """A task with its answer: a seed task or a generated one.
 
@@ -29,7 +29,7 @@ class Record:
         return f"{self.instruction}\n{self.input}" if self.input else self.instruction
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Nearest:
     """The closest earlier record: its id and the score (ROUGE-L F1 or cosine, by context)."""
 
@@ -37,7 +37,7 @@ class Nearest:
     score: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Drop:
     """Why a candidate was dropped: the stage, the reason in one word, and details."""
 

@@ -18,7 +18,7 @@ COMPARED = ("instruction", "task", "conversation")
 """Texts of a row that can be compared."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Task:
     """A readable row: the record, whose id is its location, the row's own id as `name`, and the line to write if it is kept.
     `further` are the example's other texts, labelled as by `parts_of`, if they are wanted.

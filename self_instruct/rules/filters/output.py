@@ -60,7 +60,7 @@ def drop_echo(header: str, tokenizer: Callable[[str], list[str]] | None = None) 
     long_lines = [line for line in lines if len(words_of(line)) >= ECHO_WORDS and len(line) >= min_characters]
 
     def rule(record: Record) -> str | None:
-        texts = (_folded(record.task), _folded(record.output))
+        texts = (_folded(record.task), _folded(record.output)) if long_lines else ()
         echoed = next((line for line in long_lines for text in texts if line in text), None)
         return f"echoes_prompt: {echoed}" if echoed else None
 

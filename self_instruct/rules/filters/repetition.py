@@ -43,6 +43,8 @@ def _repeats_lines(text: str, words_of: Callable[[str], list[str]]) -> bool:
 
 def _mostly_repeats(words: list[str], min_characters: int) -> bool:
     """Return whether repeated sequences of five words, with at least `min_characters`, make up over half of a text."""
+    if len(words) < LOOP_TIMES * LOOP_WORDS:
+        return False
     # A word of a sequence that occurs three times occurs three times; in most texts few words do.
     if sum(number for number in Counter(words).values() if number >= LOOP_TIMES) <= LOOP_SHARE * len(words):
         return False
