@@ -102,7 +102,11 @@ class Example:
     @property
     def is_single_turn(self) -> bool:
         """Whether instruction, input and output contain the whole example."""
-        return not self.messages or [turn["role"] for turn in self.messages] in ([USER, ASSISTANT], [USER], [ASSISTANT])
+        return not self.messages or [turn["role"] for turn in self.messages] in (
+            [USER, ASSISTANT],
+            [USER],
+            [ASSISTANT],
+        )
 
     @property
     def columns(self) -> set[str]:

@@ -63,9 +63,7 @@ def read_all(readers: Sequence[Reader], *, uniform: bool = False, further: bool 
     return [read_file(reader, columns, uniform, further) for reader in readers]
 
 
-def read_file(
-    reader: Reader, columns: set[str], uniform: bool = False, further: bool = False
-) -> InstructionFile:
+def read_file(reader: Reader, columns: set[str], uniform: bool = False, further: bool = False) -> InstructionFile:
     """Return the rows of an opened source as `read_all` does; `columns` are the optional columns that any source needs."""
     lines, has_output = list[Task | Unreadable](), False
     for item in reader.rows():

@@ -18,6 +18,8 @@ NO_NUMBERS = (
     "float32"
 )
 FEW = 128
+_UNIT = 2.0**40  # the weight of the likeliest token; those of a vocabulary add up to less than 2**63
+_DIGIT_BITS, _DIGITS = 8, 256
 
 
 def draw(logits: torch.Tensor, sampling: Sampling, uniform: torch.Tensor) -> torch.Tensor:
@@ -146,51 +148,45 @@ def _draw_from_all(
 def draw_without_sorting(logits: torch.Tensor, sampling: Sampling, uniform: torch.Tensor) -> torch.Tensor:
     """Return the token ids [rows] that a stable sort of the vocabulary would give, for a temperature above 0.
 
-    The mass of the tokens that are likelier than a given one falls with that token's logit, so bisection over the bits of the
-    logits finds the token at which a mass is reached: 16 sums over the vocabulary for half precision, 32 for single precision,
-    which an accelerator does faster than a sort, and without the host.
+    Probabilities are added as integers, so the result depends neither on the order of the additions nor on other rows.
     """
     scores, size = (logits.float() / sampling.temperature).nan_to_num(), logits.shape[-1]
     if 0 < sampling.top_k < size:
         return _draw_from_top_k(scores, sampling, uniform)
-    keys, probabilities = _ordered_bits(logits), (scores - scores.amax(-1, keepdim=True)).exp()
-    probabilities /= probabilities.sum(-1, keepdim=True)  # torch's softmax adds less accurately
-    probabilities *= probabilities >= sampling.min_p * probabilities.amax(-1, keepdim=True)
-    mass = probabilities.sum(-1, keepdim=True)
-    end, most = None, torch.full_like(mass, size)
+    relative = (scores - scores.amax(-1, keepdim=True)).exp()
+    weights, keys = (relative * _UNIT).long(), _ordered_bits(logits)
+    wanted = (weights.sum(-1, keepdim=True) * sampling.top_p).ceil().long()
+    weights *= relative >= sampling.min_p
+    mass = weights.sum(-1, keepdim=True)
     if sampling.top_p < 1:
         # Of equally likely tokens, those with the lowest ids are kept until top_p is reached.
-        end, above, each = _reach(keys, probabilities, _below(mass).clamp(max=sampling.top_p))
-        most = ((sampling.top_p - above) / each).ceil().clamp(1, size)
-        probabilities *= keys >= end
-        mass = torch.minimum(above + most * each, probabilities.sum(-1, keepdim=True))
-    target = torch.minimum(uniform[:, None] * mass, _below(mass))
-    key, above, each = _reach(keys, probabilities, target)
+        wanted = torch.minimum(wanted, mass)
+        _, above, each = _reach(keys, weights, wanted - 1)
+        mass = above + (wanted - above + each - 1) // each * each
+    target = torch.minimum((uniform[:, None] * mass).long(), mass - 1)
+    key, above, each = _reach(keys, weights, target)
     equal = (keys == key).cumsum(-1, dtype=torch.int32)
-    last = equal[:, -1:] if end is None else torch.where(key == end, most.int().minimum(equal[:, -1:]), equal[:, -1:])
-    before = ((target - above) / each).int().clamp(min=0).minimum(last - 1)
-    return torch.searchsorted(equal, before, right=True)[:, 0].clamp(max=size - 1)
+    return torch.searchsorted(equal, ((target - above) // each).int(), right=True)[:, 0].clamp(max=size - 1)
 
 
 def _reach(
-    keys: torch.Tensor, probabilities: torch.Tensor, target: torch.Tensor
+    keys: torch.Tensor, weights: torch.Tensor, target: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return the greatest key [rows, 1] such that greater and equal keys have more mass than `target` [rows, 1], the mass of
-    the greater ones, and the probability of one token with that key.
+    """Return the greatest key [rows, 1] such that the weights [rows, tokens] of greater and equal keys add up to more than
+    `target` [rows, 1], the sum of the weights of greater keys, and the weight of one token with that key.
+
+    The key is found digit by digit, from the sums of the weights by digit.
     """
     limits = torch.iinfo(keys.dtype)
-    low, high = (torch.full_like(target, limit, dtype=torch.long) for limit in (limits.min, limits.max))
-    for _ in range(limits.bits):
-        middle = (low + high) // 2  # rounds down, so it is below `high` and the interval shrinks
-        beyond = torch.where(keys > middle.to(keys.dtype), probabilities, 0).sum(-1, keepdim=True) > target
-        low, high = torch.where(beyond, middle + 1, low), torch.where(beyond, high, middle)
-    key = high.to(keys.dtype)
-    above = torch.where(keys > key, probabilities, 0).sum(-1, keepdim=True)
-    return key, above, torch.where(keys == key, probabilities, 0).amax(-1, keepdim=True)
-
-
-def _below(mass: torch.Tensor) -> torch.Tensor:
-    return mass.nextafter(torch.zeros_like(mass))
+    numbers, above, found = keys.long() - limits.min, torch.zeros_like(target), torch.zeros_like(target)
+    for shift in range(limits.bits - _DIGIT_BITS, -1, -_DIGIT_BITS):
+        digits = (numbers >> shift) & (_DIGITS - 1)
+        masses = weights.new_zeros(len(weights), _DIGITS).scatter_add_(1, digits, weights)
+        greater = above + masses.flip(-1).cumsum(-1).flip(-1) - masses
+        digit = _DIGITS - (greater <= target).sum(-1, keepdim=True)
+        above, found = greater.gather(1, digit), found * _DIGITS + digit
+        weights = torch.where(digits == digit, weights, 0)
+    return (found + limits.min).to(keys.dtype), above, weights.amax(-1, keepdim=True)
 
 
 def _ordered_bits(logits: torch.Tensor) -> torch.Tensor:
