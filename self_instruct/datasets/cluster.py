@@ -1,4 +1,4 @@
-"""Curate files in many tasks, which datatrove runs on this machine or as jobs of Slurm.
+"""Curate files in many tasks, which datatrove runs on this machine, as jobs of Slurm or on a Ray cluster.
 
 Three steps follow each other: `filter` reads and filters a share of the rows, `compare` finds the near pairs among the texts
 that have certain words in their prefix (novelty/partition.py), and `decide`, one task, keeps rows in order and writes.
@@ -19,13 +19,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
 from itertools import chain, cycle, islice
 from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from datatrove.executor import LocalPipelineExecutor, SlurmPipelineExecutor
+from datatrove.executor import LocalPipelineExecutor, RayPipelineExecutor, SlurmPipelineExecutor
 from datatrove.pipeline.base import PipelineStep
 
 from self_instruct import __version__
@@ -35,7 +36,7 @@ from self_instruct.datasets.instruction_file import InstructionFile, Task, read_
 from self_instruct.datasets.pipeline import open_pipeline
 from self_instruct.datasets.reading import Reader, open_source, open_sources
 from self_instruct.datasets.rows import Row, Unreadable
-from self_instruct.errors import UserError
+from self_instruct.errors import UserError, install
 from self_instruct.novelty.kernels.sequences import processors
 from self_instruct.novelty.partition import PAIR, keep_first, near_pairs, part_of, prefix
 from self_instruct.novelty.rules import highest_allowed
@@ -241,9 +242,9 @@ def curate_in_tasks(job: CurateJob, executor: str, tasks: int, sbatch: Mapping[s
     for step, number in ((FilterRows(work), tasks), (ComparePart(work), tasks), (Decide(work), 1)):
         about = {"logging_dir": str(folder / step.name), "depends": chained[-1] if chained else None}
         chained.append(
-            _LocalExecutor([step], number, **about)
-            if executor == "local"
-            else _SlurmExecutor(step, number, sbatch, **about)
+            _SlurmExecutor(step, number, sbatch, **about)
+            if executor == "slurm"
+            else {"local": _LocalExecutor, "ray": _RayExecutor}[executor]([step], number, **about)
         )
     try:
         chained[-1].run()
@@ -275,6 +276,8 @@ def _check(job: CurateJob, executor: str) -> None:
         )
     if any(source.path == PIPE for source in job.inputs):
         raise UserError(f"{where}: every task opens the input, so it cannot be a pipe; give the path of a file")
+    if executor == "ray" and not find_spec("ray"):
+        raise UserError(f"{where} needs the package ray: {install('ray')}")
     if executor == "slurm" and not shutil.which("sbatch"):
         raise UserError(f"{where}: there is no command sbatch here; run this on a login node of the cluster")
 
@@ -326,6 +329,34 @@ class _LocalExecutor(LocalPipelineExecutor):
             for process in active_children():  # a pool ends after its running tasks, which may take hours
                 process.kill()
             raise
+
+
+class _RayExecutor(RayPipelineExecutor):
+    """Run tasks on the Ray cluster that RAY_ADDRESS names or that runs here, or else in processes of this machine.
+
+    Ray runs a task again if its process was killed; datatrove's own pool in an actor would wait for it for ever.
+    """
+
+    depends: Any
+
+    def run(self) -> None:
+        """Run the tasks that have not ended, after those of the step before."""
+        import ray
+
+        ray.init(ignore_reinit_error=True, include_dashboard=False, log_to_driver=False)
+        if self.depends:
+            self.depends.run()
+            self.depends = None
+        own, work = ray.put(self), ray.remote(_run_task)
+        try:
+            ray.get([work.remote(own, task) for task in self.get_incomplete_ranks()])
+        except ray.exceptions.RayError as error:
+            why = f"a task failed on Ray: {str(error).strip().splitlines()[-1][:300]}"
+            raise ChildProcessError(errno.ECHILD, why) from None
+
+
+def _run_task(executor: _RayExecutor, task: int) -> None:
+    executor._run_for_rank(task, task)
 
 
 class _SlurmExecutor(SlurmPipelineExecutor):

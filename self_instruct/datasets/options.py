@@ -85,8 +85,9 @@ class ClusterOptions:
 
     executor: str | None = option(
         None,
-        "curate in many tasks of datatrove, here or as jobs of Slurm, with the same output [default: one process]",
-        choices=("local", "slurm"),
+        "curate in many tasks of datatrove, here, as jobs of Slurm or on a Ray cluster, with the same output "
+        "[default: one process]",
+        choices=("local", "slurm", "ray"),
         common=True,
     )
     tasks: int = option(8, "with --executor, the number of tasks", minimum=1, common=True)

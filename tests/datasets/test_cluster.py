@@ -2,6 +2,7 @@
 
 import sys
 import time
+from importlib.util import find_spec
 
 import psutil
 import pytest
@@ -82,10 +83,31 @@ def test_killed_task_ends_the_command_and_the_next_call_runs_the_missing_tasks(w
     assert files(tmp_path) == output and before.items() <= marks(tmp_path).items()
 
 
+@pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")
+def test_ray_runs_a_killed_task_again(wanted, tmp_path):
+    given, output, _ = wanted
+    call = ["--input_path", *given, "--output_path", tmp_path / "c.jsonl", "--executor", "ray", "--tasks", 4]
+    process = start(*COMMAND, *call)
+
+    def running():
+        return [
+            task for task in psutil.process_iter(["name"]) if (task.info["name"] or "").startswith("ray::_run_task")
+        ]
+
+    while not (tasks := running()):
+        assert process.poll() is None
+        time.sleep(0.01)
+    tasks[0].kill()
+    _, err = process.communicate(timeout=SECONDS)
+    assert process.returncode == 3, err
+    assert files(tmp_path) == output
+
+
 MISTAKES = {
     "embeddings": (["--embedding_threshold", "0.9"], "compares by words only"),
     "a rule that needs all rows": (["--filter_rules", "empty", "duplicates"], "the rule duplicates compares a row"),
     "no value": (["--sbatch", "partition"], "--sbatch partition: must be NAME=VALUE"),
+    "no Ray": (["--executor", "ray"], "--executor ray needs the package ray: pip install"),
     "no cluster": (["--executor", "slurm"], "there is no command sbatch here"),
 }
 
@@ -94,6 +116,7 @@ MISTAKES = {
 def test_mistakes_are_named(tmp_path, monkeypatch, name):
     more, message = MISTAKES[name]
     monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr("self_instruct.datasets.cluster.find_spec", lambda name: None)
     [source, *_] = inputs(tmp_path, 20)
     with pytest.raises(UserError, match=message):
         command.main(
