@@ -10,7 +10,7 @@ from pathlib import Path
 
 from self_instruct.config.option import taken
 from self_instruct.config.parser import parse_values
-from self_instruct.generation.loop import FAILED
+from self_instruct.engines.base import UNANSWERED
 from self_instruct.generation.progress import clock
 from self_instruct.generation.summary import (
     AFTER_FAILURE,
@@ -96,7 +96,7 @@ def _next(status: Status) -> list[str]:
     limit = changed_limit(status.stopped or "")
     if status.target is not None and status.accepted >= status.target:
         lines.append("  more records: the same command with a larger --num_instructions_to_generate")
-    elif FAILED in (status.stopped or ""):
+    elif UNANSWERED in (status.stopped or ""):
         lines.append(f"{AFTER_FAILURE}: the same command")
     elif limit == "min_yield" and not status.accepted:
         lines.append(f"  {OTHER_OPTIONS}")

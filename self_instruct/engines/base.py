@@ -11,6 +11,8 @@ from self_instruct.config.thought_tags import thought_tags
 FinishReason = Literal["stop", "length", "repetition", "error"]
 CUT = ("length", "repetition")
 """Finish reasons of a text that was cut off: its last block may be incomplete."""
+UNANSWERED = "requests could not be answered"
+"""Part of the reason for the stop after too many errors in a row."""
 _THOUGHT_FIELDS = ("reasoning", "reasoning_tokens")
 
 

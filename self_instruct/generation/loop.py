@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from self_instruct.engines.base import Completion, Engine, EngineLost, Request
+from self_instruct.engines.base import UNANSWERED, Completion, Engine, EngineLost, Request
 from self_instruct.errors import UserError
 from self_instruct.generation.judging import Curator
 from self_instruct.generation.plan import Plan
@@ -24,8 +24,6 @@ from self_instruct.runs.journal import Entry, Journal
 from self_instruct.runs.writer import Writer
 
 ERRORS_IN_A_ROW = 20
-FAILED = "requests could not be answered"
-"""Part of the reason for the stop of a run whose requests all failed."""
 SIGNAL_GRACE_SECONDS = 3.0  # schedulers kill a process about 30 seconds after the signal
 _log = logging.getLogger(__name__)
 
@@ -126,7 +124,7 @@ class Loop:
         """Write a verdict for every task that has no answer at the end of the run."""
         verdicts = self.curator.unfinished()
         self.writer.write(None, verdicts)
-        self.funnel.settle(verdicts)
+        self.funnel.count_undecided(verdicts)
 
     @property
     def before(self) -> int:
@@ -213,7 +211,7 @@ class Loop:
         limits = self.limits
         if self._errors >= ERRORS_IN_A_ROW:
             self.failed = True
-            return f"the last {ERRORS_IN_A_ROW} {FAILED}: {self._error}"
+            return f"the last {ERRORS_IN_A_ROW} {UNANSWERED}: {self._error}"
         if self.funnel.accepted >= limits.target:
             return f"all {limits.target} records are accepted"
         if (unproductive := self._unproductive()) is not None:

@@ -20,13 +20,13 @@ from self_instruct.engines.server.connecting import check_given
 from self_instruct.errors import FILE_ONLY, UserError
 from self_instruct.formats import RecordFormat
 from self_instruct.generation.assembly import build_format, build_spending
+from self_instruct.generation.automatic_options import with_earlier_choices
 from self_instruct.generation.categories.recipe import CategoryRecipe
 from self_instruct.generation.config import GROUPS, Config, flatten
 from self_instruct.generation.forecast import Forecast, tokens_per_record
 from self_instruct.generation.loop import Limits, Loop
 from self_instruct.generation.progress import REPLAYED, Load, Progress
 from self_instruct.generation.recipe import Recipe, SeedRecipe
-from self_instruct.generation.settling import with_earlier_choices
 from self_instruct.generation.signals import Interruption
 from self_instruct.generation.summary import Ending, yield_text
 from self_instruct.generation.tracking import Tracker, check_installed
