@@ -43,7 +43,7 @@ class Request:
     `seed` determines the request's random numbers, independently of other requests. `sampling` replaces the engine's sampling
     for this request. `system` is the system message before the prompt, for models with a chat template. A `raw` prompt is
     already rendered: no chat template is applied, and no special tokens are added. `pattern` is a regular expression that the
-    whole completion must match, unless it is cut off; it is None or one that all engines read alike.
+    whole completion must match, unless it is cut off; it is None or one that all engines read in the same way.
     """
 
     index: int
