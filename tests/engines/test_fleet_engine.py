@@ -311,6 +311,16 @@ def test_an_interruption_returns_finished_completions_and_waits_only_once_for_ot
     ]
 
 
+def test_an_error_while_the_only_process_loads_its_model_is_not_delayed_and_has_no_message_about_it(played, caplog):
+    one = played(1)
+    one.beat(0, rows=0)
+    until(lambda: one.fleet._receive() or one.fleet._workers[0].connected)
+    begun = time.monotonic()
+    one.fleet.interrupt()
+    assert one.fleet.poll() == [] and caplog.records == []
+    assert time.monotonic() - begun < module.END_SECONDS
+
+
 def test_a_signal_to_all_ranks_does_not_hide_which_rank_had_died(played, caplog, monkeypatch):
     monkeypatch.setattr(module, "END_SECONDS", 30.0)
     one = played(2)
