@@ -274,6 +274,7 @@ class Fleet:
             return
         self._workers_stopped = self._interrupted = True
         self._stop.set()
+        self._drain(0)  # messages may have arrived while rank 0 was busy: they say which processes to wait for
         deadline = time.monotonic() + END_SECONDS + GRACE_SECONDS
         while (
             time.monotonic() < deadline
