@@ -173,6 +173,6 @@ class ThoughtTags:
 
 
 def _in_sentence(text: str, at: int) -> bool:
-    """Return whether a word or a comma stands before a place, on the same line."""
+    """Return whether a word or a comma precedes a position on the same line."""
     line = text[max(0, at - 200) : at].rpartition("\n")[2].rstrip(" \t")
     return bool(line) and (line[-1].isalnum() or line[-1] == ",")

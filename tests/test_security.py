@@ -16,7 +16,7 @@ from self_instruct.engines.local.loading import load_model
 from self_instruct.engines.local.tokenizer import load_text
 from self_instruct.engines.options import ModelOptions
 from self_instruct.errors import UserError
-from self_instruct.review.consistency import _settled
+from self_instruct.review.consistency import _config_of
 from self_instruct.review.options import ConsistencyOptions
 from self_instruct.user_files import UniqueKeyLoader
 from tests.support.runs import IO, ROOT, run, scripted
@@ -155,8 +155,8 @@ def test_it_is_off_by_default_and_a_run_from_elsewhere_does_not_turn_it_on():
         and "trust_remote_code" not in ConsistencyOptions.__dataclass_fields__
     )
     run_of_another = {"model_name_or_path": "somebody/model", "trust_remote_code": True}
-    assert _settled(run_of_another, {}).model.trust_remote_code is False
-    assert _settled(run_of_another, {"trust_remote_code": True}).model.trust_remote_code is True
+    assert _config_of(run_of_another, {}).model.trust_remote_code is False
+    assert _config_of(run_of_another, {"trust_remote_code": True}).model.trust_remote_code is True
 
 
 # ---- what a run leaves and prints

@@ -56,7 +56,9 @@ def main(argv: Sequence[str]) -> int:
 
     rows, turns = Tally.sum(one.tally for one, _ in counts), Tally.sum(one.tally for _, one in counts)
     samples, read = sum(one.samples for _, one in counts), sum(one.read for _, one in counts)
-    lines = [f"{samples:,} samples of {rows.kept:,} of {rows.total:,} conversations were written as {format.what}."]
+    lines = [
+        f"{rows.kept:,} of {rows.total:,} conversations were kept; they were written as {format.what}, in {samples:,} samples."
+    ]
     lines += [f"Tokens were counted by {counted}."] if options.max_tokens is not None else []
     lines += ["Dropped conversations:", *rows.lines()] if rows.drops else []
     lines += [f"Turns: {read:,} read, {turns.kept:,} written, {turns.drops.total():,} dropped.", *turns.lines()]

@@ -74,9 +74,9 @@ def table(findings: Findings, output: str | None) -> str:
         lines += [f"      {printable(place)}  {printable(text)}" for place, text in findings.first.get(name, [])]
     lines += [f"  unreadable: {reason:<10} {n:>10,}" for reason, n in findings.unreadable.items()]
     if output is not None:
-        fixed = f"{findings.mended_rows:,} rows were fixed:" if findings.mended_rows else "No rows needed fixing."
+        fixed = f"{findings.fixed_rows:,} rows were fixed:" if findings.fixed_rows else "No rows needed fixing."
         lines.append(fixed)
-        lines += [f"  {name:<22} {number:>10,}" for name, number in findings.mended.most_common()]
+        lines += [f"  {name:<22} {number:>10,}" for name, number in findings.fixed.most_common()]
     return "\n".join(lines)
 
 

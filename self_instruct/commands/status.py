@@ -10,15 +10,17 @@ from pathlib import Path
 
 from self_instruct.config.option import taken
 from self_instruct.config.parser import parse_values
+from self_instruct.engines.base import UNANSWERED
 from self_instruct.generation.progress import clock
 from self_instruct.generation.summary import (
+    AFTER_FAILURE,
+    OTHER_OPTIONS,
     changed_limit,
     counted,
-    explain_command,
-    first_dropped,
     refilter_command,
     tokens_text,
     waiting_text,
+    why_none,
     yield_text,
 )
 from self_instruct.report.options import StatusOptions
@@ -94,12 +96,16 @@ def _next(status: Status) -> list[str]:
     limit = changed_limit(status.stopped or "")
     if status.target is not None and status.accepted >= status.target:
         lines.append("  more records: the same command with a larger --num_instructions_to_generate")
+    elif UNANSWERED in (status.stopped or ""):
+        lines.append(f"{AFTER_FAILURE}: the same command")
+    elif limit == "min_yield" and not status.accepted:
+        lines.append(f"  {OTHER_OPTIONS}")
     elif limit:
         lines.append(f"  go on: the same command with another --{limit}")
     else:
         lines.append("  go on: the same command")
     if status.accepted and isinstance(threshold, float):
         lines.append(f"  another threshold:\n    {refilter_command(folder, threshold)}")
-    elif dropped := first_dropped(folder):
-        lines.append(f"  why the first candidate was dropped:\n    {explain_command(folder, dropped)}")
+    elif not status.accepted:
+        lines += why_none(folder)
     return lines

@@ -16,7 +16,9 @@ def command_line() -> list[str]:
     launched = _launched(_parent_command())
     if launched:
         return launched
-    module = _module(sys.argv[0])
+    module, script = _module(sys.argv[0]), Path(sys.argv[0])
+    if not module and len(script.parts) > 1 and script.absolute().parent == Path(sys.executable).parent:
+        return list(sys.argv)  # installed beside the interpreter, which its first line names
     return [sys.executable, *(["-m", module] if module else sys.argv[:1]), *sys.argv[1:]]
 
 

@@ -94,7 +94,7 @@ class _About:
     has_output: bool
     untokenized: int
     repairs: Mapping[str, int]
-    mended: dict[str, list[str]]
+    repaired: dict[str, list[str]]
 
 
 class _CurateTask(PipelineStep):
@@ -127,7 +127,7 @@ class FilterRows(_CurateTask):
             read = _read_share(work, file, part)
             material = filter_files(work.job, [read])
             about = _About(
-                read.has_output, untokenized(work.job, [read]), dict(read.reader.repairs), read.reader.mended
+                read.has_output, untokenized(work.job, [read]), dict(read.reader.repairs), read.reader.repaired
             )
             path = work.rows(file, part)
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -189,7 +189,7 @@ class Decide(_CurateTask):
             for at, reader in enumerate(pipeline.readers):
                 shares = [_loaded(work.rows(at, part)) for part in range(work.parts)]
                 abouts = [_About(**next(share)) for share in shares]
-                first = replace(reader, repairs=Counter(abouts[0].repairs), mended=abouts[0].mended)
+                first = replace(reader, repairs=Counter(abouts[0].repairs), repaired=abouts[0].repaired)
                 files.append(InstructionFile(first, [], any(about.has_output for about in abouts)))
                 counts.untokenized += sum(about.untokenized for about in abouts)
                 counts.shares.append(pipeline.run(near.decided(at, _in_turn(shares)), step))

@@ -44,7 +44,7 @@ class SourceCounts:
             "drops": self.tally.by_name(),
             "lost": dict(sorted(self.lost.items())),
             "repaired": {
-                kind: {"rows": n, "first": reader.mended[kind]} for kind, n in sorted(reader.repairs.items())
+                kind: {"rows": n, "first": reader.repaired[kind]} for kind, n in sorted(reader.repairs.items())
             },
         }
 

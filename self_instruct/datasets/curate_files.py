@@ -85,7 +85,7 @@ def _about(file: InstructionFile, share: Tally) -> dict[str, Any]:
         "format": reader.schema.name if reader.schema else None, "container": reader.container.kind,
         "lines": share.total, "has_output": file.has_output, "kept": share.kept,
         "drops": share.by_stage([stage for stage, _ in stages_of(share)]),
-        "repaired": {kind: {"lines": n, "first": reader.mended[kind]} for kind, n in sorted(reader.repairs.items())},
+        "repaired": {kind: {"lines": n, "first": reader.repaired[kind]} for kind, n in sorted(reader.repairs.items())},
     }  # fmt: skip
 
 

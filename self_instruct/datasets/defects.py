@@ -9,8 +9,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from self_instruct.datasets.fixing import NO_INPUT, TEXTS, is_no_input
 from self_instruct.datasets.markup import speaks_of_html
-from self_instruct.datasets.mending import NO_INPUT, TEXTS, is_no_input
 from self_instruct.datasets.thoughts import broken_thought, has_thought
 from self_instruct.records import Record, is_blank
 from self_instruct.rules.fences import pieces, prose_of
@@ -196,12 +196,12 @@ def _searched(pattern: re.Pattern[str], *parts: str) -> Find:
     return find
 
 
-def _changed(mend: Callable[[str], str]) -> Find:
-    """Return a check for a text that `mend` would change; the finding is escaped."""
+def _changed(fix: Callable[[str], str]) -> Find:
+    """Return a check for a text that `fix` would change; the finding is escaped."""
 
     def find(record: Exchange) -> str | None:
         for part, text in zip(("instruction", "input", "output"), texts_of(record), strict=True):
-            better = mend(text)
+            better = fix(text)
             if better != text:
                 at = next((at for at, (a, b) in enumerate(zip(text, better, strict=False)) if a != b), len(better))
                 shown = text[max(0, at - 20) : at + 20]
@@ -404,7 +404,7 @@ CHECKS = {
     "comma_end": Check("the instruction ends in a comma", comma_end),
     "merged_turns": Check("another turn begins within the output", merged_turns),
     "mojibake": Check("text in the wrong encoding, or replacement characters", mojibake),
-    **{name: Check(what, _changed(mend)) for name, (what, mend) in TEXTS.items()},
+    **{name: Check(what, _changed(fix)) for name, (what, fix) in TEXTS.items()},
 }  # fmt: skip
 TURN_ORDER, DUPLICATE = "turn_order", "duplicate"
 OF_ROWS = {TURN_ORDER: "user and assistant do not take turns", DUPLICATE: "a duplicate of an earlier row"}

@@ -51,7 +51,7 @@ _DID: dict[str, tuple[str, tuple[type, ...]]] = {
     "curate": ("curated", (ReadingOptions, FilterOptions, NoveltyOptions)),
     "merge": ("merged", (MergeOptions, MergeFilterOptions, NoveltyOptions, DecontaminationOptions)),
     "decontaminate": ("decontaminated", (ReadingOptions, DecontaminationOptions)),
-    "lint": ("mended", (ReadingOptions, LintOptions)),
+    "lint": ("fixed", (ReadingOptions, LintOptions)),
     "select": ("selected", (ReadingOptions, SelectOptions, NoveltyOptions)),
     "clean": ("cleaned", (ReadingOptions, ConversationOutputOptions, CleaningOptions)),
     "convert": ("converted", (ReadingOptions, ConversionOptions)),

@@ -12,7 +12,7 @@ from typing import Any
 
 from self_instruct.datasets.defects import CHECKS, DUPLICATE, TURN_ORDER, Exchange
 from self_instruct.datasets.example import ASSISTANT, TOOL, USER, Example, Turn
-from self_instruct.datasets.mending import mended
+from self_instruct.datasets.fixing import fixed
 from self_instruct.datasets.ours import row_of
 from self_instruct.datasets.pipeline import ReadRow, Result, Step, open_pipeline
 from self_instruct.datasets.reading import Reader, Source
@@ -32,8 +32,8 @@ class Findings:
     clean: int = 0
     counts: Counter[str] = field(default_factory=Counter)
     first: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
-    mended_rows: int = 0
-    mended: Counter[str] = field(default_factory=Counter)
+    fixed_rows: int = 0
+    fixed: Counter[str] = field(default_factory=Counter)
     sources: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -68,7 +68,7 @@ class Findings:
                 }
                 for name in self.names
             },
-            "mended": {"rows": self.mended_rows, "faults": dict(sorted(self.mended.items()))},
+            "fixed": {"rows": self.fixed_rows, "faults": dict(sorted(self.fixed.items()))},
             "options": dict(self.options),
         }
 
@@ -107,7 +107,7 @@ class _Lint(Step[ReadRow]):
 
     def apply_to(self, row: ReadRow) -> Result:
         _find_faults(*row, self._findings, self._seen)
-        return Result([_mended_line(self._reader, *row, self._columns, self._findings)] if self._fix else [])
+        return Result([_fixed_line(self._reader, *row, self._columns, self._findings)] if self._fix else [])
 
 
 def exchanges_of(example: Example, stated_input: str) -> Iterator[Exchange]:
@@ -178,13 +178,13 @@ def _find_faults(row: Row, example: Example, findings: Findings, seen: dict[byte
     findings.clean += not found
 
 
-def _mended_line(reader: Reader, row: Row, example: Example, columns: set[str], findings: Findings) -> bytes:
+def _fixed_line(reader: Reader, row: Row, example: Example, columns: set[str], findings: Findings) -> bytes:
     """Return the fixed row as a line in our format."""
-    better, names = mended_example(example, _stated_input(row, example))
+    better, names = fixed_example(example, _stated_input(row, example))
     if not names:
         return reader.line(row, example, columns)
-    findings.mended.update(sorted(names))
-    findings.mended_rows += 1
+    findings.fixed.update(sorted(names))
+    findings.fixed_rows += 1
     if reader.is_ours(row) and not example.messages and "instances" not in row.value:
         texts = {name: getattr(better, name) for name in ("instruction", "input", "output", "system")}
         line = json_line({**row.value, **{name: text for name, text in texts.items() if row.value.get(name)}})
@@ -193,12 +193,12 @@ def _mended_line(reader: Reader, row: Row, example: Example, columns: set[str], 
     return line.removesuffix(b"\n")
 
 
-def mended_example(example: Example, stated_input: str) -> tuple[Example, set[str]]:
+def fixed_example(example: Example, stated_input: str) -> tuple[Example, set[str]]:
     """Return the example with every text fixed, and the names of the fixed faults."""
     names = set[str]()
 
     def text(value: str, *, is_input: bool = False) -> str:
-        better, gone = mended(value, is_input=is_input)
+        better, gone = fixed(value, is_input=is_input)
         names.update(gone)
         return better
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from self_instruct.config.option import option
 from self_instruct.datasets.defects import NAMES as FAULTS
+from self_instruct.datasets.fixing import FIXED
 from self_instruct.datasets.instruction_file import COMPARED
 from self_instruct.datasets.mapping import parse_map
-from self_instruct.datasets.mending import MENDED
 from self_instruct.datasets.reading import AUTO, INPUT_FORMATS, Source
 from self_instruct.datasets.template import PREAMBLE
 from self_instruct.datasets.writing import LMFLOW_TYPES, SUFFIXES
@@ -254,7 +254,7 @@ class LintOptions:
     checks: list[str] = option(list(FAULTS), "faults to look for", choices=FAULTS)
     examples: int = option(3, "number of example rows to show for each fault", minimum=0)
     fix: bool = option(
-        False, f"fix the faults that have one right correction ({', '.join(MENDED)}) and write all rows to --output_path"
+        False, f"fix the faults that have one right correction ({', '.join(FIXED)}) and write all rows to --output_path"
     )  # fmt: skip
     fail_on: list[str] = option([], "faults that make the exit code 1 if any row has them", choices=FAULTS)
     report: str | None = option(

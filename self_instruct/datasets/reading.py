@@ -57,7 +57,7 @@ class Reader:
     schema: Schema | None
     first: list[Row | Unreadable]
     repairs: Counter[str] = field(default_factory=Counter)
-    mended: dict[str, list[str]] = field(default_factory=dict)
+    repaired: dict[str, list[str]] = field(default_factory=dict)
     others: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -102,7 +102,7 @@ class Reader:
             f"{self.source.path}: {number:,} rows were read as {SCHEMAS[name].what}, the only format that fits them"
             for name, number in sorted(self.others.items())
         ] + [
-            f"{self.source.path}: {number:,} rows had {REPAIRS[kind]}: {', '.join(self.mended[kind])}"
+            f"{self.source.path}: {number:,} rows had {REPAIRS[kind]}: {', '.join(self.repaired[kind])}"
             + (" ..." if number > _LOCATIONS else "")
             for kind, number in sorted(self.repairs.items())
         ]
@@ -111,7 +111,7 @@ class Reader:
         """Count the repairs of a row."""
         self.repairs.update(row.repairs)
         for kind in row.repairs:
-            locations = self.mended.setdefault(kind, [])
+            locations = self.repaired.setdefault(kind, [])
             if len(locations) < _LOCATIONS:
                 locations.append(row.place)
 

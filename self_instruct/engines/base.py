@@ -11,6 +11,8 @@ from self_instruct.config.thought_tags import thought_tags
 FinishReason = Literal["stop", "length", "repetition", "error"]
 CUT = ("length", "repetition")
 """Finish reasons of a text that was cut off: its last block may be incomplete."""
+UNANSWERED = "requests could not be answered"
+"""Part of the reason for the stop after too many errors in a row."""
 _THOUGHT_FIELDS = ("reasoning", "reasoning_tokens")
 
 
@@ -41,7 +43,7 @@ class Request:
     `seed` determines the request's random numbers, independently of other requests. `sampling` replaces the engine's sampling
     for this request. `system` is the system message before the prompt, for models with a chat template. A `raw` prompt is
     already rendered: no chat template is applied, and no special tokens are added. `pattern` is a regular expression that the
-    whole completion must match, unless it is cut off; it is None or one that all engines read alike.
+    whole completion must match, unless it is cut off; it is None or one that all engines read in the same way.
     """
 
     index: int

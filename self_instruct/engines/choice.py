@@ -60,13 +60,13 @@ def choose_engine(
 
     `architectures` reads the names of the model's classes from its configuration.
     """
-    reason = _why_not_vllm(options, device)
+    reason = _vllm_obstacle(options, device)
     if reason is None:
-        reason = _why_not_supported(architectures(), _supported_by_vllm)
+        reason = _architecture_obstacle(architectures(), _supported_by_vllm)
     return (_LOCAL, reason) if reason else (_VLLM, "")
 
 
-def _why_not_vllm(options: Mapping[str, Any], device: str) -> str | None:
+def _vllm_obstacle(options: Mapping[str, Any], device: str) -> str | None:
     if not _installed("vllm"):
         return "it is not installed"
     if device != "cuda":
@@ -77,7 +77,7 @@ def _why_not_vllm(options: Mapping[str, Any], device: str) -> str | None:
     return f"it does not take --{given[0]} {options[given[0]]}" if given else None
 
 
-def _why_not_supported(architectures: Sequence[str], supported: Callable[[], Collection[str]]) -> str | None:
+def _architecture_obstacle(architectures: Sequence[str], supported: Callable[[], Collection[str]]) -> str | None:
     try:
         known = supported()
     except Exception as error:  # an incompatible torch or driver can cause any exception

@@ -79,7 +79,7 @@ class Labels:
 
     @cached_property
     def _certain(self) -> str:
-        """A pattern, without indentation, for a label wherever it stands: a number and a trigger word in any case, possibly as
+        """A pattern, without indentation, for a label at any position: a number and a trigger word in any case, possibly as
         a heading or in bold; the trigger word alone, spelled exactly; the first trigger word as a heading without a colon.
         """
         first = re.escape(self.triggers[0][1])

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from self_instruct.engines.base import Completion, Engine, EngineLost, Request
+from self_instruct.engines.base import UNANSWERED, Completion, Engine, EngineLost, Request
 from self_instruct.errors import UserError
 from self_instruct.generation.judging import Curator
 from self_instruct.generation.plan import Plan
@@ -47,7 +47,8 @@ class Limits:
 class Loop:
     """One generation run, from the entries that its journal already holds to the first limit reached.
 
-    `failed` is set if the engine failed, and `replayed` once the dataset has the records of all journal entries.
+    `failed` is set if the engine failed, and `replayed` once the dataset has the records of all journal entries. `generated` is
+    the number of completions that this launch journalled.
     """
 
     plan: Plan
@@ -63,6 +64,7 @@ class Loop:
     _in_flight: dict[int, Prompt] = field(default_factory=dict)
     failed: bool = False
     replayed: bool = False
+    generated: int = 0
     _errors: int = 0
     _error: str = ""
     _committed: int = 0
@@ -122,7 +124,12 @@ class Loop:
         """Write a verdict for every task that has no answer at the end of the run."""
         verdicts = self.curator.unfinished()
         self.writer.write(None, verdicts)
-        self.funnel.settle(verdicts)
+        self.funnel.count_undecided(verdicts)
+
+    @property
+    def before(self) -> int:
+        """The number of completions that the journal held before this launch."""
+        return len(self._earlier)
 
     @property
     def in_flight(self) -> int:
@@ -143,6 +150,7 @@ class Loop:
         """Journal completions before they are parsed, so that no later failure loses them. Return their entries."""
         entries = [Entry.of(self._in_flight.pop(item.request), item) for item in completions]
         self.journal.append(entries)
+        self.generated += len(entries)
         self._waiting.update((entry.request, entry) for entry in entries)
         for entry in entries:
             self.funnel.spending.count(entry.usage)
@@ -203,7 +211,7 @@ class Loop:
         limits = self.limits
         if self._errors >= ERRORS_IN_A_ROW:
             self.failed = True
-            return f"the last {ERRORS_IN_A_ROW} requests could not be answered: {self._error}"
+            return f"the last {ERRORS_IN_A_ROW} {UNANSWERED}: {self._error}"
         if self.funnel.accepted >= limits.target:
             return f"all {limits.target} records are accepted"
         if (unproductive := self._unproductive()) is not None:
@@ -219,8 +227,8 @@ class Loop:
         limits, recent = self.limits, self.funnel.recent_yield
         if recent is not None and recent < limits.min_yield:
             return (
-                f"the yield of the last {self.funnel.patience} requests was {recent:.2%}, under --min_yield "
-                f"{limits.min_yield:.2%}; {self.funnel.likely_cause}"
+                f"the yield of the last {self.funnel.patience} requests was {recent:.2%} of the checked blocks, under "
+                f"--min_yield {limits.min_yield:.2%}; {self.funnel.likely_cause}"
             )
         if limits.stop_diversity is not None:
             novelty = self.funnel.novelty.mean  # added up only here, because that takes time

@@ -1,7 +1,7 @@
 """The patterns of --constrain: regular expressions for what the model is asked for and what the parser reads.
 
-A pattern uses only what all engines read alike: literal text, classes, groups, alternatives and repetition, no look-around, no
-anchors and no flags. It is part of the plan, so run.yaml has its hash.
+A pattern uses only what all engines read in the same way: literal text, classes, groups, alternatives and repetition, no
+look-around, no anchors and no flags. It is part of the plan, so run.yaml has its hash.
 """
 
 import hashlib

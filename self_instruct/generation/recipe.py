@@ -29,12 +29,12 @@ from self_instruct.generation.assembly import (
     stop_words,
     template_arguments,
 )
+from self_instruct.generation.automatic_options import for_model, with_horizon, with_template
 from self_instruct.generation.config import Config
 from self_instruct.generation.judging import Curator
 from self_instruct.generation.patterns import check_constrain, described
 from self_instruct.generation.plan import Composer, Plan, SeedPlan
 from self_instruct.generation.prompts import read_header
-from self_instruct.generation.settling import for_model, with_horizon, with_template
 from self_instruct.generation.summary import Ending, summarise
 from self_instruct.generation.task_lists import TaskListComposer
 from self_instruct.generation.user_turns import UserTurnParser

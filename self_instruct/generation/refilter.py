@@ -61,7 +61,7 @@ def refilter(old: Path, new: Path, given: Mapping[str, Any]) -> Ending:
                 progress.reach(at)
         undecided = curator.unfinished()
         writer.write(None, undecided)
-        funnel.settle(undecided)
+        funnel.count_undecided(undecided)
         writer.publish()
     finally:
         progress.close()

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,13 +20,13 @@ from self_instruct.engines.server.connecting import check_given
 from self_instruct.errors import FILE_ONLY, UserError
 from self_instruct.formats import RecordFormat
 from self_instruct.generation.assembly import build_format, build_spending
+from self_instruct.generation.automatic_options import with_earlier_choices
 from self_instruct.generation.categories.recipe import CategoryRecipe
 from self_instruct.generation.config import GROUPS, Config, flatten
 from self_instruct.generation.forecast import Forecast, tokens_per_record
 from self_instruct.generation.loop import Limits, Loop
 from self_instruct.generation.progress import REPLAYED, Load, Progress
 from self_instruct.generation.recipe import Recipe, SeedRecipe
-from self_instruct.generation.settling import with_earlier_choices
 from self_instruct.generation.signals import Interruption
 from self_instruct.generation.summary import Ending, yield_text
 from self_instruct.generation.tracking import Tracker, check_installed
@@ -190,16 +190,29 @@ def launch(
     elif config.run.plan:
         text = _forecast(config, loop, fleet, stopped, progress.tokens_per_second)
     else:
-        idle = (stats.idleness(fleet.stats), stats.occupancy(fleet.stats)) if fleet is not None else None
+        ending = _ending(loop, folder, stopped, progress.seconds, fleet)
         # An engine object of the user's may be the reader, and may lack this attribute.
         demonstration = getattr(generators.reader, "demonstration", False)
         text = recipe.summary(
-            Ending(
-                folder, loop.funnel, session.curator.pool, stopped, described["options"], progress.seconds, idle, again,
-                loop.waiting, loop.failed, demonstration,
+            replace(
+                ending,
+                pool=session.curator.pool,
+                options=described["options"],
+                again=again,
+                demonstration=demonstration,
             )
-        )  # fmt: skip
+        )
     return Ended(128 + interruption.received if interruption.received else int(loop.failed), text)
+
+
+def _ending(loop: Loop, folder: Path, stopped: str, seconds: float, fleet: Fleet | None) -> Ending:
+    """Return how the loop ended, without the pool and the options; `seconds` is how long this launch generated."""
+    ran = loop.generated > 0
+    idle = (stats.idleness(fleet.stats), stats.occupancy(fleet.stats)) if ran and fleet is not None else None
+    return Ending(
+        folder, loop.funnel, [], stopped, seconds=seconds if ran else None, before=loop.before, idle=idle,
+        waiting=loop.waiting, failed=loop.failed,
+    )  # fmt: skip
 
 
 def _limits(config: Config, capacity: int | None) -> Limits:

@@ -4,6 +4,7 @@ import os
 import shlex
 import sys
 import textwrap
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, count
@@ -26,15 +27,18 @@ _LIMITS = (
     "max_requests", "max_tokens", "max_usage_tokens", "max_cost", "min_yield", "stop_diversity", "script_path",
 )  # fmt: skip
 """Options that end a run, so that the same command would end at once."""
+AFTER_FAILURE = "  go on, once the cause above is fixed"
+OTHER_OPTIONS = "start again with other options: in another --batch_dir, or with --overwrite"
 
 
 @dataclass(frozen=True)
 class Ending:
     """How a run ended: why it stopped, its options, its counts, and the records kept.
 
-    `seconds` is how long this launch generated; `idle` is the share of that time in which generation waited for prompts, and
-    the share of its rows in use. `again` is the command of this launch as a list of words, None if it is unknown. `waiting`
-    counts undecided completions in the journal. `note` is a sentence about a refilter.
+    `seconds` is how long this launch generated, None if it generated nothing; `before` is the number of requests that earlier
+    launches have answered. `idle` is the share of `seconds` in which generation waited for prompts, and the share of its rows
+    in use. `again` is the command of this launch as a list of words, None if it is unknown. `waiting` counts undecided
+    completions in the journal. `note` is a sentence about a refilter.
     """
 
     folder: Path
@@ -43,6 +47,7 @@ class Ending:
     stopped: str
     options: Mapping[str, Any] = field(default_factory=dict)
     seconds: float | None = None
+    before: int = 0
     idle: tuple[float, float] | None = None
     again: Sequence[str] | None = None
     waiting: int = 0
@@ -132,12 +137,14 @@ def refilter_command(folder: Path, threshold: float) -> str:
 
 def _headline(ending: Ending) -> str:
     funnel = ending.funnel
-    took = f" in {ending.seconds:,.0f} s" if ending.seconds is not None else ""
+    took = f" in {ending.seconds:,.0f} s" if ending.seconds is not None and not ending.before else ""
     lines = [
         why(ending),
         f"{counted(funnel.accepted, 'record')} from {counted(funnel.requests, 'request')}{took}; {yield_text(funnel)}; "
         f"{tokens_text(funnel.completion_tokens, funnel.accepted)}.",
     ]
+    if ending.before:
+        lines.append(_launch_text(ending))
     if ending.waiting:
         lines.append(waiting_text(ending.waiting, ending.complete))
     if ending.note:
@@ -148,6 +155,13 @@ def _headline(ending: Ending) -> str:
     if funnel.spending.completions:
         lines.append(funnel.spending.summary())
     return "\n".join(lines)
+
+
+def _launch_text(ending: Ending) -> str:
+    """Return a sentence on what this launch added to the requests of earlier ones."""
+    if ending.seconds is None:
+        return f"This launch generated nothing: the journal already held {counted(ending.before, 'completion')}."
+    return f"This launch took {ending.seconds:,.0f} s; earlier ones had answered {counted(ending.before, 'request')}."
 
 
 def _warnings(funnel: Funnel) -> list[str]:
@@ -200,20 +214,20 @@ def _files(folder: Path) -> str:
 
 
 def _next(ending: Ending) -> str:
-    folder, pool, lines = ending.folder, ending.pool, ["Next:"]
-    if ending.again is not None:
-        lines += _continuing(ending, ending.again)
-    if pool:
-        if (folder / JOURNAL).exists() and "rouge_threshold" in ending.options:
-            command = refilter_command(folder, ending.options["rouge_threshold"])
-            lines.append(f"  another threshold, without generating:\n    {command}")
-        lines.append(
-            f"  why a candidate was kept or dropped, by its id or text:\n    {explain_command(folder, pool[0].id)}"
-        )
-        lines.append(f'  load the records:\n    datasets.load_dataset("json", data_files="{folder / ACCEPTED}")')
-    elif dropped := first_dropped(folder):
-        lines.append(f"  why the first candidate was dropped:\n    {explain_command(folder, dropped)}")
-    return "\n".join(lines) if len(lines) > 1 else f"Next: give other options; {folder} holds no record."
+    folder, pool = ending.folder, ending.pool
+    continuing = _continuing(ending, ending.again) if ending.again is not None else []
+    if not pool:
+        lines = [*why_none(folder), *continuing]
+        return "\n".join(["Next:", *lines]) if lines else f"Next: give other options; {folder} holds no record."
+    lines = ["Next:", *continuing]
+    if (folder / JOURNAL).exists() and "rouge_threshold" in ending.options:
+        command = refilter_command(folder, ending.options["rouge_threshold"])
+        lines.append(f"  another threshold, without generating:\n    {command}")
+    lines.append(
+        f"  why a candidate was kept or dropped, by its id or text:\n    {explain_command(folder, pool[0].id)}"
+    )
+    lines.append(f'  load the records:\n    datasets.load_dataset("json", data_files="{folder / ACCEPTED}")')
+    return "\n".join(lines)
 
 
 def _continuing(ending: Ending, again: Sequence[str]) -> list[str]:
@@ -222,22 +236,38 @@ def _continuing(ending: Ending, again: Sequence[str]) -> list[str]:
         number = 2 * len(ending.pool)
         return [f"  more records:\n    {_typed(with_option(again, ['--num_instructions_to_generate'], number))}"]
     if ending.failed:
-        return [f"  go on, once the cause above is fixed:\n    {_typed(again)}"]
+        return [f"{AFTER_FAILURE}:\n    {_typed(again)}"]
     limit = changed_limit(ending.stopped)
     value = ending.options.get(limit or "")
     if limit is None:
         return [f"  go on:\n    {_typed(again)}"]
     if isinstance(value, str) or not value:
         return [f"  go on, with another --{limit}:\n    {_typed(again)}"]
-    changed = value / 2 if limit in ("min_yield", "stop_diversity") else 2 * value
+    if limit == "min_yield" and not ending.funnel.recent_yield:
+        return [f"  {OTHER_OPTIONS}"]
+    changed = _lower(ending.funnel, limit, value) if limit in ("min_yield", "stop_diversity") else 2 * value
     return [f"  go on, with another --{limit}:\n    {_typed(with_option(again, [f'--{limit}'], f'{changed:.12g}'))}"]
 
 
-def first_dropped(folder: Path) -> str | None:
-    """Return the id of the first candidate that was dropped."""
+def _lower(funnel: Funnel, limit: str, value: float) -> float:
+    """Return half of the limit, or of the figure that was below it, so that the run does not stop again at once."""
+    figure = funnel.recent_yield if limit == "min_yield" else funnel.novelty.mean
+    return float(f"{min(value, figure or value) / 2:.2g}")
+
+
+def why_none(folder: Path) -> list[str]:
+    """Return lines with the command that explains a candidate dropped for the most frequent reason; none if none was."""
     path = folder / REJECTED
-    row = next((row for _, row in read_objects(path, "the run")), {}) if path.is_file() else {}
-    return str(row["id"]) if "id" in row else None
+    rows = [row for _, row in read_objects(path, "the run") if "id" in row] if path.is_file() else []
+    rows = [row for row in rows if row.get("stage") != "generation"]  # a failed request has no candidate
+    if not rows:
+        return []
+    reason, number = Counter(str(row.get("reason")) for row in rows).most_common(1)[0]
+    name = next(str(row["id"]) for row in rows if str(row.get("reason")) == reason)
+    return [
+        f"  why candidates were dropped, most often for {reason} ({number:,} of {len(rows):,}):\n"
+        f"    {explain_command(folder, name)}"
+    ]
 
 
 def _module(name: str, folder: Path) -> str:

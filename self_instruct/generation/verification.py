@@ -51,7 +51,7 @@ class Verification:
 
     @contextmanager
     def stored_in(self, folder: Path, writes: bool = True) -> Iterator[None]:
-        """Use the results that a run directory holds inside this block, and store new ones there if it `writes`."""
+        """Inside this block, use the results stored in a run directory; with `writes`, store new ones there too."""
         path = folder / EXECUTIONS
         if writes:
             self._file = AppendedFile(path, _read)
@@ -83,12 +83,12 @@ class Verification:
         return bool(self._pending)
 
     def wait(self) -> None:
-        """Wait until tests have run, but not for long, and store their results."""
+        """Wait a moment for running tests, and store the results of those that have finished."""
         wait(self._pending.values(), _WAIT_SECONDS, FIRST_COMPLETED)
         self._collect()
 
     def ready(self, entry: Entry, group: Sequence[Verdict]) -> bool:
-        """Return whether the results for a completion with tests are there; start the tests that have none."""
+        """Return whether all tests in a completion have results; start those that have none."""
         tests = self._tests(entry, group)
         missing = [verdict for verdict in group if tests and self._result(entry, verdict, tests) is None]
         for verdict in missing:

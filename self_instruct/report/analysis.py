@@ -75,14 +75,14 @@ def analyse(
 ) -> Analysis:
     """Read and analyse runs or files. With a model, encode texts without a vector, and keep their vectors in `cache`.
 
-    Raises UserError if an input or the reference is neither a run nor a file of instructions, the model cannot be loaded, or
-    there is a reference but no vectors.
+    A single run may have no accepted record. Raises UserError if an input or the reference is neither a run nor a file of
+    instructions, the model cannot be loaded, or there is a reference but no vectors.
     """
-    inputs = read_inputs(paths)
+    inputs = read_inputs(paths, may_be_empty=len(paths) == 1 and reference is None)
     compared = [*inputs, *(read_inputs([reference]) if reference is not None else [])]
     found = (
         stored_vectors(compared)
-        if model_name_or_path is None
+        if model_name_or_path is None or not inputs[0].rows
         else computed_vectors(compared, model_name_or_path, cache, on_encoded)
     )
     if reference is not None and found.vectors is None:
@@ -102,6 +102,8 @@ def stored_vectors(inputs: Sequence[ReportInput]) -> VectorsOrReason:
     """Return the vectors stored beside the inputs, if they cover all records and come from the same model."""
     models, vectors = set(), []
     for source in inputs:
+        if not source.rows:
+            return VectorsOrReason(None, f"{source.name} has no records.")
         known, model = _best(source)
         if len(known) < len(set(source.texts)):
             missing = (

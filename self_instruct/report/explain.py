@@ -104,7 +104,9 @@ def _origin(run: Run, candidate: Candidate) -> Iterator[str]:
     plan = candidate.row.get("provenance") or {}
     if run.entries is None:
         yield f"{run.folder} holds no {JOURNAL}; the completion is in the run that this directory was made from."
-    elif (entry := run.entries.get(candidate.request)) is None:
+    elif (entry := run.entries.get(candidate.request)) is None and candidate.row.get("stage") == "generation":
+        yield f"The engine failed on request {candidate.request}; the next launch of the run asks it again."
+    elif entry is None:
         yield f"{JOURNAL} has no completion of request {candidate.request}; its line was removed."
     else:
         plan = {"seed_ids": entry.seed_ids, "parent_ids": entry.parent_ids}

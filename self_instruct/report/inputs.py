@@ -5,7 +5,7 @@ For a curated file, the dropped candidates are in the rejected file beside it.
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -84,14 +84,24 @@ class ReportInput:
         return Counter((item.stage, item.reason) for item in self.dropped)
 
     @property
+    def stages(self) -> set[str]:
+        """Return the stages that the funnel shows: all but the rare ones that dropped nothing."""
+        lost = {item.stage for item in self.dropped}
+        return {stage for stage, _ in self.steps if stage in lost or stage not in _RARE}
+
+    @property
     def funnel(self) -> list[tuple[str, int]]:
         """Return the number of candidates, and how many are left after each stage."""
+        return self.funnel_of(self.stages)
+
+    def funnel_of(self, stages: Collection[str]) -> list[tuple[str, int]]:
+        """Return the number of candidates, and how many are left after each of these stages."""
         lost = Counter(item.stage for item in self.dropped)
         left = len(self.rows) + sum(lost[stage] for stage, _ in self.steps)
         found = [(self.first, left)]
         for stage, name in self.steps:
             left -= lost[stage]
-            if lost[stage] or stage not in _RARE:
+            if stage in stages:
                 found.append((name, left))
         return found
 
@@ -101,12 +111,14 @@ class ReportInput:
         return [row.record.task for row in self.rows]
 
 
-def read_inputs(paths: Sequence[str]) -> list[ReportInput]:
-    """Read each run or file. Raises UserError if one is neither, holds no record, or is given twice."""
+def read_inputs(paths: Sequence[str], *, may_be_empty: bool = False) -> list[ReportInput]:
+    """Read each run or file. Raises UserError if one is neither, is given twice, or holds no record; with `may_be_empty`, a run
+    or file without records is read if it has dropped candidates.
+    """
     if len({Path(path).resolve() for path in paths}) < len(paths):
         raise UserError(f"{NAMED}: the same path is given twice; give each once")
     names = _names(paths)
-    return [_read(Path(path), name) for path, name in zip(paths, names, strict=True)]
+    return [_read(Path(path), name, may_be_empty) for path, name in zip(paths, names, strict=True)]
 
 
 def _names(given: Sequence[str]) -> list[str]:
@@ -119,12 +131,14 @@ def _names(given: Sequence[str]) -> list[str]:
     return names
 
 
-def _read(path: Path, name: str) -> ReportInput:
+def _read(path: Path, name: str, may_be_empty: bool) -> ReportInput:
     if str(path) == PIPE or not path.exists():
         raise UserError(f"{NAMED} {path}: does not exist; give the --batch_dir of a run, or an instruction file")
     source = _read_run(path, name) if path.is_dir() else _read_file(path, name)
-    if not source.rows:
-        raise UserError(f"{NAMED} {path}: holds no accepted record, so there is nothing to draw; generate some first")
+    candidates = source.funnel[0][1]
+    if not source.rows and not (may_be_empty and candidates):
+        advice = "give it alone to see why its candidates were dropped" if candidates else "generate some first"
+        raise UserError(f"{NAMED} {path}: holds no accepted record; {advice}")
     return source
 
 

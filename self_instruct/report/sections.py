@@ -40,7 +40,11 @@ class Section:
 
 
 def sections(analysis: Analysis, projection: str, map_points: int) -> list[Section]:
-    """Return the sections in the order of the page; without vectors, there is no map."""
+    """Return the sections in the order of the page; without vectors, there is no map. Without records, only the funnel and the
+    reasons are shown.
+    """
+    if not any(source.rows for source in analysis.inputs):
+        return [funnel_section(analysis), reasons_section(analysis)]
     return [
         funnel_section(analysis),
         lengths_section(analysis),
@@ -60,10 +64,11 @@ def share(part: float) -> str:
 def funnel_section(analysis: Analysis) -> Section:
     """Build the funnel and, for runs, the yield and the number of records over the requests."""
     section = Section("funnel", "From blocks written to records kept")
-    steps = {source.name: source.funnel for source in analysis.inputs}
+    shown = {stage for source in analysis.inputs for stage in source.stages}
+    steps = {source.name: source.funnel_of(shown) for source in analysis.inputs}
     caption = "Candidates left after each stage, with their share of the first."
     section.figures.append(Figure("funnel", "Funnel", caption, charts.funnel_chart(steps), wide=True))
-    timed = [source for source in analysis.inputs if any(row.request is not None for row in source.rows)]
+    timed = [source for source in analysis.inputs if source.requests]
     if not timed:
         section.notes.append("Yield over time is shown for runs only: a file does not state the request of a record.")
         return section
@@ -76,6 +81,8 @@ def funnel_section(analysis: Analysis) -> Section:
         f"Yield: records accepted / blocks written, in windows of {window}. Blocks beyond the target are not counted."
     )
     section.figures.append(Figure("yield", "Yield over time", caption, charts.line_chart(yields, analysis.names, y)))
+    if not any(source.rows for source in timed):
+        return section
     grown = [point for source in timed for point in _growth(source)]
     y = {"field": "records", "title": "records accepted so far", "axis": {"format": "~s", "tickCount": 5}}
     caption = (

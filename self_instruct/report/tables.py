@@ -62,6 +62,9 @@ def facts_of(analysis: Analysis) -> list[list[tuple[str, str]]]:
         if source.dropped:
             facts.append((f"yield, of {source.first}", share(len(source.rows) / source.funnel[0][1])))
         facts += source.facts
+        if not source.rows:
+            found.append(facts)
+            continue
         facts.append(("words per instruction (median)", f"{_median_words(source.rows, 'instruction'):,.0f}"))
         if scores := [item.score for item in near.words if item]:
             facts.append(("ROUGE-L with the nearest (median)", f"{statistics.median(scores):.2f}"))

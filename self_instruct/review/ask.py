@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from self_instruct.config.program import with_option
-from self_instruct.engines.base import Completion, Engine, EngineLost, Request
+from self_instruct.engines.base import UNANSWERED, Completion, Engine, EngineLost, Request
 from self_instruct.engines.fleet.world import World, current_world
 from self_instruct.errors import UserError
 from self_instruct.formats import RecordFormat
@@ -426,7 +426,7 @@ class Asker:
             self._errors = self._errors + 1 if item.finish_reason == "error" else 0
             if self._errors >= ERRORS_IN_A_ROW:
                 self.failed = True
-                self.stopped = f"the last {ERRORS_IN_A_ROW} requests could not be answered: {item.error}"
+                self.stopped = f"the last {ERRORS_IN_A_ROW} {UNANSWERED}: {item.error}"
 
     def _prediction(self, question: Question, prompt: Prompt, completion: Completion) -> Prediction:
         predicted, reason = read_last(self.composer.format, prompt.number, question.record, completion)

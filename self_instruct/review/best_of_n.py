@@ -171,7 +171,7 @@ def _by_tests(
 def _by_reward(
     scores: Scores, records: Sequence[Several], name: str, batch_size: int
 ) -> dict[str, tuple[str, list[float | None]]]:
-    """Score answers by a reward model, those of similar length together. A text beyond its context has no score."""
+    """Score answers by a reward model, in batches of similar length. A text longer than its context gets no score."""
     from self_instruct.engines.local.reward import RewardModel
 
     model = RewardModel(name)

@@ -100,11 +100,11 @@ def statistics(
         "drops": {reason: drops[reason] for reason in (NO_PREDICTION, EMBEDDING, ROUGE_L)},
         "rule": rule,
         "thresholds": {EMBEDDING: thresholds.embedding, ROUGE_L: thresholds.rouge_l},
-        "stay_at": [
+        "kept_at": [
             {"threshold": level} | {name: sum(score >= level for score in found) for name, found in scores.items()}
             for level in LEVELS
         ],
-        "predictions": dict(sorted(Counter(item.reason or "told" for item in predictions).items())),
+        "predictions": dict(sorted(Counter(item.reason or "predicted" for item in predictions).items())),
         **{name: sorted({str(getattr(item, name)) for item in predictions}) for name in ("model", "model_revision")},
         "embedding_model": sorted({item.embedding_model for item in predictions if item.embedding_model}),
     }
@@ -120,10 +120,10 @@ def table(counts: dict[str, Any]) -> str:
     ]
     lines = [f"{counts['kept']:,} of {counts['records']:,} records were kept: {', '.join(asked)}.", ""]
     lines.append(f"{'kept at threshold':<30}{names[EMBEDDING]:>12}{names[ROUGE_L]:>12}")
-    lines += [f"  {row['threshold']:<28.1f}{row[EMBEDDING]:>12,}{row[ROUGE_L]:>12,}" for row in counts["stay_at"]]
+    lines += [f"  {row['threshold']:<28.1f}{row[EMBEDDING]:>12,}{row[ROUGE_L]:>12,}" for row in counts["kept_at"]]
     predictions = counts["predictions"]
     lines += ["", f"{'predictions asked for':<30}{sum(predictions.values()):>12,}"]
-    lines += [f"  {reason:<28}{-number:>12,}" for reason, number in predictions.items() if reason != "told"]
+    lines += [f"  {reason:<28}{-number:>12,}" for reason, number in predictions.items() if reason != "predicted"]
     lines += [f"{'records':<30}{counts['records']:>12,}"]
     lines += [f"  {reason:<28}{-number:>12,}" for reason, number in counts["drops"].items() if number]
     return "\n".join([*lines, f"{'kept':<30}{counts['kept']:>12,}"])
@@ -328,10 +328,10 @@ def consistency_of(given: Mapping[str, Any], prompt_path: Path) -> Consistency:
         raise UserError("--no_embeddings needs --self_consistency_rouge_threshold to decide by; give both")
     run = read_run(Path(given["batch_dir"]))
     header = read_header(Path(given.get("prompt_path", prompt_path)))
-    return Consistency(_settled(run.options, given), header, given, run, run.dataset(), options)
+    return Consistency(_config_of(run.options, given), header, given, run, run.dataset(), options)
 
 
-def _settled(earlier: Mapping[str, Any], given: Mapping[str, Any]) -> Config:
+def _config_of(earlier: Mapping[str, Any], given: Mapping[str, Any]) -> Config:
     """Return the run's options, replaced by the given ones; options of the run's model do not apply to another model."""
     values = {name: value for name, value in earlier.items() if name not in NOT_OF_THE_RUN}
     engines = {"api_base": "openai", "model_name_or_path": "huggingface", "script_path": "scripted"}

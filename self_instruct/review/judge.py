@@ -149,7 +149,7 @@ def statistics(judgements: Sequence[Judgement], threshold: float) -> dict[str, A
             name: _counted(range(1, 6), (item.scores[name] for item in judgements if item.scores)) for name in CRITERIA
         },
         "means": _counted(LEVELS[:-1], (_level(item.mean) for item in judgements if item.mean is not None)),
-        "stay_at": [
+        "kept_at": [
             {"threshold": level, "records": sum(item.passes(level) for item in judgements)} for level in LEVELS
         ],
     }
@@ -171,7 +171,7 @@ def table(counts: dict[str, Any]) -> str:
         upper = "5.0" if float(level) == LEVELS[-2] else f"{float(level) + 0.5:.1f}"
         lines.append(f"  {float(level):.1f}-{upper}{number:>10,} {'#' * -(-40 * number // most)}")
     lines += ["", f"{'kept at threshold':<18}{'records':>10}"]
-    return "\n".join([*lines, *(f"  {row['threshold']:<16.1f}{row['records']:>10,}" for row in counts["stay_at"])])
+    return "\n".join([*lines, *(f"  {row['threshold']:<16.1f}{row['records']:>10,}" for row in counts["kept_at"])])
 
 
 def _is_half(record: Record) -> bool:

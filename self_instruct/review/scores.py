@@ -191,10 +191,10 @@ class Scorer:
             unusable = [
                 self._losses(record, model.revision, answer, reason=reason)
                 for record, answer in zip(together, encoded, strict=True)
-                if (reason := _why_not(record, answer)) is not None
+                if (reason := _unusable_reason(record, answer)) is not None
             ]
             yield [item for item in unusable if item.record in names]
-            usable = [at for at, record in enumerate(together) if _why_not(record, encoded[at]) is None]
+            usable = [at for at, record in enumerate(together) if _unusable_reason(record, encoded[at]) is None]
             for batch in batches([len(encoded[at].prompt) + len(encoded[at].answer) for at in usable]):
                 chosen = [usable[index] for index in batch]
                 if not names.isdisjoint(together[at].id for at in chosen):
@@ -298,7 +298,7 @@ def _measure(scorer: Scorer, names: set[str], found: dict[str, Losses], interrup
     return None
 
 
-def _why_not(record: Record, answer: "Answer") -> str | None:
+def _unusable_reason(record: Record, answer: "Answer") -> str | None:
     if is_blank(record.output):
         return NO_ANSWER
     return None if answer.answer else TOO_LONG

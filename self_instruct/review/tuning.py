@@ -67,7 +67,7 @@ class Outcome:
 
     @property
     def score(self) -> float:
-        """Useful records per 1,000 tokens, those of the prompts included."""
+        """Useful records per 1,000 tokens, including the tokens of prompts."""
         tokens = self.prompt_tokens + self.new_tokens
         return 1000 * self.useful / tokens if tokens else 0.0
 

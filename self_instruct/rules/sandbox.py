@@ -186,7 +186,7 @@ def open_sandbox(wanted: str = "auto", limits: Limits | None = None) -> Sandbox:
     best = ("namespaces", "bubblewrap") if os.geteuid() == 0 else ("bubblewrap", "namespaces")
     reasons = []
     for mode in best if wanted == "auto" else (wanted,):
-        if (reason := _why_not(mode)) is None:
+        if (reason := _obstacle(mode)) is None:
             return Sandbox(mode, limits)
         reasons.append(f"{mode}: {reason}")
     raise UserError(
@@ -196,7 +196,7 @@ def open_sandbox(wanted: str = "auto", limits: Limits | None = None) -> Sandbox:
 
 
 @cache
-def _why_not(mode: str) -> str | None:
+def _obstacle(mode: str) -> str | None:
     """Return why a mode does not isolate programs here, or None. To find out, run a program that tries to escape."""
     if not sys.platform.startswith("linux"):
         return f"it needs Linux, but this is {sys.platform}"

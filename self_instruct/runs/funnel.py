@@ -114,12 +114,12 @@ class Funnel:
         self._recent_parsed += parsed
         self._recent_kept += kept
 
-    def settle(self, verdicts: list[Verdict]) -> None:
+    def count_undecided(self, verdicts: list[Verdict]) -> None:
         """Count verdicts that were decided without a completion."""
         self._add(verdicts)
         for verdict in verdicts:
             if verdict.source is not None and verdict.source.category is not None:
-                self.categories[verdict.source.category].settle([replace(verdict, source=None)])
+                self.categories[verdict.source.category].count_undecided([replace(verdict, source=None)])
 
     def _add(self, verdicts: list[Verdict]) -> int:
         """Count verdicts, and return how many of them keep a record."""

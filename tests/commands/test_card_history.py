@@ -43,7 +43,7 @@ def test_the_card_lists_the_steps_of_every_command_in_order(tmp_path, monkeypatc
     assert main(["merge", "--sources", "mine=e.jsonl", *merging, "--output", "f.jsonl"]) == 0
     text = card(tmp_path / "f.jsonl", tmp_path / "out")[1].text
     titles = [f"**{n}. {what}: 3 records.**" for n, what in enumerate(
-        ("Converted", "Mended", "Decontaminated", "Cleaned", "Merged"), start=1)]  # fmt: skip
+        ("Converted", "Fixed", "Decontaminated", "Cleaned", "Merged"), start=1)]  # fmt: skip
     assert [text.index(title) for title in titles] == sorted(text.index(title) for title in titles)
     assert (
         "lint b.jsonl" in text

@@ -112,7 +112,7 @@ def test_records_whose_instruction_is_predicted_are_kept(tested, source):
     assert {row["reason"] for row in rows(folder / PREDICTIONS)} == {None, "empty_instruction"}
     report = json.loads((folder / REPORT).read_text())
     assert report["kept"] == len(kept(folder)) and report["drops"]["no_prediction"] == 1
-    assert report["predictions"] == {"empty_instruction": 3, "told": 9} and len(report["stay_at"]) == 10
+    assert report["predictions"] == {"empty_instruction": 3, "predicted": 9} and len(report["kept_at"]) == 10
 
 
 def test_predictions_that_cannot_be_read_are_counted_and_quoted(tested, source, folder):

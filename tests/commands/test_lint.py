@@ -6,7 +6,7 @@ import json
 import pytest
 
 from self_instruct.datasets.defects import NAMES
-from self_instruct.datasets.mending import MENDED
+from self_instruct.datasets.fixing import FIXED
 from self_instruct.errors import UserError
 from self_instruct.records import json_line
 from tests.support.commands import run_command as main
@@ -54,7 +54,7 @@ def test_findings_are_counted_and_shown_but_are_not_errors(tmp_path, capsys):
 def test_a_fixed_file_has_no_faults_left(tmp_path, capsys):
     out = tmp_path / "out.jsonl"
     _, report = linted(tmp_path, GOOD, *BAD, options=["--fix", "--output", out])
-    assert report["mended"] == {"rows": 3, "faults": {
+    assert report["fixed"] == {"rows": 3, "faults": {
         "control_characters": 2, "line_ends": 1, "no_input": 3, "surrounding_space": 2}}  # fmt: skip
     assert rows(out) == [
         GOOD, {"instruction": "Sort.", "input": "", "output": "1 2 3", "topic": "lists"},
@@ -66,7 +66,7 @@ def test_a_fixed_file_has_no_faults_left(tmp_path, capsys):
     main(["lint", str(out), "--fix", "--output", str(again)])
     assert "No rows needed fixing." in capsys.readouterr().out
     report = json.loads((tmp_path / "again.report.json").read_text())
-    assert not set(counts(report)) & set(MENDED) and report["mended"] == {"rows": 0, "faults": {}}
+    assert not set(counts(report)) & set(FIXED) and report["fixed"] == {"rows": 0, "faults": {}}
     assert again.read_bytes() == out.read_bytes()
 
 
@@ -116,7 +116,7 @@ def test_conversations_are_checked_and_fixed_turn_by_turn(tmp_path):
     assert report["findings"]["invented_url"]["examples"][0]["text"] == "http://c.d"
     (row,) = rows(out)
     assert row["system"] == "Be kind." and row["messages"][4]["content"] == "http://a.b and http://c.d"
-    assert row["provenance"]["id"] == "7" and report["mended"]["faults"]["control_characters"] == 1
+    assert row["provenance"]["id"] == "7" and report["fixed"]["faults"]["control_characters"] == 1
 
 
 @pytest.mark.parametrize(("options", "code"), [

@@ -30,6 +30,16 @@ def test_a_module_of_the_package_is_run_again_by_its_name(
     assert program(["--seed", "1"]) == f"{shown} curate"
 
 
+def test_a_command_installed_beside_the_interpreter_is_run_again_as_it_was_typed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = Path(sys.executable).parent
+    monkeypatch.chdir(folder.parent)
+    for script in (f"{folder}/self-instruct", f"{folder.name}/self-instruct"):
+        monkeypatch.setattr(sys, "argv", [script, "generate", "--seed", "1"])
+        assert command_line() == [script, "generate", "--seed", "1"]
+
+
 @pytest.mark.parametrize("launcher", ["accelerate", "torchrun"])
 def test_the_command_of_a_launcher_is_kept_as_it_was_typed(tmp_path: Path, launcher: str) -> None:
     (tmp_path / launcher).write_text(

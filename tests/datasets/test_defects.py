@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from self_instruct.datasets.defects import CHECKS, Exchange
-from self_instruct.datasets.mending import MENDED
+from self_instruct.datasets.fixing import FIXED
 
 GOOD = Exchange("", "Name a river in Europe.", "", "The Rhine.")
 FENCED = "Here:\n```python\nx = 1\n```"
@@ -149,7 +149,7 @@ def test_correct_records_have_no_finding(name, parts):
 
 
 def test_every_check_has_samples_and_a_description():
-    assert set(FOUND) == set(LEFT_ALONE) == set(CHECKS) >= set(MENDED)
+    assert set(FOUND) == set(LEFT_ALONE) == set(CHECKS) >= set(FIXED)
     assert all(check.what and check.find(GOOD) is None for check in CHECKS.values())
 
 

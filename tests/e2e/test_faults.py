@@ -194,7 +194,7 @@ def test_a_model_that_only_repeats_itself_ends_the_run_after_its_patience(forks,
     scripted_by(forks, monkeypatch, tmp_path, [again] * 50, "--patience", 20)
     assert forks.launch() == 0
     assert (
-        "the yield of the last 20 requests was 0.00%, under --min_yield 1.00%; the model repeats itself"
+        "the yield of the last 20 requests was 0.00% of the checked blocks, under --min_yield 1.00%; the model repeats itself"
         in forks.output()
     )
     assert len(whole_lines(forks.here / "run")) == 21 and len(rows(forks.here / "run" / ACCEPTED)) == 1

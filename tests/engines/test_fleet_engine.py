@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import socket
+import threading
 import time
 from collections import defaultdict, deque
 from dataclasses import asdict
@@ -309,6 +310,31 @@ def test_an_interruption_returns_finished_completions_and_waits_only_once_for_ot
     assert [record.message for record in caplog.records] == [
         f"rank {rank} (process 70{rank} on somewhere) has not ended within 2 seconds" for rank in (1, 2)
     ]
+
+
+def test_an_error_while_the_only_process_loads_its_model_is_not_delayed_and_has_no_message_about_it(
+    played, caplog, monkeypatch
+):
+    monkeypatch.setattr(module, "END_SECONDS", 30.0)
+    one = played(1)
+    one.beat(0, rows=0)
+    until(lambda: one.fleet._receive() or one.fleet._workers[0].connected)
+    begun = time.monotonic()
+    one.fleet.interrupt()
+    assert one.fleet.poll() == [] and caplog.records == []
+    assert time.monotonic() - begun < module.END_SECONDS
+
+
+def test_a_process_that_was_not_heard_before_an_error_has_time_to_end(played, caplog, monkeypatch):
+    monkeypatch.setattr(module, "END_SECONDS", 30.0)
+    one = played(1)
+    one.beat(0)
+    until(lambda: not one.fleet._incoming.empty())  # rank 0 was busy and has not read it
+    one.fleet.interrupt()
+    ending = threading.Timer(0.3, lambda: one.beat(0, ended=True))
+    ending.start()
+    assert one.fleet.poll() == [] and caplog.records == []
+    ending.join()
 
 
 def test_a_signal_to_all_ranks_does_not_hide_which_rank_had_died(played, caplog, monkeypatch):

@@ -22,7 +22,7 @@ from tests.support.tiny_models import save_tiny_model
 @pytest.fixture
 def fast(monkeypatch):
     """Pretend that the paged back-end is fast on this machine."""
-    monkeypatch.setattr(choice, "_why_slow", lambda model: None)
+    monkeypatch.setattr(choice, "_speed_obstacle", lambda model: None)
 
 
 def test_on_a_cpu_auto_chooses_slots_and_gives_the_reason_against_paged(tiny_llama):
@@ -126,7 +126,7 @@ def test_paged_is_assumed_to_be_fast_only_with_flash_attention_on_a_recent_gpu(
     )
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     monkeypatch.setattr(choice, "_FLASH", {"flash_attention_2": lambda: True, "flash_attention_3": lambda: False})
-    reason = choice._why_slow(model)
+    reason = choice._speed_obstacle(model)
     assert reason is None if message is None else message in reason
 
 

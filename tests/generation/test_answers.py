@@ -152,11 +152,11 @@ def test_magpie_run_stops_if_the_model_ends_every_user_turn_at_once(tmp_path):
 )
 def test_recipe_depends_on_model_and_trigger_words_and_stays_the_same(tmp_path, options, recipe, orphans):
     given = {"seed_tasks_path": SEEDS, "batch_dir": str(tmp_path / "run"), "max_requests": 2, **options}
-    settled = {"recipe": recipe, "answer_orphans": orphans}
+    chosen = {"recipe": recipe, "answer_orphans": orphans}
     for requests in (2, 4):
         made = generate(Config(**{**given, "max_requests": requests}), engine=ChatModel())
         options = yaml.safe_load((made.folder / "run.yaml").read_text())["options"]
-        assert {name: options[name] for name in settled} == settled
+        assert {name: options[name] for name in chosen} == chosen
 
 
 def test_model_without_a_template_continues_a_list(tmp_path):

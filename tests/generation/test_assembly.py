@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from self_instruct.generation.automatic_options import with_earlier_choices, with_horizon
 from self_instruct.generation.config import Config, assemble
 from self_instruct.generation.public import generate, refilter
-from self_instruct.generation.settling import with_earlier_choices, with_horizon
 from tests.support.runs import ROOT
 from tests.support.scripts import block
 

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from self_instruct.engines.local.chat_template import ChatTemplate
+from self_instruct.generation.automatic_options import with_earlier_choices, with_template
 from self_instruct.generation.config import assemble
 from self_instruct.generation.public import refilter
-from self_instruct.generation.settling import with_earlier_choices, with_template
 from self_instruct.generation.topics import topics_of
 from tests.engines.test_local_chat_template import tokenizer
 from tests.engines.test_local_thoughts import ALWAYS
@@ -106,16 +106,16 @@ def test_tokens_of_uncounted_thoughts_are_estimated_by_their_share_of_the_text()
 
 
 @pytest.mark.parametrize(
-    ("given", "earlier", "settled"),
+    ("given", "earlier", "chosen"),
     [
         ("auto", {}, None), ("auto", {"chat_template_kwargs": None}, None), ("auto", None, "auto"), ("{}", {}, "{}"),
         ("auto", {"chat_template_kwargs": '{"enable_thinking": false}'}, '{"enable_thinking": false}'),
     ],
 )  # fmt: skip
-def test_automatic_template_variables_are_taken_from_the_earlier_launch(given, earlier, settled):
+def test_automatic_template_variables_are_taken_from_the_earlier_launch(given, earlier, chosen):
     before = None if earlier is None else {"options": earlier}
     assert (
-        with_earlier_choices(assemble({"chat_template_kwargs": given}), before).prompt.chat_template_kwargs == settled
+        with_earlier_choices(assemble({"chat_template_kwargs": given}), before).prompt.chat_template_kwargs == chosen
     )
 
 

@@ -10,10 +10,12 @@ import pytest
 from self_instruct.commands.generate import _without_overwriting
 from self_instruct.engines.local.tokenizer import ModelReader
 from self_instruct.generation.summary import Ending, counted, summarise, yield_text
-from self_instruct.records import Record
+from self_instruct.records import Drop, Record
 from self_instruct.report.inputs import read_inputs
 from self_instruct.report.watch import watch
 from self_instruct.runs.funnel import Funnel
+from self_instruct.runs.journal import Entry
+from self_instruct.runs.verdict import Verdict
 from tests.support.runs import ROOT, generate, rows, run, scripted
 from tests.support.scripts import write_script
 
@@ -36,6 +38,10 @@ def test_the_summary_shows_why_the_run_stopped_its_counts_and_samples(ended):
         assert f"  Output: {accepted[at]['output']}\n" in shown
     for path in folder.iterdir():
         assert path.name == "run.yaml" or path.name in shown
+
+
+def stdout_of(name, *words):
+    return run(sys.executable, "-m", f"self_instruct.{name}", *words, cwd=ROOT).stdout
 
 
 @pytest.mark.parametrize(("what", "number"), [("more records:", 24), ("another threshold", None)])
@@ -117,6 +123,9 @@ def test_an_engine_that_cannot_answer_fails_the_run(tmp_path):
     assert "request 0 was not answered: the script has no completion for request 0" in result.stderr
     assert "go on, once the cause above is fixed:" in result.stdout and "refilter" not in result.stdout
     assert "load_dataset" not in result.stdout and "0 records from 20 requests" in result.stdout
+    assert "go on, once the cause above is fixed: the same command" in stdout_of("status", tmp_path / "run")
+    explained = stdout_of("explain", tmp_path / "run", "000000-00")
+    assert "The engine failed on request 0; the next launch of the run asks it again." in explained
 
 
 def test_a_run_without_a_record_proposes_commands_to_find_out_why(tmp_path):
@@ -124,8 +133,39 @@ def test_a_run_without_a_record_proposes_commands_to_find_out_why(tmp_path):
     shown = generate(*scripted(script, tmp_path / "run"), "--min_instruction_words", 100).stdout
     assert "0 records from" in shown and "new tokens." in shown and "a record" not in shown
     assert "load_dataset" not in shown and "refilter" not in shown and "were checked)" in shown
-    dropped = rows(tmp_path / "run/rejected.jsonl")[0]["id"]
-    assert f"explain {tmp_path / 'run'} {dropped}" in shown
+    rejected = rows(tmp_path / "run/rejected.jsonl")
+    short = [row["id"] for row in rejected if row["reason"] == "too_short"]
+    why = f"why candidates were dropped, most often for too_short ({len(short)} of {len(rejected)}):"
+    assert len(short) > len(rejected) / 2 and rejected[0]["reason"] != "too_short"
+    for text in (shown, stdout_of("status", tmp_path / "run")):
+        assert f"{why}\n    {sys.executable} -m self_instruct.explain {tmp_path / 'run'} {short[0]}" in text
+
+
+@pytest.mark.parametrize(("kept", "expected"), [(0, None), (1, "0.0046"), (8, "0.03")])
+def test_a_low_yield_is_continued_with_one_that_does_not_stop_at_once(tmp_path, kept, expected):
+    funnel, record = Funnel(patience=12), Record("000000-01", "Add.", "", "1")
+    verdicts = [Verdict(record, None if at < kept else Drop("novelty", "rouge_l")) for at in range(10)]
+    for request in range(12):
+        entry = Entry(request, [], [], 1, "", "", "stop", 1, 1, 0, None)
+        funnel.count(entry, verdicts if request == 0 else verdicts[kept:])
+    options = {"min_yield": 0.06, "num_instructions_to_generate": 500}
+    shown = summarise(
+        Ending(tmp_path, funnel, [record] * kept, "the yield was under --min_yield 6%", options, again=["go"])
+    )
+    assert ("start again with other options" in shown) == (expected is None)
+    assert expected is None or shown.split("--min_yield ")[-1].split()[0] == expected
+
+
+def test_a_launch_that_generates_nothing_says_so_and_states_no_speed(tmp_path):
+    script = write_script(tmp_path / "script.jsonl", 60)
+    first = generate(*scripted(script, tmp_path / "run", 12)).stdout
+    assert re.search(r"12 records from \d+ requests in \d+ s;", first) and "This launch" not in first
+    answered = len(rows(tmp_path / "run/completions.jsonl"))
+    again = generate(*scripted(script, tmp_path / "run", 12)).stdout
+    assert f"This launch generated nothing: the journal already held {answered} completions." in again
+    assert not re.search(r"requests in \d+ s;", again) and "rows were" not in again
+    more = generate(*scripted(script, tmp_path / "run", 24)).stdout
+    assert re.search(rf"This launch took \d+ s; earlier ones had answered {answered} requests\.", more)
 
 
 def test_phrases_for_counts_of_zero_and_one():

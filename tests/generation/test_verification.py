@@ -250,7 +250,7 @@ def test_a_task_that_names_the_language_needs_code_that_can_be_tested(tmp_path):
 
 
 def test_without_isolation_the_run_is_refused_before_it_begins(tmp_path, monkeypatch):
-    monkeypatch.setattr(sandbox, "_why_not", lambda mode: "Operation not permitted")
+    monkeypatch.setattr(sandbox, "_obstacle", lambda mode: "Operation not permitted")
     with pytest.raises(UserError, match="--sandbox auto: programs cannot be isolated here"):
         run(tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -13,6 +13,7 @@ from self_instruct.report.inputs import read_inputs
 from self_instruct.report.sections import sections
 from self_instruct.report.tables import diversity_of
 from self_instruct.runs.layout import REPORT, OutputPaths
+from tests.support.commands import run_command
 from tests.support.report_files import with_vectors
 from tests.support.runs import generate, rows, scripted
 from tests.support.scripts import write_script
@@ -59,6 +60,26 @@ def test_yield_counts_accepted_records_per_block_written(folders):
     assert report["blocks"] == len(accepted) + len(rejected)
     assert figure.spec["encoding"]["y"]["title"] == "accepted per block written"
     assert "records accepted / blocks written" in figure.caption
+
+
+def test_a_stage_of_one_run_is_in_the_funnel_of_both(folders):
+    loose, strict = read_inputs([str(folder) for folder in folders])
+    assert ("limit" in loose.stages) != ("limit" in strict.stages)  # only one run dropped a block beyond its target
+    bars = figures(*folders)["funnel"].spec["data"]["values"]
+    stages = [{bar["step"] for bar in bars if bar["run"] == name} for name in ("one", "two")]
+    assert stages[0] == stages[1] >= {"were checked"}
+
+
+def test_a_run_without_records_shows_its_funnel_and_reasons_only(folders, tmp_path, capsys):
+    empty = tmp_path / "empty"
+    assert run_command(["refilter", str(folders[0]), str(empty), "--min_instruction_words", "100"]) == 0
+    assert run_command(["report", str(empty), "--output_path", str(tmp_path / "report.html")]) == 0
+    page = (tmp_path / "report.html").read_text()
+    assert "No record was kept." in page and '<section id="records" hidden>' in page
+    found = sections(analyse([str(empty)], None, tmp_path / "cache"), "pca", 100)
+    assert [figure.name for section in found for figure in section.figures] == ["funnel", "yield", "reasons"]
+    with pytest.raises(UserError, match="holds no accepted record; give it alone to see why"):
+        read_inputs([str(folders[0]), str(empty)])
 
 
 def test_medians_and_thresholds_are_labelled(folders):

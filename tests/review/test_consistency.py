@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from self_instruct.review.consistency import Agreement, Thresholds, _settled, agreement, statistics, table
+from self_instruct.review.consistency import Agreement, Thresholds, _config_of, agreement, statistics, table
 from self_instruct.review.predictions import Prediction
 
 
@@ -67,7 +67,7 @@ def test_the_counts_add_up_and_agree_with_a_plain_count(records, rule, threshold
     plain = {"mean": fmean, "best": max}[rule]
     scores = [plain([pair[1] for pair in record if pair]) for record in records if any(record)]
     assert counts["kept"] == sum(score >= threshold for score in scores)
-    assert [row["embedding"] for row in counts["stay_at"]] == [sum(s >= t / 10 for s in scores) for t in range(10)]
+    assert [row["embedding"] for row in counts["kept_at"]] == [sum(s >= t / 10 for s in scores) for t in range(10)]
     assert sum(counts["predictions"].values()) == sum(map(len, records))
 
 
@@ -98,5 +98,5 @@ SERVER = {"engine": "openai", "api_base": ["http://a"], "api_model": "m", "model
     ],
 )
 def test_options_of_the_model_of_a_run_do_not_apply_to_another_model(earlier, given, expected):
-    model = _settled(earlier, given).model
+    model = _config_of(earlier, given).model
     assert (model.engine, model.model_name_or_path, model.adapter, model.quantization) == expected

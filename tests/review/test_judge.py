@@ -99,7 +99,7 @@ def test_counts_and_the_table() -> None:
     assert counts["unknown"] == {"error": 1, "no_scores": 1}
     assert counts["scores"]["helpful"] == {"1": 0, "2": 0, "3": 0, "4": 2, "5": 1}
     assert counts["means"]["4.0"] == 2 and counts["means"]["4.5"] == 1 and sum(counts["means"].values()) == 3
-    assert [row["records"] for row in counts["stay_at"]] == [2] * 7 + [1, 1]
+    assert [row["records"] for row in counts["kept_at"]] == [2] * 7 + [1, 1]
     assert json.loads(json.dumps(counts)) == counts
     shown = table(counts)
     assert "1 of 5 records were kept" in shown and "4.0-4.5" in shown and "#" * 40 in shown

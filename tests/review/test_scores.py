@@ -152,7 +152,7 @@ def test_likelihood_alone_reads_no_answer_without_its_task(place: Path, tiny_lla
     assert sum(calls) == 4
     assert (
         scored(place, "--model_name_or_path", tiny_llama) == 0 and sum(calls) == 12
-    )  # both, as one row cannot be told
+    )  # both losses of each record are computed again
     assert rows(place / "out.jsonl")[0]["ifd"] > 0
 
 

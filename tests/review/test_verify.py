@@ -93,18 +93,18 @@ def test_a_changed_body_is_run_again_and_a_stopped_command_continues(place):
     first = (place / "out.tests.jsonl").read_text().splitlines(True)
     (place / "out.tests.jsonl").write_text("".join(first[:2]))
     assert all("execution" not in json.loads(line) for line in first[:2])
-    mended = (
+    fixed = (
         (place / "in.jsonl")
         .read_text()
         .replace("def mul(a, b):\\n    return a + b", "def mul(a, b):\\n    return a * b")
     )
-    (place / "in.jsonl").write_text(mended)
+    (place / "in.jsonl").write_text(fixed)
     assert verified(place, ask=False) == 0
     assert [line["id"] for line in rows(place / "out.jsonl")] == ["passed", "failed"]
 
 
 def test_without_isolation_no_model_is_asked(place, monkeypatch):
-    monkeypatch.setattr(sandbox, "_why_not", lambda mode: "Operation not permitted")
+    monkeypatch.setattr(sandbox, "_obstacle", lambda mode: "Operation not permitted")
     with pytest.raises(UserError, match="--sandbox auto: programs cannot be isolated here"):
         verified(place)
     assert not (place / "out.tests.jsonl").exists()

@@ -141,7 +141,7 @@ def test_an_ordinary_program_runs_in_an_empty_folder(isolated):
 
 
 def test_auto_is_refused_without_isolation_and_none_must_be_named(monkeypatch, tmp_path):
-    monkeypatch.setattr(sandbox, "_why_not", lambda mode: "Operation not permitted")
+    monkeypatch.setattr(sandbox, "_obstacle", lambda mode: "Operation not permitted")
     with pytest.raises(UserError, match=r"namespaces: Operation not permitted.*Install bubblewrap.*--sandbox none"):
         open_sandbox()
     monkeypatch.chdir(tmp_path)
@@ -159,10 +159,10 @@ def test_a_failed_isolation_is_an_error_and_not_the_outcome_of_the_program(tmp_p
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     with pytest.raises(SandboxError, match="setting up uid map: Permission denied"):
         Sandbox("bubblewrap", LIMITS).run("")
-    sandbox._why_not.cache_clear()
+    sandbox._obstacle.cache_clear()
     with pytest.raises(UserError, match=r"--sandbox bubblewrap: .*uid map"):
         open_sandbox("bubblewrap")
-    sandbox._why_not.cache_clear()
+    sandbox._obstacle.cache_clear()
 
 
 def test_programs_end_with_the_process_that_started_them(isolated):

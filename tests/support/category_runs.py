@@ -8,11 +8,11 @@ from pathlib import Path
 from self_instruct.engines.base import Completion, Request
 from self_instruct.engines.scripted import ScriptedEngine
 from self_instruct.formats import INSTRUCTION_OUTPUT
+from self_instruct.generation.automatic_options import with_horizon
 from self_instruct.generation.categories.recipe import CategoryRecipe
 from self_instruct.generation.config import parse_arguments
 from self_instruct.generation.loop import Limits, Loop
 from self_instruct.generation.progress import Progress
-from self_instruct.generation.settling import with_horizon
 from self_instruct.runs.journal import Journal
 from self_instruct.runs.report import write_report
 

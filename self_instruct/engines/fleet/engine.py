@@ -274,6 +274,7 @@ class Fleet:
             return
         self._workers_stopped = self._interrupted = True
         self._stop.set()
+        self._drain(0)  # messages may have arrived while rank 0 was busy: they say which processes to wait for
         deadline = time.monotonic() + END_SECONDS + GRACE_SECONDS
         while (
             time.monotonic() < deadline
@@ -283,16 +284,21 @@ class Fleet:
             self._drain(0.1)
         self._drain(0)
         for worker in self._workers:
-            if worker.reported or worker.ended or not worker.connected:
+            if worker.reported or worker.ended or not worker.connected or self._only_loads(worker):
                 continue
             # The launcher may have noticed the death of a process first and ended all others: still name the one that died.
             worker.reported = True
             how = "has died" if self._has_died(worker) else f"has not ended within {END_SECONDS:.0f} seconds"
             _log.warning("%s", worker.fault or f"{worker} {how}")
 
+    def _only_loads(self, worker: _Worker) -> bool:
+        """Return whether a process is the only one and still loads its model: it has nothing to send, and is killed at once."""
+        alone = len(self._workers) == 1 and not self._has_died(worker)
+        return alone and not worker.stats.rows and worker.fault is None
+
     def _may_still_send(self, worker: _Worker) -> bool:
         """Return whether completions of a process, or the message that it has ended, may still arrive."""
-        if not worker.connected or worker.ended:
+        if not worker.connected or worker.ended or self._only_loads(worker):
             return False
         if self._has_died(worker):
             worker.gone_since = worker.gone_since or time.monotonic()

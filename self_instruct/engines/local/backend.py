@@ -67,10 +67,10 @@ def choose_backend(
     for candidate in ("paged", "slots", "static") if name == "auto" else (name,):
         reason, build = None, _BUILDERS[candidate]
         if candidate == "paged" and name == "auto":
-            reason = _why_slow(model)
+            reason = _speed_obstacle(model)
         if candidate == "paged" and not same_sampling:
             reason = "it uses one sampling for all requests, and some have their own"
-        reason = reason or _why_wrong(candidate, model, tokenizer, sampling, rules)
+        reason = reason or _backend_obstacle(candidate, model, tokenizer, sampling, rules)
         if reason is None:
             reasons = "; ".join(f"not {other}: {why}" for other, why in why_not.items())
             backend = build(model, tokenizer, sampling, rules, batch_size)
@@ -93,7 +93,7 @@ _BUILDERS: dict[str, Callable[[Any, Any, Sampling, EndRules, int], Backend]] = {
 }
 
 
-def _why_slow(model: Any) -> str | None:
+def _speed_obstacle(model: Any) -> str | None:
     """Return why paged would be slower than slots here, or None."""
     if model.device.type != "cuda":
         return f"it gains on CUDA only, and the model is on {model.device.type}"
@@ -107,7 +107,7 @@ def _why_slow(model: Any) -> str | None:
     return None
 
 
-def _why_wrong(candidate: str, model: Any, tokenizer: Any, sampling: Sampling, rules: EndRules) -> str | None:
+def _backend_obstacle(candidate: str, model: Any, tokenizer: Any, sampling: Sampling, rules: EndRules) -> str | None:
     """Return why a back-end would give wrong results with the model, or None."""
     if candidate == "static":
         return None
@@ -116,10 +116,10 @@ def _why_wrong(candidate: str, model: Any, tokenizer: Any, sampling: Sampling, r
     shared = getattr(config, "num_kv_shared_layers", 0)  # these layers have no cache of their own
     if layers - _ORDINARY_LAYERS or shared or getattr(model, "_is_stateful", False):
         return f"{kind} does not keep an ordinary key-value cache in every layer"
-    return None if candidate == "slots" else _why_not_paged(model, tokenizer, sampling, rules)
+    return None if candidate == "slots" else _paged_obstacle(model, tokenizer, sampling, rules)
 
 
-def _why_not_paged(model: Any, tokenizer: Any, sampling: Sampling, rules: EndRules) -> str | None:
+def _paged_obstacle(model: Any, tokenizer: Any, sampling: Sampling, rules: EndRules) -> str | None:
     """Return why a paged cache would be wrong or ignore an option, or None."""
     kind = type(model).__name__
     if not getattr(model, "_supports_attention_backend", False):

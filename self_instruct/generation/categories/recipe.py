@@ -27,6 +27,7 @@ from self_instruct.generation.assembly import (
     stop_words,
     token_count,
 )
+from self_instruct.generation.automatic_options import for_model, with_horizon, with_template
 from self_instruct.generation.categories.category import ALL, COUNT, NONE, OPTIONS, SAMPLING, Category
 from self_instruct.generation.categories.category_file import read_category
 from self_instruct.generation.categories.judging import category_rules
@@ -42,7 +43,6 @@ from self_instruct.generation.judging import Curator, Rules, compared_text
 from self_instruct.generation.patterns import check_constrain, described
 from self_instruct.generation.prompts import PromptComposer
 from self_instruct.generation.recipe import Recipe, Session, check_num_answers
-from self_instruct.generation.settling import for_model, with_horizon, with_template
 from self_instruct.generation.task_lists import TaskListComposer
 from self_instruct.records import Aim, Prompt, Record
 from self_instruct.rules.build import build_rules, load_rules, reasons_of_rules

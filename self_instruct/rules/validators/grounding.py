@@ -54,7 +54,7 @@ def needless_context(max_overlap: float = 0.7) -> Validator:
             except ClosedContextError:
                 return record
             context, instruction = blocks.text, blocks.instruction
-        why = _why_useless(context, record.output, max_overlap)
+        why = _useless_reason(context, record.output, max_overlap)
         if why is None:
             return record
         if _REFERS_TO_CONTEXT.search(instruction) or not bare(instruction):
@@ -140,7 +140,7 @@ def _stem(word: str) -> str:
     return word if any(sign.isdigit() for sign in word) else word.removesuffix("'s")[:5].rstrip("s") or word
 
 
-def _why_useless(context: str, output: str, max_overlap: float) -> str | None:
+def _useless_reason(context: str, output: str, max_overlap: float) -> str | None:
     """Return why a context is useless, or None."""
     if len(output) > len(context):
         return f"the answer has {len(output)} characters, the context {len(context)}"

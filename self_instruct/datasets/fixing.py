@@ -48,15 +48,15 @@ TEXTS: dict[str, tuple[str, Callable[[str], str]]] = {
 """Faults of any text, each with a description and the function that fixes it."""
 
 NO_INPUT = "no_input"
-MENDED = (*TEXTS, NO_INPUT)
+FIXED = (*TEXTS, NO_INPUT)
 """Names of the faults that can be fixed."""
 
 
-def mended(text: str, *, is_input: bool = False) -> tuple[str, list[str]]:
+def fixed(text: str, *, is_input: bool = False) -> tuple[str, list[str]]:
     """Return the text without these faults, and the names of those it had."""
     names = list[str]()
-    for name, (_, mend) in TEXTS.items():
-        better = mend(text)
+    for name, (_, fix) in TEXTS.items():
+        better = fix(text)
         if better != text:
             names.append(name)
         text = better

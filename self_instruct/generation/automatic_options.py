@@ -1,4 +1,4 @@
-"""Settle the options that a run leaves open: "auto" and missing values become those that suit the model and the recipe."""
+"""Replace options that are "auto" or missing by values that suit the model and the recipe."""
 
 import json
 import logging
@@ -31,7 +31,7 @@ def with_earlier_choices(config: Config, earlier: Mapping[str, Any] | None) -> C
     config = replace(config, prompt=prompt)
     if earlier is None:
         return config
-    return _settled(config, before.get("recipe", "few_shot"), before.get("answer_orphans", "never"))
+    return _without_auto(config, before.get("recipe", "few_shot"), before.get("answer_orphans", "never"))
 
 
 def with_horizon(config: Config) -> Config:
@@ -79,10 +79,10 @@ def for_model(config: Config, reader: TokenCounter) -> Config:
     prompt, chats = config.prompt, getattr(reader, "chats", None)
     triggers = (prompt.instruction_trigger, prompt.input_trigger, prompt.output_trigger)
     recipe = "chat" if chats and not any(triggers) else "few_shot"
-    settled = _settled(config, recipe, "always" if chats and prompt.recipe in ("auto", "few_shot") else "never")
+    chosen = _without_auto(config, recipe, "always" if chats and prompt.recipe in ("auto", "few_shot") else "never")
     needs = {
-        f"--recipe {settled.prompt.recipe}": settled.prompt.recipe in TWO_STEPS,
-        "--answer_orphans always": settled.prompt.answer_orphans == "always",
+        f"--recipe {chosen.prompt.recipe}": chosen.prompt.recipe in TWO_STEPS,
+        "--answer_orphans always": chosen.prompt.answer_orphans == "always",
         "--system_prompt": prompt.system_prompt is not None,
     }
     for option, given in needs.items():
@@ -91,10 +91,10 @@ def for_model(config: Config, reader: TokenCounter) -> Config:
                 f"{option} needs a model with a chat template, and this one has none or does not use it; give an instruction-"
                 "tuned model, or use --recipe few_shot without system messages"
             )
-    return settled
+    return chosen
 
 
-def _settled(config: Config, recipe: str, orphans: str) -> Config:
+def _without_auto(config: Config, recipe: str, orphans: str) -> Config:
     """Return the configuration with these values in place of "auto". Only --recipe few_shot can answer orphans."""
     prompt = config.prompt
     recipe = recipe if prompt.recipe == "auto" else prompt.recipe

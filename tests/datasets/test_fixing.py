@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from self_instruct.datasets.mending import MENDED, TEXTS, is_no_input, mended
+from self_instruct.datasets.fixing import FIXED, TEXTS, fixed, is_no_input
 
 
 @pytest.mark.parametrize(("text", "better", "names"), [
@@ -24,7 +24,7 @@ from self_instruct.datasets.mending import MENDED, TEXTS, is_no_input, mended
     ("", "", []),
 ])  # fmt: skip
 def test_texts_are_fixed(text, better, names):
-    assert mended(text) == (better, names)
+    assert fixed(text) == (better, names)
 
 
 @pytest.mark.parametrize("text", [
@@ -32,8 +32,8 @@ def test_texts_are_fixed(text, better, names):
     "No input needed.", "No additional input is required.", "not applicable", "Input: none", "No inputs",
 ])  # fmt: skip
 def test_placeholder_inputs_are_emptied(text):
-    assert is_no_input(text) and mended(text, is_input=True) == ("", ["no_input"])
-    assert mended(text)[0] == text
+    assert is_no_input(text) and fixed(text, is_input=True) == ("", ["no_input"])
+    assert fixed(text)[0] == text
 
 
 @pytest.mark.parametrize("text", [
@@ -46,7 +46,7 @@ def test_real_inputs_are_kept(text):
 
 @given(st.text(alphabet="a \t\r\n\x00\x0b\x0c\x1b[m;\ufeff\x85\u2028n/o input<>", max_size=30), st.booleans())
 def test_fixed_text_has_no_faults(text, is_input):
-    better, names = mended(text, is_input=is_input)
-    assert (better, []) == mended(better, is_input=is_input)
-    assert (better == text) == (not names) and set(names) <= set(MENDED)
-    assert all(mend(better) == better for _, mend in TEXTS.values())
+    better, names = fixed(text, is_input=is_input)
+    assert (better, []) == fixed(better, is_input=is_input)
+    assert (better == text) == (not names) and set(names) <= set(FIXED)
+    assert all(fix(better) == better for _, fix in TEXTS.values())
