@@ -24,7 +24,7 @@ from multiprocessing.context import ForkContext, ForkProcess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-# Slow imports, by the option that needs them. A small process is forked faster.
+# Slow imports, by the option or command that needs them, and of a launch with several ranks. A small process is forked faster.
 TOKENIZER = ("transformers.models.auto.tokenization_auto",)
 MODEL = (
     *TOKENIZER, "transformers.models.auto.modeling_auto", "transformers.models.gpt_bigcode.modeling_gpt_bigcode",
@@ -34,6 +34,7 @@ LIBRARIES = {
     "--embedding_model_name_or_path": ("sentence_transformers",),
     "--model_name_or_path": MODEL,
     "--config": MODEL,
+    "launch": (*MODEL, "accelerate.commands.accelerate_cli"),
 }
 
 
@@ -132,6 +133,8 @@ def serve() -> None:
             if option in message[0]:
                 for library in TOKENIZER if libraries == MODEL and "scripted" in message[0] else libraries:
                     import_module(library)
+        if message[2].get("WORLD_SIZE", "1") != "1":
+            import_module("torch.distributed")
         gc.freeze()  # frozen objects are never scanned by the garbage collector, so their memory stays shared
         child = os.fork()
         if child == 0:
