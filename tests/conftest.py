@@ -22,6 +22,7 @@ gc.disable()  # until all tests are collected, which takes 9 s rather than 14 th
 settings.register_profile("suite", deadline=None, max_examples=50, derandomize="CI" in os.environ)
 settings.load_profile("suite")
 
+from tests.support import copies
 from tests.support.kinds import starts_processes
 
 
@@ -45,8 +46,11 @@ E2E, GPU = (Path(__file__).parent / name for name in ("e2e", "gpu"))
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Compile the search kernels while the workers of a parallel run collect the tests."""
+    """Compile the search kernels while the workers of a parallel run collect the tests, and start what all of them fork."""
     if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
+        folder, server = copies.start_server()
+        os.environ[copies.SHARED] = str(folder)
+        config.add_cleanup(lambda: copies.end_server(folder, server))
         compiling = subprocess.Popen([sys.executable, "-m", "tests.support.kernels"], cwd=Path(__file__).parent.parent)
         config.add_cleanup(compiling.wait)
 
