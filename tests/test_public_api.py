@@ -13,7 +13,8 @@ import datasets
 import pytest
 
 import self_instruct as si
-from tests.support.runs import ROOT, dataset, generate, run, scripted
+from tests.support.runs import ROOT, dataset, generate, scripted
+from tests.support.runs import run as run_process
 from tests.support.scripts import write_script
 
 NAMES = {
@@ -67,7 +68,8 @@ def test_the_examples_of_the_documentation_run(tmp_path: Path) -> None:
         code = code.replace(shown, ours)
     script.write_text(code)
     assert 'if __name__ == "__main__":' in first  # the script is a fork, which starts no process by `spawn`
-    ended = run(sys.executable, script, "--model_name_or_path", cwd=tmp_path)  # the option only chooses what is forked
+    # The option only chooses a fork that has the libraries loaded.
+    ended = run_process(sys.executable, script, "--model_name_or_path", cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.startswith("5 {") and "['Count to 0 in Latin.', 'Count to 1 in Latin.'" in ended.stdout
     chat = [json.loads(line) for line in (tmp_path / "runs" / "chat.jsonl").read_text().splitlines()]
