@@ -53,8 +53,8 @@ bench: $(VENV)/installed-test
 
 # The generator is installed in a folder of its own, so that the list does not contain it. Without --no-validate, it takes 22 s longer.
 sbom: $(VENV)/installed
-	test -x build/sbom/bin/cyclonedx-py || $(PYTHON) -m venv build/sbom
-	build/sbom/bin/python -m pip install --quiet --disable-pip-version-check -r tests/requirements-sbom.txt
+	test -x build/sbom/bin/cyclonedx-py || $(PYTHON) -m venv --without-pip build/sbom
+	$(RUN)/python -m pip --python build/sbom install --quiet --disable-pip-version-check -r tests/requirements-sbom.txt
 	build/sbom/bin/cyclonedx-py environment $(VENV) --output-reproducible --no-validate --output-file sbom.json
 	$(RUN)/python tests/support/licences.py
 

@@ -22,7 +22,8 @@ gc.disable()  # until all tests are collected, which takes 9 s rather than 14 th
 settings.register_profile("suite", deadline=None, max_examples=50, derandomize="CI" in os.environ)
 settings.load_profile("suite")
 
-from tests.support.kinds import starts_processes
+from tests.support import copies
+from tests.support.kinds import CODE, starts_processes
 
 
 @pytest.fixture(scope="session")
@@ -45,18 +46,23 @@ E2E, GPU = (Path(__file__).parent / name for name in ("e2e", "gpu"))
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Compile the search kernels while the workers of a parallel run collect the tests."""
+    """Compile the search kernels while the workers of a parallel run collect the tests, and start what all of them fork."""
     if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
+        folder, server = copies.start_server()
+        os.environ[copies.SHARED] = str(folder)
+        config.add_cleanup(lambda: copies.end_server(folder, server))
         compiling = subprocess.Popen([sys.executable, "-m", "tests.support.kernels"], cwd=Path(__file__).parent.parent)
         config.add_cleanup(compiling.wait)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark each test by what it needs, and put the longest files first: `make test` hands files out in this order."""
+    places = {path: [path.is_relative_to(place) for place in (GPU, E2E)] for path in {item.path for item in items}}
     for item in items:
-        if item.path.is_relative_to(GPU):
+        on_gpu, whole = places[item.path]
+        if on_gpu:
             item.add_marker("gpu")
-        elif item.path.is_relative_to(E2E) or starts_processes(*functions_of(item)):
+        elif whole or starts_processes(*functions_of(item)):
             item.add_marker("e2e")
     items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
 
@@ -68,8 +74,9 @@ def pytest_collection_finish() -> None:
 
 
 def functions_of(item: pytest.Item) -> list[Any]:
-    """Return the function of a test, the functions of its fixtures, and the test's parameters."""
+    """Return the function of a test, the functions of its fixtures, and those parameters that are code."""
     if not isinstance(item, pytest.Function):
         return []
     fixtures = (definition.func for found in item._fixtureinfo.name2fixturedefs.values() for definition in found)
-    return [item.function, *fixtures, *(item.callspec.params.values() if hasattr(item, "callspec") else ())]
+    given = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    return [item.function, *fixtures, *(value for value in given if isinstance(value, CODE))]

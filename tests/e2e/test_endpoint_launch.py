@@ -3,7 +3,6 @@
 import json
 import shutil
 import signal
-import sys
 import time
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from self_instruct.errors import UserError
 from self_instruct.generation.assembly import build_endpoint
 from self_instruct.generation.config import parse_arguments
 from tests.support.endpoint_server import EndpointServer
-from tests.support.runs import IO, ROOT, dataset, generate, rows, start
+from tests.support.runs import IO, ROOT, SECONDS, dataset, generate, rows, start_copy
 
 KEY = "sk-fake-0123456789abcdef"
 SECRET = {"OPENAI_API_KEY": KEY, "SOURCE_DATE_EPOCH": "1750000000"}
@@ -34,12 +33,12 @@ def test_a_killed_run_ends_with_the_undisturbed_dataset_and_no_file_or_log_has_t
         whole = generate(*asking(server, tmp_path / "whole"), **SECRET)
         assert whole.returncode == 0, whole.stderr
         server.behaviour.latency, server.behaviour.faults = 0.3, 0.2
-        process = start(sys.executable, IO, *asking(server, tmp_path / "run"), **SECRET)
+        process = start_copy(IO, *asking(server, tmp_path / "run"), **SECRET)
         journal = tmp_path / "run" / "completions.jsonl"
         while process.poll() is None and (not journal.exists() or journal.read_bytes().count(b"\n") < 5):
             time.sleep(0.05)
         process.send_signal(signal.SIGKILL)
-        said = process.communicate()
+        said = process.communicate(SECONDS)
         assert process.returncode == -signal.SIGKILL
         before = journal.read_bytes().rsplit(b"\n", 1)[0]
         server.behaviour.latency = 0.02

@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 import generation
+import generation_speeds
 import workload
 
 
@@ -22,6 +23,13 @@ def test_the_small_form_prints_a_table_and_does_not_measure_twice(tmp_path, monk
         generation.main()
         return [line for line in capsys.readouterr().out.splitlines() if line.startswith("| Llama")]
 
+    def measured_here(dtype: str, threads: int) -> generation.Speeds:
+        monkeypatch.setattr(sys, "argv", ["generation_speeds.py", dtype])
+        generation_speeds.main()
+        monkeypatch.setattr(sys, "argv", command)
+        return generation.Speeds(**json.loads(capsys.readouterr().out))
+
+    monkeypatch.setattr(generation, "measure_speeds", measured_here)  # a new process would import torch again
     (row,) = printed = benchmark()
     kept = (tmp_path / "results.json").read_text(encoding="utf-8")
     result = json.loads(kept)["Llama float32 slots 1x1 4 8"]

@@ -19,9 +19,11 @@ from tests.support.runs import (
     generate,
     rows,
     run,
+    run_ranks,
     scripted,
     start,
     start_copy,
+    start_ranks,
     whole_rows,
 )
 from tests.support.scripts import write_script
@@ -100,12 +102,15 @@ def test_every_flag_of_the_original_works_by_its_name(tmp_path):
 def test_accelerate_launches_a_script_from_the_root_with_trigger_words(tmp_path):
     text = "Sort the ledger backwards.\n\n5. Input:\n3 1 2\n\n5. Solution:\n3 2 1\n###\n"
     (tmp_path / "script.jsonl").write_text(json.dumps({"text": text}) + "\n")
-    result = run(
-        f"{BIN}/accelerate", "launch", "--cpu", "--num_processes", 1, "--num_machines", 1, "--mixed_precision", "no",
-        "--dynamo_backend", "no", IIO.relative_to(ROOT), *scripted(tmp_path / "script.jsonl", tmp_path / "run", 1),
-        "--instruction_trigger", "Task", "--output_trigger", "Solution", cwd=ROOT, PYTHONPATH="",
+    # Only the launcher is a fork: it starts the script in a new process.
+    launch = start_copy(
+        "-m", "accelerate.commands.accelerate_cli", "launch", "--cpu", "--num_processes", 1, "--num_machines", 1,
+        "--mixed_precision", "no", "--dynamo_backend", "no", IIO.relative_to(ROOT),
+        *scripted(tmp_path / "script.jsonl", tmp_path / "run", 1),
+        "--instruction_trigger", "Task", "--output_trigger", "Solution", PYTHONPATH="",
     )  # fmt: skip
-    assert result.returncode == 0, result.stderr
+    _, err = launch.communicate(SECONDS)
+    assert launch.returncode == 0, err
     (record,) = rows(tmp_path / "run/machine_generated_instructions.jsonl")
     assert (record["instruction"], record["input"], record["output"]) == (
         "Sort the ledger backwards.",
@@ -114,10 +119,10 @@ def test_accelerate_launches_a_script_from_the_root_with_trigger_words(tmp_path)
     )
 
 
-# test_injected_messages.py does this with two ranks.
+# test_injected_messages.py does this with two ranks that torchrun starts.
 def test_several_ranks_write_the_same_files_as_one(script, whole, tmp_path):
-    result = run(f"{BIN}/torchrun", "--standalone", "--nproc_per_node", 3, IO, *scripted(script, tmp_path / "run"))
-    assert result.returncode == 0, result.stderr
+    for result in run_ranks(3, IO, *scripted(script, tmp_path / "run")):
+        assert result.returncode == 0, result.stderr
     assert dataset(tmp_path / "run") == dataset(whole[0])
     journals = [{row["request"]: {**row, "rank": 0} for row in rows(folder / "completions.jsonl")}
                 for folder in (tmp_path / "run", whole[0])]  # fmt: skip
@@ -125,70 +130,83 @@ def test_several_ranks_write_the_same_files_as_one(script, whole, tmp_path):
     assert len(common) >= len(journals[1]) - 8 and all(journals[0][i] == journals[1][i] for i in common)
 
 
-ENDLESS = ["--config", os.path.relpath(QUICKSTART, IO.parent), "--num_instructions_to_generate", 5000,
-           "--request_batch_size", 2, "--max_new_tokens", 100]  # fmt: skip
+def test_accelerate_launches_ranks_from_the_folder_of_a_script_and_sigint_ends_them(tmp_path):
+    folder, script = tmp_path / "run", write_script(tmp_path / "script.jsonl", 3000)
+    # The command `accelerate launch`, without the imports of accelerate's other commands.
+    process = start(
+        f"{BIN}/accelerate-launch", "--multi_gpu", "--num_processes", 2, "--num_machines", 1, "--mixed_precision", "no",
+        "--dynamo_backend", "no", "--main_process_port", 0, IO.name, *scripted(script, folder, 20_000), "--horizon", 8,
+        cwd=IO.parent, PYTHONPATH="", ACCELERATE_USE_CPU="true",
+    )  # fmt: skip
+    printed = stopped_when_shared(folder, [process], 2)
+    assert process.returncode != 0
+    assert "Stopped: SIGINT was received" in printed and "has died" not in printed
+    assert len(rows(folder / "machine_generated_instructions.jsonl")) >= 1
+
+
+ENDLESS = ["--config", QUICKSTART, "--num_instructions_to_generate", 5000, "--request_batch_size", 2,
+           "--num_prompt_instructions", 2, "--max_new_tokens", 60]  # fmt: skip
+
+
+def stopped_when_shared(folder, processes, requests) -> str:
+    """Wait until both ranks have completed requests and all of the first `requests` have been, send SIGINT to the
+    processes, and return what they printed.
+    """
+
+    def shared() -> bool:
+        written = whole_rows(folder / "completions.jsonl")
+        return {row["rank"] for row in written} >= {0, 1} and {row["request"] for row in written} >= set(
+            range(requests)
+        )
+
+    try:
+        wait_until(lambda: shared() or any(process.poll() is not None for process in processes))
+        going = [process.poll() is None for process in processes]
+        for process in processes:
+            process.send_signal(signal.SIGINT)
+        printed = "".join("".join(process.communicate(timeout=SECONDS)) for process in processes)
+    finally:
+        for process in processes:
+            process.kill()
+    assert all(going), printed
+    return printed
 
 
 @pytest.fixture(scope="module")
 def two_ranks(tmp_path_factory):
-    """Launch two ranks with a real model from the script's folder, and stop them after both have completed requests; return
-    the run directory and what the launch printed.
-    """
+    """Start two ranks with a real model, and stop them after both have completed requests; return the run directory."""
     folder = tmp_path_factory.mktemp("runs") / "two"
-
-    def shared() -> bool:
-        written = whole_rows(folder / "completions.jsonl")
-        return {row["rank"] for row in written} >= {0, 1} and {row["request"] for row in written} >= set(range(10))
-
-    # The command `accelerate launch`, without the imports of accelerate's other commands.
-    process = start(
-        f"{BIN}/accelerate-launch", "--multi_gpu", "--num_processes", 2, "--num_machines", 1, "--mixed_precision", "no",
-        "--dynamo_backend", "no", "--main_process_port", 0, IO.name, *ENDLESS, "--batch_dir", folder, cwd=IO.parent,
-        PYTHONPATH="", ACCELERATE_USE_CPU="true",
-    )  # fmt: skip
-    try:
-        wait_until(lambda: shared() or process.poll() is not None)
-        going = process.poll() is None
-        process.send_signal(signal.SIGINT)
-        printed = "".join(process.communicate(timeout=SECONDS))
-    finally:
-        process.kill()
-    assert going, printed
-    assert process.returncode != 0
-    return folder, printed
-
-
-def test_accelerate_launches_a_script_from_its_folder(two_ranks):
-    folder, _ = two_ranks
-    assert "Output:" in "".join(row["text"] for row in rows(folder / "completions.jsonl"))
-    assert len(rows(folder / "machine_generated_instructions.jsonl")) >= 1
-
-
-def test_ranks_share_the_work_of_a_real_model_and_sigint_ends_them(two_ranks):
-    folder, printed = two_ranks
-    journal = rows(folder / "completions.jsonl")
-    requests = [row["request"] for row in journal]
-    assert len(requests) == len(set(requests)) and set(requests) >= set(range(10))
-    assert {row["rank"] for row in journal} == {0, 1}
+    launch = start_ranks(2, IO, *ENDLESS, "--batch_dir", folder)
+    printed = stopped_when_shared(folder, launch, 6)
+    assert [process.returncode for process in launch] == [128 + signal.SIGINT] * 2, printed
     assert "Stopped: SIGINT was received" in printed and "has died" not in printed
+    return folder
+
+
+def test_ranks_share_the_work_of_a_real_model(two_ranks):
+    journal = rows(two_ranks / "completions.jsonl")
+    requests = [row["request"] for row in journal]
+    assert len(requests) == len(set(requests)) and set(requests) >= set(range(6))
+    assert {row["rank"] for row in journal} == {0, 1} and "Output:" in "".join(row["text"] for row in journal)
+    assert len(rows(two_ranks / "machine_generated_instructions.jsonl")) >= 1
 
 
 def test_one_process_has_the_plan_of_two_ranks(two_ranks, tmp_path):
-    result = run(
-        sys.executable, IO.name, *ENDLESS, "--max_requests", 10, "--batch_dir", tmp_path / "run", cwd=IO.parent
-    )
+    # As a user in the folder of the script gives the path of the configuration.
+    here = ["--config", os.path.relpath(QUICKSTART, IO.parent), *ENDLESS[2:]]
+    result = run(sys.executable, IO.name, *here, "--max_requests", 6, "--batch_dir", tmp_path / "run", cwd=IO.parent)
     assert result.returncode == 0, result.stderr
     plan, other = (
         {row["request"]: (row["prompt_sha256"], row["seed_ids"]) for row in rows(folder / "completions.jsonl")}
-        for folder in (two_ranks[0], tmp_path / "run")
+        for folder in (two_ranks, tmp_path / "run")
     )
-    assert {request: plan[request] for request in other} == other and set(other) == set(range(10))
-    assert len({prompt for prompt, _ in other.values()}) == 10
+    assert {request: plan[request] for request in other} == other and set(other) == set(range(6))
+    assert len({prompt for prompt, _ in other.values()}) == 6
 
 
 def test_a_run_that_is_killed_and_then_terminated_continues_without_loss(tmp_path):
     options = ["--config", QUICKSTART, "--batch_dir", tmp_path / "run", "--num_instructions_to_generate", 8,
-               "--request_batch_size", 2, "--max_new_tokens", 120]  # fmt: skip
+               "--request_batch_size", 2, "--num_prompt_instructions", 2, "--max_new_tokens", 100]  # fmt: skip
     journal, before = tmp_path / "run/completions.jsonl", b""
     for kill in (signal.SIGKILL, signal.SIGTERM):
         process, more = start_copy(IO, *options), len(whole_rows(journal)) + 2

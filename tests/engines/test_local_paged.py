@@ -282,12 +282,14 @@ def test_deleting_an_engine_ends_its_thread(tiny_llama):
 
 def test_a_process_whose_main_thread_raises_ends(tiny_llama):
     script = f"""
-from tests.support.engine_runs import engine_of, request
-from tests.engines.test_local_paged import LONG, PROMPTS, Path, loops
-engine = engine_of(Path({str(tiny_llama)!r}), LONG, backend="paged")
+import threading
+from pathlib import Path
+from self_instruct.engines.base import Sampling
+from tests.support.engine_runs import PROMPTS, engine_of, request
+engine = engine_of(Path({str(tiny_llama)!r}), Sampling(max_new_tokens=900, temperature=0), backend="paged")
 engine.submit([request(index, PROMPTS[2]) for index in range(200)])
 engine._backend.advance(engine._waiting, lambda rows: None, lambda: False)
-print(len(loops()), flush=True)
+print(sum("_run_generation_loop" in thread.name for thread in threading.enumerate()), flush=True)
 raise RuntimeError("the main thread is lost")
 """
     command = [sys.executable, "-c", script]

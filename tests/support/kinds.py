@@ -13,6 +13,10 @@ STARTING_MODULES = {"subprocess", "multiprocessing", "pty", "selenium", "http", 
 STARTING_NAMES = {"fork", "spawn", "posix_spawn", "Popen", "start_server", "create_server"}
 
 
+CODE = (types.FunctionType, types.ModuleType, type)
+
+
+@cache
 def starts_processes(*functions: Callable[..., Any]) -> bool:
     """Return whether one of these functions reaches code that starts a process, a server or a browser."""
     return any(name.split(".")[0] in STARTING_MODULES or name in STARTING_NAMES for name in _reached(functions))

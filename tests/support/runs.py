@@ -38,6 +38,10 @@ def rank_variables(rank: int, ranks: int, port: int) -> dict[str, str]:
             "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}  # fmt: skip
 
 
+READ_ON_IMPORT = ("HF_", "PYTHON", "RES_")
+"""Beginnings of the names of variables that a fork would not see: libraries read them when they are imported."""
+
+
 def start_copy(*command: object, **more: str) -> Copy:
     """Start one of our commands in a fork."""
     return _copies.start([str(part) for part in command], ROOT, environment(**more))
@@ -51,10 +55,11 @@ def start_ranks(ranks: int, *command: object, port: int | None = None) -> list[C
 
 
 def run(*command: object, cwd: Path = ROOT, **more: str) -> subprocess.CompletedProcess[str]:
-    """Run a process to its end. Our own commands run in a fork of a loaded process unless they need other variables."""
+    """Run a process to its end. Our own commands run in a fork of a loaded process if it sees the variables."""
     given = [str(part) for part in command]
-    if given[0] == sys.executable and not more and (given[1].endswith(".py") or given[2].startswith("self_instruct.")):
-        return _copies.run(given[1:], cwd, environment(), SECONDS)
+    ours = given[0] == sys.executable and (given[1].endswith(".py") or given[2].startswith("self_instruct."))
+    if ours and not any(name.startswith(READ_ON_IMPORT) for name in more):
+        return _copies.run(given[1:], cwd, environment(**more), SECONDS)
     process = start(*command, cwd=cwd, **more)
     out, err = process.communicate(timeout=SECONDS)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)

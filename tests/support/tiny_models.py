@@ -5,6 +5,10 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from self_instruct.engines.local.tokenizer import import_model_classes
+
+import_model_classes()  # without scikit-learn, as engines do
 from transformers import (
     AutoModelForCausalLM,
     BloomConfig,

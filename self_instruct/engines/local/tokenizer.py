@@ -197,7 +197,7 @@ def load_plain_folder(name: str, elsewhere: bool = False) -> tuple[Any, int, boo
     return tokenizer, lengths[0], config.get("demonstration_model") is True
 
 
-def _import_model_classes() -> None:
+def import_model_classes() -> None:
     """Import transformers' model classes without scikit-learn, which takes seconds to import and serves only assisted
     generation; no engine uses that.
     """
@@ -219,7 +219,7 @@ def read_config(
     With `elsewhere`, weights are not required, and the result is None for a folder without a configuration.
     """
     check_source(name, revision, elsewhere)  # before the import, which takes seconds
-    _import_model_classes()  # the classes of configurations import them
+    import_model_classes()  # the classes of configurations import them
     from transformers import AutoConfig
     from transformers.utils import logging
 
