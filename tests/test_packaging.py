@@ -25,7 +25,7 @@ SHIPPED = ("instruction_io/", "instruction_iio/", "seeds/", "configs/", "demo_mo
 """Folders whose files go with an installation."""
 ONLY_IN_A_CLONE = (".py",)
 PINNED = ("requirements.txt", "tests/requirements.txt", "tests/requirements-dev.txt")
-UNTESTED = {"bitsandbytes", "vllm"}
+UNTESTED = {"bitsandbytes", "ray", "vllm"}
 """Optional libraries that need a GPU: no version of them has passed the tests."""
 VLLM = ("transformers>=5.16.1,<5.20", "numba==0.65.0", "fastapi<0.137")
 """What current releases of vLLM require of libraries that are pinned here: both can be installed in one environment."""
