@@ -117,6 +117,25 @@ def test_worker_answers_every_request_once_and_ends_on_request():
     assert started.ends() is True
 
 
+def test_rank_0_knows_that_a_model_is_loaded_before_the_first_completion(monkeypatch):
+    monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 1000)
+    heard = threading.Event()
+
+    class Late(Started):
+        def load(self, on_step):
+            heard.wait()
+            return super().load(on_step)
+
+    started = Late(ScriptedEngine(TEXTS, rank=5))
+    started.ask(3)
+    assert started.beat()["stats"]["rows"] == 0
+    heard.set()
+    started.hear()
+    assert started.link.receive("alive/5")["stats"]["rows"] == 1
+    started.say("stop")
+    assert started.ends() is True
+
+
 def test_worker_takes_twice_its_rows_and_its_heartbeats_hold_its_measurements():
     started = Started(Slow(TEXTS))
     started.beat(lambda message: message["stats"]["rows"])

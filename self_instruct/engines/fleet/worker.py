@@ -66,7 +66,7 @@ class Worker:
         self._engine: ModelEngine | None = None
         self._ending = False  # not an Event: a signal handler must not take a lock that its own thread may hold
         self._done, self._wake, self._arrived = threading.Event(), threading.Event(), threading.Event()
-        self._loading = True
+        self._loading, self._announced = True, False
         self._stop_requested = self._main_lost = False
         self._failure: tuple[str, str] | None = None  # its kind, "mistake" or "failed", and the message
         self._failure_sent = False
@@ -198,7 +198,8 @@ class Worker:
             last = self._done.is_set() or (ending_since and (self._loading or now - ending_since > END_SECONDS))
             if link.launch is not None:
                 self._send_completions(link)
-                if last or now > next_heartbeat or (self._failure and not self._failure_sent):
+                news = (self._rows_at_first and not self._announced) or (self._failure and not self._failure_sent)
+                if last or news or now > next_heartbeat:
                     self._send_heartbeat(link, bool(last))
                     next_heartbeat = now + HEARTBEAT_SECONDS
                 if now > next_taking and not self._ending:
@@ -228,7 +229,7 @@ class Worker:
 
     def _take_requests(self, link: Link) -> None:
         """Take a fair share of the requests, at most twice as many as the engine works on at a time."""
-        if not self._rows_at_first or self._engine is None:
+        if not self._announced or self._engine is None:  # rank 0 must know first that the model is loaded
             return
         share = -(-link.length("requests") // self._size)
         for _ in range(min(share, 2 * self._engine.rows - self._received + self._sent)):
@@ -250,6 +251,7 @@ class Worker:
 
     def _send_heartbeat(self, link: Link, last: bool) -> None:
         engine, self._failure_sent = self._engine, self._failure is not None
+        self._announced = bool(self._rows_at_first)
         link.send(
             f"alive/{self._rank}",
             {
