@@ -240,14 +240,17 @@ def curate_in_tasks(job: CurateJob, executor: str, tasks: int, sbatch: Mapping[s
     work = Work(job, folder, tasks, columns, _frequent(job, readers, columns))
     chained = list[Any]()
     for step, number in ((FilterRows(work), tasks), (ComparePart(work), tasks), (Decide(work), 1)):
-        about = {"logging_dir": str(folder / step.name), "depends": chained[-1] if chained else None}
+        about: dict[str, Any] = {"logging_dir": str(folder / step.name)}
         chained.append(
-            _SlurmExecutor(step, number, sbatch, **about)
+            _SlurmExecutor(step, number, sbatch, depends=chained[-1] if chained else None, **about)
             if executor == "slurm"
             else {"local": _LocalExecutor, "ray": _RayExecutor}[executor]([step], number, **about)
         )
     try:
-        chained[-1].run()
+        for one in (
+            chained[-1:] if executor == "slurm" else chained
+        ):  # a Slurm job waits for the one that it depends on
+            one.run()
     except subprocess.CalledProcessError as error:
         raise UserError(f"{error.cmd[0]} failed, with the message above; correct --sbatch") from None
     finally:
@@ -307,13 +310,8 @@ def _prepare(folder: Path, job: CurateJob, tasks: int) -> None:
 class _LocalExecutor(LocalPipelineExecutor):
     """Run tasks in processes of this machine. datatrove's own pool would wait forever for a process that was killed."""
 
-    depends: Any
-
     def run(self) -> None:
-        """Run the tasks that have not ended, after those of the step before."""
-        if self.depends:
-            self.depends.run()
-            self.depends = None
+        """Run the tasks that have not ended."""
         tasks = self.get_incomplete_ranks()
         try:
             with ProcessPoolExecutor(min(self.tasks, processors()), get_context("forkserver")) as pool:
@@ -334,19 +332,14 @@ class _LocalExecutor(LocalPipelineExecutor):
 class _RayExecutor(RayPipelineExecutor):
     """Run tasks on the Ray cluster that RAY_ADDRESS names or that runs here, or else in processes of this machine.
 
-    Ray runs a task again if its process was killed; datatrove's own pool in an actor would wait for it for ever.
+    Each is a Ray task, which Ray runs again if its process was killed.
     """
 
-    depends: Any
-
     def run(self) -> None:
-        """Run the tasks that have not ended, after those of the step before."""
+        """Run the tasks that have not ended."""
         import ray
 
         ray.init(ignore_reinit_error=True, include_dashboard=False, log_to_driver=False)
-        if self.depends:
-            self.depends.run()
-            self.depends = None
         own, work = ray.put(self), ray.remote(_run_task)
         try:
             ray.get([work.remote(own, task) for task in self.get_incomplete_ranks()])

@@ -79,15 +79,17 @@ def read_file(reader: Reader, columns: set[str], uniform: bool = False, further:
     return InstructionFile(reader, lines, has_output)
 
 
-def _task(example: Example, place: str, line: bytes, wanted: bool) -> Task:
+def _task(example: Example, place: str, line: bytes, further: bool) -> Task:
     # Ids may repeat across files; locations do not.
     whole = "\n".join(map(_text_of, example.turns)) if not example.is_single_turn else ""
     answers = (turn["content"] for turn in example.turns if turn["role"] == ASSISTANT and turn["content"].strip())
     output = example.output or next(answers, "")
     record = Record(place, example.instruction.strip(), example.input.strip(), output.strip(), conversation=whole)
-    shown = {example.instruction, example.prompt, example.output} if wanted else set()
-    further = tuple((part, text) for part, text in parts_of(example) if text not in shown) if wanted else ()
-    return Task(record, example.id or place, line, further)
+    if not further:
+        return Task(record, example.id or place, line)
+    shown = {example.instruction, example.prompt, example.output}
+    others = tuple((part, text) for part, text in parts_of(example) if text not in shown)
+    return Task(record, example.id or place, line, others)
 
 
 def _text_of(turn: Turn) -> str:

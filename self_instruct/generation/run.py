@@ -2,9 +2,9 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -190,28 +190,27 @@ def launch(
     elif config.run.plan:
         text = _forecast(config, loop, fleet, stopped, progress.tokens_per_second)
     else:
-        ending = _ending(loop, folder, stopped, progress.seconds, fleet)
         # An engine object of the user's may be the reader, and may lack this attribute.
         demonstration = getattr(generators.reader, "demonstration", False)
-        text = recipe.summary(
-            replace(
-                ending,
-                pool=session.curator.pool,
-                options=described["options"],
-                again=again,
-                demonstration=demonstration,
-            )
-        )
+        more = {
+            "pool": session.curator.pool,
+            "options": described["options"],
+            "again": again,
+            "demonstration": demonstration,
+        }
+        text = recipe.summary(_ending(loop, folder, stopped, progress.seconds, fleet, more))
     return Ended(128 + interruption.received if interruption.received else int(loop.failed), text)
 
 
-def _ending(loop: Loop, folder: Path, stopped: str, seconds: float, fleet: Fleet | None) -> Ending:
-    """Return how the loop ended, without the pool and the options; `seconds` is how long this launch generated."""
+def _ending(
+    loop: Loop, folder: Path, stopped: str, seconds: float, fleet: Fleet | None, more: Mapping[str, Any]
+) -> Ending:
+    """Return how the loop ended; `seconds` is how long this launch generated, and `more` are further fields."""
     ran = loop.generated > 0
     idle = (stats.idleness(fleet.stats), stats.occupancy(fleet.stats)) if ran and fleet is not None else None
     return Ending(
-        folder, loop.funnel, [], stopped, seconds=seconds if ran else None, before=loop.before, idle=idle,
-        waiting=loop.waiting, failed=loop.failed,
+        folder, loop.funnel, stopped=stopped, seconds=seconds if ran else None, before=loop.before, idle=idle,
+        waiting=loop.waiting, failed=loop.failed, **more,
     )  # fmt: skip
 
 

@@ -69,6 +69,8 @@ def test_the_first_language_with_code_counts_and_a_task_may_ask_for_one():
         ("Explain decorators in Python.", False), ("What is a Python generator?", False), ("Is Python typed?", False),
         ("How does Python count references?", False), ("Name three web frameworks for Python.", False),
         ("Which Python expression adds a and b?", True), ("Write Python that says what is right.", True),
+        ("Compare two texts in Python.", True), ("List the even numbers in Python.", True),
+        ("When given x, add 1 in Python.", True),
         ("Isolate the words of a text in Python.", True), ("In Python, sort a list.", True), ("What Python code adds?", True),
     ],
 )  # fmt: skip

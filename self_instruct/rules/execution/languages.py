@@ -42,8 +42,8 @@ _MODULES: tuple[Language, ...] = (python, sql, shell, regex)
 LANGUAGES: Mapping[str, Language] = dict(zip(LANGUAGE_NAMES, _MODULES, strict=True))
 
 _ASKS_ABOUT = re.compile(
-    r"\W{0,20}(?:explain|describe|compare|discuss|summari[sz]e|outline|tell|name|list|why|when|who|where|"
-    r"(?:what|how)(?:'s| is| are| do| does| did| can| many| much)|is|are|does)\b",
+    r"\W{0,20}(?:explain|describe|discuss|outline|tell|name|why|who|is|are|does|"
+    r"(?:what|how)(?:'s| is| are| do| does| did| can))\b",
     re.IGNORECASE,
 )
 """Matches the beginning of a task that asks for words about code."""
