@@ -1,5 +1,6 @@
 """Every filter and validator takes linear time in the length of the texts, even for hostile texts."""
 
+import itertools
 import sys
 from collections.abc import Callable
 from types import ModuleType
@@ -9,7 +10,7 @@ import pytest
 from self_instruct.records import Record
 from self_instruct.rules.filters import RULES, SWITCHES, build_filters, first_objection
 from self_instruct.rules.validators import VALIDATORS, build_validators, validate
-from tests.support.hostile_texts import grows_too_fast, repeated, search_often, units
+from tests.support.hostile_texts import grows_too_fast, repeated, units
 
 HEADER = "Come up with tasks of this kind now.\nList of tasks:"
 OPTIONS = {
@@ -72,8 +73,25 @@ def modules_of(name: str) -> list[ModuleType]:
     return [own, *(sys.modules[at] for at in sorted(imported) if at.startswith("self_instruct.rules.validators."))]
 
 
-def test_a_quadratic_pattern_is_found() -> None:
-    assert grows_too_fast(search_often) is not None
+@pytest.mark.parametrize(
+    ("seconds", "growth"),
+    [
+        (lambda size, call: size**2 / 1e8, 16),
+        (lambda size, call: size / 1e5, None),
+        (lambda size, call: 1.0 if call == 0 else size / 1e5, None),
+        (lambda size, call: size**2 / 1e10, None),
+    ],
+    ids=["quadratic", "linear", "linear with a pause", "too short to compare"],
+)
+def test_growth_is_found_by_the_times_of_two_sizes(seconds: Callable[[int, int], float], growth: float | None) -> None:
+    """The clock is a counter that the work moves on, so that the speed of the machine does not matter."""
+    now, calls = [0.0], itertools.count()
+
+    def work(size: int) -> None:
+        now[0] += seconds(size, next(calls))
+
+    found = grows_too_fast(work, clock=lambda: now[0])
+    assert found == (growth if growth is None else pytest.approx(growth))
 
 
 @pytest.mark.parametrize("name", [*RULES, *VALIDATORS])

@@ -1,7 +1,6 @@
 """Texts that make an ambiguous pattern backtrack, and a check that a function takes linear time for them."""
 
 import ast
-import functools
 import inspect
 import re
 import time
@@ -17,6 +16,7 @@ _UNITS = (
     "\r", "if x:\n ", "try: ", "import a.", "' '", "? ", "a. ", "**", "/",
 )  # fmt: skip
 _MOST = 9.0
+_SHORTEST = 0.0015
 
 
 def units(modules: Iterable[ModuleType]) -> Iterator[str]:
@@ -38,35 +38,23 @@ def repeated(unit: str, size: int) -> str:
     return (unit * (size // len(unit) + 1))[:size]
 
 
-def search_often(size: int) -> None:
-    """Search texts of that size by a pattern that takes quadratic time; for `LARGE` this takes 20 times `_shortest()`."""
-    for _ in range(10):
-        re.search("a+b", repeated("a", size))
-
-
-def grows_too_fast(work: Callable[[int], object]) -> float | None:
+def grows_too_fast(work: Callable[[int], object], clock: Callable[[], float] = time.process_time) -> float | None:
     """Return how many times longer `work` takes for `LARGE` than for a quarter of it, if that is over nine times; else None.
 
-    Linear work takes four times as long, quadratic work sixteen times. The smallest ratio of CPU times in three tries counts.
-    Work that takes less than `_shortest()` for the large size is not compared.
+    Linear work takes four times as long, quadratic work sixteen times. The smallest ratio in three tries counts, so that a
+    pause of the machine does not look like growth. Work that takes less than `_SHORTEST` seconds for `LARGE` is not compared.
     """
     for _ in range(3):
-        large = _seconds(work, LARGE)
-        if large < _shortest():
+        large = _seconds(work, LARGE, clock)
+        if large < _SHORTEST:
             return None
-        growth = large / max(_shortest() / _MOST, min(_seconds(work, SMALL) for _ in range(2)))
+        growth = large / max(_SHORTEST / _MOST, min(_seconds(work, SMALL, clock) for _ in range(2)))
         if growth < _MOST:
             return None
     return growth
 
 
-@functools.cache
-def _shortest() -> float:
-    """Return half of the CPU seconds of a search for `a+b` in `LARGE` letters, so that a fast machine compares as much."""
-    return min(_seconds(search_often, LARGE) for _ in range(3)) / 20
-
-
-def _seconds(work: Callable[[int], object], size: int) -> float:
-    started = time.process_time()
+def _seconds(work: Callable[[int], object], size: int, clock: Callable[[], float]) -> float:
+    started = clock()
     work(size)
-    return time.process_time() - started
+    return clock() - started
