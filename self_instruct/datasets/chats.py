@@ -8,6 +8,7 @@ from typing import Any
 
 from self_instruct.datasets.example import ASSISTANT, SYSTEM, TOOLS, USER, Example, Turn, of_turns
 from self_instruct.datasets.fields import about_of, check_output, rest_of, text_of
+from self_instruct.datasets.marked_text import open_turns, without_end
 from self_instruct.datasets.turns import decoded, style_of, text_in, turns_of
 from self_instruct.user_files import LineError, json_kind
 
@@ -248,4 +249,8 @@ def prompt_completion(row: dict[str, Any], place: str) -> Example:
         system = text_of(row, "system", place)
         return of_turns(list(turns_of([*prompt, *(completion or [])], place)), system=system, **about)
     asked, answer = text_of(row, "prompt", place, required=True), text_of(row, "completion", place)
-    return Example(asked, "", answer, text_of(row, "system", place), **about)
+    system, said = text_of(row, "system", place), open_turns(asked)
+    if said is not None and not (system and said[0]):
+        answered = [{"role": ASSISTANT, "content": without_end(answer)}] if answer else []
+        return of_turns([*said[1], *answered], system=system or said[0], **about)
+    return Example(asked, "", answer, system, **about)

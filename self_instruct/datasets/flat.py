@@ -22,8 +22,11 @@ ANSWERS = (
     "output", "response", "completion", "generation", "solution", "generated_solution", "targets", "target", "answer",
     "answers", "assistant", "bot", "gpt", "chatgpt", "assistant_response", "model_response", "model_output", "output_text",
     "assistant_message", "bot_response", "reply", "correct_answer", "expected_output", "expected_answer", "final_answer", "a",
+    "canonical_solution", "responses", "generations",
 )  # fmt: skip
 """Field names of questions and answers, the most specific ones first."""
+_PAIRS = (("text", "code"), ("prompt", "text"), ("message_1", "message_2"))
+"""Names that are a question and an answer only together: of MBPP, Cosmopedia and CAMEL."""
 
 
 def flat(
@@ -66,7 +69,11 @@ def pair_names(row: dict[str, Any]) -> tuple[str, str] | None:
     """Return the names of the question and the answer of a row; None if it has no usual ones."""
     asked = next((name for name in PROMPTS if isinstance(row.get(name), str) and row[name]), None)
     answered = next((name for name in ANSWERS if name != asked and is_answer(row.get(name))), None)
-    return (asked, answered) if asked is not None and answered is not None else None
+    if asked is not None and answered is not None:
+        return asked, answered
+    return next(
+        (names for names in _PAIRS if all(isinstance(row.get(name), str) and row[name] for name in names)), None
+    )
 
 
 def is_answer(value: Any) -> bool:

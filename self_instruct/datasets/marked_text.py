@@ -1,5 +1,5 @@
-"""Read texts in which markers of a chat template separate the turns: ChatML, Llama, Gemma, Zephyr, Guanaco, Alpaca, Anthropic's
-"Human:", Baize and Glaive. The template of Vicuna is read by template.py.
+"""Read texts in which markers of a chat template separate the turns: ChatML, Llama, Gemma, Zephyr, DeepSeek, Cohere, Harmony,
+Guanaco, Alpaca, Anthropic's "Human:", Baize, OIG and Glaive. The template of Vicuna is read by template.py.
 """
 
 import json
@@ -13,12 +13,15 @@ from self_instruct.datasets.example import ASSISTANT, SYSTEM, TOOL, USER, Exampl
 from self_instruct.datasets.fields import about_of, text_of
 from self_instruct.user_files import LineError
 
+_INPUT, _REASONING = "input", "reasoning"
 _WORDS = {
-    **dict.fromkeys(("system", "<<sys>>"), SYSTEM),
+    **dict.fromkeys(("system", "<<sys>>", "developer"), SYSTEM),
     **dict.fromkeys(("user", "human", "prompter", "[inst]", "instruction"), USER),
-    **dict.fromkeys(("assistant", "model", "ai", "bot", "gpt", "[/inst]", "response"), ASSISTANT),
+    **dict.fromkeys(("assistant", "model", "ai", "bot", "gpt", "chatbot", "[/inst]", "response"), ASSISTANT),
+    **{f"assistant<|channel|>{name}": ASSISTANT for name in ("final", "commentary")},
+    "assistant<|channel|>analysis": _REASONING,
     **dict.fromkeys(("tool", "function response", "ipython", "observation", "function"), TOOL),
-    "input": "input",
+    "input": _INPUT,
 }
 _PREAMBLES = re.compile(
     r"Below is an instruction that describes a task(?:, paired with an input that provides further context)?\. "
@@ -39,23 +42,33 @@ class Dialect:
 
 
 _NAMED = r"system|user|assistant|tool|function|ipython|model|human|bot|prompter|observation"
+_HARMONY = r"system|developer|user|assistant(?:<\|channel\|>(?:analysis|commentary|final))?"
 _DIALECTS = (
     Dialect("ChatML", re.compile(rf"<\|im_start\|>({_NAMED})\b[^\S\n]*\n?"), r"<\|im_end\|>|<\|endoftext\|>"),
     Dialect("Llama 3", re.compile(rf"<\|start_header_id\|>({_NAMED})<\|end_header_id\|>\s*"),
             r"<\|eot_id\|>|<\|eom_id\|>|<\|end_of_text\|>|<\|begin_of_text\|>"),
     Dialect("Gemma", re.compile(rf"<start_of_turn>({_NAMED})\b[^\S\n]*\n?"), r"<end_of_turn>|<eos>|<bos>"),
     Dialect("Zephyr", re.compile(rf"<\|({_NAMED})\|>[^\S\n]*\n?"), r"</s>|<\|end\|>|<\|endoftext\|>|<s>"),
+    Dialect("DeepSeek", re.compile(r"<｜(User|Assistant)｜>"), r"<｜(?:begin|end)▁of▁sentence｜>"),
+    Dialect("Cohere", re.compile(r"<\|START_OF_TURN_TOKEN\|><\|(SYSTEM|USER|CHATBOT)_TOKEN\|>"),
+            r"<\|END_OF_TURN_TOKEN\|>|<(?:BOS|EOS)_TOKEN>"),
+    Dialect("Harmony", re.compile(rf"<\|start\|>({_HARMONY})<\|message\|>"), r"<\|(?:end|return)\|>"),
     Dialect("Llama 2", re.compile(r"(\[INST\]|\[/INST\])"), r"</?s>"),
     Dialect("Baize", re.compile(r"\[\|(Human|AI)\|\]")),
     Dialect("Guanaco", re.compile(r"(?:\A|\n|(?<=\S))\s{0,4}### ?(Human|User|Assistant|System):")),
     Dialect("Alpaca", re.compile(r"(?:\A|\n)### ?(Instruction|Input|Response|System):?[^\S\n]*(?=\n|\Z|\S)")),
-    Dialect("Human and Assistant", re.compile(r"(?:\A|\n)\s{0,4}(Human|User|Assistant|AI|Bot): ")),
+    Dialect("Human and Assistant", re.compile(r"(?:\A|\n)\s{0,4}(Human|User|Assistant|AI|Bot):(?=\s|\Z)")),
+    Dialect("OIG", re.compile(r"(?:\A|\n)\s{0,4}<(human|bot)>: ?")),
     Dialect("Glaive", re.compile(r"(?:\A|\n)\s{0,4}(USER|ASSISTANT|FUNCTION RESPONSE|SYSTEM):")),
 )  # fmt: skip
 KEYS = ("text", "chat", "conversation", "conversations", "dialog", "dialogue", "prompt", "input", "sample", "content")
 """Names of fields whose text may hold turns."""
-_STRONG = frozenset(dialect.name for dialect in _DIALECTS[:8])
+_STRONG = frozenset(dialect.name for dialect in _DIALECTS[:11])
+_MARKER = re.compile(
+    r"\s*(<\|(?!endoftext)[\w ]{2,40}\|>|<｜[^｜<>]{2,40}｜>|<(?:start_of_turn|bos|BOS_TOKEN|human)>|\[INST\])"
+)
 _BLANK = re.compile(r"\s*(?:<s>|<\|begin_of_text\|>|<bos>|\[gMASK\]|<sop>)?\s*")
+_END = re.compile(rf"(?:{'|'.join(dict.fromkeys(dialect.end for dialect in _DIALECTS))})\Z")
 _CALL = "<functioncall>"
 
 
@@ -81,17 +94,13 @@ def parsed(text: str) -> tuple[str, list[Turn]] | None:
     if dialect is None:
         return None
     begin, *pieces = dialect.marker.split(text)
-    turns, end = list[Turn](), re.compile(dialect.end)
-    system = _PREAMBLES.sub("", end.sub("", begin), count=1).strip()
-    for word, content in zip(pieces[::2], pieces[1::2], strict=True):
-        role, said = dialect.roles[word.lower()], end.sub("", content).strip()
-        if role == "input":
-            if said and turns:
-                turns[-1]["content"] += f"\n{said}"
-        elif role == SYSTEM and not turns:
-            system = f"{system}\n{said}".strip()
-        else:
-            turns.append({"role": role, "content": said})
+    end = re.compile(dialect.end)
+    said = [(dialect.roles[word.lower()], end.sub("", content).strip())
+            for word, content in zip(pieces[::2], pieces[1::2], strict=True)]  # fmt: skip
+    stated, turns = _joined(said)
+    system = f"{_PREAMBLES.sub('', end.sub('', begin), count=1).strip()}\n{stated}".strip()
+    if dialect.name == "Harmony" and any("<|message|>" in turn["content"] for turn in turns):
+        return None  # calls of tools
     if (
         dialect.name == "Llama 2"
         and turns
@@ -101,6 +110,35 @@ def parsed(text: str) -> tuple[str, list[Turn]] | None:
     if turns and not turns[-1]["content"]:
         turns.pop()  # only the marker of the next turn
     return (system, [_with_call(turn) for turn in turns]) if turns else None
+
+
+def _joined(said: list[tuple[str, str]]) -> tuple[str, list[Turn]]:
+    """Return the system prompt and the turns from pieces of (role, text). An input joins its question, a thought its answer."""
+    system, thought, turns = "", "", list[Turn]()
+    for role, text in said:
+        if role == _REASONING:
+            thought = f"{thought}\n{text}".strip()
+        elif role == _INPUT:
+            if text and turns:
+                turns[-1]["content"] += f"\n{text}"
+        elif role == SYSTEM and not turns:
+            system = f"{system}\n{text}".strip()
+        else:
+            turns.append({"role": role, "content": text})
+            if role == ASSISTANT and thought:
+                turns[-1]["reasoning_content"], thought = thought, ""
+    return system, turns
+
+
+def open_turns(prompt: str) -> tuple[str, list[Turn]] | None:
+    """Return the system prompt and the turns of a prompt in a known template that waits for an answer; else None."""
+    found = parsed(prompt)
+    return found if found is not None and found[1][-1]["role"] in (USER, TOOL) else None
+
+
+def without_end(answer: str) -> str:
+    """Return an answer without white space around it, and without a template's marker for the end of a turn."""
+    return _END.sub("", answer.strip()).rstrip()
 
 
 def _with_call(turn: Turn) -> Turn:
@@ -155,6 +193,10 @@ def templated(row: dict[str, Any], place: str) -> Example:
     text = text_of(row, "text", place, required=True)
     about = about_of(row, "text")
     if not template.holds_turns(text):
+        if found := _MARKER.match(text):
+            raise LineError(
+                "ambiguous_turns", place, f'the text begins with "{found[1]}", but it cannot be split into turns'
+            )
         return Example("", "", text, **about)
     parsed = template.parse(text)
     if parsed is None:

@@ -2,7 +2,8 @@
 the worse one is the field `rejected`; a row whose only answer is bad has no output. A bad row raises `LineError`.
 """
 
-from typing import Any
+import math
+from typing import Any, TypeGuard
 
 from self_instruct.datasets.chats import list_of, system_of
 from self_instruct.datasets.example import (
@@ -18,7 +19,7 @@ from self_instruct.datasets.example import (
 )
 from self_instruct.datasets.fields import about_of, input_of, text_of
 from self_instruct.datasets.flat import INPUTS, PROMPTS, with_history
-from self_instruct.datasets.marked_text import parsed
+from self_instruct.datasets.marked_text import open_turns, parsed, without_end
 from self_instruct.datasets.turns import decoded, turns_of
 from self_instruct.user_files import LineError, json_kind
 
@@ -29,6 +30,10 @@ _PAIRS = (
 )  # fmt: skip
 _NUMBERED = (("response_0", "response_1", "better_response_id"), ("conversation_a", "conversation_b", "winner"),
              ("human_ref_A", "human_ref_B", "labels"))  # fmt: skip
+_LISTS = ("completions", "answers", "responses", "generations", "candidates")
+_LISTED = ("response", "completion", "answer", "text", "content", "output")
+_SCORES = ("overall_score", "score", "rating", "reward", "rank")
+"""Fields of several answers to one question, of an answer's text in such a list, and of its score; a low rank is good."""
 _TAGS = (LABEL, "kto_tag", "desirable", "is_desirable", "thumbs_up")
 _TRUE, _FALSE = (
     ("true", "1", "yes", "desirable", "good", "chosen"),
@@ -125,6 +130,12 @@ def verdict(row: dict[str, Any], place: str) -> Example:
 
 def _texts(row: dict[str, Any], answers: tuple[str, str], taken: tuple[str, ...], asked: str, place: str) -> Example:
     name, system, more = system_of(row, place)
+    marked = open_turns(row[asked])
+    if marked is not None and not (system and marked[0]):
+        chosen, rejected = ([{"role": ASSISTANT, "content": without_end(text)}] for text in answers)
+        about = about_of(row, *taken, asked, name, "system")
+        about["fields"] = {**about["fields"], REJECTED: rejected, **more}
+        return of_turns([*marked[1], *chosen], system=system or marked[0], **about)
     input = next((key for key in INPUTS if key != asked and isinstance(row.get(key), str)), "")
     messages = list_of({key: value for key, value in row.items() if key not in PROMPTS})
     said = [{"role": USER, "content": row[asked]}, {"role": ASSISTANT, "content": answers[0]}]
@@ -150,10 +161,40 @@ def _answers(row: dict[str, Any]) -> tuple[tuple[Any, Any], tuple[str, ...]] | N
             )
             if last in (0, 1):
                 return (two[int(last)], two[1 - int(last)]), (first, second)
+    if (ranked := _ranked(row)) is not None:
+        return ranked, ()
     output = row.get("output")
     both = isinstance(output, list) and len(output) == 2 and all(isinstance(text, str) for text in output)
     both &= any(isinstance(row.get(name), str) for name in PROMPTS)
     return ((output[0], output[1]), ("output",)) if both and isinstance(output, list) else None
+
+
+def _ranked(row: dict[str, Any]) -> tuple[str, str] | None:
+    """Return the best and the worst of several answers by their scores; None without scores, or if all are equal."""
+    for name in _LISTS:
+        answers = row.get(name)
+        if not isinstance(answers, list) or len(answers) < 2:
+            continue
+        lists = (row.get(f"{one}s") for one in _SCORES)
+        parallel: list[Any] = next((one for one in lists if isinstance(one, list)), [])
+        scored = list[tuple[float, str]]()
+        for at, answer in enumerate(answers):
+            if isinstance(answer, dict):
+                text = next((answer[key] for key in _LISTED if isinstance(answer.get(key), str)), None)
+                key = next((key for key in _SCORES if _is_number(answer.get(key))), "")
+                score = answer.get(key)
+            else:
+                text, key, score = answer, "", parallel[at] if at < len(parallel) else None
+            if isinstance(text, str) and _is_number(score):
+                scored.append((-score if key == "rank" else score, text))
+        if scored and len(scored) == len(answers) and max(scored)[0] > min(scored)[0]:
+            by_score = sorted(scored, key=lambda one: one[0])
+            return by_score[-1][1], by_score[0][1]
+    return None
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _turns_in(value: Any, place: str, name: str, role: str = ASSISTANT) -> list[Turn]:

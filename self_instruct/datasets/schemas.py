@@ -58,6 +58,11 @@ def _completion(row: dict[str, Any]) -> bool:
     return "prompt" in row and ("completion" in row or pair_names(row) is None)
 
 
+def _message(row: dict[str, Any], place: str) -> Example:
+    problem = "is one message of a thread (message_id); join each thread to a list of messages first, or read a file of trees"
+    raise LineError("single_message", place, problem)
+
+
 _MAGPIE = (
     "gen_input_configs",
     "conversations",
@@ -101,6 +106,8 @@ _ALL = (
     Schema("vicuna", "text in the template of Vicuna", lambda row: marked_text.is_vicuna(row.get("text")),
            marked_text.templated),
     Schema("pair", "questions and answers", lambda row: pair_names(row) is not None, pair),
+    Schema("thread", "single messages of threads, which cannot be read",
+           _keys("text", "role", one_of=("message_id", "parent_id")), _message),
     Schema("text", "text without turns", _keys("text"), marked_text.templated),
 )  # fmt: skip
 SCHEMAS = {schema.name: schema for schema in _ALL}
@@ -123,7 +130,10 @@ def recognise(rows: list[dict[str, Any]], header: dict[str, Any], key: str, path
     """
     if key == "instances":
         return _lmflow(rows, header.get("type"), path)
-    return with_columns(_fitting(rows), rows)
+    found = _fitting(rows)
+    if found is None and (lowered := _fitting([*map(_in_lower_case, rows)])) is not None:
+        return with_columns(_of_capitals(lowered), [*map(_in_lower_case, rows)])
+    return with_columns(found, rows)
 
 
 def of_row(schema: Schema, row: dict[str, Any], header: Mapping[str, Any], place: str) -> Schema:
@@ -150,6 +160,21 @@ def _fitting(rows: list[dict[str, Any]]) -> Schema | None:
             if values and sum(map(schema.fits, values)) * 2 >= len(values):
                 return schema
     return None
+
+
+def _in_lower_case(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row with its field names in lower case, if they are still different then."""
+    found = {name.lower(): value for name, value in row.items()}
+    return found if len(found) == len(row) else row
+
+
+def _of_capitals(schema: Schema) -> Schema:
+    """Return the format whose field names are written in other letters, such as "Question"."""
+
+    def read(row: dict[str, Any], place: str) -> Example:
+        return schema.read(_in_lower_case(row), place)
+
+    return replace(schema, fits=lambda row: schema.fits(_in_lower_case(row)), read=read, native=False)
 
 
 def _filled(row: dict[str, Any]) -> dict[str, Any]:

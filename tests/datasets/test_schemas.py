@@ -5,6 +5,8 @@ import json
 import datasets
 import pytest
 
+from self_instruct.datasets.schemas import recognise
+from self_instruct.user_files import LineError
 from tests.datasets.test_convert import GOOD, converted, read
 from tests.support.runs import rows
 
@@ -53,3 +55,25 @@ def test_output_under_the_field_name_of_another_format_is_reported(tmp_path, row
     code, _, rejected = converted(source, "jsonl", out, "--input_format", format)
     assert code == 3 and [(one["reason"], "lost?" in one["text"]) for one in rejected] == [("no_output_field", True)]
     assert 'in "' in rejected[0]["detail"] and len(rows(out)) == (format == "auto")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"Question": "a", "Answer": "o"}, {"INSTRUCTION": "a", "RESPONSE": "o"},
+        {"Instruction": "a", "Input": "", "Output": "o"},
+        {"Messages": [{"Role": "user", "Content": "a"}, {"Role": "assistant", "Content": "o"}]},
+        {"text": "a", "code": "o", "test_list": ["assert True"]}, {"prompt": "a", "text": "o"},
+        {"prompt": "a", "responses": ["o", "p"]},
+        {"role_1": "x", "message_1": "a", "message_2": "o"}, {"prompt": "a", "canonical_solution": "o", "test": "t"},
+    ],
+)  # fmt: skip
+def test_question_and_answer_are_found_under_names_in_capitals_and_in_pairs_of_names(row):
+    found = recognise([row], {}, "", "").read(row, "")
+    assert (found.instruction, found.output) == ("a", "o")
+
+
+def test_single_messages_of_threads_are_refused_and_not_read_as_answers():
+    rows = [{"message_id": "1", "parent_id": None, "role": "prompter", "text": "a"}] * 2
+    with pytest.raises(LineError, match="one message of a thread"):
+        recognise(rows, {}, "", "").read(rows[0], "a.jsonl:1")
