@@ -28,7 +28,7 @@ FRAGMENTS = (
     "**2. INPUT:**", "1. instruction:", "instruction:", "1 . Output:", "١. Output:", "###", "\n###", "###\n", "\n###\n", "####",
     "### Usage", "\\", "\\\\",
     "\n", "\n\n", "\r", "\r\n", " ", "\t", "\x0b", "\x0c", "\x1c", "\x85", "\xa0", "\u2028", "<noinput>", "No input.",
-    "noinput", "\ud800", "\udfff", "a", "b", "é", "1.", "2", ":", "*", "```python\n",
+    "None", "(n/a)", "noinput", "\ud800", "\udfff", "a", "b", "é", "1.", "2", ":", "*", "```python\n",
 )  # fmt: skip
 
 
@@ -69,7 +69,7 @@ def test_rendered_records_are_parsed_back(format: RecordFormat, data: st.DataObj
 @pytest.mark.parametrize(
     "text",
     ["1. Output:", "\\1. Output:", "a\n \\\\Output: b", "###", "a\n###\nb", "a\n\\###\nb", " a ", "\\ a \\", "\\",
-     "<noinput>", "\\<noinput>", "No input", " <noinput>",
+     "<noinput>", "\\<noinput>", "No input", " <noinput>", "None", "\\None", "None of them",
      "\r###\r", "\n", "\x1c", "\ud800 \udfff", "", "2. Instruction:"],
 )  # fmt: skip
 @pytest.mark.parametrize("format", [IO, IIO], ids=["io", "iio"])
@@ -258,7 +258,10 @@ def test_a_preamble_is_a_separate_block() -> None:
     assert read(IO.parse(completion)) == ["missing_output", FIRST]
 
 
-@pytest.mark.parametrize("raw", ["<noinput>", "<NoInput>", "noinput", "No input.", "<no input>", ""])
+@pytest.mark.parametrize(
+    "raw",
+    ["<noinput>", "<NoInput>", "noinput", "No input.", "<no input>", "", "None", "N/A", "(none).", "[Not applicable]"],
+)
 def test_texts_that_mean_no_input_become_empty(raw: str) -> None:
     blocks = IIO.parse(f"Add.\n\n1. Input:\n{raw}\n\n1. Output:\na + b")
     assert read(blocks) == [{"instruction": "Add.", "input": "", "output": "a + b"}]

@@ -31,7 +31,7 @@ FieldName = Literal["instruction", "input", "output"]
 NO_INPUT = "<noinput>"
 
 _LEADING_FENCE = re.compile(rf"\s*(?:{FENCE}[ \t\r]*\n\s*)?")
-_NO_INPUT_LIKE = re.compile(r"\\*<?no ?input>?\.?", re.IGNORECASE)
+_NO_INPUT_LIKE = re.compile(r"\\*[<(\[]?(?:no ?input|none|n/a|not applicable)[>)\]]?\.?", re.IGNORECASE)
 _NO_INPUT_PARAGRAPH = re.compile(r"<?no ?input>?\.?[ \t\r]*\n\s*\n\s*", re.IGNORECASE)
 
 
