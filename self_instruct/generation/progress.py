@@ -13,7 +13,7 @@ from self_instruct.runs.funnel import Funnel
 LINE_EVERY = 60.0
 REFRESH_EVERY = 0.2
 REPLAYED = "completions replayed"
-"""The unit of a replay, which generates no tokens."""
+"""The unit of a replay."""
 _log = logging.getLogger(__name__)
 
 
@@ -36,8 +36,9 @@ class Load:
 class Progress:
     """Shows the accepted records, the target, the yield, tokens per second and the time left, once `begin` is called.
 
-    `unit` names what is counted; only records have a yield. `every` is the number of seconds between lines. `observers` are
-    called with the funnel and the tokens per second after each `update`; `load` returns the load to show in a line.
+    `unit` names what is counted; only records have a yield, and without tokens there is no speed. `every` is the number of
+    seconds between lines. `observers` are called with the funnel and the tokens per second after each `update`; `load` returns
+    the load to show in a line.
     """
 
     def __init__(
@@ -115,7 +116,7 @@ class Progress:
 
     def _speed(self) -> list[str]:
         rate = [f"yield {self._yield:.0%}"] if self._unit == "records" else []
-        return [] if self._unit == REPLAYED else [*rate, f"{self.tokens_per_second:,.0f} tokens/s"]
+        return [*rate, f"{self.tokens_per_second:,.0f} tokens/s"] if rate or self._tokens else []
 
     def _log_line(self) -> None:
         """Log one line with the figures: to the log file, and to the error stream where there is no bar."""

@@ -281,7 +281,7 @@ def _measure(scorer: Scorer, names: set[str], found: dict[str, Losses], interrup
     model = scorer.load()
     scorer.check_model(found.values(), model.revision)
     file = AppendedFile(scorer.outputs.answers, _read_losses)
-    progress = Progress(len(scorer.records), unit="records", every=scorer.config.reporting.heartbeat_seconds)
+    progress = Progress(len(scorer.records), unit="records scored", every=scorer.config.reporting.heartbeat_seconds)
     interruption.set_callback(lambda: None)
     try:
         progress.begin(len(scorer.records) - len(names))

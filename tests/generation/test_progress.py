@@ -44,6 +44,14 @@ def test_the_time_left_is_unknown_without_a_new_record(caplog):
     assert "accepted 5/40, yield 0%" in line and "ETA unknown" in line
 
 
+def test_work_that_generates_nothing_shows_no_yield_and_no_tokens(caplog):
+    progress = Progress(40, io.StringIO(), unit="records scored", every=0.0)
+    with caplog.at_level(logging.INFO):
+        progress.begin(0)
+        progress.reach(4)
+    assert re.fullmatch(r"records scored 4/40, ETA 0:00:00, memory \d+\.\d GB", caplog.messages[-1])
+
+
 def test_lines_keep_the_requested_interval(caplog):
     assert lines(caplog, Progress(40, io.StringIO(), every=1000.0), 6, 7, 8) == []
 
