@@ -20,13 +20,17 @@ def drop_output_repeats_task(record: Record) -> str | None:
     input (exactly).
 
     The input is compared exactly because a task may ask to change only its case or spacing. An output equal to the input is
-    right if the task asks to sort an input that is already sorted.
+    right if the task asks to copy it, to change it only if needed, or to sort what is already sorted.
     """
     output = _folded(record.output)
     if output in {_folded(record.instruction), _folded(record.task)}:
         return "output_repeats_task"
     same = bool(record.input) and record.output.strip("\n") == record.input.strip("\n")
-    return "output_repeats_task" if same and not _already_sorted(record) else None
+    return "output_repeats_task" if same and not _may_equal(record) else None
+
+
+def _may_equal(record: Record) -> bool:
+    return bool(_KEEPS.search(record.instruction)) or _already_sorted(record)
 
 
 def _already_sorted(record: Record) -> bool:
@@ -46,6 +50,11 @@ def _already_sorted(record: Record) -> bool:
 
 
 _SORTS = re.compile(r"\b(?:sort|order|arrange|alphabeti|rank|ascending|descending)", re.IGNORECASE)
+_KEEPS = re.compile(
+    r"\b(?:copy|repeat|echo|verbatim|unchanged|unmodified|as (?:it )?is|(?:if|where|when) (?:it is |they are )?"
+    r"(?:needed|necessary|required|incorrect|wrong|any))\b",
+    re.IGNORECASE,
+)
 ECHO_WORDS = 5
 ECHO_CHARACTERS = 10
 
