@@ -324,6 +324,16 @@ def prompt_budget(config: Config, reader: TokenCounter) -> PromptBudget:
     return PromptBudget(new, reader.context_length, "the model's context is", "use a model with a longer context")
 
 
+def warn_of_unused_length(max_length: int | None, reader: TokenCounter) -> None:
+    """Warn if --max_length is above the model's context, which then is the limit."""
+    context = reader.context_length
+    if max_length is not None and context is not None and max_length > context:
+        _log.warning(
+            "--max_length %d has no effect: the model's context is %d tokens. Use a smaller number, or leave it out.",
+            max_length, context,
+        )  # fmt: skip
+
+
 def build_composer(
     config: Config, format: RecordFormat, header: str, seeds: list[Record], reader: TokenCounter
 ) -> PromptComposer:

@@ -19,7 +19,7 @@ from self_instruct.engines.local.chat_template import PINNED_DATE
 from self_instruct.engines.server.connecting import check_given
 from self_instruct.errors import FILE_ONLY, UserError
 from self_instruct.formats import RecordFormat
-from self_instruct.generation.assembly import build_format, build_spending
+from self_instruct.generation.assembly import build_format, build_spending, warn_of_unused_length
 from self_instruct.generation.automatic_options import with_earlier_choices
 from self_instruct.generation.categories.recipe import CategoryRecipe
 from self_instruct.generation.config import GROUPS, Config, flatten
@@ -118,6 +118,7 @@ def generate(
         progress.observers.append(observer.update)
     with started(config, world, folder, interruption, progress.step, engine) as generators:
         reader = generators.reader
+        warn_of_unused_length(config.sampling.max_length, reader)
         recipe = recipe.for_model(reader)
         described = _described(recipe, reader.model_revision, template_of(reader))
         if earlier is not None:

@@ -1,21 +1,28 @@
 """The search for the number of rows: on made-up speeds, and in the engine with a made-up clock."""
 
+import hashlib
 import itertools
 import random
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import torch
 
 from self_instruct.engines import load_engine
+from self_instruct.engines.base import Completion
 from self_instruct.engines.local import engine as module
-from self_instruct.engines.local import memory
+from self_instruct.engines.local import memory, row_search
 from self_instruct.engines.local.hardware import describe_hardware
 from self_instruct.engines.local.loading import load_model
 from self_instruct.engines.local.row_search import SHORT_SECONDS, SHORT_STEPS, WINDOW, BatchSize, RowSearch, RowsTried
 from tests.support.engine_runs import PROMPTS, SAMPLED, complete, engine_of, request
+from tests.support.loop_runs import looped
+from tests.support.runs import dataset, rows
 
+SHORT = replace(SAMPLED, max_new_tokens=12)
 SPEEDS = {1: 60.0, 2: 115.0, 4: 225.0, 8: 450.0, 16: 900.0, 32: 1700.0, 64: 2300.0, 128: 2350.0, 256: 2360.0}
+REQUESTS = [request(index, PROMPTS[index % 5]) for index in range(18)]
 
 
 def searched(
@@ -105,8 +112,10 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch):
+    """Put a clock into the engine, and let four steps be enough for a speed."""
     clock = Clock()
     monkeypatch.setattr(module, "perf_counter", clock)
+    monkeypatch.setattr(row_search, "WINDOW", 4)
     return clock
 
 
@@ -115,40 +124,40 @@ def searching(clock, folder, sampling, most: int = 64, **options):
     return clock.engine
 
 
+@pytest.fixture(scope="module")
+def alone(tiny_llama):
+    """The completions of all requests, one at a time."""
+    return complete(engine_of(tiny_llama, SHORT, False, backend="slots", batch_size=1), REQUESTS)
+
+
 @pytest.mark.parametrize("lag", [0, 1])
-def test_the_engine_admits_more_rows_and_changes_no_text(tiny_llama, clock, lag):
-    requests = [request(index, PROMPTS[index % 5]) for index in range(60)]
-    alone = complete(engine_of(tiny_llama, SAMPLED, False, backend="slots", batch_size=1), requests)
-    engine = searching(clock, tiny_llama, SAMPLED, backend="slots")
+def test_the_engine_admits_more_rows_and_changes_no_text(tiny_llama, clock, alone, lag):
+    engine = searching(clock, tiny_llama, SHORT, backend="slots")
     engine._backend._lag = lag
     reads, real = [], engine._backend._model.read
     engine._backend._model.read = lambda texts, *rest: (reads.extend(texts), real(texts, *rest))[1]
     assert engine.rows == 1
-    found = complete(engine, requests)
+    found = complete(engine, REQUESTS)
     assert {index: item.text for index, item in found.items()} == {index: item.text for index, item in alone.items()}
-    assert len(reads) == 60, "a row was read again"
+    assert len(reads) == len(REQUESTS), "a row was read again"
     tried = engine.rows_tried
     assert [rows for rows, _ in tried.speeds] == [1, 2, 4, 8] and clock.most_active == 8
     assert (tried.rows, tried.ended, tried.hardware, engine.rows) == (4, "gain", "a CPU", 4)
 
 
 def test_rows_that_lack_requests_let_the_caller_give_more(tiny_llama, clock):
-    engine, waiting = (
-        searching(clock, tiny_llama, SAMPLED),
-        [request(index, PROMPTS[index % 5]) for index in range(60)],
-    )
-    found, engine_had = [], 0
-    while waiting or len(found) < 60:
+    engine, waiting, found, engine_had = searching(clock, tiny_llama, SHORT), REQUESTS, [], 0
+    while waiting or len(found) < len(REQUESTS):
         given, waiting = waiting[: 2 * engine.rows - engine_had], waiting[2 * engine.rows - engine_had :]
         engine.submit(given)
         ended = engine.poll()
         engine_had += len(given) - len(ended)
         found += [item.request for item in ended]
-    assert sorted(found) == list(range(60)) and engine.rows_tried.rows == 4
+    assert sorted(found) == list(range(18)) and engine.rows_tried.rows == 4
 
 
 def test_a_search_ends_if_memory_runs_out(tiny_llama, clock, monkeypatch):
-    engine, calls = searching(clock, tiny_llama, SAMPLED), itertools.count()
+    engine, calls = searching(clock, tiny_llama, SHORT), itertools.count()
     real = engine._backend._model.launch
 
     def launch(uniform, *rest):
@@ -164,7 +173,7 @@ def test_a_search_ends_if_memory_runs_out(tiny_llama, clock, monkeypatch):
 
 
 def test_only_slots_searches(tiny_llama, clock):
-    engine = searching(clock, tiny_llama, SAMPLED, backend="static")
+    engine = searching(clock, tiny_llama, SHORT, backend="static")
     assert engine.rows == 9 and engine.rows_tried is None
 
 
@@ -175,17 +184,17 @@ def test_an_engine_takes_the_rows_that_were_found_on_its_hardware(tiny_llama, ca
     assert here.endswith(f", {torch.get_num_threads()} threads, float32")
     assert describe_hardware(model.bfloat16(), "4bit").endswith(" threads, bfloat16, 4bit")
 
-    def rows(**options) -> int:
+    def rows_of(**options) -> int:
         engine = load_engine("huggingface", str(tiny_llama), None, SAMPLED, batch_size=BatchSize(**options))
         assert engine.rows_tried is None
         return engine.rows
 
     found = {"a GPU, bfloat16": 512, here: 3}
-    assert (rows(found=found), rows(found={"a GPU, bfloat16": 512}), rows(given=5, found=found)) == (3, 16, 5)
+    assert (rows_of(found=found), rows_of(found={"a GPU, bfloat16": 512}), rows_of(given=5, found=found)) == (3, 16, 5)
     assert [message.partition(",")[0] for message in caplog.messages] == [
         "Rows: as a pilot on this hardware has found", "Rows: 16"
     ]  # fmt: skip
-    assert rows(given=5, search=True) == 5  # a number that is given needs no search
+    assert rows_of(given=5, search=True) == 5  # a number that is given needs no search
     engine = load_engine("huggingface", str(tiny_llama), None, SAMPLED, batch_size=BatchSize(search=True, found=found))
     assert (engine.rows, engine._search.most, engine.rows_tried.hardware) == (1, 16, here)
 
@@ -202,3 +211,28 @@ def test_a_search_on_a_gpu_may_try_as_many_rows_as_fit_up_to_1024(tiny_llama, mo
         rows, search = memory.plan_rows(wide, 100, BatchSize(search=True), None)
         assert (rows, search.most) == (min(256, most), most)
         assert memory.plan_rows(wide, 100, BatchSize(found={"a GPU": 2**50}), None) == (most, None)
+
+
+class Framed:
+    """An engine whose completions hold one task, made from a hash of what the model wrote."""
+
+    def __init__(self, engine) -> None:
+        self.engine, self.submit, self.interrupt = engine, engine.submit, engine.interrupt
+
+    def poll(self) -> list[Completion]:
+        return [replace(item, text=framed(item.text)) for item in self.engine.poll()]
+
+
+def framed(text: str) -> str:
+    words = [hashlib.sha256(f"{text} {at}".encode()).hexdigest()[:8] for at in range(6)]
+    return f"Explain the words {' '.join(words)}.\n\n4. Output:\nThey are {words[0]}.\n###\n"
+
+
+def test_a_pilot_gives_the_dataset_of_one_row(tiny_llama, clock, tmp_path, monkeypatch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
+    for name, options in (("one", {"batch_size": 1}), ("pilot", {"search": RowSearch(16)})):
+        clock.engine = engine = engine_of(tiny_llama, SHORT, False, backend="slots", **options)
+        looped(Framed(engine), tmp_path / name, horizon=16, max_requests=30)
+    assert dataset(tmp_path / "pilot") == dataset(tmp_path / "one")
+    assert len(rows(tmp_path / "pilot/machine_generated_instructions.jsonl")) > 20
+    assert engine.rows == 4 and clock.most_active == 8
