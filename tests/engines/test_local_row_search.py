@@ -45,12 +45,12 @@ def test_rows_are_doubled_as_long_as_that_gains_a_tenth_of_the_speed():
 
 
 @pytest.mark.parametrize(("most", "speeds", "tried"), [
-    (1, {1: 9.04}, "Rows 1: 9.0 tokens/s -> 1 rows, the most that are allowed."),
+    (1, {1: 9.04}, "Rows 1: 9.0 tokens/s -> 1 row, the most that are allowed."),
     (4, SPEEDS, "Rows 1: 60 tokens/s, 2: 115, 4: 225 -> 4 rows, the most that are allowed."),
     # Five rows are a quarter more than four, so a gain of 2.5 % is enough.
     (5, {**SPEEDS, 5: 231.0}, "Rows 1: 60 tokens/s, 2: 115, 4: 225, 5: 231 -> 5 rows, the most that are allowed."),
     (5, {**SPEEDS, 5: 230.0}, "Rows 1: 60 tokens/s, 2: 115, 4: 225, 5: 230 -> 4 rows."),
-    (16, {1: 20.0, 2: 15.0}, "Rows 1: 20 tokens/s, 2: 15 -> 1 rows."),
+    (16, {1: 20.0, 2: 15.0}, "Rows 1: 20 tokens/s, 2: 15 -> 1 row."),
 ])  # fmt: skip
 def test_memory_or_the_device_limits_the_rows(most, speeds, tried):
     assert searched(RowSearch(most), speeds).line() == tried

@@ -60,7 +60,7 @@ class RowsTried:
         tried = f"Rows {', '.join(speeds)}" if speeds else "Rows: none were measured"
         if self.conclusive:
             why = {"gain": "", "limit": ", the most that are allowed", "memory": ", because memory ran out with more"}
-            return f"{tried} -> {self.rows} rows{why[self.ended or 'gain']}."
+            return f"{tried} -> {self.rows} row{'s' * (self.rows > 1)}{why[self.ended or 'gain']}."
         if self.ended is None:
             return f"{tried}; the pilot ended before the search for the best number of rows; raise --plan_seconds."
         return (
