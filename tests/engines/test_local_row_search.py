@@ -47,10 +47,11 @@ def test_rows_are_doubled_as_long_as_that_gains_a_tenth_of_the_speed():
 @pytest.mark.parametrize(("most", "speeds", "tried"), [
     (1, {1: 9.04}, "Rows 1: 9.0 tokens/s -> 1 row, the most that are allowed."),
     (4, SPEEDS, "Rows 1: 60 tokens/s, 2: 115, 4: 225 -> 4 rows, the most that are allowed."),
-    # Five rows are a quarter more than four, so a gain of 2.5 % is enough.
-    (5, {**SPEEDS, 5: 231.0}, "Rows 1: 60 tokens/s, 2: 115, 4: 225, 5: 231 -> 5 rows, the most that are allowed."),
-    (5, {**SPEEDS, 5: 230.0}, "Rows 1: 60 tokens/s, 2: 115, 4: 225, 5: 230 -> 4 rows."),
-    (16, {1: 20.0, 2: 15.0}, "Rows 1: 20 tokens/s, 2: 15 -> 1 row."),
+    (5, {**SPEEDS, 5: 231.0}, "Rows 1: 60 tokens/s, 2: 115, 4: 225, 5: 231 -> 4 rows."),
+    # Measured on a CPU: two rows are slower than one, but more are faster.
+    (16, {1: 8.1, 2: 7.0, 4: 14.0, 8: 26.0, 16: 50.0},
+     "Rows 1: 8.1 tokens/s, 2: 7.0, 4: 14, 8: 26, 16: 50 -> 16 rows, the most that are allowed."),
+    (64, {1: 20.0, 2: 15.0, 4: 15.0, 8: 15.0, 16: 21.0}, "Rows 1: 20 tokens/s, 2: 15, 4: 15, 8: 15, 16: 21 -> 1 row."),
 ])  # fmt: skip
 def test_memory_or_the_device_limits_the_rows(most, speeds, tried):
     assert searched(RowSearch(most), speeds).line() == tried
@@ -119,7 +120,7 @@ def clock(monkeypatch):
     return clock
 
 
-def searching(clock, folder, sampling, most: int = 64, **options):
+def searching(clock, folder, sampling, most: int = 8, **options):
     clock.engine = engine_of(folder, sampling, False, batch_size=9, search=RowSearch(most, "a CPU"), **options)
     return clock.engine
 
@@ -230,7 +231,7 @@ def framed(text: str) -> str:
 
 def test_a_pilot_gives_the_dataset_of_one_row(tiny_llama, clock, tmp_path, monkeypatch):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
-    for name, options in (("one", {"batch_size": 1}), ("pilot", {"search": RowSearch(16)})):
+    for name, options in (("one", {"batch_size": 1}), ("pilot", {"search": RowSearch(8)})):
         clock.engine = engine = engine_of(tiny_llama, SHORT, False, backend="slots", **options)
         looped(Framed(engine), tmp_path / name, horizon=16, max_requests=30)
     assert dataset(tmp_path / "pilot") == dataset(tmp_path / "one")

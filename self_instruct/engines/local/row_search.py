@@ -1,6 +1,7 @@
 """Search for the number of rows above which a model generates hardly any faster, while it generates.
 
-The search begins with one row and doubles the rows as long as that gains speed. It only decides how many rows may be admitted:
+The search begins with one row. It doubles the rows up to 16, and further as long as that gains speed: two rows can be slower
+than one although many are several times as fast, as measured on a CPU. It only decides how many rows may be admitted:
 rows that are being generated stay. The speed of a number of rows is the median over full steps, so slow steps, such as those
 that also read a prompt, have no effect while they are fewer than half.
 """
@@ -13,7 +14,9 @@ from typing import Literal
 WINDOW = 16
 """The number of full steps from which a speed is computed."""
 GAIN = 0.1
-"""The gain of speed for which the rows are doubled again. A smaller increase of the rows needs a gain in proportion."""
+"""The gain of speed for which more rows are taken."""
+ALWAYS_TRIED = 16
+"""The search does not end with fewer rows for want of a gain."""
 FULL = 7 / 8
 """The share of the rows that draw a token in a full step: an accelerator leaves some rows free before it admits others."""
 SHORT_STEPS, SHORT_SECONDS = WINDOW, 5.0
@@ -107,20 +110,19 @@ class RowSearch:
         return RowsTried(tuple(self._speeds), self.rows, self.ended, self.hardware)
 
     def _decide(self) -> None:
-        """Compare the speed with that of fewer rows. If it gains too little, first measure a second window, because other work
+        """Compare the speed with those of fewer rows. If it gains too little, first measure a second window, because other work
         on the machine can slow one down.
         """
         speed = max(self._windows)
-        fewer, slower = self._speeds[-1] if self._speeds else (self.rows, 0.0)
-        gains = speed >= slower * (1 + GAIN * (self.rows / fewer - 1))
+        gains = speed >= max((before for _, before in self._speeds), default=0.0) * (1 + GAIN)
         if not gains and len(self._windows) == 1:
             return
         self._speeds.append((self.rows, speed))
-        if not gains:
-            self.rows, self.ended = fewer, "gain"
-        elif self.rows >= self.most:
-            self.ended = "limit"
-        else:
+        if self.rows < self.most and (gains or self.rows < ALWAYS_TRIED):
             self.rows = min(2 * self.rows, self.most)
             self._windows.clear()
             self._short_steps, self._short_seconds = 0, 0.0
+            return
+        fastest = max(speed for _, speed in self._speeds)
+        self.rows = next(rows for rows, speed in self._speeds if speed * (1 + GAIN) > fastest)
+        self.ended = "limit" if self.rows == self.most else "gain"
