@@ -8,6 +8,7 @@ from self_instruct.engines.base import ModelEngine, Sampling, TokenCounter
 from self_instruct.engines.choice import check_engine, choose_engine
 from self_instruct.engines.local.model_kinds import check_source
 from self_instruct.engines.local.placement import Machine, Placement, check, device
+from self_instruct.engines.local.row_search import BatchSize
 from self_instruct.engines.scripted import ScriptedEngine
 from self_instruct.engines.vllm.arguments import VllmOptions
 from self_instruct.errors import UserError
@@ -23,7 +24,7 @@ def load_engine(
     placement: Placement | None = None,
     trust_remote_code: bool = False,
     adapter: str | None = None,
-    batch_size: int | None = None,
+    batch_size: BatchSize | None = None,
     max_length: int | None = None,
     chat_template: str = "auto",
     rank: int = 0,
@@ -37,10 +38,9 @@ def load_engine(
 ) -> ModelEngine:
     """Load an engine; for "auto", choose it from the machine, the model and `options` (the options of the run).
 
-    `rank` is the rank of this process among the generating `processes`. If `batch_size` is None, the batch has as many
-    rows of at most `max_length` tokens as fit into memory. `same_sampling` is true if all requests have the same
-    sampling, apart from the number of tokens. Raises UserError if the model or a package is missing or cannot be
-    loaded, or if options conflict.
+    `rank` is the rank of this process among the generating `processes`. A row has at most `max_length` tokens.
+    `same_sampling` is true if all requests have the same sampling, apart from the number of tokens. Raises UserError if
+    the model or a package is missing or cannot be loaded, or if options conflict.
     """
     if name == "scripted":
         return _load_scripted(script_path, rank)
@@ -58,7 +58,7 @@ def load_engine(
     from self_instruct.engines.local.constraint import check_installed
     from self_instruct.engines.local.engine import HuggingFaceEngine
     from self_instruct.engines.local.loading import check_numbers, load_model
-    from self_instruct.engines.local.memory import choose_rows, longest_row
+    from self_instruct.engines.local.memory import longest_row, plan_rows
     from self_instruct.engines.local.tokenizer import context_length, read_config
 
     if sampling.constrain:
@@ -68,10 +68,10 @@ def load_engine(
     model, tokenizer, revision = load_model(model_name, model_revision, placement, trust_remote_code, adapter)
     check_numbers(model, tokenizer)
     longest = longest_row(context_length(model.config, tokenizer), max_length, sampling.max_new_tokens)
-    rows = batch_size or choose_rows(model, longest)
+    rows, search = plan_rows(model, longest, batch_size or BatchSize(), placement.quantization)
     return HuggingFaceEngine(
         model, tokenizer, revision, sampling, rows, chat_template, rank, on_step, backend, same_sampling,
-        template_arguments, why_not,
+        template_arguments, why_not, search,
     )  # fmt: skip
 
 

@@ -37,8 +37,8 @@ class ModelOptions:
     )
     request_batch_size: int | None = option(
         None,
-        "requests that one process generates together [default: as many as fit in memory, at most 256, or 16 on a CPU; "
-        "vllm decides by itself]",
+        "requests that one process generates together [default: the number that a pilot (--plan) of the run has found on this "
+        "hardware, else as many as fit in memory, at most 256, or 16 on a CPU; vllm decides by itself]",
         minimum=1,
         common=True,
     )

@@ -12,6 +12,7 @@ from self_instruct.engines import load_engine, load_reader
 from self_instruct.engines.base import ModelEngine, Sampling, TokenCounter, TurnReader
 from self_instruct.engines.fleet.world import World
 from self_instruct.engines.local.placement import Placement
+from self_instruct.engines.local.row_search import BatchSize
 from self_instruct.engines.server.connecting import Endpoint, connect, endpoint_for
 from self_instruct.engines.server.engine import OpenAIEngine, Patience
 from self_instruct.engines.vllm.arguments import VllmOptions
@@ -36,6 +37,7 @@ from self_instruct.novelty.embedding import EmbeddingIndex, SentenceEncoder
 from self_instruct.novelty.vector_cache import CachedEncoder
 from self_instruct.records import Record
 from self_instruct.rules.build import build_rules
+from self_instruct.runs.found_rows import read_found_rows
 from self_instruct.runs.journal import Entry
 from self_instruct.runs.spending import Prices, Spending
 from self_instruct.runs.verdict import Verdict
@@ -211,17 +213,14 @@ def build_reader(config: Config) -> TokenCounter:
 
 def build_engine(config: Config, world: World, on_step: Callable[[int], None]) -> ModelEngine:
     """Load the engine of a process; `on_step` is called at every step with the number of rows that drew a token."""
-    options = config.model
-    placement = Placement(
-        options.dtype,
-        options.attn_implementation,
-        options.quantization,
-        options.device_map,
-    )
+    options, run = config.model, config.run
+    placement = Placement(options.dtype, options.attn_implementation, options.quantization, options.device_map)
+    found = read_found_rows(Path(run.batch_dir)) if run.batch_dir and not run.plan else {}
+    batch_size = BatchSize(options.request_batch_size, run.plan, found)
     return load_engine(
         options.engine, options.model_name_or_path, options.script_path, build_sampling(config),
         model_revision=options.model_revision, placement=placement, trust_remote_code=options.trust_remote_code,
-        adapter=options.adapter, batch_size=options.request_batch_size, max_length=config.sampling.max_length,
+        adapter=options.adapter, batch_size=batch_size, max_length=config.sampling.max_length,
         chat_template=config.prompt.chat_template, rank=world.rank, processes=world.size, on_step=on_step,
         backend=options.engine_backend, same_sampling=_same_sampling(config),
         template_arguments=template_arguments(config), vllm=_vllm_options(config), options=flatten(config),
@@ -323,6 +322,16 @@ def prompt_budget(config: Config, reader: TokenCounter) -> PromptBudget:
     if config.model.engine == "openai" and api is not None:
         return PromptBudget(new, api, "--api_context_length is", "raise --api_context_length")
     return PromptBudget(new, reader.context_length, "the model's context is", "use a model with a longer context")
+
+
+def warn_of_unused_length(max_length: int | None, reader: TokenCounter) -> None:
+    """Warn if --max_length is above the model's context, which then is the limit."""
+    context = reader.context_length
+    if max_length is not None and context is not None and max_length > context:
+        _log.warning(
+            "--max_length %d has no effect: the model's context is %d tokens. Use a smaller number, or leave it out.",
+            max_length, context,
+        )  # fmt: skip
 
 
 def build_composer(

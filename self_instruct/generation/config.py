@@ -77,8 +77,8 @@ class RunOptions:
     )
     plan: bool = option(
         False,
-        "generate for --plan_seconds, then estimate hours, GPU-hours and cost of the whole run; with "
-        "--batch_dir the pilot is the start of the run",
+        "generate for --plan_seconds, search for the best --request_batch_size meanwhile, then estimate hours, GPU-hours and "
+        "cost of the whole run; with --batch_dir the pilot is the start of the run",
         common=True,
     )
     plan_seconds: float = option(60.0, "seconds to generate for --plan", above=0)

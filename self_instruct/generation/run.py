@@ -19,7 +19,7 @@ from self_instruct.engines.local.chat_template import PINNED_DATE
 from self_instruct.engines.server.connecting import check_given
 from self_instruct.errors import FILE_ONLY, UserError
 from self_instruct.formats import RecordFormat
-from self_instruct.generation.assembly import build_format, build_spending
+from self_instruct.generation.assembly import build_format, build_spending, warn_of_unused_length
 from self_instruct.generation.automatic_options import with_earlier_choices
 from self_instruct.generation.categories.recipe import CategoryRecipe
 from self_instruct.generation.config import GROUPS, Config, flatten
@@ -34,6 +34,7 @@ from self_instruct.generation.workers import Generators, serve, started
 from self_instruct.rules.sandbox import open_sandbox
 from self_instruct.runs import logs, manifest
 from self_instruct.runs.backup import set_aside
+from self_instruct.runs.found_rows import write_found_rows
 from self_instruct.runs.funnel import Funnel
 from self_instruct.runs.journal import Journal
 from self_instruct.runs.report import write_report
@@ -117,6 +118,7 @@ def generate(
         progress.observers.append(observer.update)
     with started(config, world, folder, interruption, progress.step, engine) as generators:
         reader = generators.reader
+        warn_of_unused_length(config.sampling.max_length, reader)
         recipe = recipe.for_model(reader)
         described = _described(recipe, reader.model_revision, template_of(reader))
         if earlier is not None:
@@ -189,6 +191,9 @@ def launch(
         )
     elif config.run.plan:
         text = _forecast(config, loop, fleet, stopped, progress.tokens_per_second)
+        tried = stats.rows_tried(fleet.stats) if fleet is not None else None
+        if tried is not None and tried.conclusive:
+            write_found_rows(folder, tried.hardware, tried.rows, tried.speeds)
     else:
         # An engine object of the user's may be the reader, and may lack this attribute.
         demonstration = getattr(generators.reader, "demonstration", False)
@@ -292,6 +297,8 @@ def _forecast(config: Config, loop: Loop, fleet: Fleet | None, stopped: str, spe
         return f"{lines[0]} A script has no speed to forecast from."
     ranks = fleet.stats if fleet is not None else []
     speed = stats.tokens_per_second(ranks) if ranks else speed
+    tried = stats.rows_tried(ranks)
+    lines += [tried.line()] if tried is not None else []
     lines += [f"Memory: {line}." for line in stats.memory_lines(ranks)]
     if funnel.spending.completions:
         lines.append(funnel.spending.summary())

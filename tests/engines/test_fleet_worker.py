@@ -5,7 +5,7 @@ import os
 import socket
 import threading
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from multiprocessing import Pipe
 
 import pytest
@@ -13,7 +13,9 @@ import pytest
 from self_instruct.engines.base import Completion, EngineLost, Request
 from self_instruct.engines.fleet import worker as module
 from self_instruct.engines.fleet.messages import CarrierLost, Link, PipeCarrier
+from self_instruct.engines.fleet.stats import Stats, rows_tried
 from self_instruct.engines.fleet.worker import Access, Worker, is_running, machine_id
+from self_instruct.engines.local.row_search import RowsTried
 from self_instruct.engines.scripted import ScriptedEngine
 from self_instruct.errors import UserError
 
@@ -151,6 +153,26 @@ def test_worker_takes_twice_its_rows_and_its_heartbeats_hold_its_measurements():
     assert last["sent"] == 0 and started.ends() is True
     with pytest.raises(CarrierLost):
         started.hear()  # unfinished requests are not answered
+
+
+def test_heartbeats_hold_what_a_search_for_rows_has_found_and_how_much_it_took():
+    engine = Slow(TEXTS)
+    engine.rows_tried = RowsTried(((1, 9.0),), 2, None, "a CPU")
+    started = Started(engine)
+    started.ask(0)
+    started.beat(lambda message: message["pending"])
+    started.on_step(3)
+    going_on = started.beat(lambda message: message["stats"]["tokens"] == 3)["stats"]
+    assert rows_tried([Stats(**going_on)]) == replace(engine.rows_tried, speeds=[[1, 9.0]])
+    assert (going_on["search_tokens"], going_on["search_seconds"]) == (0, 0.0)
+    engine.rows_tried = replace(engine.rows_tried, ended="gain")
+    ended = started.beat(lambda message: message["stats"]["search_seconds"])["stats"]
+    assert rows_tried([Stats(**ended)]).conclusive and ended["search_tokens"] == 3
+    started.on_step(4)
+    later = started.beat(lambda message: message["stats"]["tokens"] == 7)["stats"]
+    assert (later["search_tokens"], later["search_seconds"]) == (3, ended["search_seconds"])
+    started.say("stop")
+    assert started.beat(lambda message: message["ended"]) and started.ends() is True
 
 
 @pytest.mark.parametrize(("rank", "kind", "text"), [

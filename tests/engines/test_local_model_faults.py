@@ -5,6 +5,7 @@ import json
 import pytest
 
 from self_instruct.engines import load_engine
+from self_instruct.engines.local.row_search import BatchSize
 from self_instruct.engines.local.sampling import NO_NUMBERS
 from self_instruct.errors import UserError
 from tests.support.engine_runs import GREEDY, HEADER, PROMPTS, SAMPLED, complete, engine_of, request
@@ -124,7 +125,7 @@ def test_a_run_whose_logits_always_overflow_stops_after_twenty_requests(tmp_path
     tokenizer = build_tokenizer()
     assert token_of("I") not in tokenizer("A task.")["input_ids"]
     folder = save_model_that_overflows(tmp_path / "model", tokenizer("1. Instruction:\n")["input_ids"][-2])
-    engine = load_engine("huggingface", str(folder), None, SAMPLED, batch_size=4)
+    engine = load_engine("huggingface", str(folder), None, SAMPLED, batch_size=BatchSize(4))
     loop, stopped = looped(engine, tmp_path / "run")
     assert stopped == f"the last 20 requests could not be answered: {NO_NUMBERS}" and loop.failed
     assert {row["error"] for row in rows(tmp_path / "run/completions.jsonl")} == {NO_NUMBERS}

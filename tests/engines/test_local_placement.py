@@ -11,6 +11,7 @@ from self_instruct.engines import load_engine
 from self_instruct.engines.local import packing, placement
 from self_instruct.engines.local.loading import load_model
 from self_instruct.engines.local.placement import Machine, Placement, check, device, loading_options
+from self_instruct.engines.local.row_search import BatchSize
 from self_instruct.errors import UserError
 from tests.support.engine_runs import GREEDY, PROMPTS, complete, request
 from tests.support.tiny_models import build_tokenizer
@@ -112,7 +113,12 @@ def test_a_model_placed_by_accelerate_writes_the_same_texts(tiny_llama):
     texts = []
     for device_map in (None, "auto"):
         engine = load_engine(
-            "huggingface", str(tiny_llama), None, GREEDY, placement=Placement(device_map=device_map), batch_size=3
+            "huggingface",
+            str(tiny_llama),
+            None,
+            GREEDY,
+            placement=Placement(device_map=device_map),
+            batch_size=BatchSize(3),
         )
         texts.append(
             {i: item.text for i, item in complete(engine, [request(i, p) for i, p in enumerate(PROMPTS)]).items()}

@@ -5,9 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from self_instruct.engines.fleet.world import World
+from self_instruct.engines.local.hardware import describe_hardware
+from self_instruct.engines.local.loading import load_model
+from self_instruct.engines.scripted import ScriptedEngine
+from self_instruct.generation.assembly import build_engine
 from self_instruct.generation.automatic_options import with_earlier_choices, with_horizon
 from self_instruct.generation.config import Config, assemble
 from self_instruct.generation.public import generate, refilter
+from self_instruct.runs.found_rows import write_found_rows
 from tests.support.runs import ROOT
 from tests.support.scripts import block
 
@@ -37,6 +43,37 @@ from tests.support.scripts import block
 )
 def test_the_horizon_is_given_or_stored_or_derived_from_recipe_and_size_of_the_run(given, earlier, horizon):
     assert with_horizon(with_earlier_choices(assemble(given), earlier)).prompt.horizon == horizon
+
+
+@pytest.mark.parametrize(("length", "warnings"), [(3000, 0), (2999, 0), (None, 0), (3001, 1)])
+def test_a_max_length_above_the_context_has_no_effect_and_is_reported(tmp_path, caplog, length, warnings):
+    class Small(ScriptedEngine):
+        context_length = 3000
+
+    config = Config(
+        seed_tasks_path=str(ROOT / "seeds/code.jsonl"), batch_dir=str(tmp_path / "run"), max_length=length, max_requests=1
+    )  # fmt: skip
+    generate(config, engine=Small({0: ("\nCount the lanterns twice.\nOutput:\nTwo.\n", False)}))
+    said = (
+        "--max_length 3001 has no effect: the model's context is 3000 tokens. Use a smaller number, or leave it out."
+    )
+    assert [message for message in caplog.messages if "--max_length" in message] == [said] * warnings
+
+
+def test_a_run_takes_the_rows_that_its_pilot_has_found(tiny_llama, tmp_path):
+    hardware = describe_hardware(load_model(str(tiny_llama))[0], None)
+    write_found_rows(tmp_path, hardware, 3, [(1, 9.0)])
+    given = {"model_name_or_path": str(tiny_llama), "batch_dir": str(tmp_path), "max_new_tokens": 8}
+
+    def rows(**more) -> tuple[int, bool]:
+        engine = build_engine(assemble({**given, **more}), World(0, 1), lambda rows: None)
+        return engine.rows, engine.rows_tried is not None
+
+    assert (rows(), rows(plan=True)) == ((3, False), (1, True))
+    assert (rows(request_batch_size=5), rows(request_batch_size=5, plan=True)) == ((5, False), (5, False))
+    (tmp_path / "other").mkdir()
+    write_found_rows(tmp_path / "other", "another machine", 3, [])
+    assert rows(batch_dir=str(tmp_path / "other")) == (16, False)
 
 
 def test_a_run_of_an_earlier_version_keeps_its_decisions(tmp_path: Path) -> None:

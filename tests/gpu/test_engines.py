@@ -3,14 +3,17 @@
 import gc
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from self_instruct.engines import load_engine
 from self_instruct.engines.local.loading import load_model
-from self_instruct.engines.local.memory import USABLE, choose_rows, free_bytes, measure_cache, memory_of
+from self_instruct.engines.local.memory import USABLE, choose_rows, free_bytes, measure_cache, memory_of, plan_rows
+from self_instruct.engines.local.row_search import BatchSize, RowSearch
 from tests.support.engine_runs import GREEDY, HEADER, PROMPTS, SAMPLED, complete, engine_of, generate_alone, request
 from tests.support.tiny_models import CONTEXT, build_tokenizer, save_tiny_model
 
@@ -89,6 +92,25 @@ def test_as_many_rows_as_fit_into_free_memory_do_fit(wide: Path) -> None:
     found = complete(engine_of(wide, GREEDY, backend="slots", batch_size=rows), LONG[:24])
     assert sorted(found) == list(range(24)) and not [item.error for item in found.values() if item.error]
     del ballast
+
+
+def test_a_search_for_rows_ends_on_a_device_and_changes_no_text(tiny_llama: Path) -> None:
+    expected = complete(engine_of(tiny_llama, SAMPLED, backend="slots", batch_size=1), LONG)
+    load = partial(load_engine, "huggingface", str(tiny_llama), None, SAMPLED, backend="slots")
+    most = plan_rows(load_model(str(tiny_llama))[0], CONTEXT, BatchSize(search=True), None)[1]
+    assert most is not None and most.most == 1024, "a tiny model fits often"
+    engine = engine_of(tiny_llama, SAMPLED, backend="slots", search=RowSearch(8))
+    found = complete(engine, LONG)
+    assert {index: item.text for index, item in found.items()} == {
+        index: item.text for index, item in expected.items()
+    }
+    tried = engine.rows_tried
+    assert tried is not None and tried.conclusive and tried.speeds[0][0] == 1 and tried.rows == engine.rows
+    searching = load(batch_size=BatchSize(search=True))
+    assert searching.rows == 1
+    hardware = searching.rows_tried.hardware  # type: ignore[attr-defined]
+    assert torch.cuda.get_device_properties(0).name in hardware and "threads" not in hardware
+    assert load(batch_size=BatchSize(found={hardware: 600})).rows == 600
 
 
 @BACKENDS

@@ -2,13 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from self_instruct.engines.local.row_search import RowsTried
+
+LEAST_SECONDS = 10.0
+"""The least time after a search for rows from which a throughput is computed."""
 
 
 @dataclass(frozen=True)
 class Stats:
     """Measurements of one process. `tokens`, `steps`, `seconds` and `waited` count from its first request; `waited` is the time
     in seconds without a request to work on. `rows` is the batch size now, `rows_at_first` the one before memory ever ran out.
-    `devices` counts accelerators; `taken` is peak memory, `memory` total, in bytes.
+    `devices` counts accelerators; `taken` is peak memory, `memory` total, in bytes. `rows_tried` holds the fields of RowsTried
+    if the process searches for its number of rows, and `search_tokens` and `search_seconds` count until the search ended.
     """
 
     tokens: int = 0
@@ -21,11 +28,28 @@ class Stats:
     devices: int = 0
     taken: int = 0
     memory: int = 0
+    rows_tried: dict[str, Any] | None = None
+    search_tokens: int = 0
+    search_seconds: float = 0.0
+
+    @property
+    def tokens_per_second(self) -> float:
+        """The throughput since the search for rows ended if that is long enough, else since the first request."""
+        seconds = self.seconds - self.search_seconds
+        if self.search_seconds and seconds >= LEAST_SECONDS:
+            return (self.tokens - self.search_tokens) / seconds
+        return self.tokens / self.seconds if self.seconds else 0.0
 
 
 def tokens_per_second(fleet: Sequence[Stats]) -> float:
     """Return the throughput of all processes together."""
-    return sum(stats.tokens / stats.seconds for stats in fleet if stats.seconds)
+    return sum(stats.tokens_per_second for stats in fleet)
+
+
+def rows_tried(fleet: Sequence[Stats]) -> RowsTried | None:
+    """Return what the first process has found in its search for rows; None without a search."""
+    tried = fleet[0].rows_tried if fleet else None
+    return RowsTried(**tried) if tried else None
 
 
 def idleness(fleet: Sequence[Stats]) -> float:

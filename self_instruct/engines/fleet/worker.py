@@ -76,6 +76,7 @@ class Worker:
         self._tokens = self._steps = self._rows_at_first = 0
         self._first_request_at: float | None = None
         self._waited = 0.0
+        self._searched: tuple[int, float] | None = None  # tokens and seconds when the search for rows had ended
 
     def run(self) -> bool:
         """Generate until the end; return False if rank 0 or this engine has failed.
@@ -272,6 +273,12 @@ class Worker:
         stats, engine = Stats(self._tokens, self._steps, seconds, self._waited), self._engine
         if self._rows_at_first and engine is not None:
             stats = replace(stats, rows=engine.rows, rows_at_first=self._rows_at_first, **asdict(engine.hardware))
+        tried = getattr(engine, "rows_tried", None)  # only the local engine searches
+        if tried is not None:
+            if tried.ended is not None and self._searched is None:
+                self._searched = self._tokens, seconds
+            tokens, seconds = self._searched or (0, 0.0)
+            stats = replace(stats, rows_tried=asdict(tried), search_tokens=tokens, search_seconds=seconds)
         return stats
 
 

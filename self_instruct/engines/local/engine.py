@@ -6,6 +6,7 @@ ignored, so that only our options decide a completion.
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from time import perf_counter
 from typing import Any
 
 from transformers import GenerationConfig
@@ -16,6 +17,8 @@ from self_instruct.engines.local.backend import choose_backend
 from self_instruct.engines.local.constraint import Patterns
 from self_instruct.engines.local.generation_settings import unused_settings
 from self_instruct.engines.local.hardware import hardware_of, keep_freed_memory
+from self_instruct.engines.local.row_search import RowSearch, RowsTried
+from self_instruct.engines.local.slots import SlotBackend
 from self_instruct.engines.local.stopping import StopMatcher, TurnDecoder
 from self_instruct.engines.local.tokenizer import PromptEncoder, context_length, end_tokens, unusable
 
@@ -23,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 
 class HuggingFaceEngine:
-    """Completes requests, at most `batch_size` at a time.
+    """Completes requests, at most `batch_size` at a time, or as many as a `search` says if the back-end is slots.
 
     If the device runs out of memory, the batch size is halved permanently and the requests are queued again; a request that
     does not fit even alone ends as an error. `on_step` is called at every step with the number of rows that drew a token.
@@ -44,6 +47,7 @@ class HuggingFaceEngine:
         same_sampling: bool = True,
         template_arguments: Mapping[str, Any] | None = None,
         why_not: Mapping[str, str] | None = None,
+        search: RowSearch | None = None,
     ) -> None:
         self._encoder = PromptEncoder(tokenizer, chat_template, template_arguments)
         self.model_revision, self.context_length = revision, context_length(model.config, tokenizer)
@@ -66,11 +70,21 @@ class HuggingFaceEngine:
         self._waiting: list[ActiveRequest] = []
         self._refused: list[ActiveRequest] = []
         self._interrupted = False
+        # The other back-ends cannot change their rows while they generate.
+        self._search = search if isinstance(self._backend, SlotBackend) else None
+        self._stepped_at = perf_counter()
+        if self._search is not None:
+            self._backend.limit = self._search.rows
 
     @property
     def rows(self) -> int:
         """The maximum number of requests processed at a time."""
         return self._backend.limit
+
+    @property
+    def rows_tried(self) -> RowsTried | None:
+        """What the search for rows has found so far; None without one."""
+        return self._search.tried() if self._search is not None else None
 
     @property
     def hardware(self) -> Hardware:
@@ -94,14 +108,20 @@ class HuggingFaceEngine:
                 self._waiting.append(row)
 
     def poll(self) -> list[Completion]:
-        """Generate until at least one request has ended."""
+        """Generate until at least one request has ended. While a search for rows lacks requests, generate for one step."""
         ended, self._refused = self._refused, []
         while not ended and (self._waiting or self._backend.active) and not self._interrupted:
             limit = self._backend.limit
-            ended = self._backend.advance(self._waiting, self.on_step, lambda: self._interrupted)
+            ended = self._backend.advance(self._waiting, self._on_step, lambda: self._interrupted)
             if self._backend.limit < limit:
                 _log.warning("Out of memory with %d rows; continuing with %d.", limit, self._backend.limit)
                 free_memory()
+                if self._search is not None:
+                    self._search.run_out(self._backend.limit)
+            elif self._search is not None:
+                self._backend.limit = self._search.rows
+                if self._search.ended is None and self._backend.active + len(self._waiting) < self._search.rows:
+                    break
         created = timestamp()
         return [self._completion(row, created) for row in ended]
 
@@ -116,6 +136,12 @@ class HuggingFaceEngine:
             self._backend.close()
         self._model = self._backend = None  # type: ignore[assignment]
         free_memory()
+
+    def _on_step(self, rows: int) -> None:
+        if self._search is not None:
+            before, self._stepped_at = self._stepped_at, perf_counter()
+            self._search.record(rows, self._stepped_at - before)
+        self.on_step(rows)
 
     def _completion(self, row: ActiveRequest, created: str) -> Completion:
         request, tokens = row.request, row.tokens

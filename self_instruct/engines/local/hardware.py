@@ -2,8 +2,10 @@
 
 import ctypes
 import os
+import platform
 import resource
 import sys
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -31,6 +33,24 @@ def hardware_of(model: Any) -> Hardware:
     described = [library.get_device_properties(device) for device in devices]
     taken = sum(library.max_memory_reserved(device) for device in devices)
     return Hardware(described[0].name, len(devices), taken, sum(item.total_memory for item in described))
+
+
+def describe_hardware(model: Any, quantization: str | None) -> str:
+    """Return a text that is the same where the model should be equally fast: devices, threads of a CPU, dtype, quantization."""
+    hardware = hardware_of(model)
+    devices = [f"{hardware.devices} x {hardware.name}" if hardware.devices > 1 else hardware.name]
+    if not hardware.devices:
+        devices = [_cpu_name(), f"{torch.get_num_threads()} threads"]
+    return ", ".join([*devices, str(model.dtype).removeprefix("torch."), *([quantization] if quantization else [])])
+
+
+def _cpu_name(info: Path = Path("/proc/cpuinfo")) -> str:
+    try:
+        lines = info.read_text(errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, "") or platform.processor() or platform.machine()
 
 
 def keep_freed_memory() -> None:

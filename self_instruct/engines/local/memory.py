@@ -16,7 +16,9 @@ import psutil
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 
+from self_instruct.engines.local.hardware import describe_hardware
 from self_instruct.engines.local.placement import processes_here
+from self_instruct.engines.local.row_search import BatchSize, RowSearch
 from self_instruct.engines.local.slots import READ_TOKENS
 from self_instruct.errors import UserError
 
@@ -26,6 +28,8 @@ MOST_ROWS, MOST_ROWS_ON_CPU = 256, 16
 """The most rows of a batch. With many rows, arithmetic limits a step rather than reading the weights, so more rows gain little.
 256 is an assumption: it was not measured on a GPU.
 """
+MOST_SEARCHED_ROWS = 1024
+"""The most rows that a search tries on a GPU: by default, no more requests are in flight (--horizon)."""
 _MEASURED_TOKENS = (8, 16)
 # Sampling holds several copies of a row's logits in single precision, and on some paths ids of 8 bytes.
 _BYTES_A_LOGIT = 64
@@ -48,13 +52,15 @@ def longest_row(context_length: int | None, max_length: int | None, max_new_toke
     return min(limit for limit in limits if limit is not None)
 
 
-def choose_rows(model: Any, longest: int) -> int:
+def choose_rows(model: Any, longest: int, found: int | None = None, search: bool = False) -> int:
     """Return how many rows of `longest` tokens fit into memory: 1 to 256, or to 16 on a CPU.
 
+    At most `found`, the rows that an earlier search has found; with `search`, the most that a search may try: 1024 on a GPU.
     Raises UserError if not even one fits.
     """
     sizes = measure_cache(model)
-    rows = MOST_ROWS_ON_CPU if model.device.type == "cpu" else MOST_ROWS
+    rows = MOST_ROWS_ON_CPU if model.device.type == "cpu" else MOST_SEARCHED_ROWS if search else MOST_ROWS
+    rows = min(found, MOST_SEARCHED_ROWS) if found else rows
     for device, size in sizes.items():
         free, least = free_bytes(device), _bytes_for_one_row(model, size, longest)
         if least > free:
@@ -67,8 +73,25 @@ def choose_rows(model: Any, longest: int) -> int:
             rows -= 1
     if os.environ.get("LOCAL_RANK", "0") == "0":
         taken = rows * sum(size.per_token * longest + size.per_row for size in sizes.values())
-        _log.info("Rows: %d, %s of cache for %d tokens each.", rows, _gb(taken), longest)
+        how = "from 1 to " if search else "as a pilot on this hardware has found, " if found else ""
+        _log.info("Rows: %s%d, %s of cache for %d tokens each.", how, rows, _gb(taken), longest)
     return rows
+
+
+def plan_rows(
+    model: Any, longest: int, batch_size: BatchSize, quantization: str | None
+) -> tuple[int, RowSearch | None]:
+    """Return the number of rows of `longest` tokens to generate together, and the search for a better one if it is wanted.
+
+    Raises UserError if not even one fits into memory.
+    """
+    if batch_size.given:
+        return batch_size.given, None
+    hardware = describe_hardware(model, quantization)
+    if not batch_size.search:
+        return choose_rows(model, longest, batch_size.found.get(hardware)), None
+    most = choose_rows(model, longest, search=True)
+    return min(most, MOST_ROWS), RowSearch(most, hardware)
 
 
 def memory_of(model: Any, size: CacheSize, rows: int, longest: int) -> float:
