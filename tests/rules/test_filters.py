@@ -167,7 +167,9 @@ def test_an_output_that_repeats_the_task_is_rejected(output: str, reason: str | 
         ("Copy the line exactly.", "It rains.", "It rains."), ("Correct the grammar if needed.", "It rains.", "It rains."),
     ],
 )  # fmt: skip
-def test_capitals_spaces_and_inputs_that_need_no_change_can_be_right_answers(instruction: str, input: str, output: str) -> None:
+def test_capitals_spaces_and_inputs_that_need_no_change_can_be_right_answers(
+    instruction: str, input: str, output: str
+) -> None:
     assert drop_output_repeats_task(record(instruction, output, input)) is None
 
 
