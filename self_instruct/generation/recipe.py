@@ -91,7 +91,9 @@ class Recipe(ABC):
 
     def for_model(self, reader: TokenCounter) -> "Recipe":
         """Return the recipe with the options that depend on the model. Raises `UserError` if they do not suit it."""
-        return self.with_config(with_horizon(with_template(self.config, reader)))
+        config = with_template(self.config, reader)
+        check_constrain(config, reader)
+        return self.with_config(with_horizon(config))
 
     def writer(self, folder: Path, model_revision: str) -> Writer:
         """Return the writer of the dataset."""
@@ -179,10 +181,16 @@ class SeedRecipe(Recipe):
         plan = SeedPlan(
             composer, curator, config.run.seed, horizon, build_stop(config, composer), together, prompt.system_prompt,
             prompt.recipe == "magpie", queue, build_answering(config, self.seeds, reader), turns.without_tasks,
-            composer.pattern if config.sampling.constrain and isinstance(composer, TaskListComposer) else None,
+            self._pattern(composer) if config.sampling.constrain else None,
             build_testing(config, reader),
         )  # fmt: skip
         return Session(plan, curator)
+
+    def _pattern(self, composer: Composer) -> str:
+        """Return the pattern of a completion with new tasks."""
+        if isinstance(composer, TaskListComposer):
+            return composer.pattern
+        return composer.format.pattern(self.config.prompt.max_tasks_per_request)
 
     def _composer(self, reader: TokenCounter) -> Composer:
         return build_recipe_composer(self.config, self.format, self.header, self.seeds, reader)

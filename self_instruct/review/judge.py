@@ -54,6 +54,16 @@ HEADER = (
 PATTERN = ", ".join(f"{name}: [1-5]" for name in CRITERIA) + "\nverdict: (?:good|bad)"
 """The pattern of a judgement, as the demonstrations show it."""
 
+SCHEMA = json.dumps(
+    {
+        "type": "object",
+        "properties": {**{name: {"enum": [1, 2, 3, 4, 5]} for name in CRITERIA}, "verdict": {"enum": ["good", "bad"]}},
+        "required": [*CRITERIA, "verdict"],
+        "additionalProperties": False,
+    }
+)
+"""The JSON schema of a judgement, for servers that do not know patterns."""
+
 EXAMPLES = (
     ("Name the largest planet of the solar system and say in one sentence why it has bands.",
      "Jupiter. Its bands are clouds at different heights that strong winds draw out along the parallels.",
@@ -205,6 +215,7 @@ class Judge(DatasetReviewer):
     answer_noun = "judgements"
     captions = ("the kept records, unchanged", "every judgement as written, with its record's id")
     pattern = PATTERN
+    schema = SCHEMA
 
     @property
     def format(self) -> RecordFormat:
