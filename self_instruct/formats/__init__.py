@@ -118,12 +118,12 @@ class RecordFormat:
         name = self.triggers[0 if record is None else -1][1]
         return f"{self._shown(number, record)}{number}. {name}:\n"
 
-    def pattern(self, most: int, last_only: bool = False) -> str:
-        """Return the pattern of completions of an open block that are parsed into at most so many whole blocks.
+    def pattern(self, last_only: bool = False) -> str:
+        """Return the pattern of completions of an open block that are parsed into whole blocks.
 
         With `last_only`, the open block shows all its fields except the last, and the completion ends it.
         """
-        return blocks_pattern(self._labels, most, last_only)
+        return blocks_pattern(self._labels, last_only)
 
     def _shown(self, number: int, record: Record | None) -> str:
         return "" if record is None else "".join(f"{part}\n\n" for part in self._parts(record, number)[:-1])

@@ -26,22 +26,22 @@ _SPECIAL = "\\^[]-"
 _ALIKE = {"i": "\u0130\u0131", "s": "\u017f", "k": "\u212a"}
 
 
-def blocks_pattern(labels: Labels, most: int, last_only: bool) -> str:
-    """Return the pattern of a completion that continues an open block: at most so many blocks.
+def blocks_pattern(labels: Labels, last_only: bool) -> str:
+    """Return the pattern of a completion that continues an open block: its fields, and further blocks.
 
-    With `last_only`, it continues the last field of one block instead.
+    With `last_only`, it has the last field of the open block, and no further block.
     """
     words = [word for _, word in labels.triggers]
     line = rf"(?:[ \t]*#?|{_MARKS}{_line(words[:1], words)})"
     # A completion that begins with the label of the open field would be read as its repetition.
     usual = labels.usual
     begin = _line(usual, usual, _EMPTY) if last_only else _line(words[:1], words, _EMPTY)
-    field = rf"{_FENCE}(?:[#*]{{1,6}} ?)?(?:-{{1,2}} ?)?{begin}(?:\n{line})*"
+    field = rf"{_FENCE}(?:[#*]{{1,6}} ?)?(?:-{{1,2}} ?|`)?{begin}(?:\n{line})*"
     close = rf"\n{SEPARATOR}\n"
     if last_only:
         return field + close
     block = field + "".join(rf"\n\n{_NUMBER}\. {literal(word)}:\n{field}" for word in words[1:]) + close
-    return block + (rf"(?:{_NUMBER}\. {literal(words[0])}:\n{block}){{0,{most - 1}}}" if most > 1 else "")
+    return rf"{block}(?:{_NUMBER}\. {literal(words[0])}:\n{block})*"
 
 
 def _line(words: Sequence[str], numbered: Sequence[str], without: str = "") -> str:
@@ -49,6 +49,8 @@ def _line(words: Sequence[str], numbered: Sequence[str], without: str = "") -> s
 
     It does not begin with a character of `without`, a mark or white space.
     """
+    # The marks at the beginning of a word, as in "### Response", are among those before a label.
+    words, numbered = ([word.lstrip("#*.) \t") for word in own] for own in (words, numbered))
     plain = _unlike(words, rf"[^\t- #*{_DIGITS}{without}{{}}]")
     digit, more = rf"[^\t-/:-~\s{_initials(words)}]", _NUMBERS.format(_initials(numbered))
     behind = _unlike(numbered, rf"[^\n#* \t.){_DIGITS}{{}}]")

@@ -61,7 +61,7 @@ def patterns_hash() -> str:
     """Return a hash that changes with the form of the patterns."""
     shown = [
         task_list_pattern(2, True), topic_list_pattern(1, 2), options_pattern("Which?\nA. one\nB. two"),
-        INSTRUCTION_INPUT_OUTPUT.pattern(2), INSTRUCTION_INPUT_OUTPUT.pattern(1, last_only=True),
+        INSTRUCTION_INPUT_OUTPUT.pattern(), INSTRUCTION_INPUT_OUTPUT.pattern(last_only=True),
     ]  # fmt: skip
     return hashlib.sha256(repr(shown).encode()).hexdigest()
 

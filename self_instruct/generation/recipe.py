@@ -181,16 +181,10 @@ class SeedRecipe(Recipe):
         plan = SeedPlan(
             composer, curator, config.run.seed, horizon, build_stop(config, composer), together, prompt.system_prompt,
             prompt.recipe == "magpie", queue, build_answering(config, self.seeds, reader), turns.without_tasks,
-            self._pattern(composer) if config.sampling.constrain else None,
+            _pattern(composer) if config.sampling.constrain else None,
             build_testing(config, reader),
         )  # fmt: skip
         return Session(plan, curator)
-
-    def _pattern(self, composer: Composer) -> str:
-        """Return the pattern of a completion with new tasks."""
-        if isinstance(composer, TaskListComposer):
-            return composer.pattern
-        return composer.format.pattern(self.config.prompt.max_tasks_per_request)
 
     def _composer(self, reader: TokenCounter) -> Composer:
         return build_recipe_composer(self.config, self.format, self.header, self.seeds, reader)
@@ -221,6 +215,11 @@ def check_num_answers(config: Config, alone: bool) -> None:
             f"--num_answers {number} would draw the same answer {number} times at a temperature of 0; give an "
             "--answer_temperature above 0, or leave --num_answers out"
         )
+
+
+def _pattern(composer: Composer) -> str:
+    """Return the pattern of a completion with new tasks."""
+    return composer.pattern if isinstance(composer, TaskListComposer) else composer.format.pattern()
 
 
 def _header(config: Config, prompt_path: Path) -> str:

@@ -34,7 +34,7 @@ VERDICTS = ("good", "bad", "unknown")
 _NOT_JUDGED = "not_judged"
 LEVELS = tuple(1 + half / 2 for half in range(9))
 _SCORE = re.compile(rf"\b({'|'.join(CRITERIA)})\b[*_`\"']*\s*[:=][\s*_`\"']*([^,;\n]*)", re.IGNORECASE)
-_VERDICT = re.compile(r"\bverdict\b[*_`\"']*\s*[:=][ \t*_`\"']*([^\n]*)", re.IGNORECASE)
+_VERDICT = re.compile(r"\bverdict\b[*_`\"']*\s*[:=][\s*_`\"']*([^\n]*)", re.IGNORECASE)
 # A remark may follow, but not the rest of another number or of a range: "4.5", "4/10", "4-5", "4 or 5".
 _POINTS = re.compile(
     r"([1-5])(?:\.0+)?(?:\s*(?:/|out of)\s*5\b)?[*_`\"']*(?![\w%]|\s*(?:/|of\b|out of\b|to\b|or\b|[-–—~]\s*\d|[.,]?\d))",

@@ -67,7 +67,7 @@ class CategoryComposer:
             if self.stop_words is None or pattern:
                 stop = (*composer.stop(prompt), *(self.stop_words or ()))
         elif self.constrain:
-            pattern = composer.format.pattern(number, last_only=record is not None)
+            pattern = composer.format.pattern(last_only=record is not None)
         return prompt, Request(
             index, prompt.text, prompt.opening, stop, f"{seed}:{index}", self.sampling, self.system, pattern=pattern
         )  # fmt: skip
