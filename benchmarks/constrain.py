@@ -1,7 +1,7 @@
 """Compare runs of a model with and without --constrain: python benchmarks/constrain.py MODEL [REQUESTS [RECIPE]]
 
 Both runs send the same number of requests with --recipe RECIPE (chat or few_shot) and seeds/general.jsonl, at most 128 new
-tokens each, and have a process of their own. The table has the replies to requests for new tasks and the blocks in them, readable
+tokens each, and have a process of their own. The table has the replies to requests for new tasks, the blocks in them, readable
 or not, and the processor time of each run with its child processes. Requests for answers are not constrained.
 """
 
