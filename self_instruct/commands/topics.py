@@ -30,9 +30,9 @@ _GROUPS = (
 _NAMES = (
     *TopicOptions.__dataclass_fields__, *ModelOptions.__dataclass_fields__, *NoveltyOptions.__dataclass_fields__,
     *EndpointOptions.__dataclass_fields__, *ReportingOptions.__dataclass_fields__,
-    "max_new_tokens", "max_length", "temperature", "top_p", "top_k", "min_p", "repetition_penalty", "chat_template",
-    "horizon", "seed", "min_yield", "patience", "max_requests", "max_tokens", "max_hours", "dry_run", "append", "overwrite",
-    "yes",
+    "max_new_tokens", "max_length", "temperature", "top_p", "top_k", "min_p", "repetition_penalty", "constrain",
+    "chat_template", "horizon", "seed", "min_yield", "patience", "max_requests", "max_tokens", "max_hours", "dry_run", "append",
+    "overwrite", "yes",
 )  # fmt: skip
 _HELP = "Generate topics for the prompts of categories. Near-duplicates are dropped; the same command continues after a stop."
 _ROUGE_THRESHOLD = 0.65

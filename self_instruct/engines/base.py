@@ -43,7 +43,8 @@ class Request:
     `seed` determines the request's random numbers, independently of other requests. `sampling` replaces the engine's sampling
     for this request. `system` is the system message before the prompt, for models with a chat template. A `raw` prompt is
     already rendered: no chat template is applied, and no special tokens are added. `pattern` is a regular expression that the
-    whole completion must match, unless it is cut off; it is None or one that all engines read in the same way.
+    whole completion must match, unless it is cut off; it is None or one that all engines read in the same way. `schema` is a
+    JSON schema, as text, for the same content; servers that know only schemas enforce it in place of the pattern.
     """
 
     index: int
@@ -55,6 +56,7 @@ class Request:
     system: str | None = None
     raw: bool = False
     pattern: str | None = None
+    schema: str | None = None
 
     @classmethod
     def of(cls, row: dict[str, Any]) -> "Request":

@@ -144,7 +144,7 @@ class SamplingOptions:
     )
     constrain: bool = option(
         False,
-        "allow only tokens that keep to the form asked for: the list of new tasks of --recipe chat, the options of a "
+        "allow only tokens that keep to the form asked for: blocks or lists of new tasks, lists of topics, the options of a "
         "multiple-choice question, the scores of a judge; huggingface needs the package llguidance",
         fixed=True,
     )

@@ -23,6 +23,7 @@ from typing import Literal
 
 from self_instruct.formats.edges import FENCE, SEPARATOR, protect, trim, unprotect
 from self_instruct.formats.labels import UNUSUAL, Label, Labels
+from self_instruct.formats.pattern import blocks_pattern
 from self_instruct.formats.splitting import split
 from self_instruct.formats.unlabelled import split_answer
 from self_instruct.records import Record
@@ -116,6 +117,13 @@ class RecordFormat:
         """
         name = self.triggers[0 if record is None else -1][1]
         return f"{self._shown(number, record)}{number}. {name}:\n"
+
+    def pattern(self, last_only: bool = False) -> str:
+        """Return the pattern of completions of an open block that are parsed into whole blocks.
+
+        With `last_only`, the open block shows all its fields except the last, and the completion ends it.
+        """
+        return blocks_pattern(self._labels, last_only)
 
     def _shown(self, number: int, record: Record | None) -> str:
         return "" if record is None else "".join(f"{part}\n\n" for part in self._parts(record, number)[:-1])

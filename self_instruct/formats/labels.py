@@ -73,6 +73,11 @@ class Labels:
         """The field that ends a block."""
         return self.triggers[-1][0]
 
+    @property
+    def usual(self) -> list[str]:
+        """The trigger words, and other words for the output if it is the last field."""
+        return [*(word for _, word in self.triggers), *(_ALIASES if self.last == "output" else ())]
+
     @cached_property
     def _words(self) -> str:
         return "|".join(re.escape(word) for _, word in sorted(self.triggers, key=lambda item: -len(item[1])))
@@ -90,8 +95,7 @@ class Labels:
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
-        aliases = _ALIASES if self.last == "output" else ()
-        usual = "|".join([self._words, *aliases])
+        usual = "|".join([self._words, *self.usual[len(self.triggers) :]])
         return re.compile(
             rf"^[ \t]*(?:{self._certain}|(?:{_HEADING}{_NUMBER}|{_MARK})(?P<marked>(?i:{usual}))(?:{_COLON}|{_LINE_END})"
             rf"|(?P<alias>{usual}){_COLON}|(?<=\n\n)(?P<bare>{self._words})[ \t\r]*$)[ \t]*",

@@ -1,17 +1,18 @@
 """The patterns of --constrain: regular expressions for what the model is asked for and what the parser reads.
 
 A pattern uses only what all engines read in the same way: literal text, classes, groups, alternatives and repetition, no
-look-around, no anchors and no flags. It is part of the plan, so run.yaml has its hash.
+look-around, no anchors and no flags. It is part of the plan, so run.yaml has its hash. A format has the pattern of its blocks.
 """
 
 import hashlib
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from self_instruct.config.thought_tags import thought_tags
 from self_instruct.engines.base import TokenCounter
 from self_instruct.errors import UserError
+from self_instruct.formats import INSTRUCTION_INPUT_OUTPUT
+from self_instruct.formats.pattern import literal
 from self_instruct.generation.config import Config
 from self_instruct.rules.validators.choices import read_options
 
@@ -35,17 +36,33 @@ def task_list_pattern(number: int, with_input: bool) -> str:
     return r"\n\n?".join(items) + rf"(?:\n\n?{number + 1}\.)?"
 
 
+def topic_list_pattern(first: int, number: int) -> str:
+    """Return the pattern of a numbered list of topics, a line each, behind the number `first`; the next number may follow.
+
+    As without a pattern, a topic of more than 12 words or 120 characters is not read.
+    """
+    topic = rf"{_LETTER}[^\s:]*(?: [^\s:]+)*"
+    return (
+        topic
+        + "".join(rf"\n{at}\. {topic}" for at in range(first + 1, first + number))
+        + rf"(?:\n{first + number}\.)?"
+    )
+
+
 def options_pattern(task: str) -> str | None:
     """Return the pattern of an answer to a multiple-choice question: letter and text of an option. None without options."""
     found = read_options(task)
     if found is None:
         return None
-    return "(?:" + "|".join(_literal(f"{letter}. {text}") for letter, text in found.texts.items()) + ")"
+    return "(?:" + "|".join(literal(f"{letter}. {text}") for letter, text in found.texts.items()) + ")"
 
 
 def patterns_hash() -> str:
     """Return a hash that changes with the form of the patterns."""
-    shown = [task_list_pattern(2, True), options_pattern("Which?\nA. one\nB. two")]
+    shown = [
+        task_list_pattern(2, True), topic_list_pattern(1, 2), options_pattern("Which?\nA. one\nB. two"),
+        INSTRUCTION_INPUT_OUTPUT.pattern(), INSTRUCTION_INPUT_OUTPUT.pattern(last_only=True),
+    ]  # fmt: skip
     return hashlib.sha256(repr(shown).encode()).hexdigest()
 
 
@@ -55,13 +72,19 @@ def described(config: Config) -> dict[str, Any]:
 
 
 def check_constrain(config: Config, reader: TokenCounter | None = None) -> None:
-    """Raise UserError if --constrain does not suit the recipe, or the model, which `reader` describes."""
+    """Raise UserError if --constrain does not suit the recipe, or the model or server, which `reader` describes."""
     if not config.sampling.constrain:
         return
-    if config.prompt.recipe not in ("chat", "auto"):
+    if config.prompt.recipe == "magpie":
         raise UserError(
-            f"--constrain does not go with --recipe {config.prompt.recipe}: it enforces the list of tasks of --recipe chat; "
-            "use that recipe with an instruction-tuned model, or leave --constrain out"
+            "--constrain does not go with --recipe magpie, in which the model writes a user's message of any form; use "
+            "--recipe chat or few_shot, or leave --constrain out"
+        )
+    if getattr(reader, "only_schemas", False):
+        raise UserError(
+            "--constrain: the server at --api_base enforces JSON schemas only, which can be given for judgements, but not for "
+            "lists of tasks; use a server that takes regular expressions or grammars, such as vLLM, SGLang or llama.cpp, or "
+            "leave --constrain out"
         )
     arguments: Mapping[str, Any] = getattr(reader, "template_arguments", {})
     opened = getattr(getattr(reader, "template", None), "opened_thought", "").strip()
@@ -73,8 +96,3 @@ def check_constrain(config: Config, reader: TokenCounter | None = None) -> None:
             f"--constrain does not go with a model that thinks before it answers ({opened}), since the pattern holds from the "
             "first token; turn thinking off with --chat_template_kwargs if the template can, or leave --constrain out"
         )
-
-
-def _literal(text: str) -> str:
-    """Return a pattern for a text. `re.escape` escapes characters that other engines do not know as special."""
-    return re.sub(r"[\\.^$*+?{}\[\]()|]", r"\\\g<0>", text)

@@ -91,7 +91,9 @@ class Recipe(ABC):
 
     def for_model(self, reader: TokenCounter) -> "Recipe":
         """Return the recipe with the options that depend on the model. Raises `UserError` if they do not suit it."""
-        return self.with_config(with_horizon(with_template(self.config, reader)))
+        config = with_template(self.config, reader)
+        check_constrain(config, reader)
+        return self.with_config(with_horizon(config))
 
     def writer(self, folder: Path, model_revision: str) -> Writer:
         """Return the writer of the dataset."""
@@ -179,7 +181,7 @@ class SeedRecipe(Recipe):
         plan = SeedPlan(
             composer, curator, config.run.seed, horizon, build_stop(config, composer), together, prompt.system_prompt,
             prompt.recipe == "magpie", queue, build_answering(config, self.seeds, reader), turns.without_tasks,
-            composer.pattern if config.sampling.constrain and isinstance(composer, TaskListComposer) else None,
+            _pattern(composer) if config.sampling.constrain else None,
             build_testing(config, reader),
         )  # fmt: skip
         return Session(plan, curator)
@@ -213,6 +215,11 @@ def check_num_answers(config: Config, alone: bool) -> None:
             f"--num_answers {number} would draw the same answer {number} times at a temperature of 0; give an "
             "--answer_temperature above 0, or leave --num_answers out"
         )
+
+
+def _pattern(composer: Composer) -> str:
+    """Return the pattern of a completion with new tasks."""
+    return composer.pattern if isinstance(composer, TaskListComposer) else composer.format.pattern()
 
 
 def _header(config: Config, prompt_path: Path) -> str:

@@ -16,6 +16,7 @@ from self_instruct.generation.assembly import (
 from self_instruct.generation.categories.topic_lists import listed
 from self_instruct.generation.demonstrations import DemonstrationMix
 from self_instruct.generation.judging import Check, Curator, Rules
+from self_instruct.generation.patterns import described, topic_list_pattern
 from self_instruct.generation.plan import Plan
 from self_instruct.generation.recipe import Recipe, Session
 from self_instruct.generation.summary import Ending, why
@@ -41,13 +42,17 @@ class TopicPlan(Plan):
     horizon: int
     header: str
     number: int
+    constrain: bool = False
 
     def ask(self, index: int) -> tuple[Prompt, Request]:
         """Return the prompt of a request, and the request."""
         pool = self.curator.pool.before(index - self.horizon + 1)
         prompt = prompt_of(index, self.header, _MIX.choose(self.seed, index, _SEEDS, pool))
         stop = (f"\n{prompt.number + self.number}.",)
-        return prompt, Request(index, prompt.text, prompt.opening, stop, f"topics:{self.seed}:{index}")
+        pattern = topic_list_pattern(prompt.number, self.number) if self.constrain else None
+        return prompt, Request(
+            index, prompt.text, prompt.opening, stop, f"topics:{self.seed}:{index}", pattern=pattern
+        )
 
 
 def prompt_of(index: int, header: str, shown: list[Record]) -> Prompt:
@@ -106,6 +111,7 @@ class TopicRecipe(Recipe):
         return {
             "header": self.header,
             "seed_tasks_sha256": hashlib.sha256("\n".join(_EXAMPLES).encode("utf-8")).hexdigest(),
+            **described(self.config),
         }
 
     def check(self) -> None:
@@ -126,7 +132,8 @@ class TopicRecipe(Recipe):
         budget = replace(prompt_budget(self.config, reader), remedy="lower --topics_per_request")
         budget.check(needed, "a prompt for topics")
         curator, horizon = self.curator(keeps_vectors=True), self.config.prompt.horizon or 1
-        return Session(TopicPlan(curator, self.config.run.seed, horizon, self.header, self.number), curator)
+        constrain = self.config.sampling.constrain
+        return Session(TopicPlan(curator, self.config.run.seed, horizon, self.header, self.number, constrain), curator)
 
     def curator(self, *, keeps_vectors: bool = False) -> Curator:
         """Return the curator, which drops topics that are not new or contain a subject to avoid."""

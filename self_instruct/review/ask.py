@@ -72,7 +72,7 @@ class Reviewer(ABC):
 
     `given` are the options of this launch. `purpose` seeds the requests, `deciding` names the options that change an answer,
     `answers` follows the number of answers in a message, and `captions` describe the files of kept records and predictions.
-    With --constrain, an answer must match `pattern`.
+    With --constrain, an answer must match `pattern`, or `schema` on servers that know only JSON schemas.
     """
 
     config: Config
@@ -84,6 +84,7 @@ class Reviewer(ABC):
     answers: ClassVar[str]
     captions: ClassVar[tuple[str, str]]
     pattern: ClassVar[str | None] = None
+    schema: ClassVar[str | None] = None
 
     @property
     @abstractmethod
@@ -292,6 +293,7 @@ def _ask(
             reviewer.purpose,
             spending,
             reviewer.pattern if reviewer.config.sampling.constrain else None,
+            reviewer.schema if reviewer.config.sampling.constrain else None,
             reviewer.composer_for,
         )
         trials = reviewer.trials
@@ -364,6 +366,7 @@ class Asker:
     purpose: str = "consistency"
     spending: Spending = field(default_factory=Spending)
     pattern: str | None = None
+    schema: str | None = None
     composer_for: Callable[[PromptComposer, Record], PromptComposer] = lambda composer, _: composer
     failed: bool = False
     stopped: str | None = None
@@ -409,7 +412,8 @@ class Asker:
             self._in_flight[question.index] = question, prompt
             seed = f"{self.purpose}:{self.composer.seed}:{question.record.id}:{question.trial}"
             stop = stop_texts(self.composer.format, prompt.number)
-            requests.append(Request(question.index, prompt.text, prompt.opening, stop, seed, pattern=self.pattern))
+            request = Request(question.index, prompt.text, prompt.opening, stop, seed)
+            requests.append(replace(request, pattern=self.pattern, schema=self.schema))
         if refused:
             self.file.append([replace(item, reason=TOO_LONG) for item in refused])
         self.engine.submit(requests)

@@ -34,7 +34,7 @@ VERDICTS = ("good", "bad", "unknown")
 _NOT_JUDGED = "not_judged"
 LEVELS = tuple(1 + half / 2 for half in range(9))
 _SCORE = re.compile(rf"\b({'|'.join(CRITERIA)})\b[*_`\"']*\s*[:=][\s*_`\"']*([^,;\n]*)", re.IGNORECASE)
-_VERDICT = re.compile(r"\bverdict\b[*_`\"']*\s*[:=][ \t*_`\"']*([^\n]*)", re.IGNORECASE)
+_VERDICT = re.compile(r"\bverdict\b[*_`\"']*\s*[:=][\s*_`\"']*([^\n]*)", re.IGNORECASE)
 # A remark may follow, but not the rest of another number or of a range: "4.5", "4/10", "4-5", "4 or 5".
 _POINTS = re.compile(
     r"([1-5])(?:\.0+)?(?:\s*(?:/|out of)\s*5\b)?[*_`\"']*(?![\w%]|\s*(?:/|of\b|out of\b|to\b|or\b|[-–—~]\s*\d|[.,]?\d))",
@@ -53,6 +53,16 @@ HEADER = (
 
 PATTERN = ", ".join(f"{name}: [1-5]" for name in CRITERIA) + "\nverdict: (?:good|bad)"
 """The pattern of a judgement, as the demonstrations show it."""
+
+SCHEMA = json.dumps(
+    {
+        "type": "object",
+        "properties": {**{name: {"enum": [1, 2, 3, 4, 5]} for name in CRITERIA}, "verdict": {"enum": ["good", "bad"]}},
+        "required": [*CRITERIA, "verdict"],
+        "additionalProperties": False,
+    }
+)
+"""The JSON schema of a judgement, for servers that do not know patterns."""
 
 EXAMPLES = (
     ("Name the largest planet of the solar system and say in one sentence why it has bands.",
@@ -205,6 +215,7 @@ class Judge(DatasetReviewer):
     answer_noun = "judgements"
     captions = ("the kept records, unchanged", "every judgement as written, with its record's id")
     pattern = PATTERN
+    schema = SCHEMA
 
     @property
     def format(self) -> RecordFormat:

@@ -3,6 +3,7 @@
 import re
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from self_instruct.engines.local.constraint import Patterns, draw_matching
 from self_instruct.engines.local.sampling import draw_rows
 from self_instruct.engines.local.stopping import StopMatcher
 from self_instruct.errors import UserError
+from self_instruct.formats import INSTRUCTION_OUTPUT
 from self_instruct.generation.patterns import task_list_pattern
 from self_instruct.generation.task_lists import listed_tasks
 from self_instruct.review.judge import PATTERN, read_judgement
@@ -31,17 +33,21 @@ STOP = ("\n4.",)
 
 
 @pytest.fixture(scope="module")
-def letters(tmp_path_factory) -> object:
+def letters(tmp_path_factory) -> Path:
     """A model whose tokens are single characters, so that line breaks are frequent."""
-    tokens = dict.fromkeys(["<|pad|>", "<|end|>", *LETTERS, "ab", ".\n", "\n2", " a"])
-    vocabulary = {token: at for at, token in enumerate(map(encoded, tokens))}
+    return model_of([*LETTERS, "ab", ".\n", "\n2", " a"], tmp_path_factory.mktemp("letters"))
+
+
+def model_of(tokens: list[str], folder: Path) -> Path:
+    """Save a random-weight model with these tokens."""
+    vocabulary = {token: at for at, token in enumerate(map(encoded, dict.fromkeys(["<|pad|>", "<|end|>", *tokens])))}
     core = Tokenizer(models.WordLevel(vocabulary, unk_token="<|pad|>"))
     core.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False), pre_tokenizers.Split("", "isolated")]
     )
     core.decoder = decoders.ByteLevel()
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, eos_token="<|end|>", pad_token="<|pad|>")
-    return save_tiny_model("llama", tmp_path_factory.mktemp("letters"), tokenizer)
+    return save_tiny_model("llama", folder, tokenizer)
 
 
 def encoded(token: str) -> str:
@@ -67,6 +73,33 @@ def test_every_list_is_readable_with_a_pattern_and_none_without(letters):
     short = replace(SAMPLING, max_new_tokens=100)
     free = complete(engine_of(letters, short, batch_size=4), [asked(at, None) for at in range(4)])
     assert all(readable(item) != [True] * 3 for item in free.values())
+
+
+PARTS = (
+    "\n\n4. Output:\n",
+    "\n###\n",
+    "5. Instruction:\n",
+    "Instruction:",
+    "\n\n5. Output:\n",
+    "\n---",
+    "```\n",
+    "# ",
+    "1. ",
+)
+
+
+def test_blocks_are_whole_with_a_pattern_and_not_without(tmp_path):
+    tokens = [*sorted(set("".join(PARTS))), *PARTS]
+    engine = engine_of(model_of(tokens, tmp_path), replace(SAMPLING, max_new_tokens=250))
+    pattern = INSTRUCTION_OUTPUT.pattern()
+    found = complete(engine, [asked(at, (pattern, None)[at % 2], ()) for at in range(8)])
+    whole = {
+        at: {block.reason for block in INSTRUCTION_OUTPUT.parse(item.text, 4)} == {None}
+        for at, item in found.items()
+        if item.finish_reason == "stop"
+    }
+    assert any(at % 2 == 0 for at in whole) and all(whole[at] for at in whole if at % 2 == 0)
+    assert not all(whole[at] for at in whole if at % 2)
 
 
 def test_rows_are_masked_one_by_one_in_every_backend(letters):

@@ -9,13 +9,16 @@ import self_instruct as si
 from self_instruct.config.option import declarations
 from self_instruct.engines.base import WordCounter
 from self_instruct.errors import UserError
+from self_instruct.formats import INSTRUCTION_OUTPUT
+from self_instruct.generation.categories.topic_lists import listed
 from self_instruct.generation.config import GROUPS, Config
-from self_instruct.generation.patterns import check_constrain, options_pattern, task_list_pattern
+from self_instruct.generation.patterns import check_constrain, options_pattern, task_list_pattern, topic_list_pattern
 from self_instruct.generation.task_lists import listed_tasks
+from self_instruct.generation.topics import TopicRecipe
 from self_instruct.rules.validators.choices import chosen, read_options
 from self_instruct.runs import manifest
 from self_instruct.runs.journal import Entry
-from tests.support.category_runs import Author, build_recipe, run_recipe
+from tests.support.category_runs import Author, build_recipe, run_recipe, write_category
 from tests.support.chat_model import ChatModel
 
 QUESTION = "Which sum is right?\nA. 1+1 = 2 (two)\nB. 2*2 = 5\nC. 3|4 = [7]\nD. none"
@@ -94,26 +97,105 @@ def test_requests_for_tasks_have_the_pattern_and_answers_have_none(tmp_path, con
 
 def test_answers_to_multiple_choice_questions_are_limited_to_their_options(tmp_path):
     def write(request):
-        return (
-            "A. 1+1 = 2 (two)"
-            if request.pattern
-            else f"{request.opening}{QUESTION}\n\n5. Output:\nnone of these\n###\n"
-        )
+        return f"{QUESTION}\n\n5. Output:\nnone of these\n###\n" if request.opening else "A. 1+1 = 2 (two)"
 
     recipe = build_recipe(
         "--categories", "multiple_choice:100", "--recipe", "chat", "--constrain", "--max_requests", 4, "--horizon", 1
     )
     engine = Author(write)
     loop, _ = run_recipe(recipe, tmp_path / "run", engine)
-    assert {item.pattern for item in engine.asked} == {None, options_pattern(QUESTION)}
+    patterns = {options_pattern(QUESTION), INSTRUCTION_OUTPUT.pattern()}
+    assert {item.pattern for item in engine.asked} == patterns
     assert [record.output for record in loop.curator.pool.before(9)] == ["A. 1+1 = 2 (two)"]
 
 
-@pytest.mark.parametrize("recipe", ["few_shot", "magpie"])
-def test_other_recipes_are_refused(recipe):
-    with pytest.raises(UserError, match=f"does not go with --recipe {recipe}"):
-        check_constrain(Config(recipe=recipe, constrain=True))
-    check_constrain(Config(recipe=recipe))
+def test_requests_of_few_shot_have_the_pattern_of_blocks(tmp_path):
+    model = ChatModel(orphans=True)
+    config = Config(
+        recipe="few_shot", seed_tasks_path="seeds/general.jsonl", batch_dir=str(tmp_path / "run"), constrain=True,
+        num_instructions_to_generate=8,
+    )  # fmt: skip
+    si.generate(config, engine=model)
+    blocks = [item for item in model.asked if item.opening]
+    assert len(blocks) < len(model.asked)
+    assert {item.pattern for item in blocks} == {INSTRUCTION_OUTPUT.pattern()}
+    assert {item.pattern for item in model.asked if item not in blocks} == {None}
+
+
+def test_both_steps_of_a_category_have_the_pattern_of_their_blocks(tmp_path):
+    def write(request):
+        return (
+            "It is done.\n###\n"
+            if "Output:" in request.opening
+            else "Ask for a pear.\n###\n4. Instruction:\nAsk.\n###\n"
+        )
+
+    write_category(tmp_path, "plain", steps=2)
+    recipe = build_recipe(
+        "--categories",
+        "plain:100",
+        "--categories_path",
+        tmp_path,
+        "--recipe",
+        "few_shot",
+        "--constrain",
+        "--max_requests",
+        4,
+        "--horizon",
+        1,
+    )
+    engine = Author(write)
+    run_recipe(recipe, tmp_path / "run", engine)
+    for item in engine.asked:
+        last = "Output:" in item.opening
+        assert item.pattern == (INSTRUCTION_OUTPUT if last else recipe.categories["plain"].first_format).pattern(last)
+        assert re.fullmatch(item.pattern, write(item))
+    assert len({item.pattern for item in engine.asked}) == 2
+
+
+@pytest.mark.parametrize("constrain", [False, True])
+def test_requests_for_topics_have_the_pattern_of_their_list(tmp_path, constrain):
+    config = Config(batch_dir=str(tmp_path / "run"), constrain=constrain)
+    recipe = TopicRecipe(config, INSTRUCTION_OUTPUT, 3, "")
+    prompt, request = recipe.for_model(WordCounter()).session(WordCounter()).plan.ask(0)
+    assert request.pattern == (topic_list_pattern(prompt.number, 3) if constrain else None)
+    assert ("patterns_sha256" in recipe.described()) is constrain
+
+
+def test_every_list_of_topics_that_matches_is_read_whole():
+    rng, matching = random.Random(4), 0
+    pattern = re.compile(topic_list_pattern(7, 3))
+    pieces = [
+        *'aBé写1:.,-*"“#()',
+        " - ",
+        " – ",
+        ": ",
+        "**",
+        "bees",
+        "Topic 2",
+        " of ",
+        "\n",
+        "\t",
+        "\u2003",
+        "12. ",
+        " ",
+        " ",
+    ]
+    for _ in range(6_000):
+        topics = [rng.choice("aÉn写x") + "".join(rng.choices(pieces, k=rng.randint(0, 5))) for _ in range(3)]
+        text = f"{topics[0]}\n8. {topics[1]}\n9. {topics[2]}" + rng.choice(["", "\n10."])
+        if pattern.fullmatch(text):
+            matching += 1
+            found = [topic for item, topic in listed(f"7. {text}") if item]
+            assert len(found) == 3 and None not in found, text
+    assert matching > 100
+    assert not re.fullmatch(topic_list_pattern(7, 2), "bees\n9. salt") and not pattern.fullmatch("bees\n8. salt")
+
+
+def test_magpie_is_refused():
+    with pytest.raises(UserError, match="does not go with --recipe magpie"):
+        check_constrain(Config(recipe="magpie", constrain=True))
+    check_constrain(Config(recipe="magpie"))
 
 
 class Thinker(WordCounter):

@@ -53,12 +53,12 @@ def ask(one, trials=2, records=RECORDS):
     return one
 
 
-def test_requests_have_the_pattern_of_the_reviewer(tmp_path):
-    for pattern in (None, "good|bad"):
+def test_requests_have_the_pattern_and_the_schema_of_the_reviewer(tmp_path):
+    for pattern, schema in ((None, None), ("good|bad", '{"enum": ["good", "bad"]}')):
         one = asker(tmp_path / str(pattern), TEXTS)
-        one.pattern = pattern
+        one.pattern, one.schema = pattern, schema
         ask(one, trials=1)
-        assert {item.pattern for item in one.engine.asked} == {pattern}
+        assert {(item.pattern, item.schema) for item in one.engine.asked} == {(pattern, schema)}
 
 
 TEXTS = [("Sort the list.\n###\n", False), ("Sum", True), ("\n###\n", False), ("Add two numbers.", False)]

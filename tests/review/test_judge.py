@@ -4,6 +4,7 @@ import json
 import re
 from contextlib import nullcontext
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from self_instruct.review.judge import (
     EXAMPLES,
     FORMAT,
     PATTERN,
+    SCHEMA,
     Judgement,
     examples,
     judge_of,
@@ -44,6 +46,7 @@ def read(text: str | None, reason: str | None = None) -> Judgement:
         ("Helpful: 4 (does all 3 parts)\nCorrect: 5\nClear: 3 - wordy\nVerdict: good, in short.", "good"),
         ('{"helpful": 4, "correct": 5, "clear": 3, "verdict": "good"}', "good"),
         ('{"verdict": "bad", "helpful": 4, "correct": 5, "clear": 3}', "bad"),
+        ('{\n  "helpful":\n  4, "correct"\n: 5,\n\n"clear":\t3, "verdict":\n\n"good"\n}', "good"),
     ],
 )  # fmt: skip
 def test_a_judgement_is_read_in_the_usual_forms(text: str, verdict: str) -> None:
@@ -131,6 +134,13 @@ def test_half_a_record_is_not_asked_about_and_never_good(tmp_path, task: str, an
 def test_a_judgement_that_matches_the_pattern_of_constrain_is_read_like_those_of_the_demonstrations() -> None:
     assert re.fullmatch(PATTERN, GOOD) and not re.fullmatch(PATTERN, GOOD + ".") and not re.fullmatch(PATTERN, "good")
     assert all(re.fullmatch(PATTERN, record.output) for record in examples())
+
+
+def test_every_answer_to_the_schema_of_constrain_is_read() -> None:
+    properties = json.loads(SCHEMA)["properties"]
+    for values in product(*(item["enum"] for item in properties.values())):
+        found = read(json.dumps(dict(zip(properties, values, strict=True)), indent=2))
+        assert (*found.scores.values(), found.verdict) == values
 
 
 def test_stored_judgements_are_not_continued_with_another_constraint(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from self_instruct.engines.local.tokenizer import ModelReader
 from self_instruct.engines.server.answers import read_answer
 from self_instruct.engines.server.client import Client
 from self_instruct.engines.server.faults import Fault, fault_of
-from self_instruct.engines.server.form import THOUGHT_STOP, Form
+from self_instruct.engines.server.form import SCHEMA_FIELD, THOUGHT_STOP, Form
 from self_instruct.engines.server.jobs import Job, distribute, jobs_of
 from self_instruct.engines.server.reader import EndpointReader
 from self_instruct.engines.server.servers import Server, Servers, pause
@@ -102,6 +102,11 @@ class OpenAIEngine:
     def chats(self) -> bool:
         """Whether prompts are rendered with a chat template, by the server or here."""
         return self.form.chat or self._renderer is not None
+
+    @property
+    def only_schemas(self) -> bool:
+        """Whether the server enforces JSON schemas, but no patterns."""
+        return self.form.pattern_field == SCHEMA_FIELD
 
     @property
     def template(self) -> ChatTemplate | None:

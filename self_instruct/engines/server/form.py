@@ -5,6 +5,7 @@ them. Sampling options that the user set are never dropped.
 """
 
 import hashlib
+import json
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +13,7 @@ from typing import Any
 
 from self_instruct.config.thought_tags import thought_tags
 from self_instruct.engines.base import Request, Sampling
+from self_instruct.engines.server.grammar import gbnf
 
 MOST_STOPS = 4
 THOUGHT_STOP = "stop, which could end a thought"
@@ -22,8 +24,11 @@ _OPTIONAL = ("seed", "n", "stop")
 PATTERN_FIELDS: Mapping[str, Callable[[str], Any]] = {
     "structured_outputs": lambda pattern: {"regex": pattern},  # vLLM
     "regex": lambda pattern: pattern,  # SGLang
+    "grammar": gbnf,  # llama.cpp
 }
 """The fields in which servers take the pattern of an answer, and their content."""
+SCHEMA_FIELD = "response_format"
+"""The field in which OpenAI and others take a JSON schema."""
 _ASK = "Go on with the list. Begin your answer with exactly this line:"
 _log = logging.getLogger(__name__)
 
@@ -34,7 +39,8 @@ class Form:
     In a chat, the model has to continue the opening. With `prefix` the opening is sent as the beginning of the answer;
     otherwise the message asks for it in words. `own` are fields of every request; they override all others.
     `template` has the variables of the server's chat template. A raw request always goes to the completions endpoint; `text_of`
-    returns the text that is sent there. `pattern_field` is the field for patterns, once the server has shown that it knows it.
+    returns the text that is sent there. `pattern_field` is the field for patterns or schemas, once the server has shown that it
+    enforces it.
     """
 
     def __init__(
@@ -103,9 +109,16 @@ class Form:
         if self.template and chat:
             optional[_TEMPLATE] = self.template
         body.update((name, value) for name, value in optional.items() if name not in self._withheld)
-        if first.pattern and self.pattern_field:
-            body[self.pattern_field] = PATTERN_FIELDS[self.pattern_field](first.pattern)
-        return {**body, **self._own}
+        return {**body, **self.constraint(first, self.pattern_field), **self._own}
+
+    def constraint(self, request: Request, field: str | None) -> dict[str, Any]:
+        """Return the field that makes a server keep to the pattern or schema of a request; empty if it has none."""
+        if field == SCHEMA_FIELD and request.schema:
+            schema = {"name": "answer", "strict": True, "schema": json.loads(request.schema)}
+            return {SCHEMA_FIELD: {"type": "json_schema", "json_schema": schema}}
+        if field is None or field == SCHEMA_FIELD or not request.pattern:
+            return {}
+        return {field: PATTERN_FIELDS[field](request.pattern)}
 
     def prompt(
         self, prompt: str, opening: str, system: str | None = None, pattern: str | None = None

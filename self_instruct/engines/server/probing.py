@@ -4,6 +4,7 @@ Waits for a server that is down.
 """
 
 import asyncio
+import json
 import logging
 import re
 import time
@@ -14,14 +15,17 @@ from typing import Any
 from self_instruct.engines.base import EngineLost, Request, Sampling
 from self_instruct.engines.server.answers import BadAnswer, read_answer, read_object
 from self_instruct.engines.server.faults import Fault, fault_of
-from self_instruct.engines.server.form import PATTERN_FIELDS, Form
+from self_instruct.engines.server.form import PATTERN_FIELDS, SCHEMA_FIELD, Form
 from self_instruct.engines.server.servers import Server, pause
 from self_instruct.errors import UserError
 
 TRIES = 3
 _OPENING = "1. Instruction:\n"
 _PATTERN = "[xyz]{8}"
-_PATTERN_TOKENS = 16
+_SCHEMA = {
+    "type": "object", "properties": {"xyz": {"enum": [29, 31]}}, "required": ["xyz"], "additionalProperties": False
+}  # fmt: skip
+_PATTERN_TOKENS = 64
 _log = logging.getLogger(__name__)
 
 
@@ -72,15 +76,16 @@ async def probe(
 async def why_unconstrained(
     server: Server, form: Form, sampling: Sampling, timeout: float, hide: Callable[[str], str]
 ) -> str | None:
-    """Return why a server does not keep to the pattern of a request, or None; then `form` sends patterns as it takes them.
+    """Return why a server keeps neither to the pattern nor to the schema of a request, or None; then `form` sends them in the
+    first field that the server enforces.
 
     Servers ignore fields that they do not know, so only an answer shows whether a pattern is enforced.
     """
     short = replace(sampling, max_new_tokens=_PATTERN_TOKENS)
-    asked = Request(0, "Write a line.\n", "", (), "probe:pattern", short, pattern=_PATTERN)
+    asked = Request(0, "Write a line.\n", "", (), "probe:pattern", short, pattern=_PATTERN, schema=json.dumps(_SCHEMA))
     said = list[str]()
-    for field in [form.pattern_field] if form.pattern_field else PATTERN_FIELDS:
-        fields = {**form.fields([asked]), field: PATTERN_FIELDS[field](_PATTERN)}
+    for field in [form.pattern_field] if form.pattern_field else [*PATTERN_FIELDS, SCHEMA_FIELD]:
+        fields = {**form.fields([asked]), **form.constraint(asked, field)}
         chat = form.is_chat(asked)
         try:
             async with asyncio.timeout(timeout):
@@ -89,10 +94,11 @@ async def why_unconstrained(
             said.append(f"{field}: {fault_of(error, timeout, hide).message}")
             continue
         text = answer.choices[0].text.strip()
-        if re.fullmatch(_PATTERN, text):
+        if re.fullmatch(r'\{\s*"xyz"\s*:\s*(?:29|31)\s*\}' if field == SCHEMA_FIELD else _PATTERN, text):
             form.pattern_field = field
             return None
-        said.append(f"{field}: the answer to a request for {_PATTERN} was {text[:40]!r}")
+        wanted = "the schema of a number" if field == SCHEMA_FIELD else _PATTERN
+        said.append(f"{field}: the answer to a request for {wanted} was {text[:40]!r}")
     return f"it does not enforce --constrain ({'; '.join(said)})"
 
 

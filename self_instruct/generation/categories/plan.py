@@ -34,7 +34,7 @@ class CategoryComposer:
 
     `steps` has a composer for each step that shows demonstrations; `tasks` is the number of tasks that the first step asks for.
     `sampling` is the category's own; None means the engine's. `answering` composes the requests that send a task alone.
-    With `constrain`, lists of tasks and answers to multiple-choice questions have a pattern.
+    With `constrain`, new tasks and answers to multiple-choice questions have a pattern.
     """
 
     category: Category
@@ -66,6 +66,8 @@ class CategoryComposer:
             pattern = composer.pattern if self.constrain and number > 1 else None
             if self.stop_words is None or pattern:
                 stop = (*composer.stop(prompt), *(self.stop_words or ()))
+        elif self.constrain:
+            pattern = composer.format.pattern(last_only=record is not None)
         return prompt, Request(
             index, prompt.text, prompt.opening, stop, f"{seed}:{index}", self.sampling, self.system, pattern=pattern
         )  # fmt: skip
