@@ -11,7 +11,6 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ from self_instruct.review.judge import judge_of
 from self_instruct.review.options import BestOfNOptions
 from self_instruct.review.predictions import read_predictions
 from self_instruct.rules.execution.languages import LANGUAGES
-from self_instruct.rules.execution.running import VACUOUS, Execution, Runner, restored
+from self_instruct.rules.execution.running import PASSED, VACUOUS, Execution, Runner, restored
 from self_instruct.rules.options import VerifyOptions
 from self_instruct.runs.files import AppendedFile, line_reader, put
 from self_instruct.runs.journal import Entry, read_journal
@@ -100,6 +99,8 @@ def best_of_n(folder: Path, options: BestOfNOptions, sandbox: VerifyOptions) -> 
         )
     open_ones = {name: item for name, item in several.items() if item.is_open}
     tests = stored_tests(folder) if options.run_tests else {}
+    if options.run_tests and not tests and not any(item.by == BY_TESTS for item in several.values()):
+        raise UserError(f"--run_tests: {folder / TESTS} holds no tests; run `self-instruct verify {folder}` first")
     chosen: dict[str, tuple[str, list[float | None]]] = {}
     scores = Scores(folder)
     try:
@@ -120,10 +121,7 @@ def best_of_n(folder: Path, options: BestOfNOptions, sandbox: VerifyOptions) -> 
 
 
 def stored_tests(folder: Path) -> dict[str, Execution]:
-    """Return the results of the tests that verify has run on each record of a run, without those that it found vacuous.
-
-    Raises UserError if there are none.
-    """
+    """Return the results of the tests that verify has run on each record of a run, without those that it found vacuous."""
     found: dict[str, Execution] = {}
     for (name, _), item in read_predictions(folder, TESTS).items():
         execution = restored(item.execution)
@@ -132,8 +130,6 @@ def stored_tests(folder: Path) -> dict[str, Execution]:
         useful = execution.verdict(VerifyOptions().mutation_score_threshold) != VACUOUS
         if useful and isinstance(execution.tests, list) and all(isinstance(test, str) for test in execution.tests):
             found[name] = execution
-    if not found:
-        raise UserError(f"--run_tests: {folder / TESTS} holds no tests; run `self-instruct verify {folder}` first")
     return found
 
 
@@ -148,24 +144,53 @@ def _by_tests(
     scores: Scores, records: Sequence[Several], tests: Mapping[str, Execution], options: VerifyOptions
 ) -> dict[str, tuple[str, list[float | None]]]:
     """Score answers by the number of tests that they pass; an answer without code passes none. Tests that all answers pass
-    equally do not choose.
+    equally do not choose. An answer that verify has run, or another answer with the same code, is not run again.
     """
     names = {item.record.id: _hash([*tests[item.record.id].tests, str(options.test_seconds)]) for item in records}
     missing = [found for item in records for found in scores.missing([item], BY_TESTS, names[item.record.id])]
+    known, pending = list[AnswerScore](), dict[tuple[str, str], list[AnswerScore]]()
+    for several, item, output in missing:
+        stored = tests[item.record]
+        code = LANGUAGES[stored.language].code_of(several.record.task, output)
+        number = 0 if code is None else _number_passed(stored, code, options.test_seconds)
+        if code is not None and number is None:
+            pending.setdefault((item.record, code), []).append(item)
+        else:
+            known.append(replace(item, score=float(number or 0)))
+    scores.add(known)
+    if pending:
+        _run(scores, pending, tests, options)
+    scored = _scored(BY_TESTS, {item.record.id: scores.of(item, BY_TESTS, names[item.record.id]) for item in records})
+    return {name: (by, values) for name, (by, values) in scored.items() if len(set(values)) > 1}
+
+
+def _run(
+    scores: Scores,
+    pending: Mapping[tuple[str, str], Sequence[AnswerScore]],
+    tests: Mapping[str, Execution],
+    options: VerifyOptions,
+) -> None:
+    """Run code by record, each with the tests of its record, and store the scores of the answers that contain it."""
     runner = Runner(options.sandbox, options.test_seconds)
     try:
-        started = list[tuple[AnswerScore, Future[int] | None]]()
-        for several, item, output in missing:
-            stored = tests[item.record]
-            code = LANGUAGES[stored.language].code_of(several.record.task, output)
-            future = runner.passed(stored.language, code, stored.tests) if code else None
-            started.append((item, future))
-        for item, future in _shown(started, "answers run"):
-            scores.add([replace(item, score=float(runner.result(future) if future is not None else 0))])
+        started = [
+            (items, runner.passed(tests[name].language, code, tests[name].tests))
+            for (name, code), items in pending.items()
+        ]
+        for items, future in _shown(started, "answers run"):
+            number = float(runner.result(future))
+            scores.add([replace(item, score=number) for item in items])
     finally:
         runner.close()
-    found = _scored(BY_TESTS, {item.record.id: scores.of(item, BY_TESTS, names[item.record.id]) for item in records})
-    return {name: (by, values) for name, (by, values) in found.items() if len(set(values)) > 1}
+
+
+def _number_passed(stored: Execution, code: str, test_seconds: float) -> int | None:
+    """Return how many tests the code passes by the stored result; None if that does not say so, or is of other code."""
+    if not stored.is_of(stored.language, code, stored.tests, test_seconds):
+        return None
+    if stored.outcome == PASSED:
+        return len(stored.tests)
+    return 0 if len(stored.tests) == 1 else None  # one of several tests has failed
 
 
 def _by_reward(

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from self_instruct.commands import best_of_n
 from self_instruct.commands import generate as command
 from self_instruct.engines.base import EngineLost, Request
 from self_instruct.errors import UserError
@@ -176,7 +177,7 @@ def test_refilter_with_another_threshold_runs_nothing(tmp_path, monkeypatch):
     assert {row["id"] for row in weak} <= {row["provenance"]["id"] for row in rows(tmp_path / "new" / RECORDS)}
 
 
-def test_several_answers_are_chosen_by_their_tests(tmp_path):
+def test_several_answers_are_chosen_by_their_tests(tmp_path, monkeypatch):
     folder = tmp_path / "run"
     run(folder, Undecided(), num_answers=2, max_requests=60)
     chosen = [row for row in rows(folder / RECORDS) if "verification" in row["provenance"]]
@@ -191,6 +192,11 @@ def test_several_answers_are_chosen_by_their_tests(tmp_path):
     assert len(set(ids)) == len(ids)
     run(tmp_path / "other", Undecided(order=9), num_answers=2, max_requests=60)
     assert dataset(tmp_path / "other") == dataset(folder)
+    monkeypatch.setattr(running, "_run", None)  # the run's results are the choice: nothing is run again
+    assert best_of_n.main([str(folder), "--run_tests"]) == 0
+    assert rows(folder / "best_of_n_instructions.jsonl") == rows(folder / RECORDS)
+    by = json.loads((folder / "best_of_n_report.json").read_text())["chosen_by"]
+    assert by["tests"] == sum(len(row["provenance"]["choice"]["answers"]) > 1 for row in chosen) > 0
 
 
 def test_whole_records_of_one_completion_are_verified_too(tmp_path):
