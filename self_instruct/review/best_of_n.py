@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from self_instruct.errors import UserError
 from self_instruct.generation.answers import user_message
@@ -21,10 +21,11 @@ from self_instruct.generation.choice import CHOSEN, Several, best_of, describe, 
 from self_instruct.generation.choice import TESTS as BY_TESTS
 from self_instruct.generation.earlier_run import read_run
 from self_instruct.generation.progress import Progress
-from self_instruct.records import json_line
+from self_instruct.records import Record, json_line
 from self_instruct.review.judge import judge_of
 from self_instruct.review.options import BestOfNOptions
 from self_instruct.review.predictions import read_predictions
+from self_instruct.rules.execution.asserts import with_name
 from self_instruct.rules.execution.languages import LANGUAGES
 from self_instruct.rules.execution.running import PASSED, VACUOUS, Execution, Runner, restored
 from self_instruct.rules.options import VerifyOptions
@@ -148,35 +149,46 @@ def _by_tests(
     """
     names = {item.record.id: _hash([*tests[item.record.id].tests, str(options.test_seconds)]) for item in records}
     missing = [found for item in records for found in scores.missing([item], BY_TESTS, names[item.record.id])]
-    known, pending = list[AnswerScore](), dict[tuple[str, str], list[AnswerScore]]()
+    known, pending = list[AnswerScore](), dict[tuple[str, str], _Program]()
     for several, item, output in missing:
         stored = tests[item.record]
         code = LANGUAGES[stored.language].code_of(several.record.task, output)
         number = 0 if code is None else _number_passed(stored, code, options.test_seconds)
-        if code is not None and number is None:
-            pending.setdefault((item.record, code), []).append(item)
-        else:
+        if code is None or number is not None:
             known.append(replace(item, score=float(number or 0)))
+        else:
+            program = _Program(stored.language, code, _tests_of(several.record, stored, code), [])
+            pending.setdefault((item.record, code), program).items.append(item)
     scores.add(known)
     if pending:
-        _run(scores, pending, tests, options)
+        _run(scores, list(pending.values()), options)
     scored = _scored(BY_TESTS, {item.record.id: scores.of(item, BY_TESTS, names[item.record.id]) for item in records})
     return {name: (by, values) for name, (by, values) in scored.items() if len(set(values)) > 1}
 
 
-def _run(
-    scores: Scores,
-    pending: Mapping[tuple[str, str], Sequence[AnswerScore]],
-    tests: Mapping[str, Execution],
-    options: VerifyOptions,
-) -> None:
-    """Run code by record, each with the tests of its record, and store the scores of the answers that contain it."""
+class _Program(NamedTuple):
+    """Code to run with tests, and the scores that its result fills in."""
+
+    language: str
+    code: str
+    tests: list[str]
+    items: list[AnswerScore]
+
+
+def _tests_of(record: Record, stored: Execution, code: str) -> list[str]:
+    """Return the tests for the code of an answer. They were written for the output of the record; an answer whose only
+    function has another name is called by that name.
+    """
+    language = LANGUAGES[stored.language]
+    tested = language.code_of(record.task, record.output)
+    return stored.tests if tested is None else with_name(stored.tests, language.names(tested), language.names(code))
+
+
+def _run(scores: Scores, programs: Sequence[_Program], options: VerifyOptions) -> None:
+    """Run programs, and store the scores of the answers that contain them."""
     runner = Runner(options.sandbox, options.test_seconds)
     try:
-        started = [
-            (items, runner.passed(tests[name].language, code, tests[name].tests))
-            for (name, code), items in pending.items()
-        ]
+        started = [(item.items, runner.passed(item.language, item.code, item.tests)) for item in programs]
         for items, future in _shown(started, "answers run"):
             number = float(runner.result(future))
             scores.add([replace(item, score=number) for item in items])

@@ -247,6 +247,8 @@ def test_code_that_passes_most_tests_is_the_output_and_nothing_runs_twice(folder
     for number, row in enumerate(kept):
         asked = [entry["request"] for entry in journal if entry.get("answers") == row["provenance"]["id"]][:3]
         codes = [f"```python\ndef add(a, b):\n    return {body}\n```" for body in bodies[number]]
+        if number == 0:
+            codes[2] = codes[2].replace("def add", "def plus")  # is called by that name
         answers = [{"request": at, "output": code} for at, code in zip(asked, codes, strict=True)]
         row["output"], row["provenance"]["choice"] = codes[0], {"by": "first", "answers": answers}
     kept[1]["provenance"]["choice"]["by"] = "majority"

@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from self_instruct.rules.execution.asserts import parse_tests
+from self_instruct.rules.execution.asserts import parse_tests, with_name
 from self_instruct.rules.execution.python import code_of, emptied, mutants, signatures, wants
 
 ADD = "def add(a, b=1):\n    '''Add.'''\n    return a + b"
@@ -48,6 +48,21 @@ def test_the_model_sees_signatures_without_bodies():
 )  # fmt: skip
 def test_tests_are_asserts_that_use_the_code(text, tests):
     assert parse_tests(text, {"add"}, 5) == tests
+
+
+@pytest.mark.parametrize(
+    ("names", "others", "test"),
+    [
+        ({"add"}, {"plus"}, "x = 'add'\nassert plus(x) == plus.add"),
+        ({"add", "sub"}, {"plus"}, "x = 'add'\nassert plus(x) == plus.add"),
+        ({"add"}, {"add"}, None), ({"add"}, {"plus", "minus"}, None), ({"add", "x"}, {"plus"}, None), ({"sub"}, {"plus"}, None),
+        ({"add"}, set(), None),
+    ],
+)  # fmt: skip
+def test_tests_call_the_only_function_of_another_answer_by_its_name(names, others, test):
+    given = "x = 'add'\nassert add(x) == add.add"
+    assert with_name([given], names, others) == [test or given]
+    assert with_name(["assert add(1)", "assert ("], {"add"}, {"plus"}) == ["assert add(1)", "assert ("]
 
 
 def test_only_the_first_tests_are_used():

@@ -3,6 +3,7 @@
 import ast
 import re
 import sys
+from collections.abc import Sequence
 
 from self_instruct.rules.fences import blocks
 from self_instruct.rules.python_source import parsed
@@ -28,6 +29,23 @@ def parse_tests(text: str, names: set[str], limit: int) -> list[str]:
         if len(tests) == limit:
             break
     return tests
+
+
+def with_name(tests: Sequence[str], names: set[str], others: set[str]) -> list[str]:
+    """Return tests for code that defines `others`, made from tests for code that defines `names`.
+
+    If they use one name, and the code defines only one, which is another, they use that one. Else they stay as they are.
+    """
+    trees = [parsed(test) for test in tests]
+    used = {name for tree in trees if tree is not None for name in names if _uses(tree, {name})}
+    if len(used) != 1 or len(others) != 1 or used == others or None in trees:
+        return list(tests)
+    ((old,), (new,)) = used, others
+    for tree in trees:
+        for node in ast.walk(tree or ast.Module([], [])):
+            if isinstance(node, ast.Name) and node.id == old:
+                node.id = new
+    return [ast.unparse(tree) for tree in trees if tree is not None]
 
 
 def _statements(text: str) -> list[ast.stmt]:
