@@ -44,6 +44,11 @@ def test_the_model_sees_signatures_without_bodies():
         ("def test_it():\n    assert add(1) == 2", ["def test_it():\n    assert add(1) == 2\ntest_it()"]),
         ("def test_it(fixture):\n    assert add(1) == 2\ndef test_no():\n    pass\ndef other():\n    assert add(1)", []),
         ("assert add(1) == " + "(" * 5000, []), ("", []),
+        ("assert add(1) == 2\nassert add(1) == 2\nassert add(2) == 3", ["assert add(1) == 2", "assert add(2) == 3"]),
+        ("assert add(1) == 2\nassert add(2) == 3\nassert add(2) == 5", ["assert add(1) == 2"]),
+        ("assert add(1)\nassert not add(1)\nassert add(0) is 1\nassert add(0) == 2\nassert add(3) > 1", ["assert add(3) > 1"]),
+        ("x = 1\nassert add(x) == 2\nx = 2\nassert add(x) == 3",
+         ["x = 1\nassert add(x) == 2", "x = 1\nx = 2\nassert add(x) == 3"]),
     ],
 )  # fmt: skip
 def test_tests_are_asserts_that_use_the_code(text, tests):
@@ -129,3 +134,12 @@ def test_a_chain_of_branches_is_not_deep():
     assert (
         code_of("", "def f(a):\n    if a == 0:\n        pass\n" + "    elif a == 1:\n        pass\n" * 300) is not None
     )
+
+
+def test_changed_copies_do_not_run_examples_beside_the_code():
+    example = "LIMIT = 3\nlow, high = ends([1, 2])\nprint(low)\nif low:\n    ends([])"
+    code = f"def ends(items):\n    low = min(items)\n    return low, max(items)\n\n{example}"
+    assert emptied(code) == "def ends(items):\n    pass\nLIMIT = 3"
+    assert mutants(code, 9) == ["def ends(items):\n    low = min(items)\n    return None\nLIMIT = 3"]
+    needed = "def build():\n    return {}\nTABLE = build()\ndef look(key):\n    return TABLE.get(key)"
+    assert emptied(needed) == "def build():\n    pass\nTABLE = build()\n\ndef look(key):\n    pass"
