@@ -13,28 +13,49 @@ import random
 import shutil
 import sys
 import time
+import zlib
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+import self_instruct as si
+from self_instruct.generation import testing
+from tests.support.chat_model import ChatModel
 from tests.support.copies import Copies
 from tests.support.crash_series import COPIED, MOVED, Series, Victim
 from tests.support.crashes import Kill
 from tests.support.endpoint_server import EndpointServer
 from tests.support.power import ORDERED, REORDERED
-from tests.support.runs import IO, environment, rows, run, scripted
+from tests.support.runs import IO, environment, rows, scripted
+from tests.support.runs import run as run_process
 from tests.support.scripts import instruction, write_script
 
 MAIN = ROOT / "self_instruct" / "__main__.py"
 TARGET, VERIFIED = 8, 2  # each verified record runs several programs
+PROGRAMS = ("generate --verify", "best-of-n", "verify")
+HEAVY = (*PROGRAMS, "slots", "score", "tune")  # run programs, load a model, or start processes
 KILLED, POWER = "kill -9", {"power failure": ORDERED, "power failure, renames reordered": REORDERED}
 ROUNDS = 4
 ADD = "def add_{0}(a, b):\n    return a + b + {0}"
 TESTS = "assert add_{0}(0, 0) == {0}\nassert add_{0}(1, 2) == 3 + {0}"
 JUDGEMENT = "helpful: 5, correct: {}, clear: 4\nverdict: good\n###\n"
+
+
+class Coder(ChatModel):
+    """Answers each task with code that is right or wrong, and each request for tests with right ones."""
+
+    def _text(self, request: si.Request) -> str:
+        if request.prompt.startswith(testing.HEADER):
+            name = request.opening.rpartition("def add_")[2].partition("(")[0]
+            return f"{TESTS.format(name)}\n###\n"
+        if "as a numbered list" in request.prompt:
+            return super()._text(request)
+        code = ADD.format(zlib.crc32(request.prompt.encode()))
+        return code if random.Random(request.seed).random() < 0.7 else code.replace(" + b", " - b")
 
 
 def inputs(folder: Path) -> Path:
@@ -44,7 +65,7 @@ def inputs(folder: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     write_script(folder / "script.jsonl", 40)
-    made = run(sys.executable, IO, *scripted(folder / "script.jsonl", folder / "run", TARGET))
+    made = run_process(sys.executable, IO, *scripted(folder / "script.jsonl", folder / "run", TARGET))
     assert made.returncode == 0, made.stderr
     accepted = rows(folder / "run" / "machine_generated_instructions.jsonl")
     answers = [{"text": JUDGEMENT.format(at % 5 + 1)} for at in range(len(accepted))]
@@ -64,8 +85,22 @@ def inputs(folder: Path) -> Path:
         "\n".join(f"{line}. {instruction(random.Random(at * 9 + line))}" for line in range(9)) for at in range(40)
     ]
     write(folder / "topics.jsonl", [{"text": f"{text}\n"} for text in lists])
+    write_code(folder)
     (folder / "made").touch()
     return folder
+
+
+def write_code(folder: Path) -> None:
+    """Write a run with --verify, whose journal is a script, and one with several answers to each task and stored tests."""
+    given = {"seed_tasks_path": ROOT / "seeds" / "general.jsonl", "recipe": "chat", "num_answers": 2, "horizon": 4}
+    given["num_instructions_to_generate"] = VERIFIED
+    si.generate(si.Config(**given, verify=["python"], batch_dir=folder / "coded"), engine=Coder())
+    run = si.generate(si.Config(**given, batch_dir=folder / "several"), engine=Coder())
+    names = [record.output.partition("(")[0].removeprefix("def add_") for record in run.records]
+    write(folder / "several.jsonl", [{"text": f"{TESTS.format(name)}\n###\n"} for name in names])
+    command = [MAIN, "verify", run.folder, "--engine", "scripted", "--script_path", folder / "several.jsonl"]
+    made = run_process(sys.executable, *command)
+    assert made.returncode == 0, made.stderr
 
 
 def write(path: Path, lines: list[dict]) -> None:
@@ -80,7 +115,11 @@ def generation_series(folder: Path, url: str) -> list[Series]:
     server = [IO, *scripted(Path(), Path("out"), TARGET), "--engine", "openai", "--api_base", url, "--api_model", "m",
               "--api_endpoint", "completions"]  # fmt: skip
     server = [server[0], *server[5:]]
+    verified = [IO, "--engine", "scripted", "--script_path", folder / "coded" / "completions.jsonl", "--batch_dir", "out",
+                "--seed_tasks_path", ROOT / "seeds" / "general.jsonl", "--recipe", "chat", "--num_answers", 2, "--horizon", 4,
+                "--num_instructions_to_generate", VERIFIED, "--verify", "python"]  # fmt: skip
     return [
+        Series("generate --verify", verified, exact=False),
         Series("scripted", script),
         Series("scripted", script, way=MOVED),
         Series("scripted", script, way=COPIED),
@@ -97,8 +136,8 @@ def command_series(folder: Path) -> list[Series]:
     records = done / "machine_generated_instructions.jsonl"
     general, code = (ROOT / "seeds" / name for name in ("general.jsonl", "code.jsonl"))
 
-    def run_in(here: Path) -> None:
-        shutil.copytree(done, here / "out")
+    def run_in(here: Path, name: str = "run") -> None:
+        shutil.copytree(folder / name, here / "out")
 
     def replays(script: str) -> list[object]:
         return ["--engine", "scripted", "--script_path", folder / script]
@@ -113,6 +152,10 @@ def command_series(folder: Path) -> list[Series]:
         "refilter": ["refilter", done, "out", "--rouge_threshold", "0.5"],
         "select": ["select", folder / "code.jsonl", *output, "--by", "score", "--top", "0.5"],
         "judge": ["judge", "--input_path", records, *output, *replays("judge.jsonl")],
+        "score": ["score", folder / "code.jsonl", *output, "--model_name_or_path", ROOT / "demo_model"],
+        "report": ["report", done, "--output_path", "out/report.html"],
+        "tune": ["tune", *scripted(folder / "script.jsonl", Path("out"))[:8], "--recipe", "few_shot", "--temperature", "1",
+                 "--tokens_per_variant", "300"],
         "topics": ["topics", *replays("topics.jsonl"), "--output_path", "out/topics.txt", "--num_topics", "20",
                    "--topics_per_request", "5"],
     }  # fmt: skip
@@ -124,12 +167,13 @@ def command_series(folder: Path) -> list[Series]:
         *(Series(name, [MAIN, *command]) for name, command in commands.items()),
         Series("self-consistency", [MAIN, *consistency], start=run_in),
         Series("verify", [MAIN, *verify], exact=False),
+        Series("best-of-n", [MAIN, "best-of-n", "out", "--run_tests"], start=partial(run_in, name="several")),
     ]
 
 
 def shares(series: list[Series], kills: int) -> list[int]:
     """Divide the kills among the series; one that loads a model or runs programs gets half as many as another."""
-    weights = [1 if one.name in ("slots", "verify") else 2 for one in series]
+    weights = [1 if one.name in HEAVY else 2 for one in series]
     counts = [kills * weight // sum(weights) for weight in weights]
     counts[0] += kills - sum(counts)
     return counts
@@ -143,8 +187,8 @@ def missing(options: argparse.Namespace, url: str, stored: list[dict]) -> Iterat
     for turn in range(1, ROUNDS + 1):  # so that a benchmark that is stopped early has results for every series
         for one, number in zip(series, shares(series, options.kills), strict=True):
             powered = (
-                one.ranks == 1 and one.exact and not one.way and one.name != "card"
-            )  # pyarrow writes tables, which is not recorded
+                one.ranks == 1 and one.exact and not one.way and one.name not in ("card", "tune", *PROGRAMS)
+            )  # pyarrow writes tables, tune runs processes: that is not recorded
             plan = {KILLED: number, **dict.fromkeys(POWER, options.power if powered else 0)}
             for what, count in plan.items():
                 about = {"series": one.title, "ranks": one.ranks, "what": what}

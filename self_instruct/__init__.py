@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from self_instruct.datasets.public import convert as convert
     from self_instruct.datasets.public import curate as curate
     from self_instruct.datasets.public import merge as merge
+    from self_instruct.datasets.public import select as select
     from self_instruct.engines.base import Completion as Completion
     from self_instruct.engines.base import Engine as Engine
     from self_instruct.engines.base import EngineLost as EngineLost
@@ -29,7 +30,10 @@ if TYPE_CHECKING:
     from self_instruct.records import Drop as Drop
     from self_instruct.records import Record as Record
     from self_instruct.review.public import Judged as Judged
+    from self_instruct.review.public import Scored as Scored
+    from self_instruct.review.public import best_of_n as best_of_n
     from self_instruct.review.public import judge as judge
+    from self_instruct.review.public import score as score
     from self_instruct.rules.plugins import register_filter as register_filter
     from self_instruct.rules.plugins import register_validator as register_validator
     from self_instruct.runs.run import Run as Run
@@ -53,9 +57,11 @@ _HOMES = {
     "RecordFormat": "formats",
     "Request": "engines.base",
     "Run": "runs.run",
+    "Scored": "review.public",
     "ScriptedEngine": "engines.scripted",
     "TokenCounter": "engines.base",
     "UserError": "errors",
+    "best_of_n": "review.public",
     "convert": "datasets.public",
     "curate": "datasets.public",
     "generate": "generation.public",
@@ -65,6 +71,8 @@ _HOMES = {
     "refilter": "generation.public",
     "register_filter": "rules.plugins",
     "register_validator": "rules.plugins",
+    "score": "review.public",
+    "select": "datasets.public",
 }
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604
 

@@ -3,6 +3,7 @@
 import importlib
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,15 +14,17 @@ import datasets
 import pytest
 
 import self_instruct as si
+from self_instruct.commands import best_of_n
+from tests.support.chat_model import ChatModel
 from tests.support.runs import ROOT, dataset, generate, scripted
 from tests.support.runs import run as run_process
 from tests.support.scripts import write_script
 
 NAMES = {
     "Completion", "Config", "Converted", "Curated", "Drop", "Engine", "EngineLost", "INSTRUCTION_INPUT_OUTPUT",
-    "INSTRUCTION_OUTPUT", "Judged", "Record", "RecordFormat", "Request", "Run", "ScriptedEngine", "TokenCounter", "UserError",
-    "__version__", "convert", "curate", "generate", "judge", "load_run", "merge", "refilter", "register_filter",
-    "register_validator",
+    "INSTRUCTION_OUTPUT", "Judged", "Record", "RecordFormat", "Request", "Run", "Scored", "ScriptedEngine", "TokenCounter",
+    "UserError", "__version__", "best_of_n", "convert", "curate", "generate", "judge", "load_run", "merge", "refilter",
+    "register_filter", "register_validator", "score", "select",
 }  # fmt: skip
 GOOD = {"instruction": "Name three rivers of Europe.", "output": "Rhine, Danube, Loire"}
 NEAR = {"instruction": "Name three rivers of Europe!", "output": "Elbe, Oder, Po"}
@@ -52,7 +55,7 @@ def test_importing_the_package_loads_no_other_module_of_it() -> None:
 def test_the_examples_of_the_documentation_run(tmp_path: Path) -> None:
     text = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    assert len(blocks) == 7
+    assert len(blocks) == 9
     for name in ("seeds", "demo_model"):
         (tmp_path / name).symlink_to(ROOT / name)
     script = tmp_path / "examples.py"
@@ -264,6 +267,78 @@ def test_a_judge_decides_and_decides_again_without_a_model(tmp_path: Path) -> No
     ):
         with pytest.raises(si.UserError, match=message):
             si.judge(**options)
+
+
+# ---- scoring, selecting, choosing among answers
+
+
+@pytest.mark.parametrize("as_dataset", [False, True])
+def test_rows_in_memory_are_scored_and_selected(as_dataset: bool, tiny_llama: Path, tmp_path: Path) -> None:
+    rows = [GOOD, NEAR, {key: OTHER[key] for key in ("instruction", "output")}]
+    data = datasets.Dataset.from_list(rows) if as_dataset else rows
+    scored = si.score(data, model_name_or_path=tiny_llama, scores=["likelihood"])
+    assert [{**row, "likelihood": 0} for row in scored.rows] == [{**row, "likelihood": 0} for row in rows]
+    assert scored.report["scored"] == 3
+    numbers = [row["likelihood"] for row in scored.rows]
+    best = scored.rows[numbers.index(max(numbers))]
+    assert si.select(scored.rows, by="likelihood", top=0.3, max={"likelihood": 1}).kept == [best]
+    at = sorted(numbers)[1]
+    selected = si.select(scored.rows, min={"likelihood": at}, output_path=tmp_path / "out.jsonl")
+    assert selected.kept == [row for row in scored.rows if row["likelihood"] >= at]
+    assert [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()] == selected.kept
+    (dropped,) = selected.rejected
+    assert (dropped.reason, dropped.place) == ("below_minimum", f"row:{numbers.index(min(numbers)) + 1}")
+    assert selected.report["kept"] == 2
+
+
+def test_the_scores_of_a_run_are_stored_in_it_and_selected_from(
+    by_command: Path, tiny_llama: Path, tmp_path: Path
+) -> None:
+    run = si.Run(Path(shutil.copytree(by_command / "run", tmp_path / "run")))
+    scored = si.score(run, model_name_or_path=tiny_llama)
+    assert len(scored.rows) == 30 and set(scored.rows[0]) - {"ifd", "likelihood"} == set(run.to_dataset().column_names)
+    assert si.score(tmp_path / "run", scores=["ifd"]).report["models"] == scored.report["models"]  # no model is loaded
+    assert len(si.select(run, by="ifd", top=0.5).kept) == 15
+    apart = si.score(run, model_name_or_path=tiny_llama, output_path=tmp_path / "apart.jsonl")
+    assert apart.rows == scored.rows and (tmp_path / "apart.scores.jsonl").is_file()
+    for call, message in (
+        (lambda: si.score([GOOD], model_name_or_path=tiny_llama, scores=["ifx"]), "did you mean ifd"),
+        (lambda: si.score([GOOD]), "holds no scores yet; give a model"),
+        (lambda: si.select([GOOD]), "nothing is selected by"),
+        (lambda: si.select([GOOD], by="ifd", top=0.5), "no row has a number in this column"),
+        (lambda: si.select([GOOD], tip=0.5), "did you mean top"),
+        (lambda: si.best_of_n(run), "none of --run_tests, --judged and --reward_model"),
+        (lambda: si.best_of_n(run, judged=True), "no record has several answers"),
+        (lambda: si.best_of_n(run, juged=True), "did you mean judged"),
+    ):
+        with pytest.raises(si.UserError, match=message):
+            call()
+
+
+def test_only_the_first_process_of_a_launch_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    assert si.score([GOOD], model_name_or_path="none") == si.Scored([], {})
+
+
+def test_the_best_answers_are_those_of_the_command(tmp_path: Path) -> None:
+    config = si.Config(
+        seed_tasks_path=ROOT / "seeds" / "general.jsonl", batch_dir=tmp_path / "run", recipe="chat", num_answers=2,
+        num_instructions_to_generate=3, horizon=4, check_outputs=False,
+    )  # fmt: skip
+    run = si.generate(config, engine=ChatModel())
+    answers = [row["provenance"]["choice"]["answers"] for row in run.to_dataset()]
+    verdict = "helpful: {0}, correct: {0}, clear: {0}\nverdict: good\n###\n"
+    texts = [json.dumps({"text": verdict.format(at % 2 + 4)}) + "\n" for at in range(sum(map(len, answers)))]
+    (tmp_path / "script.jsonl").write_text("".join(texts))
+    si.judge(run, all_answers=True, engine="scripted", script_path=tmp_path / "script.jsonl")
+    best = si.best_of_n(run, judged=True)
+    assert best.report["chosen_by"] == {"judge": sum(len(found) > 1 for found in answers)} and [
+        row["instruction"] for row in best.rows
+    ] == [record.instruction for record in run.records]
+    assert best_of_n.main([str(run.folder), "--judged"]) == 0
+    written = (run.folder / "best_of_n_instructions.jsonl").read_text()
+    assert [json.loads(line) for line in written.splitlines()] == best.rows
 
 
 def test_a_failing_engine_is_reported_and_a_thread_is_refused(tmp_path: Path) -> None:

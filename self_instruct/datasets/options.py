@@ -205,6 +205,12 @@ class SelectOptions:
     )
 
 
+SELECT_NAMES = (
+    *ReadingOptions.__dataclass_fields__, *SelectOptions.__dataclass_fields__, "embedding_model_name_or_path"
+)  # fmt: skip
+"""The options of a selection, besides input and output."""
+
+
 @dataclass(frozen=True)
 class ConversationOutputOptions:
     """format"""

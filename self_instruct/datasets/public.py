@@ -1,9 +1,8 @@
-"""Curate, convert and merge rows or files from Python: the functions behind the commands, without argv and without printing."""
+"""Curate, convert, merge and select from Python: the functions behind the commands, without argv and without printing."""
 
 import json
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,32 +13,30 @@ from self_instruct.datasets.convert import Target
 from self_instruct.datasets.convert import convert as convert_sources
 from self_instruct.datasets.curate import CurateJob
 from self_instruct.datasets.curate import curate as run_job
+from self_instruct.datasets.data import Data, data_files, data_paths, output_paths
 from self_instruct.datasets.decontaminate import index_of
 from self_instruct.datasets.options import (
+    SELECT_NAMES,
     ComparisonOptions,
     ConversionOptions,
     DecontaminationOptions,
     MergeFilterOptions,
     ReadingOptions,
+    SelectOptions,
 )
 from self_instruct.datasets.reading import Source
-from self_instruct.errors import UserError
+from self_instruct.datasets.select import scored_records, select_by
 from self_instruct.novelty.options import NoveltyOptions
 from self_instruct.rules.options import FilterOptions
-from self_instruct.runs.layout import PIPE, OutputPaths, records_of
-from self_instruct.runs.run import Run
+from self_instruct.runs.layout import OutputPaths
 from self_instruct.user_files import read_objects
-
-Rows = Iterable[Mapping[str, Any]]
-"""Rows in memory: a list of dicts, or a `datasets.Dataset`."""
-Data = str | Path | Run | Sequence[str | Path] | Rows
-"""Rows, a run, or a path: of a file, of a folder of the datasets library, or on the Hub; or a list of files."""
 
 
 @dataclass(frozen=True)
 class RejectedRow:
     """A row that was not kept: where it is (`row:3` for the third row in memory), why, the nearest kept row, and the row
-    itself, None if it could not be read.
+    itself, None if it could not be read. `convert` and `select` give the row in our format, with its other fields in the
+    provenance.
     """
 
     place: str
@@ -76,7 +73,7 @@ def curate(data: Data, *, output_path: str | Path | None = None, **options: Any)
     option or a file.
     """
     values = check_values(options, (ReadingOptions, ComparisonOptions, FilterOptions, NoveltyOptions))
-    with _files(data, output_path) as (paths, outputs, shown):
+    with data_files(data, output_path) as (paths, outputs, shown):
         job = CurateJob(
             taken(ReadingOptions, values).sources(paths),
             outputs,
@@ -104,8 +101,8 @@ def merge(sources: Mapping[str, Data], *, output_path: str | Path | None = None,
         read = list[Source]()
         for number, (name, data) in enumerate(sources.items()):
             rows = Path(folder, f"{number}.jsonl")
-            read += [Source(path, name) for path in _paths(data, rows)]
-        outputs = _outputs(output_path, folder)
+            read += [Source(path, name) for path in data_paths(data, rows)]
+        outputs = output_paths(output_path, folder)
         job = CurateJob(
             read, outputs, taken(MergeFilterOptions, values), taken(NoveltyOptions, values), index,
             uniform=True, option="sources", more=resolved(values, DecontaminationOptions),
@@ -122,58 +119,37 @@ def convert(data: Data, *, to: str, output_path: str | Path, **options: Any) -> 
     """
     values = check_values({"to": to, **options}, (ReadingOptions, ConversionOptions))
     about, reading = taken(ConversionOptions, values), taken(ReadingOptions, values)
-    with _files(data, output_path) as (paths, outputs, shown):
+    with data_files(data, output_path) as (paths, outputs, shown):
         sources = reading.sources(paths, about.source or "", about.license or "")
         target = Target(to, str(outputs.kept), about.lmflow_type, about.vicuna_preamble, about.with_provenance)
         convert_sources(sources, target, resolved(values, ReadingOptions, ConversionOptions))
         return Converted(outputs.kept, _rejected(outputs, shown), json.loads(outputs.report.read_bytes()))
 
 
-@contextmanager
-def _files(data: Data, output_path: str | Path | None) -> Iterator[tuple[list[str], OutputPaths, str]]:
-    """Provide files for rows in memory, and for outputs without a path, in a folder that is removed at the end."""
-    with tempfile.TemporaryDirectory() as folder:
-        paths = _paths(data, Path(folder, "rows.jsonl"))
-        outputs = _outputs(output_path, folder)
-        outputs.check_inputs(paths, "the data")
-        yield paths, outputs, folder
+def select(
+    data: Data,
+    *,
+    output_path: str | Path | None = None,
+    min: Mapping[str, float] | None = None,
+    max: Mapping[str, float] | None = None,
+    **options: Any,
+) -> Curated:
+    """Choose rows by the numbers in their columns, such as those that `score` writes.
 
-
-def _outputs(output_path: str | Path | None, folder: str) -> OutputPaths:
-    if output_path is None:
-        return OutputPaths(Path(folder, "kept.jsonl"))
-    return OutputPaths(Path(output_path).expanduser().absolute())
-
-
-def _paths(data: Data, rows: Path) -> list[str]:
-    """Return the paths of data; rows in memory are written to the file `rows`. Raises UserError for anything else."""
-    if isinstance(data, Run):
-        return [str(records_of(data.folder))]
-    if isinstance(data, (str, Path)):
-        return [_path(data)]
-    items = list(data)
-    if items and all(isinstance(item, (str, Path)) for item in items):
-        return [_path(item) for item in items]  # type: ignore[arg-type]
-    if not items:
-        raise UserError("there are no rows; give at least one")
-    with rows.open("w", encoding="utf-8", errors="surrogatepass") as file:
-        for number, item in enumerate(items, start=1):
-            if not isinstance(item, Mapping):
-                raise UserError(
-                    f"row {number} is of type {type(item).__name__}, but data is a path, a list of paths, a run, a list of "
-                    "dicts or a datasets.Dataset"
-                )
-            try:
-                file.write(json.dumps(dict(item), ensure_ascii=True) + "\n")
-            except (TypeError, ValueError, RecursionError) as error:
-                raise UserError(f"row {number} cannot be written as JSON ({error})") from None
-    return [str(rows)]
-
-
-def _path(path: str | Path) -> str:
-    if str(path) == PIPE:
-        raise UserError("only the command can read from a pipe; give a path or rows")
-    return str(records_of(Path(path))) if Path(path).exists() else str(path)
+    `min` and `max` are limits by column. The other options are those of `self-instruct select`: `by` and `top`, `diverse`,
+    `input_format`, `split`. Of a run, the scored records are read if there are any. With `output_path`, a JSONL file, the
+    rows are also written there, with rejected rows and counts beside it. Raises UserError for a mistake in an option or a
+    file.
+    """
+    limits = {
+        name: [f"{column}={number}" for column, number in given.items()] if isinstance(given, Mapping) else given
+        for name, given in (("min", min), ("max", max))
+        if given is not None
+    }
+    values = check_values({**limits, **options}, (ReadingOptions, SelectOptions, NoveltyOptions), SELECT_NAMES)
+    with data_files(data, output_path, scored_records) as (paths, outputs, shown):
+        select_by(values, paths, outputs)
+        return _curated(outputs, shown)
 
 
 def _curated(outputs: OutputPaths, folder: str) -> Curated:

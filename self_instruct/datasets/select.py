@@ -7,22 +7,28 @@ highest numbers), `diverse` (k-center greedy on embeddings of the tasks). Every 
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from self_instruct.config.option import resolved, taken
+from self_instruct.config.parser import brief_repr
 from self_instruct.datasets.example import Example
+from self_instruct.datasets.options import ReadingOptions, SelectOptions
 from self_instruct.datasets.pipeline import Result, Step, open_pipeline, rejected
 from self_instruct.datasets.reading import Reader, Source
 from self_instruct.datasets.rows import Row, Unreadable
 from self_instruct.datasets.vectors import Vectors
 from self_instruct.errors import UserError
+from self_instruct.novelty.options import NoveltyOptions
 from self_instruct.records import Drop
-from self_instruct.runs.layout import OutputPaths
+from self_instruct.runs.layout import SCORED, OutputPaths, check_jsonl, records_of
 from self_instruct.runs.tally import Tally
 
 STAGES = (
     ("read", "could be read"), ("score", "have scores in limits"), ("top", "are at the top"), ("diverse", "are diverse"),
 )  # fmt: skip
 _SHOWN = 8  # columns in a message
+_MODEL = "embedding_model_name_or_path"
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,50 @@ class Selected:
     def table(self) -> str:
         """Return the funnel as text, with the stages that dropped rows."""
         return self.tally.table("rows", [stage for stage in STAGES if self.tally.dropped(stage[0])])
+
+
+def scored_records(path: Path) -> Path:
+    """Return the file of scored records if the path is a run directory that has one, or else of its accepted records.
+
+    A path that is no run is returned as it is.
+    """
+    scored = path / SCORED
+    return scored if scored.is_file() else records_of(path)
+
+
+def select_by(given: Mapping[str, Any], inputs: Sequence[str], outputs: OutputPaths) -> Selected:
+    """Select from the input files by the given options.
+
+    Raises UserError for a wrong option, if a source cannot be read, or if no row has a number in a column that is needed.
+    """
+    options = taken(SelectOptions, given)
+    if (options.by is None) != (options.top is None):
+        raise UserError("--by COLUMN and --top SHARE need each other; give both, or only --min, --max or --diverse")
+    minimum, maximum = _limits("--min", options.min), _limits("--max", options.max)
+    if options.top is None and options.diverse is None and not minimum and not maximum:
+        raise UserError("nothing is selected by; give --by COLUMN --top SHARE, --min, --max or --diverse SHARE")
+    check_jsonl(str(outputs.kept), "--output_path")
+    outputs.check_inputs(inputs, "RUN_OR_FILE")
+    model = given.get(_MODEL, NoveltyOptions().embedding_model_name_or_path)
+    sources = taken(ReadingOptions, given).sources(inputs)
+    job = SelectJob(sources, outputs, options.by, options.top, minimum, maximum, options.diverse, model)
+    settings = {**resolved(given, ReadingOptions, SelectOptions), **({_MODEL: model} if options.diverse else {})}
+    return select(job, settings)
+
+
+def _limits(option: str, texts: Sequence[str]) -> dict[str, float]:
+    """Return limits by column. Raises UserError for a text that is not NAME=NUMBER."""
+    found = {}
+    for text in texts:
+        name, _, value = text.rpartition("=")
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if not name or not math.isfinite(number):
+            raise UserError(f"{option} {brief_repr(text)}: must be COLUMN=NUMBER, such as ifd=0.2")
+        found[name] = number
+    return found
 
 
 def select(job: SelectJob, options: Mapping[str, Any]) -> Selected:

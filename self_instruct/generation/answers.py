@@ -1,8 +1,9 @@
 """The second step of a run from seed tasks: each new task is sent alone as a user's message, and the reply is its output.
 
 Both steps share one sequence of requests, so the engine never waits between them. Request i answers the oldest unanswered
-task from requests up to i - horizon; if there is none, it asks for new tasks. Which requests answer a task therefore depends
-only on the seed and the completions. The requests of earlier launches are taken from the journal.
+task from requests up to i - horizon; if there is none, it asks for new tasks. Requests for tests come first: they complete a
+record, and a short run would else end before them. Which requests answer a task therefore depends only on the seed and the
+completions. The requests of earlier launches are taken from the journal.
 
 With --num_answers N, N requests in a row answer a task. They differ only in their seeds, so engines read the prompt once.
 """
@@ -41,6 +42,7 @@ class AnswerQueue:
     num_answers: int = 1
     _arrived: deque[tuple[int, Mapping[str, int]]] = field(default_factory=deque)
     _unanswered: deque[tuple[str, int]] = field(default_factory=deque)
+    _untested: deque[tuple[str, int]] = field(default_factory=deque)
     _known: frozenset[int] = frozenset()
     _earlier: dict[int, tuple[str, int]] = field(default_factory=dict)
     _answered: Counter[tuple[str, int]] = field(default_factory=Counter)
@@ -83,11 +85,14 @@ class AnswerQueue:
         while self._arrived and self._arrived[0][0] <= index - self.horizon:
             for item in self._arrived.popleft()[1].items():
                 number = self.num_answers if item[1] == STEP else 1
-                self._unanswered.extend([item] * (number - self._answered[item]))
+                waiting = self._unanswered if item[1] == STEP else self._untested
+                waiting.extend([item] * (number - self._answered[item]))
         if index in self._known:
             self._latest = self._earlier.get(index)
         else:
-            self._latest = self._unanswered.popleft() if self._unanswered else None
+            within = bool(self._unanswered) and self._unanswered[0] == self._latest
+            waiting = self._untested if self._untested and not within else self._unanswered
+            self._latest = waiting.popleft() if waiting else None
         if self._latest is not None:
             return Turn(self._latest[0], self._first, self._latest[1])
         if self._asked % self.together == 0:

@@ -76,6 +76,12 @@ class Interruption:
             self._callback()
 
 
+def end_with_parent() -> None:
+    """Let Linux send SIGTERM to this process when its parent ends."""
+    with suppress(OSError, AttributeError):  # only Linux has prctl
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
 def end_with_launcher() -> None:
     """Let Linux send SIGTERM to this process when the `accelerate launch` that started it ends.
 
@@ -89,7 +95,7 @@ def end_with_launcher() -> None:
             b"-m",
             b"accelerate.commands.launch",
         ]:
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+            end_with_parent()
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from typing import Any
 from self_instruct.generation.prompts import read_last
 from self_instruct.generation.testing import FORMAT, question, usable_tests
 from self_instruct.records import Drop
+from self_instruct.rules.execution.asserts import with_name
 from self_instruct.rules.execution.languages import LANGUAGES, asks_for_code, code_in
 from self_instruct.rules.execution.running import BROKEN, NO_TESTS, PASSED, VACUOUS, Execution, Runner, restored
 from self_instruct.rules.options import VerifyOptions
@@ -89,9 +90,9 @@ class Verification:
 
     def ready(self, entry: Entry, group: Sequence[Verdict]) -> bool:
         """Return whether all tests in a completion have results; start those that have none."""
-        tests = self._tests(entry, group)
-        missing = [verdict for verdict in group if tests and self._result(entry, verdict, tests) is None]
-        for verdict in missing:
+        tested = [(item, tests) for item, tests in self._tests(entry, group) if tests]
+        missing = [(item, tests) for item, tests in tested if self._result(entry, item, tests) is None]
+        for verdict, tests in missing:
             key = entry.request, _answer_of(verdict).request
             if key not in self._pending:
                 if self._runner is None:
@@ -99,7 +100,7 @@ class Verification:
                 self._pending[key] = self._runner.execute(*_code_of(verdict), tests)
         if missing:
             self._collect()
-        return all(self._result(entry, verdict, tests) is not None for verdict in missing)
+        return all(self._result(entry, verdict, tests) is not None for verdict, tests in missing)
 
     def _collect(self) -> None:
         """Store the results of the tests that have run."""
@@ -114,8 +115,7 @@ class Verification:
         """Return the verdicts on the answers to a task, from the completion with its tests."""
         if entry.finish_reason == "error":
             return [replace(item, drop=Drop("generation", "error", entry.error or "")) for item in group]
-        tests = self._tests(entry, group)
-        return [self._verdict(entry, item, tests) for item in group]
+        return [self._verdict(entry, item, tests) for item, tests in self._tests(entry, group)]
 
     def _verdict(self, entry: Entry, verdict: Verdict, tests: list[str]) -> Verdict:
         about: dict[str, Any] = {"language": verdict.language, "request": entry.request, "tests": tests}
@@ -133,12 +133,16 @@ class Verification:
         drop = None if outcome == PASSED else Drop(STAGE, outcome, detail)
         return replace(verdict, drop=drop, verification=about)
 
-    def _tests(self, entry: Entry, group: Sequence[Verdict]) -> list[str]:
-        """Return the tests in a completion. Its prompt showed the signatures of the first answer of the group."""
+    def _tests(self, entry: Entry, group: Sequence[Verdict]) -> list[tuple[Verdict, list[str]]]:
+        """Return each answer with its tests from a completion. The prompt showed the signatures of the first answer; another
+        one whose only function has another name is tested by that name.
+        """
         language, code = _code_of(group[0])
         record = question(group[0].record, language, code)
         written, _ = read_last(FORMAT, entry.number, record, entry)
-        return usable_tests(written, entry.answer, entry.finish_reason, language, code, self.options.num_tests)
+        tests = usable_tests(written, entry.answer, entry.finish_reason, language, code, self.options.num_tests)
+        names = LANGUAGES[language].names
+        return [(item, with_name(tests, names(code), names(_code_of(item)[1]))) for item in group]
 
     def _result(self, entry: Entry, verdict: Verdict, tests: list[str]) -> Execution | None:
         """Return the result of these tests; None if there is none, or if an option or the answer was another one."""

@@ -11,10 +11,9 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from self_instruct.errors import UserError
 from self_instruct.generation.answers import user_message
@@ -22,12 +21,13 @@ from self_instruct.generation.choice import CHOSEN, Several, best_of, describe, 
 from self_instruct.generation.choice import TESTS as BY_TESTS
 from self_instruct.generation.earlier_run import read_run
 from self_instruct.generation.progress import Progress
-from self_instruct.records import json_line
+from self_instruct.records import Record, json_line
 from self_instruct.review.judge import judge_of
 from self_instruct.review.options import BestOfNOptions
 from self_instruct.review.predictions import read_predictions
+from self_instruct.rules.execution.asserts import with_name
 from self_instruct.rules.execution.languages import LANGUAGES
-from self_instruct.rules.execution.running import VACUOUS, Execution, Runner, restored
+from self_instruct.rules.execution.running import PASSED, VACUOUS, Execution, Runner, restored
 from self_instruct.rules.options import VerifyOptions
 from self_instruct.runs.files import AppendedFile, line_reader, put
 from self_instruct.runs.journal import Entry, read_journal
@@ -100,6 +100,8 @@ def best_of_n(folder: Path, options: BestOfNOptions, sandbox: VerifyOptions) -> 
         )
     open_ones = {name: item for name, item in several.items() if item.is_open}
     tests = stored_tests(folder) if options.run_tests else {}
+    if options.run_tests and not tests and not any(item.by == BY_TESTS for item in several.values()):
+        raise UserError(f"--run_tests: {folder / TESTS} holds no tests; run `self-instruct verify {folder}` first")
     chosen: dict[str, tuple[str, list[float | None]]] = {}
     scores = Scores(folder)
     try:
@@ -120,10 +122,7 @@ def best_of_n(folder: Path, options: BestOfNOptions, sandbox: VerifyOptions) -> 
 
 
 def stored_tests(folder: Path) -> dict[str, Execution]:
-    """Return the results of the tests that verify has run on each record of a run, without those that it found vacuous.
-
-    Raises UserError if there are none.
-    """
+    """Return the results of the tests that verify has run on each record of a run, without those that it found vacuous."""
     found: dict[str, Execution] = {}
     for (name, _), item in read_predictions(folder, TESTS).items():
         execution = restored(item.execution)
@@ -132,8 +131,6 @@ def stored_tests(folder: Path) -> dict[str, Execution]:
         useful = execution.verdict(VerifyOptions().mutation_score_threshold) != VACUOUS
         if useful and isinstance(execution.tests, list) and all(isinstance(test, str) for test in execution.tests):
             found[name] = execution
-    if not found:
-        raise UserError(f"--run_tests: {folder / TESTS} holds no tests; run `self-instruct verify {folder}` first")
     return found
 
 
@@ -148,24 +145,64 @@ def _by_tests(
     scores: Scores, records: Sequence[Several], tests: Mapping[str, Execution], options: VerifyOptions
 ) -> dict[str, tuple[str, list[float | None]]]:
     """Score answers by the number of tests that they pass; an answer without code passes none. Tests that all answers pass
-    equally do not choose.
+    equally do not choose. An answer that verify has run, or another answer with the same code, is not run again.
     """
     names = {item.record.id: _hash([*tests[item.record.id].tests, str(options.test_seconds)]) for item in records}
     missing = [found for item in records for found in scores.missing([item], BY_TESTS, names[item.record.id])]
+    known, pending = list[AnswerScore](), dict[tuple[str, str], _Program]()
+    for several, item, output in missing:
+        stored = tests[item.record]
+        code = LANGUAGES[stored.language].code_of(several.record.task, output)
+        number = 0 if code is None else _number_passed(stored, code, options.test_seconds)
+        if code is None or number is not None:
+            known.append(replace(item, score=float(number or 0)))
+        else:
+            program = _Program(stored.language, code, _tests_of(several.record, stored, code), [])
+            pending.setdefault((item.record, code), program).items.append(item)
+    scores.add(known)
+    if pending:
+        _run(scores, list(pending.values()), options)
+    scored = _scored(BY_TESTS, {item.record.id: scores.of(item, BY_TESTS, names[item.record.id]) for item in records})
+    return {name: (by, values) for name, (by, values) in scored.items() if len(set(values)) > 1}
+
+
+class _Program(NamedTuple):
+    """Code to run with tests, and the scores that its result fills in."""
+
+    language: str
+    code: str
+    tests: list[str]
+    items: list[AnswerScore]
+
+
+def _tests_of(record: Record, stored: Execution, code: str) -> list[str]:
+    """Return the tests for the code of an answer. They were written for the output of the record; an answer whose only
+    function has another name is called by that name.
+    """
+    language = LANGUAGES[stored.language]
+    tested = language.code_of(record.task, record.output)
+    return stored.tests if tested is None else with_name(stored.tests, language.names(tested), language.names(code))
+
+
+def _run(scores: Scores, programs: Sequence[_Program], options: VerifyOptions) -> None:
+    """Run programs, and store the scores of the answers that contain them."""
     runner = Runner(options.sandbox, options.test_seconds)
     try:
-        started = list[tuple[AnswerScore, Future[int] | None]]()
-        for several, item, output in missing:
-            stored = tests[item.record]
-            code = LANGUAGES[stored.language].code_of(several.record.task, output)
-            future = runner.passed(stored.language, code, stored.tests) if code else None
-            started.append((item, future))
-        for item, future in _shown(started, "answers run"):
-            scores.add([replace(item, score=float(runner.result(future) if future is not None else 0))])
+        started = [(item.items, runner.passed(item.language, item.code, item.tests)) for item in programs]
+        for items, future in _shown(started, "answers run"):
+            number = float(runner.result(future))
+            scores.add([replace(item, score=number) for item in items])
     finally:
         runner.close()
-    found = _scored(BY_TESTS, {item.record.id: scores.of(item, BY_TESTS, names[item.record.id]) for item in records})
-    return {name: (by, values) for name, (by, values) in found.items() if len(set(values)) > 1}
+
+
+def _number_passed(stored: Execution, code: str, test_seconds: float) -> int | None:
+    """Return how many tests the code passes by the stored result; None if that does not say so, or is of other code."""
+    if not stored.is_of(stored.language, code, stored.tests, test_seconds):
+        return None
+    if stored.outcome == PASSED:
+        return len(stored.tests)
+    return 0 if len(stored.tests) == 1 else None  # one of several tests has failed
 
 
 def _by_reward(

@@ -18,8 +18,10 @@ from typing import Any
 import yaml
 
 from self_instruct.errors import UserError
+from self_instruct.generation.signals import end_with_parent
 from self_instruct.runs.files import make_folder, put
 from self_instruct.runs.layout import ACCEPTED, JOURNAL, JUDGE_REPORT, REPORT
+from self_instruct.runs.lock import Lock
 from self_instruct.user_files import read_objects
 
 DISTINCT_BELOW = 0.5
@@ -28,6 +30,7 @@ BEST = "best.yaml"
 _ENDLESS = 10**6  # records: the token budget ends a variant
 # chat and magpie answer no task before this number of requests; with a longer horizon, a small budget would end first.
 _HORIZON = 8
+_LOCKED_SECONDS = 60.0  # that a process may take to store what it has generated, once its comparison was killed
 _TRIGGERS = (("Task", "Answer"), ("Question", "Answer"))
 _log = logging.getLogger(__name__)
 
@@ -174,7 +177,7 @@ class Tuning:
     def _generate(self, variant: Variant, run: Path, options: Path) -> str | None:
         """Run a variant to the end of its budget. Return why this model cannot be asked this way, or None."""
         code, message = _run(
-            "generate", "--config", str(options), "--batch_dir", str(run), "--max_tokens", str(self.tokens),
+            run, "generate", "--config", str(options), "--batch_dir", str(run), "--max_tokens", str(self.tokens),
             "--num_instructions_to_generate", str(_ENDLESS), "--min_yield", "0",
         )  # fmt: skip
         if code == 2:
@@ -187,7 +190,7 @@ class Tuning:
         """Return how many records of a run the judge calls good; None without a judge."""
         if self.judge is None:
             return None
-        code, message = _run("judge", str(run), "--model_name_or_path", self.judge)
+        code, message = _run(run, "judge", str(run), "--model_name_or_path", self.judge)
         if code == 2:
             raise UserError(f"--judge_model {self.judge}: {message.removeprefix('error: ')}")
         if code:
@@ -243,12 +246,18 @@ def best_of(found: Sequence[tuple[Variant, Outcome]]) -> Variant:
     )
 
 
-def _run(*command: str) -> tuple[int, str]:
-    """Run a command of ours in a process of its own; return its exit code and the last line of its standard error."""
+def _run(folder: Path, *command: str) -> tuple[int, str]:
+    """Run a command of ours in a process of its own; return its exit code and the last line of its standard error.
+
+    Raises UserError if an earlier process, of a comparison that was killed, does not give up the run directory.
+    """
+    for path in folder.glob("*.lock"):
+        Lock(path, _LOCKED_SECONDS).release()
     full = [sys.executable, "-m", "self_instruct", *command]
     with subprocess.Popen(
-        full, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, encoding="utf-8", errors="replace"
-    ) as process:
+        full, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, encoding="utf-8", errors="replace",
+        preexec_fn=end_with_parent,  # noqa: PLW1509  # there are no other threads
+    ) as process:  # fmt: skip
         try:
             _, errors = process.communicate()
         except BaseException:

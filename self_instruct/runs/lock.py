@@ -93,12 +93,12 @@ def open_alone(path: Path) -> BinaryIO:
 class Lock:
     """The exclusive right to write in a directory, acquired by creating a lock file and given up by `release`.
 
-    Raises UserError if another process holds it, OSError if the file cannot be written.
+    Raises UserError if another process still holds it after `seconds`, OSError if the file cannot be written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, seconds: float = 0) -> None:
         self._path, self._mine = path, Holder.me()
-        self._lock = FileLock(path, timeout=0, thread_local=False, fallback_to_soft=False)
+        self._lock = FileLock(path, timeout=seconds, thread_local=False, fallback_to_soft=False)
         try:
             self._lock.acquire()
             earlier = Holder.of(path)

@@ -276,6 +276,16 @@ def test_a_store_that_cannot_be_reached_is_a_user_error():
     fleet.close(lambda: True)
 
 
+def test_requests_wait_for_a_model_that_loads_longer_than_a_process_may_be_silent(played):
+    one = played(1)
+    one.fleet.submit([request(0)])
+    one.fleet._last_progress -= 1000
+    one.beat(0, pending=0)  # a process says that its model is loaded before it takes requests
+    until(lambda: one.fleet._receive() or one.fleet.rows == 2)
+    one.answer(0, *one.asked(0, 1))
+    assert gather(one.fleet, 1) == [0]
+
+
 def test_requests_that_were_taken_out_of_the_store_end_the_generation(played, monkeypatch):
     one = played(1)
     one.ready(0)

@@ -212,6 +212,18 @@ def test_queue_asks_once_for_tests_and_as_often_as_needed_for_answers():
     assert [queue.turn(index)[::2] for index in (3, 4, 5, 6)] == [("b", 2), ("a", 3), ("b", 2), (None, 1)]
 
 
+def test_queue_asks_for_tests_before_answers_to_other_tasks_but_not_between_the_answers_to_one():
+    queue = AnswerQueue(horizon=1, num_answers=2)
+    queue.observe(entry(0), [], {"a": 2, "b": 2})
+    assert [queue.turn(index)[::2] for index in (1, 2)] == [("a", 2), ("a", 2)]
+    queue.observe(entry(1), [], {})
+    queue.observe(entry(2), [], {"a": 3})
+    assert [queue.turn(index)[::2] for index in (3, 4)] == [("a", 3), ("b", 2)]
+    queue.observe(entry(3), [], {})
+    queue.observe(entry(4), [], {"c": 3, "d": 2})
+    assert [queue.turn(index)[::2] for index in (5, 6, 7)] == [("b", 2), ("c", 3), ("d", 2)]
+
+
 def test_requests_for_answers_do_not_count_among_those_that_share_a_prompt():
     queue = AnswerQueue(horizon=1, together=2)
     assert queue.turn(0).first == 0

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from self_instruct.commands import best_of_n
 from self_instruct.commands import generate as command
 from self_instruct.engines.base import EngineLost, Request
 from self_instruct.errors import UserError
@@ -30,7 +31,7 @@ except UserError as error:
 RECORDS, REJECTED = "machine_generated_instructions.jsonl", "rejected.jsonl"
 KINDS = {  # kind: answer and tests, with the number of the task in the place of #
     "right": ("def add#(a, b):\n    return a + b", "assert add#(1, 2) == 3\nassert add#(0, -1) == -1"),
-    "wrong": ("def mul#(a, b):\n    return a + b", "assert mul#(2, 3) == 6"),
+    "wrong": ("def mul#(a, b):\n    return a - b", "assert mul#(2, 3) == 6"),
     "empty": ("def log#(text):\n    return None", "assert log#('x') is None"),
     "untested": ("def half#(x):\n    return x / 2", "I cannot."),
     "prose": ("Number # of all birds is the penguin.", ""),
@@ -55,16 +56,16 @@ class Coder(ChatModel):
         if "as a numbered list" in request.prompt:
             return super()._text(request)
         rng = random.Random(f"{request.prompt}{request.seed if self.varied else ''}")
-        answer = rng.choice(list(KINDS.values()))[0].replace("#", str(rng.randrange(10**6)))
+        answer = KINDS[rng.choice(self.kinds)][0].replace("#", str(rng.randrange(10**6)))
         return f"```python\n{answer}\n```" if "def" in answer else answer
 
-    varied = False
+    varied, kinds = False, tuple(KINDS)
 
 
 class Undecided(Coder):
     """Gives other answers to the same task."""
 
-    varied = True
+    varied, kinds = True, ("right", "right", "wrong")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -176,9 +177,9 @@ def test_refilter_with_another_threshold_runs_nothing(tmp_path, monkeypatch):
     assert {row["id"] for row in weak} <= {row["provenance"]["id"] for row in rows(tmp_path / "new" / RECORDS)}
 
 
-def test_several_answers_are_chosen_by_their_tests(tmp_path):
+def test_several_answers_are_chosen_by_their_tests(tmp_path, monkeypatch):
     folder = tmp_path / "run"
-    run(folder, Undecided(), num_answers=2, max_requests=60)
+    run(folder, Undecided(), num_answers=2, max_requests=36)
     chosen = [row for row in rows(folder / RECORDS) if "verification" in row["provenance"]]
     marks = set()
     for row in chosen:
@@ -189,8 +190,13 @@ def test_several_answers_are_chosen_by_their_tests(tmp_path):
     assert (0.0, "rejected") in marks and (1.0, "chosen") in marks
     ids = [row["provenance"]["id"] for row in rows(folder / RECORDS)] + [row["id"] for row in rows(folder / REJECTED)]
     assert len(set(ids)) == len(ids)
-    run(tmp_path / "other", Undecided(order=9), num_answers=2, max_requests=60)
+    run(tmp_path / "other", Undecided(order=9), num_answers=2, max_requests=36)
     assert dataset(tmp_path / "other") == dataset(folder)
+    monkeypatch.setattr(running, "_run", None)  # the run's results are the choice: nothing is run again
+    assert best_of_n.main([str(folder), "--run_tests"]) == 0
+    assert rows(folder / "best_of_n_instructions.jsonl") == rows(folder / RECORDS)
+    by = json.loads((folder / "best_of_n_report.json").read_text())["chosen_by"]
+    assert by["tests"] == sum(len(row["provenance"]["choice"]["answers"]) > 1 for row in chosen) > 0
 
 
 def test_whole_records_of_one_completion_are_verified_too(tmp_path):

@@ -18,6 +18,7 @@ from self_instruct.errors import UserError
 from self_instruct.generation.config import Config
 from self_instruct.generation.public import generate
 from self_instruct.rules import sandbox
+from self_instruct.rules.execution import running
 from tests.support.chat_model import ChatModel
 from tests.support.runs import ROOT, rows
 from tests.support.tiny_models import build_config, build_tokenizer
@@ -229,28 +230,48 @@ def test_the_answer_with_the_highest_mean_of_a_judge_is_the_output_and_a_stopped
     )
 
 
-def test_code_that_passes_most_tests_is_the_output(folder, tmp_path):
+def test_code_that_passes_most_tests_is_the_output_and_nothing_runs_twice(folder, tmp_path, monkeypatch):
     try:
         sandbox.open_sandbox()
     except UserError as error:
         pytest.skip(str(error))
     path = folder / "machine_generated_instructions.jsonl"
-    bodies = ["a - b", "abs(a) + abs(b)", "a + b"]
-    kept, journal = rows(path)[:2], rows(folder / "completions.jsonl")
-    for row in kept:
-        asked = [entry["request"] for entry in journal if entry.get("answers") == row["provenance"]["id"]]
-        codes = [f"```python\ndef add(a, b):\n    return {body}\n```" for body in bodies]
+    bodies = [["a - b", "abs(a) + abs(b)", "a + b"]] * 2 + [
+        ["a + b", "a - b", "a - b"],
+        ["a * b", "a * b + 0", "1 + b"],
+    ]
+    tests = ["assert add(1, 2) == 3\nassert add(-1, 1) == 0\nassert add(2, 0) == 2\n"] * 3 + [
+        "assert add(1, 2) == 3\n"
+    ]
+    (kept, journal), ran = (rows(path)[:4], rows(folder / "completions.jsonl")), list[tuple[str, ...]]()
+    for number, row in enumerate(kept):
+        asked = [entry["request"] for entry in journal if entry.get("answers") == row["provenance"]["id"]][:3]
+        codes = [f"```python\ndef add(a, b):\n    return {body}\n```" for body in bodies[number]]
+        if number == 0:
+            codes[2] = codes[2].replace("def add", "def plus")  # is called by that name
         answers = [{"request": at, "output": code} for at, code in zip(asked, codes, strict=True)]
-        row["output"], row["provenance"]["choice"]["answers"] = codes[0], answers
+        row["output"], row["provenance"]["choice"] = codes[0], {"by": "first", "answers": answers}
     kept[1]["provenance"]["choice"]["by"] = "majority"
     path.write_text("".join(json.dumps(row) + "\n" for row in kept))
-    tests = "assert add(1, 2) == 3\nassert add(-1, 1) == 0\nassert add(2, 0) == 2\n###\n"
-    (tmp_path / "tests.jsonl").write_text(json.dumps({"text": tests}) + "\n" + json.dumps({"text": tests}) + "\n")
+    (tmp_path / "tests.jsonl").write_text("".join(json.dumps({"text": f"{text}###\n"}) + "\n" for text in tests))
+    real = running._run
+    monkeypatch.setattr(
+        running, "_run", lambda name, code, tests, where: ran.append((code, *tests)) or real(name, code, tests, where)
+    )
     model = ["--engine", "scripted", "--script_path", str(tmp_path / "tests.jsonl"), "--test_seconds", "5"]
-    assert verify.main([str(folder), *model]) == 0
+    assert verify.main([str(folder), *model]) == 0 and ran
+    ran.clear()
     assert best_of_n.main([str(folder), "--run_tests"]) == 0
-    first, second = records(folder)
+    assert len(ran) == 3 * 3 + 3 + 2 and not any("return a * b\n" in run[0] for run in ran)
+    first, second, third, fourth = records(folder)
     assert first["output"].endswith("return a + b\n```") and first["provenance"]["choice"]["by"] == "tests"
     answers = first["provenance"]["choice"]["answers"]
     assert [(answer["score"], answer["mark"]) for answer in answers] == [(1, "rejected"), (2, None), (3, "chosen")]
     assert second == kept[1], "answers that agree keep the choice of the run"
+    answers = third["provenance"]["choice"]["answers"]
+    assert [(answer["score"], answer["mark"]) for answer in answers] == [(3, "chosen"), (1, "rejected"), (1, None)]
+    assert [answer["score"] for answer in fourth["provenance"]["choice"]["answers"]] == [0, 0, 1]
+    whole = (folder / "best_of_n_instructions.jsonl").read_bytes()
+    ran.clear()
+    assert best_of_n.main([str(folder), "--run_tests"]) == 0 and not ran
+    assert (folder / "best_of_n_instructions.jsonl").read_bytes() == whole

@@ -1,10 +1,17 @@
 """Tuning: which variants are tried, which one is the best, and the table."""
 
+import signal
+import subprocess
+import sys
+import time
+
 import pytest
 import yaml
 
 from self_instruct.errors import UserError
+from self_instruct.review import tuning
 from self_instruct.review.tuning import Outcome, Tuning, Variant, as_yaml, best_of, table
+from self_instruct.runs.lock import Lock
 
 
 def outcome(distinct: int, tokens: int = 1000, good: int | None = None) -> Outcome:
@@ -102,3 +109,31 @@ def test_a_variant_has_a_short_horizon_and_continues_only_with_the_same_options(
     assert Tuning(tmp_path, {"top_p": 0.9}, 1000)._options_file(chat).read_text().startswith("top_p")
     given = Tuning(tmp_path, {"top_p": 0.9, "horizon": 2}, 1000)._options_file(Variant("magpie"))
     assert yaml.safe_load(given.read_text())["horizon"] == 2
+
+
+def test_a_run_that_another_process_still_writes_is_no_variant_that_cannot_be_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(tuning, "_LOCKED_SECONDS", 0.0)
+    monkeypatch.setattr(subprocess, "Popen", None)
+    (tmp_path / "given").mkdir()
+    lock = Lock(tmp_path / "given" / "completions.jsonl.lock")
+    with pytest.raises(UserError, match="given: another launch is writing to it"):
+        Tuning(tmp_path, {}, 100)._outcome(Variant("given"))
+    lock.release()
+    with pytest.raises(TypeError, match="NoneType"):  # a process is started
+        Tuning(tmp_path, {}, 100)._outcome(Variant("given"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has ended")
+def test_a_killed_comparison_leaves_no_process_that_generates(tmp_path):
+    script = tmp_path / "python"
+    script.write_text(
+        f"#!/bin/sh\ntrap 'touch {tmp_path}/ended; exit' TERM\necho started\nwhile :; do sleep 0.01; done\n"
+    )
+    script.chmod(0o755)
+    code = f"import sys; from self_instruct.review.tuning import _run, Path; sys.executable = {str(script)!r}; "
+    code += "import subprocess; subprocess.DEVNULL = None; _run(Path('none'), 'generate')"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"started\n"
+        process.send_signal(signal.SIGKILL)
+        while not (tmp_path / "ended").exists():
+            time.sleep(0.01)

@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from self_instruct.rules.execution.asserts import parse_tests
+from self_instruct.rules.execution.asserts import parse_tests, with_name
 from self_instruct.rules.execution.python import code_of, emptied, mutants, signatures, wants
 
 ADD = "def add(a, b=1):\n    '''Add.'''\n    return a + b"
@@ -44,10 +44,30 @@ def test_the_model_sees_signatures_without_bodies():
         ("def test_it():\n    assert add(1) == 2", ["def test_it():\n    assert add(1) == 2\ntest_it()"]),
         ("def test_it(fixture):\n    assert add(1) == 2\ndef test_no():\n    pass\ndef other():\n    assert add(1)", []),
         ("assert add(1) == " + "(" * 5000, []), ("", []),
+        ("assert add(1) == 2\nassert add(1) == 2\nassert add(2) == 3", ["assert add(1) == 2", "assert add(2) == 3"]),
+        ("assert add(1) == 2\nassert add(2) == 3\nassert add(2) == 5", ["assert add(1) == 2"]),
+        ("assert add(1)\nassert not add(1)\nassert add(0) is 1\nassert add(0) == 2\nassert add(3) > 1", ["assert add(3) > 1"]),
+        ("x = 1\nassert add(x) == 2\nx = 2\nassert add(x) == 3",
+         ["x = 1\nassert add(x) == 2", "x = 1\nx = 2\nassert add(x) == 3"]),
     ],
 )  # fmt: skip
 def test_tests_are_asserts_that_use_the_code(text, tests):
     assert parse_tests(text, {"add"}, 5) == tests
+
+
+@pytest.mark.parametrize(
+    ("names", "others", "test"),
+    [
+        ({"add"}, {"plus"}, "x = 'add'\nassert plus(x) == plus.add"),
+        ({"add", "sub"}, {"plus"}, "x = 'add'\nassert plus(x) == plus.add"),
+        ({"add"}, {"add"}, None), ({"add"}, {"plus", "minus"}, None), ({"add", "x"}, {"plus"}, None), ({"sub"}, {"plus"}, None),
+        ({"add"}, set(), None),
+    ],
+)  # fmt: skip
+def test_tests_call_the_only_function_of_another_answer_by_its_name(names, others, test):
+    given = "x = 'add'\nassert add(x) == add.add"
+    assert with_name([given], names, others) == [test or given]
+    assert with_name(["assert add(1)", "assert ("], {"add"}, {"plus"}) == ["assert add(1)", "assert ("]
 
 
 def test_only_the_first_tests_are_used():
@@ -114,3 +134,12 @@ def test_a_chain_of_branches_is_not_deep():
     assert (
         code_of("", "def f(a):\n    if a == 0:\n        pass\n" + "    elif a == 1:\n        pass\n" * 300) is not None
     )
+
+
+def test_changed_copies_do_not_run_examples_beside_the_code():
+    example = "LIMIT = 3\nlow, high = ends([1, 2])\nprint(low)\nif low:\n    ends([])"
+    code = f"def ends(items):\n    low = min(items)\n    return low, max(items)\n\n{example}"
+    assert emptied(code) == "def ends(items):\n    pass\nLIMIT = 3"
+    assert mutants(code, 9) == ["def ends(items):\n    low = min(items)\n    return None\nLIMIT = 3"]
+    needed = "def build():\n    return {}\nTABLE = build()\ndef look(key):\n    return TABLE.get(key)"
+    assert emptied(needed) == "def build():\n    pass\nTABLE = build()\n\ndef look(key):\n    pass"

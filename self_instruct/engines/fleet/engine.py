@@ -250,6 +250,8 @@ class Fleet:
             self._finish(message["completion"])
             return
         worker.heartbeat, stats = message, Stats(**message["stats"])
+        if stats.rows and not worker.stats.rows:  # it takes requests from now on, however long the model took to load
+            self._last_progress = max(self._last_progress, heard)
         self._on_tokens(stats.tokens - worker.stats.tokens)
         worker.stats = stats
         revision = message["model_revision"] or self.model_revision

@@ -3,6 +3,7 @@
 import ast
 import re
 import sys
+from collections.abc import Sequence
 
 from self_instruct.rules.fences import blocks
 from self_instruct.rules.python_source import parsed
@@ -16,18 +17,67 @@ def parse_tests(text: str, names: set[str], limit: int) -> list[str]:
     """Return at most `limit` tests from a text: asserts that use one of the names, and test functions with asserts.
 
     Each test begins with all earlier imports of the standard library and assignments. Lines that do not parse are ignored.
+    A repeated test counts once, and asserts that contradict each other, by other results of the same call, do not count.
     """
     tests, before = list[str](), list[str]()
-    for node in _statements(text):
+    statements = _statements(text)
+    wrong = _contradicted(statements)
+    for node in statements:
         if isinstance(node, ast.Assert) and _uses(node, names):
-            tests.append("\n".join([*before, ast.unparse(node)]))
+            test = "\n".join([*before, ast.unparse(node)])
+            if test not in tests and (*before, _claim(node)[0]) not in wrong:
+                tests.append(test)
         elif isinstance(node, ast.FunctionDef) and node.name not in names and _is_test(node, names):
             tests.append("\n".join([*before, ast.unparse(node), f"{node.name}()"]))
-        elif isinstance(node, ast.Assign | ast.AnnAssign) or _imports_library(node):
+        elif _goes_before(node):
             before.append(ast.unparse(node))
         if len(tests) == limit:
             break
     return tests
+
+
+def _contradicted(statements: Sequence[ast.stmt]) -> set[tuple[str, ...]]:
+    """Return the calls for which asserts state different results, each behind the assignments before it."""
+    results, before = dict[tuple[str, ...], set[str]](), list[str]()
+    for node in statements:
+        if isinstance(node, ast.Assert):
+            call, result = _claim(node)
+            results.setdefault((*before, call), set()).add(result)
+        elif _goes_before(node):
+            before.append(ast.unparse(node))
+    return {call for call, found in results.items() if len(found) > 1}
+
+
+def _claim(node: ast.Assert) -> tuple[str, str]:
+    """Return what an assert evaluates and the result that it states."""
+    test = node.test
+    if isinstance(test, ast.Compare) and len(test.ops) == 1 and isinstance(test.ops[0], ast.Eq | ast.Is):
+        return ast.unparse(test.left), ast.unparse(test.comparators[0])
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        return ast.unparse(test.operand), "False"
+    return ast.unparse(test), "True"
+
+
+def _goes_before(node: ast.stmt) -> bool:
+    """Return whether a statement is repeated before each later test."""
+    return isinstance(node, ast.Assign | ast.AnnAssign) or _imports_library(node)
+
+
+def with_name(tests: Sequence[str], names: set[str], others: set[str]) -> list[str]:
+    """Return tests for code that defines `others`, made from tests for code that defines `names`.
+
+    If they use one name, and the code defines only one, which is another, they use that one. Else they stay as they are.
+    """
+    trees = [parsed(test) for test in tests]
+    used = {name for tree in trees if tree is not None for name in names if _uses(tree, {name})}
+    if len(used) != 1 or len(others) != 1 or used == others or None in trees:
+        return list(tests)
+    ((old,), (new,)) = used, others
+    for tree in trees:
+        for node in ast.walk(tree or ast.Module([], [])):
+            if isinstance(node, ast.Name) and node.id == old:
+                node.id = new
+    return [ast.unparse(tree) for tree in trees if tree is not None]
 
 
 def _statements(text: str) -> list[ast.stmt]:

@@ -76,8 +76,7 @@ def trivial(code: str) -> list[str]:
 
 def emptied(code: str) -> str:
     """Return the code with the body of every function replaced by `pass`."""
-    tree = parsed(code)
-    assert tree is not None
+    tree = _without_examples(code)
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             node.body = [ast.Pass()]
@@ -89,8 +88,7 @@ def mutants(code: str, limit: int) -> list[str]:
 
     The changes are spread evenly over the code.
     """
-    tree = parsed(code)
-    assert tree is not None
+    tree = _without_examples(code)
     sites = list(_sites(tree))
     original, found = ast.unparse(tree), list[str]()
     for index in spread(len(sites), limit):
@@ -105,6 +103,35 @@ def mutants(code: str, limit: int) -> list[str]:
 
 def _definitions(tree: ast.Module | None) -> list[_Definition]:
     return [node for node in tree.body if isinstance(node, _Definition)] if tree is not None else []
+
+
+def _without_examples(code: str) -> ast.Module:
+    """Parse code, and leave out the statements beside its definitions that use them, such as calls with printed results.
+
+    They would end a changed copy with an error before any test has run. Variables that the definitions need stay.
+    """
+    tree = parsed(code)
+    assert tree is not None
+    left_out, kept = set(names(code)), list[ast.stmt]()
+    needed = {name for node in _definitions(tree) for name in _read(node) - _bound(node)}
+    for node in tree.body:
+        if isinstance(node, _Definition) or not _read(node) & left_out or _bound(node) & needed:
+            kept.append(node)
+        else:
+            left_out |= _bound(node)
+    tree.body = kept
+    return tree
+
+
+def _read(node: ast.AST) -> set[str]:
+    return {part.id for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Load)}
+
+
+def _bound(node: ast.AST) -> set[str]:
+    """Return the variables that a statement assigns, or the parameters and local variables of a definition."""
+    parts = list(ast.walk(node))
+    assigned = {part.id for part in parts if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)}
+    return assigned | {part.arg for part in parts if isinstance(part, ast.arg)}
 
 
 def _head(node: ast.AST) -> str:
