@@ -138,7 +138,7 @@ def test_scores_and_positions_are_those_of_a_loop_with_any_number_of_threads(
     for name, value in {
         "_ENOUGH": 200,
         "_ROWS": 40,
-        "_BOUNDED": 24,
+        "_BOUNDED": 7 * 33,
         "_STEP": 100,
         "_SAMPLE": 16,
         "_QUERIES": 7,

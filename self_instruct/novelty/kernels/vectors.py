@@ -18,12 +18,12 @@ from self_instruct.novelty.kernels.subsequence import compiled
 
 REFERENCES = ("kept", "all")
 _QUERIES, _ROWS = 512, 2048  # block size of the matrix products
-_BOUNDED = 256  # rows of a block of bounds, which then fits in a processor's own cache
+_BOUNDED = 65_536  # bounds that are computed at once, which fit in a processor's own cache
 _DIRECTIONS = (16, 32, 64)  # of the bounds; more directions exclude more pairs
 _ENOUGH = (
     16_384  # vectors from which the directions are computed; fewer are searched without bounds, and in one thread
 )
-_STEP = 65_536  # rows that are searched with the same number of directions
+_STEP = 65_536  # the most rows that are searched with the same number of directions
 _SAMPLE = 256  # of these rows, on which the number is chosen
 _RUN = 32  # bounds that are compared at once
 _FIXED = 28  # time to compare a product, in multiplications of a matrix product
@@ -94,7 +94,8 @@ class VectorIndex:
         # No bound excludes a row for a query without a score, so search the first rows without bounds.
         self._search_whole(block, 0, begin, scores, found)
         while begin < len(self):
-            end = min(begin + _STEP, len(self))
+            # Scores rise most in the first rows, so choose again soon.
+            end = min(begin + min(max(begin, _ROWS), _STEP), len(self))
             directions = self._cheapest(bounding, begin, scores)
             if directions is None:
                 self._search_whole(block, begin, end, scores, found)
@@ -120,8 +121,9 @@ class VectorIndex:
     ) -> None:
         """Search the rows from `begin` to `end` by bounds of so many directions."""
         some, most = _with(bounding, directions), _with(bounding, _DIRECTIONS[-1])
-        for first in range(begin, end, _BOUNDED):
-            part = slice(first, min(first + _BOUNDED, end))
+        size = max(_RUN, _BOUNDED // len(block))
+        for first in range(begin, end, size):
+            part = slice(first, min(first + size, end))
             rows, whole = self._bounds.used[part], self._rows.used[part]
             _best_within(some @ rows[:, : some.shape[1]].T, rows, most, whole, block, first, scores, found)
 
