@@ -3,7 +3,7 @@
 Products are float32. Candidates within rounding error of the highest are summed again in float64, so results do not depend on
 the block size, the order of summation, or the number of threads. In a large index, most pairs are excluded by upper bounds of
 their cosine, which take 17 to 67 multiplications. Memory: the vectors, 268 bytes more for each, up to half as much again to
-grow, and 16 MiB for each thread.
+grow, and 32 MiB.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -20,9 +20,7 @@ REFERENCES = ("kept", "all")
 _QUERIES, _ROWS = 512, 2048  # block size of the matrix products
 _BOUNDED = 65_536  # bounds that are computed at once, which fit in a processor's own cache
 _DIRECTIONS = (16, 32, 64)  # of the bounds; more directions exclude more pairs
-_ENOUGH = (
-    16_384  # vectors from which the directions are computed; fewer are searched without bounds, and in one thread
-)
+_ENOUGH = 16_384  # vectors from which the directions are computed; fewer are searched without bounds, in one thread
 _STEP = 65_536  # the most rows that are searched with the same number of directions
 _SAMPLE = 256  # of these rows, on which the number is chosen
 _RUN = 32  # bounds that are compared at once
@@ -65,7 +63,8 @@ class VectorIndex:
 
     def nearest(self, queries: np.ndarray, least: float = -np.inf, threads: int = 1) -> tuple[np.ndarray, np.ndarray]:
         """Return, for each query [queries, dimensions], the highest cosine [queries], float64, and the first position with it
-        [queries]; -inf and -1 where no cosine is `least` or higher. A high `least` makes the search faster.
+        [queries]; -inf and -1 where no cosine is `least` or higher. A high `least` makes the search faster, and so do `threads`
+        if there are many queries.
         """
         scores, found = np.full(len(queries), np.nextafter(least, -np.inf)), np.full(len(queries), -1)
         threads = min(threads, len(queries)) if self._directions is not None else 1
@@ -79,6 +78,7 @@ class VectorIndex:
             for part in parts:
                 search(part)
         else:
+            # Each thread multiplies its own matrices, so the library of the products must not start more threads.
             with _products.limit(limits=1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
                 list(pool.map(search, parts))
         scores[found < 0] = -np.inf
