@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from self_instruct.novelty.kernels.sequences import SequenceIndex, processors
-from self_instruct.novelty.kernels.vectors import VectorIndex
+from self_instruct.novelty.kernels.vectors import VectorIndex, nearest_chosen
 from self_instruct.novelty.offline import Match
 from self_instruct.novelty.rules import highest_allowed
 from self_instruct.novelty.tokens import TOKENIZERS
@@ -60,12 +60,12 @@ class _RougeSearch:
         self._scores, self._found = self._index.nearest(queries, self._limit, processors())
 
 
-class _EmbeddingSearch:
+class EmbeddingSearch:
     """Search by embedding among the texts added so far, by blocks as in `_RougeSearch`."""
 
     def __init__(self, vectors: np.ndarray, threshold: float) -> None:
         self._vectors, self._threshold = vectors, threshold
-        self._index, self._fresh = VectorIndex(), VectorIndex()
+        self._index = VectorIndex()
         self._added: list[int] = []
         self._begin_block(0)
 
@@ -73,20 +73,26 @@ class _EmbeddingSearch:
         """Return the nearest added text (the first of equals) if its cosine reaches the threshold, else None."""
         if at >= self._first + _BLOCK:
             self._begin_block(at)
-        score, position = self._scores[at - self._first], self._found[at - self._first]
-        scores, found = self._fresh.nearest(self._vectors[at : at + 1], self._threshold)
-        if scores[0] > score:
-            score, position = scores[0], len(self._index) + found[0]
-        return Match(self._added[position], min(1.0, float(score))) if position >= 0 else None
+        inside = at - self._first
+        score, position = self._scores[inside], self._found[inside]
+        near = self._added[position] if position >= 0 else -1
+        # Texts of earlier blocks come first, so only a higher score replaces them.
+        least = max(score, np.nextafter(self._threshold, -np.inf))
+        higher, other = nearest_chosen(self._products, self._block, inside, self._chosen, least)
+        if other >= 0:
+            score, near = higher, self._first + other
+        return Match(near, min(1.0, float(score))) if near >= 0 else None
 
     def add(self, at: int) -> None:
-        self._fresh.add(self._vectors[at : at + 1])
+        """Add the text that `nearest` was last called for."""
+        self._chosen[at - self._first] = True
         self._added.append(at)
 
     def _begin_block(self, first: int) -> None:
         self._index.add(self._vectors[self._added[len(self._index) :]])
-        self._first, self._fresh = first, VectorIndex()
-        self._scores, self._found = self._index.nearest(self._vectors[first : first + _BLOCK], self._threshold)
+        self._first, self._block = first, self._vectors[first : first + _BLOCK]
+        self._products, self._chosen = self._block @ self._block.T, np.zeros(len(self._block), np.bool_)
+        self._scores, self._found = self._index.nearest(self._block, self._threshold, processors())
 
 
 def keep_new(
@@ -102,7 +108,7 @@ def keep_new(
     embeddings are also compared with those of texts that their embedding dropped. `words` are the threshold, rule and
     tokenizer of ROUGE-L.
     """
-    rouge, embeddings, outcomes = _RougeSearch(texts, *words), _EmbeddingSearch(vectors, threshold), list[Outcome]()
+    rouge, embeddings, outcomes = _RougeSearch(texts, *words), EmbeddingSearch(vectors, threshold), list[Outcome]()
     for at in range(len(vectors)):
         near = rouge.nearest(at)
         if near is not None:

@@ -120,6 +120,69 @@ def test_bounds_exclude_no_nearest_vector(spread: float, least: float, monkeypat
     assert found.tolist() == wanted[1] and np.allclose(scores, wanted[0], rtol=0, atol=1e-12)
 
 
+def in_a_loop(rows: np.ndarray, query: np.ndarray, least: float) -> tuple[float, int]:
+    """Return the highest cosine and its first position, summed in float64 from the first dimension to the last."""
+    best, place = -np.inf, -1
+    for at, row in enumerate(rows):
+        score = (row.astype(np.float64) * query.astype(np.float64)).cumsum()[-1]
+        if score >= least and score > best:
+            best, place = float(score), at
+    return best, place
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("spread", [0.05, 5.0])
+def test_scores_and_positions_are_those_of_a_loop_with_any_number_of_threads(
+    spread: float, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {
+        "_ENOUGH": 200,
+        "_ROWS": 40,
+        "_BOUNDED": 7 * 33,
+        "_STEP": 100,
+        "_SAMPLE": 16,
+        "_QUERIES": 7,
+    }.items():
+        monkeypatch.setattr(search, name, value)
+    rows = wide(450, 20, spread)
+    rows[[3, 250, 449]] = 0
+    rows[[39, 40, 263, 264, 300, 400]] = rows[41]  # equal vectors at the borders of blocks
+    queries = np.concatenate([rows[38:42], rows[400:407], wide(11, 20, spread, seed=1), rows[:1] * 0])
+    index = VectorIndex()
+    index.add(rows[:230])
+    index.add(rows[230:])
+    for least in (-np.inf, 0.0, 0.5):
+        scores, found = index.nearest(queries, least, threads)
+        wanted = [in_a_loop(rows, query, least) for query in queries]
+        assert list(zip(scores.tolist(), found.tolist(), strict=True)) == wanted
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_query_that_is_not_a_number_finds_nothing_and_does_not_change_the_others(
+    threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "_ENOUGH", 200)
+    rows = wide(300, 20, 0.5)
+    index = VectorIndex()
+    index.add(rows)
+    queries = rows[:4].copy()
+    queries[1, 5] = np.nan
+    scores, found = index.nearest(queries, threads=threads)
+    assert found.tolist() == [0, -1, 2, 3] and scores[1] == -np.inf
+
+
+def test_every_number_of_directions_finds_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "_ENOUGH", 200)
+    rows, queries = np.split(wide(900, 30, 0.5), [800])
+    index = VectorIndex()
+    index.add(rows)
+    wanted = whole_products(rows, queries, 0.4)
+    for directions in (*search._DIRECTIONS, None):
+        monkeypatch.setattr(VectorIndex, "_cheapest", lambda *_, directions=directions: directions)
+        scores, found = index.nearest(queries, 0.4)
+        assert found.tolist() == wanted[1] and np.allclose(scores, wanted[0], rtol=0, atol=1e-12)
+
+
 def test_bounds_are_used_where_they_exclude_most_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     """The share of vectors whose whole products are computed, of vectors near 30 centres and of random ones."""
     monkeypatch.setattr(search, "_ENOUGH", 200)
