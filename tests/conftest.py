@@ -19,7 +19,7 @@ sys.dont_write_bytecode = False  # pytest, too: it takes 6 s to rewrite the asse
 gc.disable()  # until all tests are collected, which takes 9 s rather than 14 this way
 
 # No example has a deadline, since machines are busy at times; continuous integration tries the same examples every time.
-settings.register_profile("suite", deadline=None, max_examples=50, derandomize="CI" in os.environ)
+settings.register_profile("suite", deadline=None, max_examples=20, derandomize="CI" in os.environ)
 settings.load_profile("suite")
 
 from tests.support import copies

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from self_instruct.formats import FORMATS, INSTRUCTION_INPUT_OUTPUT, INSTRUCTION_OUTPUT, Block, RecordFormat
 from self_instruct.records import Record
 
-PROPERTY = settings(deadline=None, max_examples=50, derandomize=True)  # for each of eight variants
+PROPERTY = settings(deadline=None, max_examples=20, derandomize=True)  # for each of eight variants
 IO, IIO = INSTRUCTION_OUTPUT, INSTRUCTION_INPUT_OUTPUT
 VARIANTS = {
     "io": IO,
@@ -109,7 +109,7 @@ def check_conserved(
 
 
 @pytest.mark.parametrize("format", [IO, IIO, VARIANTS["alpaca"]], ids=["io", "iio", "alpaca"])
-@settings(PROPERTY, max_examples=100)
+@settings(PROPERTY, max_examples=40)
 @given(data=st.data(), number=st.integers(1, 400))
 def test_a_whole_block_is_read_whatever_precedes_it(format: RecordFormat, data: st.DataObject, number: int) -> None:
     record = data.draw(records(format))
@@ -117,7 +117,7 @@ def test_a_whole_block_is_read_whatever_precedes_it(format: RecordFormat, data: 
     assert read(format.parse(garbage + "\n" + format.render(record, number)))[-1] == fields_of(format, record)
 
 
-@settings(PROPERTY, max_examples=150)
+@settings(PROPERTY, max_examples=60)
 @given(garbage=texts(IO), record=records(IO))
 @example(garbage="", record=Record("x", "a", "", "b"))
 def test_a_whole_block_is_read_whatever_block_comes_after_it(garbage: str, record: Record) -> None:

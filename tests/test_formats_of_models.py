@@ -137,7 +137,7 @@ PIECE_AND_END = st.sampled_from([(piece, end) for piece in [*ALL, *[None] * len(
 
 
 @pytest.mark.parametrize("name", ["io", "iio", "other script"])
-@settings(PROPERTY, max_examples=200)
+@settings(PROPERTY, max_examples=80)
 @given(pieces=st.lists(PIECE_AND_END, max_size=16), truncated=st.booleans())
 def test_each_word_is_in_a_field_or_in_a_block_with_a_reason(
     name: str, pieces: list[tuple[str | None, str]], truncated: bool
@@ -150,7 +150,7 @@ def test_each_word_is_in_a_field_or_in_a_block_with_a_reason(
     assert sorted(re.findall(r"Word\d+end", "\n".join(parts))) == sorted(words)
 
 
-@settings(PROPERTY, max_examples=400)
+@settings(PROPERTY, max_examples=150)
 @given(text=st.lists(st.sampled_from(ALL), max_size=8).map("".join))
 def test_a_field_never_ends_in_a_separator_and_a_protected_edge_is_kept(text: str) -> None:
     trimmed = trim(text)

@@ -33,6 +33,7 @@ REFUSED = {
     "yaml.unsafe_load", "yaml.full_load", "yaml.load_all", "dist.broadcast_object_list", "dist.all_gather_object",
     "shutil.unpack_archive", "dist.gather_object", "dist.scatter_object_list", "dist.send_object_list", "dist.recv_object_list",
 }  # fmt: skip
+SETTINGS = {"allow_pickle", "shell", "use_safetensors", "trust_remote_code"}
 SECRETS = {
     "HF_TOKEN": "hf_plantedABCDEFGHIJKLMNOP", "HUGGING_FACE_HUB_TOKEN": "hf_olderABCDEFGHIJKLMNOP",
     "OPENAI_API_KEY": "sk-planted-0123456789abcdef", "ANTHROPIC_API_KEY": "sk-ant-planted-0123456789",
@@ -40,15 +41,15 @@ SECRETS = {
 }  # fmt: skip
 
 
-def calls(path):
-    """Yield every call in a file: the dotted name of the function, and the node."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+def calls(tree):
+    """Yield every call in a module: the dotted name of the function, and the node."""
+    for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             yield ast.unparse(node.func), node
 
 
-def imported(path):
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+def imported(tree):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -58,7 +59,7 @@ def imported(path):
 
 def refused(name, node):
     """Return whether a call would execute or unpickle its input."""
-    given = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+    given = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords if keyword.arg in SETTINGS}
     return (
         name in REFUSED
         or name.endswith(".recv")  # a connection's recv unpickles; recv_bytes does not
@@ -74,8 +75,9 @@ def refused(name, node):
 def offences(path):
     """Return every line of a file that executes, or may execute, its input."""
     place = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path.name
-    yield from (f"{place}: imports {name}" for name in imported(path) if name.split(".")[0] in UNPICKLING)
-    yield from (f"{place}:{node.lineno}: {name}" for name, node in calls(path) if refused(name, node))
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    yield from (f"{place}: imports {name}" for name in imported(tree) if name.split(".")[0] in UNPICKLING)
+    yield from (f"{place}:{node.lineno}: {name}" for name, node in calls(tree) if refused(name, node))
 
 
 def test_no_source_file_executes_its_input():

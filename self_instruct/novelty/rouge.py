@@ -53,3 +53,11 @@ class RougeIndex:
     def nearest_each(self, texts: Sequence[str]) -> list[Nearest | None]:
         """Return the nearest earlier text for each text."""
         return [self.nearest(text) for text in texts]
+
+
+def rouge_l(text: str, other: str, tokenizer: Tokenizer = rouge_tokens) -> float:
+    """Return the ROUGE-L F1 of two texts."""
+    index = RougeIndex(tokenizer)
+    index.add([""], [text])
+    nearest = index.nearest(other)
+    return nearest.score if nearest else 0.0

@@ -12,8 +12,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from rouge_score.rouge_scorer import RougeScorer
-
 from self_instruct.config.program import other_threshold
 from self_instruct.errors import UserError
 from self_instruct.formats import RecordFormat
@@ -21,7 +19,8 @@ from self_instruct.generation.config import Config, assemble
 from self_instruct.generation.earlier_run import EarlierRun, read_run
 from self_instruct.generation.prompts import read_header
 from self_instruct.novelty.embedding import Encoder, SentenceEncoder
-from self_instruct.novelty.tokens import TOKENIZERS, Tokenizer
+from self_instruct.novelty.rouge import rouge_l
+from self_instruct.novelty.tokens import TOKENIZERS
 from self_instruct.records import Record, json_line
 from self_instruct.review.ask import Decision, Reviewer, Score, unread_lines
 from self_instruct.review.options import (
@@ -130,13 +129,6 @@ def table(counts: dict[str, Any]) -> str:
 
 
 @dataclass(frozen=True)
-class _Words:
-    """A tokenizer with the interface of `rouge_score`."""
-
-    tokenize: Tokenizer
-
-
-@dataclass(frozen=True)
 class Scorer:
     """Compares predictions with instructions by ROUGE-L F1, with a tokenizer of --rouge_tokenizer, and, with an encoder and its
     name, by cosine similarity.
@@ -146,10 +138,6 @@ class Scorer:
     name: str | None = None
     tokenizer: str = "rouge"
 
-    @cached_property
-    def _rouge(self) -> RougeScorer:
-        return RougeScorer(["rougeL"], tokenizer=_Words(TOKENIZERS[self.tokenizer]))
-
     def score(self, predictions: Sequence[Prediction], instructions: Sequence[str]) -> list[Prediction]:
         """Return the predictions, scored against the instruction of the same index; unreadable ones are unchanged."""
         readable = [at for at, item in enumerate(predictions) if item.prediction is not None]
@@ -157,7 +145,7 @@ class Scorer:
         cosines = _cosines(pairs, self.encoder) if self.encoder else [None] * len(pairs)
         found = list(predictions)
         for at, pair, cosine in zip(readable, pairs, cosines, strict=True):
-            overlap = self._rouge.score(*pair)["rougeL"].fmeasure
+            overlap = rouge_l(*pair, TOKENIZERS[self.tokenizer])
             found[at] = replace(found[at], rouge_l=overlap, embedding=cosine, embedding_model=self.name)
         return found
 

@@ -195,7 +195,7 @@ CONVERSATIONS = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(CONVERSATIONS, st.integers(13, 120), st.sampled_from(["sharegpt", "alpaca"]))
 def test_turns_read_are_turns_written_and_turns_dropped(conversations, limit, to):
     given = [{"id": str(at), "conversations": [{"from": name, "value": text} for name, text in turns]}

@@ -53,7 +53,7 @@ def read_in_pieces(content, chunk=5, **more):
         json_documents._CHUNK = before
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(OBJECTS, st.sampled_from([None, 0, 2]), st.booleans(), st.integers(1, 40))
 def test_list_rows_equal_those_of_the_json_module(values, indent, ascii, chunk):
     content = json.dumps(values, indent=indent, ensure_ascii=ascii).encode()
@@ -62,7 +62,7 @@ def test_list_rows_equal_those_of_the_json_module(values, indent, ascii, chunk):
     assert [(row.number, row.place) for row in found] == [(at, f"f[{at}]") for at in range(len(values))]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(OBJECTS.filter(bool), st.data())
 def test_rows_before_damage_are_read_and_damage_is_reported(values, data):
     content = json.dumps(values).encode()
@@ -74,7 +74,7 @@ def test_rows_before_damage_are_read_and_damage_is_reported(values, data):
     assert len(found) == whole + 1 and not isinstance(found[-1], Row) and found[-1].problem
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(OBJECTS, st.binary(max_size=30), st.integers(1, 300))
 def test_damage_never_raises(values, damage, at):
     content = json.dumps(values).encode()
@@ -166,7 +166,7 @@ def test_row_with_invalid_utf8_is_skipped():
     assert [getattr(one, "reason", "") for one in found] == ["", "not_utf8", ""] and found[1].place == "f[1]"
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     st.lists(DOCUMENT, min_size=1, max_size=3),
     st.sampled_from([None, 1]),
@@ -186,7 +186,7 @@ def test_every_row_of_several_documents_is_read(documents, indent, chunk, betwee
     assert [row.number for row in found] == list(range(len(found))) and len({row.place for row in found}) == len(found)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(DOCUMENT, min_size=1, max_size=2), st.binary(max_size=20), st.integers(0, 300))
 def test_damage_never_raises_and_is_always_reported(documents, damage, at):
     content = "\n".join(written(document, None) for document in documents).encode()

@@ -68,7 +68,7 @@ CELLS = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cells=st.lists(CELLS, min_size=1, max_size=4), deep=st.booleans())
 def test_any_cell_becomes_equivalent_json(cells, deep, tmp_path):
     wrapped = [[{"x": cell}] if deep else cell for cell in cells]

@@ -8,7 +8,7 @@ from self_instruct.engines import load_engine
 from self_instruct.engines.local.row_search import BatchSize
 from self_instruct.engines.local.sampling import NO_NUMBERS
 from self_instruct.errors import UserError
-from tests.support.engine_runs import GREEDY, HEADER, PROMPTS, SAMPLED, complete, engine_of, request
+from tests.support.engine_runs import GREEDY, HEADER, PROMPTS, SAMPLED, TOKENS, complete, engine_of, request
 from tests.support.faulty_models import (
     END,
     save_constant_model,
@@ -21,7 +21,6 @@ from tests.support.runs import ROOT, generate, rows
 from tests.support.tiny_models import CONTEXT, build_tokenizer, save_tiny_model
 
 BACKENDS = pytest.mark.parametrize("backend", ["slots", "static"])
-SAMPLINGS = pytest.mark.parametrize("sampling", [GREEDY, SAMPLED], ids=["greedy", "sampled"])
 REQUESTS = [request(index, text) for index, text in enumerate(PROMPTS)]
 
 
@@ -49,7 +48,7 @@ def test_a_model_that_ends_every_text_at_once_stops_the_run_with_this_reason(tmp
 def test_a_model_that_writes_one_token_forever_is_cut_and_stops_the_run(tmp_path, backend):
     folder = save_constant_model(tmp_path / "model", token_of("a"))
     found = complete(engine_of(folder, SAMPLED, backend=backend), REQUESTS)
-    assert {(item.text, item.finish_reason) for item in found.values()} == {("a" * 24, "length")}
+    assert {(item.text, item.finish_reason) for item in found.values()} == {("a" * TOKENS, "length")}
     stopped, drops = bootstrapped(folder, tmp_path / "run", backend)
     assert "not one of its blocks could be read, most of them for cut_by_length" in stopped and len(drops) == 1
 
@@ -82,8 +81,7 @@ def test_a_model_with_nan_weights_is_refused_before_it_generates(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-@BACKENDS
-@SAMPLINGS
+@pytest.mark.parametrize(("sampling", "backend"), [(GREEDY, "static"), (SAMPLED, "slots")], ids=["greedy", "sampled"])
 def test_a_request_whose_logits_overflow_ends_alone(tmp_path, tiny_llama, backend, sampling):
     folder = save_model_that_overflows(tmp_path / "model", token_of("Ã"))
     requests = [request(at, HEADER * (at % 3 == 0) + PROMPTS[at % 5]) for at in range(10)]
@@ -134,8 +132,11 @@ def test_a_run_whose_logits_always_overflow_stops_after_twenty_requests(tmp_path
 # ---- tokenizers and contexts
 
 
-@pytest.mark.parametrize("special", [{"unk_token": "<|pad|>"}, {"eos_token": "<|end|>"}], ids=["neither", "no pad"])
-@BACKENDS
+@pytest.mark.parametrize(
+    ("special", "backend"),
+    [({"unk_token": "<|pad|>"}, "slots"), ({"eos_token": "<|end|>"}, "static")],
+    ids=["neither", "no pad"],
+)
 def test_a_tokenizer_without_pad_or_end_token_works(tmp_path, special, backend):
     folder = save_tiny_model("llama", tmp_path, build_tokenizer(**special))
     found = complete(engine_of(folder, batch_size=5, backend=backend), REQUESTS)
@@ -158,7 +159,7 @@ def test_prompt_that_does_not_fit_the_context_is_refused_alone(tiny_llama):
     found = complete(engine, [request(0, "Add"), request(1, "é " * CONTEXT), request(2, "\n" * 1010)])
     assert found[0].finish_reason != "error" and found[0].text
     assert found[1].finish_reason == "error" and found[1].error.endswith(
-        " tokens, which with --max_new_tokens 24 is more than the model's context of 1,024 tokens; shorten the prompt"
+        f" tokens, which with --max_new_tokens {TOKENS} is more than the model's context of 1,024 tokens; shorten the prompt"
     )
     assert found[2].error.endswith("context of 1,024 tokens; use at most --max_new_tokens 14")
 

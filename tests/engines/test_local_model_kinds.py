@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, BertConfig, BertForMaskedLM, BertModel, GenerationConfig, LlamaConfig
 
 from self_instruct.engines.base import Sampling
@@ -207,6 +206,8 @@ def test_an_unknown_model_without_network_is_refused_before_transformers_is_impo
 @pytest.fixture(scope="module")
 def lora(tiny_llama, tmp_path_factory):
     folder = tmp_path_factory.mktemp("lora")
+    from peft import LoraConfig, get_peft_model  # takes half a second
+
     settings = LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False, task_type="CAUSAL_LM")
     get_peft_model(AutoModelForCausalLM.from_pretrained(tiny_llama), settings).save_pretrained(folder)
     return folder

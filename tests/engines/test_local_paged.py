@@ -17,7 +17,7 @@ from self_instruct.engines.base import Sampling
 from self_instruct.engines.local.active_request import ActiveRequest
 from self_instruct.engines.local.engine import HuggingFaceEngine
 from self_instruct.engines.local.paged import PagedBackend, _Router
-from tests.support.engine_runs import GREEDY, HEADER, PROMPTS, SAMPLED, complete, engine_of, request
+from tests.support.engine_runs import GREEDY, HEADER, PROMPTS, SAMPLED, TOKENS, complete, engine_of, request
 from tests.support.tiny_models import CONTEXT, build_tokenizer, save_tiny_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -79,7 +79,7 @@ def failing(engine: HuggingFaceEngine, monkeypatch, error, fails) -> list[int]:
     return raised
 
 
-@pytest.mark.parametrize("architecture", ["gpt_bigcode", "starcoder2", "llama", "qwen3", "mistral", "gpt_neox"])
+@pytest.mark.parametrize("architecture", ["gpt_bigcode", "llama", "mistral", "gpt_neox"])
 def test_greedy_rows_equal_generate_with_and_without_stop_texts(architecture, tmp_path, paged):
     folder = save_tiny_model(architecture, tmp_path)
     if architecture == "gpt_neox":
@@ -92,7 +92,7 @@ def test_greedy_rows_equal_generate_with_and_without_stop_texts(architecture, tm
     for index, text in enumerate(PROMPTS):
         ids = torch.tensor([engine._tokenizer(text)["input_ids"]])
         alone = engine._model.generate(
-            ids, attention_mask=torch.ones_like(ids), max_new_tokens=24, do_sample=False, eos_token_id=1,
+            ids, attention_mask=torch.ones_like(ids), max_new_tokens=TOKENS, do_sample=False, eos_token_id=1,
             pad_token_id=0,
         )  # fmt: skip
         new = alone[0, ids.shape[1] :].tolist()
@@ -152,7 +152,7 @@ def test_a_prompt_that_outgrows_the_cache_gets_a_larger_one(tiny_llama, paged):
     assert engine._backend._starts == 2
 
 
-@pytest.mark.parametrize("step", [0, 3, 9])
+@pytest.mark.parametrize("step", [0, 5])
 def test_after_an_error_in_the_loop_every_request_ends_once_with_the_right_tokens(paged, expected, monkeypatch, step):
     engine, calls = paged(), []
     failing(engine, monkeypatch, IndexError("index"), lambda ids: calls.append(1) or len(calls) == step + 1)

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from self_instruct.engines.base import Request, Sampling
 from self_instruct.engines.local.sampling import draw, draw_rows, penalise
 from self_instruct.errors import UserError
-from tests.support.engine_runs import GREEDY, HEADER, PROMPTS, SAMPLED, complete, engine_of, request
+from tests.support.engine_runs import GREEDY, HEADER, PROMPTS, SAMPLED, TOKENS, complete, engine_of, request
 
 SAMPLINGS = [
-    None, Sampling(40, 0.0), Sampling(9, 1.3, 1.0, 7), Sampling(24, 0.7, 0.8, repetition_penalty=1.6),
-    Sampling(30, 1.0, 1.0, min_p=0.2), Sampling(17, 0.0, repetition_penalty=1.3),
+    None, Sampling(20, 0.0), Sampling(9, 1.3, 1.0, 7), Sampling(14, 0.7, 0.8, repetition_penalty=1.6),
+    Sampling(18, 1.0, 1.0, min_p=0.2), Sampling(12, 0.0, repetition_penalty=1.3),
 ]  # fmt: skip
 REQUESTS = [request(i, HEADER * (i % 2) + PROMPTS[i % 5], (), SAMPLINGS[i % 6]) for i in range(18)]
 
@@ -41,7 +41,7 @@ def test_rows_with_different_sampling_draw_the_same_tokens_as_alone(tiny_llama, 
         engine._backend._lag = lag
     assert texts(complete(engine, REQUESTS)) == alone
     lengths = {tokens for _, tokens, reason in alone.values() if reason == "length"}
-    assert {9, 24} <= lengths <= {9, 17, 24, 30, 40}
+    assert {9, 14} <= lengths <= {9, 12, 14, TOKENS, 18, 20}
 
 
 def test_a_penalised_row_that_joins_late_does_not_change_the_other_rows(tiny_llama, alone):
@@ -54,7 +54,7 @@ def test_a_penalised_row_that_joins_late_does_not_change_the_other_rows(tiny_lla
 def test_paged_refuses_a_request_with_its_own_sampling(tiny_llama):
     engine = engine_of(tiny_llama, GREEDY, backend="paged", batch_size=2)
     own_length = complete(engine, [request(0, "Add", (), replace(GREEDY, max_new_tokens=3)), request(1, "Add")])
-    assert [own_length[i].completion_tokens for i in range(2)] == [3, 24]
+    assert [own_length[i].completion_tokens for i in range(2)] == [3, TOKENS]
     engine.submit([request(2, "Add", (), SAMPLED)])
     with pytest.raises(UserError, match=r"request 2 has its own sampling, but --engine_backend paged .* slots"):
         engine.poll()
@@ -80,7 +80,7 @@ def test_a_request_survives_a_round_trip_through_json(sampling, stop):
     assert Request.of(json.loads(json.dumps(asdict(item)))) == item
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(
     st.lists(st.sampled_from([Sampling(1) if item is None else item for item in SAMPLINGS]), min_size=1, max_size=9)
 )

@@ -59,6 +59,15 @@ def test_reading_tokens_one_step_later_changes_no_text(tiny_llama, penalty):
     assert texts(found[0]) == texts(alone)
 
 
+SHORT_OF_MEMORY = [request(i, HEADER * (i % 2) + PROMPTS[i % 3]) for i in range(9)]
+
+
+@pytest.fixture(scope="module")
+def expected(tiny_llama):
+    """Return the completions of SHORT_OF_MEMORY from the static back-end."""
+    return texts(complete(engine_of(tiny_llama, SAMPLED, backend="static", batch_size=9), SHORT_OF_MEMORY))
+
+
 @pytest.mark.parametrize(
     ("place", "after", "lag"),
     [
@@ -67,9 +76,7 @@ def test_reading_tokens_one_step_later_changes_no_text(tiny_llama, penalty):
         ("cache shrink", False, 1),
     ],
 )  # fmt: skip
-def test_running_out_of_memory_anywhere_changes_no_text(tiny_llama, monkeypatch, place, after, lag):
-    requests = [request(i, HEADER * (i % 2) + PROMPTS[i % 3]) for i in range(9)]
-    expected = complete(engine_of(tiny_llama, SAMPLED, backend="static", batch_size=9), requests)
+def test_running_out_of_memory_anywhere_changes_no_text(tiny_llama, expected, monkeypatch, place, after, lag):
     engine = slots(tiny_llama, SAMPLED, lag, batch_size=6)
     backend = engine._backend
     owners = {"backend": backend, "model": backend._model, "cache": backend._model.cache}
@@ -79,7 +86,7 @@ def test_running_out_of_memory_anywhere_changes_no_text(tiny_llama, monkeypatch,
     failures = failing(
         monkeypatch, owners[owner], name, lambda call: call in ((0,) if name == "shrink" else (1, 6)), after
     )
-    assert texts(complete(engine, requests)) == texts(expected)
+    assert texts(complete(engine, SHORT_OF_MEMORY)) == expected
     assert failures and backend.limit < 6
 
 

@@ -70,7 +70,7 @@ def test_values_of_vllm_args_are_read_as_yaml():
         ([f"kv_cache_dtype={'9' * 400}"], "must be a number between -2**53 and 2**53"),
         (["kv_cache_dtype=.nan"], "must be a number between -2**53 and 2**53"),
         (["kv_cache_dtype=!!int x"], "the value is not YAML"),
-        ([f"kv_cache_dtype={'[' * 100_000}"], "the value is not YAML"),
+        ([f"kv_cache_dtype={'[' * 1000}"], "the value is not YAML"),
         ([f"compilation_config={{{LAUGHS}}}"], "its aliases expand to more than 100,000 values"),
         (["kv_cache_dtype={a: 1, a: 2}"], "a is repeated"),
     ],

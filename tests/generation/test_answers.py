@@ -73,16 +73,15 @@ def test_dataset_does_not_depend_on_the_order_of_completions(finished, tmp_path)
     assert dataset(tmp_path / "other") == dataset(folder)
 
 
-@pytest.mark.parametrize("lives", [4, 17])
-def test_killed_run_continues_without_lost_or_repeated_requests(finished, tmp_path, lives):
+def test_killed_run_continues_without_lost_or_repeated_requests(finished, tmp_path):
     recipe, folder, _ = finished
     for order in range(60):
         try:
-            run(tmp_path / "run", ChatModel(order, lives, orphans=True), recipe)
+            run(tmp_path / "run", ChatModel(order, 7, orphans=True), recipe)
             break
         except EngineLost:
             pass
-    assert order > 0 and dataset(tmp_path / "run") == dataset(folder)
+    assert order > 2 and dataset(tmp_path / "run") == dataset(folder)
     numbers = [row["request"] for row in rows(tmp_path / "run" / "completions.jsonl")]
     assert len(set(numbers)) == len(numbers)
 

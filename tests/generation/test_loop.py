@@ -100,8 +100,7 @@ def test_prompts_use_only_pool_records_from_before_the_horizon(script, tmp_path)
     assert max(depth.values()) > 1
 
 
-@pytest.mark.parametrize("kept", [0, 1, 7, 15])
-@pytest.mark.parametrize("torn", [b"", b'{"request": 3, "seed_'])
+@pytest.mark.parametrize(("kept", "torn"), [(0, b""), (1, b'{"request": 3, "seed_'), (7, b""), (15, b"{")])
 def test_continuing_from_any_journal_gives_the_files_of_an_uninterrupted_run(script, tmp_path, kept, torn):
     run_loop(script, tmp_path / "whole")
     journal = (tmp_path / "whole/completions.jsonl").read_bytes()

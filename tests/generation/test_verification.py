@@ -1,8 +1,11 @@
 """Runs with --verify: tests in requests of their own, run beside generation, and records that are kept if they pass."""
 
+import hashlib
 import json
 import random
+import re
 import shutil
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -36,6 +39,7 @@ KINDS = {  # kind: answer and tests, with the number of the task in the place of
     "untested": ("def half#(x):\n    return x / 2", "I cannot."),
     "prose": ("Number # of all birds is the penguin.", ""),
 }
+NUMBER = re.compile(r"\b(add|mul|log|half)\d+")
 OUTCOMES = {"right": None, "wrong": "failed", "empty": "vacuous", "untested": "no_tests", "prose": None}
 
 
@@ -70,14 +74,19 @@ class Undecided(Coder):
 
 @pytest.fixture(scope="module", autouse=True)
 def each_program_runs_once() -> Any:
-    """Run each answer with its tests once for all tests of this file."""
+    """Run each kind of answer with its tests once for all tests of this file: answers of a kind differ only in a number."""
     real, patch = running.execute, pytest.MonkeyPatch()
 
     @cache
     def found(language: str, code: str, tests: tuple[str, ...], mode: str) -> running.Execution:
         return real(language, code, tests, sandbox.Sandbox(mode))
 
-    patch.setattr(running, "execute", lambda name, code, tests, where: found(name, code, tuple(tests), where.mode))
+    def execute(language: str, code: str, tests: list[str], where: sandbox.Sandbox) -> running.Execution:
+        kind, *kinds = (NUMBER.sub(r"\1_", text) for text in (code, *tests))
+        execution = found(language, kind, tuple(kinds), where.mode)
+        return replace(execution, tests=list(tests), code_sha256=hashlib.sha256(code.encode()).hexdigest())
+
+    patch.setattr(running, "execute", execute)
     yield
     patch.undo()
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rouge_score.rouge_scorer import RougeScorer
 
 from self_instruct.novelty import diversity
+from tests.support.reference_rouge import rouge_scorer
 
 WORDS = st.lists(st.sampled_from(["sort", "the", "list", "of", "names", "Ärger"]), max_size=8)
 
@@ -43,7 +43,7 @@ def test_vendi_score_is_the_number_of_different_vectors_of_equal_frequency():
 @given(st.lists(WORDS, min_size=2, max_size=12))
 def test_nearest_rouge_l_agrees_with_the_reference_and_measures_are_shares(texts):
     rows = [" ".join(word for word in text if word.isascii()) for text in texts]
-    scorer = RougeScorer(["rougeL"])
+    scorer = rouge_scorer().RougeScorer(["rougeL"])
     expected = [
         max(scorer.score(one, other)["rougeL"].fmeasure for at, other in enumerate(rows) if at != place)
         for place, one in enumerate(rows)

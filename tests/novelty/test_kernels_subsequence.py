@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rouge_score.rouge_scorer import _lcs_table, _score_lcs
 
 from self_instruct.novelty.kernels import subsequence
+from tests.support.reference_rouge import rouge_scorer
 from tests.support.runs import ROOT
 
 SEQUENCE = st.integers(1, 150).flatmap(
@@ -32,9 +32,9 @@ def common(one: list[int], other: list[int]) -> int:
 @settings(deadline=None, derandomize=True, max_examples=60)
 def test_length_and_f1_are_those_of_the_reference(one: list[int], other: list[int]) -> None:
     length = common(one, other)
-    assert length == common(other, one) == _lcs_table(one, other)[-1][-1]
+    assert length == common(other, one) == rouge_scorer()._lcs_table(one, other)[-1][-1]
     if length:
-        assert subsequence.f1(length, len(one), len(other)) == _score_lcs(other, one).fmeasure
+        assert subsequence.f1(length, len(one), len(other)) == rouge_scorer()._score_lcs(other, one).fmeasure
 
 
 @pytest.mark.parametrize("length", [63, 64, 65, 127, 128, 129, 400])

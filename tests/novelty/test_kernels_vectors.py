@@ -224,7 +224,7 @@ def test_another_reference_is_refused() -> None:
 @given(
     st.lists(st.tuples(*[st.integers(-2, 2)] * 3).filter(any), min_size=1, max_size=12), st.sampled_from(REFERENCES)
 )
-@settings(deadline=None, derandomize=True, max_examples=200)
+@settings(deadline=None, derandomize=True, max_examples=80)
 def test_few_directions_with_many_ties_are_chosen_as_by_a_double_loop(points: list, reference: str) -> None:
     rows = unit(np.array(points))
     choice = choose(rows, 0.8, reference)

@@ -43,7 +43,7 @@ def test_thresholds_from_one_drop_only_copies_or_nothing(threshold: float, rule:
     assert in_parts(texts, threshold, rule, 3, 20) == offline.keep_first(texts, threshold, rule)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     st.lists(st.lists(st.sampled_from("abcdefg"), max_size=12).map(" ".join), max_size=30),
     st.sampled_from([0.3, 0.5, 0.6, 0.7, 0.8]),

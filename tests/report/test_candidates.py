@@ -5,10 +5,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from rouge_score.rouge_scorer import RougeScorer
 
 from self_instruct.errors import UserError
 from self_instruct.report.candidates import LISTED, Run, find, read_run, shortened
+from tests.support.reference_rouge import rouge_scorer
 from tests.support.runs import DATASET, ROOT, generate, rows, scripted
 from tests.support.scripts import write_script
 
@@ -139,7 +139,7 @@ def test_several_matches_are_listed_up_to_ten(run: Run) -> None:
 
 
 def test_other_words_find_the_most_similar_candidate(run: Run) -> None:
-    scorer = RougeScorer(["rougeL"], use_stemmer=False)
+    scorer = rouge_scorer().RougeScorer(["rougeL"], use_stemmer=False)
     items = list(run.candidates.values())
     for item in items[:60:7]:
         words = f"Please {item.text} quickly now"

@@ -74,7 +74,7 @@ _TEXT = st.one_of(
     st.lists(st.tuples(_TEXT, _TEXT, _TEXT), max_size=4),
     st.dictionaries(st.sampled_from(["letter", "language", "source", "fact"]), _TEXT),
 )
-@settings(deadline=None, derandomize=True, max_examples=50)
+@settings(deadline=None, derandomize=True, max_examples=25)
 def test_validators_can_check_any_text_and_repeat_their_decisions(
     rows: list[tuple[str, str, str]], variables: dict[str, str]
 ) -> None:

@@ -62,7 +62,7 @@ _BLOCK = st.builds(Block, _TEXT, st.lists(_PAIR, max_size=3).map(tuple))
 
 
 @given(st.builds(ClosedContext, st.lists(_BLOCK, min_size=1, max_size=4).map(tuple), _TEXT))
-@settings(deadline=None, derandomize=True, max_examples=150)
+@settings(deadline=None, derandomize=True, max_examples=50)
 def test_any_text_is_parsed_back_even_if_it_contains_markers(context: ClosedContext) -> None:
     assert parse(render(context)) == context
     assert parse_blocks(render_blocks(context.blocks)) == context.blocks

@@ -56,7 +56,7 @@ _EXPRESSION = st.recursive(
 
 
 @given(_EXPRESSION)
-@settings(deadline=None, derandomize=True, max_examples=100)
+@settings(deadline=None, derandomize=True, max_examples=50)
 def test_python_evaluates_expressions_to_the_same_value(text: str) -> None:
     tokens = tokens_of(text)
     code = " ".join(f"Fraction({token.text})" if token.is_number else token.text for token in tokens)

@@ -11,8 +11,9 @@ from self_instruct.engines.base import Request, Sampling
 from self_instruct.engines.local.engine import HuggingFaceEngine
 from self_instruct.engines.local.loading import load_model
 
-GREEDY = Sampling(max_new_tokens=24, temperature=0)
-SAMPLED = Sampling(max_new_tokens=24, temperature=1.0, top_p=0.9)
+TOKENS = 16
+GREEDY = Sampling(max_new_tokens=TOKENS, temperature=0)
+SAMPLED = Sampling(max_new_tokens=TOKENS, temperature=1.0, top_p=0.9)
 HEADER = "You are writing tasks. Every task must differ from the ones above it in its verb, its subject and its difficulty.\n"
 PROMPTS = ["Add", "Reverse a string without a loop.", "The quick brown fox jumps", "1. Instruction:\n" * 9, "é"]
 
@@ -35,7 +36,12 @@ def generate_alone(engine: HuggingFaceEngine, prompt: str) -> tuple[str, int, in
     model, tokenizer = engine._model, engine._tokenizer
     ids = torch.tensor([tokenizer(prompt)["input_ids"]], device=model.device)
     tokens = model.generate(
-        ids, attention_mask=torch.ones_like(ids), max_new_tokens=24, do_sample=False, eos_token_id=1, pad_token_id=0
+        ids,
+        attention_mask=torch.ones_like(ids),
+        max_new_tokens=TOKENS,
+        do_sample=False,
+        eos_token_id=1,
+        pad_token_id=0,
     )
     new = tokens[0, ids.shape[1] :].tolist()
     text = tokenizer.decode([token for token in new if token > 1], clean_up_tokenization_spaces=False)
