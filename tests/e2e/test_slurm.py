@@ -2,9 +2,9 @@
 
 Small jobs are submitted together at the start and run side by side. Two jobs, one of one process and one over both nodes, are
 used by several tests: each waits for progress, disturbs the job, and asserts that it was requeued with its whole journal; the
-last one waits for the end of the larger job. Each start of that job imports torch in five
-processes, so it is disturbed only where its launchers, its ranks or its second node matter. Any test can be run alone. All replay scripts, which
-needs no model: test_launch.py starts ranks with a model.
+last one waits for the end of the larger job. Each start of that job imports torch in five processes, so it is disturbed only
+where its launchers, its ranks or its second node matter. Any test can be run alone. All replay scripts, which needs no model:
+test_launch.py starts ranks with a model.
 """
 
 import json
