@@ -117,10 +117,10 @@ def test_the_installed_command_generates_with_its_own_prompts_seeds_and_configur
     folder = "instruction_iio" if "input" in record_format else "instruction_io"
     assert shown.returncode == 0, shown.stderr
     assert shown.stdout.startswith((ROOT / folder / "prompt.txt").read_text())
-    done = called(installed, tmp_path, "generate", *given)
-    assert done.returncode == 0, done.stderr
-    assert "self-instruct generate --config" in done.stdout
     if record_format == "instruction_output":  # the script writes no inputs
+        done = called(installed, tmp_path, "generate", *given)
+        assert done.returncode == 0, done.stderr
+        assert "self-instruct generate --config" in done.stdout
         assert rows(tmp_path / "run/machine_generated_instructions.jsonl")
         asked = called(installed, tmp_path, "self-consistency", "--batch_dir", "run")
         assert asked.returncode == 2 and "the run replayed a script" in asked.stderr

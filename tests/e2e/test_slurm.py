@@ -1,14 +1,16 @@
 """The job scripts on a Slurm cluster of two nodes, with preemption, requeues and lost nodes.
 
-Small jobs are submitted together at the start and run side by side. One job over both nodes is used by all later tests: each
-waits for progress, disturbs the job, and asserts that it was requeued with its whole journal; the last one waits for its end.
-Any test can be run alone. All replay scripts, which needs no model: test_launch.py starts ranks with a model.
+Small jobs are submitted together at the start and run side by side. Two jobs, one of one process and one over both nodes, are
+used by several tests: each waits for progress, disturbs the job, and asserts that it was requeued with its whole journal; the
+last one waits for the end of the larger job. Each start of that job imports torch in five processes, so it is disturbed only
+where its launchers, its ranks or its second node matter. Any test can be run alone. All replay scripts, which needs no model:
+test_launch.py starts ranks with a model.
 """
 
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,7 +24,7 @@ pytestmark = pytest.mark.skipif(obstacle() is not None, reason=obstacle() or "")
 GENERATE, CURATE, SERVE = (
     ROOT / "configs" / "slurm" / f"{name}.slurm" for name in ("generate", "curate", "serve_and_generate")
 )
-REQUESTS = 5000
+REQUESTS = 800  # with a horizon of 2, enough for the job to be running when it is disturbed
 PATIENCE_SECONDS = 600.0
 MISTAKES = {
     "no GPUs": ({}, "the job has no GPUs"),
@@ -188,15 +190,26 @@ def test_nodes_that_do_not_divide_into_servers_end_the_job(cluster, tmp_path):
     assert "2 nodes cannot be divided into servers of NODES_PER_SERVER=3 nodes" in job.output()
 
 
-def test_preemption_with_a_grace_time_requeues(cluster, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("preempted")
+@pytest.fixture(scope="module")
+def alone(cluster, tmp_path_factory) -> Iterator[Generation]:
+    """A job of one process, which does not end by itself."""
+    folder = tmp_path_factory.mktemp("alone")
     script = write_script(folder / "script.jsonl", 3000)
     job = Generation(cluster, folder, [], scripted(script, folder / "run", 20_000)[:-2], CPU_PROCESSES="1")
+    yield job
+    cluster.command("scancel", job.number)
+
+
+def test_preemption_with_a_grace_time_requeues(cluster, alone):
     urgent = ["sbatch", "--parsable", "--partition=urgent", "--nodes=2", "--exclusive", "--output=/dev/null"]
-    printed = job.disturbed(lambda: cluster.command(*urgent, "--wrap", "sleep 1"))
+    printed = alone.disturbed(lambda: cluster.command(*urgent, "--wrap", "sleep 1"))
     # Slurm has signalled the step but not the script.
     assert "Stopped: SIGTERM was received" in printed and "was asked to end" in printed
-    cluster.command("scancel", job.number)
+
+
+def test_a_requeue_from_outside_ends_the_process_cleanly_and_is_not_done_twice(cluster, alone):
+    printed = alone.disturbed(lambda: cluster.command("scontrol", "requeue", alone.number))
+    assert "Stopped: SIGTERM was received" in printed and "was asked to end" not in printed
 
 
 @pytest.fixture(scope="module")
@@ -205,7 +218,8 @@ def job(cluster, tmp_path_factory) -> Generation:
     folder = tmp_path_factory.mktemp("job")
     script = write_script(folder / "script.jsonl", REQUESTS)
     return Generation(
-        cluster, folder, ["--nodes", 2, "--gpus-per-node", 1], scripted(script, folder / "run", 50_000),
+        cluster, folder, ["--nodes", 2, "--gpus-per-node", 1],
+        [*scripted(script, folder / "run", 50_000), "--horizon", 2],
         ACCELERATE_USE_CPU="true", RETRY_AFTER_SECONDS="1",
     )  # fmt: skip
 
@@ -214,11 +228,6 @@ def test_the_warning_ahead_of_a_time_limit_ends_the_ranks_cleanly_and_requeues(c
     printed = job.disturbed(lambda: cluster.command("scancel", "--signal=TERM", "--batch", job.number))
     assert "Stopped: SIGTERM was received" in printed and "asked to end" in printed
     assert "start 1: 2 nodes of 1 processes, from 127.0.0.2" in job.output()
-
-
-def test_a_requeue_from_outside_ends_the_ranks_cleanly_and_is_not_done_twice(cluster, job):
-    printed = job.disturbed(lambda: cluster.command("scontrol", "requeue", job.number))
-    assert "Stopped: SIGTERM was received" in printed and "was asked to end" not in printed
 
 
 def test_the_loss_of_a_node_requeues(cluster, job):

@@ -1,13 +1,15 @@
 """The tune command: short runs in processes of their own, the best options, continuing, mistakes."""
 
 import json
+import sys
 
 import pytest
 import yaml
 
 from self_instruct.commands import tune
 from self_instruct.errors import UserError
-from tests.support.runs import ROOT
+from self_instruct.review import tuning
+from tests.support.runs import ROOT, run
 from tests.support.scripts import write_script
 
 SEEDS = ROOT / "seeds" / "code.jsonl"
@@ -23,7 +25,14 @@ def arguments(folder, *more):
     ]  # fmt: skip
 
 
-def test_variants_are_run_and_the_best_options_written_and_nothing_is_run_again(tmp_path, capsys):
+def forked(*command):
+    """Run a command in a fork. The mistakes below are found in new processes."""
+    done = run(sys.executable, "-m", "self_instruct.__main__", *command)
+    return done.returncode, (done.stderr.strip().splitlines() or [""])[-1]
+
+
+def test_variants_are_run_and_the_best_options_written_and_nothing_is_run_again(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(tuning, "_run", forked)
     assert tune.main(arguments(tmp_path)) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].split()[:5] == ["chat", "15", "15", "0", "0"]
