@@ -58,9 +58,11 @@ def _completion(row: dict[str, Any]) -> bool:
     return "prompt" in row and ("completion" in row or pair_names(row) is None)
 
 
-def _message(row: dict[str, Any], place: str) -> Example:
-    problem = "is one message of a thread (message_id); join each thread to a list of messages first, or read a file of trees"
-    raise LineError("single_message", place, problem)
+def _text(row: dict[str, Any], place: str) -> Example:
+    if row.get("role") and ("message_id" in row or "parent_id" in row):
+        problem = "is one message of a thread; join each thread to a list of messages first, or read a file of trees"
+        raise LineError("single_message", place, problem)
+    return marked_text.templated(row, place)
 
 
 _MAGPIE = (
@@ -106,9 +108,7 @@ _ALL = (
     Schema("vicuna", "text in the template of Vicuna", lambda row: marked_text.is_vicuna(row.get("text")),
            marked_text.templated),
     Schema("pair", "questions and answers", lambda row: pair_names(row) is not None, pair),
-    Schema("thread", "single messages of threads, which cannot be read",
-           _keys("text", "role", one_of=("message_id", "parent_id")), _message),
-    Schema("text", "text without turns", _keys("text"), marked_text.templated),
+    Schema("text", "text without turns", _keys("text"), _text),
 )  # fmt: skip
 SCHEMAS = {schema.name: schema for schema in _ALL}
 _LMFLOW = {

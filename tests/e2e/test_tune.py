@@ -25,7 +25,7 @@ def arguments(folder, *more):
     ]  # fmt: skip
 
 
-def forked(*command):
+def forked(_, *command):
     """Run a command in a fork. The mistakes below are found in new processes."""
     done = run(sys.executable, "-m", "self_instruct.__main__", *command)
     return done.returncode, (done.stderr.strip().splitlines() or [""])[-1]
