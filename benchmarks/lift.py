@@ -97,9 +97,13 @@ def loaded(name: str) -> tuple[Any, Any]:
 
 
 def trained(name: str, records: list[Record], seed: int, folder: Path) -> tuple[Any, Any]:
-    """Return the model after one pass over the records, with the adapter merged, and its tokenizer."""
+    """Return the model after one pass over the records, with the adapter merged, and its tokenizer.
+
+    The batches are as large as in the configuration, but without padding, which takes half of the time on a CPU.
+    """
     given = ["--config", str(LORA), "--output_dir", str(folder), "--seed", str(seed), "--num_train_epochs", "1",
-             "--save_strategy", "no", "--bf16", "false", "--logging_steps", "1000"]  # fmt: skip
+             "--save_strategy", "no", "--bf16", "false", "--logging_steps", "1000", "--per_device_train_batch_size", "1",
+             "--gradient_accumulation_steps", "16", "--gradient_checkpointing", "false"]  # fmt: skip
     _, training, shape = TrlParser((ScriptArguments, SFTConfig, ModelConfig)).parse_args_and_config(given)
     model, tokenizer = loaded(name)
     rows = [

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(obstacle() is not None, reason=obstacle() or "")
 GENERATE, CURATE, SERVE = (
     ROOT / "configs" / "slurm" / f"{name}.slurm" for name in ("generate", "curate", "serve_and_generate")
 )
-REQUESTS = 800  # with a horizon of 2, enough for the job to be running when it is disturbed
+REQUESTS = 1600  # with a horizon of 2, enough for the job to be running when it is disturbed
 PATIENCE_SECONDS = 600.0
 MISTAKES = {
     "no GPUs": ({}, "the job has no GPUs"),
