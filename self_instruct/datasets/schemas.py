@@ -131,9 +131,11 @@ def recognise(rows: list[dict[str, Any]], header: dict[str, Any], key: str, path
     if key == "instances":
         return _lmflow(rows, header.get("type"), path)
     found = _fitting(rows)
-    if found is None and (lowered := _fitting([*map(_in_lower_case, rows)])) is not None:
-        return with_columns(_of_capitals(lowered), [*map(_in_lower_case, rows)])
-    return with_columns(found, rows)
+    if found is not None:
+        return with_columns(found, rows)
+    lowered = [_in_lower_case(row) for row in rows]
+    found = _fitting(lowered)
+    return None if found is None else with_columns(_of_capitals(found), lowered)
 
 
 def of_row(schema: Schema, row: dict[str, Any], header: Mapping[str, Any], place: str) -> Schema:

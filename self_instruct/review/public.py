@@ -79,7 +79,7 @@ def score(data: Data, *, output_path: str | Path | None = None, **options: Any) 
 
     Options are those of `self-instruct score`. Losses are stored in the directory of a run, or beside `output_path`, a JSONL
     file, so the same call resumes after a stop, and a call without a model computes scores from them; rows or files
-    without `output_path` are scored anew. Raises UserError for a wrong option or file, and on a signal the same exception
+    without `output_path` are scored each time. Raises UserError for a wrong option or file, and on a signal the same exception
     as `generate`.
     """
     folder = data.folder if isinstance(data, Run) else Path(data) if isinstance(data, (str, Path)) else None
@@ -116,7 +116,7 @@ def _read(rows: Path, report: Path) -> Scored:
 
 
 def _raise(ended: Ended) -> None:
-    """Raise what an ending stands for, unless it is a success."""
+    """Raise the exception for an ending that is not a success."""
     raise_signal(ended.code)
     if ended.code:
         raise EngineLost(ended.text or "the engine failed")
