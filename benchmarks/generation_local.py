@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, GenerationConfig
-from workload import longest, measure
+from workload import measure
 
 from self_instruct.engines.base import Request, Sampling
 from self_instruct.engines.local.active_request import ActiveRequest, EndRules
@@ -81,7 +81,7 @@ def load(options: argparse.Namespace, work: list[dict[str, Any]]) -> Callable[[l
     dtype = getattr(torch, options.dtype)
     model = AutoModelForCausalLM.from_pretrained(options.model, dtype=dtype).eval().to(device())
     model.generation_config = GenerationConfig()
-    sampling = Sampling(max_new_tokens=longest(work), temperature=1.0, top_p=0.95)
+    sampling = Sampling(max_new_tokens=max(item["wanted"] for item in work), temperature=1.0, top_p=0.95)
     rules = EndRules(frozenset(), NeverReached())  # type: ignore[arg-type]
     if options.method in ("slots", "paged"):
         keep_freed_memory()

@@ -18,12 +18,12 @@ from self_instruct.novelty.kernels.subsequence import compiled
 
 REFERENCES = ("kept", "all")
 _QUERIES, _ROWS = 512, 2048  # block size of the matrix products
-_BOUNDED = 65_536  # bounds that are computed at once, which fit in a processor's own cache
+_BOUNDED = 524_288  # bounds that a thread computes at once; with fewer, threads wait for each other between the steps
 _DIRECTIONS = (16, 32, 64)  # of the bounds; more directions exclude more pairs
 _ENOUGH = 16_384  # vectors from which the directions are computed; fewer are searched without bounds, in one thread
 _STEP = 65_536  # the most rows that are searched with the same number of directions
 _SAMPLE = 256  # of these rows, on which the number is chosen
-_RUN = 32  # bounds that are compared at once
+_RUN = 64  # bounds that are compared at once
 _FIXED = 28  # time to compare a product, in multiplications of a matrix product
 _CHECK, _WHOLE = 1750, 500  # time to check a pair that passes a bound, by all directions and by its whole product
 
@@ -302,10 +302,7 @@ def _best_within(
         least = np.float32(scores[query] - error)
         for first in range(0, rows.shape[0], _RUN):
             last = min(first + _RUN, rows.shape[0])
-            above = 0
-            for row in range(first, last):  # without a branch, so that the compiler uses vector instructions
-                above += bounds[query, row] >= least
-            if above == 0:
+            if not _any_reaches(bounds[query, first:last], least):
                 continue
             for row in range(first, last):
                 if (
@@ -317,6 +314,15 @@ def _best_within(
                     if score > scores[query]:
                         scores[query], found[query] = score, begin + row
                         least = np.float32(score - error)
+
+
+@compiled
+def _any_reaches(values: np.ndarray, least: np.float32) -> bool:
+    """Return whether a value is this high, without a branch, so that the compiler uses vector instructions."""
+    found = False
+    for at in range(values.size):
+        found |= values[at] >= least
+    return found
 
 
 @partial(compiled, any_order=True)
