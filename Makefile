@@ -20,18 +20,18 @@ quickstart-chat: $(VENV)/installed-test
 	model=$$($(RUN)/python tests/real_model.py) && cd instruction_io && HF_HUB_OFFLINE=1 $(RUN)/python instruction_output.py \
 		--config ../configs/quickstart_chat.yaml --model_name_or_path "$$model" --batch_dir ../runs/quickstart-chat
 
-# Four processes on two cores, because some tests wait for signals, servers and Slurm; two for unit tests, which never wait. All
+# Three processes on two cores, because some tests wait for signals, servers and Slurm; two for unit tests, which never wait. All
 # tests of a file run in one process and share its fixtures.
 PYTEST := $(RUN)/python -m pytest --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/installed-test
-	$(PYTEST) -n 4 -m "not gpu"
+	$(PYTEST) -n 3 -m "not gpu"
 
 test-unit: $(VENV)/installed-test
 	$(PYTEST) -n 2 -m "not e2e and not gpu"
 
 test-e2e: $(VENV)/installed-test
-	$(PYTEST) -n 4 -m e2e
+	$(PYTEST) -n 3 -m e2e
 
 real-model: $(VENV)/installed-test
 	@$(RUN)/python tests/real_model.py

@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import stat
+import sys
 import unicodedata
 
 import pytest
@@ -18,7 +19,8 @@ from self_instruct.commands.guard import guarded
 from self_instruct.engines.base import EngineLost
 from self_instruct.errors import UserError
 from self_instruct.generation.signals import SIGNALS
-from tests.support.runs import scripted
+from self_instruct.review import tuning
+from tests.support.runs import run, scripted
 from tests.support.scripts import write_script
 
 
@@ -228,7 +230,14 @@ def test_no_command_that_asks_a_model_prints_control_characters(name, tmp_path, 
     checked_logs(tmp_path)
 
 
-def test_topics_and_tune_print_no_control_characters_of_a_model(tmp_path, capsys):
+def forked(*command):
+    """Run a command of `tune` in a fork, which takes a tenth of the time of a new process."""
+    ended = run(sys.executable, "-m", "self_instruct.__main__", *command)
+    return ended.returncode, (ended.stderr.strip().splitlines() or [""])[-1]
+
+
+def test_topics_and_tune_print_no_control_characters_of_a_model(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(tuning, "_run", forked)
     listed = script_of(
         tmp_path / "topics.jsonl", f"Bees\n8. {SEQUENCE} tides\n9. {SEQUENCE}\n", f"Wells {SEQUENCE}\n8. Kites\n"
     )

@@ -60,7 +60,7 @@ class Job:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not reached():
             assert time.monotonic() < deadline and self.known("JobState") not in lost, self.output()
-            time.sleep(0.2)
+            time.sleep(0.5)  # each look takes two processes
 
     def go_on(self, start: int) -> None:
         """Let Slurm start a requeued job for the given time."""

@@ -19,7 +19,7 @@ def first(tokens: list[int]) -> int | None:
     return next((size for size in range(1, len(tokens) + 1) if repeats(tokens[:size])), None)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.integers(0, 99), max_size=40), st.lists(st.integers(0, 9), min_size=1, max_size=LONGEST_CYCLE),
 )  # fmt: skip
@@ -64,8 +64,7 @@ def looping(tiny_llama):
     return model, tokenizer, revision
 
 
-@pytest.mark.parametrize("backend", ["slots", "static", "paged"])
-@pytest.mark.parametrize("on", [True, False])
+@pytest.mark.parametrize(("backend", "on"), [("slots", True), ("slots", False), ("static", True), ("paged", True)])
 def test_a_looping_request_ends_early_in_every_back_end(looping, backend, on):
     sampling = Sampling(LEAST + 60, temperature=0, stop_repetition=on)
     engine = HuggingFaceEngine(*looping, sampling, 2, backend=backend)

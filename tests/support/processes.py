@@ -34,12 +34,14 @@ def generating(pid: int) -> int | None:
 
 
 def wait_until(condition, seconds: float = 600.0):
-    """Wait for a condition, and return its first true value."""
+    """Wait for a condition, and return its first true value. Looking takes at most a fifth of the time."""
     deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, "it did not come to this"
-        time.sleep(0.02)
-    return value
+    while True:
+        begun = time.monotonic()
+        if value := condition():
+            return value
+        assert begun < deadline, "it did not come to this"
+        time.sleep(max(0.02, 4 * (time.monotonic() - begun)))
 
 
 def alive(pids: list[int]) -> list[int]:

@@ -94,7 +94,7 @@ class Cluster:
             if time.monotonic() > deadline:
                 self.stop()
                 raise RuntimeError(f"the nodes did not come up; the logs are in {self.folder}")
-            time.sleep(0.2)
+            time.sleep(0.5)
 
     def start_node(self, name: str) -> None:
         """Start or restart a node."""
