@@ -12,6 +12,7 @@ CHUNK = 256  # sequences
 NARROW = 4  # words of the signatures of texts up to LONG tokens; longer ones have WIDE
 LONG = 64
 _LANES = 32  # signatures per iteration of the vectorised loops
+_ZERO = np.uint64(0)
 
 
 class Sequences(NamedTuple):
@@ -73,18 +74,31 @@ def differ(store: Sequences, chunk: int, words: int, signature: np.ndarray, most
     """
     begin, size = store.chunks[chunk, 0], min(CHUNK, (store.chunks[chunk, 1] + _LANES - 1) // _LANES * _LANES)
     # Slices from 0, because an index that might be negative prevents vectorisation.
-    row, word, counts = store.bits[begin : begin + size], signature[0], differing[:size]
-    for place in range(size):
-        counts[place] = popcount(row[place] ^ word)
-    near = 0
-    for first, last in ((1, words // 2), (words // 2, words)):
-        for at in range(first, last):
-            row, word = store.bits[begin + at * CHUNK : begin + at * CHUNK + size], signature[at]
+    counts = differing[:size]
+    # Bits that differ in one of two words are at most those that differ in both together, and are counted once for the two.
+    for first in range(0, words // 2, 2):
+        row = store.bits[begin + first * CHUNK : begin + first * CHUNK + size]
+        other = store.bits[begin + (first + 1) * CHUNK : begin + (first + 1) * CHUNK + size]
+        word, second = signature[first], signature[first + 1]
+        if first == 0:
             for place in range(size):
-                counts[place] += popcount(row[place] ^ word)
-        near = 0
+                counts[place] = popcount((row[place] ^ word) | (other[place] ^ second))
+        else:
+            for place in range(size):
+                counts[place] += popcount((row[place] ^ word) | (other[place] ^ second))
+    if not _within(counts, most):
+        return 0
+    counts[:] = _ZERO
+    for at in range(words):
+        row, word = store.bits[begin + at * CHUNK : begin + at * CHUNK + size], signature[at]
         for place in range(size):
-            near += counts[place] <= np.uint64(most)
-        if not near:
-            break
+            counts[place] += popcount(row[place] ^ word)
+    return _within(counts, most)
+
+
+@compiled
+def _within(counts: np.ndarray, most: int) -> int:
+    near = 0
+    for place in range(counts.size):
+        near += counts[place] <= np.uint64(most)
     return near
