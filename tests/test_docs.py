@@ -9,7 +9,6 @@ the other in a copy of the project that holds the result of one real `make quick
 
 import contextlib
 import difflib
-import io
 import os
 import re
 import shlex
@@ -27,7 +26,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from self_instruct.commands import run_command
+from tests.support.commands import called
 from tests.support.runs import run
 
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")] + sorted(
@@ -176,18 +175,12 @@ def execute(command: str, folder: Path) -> tuple[int, list[str]]:
         done = run(sys.executable, "-m", "self_instruct.__main__", *words[1:], cwd=folder)
         return done.returncode, printed(done.stdout, done.stderr, folder)
     if ours:
-        out, err = io.StringIO(), io.StringIO()
         os.chdir(folder)
         try:
-            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-                try:
-                    run_command(words[1], words[2:])
-                    code = 0
-                except SystemExit as ended:
-                    code = int(ended.code or 0)
+            found = called(words[1], *words[2:])
         finally:
             os.chdir(before)
-        return code, printed(out.getvalue(), err.getvalue(), folder)
+        return found.returncode, printed(found.stdout, found.stderr, folder)
     text = f'self-instruct() {{ python -m self_instruct "$@"; }}\n{command}'
     if command == QUICKSTART:
         text = f"make -s -o {sys.prefix}/installed VENV={sys.prefix} quickstart"

@@ -46,7 +46,9 @@ def read(row: dict[str, Any], place: str) -> Example:
         return _seed_task(row, place)
     example = with_history(_with_rejected(_flat(row, place)), place)
     if not row.get("messages"):  # null in a table whose other rows have messages
-        return replace(example, fields=rest_of(example.fields, "messages"))
+        return (
+            replace(example, fields=rest_of(example.fields, "messages")) if "messages" in example.fields else example
+        )
     if not isinstance(row["messages"], list):
         return example
     turns = list(turns_of([_unfolded(turn) for turn in row["messages"]], place))

@@ -1,11 +1,10 @@
 """Every command takes a run, input files and an output in the same way."""
 
-import sys
-
 import pytest
 
 from self_instruct.commands import COMMANDS
-from tests.support.runs import ROOT, generate, run, scripted
+from tests.support.commands import called
+from tests.support.runs import ROOT, generate, scripted
 from tests.support.scripts import write_script
 
 OF_RUNS = (
@@ -31,10 +30,6 @@ WRITING = (
     "select",
     "topics",
 )
-
-
-def called(*argv: object):
-    return run(sys.executable, "-m", "self_instruct.__main__", *argv)
 
 
 @pytest.fixture(scope="module")
