@@ -109,6 +109,8 @@ class Reader:
 
     def count(self, row: Row) -> None:
         """Count the repairs of a row."""
+        if not row.repairs:
+            return
         self.repairs.update(row.repairs)
         for kind in row.repairs:
             locations = self.repaired.setdefault(kind, [])
