@@ -165,15 +165,15 @@ def test_a_server_that_rejects_the_key_before_another_answers_is_not_used(caplog
 def test_a_server_that_starts_late_is_used_and_one_that_loses_the_model_gets_a_pause():
     with EndpointServer(latency=0.01) as first, EndpointServer(status=503) as second:
         engine = engine_of(second, first)
-        engine.submit([request(i) for i in range(400)])
-        second.behaviour.status = 200
-        seen = 0
-        while seen < 400:
-            seen += len(engine.poll())
-        assert len(second.bodies) > 20
+        second.behaviour.status, sent = 200, 0
+        while len(second.bodies) <= 20:  # until the pause of the second server has ended
+            engine.submit([request(i) for i in range(sent, sent + 40)])
+            sent += 40
+            while engine.poll():
+                pass
         second.behaviour.model = "another"
         before = len(second.bodies)
-        found = complete(engine, [request(i) for i in range(400, 600)])
+        found = complete(engine, [request(i) for i in range(sent, sent + 200)])
         assert {item.finish_reason for item in found.values()} == {"stop"} and len(second.bodies) - before <= 64 + 8
 
 
