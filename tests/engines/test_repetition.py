@@ -64,7 +64,8 @@ def looping(tiny_llama):
     return model, tokenizer, revision
 
 
-@pytest.mark.parametrize(("backend", "on"), [("slots", True), ("slots", False), ("static", True), ("paged", True)])
+@pytest.mark.parametrize("backend", ["slots", "static", "paged"])
+@pytest.mark.parametrize("on", [True, False])
 def test_a_looping_request_ends_early_in_every_back_end(looping, backend, on):
     sampling = Sampling(LEAST + 60, temperature=0, stop_repetition=on)
     engine = HuggingFaceEngine(*looping, sampling, 2, backend=backend)
