@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from self_instruct.novelty import offline
+from self_instruct.novelty.kernels import prefix_index
 from self_instruct.novelty.offline import Decision, Match, keep_first
 from self_instruct.novelty.rouge import RougeIndex
 from self_instruct.novelty.rules import RULES
@@ -55,9 +56,14 @@ def brute(
     return decisions
 
 
+@pytest.mark.parametrize("few", [0, 0.5, float("inf")], ids=["scanned", "both", "listed"])
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("threshold", THRESHOLDS)
-def test_decisions_are_those_of_a_loop_over_the_reference(threshold: float, rule: str) -> None:
+def test_decisions_are_those_of_a_loop_over_the_reference(
+    threshold: float, rule: str, few: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prefix_index, "_FEW", few)
+    monkeypatch.setattr(offline, "_BLOCK", 50)
     texts = mixed(220)
     wanted = brute(texts, threshold, rule)
     assert keep_first(texts, threshold, rule) == wanted

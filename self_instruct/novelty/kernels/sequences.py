@@ -26,6 +26,11 @@ class Tokens(NamedTuple):
     def __len__(self) -> int:
         return len(self.ends) - 1
 
+    def part(self, begin: int, end: int) -> "Tokens":
+        """Return the sequences from `begin` to `end`."""
+        first, last = self.ends[[begin, end]]
+        return Tokens(self.numbers[first:last], self.ends[begin : end + 1] - first)
+
     def chosen(self, positions: np.ndarray) -> "Tokens":
         """Return the sequences at the positions."""
         lengths = np.diff(self.ends)[positions]
@@ -78,9 +83,11 @@ class SequenceIndex:
         self._clear()
         return taken
 
-    def nearest(self, queries: Tokens, above: float = 0.0, threads: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    def nearest(
+        self, queries: Tokens, above: float | np.ndarray = 0.0, threads: int = 1
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return, for each query, the highest F1 above a score and its position, the first of equals [queries]; the given score
-        and -1 where no F1 is above it.
+        and -1 where no F1 is above it. Each query may have a score of its own.
         """
         scores, found = np.full(len(queries), above), np.full(len(queries), -1)
         order = np.argsort(np.diff(queries.ends), kind="stable")
@@ -95,15 +102,16 @@ class SequenceIndex:
         in_threads(search, order, threads)
         return scores, found
 
-    def add_new(self, queries: Tokens, scores: np.ndarray, found: np.ndarray, limit: float) -> np.ndarray:
-        """Add, in order, the queries with no score above a limit, neither in the results of `nearest` nor with a query added
-        before them. Return which ones were added [queries], and update `scores` and `found` for all.
+    def choose_new(
+        self, queries: Tokens, scores: np.ndarray, found: np.ndarray, base: int, limit: float
+    ) -> np.ndarray:
+        """Choose, in order, the queries with no score above a limit, neither in the results of `nearest` nor with a query that
+        was chosen before. Return which ones were chosen [queries], and update `scores` and `found` for all; in `found`, the
+        positions of chosen queries count from `base`, which must be above all others.
         """
         fresh = SequenceIndex(self._tokenizer)
         fresh._make_room(queries)
-        kept = scan.greedy(fresh._store, queries.numbers, queries.ends, scores, found, len(self), limit)
-        self.add(queries.chosen(np.flatnonzero(kept)))
-        return kept
+        return scan.greedy(fresh._store, queries.numbers, queries.ends, scores, found, base, limit)
 
     def _make_room(self, added: Tokens) -> None:
         store, lengths = self._store, np.diff(added.ends)
@@ -135,12 +143,14 @@ def processors() -> int:
 
 
 def in_threads(work: Callable[[np.ndarray], Any], items: np.ndarray, threads: int) -> list[Any]:
-    """Run the work on parts of the items in threads, and return the results in order."""
-    share = max(_SHARE, -(-len(items) // (4 * threads)))
-    if threads == 1 or len(items) <= share:
+    """Run the work on parts of the items in threads, and return the results. Each part has every so many-th item, in order, so
+    that items in ascending order of work are shared evenly.
+    """
+    parts = min(4 * threads, len(items) // _SHARE)
+    if threads == 1 or parts < 2:
         return [work(items)]
     with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(work, [items[at : at + share] for at in range(0, len(items), share)]))
+        return list(pool.map(work, [items[at::parts] for at in range(parts)]))
 
 
 def _grown(rows: np.ndarray, needed: int, fill: int = 0) -> np.ndarray:
