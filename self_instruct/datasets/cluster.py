@@ -30,9 +30,9 @@ from datatrove.executor import LocalPipelineExecutor, RayPipelineExecutor, Slurm
 from datatrove.pipeline.base import PipelineStep
 
 from self_instruct import __version__
-from self_instruct.datasets.curate import CurateJob, filter_files, report_of, untokenized, warn_of_untokenized
-from self_instruct.datasets.curate_files import CurateCounts, CurateStep, Decided
-from self_instruct.datasets.instruction_file import InstructionFile, Task, read_file
+from self_instruct.datasets.curate import CurateJob, Material, report_of, warn_of_untokenized
+from self_instruct.datasets.curate_files import CurateCounts, CurateStep, Decided, InputFile
+from self_instruct.datasets.instruction_file import Line, Task, tasks_of
 from self_instruct.datasets.pipeline import open_pipeline
 from self_instruct.datasets.reading import Reader, open_source, open_sources
 from self_instruct.datasets.rows import Row, Unreadable
@@ -41,7 +41,7 @@ from self_instruct.novelty.kernels.sequences import processors
 from self_instruct.novelty.partition import PAIR, keep_first, near_pairs, part_of, prefix
 from self_instruct.novelty.rules import highest_allowed
 from self_instruct.novelty.tokens import TOKENIZERS
-from self_instruct.records import Drop, Nearest, Record, json_line
+from self_instruct.records import Drop, Nearest, json_line
 from self_instruct.rules.build import reasons_of_rules
 from self_instruct.rules.filters import OF_EARLIER_RECORDS
 from self_instruct.runs.files import put
@@ -124,30 +124,28 @@ class FilterRows(_CurateTask):
         work = self._work
         shares = [(file, part) for file in range(len(work.job.inputs)) for part in range(work.parts)]
         for file, part in shares[rank::world_size]:
-            read = _read_share(work, file, part)
-            material = filter_files(work.job, [read])
-            about = _About(
-                read.has_output, untokenized(work.job, [read]), dict(read.reader.repairs), read.reader.repaired
-            )
+            material = Material(work.job)
+            texts = list(_texts_of_share(work, file, part, material))
+            read = material.files[0]
+            about = _About(read.has_output, material.untokenized, dict(read.reader.repairs), read.reader.repaired)
             path = work.rows(file, part)
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("wb") as output:
                 output.write(json_line(asdict(about)))
                 for line in read.lines:
-                    place = line.place if isinstance(line, Unreadable) else line.record.id
-                    output.write(_dumped(line, material.drops.get(place), material.evidence.get(place)))
-            self._write_words(file, part, read, material.drops)
+                    output.write(_dumped(line, material.drops.get(line.place), material.evidence.get(line.place)))
+            self._write_words(file, part, material, texts)
             self.stat_update("rows", value=len(read.lines))
             self.stat_update("passed", value=len(material.passed))
 
-    def _write_words(self, file: int, part: int, read: InstructionFile, drops: Mapping[str, Drop]) -> None:
+    def _write_words(self, file: int, part: int, material: Material, texts: Sequence[str]) -> None:
         """Write, for each part of the comparison, a line for each text: key, positions of the words in its prefix, words."""
         work, lines = self._work, defaultdict[int, list[str]](list)
         tokens = TOKENIZERS[work.job.novelty.rouge_tokenizer]
-        for at, line in enumerate(read.lines):
-            if isinstance(line, Unreadable) or line.record.id in drops:
-                continue
-            words, places = tokens(line.compared(work.job.compare)), defaultdict[int, list[int]](list)
+        lines_of_file = enumerate(material.files[0].lines)
+        for passed, text in zip(material.passed, texts, strict=True):
+            at = next(at for at, line in lines_of_file if line is passed)
+            words, places = tokens(text), defaultdict[int, list[int]](list)
             for place in prefix(words, work.limit, work.frequent):
                 places[part_of(words[place], work.tasks)].append(place)
             key = file << _ROW_BITS | at * work.parts + part
@@ -184,13 +182,13 @@ class Decide(_CurateTask):
         if (work.folder / _DONE).exists():
             return
         counts = CurateCounts(reasons_of_rules(job.filter))
-        near, step, files = _Novelty(work), CurateStep(counts), list[InstructionFile]()
+        near, step, files = _Novelty(work), CurateStep(counts), list[InputFile]()
         with open_pipeline(job.inputs, str(job.outputs.kept), job.option) as pipeline:
             for at, reader in enumerate(pipeline.readers):
                 shares = [_loaded(work.rows(at, part)) for part in range(work.parts)]
                 abouts = [_About(**next(share)) for share in shares]
                 first = replace(reader, repairs=Counter(abouts[0].repairs), repaired=abouts[0].repaired)
-                files.append(InstructionFile(first, [], any(about.has_output for about in abouts)))
+                files.append(InputFile(first, [], any(about.has_output for about in abouts)))
                 counts.untokenized += sum(about.untokenized for about in abouts)
                 counts.shares.append(pipeline.run(near.decided(at, _in_turn(shares)), step))
             pipeline.report = report_of(job, counts, files)
@@ -205,7 +203,7 @@ class _Novelty:
     def __init__(self, work: Work) -> None:
         self._drops = keep_first(np.fromfile(work.pairs(part), PAIR) for part in range(work.tasks))
         self._named = {match.position for match in self._drops.values()}
-        self._causes = dict[int, tuple[int, Task]]()
+        self._causes = dict[int, tuple[int, Line]]()
 
     def decided(self, file: int, rows: Iterator[Any]) -> Iterator[Decided | Unreadable]:
         """Yield the rows of a file; call it for the files in order."""
@@ -221,7 +219,7 @@ class _Novelty:
                 yield Decided(line, file, drop, None, match)
             else:
                 cause = self._causes[near.position]
-                nearest = Nearest(cause[1].record.id, near.score)
+                nearest = Nearest(cause[1].place, near.score)
                 yield Decided(line, file, Drop("novelty", "rouge_l", nearest=nearest), cause)
 
 
@@ -391,21 +389,22 @@ def _frequent(job: CurateJob, readers: Sequence[Reader], columns: set[str]) -> d
     counts, tokens = Counter[str](), TOKENIZERS[job.novelty.rouge_tokenizer]
     for reader in readers:
         head = replace(reader, container=replace(reader.container, rows=iter(())))
-        for line in read_file(head, columns).lines:
-            if isinstance(line, Task):
-                counts.update(tokens(line.compared(job.compare)))
+        for task in tasks_of(head, columns):
+            if isinstance(task, Task):
+                counts.update(tokens(task.compared(job.compare)))
     return dict(counts)  # datatrove writes its steps as JSON, which fails for a Counter
 
 
-def _read_share(work: Work, file: int, part: int) -> InstructionFile:
-    """Read a share of a file's rows. `has_output` is true if any row of the whole file has an output."""
+def _texts_of_share(work: Work, file: int, part: int, material: Material) -> Iterator[str]:
+    """Read a share of a file's rows, and yield the texts to compare. Outputs are expected if any row of the file has one."""
     job = work.job
+
+    def has_output() -> bool:
+        rows = open_source(job.inputs[file], job.option).rows() if work.parts > 1 else ()
+        return any(not isinstance(row, Unreadable) and bool(row[1].output) for row in rows)
+
     reader = open_source(job.inputs[file], job.option)
-    read = read_file(_share(reader, part, work.parts), work.columns, job.uniform, job.benchmarks is not None)
-    if read.has_output or work.parts == 1:
-        return read
-    rows = open_source(job.inputs[file], job.option).rows()
-    return replace(read, has_output=any(not isinstance(row, Unreadable) and bool(row[1].output) for row in rows))
+    return material.texts(_share(reader, part, work.parts), work.columns, has_output)
 
 
 def _share(reader: Reader, part: int, parts: int) -> Reader:
@@ -422,22 +421,22 @@ def _share(reader: Reader, part: int, parts: int) -> Reader:
     return replace(reader, first=[], container=replace(reader.container, rows=mine))
 
 
-def _dumped(line: Task | Unreadable, drop: Drop | None, match: Mapping[str, Any] | None) -> bytes:
+def _dumped(line: Line | Unreadable, drop: Drop | None, match: Mapping[str, Any] | None) -> bytes:
     """Return a row, without its texts, as a JSON line."""
     if isinstance(line, Unreadable):
         return json_line({"unreadable": asdict(line)})
-    row = {"id": line.record.id, "name": line.name, "content": line.content.decode("latin-1")}
+    row = {"id": line.place, "name": line.name, "content": line.content.decode("latin-1")}
     return json_line({**row, "drop": asdict(drop) if drop else None, "match": match})
 
 
-def _restored(row: dict[str, Any]) -> tuple[Task | Unreadable, Drop | None, Mapping[str, Any] | None]:
+def _restored(row: dict[str, Any]) -> tuple[Line | Unreadable, Drop | None, Mapping[str, Any] | None]:
     """Return the row that `_dumped` wrote."""
     if "unreadable" in row:
         return Unreadable(**row["unreadable"]), None, None
-    task, drop = Task(Record(row["id"], "", "", ""), row["name"], row["content"].encode("latin-1")), row["drop"]
+    line, drop = Line(row["id"], row["name"], row["content"].encode("latin-1")), row["drop"]
     if drop is not None:
         drop = Drop(**{**drop, "nearest": Nearest(**drop["nearest"]) if drop["nearest"] else None})
-    return task, drop, row["match"]
+    return line, drop, row["match"]
 
 
 def _dumped_counts(counts: CurateCounts) -> dict[str, Any]:

@@ -1,16 +1,17 @@
 """Curate files: read, filter, compare, decide and write."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import chain
 from typing import Any
 
 from self_instruct.datasets.contamination import ContaminationIndex
-from self_instruct.datasets.curate_files import CurateCounts, CurateStep, Decided
+from self_instruct.datasets.curate_files import CurateCounts, CurateStep, Decided, InputFile
 from self_instruct.datasets.decontaminate import STAGE, contaminated
-from self_instruct.datasets.instruction_file import InstructionFile, Task, read_all
+from self_instruct.datasets.instruction_file import Line, Task, tasks_of
 from self_instruct.datasets.pipeline import open_pipeline
-from self_instruct.datasets.reading import Source
+from self_instruct.datasets.reading import Reader, Source
 from self_instruct.datasets.rows import Unreadable
 from self_instruct.datasets.vectors import Vectors
 from self_instruct.novelty.offline import keep_first
@@ -19,7 +20,7 @@ from self_instruct.novelty.together import Outcome, keep_new
 from self_instruct.novelty.tokens import untokenized_warning, without_tokens
 from self_instruct.records import Drop, Nearest
 from self_instruct.rules.build import build_rules, reasons_of_rules
-from self_instruct.rules.filters import about_tasks, first_objection
+from self_instruct.rules.filters import Filter, about_tasks, first_objection
 from self_instruct.rules.options import FilterOptions
 from self_instruct.runs.layout import OutputPaths
 
@@ -45,69 +46,83 @@ class CurateJob:
     compare: str | None = None
 
 
-@dataclass(frozen=True)
 class Material:
-    """The tasks that pass the filters, and the drops and benchmark matches of the others, keyed by location."""
+    """The rows of a curation: the lines of each input, and which of them pass the filters and are in no benchmark. `drops` and
+    benchmark matches (`evidence`) of the others are keyed by location. `untokenized` counts texts, including dropped ones, that
+    have no word that ROUGE-L compares. Of rows whose text was yielded, the texts are not kept in memory.
+    """
 
-    passed: list[Task]
-    drops: dict[str, Drop]
-    evidence: dict[str, dict[str, Any]]
+    def __init__(self, job: CurateJob) -> None:
+        self.files: list[InputFile] = []
+        self.passed: list[Line] = []
+        self.drops: dict[str, Drop] = {}
+        self.evidence: dict[str, dict[str, Any]] = {}
+        self.untokenized = 0
+        self._job, self._filters = job, build_rules(job.filter, "", job.novelty.rouge_tokenizer)
 
-    def texts(self, compare: str | None) -> list[str]:
-        """Return the texts to compare."""
-        return [task.compared(compare) for task in self.passed]
+    def texts(
+        self, reader: Reader, columns: set[str], has_output: Callable[[], bool] = lambda: False
+    ) -> Iterator[str]:
+        """Read the rows of an input, and yield the text to compare of each that passes. If no row has an output and
+        `has_output` does not return true, only their tasks are checked.
+        """
+        file = InputFile(reader)
+        self.files.append(file)
+        waiting = list[Task]()
+        for item in tasks_of(reader, columns, self._job.uniform, self._job.benchmarks is not None):
+            if isinstance(item, Unreadable):
+                file.lines.append(item)
+                continue
+            file.lines.append(item.line)
+            file.has_output = file.has_output or item.has_output
+            waiting.append(item)
+            if file.has_output and len(waiting) >= _BATCH:
+                yield from self._passing(waiting, self._filters)
+                waiting = []
+        file.has_output = file.has_output or has_output()
+        yield from self._passing(waiting, self._filters if file.has_output else about_tasks(self._filters))
+
+    def _passing(self, tasks: Sequence[Task], rules: Sequence[Filter]) -> Iterator[str]:
+        job, left = self._job, list[Task]()
+        self.untokenized += without_tokens((task.record.task for task in tasks), job.novelty.rouge_tokenizer)
+        for task in tasks:
+            objection = first_objection(rules, task.record)
+            if objection is None:
+                left.append(task)
+            else:
+                reason, _, detail = objection.partition(": ")
+                self.drops[task.line.place] = Drop("filter", reason, detail)
+        for task, found in zip(left, _evidence(job.benchmarks, left), strict=True):
+            if found is not None:
+                self.evidence[task.line.place] = found
+                self.drops[task.line.place] = Drop(STAGE, found["reason"], found["detail"])
+            else:
+                self.passed.append(task.line)
+                yield task.compared(job.compare)
 
 
 def curate(job: CurateJob) -> tuple[CurateCounts, bool | None]:
     """Curate. Return the counts, and whether the embedding model was loaded; None if no embeddings were requested."""
     with open_pipeline(job.inputs, str(job.outputs.kept), job.option) as pipeline:
-        files = read_all(pipeline.readers, uniform=job.uniform, further=job.benchmarks is not None)
-        material = filter_files(job, files)
-        encoder = (
-            Vectors(job.novelty.embedding_model_name_or_path, job.outputs)
-            if job.novelty.embedding_threshold is not None
-            else None
-        )
-        outcomes = _outcomes(job, material.texts(job.compare), encoder)
-        passed, drops = material.passed, dict(material.drops)
-        for task, outcome in zip(passed, outcomes, strict=True):
+        material, drops = Material(job), dict[str, Drop]()
+        texts = chain.from_iterable(material.texts(reader, pipeline.columns) for reader in pipeline.readers)
+        if job.novelty.embedding_threshold is None:
+            encoder, outcomes = None, _by_words(job, texts)
+        else:
+            encoder = Vectors(job.novelty.embedding_model_name_or_path, job.outputs)
+            outcomes = _by_both(job, list(texts), encoder, job.novelty.embedding_threshold)
+        for at, outcome in enumerate(outcomes):
             if outcome.reason is not None and outcome.nearest is not None:
-                nearest = Nearest(passed[outcome.nearest.position].record.id, outcome.nearest.score)
-                drops[task.record.id] = Drop("novelty", outcome.reason, nearest=nearest)
-        counts = CurateCounts(reasons_of_rules(job.filter), untokenized=untokenized(job, files))
+                nearest = Nearest(material.passed[outcome.nearest.position].place, outcome.nearest.score)
+                drops[material.passed[at].place] = Drop("novelty", outcome.reason, nearest=nearest)
+        drops |= material.drops
+        counts = CurateCounts(reasons_of_rules(job.filter), untokenized=material.untokenized)
         counts.in_parts = encoder.long if encoder is not None else 0
-        step, decided = CurateStep(counts), _decided(files, drops, material.evidence)
+        step, decided = CurateStep(counts), _decided(material.files, drops, material.evidence)
         counts.shares = [pipeline.run(rows, step) for rows in decided]
         warn_of_untokenized(counts)
-        pipeline.report = report_of(job, counts, files)
+        pipeline.report = report_of(job, counts, material.files)
     return counts, encoder.loaded if encoder is not None else None
-
-
-def filter_files(job: CurateJob, files: Sequence[InstructionFile]) -> Material:
-    """Drop the tasks that a filter rejects or that are in a benchmark."""
-    filters = build_rules(job.filter, "", job.novelty.rouge_tokenizer)
-    passed, drops = list[Task](), dict[str, Drop]()
-    for file in files:
-        # If a file has no outputs, only check its tasks.
-        rules = filters if file.has_output else about_tasks(filters)
-        for line in file.lines:
-            if not isinstance(line, Task):
-                continue
-            objection = first_objection(rules, line.record)
-            if objection:
-                reason, _, detail = objection.partition(": ")
-                drops[line.record.id] = Drop("filter", reason, detail)
-            else:
-                passed.append(line)
-    evidence = _evidence(job.benchmarks, passed) if job.benchmarks is not None else {}
-    drops |= {place: Drop(STAGE, found["reason"], found["detail"]) for place, found in evidence.items()}
-    return Material([task for task in passed if task.record.id not in evidence], drops, evidence)
-
-
-def untokenized(job: CurateJob, files: Sequence[InstructionFile]) -> int:
-    """Return how many texts have no word that ROUGE-L compares, including dropped ones."""
-    texts = [line.record.task for file in files for line in file.lines if isinstance(line, Task)]
-    return without_tokens(texts, job.novelty.rouge_tokenizer)
 
 
 def warn_of_untokenized(counts: CurateCounts) -> None:
@@ -116,49 +131,59 @@ def warn_of_untokenized(counts: CurateCounts) -> None:
         _log.warning("%s.", untokenized_warning(counts.untokenized, counts.tally.total - counts.unreadable))
 
 
-def report_of(job: CurateJob, counts: CurateCounts, files: Sequence[InstructionFile]) -> dict[str, Any]:
+def report_of(job: CurateJob, counts: CurateCounts, files: Sequence[InputFile]) -> dict[str, Any]:
     """Return the content of the report."""
     options = {**job.more, "compare": job.compare, **asdict(job.filter), **asdict(job.novelty)}
     return {**counts.as_dict(files, options), "compared": job.compare or _COMPARED}
 
 
 def _decided(
-    files: Sequence[InstructionFile], drops: Mapping[str, Drop], evidence: Mapping[str, Mapping[str, Any]]
+    files: Sequence[InputFile], drops: Mapping[str, Drop], evidence: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[Iterator[Decided | Unreadable]]:
     """Yield the rows of each file with their drops."""
-    tasks = {
-        line.record.id: (at, line) for at, file in enumerate(files) for line in file.lines if isinstance(line, Task)
+    named = {place for drop in drops.values() if (place := _cause_of(drop))}
+    causes = {
+        line.place: (at, line)
+        for at, file in enumerate(files)
+        for line in file.lines
+        if isinstance(line, Line) and line.place in named
     }
 
-    def rows(at: int, file: InstructionFile) -> Iterator[Decided | Unreadable]:
+    def rows(at: int, file: InputFile) -> Iterator[Decided | Unreadable]:
         for line in file.lines:
             if isinstance(line, Unreadable):
                 yield line
                 continue
-            drop, cause = drops.get(line.record.id), None
-            if drop is not None and drop.nearest is not None:
-                cause = tasks[drop.nearest.id]
-            elif drop is not None and drop.reason == "duplicate":
-                cause = tasks.get(drop.detail)
-            yield Decided(line, at, drop, cause, evidence.get(line.record.id))
+            drop = drops.get(line.place)
+            cause = causes.get(_cause_of(drop)) if drop is not None else None
+            yield Decided(line, at, drop, cause, evidence.get(line.place))
 
     return (rows(at, file) for at, file in enumerate(files))
 
 
-def _evidence(index: ContaminationIndex, tasks: list[Task]) -> dict[str, dict[str, Any]]:
-    """Return benchmark matches, keyed by task location."""
-    evidence = dict[str, dict[str, Any]]()
-    for begin in range(0, len(tasks), _BATCH):
-        batch = tasks[begin : begin + _BATCH]
-        parts = [[("instruction", task.record.task), ("output", task.record.output), *task.further] for task in batch]
-        found = zip(batch, contaminated(index, parts), strict=True)
-        evidence |= {task.record.id: match for task, match in found if match is not None}
-    return evidence
+def _cause_of(drop: Drop) -> str:
+    """Return the location of the row that a row was dropped for; empty if there is none."""
+    if drop.nearest is not None:
+        return drop.nearest.id
+    return drop.detail if drop.reason == "duplicate" else ""
 
 
-def _outcomes(job: CurateJob, texts: list[str], encoder: Vectors | None) -> list[Outcome]:
+def _evidence(index: ContaminationIndex | None, tasks: Sequence[Task]) -> Sequence[dict[str, Any] | None]:
+    """Return the benchmark match of each task."""
+    if index is None:
+        return [None] * len(tasks)
+    return contaminated(
+        index, [[("instruction", task.record.task), ("output", task.record.output), *task.further] for task in tasks]
+    )
+
+
+def _by_words(job: CurateJob, texts: Iterable[str]) -> Iterable[Outcome]:
+    options = job.novelty
+    decisions = keep_first(texts, options.rouge_threshold, options.rouge_rule, options.rouge_tokenizer)
+    return (Outcome(None if kept else "rouge_l", nearest) for kept, nearest in decisions)
+
+
+def _by_both(job: CurateJob, texts: list[str], encoder: Vectors, threshold: float) -> Iterable[Outcome]:
     options = job.novelty
     words = (options.rouge_threshold, options.rouge_rule, options.rouge_tokenizer)
-    if encoder is None or options.embedding_threshold is None:
-        return [Outcome(None if kept else "rouge_l", nearest) for kept, nearest in keep_first(texts, *words)]
-    return keep_new(texts, encoder.of(texts), options.embedding_threshold, options.embedding_reference, words)
+    return keep_new(texts, encoder.of(texts), threshold, options.embedding_reference, words)

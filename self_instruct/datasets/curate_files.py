@@ -3,10 +3,11 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
-from self_instruct.datasets.instruction_file import InstructionFile, Task
+from self_instruct.datasets.instruction_file import Line
 from self_instruct.datasets.pipeline import Reject, Result, Step
+from self_instruct.datasets.reading import Reader
 from self_instruct.datasets.rows import Unreadable
 from self_instruct.records import Drop
 from self_instruct.runs.funnel import RuleWarning, warnings_of
@@ -21,6 +22,15 @@ STAGES = (
 def stages_of(tally: Tally) -> list[tuple[str, str]]:
     """Return the stages in order, each with a caption for the remaining lines; contamination only if it dropped any."""
     return [item for item in STAGES if item[0] != "contamination" or tally.dropped("contamination")]
+
+
+@dataclass
+class InputFile:
+    """The rows of an input in order, and whether any of them has an output."""
+
+    reader: Reader
+    lines: list[Line | Unreadable] = field(default_factory=list)
+    has_output: bool = False
 
 
 @dataclass
@@ -61,7 +71,7 @@ class CurateCounts:
         """Return the funnel as text."""
         return self.tally.table("lines", self.stages)
 
-    def as_dict(self, files: Sequence[InstructionFile], options: Mapping[str, Any]) -> dict[str, Any]:
+    def as_dict(self, files: Sequence[InputFile], options: Mapping[str, Any]) -> dict[str, Any]:
         """Return all counts and the options for the report."""
         stages, tally = [stage for stage, _ in self.stages], self.tally
         return {
@@ -78,7 +88,7 @@ class CurateCounts:
         }
 
 
-def _about(file: InstructionFile, share: Tally) -> dict[str, Any]:
+def _about(file: InputFile, share: Tally) -> dict[str, Any]:
     reader, source = file.reader, file.reader.source
     return {
         "path": source.path, "name": source.name, "license": source.license,
@@ -89,16 +99,15 @@ def _about(file: InstructionFile, share: Tally) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Decided:
+class Decided(NamedTuple):
     """A readable row of input number `file` with its drop, if there is one, the input number and row that it was dropped for,
     and the benchmark match.
     """
 
-    task: Task
+    line: Line
     file: int = 0
     drop: Drop | None = None
-    cause: tuple[int, Task] | None = None
+    cause: tuple[int, Line] | None = None
     match: Mapping[str, Any] | None = None
 
 
@@ -110,18 +119,18 @@ class CurateStep(Step[Decided]):
 
     def apply_to(self, row: Decided) -> Result:
         """Keep a row, or drop it with the evidence."""
-        task, drop = row.task, row.drop
+        line, drop = row.line, row.drop
         if drop is None:
-            return Result([task.content])
+            return Result([line.content])
         about: dict[str, Any] = {"nearest": None}
         if row.cause is not None:
             file, cause = row.cause
             self._counts.overlap[row.file, file] += 1
             if drop.nearest is not None:
-                about["nearest"] = {"id": cause.name, "score": drop.nearest.score, "place": cause.record.id}
+                about["nearest"] = {"id": cause.name, "score": drop.nearest.score, "place": cause.place}
         if row.match is not None:
             about["match"] = row.match
-        return Result((), drop, [Reject(task.record.id, drop, about, {"id": task.name}, task.content)])
+        return Result((), drop, [Reject(line.place, drop, about, {"id": line.name}, line.content)])
 
     def reject_unreadable(self, row: Unreadable, drop: Drop) -> Reject:
         """Return the rejected line of a row that could not be read."""

@@ -1,11 +1,12 @@
-"""Read instruction files of any format completely: each row is a task, or an unreadable row with its location and problem.
+"""Read instruction files of any format: each row is a task, or an unreadable row with its location and problem.
 
 Reading continues after an unreadable row.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from self_instruct.datasets.example import ASSISTANT, Example, Turn
 from self_instruct.datasets.example_texts import parts_of
@@ -18,15 +19,23 @@ COMPARED = ("instruction", "task", "conversation")
 """Texts of a row that can be compared."""
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
-    """A readable row: the record, whose id is its location, the row's own id as `name`, and the line to write if it is kept.
-    `further` are the example's other texts, labelled as by `parts_of`, if they are wanted.
-    """
+class Line(NamedTuple):
+    """A readable row without its texts: its location, the row's own id as `name`, and the line to write if it is kept."""
 
-    record: Record
+    place: str
     name: str
     content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A readable row: its line, the record, whose id is the location, and whether the row has an output of its own. `further`
+    are the example's other texts, labelled as by `parts_of`, if they are wanted.
+    """
+
+    line: Line
+    record: Record
+    has_output: bool
     further: tuple[tuple[str, str], ...] = ()
 
     def compared(self, compare: str | None) -> str:
@@ -38,58 +47,48 @@ class Task:
         return self.record.conversation if self.record.conversation and compare != "task" else self.record.task
 
 
-@dataclass(frozen=True)
-class InstructionFile:
-    """The rows of a source in order, and whether any of them has an output."""
-
-    reader: Reader
-    lines: list[Task | Unreadable]
-    has_output: bool
-
-
-def read_files(sources: Sequence[Source], option: str = "--input_path") -> list[InstructionFile]:
-    """Return the rows of sources in any format.
+def read_tasks(sources: Sequence[Source], option: str = "--input_path") -> Iterator[Task | Unreadable]:
+    """Yield the rows of sources in any format. Lines in our format stay unchanged.
 
     Raises UserError if a source cannot be opened, its format is unknown, or no row of any source can be read.
     """
-    return read_all(open_sources(sources, option))
-
-
-def read_all(readers: Sequence[Reader], *, uniform: bool = False, further: bool = False) -> list[InstructionFile]:
-    """Return the rows of opened sources, on request with their `further` texts. Lines in our format stay unchanged unless
-    `uniform` rewrites all.
-    """
+    readers = open_sources(sources, option)
     columns = set[str]().union(*(reader.columns for reader in readers))
-    return [read_file(reader, columns, uniform, further) for reader in readers]
+    for reader in readers:
+        yield from tasks_of(reader, columns)
 
 
-def read_file(reader: Reader, columns: set[str], uniform: bool = False, further: bool = False) -> InstructionFile:
-    """Return the rows of an opened source as `read_all` does; `columns` are the optional columns that any source needs."""
-    lines, has_output = list[Task | Unreadable](), False
+def tasks_of(
+    reader: Reader, columns: set[str], uniform: bool = False, further: bool = False
+) -> Iterator[Task | Unreadable]:
+    """Yield the rows of an opened source, on request with their `further` texts; `columns` are the optional columns that any
+    source needs. Lines in our format stay unchanged unless `uniform` rewrites all.
+    """
     for item in reader.rows():
         if isinstance(item, Unreadable):
-            lines.append(item)
+            yield item
             continue
         row, example = item
         line = (
             json_line(row_of(example, columns)).removesuffix(b"\n") if uniform else reader.line(row, example, columns)
         )
-        lines.append(_task(example, row.place, line, further))
-        has_output = has_output or bool(example.output)
-    return InstructionFile(reader, lines, has_output)
+        yield _task(example, row.place, line, further)
 
 
-def _task(example: Example, place: str, line: bytes, further: bool) -> Task:
+def _task(example: Example, place: str, content: bytes, further: bool) -> Task:
     # Ids may repeat across files; locations do not.
-    whole = "\n".join(map(_text_of, example.turns)) if not example.is_single_turn else ""
-    answers = (turn["content"] for turn in example.turns if turn["role"] == ASSISTANT and turn["content"].strip())
-    output = example.output or next(answers, "")
+    line, output, whole = Line(place, example.id or place, content), example.output, ""
+    if example.messages:
+        turns = example.turns
+        answers = (turn["content"] for turn in turns if turn["role"] == ASSISTANT and turn["content"].strip())
+        output = output or next(answers, "")
+        whole = "\n".join(map(_text_of, turns)) if not example.is_single_turn else ""
     record = Record(place, example.instruction.strip(), example.input.strip(), output.strip(), conversation=whole)
     if not further:
-        return Task(record, example.id or place, line)
+        return Task(line, record, bool(example.output))
     shown = {example.instruction, example.prompt, example.output}
     others = tuple((part, text) for part, text in parts_of(example) if text not in shown)
-    return Task(record, example.id or place, line, others)
+    return Task(line, record, bool(example.output), others)
 
 
 def _text_of(turn: Turn) -> str:

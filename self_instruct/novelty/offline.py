@@ -28,6 +28,9 @@ class Decision(NamedTuple):
     nearest: Match | None
 
 
+_KEPT = Decision(True, None)
+
+
 def keep_first(
     texts: Iterable[str],
     threshold: float = 0.7,
@@ -51,7 +54,7 @@ def keep_first(
         scores, found = search.nearest(begin, end)
         new = search.keep_new(begin, end, scores, found, limit)
         for one, position, score in zip(new.tolist(), found.tolist(), scores.tolist(), strict=True):
-            decisions.append(Decision(one, Match(position, score) if position >= 0 else None))
+            decisions.append(Decision(one, Match(position, score)) if position >= 0 else _KEPT)
     return decisions
 
 

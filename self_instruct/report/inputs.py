@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from self_instruct.datasets import curate_files as curated
-from self_instruct.datasets.instruction_file import Task, read_files
+from self_instruct.datasets.instruction_file import Task, read_tasks
 from self_instruct.datasets.reading import Source
 from self_instruct.datasets.rows import Unreadable
 from self_instruct.errors import UserError
@@ -171,7 +171,7 @@ def _read_run(folder: Path, name: str) -> ReportInput:
 
 def _read_file(path: Path, name: str) -> ReportInput:
     outputs = OutputPaths(path)
-    lines = read_files([Source(str(path))], NAMED)[0].lines
+    lines = list(read_tasks([Source(str(path))], NAMED))
     tasks = [line for line in lines if isinstance(line, Task)]
     broken = [line for line in lines if isinstance(line, Unreadable)]
     dropped = [Dropped(line.place, "read", line.reason, line.problem, line.text, None, None) for line in broken]
@@ -181,9 +181,9 @@ def _read_file(path: Path, name: str) -> ReportInput:
             _dropped(str(row.get("id") or row.get("place")), row, _rejected_text(row), None) for _, row in rows
         ]
     options = _options(outputs.report)
-    ids = Counter(task.name for task in tasks)
+    ids = Counter(task.line.name for task in tasks)
     named = [_renamed(task.record, _name(task, path, ids)) for task in tasks]
-    rows_ = [_row(record, json.loads(task.content), None) for record, task in zip(named, tasks, strict=True)]
+    rows_ = [_row(record, json.loads(task.line.content), None) for record, task in zip(named, tasks, strict=True)]
     vectors = [outputs.vectors]
     return ReportInput(name, rows_, dropped, "lines", curated.STAGES, vectors, settings=file_settings(options),
                        thresholds=_thresholds(options))  # fmt: skip
@@ -200,8 +200,8 @@ def _options(report: Path) -> dict[str, Any]:
 
 def _name(task: Task, path: Path, ids: Counter[str]) -> str:
     """Return the id of a record if it is unique in its file, else the file and the line."""
-    unnamed = task.name == task.record.id or ids[task.name] > 1
-    return f"{path.name}:{task.record.id.rpartition(':')[2]}" if unnamed else task.name
+    unnamed = task.line.name == task.record.id or ids[task.line.name] > 1
+    return f"{path.name}:{task.record.id.rpartition(':')[2]}" if unnamed else task.line.name
 
 
 def _renamed(record: Record, name: str) -> Record:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from self_instruct.config.option import declarations
-from self_instruct.datasets.instruction_file import Task, read_files
+from self_instruct.datasets.instruction_file import Task, read_tasks
 from self_instruct.datasets.reading import Source
 from self_instruct.errors import UserError
 from self_instruct.generation.config import GROUPS, Config, assemble
@@ -150,18 +150,17 @@ def _dataset(sources: Sequence[str], of_run: bool) -> list[tuple[Record, bytes]]
     Raises UserError for a line that cannot be read, and if two different records have the same id.
     """
     found, dataset = dict[str, Record](), list[tuple[Record, bytes]]()
-    for file in read_files([Source(path) for path in sources], "--batch_dir" if of_run else "--input_path"):
-        for line in file.lines:
-            if not isinstance(line, Task):
-                raise UserError(f"{line.place}: {line.problem}; fix the line, or curate the file first")
-            texts = (line.record.instruction, line.record.input, line.record.output)
-            name = line.name
-            if name == line.record.id:  # made from the line number, which changes with other lines
-                name = hashlib.sha256("\0".join(texts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
-            record = found.setdefault(name, Record(name, *texts))
-            if record != Record(name, *texts):
-                raise UserError(
-                    f"{line.record.id}: has the id {name} of an earlier, different record; give each record its own id, or none"
-                )
-            dataset.append((record, line.content))
+    for task in read_tasks([Source(path) for path in sources], "--batch_dir" if of_run else "--input_path"):
+        if not isinstance(task, Task):
+            raise UserError(f"{task.place}: {task.problem}; fix the line, or curate the file first")
+        texts = (task.record.instruction, task.record.input, task.record.output)
+        name = task.line.name
+        if name == task.line.place:  # made from the line number, which changes with other lines
+            name = hashlib.sha256("\0".join(texts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        record = found.setdefault(name, Record(name, *texts))
+        if record != Record(name, *texts):
+            raise UserError(
+                f"{task.line.place}: has the id {name} of an earlier, different record; give each record its own id, or none"
+            )
+        dataset.append((record, task.line.content))
     return dataset
