@@ -115,6 +115,6 @@ _INVISIBLE = frozenset("\u115f\u1160\u3164\uffa0\u2800")
 
 def is_blank(text: str) -> bool:
     """Return whether nothing of a text can be seen: white space, control and zero-width characters only."""
-    return all(
+    return not (text[:1].isascii() and text[:1].isalnum()) and all(
         sign.isspace() or sign in _INVISIBLE or unicodedata.category(sign) in ("Cf", "Cc", "Mn") for sign in text
     )

@@ -225,11 +225,16 @@ def _lines(file: io.BufferedIOBase, name: str) -> Iterator[Row | Unreadable]:
             value = object_of(raw, place, decode)
             if value is None:
                 continue
-            line = raw.decode("utf-8").strip().encode("utf-8")
-            yield Row(place, number, value, line, ("nan",) if constants else ())
+            yield Row(place, number, value, _trimmed(raw), ("nan",) if constants else ())
         except LineError as error:
             yield Unreadable(place, error.reason, error.problem, shown(raw))
         number += 1
+
+
+def _trimmed(line: bytes) -> bytes:
+    """Return the object on a line, without white space of any script around it."""
+    found = line.strip()
+    return found if found.startswith(b"{") and found.endswith(b"}") else line.decode("utf-8").strip().encode("utf-8")
 
 
 def _raw_lines(file: io.BufferedIOBase) -> Iterator[tuple[bytes, bool]]:

@@ -114,6 +114,8 @@ class Decided(NamedTuple):
 class CurateStep(Step[Decided]):
     """Write the kept rows, and count in `counts.overlap` for which inputs the others were dropped."""
 
+    batch = 1024
+
     def __init__(self, counts: CurateCounts) -> None:
         self._counts = counts
 

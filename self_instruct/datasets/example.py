@@ -21,7 +21,7 @@ OPTIONAL = ("system", "messages")
 """Columns that a file has only if a row needs them. Then all rows have them: loaders infer columns from the first rows."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Example:
     """The content of a row of any format.
 

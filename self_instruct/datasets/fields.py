@@ -50,6 +50,8 @@ def about_of(row: dict[str, Any], *taken: str, id: str = "id", category: str = "
         named |= {"path": str(origin.get("path", "")), "row": number if isinstance(number, int) else 0}
         return {**named, "fields": {**ours, **rest}}
     found: dict[str, Any] = {}
+    if not rest:
+        return {"fields": rest}
     for name, key in zip(ABOUT, (id, category, "source", "license"), strict=True):
         value = rest.get(key)
         if isinstance(value, str) or (name == "id" and isinstance(value, int) and not isinstance(value, bool)):

@@ -6,10 +6,9 @@ A source is a file, a pipe, a folder of the `datasets` library or a Hub dataset,
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from self_instruct.datasets.containers import Container, open_container
 from self_instruct.datasets.example import Example
@@ -122,15 +121,22 @@ class Reader:
         example = schema.read(row.value, row.place)
         if self.schema is not None and schema.read is not self.schema.read and schema.name in SCHEMAS:
             self.others[schema.name] += 1
-        named = {"source": self.source.name or example.source, "license": self.source.license or example.license}
-        return replace(
-            example,
-            source=named["source"],
-            license=named["license"],
-            fields=_with_replaced(example, named),
-            path=example.path or (f"{self.source.path}#{row.part}" if row.part else self.source.path),
-            row=example.row if example.path else row.number,
-        )
+        self._name(example)
+        if not example.path:
+            example.path = f"{self.source.path}#{row.part}" if row.part else self.source.path
+            example.row = row.number
+        return example
+
+    def _name(self, example: Example) -> None:
+        """Give an example the source's name and licence, and keep its own in its fields, earlier values first."""
+        for name, value in (("source", self.source.name), ("license", self.source.license)):
+            before = getattr(example, name)
+            if value and before and before != value:
+                earlier = example.fields.get(name, [])
+                joined = [*(earlier if isinstance(earlier, list) else [earlier]), before]
+                example.fields = {**example.fields, name: joined if name in example.fields else before}
+            if value:
+                setattr(example, name, value)
 
     def _schema_of(self, row: Row) -> Schema:
         assert self.schema is not None
@@ -201,16 +207,3 @@ def open_source(source: Source, option: str = "--input_path") -> Reader:
     else:
         schema = named(source.format, values, container.header, source.path)
     return Reader(source, container, schema, first)
-
-
-def _with_replaced(example: Example, named: Mapping[str, str]) -> dict[str, Any]:
-    """Return the fields, with the example's own source and licence if `named` replaces them; earlier values come first."""
-    fields = dict(example.fields)
-    for name, value in named.items():
-        before = getattr(example, name)
-        if before and before != value:
-            earlier = fields.get(name, [])
-            fields[name] = (
-                [*(earlier if isinstance(earlier, list) else [earlier]), before] if name in fields else before
-            )
-    return fields

@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 LONGEST = 1 << 22  # bytes of a row; about a million tokens
 _SHOWN = 2000
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """An object: its location (`file:line`, or `file[index]` without lines), its number from 0, the raw line if it is one, and
     the repairs made to read it. In a file of several lists, `part` is the name of its list, and `header` holds the scalar
     values before that list in its object.

@@ -24,6 +24,7 @@ _UNSPACED = (
 
 
 _OPENING = 200  # characters that are read for the opening of a text
+_ASCII_WORD = re.compile("[A-Za-z0-9]")  # words for both tokenizers
 _SPACED = bytes(ord(" ") if NON_ALPHANUM_RE.match(chr(sign)) else sign for sign in range(256))
 
 
@@ -52,7 +53,7 @@ TOKENIZERS: dict[str, Tokenizer] = {"rouge": rouge_tokens, "unicode": unicode_to
 def without_tokens(texts: Iterable[str], name: str) -> int:
     """Return how many texts have words, but none that the tokenizer of that name finds: to ROUGE-L each of them is new."""
     tokens = TOKENIZERS[name]
-    return sum(not tokens(text[:_OPENING]) and not tokens(text) and bool(unicode_tokens(text)) for text in texts)
+    return sum(not _ASCII_WORD.search(text) and not tokens(text) and bool(unicode_tokens(text)) for text in texts)
 
 
 def untokenized_warning(number: int, total: int) -> str:

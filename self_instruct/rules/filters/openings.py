@@ -10,6 +10,7 @@ PROGRAMMING = ("Write a program", "Write a function")
 """Openings of programming tasks. Small models often write the first without a program as the output (wang2022self); a fork of
 Self-Instruct for code adds the second."""
 
+_PUNCTUATION = frozenset(string.punctuation)
 _OPENING_CATEGORIES = ("Nd", "Nl", "Ps", "Pi", "Pf")
 """Unicode categories besides letters that may begin a sentence: digits, brackets and quotation marks.
 
@@ -35,7 +36,7 @@ def drop_openings(openings: Sequence[str]) -> Callable[[Record], str | None]:
 
 def drop_punctuation(record: Record) -> str | None:
     """Reject with `starts_with_punctuation`: the instruction is probably the rest of a label, a list or a quotation."""
-    return "starts_with_punctuation" if record.instruction[:1] in tuple(string.punctuation) else None
+    return "starts_with_punctuation" if record.instruction[:1] in _PUNCTUATION else None
 
 
 def drop_non_ascii(record: Record) -> str | None:

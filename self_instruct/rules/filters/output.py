@@ -5,12 +5,15 @@ from collections.abc import Callable
 
 from self_instruct.records import Record, is_blank
 
+_WORD = re.compile(r"\w")
+_FENCE = re.compile(r"^```\w*\s*$", re.MULTILINE)
+
 
 def drop_empty(record: Record) -> str | None:
     """Reject with `empty_instruction` or `empty_output`; an empty code fence, or only punctuation, counts as empty."""
-    if is_blank(record.instruction) or not re.search(r"\w", record.instruction):
+    if is_blank(record.instruction) or not _WORD.search(record.instruction):
         return "empty_instruction"
-    bare = re.sub(r"^```\w*\s*$", "", record.output, flags=re.MULTILINE)
+    bare = _FENCE.sub("", record.output) if "```" in record.output else record.output
     # A single character such as "+" can be an answer; a fence or white space cannot.
     return "empty_output" if is_blank(bare) else None
 
@@ -23,7 +26,7 @@ def drop_output_repeats_task(record: Record) -> str | None:
     right if the task asks to copy it, to change it only if needed, or to sort what is already sorted.
     """
     output = _folded(record.output)
-    if output in {_folded(record.instruction), _folded(record.task)}:
+    if output == _folded(record.instruction) or (record.input and output == _folded(record.task)):
         return "output_repeats_task"
     same = bool(record.input) and record.output.strip("\n") == record.input.strip("\n")
     return "output_repeats_task" if same and not _may_equal(record) else None

@@ -45,7 +45,10 @@ def _mostly_repeats(words: list[str], min_characters: int) -> bool:
     """Return whether repeated sequences of five words, with at least `min_characters`, make up over half of a text."""
     if len(words) < LOOP_TIMES * LOOP_WORDS:
         return False
-    # A word of a sequence that occurs three times occurs three times; in most texts few words do.
+    # A word of a sequence that occurs three times occurs three times; in most texts few words do. Where a word occurs at
+    # least three times, at least two of three are repetitions.
+    if (len(words) - len(set(words))) * LOOP_TIMES <= LOOP_SHARE * len(words) * (LOOP_TIMES - 1):
+        return False
     if sum(number for number in Counter(words).values() if number >= LOOP_TIMES) <= LOOP_SHARE * len(words):
         return False
     ends = _sequence_ends(words, min_characters)
