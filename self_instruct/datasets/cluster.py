@@ -139,18 +139,18 @@ class FilterRows(_CurateTask):
             self.stat_update("passed", value=len(material.passed))
 
     def _write_words(self, file: int, part: int, material: Material, texts: Sequence[str]) -> None:
-        """Write, for each part of the comparison, a line for each text: key, positions of the words in its prefix, words."""
+        """Write, for each part of the comparison, a line for each text: key, items of its prefix as place:position, words."""
         work, lines = self._work, defaultdict[int, list[str]](list)
         tokens = TOKENIZERS[work.job.novelty.rouge_tokenizer]
         lines_of_file = enumerate(material.files[0].lines)
         for passed, text in zip(material.passed, texts, strict=True):
             at = next(at for at, line in lines_of_file if line is passed)
-            words, places = tokens(text), defaultdict[int, list[int]](list)
-            for place in prefix(words, work.limit, work.frequent):
-                places[part_of(words[place], work.tasks)].append(place)
+            words, items = tokens(text), defaultdict[int, list[str]](list)
+            for place, position in enumerate(prefix(words, work.limit, work.frequent)):
+                items[part_of(words[position], work.tasks)].append(f"{place}:{position}")
             key = file << _ROW_BITS | at * work.parts + part
-            for other, chosen in places.items():
-                lines[other].append(f"{key}\t{' '.join(map(str, chosen))}\t{' '.join(words)}\n")
+            for other, chosen in items.items():
+                lines[other].append(f"{key}\t{' '.join(chosen)}\t{' '.join(words)}\n")
         for other, found in lines.items():
             folder = work.words(other)
             folder.mkdir(parents=True, exist_ok=True)
@@ -453,13 +453,17 @@ def _restored_counts(content: dict[str, Any]) -> CurateCounts:
     return CurateCounts(**{**content, "rules": rules, "shares": shares, "overlap": overlap})
 
 
-def _texts(folder: Path) -> Iterator[tuple[int, list[int], list[str]]]:
+def _texts(folder: Path) -> Iterator[tuple[int, list[tuple[int, int]], list[str]]]:
     """Yield the texts that `FilterRows` wrote for a part."""
     for path in sorted(folder.glob("*.tsv")):
         with path.open(encoding="utf-8", errors="surrogatepass", newline="\n") as lines:
             for line in lines:
-                key, places, words = line.rstrip("\n").split("\t")
-                yield int(key), list(map(int, places.split())), words.split(" ")
+                key, items, words = line.rstrip("\n").split("\t")
+                chosen = [
+                    (int(place), int(position))
+                    for place, _, position in (item.partition(":") for item in items.split())
+                ]
+                yield int(key), chosen, words.split(" ")
 
 
 def _loaded(path: Path) -> Iterator[dict[str, Any]]:

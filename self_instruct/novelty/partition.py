@@ -41,15 +41,16 @@ def part_of(word: str, parts: int) -> int:
     return crc32(word.encode("utf-8", "surrogatepass")) % parts
 
 
-def near_pairs(texts: Iterable[tuple[int, Sequence[int], Sequence[str]]], limit: float) -> np.ndarray:
+def near_pairs(texts: Iterable[tuple[int, Sequence[tuple[int, int]], Sequence[str]]], limit: float) -> np.ndarray:
     """Return the near pairs of a part [pairs] of type `PAIR`.
 
-    Each text is given by its key, the positions of the prefix's words that belong to this part, and its words. Texts with the
-    same tokens are paired with the first of them only, with a score of 1; only this one is paired with others.
+    Each text is given by its key, those items of its prefix that belong to this part, and its words; an item is given by its
+    place in the prefix and the position of its word. Texts with the same tokens are paired with the first of them only, with
+    a score of 1; only this one is paired with others.
     """
     first, copies = dict[tuple[int, ...], int](), list[tuple[int, int, float]]()
     keys, lengths, numbers = list[int](), list[int](), list[int]()
-    groups, members = list[int](), list[int]()
+    groups, members, places = list[int](), list[int](), list[int]()
     known, items = dict[str, int](), dict[tuple[int, int], int]()
     for key, chosen, words in sorted(texts, key=lambda text: text[0]):
         tokens = tuple(known.setdefault(word, len(known)) for word in words)
@@ -57,27 +58,30 @@ def near_pairs(texts: Iterable[tuple[int, Sequence[int], Sequence[str]]], limit:
         if earlier != key:
             copies.append((earlier, key, 1.0))
             continue
-        for at in chosen:
+        for place, at in chosen:
             groups.append(items.setdefault((tokens[at], tokens[:at].count(tokens[at])), len(items)))
             members.append(len(keys))
+            places.append(place)
         keys.append(key)
         lengths.append(len(tokens))
         numbers.extend(tokens)
     sizes, names = np.array(lengths, np.int64), np.array(keys, np.int64)
-    ordered, begins = _grouped(np.array(groups, np.int64), np.array(members, np.int64), sizes)
+    of_items = np.array(members, np.int64)
+    order, begins = _grouped(np.array(groups, np.int64), sizes[of_items])
+    grouped = of_items[order], np.array(places, np.int64)[order], begins
     ends = np.concatenate([[0], np.cumsum(sizes)])
-    one, other, scores = pairs.near_pairs(np.array(numbers, np.int32), ends, ordered, begins, limit)
+    one, other, scores = pairs.near_pairs(np.array(numbers, np.int32), ends, *grouped, limit)
     near = np.empty(len(scores), PAIR)
     near["first"], near["second"] = np.sort([names[one], names[other]], axis=0)
     near["score"] = scores
     return np.unique(np.concatenate([np.array(copies, PAIR), near]))
 
 
-def _grouped(groups: np.ndarray, members: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the members group by group, in ascending order of size in each, and where each group begins and ends."""
-    order = np.lexsort((sizes[members], groups))
-    counts = np.bincount(groups[order]) if len(groups) else np.empty(0, np.int64)
-    return members[order], np.concatenate([[0], np.cumsum(counts)])
+def _grouped(groups: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the order of members group by group, in ascending order of size in each, and where each group begins and ends."""
+    order = np.lexsort((sizes, groups))
+    counts = np.bincount(groups) if len(groups) else np.empty(0, np.int64)
+    return order, np.concatenate([[0], np.cumsum(counts)])
 
 
 def keep_first(found: Iterable[np.ndarray]) -> dict[int, Match]:

@@ -287,7 +287,7 @@ from pathlib import Path
 from self_instruct.engines.base import Sampling
 from tests.support.engine_runs import PROMPTS, engine_of, request
 engine = engine_of(Path({str(tiny_llama)!r}), Sampling(max_new_tokens=900, temperature=0), backend="paged")
-engine.submit([request(index, PROMPTS[2]) for index in range(200)])
+engine.submit([request(index, PROMPTS[2]) for index in range(30)])
 engine._backend.advance(engine._waiting, lambda rows: None, lambda: False)
 print(sum("_run_generation_loop" in thread.name for thread in threading.enumerate()), flush=True)
 raise RuntimeError("the main thread is lost")

@@ -20,7 +20,7 @@ def in_parts(texts: list[str], threshold: float, rule: str, parts: int, sample: 
     for at, row in enumerate(words):
         chosen = partition.prefix(row, limit, frequent)
         for part in range(parts):
-            own = [place for place in chosen if partition.part_of(row[place], parts) == part]
+            own = [item for item in enumerate(chosen) if partition.part_of(row[item[1]], parts) == part]
             if own:
                 shares[part].append((at, own, row))
     drops = partition.keep_first(partition.near_pairs(share, limit) for share in shares)

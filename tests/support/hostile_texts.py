@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from types import ModuleType
 
-SMALL, LARGE = 500, 2_000
+SMALL, LARGE = 400, 1_600
 _UNITS = (
     "a", "1", " ", "\n", "\t", "###", "###\n", "(", ")", "[", "]", "{", "}", "'", '"', "`", "```", "```\n", ".", "a.", "1.",
     ",", "1,", ":", "=", "1=", "-", "*", "_",

@@ -21,30 +21,36 @@ from self_instruct.novelty.kernels.subsequence import (
 
 @compiled
 def near_pairs(
-    tokens: np.ndarray, ends: np.ndarray, members: np.ndarray, begins: np.ndarray, limit: float
+    tokens: np.ndarray, ends: np.ndarray, members: np.ndarray, places: np.ndarray, begins: np.ndarray, limit: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the pairs of sequences in one group with an F1 above a limit: positions, positions and scores [pairs].
 
-    Group i is members[begins[i]:begins[i + 1]], positions in ascending order of length. A pair is returned once for each group
-    that holds both.
+    Group i is members[begins[i]:begins[i + 1]], positions in ascending order of length; they share an item, whose place in the
+    order of all items of a text is in `places` [members]. If c of the items of texts of m and n tokens are shared, the first
+    one that is shared has a place below m - c + 1 and n - c + 1. So a pair is returned at least once for one of its groups.
     """
     narrow, wide = _signatures(tokens, ends, NARROW), _signatures(tokens, ends, WIDE)
+    sizes = ends[members + 1] - ends[members]
     one, other, scores, used = np.empty(1024, np.int64), np.empty(1024, np.int64), np.empty(1024), 0
     for group in range(begins.size - 1):
         for place in range(begins[group], begins[group + 1]):
             query = members[place]
-            m = ends[query + 1] - ends[query]
+            m = sizes[place]
             keys, bits = match_tables(0, m)
-            n, least = 0, 0
+            n, least, most, room = 0, 0, np.uint64(0), 0
             for later in range(place + 1, begins[group + 1]):
                 text = members[later]
-                if ends[text + 1] - ends[text] != n:
-                    n = ends[text + 1] - ends[text]
+                if sizes[later] != n:
+                    n = sizes[later]
                     least = least_common(limit, m, n)
-                    if least > m:
+                    if least > m - places[place]:
                         break  # the others are longer still
-                most = np.uint64(m + n - 2 * least)
-                if _differ(narrow, query, text, most) or (n > LONG and _differ(wide, query, text, most)):
+                    most, room = np.uint64(m + n - 2 * least), n - least
+                if (
+                    places[later] > room
+                    or _differ(narrow, query, text, most)
+                    or (n > LONG and _differ(wide, query, text, most))
+                ):
                     continue
                 if not keys.shape[0]:
                     keys, bits = match_tables(1, m)
