@@ -41,10 +41,10 @@ def indexed(texts: list[list[str]], limit: float, monkeypatch: pytest.MonkeyPatc
 def test_nearest_texts_are_those_of_a_loop_over_the_reference(
     limit: float, split: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    texts, scorer = texts_of(60, 150, 30), rouge_scorer()
+    texts, scorer = texts_of(60, 80, 25), rouge_scorer()
     index = indexed(texts, limit, monkeypatch, split)
-    added = np.array([at for at in range(100) if at % 3])
-    assert index.add(0, 100, added).sum() == sum(bool(texts[at]) for at in added)
+    added = np.array([at for at in range(50) if at % 3])
+    assert index.add(0, 50, added).sum() == sum(bool(texts[at]) for at in added)
     scores, found = index.nearest(0, len(texts), threads=2)
     for query, text in enumerate(texts):
         exact = [(scorer._score_lcs(texts[at], text).fmeasure, -at) for at in added.tolist()]

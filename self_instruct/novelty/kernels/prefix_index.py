@@ -24,14 +24,15 @@ class PrefixIndex:
 
     def __init__(self, tokens: Tokens, limit: float) -> None:
         self._tokens, self._limit = tokens, limit
+        # The most tokens of a text whose F1 with one of LONG tokens can be above the limit.
+        self._longest = LONG * (2 - limit) / limit if limit > 0 else np.inf
         counts = np.bincount(tokens.numbers)
         order = np.argsort(counts, kind="stable")
         self._rarity = np.empty(len(counts), np.int64)
         self._rarity[order] = np.arange(len(counts))
-        self.listed = np.ones(LONG + 1, np.bool_)
+        self.listed = np.arange(LONG + 1) > 0
         self.listed &= self._share_read() < _FEW
-        self.listed[0] = False
-        self._lists = self._empty(counts[order] >= _SPLIT)
+        self._lists = self._allocated(counts[order] >= _SPLIT)
 
     def nearest(self, begin: int, end: int, threads: int = 1) -> tuple[np.ndarray, np.ndarray]:
         """Return, for each text from `begin` to `end`, the highest F1 above the limit with an added text, and its position, the
@@ -47,18 +48,22 @@ class PrefixIndex:
 
     def add(self, begin: int, end: int, chosen: np.ndarray) -> np.ndarray:
         """Add texts, given as positions from `begin`, in ascending order. Return which are of a listed length, and so added."""
-        lengths = np.diff(self._tokens.ends[begin : end + 1])[chosen]
-        added = self.listed[np.minimum(lengths, LONG)] & (lengths <= LONG)
+        added = self._is_listed(begin + chosen)
         if added.any():
             prefixes.insert(self._lists, *self._tokens, self._items(np.arange(begin, end)), begin, chosen[added])
         return added
 
+    def _is_listed(self, texts: np.ndarray) -> np.ndarray:
+        lengths = self._tokens.lengths(texts)
+        return (lengths <= LONG) & self.listed[np.minimum(lengths, LONG)]
+
     def _items(self, texts: np.ndarray) -> Items:
-        """Return the first tokens of texts, each token once: enough to find any other text with an F1 above the limit."""
-        numbers, ends = self._tokens.chosen(texts)
+        """Return the first tokens of texts, each token once: enough to find any listed text with an F1 above the limit."""
+        short = np.flatnonzero(self._tokens.lengths(texts) <= self._longest)
+        numbers, ends = self._tokens.chosen(texts[short])
         lengths = np.diff(ends)
         # One number for each occurrence, which sorts by text and then by rarity.
-        tokens = np.sort(np.repeat(np.arange(len(texts)), lengths) * len(self._rarity) + self._rarity[numbers])
+        tokens = np.sort(np.repeat(short, lengths) * len(self._rarity) + self._rarity[numbers])
         places = np.arange(len(tokens)) - np.repeat(ends[:-1], lengths)
         # 2c / (m + n) > limit and n >= c give c > limit m / (2 - limit).
         limit = min(self._limit, 1.0)
@@ -74,23 +79,23 @@ class PrefixIndex:
         """
         number = len(self._tokens)
         sample = np.arange(0, number, max(1, -(-number // _SAMPLE)))
-        items, lengths = self._items(sample), np.minimum(np.diff(self._tokens.ends)[sample], LONG + 1)
+        sample = sample[self._is_listed(sample)]
+        items, lengths = self._items(sample), self._tokens.lengths(sample)
         of_items = np.repeat(lengths, np.diff(items.ends))
-        pairs, counts = np.unique(items.tokens * (LONG + 2) + of_items, return_counts=True)
-        read = np.bincount(pairs % (LONG + 2), counts * (counts - 1.0), LONG + 2)
-        texts = np.bincount(lengths, minlength=LONG + 2)
-        return (read / np.maximum(1, texts * (texts - 1)))[: LONG + 1]
+        pairs, counts = np.unique(items.tokens * (LONG + 1) + of_items, return_counts=True)
+        read = np.bincount(pairs % (LONG + 1), counts * (counts - 1.0), LONG + 1)
+        texts = np.bincount(lengths, minlength=LONG + 1)
+        return read / np.maximum(1, texts * (texts - 1))
 
-    def _empty(self, split: np.ndarray) -> Lists:
+    def _allocated(self, split: np.ndarray) -> Lists:
         """Return lists with room for all texts of the listed lengths; `split` tells which tokens have several."""
         firsts = np.concatenate([[0], np.cumsum(np.where(split, LONG + 1, 1))])
         room = np.zeros(firsts[-1], np.int64)
         for begin in range(0, len(self._tokens), _BLOCK):
             texts = np.arange(begin, min(begin + _BLOCK, len(self._tokens)))
-            lengths = np.diff(self._tokens.ends)[texts]
-            texts = texts[(lengths <= LONG) & self.listed[np.minimum(lengths, LONG)]]
+            texts = texts[self._is_listed(texts)]
             items = self._items(texts)
-            lengths = np.repeat(np.diff(self._tokens.ends)[texts], np.diff(items.ends))
+            lengths = np.repeat(self._tokens.lengths(texts), np.diff(items.ends))
             room += np.bincount(firsts[items.tokens] + np.where(split[items.tokens], lengths, 0), minlength=len(room))
         begins = np.concatenate([[0], np.cumsum(room)])
         entries = np.empty((begins[-1], WORDS), np.uint64)

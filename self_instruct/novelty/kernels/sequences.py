@@ -26,6 +26,10 @@ class Tokens(NamedTuple):
     def __len__(self) -> int:
         return len(self.ends) - 1
 
+    def lengths(self, positions: np.ndarray) -> np.ndarray:
+        """Return the numbers of tokens of the sequences at the positions."""
+        return self.ends[positions + 1] - self.ends[positions]
+
     def part(self, begin: int, end: int) -> "Tokens":
         """Return the sequences from `begin` to `end`."""
         first, last = self.ends[[begin, end]]
@@ -33,7 +37,7 @@ class Tokens(NamedTuple):
 
     def chosen(self, positions: np.ndarray) -> "Tokens":
         """Return the sequences at the positions."""
-        lengths = np.diff(self.ends)[positions]
+        lengths = self.lengths(positions)
         ends = np.concatenate([[0], np.cumsum(lengths)])
         inside = np.arange(ends[-1]) - np.repeat(ends[:-1], lengths)
         return Tokens(self.numbers[np.repeat(self.ends[positions], lengths) + inside], ends)
