@@ -28,7 +28,7 @@ test: $(VENV)/installed-test
 	$(PYTEST) -n 3 -m "not gpu"
 
 test-unit: $(VENV)/installed-test
-	$(PYTEST) -n 2 -m "not e2e and not gpu"
+	$(PYTEST) -n 2 -m "not e2e and not gpu" --ignore=tests/e2e --ignore=tests/gpu
 
 test-e2e: $(VENV)/installed-test
 	$(PYTEST) -n 3 -m e2e
