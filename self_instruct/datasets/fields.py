@@ -64,8 +64,9 @@ def about_of(row: dict[str, Any], *taken: str, id: str = "id", category: str = "
 
 def other_output(row: dict[str, Any], *names: str) -> str | None:
     """Return the name of an output field other than `names`; None if one of `names` has a value, or there is no other."""
-    if any(row.get(name) is not None for name in names):
-        return None
+    for name in names:
+        if row.get(name) is not None:
+            return None
     return next((other for other in OUTPUTS if row.get(other) and isinstance(row[other], str)), None)
 
 

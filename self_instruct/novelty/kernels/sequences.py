@@ -6,6 +6,7 @@ Positions count from 0 in the order of adding.
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -73,7 +74,7 @@ class SequenceIndex:
         rows = [list(map(self._vocabulary.__getitem__, self._tokenizer(text))) for text in texts]
         ends = np.zeros(len(rows) + 1, np.int64)
         np.cumsum([len(row) for row in rows], out=ends[1:])
-        return Tokens(np.fromiter((number for row in rows for number in row), np.int32, ends[-1]), ends)
+        return Tokens(np.fromiter(chain.from_iterable(rows), np.int32, ends[-1]), ends)
 
     def add(self, added: Tokens) -> None:
         """Add sequences returned by `tokens` of this index."""
