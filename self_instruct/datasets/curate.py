@@ -49,7 +49,7 @@ class CurateJob:
 class Material:
     """The rows of a curation: the lines of each input, and which of them pass the filters and are in no benchmark. `drops` and
     benchmark matches (`evidence`) of the others are keyed by location. `untokenized` counts texts, including dropped ones, that
-    have no word that ROUGE-L compares. Of rows whose text was yielded, the texts are not kept in memory.
+    have no word that ROUGE-L compares. Of a row whose text was yielded, only the line is kept.
     """
 
     def __init__(self, job: CurateJob) -> None:

@@ -58,7 +58,6 @@ class Reader:
     repairs: Counter[str] = field(default_factory=Counter)
     repaired: dict[str, list[str]] = field(default_factory=dict)
     others: Counter[str] = field(default_factory=Counter)
-    _latest: tuple[Row, Schema] | None = None  # `line` asks for the format of the row that `rows` has just yielded
 
     @property
     def columns(self) -> set[str]:
@@ -143,9 +142,7 @@ class Reader:
         assert self.schema is not None
         if self.source.map or self.source.format in SCHEMAS:  # named by the user
             return self.schema
-        if self._latest is None or self._latest[0] is not row:
-            self._latest = row, of_row(self.schema, row.value, row.header or {}, row.place)
-        return self._latest[1]
+        return of_row(self.schema, row.value, row.header or {}, row.place)
 
 
 def open_sources(sources: Sequence[Source], option: str = "--input_path") -> list[Reader]:

@@ -12,6 +12,7 @@ from self_instruct.novelty.kernels.subsequence import (
     compiled,
     f1,
     fill,
+    grown,
     least_common,
     match_tables,
     popcount,
@@ -58,8 +59,7 @@ def near_pairs(
                 length = common(keys[0], bits[0], tokens, ends[text], ends[text + 1])
                 if length < least or f1(length, m, n) <= limit:
                     continue
-                if used == one.size:
-                    one, other, scores = _doubled(one), _doubled(other), _doubled(scores)
+                one, other, scores = grown(one, used + 1), grown(other, used + 1), grown(scores, used + 1)
                 one[used], other[used], scores[used] = query, text, f1(length, m, n)
                 used += 1
     return one[:used], other[:used], scores[:used]
@@ -82,13 +82,6 @@ def _differ(signatures: np.ndarray, one: int, other: int, most: np.uint64) -> bo
         if bits > most:
             return True
     return False
-
-
-@compiled
-def _doubled(values: np.ndarray) -> np.ndarray:
-    grown = np.empty(2 * values.size, values.dtype)
-    grown[: values.size] = values
-    return grown
 
 
 @compiled

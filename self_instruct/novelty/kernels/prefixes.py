@@ -15,6 +15,7 @@ from self_instruct.novelty.kernels.subsequence import (
     compiled,
     f1,
     fill,
+    grown,
     least_common,
     match_tables,
     popcount,
@@ -23,7 +24,6 @@ from self_instruct.novelty.kernels.subsequence import (
 
 WORDS = 3  # of an entry: two of a signature; the text (32 bits), the place of the token (16) and the length (16)
 _PLACE, _TEXT, _LOW = np.uint64(16), np.uint64(32), np.uint64(0xFFFF)
-_ZERO, _ONE = np.uint64(0), np.uint64(1)
 
 
 class Items(NamedTuple):
@@ -86,7 +86,7 @@ def nearest(
         query = first + at
         m = ends[query + 1] - ends[query]
         for n in range(LONG + 1):
-            # At least so many tokens are shared; places below `room` are among the first; so many bits may differ.
+            # `least` tokens must be shared, places must be below `room`, and at most `most` bits may differ.
             least[n] = least_common(scores[at], m, n) if n else m + 1
             possible = least[n] <= min(m, n)
             room[n] = n - least[n] + 1 if possible else 0
@@ -100,7 +100,7 @@ def nearest(
                     continue
                 which = lists.firsts[token] + n
                 entries = lists.entries[lists.begins[which] : lists.begins[which] + lists.used[which]]
-                near = _grown(near, count + entries.shape[0])
+                near = grown(near, count + entries.shape[0])
                 count = _within(entries, one, other, room, most, near, count)
         if count:
             scores[at], found[at] = _best(tokens, ends, query, near[:count], scores[at], found[at])
@@ -145,12 +145,3 @@ def _best(
         if reached > score or text < found:
             score, found = reached, text
     return score, found
-
-
-@compiled
-def _grown(values: np.ndarray, needed: int) -> np.ndarray:
-    if needed <= values.size:
-        return values
-    grown = np.empty(2 * needed, values.dtype)
-    grown[: values.size] = values
-    return grown

@@ -92,7 +92,7 @@ class SequenceIndex:
         self, queries: Tokens, above: float | np.ndarray = 0.0, threads: int = 1
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return, for each query, the highest F1 above a score and its position, the first of equals [queries]; the given score
-        and -1 where no F1 is above it. Each query may have a score of its own.
+        and -1 where no F1 is above it. `above` is one score, or one for each query.
         """
         scores, found = np.full(len(queries), above), np.full(len(queries), -1)
         order = np.argsort(np.diff(queries.ends), kind="stable")
@@ -147,15 +147,16 @@ def processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def in_threads(work: Callable[[np.ndarray], Any], items: np.ndarray, threads: int) -> list[Any]:
-    """Run the work on parts of the items in threads, and return the results. Each part has every so many-th item, in order, so
-    that items in ascending order of work are shared evenly.
+def in_threads(work: Callable[[np.ndarray], Any], items: np.ndarray, threads: int) -> None:
+    """Run the work on parts of the items in threads. The items are dealt out to the parts in turn, so that items in ascending
+    order of work are shared evenly.
     """
     parts = min(4 * threads, len(items) // _SHARE)
     if threads == 1 or parts < 2:
-        return [work(items)]
+        work(items)
+        return
     with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(work, [items[at::parts] for at in range(parts)]))
+        list(pool.map(work, [items[at::parts] for at in range(parts)]))
 
 
 def _grown(rows: np.ndarray, needed: int, fill: int = 0) -> np.ndarray:

@@ -135,3 +135,13 @@ def common(keys: np.ndarray, positions: np.ndarray, tokens: np.ndarray, start: i
             row = total | (row - matches)
         length += popcount(~row)
     return np.int64(length)
+
+
+@compiled
+def grown(values: np.ndarray, needed: int) -> np.ndarray:
+    """Return the values in an array with room for at least as many as needed."""
+    if needed <= values.size:
+        return values
+    larger = np.empty(2 * needed, values.dtype)
+    larger[: values.size] = values
+    return larger
