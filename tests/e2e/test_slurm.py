@@ -2,9 +2,9 @@
 
 Small jobs are submitted together at the start and run side by side. Two jobs, one of one process and one over both nodes, are
 used by several tests: each waits for progress, disturbs the job, and asserts that it was requeued with its whole journal; the
-last one waits for the end of the larger job. Each start of that job imports torch in five processes, so it is disturbed only
-where its launchers, its ranks or its second node matter. Any test can be run alone. All replay scripts, which needs no model:
-test_launch.py starts ranks with a model.
+last one waits for the end of the larger job. Both are slow while they are disturbed. Each start of the larger job imports torch
+in five processes, so it is disturbed only where its launchers, its ranks or its second node matter. Any test can be run alone.
+All replay scripts, which needs no model: test_launch.py starts ranks with a model.
 """
 
 import json
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import slow_rule
 from tests.support.curation_runs import near_copies, written
 from tests.support.runs import ROOT, rows, scripted
 from tests.support.scripts import write_script
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.skipif(obstacle() is not None, reason=obstacle() or "")
 GENERATE, CURATE, SERVE = (
     ROOT / "configs" / "slurm" / f"{name}.slurm" for name in ("generate", "curate", "serve_and_generate")
 )
-REQUESTS = 1600  # with a horizon of 2, enough for the job to be running when it is disturbed
+REQUESTS = 400
 PATIENCE_SECONDS = 600.0
 MISTAKES = {
     "no GPUs": ({}, "the job has no GPUs"),
@@ -70,13 +71,16 @@ class Job:
 
 
 class Generation(Job):
-    """A job that generates into the directory `run`."""
+    """A job that generates into the directory `run`, slowly while the file `slow` exists."""
 
     def __init__(
         self, cluster: Cluster, folder: Path, options: list[object], arguments: list[object], **more: str
     ) -> None:
-        self.run = folder / "run"
-        super().__init__(cluster, folder / "log", options, [*arguments, "--batch_dir", self.run], **more)
+        self.run, self.slow = folder / "run", folder / "slow"
+        self.slow.touch()
+        more[slow_rule.FILE] = str(self.slow)
+        arguments = [*arguments, "--batch_dir", self.run, *slow_rule.OPTIONS]
+        super().__init__(cluster, folder / "log", options, arguments, **more)
 
     def journal(self) -> bytes:
         """Return the journal's complete lines."""
@@ -194,7 +198,7 @@ def test_nodes_that_do_not_divide_into_servers_end_the_job(cluster, tmp_path):
 def alone(cluster, tmp_path_factory) -> Iterator[Generation]:
     """A job of one process, which does not end by itself."""
     folder = tmp_path_factory.mktemp("alone")
-    script = write_script(folder / "script.jsonl", 3000)
+    script = write_script(folder / "script.jsonl", REQUESTS)
     job = Generation(cluster, folder, [], scripted(script, folder / "run", 20_000)[:-2], CPU_PROCESSES="1")
     yield job
     cluster.command("scancel", job.number)
@@ -239,6 +243,7 @@ def test_the_loss_of_a_node_requeues(cluster, job):
 
 
 def test_the_requeued_job_finishes_with_nothing_lost_or_doubled(job):
+    job.slow.unlink()
     job.wait(lambda: job.known("JobState") == "COMPLETED")
     assert job.known("ExitCode") == "0:0"
     sys.stdout.write(job.cluster.command("scontrol", "--oneliner", "show", "job", job.number))  # pytest -s shows it

@@ -143,5 +143,6 @@ def grown(values: np.ndarray, needed: int) -> np.ndarray:
     if needed <= values.size:
         return values
     larger = np.empty(2 * needed, values.dtype)
-    larger[: values.size] = values
+    for at in range(values.size):  # numba takes 2 s longer to compile the assignment of a slice
+        larger[at] = values[at]
     return larger
