@@ -18,7 +18,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from demo_model.training.corpus import novelty
+from demo_model.training.corpus import checking, novelty
 from demo_model.training.corpus.checking import compiles, is_right, looks_like_python
 from demo_model.training.corpus.documents import draw_document, load_sources, record_of
 from demo_model.training.corpus.family_pattern import REGEX_FRAMES
@@ -93,7 +93,8 @@ def test_answers_agree_with_the_reference_meaning(tasks: list[Task]) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["return None", "return items", "raise ValueError", "while True:\n        pass"])
-def test_a_wrong_body_is_detected(wrong: str) -> None:
+def test_a_wrong_body_is_detected(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checking, "SECONDS", 0.5)
     rng = random.Random(5)
     job = next(job for job in iter(lambda: draw_job(rng), None) if job.action.verb == "count")
     text = f"Count them with `{job.name}`."

@@ -1,8 +1,5 @@
 """Loading models, and the messages for those that cannot be loaded."""
 
-import subprocess
-import sys
-
 import pytest
 
 from self_instruct.engines.local.loading import load_model
@@ -53,13 +50,3 @@ def test_a_damaged_model_is_named(tiny_llama, tmp_path, damage):
     with pytest.raises(UserError, match="--model_name_or_path") as caught:
         load_model(str(tmp_path))
     assert damage != "layers" or "weights are missing" in str(caught.value)
-
-
-def test_a_model_is_loaded_without_scikit_learn_which_takes_a_second_to_import():
-    code = (
-        "import sys\nfrom self_instruct.engines import load_engine\nfrom self_instruct.engines.base import Sampling\n"
-        "engine = load_engine('huggingface', 'demo_model', None, Sampling(8))\n"
-        "print(type(engine).__name__, 'sklearn' in sys.modules)"
-    )
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ended.stdout.split() == ["HuggingFaceEngine", "False"]

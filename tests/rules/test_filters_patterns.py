@@ -6,6 +6,7 @@ import pytest
 
 from self_instruct.errors import UserError
 from self_instruct.records import Record
+from self_instruct.rules.filters import patterns
 from self_instruct.rules.filters.patterns import MAX_CHARACTERS, compile_pattern, drop_matching, search
 
 
@@ -43,7 +44,8 @@ def test_an_invalid_pattern_is_refused_with_the_position(pattern: str, place: st
 
 
 @pytest.mark.parametrize("pattern", [r"(?:a|aa)+$", r"(.*?,){30}P"])
-def test_a_pattern_with_catastrophic_backtracking_is_refused(pattern: str) -> None:
+def test_a_pattern_with_catastrophic_backtracking_is_refused(pattern: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patterns, "_PROBE_SECONDS", 0.1)
     with pytest.raises(UserError, match="catastrophic backtracking"):
         compile_pattern(pattern, "--skip_instruction_re")
 

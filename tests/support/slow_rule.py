@@ -1,5 +1,5 @@
-"""A plugin for runs that a test will disturb: a filter that takes its time while a file exists, so that a run neither ends before
-the disturbance nor needs a long script.
+"""A plugin for runs that a test will disturb: its filter takes its time while a file exists, so that a run does not end before
+the disturbance and needs no long script.
 """
 
 import os
