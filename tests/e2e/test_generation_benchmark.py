@@ -2,8 +2,10 @@
 
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import torch
 from transformers import AutoModelForCausalLM
@@ -13,6 +15,8 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 import generation
 import generation_speeds
 import workload
+
+from tests.support.runs import start_copy
 
 
 def test_the_small_form_prints_a_table_and_does_not_measure_twice(tmp_path, monkeypatch, capsys):
@@ -29,7 +33,12 @@ def test_the_small_form_prints_a_table_and_does_not_measure_twice(tmp_path, monk
         monkeypatch.setattr(sys, "argv", command)
         return generation.Speeds(**json.loads(capsys.readouterr().out))
 
-    monkeypatch.setattr(generation, "measure_speeds", measured_here)  # a new process would import torch again
+    # A new process would import torch again.
+    monkeypatch.setattr(generation, "measure_speeds", measured_here)
+    forking = SimpleNamespace(
+        Popen=lambda command, **_: start_copy(*command[1:]), PIPE=None, TimeoutExpired=subprocess.TimeoutExpired
+    )
+    monkeypatch.setattr(generation, "subprocess", forking)
     (row,) = printed = benchmark()
     kept = (tmp_path / "results.json").read_text(encoding="utf-8")
     result = json.loads(kept)["Llama float32 slots 1x1 4 8"]

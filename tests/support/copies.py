@@ -34,7 +34,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = "SELF_INSTRUCT_TESTS_COPIES"  # the variable with the folder of the sockets that the workers share
 SMALL, LARGE = "small", "large"
-NEED_LIBRARIES = {"--embedding_model_name_or_path", "--model_name_or_path", "--config", "--api_base", "launch"}
+NEED_LIBRARIES = {
+    "--embedding_model_name_or_path", "--model_name_or_path", "--config", "--api_base", "launch", "--model",
+}  # fmt: skip
 LIBRARIES = (
     "transformers.models.auto.tokenization_auto", "transformers.models.gpt_bigcode.modeling_gpt_bigcode",
     "self_instruct.engines.local.engine", "self_instruct.engines.local.loading", "accelerate.commands.accelerate_cli",
