@@ -172,7 +172,9 @@ def test_each_leaf_of_a_generated_corpus_is_written_or_counted():
             checked[to] += len(made)
 
     check()
-    assert min(checked.values()) > 100, checked  # the examples also depend on the modules that are loaded
+    assert min(checked.values()) > 20, (
+        checked
+    )  # the examples, and so the counts, depend on the modules that are loaded
 
 
 def read(shape, word):

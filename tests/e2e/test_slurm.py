@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import slow_rule
 from tests.support.curation_runs import near_copies, written
 from tests.support.runs import ROOT, rows, scripted
 from tests.support.scripts import write_script
@@ -78,9 +77,9 @@ class Generation(Job):
     ) -> None:
         self.run, self.slow = folder / "run", folder / "slow"
         self.slow.touch()
-        more[slow_rule.FILE] = str(self.slow)
-        arguments = [*arguments, "--batch_dir", self.run, *slow_rule.OPTIONS]
-        super().__init__(cluster, folder / "log", options, arguments, **more)
+        slowly = ["--plugin", ROOT / "tests" / "support" / "slow_rule.py", "--filter_rules", "empty", "slow"]
+        arguments = [*arguments, "--batch_dir", self.run, *slowly]
+        super().__init__(cluster, folder / "log", options, arguments, SLOW_WHILE=str(self.slow), **more)
 
     def journal(self) -> bytes:
         """Return the journal's complete lines."""

@@ -13,7 +13,7 @@ from self_instruct.engines.local.hardware import keep_freed_memory
 if sys.argv[1] == "keep":
     keep_freed_memory()
 def step():
-    tensors = [torch.ones(9_000_000) for _ in range(2)]  # 36 MB, more than glibc ever keeps by itself
+    tensors = [torch.ones(12_000_000) for _ in range(4)]
 step(); step()
 faults = [resource.getrusage(resource.RUSAGE_SELF).ru_minflt]
 for _ in range(5):

@@ -1,5 +1,5 @@
 """A plugin for runs that a test will disturb: its filter takes its time while a file exists, so that a run does not end before
-the disturbance and needs no long script.
+the disturbance and needs no long script. Tests do not import it, because its rule would be checked like ours.
 """
 
 import os
@@ -8,13 +8,9 @@ from pathlib import Path
 
 import self_instruct as si
 
-FILE = "SLOW_WHILE"  # the variable with the path of the file
-SECONDS = 0.05  # for each candidate
-OPTIONS = ["--plugin", __file__, "--filter_rules", "empty", "slow"]
-
 
 @si.register_filter("slow", reasons=["slow"])
 def slow(record: si.Record) -> None:
-    """Wait, and drop nothing."""
-    if Path(os.environ[FILE]).exists():
-        time.sleep(SECONDS)
+    """Drop nothing, but wait while there is the file that the variable SLOW_WHILE names."""
+    if Path(os.environ["SLOW_WHILE"]).exists():
+        time.sleep(0.05)
