@@ -4,12 +4,12 @@ Reads the files of the directory while the run writes them; locks nothing and wr
 """
 
 import json
-import shlex
 import sys
 from pathlib import Path
 
 from self_instruct.config.option import taken
 from self_instruct.config.parser import parse_values
+from self_instruct.config.program import other_command
 from self_instruct.engines.base import UNANSWERED
 from self_instruct.generation.progress import clock
 from self_instruct.generation.summary import (
@@ -87,9 +87,8 @@ def _state(status: Status) -> str:
 
 
 def _next(status: Status) -> list[str]:
-    python, place = shlex.quote(sys.executable), shlex.quote(status.folder)
     if status.state == "running":
-        return ["Next:", f"  watch it:\n    {python} -m self_instruct.status {place} --watch"]
+        return ["Next:", f"  watch it:\n    {other_command('status', status.folder, '--watch')}"]
     if status.state == "unknown":
         return ["Next:", f"  if {status.holder} has ended, run the same command as before to continue"]
     lines, folder, threshold = ["Next:"], Path(status.folder), status.options.get("rouge_threshold")

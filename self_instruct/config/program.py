@@ -1,5 +1,6 @@
 """The command as it was typed: for usage lines, and for the commands that a person may run next."""
 
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +21,12 @@ def command_line() -> list[str]:
     if not module and len(script.parts) > 1 and script.absolute().parent == Path(sys.executable).parent:
         return list(sys.argv)  # installed beside the interpreter, which its first line names
     return [sys.executable, *(["-m", module] if module else sys.argv[:1]), *sys.argv[1:]]
+
+
+def other_command(name: str, *arguments: object) -> str:
+    """Return another command of this package for a shell, starting with the installed program if that was typed."""
+    typed = [sys.argv[0]] if Path(sys.argv[0]).stem == "self-instruct" else [sys.executable, "-m", "self_instruct"]
+    return shlex.join([*typed, name, *map(str, arguments)])
 
 
 def with_option(words: Sequence[str], flags: Sequence[str], value: object) -> list[str]:

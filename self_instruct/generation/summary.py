@@ -2,7 +2,6 @@
 
 import os
 import shlex
-import sys
 import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,7 +10,7 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-from self_instruct.config.program import other_threshold, with_option
+from self_instruct.config.program import other_command, other_threshold, with_option
 from self_instruct.novelty.tokens import untokenized_warning, without_tokens
 from self_instruct.records import Record
 from self_instruct.runs.funnel import Funnel
@@ -124,15 +123,14 @@ def changed_limit(stopped: str) -> str | None:
 
 def explain_command(folder: Path, name: str) -> str:
     """Return the command that explains a candidate by its id."""
-    return f"{_module('explain', folder)} {name}"
+    return other_command("explain", folder, name)
 
 
 def refilter_command(folder: Path, threshold: float) -> str:
     """Return a command that refilters a run with another threshold into a new directory."""
     names = chain([f"{folder}_strict"], (f"{folder}_strict_{number}" for number in count(2)))
     new = next(name for name in names if not Path(name).exists())
-    option = f"--rouge_threshold {other_threshold(threshold):g}"
-    return f"{_module('refilter', folder)} {shlex.quote(new)} {option}"
+    return other_command("refilter", folder, new, "--rouge_threshold", f"{other_threshold(threshold):g}")
 
 
 def _headline(ending: Ending) -> str:
@@ -268,10 +266,6 @@ def why_none(folder: Path) -> list[str]:
         f"  why candidates were dropped, most often for {reason} ({number:,} of {len(rows):,}):\n"
         f"    {explain_command(folder, name)}"
     ]
-
-
-def _module(name: str, folder: Path) -> str:
-    return f"{shlex.quote(sys.executable)} -m self_instruct.{name} {shlex.quote(str(folder))}"
 
 
 def _typed(words: Sequence[str]) -> str:

@@ -158,8 +158,8 @@ def check_same_plan(
     if changes:
         raise UserError(
             f"{folder} was started with another plan: {'; '.join(changes)}. Give the earlier values to continue it, or another "
-            "--batch_dir to start a new run; to change thresholds and filters without generating, use python -m "
-            "self_instruct.refilter"
+            "--batch_dir to start a new run; to change thresholds and filters without generating, use "
+            "self-instruct refilter"
         )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from self_instruct.config.program import command_line, other_threshold, program, with_option
+from self_instruct.config.program import command_line, other_command, other_threshold, program, with_option
 from tests.support.runs import ROOT
 
 
@@ -38,6 +38,13 @@ def test_a_command_installed_beside_the_interpreter_is_run_again_as_it_was_typed
     for script in (f"{folder}/self-instruct", f"{folder.name}/self-instruct"):
         monkeypatch.setattr(sys, "argv", [script, "generate", "--seed", "1"])
         assert command_line() == [script, "generate", "--seed", "1"]
+
+
+def test_other_commands_are_suggested_by_the_program_that_was_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["/venv/bin/self-instruct", "generate"])
+    assert other_command("explain", Path("a b"), 7) == "/venv/bin/self-instruct explain 'a b' 7"
+    monkeypatch.setattr(sys, "argv", ["instruction_output.py"])
+    assert other_command("status", "run") == f"{sys.executable} -m self_instruct status run"
 
 
 @pytest.mark.parametrize("launcher", ["accelerate", "torchrun"])

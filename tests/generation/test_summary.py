@@ -138,7 +138,7 @@ def test_a_run_without_a_record_proposes_commands_to_find_out_why(tmp_path):
     why = f"why candidates were dropped, most often for too_short ({len(short)} of {len(rejected)}):"
     assert len(short) > len(rejected) / 2 and rejected[0]["reason"] != "too_short"
     for text in (shown, stdout_of("status", tmp_path / "run")):
-        assert f"{why}\n    {sys.executable} -m self_instruct.explain {tmp_path / 'run'} {short[0]}" in text
+        assert f"{why}\n    {sys.executable} -m self_instruct explain {tmp_path / 'run'} {short[0]}" in text
 
 
 @pytest.mark.parametrize(("kept", "expected"), [(0, None), (1, "0.0046"), (8, "0.03")])
