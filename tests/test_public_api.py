@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -216,7 +217,24 @@ def test_sources_are_merged_by_name(tmp_path: Path) -> None:
     merged = si.merge({"a": [GOOD], "b": [NEAR, OTHER]})
     assert [row["instruction"] for row in merged.kept] == [GOOD["instruction"], OTHER["instruction"]]
     assert [row["provenance"]["source"] for row in merged.kept] == ["a", "b"]
-    assert [item.place for item in merged.rejected] == ["row:1"]
+    assert [item.place for item in merged.rejected] == ["b:1"]
+
+
+def test_data_of_rows_in_memory_does_not_depend_on_the_call(tmp_path: Path) -> None:
+    rows = [{"text": "### Human: Name a river.### Assistant: Po"}, {"nothing": 1}]
+    for again in (1, 2):
+        made = [
+            si.merge({"a": [GOOD], "b": [NEAR, OTHER]}, output_path=tmp_path / f"m{again}.jsonl").report,
+            si.curate(rows, output_path=tmp_path / f"c{again}.jsonl").report,
+            si.convert(rows, to="jsonl", output_path=tmp_path / f"v{again}.jsonl").report,
+        ]
+        assert [item["path"] for report in made for item in report["inputs"]] == ["a", "b", "row", "row"]
+    assert len([path for path in tmp_path.iterdir() if path.name[1] == "1"]) == 9
+    for path in tmp_path.iterdir():
+        assert path.read_bytes() == (tmp_path / path.name.replace("2", "1", 1)).read_bytes(), path
+        assert b"/tmp" not in path.read_bytes().replace(str(tmp_path).encode(), b""), path
+    with pytest.raises(si.UserError, match=r"^--input_path row: no known format has rows with the fields nothing"):
+        si.curate([{"nothing": 1}])
 
 
 def test_rows_are_converted(tmp_path: Path) -> None:
@@ -235,6 +253,9 @@ def test_rows_are_converted(tmp_path: Path) -> None:
         ([1], "row 1 is of type int, but data is"),
         ([GOOD, "a.jsonl"], "row 2 is of type str"),
         ([{"instruction": object()}], "row 1 cannot be written as JSON"),
+        (GOOD, "the data is of type dict, but data is"),
+        (3, "the data is of type int, but data is"),
+        (None, "the data is of type NoneType, but data is"),
         ("-", "only the command can read from a pipe"),
         ("gone.jsonl", "gone.jsonl"),
     ],
@@ -244,6 +265,39 @@ def test_invalid_data_is_one_message(data: object, message: str) -> None:
         si.curate(data)  # type: ignore[arg-type]
     with pytest.raises(si.UserError, match="unknown option rouge_treshold"):
         si.curate([GOOD], rouge_treshold=0.5)
+
+
+WRONG: list[tuple[Callable[[], object], str]] = [
+    (lambda: si.generate({"batch_dir": "x"}), "config is of type dict; give a self_instruct.Config"),  # type: ignore[arg-type]
+    (lambda: si.generate(si.Config(batch_dir="x"), format="x"), "format is of type str"),  # type: ignore[arg-type]
+    (lambda: si.generate(si.Config(batch_dir="x"), engine=object()), "has no method submit"),  # type: ignore[arg-type]
+    (lambda: si.ScriptedEngine(["x"]), "texts is of type list; give a dict"),  # type: ignore[arg-type]
+    (lambda: si.load_run(None), "the run is None, but must be a path"),  # type: ignore[arg-type]
+    (lambda: si.refilter(None, "new"), "the run is None, but must be a path"),  # type: ignore[arg-type]
+    (lambda: si.judge([GOOD]), "the data of judge is .*, but must be a path"),  # type: ignore[arg-type]
+    (lambda: si.best_of_n(5), "the run is 5, but must be a path"),  # type: ignore[arg-type]
+    (lambda: si.curate([GOOD], output_path=5), "output_path is 5, but must be a path"),  # type: ignore[arg-type]
+    (lambda: si.curate([GOOD], output_path="x.txt"), "x.txt: is written as JSONL"),
+    (lambda: si.convert([GOOD], to=None, output_path="x"), "to is missing"),  # type: ignore[arg-type]
+    (lambda: si.convert([GOOD], to="jsonl", output_path=None), "output_path is missing"),  # type: ignore[arg-type]
+    (lambda: si.merge([[GOOD]]), "sources is .*, but must be a dict"),  # type: ignore[arg-type]
+    (lambda: si.merge({}), "sources is {}, but must be a dict with at least one source"),
+]
+
+
+@pytest.mark.parametrize(("call", "message"), WRONG, ids=[message[:40] for _, message in WRONG])
+def test_an_argument_of_a_wrong_type_is_one_message(
+    call: Callable[[], object], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(si.UserError, match=message):
+        call()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_without_records_is_a_dataset_with_the_same_columns(tmp_path: Path) -> None:
+    (tmp_path / "machine_generated_instructions.jsonl").touch()
+    assert si.load_run(tmp_path).to_dataset().column_names == ["instruction", "input", "output", "provenance"]
 
 
 # ---- judging

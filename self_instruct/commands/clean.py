@@ -19,7 +19,8 @@ from self_instruct.datasets.options import (
 )
 from self_instruct.datasets.splitting import BYTES_PER_TOKEN, Count, estimated_tokens
 from self_instruct.errors import UserError
-from self_instruct.runs.layout import PIPE, OutputPaths
+from self_instruct.runs.layout import PIPE, OutputPaths, records_in
+from self_instruct.runs.options import RunPlace
 from self_instruct.runs.tally import Tally
 
 _HELP = (
@@ -32,8 +33,9 @@ _HELP = (
 
 def main(argv: Sequence[str]) -> int:
     """Run the command and return its exit code."""
-    groups = (InputOptions, ReadingOptions, OutputOptions, ConversationOutputOptions, CleaningOptions)
+    groups = (RunPlace, InputOptions, ReadingOptions, OutputOptions, ConversationOutputOptions, CleaningOptions)
     given, inputs = parse_values(argv, _HELP, groups, positional=("IN...",), by=INPUT)
+    inputs = records_in(inputs)
     if given.get("output_path") is None:
         raise UserError("--output_path is missing; give clean IN --output_path OUT.json")
     output = str(given["output_path"])

@@ -12,7 +12,8 @@ from self_instruct.datasets.options import INPUT, ConversionOptions, InputOption
 from self_instruct.datasets.pipeline import written_files
 from self_instruct.datasets.writing import Format
 from self_instruct.errors import UserError
-from self_instruct.runs.layout import PIPE, OutputPaths
+from self_instruct.runs.layout import PIPE, OutputPaths, records_in
+from self_instruct.runs.options import RunPlace
 from self_instruct.runs.tally import Tally
 
 _HELP = (
@@ -26,8 +27,13 @@ _HELP = (
 def main(argv: Sequence[str]) -> int:
     """Run the command and return its exit code."""
     given, inputs = parse_values(
-        argv, _HELP, (InputOptions, ReadingOptions, OutputOptions, ConversionOptions), positional=("IN...",), by=INPUT
+        argv,
+        _HELP,
+        (RunPlace, InputOptions, ReadingOptions, OutputOptions, ConversionOptions),
+        positional=("IN...",),
+        by=INPUT,
     )
+    inputs = records_in(inputs)
     for name in ("to", "output_path"):
         if given.get(name) is None:
             raise UserError(f"--{name} is missing; give convert IN --to FORMAT --output_path OUT")

@@ -18,7 +18,7 @@ from self_instruct.errors import UserError, install
 from self_instruct.generation.config import RunOptions
 from self_instruct.novelty.options import NoveltyOptions
 from self_instruct.rules.options import FilterOptions
-from self_instruct.runs.layout import OutputPaths, check_jsonl, records_of
+from self_instruct.runs.layout import OutputPaths, check_jsonl, records_in
 
 if TYPE_CHECKING:
     from self_instruct.datasets.curate import CurateJob
@@ -78,7 +78,7 @@ def _read_job(argv: Sequence[str]) -> tuple["CurateJob", ClusterOptions]:
         {"batch_dir": "directory of a run whose records to curate"},
     )
     given, inputs = parse_values(argv, _HELP, groups, names, tuple(by), about, by)
-    given["input_path"] = [str(records_of(Path(path))) for path in inputs]
+    given["input_path"] = records_in(inputs)
     options = taken(CurationOptions, given)
     if not options.input_path or options.output_path is None:
         missing = "--output_path" if options.input_path else "--input_path"

@@ -9,7 +9,8 @@ from self_instruct.config.option import resolved, taken
 from self_instruct.config.parser import parse_values, split_name
 from self_instruct.datasets.options import INPUT, DecontaminationOptions, InputOptions, OutputOptions, ReadingOptions
 from self_instruct.errors import UserError
-from self_instruct.runs.layout import PIPE, OutputPaths, check_jsonl
+from self_instruct.runs.layout import PIPE, OutputPaths, check_jsonl, records_in
+from self_instruct.runs.options import RunPlace
 
 _HELP = (
     "Drop the records whose instruction or output shares an n-gram with a benchmark, or contains a whole short task of it. "
@@ -24,10 +25,11 @@ def main(argv: Sequence[str]) -> int:
     given, inputs = parse_values(
         argv,
         _HELP,
-        (InputOptions, ReadingOptions, OutputOptions, DecontaminationOptions),
+        (RunPlace, InputOptions, ReadingOptions, OutputOptions, DecontaminationOptions),
         positional=("IN...",),
         by=INPUT,
     )
+    inputs = records_in(inputs)
     for name in ("benchmarks", "output_path"):
         if not given.get(name):
             raise UserError(f"--{name} is missing; give decontaminate IN --benchmarks FILE --output_path OUT.jsonl")

@@ -12,7 +12,8 @@ from self_instruct.datasets.defects import CHECKS, OF_ROWS
 from self_instruct.datasets.lint import Findings, lint
 from self_instruct.datasets.options import INPUT, InputOptions, LintOptions, OutputOptions, ReadingOptions
 from self_instruct.errors import UserError
-from self_instruct.runs.layout import PIPE, OutputPaths, check_jsonl
+from self_instruct.runs.layout import PIPE, OutputPaths, check_jsonl, records_in
+from self_instruct.runs.options import RunPlace
 
 FAILED = 1
 _HELP = (
@@ -24,8 +25,9 @@ _HELP = (
 
 def main(argv: Sequence[str]) -> int:
     """Run the command and return its exit code."""
-    groups = (InputOptions, ReadingOptions, OutputOptions, LintOptions)
+    groups = (RunPlace, InputOptions, ReadingOptions, OutputOptions, LintOptions)
     given, inputs = parse_values(argv, _HELP, groups, positional=("IN...",), by=INPUT)
+    inputs = records_in(inputs)
     options = taken(LintOptions, given)
     output = given.get("output_path")
     if options.fix != (output is not None):

@@ -17,7 +17,8 @@ from self_instruct.datasets.options import (
 from self_instruct.datasets.reading import AUTO, INPUT_FORMATS, Source
 from self_instruct.errors import UserError
 from self_instruct.novelty.options import NoveltyOptions
-from self_instruct.runs.layout import OutputPaths, check_jsonl
+from self_instruct.runs.layout import OutputPaths, check_jsonl, records_in
+from self_instruct.runs.options import RunPlace
 
 if TYPE_CHECKING:
     from self_instruct.datasets.curate_files import CurateCounts
@@ -28,20 +29,29 @@ _HELP = (
     "that our schema lacks. Beside OUT: OUT.rejected.jsonl, the dropped records with the reason and the similar record; "
     "OUT.report.json, the counts of each source and the overlaps. Exit codes are the same as for convert."
 )
-_GROUPS = (MergeOptions, OutputOptions, ComparisonOptions, MergeFilterOptions, NoveltyOptions, DecontaminationOptions)
+_BY = {"[SOURCE...]": ["sources", "batch_dir"]}
+_GROUPS = (
+    RunPlace,
+    MergeOptions,
+    OutputOptions,
+    ComparisonOptions,
+    MergeFilterOptions,
+    NoveltyOptions,
+    DecontaminationOptions,
+)
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the command and return its exit code."""
-    given, _ = parse_values(argv, _HELP, groups=_GROUPS)
+    given, named = parse_values(argv, _HELP, _GROUPS, None, ("[SOURCE...]",), {}, _BY)
     output = given.get("output_path")
-    if not given.get("sources") or output is None:
-        missing = "output_path" if given.get("sources") else "sources"
+    if not named or output is None:
+        missing = "output_path" if named else "sources"
         raise UserError(
             f"--{missing} is missing; give merge --sources NAME=PATH ... --output_path OUT.jsonl, or --config FILE.yaml"
         )
     check_jsonl(output, "--output_path")
-    sources = sources_of(given["sources"], given.get("licenses", []), given.get("input_formats", []))
+    sources = sources_of(named, given.get("licenses", []), given.get("input_formats", []))
     benchmarks = [split_name(text) for text in given.get("benchmarks", [])]
     outputs = OutputPaths(Path(output))
     outputs.check_inputs([*(source.path for source in sources), *(path for _, path in benchmarks)], "--sources")
@@ -80,7 +90,11 @@ def sources_of(named: Sequence[str], licenses: Sequence[str], formats: Sequence[
     for name, value in format.items():
         if value not in INPUT_FORMATS:
             raise UserError(f"--input_formats {name}={value}: must be one of {', '.join(INPUT_FORMATS)}")
-    return [Source(path, name, license.get(name, ""), format.get(name, AUTO)) for name, path in paths.items()]
+    places = records_in(list(paths.values()))
+    return [
+        Source(place, name, license.get(name, ""), format.get(name, AUTO))
+        for name, place in zip(paths, places, strict=True)
+    ]
 
 
 def _by_name(option: str, texts: Sequence[str], names: Any) -> dict[str, str]:

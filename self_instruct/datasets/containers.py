@@ -60,21 +60,24 @@ class Container:
     header: dict[str, Any] = field(default_factory=dict)
 
 
-def open_container(path: str, split: str | None = None, option: str = "--input_path") -> Container:
-    """Open a source: `-` is standard input, and `owner/name` is a Hub dataset unless such a path exists.
+def open_container(
+    path: str, split: str | None = None, option: str = "--input_path", label: str | None = None
+) -> Container:
+    """Open a source: `-` is standard input, and `owner/name` is a Hub dataset unless such a path exists. Rows have `label` in
+    place of the path.
 
     Raises UserError, naming the option, if the source cannot be opened or is in an unsupported format.
     """
     if split is None:
-        return _open(path, None, option)
+        return _open(path, None, option, label or path)
     name, part = split_of(split)
-    found = _open(path, name, option)
+    found = _open(path, name, option, label or path)
     if found.kind not in (_FOLDER, _HUB):
-        found = replace(found, rows=rows_of_file(found.rows, name, path))
+        found = replace(found, rows=rows_of_file(found.rows, name, label or path))
     return replace(found, rows=sliced(found.rows, part))
 
 
-def _open(path: str, split: str | None, option: str) -> Container:
+def _open(path: str, split: str | None, option: str, label: str) -> Container:
     place = Path(path)
     if path == PIPE:
         return _of_stream(sys.stdin.buffer, "stdin", option)
@@ -91,7 +94,7 @@ def _open(path: str, split: str | None, option: str) -> Container:
         try:
             if stat.S_ISCHR(os.fstat(stream.fileno()).st_mode):
                 raise OSError(errno.EINVAL, "it is a device")
-            found = _of_stream(stream, path, option)
+            found = _of_stream(stream, label, option)
         except BaseException:
             stream.close()
             raise

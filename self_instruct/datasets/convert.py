@@ -35,7 +35,7 @@ class SourceCounts:
         """Return the counts for the report."""
         reader = self.reader
         return {
-            "path": reader.source.path,
+            "path": reader.source.label,
             "format": reader.schema.name if reader.schema else None,
             "container": reader.container.kind,
             "rows_of_other_formats": dict(sorted(reader.others.items())),
@@ -70,7 +70,7 @@ class Target:
         """Raise UserError if files of this format cannot have the extension of the output."""
         if self.suffix not in (endings := SUFFIXES[self.format]):
             raise UserError(
-                f"--output {self.path}: {self.format} is written to {' or '.join(endings)} files; use that extension"
+                f"--output_path {self.path}: {self.format} is written to {' or '.join(endings)} files; use that extension"
             )
 
     def open_in(self, pipeline: Pipeline) -> Format:

@@ -91,7 +91,7 @@ class CurateCounts:
 def _about(file: InputFile, share: Tally) -> dict[str, Any]:
     reader, source = file.reader, file.reader.source
     return {
-        "path": source.path, "name": source.name, "license": source.license,
+        "path": source.label, "name": source.name, "license": source.license,
         "format": reader.schema.name if reader.schema else None, "container": reader.container.kind,
         "lines": share.total, "has_output": file.has_output, "kept": share.kept,
         "drops": share.by_stage([stage for stage, _ in stages_of(share)]),

@@ -29,7 +29,7 @@ class DecontaminateCounts:
         """Return the counts and the options for the report."""
         return {
             "inputs": [
-                {"path": reader.source.path, "format": reader.schema and reader.schema.name} for reader in readers
+                {"path": reader.source.label, "format": reader.schema and reader.schema.name} for reader in readers
             ],
             "rows": self.tally.total,
             "kept": self.tally.kept,

@@ -86,7 +86,7 @@ def lint(sources: Sequence[Source], options: Mapping[str, Any], output: str | No
             tally = pipeline.run(reader.rows(), _Lint(reader, columns, findings, seen, fix=output is not None))
             findings.sources.append(
                 {
-                    "path": reader.source.path,
+                    "path": reader.source.label,
                     "format": reader.schema and reader.schema.name,
                     "rows": tally.kept,
                     "unreadable": tally.dropped("read"),

@@ -15,8 +15,8 @@ from self_instruct.errors import UserError
 from self_instruct.rules.filters import RULES
 from self_instruct.rules.options import FilterOptions
 
-INPUT = {"IN...": ["input_path"]}
-"""The input files of a dataset command, which may also be given by --input_path."""
+INPUT = {"IN...": ["input_path", "batch_dir"]}
+"""The input files and runs of a dataset command, which may also be given by --input_path and --batch_dir."""
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,10 @@ class ReadingOptions:
         "fields of rows in an unknown format, such as instruction=prompt,output=completion.text; replaces --input_format",
     )
 
-    def sources(self, paths: Sequence[str], name: str = "", license: str = "") -> list[Source]:
-        """Return the sources at these paths, to be read by these options."""
+    def sources(self, paths: Sequence[str], name: str = "", license: str = "", shown: str = "") -> list[Source]:
+        """Return the sources at these paths, to be read by these options. Messages have `shown` in place of a path."""
         paths_of = tuple(parse_map(self.map).items())
-        return [Source(path, name, license, self.input_format, self.split, paths_of) for path in paths]
+        return [Source(path, name, license, self.input_format, self.split, paths_of, shown) for path in paths]
 
 
 @dataclass(frozen=True)

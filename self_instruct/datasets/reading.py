@@ -43,6 +43,13 @@ class Source:
     split: str | None = None
     map: tuple[tuple[str, str], ...] = ()
     """Names and paths of fields, which take the place of a format."""
+    shown: str = ""
+    """What data and messages call the source, if not by its path: that of rows in memory is a temporary file."""
+
+    @property
+    def label(self) -> str:
+        """The path, or what is shown in its place."""
+        return self.shown or self.path
 
 
 @dataclass
@@ -67,7 +74,7 @@ class Reader:
     @property
     def described(self) -> str:
         """The source with its detected format, for people."""
-        shown = "stdin" if self.source.path == PIPE else self.source.path
+        shown = "stdin" if self.source.path == PIPE else self.source.label
         return (
             f"{shown}: {self.schema.what if self.schema else 'nothing that could be read'}, in {self.container.kind}"
         )
@@ -98,10 +105,10 @@ class Reader:
     def notes(self) -> list[str]:
         """Return lines for people: repaired rows with the first locations, and rows of other formats."""
         return [
-            f"{self.source.path}: {number:,} rows were read as {SCHEMAS[name].what}, the only format that fits them"
+            f"{self.source.label}: {number:,} rows were read as {SCHEMAS[name].what}, the only format that fits them"
             for name, number in sorted(self.others.items())
         ] + [
-            f"{self.source.path}: {number:,} rows had {REPAIRS[kind]}: {', '.join(self.repaired[kind])}"
+            f"{self.source.label}: {number:,} rows had {REPAIRS[kind]}: {', '.join(self.repaired[kind])}"
             + (" ..." if number > _LOCATIONS else "")
             for kind, number in sorted(self.repairs.items())
         ]
@@ -123,7 +130,7 @@ class Reader:
             self.others[schema.name] += 1
         self._name(example)
         if not example.path:
-            example.path = f"{self.source.path}#{row.part}" if row.part else self.source.path
+            example.path = f"{self.source.label}#{row.part}" if row.part else self.source.label
             example.row = row.number
         return example
 
@@ -158,7 +165,7 @@ def open_sources(sources: Sequence[Source], option: str = "--input_path") -> lis
     readers = [open_source(source, option) for source in sources]
     if any(reader.schema for reader in readers):
         return readers
-    shown = ", ".join(source.path for source in sources)[:300]
+    shown = ", ".join(source.label for source in sources)[:300]
     first = next((row for reader in readers for row in reader.first if isinstance(row, Unreadable)), None)
     if first is None:
         if folder := next((found for source in sources if (found := _empty_run(source.path))), None):
@@ -181,7 +188,7 @@ def open_source(source: Source, option: str = "--input_path") -> Reader:
 
     Raises UserError, naming the option, if it cannot be opened or its format is unknown.
     """
-    container = open_container(source.path, source.split, option)
+    container = open_container(source.path, source.split, option, source.label)
     first, found = list[Row | Unreadable](), list[Row]()
     for row in container.rows:
         first.append(row)
@@ -197,13 +204,13 @@ def open_source(source: Source, option: str = "--input_path") -> Reader:
         schema = Schema("map", "rows by --map", bool, lambda row, place: mapped(row, place, paths))
         schema = with_columns(schema, values)
     elif source.format == AUTO:
-        schema = recognise(values, container.header, container.key, source.path)
+        schema = recognise(values, container.header, container.key, source.label)
         if schema is None:
             keys = ", ".join(map(str, values[0]))[:200]
             raise UserError(
-                f"{option} {source.path}: no known format has rows with the fields {keys}; give the format with "
+                f"{option} {source.label}: no known format has rows with the fields {keys}; give the format with "
                 f"--input_format, or name the fields, as in --map {guessed(values[0])[:200]}"
             )
     else:
-        schema = named(source.format, values, container.header, source.path)
+        schema = named(source.format, values, container.header, source.label)
     return Reader(source, container, schema, first)

@@ -86,15 +86,15 @@ def check_folder(folder: Path, inputs: list[Path]) -> None:
     an interrupted card command left, are accepted.
     """
     if folder.exists() and not folder.is_dir():
-        raise UserError(f"--output {folder}: is a file; give a directory")
+        raise UserError(f"--output_path {folder}: is a file; give a directory")
     if not _is_ours(folder):
         raise UserError(
-            f"--output {folder}: holds files but no card written by this command; give a new or empty directory"
+            f"--output_path {folder}: holds files but no card written by this command; give a new or empty directory"
         )
     for path in inputs:
         for output in (folder / RECORDS, folder / CHATS):
             if output.exists() and path.exists() and path.samefile(output):
-                raise UserError(f"{path}: is an input that the output would replace; give another --output")
+                raise UserError(f"{path}: is an input that the output would replace; give another --output_path")
 
 
 def _is_ours(folder: Path) -> bool:
@@ -148,7 +148,7 @@ def lay_out(
             statistics.chats += 1
             chats.write({name: _plain(row[name]) for name in ("prompt", "completion")})
         if not statistics.records:
-            raise UserError(f"{option} {source.path}: none of its rows could be read; {'; '.join(statistics.faults)}")
+            raise UserError(f"{option} {source.label}: none of its rows could be read; {'; '.join(statistics.faults)}")
         if write:
             put(folder / BEGUN, MARK.encode())
         records.finish()

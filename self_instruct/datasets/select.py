@@ -86,8 +86,8 @@ def scored_records(path: Path) -> Path:
     return scored if scored.is_file() else records_of(path)
 
 
-def select_by(given: Mapping[str, Any], inputs: Sequence[str], outputs: OutputPaths) -> Selected:
-    """Select from the input files by the given options.
+def select_by(given: Mapping[str, Any], inputs: Sequence[str], outputs: OutputPaths, shown: str = "") -> Selected:
+    """Select from the input files, which messages call `shown`, by the given options.
 
     Raises UserError for a wrong option, if a source cannot be read, or if no row has a number in a column that is needed.
     """
@@ -100,7 +100,7 @@ def select_by(given: Mapping[str, Any], inputs: Sequence[str], outputs: OutputPa
     check_jsonl(str(outputs.kept), "--output_path")
     outputs.check_inputs(inputs, "RUN_OR_FILE")
     model = given.get(_MODEL, NoveltyOptions().embedding_model_name_or_path)
-    sources = taken(ReadingOptions, given).sources(inputs)
+    sources = taken(ReadingOptions, given).sources(inputs, shown=shown)
     job = SelectJob(sources, outputs, options.by, options.top, minimum, maximum, options.diverse, model)
     settings = {**resolved(given, ReadingOptions, SelectOptions), **({_MODEL: model} if options.diverse else {})}
     return select(job, settings)
@@ -136,7 +136,7 @@ def select(job: SelectJob, options: Mapping[str, Any]) -> Selected:
         found = Selected(Tally.sum(tallies), pipeline.readers, farthest)
         pipeline.report = {
             "inputs": [
-                {"path": reader.source.path, "rows": tally.total, "kept": tally.kept}
+                {"path": reader.source.label, "rows": tally.total, "kept": tally.kept}
                 for reader, tally in zip(pipeline.readers, tallies, strict=True)
             ],
             "rows": found.tally.total, "kept": found.tally.kept,

@@ -31,6 +31,8 @@ class ScriptedEngine:
     def __init__(
         self, texts: Mapping[int, tuple[str, bool]], rank: int = 0, thoughts: Mapping[int, str] | None = None
     ) -> None:
+        if not isinstance(texts, Mapping):
+            raise UserError(f"texts is of type {type(texts).__name__}; give a dict {{request: (text, was cut off)}}")
         self._texts, self._rank, self._thoughts = dict(sorted(texts.items())), rank, dict(thoughts or {})
         self._pending: deque[Request] = deque()
         self._interrupted = False

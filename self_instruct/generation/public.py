@@ -15,6 +15,7 @@ from self_instruct.generation.run import build_recipe
 from self_instruct.generation.run import generate as generate_run
 from self_instruct.generation.signals import handled_signals, raise_signal
 from self_instruct.runs import logs
+from self_instruct.runs.layout import path_of
 from self_instruct.runs.run import Run, load_run
 
 
@@ -26,6 +27,7 @@ def generate(config: Config, *, format: RecordFormat = INSTRUCTION_OUTPUT, engin
     UserError for a mistake in an option or a file, EngineLost if generation failed, KeyboardInterrupt after
     SIGINT, and SystemExit after another signal; earlier completions are in the directory.
     """
+    _check_types(config, format, engine)
     folder = config.run.batch_dir
     if not folder:
         raise UserError("batch_dir is missing; give the directory of the run")
@@ -49,12 +51,25 @@ def generate(config: Config, *, format: RecordFormat = INSTRUCTION_OUTPUT, engin
     return Run(Path(folder))
 
 
+def _check_types(config: object, format: object, engine: object) -> None:
+    """Raise UserError for an argument of another type, before anything is written."""
+    for value, wanted, shown in ((config, Config, "config"), (format, RecordFormat, "format")):
+        if not isinstance(value, wanted):
+            raise UserError(f"{shown} is of type {type(value).__name__}; give a self_instruct.{wanted.__name__}")
+    absent = [name for name in ("submit", "poll", "interrupt", "close") if not callable(getattr(engine, name, None))]
+    if engine is not None and absent:
+        raise UserError(
+            f"engine is of type {type(engine).__name__}, which has no method {absent[0]}; give an object with the methods of "
+            "self_instruct.Engine"
+        )
+
+
 def refilter(run: Run | str | Path, new_dir: str | Path, **options: Any) -> Run:
     """Decide again on every completion of a run with other options, and write the result to the new directory `new_dir`.
 
     `options` are those of `self-instruct refilter`; missing ones keep the values of the run. Nothing is generated. Raises
     UserError for a mistake in an option or a file.
     """
-    old = run if isinstance(run, Run) else load_run(run)
-    refilter_run(old.folder, Path(new_dir), check_values(options, GROUPS, REFILTER_OPTIONS))
-    return Run(Path(new_dir))
+    old, folder = run if isinstance(run, Run) else load_run(run), path_of(new_dir, "new_dir")
+    refilter_run(old.folder, folder, check_values(options, GROUPS, REFILTER_OPTIONS))
+    return Run(folder)

@@ -30,7 +30,7 @@ from self_instruct.review.predictions import read_predictions
 from self_instruct.review.scores import score as score_records
 from self_instruct.review.scores import scorer_of
 from self_instruct.rules.options import VerifyOptions
-from self_instruct.runs.layout import ACCEPTED, BEST_OF_N, BEST_OF_N_REPORT
+from self_instruct.runs.layout import ACCEPTED, BEST_OF_N, BEST_OF_N_REPORT, path_of
 from self_instruct.runs.run import Run
 from self_instruct.user_files import read_objects
 
@@ -60,7 +60,7 @@ def judge(data: Run | str | Path, *, output_path: str | Path | None = None, **op
     another `judge_threshold`. Raises UserError for a wrong option or file, EngineLost if the engine failed, and on a signal
     the same exception as `generate`. Under `accelerate launch`, only rank 0 works, and the others get no rows.
     """
-    folder = data.folder if isinstance(data, Run) else Path(data)
+    folder = data.folder if isinstance(data, Run) else path_of(data, "the data of judge")
     place = {"batch_dir": folder} if folder.is_dir() else {"input_path": [folder], "output_path": output_path}
     given = {name: value for name, value in {**place, **options}.items() if value is not None}
     reviewer = judge_of(check_values(given, (CurationOptions, JudgeOptions, *GROUPS), JUDGE_NAMES))
@@ -95,7 +95,7 @@ def best_of_n(run: Run | str | Path, **options: Any) -> Scored:
     Options are those of `self-instruct best-of-n`: `run_tests`, `judged`, `reward_model`. The scores of a record's answers
     are in its provenance, and in the run directory, as the command writes them. Raises UserError for a wrong option or run.
     """
-    folder = run.folder if isinstance(run, Run) else Path(run)
+    folder = run.folder if isinstance(run, Run) else path_of(run, "the run")
     values = check_values({**options, "batch_dir": folder}, (BestOfNOptions, *GROUPS), BEST_OF_N_NAMES)
     choose_best(folder, taken(BestOfNOptions, values), taken(VerifyOptions, values))
     return _read(folder / BEST_OF_N, folder / BEST_OF_N_REPORT)

@@ -27,10 +27,12 @@ OwnFilter = TypeVar("OwnFilter", bound=Filter)
 def register_filter(name: str, reasons: Sequence[str]) -> Callable[[OwnFilter], OwnFilter]:
     """Decorate a function `Record -> reason or None` to register it as a filter of that name for --filter_rules.
 
-    `reasons` lists all possible reasons, without details. Raises ValueError if the name is taken.
+    `reasons` lists all possible reasons, without details. Raises ValueError if the name is taken, TypeError if `reasons` is a
+    text or what is decorated is no function.
     """
 
     def decorate(rule: OwnFilter) -> OwnFilter:
+        _check_types(reasons, rule)
         add_filter(name, tuple(reasons), rule)
         return rule
 
@@ -41,14 +43,23 @@ def register_validator(name: str, reasons: Sequence[str]) -> Callable[[Maker], M
     """Decorate a function that returns a validator to register it under that name for category files.
 
     A category file can set the parameters of the function, which need type annotations. `reasons` lists all possible reasons,
-    without details. Raises ValueError if the name is taken.
+    without details. Raises ValueError if the name is taken, TypeError if `reasons` is a text or what is decorated is no
+    function.
     """
 
     def decorate(maker: Maker) -> Maker:
+        _check_types(reasons, maker)
         add_validator(name, tuple(reasons), maker)
         return maker
 
     return decorate
+
+
+def _check_types(reasons: object, function: object) -> None:
+    if isinstance(reasons, str):
+        raise TypeError(f"reasons is {reasons!r}; give a list of texts")
+    if not callable(function):
+        raise TypeError(f"{function!r} is registered, but is no function")
 
 
 def load_plugins(modules: Sequence[str], names: Collection[str] = ()) -> None:

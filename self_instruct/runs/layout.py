@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from self_instruct.config.parser import brief_repr
 from self_instruct.errors import UserError
 
 JOURNAL = "completions.jsonl"
@@ -49,6 +50,18 @@ def records_of(path: Path) -> Path:
     """Return the file of accepted records if the path is a run directory, else the path."""
     records = path / ACCEPTED
     return records if records.is_file() else path
+
+
+def path_of(value: object, name: str) -> Path:
+    """Return an argument as a path. Raises UserError, naming the argument, if it is none."""
+    if not isinstance(value, (str, Path)) or not str(value):
+        raise UserError(f"{name} is {brief_repr(value)}, but must be a path")
+    return Path(value)
+
+
+def records_in(paths: Sequence[str]) -> list[str]:
+    """Return the paths, with its file of accepted records for a run directory."""
+    return [str(records) if (records := Path(path, ACCEPTED)).is_file() else path for path in paths]
 
 
 def nothing_kept(folder: Path) -> str:

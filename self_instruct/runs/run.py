@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from self_instruct.errors import UserError
 from self_instruct.records import Drop, Nearest, Record
-from self_instruct.runs.layout import ACCEPTED, JOURNAL, REJECTED, REPORT
+from self_instruct.runs.layout import ACCEPTED, JOURNAL, REJECTED, REPORT, path_of
 from self_instruct.user_files import read_objects
 
 if TYPE_CHECKING:
     from datasets import Dataset
+
+
+_COLUMNS = ("instruction", "input", "output", "provenance")
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,8 @@ class Run:
         """Return the records as a `datasets.Dataset` with the columns instruction, input, output and provenance."""
         from datasets import Dataset
 
-        return Dataset.from_list([row for _, row in _rows(self.folder / ACCEPTED)])
+        rows = [row for _, row in _rows(self.folder / ACCEPTED)]
+        return Dataset.from_list(rows) if rows else Dataset.from_dict({name: [] for name in _COLUMNS})
 
     def __len__(self) -> int:
         return len(self.records)
@@ -64,7 +68,7 @@ class Run:
 
 def load_run(path: str | Path) -> Run:
     """Open a run directory. Raises UserError if it holds no run."""
-    folder = Path(path)
+    folder = path_of(path, "the run")
     if not any((folder / name).is_file() for name in (JOURNAL, ACCEPTED)):
         raise UserError(f"{folder}: holds no {ACCEPTED}; give the --batch_dir of a generation run")
     return Run(folder)

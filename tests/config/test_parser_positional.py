@@ -3,13 +3,14 @@
 import pytest
 
 from self_instruct.commands import COMMANDS
+from self_instruct.runs.layout import ACCEPTED
 from tests.support.commands import called
 from tests.support.runs import ROOT, generate, scripted
 from tests.support.scripts import write_script
 
 OF_RUNS = (
     "explain", "status", "report", "judge", "verify", "best-of-n", "score", "select", "self-consistency", "refilter",
-    "card", "curate",
+    "card", "curate", "convert", "clean", "lint", "merge", "decontaminate",
 )  # fmt: skip
 OF_FILES = (
     "curate", "convert", "clean", "lint", "decontaminate", "card", "report", "judge", "verify", "score", "select",
@@ -75,6 +76,28 @@ def test_files_may_be_positionals_or_an_option(folder, tmp_path, given, output):
         place = tmp_path / f"{command}.{suffix}"
         done = called(command, *given, *more.get(command, []), output, place)
         assert done.returncode == 0 and place.exists(), (command, done.stderr)
+
+
+@pytest.mark.parametrize(("given", "output"), [(["{run}"], "--output"), (["--batch_dir", "{run}"], "--output_path")])
+def test_commands_for_files_read_the_records_of_a_run(folder, tmp_path, given, output):
+    given, records = [part.format(run=folder / "run") for part in given], folder / "run" / ACCEPTED
+    benchmarks = ["--benchmarks", ROOT / "seeds" / "general.jsonl"]
+    for command, *more in (
+        ("convert", "--to", "alpaca"),
+        ("clean",),
+        ("lint", "--fix"),
+        ("merge",),
+        ("decontaminate", *benchmarks),
+    ):
+        suffix = ".json" if command in ("convert", "clean") else ".jsonl"
+        of_run, of_file = tmp_path / f"{command}{suffix}", tmp_path / f"{command}-file{suffix}"
+        done = called(command, *given, *more, output, of_run)
+        assert done.returncode == 0, (command, done.stderr)
+        assert (
+            called(command, f"run={records}" if command == "merge" else records, *more, output, of_file).returncode
+            == 0
+        )
+        assert of_run.read_bytes() == of_file.read_bytes() and of_run.stat().st_size > 100, command
 
 
 def test_two_different_runs_are_refused(folder, tmp_path):

@@ -134,3 +134,11 @@ def test_curate_applies_a_filter_of_a_plugin(plugin, tmp_path):
     assert json.loads((tmp_path / "b.report.json").read_text())["options"]["plugin"] == [str(plugin)]
     refused = curate(*options)
     assert refused.returncode == 2 and "'no_urls', but must be one of" in refused.stderr
+
+
+@pytest.mark.parametrize("register", [plugins.register_filter, plugins.register_validator])
+def test_what_is_registered_has_a_list_of_reasons_and_is_a_function(register):
+    with pytest.raises(TypeError, match="reasons is 'url'; give a list of texts"):
+        register("own", "url")(len)
+    with pytest.raises(TypeError, match="3 is registered, but is no function"):
+        register("own", ["url"])(3)
