@@ -46,7 +46,7 @@ NOT_RUN = {
         r"hf download ", r"--push_to_hub ", r"--model_name_or_path (Qwen|HuggingFaceTB|\./SmolLM2)",
         r"configs/open_instructions", r"pip-audit", r"--reward_model ", r"runs/(answers|pairs)\b",
     ],
-    "continues a run that needs a GPU": [r"runs/generated/", r"runs/code ", r"self-instruct status runs/starcoder2"],
+    "continues a run that needs a GPU": [r"runs/generated\b", r"runs/code ", r"self-instruct status runs/starcoder2"],
     "installs packages": [r"^pip install ", r"^make sbom"],
     "trains a model (tests/e2e/test_finetuning.py does)": [r"trl (sft|dpo) ", r"python -c 'from peft "],
     "does not end by itself": [r"--watch", r"tensorboard "],

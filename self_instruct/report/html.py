@@ -74,11 +74,17 @@ def write_report(
     return WrittenReport(output, records, len(figures), analysis.no_vectors)
 
 
-def page(analysis: Analysis, parts: Sequence[Section], payload: Payload) -> bytes:
-    """Render the whole file in UTF-8. The same inputs give the same bytes."""
+@cache
+def _vega() -> str:
+    """Return the library that draws the charts, which takes 0.15 s to put together."""
     import vl_convert
 
-    script, vega = _file("page.js"), vl_convert.javascript_bundle()  # type: ignore[call-arg]  # its stub omits the default
+    return vl_convert.javascript_bundle()  # type: ignore[call-arg]  # its stub omits the default
+
+
+def page(analysis: Analysis, parts: Sequence[Section], payload: Payload) -> bytes:
+    """Render the whole file in UTF-8. The same inputs give the same bytes."""
+    script, vega = _file("page.js"), _vega()
     rendered = environment().get_template("page.html.jinja").render(
         inputs=analysis.inputs,
         facts=tables.facts_of(analysis),

@@ -7,6 +7,7 @@ secrets and no time. A launch that would change the plan is refused, naming the 
 import platform
 from collections.abc import Mapping
 from dataclasses import Field
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -167,6 +168,7 @@ def _name(value: Any) -> str:
     return value[:300] if isinstance(value, str) else brief_repr(value)
 
 
+@cache
 def _version(package: str) -> str | None:
     try:
         return version(package)
