@@ -48,7 +48,6 @@ class ModelOptions:
         "precision with --quantization. "
         "Many models are stored in float32: use bfloat16 on a GPU",
         choices=("auto", "float32", "float16", "bfloat16"),
-        common=True,
     )
     attn_implementation: str | None = option(
         None, "attention of transformers, such as sdpa or flash_attention_2 [default: chosen by transformers]"
@@ -57,7 +56,6 @@ class ModelOptions:
         None,
         "quantize the weights; huggingface: 4bit (nf4) or 8bit (int8), with bitsandbytes; vllm: a method of vLLM, such as "
         "fp8 [default: off]",
-        common=True,
     )
     device_map: str | None = option(
         None,
@@ -97,7 +95,6 @@ class SamplingOptions:
         above=0,
         maximum=1,
         fixed=True,
-        common=True,
     )
     top_k: int = option(0, "sample from the k likeliest tokens; 0 is off", minimum=0, fixed=True)
     min_p: float = option(

@@ -205,7 +205,6 @@ class CategoryOptions:
         None,
         "text file with one topic per line, for the prompts of categories [default: the built-in list]",
         path="always",
-        common=True,
     )
     samples_per_request: int | None = option(
         None,

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from self_instruct.errors import UserError
+from self_instruct.records import Drop
 from self_instruct.runs import manifest
 from self_instruct.runs.funnel import STAGES, Funnel
 from self_instruct.runs.layout import ACCEPTED, JOURNAL, LOGS, PREDICTIONS, REJECTED, REPORT
@@ -143,7 +144,7 @@ class Watcher:
         self._last_dropped = -1
 
     def _take_drop(self, row: dict[str, Any]) -> None:
-        self.funnel.drops[str(row["stage"]), str(row["reason"])] += 1
+        self.funnel.tally.drop(Drop(str(row["stage"]), str(row["reason"])))
         self._last_dropped = max(self._last_dropped, last_request(row))
 
     def _begin_predictions(self) -> None:

@@ -36,7 +36,7 @@ def test_help_is_fast_and_short_and_help_all_shows_the_rest() -> None:
     (short, modules), (full, more) = shown("--help"), shown("--help_all")
     assert (modules | more) & (HEAVY | {"numpy", "pydantic", "jinja2", "pandas", "pyarrow"}) == set()
     for name in COMMANDS:
-        assert 1 <= len(short[name]) <= 30, name
+        assert 1 <= len(short[name]) <= 26, name
         assert short[name] <= full[name] and (len(full[name]) > 25) == (short[name] != full[name]), name
     assert "api_extra_body" in full["generate"] - short["generate"]
     assert full["generate"] - full["curate"] and len(full["generate"]) > 80
