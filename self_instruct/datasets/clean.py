@@ -132,7 +132,7 @@ class _Clean(Step[ReadRow]):
             rejects += self._drop(row, pair, last)
         for part in parts:
             sample = _sample(example, part, whole=not too_long and len(parts) == 1)
-            drop = self._objection(part)
+            drop = self._drop_of(part)
             try:
                 if drop is None:
                     samples += self._format.rows(sample)
@@ -148,7 +148,7 @@ class _Clean(Step[ReadRow]):
         self.turns.samples += len(samples)
         return Result(samples, None if samples else last, rejects)
 
-    def _objection(self, part: list[NumberedTurn]) -> Drop | None:
+    def _drop_of(self, part: list[NumberedTurn]) -> Drop | None:
         """Return the reason to drop a part, or None."""
         for one in part:
             if self._job.digits is not None and (found := repeated_digits(one.text, self._job.digits)) is not None:
