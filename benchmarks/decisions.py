@@ -77,7 +77,7 @@ def main() -> None:
                 best = int(against.argmax()) if kept else -1
                 keeps = not kept or not (against[best] >= threshold if rule == "below" else against[best] > threshold)
                 wanted = None if keeps else (kept[best], against[best])
-                wrong += (keeps, wanted) != tuple(decision)
+                wrong += (keeps, wanted) != (decision.kept, decision.nearest)
                 if keeps:
                     kept.append(at)
             print(f"threshold {threshold}, {rule:>9}: {len(kept):>5,} kept, {wrong} decisions differ")

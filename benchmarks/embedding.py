@@ -27,7 +27,7 @@ from novelty import cpu
 from sentence_transformers.util import cos_sim
 
 from self_instruct.novelty.embedding import SentenceEncoder
-from self_instruct.novelty.kernels.vectors import REFERENCES, Choice, choose
+from self_instruct.novelty.kernels.vectors import REFERENCES, ChosenVectors, choose
 from self_instruct.novelty.offline import Match
 from self_instruct.novelty.together import EmbeddingSearch
 
@@ -70,9 +70,9 @@ def mixed(real: np.ndarray, number: int) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def result(work: Callable[[], Choice], times: int = 1) -> tuple[float, Choice]:
+def result(work: Callable[[], ChosenVectors], times: int = 1) -> tuple[float, ChosenVectors]:
     """Return the median CPU seconds of this many runs, and the result."""
-    found: list[Choice] = []
+    found: list[ChosenVectors] = []
     return median(cpu(lambda: found.append(work())) for _ in range(times)), found[0]
 
 

@@ -64,7 +64,7 @@ def answers(model: Any, tokenizer: Any, texts: Sequence[str]) -> list[str]:
 def obeyed(replies: Sequence[str]) -> float:
     """Return the share of replies to `PROMPTS` that satisfy every constraint of the prompt."""
     kept = [
-        all(rule.objection(reply) is None for rule in stated_constraints(prompt)) and bool(reply.strip())
+        all(rule.drop_reason(reply) is None for rule in stated_constraints(prompt)) and bool(reply.strip())
         for prompt, reply in zip(PROMPTS, replies, strict=True)
     ]
     return sum(kept) / len(kept)

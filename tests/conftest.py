@@ -40,7 +40,7 @@ LONGEST = (
     "test_public_api", "test_injected_messages", "test_finetuning", "test_packaging", "test_cluster", "test_endpoint_launch",
     "test_generation_benchmark", "test_tune", "test_server_transformers_serve", "test_local_paged", "test_signals",
     "test_parser_positional", "test_server_engine", "test_local_slots", "test_kernels_subsequence", "test_plan_pilot",
-    "test_faults", "test_validators_linear_time", "test_local_engine", "test_formats",
+    "test_faults", "test_validators_linear_time", "test_local_engine", "test_splitting_blocks",
 )  # fmt: skip
 E2E, GPU = (Path(__file__).parent / name for name in ("e2e", "gpu"))
 

@@ -3,14 +3,18 @@
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "self_instruct"
 HEAVY = {"torch", "transformers", "accelerate", "sentence_transformers", "datasets"}
 OUR_FOLDERS = ("self_instruct", "instruction_io", "instruction_iio", "tests", "benchmarks")
+OUTSIDE = ("benchmarks", "tests", "instruction_io", "instruction_iio", "demo_model")
+"""Folders that use the package, so the package imports nothing from them."""
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted(PACKAGE.rglob("*.py"))
@@ -38,30 +42,82 @@ def room_of(module: str) -> str:
 
 @cache
 def imported(path: Path) -> frozenset[str]:
-    """Return the full names of the modules that a file imports anywhere, even in functions, and the imported names."""
+    """Return the full names of the modules that a file imports anywhere, even in functions, and the imported names.
+
+    "self_instruct" is among them only if the file can use it as a name, which gives all public names.
+    """
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
+            names.update(alias.name.split(".")[0] for alias in node.names if alias.asname is None)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
-            names.add(node.module or "")
+            names.update({node.module or ""} - {"self_instruct"})
             names.update(f"{node.module}.{alias.name}" for alias in node.names)
     return frozenset(names)
 
 
-def arrows() -> dict[tuple[str, str], set[str]]:
-    """Return the imports between rooms, by importing and imported room."""
+def target_of(name: str) -> str | None:
+    """Return the room of an imported name or the folder outside the package; None if it has neither.
+
+    A public name, such as `self_instruct.curate`, belongs to the package as a whole, which is above all rooms.
+    """
+    first, _, rest = name.partition(".")
+    if first in OUTSIDE:
+        return first
+    public = first == "self_instruct" and "." not in rest and rest != "__version__"
+    return room_of(name) if name in MODULES else "entrances" if public else None
+
+
+def arrows(modules: Mapping[str, Path] = MODULES) -> dict[tuple[str, str], set[str]]:
+    """Return the imports between rooms, and those of folders outside the package, by importing and imported room."""
     found: dict[tuple[str, str], set[str]] = {}
-    for module, path in MODULES.items():
-        for name in imported(path) & MODULES.keys() - {"self_instruct"}:
-            if room_of(module) != room_of(name):
-                found.setdefault((room_of(module), room_of(name)), set()).add(f"{module} imports {name}")
+    for module, path in modules.items():
+        for name in imported(path):
+            here, there = room_of(module), target_of(name)
+            if there is not None and here != there:
+                found.setdefault((here, there), set()).add(f"{module} imports {name}")
     return found
 
 
 def level(room: str) -> int:
-    return next(number for number, rooms in enumerate(LINES) if room in rooms)
+    return next((number for number, rooms in enumerate(LINES) if room in rooms), len(LINES))
+
+
+def points_up(arrow: tuple[str, str]) -> bool:
+    """Return whether the imported room of an arrow is not on a lower line."""
+    return level(arrow[1]) >= level(arrow[0])
+
+
+def upward(found: Mapping[tuple[str, str], set[str]]) -> set[str]:
+    """Return the imports of the arrows that point up."""
+    return {name for arrow, names in found.items() if points_up(arrow) for name in names}
+
+
+def cycles(found: Collection[tuple[str, str]]) -> set[frozenset[str]]:
+    """Return the sets of rooms of which each reaches all others of its set by arrows."""
+    reached = set(found)
+    while more := {(a, d) for a, b in reached for c, d in found if b == c} - reached:
+        reached |= more
+    return {
+        frozenset(b for a, b in reached if a == room and (b, a) in reached) for room, other in reached if room == other
+    }
+
+
+def summary() -> list[str]:
+    """Return the numbers of rooms, arrows, cycles, files and lines, and the largest files."""
+    found, rooms = arrows(), {room_of(module) for module in MODULES}
+    up, circles = sum(map(points_up, found)), len(cycles(found))
+    lines = [f"{len(rooms)} rooms, {len(found)} arrows, {up} arrows up, {circles} cycles of rooms"]
+    for name, paths in (("self_instruct", MODULES.values()), (", ".join(OUR_FOLDERS), ours())):
+        lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in paths}
+        path, largest = max(lengths.items(), key=lambda item: item[1])
+        total = sum(lengths.values())
+        lines.append(
+            f"{name}: {len(lengths)} files, {total} lines, largest {path.relative_to(ROOT)} ({largest} lines)"
+        )
+    return lines
 
 
 def heavy(path: Path) -> set[str]:
@@ -98,8 +154,34 @@ def test_every_module_belongs_to_a_room() -> None:
 def test_a_room_imports_lower_rooms_only() -> None:
     found = arrows()
     assert {("commands", "generation"), ("generation", "engines"), ("datasets", "rules")} <= found.keys()
-    upward = {name for (here, there), names in found.items() if level(there) >= level(here) for name in names}
-    assert upward == set()
+    assert upward(found) == set()
+    assert cycles(found) == set()
+
+
+@pytest.mark.parametrize(
+    ("line", "finds"),
+    [
+        ("from self_instruct import curate", True), ("import self_instruct as si", True), ("import self_instruct", True),
+        ("import self_instruct.records", True), ("from self_instruct import *", True), ("import benchmarks.rouge", True),
+        ("from tests.support import copies", True), ("import instruction_io", True), ("from instruction_iio import x", True),
+        ("from demo_model import x", True), ("from self_instruct.generation import loop", True),
+        ("from self_instruct.runs import layout", True),
+        ("from self_instruct import __version__", False), ("from self_instruct import records", False),
+        ("import self_instruct.records as records", False), ("from self_instruct.formats import FORMATS", False),
+        ("from self_instruct.rules import fences", False), ("import json", False),
+    ],
+)  # fmt: skip
+def test_an_import_of_a_public_name_or_of_a_folder_outside_points_upwards(
+    tmp_path: Path, line: str, finds: bool
+) -> None:
+    file = tmp_path / "example.py"
+    file.write_text(f"if True:\n    {line}\n")
+    assert bool(upward(arrows({"self_instruct.rules.example": file}))) is finds
+
+
+def test_cycles_of_rooms_are_found() -> None:
+    found = [("a", "b"), ("b", "c"), ("c", "a"), ("c", "d"), ("d", "e"), ("e", "d"), ("f", "a")]
+    assert cycles(found) == {frozenset("abc"), frozenset("de")}
 
 
 def test_modules_import_each_other_in_no_circle() -> None:
@@ -171,5 +253,5 @@ def test_no_file_and_no_function_is_too_long_to_read() -> None:
 
 if __name__ == "__main__":
     for (here, there), names in sorted(arrows().items(), key=lambda arrow: (-level(arrow[0][0]), arrow)):
-        print(f"{here:<12} -> {there:<12} {len(names):>4} imports{'   UP' if level(there) >= level(here) else ''}")
-    print(f"{len(arrows())} arrows")
+        print(f"{here:<12} -> {there:<12} {len(names):>4} imports{'   UP' if points_up((here, there)) else ''}")
+    print(*summary(), sep="\n")

@@ -13,7 +13,7 @@ import pytest
 from self_instruct.formats import FORMATS, RecordFormat
 from self_instruct.novelty.rouge import RougeIndex
 from self_instruct.records import Record
-from self_instruct.rules.filters import DEFAULT_RULES, OUTPUT_RULES, build_filters, first_objection
+from self_instruct.rules.filters import DEFAULT_RULES, OUTPUT_RULES, build_filters, first_reason
 from self_instruct.seeds import load_seeds
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -97,8 +97,8 @@ def test_every_seed_passes_the_filters_that_generated_records_must_pass(
 ) -> None:
     rules = (*DEFAULT_RULES, *OUTPUT_RULES)
     filters = build_filters(header.read_text(encoding="utf-8"), keywords=keywords, rules=rules)
-    objections = {seed.id: first_objection(filters, seed) for seed in load_seeds(FILES[name])}
-    assert {seed_id: reason for seed_id, reason in objections.items() if reason} == {}
+    reasons = {seed.id: first_reason(filters, seed) for seed in load_seeds(FILES[name])}
+    assert {seed_id: reason for seed_id, reason in reasons.items() if reason} == {}
 
 
 @pytest.mark.parametrize("format", FORMATS.values(), ids=FORMATS)

@@ -1,4 +1,4 @@
-"""python -m self_instruct.datasets card RUN_OR_FILE --output_path DIR [--push_to_hub OWNER/NAME]"""
+"""self-instruct card RUN_OR_FILE --output_path DIR [--push_to_hub OWNER/NAME]"""
 
 import shlex
 import sys

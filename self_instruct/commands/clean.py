@@ -1,4 +1,4 @@
-"""python -m self_instruct.datasets clean IN [IN ...] --output_path OUT [--max_tokens N]"""
+"""self-instruct clean IN [IN ...] --output_path OUT [--max_tokens N]"""
 
 import sys
 from collections.abc import Sequence

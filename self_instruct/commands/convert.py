@@ -1,4 +1,4 @@
-"""python -m self_instruct.datasets convert IN [IN ...] --to FORMAT --output_path OUT"""
+"""self-instruct convert IN [IN ...] --to FORMAT --output_path OUT"""
 
 import sys
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Curate instruction files: python -m self_instruct.post_processing --input_path A.jsonl B.json --output_path C.jsonl
+"""Curate instruction files: self-instruct curate --input_path A.jsonl B.json --output_path C.jsonl
 
 A row is kept if it passes the filters and its instruction and input differ enough from those of the rows kept before it. Of a
 row with several instances, only the first is compared.

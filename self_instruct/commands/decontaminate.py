@@ -1,4 +1,4 @@
-"""python -m self_instruct.datasets decontaminate IN [IN ...] --benchmarks FILE [FILE ...] --output_path OUT.jsonl"""
+"""self-instruct decontaminate IN [IN ...] --benchmarks FILE [FILE ...] --output_path OUT.jsonl"""
 
 import sys
 from collections.abc import Sequence

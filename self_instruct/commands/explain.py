@@ -1,4 +1,4 @@
-"""Explain why a candidate was kept or dropped: python -m self_instruct.explain RUN_DIR ID_OR_TEXT
+"""Explain why a candidate was kept or dropped: self-instruct explain RUN_DIR ID_OR_TEXT
 
 Shows its text, the rule that decided and why, the nearest record, the part of the completion that it was parsed from, the
 demonstrations in the prompt, and the sampling options. Reads only the files of the run and its seed file; applies no filter

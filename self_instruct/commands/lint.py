@@ -1,4 +1,4 @@
-"""python -m self_instruct.datasets lint IN [IN ...] [--fix --output_path OUT.jsonl] [--fail_on FAULT ...]"""
+"""self-instruct lint IN [IN ...] [--fix --output_path OUT.jsonl] [--fail_on FAULT ...]"""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""python -m self_instruct.datasets merge --config configs/open_instructions.yaml, or --sources A=PATH --output_path OUT"""
+"""self-instruct merge --config configs/open_instructions.yaml, or --sources A=PATH --output_path OUT"""
 
 from collections.abc import Sequence
 from pathlib import Path

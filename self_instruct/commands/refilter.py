@@ -1,4 +1,4 @@
-"""Make a new dataset from a run, without generating: python -m self_instruct.refilter OLD_DIR NEW_DIR --rouge_threshold 0.6
+"""Make a new dataset from a run, without generating: self-instruct refilter OLD_DIR NEW_DIR --rouge_threshold 0.6
 
 Every completion in the old run's journal is parsed and filtered again, in request order, with the options of that run except
 those given here. The old directory is not changed.

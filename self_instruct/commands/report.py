@@ -1,4 +1,4 @@
-"""Write an HTML report: python -m self_instruct.report RUN_OR_FILE [RUN_OR_FILE ...] --output_path report.html
+"""Write an HTML report: self-instruct report RUN_OR_FILE [RUN_OR_FILE ...] --output_path report.html
 
 One HTML file that needs no network: the options of each run, the funnel, the yield over time, lengths, similarities, verbs and
 objects, a map, rejected candidates, and a table of all records that can be searched. Several runs or files are compared.

@@ -1,4 +1,4 @@
-"""Show the progress of a run from another shell: python -m self_instruct.status RUN_DIR [--watch] [--json]
+"""Show the progress of a run from another shell: self-instruct status RUN_DIR [--watch] [--json]
 
 Reads the files of the directory while the run writes them; locks nothing and writes nothing.
 """

@@ -35,9 +35,9 @@ def main(argv: Sequence[str]) -> int:
 
     tuning, found = Tuning(Path(folder), given, tokens, given.pop("judge_model", None)), []
     try:
-        for variant, outcome in tuning.outcomes():
-            found.append((variant, outcome))
-            print(f"{variant.name}: {outcome.problem or f'{outcome.accepted:,} records'}", file=sys.stderr, flush=True)
+        for variant, result in tuning.results():
+            found.append((variant, result))
+            print(f"{variant.name}: {result.problem or f'{result.accepted:,} records'}", file=sys.stderr, flush=True)
     except VariantFailed as failed:
         print(f"error: {failed}; run the same command again to continue", file=sys.stderr)
         return failed.code if failed.code > 0 else 128 - failed.code

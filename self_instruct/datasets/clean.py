@@ -106,20 +106,20 @@ class _Clean(Step[ReadRow]):
         self.turns.read += len(turns)
         if example.fields.get("plugins"):
             return self._refuse(row, len(turns), Drop("conversation", "plugins", "used plugins"))
-        outcome = clean(turns, self._job.cleaning)
-        if outcome.reason:
-            for one in outcome.dropped:
-                count.drop(Drop("turn" if one.reason != outcome.reason else "conversation", one.reason))
-            return self._refuse(row, 0, Drop("conversation", outcome.reason, outcome.detail))
-        known = self._seen.before(example, outcome.kept[:2])
+        conversation = clean(turns, self._job.cleaning)
+        if conversation.reason:
+            for one in conversation.dropped:
+                count.drop(Drop("turn" if one.reason != conversation.reason else "conversation", one.reason))
+            return self._refuse(row, 0, Drop("conversation", conversation.reason, conversation.detail))
+        known = self._seen.before(example, conversation.kept[:2])
         if known is not None:
-            for one in outcome.dropped:
+            for one in conversation.dropped:
                 count.drop(Drop("turn", one.reason))
-            return self._refuse(row, len(outcome.kept), Drop("duplicate", *known))
+            return self._refuse(row, len(conversation.kept), Drop("duplicate", *known))
         rejects = list[Reject]()
-        for one in outcome.dropped:
+        for one in conversation.dropped:
             rejects += self._drop(line, [NumberedTurn(one.number, one.turn)], Drop("turn", one.reason, one.detail))
-        return self._split(*row, outcome.kept, rejects)
+        return self._split(*row, conversation.kept, rejects)
 
     def _split(self, row: Row, example: Example, kept: list[NumberedTurn], rejects: list[Reject]) -> Result:
         """Return the samples of a conversation, one per part. If no part can be written, drop the row for the last reason."""
@@ -132,7 +132,7 @@ class _Clean(Step[ReadRow]):
             rejects += self._drop(row, pair, last)
         for part in parts:
             sample = _sample(example, part, whole=not too_long and len(parts) == 1)
-            drop = self._objection(part)
+            drop = self._drop_of(part)
             try:
                 if drop is None:
                     samples += self._format.rows(sample)
@@ -148,7 +148,7 @@ class _Clean(Step[ReadRow]):
         self.turns.samples += len(samples)
         return Result(samples, None if samples else last, rejects)
 
-    def _objection(self, part: list[NumberedTurn]) -> Drop | None:
+    def _drop_of(self, part: list[NumberedTurn]) -> Drop | None:
         """Return the reason to drop a part, or None."""
         for one in part:
             if self._job.digits is not None and (found := repeated_digits(one.text, self._job.digits)) is not None:

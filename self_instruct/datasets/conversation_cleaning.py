@@ -1,6 +1,6 @@
 """Clean one conversation of alternating questions and answers, and record why a turn or the whole conversation is dropped.
 
-Every input turn ends up in `Outcome.kept` or in `Outcome.dropped`.
+Every input turn ends up in `CleanedConversation.kept` or in `CleanedConversation.dropped`.
 """
 
 import re
@@ -44,7 +44,7 @@ class DroppedTurn:
 
 
 @dataclass
-class Outcome:
+class CleanedConversation:
     """The turns of a conversation that were kept, in pairs of question and answer, and those that were dropped. If no pair was
     kept, `reason` and `detail` say why.
     """
@@ -74,15 +74,17 @@ class Cleaning:
     foreign: Foreign | None = None
 
 
-def clean(turns: Sequence[Turn], cleaning: Cleaning) -> Outcome:
+def clean(turns: Sequence[Turn], cleaning: Cleaning) -> CleanedConversation:
     """Return the kept pairs of a conversation with cleaned texts, and each dropped turn with its reason."""
-    outcome = Outcome(turns, [NumberedTurn(number, turn) for number, turn in enumerate(turns, start=1)])
-    _trim(outcome)
+    conversation = CleanedConversation(
+        turns, [NumberedTurn(number, turn) for number, turn in enumerate(turns, start=1)]
+    )
+    _trim(conversation)
     for step in (_check_raw_texts, _clean_texts, _check_cleaned_texts):
-        if outcome.reason:
+        if conversation.reason:
             break
-        step(outcome, cleaning)
-    return outcome
+        step(conversation, cleaning)
+    return conversation
 
 
 def wrong_list(text: str) -> str | None:
@@ -102,71 +104,73 @@ def repeated_digits(text: str, number: int) -> str | None:
     return found.group() if found else None
 
 
-def _trim(outcome: Outcome) -> None:
+def _trim(conversation: CleanedConversation) -> None:
     """Drop turns before the first question, and unanswered questions at the end."""
-    kept = outcome.kept
+    kept = conversation.kept
     first = next((at for at, one in enumerate(kept) if one.turn["role"] == USER), len(kept))
-    outcome.drop(kept[:first], "before_question", "comes before the first question")
+    conversation.drop(kept[:first], "before_question", "comes before the first question")
     end = len(kept)
     while end > first and kept[end - 1].turn["role"] == USER:
         end -= 1
-    outcome.drop(kept[end:], "unanswered", "has no answer")
-    outcome.kept = kept[first:end]
-    if not outcome.kept:
-        outcome.reason, outcome.detail = "no_pair", "holds no question with an answer"
+    conversation.drop(kept[end:], "unanswered", "has no answer")
+    conversation.kept = kept[first:end]
+    if not conversation.kept:
+        conversation.reason, conversation.detail = "no_pair", "holds no question with an answer"
 
 
-def _check_raw_texts(outcome: Outcome, cleaning: Cleaning) -> None:
-    kept = outcome.kept
+def _check_raw_texts(conversation: CleanedConversation, cleaning: Cleaning) -> None:
+    kept = conversation.kept
     wrong = next((one for at, one in enumerate(kept) if one.turn["role"] != (USER, ASSISTANT)[at % 2]), None)
     if wrong is not None or len(kept) % 2:
         at = wrong.number if wrong else kept[-1].number
-        outcome.refuse("roles", f"user and assistant do not alternate at turn {at}")
+        conversation.refuse("roles", f"user and assistant do not alternate at turn {at}")
         return
     for one in kept:
         word = next((word for word in cleaning.mentions if word.casefold() in one.text.casefold()), None)
         if word is not None:
-            outcome.refuse("mention", f"turn {one.number} says {word}")
+            conversation.refuse("mention", f"turn {one.number} says {word}")
             return
 
 
-def _clean_texts(outcome: Outcome, cleaning: Cleaning) -> None:
+def _clean_texts(conversation: CleanedConversation, cleaning: Cleaning) -> None:
     """Clean each text; end the conversation before the first pair whose text is then empty or unprintable."""
-    are_html = _html_turns(outcome.kept) if cleaning.html else set[int]()
-    before, done = outcome.kept, list[NumberedTurn]()
+    are_html = _html_turns(conversation.kept) if cleaning.html else set[int]()
+    before, done = conversation.kept, list[NumberedTurn]()
     for one in before:
         answer = one.turn["role"] == ASSISTANT
         try:
             text = cleaned(one.text, html=one.number in are_html, answer=answer)
         except NotConverted as error:
-            outcome.refuse("html", f"turn {one.number}: {error}")
+            conversation.refuse("html", f"turn {one.number}: {error}")
             return
         if answer and is_rate_limit(text):
-            outcome.refuse("rate_limit", f"turn {one.number}: {text[:_SHOWN]}")
+            conversation.refuse("rate_limit", f"turn {one.number}: {text[:_SHOWN]}")
             return
         if not text or not text[0].isprintable():
             reason = "unprintable" if text else "empty"
             whole = len(done) - len(done) % 2
-            outcome.drop(before[whole : len(done)], "unanswered", f"its answer is {reason}")
-            outcome.drop([one], reason, "begins with an unprintable character" if text else "is empty")
-            outcome.drop(before[len(done) + 1 :], "after_cut", f"the conversation was cut before turn {one.number}")
-            outcome.kept = done[:whole]
+            conversation.drop(before[whole : len(done)], "unanswered", f"its answer is {reason}")
+            conversation.drop([one], reason, "begins with an unprintable character" if text else "is empty")
+            conversation.drop(
+                before[len(done) + 1 :], "after_cut", f"the conversation was cut before turn {one.number}"
+            )
+            conversation.kept = done[:whole]
             break
         done.append(NumberedTurn(one.number, {**one.turn, "content": text}))
     else:
-        outcome.kept = done
-    if not outcome.kept:
-        outcome.reason, outcome.detail = "no_pair", "holds no question with an answer"
+        conversation.kept = done
+    if not conversation.kept:
+        conversation.reason, conversation.detail = "no_pair", "holds no question with an answer"
 
 
-def _check_cleaned_texts(outcome: Outcome, cleaning: Cleaning) -> None:
-    length = sum(len(one.text) for one in outcome.kept)
+def _check_cleaned_texts(conversation: CleanedConversation, cleaning: Cleaning) -> None:
+    length = sum(len(one.text) for one in conversation.kept)
     if length < SHORTEST:
-        outcome.refuse("too_short", f"has {length} characters")
+        conversation.refuse("too_short", f"has {length} characters")
     elif cleaning.foreign is not None:
-        language = cleaning.foreign("\n".join(one.text[:1000] for one in outcome.kept))
+        language = cleaning.foreign("\n".join(one.text[:1000] for one in conversation.kept))
         if language is not None:
-            outcome.refuse("language", language)
+            conversation.refuse("language", language)
 
 
 def _html_turns(kept: Sequence[NumberedTurn]) -> set[int]:

@@ -14,13 +14,13 @@ from self_instruct.datasets.pipeline import open_pipeline
 from self_instruct.datasets.reading import Reader, Source
 from self_instruct.datasets.rows import Unreadable
 from self_instruct.datasets.vectors import Vectors
-from self_instruct.novelty.offline import keep_first
+from self_instruct.novelty.offline import Decision, keep_first
 from self_instruct.novelty.options import NoveltyOptions
-from self_instruct.novelty.together import Outcome, keep_new
+from self_instruct.novelty.together import keep_new
 from self_instruct.novelty.tokens import untokenized_warning, without_tokens
 from self_instruct.records import Drop, Nearest
 from self_instruct.rules.build import build_rules, reasons_of_rules
-from self_instruct.rules.filters import Filter, about_tasks, first_objection
+from self_instruct.rules.filters import Filter, about_tasks, first_reason
 from self_instruct.rules.options import FilterOptions
 from self_instruct.runs.layout import OutputPaths
 
@@ -86,11 +86,11 @@ class Material:
         job, left = self._job, list[Task]()
         self.untokenized += without_tokens((task.record.task for task in tasks), job.novelty.rouge_tokenizer)
         for task in tasks:
-            objection = first_objection(rules, task.record)
-            if objection is None:
+            rejected = first_reason(rules, task.record)
+            if rejected is None:
                 left.append(task)
             else:
-                reason, _, detail = objection.partition(": ")
+                reason, _, detail = rejected.partition(": ")
                 self.drops[task.line.place] = Drop("filter", reason, detail)
         for task, found in zip(left, _evidence(job.benchmarks, left), strict=True):
             if found is not None:
@@ -107,14 +107,14 @@ def curate(job: CurateJob) -> tuple[CurateCounts, bool | None]:
         material, drops = Material(job), dict[str, Drop]()
         texts = chain.from_iterable(material.texts(reader, pipeline.columns) for reader in pipeline.readers)
         if job.novelty.embedding_threshold is None:
-            encoder, outcomes = None, _by_words(job, texts)
+            encoder, decisions = None, _by_words(job, texts)
         else:
             encoder = Vectors(job.novelty.embedding_model_name_or_path, job.outputs)
-            outcomes = _by_both(job, list(texts), encoder, job.novelty.embedding_threshold)
-        for at, outcome in enumerate(outcomes):
-            if outcome.reason is not None and outcome.nearest is not None:
-                nearest = Nearest(material.passed[outcome.nearest.position].place, outcome.nearest.score)
-                drops[material.passed[at].place] = Drop("novelty", outcome.reason, nearest=nearest)
+            decisions = _by_both(job, list(texts), encoder, job.novelty.embedding_threshold)
+        for at, decision in enumerate(decisions):
+            if decision.reason is not None and decision.nearest is not None:
+                nearest = Nearest(material.passed[decision.nearest.position].place, decision.nearest.score)
+                drops[material.passed[at].place] = Drop("novelty", decision.reason, nearest=nearest)
         drops |= material.drops
         counts = CurateCounts(reasons_of_rules(job.filter), untokenized=material.untokenized)
         counts.in_parts = encoder.long if encoder is not None else 0
@@ -177,13 +177,12 @@ def _evidence(index: ContaminationIndex | None, tasks: Sequence[Task]) -> Sequen
     )
 
 
-def _by_words(job: CurateJob, texts: Iterable[str]) -> Iterable[Outcome]:
+def _by_words(job: CurateJob, texts: Iterable[str]) -> Sequence[Decision]:
     options = job.novelty
-    decisions = keep_first(texts, options.rouge_threshold, options.rouge_rule, options.rouge_tokenizer)
-    return (Outcome(None if kept else "rouge_l", nearest) for kept, nearest in decisions)
+    return keep_first(texts, options.rouge_threshold, options.rouge_rule, options.rouge_tokenizer)
 
 
-def _by_both(job: CurateJob, texts: list[str], encoder: Vectors, threshold: float) -> Iterable[Outcome]:
+def _by_both(job: CurateJob, texts: list[str], encoder: Vectors, threshold: float) -> Sequence[Decision]:
     options = job.novelty
     words = (options.rouge_threshold, options.rouge_rule, options.rouge_tokenizer)
     return keep_new(texts, encoder.of(texts), threshold, options.embedding_reference, words)

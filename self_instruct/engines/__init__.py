@@ -44,10 +44,10 @@ def load_engine(
     """
     if name == "scripted":
         return _load_scripted(script_path, rank)
-    model_name, why_not = _require_model(model_name_or_path), dict[str, str]()
+    model_name, reasons_against = _require_model(model_name_or_path), dict[str, str]()
     if name == "auto":
         name, reason = _choose(model_name, model_revision, trust_remote_code, options or {})
-        why_not = {"vllm": reason} if reason else {}
+        reasons_against = {"vllm": reason} if reason else {}
     if name == "vllm":
         from self_instruct.engines.vllm.engine import load_vllm
 
@@ -71,7 +71,7 @@ def load_engine(
     rows, search = plan_rows(model, longest, batch_size or BatchSize(), placement.quantization)
     return HuggingFaceEngine(
         model, tokenizer, revision, sampling, rows, chat_template, rank, on_step, backend, same_sampling,
-        template_arguments, why_not, search,
+        template_arguments, reasons_against, search,
     )  # fmt: skip
 
 

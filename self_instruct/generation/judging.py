@@ -20,7 +20,7 @@ from self_instruct.generation.verification import Verification
 from self_instruct.novelty.comparison import Bounds, Novelty
 from self_instruct.records import Drop, Record, record_id
 from self_instruct.rules.execution.running import BROKEN
-from self_instruct.rules.filters import Filter, about_tasks, first_objection
+from self_instruct.rules.filters import Filter, about_tasks, first_reason
 from self_instruct.rules.validators import Validator, validate
 from self_instruct.runs.journal import Entry
 from self_instruct.runs.verdict import Verdict
@@ -351,10 +351,10 @@ def candidates(format: RecordFormat, entry: Entry, *, orphans: Collection[str] =
 
 
 def check_by(filters: Sequence[Filter], validators: Sequence[Validator] = ()) -> Check:
-    """Return a check that applies filters, then validators; the first objection is the reason."""
+    """Return a check that applies filters, then validators; the reason is that of the first that rejects."""
 
     def check(record: Record, variables: Mapping[str, str]) -> Record | Drop:
-        stage, found = "filter", first_objection(filters, record) or record
+        stage, found = "filter", first_reason(filters, record) or record
         if isinstance(found, Record):
             stage, found = "validate", validate(validators, record, variables)
         if isinstance(found, Record):

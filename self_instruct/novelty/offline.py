@@ -22,13 +22,20 @@ class Match(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """Whether a text is kept, and the nearest text kept before it; None if none was near enough."""
+    """The `reason` why a text is dropped (`rouge_l` or `embedding`; None if it is kept), and the `nearest` text before it (None
+    if none was near enough).
+    """
 
-    kept: bool
+    reason: str | None
     nearest: Match | None
 
+    @property
+    def kept(self) -> bool:
+        """Whether the text is kept."""
+        return self.reason is None
 
-_KEPT = Decision(True, None)
+
+_KEPT = Decision(None, None)
 
 
 def keep_first(
@@ -54,7 +61,8 @@ def keep_first(
         scores, found = search.nearest(begin, end)
         new = search.keep_new(begin, end, scores, found, limit)
         for one, position, score in zip(new.tolist(), found.tolist(), scores.tolist(), strict=True):
-            decisions.append(Decision(one, Match(position, score)) if position >= 0 else _KEPT)
+            reason = None if one else "rouge_l"
+            decisions.append(Decision(reason, Match(position, score)) if position >= 0 else _KEPT)
     return decisions
 
 

@@ -4,24 +4,16 @@ Decisions equal those of a run, which compares one text at a time: first by ROUG
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
 from self_instruct.novelty.kernels.sequences import SequenceIndex, processors
 from self_instruct.novelty.kernels.vectors import VectorIndex, nearest_chosen
-from self_instruct.novelty.offline import Match
+from self_instruct.novelty.offline import Decision, Match
 from self_instruct.novelty.rules import highest_allowed
 from self_instruct.novelty.tokens import TOKENIZERS
 
 _BLOCK = 512
-
-
-class Outcome(NamedTuple):
-    """Why a text is dropped (`rouge_l` or `embedding`), and the nearest kept text; both None if it is kept."""
-
-    reason: str | None
-    nearest: Match | None
 
 
 class _RougeSearch:
@@ -101,18 +93,18 @@ def keep_new(
     threshold: float,
     reference: str = "kept",
     words: tuple[float, str, str] = (0.7, "below", "rouge"),
-) -> list[Outcome]:
-    """Return one outcome for each text, in order.
+) -> list[Decision]:
+    """Return one decision for each text, in order.
 
     `vectors` are unit vectors [texts, dimensions], float32; cosines must be below `threshold`. If `reference` is "all",
     embeddings are also compared with those of texts that their embedding dropped. `words` are the threshold, rule and
     tokenizer of ROUGE-L.
     """
-    rouge, embeddings, outcomes = _RougeSearch(texts, *words), EmbeddingSearch(vectors, threshold), list[Outcome]()
+    rouge, embeddings, decisions = _RougeSearch(texts, *words), EmbeddingSearch(vectors, threshold), list[Decision]()
     for at in range(len(vectors)):
         near = rouge.nearest(at)
         if near is not None:
-            outcomes.append(Outcome("rouge_l", near))
+            decisions.append(Decision("rouge_l", near))
             continue
         near = embeddings.nearest(at)
         new = near is None
@@ -120,5 +112,5 @@ def keep_new(
             embeddings.add(at)
         if new:
             rouge.keep(at)
-        outcomes.append(Outcome(None, None) if new else Outcome("embedding", near))
-    return outcomes
+        decisions.append(Decision(None, None) if new else Decision("embedding", near))
+    return decisions

@@ -54,7 +54,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Decision:
+class ReviewResult:
     """The lines of the kept records, the counts for the report, and the summary to print.
 
     `option` is another threshold to try, as option name and value; None if no threshold would keep a record.
@@ -121,7 +121,7 @@ class Reviewer(ABC):
         """Return the demonstrations, with all fields. Raises UserError if they cannot be read."""
 
     @abstractmethod
-    def decide(self, found: Mapping[Trial, Prediction]) -> Decision:
+    def decide(self, found: Mapping[Trial, Prediction]) -> ReviewResult:
         """Decide from all predictions which records to keep."""
 
     @property

@@ -22,7 +22,7 @@ from self_instruct.novelty.embedding import Encoder, SentenceEncoder
 from self_instruct.novelty.rouge import rouge_l
 from self_instruct.novelty.tokens import TOKENIZERS
 from self_instruct.records import Record, json_line
-from self_instruct.review.ask import Decision, Reviewer, Score, unread_lines
+from self_instruct.review.ask import Reviewer, ReviewResult, Score, unread_lines
 from self_instruct.review.options import (
     CONSISTENCY_DECIDING,
     CONSISTENCY_OWN,
@@ -57,7 +57,7 @@ class Thresholds:
     embedding: float | None
     rouge_l: float | None
 
-    def objection(self, agreement: Agreement) -> str | None:
+    def drop_reason(self, agreement: Agreement) -> str | None:
         """Return why a record is dropped (`no_prediction`, `embedding` or `rouge_l`), or None if it is kept."""
         if not agreement.trials:
             return NO_PREDICTION
@@ -87,15 +87,15 @@ def statistics(
     """Return the counts of self_consistency_report.json: records kept, drops by reason, and records that each score alone would
     keep at other thresholds.
     """
-    objections = [thresholds.objection(item) for item in agreements]
-    drops = Counter(objection for objection in objections if objection)
+    reasons = [thresholds.drop_reason(item) for item in agreements]
+    drops = Counter(reason for reason in reasons if reason)
     scores = {
         EMBEDDING: [item.embedding for item in agreements if item.embedding is not None],
         ROUGE_L: [item.rouge_l for item in agreements if item.rouge_l is not None],
     }
     return {
         "records": len(agreements),
-        "kept": objections.count(None),
+        "kept": reasons.count(None),
         "drops": {reason: drops[reason] for reason in (NO_PREDICTION, EMBEDDING, ROUGE_L)},
         "rule": rule,
         "thresholds": {EMBEDDING: thresholds.embedding, ROUGE_L: thresholds.rouge_l},
@@ -129,7 +129,7 @@ def table(counts: dict[str, Any]) -> str:
 
 
 @dataclass(frozen=True)
-class Scorer:
+class PredictionScorer:
     """Compares predictions with instructions by ROUGE-L F1, with a tokenizer of --rouge_tokenizer, and, with an encoder and its
     name, by cosine similarity.
     """
@@ -181,7 +181,7 @@ class Consistency(Reviewer):
     run: EarlierRun
     dataset: Sequence[tuple[Record, dict[str, Any]]]
     options: ConsistencyOptions
-    _scorer: "Scorer | None" = field(default=None, init=False)
+    _scorer: "PredictionScorer | None" = field(default=None, init=False)
 
     purpose = "consistency"
     deciding = CONSISTENCY_DECIDING
@@ -259,7 +259,7 @@ class Consistency(Reviewer):
         instructions = {name: record.instruction for name, record in self.records.items()}
         return self._scorer_of(file.latest).rescore(file, lacking, instructions, interrupted)
 
-    def decide(self, found: Mapping[Trial, Prediction]) -> Decision:
+    def decide(self, found: Mapping[Trial, Prediction]) -> ReviewResult:
         """Keep the records whose scores reach the thresholds."""
         options = self.options
         cosine = None if options.no_embeddings else options.self_consistency_threshold
@@ -272,7 +272,7 @@ class Consistency(Reviewer):
         kept = []
         for record, row in self.dataset:
             scores = agreements[record.id]
-            if thresholds.objection(scores) is None:
+            if thresholds.drop_reason(scores) is None:
                 kept.append(
                     json_line({**row, "provenance": {**row["provenance"], "self_consistency": asdict(scores)}})
                 )
@@ -286,18 +286,18 @@ class Consistency(Reviewer):
         unread = [(item, item.reason or "") for item in everything if item.prediction is None]
         lines = unread_lines("prediction", unread, len(everything))
         if unread and len(unread) == len(everything):
-            return Decision(kept, counts, [*lines, "", *note], None)
-        return Decision(kept, counts, [table(counts), "", *lines, *([""] if lines else []), *note], other)
+            return ReviewResult(kept, counts, [*lines, "", *note], None)
+        return ReviewResult(kept, counts, [table(counts), "", *lines, *([""] if lines else []), *note], other)
 
-    def _scorer_of(self, found: Mapping[Trial, Prediction]) -> "Scorer":
+    def _scorer_of(self, found: Mapping[Trial, Prediction]) -> "PredictionScorer":
         if self._scorer is None:
             words = self.config.novelty.rouge_tokenizer
             if self.options.no_embeddings:
-                self._scorer = Scorer(tokenizer=words)
+                self._scorer = PredictionScorer(tokenizer=words)
                 return self._scorer
             name = self.embedding_model(found)
             try:
-                self._scorer = Scorer(SentenceEncoder(name), name, words)
+                self._scorer = PredictionScorer(SentenceEncoder(name), name, words)
             except UserError as error:
                 raise UserError(f"{error}; or compare by ROUGE-L only, with --no_embeddings") from error
         return self._scorer

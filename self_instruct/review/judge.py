@@ -22,7 +22,7 @@ from self_instruct.formats import INSTRUCTION_INPUT_OUTPUT, RecordFormat
 from self_instruct.generation.choice import several_answers
 from self_instruct.generation.prompts import read_header
 from self_instruct.records import Record, is_blank
-from self_instruct.review.ask import Decision, unread_lines
+from self_instruct.review.ask import ReviewResult, unread_lines
 from self_instruct.review.dataset import DatasetReviewer, model_config, read_sources
 from self_instruct.review.options import JUDGE_DECIDING, JUDGE_SAMPLING, JudgeOptions
 from self_instruct.review.predictions import ERROR, Prediction, Trial
@@ -285,7 +285,7 @@ class Judge(DatasetReviewer):
             if not any(item.reason in (_NOT_JUDGED, ERROR) for item in answers)
         }
 
-    def decide(self, found: Mapping[Trial, Prediction]) -> Decision:
+    def decide(self, found: Mapping[Trial, Prediction]) -> ReviewResult:
         """Keep the records with the verdict good and a mean of at least the threshold."""
         current = self.current(found)
         judgements = self.judgements(current)
@@ -310,9 +310,9 @@ class Judge(DatasetReviewer):
         ]
         lines = unread_lines("judgement", unread, len(answers))
         if unread and len(unread) == len(answers):
-            return Decision(kept, counts, [*lines, *note, ""], None)
+            return ReviewResult(kept, counts, [*lines, *note, ""], None)
         option = ("judge_threshold", 3.0 if self.threshold == 4 else 4.0)
-        return Decision(kept, counts, [table(counts), *note, *(["", *lines] if lines else []), ""], option)
+        return ReviewResult(kept, counts, [table(counts), *note, *(["", *lines] if lines else []), ""], option)
 
 
 def judge_of(given: Mapping[str, Any]) -> Judge:

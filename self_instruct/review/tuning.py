@@ -48,7 +48,7 @@ class Variant:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class VariantResult:
     """What a variant wrote: blocks, blocks that could be read, records, distinct and good ones, and tokens.
 
     `good` is None without a judge. `problem` says why the variant cannot run with this model, else it is None.
@@ -74,7 +74,7 @@ class Outcome:
         tokens = self.prompt_tokens + self.new_tokens
         return 1000 * self.useful / tokens if tokens else 0.0
 
-    def beats(self, other: "Outcome") -> bool:
+    def beats(self, other: "VariantResult") -> bool:
         """Return whether the score is higher by more than a standard error, where counts vary as Poisson's do."""
         return self.score > other.score * (1 + 1 / math.sqrt(other.useful)) if other.useful else self.useful > 0
 
@@ -99,15 +99,15 @@ class Tuning:
     tokens: int
     judge: str | None = None
 
-    def outcomes(self) -> Iterator[tuple[Variant, Outcome]]:
-        """Run the variants that are not finished, and yield each with its outcome. Raises VariantFailed."""
-        found: list[tuple[Variant, Outcome]] = []
+    def results(self) -> Iterator[tuple[Variant, VariantResult]]:
+        """Run the variants that are not finished, and yield each with its result. Raises VariantFailed."""
+        found: list[tuple[Variant, VariantResult]] = []
         for stage in (self._recipes, self._demonstrations, self._triggers, self._temperatures):
-            possible = [variant for variant, outcome in found if outcome.problem is None]
+            possible = [variant for variant, result in found if result.problem is None]
             if found and not possible:
                 return
             for variant in stage(_leader(found) or (possible[0] if possible else Variant("given"))):
-                found.append((variant, self._outcome(variant)))
+                found.append((variant, self._result(variant)))
                 yield found[-1]
 
     def _recipes(self, best: Variant) -> Sequence[Variant]:
@@ -142,20 +142,20 @@ class Tuning:
     def _has_triggers(self) -> bool:
         return any(self.given.get(f"{name}_trigger") for name in ("instruction", "input", "output"))
 
-    def _outcome(self, variant: Variant) -> Outcome:
+    def _result(self, variant: Variant) -> VariantResult:
         run, options = self.folder / variant.name, self._options_file(variant)
         counts = _report(run / REPORT)
         if counts is None or counts["tokens"]["completion"] < self.tokens:
             _log.info("%s: generating up to %s new tokens, logs in %s", variant.name, f"{self.tokens:,}", run)
             problem = self._generate(variant, run, options)
             if problem is not None:
-                return Outcome(problem=problem)
+                return VariantResult(problem=problem)
             counts = _report(run / REPORT)
         if counts is None:
             raise UserError(f"{run / REPORT}: is missing or damaged; move {run} away, and run the command again")
         accepted, distinct = counts["accepted"], _distinct(run / ACCEPTED)
         tokens = counts["tokens"]
-        return Outcome(
+        return VariantResult(
             counts["blocks"], counts["parsed"], accepted, distinct, self._judged(run) if accepted else None,
             tokens["prompt"], tokens["completion"],
         )  # fmt: skip
@@ -203,34 +203,34 @@ def as_yaml(options: Mapping[str, Any]) -> str:
     return yaml.safe_dump(dict(options), sort_keys=False, allow_unicode=True, width=119)
 
 
-def table(found: Sequence[tuple[Variant, Outcome]], best: Variant | None) -> list[str]:
+def table(found: Sequence[tuple[Variant, VariantResult]], best: Variant | None) -> list[str]:
     """Return the lines of a table of all variants; the best one is marked."""
-    judged = any(outcome.good is not None for _, outcome in found)
+    judged = any(result.good is not None for _, result in found)
     width = max((len(variant.name) for variant, _ in found), default=0)
     counts = ("written", "readable", "accepted", "distinct", *(["good"] if judged else []))
     head = [f"{'':{width + 2}}", *(f"{name:>9}" for name in counts)]
     lines = ["".join([*head, f"{'prompt tokens':>15}", f"{'new tokens':>12}", f"{'per 1,000 tokens':>18}"])]
-    for variant, outcome in found:
+    for variant, result in found:
         cells = f"{'*' if variant is best else ' '} {variant.name:{width}}"
-        if outcome.problem is not None:
-            lines.append(f"{cells}  {textwrap.shorten(outcome.problem, 90, placeholder=' ...')}")
+        if result.problem is not None:
+            lines.append(f"{cells}  {textwrap.shorten(result.problem, 90, placeholder=' ...')}")
             continue
-        numbers = [getattr(outcome, name) or 0 for name in counts]
+        numbers = [getattr(result, name) or 0 for name in counts]
         cells += "".join(f"{number:>9,}" for number in numbers)
-        lines.append(f"{cells}{outcome.prompt_tokens:>15,}{outcome.new_tokens:>12,}{outcome.score:>18.2f}")
+        lines.append(f"{cells}{result.prompt_tokens:>15,}{result.new_tokens:>12,}{result.score:>18.2f}")
     return lines
 
 
-def _leader(found: Sequence[tuple[Variant, Outcome]]) -> Variant | None:
+def _leader(found: Sequence[tuple[Variant, VariantResult]]) -> Variant | None:
     """Return the first variant that no later one beats; None if none wrote a useful record."""
-    best: tuple[Variant, Outcome] | None = None
+    best: tuple[Variant, VariantResult] | None = None
     for item in found:
         if item[1].useful and (best is None or item[1].beats(best[1])):
             best = item
     return best[0] if best is not None else None
 
 
-def best_of(found: Sequence[tuple[Variant, Outcome]]) -> Variant:
+def best_of(found: Sequence[tuple[Variant, VariantResult]]) -> Variant:
     """Return the first variant that no later one beats. Raises UserError if none wrote a useful record, with the
     last problem if none could run.
     """

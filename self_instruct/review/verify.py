@@ -21,7 +21,7 @@ from self_instruct.generation.progress import Progress
 from self_instruct.generation.prompts import PromptComposer, read_header
 from self_instruct.generation.testing import FORMAT, HEADER, examples, question, usable_tests
 from self_instruct.records import Record
-from self_instruct.review.ask import Decision, unread_lines
+from self_instruct.review.ask import ReviewResult, unread_lines
 from self_instruct.review.dataset import DatasetReviewer, model_config, read_sources
 from self_instruct.review.options import JUDGE_DECIDING, VERIFY_SAMPLING
 from self_instruct.review.predictions import ERROR, Prediction, PredictionFile, Trial
@@ -118,7 +118,7 @@ class Verifier(DatasetReviewer):
             progress.close()
         return None
 
-    def decide(self, found: Mapping[Trial, Prediction]) -> Decision:
+    def decide(self, found: Mapping[Trial, Prediction]) -> ReviewResult:
         """Keep the records whose answer passes tests that are not vacuous."""
         current = self.current(found)
         outcomes = {record.id: self._outcome(record, current.get(record.id)) for record, _ in self.dataset}
@@ -143,7 +143,7 @@ class Verifier(DatasetReviewer):
         lines = unread_lines("answer", unread, len(answers))
         option = ("mutation_score_threshold", 0.6 if self.options.mutation_score_threshold == 0.8 else 0.8)
         useful = counted[PASSED] or counted[VACUOUS]
-        return Decision(
+        return ReviewResult(
             kept, counts, [table(counts), *(["", *lines] if lines else []), ""], option if useful else None
         )
 

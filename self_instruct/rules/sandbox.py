@@ -57,7 +57,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ProgramResult:
     """How a program ended: `name` is finished (exit code 0), failed (another code), timeout or too_much_output.
 
     The code of a program that signal n ended is 128 + n. `output` is stdout and stderr, cut at the limit.
@@ -89,7 +89,7 @@ class Sandbox:
         """End all programs; those that run and those that are started later raise SandboxStopped."""
         self._stopped.set()
 
-    def run(self, program: str) -> Outcome:
+    def run(self, program: str) -> ProgramResult:
         """Run a Python program to its end or to a limit. Raises SandboxError if it cannot be isolated."""
         request = {"program": program, "limits": self._rlimits(), "python": _python(), "isolated": self.mode != "none"}
         settings = {"mode": self.mode, "shown": _shown(), "disk": self.limits.disk}
@@ -112,7 +112,7 @@ class Sandbox:
                 assert process.stdout is not None
                 process.stdout.close()
 
-    def _wait(self, process: subprocess.Popen[bytes]) -> Outcome:
+    def _wait(self, process: subprocess.Popen[bytes]) -> ProgramResult:
         """Collect the output until all processes that can write it have ended, or a limit is reached.
 
         The process is left for the caller to reap.
@@ -145,7 +145,7 @@ class Sandbox:
         code = None if name else _exit_code(process, deadline)
         if name is None:
             name = TIMEOUT if code in (None, _CPU_USED) else FINISHED if code == 0 else FAILED
-        return Outcome(name, code, text, time.monotonic() - begun)
+        return ProgramResult(name, code, text, time.monotonic() - begun)
 
     def _rlimits(self) -> dict[str, int]:
         limits = self.limits
@@ -204,10 +204,10 @@ def _obstacle(mode: str) -> str | None:
         return "bwrap is not installed"
     limits = Limits(seconds=10)
     try:
-        outcome = Sandbox(mode, limits).run(_PROBE.format(folder=str(Path.cwd()), processes=limits.processes + 1))
+        result = Sandbox(mode, limits).run(_PROBE.format(folder=str(Path.cwd()), processes=limits.processes + 1))
     except SandboxError as error:
         return " ".join(str(error).split())[:300]
-    return None if outcome.name == FINISHED else " ".join(outcome.output.split())[-300:] or outcome.name
+    return None if result.name == FINISHED else " ".join(result.output.split())[-300:] or result.name
 
 
 _PROBE = """

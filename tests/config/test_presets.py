@@ -20,7 +20,7 @@ from self_instruct.formats import INSTRUCTION_INPUT_OUTPUT, INSTRUCTION_OUTPUT
 from self_instruct.generation.assembly import build_curator
 from self_instruct.generation.config import GROUPS, Config, flatten, parse_arguments
 from self_instruct.records import Record
-from self_instruct.rules.filters import RULES, build_filters, first_objection
+from self_instruct.rules.filters import RULES, build_filters, first_reason
 from self_instruct.runs.journal import Entry
 from tests.support.runs import ROOT, generate, rows, run, scripted
 from tests.support.scripts import write_script
@@ -33,7 +33,7 @@ def preset(name: str, *argv: str) -> Config:
     return parse_arguments(["--preset", name, *argv], "test")
 
 
-def objection(
+def reason_for(
     name: str, instruction: str = "Add the two numbers.", output: str = "a + b", input: str = ""
 ) -> str | None:
     options = preset(name).filter
@@ -41,7 +41,7 @@ def objection(
         "Write some tasks for an assistant.", options.min_instruction_words, options.max_instruction_words,
         options.filter_keywords, options.filter_openings, options.keep_programming, options.filter_rules,
     )  # fmt: skip
-    found = first_objection(filters, Record("x", instruction, input, output))
+    found = first_reason(filters, Record("x", instruction, input, output))
     return found and found.partition(": ")[0]
 
 
@@ -98,7 +98,7 @@ def test_an_instruction_gets_the_decision_of_the_parent(name: str) -> None:
     for _ in range(4000):
         text = " ".join(" ".join(rng.choices(FRAGMENTS, k=rng.randint(1, 7))).split())
         wanted = ORACLES[name](text)
-        found = first_objection(filters, Record(text, text, "", f"answer to {text}"))
+        found = first_reason(filters, Record(text, text, "", f"answer to {text}"))
         assert (found is None) == wanted, (text, found)
         seen.add(wanted)
     assert seen == {True, False}
@@ -141,7 +141,7 @@ def test_an_instruction_gets_the_decision_of_the_parent(name: str) -> None:
 def test_each_rule_of_a_preset_accepts_and_rejects_as_its_parent_does(
     name: str, candidate: dict[str, str], reason: str | None
 ) -> None:
-    assert objection(name, **candidate) == reason
+    assert reason_for(name, **candidate) == reason
 
 
 @pytest.mark.parametrize("name", ["armel", "self-instruct", "alpaca", "code-alpaca"])

@@ -56,7 +56,7 @@ def test_paged_is_not_used_with_a_repetition_penalty(tiny_llama, fast):
 def test_auto_falls_back_to_static_and_gives_the_reasons_against_the_others(tiny_llama, fast):
     model, tokenizer, revision = load_model(str(tiny_llama))
     model.config.num_kv_shared_layers = 1
-    engine = HuggingFaceEngine(model, tokenizer, revision, GREEDY, why_not={"vllm": "it is not installed"})
+    engine = HuggingFaceEngine(model, tokenizer, revision, GREEDY, reasons_against={"vllm": "it is not installed"})
     assert isinstance(engine._backend, StaticBackend)
     reasons = "static (not vllm: it is not installed; not paged: LlamaForCausalLM does not keep"
     assert engine.method.startswith(reasons) and "; not slots: " in engine.method

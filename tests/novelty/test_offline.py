@@ -50,7 +50,9 @@ def brute(
         scores = [(reference(tuple(tokens[other]), tuple(tokens[at])), -other) for other in kept]
         score, place = max(scores, default=(0.0, 0))
         drops = score > threshold or (rule == "below" and score == threshold)
-        decisions.append(Decision(not drops, Match(-place, score) if drops or (of_kept and score) else None))
+        decisions.append(
+            Decision("rouge_l" if drops else None, Match(-place, score) if drops or (of_kept and score) else None)
+        )
         if not drops:
             kept.append(at)
     return decisions
@@ -79,7 +81,7 @@ def test_the_two_rules_differ_at_an_exact_tie_only() -> None:
     texts = ["a b", "a c", "a b c d", "a b c e"]  # F1 0.5 and 0.75, exactly
     for threshold, later in ((0.5, 1), (0.75, 3)):
         below, not_above = (keep_first([texts[later - 1], texts[later]], threshold, rule) for rule in RULES)
-        assert below[1] == Decision(False, Match(0, threshold)) and not_above[1] == Decision(True, None)
+        assert below[1] == Decision("rouge_l", Match(0, threshold)) and not_above[1] == Decision(None, None)
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -87,7 +89,7 @@ def test_thresholds_near_one_drop_only_repetitions_or_nothing(rule: str) -> None
     texts = ["a b", "A, b", "b a", "", ""]
     first = [decision.kept for decision in keep_first(texts, 1.0, rule)]
     assert first == [True, rule == "not_above", True, True, True]
-    assert keep_first(texts, 1.01, rule) == [Decision(True, None)] * 5
+    assert keep_first(texts, 1.01, rule) == [Decision(None, None)] * 5
 
 
 def test_decisions_do_not_depend_on_block_size_or_threads(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from self_instruct.novelty.embedding import SentenceEncoder
 from self_instruct.novelty.rouge import RougeIndex
 from self_instruct.records import Record
 from self_instruct.review.ask import Asker, Question, read_last, stop_texts
-from self_instruct.review.consistency import Scorer
+from self_instruct.review.consistency import PredictionScorer
 from self_instruct.review.predictions import PredictionFile, read_predictions
 from tests.review.test_consistency import prediction
 
@@ -43,7 +43,7 @@ def asker(folder, texts, budget=10_000, interrupted=lambda: None, format=INVERSE
     engine = Recording(dict(enumerate(texts)))
     mix = DemonstrationMix(3, 0, 3)
     composer = PromptComposer("Tell the task.", format, mix, 7, SEEDS, engine.prompt_tokens, PromptBudget(0, budget))
-    return Asker(composer, engine, PredictionFile(folder), (scorer or Scorer()).score, ORIGIN, interrupted)
+    return Asker(composer, engine, PredictionFile(folder), (scorer or PredictionScorer()).score, ORIGIN, interrupted)
 
 
 def ask(one, trials=2, records=RECORDS):
@@ -160,7 +160,7 @@ PREDICTED = ["Sort the items of a list.", "Sort a list.", "Name three rivers in 
 
 @pytest.fixture(scope="module")
 def scorer():
-    return Scorer(SentenceEncoder(MINILM), "minilm")
+    return PredictionScorer(SentenceEncoder(MINILM), "minilm")
 
 
 @pytest.mark.parametrize("instruction", ["Sort a list.", "Order the list's items.", "...", "\udfff"])
@@ -180,7 +180,8 @@ def test_scores_match_the_novelty_scores_of_a_run(scorer, instruction):
 def test_the_unicode_tokenizer_scores_words_of_any_script():
     given = [prediction("列出四种可再生能源", None, None)]
     (plain,), (any_script,) = (
-        scorer.score(given, ["列出三种可再生能源"]) for scorer in (Scorer(), Scorer(tokenizer="unicode"))
+        scorer.score(given, ["列出三种可再生能源"])
+        for scorer in (PredictionScorer(), PredictionScorer(tokenizer="unicode"))
     )
     assert plain.rouge_l == 0 and any_script.rouge_l == pytest.approx(8 / 9)
 

@@ -36,7 +36,7 @@ def test_there_is_no_score_without_embeddings_or_predictions():
 
 
 @pytest.mark.parametrize(
-    ("found", "thresholds", "objection"),
+    ("found", "thresholds", "reason"),
     [
         (Agreement(0.5, 0.1, 3), Thresholds(0.5, None), None),
         (Agreement(0.499, 1.0, 3), Thresholds(0.5, None), "embedding"),
@@ -48,8 +48,8 @@ def test_there_is_no_score_without_embeddings_or_predictions():
         (Agreement(None, None, 0), Thresholds(-1, 0), "no_prediction"),
     ],
 )
-def test_a_record_is_kept_at_the_threshold_and_dropped_below(found, thresholds, objection):
-    assert thresholds.objection(found) == objection
+def test_a_record_is_kept_at_the_threshold_and_dropped_below(found, thresholds, reason):
+    assert thresholds.drop_reason(found) == reason
 
 
 @given(

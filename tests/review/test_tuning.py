@@ -10,12 +10,12 @@ import yaml
 
 from self_instruct.errors import UserError
 from self_instruct.review import tuning
-from self_instruct.review.tuning import Outcome, Tuning, Variant, as_yaml, best_of, table
+from self_instruct.review.tuning import Tuning, Variant, VariantResult, as_yaml, best_of, table
 from self_instruct.runs.lock import Lock
 
 
-def outcome(distinct: int, tokens: int = 1000, good: int | None = None) -> Outcome:
-    return Outcome(distinct + 4, distinct + 2, distinct, distinct, good, tokens // 4, tokens - tokens // 4)
+def result(distinct: int, tokens: int = 1000, good: int | None = None) -> VariantResult:
+    return VariantResult(distinct + 4, distinct + 2, distinct, distinct, good, tokens // 4, tokens - tokens // 4)
 
 
 class Scored(Tuning):
@@ -23,15 +23,15 @@ class Scored(Tuning):
 
     scores: dict[str, int | None]
 
-    def _outcome(self, variant: Variant) -> Outcome:
+    def _result(self, variant: Variant) -> VariantResult:
         distinct = self.scores.get(variant.name, 10)
-        return Outcome(problem="needs a chat template") if distinct is None else outcome(distinct)
+        return VariantResult(problem="needs a chat template") if distinct is None else result(distinct)
 
 
 def names(tmp_path, scores: dict[str, int | None], **given) -> tuple[list[str], Variant]:
     tuning = Scored(tmp_path, given, 1000)
     object.__setattr__(tuning, "scores", scores)
-    found = list(tuning.outcomes())
+    found = list(tuning.results())
     return [variant.name for variant, _ in found], best_of(found)
 
 
@@ -70,18 +70,18 @@ def test_options_that_are_given_are_not_varied(tmp_path, given, tried):
 def test_nothing_else_is_tried_if_no_recipe_can_run(tmp_path):
     tuning = Scored(tmp_path, {}, 1000)
     object.__setattr__(tuning, "scores", dict.fromkeys(["chat", "magpie", "few_shot"]))
-    assert [variant.name for variant, _ in tuning.outcomes()] == ["chat", "magpie", "few_shot"]
+    assert [variant.name for variant, _ in tuning.results()] == ["chat", "magpie", "few_shot"]
 
 
 def test_a_variant_wins_by_more_than_a_standard_error():
-    assert not outcome(11).beats(outcome(9)) and outcome(13).beats(outcome(9))
-    assert outcome(1).beats(outcome(0)) and not outcome(0).beats(outcome(0))
-    assert outcome(9, 500).beats(outcome(9, 1000)), "fewer tokens for as many records"
-    assert outcome(9, good=9).beats(outcome(90, good=1))
+    assert not result(11).beats(result(9)) and result(13).beats(result(9))
+    assert result(1).beats(result(0)) and not result(0).beats(result(0))
+    assert result(9, 500).beats(result(9, 1000)), "fewer tokens for as many records"
+    assert result(9, good=9).beats(result(90, good=1))
 
 
 def test_the_table_marks_the_best_and_shortens_problems():
-    found = [(Variant("chat"), Outcome(problem="needs " * 40)), (Variant("few_shot"), outcome(8, 2000, good=5))]
+    found = [(Variant("chat"), VariantResult(problem="needs " * 40)), (Variant("few_shot"), result(8, 2000, good=5))]
     head, first, second = table(found, best_of(found))
     assert head.split() == [
         "written", "readable", "accepted", "distinct", "good", "prompt", "tokens", "new", "tokens", "per", "1,000", "tokens",
@@ -92,9 +92,14 @@ def test_the_table_marks_the_best_and_shortens_problems():
 
 def test_no_useful_record_is_a_mistake():
     with pytest.raises(UserError, match=r"no variant wrote a record that counts; see completions\.jsonl"):
-        best_of([(Variant("chat"), Outcome(problem="needs x")), (Variant("few_shot"), outcome(0))])
+        best_of([(Variant("chat"), VariantResult(problem="needs x")), (Variant("few_shot"), result(0))])
     with pytest.raises(UserError, match=r"^no seeds$"):
-        best_of([(Variant("chat"), Outcome(problem="needs x")), (Variant("few_shot"), Outcome(problem="no seeds"))])
+        best_of(
+            [
+                (Variant("chat"), VariantResult(problem="needs x")),
+                (Variant("few_shot"), VariantResult(problem="no seeds")),
+            ]
+        )
 
 
 def test_a_variant_has_a_short_horizon_and_continues_only_with_the_same_options(tmp_path):
@@ -117,10 +122,10 @@ def test_a_run_that_another_process_still_writes_is_no_variant_that_cannot_be_ru
     (tmp_path / "given").mkdir()
     lock = Lock(tmp_path / "given" / "completions.jsonl.lock")
     with pytest.raises(UserError, match="given: another launch is writing to it"):
-        Tuning(tmp_path, {}, 100)._outcome(Variant("given"))
+        Tuning(tmp_path, {}, 100)._result(Variant("given"))
     lock.release()
     with pytest.raises(TypeError, match="NoneType"):  # a process is started
-        Tuning(tmp_path, {}, 100)._outcome(Variant("given"))
+        Tuning(tmp_path, {}, 100)._result(Variant("given"))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has ended")

@@ -6,7 +6,7 @@ import pytest
 
 from self_instruct.records import Record
 from self_instruct.rules.failures import guarded
-from self_instruct.rules.filters import first_objection
+from self_instruct.rules.filters import first_reason
 
 RECORD = Record("x", "a", "", "b")
 
@@ -16,7 +16,7 @@ def fails(record: Record) -> str | None:
 
 
 def test_a_record_for_which_a_rule_raises_an_exception_is_dropped_with_the_name_of_the_rule() -> None:
-    assert first_objection([guarded("mine", fails, NoneType)], Record("x", "a" * 1000, "", "")) == (
+    assert first_reason([guarded("mine", fails, NoneType)], Record("x", "a" * 1000, "", "")) == (
         f"rule_failed: mine, ValueError: not a number: {'a' * 186}"
     )
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from self_instruct.records import Record
-from self_instruct.rules.filters import build_filters, first_objection
+from self_instruct.rules.filters import build_filters, first_reason
 from self_instruct.rules.filters.keywords import PAPER_KEYWORDS, drop_keywords
 from self_instruct.rules.filters.length import drop_length
 from self_instruct.rules.filters.openings import drop_non_ascii, drop_openings, drop_punctuation, without_programming
@@ -124,7 +124,7 @@ def test_keep_programming_removes_only_the_programming_openings(openings: list[s
 
 def test_an_empty_opening_matches_nothing() -> None:
     assert without_programming(["", " "], False) == []
-    assert first_objection(build_filters(HEADER, openings=[""]), record()) is None
+    assert first_reason(build_filters(HEADER, openings=[""]), record()) is None
 
 
 @pytest.mark.parametrize("sign", string.punctuation)
@@ -276,24 +276,24 @@ CASES = [
 
 @pytest.mark.parametrize(("candidate", "reason"), CASES, ids=[str(reason) for _, reason in CASES])
 def test_each_rule_gives_its_reason(candidate: Record, reason: str | None) -> None:
-    assert reason_of(first_objection(build_filters(HEADER, keywords=["default"]), candidate)) == reason
+    assert reason_of(first_reason(build_filters(HEADER, keywords=["default"]), candidate)) == reason
 
 
 def test_disabled_rules_reject_nothing() -> None:
     filters = build_filters(HEADER, min_instruction_words=0, max_instruction_words=200, keep_programming=True)
     for kept in (record("Add two"), record("Draw the two maps."), record("Write a program that adds.")):
-        assert first_objection(filters, kept) is None
+        assert first_reason(filters, kept) is None
 
 
 def test_the_first_rule_that_rejects_gives_the_reason() -> None:
-    assert reason_of(first_objection(build_filters(HEADER), record("...", ""))) == "empty_instruction"
-    assert first_objection([], record("", "")) is None
+    assert reason_of(first_reason(build_filters(HEADER), record("...", ""))) == "empty_instruction"
+    assert first_reason([], record("", "")) is None
 
 
 @given(st.builds(Record, st.just("x"), st.text(st.characters()), st.text(st.characters()), st.text(st.characters())))
 @settings(deadline=None, derandomize=True)
 def test_the_filters_can_check_any_text(candidate: Record) -> None:
-    reason = first_objection(build_filters(HEADER, keywords=["default", "c++"]), candidate)
+    reason = first_reason(build_filters(HEADER, keywords=["default", "c++"]), candidate)
     assert reason is None or reason_of(reason) in {name for _, name in CASES}
     if reason is None:
         assert len(candidate.instruction.split()) >= 4 and candidate.output.strip()

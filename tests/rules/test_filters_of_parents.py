@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from self_instruct.records import Record
-from self_instruct.rules.filters import DEFAULT_RULES, RULES, SWITCHES, build_filters, first_objection
+from self_instruct.rules.filters import DEFAULT_RULES, RULES, SWITCHES, build_filters, first_reason
 from self_instruct.rules.filters.duplicates import drop_duplicates
 from self_instruct.rules.filters.instances import drop_blank, drop_colon, drop_input_as_output
 from self_instruct.rules.filters.keywords import ALPACA_KEYWORDS, PAPER_KEYWORDS, drop_keywords
@@ -154,17 +154,17 @@ BAD = {
 def test_a_rule_alone_gives_its_own_reasons(name: str) -> None:
     filters = build_filters("Every task must be new and short", keywords=["default"], rules=[name])
     if name in ("duplicates", "copied_output"):
-        assert first_objection(filters, record(output=BAD.get(name, record()).output, id="1")) is None
+        assert first_reason(filters, record(output=BAD.get(name, record()).output, id="1")) is None
     candidate = BAD.get(name, record(id="2"))
-    assert reason_of(first_objection(filters, candidate)) in RULES[name]
+    assert reason_of(first_reason(filters, candidate)) in RULES[name]
 
 
 @pytest.mark.parametrize("name", DEFAULT_RULES)
 def test_an_unlisted_rule_is_not_applied(name: str) -> None:
     others = [rule for rule in DEFAULT_RULES if rule != name]
     filters = build_filters("Every task must be new and short", keywords=["default"], rules=others)
-    assert reason_of(first_objection(filters, BAD[name])) not in RULES[name]
-    assert first_objection(build_filters("x", rules=[]), BAD[name]) is None
+    assert reason_of(first_reason(filters, BAD[name])) not in RULES[name]
+    assert first_reason(build_filters("x", rules=[]), BAD[name]) is None
 
 
 def test_rules_are_applied_in_the_given_order() -> None:
@@ -173,4 +173,4 @@ def test_rules_are_applied_in_the_given_order() -> None:
         (["length", "punctuation"], "too_short"),
         (["punctuation", "length"], "starts_with_punctuation"),
     ):
-        assert reason_of(first_objection(build_filters("x", rules=rules), both)) == reason
+        assert reason_of(first_reason(build_filters("x", rules=rules), both)) == reason

@@ -5,7 +5,7 @@ import pytest
 from self_instruct.generation.config import assemble
 from self_instruct.records import Record
 from self_instruct.rules.build import build_rules, reasons_of_rules
-from self_instruct.rules.filters import OUTPUT_RULES, first_objection
+from self_instruct.rules.filters import OUTPUT_RULES, first_reason
 from self_instruct.rules.filters.duplicates import drop_copied_output
 from self_instruct.rules.filters.python_code import drop_invalid_python
 from self_instruct.rules.filters.requests import drop_statement, drop_unanswered
@@ -131,5 +131,5 @@ def test_the_option_adds_the_rules_after_the_listed_ones_and_only_for_seed_runs(
     assert not set(OUTPUT_RULES) & set(reasons_of_rules(off))
     seeds = [record("Add the values up.", TOTAL, id="seed_1")]
     copied = record("Reverse a list of values.", TOTAL, id="a")
-    assert first_objection(build_rules(on, "", seeds=seeds), copied) == "copies_output: seed_1"
-    assert first_objection(build_rules(off, "", seeds=seeds), copied) is None
+    assert first_reason(build_rules(on, "", seeds=seeds), copied) == "copies_output: seed_1"
+    assert first_reason(build_rules(off, "", seeds=seeds), copied) is None

@@ -10,7 +10,7 @@ from self_instruct.errors import UserError
 from self_instruct.generation.config import assemble
 from self_instruct.records import Record
 from self_instruct.rules.build import build_rules, reasons_of_rules
-from self_instruct.rules.filters import RULES, SWITCHES, active_rules, build_filters, first_objection
+from self_instruct.rules.filters import RULES, SWITCHES, active_rules, build_filters, first_reason
 from self_instruct.rules.filters.language import drop_language
 from self_instruct.rules.filters.length import drop_characters
 from self_instruct.rules.filters.output import drop_copied_input
@@ -120,8 +120,8 @@ def test_an_output_that_nearly_equals_the_input_is_rejected() -> None:
 HEADER = "请写出新的任务。\n1. 每个任务都要与其他任务不同。\n2. 问题和答案："
 
 
-def objection(candidate: Record, **options: object) -> str | None:
-    return first_objection(rules_of(assemble({"rouge_tokenizer": "unicode", **options}), HEADER), candidate)
+def reason_for(candidate: Record, **options: object) -> str | None:
+    return first_reason(rules_of(assemble({"rouge_tokenizer": "unicode", **options}), HEADER), candidate)
 
 
 TASKS = """\
@@ -159,16 +159,16 @@ SYMBOLS = """\
 
 @pytest.mark.parametrize("instruction", TASKS.split("\n"))
 def test_a_task_in_any_script_passes_the_default_rules(instruction: str) -> None:
-    assert objection(record(instruction, "Réponse: 太阳能、风能")) is None
+    assert reason_for(record(instruction, "Réponse: 太阳能、风能")) is None
 
 
 @pytest.mark.parametrize("instruction", SYMBOLS.split("\n"))
 def test_an_instruction_that_begins_with_a_symbol_is_dropped_in_any_script(instruction: str) -> None:
-    assert objection(record(instruction), filter_rules=["non_ascii"]) == "starts_with_non_ascii"
+    assert reason_for(record(instruction), filter_rules=["non_ascii"]) == "starts_with_non_ascii"
 
 
 def test_an_empty_task_does_not_begin_with_a_symbol() -> None:
-    assert objection(record(""), filter_rules=["non_ascii"]) is None
+    assert reason_for(record(""), filter_rules=["non_ascii"]) is None
 
 
 @pytest.mark.parametrize(
@@ -179,29 +179,29 @@ def test_an_empty_task_does_not_begin_with_a_symbol() -> None:
 def test_words_of_any_script_are_counted_and_a_chinese_character_is_a_word(
     instruction: str, reason: str | None
 ) -> None:
-    assert objection(record(instruction), filter_rules=["length"]) == reason
-    assert first_objection(build_filters("", rules=["length"]), record("列出四种可再生能源。")) == "too_short: 1 words"
+    assert reason_for(record(instruction), filter_rules=["length"]) == reason
+    assert first_reason(build_filters("", rules=["length"]), record("列出四种可再生能源。")) == "too_short: 1 words"
 
 
 def test_a_line_of_a_chinese_header_is_an_echo_if_it_is_long_enough() -> None:
     line = "每个任务都要与其他任务不同。"
-    assert objection(record(output=f"好的。{line}")) == f"echoes_prompt: {line}"
-    assert objection(record(output="问题和答案：见下文")) is None
+    assert reason_for(record(output=f"好的。{line}")) == f"echoes_prompt: {line}"
+    assert reason_for(record(output="问题和答案：见下文")) is None
 
 
 @pytest.mark.parametrize(("times", "reason"), [(2, None), (3, "loops"), (9, "loops")])
 def test_repetitive_chinese_is_a_loop_but_a_patterned_list_is_not(times: int, reason: str | None) -> None:
     sentence = "风能是一种取之不尽用之不竭的可再生能源之一。"
-    assert objection(record(output=f"答案如下：{sentence * times}")) == reason
-    assert first_objection(build_filters(""), record(output=sentence * 9)) is None
-    assert objection(record(output="太阳能是可再生能源。风能是可再生能源。水能是可再生能源。")) is None
-    assert objection(record(output="是的。" * 100)) == "loops"
+    assert reason_for(record(output=f"答案如下：{sentence * times}")) == reason
+    assert first_reason(build_filters(""), record(output=sentence * 9)) is None
+    assert reason_for(record(output="太阳能是可再生能源。风能是可再生能源。水能是可再生能源。")) is None
+    assert reason_for(record(output="是的。" * 100)) == "loops"
 
 
 def test_a_chinese_output_that_nearly_equals_the_input_is_rejected() -> None:
     copied = record(input="苍鹭在芦苇中一直站到中午", output="苍鹭在草丛中一直站到中午")
-    assert objection(copied, input_rouge_threshold=0.7) == "copies_input: 0.83"
-    assert first_objection(build_filters("", switches={"input_rouge_threshold": 0.7}), copied) is None
+    assert reason_for(copied, input_rouge_threshold=0.7) == "copies_input: 0.83"
+    assert first_reason(build_filters("", switches={"input_rouge_threshold": 0.7}), copied) is None
 
 
 @given(st.lists(st.sampled_from("a bb ccc dddd e\n".split(" ")), max_size=80))
@@ -209,7 +209,7 @@ def test_a_chinese_output_that_nearly_equals_the_input_is_rejected() -> None:
 def test_both_tokenizers_give_the_same_reasons_for_english(words: list[str]) -> None:
     text = " ".join(["go"] * 4 + words)
     given_rules = ["length", "non_ascii", "punctuation", "echo"]
-    assert objection(record(text), filter_rules=given_rules) == first_objection(
+    assert reason_for(record(text), filter_rules=given_rules) == first_reason(
         build_filters(HEADER, rules=given_rules), record(text)
     )
 
@@ -227,7 +227,7 @@ def test_an_option_activates_its_rule_even_if_the_rule_is_not_listed() -> None:
     assert active_rules(["characters", "length"], {"max_instruction_length": 5}) == ["characters", "length"]
     assert set(SWITCHES) <= set(RULES)
     rules = build_filters("", rules=["length"], switches={"skip_instruction_re": ["numbers"]})
-    assert first_objection(rules, record()) == "skipped: numbers"
+    assert first_reason(rules, record()) == "skipped: numbers"
 
 
 def test_options_reach_the_rules_and_inactive_rules_are_not_reported() -> None:
@@ -235,9 +235,7 @@ def test_options_reach_the_rules_and_inactive_rules_are_not_reported() -> None:
         {"filter_rules": ["length"], "code_gen_re": ["default"], "min_readability": 10.0, "check_outputs": False}
     )
     assert list(reasons_of_rules(config.filter)) == ["length", "code_generation", "readability"]
-    assert (
-        first_objection(rules_of(config, ""), record("Write a program that adds.")) == "asks_for_code: Write a program"
-    )
+    assert first_reason(rules_of(config, ""), record("Write a program that adds.")) == "asks_for_code: Write a program"
     wrong = replace(config, filter=replace(config.filter, min_instruction_length=9, max_instruction_length=8))
     with pytest.raises(UserError, match="--min_instruction_length 9 is above"):
         rules_of(wrong, "")

@@ -9,7 +9,7 @@ from self_instruct.errors import UserError
 from self_instruct.records import Record
 from self_instruct.rules import filters, plugins, validators
 from self_instruct.rules.build import build_rules, reasons_of_rules
-from self_instruct.rules.filters import first_objection
+from self_instruct.rules.filters import first_reason
 from self_instruct.rules.options import FilterOptions
 from self_instruct.rules.validators import build_validators, validate
 from tests.support.curation_runs import curate, written
@@ -57,7 +57,7 @@ def plugin(tmp_path):
 def test_a_plugin_is_a_file_or_a_module_on_the_path(plugin, monkeypatch, by):
     monkeypatch.syspath_prepend(str(plugin.parent))
     options = FilterOptions(plugin=[str(plugin) if by == "file" else "own_rules"], filter_rules=["empty", "no_urls"])
-    assert first_objection(build_rules(options, ""), WITH_URL) == "url: http"
+    assert first_reason(build_rules(options, ""), WITH_URL) == "url: http"
     assert reasons_of_rules(options) == {"empty": filters.RULES["empty"], "no_urls": ("url",)}
 
 
@@ -83,7 +83,7 @@ def test_an_entry_point_is_loaded_when_a_rule_is_not_built_in(plugin, monkeypatc
     monkeypatch.syspath_prepend(str(plugin.parent))
     build_rules(FilterOptions(filter_rules=["empty"]), "")
     assert "own_rules" not in sys.modules
-    assert first_objection(build_rules(FilterOptions(filter_rules=["no_urls"]), ""), WITH_URL) == "url: http"
+    assert first_reason(build_rules(FilterOptions(filter_rules=["no_urls"]), ""), WITH_URL) == "url: http"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 
 from self_instruct.records import Record
-from self_instruct.rules.filters import RULES, SWITCHES, build_filters, first_objection
+from self_instruct.rules.filters import RULES, SWITCHES, build_filters, first_reason
 from self_instruct.rules.validators import VALIDATORS, build_validators, validate
 from tests.support.hostile_texts import grows_too_fast, repeated, units
 
@@ -54,7 +54,7 @@ FURTHER_TEMPLATES = {
 def filter_of(name: str) -> Callable[[Record], object]:
     given = {option: OPTIONS[option] for option in SWITCHES.get(name, ())}
     filters = build_filters(HEADER, keywords=["default"], rules=[name], switches=given)
-    return lambda record: first_objection(filters, record)
+    return lambda record: first_reason(filters, record)
 
 
 def validator_of(name: str) -> Callable[[Record], object]:

@@ -28,9 +28,9 @@ from self_instruct.review.judge import read_judgement
 from self_instruct.review.predictions import Prediction
 from self_instruct.runs import manifest
 from self_instruct.runs.journal import Entry, Journal, read_journal
+from tests.formats.test_splitting_blocks import check_conserved, fields_of, read
 from tests.support.dataset_files import CONTENT
 from tests.support.runs import ROOT
-from tests.test_formats import check_conserved, fields_of, read
 
 MOST_SECONDS, PER_MEGABYTE = 2.0, 20.0  # of CPU time
 ODD = ("\x00", "\x1b[31m", "\x85", "\u2028", "\ufeff", "\U0001f600", "\u202e", "é", "\u0663", "²", "\r", "\r\n", "\t", " ",

@@ -199,8 +199,8 @@ class Worker:
             last = self._done.is_set() or (ending_since and (self._loading or now - ending_since > END_SECONDS))
             if link.launch is not None:
                 self._send_completions(link)
-                news = (self._rows_at_first and not self._announced) or (self._failure and not self._failure_sent)
-                if last or news or now > next_heartbeat:
+                unsent = (self._rows_at_first and not self._announced) or (self._failure and not self._failure_sent)
+                if last or unsent or now > next_heartbeat:
                     self._send_heartbeat(link, bool(last))
                     next_heartbeat = now + HEARTBEAT_SECONDS
                 if now > next_taking and not self._ending:

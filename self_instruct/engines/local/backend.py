@@ -55,15 +55,15 @@ def choose_backend(
     rules: EndRules,
     batch_size: int,
     same_sampling: bool = True,
-    why_not: Mapping[str, str] | None = None,
+    reasons_against: Mapping[str, str] | None = None,
 ) -> tuple[Backend, str]:
     """Return a back-end, and its name with the reasons against the others.
 
-    For "auto", it is the first of paged, slots and static that suits the model. `why_not` has the reasons against other
+    For "auto", it is the first of paged, slots and static that suits the model. `reasons_against` has the reasons against other
     engines, which come first. `same_sampling` is true if all requests use `sampling`, apart from the number of new tokens.
     Raises `UserError` if the named back-end does not suit the model.
     """
-    why_not = dict(why_not or {})
+    reasons_against = dict(reasons_against or {})
     for candidate in ("paged", "slots", "static") if name == "auto" else (name,):
         reason, build = None, _BUILDERS[candidate]
         if candidate == "paged" and name == "auto":
@@ -72,11 +72,11 @@ def choose_backend(
             reason = "it uses one sampling for all requests, and some have their own"
         reason = reason or _backend_obstacle(candidate, model, tokenizer, sampling, rules)
         if reason is None:
-            reasons = "; ".join(f"not {other}: {why}" for other, why in why_not.items())
+            reasons = "; ".join(f"not {other}: {against}" for other, against in reasons_against.items())
             backend = build(model, tokenizer, sampling, rules, batch_size)
             return backend, f"{candidate} ({reasons})" if reasons else candidate
-        why_not[candidate] = reason
-    raise UserError(f"--engine_backend is '{name}', but {why_not[name]}; use another back-end, or 'auto'")
+        reasons_against[candidate] = reason
+    raise UserError(f"--engine_backend is '{name}', but {reasons_against[name]}; use another back-end, or 'auto'")
 
 
 def _build_paged(model: Any, tokenizer: Any, sampling: Sampling, rules: EndRules, batch_size: int) -> Backend:

@@ -30,7 +30,7 @@ class HuggingFaceEngine:
 
     If the device runs out of memory, the batch size is halved permanently and the requests are queued again; a request that
     does not fit even alone ends as an error. `on_step` is called at every step with the number of rows that drew a token.
-    `method` includes `why_not`, the reasons against other engines.
+    `method` includes `reasons_against`, the reasons against other engines.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class HuggingFaceEngine:
         backend: str = "auto",
         same_sampling: bool = True,
         template_arguments: Mapping[str, Any] | None = None,
-        why_not: Mapping[str, str] | None = None,
+        reasons_against: Mapping[str, str] | None = None,
         search: RowSearch | None = None,
     ) -> None:
         self._encoder = PromptEncoder(tokenizer, chat_template, template_arguments)
@@ -63,7 +63,7 @@ class HuggingFaceEngine:
         self._patterns = Patterns(tokenizer, self._ends)
         rules = EndRules(self._ends, StopMatcher(tokenizer))
         self._backend, self.method = choose_backend(
-            backend, model, tokenizer, sampling, rules, batch_size, same_sampling, why_not
+            backend, model, tokenizer, sampling, rules, batch_size, same_sampling, reasons_against
         )
         if model.device.type == "cpu":
             keep_freed_memory()

@@ -125,7 +125,7 @@ class PagedBackend:
         while source and len(self._router.rows if self._router else ()) < room:
             row = source[0]
             try:
-                fault = self._fault(row) or self._make_room(row, source[:room])
+                reason = self._unfit_reason(row) or self._make_room(row, source[:room])
             except (RuntimeError, MemoryError) as error:
                 message = _memory_message(error)
                 if message is None:
@@ -135,9 +135,9 @@ class PagedBackend:
                 if self.limit > 1:
                     self.limit //= 2
                     break
-                fault = message
-            if fault:
-                row.fail(fault)
+                reason = message
+            if reason:
+                row.fail(reason)
                 refused.append(source.pop(0))
             elif not self._submit(row):
                 break
@@ -146,7 +146,7 @@ class PagedBackend:
                 source.pop(0)
         return refused
 
-    def _fault(self, row: ActiveRequest) -> str | None:
+    def _unfit_reason(self, row: ActiveRequest) -> str | None:
         """Return why the model cannot process a row, or None: in the loop, such an error would stop all rows.
 
         Raises `UserError` if its sampling differs from that of the other rows.

@@ -131,15 +131,15 @@ class OpenAIEngine:
         """Run a coroutine in the engine's event loop and wait for its result."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
-    def admit(self, server: Server, refusal: Coroutine[Any, Any, str | None]) -> None:
-        """Send requests to this server, too, once `refusal` returns None, or log the reason that it returns.
+    def admit(self, server: Server, probe: Coroutine[Any, Any, str | None]) -> None:
+        """Send requests to this server, too, once `probe` returns None, or log the reason that it returns.
 
         Must be called in the event loop.
         """
-        self._start_task(self._admit(server, refusal))
+        self._start_task(self._admit(server, probe))
 
-    async def _admit(self, server: Server, refusal: Coroutine[Any, Any, str | None]) -> None:
-        reason = await refusal
+    async def _admit(self, server: Server, probe: Coroutine[Any, Any, str | None]) -> None:
+        reason = await probe
         if reason is None:
             server.ready = True
             self._start_requests()

@@ -1,6 +1,6 @@
 """Compose request i of a run from categories: its category, step, topic, variables and prompt.
 
-All of these depend only on the seed and the outcomes of requests up to i - horizon. The requests of earlier launches are taken
+All of these depend only on the seed and the counts of requests up to i - horizon. The requests of earlier launches are taken
 from the journal.
 """
 
@@ -13,7 +13,7 @@ from self_instruct.engines.base import Request, Sampling
 from self_instruct.generation import testing
 from self_instruct.generation.answers import Answering
 from self_instruct.generation.categories.category import LETTER, NONE, TOPIC, Category
-from self_instruct.generation.categories.progress import CategoryProgress, Outcome
+from self_instruct.generation.categories.progress import CategoryProgress, RequestCounts
 from self_instruct.generation.categories.schedule import Assignment, Schedule
 from self_instruct.generation.judging import Curator
 from self_instruct.generation.patterns import options_pattern
@@ -81,11 +81,11 @@ def filled(composer: PromptComposer, category: Category, step: int, texts: Mappi
 
 @dataclass
 class CategoryPlan(Plan):
-    """The plan of a run from categories. The curator appends to `outcomes`; `progress` counts all of them."""
+    """The plan of a run from categories. The curator appends the counts of each request to `counts`; `progress` has all."""
 
     composers: Mapping[str, CategoryComposer]
     curator: Curator
-    outcomes: Sequence[Outcome]
+    counts: Sequence[RequestCounts]
     schedule: Schedule
     progress: CategoryProgress
     seed: int
@@ -134,16 +134,16 @@ class CategoryPlan(Plan):
 
     def ended(self) -> str | None:
         """Return why no further request is sent although records are missing, or None: see `CategoryProgress.ended`."""
-        for outcome in self.outcomes[self._counted :]:
-            self.progress.add(outcome)
-        self._counted = len(self.outcomes)
+        for one in self.counts[self._counted :]:
+            self.progress.add(one)
+        self._counted = len(self.counts)
         return self.progress.ended()
 
     def _advance(self, request: int) -> None:
-        """Add the outcomes of requests up to this one to the schedule."""
-        while self._seen < len(self.outcomes) and self.outcomes[self._seen].request <= request:
-            self.schedule.add(self.outcomes[self._seen])
-            del self._aims[self.outcomes[self._seen].request]
+        """Add the counts of requests up to this one to the schedule."""
+        while self._seen < len(self.counts) and self.counts[self._seen].request <= request:
+            self.schedule.add(self.counts[self._seen])
+            del self._aims[self.counts[self._seen].request]
             self._seen += 1
 
     def _aim(self, index: int) -> Aim:

@@ -1,7 +1,7 @@
 """Count the records of each category, and give up categories with too low a yield.
 
-Progress depends only on the outcomes added to it, in request order. A run has two: one with all outcomes, and one that lags
-behind by the horizon.
+Progress depends only on the counts of requests added to it, in their order. A run has two: one with those of all requests,
+and one that lags behind by the horizon.
 """
 
 from collections import Counter, deque
@@ -15,9 +15,9 @@ from self_instruct.runs.verdict import Verdict
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """The outcome of one request: how many candidates were `decided` on and how many `passed`, either as records or, before the
-    last step, as tasks that wait for an answer or tests (`awaiting`). `failed` is set if the engine could not answer, and
+class RequestCounts:
+    """How many candidates of one request were `decided` on and how many `passed`, either as records or, before the last step,
+    as tasks that wait for an answer or tests (`awaiting`). `failed` is set if the engine could not answer, and
     `decides` is false for an answer to a task that gets more of them.
     """
 
@@ -33,10 +33,8 @@ class Outcome:
     decides: bool = True
 
     @classmethod
-    def of(cls, entry: Entry, verdicts: Sequence[Verdict], awaiting: Mapping[str, int]) -> "Outcome":
-        """Build the outcome of a completion from its verdicts, and the ids of its tasks that wait with the steps for which they
-        wait.
-        """
+    def of(cls, entry: Entry, verdicts: Sequence[Verdict], awaiting: Mapping[str, int]) -> "RequestCounts":
+        """Count the verdicts on a completion, and the ids of its tasks that wait with the steps for which they wait."""
         records = sum(verdict.drop is None for verdict in verdicts)
         passed = records + len(awaiting)
         decided = passed + sum(verdict.drop is not None and verdict.drop.stage in DECIDED for verdict in verdicts)
@@ -67,23 +65,23 @@ class CategoryProgress:
     given_up: dict[str, str] = field(default_factory=dict)
     _recent: dict[tuple[str, int], deque[tuple[int, int]]] = field(default_factory=dict)
 
-    def add(self, outcome: Outcome) -> None:
-        """Add the outcome of the next request."""
-        key = outcome.category, outcome.step
-        self.records[outcome.category] += outcome.records
-        self.topics[outcome.category, outcome.topic] += outcome.records
-        if (outcome.failed and not outcome.passed) or not outcome.decides:
+    def add(self, counts: RequestCounts) -> None:
+        """Add the counts of the next request."""
+        key = counts.category, counts.step
+        self.records[counts.category] += counts.records
+        self.topics[counts.category, counts.topic] += counts.records
+        if (counts.failed and not counts.passed) or not counts.decides:
             return  # an error of the engine does not count against the category, and all answers to a task count once
         self.requests[key] += 1
-        self.passed[key] += outcome.passed
-        self.without_success[key] = 0 if outcome.passed else self.without_success[key] + 1
+        self.passed[key] += counts.passed
+        self.without_success[key] = 0 if counts.passed else self.without_success[key] + 1
         recent = self._recent.setdefault(key, deque(maxlen=self.patience))
-        recent.append((outcome.decided, outcome.passed))
+        recent.append((counts.decided, counts.passed))
         decided, passed = (sum(column) for column in zip(*recent, strict=True))
-        lasting = len(recent) == self.patience and not self.is_full(outcome.category)
-        if lasting and (not passed or passed < self.min_yield * decided) and outcome.category not in self.given_up:
-            noun = "records" if outcome.step == 1 else "answers"
-            self.given_up[outcome.category] = (
+        lasting = len(recent) == self.patience and not self.is_full(counts.category)
+        if lasting and (not passed or passed < self.min_yield * decided) and counts.category not in self.given_up:
+            noun = "records" if counts.step == 1 else "answers"
+            self.given_up[counts.category] = (
                 f"{passed} of the {decided} {noun} from its last {self.patience} requests could be kept"
             )
 

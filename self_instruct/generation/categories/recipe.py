@@ -33,7 +33,7 @@ from self_instruct.generation.categories.category_file import read_category
 from self_instruct.generation.categories.judging import category_rules
 from self_instruct.generation.categories.library import find
 from self_instruct.generation.categories.plan import CategoryComposer, CategoryPlan, filled
-from self_instruct.generation.categories.progress import CategoryProgress, Outcome
+from self_instruct.generation.categories.progress import CategoryProgress, RequestCounts
 from self_instruct.generation.categories.quotas import quotas_of, read_shares
 from self_instruct.generation.categories.schedule import Schedule
 from self_instruct.generation.categories.topic_lists import read_topics
@@ -196,18 +196,18 @@ class CategoryRecipe(Recipe):
             seen,
             self.config.prompt.num_answers,
         )
-        outcomes: list[Outcome] = []
-        curator = self.curator(keeps_vectors=True, outcomes=outcomes)
+        counts: list[RequestCounts] = []
+        curator = self.curator(keeps_vectors=True, counts=counts)
         horizon = self.config.prompt.horizon or 1
         testing = build_testing(self.config, reader)
-        plan = CategoryPlan(composers, curator, outcomes, schedule, progress, run.seed, horizon, self.topics, testing)
+        plan = CategoryPlan(composers, curator, counts, schedule, progress, run.seed, horizon, self.topics, testing)
         return Session(plan, curator)
 
-    def curator(self, *, keeps_vectors: bool = False, outcomes: list[Outcome] | None = None) -> Curator:
+    def curator(self, *, keeps_vectors: bool = False, counts: list[RequestCounts] | None = None) -> Curator:
         """Return the curator of all categories, which compares their records with each other and with all
         demonstrations.
 
-        The outcome of each completion is appended to `outcomes`.
+        The counts of each request are appended to `counts`.
         """
         quotas, rules = self.quotas, dict[str | None, Rules]()
         for name, item in self.asked.items():
@@ -223,9 +223,9 @@ class CategoryRecipe(Recipe):
         by_meaning = any(config.novelty.embedding_threshold is not None for config in self.configs.values())
         novelty = build_novelty(self.config, start, by_meaning, keeps_vectors)
         verification = build_verification(self.config)
-        if outcomes is None:
+        if counts is None:
             return Curator(rules, novelty, verification=verification)
-        return Curator(rules, novelty, lambda *decided: outcomes.append(Outcome.of(*decided)), verification)
+        return Curator(rules, novelty, lambda *decided: counts.append(RequestCounts.of(*decided)), verification)
 
     def writer(self, folder: Path, model_revision: str) -> Writer:
         """Return the writer of the dataset."""

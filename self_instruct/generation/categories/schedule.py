@@ -1,6 +1,6 @@
 """Decide which category and step a request serves: the category furthest behind its share.
 
-The assignment of request i depends on the outcomes of requests up to i - horizon, and on the assignments of the requests
+The assignment of request i depends on the counts of requests up to i - horizon, and on the assignments of the requests
 since then, which count with the average yield of their category and step. The plan is therefore independent of timing, and
 the categories have records in proportion to their shares whenever the run ends.
 """
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from self_instruct.generation import answers, testing
-from self_instruct.generation.categories.progress import CategoryProgress, Outcome
+from self_instruct.generation.categories.progress import CategoryProgress, RequestCounts
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Assignment:
 @dataclass
 class Schedule:
     """Assigns requests in order. By category, `shares` are the shares of the records, and `tasks` the number of tasks per
-    request; `progress` has the outcomes up to the horizon. A task gets
-    `num_answers` answers, from requests in a row.
+    request; `progress` has the counts of requests up to the horizon. A task gets `num_answers` answers, from requests
+    in a row.
     """
 
     shares: Mapping[str, float]
@@ -44,13 +44,13 @@ class Schedule:
         """Whether the next request answers the same task as the one before it."""
         return self._begun is not None
 
-    def add(self, outcome: Outcome) -> None:
-        """Add the next outcome within the horizon."""
-        self.progress.add(outcome)
-        for item in outcome.awaiting.items():
-            self._unanswered.setdefault(outcome.category, {})[item] = self._order
+    def add(self, counts: RequestCounts) -> None:
+        """Add the counts of the next request within the horizon."""
+        self.progress.add(counts)
+        for item in counts.awaiting.items():
+            self._unanswered.setdefault(counts.category, {})[item] = self._order
             self._order += 1
-        assigned = self._in_flight.pop(outcome.request)
+        assigned = self._in_flight.pop(counts.request)
         self._numbers[assigned.category, assigned.step] -= 1
 
     def assign(self, request: int) -> Assignment:
@@ -111,7 +111,7 @@ class Schedule:
         expected = self.progress.records[category] + self._expected(category, waiting)
         per_task = self._yield(category, answers.STEP) * self._yield(category, testing.STEP)
         key = category, 1
-        # Before the first outcome, count on every requested task to pass.
+        # Before the counts of the first request, expect every requested task to pass.
         tasks = (self.progress.passed[key] + self.tasks[category]) / (self.progress.requests[key] + 1)
         expected += self._numbers[key] * tasks * per_task
         return expected / self.shares[category]

@@ -27,25 +27,25 @@ def read_topics(path: Path) -> tuple[str, ...]:
     except OSError as error:
         raise UserError(f"--topics_path {path}: cannot be read ({error.strerror}); give a text file") from None
     found: dict[str, str] = {}
-    faults = []
+    skipped = []
     for number, raw in enumerate(lines, start=1):
-        topic, fault = _line(raw)
+        topic, reason = _line(raw)
         if topic is not None and topic.casefold() in found:
-            fault = "repeats an earlier topic"
-        if fault is not None:
-            faults.append(f"{path}:{number}: {fault}")
+            reason = "repeats an earlier topic"
+        if reason is not None:
+            skipped.append(f"{path}:{number}: {reason}")
         elif topic is not None:
             found[topic.casefold()] = topic
     if not found:
         raise UserError(f"--topics_path {path}: has no topic; give a text file with one per line")
-    if faults:
-        more = f"\n  and {len(faults) - 10} more" if len(faults) > 10 else ""
-        _log.warning("skipped topics:\n  %s%s", "\n  ".join(faults[:10]), more)
+    if skipped:
+        more = f"\n  and {len(skipped) - 10} more" if len(skipped) > 10 else ""
+        _log.warning("skipped topics:\n  %s%s", "\n  ".join(skipped[:10]), more)
     return tuple(found.values())
 
 
 def _line(raw: bytes) -> tuple[str | None, str | None]:
-    """Return the topic of a line and the mistake in it; both are None for a blank line or a comment."""
+    """Return the topic of a line and the reason to skip it; both are None for a blank line or a comment."""
     try:
         text = " ".join(raw.decode("utf-8").split())
     except UnicodeDecodeError:

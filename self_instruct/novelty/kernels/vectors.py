@@ -31,7 +31,7 @@ _CHECK, _WHOLE = 1750, 500  # time to check a pair that passes a bound, by all d
 _products = ThreadpoolController()  # of the libraries that numpy multiplies matrices with
 
 
-class Choice(NamedTuple):
+class ChosenVectors(NamedTuple):
     """Which vectors are kept [vectors], the highest cosine of each with the vectors before it [vectors], float64, and the
     position of that vector [vectors]; -inf and -1 where there was nothing to compare with.
     """
@@ -199,7 +199,9 @@ def _with(bounding: np.ndarray, directions: int) -> np.ndarray:
     return some
 
 
-def choose(vectors: np.ndarray, threshold: float, reference: str = "kept", threads: int | None = None) -> Choice:
+def choose(
+    vectors: np.ndarray, threshold: float, reference: str = "kept", threads: int | None = None
+) -> ChosenVectors:
     """Keep, in order, the vectors [vectors, dimensions] whose highest cosine with the earlier ones is below a threshold.
 
     `reference` selects the earlier ones: `kept` or `all`. With `all` far fewer are kept, and they are no more diverse.
@@ -217,10 +219,10 @@ def choose(vectors: np.ndarray, threshold: float, reference: str = "kept", threa
         added = np.flatnonzero(kept) if reference == "kept" else np.arange(len(block))
         index.add(block[added])
         positions = np.concatenate([positions, first + added])
-        parts.append(Choice(kept, scores, found))
+        parts.append(ChosenVectors(kept, scores, found))
     if not parts:
-        return Choice(np.empty(0, np.bool_), np.empty(0), np.empty(0, np.int64))
-    return Choice(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        return ChosenVectors(np.empty(0, np.bool_), np.empty(0), np.empty(0, np.int64))
+    return ChosenVectors(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
 @compiled

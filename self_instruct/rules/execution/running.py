@@ -107,13 +107,13 @@ def passed(language: str, code: str, tests: Sequence[str], sandbox: Sandbox) -> 
 
 
 def _run(language: str, code: str, tests: Sequence[str], sandbox: Sandbox) -> tuple[bool, str, str, float]:
-    """Run tests against code; return whether it passes them all, the sandbox's outcome, the last line printed, and seconds."""
+    """Run tests against code; return whether it passes them all, how the program ended, the last line printed, and seconds."""
     proof, module = secrets.token_hex(), LANGUAGES[language].module(code)
-    outcome = sandbox.run(_DRIVER.format(code=module, tests=json.dumps(tests), proof=proof.encode()))
-    lines = [line for line in outcome.output.splitlines() if line.strip()] or [outcome.name]
-    passes = outcome.name == FINISHED and outcome.output.endswith(proof)
+    result = sandbox.run(_DRIVER.format(code=module, tests=json.dumps(tests), proof=proof.encode()))
+    lines = [line for line in result.output.splitlines() if line.strip()] or [result.name]
+    passes = result.name == FINISHED and result.output.endswith(proof)
     # An address differs in each run.
-    return passes, outcome.name, _ADDRESS.sub("0x...", lines[-1])[:_DETAIL], outcome.seconds
+    return passes, result.name, _ADDRESS.sub("0x...", lines[-1])[:_DETAIL], result.seconds
 
 
 class Runner:

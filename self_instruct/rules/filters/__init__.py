@@ -189,12 +189,12 @@ def about_tasks(filters: Sequence[Filter]) -> list[Filter]:
 
 def _ignore_empty_output(rule: Filter) -> Filter:
     def task_rule(record: Record) -> str | None:
-        objection = rule(record)
-        return None if objection in _REASONS_OF_EMPTY_OUTPUTS else objection
+        reason = rule(record)
+        return None if reason in _REASONS_OF_EMPTY_OUTPUTS else reason
 
     return task_rule
 
 
-def first_objection(filters: Sequence[Filter], record: Record) -> str | None:
+def first_reason(filters: Sequence[Filter], record: Record) -> str | None:
     """Return the reason of the first filter that rejects a record, or None."""
     return next((reason for rule in filters if (reason := rule(record)) is not None), None)

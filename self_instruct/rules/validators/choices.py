@@ -112,9 +112,9 @@ def multiple_choice(options: int | None = None, balance: float | None = 5.0) -> 
             return f"no_options: {len(found.texts)} of {options}" if found else "no_options"
         if found.repeats:
             return "same_options"
-        letter, objection = chosen(found, record.output)
+        letter, reason = chosen(found, record.output)
         if letter is None:
-            return objection or "no_answer"
+            return reason or "no_answer"
         asked = variables.get("letter", "").strip().upper()
         if asked and asked != letter:
             return f"wrong_letter: asked for {asked}, is {letter}"

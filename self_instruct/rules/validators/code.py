@@ -29,9 +29,9 @@ def plain_code(always: bool = False) -> Validator:
     def validator(record: Record, variables: Variables) -> Record | str:
         if not (always or is_set(variables, "plain_format") or _TAG.search(record.instruction)):
             return record
-        code, tag, objection = _unwrapped(record.output)
-        if objection:
-            return objection
+        code, tag, reason = _unwrapped(record.output)
+        if reason:
+            return reason
         language = (variables.get("language") or tag).strip().lower()
         if language in ("python", "python3", "py") and (error := syntax_error(code)) is not None:
             return f"does_not_compile: {error}"

@@ -36,7 +36,7 @@ class Constraint:
     holds: Callable[[str], bool]
     each_word: bool = False
 
-    def objection(self, output: str) -> str | None:
+    def drop_reason(self, output: str) -> str | None:
         """Return why an output violates the constraint, or None.
 
         If the answer is a list, every item must satisfy it. If it is a sentence, one of its words is enough.

@@ -89,15 +89,15 @@ def closed_context(min_support: float = 0.5, max_overlap: float = 0.7) -> Valida
         found = without_needless_context(record, variables)
         if found is not record:
             return found
-        objection = _objection(
+        reason = _drop_reason(
             context, record.output, is_set(variables, "source"), 0.0 if says_no_answer else min_support
         )
-        return objection or record
+        return reason or record
 
     return validator
 
 
-def _objection(context: ClosedContext, output: str, needs_source: bool, min_support: float) -> str | None:
+def _drop_reason(context: ClosedContext, output: str, needs_source: bool, min_support: float) -> str | None:
     """Return the reason if an answer cites a wrong source or none, or if the texts do not support it; else None."""
     body, references = _references(output)
     if (wrong := _wrong_citation(context, output, references)) is not None:

@@ -25,7 +25,7 @@ def constraints() -> Validator:
     def validator(record: Record, variables: Variables) -> Record | str:
         if not bare(record.output):
             return "no_answer"
-        found = (constraint.objection(record.output) for constraint in stated_constraints(record.task))
+        found = (constraint.drop_reason(record.output) for constraint in stated_constraints(record.task))
         return next((reason for reason in found if reason), record)
 
     return validator

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from self_instruct.formats import FORMATS, INSTRUCTION_INPUT_OUTPUT, RecordFormat
 from self_instruct.formats import INSTRUCTION_OUTPUT as IO
 from self_instruct.formats.edges import protect, trim, unprotect
+from tests.formats.test_splitting_blocks import FRAGMENTS, PROPERTY, VARIANTS, read
 from tests.support.hostile_texts import grows_too_fast, repeated, units
-from tests.test_formats import FRAGMENTS, PROPERTY, VARIANTS, read
 
 IIO = INSTRUCTION_INPUT_OUTPUT
 ADD, NEXT = {"instruction": "Add one to x.", "output": "x + 1"}, {"instruction": "Next.", "output": "y"}

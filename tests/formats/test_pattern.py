@@ -9,7 +9,7 @@ import pytest
 from self_instruct.formats import INSTRUCTION_INPUT_OUTPUT, INSTRUCTION_OUTPUT, RecordFormat
 from self_instruct.records import Record
 from self_instruct.seeds import load_seeds
-from tests.test_formats import FRAGMENTS, VARIANTS
+from tests.formats.test_splitting_blocks import FRAGMENTS, VARIANTS
 
 SHOWN = Record("r", "Do it.", "in", "out")
 FORMATS = [

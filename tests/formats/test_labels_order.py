@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from self_instruct.formats import INSTRUCTION_INPUT_OUTPUT, INSTRUCTION_OUTPUT, RecordFormat
 from self_instruct.records import Record
-from tests.test_formats import PROPERTY, VARIANTS, fields_of, read, records
+from tests.formats.test_splitting_blocks import PROPERTY, VARIANTS, fields_of, read, records
 
 IO, IIO = INSTRUCTION_OUTPUT, INSTRUCTION_INPUT_OUTPUT
 OUTPUT_FIRST = IO.in_order("output", "instruction")
