@@ -17,8 +17,8 @@ from self_instruct.runs.options import RunPlace
 from self_instruct.runs.tally import Tally
 
 _HELP = (
-    "Convert files, runs, standard input (-), directories of the datasets library or Hub datasets into one file of "
-    "another format, in order. The input format is detected from the content. Rows that cannot be read, or that the output format "
+    "Convert files, runs, standard input (-), directories of the datasets library or Hub datasets into one file of another "
+    "format, in order. The input format is detected from the content. Rows that cannot be read, or that the output format "
     "cannot hold, go to OUT.rejected.jsonl, and the counts to OUT.report.json. Exit codes: 0 every row was read, 3 some "
     "rows could not be read, 2 user error, 1 the disk failed."
 )
