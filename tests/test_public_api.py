@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import datasets
+import numpy as np
 import pytest
 
 import self_instruct as si
@@ -94,6 +95,7 @@ def test_a_config_takes_options_by_name_as_the_command_line_does(tmp_path: Path)
     ]
     assert si.Config(preset="alpaca", top_p=0.3).prompt.num_prompt_instructions == 3
     assert si.Config() == si.Config(temperature=0.8)
+    assert si.Config(temperature=np.float32(0.5), seed=np.int64(7)) == si.Config(temperature=0.5, seed=7)
 
 
 @pytest.mark.parametrize(

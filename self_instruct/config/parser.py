@@ -12,6 +12,7 @@ import types
 import typing
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import Field
+from numbers import Number
 from pathlib import Path
 from typing import Any
 
@@ -257,7 +258,7 @@ def check_values(
 ) -> dict[str, Any]:
     """Check options given by name in Python code, like those of a YAML file, and add the values of a preset among them.
 
-    Paths may be `Path` objects, and lists any sequence. Relative paths start at the working directory. Raises UserError
+    Paths may be `Path` objects, lists tuples, and numbers those of numpy. Relative paths start at the working directory. Raises UserError
     for an unknown name, with a suggestion, and for an invalid value.
     """
     declared = {name: item for name, item in declarations(groups).items() if names is None or name in names}
@@ -269,6 +270,8 @@ def _plain(value: Any) -> Any:
     """Return the value in the form that YAML would have."""
     if isinstance(value, Path):
         return str(value)
+    if isinstance(value, Number) and hasattr(value, "item"):
+        return value.item()  # of numpy
     return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
