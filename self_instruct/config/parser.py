@@ -258,8 +258,8 @@ def check_values(
 ) -> dict[str, Any]:
     """Check options given by name in Python code, like those of a YAML file, and add the values of a preset among them.
 
-    Paths may be `Path` objects, lists tuples, and numbers those of numpy. Relative paths start at the working directory. Raises UserError
-    for an unknown name, with a suggestion, and for an invalid value.
+    Paths may be `Path` objects, lists tuples, and numbers those of numpy. Relative paths start at the working directory.
+    Raises UserError for an unknown name, with a suggestion, and for an invalid value.
     """
     declared = {name: item for name, item in declarations(groups).items() if names is None or name in names}
     values = _named_values({name: _plain(value) for name, value in options.items()}, declared, "", Path.cwd())
