@@ -253,7 +253,9 @@ def test_a_silent_rank_is_named(played, monkeypatch, loaded):
     one.fleet._workers[1].heard_at -= 3000
     one.fleet._receive()
     one.fleet._workers[1].heard_at -= 3000
-    with pytest.raises(EngineLost, match=r"rank 1 \(process 701 on somewhere\) has sent no heartbeat for 5000 seconds"):
+    with pytest.raises(
+        EngineLost, match=r"rank 1 \(process 701 on somewhere\) has sent no heartbeat for 5000 seconds"
+    ):
         one.fleet.poll()
 
 

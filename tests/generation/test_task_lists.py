@@ -105,7 +105,7 @@ def test_reading_takes_linear_time():
     for begin, unit in (("1. ", "*"), ("", "# "), ("", "1.\n"), ("", "**Task "), ("", "a\n\n")):
 
         def work(size, begin=begin, unit=unit):
-            read(begin + repeated(unit, 20 * size))
+            read(begin + repeated(unit, 100 * size))
 
         assert grows_too_fast(work) is None, unit
 
