@@ -4,7 +4,6 @@ import gzip
 import json
 import logging
 import re
-import time
 from dataclasses import replace
 
 import pytest
@@ -12,26 +11,13 @@ import pytest
 from self_instruct.engines.base import EngineLost
 from self_instruct.engines.server.answers import read_answer
 from self_instruct.engines.server.client import hider, most_bytes
-from self_instruct.engines.server.engine import OpenAIEngine
 from self_instruct.engines.server.servers import Server, pause, retry_after
-from tests.engines.test_server_engine import QUICK, complete, engine_of, request
+from tests.engines.test_server_engine import QUICK, Later, complete, engine_of, request
 from tests.support.endpoint_server import EndpointServer
 from tests.support.processes import wait_until
 
 KEY = "sk-proj-0aB1cD2eF3gH4iJ5kL6mN7oP8qR9sT"
 IMPATIENT = replace(QUICK, retries=0, timeout=1000.0, wait=1.0)
-
-
-class Later:
-    """The clock of an engine's event loop: real time, and as much more as the test adds."""
-
-    def __init__(self, engine: OpenAIEngine) -> None:
-        self._engine, self._ahead = engine, 0.0
-        engine._loop.time = lambda: time.monotonic() + self._ahead
-
-    def add(self, seconds: float) -> None:
-        self._ahead += seconds
-        self._engine._loop.call_soon_threadsafe(lambda: None)  # it looks at its clock
 
 
 def head(*fields: str, status: str = "200 OK") -> bytes:
