@@ -284,7 +284,7 @@ def test_interruption_ends_a_running_poll():
         engine = engine_of(server)
         server.behaviour.latency = 30
         engine.submit([request(0)])
-        engine._loop.call_later(0.2, engine.interrupt)
+        engine._loop.call_soon_threadsafe(engine._loop.call_later, 0.2, engine.interrupt)
         assert engine.poll() == []
         engine.close()
         assert not engine._thread.is_alive()
