@@ -19,6 +19,7 @@ from self_instruct.engines.fleet.stats import Stats, idleness
 from self_instruct.engines.fleet.worker import Access, Worker
 from self_instruct.engines.scripted import ScriptedEngine
 from self_instruct.errors import UserError
+from tests.support.processes import wait_until
 
 TEXTS = {i: (f"text {i}", False) for i in range(200)}
 REVISION = ScriptedEngine(TEXTS).model_revision
@@ -337,10 +338,10 @@ def test_an_interruption_returns_finished_completions_and_waits_only_once_for_ot
     one.answer(0, 5)
 
     def end_when_arrived() -> None:
-        until(lambda: one.fleet._finished)
+        wait_until(lambda: one.fleet._finished)
         clock.ahead = 2000.0
 
-    ending = threading.Thread(target=end_when_arrived)
+    ending = threading.Thread(target=end_when_arrived, daemon=True)
     ending.start()
     assert [item.request for item in one.fleet.poll()] == [5] and one.fleet.poll() == []
     ending.join()
