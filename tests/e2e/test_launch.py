@@ -205,8 +205,7 @@ def test_one_process_has_the_plan_of_two_ranks(two_ranks, tmp_path):
 
 
 def test_a_run_that_is_killed_and_then_terminated_continues_without_loss(tmp_path):
-    options = ["--config", QUICKSTART, "--batch_dir", tmp_path / "run", "--num_instructions_to_generate", 8,
-               "--request_batch_size", 2, "--num_prompt_instructions", 2, "--max_new_tokens", 100]  # fmt: skip
+    options = [*ENDLESS, "--batch_dir", tmp_path / "run"]
     journal, before = tmp_path / "run/completions.jsonl", b""
     for kill in (signal.SIGKILL, signal.SIGTERM):
         process, more = start_copy(IO, *options), len(whole_rows(journal)) + 2
@@ -221,14 +220,15 @@ def test_a_run_that_is_killed_and_then_terminated_continues_without_loss(tmp_pat
         before = journal.read_bytes()
         before = before[: before.rfind(b"\n") + 1]
 
-    result = generate(*options)
+    wanted = len(rows(tmp_path / "run/machine_generated_instructions.jsonl")) + 4
+    result = generate(*options, "--num_instructions_to_generate", wanted)
     assert result.returncode == 0, result.stderr
     after = rows(journal)
     requests = [row["request"] for row in after]
     assert journal.read_bytes().startswith(before) and len(requests) == len(set(requests))
     accepted = rows(tmp_path / "run/machine_generated_instructions.jsonl")
     ids = [row["provenance"]["id"] for row in accepted] + [row["id"] for row in rows(tmp_path / "run/rejected.jsonl")]
-    assert len(accepted) == 8 and len(ids) == len(set(ids))
+    assert len(accepted) == wanted and len(ids) == len(set(ids))
     assert {row["provenance"]["request"] for row in accepted} <= set(requests)
 
 

@@ -32,6 +32,18 @@ def engine_of(
     return connect(Endpoint([server.url for server in servers], "m", **described), sampling, patience, several)
 
 
+class Later:
+    """The clock of an engine's event loop: real time, and as much more as the test adds."""
+
+    def __init__(self, engine: OpenAIEngine) -> None:
+        self._engine, self._ahead = engine, 0.0
+        engine._loop.time = lambda: time.monotonic() + self._ahead
+
+    def add(self, seconds: float) -> None:
+        self._ahead += seconds
+        self._engine._loop.call_soon_threadsafe(lambda: None)  # it looks at its clock
+
+
 def complete(engine: OpenAIEngine, requests: list[Request]) -> dict:
     found = {}
     try:
@@ -175,10 +187,18 @@ def test_a_refused_request_ends_alone_with_the_servers_message():
 
 def test_a_server_that_never_answers_in_time_is_reported():
     with EndpointServer() as server:
-        engine = engine_of(server, patience=replace(QUICK, timeout=0.3, retries=1))
-        server.behaviour.faults, server.behaviour.kinds, server.behaviour.drip = 1.0, ("drip",), 0.2
-        found = complete(engine, [request(0)])[0]
-    assert found.error == "failed 2 times; the last time: no answer within 0.3 seconds"
+        engine = engine_of(server, patience=replace(QUICK, timeout=1000.0, retries=1))
+        clock = Later(engine)
+        server.behaviour.faults, server.behaviour.kinds = 1.0, ("drip",)
+        server.behaviour.answer = {"choices": [{"text": "x" * 10**6, "finish_reason": "stop"}]}
+        engine.submit([request(0)])
+        for tries in (1, 2):
+            wait_until(lambda tries=tries: len(server.bodies) == 1 + tries)
+            for _ in range(11):
+                wait_until(lambda seen=server.pieces: server.pieces > seen)  # each piece comes within the limit
+                clock.add(100)
+        found = complete(engine, [])[0]
+    assert found.error == "failed 2 times; the last time: no answer within 1000 seconds"
 
 
 def test_all_requests_wait_as_long_as_retry_after_says():
@@ -217,7 +237,7 @@ def test_requests_succeed_once_the_server_is_back():
     with EndpointServer() as server:
         engine = engine_of(server)
     engine.submit([request(i) for i in range(20)])
-    time.sleep(0.3)
+    wait_until(lambda: engine.servers.all[0].failing_since is not None)
     with EndpointServer(port=server.port):
         found = complete(engine, [])
     assert {index: item.text for index, item in found.items()} == {i: expected(i) for i in range(20)}
@@ -264,7 +284,7 @@ def test_interruption_ends_a_running_poll():
         engine = engine_of(server)
         server.behaviour.latency = 30
         engine.submit([request(0)])
-        engine._loop.call_later(0.2, engine.interrupt)
+        engine._loop.call_soon_threadsafe(engine._loop.call_later, 0.2, engine.interrupt)
         assert engine.poll() == []
         engine.close()
         assert not engine._thread.is_alive()

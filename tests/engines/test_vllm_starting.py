@@ -41,7 +41,7 @@ def test_the_reaper_kills_the_writers_of_a_file_and_no_other_processes(tmp_path)
             assert not reaper.lost()
             reaper.close()
             assert reaper.lost()
-            assert ours.wait(10) == -9 and other.poll() is None
+            assert ours.wait(300) == -9 and other.poll() is None
         finally:
             other.kill()
             other.wait()

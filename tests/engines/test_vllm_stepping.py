@@ -22,7 +22,7 @@ def test_the_stepper_waits_for_a_long_step_while_all_processes_run():
             waited.set()
         return False
 
-    stepper = Stepper(lambda: [waited.wait(10)], lost)
+    stepper = Stepper(lambda: [waited.wait(300)], lost)
     assert stepper.step() == [True] and len(checks) >= 3
     stepper.close()
 

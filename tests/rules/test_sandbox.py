@@ -4,7 +4,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from self_instruct.errors import UserError
 from self_instruct.rules import sandbox
 from self_instruct.rules.sandbox import FAILED, FINISHED, OUTPUT, TIMEOUT, Limits, Sandbox, SandboxError, open_sandbox
+from tests.support.processes import wait_until
 
 LIMITS = Limits(seconds=1, memory=256 << 20, files=57)
 """The unusual limit of open files identifies processes that are left after a program."""
@@ -121,12 +121,9 @@ def test_hostile_programs_harm_nothing(isolated, tmp_path, monkeypatch):
     assert {path: path.read_text() for path in files} == files
     assert sorted(path.name for path in (*home.iterdir(), *run.iterdir())) == ["journal", "launch.key", "thesis.txt"]
     assert not Path("/dev/shm/self-instruct-escape").exists()
-    assert all(len(outcome.output) <= LIMITS.output and outcome.seconds < 30 for outcome in outcomes)
+    assert all(len(outcome.output) <= LIMITS.output for outcome in outcomes)
     assert not any("hf_planted" in outcome.output or "secret" in outcome.output for outcome in outcomes)
-    deadline = time.monotonic() + 20
-    while left_processes() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert left_processes() == []
+    wait_until(lambda: left_processes() == [])
 
 
 def test_an_ordinary_program_runs_in_an_empty_folder(isolated):
@@ -174,22 +171,17 @@ def test_a_failed_isolation_is_an_error_and_not_the_outcome_of_the_program(tmp_p
 def test_programs_end_with_the_process_that_started_them(isolated):
     code = (
         "from self_instruct.rules.sandbox import *\n"
-        f"Sandbox({isolated.mode!r}, Limits(seconds=60, files=58)).run('import time; print(1); time.sleep(50)')"
+        f"Sandbox({isolated.mode!r}, Limits(seconds=60, files=58)).run('import time; print(1); time.sleep(900)')"
     )
     started = subprocess.Popen([sys.executable, "-c", code])
-    deadline = time.monotonic() + 60
 
     def running() -> bool:
         return any("Max open files            58 " in text for text in map(_limits, Path("/proc").glob("[0-9]*")))
 
-    while not running() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert running()
+    wait_until(running)
     started.kill()
     started.wait()
-    while running() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not running()
+    wait_until(lambda: not running())
 
 
 def _limits(path: Path) -> str:

@@ -68,7 +68,7 @@ class Behaviour:
 
 class EndpointServer:
     """A server on the loopback interface. `bodies` and `times` belong to the requests it has read; `answered` counts
-    the good answers by prompt.
+    the good answers by prompt, and `pieces` those of slow answers.
     """
 
     def __init__(self, port: int = 0, host: str = "127.0.0.1", **behaviour: Any) -> None:
@@ -79,7 +79,7 @@ class EndpointServer:
         self.headers: list[str] = []
         self.answered: Counter[str] = Counter()
         self.faults: Counter[str] = Counter()
-        self.in_flight = self.peak = 0
+        self.in_flight = self.peak = self.pieces = 0
         self._rng = random.Random(self.behaviour.seed)
         self._loop = asyncio.new_event_loop()
         self._writers: set[asyncio.StreamWriter] = set()
@@ -209,6 +209,7 @@ class EndpointServer:
             )
             for begin in range(0, len(text), 40):
                 writer.write(text[begin : begin + 40].encode())
+                self.pieces += 1
                 await asyncio.sleep(self.behaviour.drip)
             return await writer.drain()
         broken = {
