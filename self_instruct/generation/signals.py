@@ -8,11 +8,13 @@ import ctypes
 import os
 import re
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from self_instruct.errors import UserError
 
@@ -22,11 +24,13 @@ _LAUNCHER = re.compile(rb"(?:^|/)accelerate(?:-launch)?$")
 
 
 class Interrupted(SystemExit):
-    """A signal came before there was anything to save. The exit code is 128 plus the `number` of the signal."""
+    """A signal came before there was anything to save. The exit code is 128 plus the `number` of the signal. `send_again` sends
+    the signal once more.
+    """
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, send_again: Callable[[int], None]) -> None:
         super().__init__(128 + number)
-        self.number = number
+        self.number, self.send_again = number, send_again
 
     def __str__(self) -> str:
         return f"{signal.Signals(self.number).name} was received"
@@ -43,6 +47,8 @@ class Interruption:
         self._callback: Callable[[], None] | None = None
         for number in SIGNALS:
             signal.signal(number, self._handle)
+        if not isinstance(sys.unraisablehook, _DroppedHook):
+            sys.unraisablehook = _DroppedHook(sys.unraisablehook)
 
     def set_callback(self, callback: Callable[[], None]) -> None:
         """Call a function at the first signal and when the time is up, and now if one of them has already happened."""
@@ -72,8 +78,27 @@ class Interruption:
         if self.received is None:  # not re-entrant: ignore signals while handling one
             self.received = number
             if self._callback is None:
-                raise Interrupted(number)
+                raise Interrupted(number, self._send_again)
             self._callback()
+
+    def _send_again(self, number: int) -> None:
+        self.received = None
+        threading.Timer(0.05, os.kill, (os.getpid(), number)).start()  # when the call that dropped it has returned
+
+
+class _DroppedHook:
+    """Sends a signal again if Python drops its exception, as it does in finalisers and in callbacks of C code. Other dropped
+    exceptions go to the hook `before`.
+    """
+
+    def __init__(self, before: Callable[[Any], object]) -> None:
+        self._before = before
+
+    def __call__(self, dropped: Any) -> None:
+        if isinstance(dropped.exc_value, Interrupted):
+            dropped.exc_value.send_again(dropped.exc_value.number)
+        else:
+            self._before(dropped)
 
 
 def end_with_parent() -> None:
@@ -108,13 +133,14 @@ def handled_signals() -> Iterator[None]:
         raise UserError(
             "a run handles signals, which only the main thread can do; call it from the main thread or in another process"
         )
-    before = {number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGALRM)}
+    before, hook = {number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGALRM)}, sys.unraisablehook
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
             signal.signal(number, handler)
+        sys.unraisablehook = hook
 
 
 def raise_signal(code: int) -> None:

@@ -33,6 +33,26 @@ def test_a_signal_before_there_is_anything_to_save_ends_the_process(number):
     assert outcome(f"send({number:d}); print('still here')") == (128 + number, "")
 
 
+def test_a_signal_whose_exception_python_drops_is_sent_again():
+    code = """
+class Finalised:
+    def __init__(self, name): self.name = name
+    def __del__(self):
+        if self.name == "signal": send(15)
+        raise ValueError(self.name)
+for name in ("error", "signal"):
+    Finalised(name)
+print("going on", flush=True)
+while True: time.sleep(0.01)
+"""
+    command = [sys.executable, "-c", BEGINNING + code]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert (ended.returncode, ended.stdout) == (128 + signal.SIGTERM, "going on\n")
+    assert (
+        "ValueError: error" in ended.stderr and "Interrupted" not in ended.stderr
+    )  # other errors are shown as before
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 def test_the_first_signal_calls_back_once_and_is_remembered(number):
     code = "interruption.set_callback(lambda: calls.append(1)); print(interruption.reason())\n"
