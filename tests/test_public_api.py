@@ -334,7 +334,7 @@ def test_rows_in_memory_are_scored_and_selected(as_dataset: bool, tiny_llama: Pa
     data = datasets.Dataset.from_list(rows) if as_dataset else rows
     scored = si.score(data, model_name_or_path=tiny_llama, scores=["likelihood"])
     assert [{**row, "likelihood": 0} for row in scored.rows] == [{**row, "likelihood": 0} for row in rows]
-    assert scored.report["scored"] == 3
+    assert scored.report["scored"] == 3 and scored.report["inputs"] == [{"path": "row"}]
     numbers = [row["likelihood"] for row in scored.rows]
     best = scored.rows[numbers.index(max(numbers))]
     assert si.select(scored.rows, by="likelihood", top=0.3, max={"likelihood": 1}).kept == [best]

@@ -85,8 +85,8 @@ def score(data: Data, *, output_path: str | Path | None = None, **options: Any) 
     folder = data.folder if isinstance(data, Run) else Path(data) if isinstance(data, (str, Path)) else None
     if output_path is None and folder is not None and (folder / ACCEPTED).is_file():
         return _scored({**options, "batch_dir": folder})
-    with data_files(data, output_path) as (paths, outputs, _):
-        return _scored({**options, "input_path": paths, "output_path": outputs.kept})
+    with data_files(data, output_path) as (paths, outputs, shown):
+        return _scored({**options, "input_path": paths, "output_path": outputs.kept}, shown)
 
 
 def best_of_n(run: Run | str | Path, **options: Any) -> Scored:
@@ -101,8 +101,10 @@ def best_of_n(run: Run | str | Path, **options: Any) -> Scored:
     return _read(folder / BEST_OF_N, folder / BEST_OF_N_REPORT)
 
 
-def _scored(given: Mapping[str, Any]) -> Scored:
+def _scored(given: Mapping[str, Any], shown: str = "") -> Scored:
+    """Score by the given options; the report calls the input `shown` if that is not empty."""
     scorer = scorer_of(check_values(given, (CurationOptions, ScoreOptions, *GROUPS), SCORE_NAMES))
+    scorer.inputs = [shown] if shown else scorer.inputs
     if not current_world().is_main:
         return Scored([], {})
     with handled_signals():
