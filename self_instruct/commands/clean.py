@@ -6,21 +6,17 @@ from pathlib import Path
 
 from self_instruct.commands.guard import SOME_UNREADABLE
 from self_instruct.config.option import resolved, taken
-from self_instruct.config.parser import parse_values
 from self_instruct.datasets.conversation_cleaning import Cleaning, Foreign
 from self_instruct.datasets.convert import Target, format_losses
 from self_instruct.datasets.options import (
-    INPUT,
     CleaningOptions,
     ConversationOutputOptions,
-    InputOptions,
-    OutputOptions,
     ReadingOptions,
+    parse_inputs,
 )
 from self_instruct.datasets.splitting import BYTES_PER_TOKEN, Count, estimated_tokens
 from self_instruct.errors import UserError
-from self_instruct.runs.layout import PIPE, OutputPaths, records_in
-from self_instruct.runs.options import RunPlace
+from self_instruct.runs.layout import PIPE, OutputPaths
 from self_instruct.runs.tally import Tally
 
 _HELP = (
@@ -33,9 +29,7 @@ _HELP = (
 
 def main(argv: Sequence[str]) -> int:
     """Run the command and return its exit code."""
-    groups = (RunPlace, InputOptions, ReadingOptions, OutputOptions, ConversationOutputOptions, CleaningOptions)
-    given, inputs = parse_values(argv, _HELP, groups, positional=("IN...",), by=INPUT)
-    inputs = records_in(inputs)
+    given, inputs = parse_inputs(argv, _HELP, ConversationOutputOptions, CleaningOptions)
     if given.get("output_path") is None:
         raise UserError("--output_path is missing; give clean IN --output_path OUT.json")
     output = str(given["output_path"])

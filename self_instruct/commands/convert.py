@@ -6,14 +6,12 @@ from pathlib import Path
 
 from self_instruct.commands.guard import SOME_UNREADABLE
 from self_instruct.config.option import resolved, taken
-from self_instruct.config.parser import parse_values
 from self_instruct.datasets.convert import SourceCounts, Target, convert, format_losses
-from self_instruct.datasets.options import INPUT, ConversionOptions, InputOptions, OutputOptions, ReadingOptions
+from self_instruct.datasets.options import ConversionOptions, ReadingOptions, parse_inputs
 from self_instruct.datasets.pipeline import written_files
 from self_instruct.datasets.writing import Format
 from self_instruct.errors import UserError
-from self_instruct.runs.layout import PIPE, OutputPaths, records_in
-from self_instruct.runs.options import RunPlace
+from self_instruct.runs.layout import PIPE, OutputPaths
 from self_instruct.runs.tally import Tally
 
 _HELP = (
@@ -26,14 +24,7 @@ _HELP = (
 
 def main(argv: Sequence[str]) -> int:
     """Run the command and return its exit code."""
-    given, inputs = parse_values(
-        argv,
-        _HELP,
-        (RunPlace, InputOptions, ReadingOptions, OutputOptions, ConversionOptions),
-        positional=("IN...",),
-        by=INPUT,
-    )
-    inputs = records_in(inputs)
+    given, inputs = parse_inputs(argv, _HELP, ConversionOptions)
     for name in ("to", "output_path"):
         if given.get(name) is None:
             raise UserError(f"--{name} is missing; give convert IN --to FORMAT --output_path OUT")

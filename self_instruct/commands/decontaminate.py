@@ -6,11 +6,10 @@ from pathlib import Path
 
 from self_instruct.commands.guard import SOME_UNREADABLE
 from self_instruct.config.option import resolved, taken
-from self_instruct.config.parser import parse_values, split_name
-from self_instruct.datasets.options import INPUT, DecontaminationOptions, InputOptions, OutputOptions, ReadingOptions
+from self_instruct.config.parser import split_name
+from self_instruct.datasets.options import DecontaminationOptions, ReadingOptions, parse_inputs
 from self_instruct.errors import UserError
-from self_instruct.runs.layout import PIPE, OutputPaths, check_jsonl, records_in
-from self_instruct.runs.options import RunPlace
+from self_instruct.runs.layout import PIPE, OutputPaths, check_jsonl
 
 _HELP = (
     "Drop the records whose instruction or output shares an n-gram with a benchmark, or contains a whole short task of it. "
@@ -22,14 +21,7 @@ _HELP = (
 
 def main(argv: Sequence[str]) -> int:
     """Run the command and return its exit code."""
-    given, inputs = parse_values(
-        argv,
-        _HELP,
-        (RunPlace, InputOptions, ReadingOptions, OutputOptions, DecontaminationOptions),
-        positional=("IN...",),
-        by=INPUT,
-    )
-    inputs = records_in(inputs)
+    given, inputs = parse_inputs(argv, _HELP, DecontaminationOptions)
     for name in ("benchmarks", "output_path"):
         if not given.get(name):
             raise UserError(f"--{name} is missing; give decontaminate IN --benchmarks FILE --output_path OUT.jsonl")

@@ -7,13 +7,11 @@ from pathlib import Path
 
 from self_instruct.commands.guard import SOME_UNREADABLE
 from self_instruct.config.option import resolved, taken
-from self_instruct.config.parser import parse_values
 from self_instruct.datasets.defects import CHECKS, OF_ROWS
 from self_instruct.datasets.lint import Findings, lint
-from self_instruct.datasets.options import INPUT, InputOptions, LintOptions, OutputOptions, ReadingOptions
+from self_instruct.datasets.options import LintOptions, ReadingOptions, parse_inputs
 from self_instruct.errors import UserError
-from self_instruct.runs.layout import PIPE, OutputPaths, check_jsonl, records_in
-from self_instruct.runs.options import RunPlace
+from self_instruct.runs.layout import PIPE, OutputPaths, check_jsonl
 
 FAILED = 1
 _HELP = (
@@ -25,9 +23,7 @@ _HELP = (
 
 def main(argv: Sequence[str]) -> int:
     """Run the command and return its exit code."""
-    groups = (RunPlace, InputOptions, ReadingOptions, OutputOptions, LintOptions)
-    given, inputs = parse_values(argv, _HELP, groups, positional=("IN...",), by=INPUT)
-    inputs = records_in(inputs)
+    given, inputs = parse_inputs(argv, _HELP, LintOptions)
     options = taken(LintOptions, given)
     output = given.get("output_path")
     if options.fix != (output is not None):

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from self_instruct.config.option import option
+from self_instruct.config.parser import parse_values
 from self_instruct.datasets.defects import NAMES as FAULTS
 from self_instruct.datasets.fixing import FIXED
 from self_instruct.datasets.instruction_file import COMPARED
@@ -14,9 +16,8 @@ from self_instruct.datasets.writing import LMFLOW_TYPES, SUFFIXES
 from self_instruct.errors import UserError
 from self_instruct.rules.filters import RULES
 from self_instruct.rules.options import FilterOptions
-
-INPUT = {"IN...": ["input_path", "batch_dir"]}
-"""The input files and runs of a dataset command, which may also be given by --input_path and --batch_dir."""
+from self_instruct.runs.layout import records_in
+from self_instruct.runs.options import RunPlace
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,16 @@ class OutputOptions:
         alias="output",
         common=True,
     )
+
+
+def parse_inputs(argv: Sequence[str], description: str, *groups: type) -> tuple[dict[str, Any], list[str]]:
+    """Return the options of a command that reads files and runs into one output, and the files: `groups` are its own options.
+
+    Raises UserError if the arguments are invalid.
+    """
+    shared, by = (RunPlace, InputOptions, ReadingOptions, OutputOptions), {"IN...": ["input_path", "batch_dir"]}
+    given, inputs = parse_values(argv, description, (*shared, *groups), positional=tuple(by), by=by)
+    return given, records_in(inputs)
 
 
 @dataclass(frozen=True)

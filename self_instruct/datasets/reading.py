@@ -44,11 +44,11 @@ class Source:
     map: tuple[tuple[str, str], ...] = ()
     """Names and paths of fields, which take the place of a format."""
     shown: str = ""
-    """What data and messages call the source, if not by its path: that of rows in memory is a temporary file."""
+    """Name of the source in data and messages; if empty, its path. Rows in memory have one, as their file is temporary."""
 
     @property
     def label(self) -> str:
-        """The path, or what is shown in its place."""
+        """The name of the source in data and messages."""
         return self.shown or self.path
 
 

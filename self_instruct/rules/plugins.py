@@ -28,7 +28,7 @@ def register_filter(name: str, reasons: Sequence[str]) -> Callable[[OwnFilter], 
     """Decorate a function `Record -> reason or None` to register it as a filter of that name for --filter_rules.
 
     `reasons` lists all possible reasons, without details. Raises ValueError if the name is taken, TypeError if `reasons` is a
-    text or what is decorated is no function.
+    text or if something other than a function is decorated.
     """
 
     def decorate(rule: OwnFilter) -> OwnFilter:
@@ -43,8 +43,8 @@ def register_validator(name: str, reasons: Sequence[str]) -> Callable[[Maker], M
     """Decorate a function that returns a validator to register it under that name for category files.
 
     A category file can set the parameters of the function, which need type annotations. `reasons` lists all possible reasons,
-    without details. Raises ValueError if the name is taken, TypeError if `reasons` is a text or what is decorated is no
-    function.
+    without details. Raises ValueError if the name is taken, TypeError if `reasons` is a text or if something
+    other than a function is decorated.
     """
 
     def decorate(maker: Maker) -> Maker:

@@ -1,5 +1,6 @@
 """File names of a run directory and of the outputs of dataset commands that several modules need."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +62,7 @@ def path_of(value: object, name: str) -> Path:
 
 def records_in(paths: Sequence[str]) -> list[str]:
     """Return the paths, with its file of accepted records for a run directory."""
-    return [str(records) if (records := Path(path, ACCEPTED)).is_file() else path for path in paths]
+    return [str(records_of(Path(path))) if os.path.isdir(path) else path for path in paths]
 
 
 def nothing_kept(folder: Path) -> str:

@@ -1,6 +1,7 @@
 """Programs in the sandbox: hostile ones harm nothing, and each ends with a named outcome."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -123,7 +124,7 @@ def test_hostile_programs_harm_nothing(isolated, tmp_path, monkeypatch):
     assert not Path("/dev/shm/self-instruct-escape").exists()
     assert all(len(outcome.output) <= LIMITS.output for outcome in outcomes)
     assert not any("hf_planted" in outcome.output or "secret" in outcome.output for outcome in outcomes)
-    wait_until(lambda: left_processes() == [])
+    assert wait_until(lambda: left_processes() == [])
 
 
 def test_an_ordinary_program_runs_in_an_empty_folder(isolated):
@@ -178,10 +179,10 @@ def test_programs_end_with_the_process_that_started_them(isolated):
     def running() -> bool:
         return any("Max open files            58 " in text for text in map(_limits, Path("/proc").glob("[0-9]*")))
 
-    wait_until(running)
+    assert wait_until(running)
     started.kill()
-    started.wait()
-    wait_until(lambda: not running())
+    assert started.wait() == -signal.SIGKILL
+    assert wait_until(lambda: not running())
 
 
 def _limits(path: Path) -> str:
